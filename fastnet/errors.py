@@ -1,0 +1,33 @@
+"""The errors fastnet raises beyond ValueError and TypeError, which it raises for unusable arguments."""
+
+from __future__ import annotations
+
+
+class FastnetError(Exception):
+    """Base of fastnet's own errors."""
+
+
+class DataError(FastnetError, ValueError):
+    """A file or data set cannot be used: missing, corrupt, truncated, hostile or of an unknown format."""
+
+
+class BackendError(FastnetError, RuntimeError):
+    """A named kernel backend does not exist or cannot be used here; the message says how to get it."""
+
+
+class DivergedError(FastnetError, ArithmeticError):
+    """The cost or the parameters are no longer finite; the network keeps its last finite parameters.
+
+    Attributes
+    ----------
+    epoch, step : int
+        The epoch (counted from 1) and the update (counted from 1 over the trainer's life) that failed.
+    learning_rate : float
+        The learning rate of that step.
+    """
+
+    def __init__(self, message: str, *, epoch: int, step: int, learning_rate: float) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+        self.learning_rate = learning_rate

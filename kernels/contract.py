@@ -1,0 +1,175 @@
+"""The kernel contract: what a backend is, the codes it is handed, and the workspace it may use.
+
+A backend is a module with the three functions of `Backend`. Kernels never allocate, draw random numbers,
+print or raise, and they trust their arguments: user input is rejected in fastnet/checks.py, nowhere else.
+This file computes nothing with data; the formulas themselves stand in the backends.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]  # float32 or float64: one of the two throughout a call
+Ints = NDArray[np.int64]
+
+# -- a network, as the kernels see it: int64 (n_layers, 6), one row a layer -----------------------------
+# WEIGHTS and BIASES are offsets into the flat parameter vector; a slice of consecutive rows is a network too.
+N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST = range(6)
+LAYER_COLUMNS = 6
+
+SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
+ACTIVATIONS = {
+    "sigmoid": SIGMOID,
+    "relu": RELU,
+    "tanh": TANH,
+    "leaky_relu": LEAKY_RELU,
+    "identity": IDENTITY,
+    "softmax": SOFTMAX,  # of the output layer only: its slope mixes the neurons of a layer
+}
+LEAKY_SLOPE = 0.01
+
+NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
+COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
+
+# -- an optimiser, as the kernels see it: float64 (7,) --------------------------------------------------
+KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM = range(7)
+OPTIMIZER_COLUMNS = 7
+GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
+SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of optimiser state, each as long as the parameters
+
+# -- what `train` reports: int64 (3,) ---------------------------------------------------------------------
+# STOP is IN: read before every block of rows; once it is not zero the kernel returns, the batch under way
+# undone. STEPS (updates made) and CORRECT (examples of those batches classified right) are OUT.
+STOP, STEPS, CORRECT = range(3)
+PROGRESS_COLUMNS = 3
+
+# -- the workspace ----------------------------------------------------------------------------------------
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most this many rows,
+BLOCK_WORK = 1 << 27  # and of at most this many multiply-adds forward, so that STOP is read often enough
+MIN_BLOCK_ROWS = 16
+PANEL_ROWS, PANEL_VECTORS = 128, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
+
+# columns of Plan.nodes; row 0 is the input, row l the output of layer l
+WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT = range(6)
+
+
+class Plan(NamedTuple):
+    """Where a kernel call keeps what, counted in elements of the dtype from the start of the workspace.
+
+    The workspace starts with the packed parameters, the packed gradient, a scratch of the same length and
+    `slots` packed rows of optimiser state, `packed` elements each. Packed weights are (n_out, width of the
+    layer below), row-major, padded with zeros to whole 64-byte lines.
+    """
+
+    rows: int  # rows of a block
+    packed: int  # elements of the packed parameters
+    outputs: int  # offset of two more areas as large as one of the last layer's
+    panel: int  # offset of the packed panel
+    size: int  # elements of the whole workspace
+    nodes: Ints  # (n_layers + 1, 6): see the columns above
+
+
+def padded(n: int, itemsize: int) -> int:
+    """`n` elements rounded up to whole 64-byte lines."""
+    lane = ALIGNMENT // itemsize
+    return -(-n // lane) * lane
+
+
+def block_rows(net: Ints, rows: int) -> int:
+    """Rows of a block when a batch has `rows` rows. It depends on nothing else, so no result depends on time."""
+    work = int((net[:, N_IN] * net[:, N_OUT]).sum())
+    return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
+
+
+def plan(net: Ints, rows: int, slots: int, itemsize: int) -> Plan:
+    """The one formula of the workspace: for batches of at most `rows` rows and `slots` rows of state."""
+    return _plan(net.tobytes(), rows, slots, itemsize)
+
+
+@functools.lru_cache(maxsize=64)  # thousands of small networks of a few shapes: the shapes repeat
+def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
+    net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
+    lane = ALIGNMENT // itemsize
+    rows = block_rows(net, rows)
+    sizes = [int(net[0, N_IN]), *(int(n) for n in net[:, N_OUT])]
+    nodes = np.zeros((len(sizes), 6), np.int64)
+    packed = 0
+    for level, n in enumerate(sizes):
+        nodes[level, WIDTH] = padded(n, itemsize)
+        if level:
+            nodes[level, WEIGHTS_AT] = packed
+            packed += n * int(nodes[level - 1, WIDTH])
+            nodes[level, BIASES_AT] = packed
+            packed += int(nodes[level, WIDTH])
+    at = (3 + slots) * packed
+    for level, n in enumerate(sizes):
+        area = rows * (padded(n, itemsize) + lane)  # a line more a row: the NumPy backend keeps a row of ones
+        nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
+        at += 3 * area
+    outputs, at = at, at + 2 * area
+    nodes.flags.writeable = False
+    return Plan(rows, packed, outputs, at, at + PANEL_ROWS * PANEL_VECTORS * lane, nodes)
+
+
+def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
+    """An uninitialised vector that starts on a 64-byte line: a misaligned panel costs a quarter of the speed."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.empty(size * itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size * itemsize].view(dtype)
+
+
+class Backend(Protocol):
+    """A kernel backend. Every array is C-contiguous, in native byte order, and allocated by the caller.
+
+    T is the dtype of the parameters, float32 or float64. x is T, or uint8, which stands for x / 255. y is
+    int64 (n,), class labels, or T (n, n_out), targets. work is T (at least plan(...).size,), its contents
+    of no matter before or after. IN arrays may be read-only and are left unchanged.
+    """
+
+    def predict(self, net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
+        """The forward pass.
+
+        IN net (n_layers, 6), params (n_params,), x (n, n_in); OUT out (n, n_out): the last layer's
+        activations; work of plan(net, n, 0, itemsize).
+        """
+
+    def gradient(
+        self, net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats
+    ) -> float:
+        """The mean cost over the rows of x, and its gradient.
+
+        IN net, params, x (n, n_in), y; OUT grad (n_params,), overwritten; work of
+        plan(net, n, 0, itemsize).
+        """
+
+    def train(
+        self,
+        net: Ints,
+        params: Floats,
+        state: Floats,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        order: Ints,
+        batch_size: int,
+        rates: NDArray[np.float64],
+        optimizer: NDArray[np.float64],
+        step: int,
+        progress: Ints,
+        work: Floats,
+    ) -> float:
+        """One optimiser step for each batch of rows that `order` names, in that order.
+
+        IN net, x (n, n_in), y, order (m,) rows of x, rates (ceil(m / batch_size),) the learning rate of
+        each step, optimizer (7,), step: updates made before this call (Adam's bias correction counts them);
+        INOUT params (n_params,), state (slots, n_params); progress (3,); work of
+        plan(net, batch_size, slots, itemsize).
+
+        Returns the cost summed over the examples of the steps made, each batch's taken before its update.
+        Stops before the update of a batch whose cost is not finite: progress[STEPS] then tells which.
+        """

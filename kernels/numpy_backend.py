@@ -1,0 +1,441 @@
+"""The reference backend and the baseline: NumPy alone, written as well as NumPy allows.
+
+Whole batches, features by examples, so that every product is one call of BLAS; the bias is a last column of
+the packed weights, met by a row of ones; every buffer is a view of the workspace and every call has an `out`.
+It does not flush denormals, which no Python code can ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Floats, Ints, Plan
+
+# -- activations: in place on z, with a scratch t; the slope beside its function, in terms of the output a ----
+
+
+def _sigmoid(z: Floats, t: Floats) -> None:
+    np.negative(z, z)
+    np.exp(z, z)
+    np.add(z, 1, z)
+    np.reciprocal(z, z)
+
+
+def _sigmoid_slope(a: Floats, t: Floats) -> None:
+    np.subtract(1, a, t)
+    np.multiply(t, a, t)
+
+
+def _relu(z: Floats, t: Floats) -> None:
+    np.maximum(z, 0, z)
+
+
+def _relu_slope(a: Floats, t: Floats) -> None:
+    np.greater(a, 0, t)
+
+
+def _tanh(z: Floats, t: Floats) -> None:
+    np.tanh(z, z)
+
+
+def _tanh_slope(a: Floats, t: Floats) -> None:
+    np.multiply(a, a, t)
+    np.subtract(1, t, t)
+
+
+def _leaky_relu(z: Floats, t: Floats) -> None:
+    np.multiply(z, c.LEAKY_SLOPE, t)
+    np.maximum(z, t, z)
+
+
+def _leaky_relu_slope(a: Floats, t: Floats) -> None:
+    np.greater(a, 0, t)
+    np.maximum(t, c.LEAKY_SLOPE, t)
+
+
+def _identity(z: Floats, t: Floats) -> None:
+    pass
+
+
+def _identity_slope(a: Floats, t: Floats) -> None:
+    t.fill(1)
+
+
+def _softmax(z: Floats, t: Floats) -> None:
+    row = t[0]
+    np.maximum.reduce(z, 0, out=row)
+    np.subtract(z, row, z)
+    np.exp(z, z)
+    np.add.reduce(z, 0, out=row)
+    np.divide(z, row, z)
+
+
+_ACTIVATIONS: dict[int, Callable[[Floats, Floats], None]] = {
+    c.SIGMOID: _sigmoid,
+    c.RELU: _relu,
+    c.TANH: _tanh,
+    c.LEAKY_RELU: _leaky_relu,
+    c.IDENTITY: _identity,
+    c.SOFTMAX: _softmax,
+}
+_SLOPES: dict[int, Callable[[Floats, Floats], None]] = {
+    c.SIGMOID: _sigmoid_slope,
+    c.RELU: _relu_slope,
+    c.TANH: _tanh_slope,
+    c.LEAKY_RELU: _leaky_relu_slope,
+    c.IDENTITY: _identity_slope,
+}
+
+# -- costs: summed over the examples; `error` receives the cost's slope, whose meaning stands with each --------
+
+
+def _squared_error(activation: int, z: Floats, a: Floats, target: Floats, error: Floats, t: Floats) -> float:
+    """sum (a - target)^2, without a factor 1/2; error = half of d cost / d a."""
+    np.subtract(a, target, error)
+    flat = error.reshape(-1)
+    return float(np.dot(flat, flat))
+
+
+def _cross_entropy(activation: int, z: Floats, a: Floats, target: Floats, error: Floats, t: Floats) -> float:
+    """-sum target log a over softmax outputs; over sigmoid outputs also -(1 - target) log(1 - a).
+
+    Taken from the weighted sums z, which overflow nothing where a has rounded to 0 or 1. z is overwritten.
+    error = d cost / d z, the same for both.
+    """
+    np.subtract(a, target, error)
+    if activation == c.SOFTMAX:
+        row = t[0]
+        np.maximum.reduce(z, 0, out=row)
+        np.subtract(z, row, z)
+        np.exp(z, t)
+        np.subtract(z, np.log(np.add.reduce(t, 0)), z)
+        return -float(np.vdot(target, z))
+    cost = -float(np.vdot(target, z))
+    np.abs(z, t)
+    np.maximum(z, 0, z)
+    np.negative(t, t)
+    np.exp(t, t)
+    np.log1p(t, t)
+    np.add(z, t, z)
+    return cost + float(np.sum(z))
+
+
+_COSTS = {c.SQUARED_ERROR: _squared_error, c.CROSS_ENTROPY: _cross_entropy}
+
+
+def _to_delta(activation: int, cost: int, scale: float, a: Floats, error: Floats, t: Floats) -> None:
+    """`error` as the cost left it becomes scale * d cost / d z."""
+    if cost == c.CROSS_ENTROPY:
+        np.multiply(error, scale, error)
+    elif activation == c.SOFTMAX:  # the softmax mixes its layer: a_i (g_i - sum_j g_j a_j)
+        np.multiply(error, a, t)
+        np.subtract(error, np.add.reduce(t, 0), error)
+        np.multiply(error, a, error)
+        np.multiply(error, 2 * scale, error)
+    else:
+        _SLOPES[activation](a, t)
+        np.multiply(error, t, error)
+        np.multiply(error, 2 * scale, error)
+
+
+def _count_correct(a: Floats, target: Floats) -> int:
+    """Examples whose largest output is the target's largest; with one output, both on one side of a half."""
+    if len(a) == 1:
+        return int(np.count_nonzero((a >= 0.5) == (target >= 0.5)))
+    return int(np.count_nonzero(np.argmax(a, 0) == np.argmax(target, 0)))
+
+
+def output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
+    """The summed cost, and how many are right, of weighted sums z (n, n_out) of an output layer.
+
+    Every backend's costs outside of training are taken here, in float64.
+    """
+    z = np.array(z.T, np.float64, order="C")
+    a, t, error = z.copy(), np.empty_like(z), np.empty_like(z)
+    target = _fill_target(np.empty_like(z), np.arange(len(z))[:, None], y)
+    with np.errstate(all="ignore"):
+        _ACTIVATIONS[activation](a, t)
+        correct = _count_correct(a, target)
+        return _COSTS[cost](activation, z, a, target, error, t), correct
+
+
+def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Floats:
+    """Labels (rows,) or targets (rows, n_out) as targets (n_out, rows), one block of them at a time."""
+    if y.ndim == 1:
+        np.equal(y, classes, target)
+    else:
+        np.copyto(target, y.T)
+    return target
+
+
+# -- one block of rows through the layers ---------------------------------------------------------------------
+
+
+class _Views(NamedTuple):
+    """A block's buffers; the last axis of all but `inputs` and `raw` runs over the examples."""
+
+    inputs: Floats  # (rows, n_in + 1), the last column ones
+    raw: NDArray[np.generic]  # (rows, n_in) as x has them
+    outputs: list[Floats]  # per layer (n_out, rows)
+    biased: list[Floats]  # per layer (n_out + 1, rows), the last row ones; the first n_out are `outputs`
+    deltas: list[Floats]  # per layer (n_out, rows)
+    scratch: list[Floats]  # per layer (n_out, rows)
+    sums: Floats  # (n_out, rows): the output layer's weighted sums, where the cost needs them
+    target: Floats  # (n_out, rows)
+
+
+class _Blocks:
+    """The workspace, cut into views; those of a block are made once for each number of rows."""
+
+    def __init__(self, net: Ints, work: Floats, p: Plan, x: NDArray[np.generic]) -> None:
+        self.net, self.work, self.plan, self.x = net, work, p, x
+        self.scale_input = x.dtype == np.uint8
+        self.activations = [int(v) for v in net[:, c.ACTIVATION]]
+        self.cost = int(net[-1, c.COST])
+        self.classes = np.arange(net[-1, c.N_OUT])[:, None]
+        self.n_params = int((net[:, c.N_OUT] * (net[:, c.N_IN] + 1)).sum())
+        self.params = work[: self.n_params]
+        self.grad = work[p.packed : p.packed + self.n_params]
+        self.weights = self.matrices(self.params)
+        self.grads = self.matrices(self.grad)
+        self.transposed = [w[:, :-1].T for w in self.weights]
+        self._views: dict[int, _Views] = {}
+
+    def matrices(self, flat: Floats) -> list[Floats]:
+        """Views of a packed vector: per layer (n_out, n_in + 1), the last column the biases."""
+        found, at = [], 0
+        for row in self.net:
+            n_in, n_out = int(row[c.N_IN]) + 1, int(row[c.N_OUT])
+            found.append(flat[at : at + n_in * n_out].reshape(n_out, n_in))
+            at += n_in * n_out
+        return found
+
+    def pack(self, source: Floats, flat: Floats) -> None:
+        for row, matrix in zip(self.net, self.matrices(flat), strict=True):
+            n_out, n_in = matrix.shape
+            at = int(row[c.WEIGHTS])
+            matrix[:, :-1] = source[at : at + n_out * (n_in - 1)].reshape(n_out, n_in - 1)
+            matrix[:, -1] = source[row[c.BIASES] : row[c.BIASES] + n_out]
+
+    def unpack(self, flat: Floats, into: Floats) -> None:
+        for row, matrix in zip(self.net, self.matrices(flat), strict=True):
+            n_out, n_in = matrix.shape
+            at = int(row[c.WEIGHTS])
+            into[at : at + n_out * (n_in - 1)].reshape(n_out, n_in - 1)[...] = matrix[:, :-1]
+            into[row[c.BIASES] : row[c.BIASES] + n_out] = matrix[:, -1]
+
+    def views(self, rows: int) -> _Views:
+        if rows not in self._views:
+            self._views = {rows: self._cut(rows)}  # one at a time: the ones of another lie elsewhere
+        return self._views[rows]
+
+    def _cut(self, rows: int) -> _Views:
+        def area(level: int, column: int, height: int) -> Floats:
+            at = int(self.plan.nodes[level, column])
+            return self.work[at : at + height * rows].reshape(height, rows)
+
+        sizes = [int(self.net[0, c.N_IN]), *(int(n) for n in self.net[:, c.N_OUT])]
+        last = len(sizes) - 1
+        inputs = area(0, c.ACTIVATIONS_AT, sizes[0] + 1).reshape(rows, sizes[0] + 1)
+        inputs[:, -1] = 1
+        raw: NDArray[np.generic] = area(0, c.SCRATCH_AT, sizes[0]).reshape(rows, sizes[0])
+        if self.scale_input:
+            raw = raw.reshape(-1).view(np.uint8)[: rows * sizes[0]].reshape(rows, sizes[0])
+        biased = [area(level, c.ACTIVATIONS_AT, sizes[level] + 1) for level in range(1, last + 1)]
+        for a in biased:
+            a[-1] = 1
+        last_area = rows * sizes[-1]
+        target = self.work[self.plan.outputs : self.plan.outputs + last_area]
+        sums = self.work[self.plan.outputs + last_area : self.plan.outputs + 2 * last_area]
+        return _Views(
+            inputs=inputs,
+            raw=raw,
+            outputs=[a[:-1] for a in biased],
+            biased=biased,
+            deltas=[area(level, c.DELTAS_AT, sizes[level]) for level in range(1, last + 1)],
+            scratch=[area(level, c.SCRATCH_AT, sizes[level]) for level in range(1, last + 1)],
+            target=target.reshape(sizes[-1], rows),
+            sums=sums.reshape(sizes[-1], rows),
+        )
+
+    def gather(self, v: _Views, rows: Ints | slice) -> None:
+        """Rows of x into the block's inputs, bytes scaled."""
+        raw = self.x[rows] if isinstance(rows, slice) else self.x.take(rows, 0, v.raw, "clip")
+        if self.scale_input:
+            np.multiply(raw, v.inputs.dtype.type(1 / 255), v.inputs[:, :-1])
+        else:
+            v.inputs[:, :-1] = raw
+
+    def forward(self, v: _Views) -> None:
+        below = v.inputs.T
+        last = len(self.weights) - 1
+        for level, w in enumerate(self.weights):
+            z = v.outputs[level]
+            np.dot(w, below, z)
+            if level == last and self.cost == c.CROSS_ENTROPY:
+                np.copyto(v.sums, z)
+            _ACTIVATIONS[self.activations[level]](z, v.scratch[level])
+            below = v.biased[level]
+
+    def output(self, v: _Views, y: NDArray[np.generic], scale: float) -> float:
+        """The summed cost; the last layer's deltas, times scale."""
+        a, error, t = v.outputs[-1], v.deltas[-1], v.scratch[-1]
+        _fill_target(v.target, self.classes, y)
+        activation = self.activations[-1]
+        cost = _COSTS[self.cost](activation, v.sums, a, v.target, error, t)
+        _to_delta(activation, self.cost, scale, a, error, t)
+        return cost
+
+    def backward(self, v: _Views, add: bool) -> None:
+        """The gradient of the block, added to the gradient of earlier blocks or in its place."""
+        for level in range(len(self.weights) - 1, -1, -1):
+            below = v.biased[level - 1].T if level else v.inputs
+            if add:
+                self.grads[level] += np.dot(v.deltas[level], below)
+            else:
+                np.dot(v.deltas[level], below, self.grads[level])
+            if level:
+                delta, t = v.deltas[level - 1], v.scratch[level - 1]
+                np.dot(self.transposed[level], v.deltas[level], delta)
+                _SLOPES[self.activations[level - 1]](v.outputs[level - 1], t)
+                np.multiply(delta, t, delta)
+
+
+# -- optimisers: one step of the packed parameters --------------------------------------------------------------
+
+
+def _update(b: _Blocks, state: Floats, t: Floats, optimizer: list[float], rate: float, count: int) -> None:
+    """One step with the gradient in b.grad, which is used up; t is a scratch as long; count is 1 at the first."""
+    p, g = b.params, b.grad
+    clip = optimizer[c.CLIP_NORM]
+    if clip > 0:
+        norm = float(np.sqrt(np.dot(g, g)))
+        if norm > clip:
+            np.multiply(g, clip / norm, g)
+    if optimizer[c.WEIGHT_DECAY] > 0:
+        for gradient, w, product in zip(b.grads, b.weights, b.matrices(t), strict=True):
+            np.multiply(w[:, :-1], optimizer[c.WEIGHT_DECAY], product[:, :-1])
+            gradient[:, :-1] += product[:, :-1]
+    kind = optimizer[c.KIND]
+    if kind == c.GRADIENT_DESCENT:
+        np.multiply(g, rate, g)
+    elif kind == c.MOMENTUM:  # v = beta v + g; the step is v, or beta v + g once more (Nesterov)
+        v = state[0]
+        np.multiply(v, optimizer[c.BETA1], v)
+        np.add(v, g, v)
+        if optimizer[c.NESTEROV]:
+            np.multiply(v, optimizer[c.BETA1], t)
+            np.add(g, t, g)
+            np.multiply(g, rate, g)
+        else:
+            np.multiply(v, rate, g)
+    else:  # Kingma and Ba (2015), algorithm 1, the bias corrections taken out of the vectors
+        beta1, beta2 = optimizer[c.BETA1], optimizer[c.BETA2]
+        m, v = state
+        np.multiply(m, beta1, m)
+        np.multiply(g, 1 - beta1, t)
+        np.add(m, t, m)
+        np.multiply(v, beta2, v)
+        np.multiply(g, g, g)
+        np.multiply(g, 1 - beta2, g)
+        np.add(v, g, v)
+        np.sqrt(v, t)
+        np.multiply(t, (1 - beta2**count) ** -0.5, t)
+        np.add(t, optimizer[c.EPSILON], t)
+        np.divide(m, t, g)
+        np.multiply(g, rate / (1 - beta1**count), g)
+    np.subtract(p, g, p)
+
+
+# -- the contract ----------------------------------------------------------------------------------------------
+
+
+def predict(net: Ints, params: Floats, x: NDArray[np.generic], out: Floats, work: Floats) -> None:
+    p = c.plan(net, len(x), 0, params.itemsize)
+    b = _Blocks(net, work, p, x)
+    b.pack(params, b.params)
+    with np.errstate(all="ignore"):
+        for start in range(0, len(x), p.rows):
+            block = slice(start, min(start + p.rows, len(x)))
+            v = b.views(block.stop - start)
+            b.gather(v, block)
+            b.forward(v)
+            out[block] = v.outputs[-1].T
+
+
+def gradient(
+    net: Ints, params: Floats, x: NDArray[np.generic], y: NDArray[np.generic], grad: Floats, work: Floats
+) -> float:
+    p = c.plan(net, len(x), 0, params.itemsize)
+    b = _Blocks(net, work, p, x)
+    b.pack(params, b.params)
+    cost = 0.0
+    with np.errstate(all="ignore"):
+        for start in range(0, len(x), p.rows):
+            block = slice(start, min(start + p.rows, len(x)))
+            v = b.views(block.stop - start)
+            b.gather(v, block)
+            b.forward(v)
+            cost += b.output(v, y[block], 1 / len(x))
+            b.backward(v, add=start > 0)
+    b.unpack(b.grad, grad)
+    return cost / len(x)
+
+
+def train(
+    net: Ints,
+    params: Floats,
+    state: Floats,
+    x: NDArray[np.generic],
+    y: NDArray[np.generic],
+    order: Ints,
+    batch_size: int,
+    rates: NDArray[np.float64],
+    optimizer: NDArray[np.float64],
+    step: int,
+    progress: Ints,
+    work: Floats,
+) -> float:
+    p = c.plan(net, batch_size, len(state), params.itemsize)
+    b = _Blocks(net, work, p, x)
+    b.pack(params, b.params)
+    n, scratch, slots = b.n_params, work[2 * p.packed : 2 * p.packed + b.n_params], []
+    for k, source in enumerate(state):
+        slots.append(work[(3 + k) * p.packed : (3 + k) * p.packed + n])
+        b.pack(source, slots[k])
+    options, rate = optimizer.tolist(), rates.tolist()  # Python floats: a NumPy one would widen float32 products
+    # Plain gradient descent folds the rate into the deltas: one pass over the parameters less.
+    folded = options[c.KIND] == c.GRADIENT_DESCENT and not options[c.CLIP_NORM] and not options[c.WEIGHT_DECAY]
+    labels, total, correct, steps = y[order], 0.0, 0, 0
+    with np.errstate(all="ignore"):
+        for start in range(0, len(order), batch_size):
+            stop = min(start + batch_size, len(order))
+            scale = (-rate[steps] if folded else 1) / (stop - start)
+            cost, right = 0.0, 0
+            for first in range(start, stop, p.rows):
+                if progress[c.STOP]:
+                    break
+                end = min(first + p.rows, stop)
+                v = b.views(end - first)
+                b.gather(v, order[first:end])
+                b.forward(v)
+                cost += b.output(v, labels[first:end], scale)
+                right += _count_correct(v.outputs[-1], v.target)
+                b.backward(v, add=first > start)
+            if progress[c.STOP] or not np.isfinite(cost):
+                break
+            if folded:
+                np.add(b.params, b.grad, b.params)
+            else:
+                _update(b, slots, scratch, options, rate[steps], step + steps + 1)
+            total, correct, steps = total + cost, correct + right, steps + 1
+    b.unpack(b.params, params)
+    for target, source in zip(state, slots, strict=True):
+        b.unpack(source, target)
+    progress[c.STEPS], progress[c.CORRECT] = steps, correct
+    return total
