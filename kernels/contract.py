@@ -52,6 +52,7 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most this many rows,
 BLOCK_WORK = 1 << 27  # and of at most this many multiply-adds forward, so that STOP is read often enough
 MIN_BLOCK_ROWS = 16
+GROUP = 4  # inputs the compiled backends handle together, and skip together where all are zero
 PANEL_ROWS, PANEL_VECTORS = 128, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
 
 # columns of Plan.nodes; row 0 is the input, row l the output of layer l
@@ -62,8 +63,9 @@ class Plan(NamedTuple):
     """Where a kernel call keeps what, counted in elements of the dtype from the start of the workspace.
 
     The workspace starts with the packed parameters, the packed gradient, a scratch of the same length and
-    `slots` packed rows of optimiser state, `packed` elements each. Packed weights are (n_out, width of the
-    layer below), row-major, padded with zeros to whole 64-byte lines.
+    `slots` packed rows of optimiser state, `packed` elements each. The compiled backends pack weights as
+    (n_in, width), a row for each input and the neurons along it, padded with zeros: rows to whole groups,
+    width to whole 64-byte lines.
     """
 
     rows: int  # rows of a block
@@ -103,7 +105,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
         nodes[level, WIDTH] = padded(n, itemsize)
         if level:
             nodes[level, WEIGHTS_AT] = packed
-            packed += n * int(nodes[level - 1, WIDTH])
+            packed += -(-sizes[level - 1] // GROUP) * GROUP * int(nodes[level, WIDTH])
             nodes[level, BIASES_AT] = packed
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed

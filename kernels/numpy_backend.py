@@ -7,6 +7,7 @@ It does not flush denormals, which no Python code can ask for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ def _sigmoid_slope(a: Floats, t: Floats) -> None:
 
 
 def _relu(z: Floats, t: Floats) -> None:
-    np.maximum(z, 0, z)
+    np.maximum(z, 0, out=z)
 
 
 def _relu_slope(a: Floats, t: Floats) -> None:
@@ -50,12 +51,12 @@ def _tanh_slope(a: Floats, t: Floats) -> None:
 
 def _leaky_relu(z: Floats, t: Floats) -> None:
     np.multiply(z, c.LEAKY_SLOPE, t)
-    np.maximum(z, t, z)
+    np.maximum(z, t, out=z)
 
 
 def _leaky_relu_slope(a: Floats, t: Floats) -> None:
     np.greater(a, 0, t)
-    np.maximum(t, c.LEAKY_SLOPE, t)
+    np.maximum(t, c.LEAKY_SLOPE, out=t)
 
 
 def _identity(z: Floats, t: Floats) -> None:
@@ -97,8 +98,7 @@ _SLOPES: dict[int, Callable[[Floats, Floats], None]] = {
 def _squared_error(activation: int, z: Floats, a: Floats, target: Floats, error: Floats, t: Floats) -> float:
     """sum (a - target)^2, without a factor 1/2; error = half of d cost / d a."""
     np.subtract(a, target, error)
-    flat = error.reshape(-1)
-    return float(np.dot(flat, flat))
+    return float(np.vdot(error, error))
 
 
 def _cross_entropy(activation: int, z: Floats, a: Floats, target: Floats, error: Floats, t: Floats) -> float:
@@ -117,7 +117,7 @@ def _cross_entropy(activation: int, z: Floats, a: Floats, target: Floats, error:
         return -float(np.vdot(target, z))
     cost = -float(np.vdot(target, z))
     np.abs(z, t)
-    np.maximum(z, 0, z)
+    np.maximum(z, 0, out=z)
     np.negative(t, t)
     np.exp(t, t)
     np.log1p(t, t)
@@ -165,7 +165,7 @@ def output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -
 
 
 def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Floats:
-    """Labels (rows,) or targets (rows, n_out) as targets (n_out, rows), one block of them at a time."""
+    """Labels (rows,) or targets (rows, n_out) as targets (n_out, rows), some rows at a time."""
     if y.ndim == 1:
         np.equal(y, classes, target)
     else:
@@ -176,17 +176,42 @@ def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Float
 # -- one block of rows through the layers ---------------------------------------------------------------------
 
 
+class _Up(NamedTuple):
+    """A layer's part of the forward pass: z = weights . below, then the activation, in place."""
+
+    weights: Floats  # (n_out, n_in + 1)
+    below: Floats  # (n_in + 1, rows), the last row ones
+    z: Floats  # (n_out, rows)
+    sums: Floats | None  # (n_out, rows): a copy of the weighted sums, where the cost needs them
+    activation: Callable[[Floats, Floats], None]
+    scratch: Floats  # (n_out, rows)
+
+
+class _Down(NamedTuple):
+    """A layer's part of backpropagation; the last three are those of the layer below, None below the first."""
+
+    deltas: Floats  # (n_out, rows)
+    inputs: Floats  # (rows, n_in + 1)
+    grads: Floats  # (n_out, n_in + 1)
+    transposed: Floats  # (n_in, n_out): the weights without the biases
+    lower: Floats | None  # (n_in, rows): its deltas
+    outputs: Floats  # (n_in, rows)
+    slope: Callable[[Floats, Floats], None]
+    scratch: Floats  # (n_in, rows)
+
+
 class _Views(NamedTuple):
-    """A block's buffers; the last axis of all but `inputs` and `raw` runs over the examples."""
+    """The buffers of a block of rows, and the two passes over them."""
 
     inputs: Floats  # (rows, n_in + 1), the last column ones
+    pixels: Floats  # (rows, n_in): without it
     raw: NDArray[np.generic]  # (rows, n_in) as x has them
-    outputs: list[Floats]  # per layer (n_out, rows)
-    biased: list[Floats]  # per layer (n_out + 1, rows), the last row ones; the first n_out are `outputs`
-    deltas: list[Floats]  # per layer (n_out, rows)
-    scratch: list[Floats]  # per layer (n_out, rows)
-    sums: Floats  # (n_out, rows): the output layer's weighted sums, where the cost needs them
-    target: Floats  # (n_out, rows)
+    up: list[_Up]  # first layer first
+    down: list[_Down]  # last layer first
+    output: Floats  # (n_out, rows): of the last layer, as the next three
+    delta: Floats
+    scratch: Floats
+    sums: Floats
 
 
 class _Blocks:
@@ -195,6 +220,8 @@ class _Blocks:
     def __init__(self, net: Ints, work: Floats, p: Plan, x: NDArray[np.generic]) -> None:
         self.net, self.work, self.plan, self.x = net, work, p, x
         self.scale_input = x.dtype == np.uint8
+        self.bytes_to_inputs = np.full(int(net[0, c.N_IN]) + 1, 1 / 255, work.dtype)
+        self.bytes_to_inputs[-1] = 1  # the row of ones
         self.activations = [int(v) for v in net[:, c.ACTIVATION]]
         self.cost = int(net[-1, c.COST])
         self.classes = np.arange(net[-1, c.N_OUT])[:, None]
@@ -229,6 +256,9 @@ class _Blocks:
             into[at : at + n_out * (n_in - 1)].reshape(n_out, n_in - 1)[...] = matrix[:, :-1]
             into[row[c.BIASES] : row[c.BIASES] + n_out] = matrix[:, -1]
 
+    def targets(self, y: NDArray[np.generic]) -> Floats:
+        return _fill_target(np.empty((len(self.classes), len(y)), self.work.dtype), self.classes, y)
+
     def views(self, rows: int) -> _Views:
         if rows not in self._views:
             self._views = {rows: self._cut(rows)}  # one at a time: the ones of another lie elsewhere
@@ -246,64 +276,73 @@ class _Blocks:
         raw: NDArray[np.generic] = area(0, c.SCRATCH_AT, sizes[0]).reshape(rows, sizes[0])
         if self.scale_input:
             raw = raw.reshape(-1).view(np.uint8)[: rows * sizes[0]].reshape(rows, sizes[0])
-        biased = [area(level, c.ACTIVATIONS_AT, sizes[level] + 1) for level in range(1, last + 1)]
-        for a in biased:
+        levels = range(1, last + 1)
+        biased = [inputs.T, *(area(level, c.ACTIVATIONS_AT, sizes[level] + 1) for level in levels)]
+        for a in biased[1:]:
             a[-1] = 1
-        last_area = rows * sizes[-1]
-        target = self.work[self.plan.outputs : self.plan.outputs + last_area]
-        sums = self.work[self.plan.outputs + last_area : self.plan.outputs + 2 * last_area]
-        return _Views(
-            inputs=inputs,
-            raw=raw,
-            outputs=[a[:-1] for a in biased],
-            biased=biased,
-            deltas=[area(level, c.DELTAS_AT, sizes[level]) for level in range(1, last + 1)],
-            scratch=[area(level, c.SCRATCH_AT, sizes[level]) for level in range(1, last + 1)],
-            target=target.reshape(sizes[-1], rows),
-            sums=sums.reshape(sizes[-1], rows),
-        )
+        outputs = [a[:-1] for a in biased]
+        deltas = [outputs[0], *(area(level, c.DELTAS_AT, sizes[level]) for level in levels)]
+        scratch = [outputs[0], *(area(level, c.SCRATCH_AT, sizes[level]) for level in levels)]
+        sums = self.work[self.plan.outputs : self.plan.outputs + sizes[-1] * rows].reshape(sizes[-1], rows)
+        copied = self.cost == c.CROSS_ENTROPY
+        up = [
+            _Up(
+                self.weights[level - 1],
+                biased[level - 1],
+                outputs[level],
+                sums if copied and level == last else None,
+                _ACTIVATIONS[self.activations[level - 1]],
+                scratch[level],
+            )
+            for level in levels
+        ]
+        down = [
+            _Down(
+                deltas[level],
+                biased[level - 1].T,
+                self.grads[level - 1],
+                self.transposed[level - 1],
+                deltas[level - 1] if level > 1 else None,
+                outputs[level - 1],
+                _SLOPES[self.activations[level - 2]] if level > 1 else _identity_slope,
+                scratch[level - 1],
+            )
+            for level in reversed(levels)
+        ]
+        return _Views(inputs, inputs[:, :-1], raw, up, down, outputs[-1], deltas[-1], scratch[-1], sums)
 
     def gather(self, v: _Views, rows: Ints | slice) -> None:
         """Rows of x into the block's inputs, bytes scaled."""
         raw = self.x[rows] if isinstance(rows, slice) else self.x.take(rows, 0, v.raw, "clip")
-        if self.scale_input:
-            np.multiply(raw, v.inputs.dtype.type(1 / 255), v.inputs[:, :-1])
-        else:
-            v.inputs[:, :-1] = raw
+        np.copyto(v.pixels, raw)
+        if self.scale_input:  # all of the contiguous buffer: quicker than its columns but one
+            np.multiply(v.inputs, self.bytes_to_inputs, v.inputs)
 
     def forward(self, v: _Views) -> None:
-        below = v.inputs.T
-        last = len(self.weights) - 1
-        for level, w in enumerate(self.weights):
-            z = v.outputs[level]
-            np.dot(w, below, z)
-            if level == last and self.cost == c.CROSS_ENTROPY:
-                np.copyto(v.sums, z)
-            _ACTIVATIONS[self.activations[level]](z, v.scratch[level])
-            below = v.biased[level]
+        for weights, below, z, sums, activation, scratch in v.up:
+            np.dot(weights, below, z)
+            if sums is not None:
+                np.copyto(sums, z)
+            activation(z, scratch)
 
-    def output(self, v: _Views, y: NDArray[np.generic], scale: float) -> float:
+    def output(self, v: _Views, target: Floats, scale: float) -> float:
         """The summed cost; the last layer's deltas, times scale."""
-        a, error, t = v.outputs[-1], v.deltas[-1], v.scratch[-1]
-        _fill_target(v.target, self.classes, y)
         activation = self.activations[-1]
-        cost = _COSTS[self.cost](activation, v.sums, a, v.target, error, t)
-        _to_delta(activation, self.cost, scale, a, error, t)
+        cost = _COSTS[self.cost](activation, v.sums, v.output, target, v.delta, v.scratch)
+        _to_delta(activation, self.cost, scale, v.output, v.delta, v.scratch)
         return cost
 
     def backward(self, v: _Views, add: bool) -> None:
         """The gradient of the block, added to the gradient of earlier blocks or in its place."""
-        for level in range(len(self.weights) - 1, -1, -1):
-            below = v.biased[level - 1].T if level else v.inputs
+        for deltas, inputs, grads, transposed, lower, outputs, slope, scratch in v.down:
             if add:
-                self.grads[level] += np.dot(v.deltas[level], below)
+                grads += np.dot(deltas, inputs)
             else:
-                np.dot(v.deltas[level], below, self.grads[level])
-            if level:
-                delta, t = v.deltas[level - 1], v.scratch[level - 1]
-                np.dot(self.transposed[level], v.deltas[level], delta)
-                _SLOPES[self.activations[level - 1]](v.outputs[level - 1], t)
-                np.multiply(delta, t, delta)
+                np.dot(deltas, inputs, grads)
+            if lower is not None:
+                np.dot(transposed, deltas, lower)
+                slope(outputs, scratch)
+                np.multiply(lower, scratch, lower)
 
 
 # -- optimisers: one step of the packed parameters --------------------------------------------------------------
@@ -352,6 +391,18 @@ def _update(b: _Blocks, state: Floats, t: Floats, optimizer: list[float], rate: 
     np.subtract(p, g, p)
 
 
+_WINDOW = 1024  # examples
+
+
+def _split(targets: Floats, batch_size: int) -> list[Floats]:
+    """(n_out, rows) cut into batches, each contiguous."""
+    n_out, rows = targets.shape
+    whole = rows // batch_size
+    cut = targets[:, : whole * batch_size].reshape(n_out, whole, batch_size).transpose(1, 0, 2)
+    rest = targets[:, whole * batch_size :]
+    return [*np.ascontiguousarray(cut), *([np.ascontiguousarray(rest)] if rest.size else [])]
+
+
 # -- the contract ----------------------------------------------------------------------------------------------
 
 
@@ -365,7 +416,7 @@ def predict(net: Ints, params: Floats, x: NDArray[np.generic], out: Floats, work
             v = b.views(block.stop - start)
             b.gather(v, block)
             b.forward(v)
-            out[block] = v.outputs[-1].T
+            out[block] = v.output.T
 
 
 def gradient(
@@ -381,7 +432,7 @@ def gradient(
             v = b.views(block.stop - start)
             b.gather(v, block)
             b.forward(v)
-            cost += b.output(v, y[block], 1 / len(x))
+            cost += b.output(v, b.targets(y[block]), 1 / len(x))
             b.backward(v, add=start > 0)
     b.unpack(b.grad, grad)
     return cost / len(x)
@@ -411,29 +462,41 @@ def train(
     options, rate = optimizer.tolist(), rates.tolist()  # Python floats: a NumPy one would widen float32 products
     # Plain gradient descent folds the rate into the deltas: one pass over the parameters less.
     folded = options[c.KIND] == c.GRADIENT_DESCENT and not options[c.CLIP_NORM] and not options[c.WEIGHT_DECAY]
-    labels, total, correct, steps = y[order], 0.0, 0, 0
+    # Labels become targets, and outputs are judged, for a window of batches at a time.
+    window = max(1, _WINDOW // batch_size) * batch_size
+    total, correct, steps, stopped = 0.0, 0, 0, False
     with np.errstate(all="ignore"):
-        for start in range(0, len(order), batch_size):
-            stop = min(start + batch_size, len(order))
-            scale = (-rate[steps] if folded else 1) / (stop - start)
-            cost, right = 0.0, 0
-            for first in range(start, stop, p.rows):
-                if progress[c.STOP]:
+        for begin in range(0, len(order), window):
+            rows = order[begin : begin + window]
+            targets = b.targets(y[rows])
+            outputs = np.empty_like(targets)
+            judged = 0
+            for start, target in zip(range(0, len(rows), batch_size), _split(targets, batch_size), strict=True):
+                stop = min(start + batch_size, len(rows))
+                scale = (-rate[steps] if folded else 1) / (stop - start)
+                cost = 0.0
+                for first in range(start, stop, p.rows):
+                    if progress[c.STOP]:
+                        stopped = True
+                        break
+                    end = min(first + p.rows, stop)
+                    v = b.views(end - first)
+                    b.gather(v, rows[first:end])
+                    b.forward(v)
+                    outputs[:, first:end] = v.output
+                    cost += b.output(v, target[:, first - start : end - start], scale)
+                    b.backward(v, first > start)
+                if stopped or not math.isfinite(cost):
+                    stopped = True
                     break
-                end = min(first + p.rows, stop)
-                v = b.views(end - first)
-                b.gather(v, order[first:end])
-                b.forward(v)
-                cost += b.output(v, labels[first:end], scale)
-                right += _count_correct(v.outputs[-1], v.target)
-                b.backward(v, add=first > start)
-            if progress[c.STOP] or not np.isfinite(cost):
+                if folded:
+                    np.add(b.params, b.grad, b.params)
+                else:
+                    _update(b, slots, scratch, options, rate[steps], step + steps + 1)
+                total, steps, judged = total + cost, steps + 1, stop
+            correct += _count_correct(outputs[:, :judged], targets[:, :judged])
+            if stopped:
                 break
-            if folded:
-                np.add(b.params, b.grad, b.params)
-            else:
-                _update(b, slots, scratch, options, rate[steps], step + steps + 1)
-            total, correct, steps = total + cost, correct + right, steps + 1
     b.unpack(b.params, params)
     for target, source in zip(state, slots, strict=True):
         b.unpack(source, target)

@@ -1,0 +1,101 @@
+"""Build of the Cython kernels: one source, one extension module per instruction set and dtype.
+
+A machine without a C compiler still installs, with the Numba and NumPy backends. Environment:
+FASTNET_REQUIRE_EXT=1 makes a failed build fatal; FASTNET_DEBUG=1 builds with Cython's bounds checks, symbols and
+without optimisation; FASTNET_ISA_BUILD=x86_v4 (a comma-separated list) builds only those instruction sets.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCE = Path("kernels/cython_backend.pyx")  # the only kernel source
+GENERATED = Path("build/kernels")  # copies of it under the modules' names: cythonize takes one name per source
+DEBUG = os.environ.get("FASTNET_DEBUG") == "1"
+
+# Value-safe flags. Never -ffast-math: GCC before 13 then links code that flushes denormals in the whole process.
+# Not -fassociative-math either: it undoes the two-step range reduction of exp (CONTRIBUTING.md has the figures).
+UNIX_FLAGS = [
+    "-O0" if DEBUG else "-O3",
+    "-g" if DEBUG else "-g0",
+    "-fno-math-errno",  # sqrt becomes one instruction
+    "-fno-trapping-math",  # comparisons may become selects
+    "-fno-signed-zeros",
+    "-ffp-contract=fast",  # a * b + c becomes one instruction
+    "-fno-strict-aliasing",  # the workspace holds flags and numbers
+    "-Wno-psabi",  # vectors never cross a module's border
+]
+# Exactly the features kernels/isa.py asks for before it imports a module: no -march=x86-64-vN, which would
+# also use BMI, LZCNT and MOVBE.
+SSE = ["-msse4.2", "-mpopcnt"]
+AVX2 = [*SSE, "-mavx2", "-mfma", "-mf16c"]
+AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "cd", "bw", "dq", "vl")), "-mprefer-vector-width=512"]
+UNIX = {"x86_v2": SSE, "x86_v3": AVX2, "x86_v4": AVX512}
+MSVC = {"x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
+DTYPES = {"float32": [], "float64": [("FASTNET_FLOAT64", "1")]}
+
+
+def instruction_sets() -> list[str]:
+    x86 = platform.machine().lower() in ("x86_64", "amd64") and "arm64" not in os.environ.get("ARCHFLAGS", "")
+    wanted = [name for name in os.environ.get("FASTNET_ISA_BUILD", "").split(",") if name]
+    return wanted or (list(UNIX) if x86 else ["generic"])
+
+
+def module(isa: str, dtype: str) -> Extension:
+    name = f"_cython_{isa}_{dtype}"
+    source = GENERATED / f"{name}.pyx"
+    text = SOURCE.read_text(encoding="utf-8")
+    if not source.exists() or source.read_text(encoding="utf-8") != text:
+        GENERATED.mkdir(parents=True, exist_ok=True)
+        source.write_text(text, encoding="utf-8")
+    return Extension(
+        f"fastnet.kernels.{name}",
+        [str(source)],
+        include_dirs=["kernels"],
+        depends=["kernels/vec.h"],
+        define_macros=DTYPES[dtype],
+    )
+
+
+class BuildExt(build_ext):
+    """Adds the compiler's flags, which are known only once the compiler is."""
+
+    def build_extensions(self) -> None:
+        msvc = self.compiler.compiler_type == "msvc"
+        for extension in self.extensions:
+            isa = extension.name.partition("_cython_")[2].rpartition("_")[0]
+            extension.extra_compile_args = ["/O2", *MSVC.get(isa, [])] if msvc else [*UNIX_FLAGS, *UNIX.get(isa, [])]
+        super().build_extensions()
+
+
+extensions = cythonize(
+    [
+        *(module(isa, dtype) for isa in instruction_sets() for dtype in DTYPES),
+        Extension("fastnet.kernels._cyutility", ["build/cython/_cyutility.c"]),  # what the modules share
+    ],
+    shared_utility_qualified_name="fastnet.kernels._cyutility",
+    build_dir="build/cython",
+    compiler_directives={
+        "language_level": 3,
+        "boundscheck": DEBUG,
+        "initializedcheck": DEBUG,
+        "wraparound": False,
+        "cdivision": True,
+        "binding": True,
+        "freethreading_compatible": True,
+    },
+)
+for extension in extensions:  # cythonize() drops the option, so it is set here
+    extension.optional = os.environ.get("FASTNET_REQUIRE_EXT") != "1"
+
+setup(
+    ext_modules=extensions,
+    cmdclass={"build_ext": BuildExt},
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)
