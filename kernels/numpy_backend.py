@@ -348,7 +348,7 @@ class _Blocks:
 # -- optimisers: one step of the packed parameters --------------------------------------------------------------
 
 
-def _update(b: _Blocks, state: Floats, t: Floats, optimizer: list[float], rate: float, count: int) -> None:
+def _update(b: _Blocks, state: list[Floats], t: Floats, optimizer: list[float], rate: float, count: int) -> None:
     """One step with the gradient in b.grad, which is used up; t is a scratch as long; count is 1 at the first."""
     p, g = b.params, b.grad
     clip = optimizer[c.CLIP_NORM]

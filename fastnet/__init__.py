@@ -1,0 +1,54 @@
+"""fastnet: multi-layer perceptrons trained fast on a CPU, by interchangeable Cython, Numba and NumPy kernels.
+
+    >>> import fastnet
+    >>> data = fastnet.datasets.load("mnist-5k")
+    >>> network = fastnet.Network([784, 16, 16, 10], seed=0)
+    >>> fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
+
+Importing it loads NumPy and nothing heavier; a backend is loaded when it is first used.
+"""
+
+from fastnet import backends, datasets
+from fastnet.backends import use_backend
+from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
+from fastnet.history import Epoch, History
+from fastnet.network import Evaluation, Network
+from fastnet.optimizers import (
+    Adam,
+    Constant,
+    Cosine,
+    Exponential,
+    GradientDescent,
+    Momentum,
+    Schedule,
+    Step,
+)
+from fastnet.trainer import Callback, Progress, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adam",
+    "BackendError",
+    "Callback",
+    "Constant",
+    "Cosine",
+    "DataError",
+    "DivergedError",
+    "Epoch",
+    "Evaluation",
+    "Exponential",
+    "FastnetError",
+    "GradientDescent",
+    "History",
+    "Momentum",
+    "Network",
+    "Progress",
+    "Schedule",
+    "Step",
+    "Trainer",
+    "__version__",
+    "backends",
+    "datasets",
+    "use_backend",
+]

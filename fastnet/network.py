@@ -1,0 +1,326 @@
+"""Network: a multi-layer perceptron's shape and its parameters, all in one flat buffer.
+
+Not here: training (trainer.py), convolutions, recurrent layers, autograd.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastnet import backends, checks
+from fastnet.errors import DataError
+from fastnet.kernels import contract as c
+
+Array = NDArray[Any]
+FORMAT = "fastnet network 1"
+EVALUATION_WORK = 1 << 29  # multiply-adds of one call when costs are taken, so that an interrupt need not wait
+
+
+class Views(NamedTuple):
+    """A flat vector seen layer by layer: weights[l] (n_out, n_in) and biases[l] (n_out,) share its memory."""
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+
+class Evaluation(NamedTuple):
+    """The mean cost over some examples, and the share classified right (nan for a regression network)."""
+
+    cost: float
+    accuracy: float
+
+
+class Network:
+    """A multi-layer perceptron.
+
+    Parameters
+    ----------
+    sizes
+        The layers' widths, inputs first: [784, 16, 16, 10].
+    activation
+        Of the hidden layers, one name for all or a list: "sigmoid", "relu", "tanh", "leaky_relu" (slope 0.01 below
+        zero), "identity".
+    output
+        Of the output layer: those, or "softmax". By default "sigmoid" with squared_error or a single output, and
+        "softmax" with cross_entropy.
+    cost
+        "squared_error": the sum over outputs of squared differences, averaged over examples, WITHOUT the factor 1/2
+        of some texts: its gradient is twice theirs, so their learning rate of 3.0 is 1.5 here. "cross_entropy", in
+        nats, with softmax or sigmoid outputs.
+    init
+        "scaled": weights normal with variance 1/n_in, 2/n_in where the activation is (leaky) ReLU (LeCun et al.
+        1998; He et al. 2015), biases zero. "normal": weights and biases standard normal.
+    seed
+        Of the initial parameters: the same seed, the same network. None: another each time.
+    dtype
+        float32 or float64, of the parameters and of the arithmetic.
+
+    Raises ValueError or TypeError for an impossible network.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        activation: str | Sequence[str] = "sigmoid",
+        output: str | None = None,
+        cost: str = "squared_error",
+        init: str = "scaled",
+        seed: int | np.random.Generator | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self._sizes = checks.layer_sizes(sizes)
+        hidden = checks.hidden_activations(activation, len(self._sizes) - 2)
+        output, self._cost = checks.output_and_cost(output, cost, self._sizes[-1])
+        self._activations = (*hidden, output)
+        self._layers = _encode(self._sizes, self._activations, self._cost)
+        self._layers.flags.writeable = False
+        checks.name_of("init", init, ("scaled", "normal"))
+        n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
+        self._parameters = c.aligned_empty(n_parameters, checks.real_dtype(dtype))
+        self._initialise(init, np.random.default_rng(seed))
+
+    def _initialise(self, init: str, rng: np.random.Generator) -> None:
+        for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
+            n_in = w.shape[1]
+            gain = {"relu": 2.0, "leaky_relu": 2.0 / (1 + c.LEAKY_SLOPE**2)}.get(activation, 1.0)
+            scale = math.sqrt(gain / n_in) if init == "scaled" else 1.0
+            w[...] = scale * rng.standard_normal(w.shape)  # in float64, so that both dtypes start from one network
+            b[...] = rng.standard_normal(b.shape) if init == "normal" else 0
+
+    # -- what it is ------------------------------------------------------------------------------------------
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The layers' widths, inputs first."""
+        return self._sizes
+
+    @property
+    def activations_by_layer(self) -> tuple[str, ...]:
+        """The activation of each layer of weights, the output's last."""
+        return self._activations
+
+    @property
+    def cost_name(self) -> str:
+        return self._cost
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._parameters.dtype
+
+    @property
+    def layers(self) -> NDArray[np.int64]:
+        """The network as the kernels see it (fastnet.kernels.contract), read-only."""
+        return self._layers
+
+    @property
+    def n_parameters(self) -> int:
+        return self._parameters.size
+
+    @property
+    def parameters(self) -> Array:
+        """The one contiguous buffer (n_parameters,): layer by layer weights, row by row, then biases."""
+        return self._parameters
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        """weights[l] (n_out, n_in), a view: row j is neuron j's picture of the layer below."""
+        return self.views(self._parameters).weights
+
+    @property
+    def biases(self) -> tuple[Array, ...]:
+        """biases[l] (n_out,), a view."""
+        return self.views(self._parameters).biases
+
+    def views(self, vector: Array) -> Views:
+        """The same views of any vector (n_parameters,): a gradient, a snapshot. Raises ValueError for another shape."""
+        checks.vector(vector, self.n_parameters, "vector")
+        weights, biases = [], []
+        for n_in, n_out, _, w, b, _ in self._layers.tolist():
+            weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
+            biases.append(vector[b : b + n_out])
+        return Views(tuple(weights), tuple(biases))
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the outputs are read as classes: sigmoid and softmax outputs are, others are a regression's."""
+        return self._activations[-1] in ("sigmoid", "softmax")
+
+    def __repr__(self) -> str:
+        *hidden, output = self._activations
+        return (
+            f"<Network {'-'.join(map(str, self._sizes))} {'/'.join(dict.fromkeys(hidden)) or 'no hidden layer'}, "
+            f"{output}, {self._cost}, {self.n_parameters:,} parameters, {self.dtype}>"
+        )
+
+    # -- what it computes ------------------------------------------------------------------------------------
+
+    def forward(self, x: Any, *, backend: str | None = None) -> Array:
+        """The output activations (n, n_out) of x (n, n_in), float or uint8 (which stands for x / 255)."""
+        return _predict(self._layers, self._parameters, self._inputs(x), backend)
+
+    def activations(self, x: Any, *, backend: str | None = None) -> list[Array]:
+        """The activations of every layer of weights: one array (n, n_out) a layer, the output last."""
+        a, found = self._inputs(x), []
+        for level in range(len(self._layers)):
+            a = _predict(self._layers[level : level + 1], self._parameters, a, backend)
+            found.append(a)
+        return found
+
+    def predict(self, x: Any, *, backend: str | None = None) -> Array:
+        """Class labels int64 (n,); for a regression network the outputs (n, n_out).
+
+        The label is the largest output's number; with a single sigmoid output, 1 where it is at least a half.
+        """
+        outputs = self.forward(x, backend=backend)
+        if not self.is_classifier:
+            return outputs
+        if self._sizes[-1] == 1:
+            return (outputs[:, 0] >= 0.5).astype(np.int64)
+        return np.asarray(np.argmax(outputs, axis=1))
+
+    def cost(self, x: Any, y: Any, *, backend: str | None = None) -> float:
+        """The mean cost over the examples; y int labels (n,) or targets (n, n_out)."""
+        return self.evaluate(x, y, backend=backend).cost
+
+    def accuracy(self, x: Any, y: Any, *, backend: str | None = None) -> float:
+        """The share of examples classified right. Raises ValueError for a regression network."""
+        if not self.is_classifier:
+            raise ValueError(
+                f"a network with {self._activations[-1]} outputs is a regression's and has no accuracy: use cost"
+            )
+        return self.evaluate(x, y, backend=backend).accuracy
+
+    def evaluate(self, x: Any, y: Any, *, backend: str | None = None) -> Evaluation:
+        """The mean cost and the accuracy, in one pass."""
+        x = self._inputs(x)
+        y = self._outputs(y, len(x))
+        cost, correct = 0.0, 0
+        for part_cost, part_correct in self.evaluate_parts(x, y, backend):
+            cost, correct = cost + part_cost, correct + part_correct
+        return Evaluation(cost / len(x), correct / len(x) if self.is_classifier else math.nan)
+
+    def evaluate_parts(self, x: Array, y: Array, backend: str | None) -> Iterator[tuple[float, int]]:
+        """The summed cost and the number right of a part of checked x, y after the other, each a short call."""
+        from fastnet.kernels.numpy_backend import output_cost
+
+        sums = self._layers.copy()  # the same network without its last activation: costs are taken from the sums
+        sums[-1, c.ACTIVATION] = c.IDENTITY
+        output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
+        rows = int(np.clip(EVALUATION_WORK // self.n_parameters, c.MIN_BLOCK_ROWS, 1 << 14))
+        for start in range(0, len(x), rows):
+            part = slice(start, start + rows)
+            yield output_cost(*output, _predict(sums, self._parameters, x[part], backend), y[part])
+
+    def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
+        """The gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
+        x = self._inputs(x)
+        y = self._outputs(y, len(x))
+        kernels = backends.get(backends.resolve(backend).name)
+        gradient = c.aligned_empty(self.n_parameters, self.dtype)
+        work = c.aligned_empty(c.plan(self._layers, len(x), 0, self.dtype.itemsize).size, self.dtype)
+        kernels.gradient(self._layers, self._parameters, x, y, gradient, work)
+        return gradient
+
+    def _inputs(self, x: object, name: str = "x") -> Array:
+        return checks.inputs(x, self._sizes[0], self.dtype, name)
+
+    def _outputs(self, y: object, n: int, name: str = "y") -> Array:
+        return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self.dtype, name)
+
+    # -- kept and copied ---------------------------------------------------------------------------------------
+
+    def copy(self) -> Network:
+        """An independent network with the same parameters."""
+        return self._like(self._parameters)
+
+    def _like(self, parameters: Array) -> Network:
+        *hidden, output = self._activations
+        twin = Network(
+            self._sizes, activation=hidden, output=output, cost=self._cost, seed=0, dtype=self._parameters.dtype
+        )
+        twin._parameters[...] = parameters
+        return twin
+
+    def __copy__(self) -> Network:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        return self.copy()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the network to an .npz file, without pickle; a file of that name is replaced only by a whole one.
+
+        Raises DataError where it cannot be written.
+        """
+        from fastnet.files import atomic_write
+
+        *hidden, output = self._activations
+        about = {
+            "format": FORMAT,
+            "sizes": self._sizes,
+            "activation": hidden,
+            "output": output,
+            "cost": self._cost,
+            "dtype": self.dtype.name,
+        }
+        with atomic_write(path) as file:
+            np.savez(file, about=np.array(json.dumps(about)), parameters=self._parameters)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """A network that `save` wrote. Raises DataError for a file that is missing, corrupt or something else."""
+        from fastnet.files import read_npz
+
+        arrays = read_npz(path)
+        try:
+            about = json.loads(str(arrays["about"][()]))
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
+            sizes = checks.layer_sizes(about["sizes"])
+            parameters, expected = (
+                arrays["parameters"],
+                sum(b * (a + 1) for a, b in pairwise(sizes)),
+            )
+            if parameters.shape != (expected,) or parameters.dtype != about["dtype"]:
+                raise ValueError(
+                    f"it holds parameters {parameters.shape} {parameters.dtype}, not ({expected},) {about['dtype']}"
+                )
+            network = cls(
+                sizes,
+                activation=about["activation"],
+                output=about["output"],
+                cost=about["cost"],
+                seed=0,
+                dtype=about["dtype"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{os.fspath(path)} is not a network that fastnet saved: {error}") from error
+        network._parameters[...] = parameters
+        return network
+
+
+def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:
+    layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
+    at = 0
+    for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
+        row[:] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
+        at += n_out * (n_in + 1)
+    layers[-1, c.COST] = c.COSTS[cost]
+    return layers
+
+
+def _predict(layers: NDArray[np.int64], parameters: Array, x: Array, backend: str | None) -> Array:
+    kernels = backends.get(backends.resolve(backend).name)
+    out = np.empty((len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
+    work = c.aligned_empty(c.plan(layers, len(x), 0, parameters.itemsize).size, parameters.dtype)
+    kernels.predict(layers, parameters, x, out, work)
+    return out

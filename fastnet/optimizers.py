@@ -1,0 +1,226 @@
+"""Optimisers and learning-rate schedules: their numbers and names. The updates themselves are in the kernels.
+
+Not here: second-order methods, per-layer learning rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+
+Rates = NDArray[np.float64]
+
+
+class Optimizer(Protocol):
+    """What a Trainer needs of an optimiser: one of the three below."""
+
+    @property
+    def kind(self) -> int: ...
+    @property
+    def default_learning_rate(self) -> float: ...
+    def numbers(self) -> dict[int, float]: ...
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Plain gradient descent: W -= rate * gradient."""
+
+    kind = c.GRADIENT_DESCENT
+    default_learning_rate = 0.1
+
+    def numbers(self) -> dict[int, float]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """Gradient descent with momentum: v = momentum * v + gradient; W -= rate * v.
+
+    With `nesterov`, W -= rate * (gradient + momentum * v): Sutskever et al. (2013) as PyTorch writes it.
+    Raises ValueError unless 0 <= momentum < 1.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    kind = c.MOMENTUM
+    default_learning_rate = 0.01
+
+    def __post_init__(self) -> None:
+        _check_fraction("momentum", self.momentum)
+
+    def numbers(self) -> dict[int, float]:
+        return {c.BETA1: self.momentum, c.NESTEROV: float(self.nesterov)}
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam, Kingma and Ba (2015), algorithm 1. Raises ValueError unless the betas are in [0, 1), epsilon > 0."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    kind = c.ADAM
+    default_learning_rate = 0.001
+
+    def __post_init__(self) -> None:
+        _check_fraction("beta1", self.beta1)
+        _check_fraction("beta2", self.beta2)
+        # Below float32's smallest normal number it would be flushed to zero, and 0 / 0 is not a number.
+        if not 1.2e-38 < self.epsilon < math.inf:
+            raise ValueError(f"epsilon must be positive and at least 1.2e-38, not {self.epsilon}")
+
+    def numbers(self) -> dict[int, float]:
+        return {c.BETA1: self.beta1, c.BETA2: self.beta2, c.EPSILON: self.epsilon}
+
+
+OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
+    "sgd": GradientDescent,
+    "momentum": Momentum,
+    "nesterov": lambda: Momentum(nesterov=True),
+    "adam": Adam,
+}
+
+
+def encode(optimizer: Optimizer, weight_decay: float, clip_norm: float | None) -> NDArray[np.float64]:
+    """The optimiser as the kernels see it, float64 (7,)."""
+    vector = np.zeros(c.OPTIMIZER_COLUMNS)
+    vector[[c.KIND, c.WEIGHT_DECAY, c.CLIP_NORM]] = optimizer.kind, weight_decay, clip_norm or 0
+    for column, value in optimizer.numbers().items():
+        vector[column] = value
+    return vector
+
+
+# -- schedules: the factor by which the learning rate is multiplied ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Base of the schedules; itself the constant one.
+
+    Time is counted in epochs, as a real number, from the first update of the trainer. During the first `warmup`
+    epochs the factor rises linearly from one update's share to 1; what follows is the schedule proper, on the time
+    that is left.
+    """
+
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < math.inf:
+            raise ValueError(f"warmup must be a number of epochs, 0 or more, not {self.warmup}")
+
+    def factors(self, first: float, steps: int, per_epoch: int, horizon: tuple[float, float]) -> Rates:
+        """The factors (steps,) of the updates from time `first` on, `per_epoch` of them an epoch.
+
+        horizon is the (start, end) of the current fit, for a schedule that was given no length of its own.
+        """
+        time = first + np.arange(steps) / per_epoch
+        proper = self.proper(np.maximum(time - self.warmup, 0), self.warmup, horizon, time)
+        if self.warmup:
+            return np.asarray(np.minimum((time + 1 / per_epoch) / self.warmup, 1) * proper)
+        return proper
+
+    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
+        """The factors at `after` epochs since the warm-up, at `time` since the first update."""
+        return np.ones_like(after)
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The learning rate stays as it is."""
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """Multiplies the rate by `factor` every `every` epochs."""
+
+    every: float = 10.0
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.every > 0:
+            raise ValueError(f"every must be a positive number of epochs, not {self.every}")
+        if not 0 < self.factor < math.inf:
+            raise ValueError(f"factor must be positive, not {self.factor}")
+
+    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
+        # The sum of many 1 / per_epoch may fall just short of a whole number of epochs.
+        return np.asarray(self.factor ** np.floor(after / self.every + 1e-9))
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """Multiplies the rate by `factor` an epoch, a little at every update."""
+
+    factor: float = 0.95
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.factor < math.inf:
+            raise ValueError(f"factor must be positive, not {self.factor}")
+
+    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
+        return np.asarray(self.factor**after)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Falls along half a cosine from 1 to `final` (Loshchilov and Hutter 2017, without restarts).
+
+    Over `epochs` epochs from the trainer's first update, warm-up included, and stays at `final` after them; where
+    `epochs` is None, over each call of `fit` anew. To continue one curve over several calls, give its length.
+    """
+
+    epochs: float | None = None
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs is not None and not self.epochs > self.warmup:
+            raise ValueError(f"epochs must be more than the warm-up of {self.warmup}, not {self.epochs}")
+        if not 0 <= self.final <= 1:
+            raise ValueError(f"final must be a factor from 0 to 1, not {self.final}")
+
+    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
+        start, end = (0.0, self.epochs) if self.epochs is not None else horizon
+        start = max(start, warmup)
+        done = np.clip((time - start) / (end - start), 0, 1) if end > start else np.zeros_like(time)
+        return np.asarray(self.final + (1 - self.final) * 0.5 * (1 + np.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class FromFunction(Schedule):
+    """A user's function of the update's number (from 0) that returns the factor."""
+
+    function: Callable[[int], float] = lambda step: 1.0
+
+    def of_steps(self, first: int, steps: int) -> Rates:
+        factors = np.array([float(self.function(step)) for step in range(first, first + steps)])
+        bad = np.flatnonzero(~(np.isfinite(factors) & (factors >= 0)))
+        if bad.size:
+            raise ValueError(
+                f"the schedule gave {factors[bad[0]]} at step {first + bad[0]}; expected a finite factor, 0 or more"
+            )
+        return factors
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "exponential": Exponential,
+}
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be from 0 to below 1, not {value}")

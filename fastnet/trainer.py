@@ -1,0 +1,491 @@
+"""Trainer: the policy between kernel calls - epochs, order, learning rates, callbacks, interrupts, divergence.
+
+The arithmetic is in the kernels, the updates' formulas too. Not here: early stopping (a few lines of callback),
+checkpoints (Network.save in a callback), parallel training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import backends, checks
+from fastnet.errors import DivergedError
+from fastnet.history import Epoch, History
+from fastnet.interrupts import Interrupts
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Backend
+from fastnet.network import Evaluation, Network
+from fastnet.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Adam,
+    FromFunction,
+    GradientDescent,
+    Momentum,
+    Optimizer,
+    Schedule,
+    encode,
+)
+
+Array = NDArray[Any]
+CHUNK_SECONDS = 0.05  # of a kernel call: how often callbacks on batches run and an interrupt is seen
+FIRST_CHUNK = 1 << 26  # multiply-adds of the first, before the machine's speed is known
+LONG_BATCH = 1 << 28  # multiply-adds of a batch from which on a call runs in a thread: it could outlast a chunk
+
+
+class Progress(NamedTuple):
+    """How far an epoch is: what a callback on batches is given. Costs and accuracy are means so far."""
+
+    epoch: int
+    batch: int
+    batches: int
+    examples: int
+    cost: float
+    accuracy: float
+    seconds: float
+    learning_rate: float
+
+
+class Callback:
+    """Base of callbacks: override what is wanted. Each may call trainer.stop() or set trainer.learning_rate.
+
+    on_batches comes after every `every` batches, exactly; where `every` is None, about twenty times a second,
+    which costs nothing measurable.
+    """
+
+    every: int | None = None
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        """After each epoch and its validation."""
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        """Between batches."""
+
+
+class _OnEpochEnd(Callback):
+    def __init__(self, function: Callable[[Trainer, Epoch], object]) -> None:
+        self._function = function
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        self._function(trainer, epoch)
+
+
+class _Run(NamedTuple):
+    """What stays the same for the epochs of one call."""
+
+    x: Array
+    y: Array
+    batch_size: int
+    kernels: Backend
+    choice: backends.Choice
+    work: Array
+    optimizer: NDArray[np.float64]
+    horizon: tuple[float, float]
+    callbacks: Sequence[Callback]
+    interrupts: Interrupts
+
+
+class Trainer:
+    """Trains a network by gradient descent on batches.
+
+    Parameters
+    ----------
+    network
+        The Network; its parameters are changed in place.
+    optimizer
+        "sgd" (plain gradient descent), "momentum" (0.9), "nesterov", "adam", or an object: Momentum(0.95).
+    learning_rate
+        Multiplied by the schedule's factor. By default 0.1 for sgd, 0.01 for momentum, 0.001 for adam.
+    schedule
+        "constant", "step", "cosine", "exponential", an object (Cosine(epochs=30, warmup=1)), or a function of the
+        update's number, from 0, that returns the factor.
+    batch_size
+        Examples an update; the last batch of an epoch may be smaller. len(x) is plain gradient descent.
+    weight_decay
+        L2: adds weight_decay * W to the gradient of the weights, not of the biases.
+    clip_norm
+        The gradient is scaled down to this norm where it is longer, before the weight decay.
+    shuffle
+        Draws a new order of the examples each epoch; False keeps theirs.
+    backend
+        "cython", "numba", "numpy", "auto"; None: as use_backend or FASTNET_BACKEND say, or auto.
+    seed
+        Of the order. The same seed, backend and machine: the same parameters, bit for bit.
+
+    Raises ValueError or TypeError for impossible settings, BackendError for a missing backend.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        optimizer: str | Optimizer = "sgd",
+        learning_rate: float | None = None,
+        schedule: str | Schedule | Callable[[int], float] = "constant",
+        batch_size: int = 32,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        shuffle: bool = True,
+        backend: str | None = None,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a fastnet.Network, not {type(network).__name__}")
+        self.network = network
+        self._optimizer = _optimizer(optimizer)
+        self._schedule = _schedule(schedule)
+        self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
+        self._batch_size = checks.whole_number("batch_size", batch_size, 1)
+        self._encoded = encode(
+            self._optimizer,
+            checks.number("weight_decay", weight_decay, least=0),
+            None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0),
+        )
+        self._shuffle = bool(shuffle)
+        self._backend = backend
+        backends.resolve(backend)  # a missing backend is an error now, not after the data is loaded
+        self._rng = np.random.default_rng(seed)
+        self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
+        self._undo: _Undo | None = None
+        self._step = 0  # updates made
+        self._epoch = 0  # epochs begun
+        self._stopped = False
+        self._seconds_per_batch: float | None = None
+        self.history = History()
+
+    @property
+    def learning_rate(self) -> float:
+        """The base rate, which the schedule's factor multiplies; may be set at any time, by a callback too."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = checks.number("learning_rate", value, least=0)
+
+    @property
+    def steps(self) -> int:
+        """Updates made so far."""
+        return self._step
+
+    def stop(self) -> None:
+        """Ends the running `fit` at the next batch boundary; for callbacks."""
+        self._stopped = True
+
+    # -- the public calls --------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        validation_data: tuple[Any, Any] | None = None,
+        callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]] = (),
+    ) -> History:
+        """Trains for some epochs more and returns the history of all.
+
+        x (n, n_in) float32, float64 or uint8 (which stands for x / 255; never copied to floats as a whole); y int
+        labels (n,) or targets (n, n_out). A callback is a Callback or a function(trainer, epoch) for the end of an
+        epoch. Called again it goes on where it stopped, optimiser state, order and schedule included; an epoch
+        that was broken off is not finished, the next begins anew.
+
+        Raises ValueError for unusable data, DivergedError when the cost or a parameter is no longer finite (the
+        network then has the last parameters with which both were), KeyboardInterrupt at a batch boundary.
+        """
+        epochs = checks.whole_number("epochs", epochs, 0)
+        x = self.network._inputs(x)
+        y = self.network._outputs(y, len(x))
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise TypeError("validation_data must be a pair (x, y)")
+            validation_x = self.network._inputs(validation_data[0], "validation x")
+            validation = validation_x, self.network._outputs(validation_data[1], len(validation_x), "validation y")
+        self._stopped = False
+        with Interrupts() as interrupts:
+            run = self._start(x, y, (self._epoch, self._epoch + epochs), callbacks, interrupts)
+            for _ in range(epochs):
+                if self._stopped or interrupts.pending:
+                    break
+                order = self._rng.permutation(len(x)) if self._shuffle else np.arange(len(x))
+                epoch = self._train_epoch(run, order)
+                if epoch is None:
+                    break
+                if validation is not None and not interrupts.pending:
+                    epoch = self._validated(epoch, validation, run)
+                self.history.epochs.append(epoch)
+                for callback in run.callbacks if not interrupts.pending else ():
+                    with interrupts.allowed():
+                        callback.on_epoch_end(self, epoch)
+        return self.history
+
+    def partial_fit(self, x: Any, y: Any) -> Epoch:
+        """One pass over a part of a stream, in its order, in batches; returns its record and keeps none.
+
+        The schedule counts a call as an epoch. Raises as `fit` does.
+        """
+        x = self.network._inputs(x)
+        y = self.network._outputs(y, len(x))
+        if getattr(self._schedule, "epochs", 0) is None:
+            raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
+        self._stopped = False
+        with Interrupts() as interrupts:
+            run = self._start(x, y, (0, 0), (), interrupts)
+            epoch = self._train_epoch(run, np.arange(len(x)))
+        if epoch is None:  # a handler of the user's own did not raise
+            raise KeyboardInterrupt
+        return epoch
+
+    def evaluate(self, x: Any, y: Any) -> Evaluation:
+        """The mean cost over the examples, and the share classified right (nan for a regression network)."""
+        return self.network.evaluate(x, y, backend=self._backend)
+
+    # -- a run -------------------------------------------------------------------------------------------------
+
+    def _start(
+        self,
+        x: Array,
+        y: Array,
+        horizon: tuple[float, float],
+        callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]],
+        interrupts: Interrupts,
+    ) -> _Run:
+        self._undo = None  # the user may have changed the parameters since
+        choice = backends.resolve(self._backend)
+        kernels = backends.get(choice.name)
+        batch_size = min(self._batch_size, len(x))
+        plan = c.plan(self.network.layers, batch_size, len(self._state), self.network.dtype.itemsize)
+        warm_up = getattr(kernels, "warm_up", None)
+        if warm_up is not None:  # compiling can take seconds, which are not the first epoch's
+            interrupts.call(lambda: warm_up(self.network.dtype, x.dtype), abandon=True)
+        return _Run(
+            x,
+            y,
+            batch_size,
+            kernels,
+            choice,
+            c.aligned_empty(plan.size, self.network.dtype),
+            self._encoded,
+            horizon,
+            [callback if isinstance(callback, Callback) else _OnEpochEnd(callback) for callback in callbacks],
+            interrupts,
+        )
+
+    def _train_epoch(self, run: _Run, order: NDArray[np.int64]) -> Epoch | None:
+        """One pass over the order, in chunks of batches. None where an interrupt came before the first."""
+        batches = -(-len(order) // run.batch_size)
+        factors = self._factors(batches, run.horizon)
+        self._epoch += 1
+        done = examples = correct = 0
+        cost = seconds = rate = 0.0
+        while done < batches and not self._stopped and not run.interrupts.pending:
+            count = min(self._chunk(run), batches - done, *self._until_callback(run, done))
+            rows = order[done * run.batch_size : (done + count) * run.batch_size]
+            rates = self._learning_rate * factors[done : done + count]
+            began = time.perf_counter()
+            summed, steps, right = self._train_chunk(run, rows, rates)
+            elapsed = time.perf_counter() - began
+            done += steps
+            examples += min(steps * run.batch_size, len(rows))
+            cost, correct, seconds = cost + summed, correct + right, seconds + elapsed
+            if steps:
+                rate = float(rates[steps - 1])
+                self._seconds_per_batch = elapsed / steps
+                self._tell(run, done, batches, examples, cost, correct, seconds, rate)
+        if not done:
+            self._epoch -= 1
+            return None
+        return Epoch(
+            self._epoch,
+            cost / examples,
+            self._share(correct, examples),
+            math.nan,
+            math.nan,
+            seconds,
+            examples,
+            examples / max(seconds, 1e-9),
+            rate,
+            run.choice.name,
+            run.choice.reason,
+        )
+
+    def _factors(self, batches: int, horizon: tuple[float, float]) -> NDArray[np.float64]:
+        if isinstance(self._schedule, FromFunction):
+            return self._schedule.of_steps(self._step, batches)
+        return self._schedule.factors(self._epoch, batches, batches, horizon)
+
+    def _share(self, correct: int, examples: int) -> float:
+        return correct / examples if self.network.is_classifier else math.nan
+
+    def _chunk(self, run: _Run) -> int:
+        """Batches of the next kernel call. How they are cut changes no result: a law of the contract."""
+        if self._seconds_per_batch is None:
+            return max(1, FIRST_CHUNK // (self.network.n_parameters * run.batch_size))
+        return max(1, int(CHUNK_SECONDS / max(self._seconds_per_batch, 1e-7)))
+
+    @staticmethod
+    def _until_callback(run: _Run, done: int) -> list[int]:
+        return [every - done % every for callback in run.callbacks if (every := callback.every) is not None]
+
+    def _tell(
+        self,
+        run: _Run,
+        done: int,
+        batches: int,
+        examples: int,
+        cost: float,
+        correct: int,
+        seconds: float,
+        rate: float,
+    ) -> None:
+        for callback in run.callbacks:
+            if callback.every is None or done % callback.every == 0:
+                progress = Progress(
+                    self._epoch,
+                    done,
+                    batches,
+                    examples,
+                    cost / examples,
+                    self._share(correct, examples),
+                    seconds,
+                    rate,
+                )
+                with run.interrupts.allowed():
+                    callback.on_batches(self, progress)
+
+    def _validated(self, epoch: Epoch, validation: tuple[Array, Array], run: _Run) -> Epoch:
+        x, y = validation
+        cost, correct = 0.0, 0
+        for part_cost, part_correct in self.network.evaluate_parts(x, y, run.choice.name):
+            if run.interrupts.pending:
+                return epoch
+            cost, correct = cost + part_cost, correct + part_correct
+        accuracy = self._share(correct, len(x))
+        return dataclasses.replace(epoch, validation_cost=cost / len(x), validation_accuracy=accuracy)
+
+    # -- a chunk -----------------------------------------------------------------------------------------------
+
+    def _train_chunk(self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64]) -> tuple[float, int, int]:
+        """The summed cost, updates made and examples right of a kernel call or two.
+
+        The last batch goes by itself, after a snapshot: should the next chunk's first cost not be finite, that
+        snapshot has the last parameters whose cost was.
+        """
+        undo = self._undo or self._snapshot(rows[:0], rates[:0])
+        last = (len(rates) - 1) * run.batch_size
+        summed, steps, right = 0.0, 0, 0
+        for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates[-1:])):
+            if not part.size or run.interrupts.pending:
+                continue
+            if part_rates.size == 1:
+                self._undo = self._snapshot(part, part_rates)
+            part_summed, made, part_right = self._call(run, part, part_rates)
+            broken_off = made < part_rates.size and not run.interrupts.pending
+            if broken_off or not np.isfinite(self.network.parameters).all():
+                self._explain_divergence(run, undo, rows, rates)
+            summed, steps, right = summed + part_summed, steps + made, right + part_right
+        return summed, steps, right
+
+    def _call(self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64]) -> tuple[float, int, int]:
+        network, progress = self.network, run.interrupts.progress
+
+        def train() -> float:
+            return run.kernels.train(
+                network.layers,
+                network.parameters,
+                self._state,
+                run.x,
+                run.y,
+                rows,
+                run.batch_size,
+                rates,
+                run.optimizer,
+                self._step,
+                progress,
+                run.work,
+            )
+
+        long = network.n_parameters * run.batch_size >= LONG_BATCH
+        summed = run.interrupts.call(train) if long else train()
+        assert summed is not None
+        made = int(progress[c.STEPS])
+        self._step += made
+        return summed, made, int(progress[c.CORRECT])
+
+    # -- divergence --------------------------------------------------------------------------------------------
+
+    def _snapshot(self, rows: NDArray[np.int64], rates: NDArray[np.float64]) -> _Undo:
+        return _Undo(self.network.parameters.copy(), self._state.copy(), self._step, rows, rates)
+
+    def _restore(self, undo: _Undo) -> None:
+        self.network.parameters[...] = undo.parameters
+        self._state[...] = undo.state
+        self._step = undo.step
+
+    def _explain_divergence(
+        self, run: _Run, undo: _Undo, rows: NDArray[np.int64], rates: NDArray[np.float64]
+    ) -> NoReturn:
+        """Repeats the chunk from `undo` on, an update at a time: the same updates, bit for bit, find the first bad one.
+
+        Leaves the last parameters that were finite and had a finite cost.
+        """
+        run.interrupts.progress[c.STOP] = 0
+        self._restore(undo)
+        batches = [(rows[k * run.batch_size : (k + 1) * run.batch_size], rates[k : k + 1]) for k in range(len(rates))]
+        good: _Undo | None = None
+        for part, rate in [(undo.rows, undo.rates), *batches]:
+            if not part.size:
+                continue
+            before = self._snapshot(part, rate)
+            _, made, _ = self._call(run, part, rate)
+            if made and np.isfinite(self.network.parameters).all():
+                good = before
+                continue
+            step, what = before.step + 1, "parameters are" if made else "cost is"
+            self._restore(before if made or good is None else good)
+            self._undo = None
+            raise DivergedError(
+                f"the {what} no longer finite in epoch {self._epoch}, step {step}, at learning rate {rate[0]:g}; the "
+                f"network has its parameters of step {self._step}: try a smaller learning rate, or clip_norm",
+                epoch=self._epoch,
+                step=step,
+                learning_rate=float(rate[0]),
+            )
+        raise AssertionError("repeated updates were not bit-identical")
+
+
+class _Undo(NamedTuple):
+    """The trainer's state before a batch, and that batch."""
+
+    parameters: Array
+    state: Array
+    step: int
+    rows: NDArray[np.int64]
+    rates: NDArray[np.float64]
+
+
+def _optimizer(optimizer: str | Optimizer) -> Optimizer:
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[checks.name_of("optimizer", optimizer, OPTIMIZERS)]()
+    if not isinstance(optimizer, (GradientDescent, Momentum, Adam)):
+        raise TypeError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or such an object, not {optimizer!r}")
+    return optimizer
+
+
+def _schedule(schedule: str | Schedule | Callable[[int], float]) -> Schedule:
+    if isinstance(schedule, Schedule):
+        return schedule
+    if isinstance(schedule, str):
+        return SCHEDULES[checks.name_of("schedule", schedule, SCHEDULES)]()
+    if callable(schedule):
+        return FromFunction(function=schedule)
+    raise TypeError(
+        f"schedule must be one of {', '.join(SCHEDULES)}, such an object, or a function of the step, not {schedule!r}"
+    )

@@ -1,0 +1,94 @@
+"""The Cython backend's face: the extension module for this CPU and the dtype at hand, found when first needed.
+
+Never imports a module built for instructions the CPU lacks. FASTNET_ISA (such as x86_v3) caps the choice.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels.contract import Backend, Floats, Ints
+
+# Best first; the features each build uses (setup.py compiles for exactly these), as NumPy names them.
+V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
+V3 = (*V2, "AVX", "F16C", "FMA3", "AVX2")
+V4 = (*V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL")
+LEVELS: Mapping[str, tuple[str, ...]] = {"x86_v4": V4, "x86_v3": V3, "x86_v2": V2, "generic": ()}
+
+
+def cpu_features() -> Mapping[str, bool]:
+    """What NumPy found in this CPU; newer versions of it name only whole levels, such as X86_V3."""
+    from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[import-not-found]  # no stubs
+
+    return cast("Mapping[str, bool]", __cpu_features__)
+
+
+def has(features: Mapping[str, bool], name: str) -> bool:
+    if name in features:
+        return bool(features[name])
+    level = next(level for level, names in (("X86_V2", V2), ("X86_V3", V3), ("X86_V4", V4)) if name in names)
+    return bool(features.get(level, False))
+
+
+def runnable(features: Mapping[str, bool]) -> list[str]:
+    """The builds this CPU can run, best first, whether or not they are installed."""
+    names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
+    cap = os.environ.get("FASTNET_ISA")
+    return names[names.index(cap) :] if cap in names else names
+
+
+@functools.cache
+def module(dtype: str) -> ModuleType:
+    """The extension module for "float32" or "float64"; ImportError when none is installed that the CPU can run."""
+    names = [f"fastnet.kernels._cython_{isa}_{dtype}" for isa in runnable(cpu_features())]
+    for name in names:
+        if find_spec(name) is not None:
+            return importlib.import_module(name)
+    raise ImportError(f"none of {', '.join(names)} was built")
+
+
+def instruction_set() -> str:
+    return str(module("float32").instruction_set)
+
+
+def peak_flops(repeats: int) -> float:
+    """Runs `repeats` rounds of float32 multiply-adds in registers; returns the operations done (bench/)."""
+    return float(module("float32").peak_flops(repeats))
+
+
+def _for(params: Floats) -> Backend:
+    return cast(Backend, module(params.dtype.name))
+
+
+def predict(net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
+    _for(params).predict(net, params, x, out, work)
+
+
+def gradient(net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats) -> float:
+    return _for(params).gradient(net, params, x, y, grad, work)
+
+
+def train(
+    net: Ints,
+    params: Floats,
+    state: Floats,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    order: Ints,
+    batch_size: int,
+    rates: NDArray[np.float64],
+    optimizer: NDArray[np.float64],
+    step: int,
+    progress: Ints,
+    work: Floats,
+) -> float:
+    return _for(params).train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work)
