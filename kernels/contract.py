@@ -1,7 +1,7 @@
 """The kernel contract: what a backend is, the codes it is handed, and the workspace it may use.
 
-A backend is a module with the three functions of `Backend`. Kernels never allocate, draw random numbers,
-print or raise, and they trust their arguments: user input is rejected in fastnet/checks.py, nowhere else.
+A backend is a module with the three functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
+that grows with the parameters or with x), draw random numbers, print or raise, and they trust their arguments: user input is rejected in fastnet/checks.py, nowhere else.
 This file computes nothing with data; the formulas themselves stand in the backends.
 """
 
@@ -36,10 +36,11 @@ NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but 
 COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 
 # -- an optimiser, as the kernels see it: float64 (7,) --------------------------------------------------
+# BETA1 is momentum's too; a CLIP_NORM or WEIGHT_DECAY of 0 means none.
 KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM = range(7)
 OPTIMIZER_COLUMNS = 7
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
-SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of optimiser state, each as long as the parameters
+SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state, as long as the parameters: v; m and v
 
 # -- what `train` reports: int64 (3,) ---------------------------------------------------------------------
 # STOP is IN: read before every block of rows; once it is not zero the kernel returns, the batch under way
@@ -53,6 +54,8 @@ BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most 
 BLOCK_WORK = 1 << 27  # and of at most this many multiply-adds forward, so that STOP is read often enough
 MIN_BLOCK_ROWS = 16
 GROUP = 4  # inputs the compiled backends handle together, and skip together where all are zero
+LISTED_GROUPS = 256  # of a list of groups that are not skipped, at most
+CACHED_WEIGHTS = 4096  # weights that stay in the first-level cache while every row meets them
 PANEL_ROWS, PANEL_VECTORS = 128, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
 
 # columns of Plan.nodes; row 0 is the input, row l the output of layer l
@@ -71,6 +74,7 @@ class Plan(NamedTuple):
     rows: int  # rows of a block
     packed: int  # elements of the packed parameters
     outputs: int  # offset of two more areas as large as one of the last layer's
+    lists: int  # offset of LISTED_GROUPS int32 numbers
     panel: int  # offset of the packed panel
     size: int  # elements of the whole workspace
     nodes: Ints  # (n_layers + 1, 6): see the columns above
@@ -114,8 +118,9 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     outputs, at = at, at + 2 * area
+    lists, at = at, at + LISTED_GROUPS * 4 // itemsize
     nodes.flags.writeable = False
-    return Plan(rows, packed, outputs, at, at + PANEL_ROWS * PANEL_VECTORS * lane, nodes)
+    return Plan(rows, packed, outputs, lists, at, at + PANEL_ROWS * PANEL_VECTORS * lane, nodes)
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:

@@ -353,7 +353,9 @@ def _update(b: _Blocks, state: list[Floats], t: Floats, optimizer: list[float], 
     p, g = b.params, b.grad
     clip = optimizer[c.CLIP_NORM]
     if clip > 0:
-        norm = float(np.sqrt(np.dot(g, g)))
+        norm = math.sqrt(np.dot(g, g))
+        if not math.isfinite(norm):  # its square is beyond float32
+            norm = float(np.linalg.norm(g.astype(np.float64)))
         if norm > clip:
             np.multiply(g, clip / norm, g)
     if optimizer[c.WEIGHT_DECAY] > 0:

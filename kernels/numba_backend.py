@@ -1,0 +1,1045 @@
+"""The Numba backend: the kernels of cython_backend.pyx, in the same structure, compiled when first called.
+
+Arithmetic on whole vectors is written by the code generators below, with ordinary Python loops and operators over
+LLVM values; what surrounds it is jitted Python. All of it is in this one file, long as it is: Numba's cache does
+not notice a change in another file of a function it compiled in.
+
+Not here: checks of arguments (fastnet/checks.py), several threads, any other than first-order optimisers.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import platform
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Floats, Ints
+
+# Every jit option in one place.
+OPTIONS: dict[str, Any] = {
+    "nogil": True,  # the trainer runs long calls in a thread
+    "error_model": "numpy",  # a division by zero gives inf, not an exception
+    "fastmath": {"contract"},  # a * b + c may become one instruction; nothing that would lose a NaN
+}
+
+
+def _jit(function: Callable[..., Any]) -> Any:
+    try:
+        return numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError as error:  # Numba finds no folder for its cache
+        warnings.warn(
+            f"the Numba backend compiles anew in every process: {error}; set NUMBA_CACHE_DIR to a folder it can write",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return numba.njit(**OPTIONS)(function)
+
+
+# -- vectors: LLVM values with operators -------------------------------------------------------------------------
+
+FEATURES = numba.config.CPU_FEATURES or get_host_cpu_features()
+VECTOR_BYTES = 64 if "+avx512f" in FEATURES else 32
+TILE_VECTORS, TILE_ROWS, DOT_ROWS = (4, 6, 6) if VECTOR_BYTES == 64 else (2, 6, 3)  # what the registers hold
+GROUP = c.GROUP
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def instruction_set() -> str:
+    """What the kernels are compiled for."""
+    if VECTOR_BYTES == 64:
+        return "AVX-512"
+    return "AVX2 and FMA" if "+avx2" in FEATURES else platform.machine()
+
+
+class _Lanes:
+    """A vector of a dtype: its types and constants, and the formulas on it."""
+
+    def __init__(self, builder: ir.IRBuilder, dtype: types.Float) -> None:
+        self.b = builder
+        double = dtype == types.float64
+        self.scalar = ir.DoubleType() if double else ir.FloatType()
+        self.n = VECTOR_BYTES // (8 if double else 4)
+        self.type = ir.VectorType(self.scalar, self.n)
+        self.ints = ir.VectorType(I64 if double else I32, self.n)
+        self.mantissa, self.bias = (52, 1023) if double else (23, 127)
+        self.exp_range = (-708.0, 709.0) if double else (-87.0, 88.0)
+        self.exp_degree = 13 if double else 7
+        # ln 2 in two parts, the first with so few digits that n * ln2[0] is exact
+        self.ln2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10) if double else (0.693359375, -2.12194440e-4)
+
+    def splat(self, value: Any) -> _Vector:
+        if isinstance(value, (int, float)):
+            return _Vector(self, ir.Constant(self.type, [float(value)] * self.n))
+        empty = ir.Constant(self.type, ir.Undefined)
+        first = self.b.insert_element(empty, value, I32(0))
+        return _Vector(self, self.b.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, self.n), [0] * self.n)))
+
+    def pointer(self, base: ir.Value, *offsets: Any) -> ir.Value:
+        return self.b.gep(base, [_sum(self.b, *offsets)])
+
+    def load(self, base: ir.Value, *offsets: Any) -> _Vector:
+        at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
+        return _Vector(self, self.b.load(at, align=self.scalar_bytes))
+
+    def store(self, vector: _Vector, base: ir.Value, *offsets: Any) -> None:
+        at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
+        self.b.store(vector.value, at, align=self.scalar_bytes)
+
+    def splat_at(self, base: ir.Value, *offsets: Any) -> _Vector:
+        return self.splat(self.b.load(self.pointer(base, *offsets)))
+
+    @property
+    def scalar_bytes(self) -> int:
+        return VECTOR_BYTES // self.n
+
+    def fma(self, x: _Vector, y: _Vector, z: _Vector) -> _Vector:
+        function = cgutils.get_or_insert_function(
+            self.b.module,
+            ir.FunctionType(self.type, [self.type] * 3),
+            f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}",
+        )
+        return _Vector(self, self.b.call(function, [x.value, y.value, z.value]))
+
+    # exp(x) = 2^n (1 + p(r)), x = n ln 2 + r, |r| <= ln 2 / 2; p is the Taylor series of exp(r) - 1, cut where its
+    # remainder is below the rounding. Arguments beyond the exponent's range are clamped to it; NaN stays NaN.
+    def exp_parts(self, x: _Vector) -> tuple[_Vector, _Vector]:
+        low, high = self.exp_range
+        x = (x < low).select(self.splat(low), x)
+        x = (x > high).select(self.splat(high), x)
+        scaled = x * math.log2(math.e)
+        half = (scaled < 0).select(self.splat(-0.5), self.splat(0.5))
+        n = self.b.fptosi((scaled + half).value, self.ints)
+        r_n = _Vector(self, self.b.sitofp(n, self.type))
+        r = self.fma(r_n, self.splat(-self.ln2[0]), x)
+        r = self.fma(r_n, self.splat(-self.ln2[1]), r)
+        p = self.splat(1 / math.factorial(self.exp_degree))
+        for k in range(self.exp_degree - 1, 0, -1):
+            p = self.fma(p, r, self.splat(1 / math.factorial(k)))
+        shifted = self.b.shl(
+            self.b.add(n, ir.Constant(self.ints, [self.bias] * self.n)),
+            ir.Constant(self.ints, [self.mantissa] * self.n),
+        )
+        return p * r, _Vector(self, self.b.bitcast(shifted, self.type))
+
+    def exp(self, x: _Vector) -> _Vector:
+        p, power = self.exp_parts(x)
+        return self.fma(power, p, power)
+
+    def expm1(self, x: _Vector) -> _Vector:
+        """Accurate near 0, where exp(x) - 1 would cancel."""
+        p, power = self.exp_parts(x)
+        return self.fma(power, p, power - 1)
+
+    def sums(self, vectors: Sequence[_Vector]) -> ir.Value:
+        """The sums over the lanes of GROUP vectors, as one short vector: butterflies that transpose as they add."""
+        step, level = 1, list(vectors)
+        while len(level) > 1:
+            level = [self._butterfly(a, b, step) for a, b in zip(level[::2], level[1::2], strict=True)]
+            step *= 2
+        value, lanes = level[0].value, self.n
+        while lanes > GROUP:
+            lanes //= 2
+            low, high = self._lanes(value, range(lanes)), self._lanes(value, range(lanes, 2 * lanes))
+            value = self.b.fadd(low, high)
+        return value
+
+    def _butterfly(self, a: _Vector, b: _Vector, step: int) -> _Vector:
+        keep = [i - step + self.n if i & step else i for i in range(self.n)]
+        parts = [
+            self.b.shuffle_vector(a.value, b.value, ir.Constant(ir.VectorType(I32, self.n), lanes))
+            for lanes in (keep, [i + step for i in keep])
+        ]
+        return _Vector(self, self.b.fadd(*parts))
+
+    def _lanes(self, value: ir.Value, lanes: range) -> ir.Value:
+        return self.b.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
+
+
+class _Vector:
+    """A vector value; operators write instructions. A comparison gives a mask, which selects."""
+
+    def __init__(self, lanes: _Lanes, value: ir.Value) -> None:
+        self.lanes, self.value = lanes, value
+
+    def _with(self, other: Any) -> ir.Value:
+        return other.value if isinstance(other, _Vector) else self.lanes.splat(other).value
+
+    def __add__(self, other: Any) -> _Vector:
+        return _Vector(self.lanes, self.lanes.b.fadd(self.value, self._with(other), flags=("contract",)))
+
+    def __sub__(self, other: Any) -> _Vector:
+        return _Vector(self.lanes, self.lanes.b.fsub(self.value, self._with(other), flags=("contract",)))
+
+    def __mul__(self, other: Any) -> _Vector:
+        return _Vector(self.lanes, self.lanes.b.fmul(self.value, self._with(other), flags=("contract",)))
+
+    def __truediv__(self, other: Any) -> _Vector:
+        return _Vector(self.lanes, self.lanes.b.fdiv(self.value, self._with(other)))
+
+    def __rtruediv__(self, other: float) -> _Vector:
+        return self.lanes.splat(other) / self
+
+    def __rsub__(self, other: float) -> _Vector:
+        return self.lanes.splat(other) - self
+
+    def __lt__(self, other: Any) -> _Mask:
+        return _Mask(self.lanes, self.lanes.b.fcmp_ordered("<", self.value, self._with(other)))
+
+    def __gt__(self, other: Any) -> _Mask:
+        return _Mask(self.lanes, self.lanes.b.fcmp_ordered(">", self.value, self._with(other)))
+
+
+class _Mask:
+    def __init__(self, lanes: _Lanes, value: ir.Value) -> None:
+        self.lanes, self.value = lanes, value
+
+    def select(self, yes: _Vector, no: _Vector) -> _Vector:
+        return _Vector(self.lanes, self.lanes.b.select(self.value, yes.value, no.value))
+
+
+def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
+    """A 64-bit integer: the sum of values, numbers and (value, factor) products."""
+    total: ir.Value = I64(0)
+    for term in terms:
+        if isinstance(term, tuple):
+            term = b.mul(term[0], term[1] if isinstance(term[1], ir.Value) else I64(term[1]))
+        total = b.add(total, term if isinstance(term, ir.Value) else I64(term))
+    return total
+
+
+def _loop(
+    b: ir.IRBuilder,
+    count: ir.Value,
+    body: Callable[[ir.Value, list[_Vector]], list[_Vector]],
+    carried: Sequence[_Vector] = (),
+) -> list[_Vector]:
+    """for i in range(count): carried = body(i, carried); the carried vectors stay in registers."""
+    before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
+    b.cbranch(b.icmp_signed(">", count, I64(0)), head, done)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    phis = [b.phi(v.value.type) for v in carried]
+    new = body(i, [_Vector(v.lanes, phi) for v, phi in zip(carried, phis, strict=True)])
+    tail, following = b.block, b.add(i, I64(1))
+    b.cbranch(b.icmp_signed("<", following, count), head, done)
+    i.add_incoming(I64(0), before)
+    i.add_incoming(following, tail)
+    b.position_at_end(done)
+    results = []
+    for start, phi, value in zip(carried, phis, new, strict=True):
+        phi.add_incoming(start.value, before)
+        phi.add_incoming(value.value, tail)
+        result = b.phi(start.value.type)
+        result.add_incoming(start.value, before)
+        result.add_incoming(value.value, tail)
+        results.append(_Vector(start.lanes, result))
+    return results
+
+
+def _cases(b: ir.IRBuilder, key: ir.Value, bodies: dict[int, Callable[[], None]]) -> None:
+    """switch (key): the code of one of the bodies is run."""
+    done = b.append_basic_block()
+    switch = b.switch(key, done)
+    for value, body in bodies.items():
+        block = b.append_basic_block()
+        switch.add_case(I64(value), block)
+        b.position_at_end(block)
+        body()
+        b.branch(done)
+    b.position_at_end(done)
+
+
+def _data(context: Any, builder: ir.IRBuilder, array_type: Any, value: ir.Value) -> ir.Value:
+    return context.make_array(array_type)(context, builder, value).data
+
+
+def _kernel(n_ints: int, arrays: int = 1) -> Callable[[Callable[..., None]], Any]:
+    """An intrinsic (array, ..., int, ...) -> None whose code `write(lanes, *pointers, *ints)` generates."""
+
+    def decorate(write: Callable[..., None]) -> Any:
+        def typed(typing_context: Any, *arguments: Any) -> Any:
+            signature = types.void(*arguments[:arrays], *([types.intp] * n_ints))
+
+            def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+                pointers = [
+                    _data(context, builder, kind, value)
+                    for kind, value in zip(signature.args[:arrays], values[:arrays], strict=True)
+                ]
+                write(_Lanes(builder, signature.args[0].dtype), *pointers, *values[arrays:])
+                return context.get_dummy_value()
+
+            return signature, generate
+
+        typed.__name__ = write.__name__
+        # Numba folds a call's arguments into the signature, and knows `write`'s but for the context in place of v.
+        typed.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
+        return intrinsic(typed)
+
+    return decorate
+
+
+# -- register tiles: offsets into the workspace, row lengths in elements ---------------------------------------------
+
+
+@_kernel(n_ints=9, arrays=2)
+def forward_tile(
+    v: _Lanes, work: Any, groups: Any, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, out: Any,
+    ldo: Any,
+) -> None:  # fmt: skip
+    """out[rows][vectors] += x[rows][inputs] w[inputs][vectors], the inputs being those of the n groups listed."""
+
+    def tile(r_count: int, v_count: int) -> None:
+        places = [(r, k) for r in range(r_count) for k in range(v_count)]
+        acc = [v.load(work, out, (ldo, r), k * v.n) for r, k in places]
+
+        def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            first = v.b.mul(v.b.sext(v.b.load(v.b.gep(groups, [g])), I64), I64(GROUP))
+            for i in range(GROUP):
+                weights = [v.load(work, w, (first, ldw), (ldw, i), k * v.n) for k in range(v_count)]
+                inputs = [v.splat_at(work, x, first, (ldx, r), i) for r in range(r_count)]
+                acc = [v.fma(inputs[r], weights[k], a) for (r, k), a in zip(places, acc, strict=True)]
+            return acc
+
+        acc = _loop(v.b, n, group, acc)
+        for (r, k), a in zip(places, acc, strict=True):
+            v.store(a, work, out, (ldo, r), k * v.n)
+
+    sizes = [(r, k) for r in range(1, TILE_ROWS + 1) for k in range(1, TILE_VECTORS + 1)]
+    _cases(v.b, _sum(v.b, (rows, 8), vectors), {r * 8 + k: lambda r=r, k=k: tile(r, k) for r, k in sizes})
+
+
+@_kernel(n_ints=9, arrays=2)
+def update_tiles(
+    v: _Lanes, work: Any, groups: Any, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any,
+    out: Any, ldo: Any,
+) -> None:  # fmt: skip
+    """For each of the n groups listed: out[GROUP][vectors] += x[rows][GROUP]^T delta[rows][vectors]."""
+
+    def tiles(v_count: int) -> None:
+        places = [(i, k) for i in range(GROUP) for k in range(v_count)]
+
+        def group(g: ir.Value, _: list[_Vector]) -> list[_Vector]:
+            first = v.b.mul(v.b.sext(v.b.load(v.b.gep(groups, [g])), I64), I64(GROUP))
+
+            def row(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+                deltas = [v.load(work, delta, (r, ldd), k * v.n) for k in range(v_count)]
+                inputs = [v.splat_at(work, x, first, (r, ldx), i) for i in range(GROUP)]
+                return [v.fma(inputs[i], deltas[k], a) for (i, k), a in zip(places, acc, strict=True)]
+
+            at = [(out, (first, ldo), (ldo, i), k * v.n) for i, k in places]
+            acc = _loop(v.b, rows, row, [v.load(work, *place) for place in at])
+            for a, place in zip(acc, at, strict=True):
+                v.store(a, work, *place)
+            return []
+
+        _loop(v.b, n, group)
+
+    _cases(v.b, vectors, {k: lambda k=k: tiles(k) for k in range(1, TILE_VECTORS + 1)})
+
+
+@_kernel(n_ints=9)
+def backward_tiles(
+    v: _Lanes, work: Any, rows: Any, delta: Any, ldd: Any, w: Any, ldw: Any, n: Any, groups: Any, out: Any, ldo: Any
+) -> None:
+    """For each of the groups: out[rows][GROUP] = delta[rows][n] . w[GROUP][n], n a whole number of vectors."""
+
+    def tiles(r_count: int) -> None:
+        places = [(r, i) for r in range(r_count) for i in range(GROUP)]
+
+        def group(g: ir.Value, _: list[_Vector]) -> list[_Vector]:
+            first = v.b.mul(g, I64(GROUP))
+
+            def step(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+                weights = [v.load(work, w, (first, ldw), (ldw, i), (k, v.n)) for i in range(GROUP)]
+                deltas = [v.load(work, delta, (ldd, r), (k, v.n)) for r in range(r_count)]
+                return [v.fma(deltas[r], weights[i], a) for (r, i), a in zip(places, acc, strict=True)]
+
+            acc = _loop(v.b, v.b.udiv(n, I64(v.n)), step, [v.splat(0.0)] * len(places))
+            short = ir.VectorType(v.scalar, GROUP).as_pointer()
+            for r in range(r_count):
+                sums = v.sums(acc[r * GROUP : (r + 1) * GROUP])
+                at = v.b.bitcast(v.pointer(work, out, (ldo, r), first), short)
+                v.b.store(sums, at, align=v.scalar_bytes)
+            return []
+
+        _loop(v.b, groups, group)
+
+    _cases(v.b, rows, {r: lambda r=r: tiles(r) for r in range(1, DOT_ROWS + 1)})
+
+
+# -- activations of n values (whole vectors), and slopes in terms of the output ---------------------------------------
+
+
+def _map(name: str, value: Callable[[_Lanes, _Vector], _Vector]) -> Any:
+    """work[a:a + n] = value(work[z:z + n])"""
+
+    def write(v: _Lanes, work: Any, z: Any, a: Any, n: Any) -> None:
+        def step(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
+            v.store(value(v, v.load(work, z, (k, v.n))), work, a, (k, v.n))
+            return []
+
+        _loop(v.b, v.b.udiv(n, I64(v.n)), step)
+
+    write.__name__ = name
+    return _kernel(n_ints=3)(write)
+
+
+def _times(name: str, slope: Callable[[_Lanes, _Vector], _Vector]) -> Any:
+    """work[delta:delta + n] *= slope(work[a:a + n])"""
+
+    def write(v: _Lanes, work: Any, a: Any, delta: Any, n: Any) -> None:
+        def step(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
+            product = v.load(work, delta, (k, v.n)) * slope(v, v.load(work, a, (k, v.n)))
+            v.store(product, work, delta, (k, v.n))
+            return []
+
+        _loop(v.b, v.b.udiv(n, I64(v.n)), step)
+
+    write.__name__ = name
+    return _kernel(n_ints=3)(write)
+
+
+def _tanh(v: _Lanes, z: _Vector) -> _Vector:
+    e = v.expm1(z + z)
+    return e / (e + 2)
+
+
+map_exp = _map("map_exp", lambda v, z: v.exp(z))
+map_sigmoid = _map("map_sigmoid", lambda v, z: 1 / (v.exp(0 - z) + 1))
+slope_sigmoid = _times("slope_sigmoid", lambda v, a: a * (1 - a))
+map_tanh = _map("map_tanh", _tanh)
+slope_tanh = _times("slope_tanh", lambda v, a: 1 - a * a)
+map_relu = _map("map_relu", lambda v, z: (z < 0).select(v.splat(0), z))  # a NaN stays
+slope_relu = _times("slope_relu", lambda v, a: (a > 0).select(v.splat(1), v.splat(0)))
+map_leaky_relu = _map("map_leaky_relu", lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z))
+slope_leaky_relu = _times("slope_leaky_relu", lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)))
+
+
+# -- small intrinsics -------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
+    """Asks for the cache line of array[offset], a flat offset in elements."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        at = builder.bitcast(
+            builder.gep(_data(context, builder, signature.args[0], values[0]), [values[1]]), I8.as_pointer()
+        )
+        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [at, I32(0), I32(2), I32(1)])  # to read; into the second-level cache; data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
+def _read_now(typing_context: Any, array: Any, index: Any) -> Any:
+    """array[index], read from memory each time: another thread may write it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        value = builder.load(builder.gep(_data(context, builder, signature.args[0], values[0]), [values[1]]))
+        value.volatile = True
+        return value
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic
+def _flush_denormals(typing_context: Any) -> Any:
+    """Makes denormals zero on this thread; returns the floating-point state before."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        state = _floating_point_state(builder)
+        flushing = 1 << 24 if "aarch64" in platform.machine() else 0x8040  # FZ; flush to zero, denormals are zero
+        _floating_point_state(builder, builder.or_(state, I64(flushing)))
+        return state
+
+    return types.int64(), generate
+
+
+@intrinsic
+def _restore_denormals(typing_context: Any, state: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        _floating_point_state(builder, values[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) -> ir.Value:
+    """Reads the control register, or sets it; nothing on machines that are neither x86-64 nor ARM64."""
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        slot = cgutils.alloca_once(builder, I32)
+        name = "llvm.x86.sse.stmxcsr" if new is None else "llvm.x86.sse.ldmxcsr"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [I8.as_pointer()]), name
+        )
+        if new is not None:
+            builder.store(builder.trunc(new, I32), slot)
+        builder.call(function, [builder.bitcast(slot, I8.as_pointer())])
+        return builder.zext(builder.load(slot), I64)
+    if machine in ("aarch64", "arm64"):
+        if new is None:
+            return builder.asm(ir.FunctionType(I64, []), "mrs $0, fpcr", "=r", [], side_effect=True)
+        return builder.asm(ir.FunctionType(ir.VoidType(), [I64]), "msr fpcr, $0", "r", [new], side_effect=True)
+    return I64(0)
+
+
+# -- a block of rows through the layers; each function as in cython_backend.pyx -----------------------------------------
+
+
+@_jit
+def _tiles(rows, most):  # type: ignore[no-untyped-def]  # jitted: the types are Numba's to infer, here and below
+    return (rows + most - 1) // most
+
+
+@_jit
+def _start(tile, rows, tiles):  # type: ignore[no-untyped-def]
+    """Tiles of as equal height as can be: 10 rows are 5 + 5, not 6 + 4."""
+    return rows * tile // tiles
+
+
+@_jit
+def _list_groups(flags, first, n, sparse, groups):  # type: ignore[no-untyped-def]
+    """The groups among n from `first` on with a flag set, or all of them."""
+    found = 0
+    for g in range(n):
+        groups[found] = g
+        found += not sparse or flags[first + g] != 0
+    return found
+
+
+@_jit
+def _pack_panel(work, source, ld, rows, width, panel):  # type: ignore[no-untyped-def]
+    for i in range(rows):
+        work[panel + i * width : panel + (i + 1) * width] = work[source + i * ld : source + i * ld + width]
+    return panel
+
+
+@_jit
+def _gather(work, nodes, x, scale, flags, order, first, rows, ahead):  # type: ignore[no-untyped-def]
+    """Rows order[first:first + rows] into the inputs, scaled; the `ahead` rows after them are prefetched."""
+    n, width, tiles = x.shape[1], nodes[0, c.WIDTH], _tiles(rows, TILE_ROWS)
+    line = 64 // x.itemsize
+    flags[: (tiles + 1) * width] = 0
+    anywhere = flags[tiles * width : tiles * width + n]
+    for tile in range(tiles):
+        seen = flags[tile * width : tile * width + n]
+        for i in range(_start(tile, rows, tiles), _start(tile + 1, rows, tiles)):
+            if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
+                next_row = order[first + rows + i] * n
+                for k in range(0, n, line):
+                    _prefetch(x, next_row + k)
+            source = x[order[first + i] if order.size else first + i]
+            at = nodes[0, c.ACTIVATIONS_AT] + i * width
+            inputs = work[at : at + n]
+            for k in range(n):
+                inputs[k] = source[k] * scale
+            for k in range(n):
+                seen[k] |= source[k] != 0
+        for k in range(n):
+            anywhere[k] |= seen[k]
+
+
+@_jit
+def _weighted_sums(work, net, nodes, level, rows, sums, flags, groups, panel):  # type: ignore[no-untyped-def]
+    """sums = inputs . weights + biases"""
+    width, below = nodes[level + 1, c.WIDTH], nodes[level, c.WIDTH]
+    inputs, n_groups = nodes[level, c.ACTIVATIONS_AT], (net[level, c.N_IN] + GROUP - 1) // GROUP
+    tiles, lanes = _tiles(rows, TILE_ROWS), VECTOR_BYTES // work.itemsize
+    step = TILE_VECTORS * lanes
+    biases = work[nodes[level + 1, c.BIASES_AT] : nodes[level + 1, c.BIASES_AT] + width]
+    for i in range(rows):
+        work[sums + i * width : sums + (i + 1) * width] = biases
+    packing = width > step and tiles > 2
+    most = c.PANEL_ROWS // GROUP if packing else c.LISTED_GROUPS
+    for k in range(0, n_groups, most):
+        n = min(most, n_groups - k)
+        for column in range(0, width, step):
+            columns = min(step, width - column)
+            w, ldw = nodes[level + 1, c.WEIGHTS_AT] + k * GROUP * width + column, width
+            if packing:
+                w, ldw = _pack_panel(work, w, width, n * GROUP, columns, panel), columns
+            for tile in range(tiles):
+                start = _start(tile, rows, tiles)
+                found = _list_groups(flags, tile * (below // GROUP) + k, n, level == 0, groups)
+                forward_tile(
+                    work, groups, _start(tile + 1, rows, tiles) - start, columns // lanes,
+                    inputs + start * below + k * GROUP, below, found, w, ldw, sums + start * width + column, width,
+                )  # fmt: skip
+
+
+@_jit
+def _zero_padding(work, at, rows, width, used):  # type: ignore[no-untyped-def]
+    if used < width:
+        for i in range(rows):
+            work[at + i * width + used : at + (i + 1) * width] = 0
+
+
+@_jit
+def _activate(work, activation, sums, outputs, rows, width, used):  # type: ignore[no-untyped-def]
+    n = rows * width
+    if activation == c.SIGMOID:
+        map_sigmoid(work, sums, outputs, n)
+    elif activation == c.RELU:
+        map_relu(work, sums, outputs, n)
+    elif activation == c.TANH:
+        map_tanh(work, sums, outputs, n)
+    elif activation == c.LEAKY_RELU:
+        map_leaky_relu(work, sums, outputs, n)
+    elif activation == c.SOFTMAX:
+        for i in range(rows):
+            z, a = (
+                work[sums + i * width : sums + (i + 1) * width],
+                work[outputs + i * width : outputs + (i + 1) * width],
+            )
+            largest = z[0]
+            for k in range(1, used):
+                if z[k] > largest:
+                    largest = z[k]
+            for k in range(width):
+                a[k] = z[k] - largest
+            map_exp(work, outputs + i * width, outputs + i * width, width)
+            total = work.dtype.type(0)
+            for k in range(used):
+                total += a[k]
+            for k in range(used):
+                a[k] /= total
+    elif outputs != sums:  # identity
+        work[outputs : outputs + n] = work[sums : sums + n]
+    _zero_padding(work, outputs, rows, width, used)
+
+
+@_jit
+def _times_slope(work, activation, a, delta, n):  # type: ignore[no-untyped-def]
+    if activation == c.SIGMOID:
+        slope_sigmoid(work, a, delta, n)
+    elif activation == c.RELU:
+        slope_relu(work, a, delta, n)
+    elif activation == c.TANH:
+        slope_tanh(work, a, delta, n)
+    elif activation == c.LEAKY_RELU:
+        slope_leaky_relu(work, a, delta, n)
+
+
+@_jit
+def _sums_at(nodes, level, last, outputs):  # type: ignore[no-untyped-def]
+    """Where a layer's weighted sums are: with its outputs; the last layer's stand apart, its cost is taken from them."""
+    return outputs if level == last else nodes[level + 1, c.ACTIVATIONS_AT]
+
+
+@_jit
+def _forward(work, net, nodes, rows, outputs, flags, groups, panel):  # type: ignore[no-untyped-def]
+    last = net.shape[0] - 1
+    for level in range(last + 1):
+        sums = _sums_at(nodes, level, last, outputs)
+        _weighted_sums(work, net, nodes, level, rows, sums, flags, groups, panel)
+        _activate(
+            work, net[level, c.ACTIVATION], sums, nodes[level + 1, c.ACTIVATIONS_AT], rows, nodes[level + 1, c.WIDTH],
+            net[level, c.N_OUT],
+        )  # fmt: skip
+
+
+@_jit
+def _argmax(a, n):  # type: ignore[no-untyped-def]
+    best = 0
+    for k in range(1, n):
+        if a[k] > a[best]:
+            best = k
+    return best
+
+
+@_jit
+def _is_first_largest(a, n, right):  # type: ignore[no-untyped-def]
+    """_argmax(a, n) == right, without a chain of branches."""
+    beaten = False
+    for k in range(n):
+        beaten |= (a[k] > a[right]) | ((a[k] == a[right]) & (k < right))
+    return not beaten
+
+
+@_jit
+def _row_cost(softmax, cross_entropy, n, z, a, error, target, right):  # type: ignore[no-untyped-def]
+    """The cost of one example: targets, or the label `right` where there are none; error = a - target."""
+    if not cross_entropy:
+        squares = a.dtype.type(0)
+        for k in range(n):
+            squares += error[k] * error[k]
+        return np.float64(squares)
+    total = 0.0
+    if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
+        best = _argmax(a, n)
+        log_best = math.log(np.float64(a[best]))
+        if not target.size:
+            return np.float64(z[best]) - np.float64(z[right]) - log_best
+        for k in range(n):
+            if target[k] != 0:
+                total += target[k] * (np.float64(z[best]) - np.float64(z[k]) - log_best)
+        return total
+    for k in range(n):
+        value = np.float64(z[k])
+        total += (value if value > 0 else 0.0 * value) + math.log1p(math.exp(-abs(value)))
+        if target.size:
+            total -= value * target[k]
+    return total if target.size else total - np.float64(z[right])
+
+
+@_jit
+def _output(work, net, nodes, outputs, labels, targets, order, first, rows, scale, progress):  # type: ignore[no-untyped-def]
+    """The cost summed over the rows; the last layer's deltas, times scale; examples classified right are counted."""
+    last = net.shape[0] - 1
+    n, width, activation = net[last, c.N_OUT], nodes[last + 1, c.WIDTH], net[last, c.ACTIVATION]
+    cross_entropy, softmax = net[last, c.COST] == c.CROSS_ENTROPY, activation == c.SOFTMAX
+    factor = work.dtype.type(scale if cross_entropy else 2 * scale)
+    activations, deltas, correct, total = nodes[last + 1, c.ACTIVATIONS_AT], nodes[last + 1, c.DELTAS_AT], 0, 0.0
+    for i in range(rows):
+        row = order[first + i] if order.size else first + i
+        z = work[outputs + i * width : outputs + (i + 1) * width]
+        a = work[activations + i * width : activations + (i + 1) * width]
+        error = work[deltas + i * width : deltas + (i + 1) * width]
+        error[:] = a
+        target = targets[row] if targets.size else targets.reshape(-1)
+        if targets.size:
+            right = _argmax(target, n)
+            for k in range(n):
+                error[k] -= target[k]
+        else:
+            right = labels[row]
+            error[right] -= 1
+        if n == 1:
+            correct += (a[0] >= 0.5) == (not targets.size or target[0] >= 0.5)
+        else:
+            correct += _is_first_largest(a, n, right)
+        total += _row_cost(softmax, cross_entropy, n, z, a, error, target, right)
+        if softmax and not cross_entropy:  # the softmax mixes its layer
+            mean = work.dtype.type(0)
+            for k in range(n):
+                mean += error[k] * a[k]
+            for k in range(n):
+                error[k] = a[k] * (error[k] - mean)
+        for k in range(n):
+            error[k] *= factor
+    _zero_padding(work, deltas, rows, width, n)
+    if not cross_entropy:
+        _times_slope(work, activation, activations, deltas, rows * width)
+    progress[c.CORRECT] += correct
+    return total
+
+
+@_jit
+def _propagate(work, net, nodes, level, rows):  # type: ignore[no-untyped-def]
+    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    width, below, n_groups = nodes[level + 1, c.WIDTH], nodes[level, c.WIDTH], (net[level, c.N_IN] + GROUP - 1) // GROUP
+    deltas, lower = nodes[level + 1, c.DELTAS_AT], nodes[level, c.DELTAS_AT]
+    tiles = _tiles(rows, DOT_ROWS)
+    # A few rows of weights at a time stay in the cache while every tile of rows meets them.
+    most = max(1, c.CACHED_WEIGHTS // (GROUP * width))
+    for k in range(0, n_groups, most):
+        for tile in range(tiles):
+            start = _start(tile, rows, tiles)
+            backward_tiles(
+                work, _start(tile + 1, rows, tiles) - start, deltas + start * width, width,
+                nodes[level + 1, c.WEIGHTS_AT] + k * GROUP * width, width, width, min(most, n_groups - k),
+                lower + start * below + k * GROUP, below,
+            )  # fmt: skip
+    _zero_padding(work, lower, rows, below, n_groups * GROUP)
+    _times_slope(work, net[level - 1, c.ACTIVATION], nodes[level, c.ACTIVATIONS_AT], lower, rows * below)
+
+
+@_jit
+def _add_gradient(work, net, nodes, level, rows, offset, flags, groups, panel):  # type: ignore[no-untyped-def]
+    """inputs^T . deltas and the deltas' sums, added at `offset` from the weights and biases (0: to themselves)."""
+    width, below, n_groups = nodes[level + 1, c.WIDTH], nodes[level, c.WIDTH], (net[level, c.N_IN] + GROUP - 1) // GROUP
+    inputs, deltas = nodes[level, c.ACTIVATIONS_AT], nodes[level + 1, c.DELTAS_AT]
+    weights, lanes = nodes[level + 1, c.WEIGHTS_AT] + offset, VECTOR_BYTES // work.itemsize
+    step = TILE_VECTORS * lanes
+    biases = work[nodes[level + 1, c.BIASES_AT] + offset : nodes[level + 1, c.BIASES_AT] + offset + width]
+    for i in range(rows):
+        biases += work[deltas + i * width : deltas + (i + 1) * width]
+    anywhere = _tiles(rows, TILE_ROWS) * (below // GROUP)
+    packing = width > step and n_groups > 2
+    for row in range(0, rows, c.PANEL_ROWS):
+        n = min(c.PANEL_ROWS, rows - row)
+        for column in range(0, width, step):
+            columns = min(step, width - column)
+            panel_at, ldd = deltas + row * width + column, width
+            if packing:
+                panel_at, ldd = _pack_panel(work, panel_at, width, n, columns, panel), columns
+            for k in range(0, n_groups, c.LISTED_GROUPS):
+                found = _list_groups(flags, anywhere + k, min(c.LISTED_GROUPS, n_groups - k), level == 0, groups)
+                update_tiles(
+                    work, groups, columns // lanes, inputs + row * below + k * GROUP, below, n, found, panel_at, ldd,
+                    weights + k * GROUP * width + column, width,
+                )  # fmt: skip
+
+
+@_jit
+def _backward(work, net, nodes, rows, offset, flags, groups, panel):  # type: ignore[no-untyped-def]
+    """The gradient added at `offset` from the parameters: to the packed gradient, or (0) to the parameters."""
+    for level in range(net.shape[0] - 1, -1, -1):
+        if level > 0:  # before this layer's weights change
+            _propagate(work, net, nodes, level, rows)
+        _add_gradient(work, net, nodes, level, rows, offset, flags, groups, panel)
+
+
+# -- optimisers: one step; g is the gradient ------------------------------------------------------------------------------
+
+
+@_jit
+def _update(p, g, m, v, options, gradient_scale, decay, rate, count):  # type: ignore[no-untyped-def]
+    """p moves by the optimiser's step for gradient_scale * g + decay * p."""
+    real = p.dtype.type
+    scale, wd, speed = real(gradient_scale), real(decay), real(rate)
+    beta1, beta2, epsilon = real(options[c.BETA1]), real(options[c.BETA2]), real(options[c.EPSILON])
+    rest1, rest2 = real(1 - options[c.BETA1]), real(1 - options[c.BETA2])
+    n = len(p)
+    if options[c.KIND] == c.GRADIENT_DESCENT:
+        for i in range(n):
+            p[i] -= speed * (scale * g[i] + wd * p[i])
+    elif options[c.KIND] == c.MOMENTUM:  # v = beta v + g; the step is v, or beta v + g once more (Nesterov)
+        again = real(options[c.NESTEROV])
+        if again != 0:
+            for i in range(n):
+                gi = scale * g[i] + wd * p[i]
+                m[i] = beta1 * m[i] + gi
+                p[i] -= speed * (gi + beta1 * m[i])
+        else:
+            for i in range(n):
+                m[i] = beta1 * m[i] + (scale * g[i] + wd * p[i])
+                p[i] -= speed * m[i]
+    else:  # Kingma and Ba (2015), algorithm 1, the bias corrections taken out of the loop
+        speed = real(rate / (1 - options[c.BETA1] ** count))
+        root = real(1 / math.sqrt(1 - options[c.BETA2] ** count))
+        for i in range(n):
+            gi = scale * g[i] + wd * p[i]
+            m[i] = beta1 * m[i] + rest1 * gi
+            v[i] = beta2 * v[i] + rest2 * gi * gi
+            p[i] -= speed * m[i] / (real(math.sqrt(v[i])) * root + epsilon)
+
+
+@_jit
+def _optimizer_step(work, net, nodes, packed, slots, options, rate, count):  # type: ignore[no-untyped-def]
+    scale = 1.0
+    if options[c.CLIP_NORM] > 0:
+        total = 0.0
+        for value in work[packed : 2 * packed]:
+            total += np.float64(value) * np.float64(value)
+        if math.sqrt(total) > options[c.CLIP_NORM]:
+            scale = options[c.CLIP_NORM] / math.sqrt(total)
+    m_at, v_at = 3 * packed if slots > 0 else 0, 4 * packed if slots > 1 else 0  # not read where there is none
+    for level in range(net.shape[0]):
+        weights, biases = nodes[level + 1, c.WEIGHTS_AT], nodes[level + 1, c.BIASES_AT]
+        for at, end, decay in (
+            (weights, biases, options[c.WEIGHT_DECAY]),
+            (biases, biases + nodes[level + 1, c.WIDTH], 0.0),
+        ):
+            _update(
+                work[at:end], work[packed + at : packed + end], work[m_at + at : m_at + end],
+                work[v_at + at : v_at + end], options, scale, decay, rate, count,
+            )  # fmt: skip
+
+
+# -- packing: (n_out, n_in) rows into (inputs in whole groups, padded neurons) and back --------------------------------------
+
+
+@_jit
+def _pack(work, net, nodes, flat, offset):  # type: ignore[no-untyped-def]
+    for level in range(net.shape[0]):
+        n_in, n_out, width = net[level, c.N_IN], net[level, c.N_OUT], nodes[level + 1, c.WIDTH]
+        at, biases = nodes[level + 1, c.WEIGHTS_AT] + offset, nodes[level + 1, c.BIASES_AT] + offset
+        work[at : biases + width] = 0  # the biases follow the weights
+        source = flat[net[level, c.WEIGHTS] : net[level, c.WEIGHTS] + n_in * n_out].reshape(n_out, n_in)
+        target = work[at : at + n_in * width].reshape(n_in, width)
+        for start in range(0, n_out, 16):  # 16 neurons at a time: their rows stay in the cache
+            for i in range(n_in):
+                for j in range(start, min(start + 16, n_out)):
+                    target[i, j] = source[j, i]
+        work[biases : biases + n_out] = flat[net[level, c.BIASES] : net[level, c.BIASES] + n_out]
+
+
+@_jit
+def _unpack(work, net, nodes, flat, offset):  # type: ignore[no-untyped-def]
+    for level in range(net.shape[0]):
+        n_in, n_out, width = net[level, c.N_IN], net[level, c.N_OUT], nodes[level + 1, c.WIDTH]
+        at, biases = nodes[level + 1, c.WEIGHTS_AT] + offset, nodes[level + 1, c.BIASES_AT] + offset
+        target = flat[net[level, c.WEIGHTS] : net[level, c.WEIGHTS] + n_in * n_out].reshape(n_out, n_in)
+        source = work[at : at + n_in * width].reshape(n_in, width)
+        for start in range(0, n_out, 16):
+            for i in range(n_in):
+                for j in range(start, min(start + 16, n_out)):
+                    target[j, i] = source[i, j]
+        flat[net[level, c.BIASES] : net[level, c.BIASES] + n_out] = work[biases : biases + n_out]
+
+
+# -- the contract --------------------------------------------------------------------------------------------------------------
+
+# One jitted entry for the three functions: compiled once for each dtype and kind of x, not three times.
+PREDICT, GRADIENT, TRAIN = range(3)
+
+
+@_jit
+def _run(  # type: ignore[no-untyped-def]
+    task, net, nodes, block, packed, outputs, lists, panel, given, params, state, x, scale_x, labels, targets, order,
+    batch_size, rates, options, step, progress, out, work,
+):  # fmt: skip
+    before = _flush_denormals()
+    groups = work[lists : lists + c.LISTED_GROUPS * 4 // work.itemsize].view(np.int32)
+    flags_at, area = nodes[0, c.SCRATCH_AT], block * nodes[0, c.WIDTH]
+    flags = work[flags_at : flags_at + area].view(np.uint8)
+    fours = flags.view(np.uint32)  # a group's flags as one number
+    # Only the padding of the inputs stays zero.
+    work[nodes[0, c.ACTIVATIONS_AT] : nodes[0, c.ACTIVATIONS_AT] + area] = 0
+    _pack(work, net, nodes, given, 0)
+    total, last = 0.0, net.shape[0] - 1
+    if task != TRAIN:
+        n = x.shape[0]
+        if task == GRADIENT:
+            work[packed : 2 * packed] = 0
+        for start in range(0, n, block):
+            rows = min(block, n - start)
+            _gather(work, nodes, x, scale_x, flags, order, start, rows, 0)
+            _forward(work, net, nodes, rows, outputs, fours, groups, panel)
+            if task == GRADIENT:
+                total += _output(work, net, nodes, outputs, labels, targets, order, start, rows, 1.0 / n, progress)
+                _backward(work, net, nodes, rows, packed, fours, groups, panel)
+            else:
+                for i in range(rows):
+                    at = nodes[last + 1, c.ACTIVATIONS_AT] + i * nodes[last + 1, c.WIDTH]
+                    out[start + i, :] = work[at : at + net[last, c.N_OUT]]
+        if task == GRADIENT:
+            _unpack(work, net, nodes, params, packed)
+            total /= n
+        _restore_denormals(before)
+        return total
+    for k in range(state.shape[0]):
+        _pack(work, net, nodes, state[k], (3 + k) * packed)
+    fused = (
+        options[c.KIND] == c.GRADIENT_DESCENT
+        and options[c.CLIP_NORM] == 0
+        and options[c.WEIGHT_DECAY] == 0
+        and batch_size <= block
+    )
+    n, steps, correct, stopped = len(order), 0, 0, False
+    for start in range(0, n, batch_size):
+        stop = min(start + batch_size, n)
+        scale = (-rates[steps] if fused else 1.0) / (stop - start)
+        if not fused:
+            work[packed : 2 * packed] = 0
+        cost = 0.0
+        progress[c.CORRECT] = 0
+        for first in range(start, stop, block):
+            if _read_now(progress, c.STOP):
+                stopped = True
+                break
+            rows = min(block, stop - first)
+            ahead = min(block, n - first - rows)
+            _gather(work, nodes, x, scale_x, flags, order, first, rows, ahead)
+            _forward(work, net, nodes, rows, outputs, fours, groups, panel)
+            cost += _output(work, net, nodes, outputs, labels, targets, order, first, rows, scale, progress)
+            if not math.isfinite(cost):
+                stopped = True
+                break
+            _backward(work, net, nodes, rows, 0 if fused else packed, fours, groups, panel)
+        if stopped:
+            break
+        if not fused:
+            _optimizer_step(work, net, nodes, packed, state.shape[0], options, rates[steps], step + steps + 1)
+        total += cost
+        correct += progress[c.CORRECT]
+        steps += 1
+    _unpack(work, net, nodes, params, 0)
+    for k in range(state.shape[0]):
+        _unpack(work, net, nodes, state[k], (3 + k) * packed)
+    progress[c.STEPS] = steps
+    progress[c.CORRECT] = correct
+    _restore_denormals(before)
+    return total
+
+
+NO_LABELS, NO_ROWS, NO_NUMBERS = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view: to Numba a read-only array is another type, and IN arrays come in one flavour."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _call(
+    task: int, net: Ints, p: c.Plan, given: Floats, x: NDArray[Any], y: NDArray[Any] | None, work: Floats, *,
+    params: Floats | None = None, state: Floats | None = None, order: Ints = NO_ROWS, batch_size: int = 0,
+    rates: NDArray[np.float64] = NO_NUMBERS, optimizer: NDArray[np.float64] = NO_NUMBERS, step: int = 0,
+    progress: Ints | None = None, out: Floats | None = None,
+) -> float:  # fmt: skip
+    dtype = given.dtype
+    nothing = np.empty((0, 0), dtype)
+    labels = NO_LABELS if y is None or y.ndim == 2 else y
+    targets = y if y is not None and y.ndim == 2 else nothing
+    return float(
+        _run(
+            task, _frozen(net), p.nodes, p.rows, p.packed, p.outputs, p.lists, p.panel, _frozen(given),
+            np.empty(0, dtype) if params is None else params, nothing if state is None else state, _frozen(x),
+            dtype.type(1 / 255 if x.dtype == np.uint8 else 1), _frozen(labels), _frozen(targets), _frozen(order),
+            batch_size, _frozen(rates), _frozen(optimizer), step,
+            np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress,
+            nothing if out is None else out, work,
+        )
+    )  # fmt: skip
+
+
+def predict(net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
+    _call(PREDICT, net, c.plan(net, len(x), 0, params.itemsize), params, x, None, work, out=out)
+
+
+def gradient(net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats) -> float:
+    return _call(GRADIENT, net, c.plan(net, len(x), 0, params.itemsize), params, x, y, work, params=grad)
+
+
+def train(
+    net: Ints,
+    params: Floats,
+    state: Floats,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    order: Ints,
+    batch_size: int,
+    rates: NDArray[np.float64],
+    optimizer: NDArray[np.float64],
+    step: int,
+    progress: Ints,
+    work: Floats,
+) -> float:
+    p = c.plan(net, batch_size, len(state), params.itemsize)
+    return _call(
+        TRAIN, net, p, params, x, y, work, params=params, state=state, order=order, batch_size=batch_size,
+        rates=rates, optimizer=optimizer, step=step, progress=progress,
+    )  # fmt: skip
+
+
+def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
+    """Compiles, or takes from the cache, what a network of this dtype needs for inputs of x_dtype."""
+    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR]])
+    work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
+    predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)
+
+
+def specialisations() -> int:
+    """How many versions of the kernels are compiled: one for each dtype and kind of x that was used."""
+    return len(_run.signatures)

@@ -1,0 +1,65 @@
+"""What every test shares: which backends there are, and Numba's cache out of harm's way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Under --import-mode=importlib no test folder is on the path, and the helpers beside this file are wanted.
+sys.path.insert(0, str(Path(__file__).parent))
+
+# A cached kernel stays stale when a function it calls in another file changes, so that a test could pass on
+# last week's code. Set here, at import, because Numba reads it when it is imported itself. CI may have its own.
+_NUMBA_CACHE = None
+if "NUMBA_CACHE_DIR" not in os.environ:
+    _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
+
+# No deadline: the first example of a compiled backend may include its compilation. The seed is fixed, so that
+# a red build is about the change and not about luck; FASTNET_HYPOTHESIS=explore draws anew each time.
+settings.register_profile("fastnet", deadline=None, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
+settings.load_profile(os.environ.get("FASTNET_HYPOTHESIS", "fastnet"))
+
+NAMES = ("cython", "numba", "numpy")
+
+
+def pytest_unconfigure() -> None:
+    if _NUMBA_CACHE is not None:
+        shutil.rmtree(_NUMBA_CACHE, ignore_errors=True)
+
+
+def load_backend(name: str) -> Any:
+    """The backend's module; skips where it cannot be had, unless this run is to prove that it can."""
+    from fastnet import backends
+    from fastnet.errors import BackendError
+
+    try:
+        return backends.get(name)
+    except BackendError as error:
+        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":
+            pytest.fail(f"FASTNET_REQUIRE_EXT=1, and there is no backend {name}: {error}")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def backend(request: pytest.FixtureRequest) -> Any:
+    """Each backend that this machine has."""
+    return load_backend(request.param)
+
+
+@pytest.fixture(scope="session", params=[name for name in NAMES if name != "numpy"])
+def compiled(request: pytest.FixtureRequest) -> Any:
+    """Each compiled backend that this machine has: what is asked of these NumPy cannot do."""
+    return load_backend(request.param)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Any:
+    return load_backend("numpy")

@@ -1,0 +1,72 @@
+"""Kernel calls with every buffer against a page that must not be touched; run by test_contract_memory.py.
+
+A kernel that reads or writes one byte past the end (or, with "start", before the beginning) of any buffer dies
+of a segmentation fault here; elsewhere it would do so one day in a thousand. Hence a process of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import kernel_cases as kc
+
+from fastnet.kernels import contract as c
+
+KEPT: list[Any] = []  # the maps: they must outlive the arrays
+
+
+def at_the_edge(source: kc.Array, side: str) -> kc.Array:
+    """A copy of an array whose last byte is the last of its page (or the first the first)."""
+    page, used = mmap.PAGESIZE, -(-max(source.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
+    area = mmap.mmap(-1, used + 2 * page)
+    KEPT.append(area)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for guard in (address, address + page + used):
+        if libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    start = page if side == "start" else page + used - source.nbytes
+    copy = np.frombuffer(area, np.uint8, source.nbytes, start).view(source.dtype).reshape(source.shape)
+    copy[...] = source
+    return copy
+
+
+def calls(backend: Any, k: kc.Case, side: str) -> None:
+    rows, rule = len(k.x), kc.RULES["adam"]
+    net, params, x, y = (at_the_edge(array, side) for array in (k.net, k.params, k.x, k.y))
+    work = at_the_edge(kc.workspace(k, rows), side)
+    backend.predict(net, params, x, at_the_edge(kc.predict(backend, k), side), work)
+    backend.gradient(net, params, x, y, at_the_edge(params, side), work)
+    order, batch = np.arange(rows)[::-1].copy(), 4
+    state, progress = np.zeros((rule.slots(), len(params)), params.dtype), np.zeros(c.PROGRESS_COLUMNS, np.int64)
+    vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, kc.workspace(k, batch, rule.slots()))
+    order, rates, optimizer, progress, work = (at_the_edge(array, side) for array in vectors)
+    state = at_the_edge(state, side)
+    backend.train(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work)
+
+
+def main(name: str) -> None:
+    from conftest import load_backend
+
+    backend = load_backend(name)
+    for side in ("end", "start"):
+        for dtype in kc.DTYPES:
+            for inputs in kc.INPUTS:
+                for targets in kc.TARGETS:
+                    for n_in in (1, 5, 17, 35):
+                        sizes = (n_in, 18, 3)
+                        k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 9, dtype, inputs, targets)
+                        calls(backend, k, side)
+    print("every page untouched")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,203 @@
+"""Problems for the kernels: networks, data and buffers as contract.py lays them out, and calls with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import naive
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+
+Array = NDArray[Any]
+
+DTYPES = ("float32", "float64")
+INPUTS = ("floats", "bytes")  # x is T, or uint8
+TARGETS = ("labels", "vectors")  # y is int64, or T
+HIDDEN = ("sigmoid", "relu", "tanh", "leaky_relu", "identity")
+OUTPUTS = (
+    *((name, "squared_error") for name in c.ACTIVATIONS),
+    ("softmax", "cross_entropy"),
+    ("sigmoid", "cross_entropy"),
+)
+RULES = {
+    "descent": naive.Rule(),
+    "momentum": naive.Rule("momentum", 0.9),
+    "nesterov": naive.Rule("momentum", 0.8, nesterov=True),
+    # An epsilon that counts: with 1e-8 a gradient that is all rounding, in float32, moves a parameter by a whole
+    # step in a direction that no two right programs share; and a misplaced epsilon would go unseen.
+    "adam": naive.Rule("adam", 0.8, 0.95, 1e-3),
+}
+EXTRAS = {"plain": {}, "decay": {"weight_decay": 0.05}, "clip": {"clip_norm": 0.3}}
+EXTRAS["both"] = EXTRAS["decay"] | EXTRAS["clip"]
+KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
+
+
+class Case(NamedTuple):
+    naive: naive.Net
+    net: Array
+    params: Array
+    x: Array
+    y: Array
+
+
+class Trained(NamedTuple):
+    cost: float
+    params: Array
+    state: Array
+    steps: int
+    correct: int
+
+
+def network(sizes: Sequence[int], activations: Sequence[str], cost: str) -> Array:
+    net = np.zeros((len(sizes) - 1, c.LAYER_COLUMNS), np.int64)
+    for row, (n_in, n_out, activation, weights, biases) in zip(
+        net, naive.Net(sizes, activations, cost).layers(), strict=True
+    ):
+        row[[c.N_IN, c.N_OUT, c.ACTIVATION]] = n_in, n_out, c.ACTIVATIONS[activation]
+        row[[c.WEIGHTS, c.BIASES, c.COST]] = weights, biases, c.NO_COST
+    net[-1, c.COST] = c.COSTS[cost]
+    return net
+
+
+def case(
+    sizes: Sequence[int],
+    hidden: str | Sequence[str] = "sigmoid",
+    output: tuple[str, str] = ("sigmoid", "squared_error"),
+    rows: int = 7,
+    dtype: str = "float64",
+    inputs: str = "floats",
+    targets: str = "vectors",
+    seed: int = 0,
+) -> Case:
+    """A random problem. Weighted sums are of the order of 1, where no activation is flat."""
+    rng = np.random.default_rng(seed)
+    layers = len(sizes) - 1
+    activations = (*([hidden] * (layers - 1) if isinstance(hidden, str) else hidden), output[0])
+    net = network(sizes, activations, output[1])
+    params = np.zeros(int(net[-1, c.BIASES] + sizes[-1]), dtype)
+    for row in net:
+        params[row[c.WEIGHTS] : row[c.BIASES]] = rng.normal(0, row[c.N_IN] ** -0.5, row[c.N_IN] * row[c.N_OUT])
+        params[row[c.BIASES] : row[c.BIASES] + row[c.N_OUT]] = rng.normal(0, 0.5, row[c.N_OUT])
+    x = rng.normal(size=(rows, sizes[0])).astype(dtype)
+    if inputs == "bytes":  # mostly zeros, as images are
+        x = (rng.integers(0, 256, x.shape) * (rng.random(x.shape) < 0.6)).astype(np.uint8)
+    if targets == "labels":
+        y = rng.integers(0, sizes[-1], rows)
+    else:
+        y = rng.random((rows, sizes[-1])).astype(dtype)
+        if output[0] == "softmax":  # its outputs sum to one, and the cross entropy expects it of the targets
+            y /= y.sum(1, keepdims=True)
+    return Case(naive.Net(tuple(sizes), activations, output[1]), net, params, x, y)
+
+
+# -- the same as the oracle wants them -------------------------------------------------------------------
+
+
+def naive_inputs(x: Array) -> list[list[float]]:
+    return [naive.pixels(row) for row in x.tolist()] if x.dtype == np.uint8 else x.tolist()
+
+
+def naive_targets(y: Array, n_out: int) -> list[list[float]]:
+    return [naive.target_of(label, n_out) for label in y.tolist()] if y.ndim == 1 else y.tolist()
+
+
+def naive_gradient(k: Case, rows: Any = slice(None)) -> tuple[float, list[float]]:
+    n_out = k.naive.sizes[-1]
+    return naive.gradient(k.naive, k.params.tolist(), naive_inputs(k.x[rows]), naive_targets(k.y[rows], n_out))
+
+
+def naive_correct(k: Case, params: Array, rows: Any = slice(None)) -> int:
+    outputs = naive.predict(k.naive, params.tolist(), naive_inputs(k.x[rows]))
+    targets = naive_targets(k.y[rows], k.naive.sizes[-1])
+    return sum(naive.correct(a, t) for a, t in zip(outputs, targets, strict=True))
+
+
+# -- buffers and calls -----------------------------------------------------------------------------------
+
+
+def workspace(k: Case, rows: int, slots: int = 0) -> Array:
+    """Of exactly the size of the plan, and full of NaN: what it holds must not matter."""
+    work = c.aligned_empty(c.plan(k.net, rows, slots, k.params.itemsize).size, k.params.dtype)
+    work.fill(np.nan)
+    return work
+
+
+def optimizer(rule: naive.Rule) -> Array:
+    vector = np.zeros(c.OPTIMIZER_COLUMNS)
+    vector[[c.KIND, c.BETA1, c.BETA2, c.EPSILON]] = KINDS[rule.kind], rule.beta1, rule.beta2, rule.epsilon
+    vector[[c.NESTEROV, c.WEIGHT_DECAY, c.CLIP_NORM]] = rule.nesterov, rule.weight_decay, rule.clip_norm
+    return vector
+
+
+def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:
+    """A learning rate for each step, no two of them the same."""
+    return first / (1 + 0.25 * np.arange(-(-len(order) // batch_size)))
+
+
+def predict(backend: Any, k: Case) -> Array:
+    out = np.full((len(k.x), k.naive.sizes[-1]), np.nan, k.params.dtype)
+    backend.predict(k.net, k.params, k.x, out, workspace(k, len(k.x)))
+    return out
+
+
+def gradient(backend: Any, k: Case) -> tuple[float, Array]:
+    grad = np.full_like(k.params, np.nan)
+    cost = backend.gradient(k.net, k.params, k.x, k.y, grad, workspace(k, len(k.x)))
+    return float(cost), grad
+
+
+def train(
+    backend: Any,
+    k: Case,
+    order: Array,
+    batch_size: int,
+    rule: naive.Rule,
+    rate: Array | None = None,
+    step: int = 0,
+    state: Array | None = None,
+    stop: int = 0,
+) -> Trained:
+    """A call of train on copies, so that the case can be used again."""
+    slots = rule.slots()
+    params = k.params.copy()
+    state = np.zeros((slots, len(params)), params.dtype) if state is None else state.copy()
+    progress = np.full(c.PROGRESS_COLUMNS, -7)  # STEPS and CORRECT are to be overwritten
+    progress[c.STOP] = stop
+    cost = backend.train(
+        k.net,
+        params,
+        state,
+        k.x,
+        k.y,
+        order,
+        batch_size,
+        rates(order, batch_size) if rate is None else rate,
+        optimizer(rule),
+        step,
+        progress,
+        workspace(k, batch_size, slots),
+    )
+    return Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
+
+
+# -- comparisons -----------------------------------------------------------------------------------------
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
+    """Within `tolerance` of the largest value or of 1, whichever is more: rounding is relative to the terms of
+    a sum, which are of the order of 1 here, and not to what their cancelling leaves."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    assert np.isfinite(actual).all()
+    largest = max(1.0, float(np.abs(expected).max(initial=0)))
+    worst = float(np.abs(actual - expected).max(initial=0))
+    assert worst <= tolerance * largest, f"off by {worst}, of {largest}"
+
+
+def assert_same_bits(first: Any, second: Any) -> None:
+    """Equal to the bit, so that -0.0 is not 0.0 and a NaN equals itself."""
+    for a, b in zip(first, second, strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()

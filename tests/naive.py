@@ -1,0 +1,258 @@
+"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time.
+
+It is written from the definitions, in plain Python floats, and imports neither NumPy nor anything of fastnet,
+so that an error in a kernel cannot be here too. It is slow on purpose: nothing in it is clever.
+
+Layout of the parameter vector, layer after layer: the weights, (n_out, n_in) row-major, then the biases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Vector = list[float]
+
+
+@dataclass(frozen=True)
+class Net:
+    sizes: Sequence[int]  # the input's width, then each layer's
+    activations: Sequence[str]  # of each layer
+    cost: str
+
+    def layers(self) -> list[tuple[int, int, str, int, int]]:
+        """(n_in, n_out, activation, where the weights start, where the biases start) of each layer."""
+        found, at = [], 0
+        for n_in, n_out, activation in zip(self.sizes, self.sizes[1:], self.activations, strict=False):
+            found.append((n_in, n_out, activation, at, at + n_in * n_out))
+            at += n_in * n_out + n_out
+        return found
+
+    def is_weight(self) -> list[bool]:
+        """For each parameter, whether it is a weight (True) or a bias."""
+        kinds: list[bool] = []
+        for n_in, n_out, _, _, _ in self.layers():
+            kinds += [True] * (n_in * n_out) + [False] * n_out
+        return kinds
+
+
+def sigmoid(z: float) -> float:
+    """1 / (1 + e^-z), without overflow for any finite z."""
+    if z >= 0:
+        return 1 / (1 + math.exp(-z))
+    return math.exp(z) / (1 + math.exp(z))
+
+
+def log_sigmoid(z: float) -> float:
+    """log(sigmoid(z)), which stays finite where the sigmoid itself has underflowed."""
+    return -math.log1p(math.exp(-z)) if z >= 0 else z - math.log1p(math.exp(z))
+
+
+def log_softmax(z: Vector) -> Vector:
+    top = max(z)
+    log_sum = top + math.log(math.fsum(math.exp(value - top) for value in z))
+    return [value - log_sum for value in z]
+
+
+def activate(name: str, z: Vector) -> Vector:
+    if name == "softmax":
+        return [math.exp(value) for value in log_softmax(z)]
+    scalar = {
+        "sigmoid": sigmoid,
+        "tanh": math.tanh,
+        "relu": lambda v: max(v, 0.0),
+        "leaky_relu": lambda v: v if v > 0 else 0.01 * v,
+        "identity": lambda v: v,
+    }[name]
+    return [scalar(value) for value in z]
+
+
+def slope(name: str, z: float) -> float:
+    """The derivative of an activation that treats each neuron alone."""
+    if name == "sigmoid":
+        return sigmoid(z) * sigmoid(-z)
+    if name == "tanh":
+        tail = math.exp(-2 * abs(z))
+        return 4 * tail / (1 + tail) ** 2  # 1 / cosh(z)^2
+    if name == "relu":
+        return 1.0 if z > 0 else 0.0
+    if name == "leaky_relu":
+        return 1.0 if z > 0 else 0.01
+    if name == "identity":
+        return 1.0
+    raise ValueError(name)
+
+
+def forward(net: Net, params: Sequence[float], x: Sequence[float]) -> tuple[list[Vector], list[Vector]]:
+    """The weighted sums z of every layer, and the activations, the input being the first of them."""
+    sums: list[Vector] = []
+    activations: list[Vector] = [list(x)]
+    for n_in, n_out, name, weights, biases in net.layers():
+        below = activations[-1]
+        z = []
+        for j in range(n_out):
+            total = params[biases + j]
+            for i in range(n_in):
+                total += params[weights + j * n_in + i] * below[i]
+            z.append(total)
+        sums.append(z)
+        activations.append(activate(name, z))
+    return sums, activations
+
+
+def predict(net: Net, params: Sequence[float], xs: Sequence[Sequence[float]]) -> list[Vector]:
+    return [forward(net, params, x)[1][-1] for x in xs]
+
+
+def example_cost(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> float:
+    """The cost of one example, from the last layer's weighted sums and activations."""
+    if net.cost == "squared_error":
+        return math.fsum((a_j - t_j) ** 2 for a_j, t_j in zip(a, target, strict=True))
+    if net.activations[-1] == "softmax":
+        return -math.fsum(t_j * log_p for t_j, log_p in zip(target, log_softmax(z), strict=True))
+    if net.activations[-1] == "sigmoid":
+        return -math.fsum(
+            t_j * log_sigmoid(z_j) + (1 - t_j) * log_sigmoid(-z_j) for t_j, z_j in zip(target, z, strict=True)
+        )
+    raise ValueError((net.activations[-1], net.cost))
+
+
+def output_delta(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> Vector:
+    """How the cost of one example changes with each of the last layer's weighted sums."""
+    n, name = len(z), net.activations[-1]
+    delta = []
+    if net.cost == "squared_error":
+        by_output = [2 * (a[j] - target[j]) for j in range(n)]
+        for k in range(n):
+            if name == "softmax":  # every output depends on every sum: da_j/dz_k = a_j ([j = k] - a_k)
+                delta.append(math.fsum(by_output[j] * a[j] * ((j == k) - a[k]) for j in range(n)))
+            else:
+                delta.append(by_output[k] * slope(name, z[k]))
+        return delta
+    for k in range(n):
+        if name == "softmax":  # d(log p_j)/dz_k = [j = k] - p_k
+            delta.append(-math.fsum(target[j] * ((j == k) - a[k]) for j in range(n)))
+        else:  # d(log s(z))/dz = s(-z), d(log s(-z))/dz = -s(z)
+            delta.append((1 - target[k]) * sigmoid(z[k]) - target[k] * sigmoid(-z[k]))
+    return delta
+
+
+def mean_cost(
+    net: Net, params: Sequence[float], xs: Sequence[Sequence[float]], targets: Sequence[Sequence[float]]
+) -> float:
+    costs = []
+    for x, target in zip(xs, targets, strict=True):
+        sums, activations = forward(net, params, x)
+        costs.append(example_cost(net, sums[-1], activations[-1], target))
+    return math.fsum(costs) / len(costs)
+
+
+def gradient(
+    net: Net, params: Sequence[float], xs: Sequence[Sequence[float]], targets: Sequence[Sequence[float]]
+) -> tuple[float, Vector]:
+    """The mean cost over the examples and its gradient, by the chain rule."""
+    layers = net.layers()
+    grad = [0.0] * len(params)
+    costs = []
+    for x, target in zip(xs, targets, strict=True):
+        sums, activations = forward(net, params, x)
+        costs.append(example_cost(net, sums[-1], activations[-1], target))
+        delta = output_delta(net, sums[-1], activations[-1], target)
+        for level in reversed(range(len(layers))):
+            n_in, n_out, _, weights, biases = layers[level]
+            below = activations[level]
+            for j in range(n_out):
+                grad[biases + j] += delta[j]
+                for i in range(n_in):
+                    grad[weights + j * n_in + i] += delta[j] * below[i]
+            if level > 0:
+                name, z = net.activations[level - 1], sums[level - 1]
+                back = []
+                for i in range(n_in):
+                    felt = 0.0
+                    for j in range(n_out):
+                        felt += params[weights + j * n_in + i] * delta[j]
+                    back.append(felt * slope(name, z[i]))
+                delta = back
+    return math.fsum(costs) / len(costs), [value / len(costs) for value in grad]
+
+
+# -- the optimisers --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimiser. beta1 is momentum's mu, and Adam's first decay."""
+
+    kind: str = "gradient_descent"  # or "momentum", "adam"
+    beta1: float = 0.0
+    beta2: float = 0.0
+    epsilon: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0  # 0: no clipping
+
+    def slots(self) -> int:
+        return {"gradient_descent": 0, "momentum": 1, "adam": 2}[self.kind]
+
+
+def update(
+    rule: Rule,
+    params: Vector,
+    state: list[Vector],
+    grad: Sequence[float],
+    is_weight: Sequence[bool],
+    rate: float,
+    count: int,
+) -> None:
+    """One step, in place. `count` is this update's number, the first being 1."""
+    norm = math.sqrt(math.fsum(g * g for g in grad))
+    scale = rule.clip_norm / norm if rule.clip_norm and norm > rule.clip_norm else 1.0
+    for i in range(len(params)):
+        g = grad[i] * scale
+        if is_weight[i]:  # after the clipping, and never on a bias
+            g += rule.weight_decay * params[i]
+        if rule.kind == "gradient_descent":
+            params[i] -= rate * g
+        elif rule.kind == "momentum":
+            velocity = rule.beta1 * state[0][i] + g
+            state[0][i] = velocity
+            params[i] -= rate * (g + rule.beta1 * velocity if rule.nesterov else velocity)
+        elif rule.kind == "adam":
+            mean = rule.beta1 * state[0][i] + (1 - rule.beta1) * g
+            square = rule.beta2 * state[1][i] + (1 - rule.beta2) * g * g
+            state[0][i], state[1][i] = mean, square
+            unbiased_mean = mean / (1 - rule.beta1**count)
+            unbiased_square = square / (1 - rule.beta2**count)
+            params[i] -= rate * unbiased_mean / (math.sqrt(unbiased_square) + rule.epsilon)
+        else:
+            raise ValueError(rule.kind)
+
+
+# -- what data mean --------------------------------------------------------------------------------------
+
+
+def pixels(row: Sequence[int]) -> Vector:
+    """A row of bytes stands for the same row divided by 255."""
+    return [byte / 255 for byte in row]
+
+
+def target_of(label: int, n_out: int) -> Vector:
+    """The indicator vector a class label stands for."""
+    return [1.0 if j == label else 0.0 for j in range(n_out)]
+
+
+def first_largest(values: Sequence[float]) -> int:
+    best = 0
+    for j in range(1, len(values)):
+        if values[j] > values[best]:
+            best = j
+    return best
+
+
+def correct(output: Sequence[float], target: Sequence[float]) -> bool:
+    """Whether an output classifies its example right."""
+    if len(output) == 1:
+        return (output[0] >= 0.5) == (target[0] >= 0.5)
+    return first_largest(output) == first_largest(target)
