@@ -1,7 +1,8 @@
 """The kernel contract: what a backend is, the codes it is handed, and the workspace it may use.
 
 A backend is a module with the three functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
-that grows with the parameters or with x), draw random numbers, print or raise, and they trust their arguments: user input is rejected in fastnet/checks.py, nowhere else.
+that grows with the parameters or with x), draw random numbers, print or raise, and they trust their arguments:
+user input is rejected in fastnet/checks.py, nowhere else.
 This file computes nothing with data; the formulas themselves stand in the backends.
 """
 
@@ -58,8 +59,10 @@ LISTED_GROUPS = 256  # of a list of groups that are not skipped, at most
 CACHED_WEIGHTS = 4096  # weights that stay in the first-level cache while every row meets them
 PANEL_ROWS, PANEL_VECTORS = 128, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
 
-# columns of Plan.nodes; row 0 is the input, row l the output of layer l
-WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT = range(6)
+# Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
+# row of layer l, and row 0 has the places that are no layer's.
+WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
+OUTPUTS_AT, LISTS_AT, PANEL_AT = range(LAYER, LAYER + 3)
 
 
 class Plan(NamedTuple):
@@ -69,15 +72,15 @@ class Plan(NamedTuple):
     `slots` packed rows of optimiser state, `packed` elements each. The compiled backends pack weights as
     (n_in, width), a row for each input and the neurons along it, padded with zeros: rows to whole groups,
     width to whole 64-byte lines.
+
+    OUTPUTS_AT is the place of two more areas as large as one of the last layer's; LISTS_AT that of LISTED_GROUPS
+    int32 numbers; PANEL_AT that of the packed panel.
     """
 
     rows: int  # rows of a block
     packed: int  # elements of the packed parameters
-    outputs: int  # offset of two more areas as large as one of the last layer's
-    lists: int  # offset of LISTED_GROUPS int32 numbers
-    panel: int  # offset of the packed panel
     size: int  # elements of the whole workspace
-    nodes: Ints  # (n_layers + 1, 6): see the columns above
+    nodes: Ints  # (n_layers + 1, 12), offsets of areas, rows * WIDTH elements each: see the columns above
 
 
 def padded(n: int, itemsize: int) -> int:
@@ -103,7 +106,8 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
     lane = ALIGNMENT // itemsize
     rows = block_rows(net, rows)
     sizes = [int(net[0, N_IN]), *(int(n) for n in net[:, N_OUT])]
-    nodes = np.zeros((len(sizes), 6), np.int64)
+    nodes = np.zeros((len(sizes), LAYER + LAYER_COLUMNS), np.int64)
+    nodes[1:, LAYER:] = net
     packed = 0
     for level, n in enumerate(sizes):
         nodes[level, WIDTH] = padded(n, itemsize)
@@ -117,10 +121,11 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
         area = rows * (padded(n, itemsize) + lane)  # a line more a row: the NumPy backend keeps a row of ones
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
-    outputs, at = at, at + 2 * area
-    lists, at = at, at + LISTED_GROUPS * 4 // itemsize
+    nodes[0, OUTPUTS_AT], at = at, at + 2 * area
+    nodes[0, LISTS_AT], at = at, at + LISTED_GROUPS * 4 // itemsize
+    nodes[0, PANEL_AT], at = at, at + PANEL_ROWS * PANEL_VECTORS * lane
     nodes.flags.writeable = False
-    return Plan(rows, packed, outputs, lists, at, at + PANEL_ROWS * PANEL_VECTORS * lane, nodes)
+    return Plan(rows, packed, at, nodes)
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:

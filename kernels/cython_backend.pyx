@@ -56,6 +56,7 @@ cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMEN
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
 cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.COST
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
+cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
@@ -525,15 +526,14 @@ cdef enum:
 
 
 cdef Py_ssize_t prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes,
-                        Py_ssize_t rows, Py_ssize_t packed, Py_ssize_t outputs, Py_ssize_t panel,
-                        real *work) noexcept nogil:
+                        Py_ssize_t rows, Py_ssize_t packed, real *work) noexcept nogil:
     cdef Py_ssize_t l, last = net.shape[0] - 1
     cdef Layer *layer
     b.layers = layers
     b.n_layers = net.shape[0]
     b.cost = <int> net[last, COST]
     b.flags = <uint8_t *> (work + nodes[0, SCRATCH_AT])
-    b.panel = work + panel
+    b.panel = work + nodes[0, PANEL_AT]
     for l in range(net.shape[0]):
         layer = &layers[l]
         layer.n_in = net[l, N_IN]
@@ -546,7 +546,7 @@ cdef Py_ssize_t prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, cons
         layer.biases = work + nodes[l + 1, BIASES_AT]
         layer.inputs = work + nodes[l, ACTIVATIONS_AT]
         layer.outputs = work + nodes[l + 1, ACTIVATIONS_AT]
-        layer.sums = work + outputs if l == last else layer.outputs
+        layer.sums = work + nodes[0, OUTPUTS_AT] if l == last else layer.outputs
         layer.deltas = work + nodes[l + 1, DELTAS_AT]
         layer.gradient = packed
         layer.weights_at = net[l, WEIGHTS]
@@ -600,7 +600,7 @@ def predict(net, params, x, out, work):
     cdef const real[::1] params_view = params
     cdef real[::1] space = work
     cdef real[:, ::1] result = out
-    cdef Py_ssize_t n = x.shape[0], rows = p.rows, packed = p.packed, outputs = p.outputs, panel = p.panel, start = 0, count, i
+    cdef Py_ssize_t n = x.shape[0], rows = p.rows, packed = p.packed, start = 0, count, i
     cdef Layer layers[MOST_LAYERS]
     cdef Layer *last = &layers[net.shape[0] - 1]
     cdef Block b
@@ -608,7 +608,7 @@ def predict(net, params, x, out, work):
     inputs_of(&b.data, x)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, outputs, panel, &space[0])
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0])
         pack_all(&b, &params_view[0], 0)
         while start < n:
             count = min(rows, n - start)
@@ -625,7 +625,7 @@ def gradient(net, params, x, y, grad, work):
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef const real[::1] params_view = params
     cdef real[::1] space = work, result = grad
-    cdef Py_ssize_t n = x.shape[0], rows = p.rows, packed = p.packed, outputs = p.outputs, panel = p.panel, start = 0, count
+    cdef Py_ssize_t n = x.shape[0], rows = p.rows, packed = p.packed, start = 0, count
     cdef Layer layers[MOST_LAYERS]
     cdef Block b
     cdef fp_state before
@@ -635,7 +635,7 @@ def gradient(net, params, x, y, grad, work):
     outputs_of(&b.data, y)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, outputs, panel, &space[0])
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0])
         pack_all(&b, &params_view[0], 0)
         memset(&space[packed], 0, packed * sizeof(real))
         while start < n:
@@ -658,7 +658,7 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
     cdef const int64_t[::1] sequence = order
     cdef const double[::1] rate = rates, options = optimizer
     cdef int64_t[::1] report = progress
-    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed, outputs = p.outputs, panel = p.panel
+    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed
     cdef Py_ssize_t start = 0, stop, first, count, ahead, k
     cdef int64_t steps = 0, correct = 0, right, done_before = step
     cdef double total = 0, cost, scale
@@ -672,7 +672,7 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
              and size <= rows)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, outputs, panel, &space[0])
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0])
         pack_all(&b, &params_view[0], 0)
         for k in range(slots.shape[0]):
             pack_all(&b, &slots[k, 0], (3 + k) * packed)

@@ -14,6 +14,7 @@ import math
 import platform
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numba
@@ -48,7 +49,12 @@ def _jit(function: Callable[..., Any]) -> Any:
         return numba.njit(**OPTIONS)(function)
 
 
-# -- vectors: LLVM values with operators -------------------------------------------------------------------------
+# Compiled into its caller and nowhere else: each level of calls between compiled functions generates the code of
+# those below it once more.
+_inlined = numba.njit(inline="always", **OPTIONS)
+
+
+# -- vectors: LLVM values with operators ---------------------------------------------------------------------
 
 FEATURES = numba.config.CPU_FEATURES or get_host_cpu_features()
 VECTOR_BYTES = 64 if "+avx512f" in FEATURES else 32
@@ -291,7 +297,7 @@ def _kernel(n_ints: int, arrays: int = 1) -> Callable[[Callable[..., None]], Any
     return decorate
 
 
-# -- register tiles: offsets into the workspace, row lengths in elements ---------------------------------------------
+# -- register tiles: offsets into the workspace, row lengths in elements -------------------------------------
 
 
 @_kernel(n_ints=9, arrays=2)
@@ -318,7 +324,7 @@ def forward_tile(
             v.store(a, work, out, (ldo, r), k * v.n)
 
     sizes = [(r, k) for r in range(1, TILE_ROWS + 1) for k in range(1, TILE_VECTORS + 1)]
-    _cases(v.b, _sum(v.b, (rows, 8), vectors), {r * 8 + k: lambda r=r, k=k: tile(r, k) for r, k in sizes})
+    _cases(v.b, _sum(v.b, (rows, 8), vectors), {r * 8 + k: partial(tile, r, k) for r, k in sizes})
 
 
 @_kernel(n_ints=9, arrays=2)
@@ -347,7 +353,7 @@ def update_tiles(
 
         _loop(v.b, n, group)
 
-    _cases(v.b, vectors, {k: lambda k=k: tiles(k) for k in range(1, TILE_VECTORS + 1)})
+    _cases(v.b, vectors, {k: partial(tiles, k) for k in range(1, TILE_VECTORS + 1)})
 
 
 @_kernel(n_ints=9)
@@ -377,10 +383,10 @@ def backward_tiles(
 
         _loop(v.b, groups, group)
 
-    _cases(v.b, rows, {r: lambda r=r: tiles(r) for r in range(1, DOT_ROWS + 1)})
+    _cases(v.b, rows, {r: partial(tiles, r) for r in range(1, DOT_ROWS + 1)})
 
 
-# -- activations of n values (whole vectors), and slopes in terms of the output ---------------------------------------
+# -- activations of n values (whole vectors), and slopes in terms of the output ------------------------------
 
 
 def _map(name: str, value: Callable[[_Lanes, _Vector], _Vector]) -> Any:
@@ -428,7 +434,7 @@ map_leaky_relu = _map("map_leaky_relu", lambda v, z: (z < 0).select(z * c.LEAKY_
 slope_leaky_relu = _times("slope_leaky_relu", lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)))
 
 
-# -- small intrinsics -------------------------------------------------------------------------------------------------
+# -- small intrinsics ----------------------------------------------------------------------------------------
 
 
 @intrinsic
@@ -501,100 +507,129 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
     return I64(0)
 
 
-# -- a block of rows through the layers; each function as in cython_backend.pyx -----------------------------------------
+# -- a block of rows through the layers; each function as in cython_backend.pyx ------------------------------
 
 
-@_jit
-def _tiles(rows, most):  # type: ignore[no-untyped-def]  # jitted: the types are Numba's to infer, here and below
+# All take the same four arrays first: t, the table Plan.nodes (a layer's row is one more than its number); work;
+# flags, uint8 (tiles + 1, width of the input), not 0 where the input is not 0 in some row of a tile; and groups,
+# int32, a list of groups of inputs. A tuple of them would be shorter to write, and was a quarter slower.
+
+
+@_inlined
+def _tiles(rows, most):
     return (rows + most - 1) // most
 
 
-@_jit
-def _start(tile, rows, tiles):  # type: ignore[no-untyped-def]
+@_inlined
+def _start(tile, rows, tiles):
     """Tiles of as equal height as can be: 10 rows are 5 + 5, not 6 + 4."""
     return rows * tile // tiles
 
 
+@_inlined
+def _groups_of(t, layer):
+    return (t[layer + 1, c.LAYER + c.N_IN] + GROUP - 1) // GROUP
+
+
+@_inlined
+def _rows(work, at, row, width):
+    return work[at + row * width : at + (row + 1) * width]
+
+
 @_jit
-def _list_groups(flags, first, n, sparse, groups):  # type: ignore[no-untyped-def]
-    """The groups among n from `first` on with a flag set, or all of them."""
-    found = 0
+def _copy(source, target):
+    """target[:] = source, for equal lengths: Numba's own compiles seconds of error messages."""
+    for k in range(len(source)):
+        target[k] = source[k]
+
+
+@_jit
+def _list_groups(flags, groups, flags_at, n, sparse):
+    """Lists the groups among n with a flag set, or all of them; returns their number."""
+    fours = flags.view(np.uint32)  # a group's flags as one number
+    found, first = 0, flags_at // GROUP
     for g in range(n):
         groups[found] = g
-        found += not sparse or flags[first + g] != 0
+        found += not sparse or fours[first + g] != 0
     return found
 
 
 @_jit
-def _pack_panel(work, source, ld, rows, width, panel):  # type: ignore[no-untyped-def]
+def _pack_panel(t, work, source, ld, rows, width):
     for i in range(rows):
-        work[panel + i * width : panel + (i + 1) * width] = work[source + i * ld : source + i * ld + width]
-    return panel
+        _copy(work[source + i * ld : source + i * ld + width], _rows(work, t[0, c.PANEL_AT], i, width))
+    return t[0, c.PANEL_AT]
 
 
 @_jit
-def _gather(work, nodes, x, scale, flags, order, first, rows, ahead):  # type: ignore[no-untyped-def]
+def _gather(t, work, flags, x, scale_x, order, first, rows, ahead):
     """Rows order[first:first + rows] into the inputs, scaled; the `ahead` rows after them are prefetched."""
-    n, width, tiles = x.shape[1], nodes[0, c.WIDTH], _tiles(rows, TILE_ROWS)
-    line = 64 // x.itemsize
+    n, width, tiles = x.shape[1], t[0, c.WIDTH], _tiles(rows, TILE_ROWS)
     flags[: (tiles + 1) * width] = 0
     anywhere = flags[tiles * width : tiles * width + n]
     for tile in range(tiles):
         seen = flags[tile * width : tile * width + n]
         for i in range(_start(tile, rows, tiles), _start(tile + 1, rows, tiles)):
             if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
-                next_row = order[first + rows + i] * n
-                for k in range(0, n, line):
-                    _prefetch(x, next_row + k)
+                following = order[first + rows + i] * n
+                for k in range(0, n, 64 // x.itemsize):
+                    _prefetch(x, following + k)
             source = x[order[first + i] if order.size else first + i]
-            at = nodes[0, c.ACTIVATIONS_AT] + i * width
-            inputs = work[at : at + n]
+            inputs = _rows(work, t[0, c.ACTIVATIONS_AT], i, width)[:n]
             for k in range(n):
-                inputs[k] = source[k] * scale
+                inputs[k] = source[k] * scale_x
             for k in range(n):
                 seen[k] |= source[k] != 0
         for k in range(n):
             anywhere[k] |= seen[k]
 
 
+@_inlined
+def _sums_at(t, layer):
+    return t[0, c.OUTPUTS_AT] if layer == len(t) - 2 else t[layer + 1, c.ACTIVATIONS_AT]
+
+
 @_jit
-def _weighted_sums(work, net, nodes, level, rows, sums, flags, groups, panel):  # type: ignore[no-untyped-def]
+def _weighted_sums(t, work, flags, groups, layer, rows):
     """sums = inputs . weights + biases"""
-    width, below = nodes[level + 1, c.WIDTH], nodes[level, c.WIDTH]
-    inputs, n_groups = nodes[level, c.ACTIVATIONS_AT], (net[level, c.N_IN] + GROUP - 1) // GROUP
-    tiles, lanes = _tiles(rows, TILE_ROWS), VECTOR_BYTES // work.itemsize
+    width, below, sums = t[layer + 1, c.WIDTH], t[layer, c.WIDTH], _sums_at(t, layer)
+    inputs, weights = t[layer, c.ACTIVATIONS_AT], t[layer + 1, c.WEIGHTS_AT]
+    tiles, lanes, n_groups = _tiles(rows, TILE_ROWS), VECTOR_BYTES // work.itemsize, _groups_of(t, layer)
     step = TILE_VECTORS * lanes
-    biases = work[nodes[level + 1, c.BIASES_AT] : nodes[level + 1, c.BIASES_AT] + width]
     for i in range(rows):
-        work[sums + i * width : sums + (i + 1) * width] = biases
+        _copy(_rows(work, t[layer + 1, c.BIASES_AT], 0, width), _rows(work, sums, i, width))
     packing = width > step and tiles > 2
     most = c.PANEL_ROWS // GROUP if packing else c.LISTED_GROUPS
     for k in range(0, n_groups, most):
         n = min(most, n_groups - k)
         for column in range(0, width, step):
             columns = min(step, width - column)
-            w, ldw = nodes[level + 1, c.WEIGHTS_AT] + k * GROUP * width + column, width
+            w, ldw = weights + k * GROUP * width + column, width
             if packing:
-                w, ldw = _pack_panel(work, w, width, n * GROUP, columns, panel), columns
+                w, ldw = _pack_panel(t, work, w, width, n * GROUP, columns), columns
             for tile in range(tiles):
                 start = _start(tile, rows, tiles)
-                found = _list_groups(flags, tile * (below // GROUP) + k, n, level == 0, groups)
-                forward_tile(
-                    work, groups, _start(tile + 1, rows, tiles) - start, columns // lanes,
-                    inputs + start * below + k * GROUP, below, found, w, ldw, sums + start * width + column, width,
-                )  # fmt: skip
+                height = _start(tile + 1, rows, tiles) - start
+                found = _list_groups(flags, groups, tile * below + k * GROUP, n, layer == 0)
+                x, out = inputs + start * below + k * GROUP, sums + start * width + column
+                forward_tile(work, groups, height, columns // lanes, x, below, found, w, ldw, out, width)
 
 
 @_jit
-def _zero_padding(work, at, rows, width, used):  # type: ignore[no-untyped-def]
+def _zero_padding(work, at, rows, width, used):
     if used < width:
         for i in range(rows):
-            work[at + i * width + used : at + (i + 1) * width] = 0
+            _rows(work, at, i, width)[used:] = 0
 
 
 @_jit
-def _activate(work, activation, sums, outputs, rows, width, used):  # type: ignore[no-untyped-def]
-    n = rows * width
+def _activate(t, work, layer, rows):
+    activation, used, width = (
+        t[layer + 1, c.LAYER + c.ACTIVATION],
+        t[layer + 1, c.LAYER + c.N_OUT],
+        t[layer + 1, c.WIDTH],
+    )
+    sums, outputs, n = _sums_at(t, layer), t[layer + 1, c.ACTIVATIONS_AT], rows * width
     if activation == c.SIGMOID:
         map_sigmoid(work, sums, outputs, n)
     elif activation == c.RELU:
@@ -605,10 +640,7 @@ def _activate(work, activation, sums, outputs, rows, width, used):  # type: igno
         map_leaky_relu(work, sums, outputs, n)
     elif activation == c.SOFTMAX:
         for i in range(rows):
-            z, a = (
-                work[sums + i * width : sums + (i + 1) * width],
-                work[outputs + i * width : outputs + (i + 1) * width],
-            )
+            z, a = _rows(work, sums, i, width), _rows(work, outputs, i, width)
             largest = z[0]
             for k in range(1, used):
                 if z[k] > largest:
@@ -622,12 +654,15 @@ def _activate(work, activation, sums, outputs, rows, width, used):  # type: igno
             for k in range(used):
                 a[k] /= total
     elif outputs != sums:  # identity
-        work[outputs : outputs + n] = work[sums : sums + n]
+        _copy(work[sums : sums + n], work[outputs : outputs + n])
     _zero_padding(work, outputs, rows, width, used)
 
 
 @_jit
-def _times_slope(work, activation, a, delta, n):  # type: ignore[no-untyped-def]
+def _times_slope(t, work, layer, rows):
+    """The deltas of a layer times the slopes of its activation."""
+    activation, n = t[layer + 1, c.LAYER + c.ACTIVATION], rows * t[layer + 1, c.WIDTH]
+    a, delta = t[layer + 1, c.ACTIVATIONS_AT], t[layer + 1, c.DELTAS_AT]
     if activation == c.SIGMOID:
         slope_sigmoid(work, a, delta, n)
     elif activation == c.RELU:
@@ -638,95 +673,87 @@ def _times_slope(work, activation, a, delta, n):  # type: ignore[no-untyped-def]
         slope_leaky_relu(work, a, delta, n)
 
 
-@_jit
-def _sums_at(nodes, level, last, outputs):  # type: ignore[no-untyped-def]
-    """Where a layer's weighted sums are: with its outputs; the last layer's stand apart, its cost is taken from them."""
-    return outputs if level == last else nodes[level + 1, c.ACTIVATIONS_AT]
+@_inlined
+def _forward(t, work, flags, groups, rows):
+    for layer in range(len(t) - 1):
+        _weighted_sums(t, work, flags, groups, layer, rows)
+        _activate(t, work, layer, rows)
 
 
 @_jit
-def _forward(work, net, nodes, rows, outputs, flags, groups, panel):  # type: ignore[no-untyped-def]
-    last = net.shape[0] - 1
-    for level in range(last + 1):
-        sums = _sums_at(nodes, level, last, outputs)
-        _weighted_sums(work, net, nodes, level, rows, sums, flags, groups, panel)
-        _activate(
-            work, net[level, c.ACTIVATION], sums, nodes[level + 1, c.ACTIVATIONS_AT], rows, nodes[level + 1, c.WIDTH],
-            net[level, c.N_OUT],
-        )  # fmt: skip
-
-
-@_jit
-def _argmax(a, n):  # type: ignore[no-untyped-def]
+def _argmax(a):
     best = 0
-    for k in range(1, n):
+    for k in range(1, len(a)):
         if a[k] > a[best]:
             best = k
     return best
 
 
 @_jit
-def _is_first_largest(a, n, right):  # type: ignore[no-untyped-def]
-    """_argmax(a, n) == right, without a chain of branches."""
+def _is_first_largest(a, right):
+    """_argmax(a) == right, without a chain of branches."""
     beaten = False
-    for k in range(n):
+    for k in range(len(a)):
         beaten |= (a[k] > a[right]) | ((a[k] == a[right]) & (k < right))
     return not beaten
 
 
 @_jit
-def _row_cost(softmax, cross_entropy, n, z, a, error, target, right):  # type: ignore[no-untyped-def]
+def _row_cost(softmax, cross_entropy, z, a, error, target, right):
     """The cost of one example: targets, or the label `right` where there are none; error = a - target."""
     if not cross_entropy:
         squares = a.dtype.type(0)
-        for k in range(n):
-            squares += error[k] * error[k]
+        for value in error:
+            squares += value * value
         return np.float64(squares)
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
-        best = _argmax(a, n)
+        best = _argmax(a)
         log_best = math.log(np.float64(a[best]))
         if not target.size:
             return np.float64(z[best]) - np.float64(z[right]) - log_best
-        for k in range(n):
+        for k in range(len(a)):
             if target[k] != 0:
                 total += target[k] * (np.float64(z[best]) - np.float64(z[k]) - log_best)
         return total
-    for k in range(n):
+    for k in range(len(a)):
         value = np.float64(z[k])
-        total += (value if value > 0 else 0.0 * value) + math.log1p(math.exp(-abs(value)))
+        total += (value if value > 0 else 0.0) + math.log1p(math.exp(-abs(value)))
         if target.size:
             total -= value * target[k]
     return total if target.size else total - np.float64(z[right])
 
 
 @_jit
-def _output(work, net, nodes, outputs, labels, targets, order, first, rows, scale, progress):  # type: ignore[no-untyped-def]
-    """The cost summed over the rows; the last layer's deltas, times scale; examples classified right are counted."""
-    last = net.shape[0] - 1
-    n, width, activation = net[last, c.N_OUT], nodes[last + 1, c.WIDTH], net[last, c.ACTIVATION]
-    cross_entropy, softmax = net[last, c.COST] == c.CROSS_ENTROPY, activation == c.SOFTMAX
+def _output(t, work, labels, targets, order, first, rows, scale):
+    """The cost summed over the rows, and how many are right; leaves the last layer's deltas, times scale."""
+    layer = len(t) - 2
+    n, width = t[layer + 1, c.LAYER + c.N_OUT], t[layer + 1, c.WIDTH]
+    cross_entropy, softmax = (
+        t[layer + 1, c.LAYER + c.COST] == c.CROSS_ENTROPY,
+        t[layer + 1, c.LAYER + c.ACTIVATION] == c.SOFTMAX,
+    )
     factor = work.dtype.type(scale if cross_entropy else 2 * scale)
-    activations, deltas, correct, total = nodes[last + 1, c.ACTIVATIONS_AT], nodes[last + 1, c.DELTAS_AT], 0, 0.0
+    correct, total, labelled = 0, 0.0, labels.size > 0
     for i in range(rows):
         row = order[first + i] if order.size else first + i
-        z = work[outputs + i * width : outputs + (i + 1) * width]
-        a = work[activations + i * width : activations + (i + 1) * width]
-        error = work[deltas + i * width : deltas + (i + 1) * width]
-        error[:] = a
-        target = targets[row] if targets.size else targets.reshape(-1)
-        if targets.size:
-            right = _argmax(target, n)
-            for k in range(n):
-                error[k] -= target[k]
-        else:
+        z = _rows(work, t[0, c.OUTPUTS_AT], i, width)[:n]
+        a = _rows(work, t[layer + 1, c.ACTIVATIONS_AT], i, width)[:n]
+        error = _rows(work, t[layer + 1, c.DELTAS_AT], i, width)[:n]
+        _copy(a, error)
+        target = targets.reshape(-1)[:0] if labelled else targets[row]
+        if labelled:
             right = labels[row]
             error[right] -= 1
-        if n == 1:
-            correct += (a[0] >= 0.5) == (not targets.size or target[0] >= 0.5)
         else:
-            correct += _is_first_largest(a, n, right)
-        total += _row_cost(softmax, cross_entropy, n, z, a, error, target, right)
+            right = _argmax(target)
+            for k in range(n):
+                error[k] -= target[k]
+        if n == 1:
+            correct += (a[0] >= 0.5) == (labelled or target[0] >= 0.5)
+        else:
+            correct += _is_first_largest(a, right)
+        total += _row_cost(softmax, cross_entropy, z, a, error, target, right)
         if softmax and not cross_entropy:  # the softmax mixes its layer
             mean = work.dtype.type(0)
             for k in range(n):
@@ -735,74 +762,73 @@ def _output(work, net, nodes, outputs, labels, targets, order, first, rows, scal
                 error[k] = a[k] * (error[k] - mean)
         for k in range(n):
             error[k] *= factor
-    _zero_padding(work, deltas, rows, width, n)
+    _zero_padding(work, t[layer + 1, c.DELTAS_AT], rows, width, n)
     if not cross_entropy:
-        _times_slope(work, activation, activations, deltas, rows * width)
-    progress[c.CORRECT] += correct
-    return total
+        _times_slope(t, work, layer, rows)
+    return total, correct
 
 
 @_jit
-def _propagate(work, net, nodes, level, rows):  # type: ignore[no-untyped-def]
+def _propagate(t, work, layer, rows):
     """The deltas of the layer below: deltas . weights^T times the slopes there."""
-    width, below, n_groups = nodes[level + 1, c.WIDTH], nodes[level, c.WIDTH], (net[level, c.N_IN] + GROUP - 1) // GROUP
-    deltas, lower = nodes[level + 1, c.DELTAS_AT], nodes[level, c.DELTAS_AT]
+    width, below, n_groups = t[layer + 1, c.WIDTH], t[layer, c.WIDTH], _groups_of(t, layer)
+    deltas, lower = t[layer + 1, c.DELTAS_AT], t[layer, c.DELTAS_AT]
     tiles = _tiles(rows, DOT_ROWS)
     # A few rows of weights at a time stay in the cache while every tile of rows meets them.
     most = max(1, c.CACHED_WEIGHTS // (GROUP * width))
     for k in range(0, n_groups, most):
+        w, n = t[layer + 1, c.WEIGHTS_AT] + k * GROUP * width, min(most, n_groups - k)
         for tile in range(tiles):
             start = _start(tile, rows, tiles)
-            backward_tiles(
-                work, _start(tile + 1, rows, tiles) - start, deltas + start * width, width,
-                nodes[level + 1, c.WEIGHTS_AT] + k * GROUP * width, width, width, min(most, n_groups - k),
-                lower + start * below + k * GROUP, below,
-            )  # fmt: skip
+            height, out = _start(tile + 1, rows, tiles) - start, lower + start * below + k * GROUP
+            backward_tiles(work, height, deltas + start * width, width, w, width, width, n, out, below)
     _zero_padding(work, lower, rows, below, n_groups * GROUP)
-    _times_slope(work, net[level - 1, c.ACTIVATION], nodes[level, c.ACTIVATIONS_AT], lower, rows * below)
+    _times_slope(t, work, layer - 1, rows)
 
 
 @_jit
-def _add_gradient(work, net, nodes, level, rows, offset, flags, groups, panel):  # type: ignore[no-untyped-def]
+def _add_gradient(t, work, flags, groups, layer, rows, offset):
     """inputs^T . deltas and the deltas' sums, added at `offset` from the weights and biases (0: to themselves)."""
-    width, below, n_groups = nodes[level + 1, c.WIDTH], nodes[level, c.WIDTH], (net[level, c.N_IN] + GROUP - 1) // GROUP
-    inputs, deltas = nodes[level, c.ACTIVATIONS_AT], nodes[level + 1, c.DELTAS_AT]
-    weights, lanes = nodes[level + 1, c.WEIGHTS_AT] + offset, VECTOR_BYTES // work.itemsize
+    width, below, n_groups = t[layer + 1, c.WIDTH], t[layer, c.WIDTH], _groups_of(t, layer)
+    inputs, deltas = t[layer, c.ACTIVATIONS_AT], t[layer + 1, c.DELTAS_AT]
+    weights, lanes = t[layer + 1, c.WEIGHTS_AT] + offset, VECTOR_BYTES // work.itemsize
     step = TILE_VECTORS * lanes
-    biases = work[nodes[level + 1, c.BIASES_AT] + offset : nodes[level + 1, c.BIASES_AT] + offset + width]
+    biases = _rows(work, t[layer + 1, c.BIASES_AT] + offset, 0, width)
     for i in range(rows):
-        biases += work[deltas + i * width : deltas + (i + 1) * width]
-    anywhere = _tiles(rows, TILE_ROWS) * (below // GROUP)
+        row_deltas = _rows(work, deltas, i, width)
+        for k in range(width):
+            biases[k] += row_deltas[k]
+    anywhere = _tiles(rows, TILE_ROWS) * below
     packing = width > step and n_groups > 2
     for row in range(0, rows, c.PANEL_ROWS):
         n = min(c.PANEL_ROWS, rows - row)
         for column in range(0, width, step):
             columns = min(step, width - column)
-            panel_at, ldd = deltas + row * width + column, width
+            d, ldd = deltas + row * width + column, width
             if packing:
-                panel_at, ldd = _pack_panel(work, panel_at, width, n, columns, panel), columns
+                d, ldd = _pack_panel(t, work, d, width, n, columns), columns
             for k in range(0, n_groups, c.LISTED_GROUPS):
-                found = _list_groups(flags, anywhere + k, min(c.LISTED_GROUPS, n_groups - k), level == 0, groups)
-                update_tiles(
-                    work, groups, columns // lanes, inputs + row * below + k * GROUP, below, n, found, panel_at, ldd,
-                    weights + k * GROUP * width + column, width,
-                )  # fmt: skip
+                found = _list_groups(
+                    flags, groups, anywhere + k * GROUP, min(c.LISTED_GROUPS, n_groups - k), layer == 0
+                )
+                x, out = inputs + row * below + k * GROUP, weights + k * GROUP * width + column
+                update_tiles(work, groups, columns // lanes, x, below, n, found, d, ldd, out, width)
 
 
-@_jit
-def _backward(work, net, nodes, rows, offset, flags, groups, panel):  # type: ignore[no-untyped-def]
+@_inlined
+def _backward(t, work, flags, groups, rows, offset):
     """The gradient added at `offset` from the parameters: to the packed gradient, or (0) to the parameters."""
-    for level in range(net.shape[0] - 1, -1, -1):
-        if level > 0:  # before this layer's weights change
-            _propagate(work, net, nodes, level, rows)
-        _add_gradient(work, net, nodes, level, rows, offset, flags, groups, panel)
+    for layer in range(len(t) - 2, -1, -1):
+        if layer > 0:  # before this layer's weights change
+            _propagate(t, work, layer, rows)
+        _add_gradient(t, work, flags, groups, layer, rows, offset)
 
 
-# -- optimisers: one step; g is the gradient ------------------------------------------------------------------------------
+# -- optimisers: one step; g is the gradient ------------------------------------------------------------------
 
 
 @_jit
-def _update(p, g, m, v, options, gradient_scale, decay, rate, count):  # type: ignore[no-untyped-def]
+def _update(p, g, m, v, options, gradient_scale, decay, rate, count):
     """p moves by the optimiser's step for gradient_scale * g + decay * p."""
     real = p.dtype.type
     scale, wd, speed = real(gradient_scale), real(decay), real(rate)
@@ -813,8 +839,7 @@ def _update(p, g, m, v, options, gradient_scale, decay, rate, count):  # type: i
         for i in range(n):
             p[i] -= speed * (scale * g[i] + wd * p[i])
     elif options[c.KIND] == c.MOMENTUM:  # v = beta v + g; the step is v, or beta v + g once more (Nesterov)
-        again = real(options[c.NESTEROV])
-        if again != 0:
+        if options[c.NESTEROV] != 0:
             for i in range(n):
                 gi = scale * g[i] + wd * p[i]
                 m[i] = beta1 * m[i] + gi
@@ -834,7 +859,7 @@ def _update(p, g, m, v, options, gradient_scale, decay, rate, count):  # type: i
 
 
 @_jit
-def _optimizer_step(work, net, nodes, packed, slots, options, rate, count):  # type: ignore[no-untyped-def]
+def _optimizer_step(t, work, packed, slots, options, rate, count):
     scale = 1.0
     if options[c.CLIP_NORM] > 0:
         total = 0.0
@@ -843,136 +868,178 @@ def _optimizer_step(work, net, nodes, packed, slots, options, rate, count):  # t
         if math.sqrt(total) > options[c.CLIP_NORM]:
             scale = options[c.CLIP_NORM] / math.sqrt(total)
     m_at, v_at = 3 * packed if slots > 0 else 0, 4 * packed if slots > 1 else 0  # not read where there is none
-    for level in range(net.shape[0]):
-        weights, biases = nodes[level + 1, c.WEIGHTS_AT], nodes[level + 1, c.BIASES_AT]
-        for at, end, decay in (
-            (weights, biases, options[c.WEIGHT_DECAY]),
-            (biases, biases + nodes[level + 1, c.WIDTH], 0.0),
-        ):
-            _update(
-                work[at:end], work[packed + at : packed + end], work[m_at + at : m_at + end],
-                work[v_at + at : v_at + end], options, scale, decay, rate, count,
-            )  # fmt: skip
+    for layer in range(len(t) - 1):
+        weights, biases = t[layer + 1, c.WEIGHTS_AT], t[layer + 1, c.BIASES_AT]
+        end = biases + t[layer + 1, c.WIDTH]
+        for at, to, decay in ((weights, biases, options[c.WEIGHT_DECAY]), (biases, end, 0.0)):
+            p, g = work[at:to], work[packed + at : packed + to]
+            m, v = work[m_at + at : m_at + to], work[v_at + at : v_at + to]
+            _update(p, g, m, v, options, scale, decay, rate, count)
 
 
-# -- packing: (n_out, n_in) rows into (inputs in whole groups, padded neurons) and back --------------------------------------
+# -- packing: (n_out, n_in) rows into (inputs in whole groups, padded neurons) and back ------------------------
 
 
 @_jit
-def _pack(work, net, nodes, flat, offset):  # type: ignore[no-untyped-def]
-    for level in range(net.shape[0]):
-        n_in, n_out, width = net[level, c.N_IN], net[level, c.N_OUT], nodes[level + 1, c.WIDTH]
-        at, biases = nodes[level + 1, c.WEIGHTS_AT] + offset, nodes[level + 1, c.BIASES_AT] + offset
-        work[at : biases + width] = 0  # the biases follow the weights
-        source = flat[net[level, c.WEIGHTS] : net[level, c.WEIGHTS] + n_in * n_out].reshape(n_out, n_in)
-        target = work[at : at + n_in * width].reshape(n_in, width)
-        for start in range(0, n_out, 16):  # 16 neurons at a time: their rows stay in the cache
-            for i in range(n_in):
-                for j in range(start, min(start + 16, n_out)):
-                    target[i, j] = source[j, i]
-        work[biases : biases + n_out] = flat[net[level, c.BIASES] : net[level, c.BIASES] + n_out]
+def _flat_and_packed(t, work, layer, flat, offset):
+    """Views of a layer's weights and biases in a parameter vector, and of the same in a packed one at `offset`."""
+    n_in, n_out, width = t[layer + 1, c.LAYER + c.N_IN], t[layer + 1, c.LAYER + c.N_OUT], t[layer + 1, c.WIDTH]
+    w, b = t[layer + 1, c.LAYER + c.WEIGHTS], t[layer + 1, c.LAYER + c.BIASES]
+    packed_w, packed_b = t[layer + 1, c.WEIGHTS_AT] + offset, t[layer + 1, c.BIASES_AT] + offset
+    return (
+        flat[w : w + n_in * n_out].reshape(n_out, n_in),
+        flat[b : b + n_out],
+        work[packed_w : packed_w + n_in * width].reshape(n_in, width),
+        work[packed_b : packed_b + n_out],
+    )
 
 
 @_jit
-def _unpack(work, net, nodes, flat, offset):  # type: ignore[no-untyped-def]
-    for level in range(net.shape[0]):
-        n_in, n_out, width = net[level, c.N_IN], net[level, c.N_OUT], nodes[level + 1, c.WIDTH]
-        at, biases = nodes[level + 1, c.WEIGHTS_AT] + offset, nodes[level + 1, c.BIASES_AT] + offset
-        target = flat[net[level, c.WEIGHTS] : net[level, c.WEIGHTS] + n_in * n_out].reshape(n_out, n_in)
-        source = work[at : at + n_in * width].reshape(n_in, width)
-        for start in range(0, n_out, 16):
-            for i in range(n_in):
-                for j in range(start, min(start + 16, n_out)):
+def _pack(t, work, flat, packed, offset):
+    work[offset : offset + packed] = 0
+    for layer in range(len(t) - 1):
+        weights, biases, packed_weights, packed_biases = _flat_and_packed(t, work, layer, flat, offset)
+        _transpose(weights, packed_weights)
+        _copy(biases, packed_biases)
+
+
+@_jit
+def _unpack(t, work, flat, offset):
+    for layer in range(len(t) - 1):
+        weights, biases, packed_weights, packed_biases = _flat_and_packed(t, work, layer, flat, offset)
+        _transpose(packed_weights[:, : len(weights)], weights)
+        _copy(packed_biases, biases)
+
+
+@_jit
+def _transpose(source, target):
+    rows, columns = source.shape
+    for first in range(0, rows, 16):  # 16 by 16: few enough lines to stay in the cache
+        for start in range(0, columns, 16):
+            for i in range(first, min(first + 16, rows)):
+                for j in range(start, min(start + 16, columns)):
                     target[j, i] = source[i, j]
-        flat[net[level, c.BIASES] : net[level, c.BIASES] + n_out] = work[biases : biases + n_out]
 
 
-# -- the contract --------------------------------------------------------------------------------------------------------------
+# -- the contract -----------------------------------------------------------------------------------------------
 
 # One jitted entry for the three functions: compiled once for each dtype and kind of x, not three times.
 PREDICT, GRADIENT, TRAIN = range(3)
 
 
-@_jit
-def _run(  # type: ignore[no-untyped-def]
-    task, net, nodes, block, packed, outputs, lists, panel, given, params, state, x, scale_x, labels, targets, order,
-    batch_size, rates, options, step, progress, out, work,
-):  # fmt: skip
-    before = _flush_denormals()
-    groups = work[lists : lists + c.LISTED_GROUPS * 4 // work.itemsize].view(np.int32)
-    flags_at, area = nodes[0, c.SCRATCH_AT], block * nodes[0, c.WIDTH]
-    flags = work[flags_at : flags_at + area].view(np.uint8)
-    fours = flags.view(np.uint32)  # a group's flags as one number
-    # Only the padding of the inputs stays zero.
-    work[nodes[0, c.ACTIVATIONS_AT] : nodes[0, c.ACTIVATIONS_AT] + area] = 0
-    _pack(work, net, nodes, given, 0)
-    total, last = 0.0, net.shape[0] - 1
-    if task != TRAIN:
-        n = x.shape[0]
-        if task == GRADIENT:
-            work[packed : 2 * packed] = 0
-        for start in range(0, n, block):
-            rows = min(block, n - start)
-            _gather(work, nodes, x, scale_x, flags, order, start, rows, 0)
-            _forward(work, net, nodes, rows, outputs, fours, groups, panel)
-            if task == GRADIENT:
-                total += _output(work, net, nodes, outputs, labels, targets, order, start, rows, 1.0 / n, progress)
-                _backward(work, net, nodes, rows, packed, fours, groups, panel)
-            else:
-                for i in range(rows):
-                    at = nodes[last + 1, c.ACTIVATIONS_AT] + i * nodes[last + 1, c.WIDTH]
-                    out[start + i, :] = work[at : at + net[last, c.N_OUT]]
-        if task == GRADIENT:
-            _unpack(work, net, nodes, params, packed)
-            total /= n
-        _restore_denormals(before)
-        return total
-    for k in range(state.shape[0]):
-        _pack(work, net, nodes, state[k], (3 + k) * packed)
-    fused = (
-        options[c.KIND] == c.GRADIENT_DESCENT
-        and options[c.CLIP_NORM] == 0
-        and options[c.WEIGHT_DECAY] == 0
-        and batch_size <= block
-    )
-    n, steps, correct, stopped = len(order), 0, 0, False
+@_inlined
+def _forward_only(t, work, flags, groups, x, scale_x, order, block, out):
+    layer = len(t) - 2
+    for start in range(0, len(out), block):
+        rows = min(block, len(out) - start)
+        _gather(t, work, flags, x, scale_x, order, start, rows, len(order))
+        _forward(t, work, flags, groups, rows)
+        for i in range(rows):
+            a = _rows(work, t[layer + 1, c.ACTIVATIONS_AT], i, t[layer + 1, c.WIDTH])
+            _copy(a[: t[layer + 1, c.LAYER + c.N_OUT]], out[start + i])
+
+
+@_inlined
+def _whole_gradient(t, work, flags, groups, x, scale_x, labels, targets, order, block, packed):
+    """Leaves the gradient of the mean cost in the packed gradient; returns that cost."""
+    n, total = len(x), 0.0
+    work[packed : 2 * packed] = 0
+    for start in range(0, n, block):
+        rows = min(block, n - start)
+        _gather(t, work, flags, x, scale_x, order, start, rows, len(order))
+        _forward(t, work, flags, groups, rows)
+        total += _output(t, work, labels, targets, order, start, rows, 1.0 / n)[0]
+        _backward(t, work, flags, groups, rows, packed)
+    return total / n
+
+
+@_inlined
+def _steps(
+    t,
+    work,
+    flags,
+    groups,
+    x,
+    scale_x,
+    labels,
+    targets,
+    order,
+    block,
+    packed,
+    slots,
+    batch_size,
+    rates,
+    options,
+    step,
+    progress,
+):
+    """The updates; the packed parameters and state change."""
+    plain = options[c.KIND] == c.GRADIENT_DESCENT and options[c.CLIP_NORM] == 0 and options[c.WEIGHT_DECAY] == 0
+    fused = plain and batch_size <= block  # the update adds the scaled deltas straight to the weights
+    n, total, steps, correct, stopped = len(order), 0.0, 0, 0, False
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
         scale = (-rates[steps] if fused else 1.0) / (stop - start)
         if not fused:
             work[packed : 2 * packed] = 0
-        cost = 0.0
-        progress[c.CORRECT] = 0
+        cost, right = 0.0, 0
         for first in range(start, stop, block):
             if _read_now(progress, c.STOP):
                 stopped = True
                 break
             rows = min(block, stop - first)
-            ahead = min(block, n - first - rows)
-            _gather(work, nodes, x, scale_x, flags, order, first, rows, ahead)
-            _forward(work, net, nodes, rows, outputs, fours, groups, panel)
-            cost += _output(work, net, nodes, outputs, labels, targets, order, first, rows, scale, progress)
+            _gather(t, work, flags, x, scale_x, order, first, rows, min(block, n - first - rows))
+            _forward(t, work, flags, groups, rows)
+            block_cost, block_right = _output(t, work, labels, targets, order, first, rows, scale)
+            cost += block_cost
+            right += block_right
             if not math.isfinite(cost):
                 stopped = True
                 break
-            _backward(work, net, nodes, rows, 0 if fused else packed, fours, groups, panel)
+            _backward(t, work, flags, groups, rows, 0 if fused else packed)
         if stopped:
             break
         if not fused:
-            _optimizer_step(work, net, nodes, packed, state.shape[0], options, rates[steps], step + steps + 1)
+            _optimizer_step(t, work, packed, slots, options, rates[steps], step + steps + 1)
         total += cost
-        correct += progress[c.CORRECT]
+        correct += right
         steps += 1
-    _unpack(work, net, nodes, params, 0)
-    for k in range(state.shape[0]):
-        _unpack(work, net, nodes, state[k], (3 + k) * packed)
     progress[c.STEPS] = steps
     progress[c.CORRECT] = correct
-    _restore_denormals(before)
     return total
 
 
-NO_LABELS, NO_ROWS, NO_NUMBERS = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+@_jit
+def _run(
+    task, t, rows, packed, given, params, state, x, scale_x, labels, targets, order, out, batch_size, rates, options,
+    step, progress, work,
+):  # fmt: skip
+    before = _flush_denormals()
+    flags_at, area = t[0, c.SCRATCH_AT], rows * t[0, c.WIDTH]
+    flags = work[flags_at : flags_at + area].view(np.uint8)
+    groups = work[t[0, c.LISTS_AT] : t[0, c.LISTS_AT] + c.LISTED_GROUPS * 4 // work.itemsize].view(np.int32)
+    work[t[0, c.ACTIVATIONS_AT] : t[0, c.ACTIVATIONS_AT] + area] = 0  # once: only the padding stays zero
+    parameters = 0 * packed  # a variable: to Numba a literal 0 is another type, and compiled for anew
+    _pack(t, work, given, packed, parameters)
+    cost = 0.0
+    if task == PREDICT:
+        _forward_only(t, work, flags, groups, x, scale_x, order, rows, out)
+    elif task == GRADIENT:
+        cost = _whole_gradient(t, work, flags, groups, x, scale_x, labels, targets, order, rows, packed)
+        _unpack(t, work, params, packed)
+    else:
+        slots = state.shape[0]
+        for k in range(slots):
+            _pack(t, work, state[k], packed, (3 + k) * packed)
+        cost = _steps(
+            t, work, flags, groups, x, scale_x, labels, targets, order, rows, packed, slots, batch_size, rates, options,
+            step, progress,
+        )  # fmt: skip
+        _unpack(t, work, params, parameters)
+        for k in range(slots):
+            _unpack(t, work, state[k], (3 + k) * packed)
+    _restore_denormals(before)
+    return cost
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -982,34 +1049,61 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+NO_ROWS, NO_NUMBERS = _frozen(np.empty(0, np.int64)), np.empty(0)
+
+
 def _call(
-    task: int, net: Ints, p: c.Plan, given: Floats, x: NDArray[Any], y: NDArray[Any] | None, work: Floats, *,
-    params: Floats | None = None, state: Floats | None = None, order: Ints = NO_ROWS, batch_size: int = 0,
-    rates: NDArray[np.float64] = NO_NUMBERS, optimizer: NDArray[np.float64] = NO_NUMBERS, step: int = 0,
-    progress: Ints | None = None, out: Floats | None = None,
-) -> float:  # fmt: skip
-    dtype = given.dtype
-    nothing = np.empty((0, 0), dtype)
-    labels = NO_LABELS if y is None or y.ndim == 2 else y
-    targets = y if y is not None and y.ndim == 2 else nothing
-    return float(
-        _run(
-            task, _frozen(net), p.nodes, p.rows, p.packed, p.outputs, p.lists, p.panel, _frozen(given),
-            np.empty(0, dtype) if params is None else params, nothing if state is None else state, _frozen(x),
-            dtype.type(1 / 255 if x.dtype == np.uint8 else 1), _frozen(labels), _frozen(targets), _frozen(order),
-            batch_size, _frozen(rates), _frozen(optimizer), step,
-            np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress,
-            nothing if out is None else out, work,
-        )
-    )  # fmt: skip
+    task: int,
+    p: c.Plan,
+    given: Floats,
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    work: Floats,
+    *,
+    params: Floats | None = None,
+    state: Floats | None = None,
+    out: Floats | None = None,
+    order: Ints = NO_ROWS,
+    batch_size: int = 0,
+    rates: NDArray[np.float64] = NO_NUMBERS,
+    optimizer: NDArray[np.float64] = NO_NUMBERS,
+    step: int = 0,
+    progress: Ints | None = None,
+) -> float:
+    """Calls _run with every argument in its one flavour, and empty arrays for what a task does not use."""
+    none, nothing = np.empty(0, given.dtype), np.empty((0, 0), given.dtype)
+    labels = NO_ROWS if y is None or y.ndim == 2 else y
+    targets = nothing if y is None or y.ndim == 1 else y
+    cost = _run(
+        task,
+        _frozen(p.nodes),
+        p.rows,
+        p.packed,
+        _frozen(given),
+        none if params is None else params,
+        nothing if state is None else state,
+        _frozen(x),
+        given.dtype.type(1 / 255 if x.dtype == np.uint8 else 1),
+        _frozen(labels),
+        _frozen(targets),
+        _frozen(order),
+        nothing if out is None else out,
+        batch_size,
+        _frozen(rates),
+        _frozen(optimizer),
+        step,
+        np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress,
+        work,
+    )
+    return float(cost)
 
 
 def predict(net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
-    _call(PREDICT, net, c.plan(net, len(x), 0, params.itemsize), params, x, None, work, out=out)
+    _call(PREDICT, c.plan(net, len(x), 0, params.itemsize), params, x, None, work, out=out)
 
 
 def gradient(net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats) -> float:
-    return _call(GRADIENT, net, c.plan(net, len(x), 0, params.itemsize), params, x, y, work, params=grad)
+    return _call(GRADIENT, c.plan(net, len(x), 0, params.itemsize), params, x, y, work, params=grad)
 
 
 def train(
@@ -1028,9 +1122,21 @@ def train(
 ) -> float:
     p = c.plan(net, batch_size, len(state), params.itemsize)
     return _call(
-        TRAIN, net, p, params, x, y, work, params=params, state=state, order=order, batch_size=batch_size,
-        rates=rates, optimizer=optimizer, step=step, progress=progress,
-    )  # fmt: skip
+        TRAIN,
+        p,
+        params,
+        x,
+        y,
+        work,
+        params=params,
+        state=state,
+        order=order,
+        batch_size=batch_size,
+        rates=rates,
+        optimizer=optimizer,
+        step=step,
+        progress=progress,
+    )
 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:

@@ -2,14 +2,18 @@
 
 Whole batches, features by examples, so that every product is one call of BLAS; the bias is a last column of
 the packed weights, met by a row of ones; every buffer is a view of the workspace and every call has an `out`.
+A pass over a block of rows is the same calls on the same buffers each time: it is recorded once as a list of them
+and replayed, which costs less than the Python around the calls would.
+
 It does not flush denormals, which no Python code can ask for.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,130 +21,165 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints, Plan
 
-# -- activations: in place on z, with a scratch t; the slope beside its function, in terms of the output a ----
+Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]  # functions and their arguments, the last one the output
 
 
-def _sigmoid(z: Floats, t: Floats) -> None:
-    np.negative(z, z)
-    np.exp(z, z)
-    np.add(z, 1, z)
-    np.reciprocal(z, z)
+def _replay(calls: Calls) -> None:
+    for function, arguments in calls:
+        function(*arguments)
 
 
-def _sigmoid_slope(a: Floats, t: Floats) -> None:
-    np.subtract(1, a, t)
-    np.multiply(t, a, t)
+def _maximum(z: Floats, other: Any, out: Floats) -> None:
+    np.maximum(z, other, out=out)  # the one ufunc that wants its output by name
 
 
-def _relu(z: Floats, t: Floats) -> None:
-    np.maximum(z, 0, out=z)
+# -- activations: in place on z, with a scratch t; the slope beside its function, in terms of the output a, into t ----
 
 
-def _relu_slope(a: Floats, t: Floats) -> None:
-    np.greater(a, 0, t)
+def _sigmoid(z: Floats, t: Floats) -> Calls:
+    return [(np.negative, (z, z)), (np.exp, (z, z)), (np.add, (z, 1, z)), (np.reciprocal, (z, z))]
 
 
-def _tanh(z: Floats, t: Floats) -> None:
-    np.tanh(z, z)
+def _sigmoid_slope(a: Floats, t: Floats) -> Calls:
+    return [(np.subtract, (1, a, t)), (np.multiply, (t, a, t))]
 
 
-def _tanh_slope(a: Floats, t: Floats) -> None:
-    np.multiply(a, a, t)
-    np.subtract(1, t, t)
+def _relu(z: Floats, t: Floats) -> Calls:
+    return [(_maximum, (z, 0, z))]
 
 
-def _leaky_relu(z: Floats, t: Floats) -> None:
-    np.multiply(z, c.LEAKY_SLOPE, t)
-    np.maximum(z, t, out=z)
+def _relu_slope(a: Floats, t: Floats) -> Calls:
+    return [(np.greater, (a, 0, t))]
 
 
-def _leaky_relu_slope(a: Floats, t: Floats) -> None:
-    np.greater(a, 0, t)
-    np.maximum(t, c.LEAKY_SLOPE, out=t)
+def _tanh(z: Floats, t: Floats) -> Calls:
+    return [(np.tanh, (z, z))]
 
 
-def _identity(z: Floats, t: Floats) -> None:
-    pass
+def _tanh_slope(a: Floats, t: Floats) -> Calls:
+    return [(np.multiply, (a, a, t)), (np.subtract, (1, t, t))]
 
 
-def _identity_slope(a: Floats, t: Floats) -> None:
-    t.fill(1)
+def _leaky_relu(z: Floats, t: Floats) -> Calls:
+    return [(np.multiply, (z, c.LEAKY_SLOPE, t)), (_maximum, (z, t, z))]
 
 
-def _softmax(z: Floats, t: Floats) -> None:
+def _leaky_relu_slope(a: Floats, t: Floats) -> Calls:
+    return [(np.greater, (a, 0, t)), (_maximum, (t, c.LEAKY_SLOPE, t))]
+
+
+def _identity(z: Floats, t: Floats) -> Calls:
+    return []
+
+
+def _identity_slope(a: Floats, t: Floats) -> Calls:
+    return [(np.ndarray.fill, (t, 1))]
+
+
+def _softmax(z: Floats, t: Floats) -> Calls:
     row = t[0]
-    np.maximum.reduce(z, 0, out=row)
-    np.subtract(z, row, z)
-    np.exp(z, z)
-    np.add.reduce(z, 0, out=row)
-    np.divide(z, row, z)
+    return [
+        (np.maximum.reduce, (z, 0, None, row)),
+        (np.subtract, (z, row, z)),
+        (np.exp, (z, z)),
+        (np.add.reduce, (z, 0, None, row)),
+        (np.divide, (z, row, z)),
+    ]
 
 
-_ACTIVATIONS: dict[int, Callable[[Floats, Floats], None]] = {
-    c.SIGMOID: _sigmoid,
-    c.RELU: _relu,
-    c.TANH: _tanh,
-    c.LEAKY_RELU: _leaky_relu,
-    c.IDENTITY: _identity,
-    c.SOFTMAX: _softmax,
-}
-_SLOPES: dict[int, Callable[[Floats, Floats], None]] = {
-    c.SIGMOID: _sigmoid_slope,
-    c.RELU: _relu_slope,
-    c.TANH: _tanh_slope,
-    c.LEAKY_RELU: _leaky_relu_slope,
-    c.IDENTITY: _identity_slope,
+Formula = Callable[[Floats, Floats], Calls]
+_ACTIVATIONS: dict[int, tuple[Formula, Formula]] = {
+    c.SIGMOID: (_sigmoid, _sigmoid_slope),
+    c.RELU: (_relu, _relu_slope),
+    c.TANH: (_tanh, _tanh_slope),
+    c.LEAKY_RELU: (_leaky_relu, _leaky_relu_slope),
+    c.IDENTITY: (_identity, _identity_slope),
+    c.SOFTMAX: (_softmax, _identity_slope),  # its costs have its slope in them
 }
 
-# -- costs: summed over the examples; `error` receives the cost's slope, whose meaning stands with each --------
+# -- costs ---------------------------------------------------------------------------------------------------
 
 
-def _squared_error(activation: int, z: Floats, a: Floats, target: Floats, error: Floats, t: Floats) -> float:
-    """sum (a - target)^2, without a factor 1/2; error = half of d cost / d a."""
-    np.subtract(a, target, error)
-    return float(np.vdot(error, error))
+class _Output(NamedTuple):
+    """The output layer's buffers, (n_out, rows) but for the last three, which are scalars (shape ())."""
+
+    z: Floats  # weighted sums; used up
+    a: Floats  # activations
+    target: Floats
+    delta: Floats  # out: scale * d cost / d z
+    t: Floats  # scratch
+    scale: Floats
+    scale2: Floats  # twice the scale
+    cost: Floats  # out: summed over the examples
 
 
-def _cross_entropy(activation: int, z: Floats, a: Floats, target: Floats, error: Floats, t: Floats) -> float:
-    """-sum target log a over softmax outputs; over sigmoid outputs also -(1 - target) log(1 - a).
-
-    Taken from the weighted sums z, which overflow nothing where a has rounded to 0 or 1. z is overwritten.
-    error = d cost / d z, the same for both.
-    """
-    np.subtract(a, target, error)
-    if activation == c.SOFTMAX:
-        row = t[0]
-        np.maximum.reduce(z, 0, out=row)
-        np.subtract(z, row, z)
-        np.exp(z, t)
-        np.subtract(z, np.log(np.add.reduce(t, 0)), z)
-        return -float(np.vdot(target, z))
-    cost = -float(np.vdot(target, z))
-    np.abs(z, t)
-    np.maximum(z, 0, out=z)
-    np.negative(t, t)
-    np.exp(t, t)
-    np.log1p(t, t)
-    np.add(z, t, z)
-    return cost + float(np.sum(z))
+def _squared_error(o: _Output, slope: Formula) -> Calls:
+    """sum (a - target)^2, without a factor 1/2."""
+    flat = o.delta.reshape(-1)
+    return [
+        (np.subtract, (o.a, o.target, o.delta)),
+        (flat.dot, (flat, o.cost)),
+        *slope(o.a, o.t),
+        (np.multiply, (o.delta, o.t, o.delta)),
+        (np.multiply, (o.delta, o.scale2, o.delta)),
+    ]
 
 
-_COSTS = {c.SQUARED_ERROR: _squared_error, c.CROSS_ENTROPY: _cross_entropy}
+def _squared_error_of_softmax(o: _Output, slope: Formula) -> Calls:
+    """The same; but the softmax mixes its layer: d cost / d z_i = a_i (g_i - sum_j g_j a_j), g = 2 (a - target)."""
+    flat, row = o.delta.reshape(-1), o.z[0]
+    return [
+        (np.subtract, (o.a, o.target, o.delta)),
+        (flat.dot, (flat, o.cost)),
+        (np.multiply, (o.delta, o.a, o.t)),
+        (np.add.reduce, (o.t, 0, None, row)),
+        (np.subtract, (o.delta, row, o.delta)),
+        (np.multiply, (o.delta, o.a, o.delta)),
+        (np.multiply, (o.delta, o.scale2, o.delta)),
+    ]
 
 
-def _to_delta(activation: int, cost: int, scale: float, a: Floats, error: Floats, t: Floats) -> None:
-    """`error` as the cost left it becomes scale * d cost / d z."""
-    if cost == c.CROSS_ENTROPY:
-        np.multiply(error, scale, error)
-    elif activation == c.SOFTMAX:  # the softmax mixes its layer: a_i (g_i - sum_j g_j a_j)
-        np.multiply(error, a, t)
-        np.subtract(error, np.add.reduce(t, 0), error)
-        np.multiply(error, a, error)
-        np.multiply(error, 2 * scale, error)
+def _cross_entropy_of_softmax(o: _Output, slope: Formula) -> Calls:
+    """-sum target log a, from z, which is finite where a has rounded to 0; targets sum to 1."""
+    row = o.t[0]
+    return [
+        (np.maximum.reduce, (o.z, 0, None, row)),
+        (np.subtract, (o.z, row, o.z)),
+        (np.exp, (o.z, o.delta)),
+        (np.add.reduce, (o.delta, 0, None, row)),
+        (np.log, (row, row)),
+        (np.subtract, (row, o.z, o.z)),
+        (o.target.reshape(-1).dot, (o.z.reshape(-1), o.cost)),
+        (np.subtract, (o.a, o.target, o.delta)),
+        (np.multiply, (o.delta, o.scale, o.delta)),
+    ]
+
+
+def _cross_entropy_of_sigmoid(o: _Output, slope: Formula) -> Calls:
+    """-sum target log a + (1 - target) log(1 - a), from z: sum max(z, 0) - target z + log(1 + exp(-|z|))."""
+    return [
+        (np.multiply, (o.target, o.z, o.delta)),
+        (np.abs, (o.z, o.t)),
+        (_maximum, (o.z, 0, o.z)),
+        (np.subtract, (o.z, o.delta, o.z)),
+        (np.negative, (o.t, o.t)),
+        (np.exp, (o.t, o.t)),
+        (np.log1p, (o.t, o.t)),
+        (np.add, (o.z, o.t, o.z)),
+        (np.add.reduce, (o.z.reshape(-1), 0, None, o.cost)),
+        (np.subtract, (o.a, o.target, o.delta)),
+        (np.multiply, (o.delta, o.scale, o.delta)),
+    ]
+
+
+def _cost(activation: int, cost: int, o: _Output) -> Calls:
+    """The calls of a pair; the pairs that are not defined are refused before they get here."""
+    softmax = activation == c.SOFTMAX
+    if cost == c.SQUARED_ERROR:
+        formula = _squared_error_of_softmax if softmax else _squared_error
     else:
-        _SLOPES[activation](a, t)
-        np.multiply(error, t, error)
-        np.multiply(error, 2 * scale, error)
+        formula = _cross_entropy_of_softmax if softmax else _cross_entropy_of_sigmoid
+    return formula(o, _ACTIVATIONS[activation][1])
 
 
 def _count_correct(a: Floats, target: Floats) -> int:
@@ -156,12 +195,12 @@ def output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -
     Every backend's costs outside of training are taken here, in float64.
     """
     z = np.array(z.T, np.float64, order="C")
-    a, t, error = z.copy(), np.empty_like(z), np.empty_like(z)
     target = _fill_target(np.empty_like(z), np.arange(len(z))[:, None], y)
+    o = _Output(z, z.copy(), target, np.empty_like(z), np.empty_like(z), np.ones(()), np.ones(()), np.empty(()))
     with np.errstate(all="ignore"):
-        _ACTIVATIONS[activation](a, t)
-        correct = _count_correct(a, target)
-        return _COSTS[cost](activation, z, a, target, error, t), correct
+        _replay(_ACTIVATIONS[activation][0](o.a, o.t))
+        _replay(_cost(activation, cost, o))
+        return float(o.cost), _count_correct(o.a, target)
 
 
 def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Floats:
@@ -173,184 +212,147 @@ def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Float
     return target
 
 
-# -- one block of rows through the layers ---------------------------------------------------------------------
+# -- one block of rows through the layers --------------------------------------------------------------------
 
 
-class _Up(NamedTuple):
-    """A layer's part of the forward pass: z = weights . below, then the activation, in place."""
-
-    weights: Floats  # (n_out, n_in + 1)
-    below: Floats  # (n_in + 1, rows), the last row ones
-    z: Floats  # (n_out, rows)
-    sums: Floats | None  # (n_out, rows): a copy of the weighted sums, where the cost needs them
-    activation: Callable[[Floats, Floats], None]
-    scratch: Floats  # (n_out, rows)
-
-
-class _Down(NamedTuple):
-    """A layer's part of backpropagation; the last three are those of the layer below, None below the first."""
-
-    deltas: Floats  # (n_out, rows)
-    inputs: Floats  # (rows, n_in + 1)
-    grads: Floats  # (n_out, n_in + 1)
-    transposed: Floats  # (n_in, n_out): the weights without the biases
-    lower: Floats | None  # (n_in, rows): its deltas
-    outputs: Floats  # (n_in, rows)
-    slope: Callable[[Floats, Floats], None]
-    scratch: Floats  # (n_in, rows)
-
-
-class _Views(NamedTuple):
-    """The buffers of a block of rows, and the two passes over them."""
+class _Passes(NamedTuple):
+    """The calls for a block of rows, and the buffers they leave off at."""
 
     inputs: Floats  # (rows, n_in + 1), the last column ones
     pixels: Floats  # (rows, n_in): without it
     raw: NDArray[np.generic]  # (rows, n_in) as x has them
-    up: list[_Up]  # first layer first
-    down: list[_Down]  # last layer first
-    output: Floats  # (n_out, rows): of the last layer, as the next three
-    delta: Floats
-    scratch: Floats
-    sums: Floats
+    output: _Output
+    forward: Calls
+    cost: Calls
+    backward: Calls  # the block's gradient in the place of the packed one
+    backward_adding: Calls  # the block's gradient added to it
 
 
 class _Blocks:
-    """The workspace, cut into views; those of a block are made once for each number of rows."""
+    """The workspace, cut into views; the passes over a block are recorded once for each number of rows."""
 
     def __init__(self, net: Ints, work: Floats, p: Plan, x: NDArray[np.generic]) -> None:
         self.net, self.work, self.plan, self.x = net, work, p, x
-        self.scale_input = x.dtype == np.uint8
-        self.bytes_to_inputs = np.full(int(net[0, c.N_IN]) + 1, 1 / 255, work.dtype)
-        self.bytes_to_inputs[-1] = 1  # the row of ones
-        self.activations = [int(v) for v in net[:, c.ACTIVATION]]
-        self.cost = int(net[-1, c.COST])
-        self.classes = np.arange(net[-1, c.N_OUT])[:, None]
+        self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
+        self.bytes_to_inputs = None
+        if x.dtype == np.uint8:
+            self.bytes_to_inputs = np.full(self.sizes[0] + 1, 1 / 255, work.dtype)
+            self.bytes_to_inputs[-1] = 1  # the row of ones
+        self.classes = np.arange(self.sizes[-1])[:, None]
         self.n_params = int((net[:, c.N_OUT] * (net[:, c.N_IN] + 1)).sum())
-        self.params = work[: self.n_params]
-        self.grad = work[p.packed : p.packed + self.n_params]
-        self.weights = self.matrices(self.params)
-        self.grads = self.matrices(self.grad)
-        self.transposed = [w[:, :-1].T for w in self.weights]
-        self._views: dict[int, _Views] = {}
+        self.params, self.grad, self.scratch = (work[k * p.packed : k * p.packed + self.n_params] for k in range(3))
+        self.weights, self.grads, self.products = map(self.matrices, (self.params, self.grad, self.scratch))
+        self._passes: dict[int, _Passes] = {}
 
     def matrices(self, flat: Floats) -> list[Floats]:
         """Views of a packed vector: per layer (n_out, n_in + 1), the last column the biases."""
         found, at = [], 0
-        for row in self.net:
-            n_in, n_out = int(row[c.N_IN]) + 1, int(row[c.N_OUT])
-            found.append(flat[at : at + n_in * n_out].reshape(n_out, n_in))
-            at += n_in * n_out
+        for n_in, n_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+            end = at + (n_in + 1) * n_out
+            found.append(flat[at:end].reshape(n_out, n_in + 1))
+            at = end
         return found
 
-    def pack(self, source: Floats, flat: Floats) -> None:
-        for row, matrix in zip(self.net, self.matrices(flat), strict=True):
+    def both(self, flat: Floats, packed: Floats) -> list[tuple[Floats, Floats]]:
+        """Pairs of views of a parameter vector and of a packed one, layer by layer: the weights, the biases."""
+        pairs = []
+        for row, matrix in zip(self.net, self.matrices(packed), strict=True):
             n_out, n_in = matrix.shape
-            at = int(row[c.WEIGHTS])
-            matrix[:, :-1] = source[at : at + n_out * (n_in - 1)].reshape(n_out, n_in - 1)
-            matrix[:, -1] = source[row[c.BIASES] : row[c.BIASES] + n_out]
+            w, b = int(row[c.WEIGHTS]), int(row[c.BIASES])
+            pairs.append((flat[w : w + n_out * (n_in - 1)].reshape(n_out, n_in - 1), matrix[:, :-1]))
+            pairs.append((flat[b : b + n_out], matrix[:, -1]))
+        return pairs
 
-    def unpack(self, flat: Floats, into: Floats) -> None:
-        for row, matrix in zip(self.net, self.matrices(flat), strict=True):
-            n_out, n_in = matrix.shape
-            at = int(row[c.WEIGHTS])
-            into[at : at + n_out * (n_in - 1)].reshape(n_out, n_in - 1)[...] = matrix[:, :-1]
-            into[row[c.BIASES] : row[c.BIASES] + n_out] = matrix[:, -1]
+    def pack(self, flat: Floats, packed: Floats) -> None:
+        for source, target in self.both(flat, packed):
+            target[...] = source
+
+    def unpack(self, packed: Floats, flat: Floats) -> None:
+        for target, source in self.both(flat, packed):
+            target[...] = source
 
     def targets(self, y: NDArray[np.generic]) -> Floats:
         return _fill_target(np.empty((len(self.classes), len(y)), self.work.dtype), self.classes, y)
 
-    def views(self, rows: int) -> _Views:
-        if rows not in self._views:
-            self._views = {rows: self._cut(rows)}  # one at a time: the ones of another lie elsewhere
-        return self._views[rows]
+    def passes(self, rows: int) -> _Passes:
+        if rows not in self._passes:
+            self._passes = {rows: self._record(rows)}  # one at a time: the ones of another lie elsewhere
+        return self._passes[rows]
 
-    def _cut(self, rows: int) -> _Views:
-        def area(level: int, column: int, height: int) -> Floats:
-            at = int(self.plan.nodes[level, column])
+    def _record(self, rows: int) -> _Passes:
+        def area(at: int, height: int) -> Floats:
             return self.work[at : at + height * rows].reshape(height, rows)
 
-        sizes = [int(self.net[0, c.N_IN]), *(int(n) for n in self.net[:, c.N_OUT])]
-        last = len(sizes) - 1
-        inputs = area(0, c.ACTIVATIONS_AT, sizes[0] + 1).reshape(rows, sizes[0] + 1)
+        sizes, nodes, last = self.sizes, self.plan.nodes.tolist(), len(self.sizes) - 1
+        inputs = area(nodes[0][c.ACTIVATIONS_AT], sizes[0] + 1).reshape(rows, sizes[0] + 1)
         inputs[:, -1] = 1
-        raw: NDArray[np.generic] = area(0, c.SCRATCH_AT, sizes[0]).reshape(rows, sizes[0])
-        if self.scale_input:
+        raw: NDArray[np.generic] = area(nodes[0][c.SCRATCH_AT], sizes[0]).reshape(rows, sizes[0])
+        if self.bytes_to_inputs is not None:
             raw = raw.reshape(-1).view(np.uint8)[: rows * sizes[0]].reshape(rows, sizes[0])
-        levels = range(1, last + 1)
-        biased = [inputs.T, *(area(level, c.ACTIVATIONS_AT, sizes[level] + 1) for level in levels)]
+        biased = [
+            inputs.T,
+            *(area(node[c.ACTIVATIONS_AT], n + 1) for node, n in zip(nodes[1:], sizes[1:], strict=True)),
+        ]
         for a in biased[1:]:
             a[-1] = 1
-        outputs = [a[:-1] for a in biased]
-        deltas = [outputs[0], *(area(level, c.DELTAS_AT, sizes[level]) for level in levels)]
-        scratch = [outputs[0], *(area(level, c.SCRATCH_AT, sizes[level]) for level in levels)]
-        sums = self.work[self.plan.outputs : self.plan.outputs + sizes[-1] * rows].reshape(sizes[-1], rows)
-        copied = self.cost == c.CROSS_ENTROPY
-        up = [
-            _Up(
-                self.weights[level - 1],
-                biased[level - 1],
-                outputs[level],
-                sums if copied and level == last else None,
-                _ACTIVATIONS[self.activations[level - 1]],
-                scratch[level],
-            )
-            for level in levels
-        ]
-        down = [
-            _Down(
-                deltas[level],
-                biased[level - 1].T,
-                self.grads[level - 1],
-                self.transposed[level - 1],
-                deltas[level - 1] if level > 1 else None,
-                outputs[level - 1],
-                _SLOPES[self.activations[level - 2]] if level > 1 else _identity_slope,
-                scratch[level - 1],
-            )
-            for level in reversed(levels)
-        ]
-        return _Views(inputs, inputs[:, :-1], raw, up, down, outputs[-1], deltas[-1], scratch[-1], sums)
+        delta, t = (
+            [area(node[column], n) for node, n in zip(nodes, sizes, strict=True)]
+            for column in (c.DELTAS_AT, c.SCRATCH_AT)
+        )
+        output = _Output(
+            area(nodes[0][c.OUTPUTS_AT], sizes[-1]),
+            biased[-1][:-1],
+            area(nodes[0][c.OUTPUTS_AT] + rows * sizes[-1], sizes[-1]),
+            delta[-1],
+            t[-1],
+            *(np.empty((), self.work.dtype) for _ in range(3)),
+        )
+        forward: Calls = []
+        backward: Calls = []
+        adding: Calls = []
+        for level in range(1, last + 1):
+            z = biased[level][:-1]
+            forward.append((self.weights[level - 1].dot, (biased[level - 1], z)))  # quicker to call than np.dot
+            if level == last and self.net[-1, c.COST] == c.CROSS_ENTROPY:  # taken from the sums
+                forward.append((np.copyto, (output.z, z)))
+            forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
+        for level in range(last, 0, -1):
+            below = biased[level - 1].T
+            backward.append((delta[level].dot, (below, self.grads[level - 1])))
+            adding.append((delta[level].dot, (below, self.products[level - 1])))
+            adding.append((np.add, (self.grads[level - 1], self.products[level - 1], self.grads[level - 1])))
+            if level > 1:
+                down: Calls = [
+                    (self.weights[level - 1][:, :-1].T.dot, (delta[level], delta[level - 1])),
+                    *_ACTIVATIONS[self.net[level - 2, c.ACTIVATION]][1](biased[level - 1][:-1], t[level - 1]),
+                    (np.multiply, (delta[level - 1], t[level - 1], delta[level - 1])),
+                ]
+                backward += down
+                adding += down
+        cost = _cost(int(self.net[-1, c.ACTIVATION]), int(self.net[-1, c.COST]), output)
+        return _Passes(inputs, inputs[:, :-1], raw, output, forward, cost, backward, adding)
 
-    def gather(self, v: _Views, rows: Ints | slice) -> None:
-        """Rows of x into the block's inputs, bytes scaled."""
-        raw = self.x[rows] if isinstance(rows, slice) else self.x.take(rows, 0, v.raw, "clip")
-        np.copyto(v.pixels, raw)
-        if self.scale_input:  # all of the contiguous buffer: quicker than its columns but one
+    def forward(self, v: _Passes, rows: Ints | slice) -> None:
+        """Rows of x into the block's inputs, bytes scaled; then up through the layers."""
+        v.pixels[...] = self.x[rows] if isinstance(rows, slice) else self.x.take(rows, 0, v.raw, "clip")
+        if self.bytes_to_inputs is not None:  # all of the contiguous buffer: quicker than its columns but one
             np.multiply(v.inputs, self.bytes_to_inputs, v.inputs)
+        _replay(v.forward)
 
-    def forward(self, v: _Views) -> None:
-        for weights, below, z, sums, activation, scratch in v.up:
-            np.dot(weights, below, z)
-            if sums is not None:
-                np.copyto(sums, z)
-            activation(z, scratch)
-
-    def output(self, v: _Views, target: Floats, scale: float) -> float:
+    def cost(self, v: _Passes, target: Floats, scale: float) -> float:
         """The summed cost; the last layer's deltas, times scale."""
-        activation = self.activations[-1]
-        cost = _COSTS[self.cost](activation, v.sums, v.output, target, v.delta, v.scratch)
-        _to_delta(activation, self.cost, scale, v.output, v.delta, v.scratch)
-        return cost
-
-    def backward(self, v: _Views, add: bool) -> None:
-        """The gradient of the block, added to the gradient of earlier blocks or in its place."""
-        for deltas, inputs, grads, transposed, lower, outputs, slope, scratch in v.down:
-            if add:
-                grads += np.dot(deltas, inputs)
-            else:
-                np.dot(deltas, inputs, grads)
-            if lower is not None:
-                np.dot(transposed, deltas, lower)
-                slope(outputs, scratch)
-                np.multiply(lower, scratch, lower)
+        v.output.target[...] = target
+        v.output.scale[()], v.output.scale2[()] = scale, 2 * scale
+        _replay(v.cost)
+        return float(v.output.cost)
 
 
-# -- optimisers: one step of the packed parameters --------------------------------------------------------------
+# -- optimisers: one step of the packed parameters -----------------------------------------------------------
 
 
-def _update(b: _Blocks, state: list[Floats], t: Floats, optimizer: list[float], rate: float, count: int) -> None:
-    """One step with the gradient in b.grad, which is used up; t is a scratch as long; count is 1 at the first."""
-    p, g = b.params, b.grad
+def _update(b: _Blocks, state: list[Floats], optimizer: list[float], rate: float, count: int) -> None:
+    """One step with the gradient in b.grad, which is used up; count is 1 at the first."""
+    p, g, t = b.params, b.grad, b.scratch
     clip = optimizer[c.CLIP_NORM]
     if clip > 0:
         norm = math.sqrt(np.dot(g, g))
@@ -359,7 +361,7 @@ def _update(b: _Blocks, state: list[Floats], t: Floats, optimizer: list[float], 
         if norm > clip:
             np.multiply(g, clip / norm, g)
     if optimizer[c.WEIGHT_DECAY] > 0:
-        for gradient, w, product in zip(b.grads, b.weights, b.matrices(t), strict=True):
+        for gradient, w, product in zip(b.grads, b.weights, b.products, strict=True):
             np.multiply(w[:, :-1], optimizer[c.WEIGHT_DECAY], product[:, :-1])
             gradient[:, :-1] += product[:, :-1]
     kind = optimizer[c.KIND]
@@ -396,16 +398,38 @@ def _update(b: _Blocks, state: list[Floats], t: Floats, optimizer: list[float], 
 _WINDOW = 1024  # examples
 
 
-def _split(targets: Floats, batch_size: int) -> list[Floats]:
-    """(n_out, rows) cut into batches, each contiguous."""
-    n_out, rows = targets.shape
-    whole = rows // batch_size
-    cut = targets[:, : whole * batch_size].reshape(n_out, whole, batch_size).transpose(1, 0, 2)
-    rest = targets[:, whole * batch_size :]
-    return [*np.ascontiguousarray(cut), *([np.ascontiguousarray(rest)] if rest.size else [])]
+class _Cut(NamedTuple):
+    """A block of rows of a batch."""
+
+    first: int
+    end: int
+    batch: int  # the rows of its batch
+    opens: bool  # whether it is the batch's first block
+    closes: bool  # whether it is the last
 
 
-# -- the contract ----------------------------------------------------------------------------------------------
+@functools.lru_cache(maxsize=64)
+def _cuts(rows: int, batch_size: int, block: int) -> tuple[_Cut, ...]:
+    cuts = []
+    for start in range(0, rows, batch_size):
+        stop = min(start + batch_size, rows)
+        for first in range(start, stop, block):
+            end = min(first + block, stop)
+            cuts.append(_Cut(first, end, stop - start, first == start, end == stop))
+    return tuple(cuts)
+
+
+def _split(targets: Floats, cuts: tuple[_Cut, ...]) -> list[Floats]:
+    """(n_out, rows) cut into blocks, each contiguous; all but the last of one size at one go."""
+    size, rows = cuts[0].end, targets.shape[1]
+    if any(cut.first != k * size for k, cut in enumerate(cuts)):
+        return [np.ascontiguousarray(targets[:, cut.first : cut.end]) for cut in cuts]
+    whole = rows // size * size
+    blocks = list(np.ascontiguousarray(targets[:, :whole].reshape(len(targets), -1, size).transpose(1, 0, 2)))
+    return blocks if whole == rows else [*blocks, np.ascontiguousarray(targets[:, whole:])]
+
+
+# -- the contract --------------------------------------------------------------------------------------------
 
 
 def predict(net: Ints, params: Floats, x: NDArray[np.generic], out: Floats, work: Floats) -> None:
@@ -415,10 +439,9 @@ def predict(net: Ints, params: Floats, x: NDArray[np.generic], out: Floats, work
     with np.errstate(all="ignore"):
         for start in range(0, len(x), p.rows):
             block = slice(start, min(start + p.rows, len(x)))
-            v = b.views(block.stop - start)
-            b.gather(v, block)
-            b.forward(v)
-            out[block] = v.output.T
+            v = b.passes(block.stop - start)
+            b.forward(v, block)
+            out[block] = v.output.a.T
 
 
 def gradient(
@@ -431,11 +454,10 @@ def gradient(
     with np.errstate(all="ignore"):
         for start in range(0, len(x), p.rows):
             block = slice(start, min(start + p.rows, len(x)))
-            v = b.views(block.stop - start)
-            b.gather(v, block)
-            b.forward(v)
-            cost += b.output(v, b.targets(y[block]), 1 / len(x))
-            b.backward(v, add=start > 0)
+            v = b.passes(block.stop - start)
+            b.forward(v, block)
+            cost += b.cost(v, b.targets(y[block]), 1 / len(x))
+            _replay(v.backward_adding if start else v.backward)
     b.unpack(b.grad, grad)
     return cost / len(x)
 
@@ -457,45 +479,42 @@ def train(
     p = c.plan(net, batch_size, len(state), params.itemsize)
     b = _Blocks(net, work, p, x)
     b.pack(params, b.params)
-    n, scratch, slots = b.n_params, work[2 * p.packed : 2 * p.packed + b.n_params], []
-    for k, source in enumerate(state):
-        slots.append(work[(3 + k) * p.packed : (3 + k) * p.packed + n])
-        b.pack(source, slots[k])
+    slots = [work[(3 + k) * p.packed :][: b.n_params] for k in range(len(state))]
+    for source, slot in zip(state, slots, strict=True):
+        b.pack(source, slot)
     options, rate = optimizer.tolist(), rates.tolist()  # Python floats: a NumPy one would widen float32 products
     # Plain gradient descent folds the rate into the deltas: one pass over the parameters less.
     folded = options[c.KIND] == c.GRADIENT_DESCENT and not options[c.CLIP_NORM] and not options[c.WEIGHT_DECAY]
     # Labels become targets, and outputs are judged, for a window of batches at a time.
     window = max(1, _WINDOW // batch_size) * batch_size
-    total, correct, steps, stopped = 0.0, 0, 0, False
+    total, correct, steps, stopped, cost, scale = 0.0, 0, 0, False, 0.0, 0.0
     with np.errstate(all="ignore"):
         for begin in range(0, len(order), window):
             rows = order[begin : begin + window]
             targets = b.targets(y[rows])
             outputs = np.empty_like(targets)
-            judged = 0
-            for start, target in zip(range(0, len(rows), batch_size), _split(targets, batch_size), strict=True):
-                stop = min(start + batch_size, len(rows))
-                scale = (-rate[steps] if folded else 1) / (stop - start)
-                cost = 0.0
-                for first in range(start, stop, p.rows):
-                    if progress[c.STOP]:
-                        stopped = True
-                        break
-                    end = min(first + p.rows, stop)
-                    v = b.views(end - first)
-                    b.gather(v, rows[first:end])
-                    b.forward(v)
-                    outputs[:, first:end] = v.output
-                    cost += b.output(v, target[:, first - start : end - start], scale)
-                    b.backward(v, first > start)
-                if stopped or not math.isfinite(cost):
+            judged, cuts = 0, _cuts(len(rows), batch_size, p.rows)
+            for (first, end, batch, opens, closes), target in zip(cuts, _split(targets, cuts), strict=True):
+                if progress[c.STOP]:
                     stopped = True
                     break
+                if opens:
+                    cost, scale = 0.0, (-rate[steps] if folded else 1) / batch
+                v = b.passes(end - first)
+                b.forward(v, rows[first:end])
+                outputs[:, first:end] = v.output.a
+                cost += b.cost(v, target, scale)
+                if not math.isfinite(cost):
+                    stopped = True
+                    break
+                _replay(v.backward if opens else v.backward_adding)
+                if not closes:
+                    continue
                 if folded:
                     np.add(b.params, b.grad, b.params)
                 else:
-                    _update(b, slots, scratch, options, rate[steps], step + steps + 1)
-                total, steps, judged = total + cost, steps + 1, stop
+                    _update(b, slots, options, rate[steps], step + steps + 1)
+                total, steps, judged = total + cost, steps + 1, end
             correct += _count_correct(outputs[:, :judged], targets[:, :judged])
             if stopped:
                 break
