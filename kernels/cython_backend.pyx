@@ -39,6 +39,7 @@ cdef extern from "vec.h" nogil:
                       const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, const int32_t *groups,
                       Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *out, Py_ssize_t ldo)
+    void add_rows(const real *delta, Py_ssize_t rows, Py_ssize_t width, real *sums)
     void backward_tiles(int rows, const real *delta, Py_ssize_t ldd, const real *w, Py_ssize_t ldw, Py_ssize_t n,
                         Py_ssize_t groups, real *out, Py_ssize_t ldo)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
@@ -375,18 +376,15 @@ cdef void propagate(const Layer *layer, const Layer *lower, Py_ssize_t rows) noe
 cdef void add_gradient(Block *b, const Layer *layer, Py_ssize_t rows, Py_ssize_t offset) noexcept nogil:
     """inputs^T . deltas and the deltas' sums, added at `offset` from the weights and biases (0: to themselves)."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL
-    cdef Py_ssize_t i, j, row, n, column, columns, k, found, ldd
+    cdef Py_ssize_t row, n, column, columns, k, found, ldd
     cdef int32_t groups[LISTED_GROUPS]
     cdef const real *deltas
-    cdef real *biases = layer.biases + offset
     cdef real *weights = layer.weights + offset
     cdef const uint8_t *flags = NULL
     cdef bint packing = width > step and layer.groups > 2
     if layer == b.layers:
         flags = b.flags + tiles_of(rows, TILE_ROWS) * width_of_flags(b)
-    for i in range(rows):
-        for j in range(width):
-            biases[j] += layer.deltas[i * width + j]
+    add_rows(layer.deltas, rows, width, layer.biases + offset)
     row = 0
     while row < rows:
         n = min(<Py_ssize_t> PANEL_ROWS, rows - row)

@@ -386,6 +386,71 @@ def backward_tiles(
     _cases(v.b, rows, {r: partial(tiles, r) for r in range(1, DOT_ROWS + 1)})
 
 
+@_kernel(n_ints=6)
+def copy_rows(v: _Lanes, work: Any, source: Any, lds: Any, rows: Any, width: Any, target: Any, ldt: Any) -> None:
+    """target[rows][width] = source[rows][width], whole vectors; lds 0 repeats one row"""
+
+    def row(i: ir.Value, _: list[_Vector]) -> list[_Vector]:
+        def column(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
+            v.store(v.load(work, source, (i, lds), (k, v.n)), work, target, (i, ldt), (k, v.n))
+            return []
+
+        return _loop(v.b, v.b.udiv(width, I64(v.n)), column)
+
+    _loop(v.b, rows, row)
+
+
+@_kernel(n_ints=5, arrays=3)
+def gather_row(
+    v: _Lanes, work: Any, x: Any, flags: Any, row: Any, n: Any, target: Any, seen: Any, anywhere: Any
+) -> None:
+    """target[n] = x[row][n], bytes as shares of 255; sets the two rows of flags where it is not zero."""
+
+    def convert(lanes: int, at: ir.Value) -> None:
+        def vector(base: ir.Value, *offsets: Any) -> ir.Value:
+            kind = ir.VectorType(base.type.pointee, lanes).as_pointer()
+            return v.b.bitcast(v.b.gep(base, [_sum(v.b, *offsets)]), kind)
+
+        source = vector(x, (row, n), at)
+        values = v.b.load(source, align=1 if x.type.pointee == I8 else v.scalar_bytes)
+        kind, small = ir.VectorType(v.scalar, lanes), ir.VectorType(I8, lanes)
+        if x.type.pointee == I8:
+            nonzero = values
+            values = v.b.fmul(v.b.uitofp(values, kind), ir.Constant(kind, [1 / 255] * lanes))
+        else:
+            nonzero = v.b.zext(v.b.fcmp_unordered("!=", values, ir.Constant(kind, [0.0] * lanes)), small)
+        v.b.store(values, vector(work, target, at), align=v.scalar_bytes)
+        for place in (seen, anywhere):
+            flag = vector(flags, place, at)
+            v.b.store(v.b.or_(v.b.load(flag, align=1), nonzero), flag, align=1)
+
+    def whole(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
+        convert(v.n, v.b.mul(k, I64(v.n)))
+        return []
+
+    def single(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
+        convert(1, v.b.add(v.b.mul(vectors, I64(v.n)), k))
+        return []
+
+    vectors = v.b.udiv(n, I64(v.n))
+    _loop(v.b, vectors, whole)
+    _loop(v.b, v.b.urem(n, I64(v.n)), single)
+
+
+@_kernel(n_ints=4)
+def add_rows(v: _Lanes, work: Any, delta: Any, rows: Any, width: Any, sums: Any) -> None:
+    """sums[width] += delta[rows][width], whole vectors"""
+
+    def columns(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
+        def row(i: ir.Value, total: list[_Vector]) -> list[_Vector]:
+            return [total[0] + v.load(work, delta, (i, width), (k, v.n))]
+
+        v.store(_loop(v.b, rows, row, [v.load(work, sums, (k, v.n))])[0], work, sums, (k, v.n))
+        return []
+
+    _loop(v.b, v.b.udiv(width, I64(v.n)), columns)
+
+
 # -- activations of n values (whole vectors), and slopes in terms of the output ------------------------------
 
 
@@ -555,33 +620,19 @@ def _list_groups(flags, groups, flags_at, n, sparse):
 
 
 @_jit
-def _pack_panel(t, work, source, ld, rows, width):
-    for i in range(rows):
-        _copy(work[source + i * ld : source + i * ld + width], _rows(work, t[0, c.PANEL_AT], i, width))
-    return t[0, c.PANEL_AT]
-
-
-@_jit
-def _gather(t, work, flags, x, scale_x, order, first, rows, ahead):
-    """Rows order[first:first + rows] into the inputs, scaled; the `ahead` rows after them are prefetched."""
+def _gather(t, work, flags, x, order, first, rows, ahead):
+    """Rows order[first:first + rows] into the inputs, bytes scaled; the `ahead` rows after them are prefetched."""
     n, width, tiles = x.shape[1], t[0, c.WIDTH], _tiles(rows, TILE_ROWS)
-    flags[: (tiles + 1) * width] = 0
-    anywhere = flags[tiles * width : tiles * width + n]
+    for k in range((tiles + 1) * width):
+        flags[k] = 0
     for tile in range(tiles):
-        seen = flags[tile * width : tile * width + n]
         for i in range(_start(tile, rows, tiles), _start(tile + 1, rows, tiles)):
             if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
                 following = order[first + rows + i] * n
                 for k in range(0, n, 64 // x.itemsize):
                     _prefetch(x, following + k)
-            source = x[order[first + i] if order.size else first + i]
-            inputs = _rows(work, t[0, c.ACTIVATIONS_AT], i, width)[:n]
-            for k in range(n):
-                inputs[k] = source[k] * scale_x
-            for k in range(n):
-                seen[k] |= source[k] != 0
-        for k in range(n):
-            anywhere[k] |= seen[k]
+            row = order[first + i] if order.size else first + i
+            gather_row(work, x, flags, row, n, t[0, c.ACTIVATIONS_AT] + i * width, tile * width, tiles * width)
 
 
 @_inlined
@@ -596,8 +647,7 @@ def _weighted_sums(t, work, flags, groups, layer, rows):
     inputs, weights = t[layer, c.ACTIVATIONS_AT], t[layer + 1, c.WEIGHTS_AT]
     tiles, lanes, n_groups = _tiles(rows, TILE_ROWS), VECTOR_BYTES // work.itemsize, _groups_of(t, layer)
     step = TILE_VECTORS * lanes
-    for i in range(rows):
-        _copy(_rows(work, t[layer + 1, c.BIASES_AT], 0, width), _rows(work, sums, i, width))
+    copy_rows(work, t[layer + 1, c.BIASES_AT], 0, rows, width, sums, width)
     packing = width > step and tiles > 2
     most = c.PANEL_ROWS // GROUP if packing else c.LISTED_GROUPS
     for k in range(0, n_groups, most):
@@ -606,7 +656,8 @@ def _weighted_sums(t, work, flags, groups, layer, rows):
             columns = min(step, width - column)
             w, ldw = weights + k * GROUP * width + column, width
             if packing:
-                w, ldw = _pack_panel(t, work, w, width, n * GROUP, columns), columns
+                copy_rows(work, w, width, n * GROUP, columns, t[0, c.PANEL_AT], columns)
+                w, ldw = t[0, c.PANEL_AT], columns
             for tile in range(tiles):
                 start = _start(tile, rows, tiles)
                 height = _start(tile + 1, rows, tiles) - start
@@ -617,9 +668,9 @@ def _weighted_sums(t, work, flags, groups, layer, rows):
 
 @_jit
 def _zero_padding(work, at, rows, width, used):
-    if used < width:
-        for i in range(rows):
-            _rows(work, at, i, width)[used:] = 0
+    for i in range(rows):
+        for k in range(used, width):
+            work[at + i * width + k] = 0
 
 
 @_jit
@@ -654,7 +705,7 @@ def _activate(t, work, layer, rows):
             for k in range(used):
                 a[k] /= total
     elif outputs != sums:  # identity
-        _copy(work[sums : sums + n], work[outputs : outputs + n])
+        copy_rows(work, sums, width, rows, width, outputs, width)
     _zero_padding(work, outputs, rows, width, used)
 
 
@@ -681,47 +732,47 @@ def _forward(t, work, flags, groups, rows):
 
 
 @_jit
-def _argmax(a):
+def _argmax(values, at, n):
     best = 0
-    for k in range(1, len(a)):
-        if a[k] > a[best]:
+    for k in range(1, n):
+        if values[at + k] > values[at + best]:
             best = k
     return best
 
 
 @_jit
-def _is_first_largest(a, right):
-    """_argmax(a) == right, without a chain of branches."""
-    beaten = False
-    for k in range(len(a)):
-        beaten |= (a[k] > a[right]) | ((a[k] == a[right]) & (k < right))
+def _is_first_largest(work, at, n, right):
+    """_argmax(work, at, n) == right, without a chain of branches."""
+    beaten, highest = False, work[at + right]
+    for k in range(n):
+        beaten |= (work[at + k] > highest) | ((work[at + k] == highest) & (k < right))
     return not beaten
 
 
 @_jit
-def _row_cost(softmax, cross_entropy, z, a, error, target, right):
-    """The cost of one example: targets, or the label `right` where there are none; error = a - target."""
+def _row_cost(work, softmax, cross_entropy, n, z, a, error, target, right):
+    """The cost of one example: targets, or the label `right` where there are none; z, a, error = a - target: places."""
     if not cross_entropy:
-        squares = a.dtype.type(0)
-        for value in error:
-            squares += value * value
+        squares = work.dtype.type(0)
+        for k in range(n):
+            squares += work[error + k] * work[error + k]
         return np.float64(squares)
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
-        best = _argmax(a)
-        log_best = math.log(np.float64(a[best]))
+        best = _argmax(work, a, n)
+        log_best, largest = math.log(np.float64(work[a + best])), np.float64(work[z + best])
         if not target.size:
-            return np.float64(z[best]) - np.float64(z[right]) - log_best
-        for k in range(len(a)):
+            return largest - np.float64(work[z + right]) - log_best
+        for k in range(n):
             if target[k] != 0:
-                total += target[k] * (np.float64(z[best]) - np.float64(z[k]) - log_best)
+                total += target[k] * (largest - np.float64(work[z + k]) - log_best)
         return total
-    for k in range(len(a)):
-        value = np.float64(z[k])
+    for k in range(n):
+        value = np.float64(work[z + k])
         total += (value if value > 0 else 0.0) + math.log1p(math.exp(-abs(value)))
         if target.size:
             total -= value * target[k]
-    return total if target.size else total - np.float64(z[right])
+    return total if target.size else total - np.float64(work[z + right])
 
 
 @_jit
@@ -729,39 +780,38 @@ def _output(t, work, labels, targets, order, first, rows, scale):
     """The cost summed over the rows, and how many are right; leaves the last layer's deltas, times scale."""
     layer = len(t) - 2
     n, width = t[layer + 1, c.LAYER + c.N_OUT], t[layer + 1, c.WIDTH]
-    cross_entropy, softmax = (
-        t[layer + 1, c.LAYER + c.COST] == c.CROSS_ENTROPY,
-        t[layer + 1, c.LAYER + c.ACTIVATION] == c.SOFTMAX,
-    )
+    cross_entropy = t[layer + 1, c.LAYER + c.COST] == c.CROSS_ENTROPY
+    softmax = t[layer + 1, c.LAYER + c.ACTIVATION] == c.SOFTMAX
     factor = work.dtype.type(scale if cross_entropy else 2 * scale)
     correct, total, labelled = 0, 0.0, labels.size > 0
+    target = targets.reshape(-1)[:0]
     for i in range(rows):
         row = order[first + i] if order.size else first + i
-        z = _rows(work, t[0, c.OUTPUTS_AT], i, width)[:n]
-        a = _rows(work, t[layer + 1, c.ACTIVATIONS_AT], i, width)[:n]
-        error = _rows(work, t[layer + 1, c.DELTAS_AT], i, width)[:n]
-        _copy(a, error)
-        target = targets.reshape(-1)[:0] if labelled else targets[row]
+        z, a = t[0, c.OUTPUTS_AT] + i * width, t[layer + 1, c.ACTIVATIONS_AT] + i * width
+        error = t[layer + 1, c.DELTAS_AT] + i * width
+        for k in range(n):
+            work[error + k] = work[a + k]
         if labelled:
             right = labels[row]
-            error[right] -= 1
+            work[error + right] -= 1
         else:
-            right = _argmax(target)
+            target = targets[row]
+            right = _argmax(target, 0, n)
             for k in range(n):
-                error[k] -= target[k]
+                work[error + k] -= target[k]
         if n == 1:
-            correct += (a[0] >= 0.5) == (labelled or target[0] >= 0.5)
+            correct += (work[a] >= 0.5) == (labelled or target[0] >= 0.5)
         else:
-            correct += _is_first_largest(a, right)
-        total += _row_cost(softmax, cross_entropy, z, a, error, target, right)
+            correct += _is_first_largest(work, a, n, right)
+        total += _row_cost(work, softmax, cross_entropy, n, z, a, error, target, right)
         if softmax and not cross_entropy:  # the softmax mixes its layer
             mean = work.dtype.type(0)
             for k in range(n):
-                mean += error[k] * a[k]
+                mean += work[error + k] * work[a + k]
             for k in range(n):
-                error[k] = a[k] * (error[k] - mean)
+                work[error + k] = work[a + k] * (work[error + k] - mean)
         for k in range(n):
-            error[k] *= factor
+            work[error + k] *= factor
     _zero_padding(work, t[layer + 1, c.DELTAS_AT], rows, width, n)
     if not cross_entropy:
         _times_slope(t, work, layer, rows)
@@ -793,11 +843,7 @@ def _add_gradient(t, work, flags, groups, layer, rows, offset):
     inputs, deltas = t[layer, c.ACTIVATIONS_AT], t[layer + 1, c.DELTAS_AT]
     weights, lanes = t[layer + 1, c.WEIGHTS_AT] + offset, VECTOR_BYTES // work.itemsize
     step = TILE_VECTORS * lanes
-    biases = _rows(work, t[layer + 1, c.BIASES_AT] + offset, 0, width)
-    for i in range(rows):
-        row_deltas = _rows(work, deltas, i, width)
-        for k in range(width):
-            biases[k] += row_deltas[k]
+    add_rows(work, deltas, rows, width, t[layer + 1, c.BIASES_AT] + offset)
     anywhere = _tiles(rows, TILE_ROWS) * below
     packing = width > step and n_groups > 2
     for row in range(0, rows, c.PANEL_ROWS):
@@ -806,7 +852,8 @@ def _add_gradient(t, work, flags, groups, layer, rows, offset):
             columns = min(step, width - column)
             d, ldd = deltas + row * width + column, width
             if packing:
-                d, ldd = _pack_panel(t, work, d, width, n, columns), columns
+                copy_rows(work, d, width, n, columns, t[0, c.PANEL_AT], columns)
+                d, ldd = t[0, c.PANEL_AT], columns
             for k in range(0, n_groups, c.LISTED_GROUPS):
                 found = _list_groups(
                     flags, groups, anywhere + k * GROUP, min(c.LISTED_GROUPS, n_groups - k), layer == 0
@@ -928,11 +975,11 @@ PREDICT, GRADIENT, TRAIN = range(3)
 
 
 @_inlined
-def _forward_only(t, work, flags, groups, x, scale_x, order, block, out):
+def _forward_only(t, work, flags, groups, x, order, block, out):
     layer = len(t) - 2
     for start in range(0, len(out), block):
         rows = min(block, len(out) - start)
-        _gather(t, work, flags, x, scale_x, order, start, rows, len(order))
+        _gather(t, work, flags, x, order, start, rows, len(order))
         _forward(t, work, flags, groups, rows)
         for i in range(rows):
             a = _rows(work, t[layer + 1, c.ACTIVATIONS_AT], i, t[layer + 1, c.WIDTH])
@@ -940,13 +987,13 @@ def _forward_only(t, work, flags, groups, x, scale_x, order, block, out):
 
 
 @_inlined
-def _whole_gradient(t, work, flags, groups, x, scale_x, labels, targets, order, block, packed):
+def _whole_gradient(t, work, flags, groups, x, labels, targets, order, block, packed):
     """Leaves the gradient of the mean cost in the packed gradient; returns that cost."""
     n, total = len(x), 0.0
     work[packed : 2 * packed] = 0
     for start in range(0, n, block):
         rows = min(block, n - start)
-        _gather(t, work, flags, x, scale_x, order, start, rows, len(order))
+        _gather(t, work, flags, x, order, start, rows, len(order))
         _forward(t, work, flags, groups, rows)
         total += _output(t, work, labels, targets, order, start, rows, 1.0 / n)[0]
         _backward(t, work, flags, groups, rows, packed)
@@ -960,7 +1007,6 @@ def _steps(
     flags,
     groups,
     x,
-    scale_x,
     labels,
     targets,
     order,
@@ -988,7 +1034,7 @@ def _steps(
                 stopped = True
                 break
             rows = min(block, stop - first)
-            _gather(t, work, flags, x, scale_x, order, first, rows, min(block, n - first - rows))
+            _gather(t, work, flags, x, order, first, rows, min(block, n - first - rows))
             _forward(t, work, flags, groups, rows)
             block_cost, block_right = _output(t, work, labels, targets, order, first, rows, scale)
             cost += block_cost
@@ -1011,7 +1057,7 @@ def _steps(
 
 @_jit
 def _run(
-    task, t, rows, packed, given, params, state, x, scale_x, labels, targets, order, out, batch_size, rates, options,
+    task, t, rows, packed, given, params, state, x, labels, targets, order, out, batch_size, rates, options,
     step, progress, work,
 ):  # fmt: skip
     before = _flush_denormals()
@@ -1023,16 +1069,16 @@ def _run(
     _pack(t, work, given, packed, parameters)
     cost = 0.0
     if task == PREDICT:
-        _forward_only(t, work, flags, groups, x, scale_x, order, rows, out)
+        _forward_only(t, work, flags, groups, x, order, rows, out)
     elif task == GRADIENT:
-        cost = _whole_gradient(t, work, flags, groups, x, scale_x, labels, targets, order, rows, packed)
+        cost = _whole_gradient(t, work, flags, groups, x, labels, targets, order, rows, packed)
         _unpack(t, work, params, packed)
     else:
         slots = state.shape[0]
         for k in range(slots):
             _pack(t, work, state[k], packed, (3 + k) * packed)
         cost = _steps(
-            t, work, flags, groups, x, scale_x, labels, targets, order, rows, packed, slots, batch_size, rates, options,
+            t, work, flags, groups, x, labels, targets, order, rows, packed, slots, batch_size, rates, options,
             step, progress,
         )  # fmt: skip
         _unpack(t, work, params, parameters)
@@ -1083,7 +1129,6 @@ def _call(
         none if params is None else params,
         nothing if state is None else state,
         _frozen(x),
-        given.dtype.type(1 / 255 if x.dtype == np.uint8 else 1),
         _frozen(labels),
         _frozen(targets),
         _frozen(order),

@@ -222,6 +222,15 @@ INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t r
     }
 }
 
+/* sums[width] += delta[rows][width], whole vectors */
+static void add_rows(const real *delta, ptrdiff_t rows, ptrdiff_t width, real *sums) {
+    for (ptrdiff_t k = 0; k < width; k += VL) {
+        vec total = vload(sums + k);
+        for (ptrdiff_t i = 0; i < rows; i++) total += vload(delta + i * width + k);
+        vstore(sums + k, total);
+    }
+}
+
 /* The sums over the lanes of four vectors: two butterflies that transpose as they add, then halves folded. */
 #if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12)
 #  define LANES4(F, o) F(o), F(o + 1), F(o + 2), F(o + 3)
@@ -328,6 +337,7 @@ static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
     UNROLL
     for (int i = 1; i < 12; i++) acc[0] += acc[i];
     vstore(sink, acc[0]);
+    *(volatile real *)sink = sink[0]; /* or the compiler sees that nobody reads it, and leaves out the work */
     return 2.0 * 12 * VL * (double)repeats;
 }
 #endif
