@@ -10,6 +10,7 @@ Importing it loads NumPy and nothing heavier; a backend is loaded when it is fir
 
 from fastnet import backends, datasets
 from fastnet.backends import use_backend
+from fastnet.callbacks import Callback, Progress
 from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
 from fastnet.history import Epoch, History
 from fastnet.network import Evaluation, Network
@@ -23,7 +24,7 @@ from fastnet.optimizers import (
     Schedule,
     Step,
 )
-from fastnet.trainer import Callback, Progress, Trainer
+from fastnet.trainer import Trainer
 
 __version__ = "0.1.0"
 

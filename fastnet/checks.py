@@ -87,14 +87,14 @@ MOST_PARAMETERS = 2**31 - 1
 
 def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
     """One name for each hidden layer, from one name for all or a list."""
+    hidden = [name for name in c.ACTIVATIONS if name != "softmax"]
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
-    if isinstance(activation, str):
-        _activation(activation)
     if len(names) != n_hidden:
         raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; the output has its own")
-    for name in names:
-        if _activation(name) == "softmax":
+    for name in [activation] if isinstance(activation, str) else names:  # wrong even where no layer is hidden
+        if name == "softmax":
             raise ValueError("softmax is an output activation; for a hidden layer use sigmoid, relu or tanh")
+        _activation(name, hidden)
     return tuple(names)
 
 
@@ -114,13 +114,20 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
     return output, cost
 
 
-def _activation(name: object) -> str:
+def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    """A random generator: of that seed, that one itself, or another each time for None."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(None if seed is None else whole_number("seed", seed, 0))
+
+
+def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
     if isinstance(name, str) and name in HARD_STEPS:
         raise ValueError(
             f"a hard step ({name!r}) cannot be trained: its slope is zero everywhere, so gradient descent finds no "
             "direction; use 'sigmoid', the smooth step"
         )
-    return name_of("activation", name, c.ACTIVATIONS)
+    return name_of("activation", name, known)
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import math
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import files
+from fastnet import files, user_data
+from fastnet.downloads import Progress, fetch, make_folder
 from fastnet.errors import DataError
 from fastnet.files import Array, PathLike, shown
-
-Progress: TypeAlias = Callable[[str, int, int | None], None]
-Split: TypeAlias = tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]  # x and y to train, x and y to test
+from fastnet.user_data import IDX_FILES, Split, find_idx, hold_out
 
 # The payloads of the full sets: bytes of the uncompressed files, and their SHA-256. The hashes of the gzipped
 # files would be of no use, since honest mirrors differ in gzip's timestamp.
-FILE_SIZES = {
-    "train-images-idx3-ubyte": 16 + 60_000 * 784,
-    "train-labels-idx1-ubyte": 8 + 60_000,
-    "t10k-images-idx3-ubyte": 16 + 10_000 * 784,
-    "t10k-labels-idx1-ubyte": 8 + 10_000,
-}
+FILE_SIZES = dict(zip(IDX_FILES, (16 + 60_000 * 784, 8 + 60_000, 16 + 10_000 * 784, 8 + 10_000), strict=True))
 SHA256 = {
     "mnist": {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -61,10 +53,6 @@ _CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
-_LABEL_COLUMNS = ("label", "class", "target", "y")
-_MAX_CLASSES = 65_536
-_TIMEOUT = 20.0  # seconds without a byte
-_ATTEMPTS = 5
 
 
 class SetInfo(NamedTuple):
@@ -192,7 +180,9 @@ def load(
         return _named(source, _full_set(source, data_dir, download, progress))
     if not os.path.exists(source):
         raise _unknown(source)
-    return _own(source, labels, test_fraction, label_column)
+    split, image_shape = user_data.read(source, labels, test_fraction, label_column)
+    n_classes = 1 + int(max(part.max(initial=0) for part in (split[1], split[3])))
+    return Dataset(shown(source), *split, image_shape, tuple(map(str, range(n_classes))))
 
 
 def describe(data_dir: PathLike | None = None) -> tuple[SetInfo, ...]:
@@ -209,7 +199,7 @@ def locate(name: str, data_dir: PathLike | None = None) -> str | None:
         There is no set of this name, or `data_dir` is no folder.
     """
     if name in SHA256:
-        found = [_find([folder for folder, _ in _folders(name, data_dir)], stem) for stem in FILE_SIZES]
+        found = [find_idx([folder for folder, _ in _folders(name, data_dir)], stem) for stem in FILE_SIZES]
         folders = dict.fromkeys(str(path.parent) for path in found if path)
         return None if None in found else ", ".join(folders)
     if name == "mnist-5k" and _mnist_5k_file().is_file():
@@ -260,7 +250,7 @@ def _mnist_5k() -> Split:
         arrays = files.read_npz(_mnist_5k_file(), max_bytes=1 << 24)
         x, y = arrays["x"], arrays["y"]
         if x.shape == (5_000, 784) and x.dtype == np.uint8 and y.shape == (5_000,) and y.dtype == np.uint8:
-            return _hold_out(x, y.astype(np.int64), 0.2)
+            return hold_out(x, y.astype(np.int64), 0.2)
     except (DataError, KeyError):
         pass
     try:
@@ -270,12 +260,12 @@ def _mnist_5k() -> Split:
     pixels, classes = mnist_data()
     x, y = pixels.astype(np.uint8), classes.astype(np.int64)
     try:
-        _make_folder(_mnist_5k_file().parent)
+        make_folder(_mnist_5k_file().parent)
         with files.atomic_write(_mnist_5k_file()) as file:
             np.savez(file, x=x, y=y.astype(np.uint8))
     except DataError:
         pass  # a cache that cannot be written costs two seconds next time, and nothing else
-    return _hold_out(x, y, 0.2)
+    return hold_out(x, y, 0.2)
 
 
 def _digits() -> Split:
@@ -284,7 +274,7 @@ def _digits() -> Split:
     except ImportError as error:
         raise DataError(f"digits needs the package scikit-learn: {_SETS['digits'].get}") from error
     bunch = load_digits()
-    return _hold_out(np.rint(bunch.data * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64), 0.2)
+    return hold_out(np.rint(bunch.data * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64), 0.2)
 
 
 # ---- full sets, in files that are found or downloaded
@@ -300,19 +290,12 @@ def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
     return [*((folder, True) for folder in folders), (cache_dir() / name, False)]
 
 
-def _find(folders: list[Path], stem: str) -> Path | None:
-    """Return the first file of this name, gzipped or not, or as some archives spell it (``.idx`` for ``-idx``)."""
-    spellings = (f"{stem}.gz", stem, f"{stem.replace('-idx', '.idx')}.gz", stem.replace("-idx", ".idx"))
-    paths = (folder / spelling for folder in folders for spelling in spellings)
-    return next((path for path in paths if os.path.isfile(path)), None)
-
-
 def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Progress | None) -> Split:
     arrays: dict[str, Array] = {}
     unsound = ""
     for stem, digest in SHA256[name].items():
         for folder, users in _folders(name, data_dir):
-            if (path := _find([folder], stem)) is None:
+            if (path := find_idx([folder], stem)) is None:
                 continue
             try:
                 arrays[stem] = files.read_idx(path, sha256=digest, max_bytes=FILE_SIZES[stem])
@@ -345,14 +328,14 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
 
 def _download(name: str, stem: str, folder: Path, progress: Progress | None) -> Path:
     """Fetch one file from the first mirror that has it, verify it, and only then give it its name."""
-    _make_folder(folder)
+    make_folder(folder)
     path = folder / f"{stem}.gz"
     reasons = []
     for mirror in MIRRORS[name]:
         try:
             # each process writes a temporary file of its own, so two may download at once
             with files.atomic_write(path) as file:
-                _fetch(f"{mirror}{stem}.gz", file, FILE_SIZES[stem] + (1 << 16), progress)
+                fetch(f"{mirror}{stem}.gz", file, FILE_SIZES[stem] + (1 << 16), progress)
                 file.flush()
                 try:
                     files.read_idx(file.name, sha256=SHA256[name][stem], max_bytes=FILE_SIZES[stem])
@@ -362,177 +345,3 @@ def _download(name: str, stem: str, folder: Path, progress: Progress | None) -> 
         except DataError as error:
             reasons.append(str(error))
     raise DataError("; ".join(reasons))
-
-
-def _fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> None:
-    """Download into an open file, going on where a broken connection ended; stop at `limit` bytes."""
-    from http.client import HTTPException
-    from urllib.request import Request, urlopen
-
-    done = 0
-    for _ in range(_ATTEMPTS):
-        start = done
-        headers = {"User-Agent": "fastnet", "Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        try:
-            with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as response:
-                if response.status != 206 or not start:
-                    start = done = 0  # the server does not resume: it sends all again
-                elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                    raise DataError(f"{url} sent another part than asked for")
-                file.seek(start)
-                file.truncate()
-                length = response.headers.get("Content-Length", "")
-                total = start + int(length) if length.isdecimal() else None
-                while chunk := response.read(1 << 16):
-                    done += len(chunk)
-                    if done > limit or (total or 0) > limit:
-                        raise DataError(f"{url} sent more than the {limit:,} bytes it may have")
-                    file.write(chunk)
-                    if progress is not None:
-                        progress(url.rpartition("/")[2], done, total)
-            if total is None or done >= total:
-                return
-            reason = "the connection was cut"
-        except (OSError, HTTPException, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-        if done <= start:
-            break
-    raise DataError(f"{url}: {reason}")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): set FASTNET_CACHE") from error
-
-
-# ---- the user's own data
-
-
-def _own(source: PathLike, labels: PathLike | None, test_fraction: float, column: str | int | None) -> Dataset:
-    """Load the user's data from a file or folder that exists."""
-    name = shown(source)
-    suffix = Path(source).suffix.lower()
-    if column is not None and (labels is not None or suffix not in (".csv", ".tsv", ".txt")):
-        raise ValueError("label_column is for a CSV file that holds the labels too")
-    arrays: dict[str, Array]
-    if labels is not None:
-        arrays = {"x": files.read_array(source), "y": files.read_array(labels)}
-        if suffix in (".csv", ".tsv", ".txt"):
-            arrays["x"] = _pixels_if_any(arrays["x"])
-    elif os.path.isdir(source):
-        stems = zip(("x_train", "y_train", "x_test", "y_test"), FILE_SIZES, strict=True)
-        paths = {key: _find([Path(source)], stem) for key, stem in stems}
-        if not any(paths.values()):
-            raise DataError(f"{name} holds no data: expected {', '.join(FILE_SIZES)}, with or without .gz")
-        arrays = {key: files.read_idx(path) for key, path in paths.items() if path}
-    elif suffix in (".csv", ".tsv", ".txt"):
-        columns, table = files.read_csv(source)
-        position = _label_column(columns, table.shape[1], column, name)
-        arrays = {"x": _pixels_if_any(np.delete(table, position, axis=1)), "y": table[:, position]}
-    elif suffix == ".npz":
-        arrays = files.read_npz(source)
-    else:
-        raise DataError(f"{name} holds no labels: give the file that does as labels, or use NPZ, CSV or a folder")
-    return _dataset(name, arrays, test_fraction)
-
-
-def _dataset(name: str, arrays: dict[str, Array], test_fraction: float) -> Dataset:
-    """Check the arrays and put them together; hold out a test part if they have none."""
-    train, test = ("x", "y"), ("x_test", "y_test")
-    if "x_train" in arrays or "y_train" in arrays:
-        train = ("x_train", "y_train")
-    wanted = (*train, *test) if arrays.keys() & set(test) else train
-    if absent := [key for key in wanted if key not in arrays]:
-        found = ", ".join(map(shown, list(arrays)[:8])) or "nothing"
-        raise DataError(f"{name} has no {' and no '.join(absent)} (it has {found}): add what is missing")
-    x, y, image_shape = _examples(arrays[train[0]], arrays[train[1]], f"{name}, {train[0]}")
-    if wanted != train:
-        x_test, y_test, _ = _examples(arrays[test[0]], arrays[test[1]], f"{name}, {test[0]}")
-        if x_test.shape[1:] != x.shape[1:] or x_test.dtype != x.dtype:
-            kinds = f"{x.shape[1]} x {x.dtype} and {x_test.shape[1]} x {x_test.dtype}"
-            raise DataError(f"{name} has different examples to train and to test ({kinds}): make them alike")
-        split = (x, y, x_test, y_test)
-    else:
-        split = _hold_out(x, y, test_fraction)
-    n_classes = 1 + int(max(part.max(initial=0) for part in (split[1], split[3])))
-    return Dataset(name, *split, image_shape, tuple(map(str, range(n_classes))))
-
-
-def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], tuple[int, int] | None]:
-    """Return examples (n, n_in) and labels (n,) in the types of `Dataset`, and the shape of the pictures."""
-    if x.ndim not in (2, 3) or not x.size:
-        raise DataError(f"{what} has the shape {x.shape}: expected (n, features) or (n, rows, columns), and no 0")
-    image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
-    x = x.reshape(len(x), -1)
-    if x.dtype == np.uint8:
-        side = math.isqrt(x.shape[1])
-        if image_shape is None and side >= 4 and side * side == x.shape[1]:
-            image_shape = (side, side)  # bytes in a row of square length are a picture
-    elif x.dtype.kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            x = x.astype(np.float32, copy=False)
-            if not np.isfinite([x.min(), x.max()]).all():  # both are nan where there is a nan
-                raise DataError(f"{what} holds nan, inf or numbers beyond float32: remove these examples")
-    elif x.dtype.kind in "iu" and x.min() >= 0 and x.max() <= 255:
-        raise DataError(
-            f"{what} holds whole numbers from 0 to 255 as {x.dtype}: "
-            "save it with .astype('uint8') if they are pixels, else with .astype('float32')"
-        )
-    else:
-        raise DataError(f"{what} holds {x.dtype}: save it with .astype('float32'), or as uint8 if pixels")
-    if len(x) != y.size or y.ndim not in (1, 2):
-        hint = "; one-hot labels need .argmax(1) first" if y.ndim == 2 and len(x) == len(y) else ""
-        raise DataError(f"{what} has {len(x)} examples but labels of shape {y.shape}: expected one for each{hint}")
-    # nan fails the first comparison and so counts as out of range
-    if y.dtype.kind not in "iuf" or not ((y >= 0) & (y < _MAX_CLASSES)).all() or (y % 1).any():
-        raise DataError(f"{what} has labels other than whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber")
-    return np.ascontiguousarray(x), y.reshape(-1).astype(np.int64), image_shape
-
-
-def _label_column(columns: tuple[str, ...], n_columns: int, wanted: str | int | None, name: str) -> int:
-    """Return the position of a table's column of labels."""
-    if n_columns < 2:
-        raise DataError(f"{name} has one column: expected numbers and a column of labels")
-    lower = [column.lower() for column in columns]
-    if wanted is None:
-        return next((lower.index(label) for label in _LABEL_COLUMNS if label in lower), n_columns - 1)
-    if wanted in columns:
-        return columns.index(str(wanted))
-    if str(wanted).isdecimal() and int(wanted) < n_columns:
-        return int(wanted)
-    there = ", ".join(map(shown, columns[:8])) or "it has no names"
-    raise DataError(f"{name} has no column {wanted} ({there}): give a name, or a number from 0 to {n_columns - 1}")
-
-
-def _pixels_if_any(x: NDArray[Any]) -> Array:
-    """Return numbers out of a text file as bytes if they look like pixels, which no dtype tells there."""
-    if np.isfinite(x).all() and x.min() >= 0 and 127 < x.max() <= 255 and not (x % 1).any():
-        return x.astype(np.uint8)
-    return x
-
-
-def _hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:
-    """Split examples into those to train on and those to test with, both shuffled, the same way every time.
-
-    Each class gives its share to the test part, by largest remainder, and keeps at least one example.
-    """
-    # sorting raw generator output: NumPy promises that it never changes, which it does not of permutations
-    shuffled = np.argsort(np.random.PCG64(0).random_raw(len(y)), kind="stable")
-    counts = np.bincount(y)
-    share = counts * fraction
-    n_test = np.floor(share).astype(np.int64)
-    short = round(len(y) * fraction) - int(n_test.sum())
-    n_test[np.argsort(n_test - share, kind="stable")[: max(0, short)]] += 1
-    n_test = np.clip(n_test, 0, np.maximum(counts - 1, 0))
-    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
-    rank = np.empty(len(y), np.int64)  # of each example within its class, in shuffled order
-    rank[by_class] = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
-    to_test = (rank < n_test[y])[shuffled]
-    train, test = shuffled[~to_test], shuffled[to_test]
-    return x[train], y[train], x[test], y[test]

@@ -21,16 +21,13 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fastnet.errors import DataError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Array: TypeAlias = NDArray[Any]
@@ -40,11 +37,9 @@ _EXPANSION = 1032  # deflate packs at most this many bytes into one, so a stream
 _MAX_UNPACKED = 4 << 30  # what a compressed file may unpack to, unless the caller sets its own limit
 _MAX_DIRECTORY = 1 << 20  # bytes of a zip's table of contents; zipfile makes it some ten times larger in memory
 _MAX_LINE = 1 << 20
-_MAX_PIXELS = 1 << 24
 _NPY_HEADER = 12 + 10_000  # the longest header that NumPy itself accepts
 _IDX_DIMENSIONS = 8
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-_PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not all of Pillow: EPS would run a program
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P2", b"P5", b"P6")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
@@ -81,7 +76,7 @@ def read_idx(path: PathLike, *, sha256: str | None = None, max_bytes: int | None
     DataError
         The file cannot be read, is not a sound IDX file, is too large or has another SHA-256.
     """
-    with _reading(path) as (file, size):
+    with reading(path) as (file, size):
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         name = shown(path)
@@ -112,7 +107,7 @@ def read_npy(path: PathLike, *, max_bytes: int | None = None) -> Array:
     DataError
         The file cannot be read, is not a sound NPY file, holds objects or records, or is over `max_bytes`.
     """
-    with _reading(path) as (file, size):
+    with reading(path) as (file, size):
         return _npy_array(_Source(file, shown(path), size, size), _limit(max_bytes, packed=False))
 
 
@@ -137,7 +132,7 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
     DataError
         The file cannot be read, is not a sound NPZ file, holds objects or records, or is too large.
     """
-    with _reading(path) as (file, size):
+    with reading(path) as (file, size):
         name = shown(path)
         _check_zip_directory(file, size, name)
         with zipfile.ZipFile(file) as archive:
@@ -168,7 +163,7 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     DataError
         The file cannot be read, has no rows, has rows of different lengths or cells that are not numbers.
     """
-    with _reading(path) as (file, _), warnings.catch_warnings():
+    with reading(path) as (file, _), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns of an empty table, and of numbers beyond float32
         name = shown(path)
         text = io.TextIOWrapper(file, encoding="utf-8-sig")
@@ -191,44 +186,6 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         return columns, values
 
 
-def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool = False) -> NDArray[np.uint8]:
-    """Read an 8-bit picture as greyscale pixels, ready for a network trained on images of `image_shape`.
-
-    Digits are expected as in MNIST: white on black. A picture of another size is resized, smoothly, if it has
-    the proportions of `image_shape`. What is transparent counts as background.
-
-    Parameters
-    ----------
-    path : path
-        A PNG, JPEG, GIF (its first frame), BMP, TIFF, WebP or PGM/PPM file.
-    image_shape : (int, int)
-        Rows and columns wanted.
-    invert : bool
-        Set it for dark on light, such as ink on paper.
-
-    Returns
-    -------
-    uint8 array of shape (rows * columns,)
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, is not such a picture, has other proportions, or Pillow is not installed.
-    """
-    rows, columns = image_shape
-    with _picture(path, invert) as picture:
-        width, height = picture.size
-        if width * rows != height * columns:
-            raise DataError(
-                f"{shown(path)} has {height} rows and {width} columns of pixels, but the network expects "
-                f"{rows} x {columns}: crop or pad the picture to these proportions"
-            )
-        if (height, width) != image_shape:
-            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear, averaging when it shrinks
-        pixels = np.array(picture, np.uint8).reshape(-1)
-    return np.invert(pixels, out=pixels) if invert else pixels
-
-
 def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     """Read the one array of an IDX, NPY, NPZ, CSV or picture file, whichever its content (for CSV: name) says.
 
@@ -242,7 +199,7 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     DataError
         As the format's own reader, and for an unknown format or an NPZ file of several arrays.
     """
-    with _reading(path) as (file, _):
+    with reading(path) as (file, _):
         head = file.read(8)
     name = shown(path)
     suffix = os.path.splitext(name)[1].lower()
@@ -257,7 +214,9 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     if head.startswith((b"\0\0", b"\x1f\x8b")):
         return read_idx(path, max_bytes=max_bytes)
     if head.startswith(_PICTURE_STARTS) or suffix in _PICTURE_SUFFIXES:
-        with _picture(path, invert=False) as picture:
+        from fastnet.pictures import open_picture
+
+        with open_picture(path, invert=False) as picture:
             return np.array(picture, np.uint8)
     if suffix in (".csv", ".tsv", ".txt"):
         return read_csv(path)[1]
@@ -308,7 +267,7 @@ def shown(path: PathLike) -> str:
 
 
 @contextmanager
-def _reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
+def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     """Open a regular file and yield it with its size; whatever the block raises becomes a DataError."""
     name = shown(path)
     try:
@@ -448,26 +407,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@contextmanager
-def _picture(path: PathLike, invert: bool) -> Iterator[Image.Image]:
-    """Yield a picture in greyscale, after a check of its size; what is transparent becomes background."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        message = f'{shown(path)} needs Pillow to be read: python -m pip install "fastnet-mlp[cli]"'
-        raise DataError(message) from error
-    with _reading(path) as (file, _), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; the checks are below
-        with Image.open(file, formats=_PICTURES) as opened:
-            width, height = opened.size
-            if width * height > _MAX_PIXELS:
-                raise DataError(f"{shown(path)} has {width} x {height} pixels, too many: make it smaller")
-            if opened.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"):
-                raise DataError(f"{shown(path)} has pixels of type {opened.mode}: save it as an 8-bit picture")
-            picture: Image.Image = ImageOps.exif_transpose(opened)
-            if "A" in picture.getbands() or "transparency" in picture.info:
-                background = Image.new("RGBA", picture.size, "white" if invert else "black")
-                picture = Image.alpha_composite(background, picture.convert("RGBA"))
-            yield picture.convert("L")

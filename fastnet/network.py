@@ -86,7 +86,7 @@ class Network:
         checks.name_of("init", init, ("scaled", "normal"))
         n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
         self._parameters = c.aligned_empty(n_parameters, checks.real_dtype(dtype))
-        self._initialise(init, np.random.default_rng(seed))
+        self._initialise(init, checks.generator(seed))
 
     def _initialise(self, init: str, rng: np.random.Generator) -> None:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.checks import name_of
 from fastnet.kernels import contract as c
 
 Rates = NDArray[np.float64]
@@ -224,3 +225,25 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 def _check_fraction(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be from 0 to below 1, not {value}")
+
+
+def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """The optimiser of that name, or the object itself. Raises ValueError or TypeError for anything else."""
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[name_of("optimizer", optimizer, OPTIMIZERS)]()
+    if not isinstance(optimizer, (GradientDescent, Momentum, Adam)):
+        raise TypeError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or such an object, not {optimizer!r}")
+    return optimizer
+
+
+def as_schedule(schedule: str | Schedule | Callable[[int], float]) -> Schedule:
+    """The schedule of that name, the object itself, or one that asks the function. Raises as `as_optimizer`."""
+    if isinstance(schedule, Schedule):
+        return schedule
+    if isinstance(schedule, str):
+        return SCHEDULES[name_of("schedule", schedule, SCHEDULES)]()
+    if callable(schedule):
+        return FromFunction(function=schedule)
+    raise TypeError(
+        f"schedule must be one of {', '.join(SCHEDULES)}, such an object, or a function of the step, not {schedule!r}"
+    )

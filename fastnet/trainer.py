@@ -16,65 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import backends, checks
+from fastnet.callbacks import Callback, OnEpochEnd, Progress
 from fastnet.errors import DivergedError
 from fastnet.history import Epoch, History
 from fastnet.interrupts import Interrupts
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend
 from fastnet.network import Evaluation, Network
-from fastnet.optimizers import (
-    OPTIMIZERS,
-    SCHEDULES,
-    Adam,
-    FromFunction,
-    GradientDescent,
-    Momentum,
-    Optimizer,
-    Schedule,
-    encode,
-)
+from fastnet.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, as_schedule, encode
 
 Array = NDArray[Any]
 CHUNK_SECONDS = 0.05  # of a kernel call: how often callbacks on batches run and an interrupt is seen
 FIRST_CHUNK = 1 << 26  # multiply-adds of the first, before the machine's speed is known
 LONG_BATCH = 1 << 28  # multiply-adds of a batch from which on a call runs in a thread: it could outlast a chunk
-
-
-class Progress(NamedTuple):
-    """How far an epoch is: what a callback on batches is given. Costs and accuracy are means so far."""
-
-    epoch: int
-    batch: int
-    batches: int
-    examples: int
-    cost: float
-    accuracy: float
-    seconds: float
-    learning_rate: float
-
-
-class Callback:
-    """Base of callbacks: override what is wanted. Each may call trainer.stop() or set trainer.learning_rate.
-
-    on_batches comes after every `every` batches, exactly; where `every` is None, about twenty times a second,
-    which costs nothing measurable.
-    """
-
-    every: int | None = None
-
-    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        """After each epoch and its validation."""
-
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
-        """Between batches."""
-
-
-class _OnEpochEnd(Callback):
-    def __init__(self, function: Callable[[Trainer, Epoch], object]) -> None:
-        self._function = function
-
-    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        self._function(trainer, epoch)
 
 
 class _Run(NamedTuple):
@@ -139,8 +93,8 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastnet.Network, not {type(network).__name__}")
         self.network = network
-        self._optimizer = _optimizer(optimizer)
-        self._schedule = _schedule(schedule)
+        self._optimizer = as_optimizer(optimizer)
+        self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
         self._batch_size = checks.whole_number("batch_size", batch_size, 1)
         self._encoded = encode(
@@ -151,7 +105,7 @@ class Trainer:
         self._shuffle = bool(shuffle)
         self._backend = backend
         backends.resolve(backend)  # a missing backend is an error now, not after the data is loaded
-        self._rng = np.random.default_rng(seed)
+        self._rng = checks.generator(seed)
         self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
         self._undo: _Undo | None = None
         self._step = 0  # updates made
@@ -274,7 +228,7 @@ class Trainer:
             c.aligned_empty(plan.size, self.network.dtype),
             self._encoded,
             horizon,
-            [callback if isinstance(callback, Callback) else _OnEpochEnd(callback) for callback in callbacks],
+            [callback if isinstance(callback, Callback) else OnEpochEnd(callback) for callback in callbacks],
             interrupts,
         )
 
@@ -469,23 +423,3 @@ class _Undo(NamedTuple):
     step: int
     rows: NDArray[np.int64]
     rates: NDArray[np.float64]
-
-
-def _optimizer(optimizer: str | Optimizer) -> Optimizer:
-    if isinstance(optimizer, str):
-        return OPTIMIZERS[checks.name_of("optimizer", optimizer, OPTIMIZERS)]()
-    if not isinstance(optimizer, (GradientDescent, Momentum, Adam)):
-        raise TypeError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or such an object, not {optimizer!r}")
-    return optimizer
-
-
-def _schedule(schedule: str | Schedule | Callable[[int], float]) -> Schedule:
-    if isinstance(schedule, Schedule):
-        return schedule
-    if isinstance(schedule, str):
-        return SCHEDULES[checks.name_of("schedule", schedule, SCHEDULES)]()
-    if callable(schedule):
-        return FromFunction(function=schedule)
-    raise TypeError(
-        f"schedule must be one of {', '.join(SCHEDULES)}, such an object, or a function of the step, not {schedule!r}"
-    )

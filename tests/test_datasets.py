@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnet import datasets, files
+from fastnet import datasets, downloads, files, user_data
 from fastnet.errors import DataError
 
 REAL_DATA = os.environ.get("FASTNET_DATA")  # as given to the test session; each test sees its own environment
@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(datasets, "SYSTEM_FOLDERS", {})
     monkeypatch.setattr(datasets, "MIRRORS", {"mnist": (), "fashion-mnist": ()})
-    monkeypatch.setattr(datasets, "_TIMEOUT", 5.0)
+    monkeypatch.setattr(downloads, "TIMEOUT", 5.0)
     return tmp_path / "cache"
 
 
@@ -209,7 +209,7 @@ def test_cut_connection_goes_on_or_starts_again(mirrors, small, resumes):
 def test_restart_leaves_nothing_of_what_came_before(mirrors):
     name = f"{STEMS[0]}.gz"
     file = io.BytesIO(bytes(1 << 20))
-    datasets._fetch(datasets.MIRRORS["mnist"][0] + name, file, 1 << 20, None)
+    downloads.fetch(datasets.MIRRORS["mnist"][0] + name, file, 1 << 20, None)
     assert file.getvalue() == mirrors[0].content[name]
 
 
@@ -224,7 +224,7 @@ def test_mirror_that_always_cuts_is_given_up(mirrors, small):
     first, second = mirrors
     first.cuts = 10**6
     check_small(datasets.load("mnist"), small)
-    assert len(first.requests) <= 4 * datasets._ATTEMPTS
+    assert len(first.requests) <= 4 * downloads.ATTEMPTS
     assert len(second.requests) == 4
 
 
@@ -277,7 +277,7 @@ def test_offline_is_one_clear_error(small, monkeypatch, cache):
 def test_silent_server_is_given_up(small, monkeypatch):
     import socket
 
-    monkeypatch.setattr(datasets, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         monkeypatch.setitem(datasets.MIRRORS, "mnist", (url,))
@@ -541,7 +541,7 @@ def test_test_part_is_held_out(tmp_path, keys):
 def test_hold_out_is_exact_and_keeps_every_class(counts):
     y = np.repeat(np.arange(len(counts)), counts)
     x = np.arange(len(y))[:, None]
-    x_train, y_train, x_test, y_test = datasets._hold_out(x, y, 0.2)
+    x_train, y_train, x_test, y_test = user_data.hold_out(x, y, 0.2)
     assert sorted([*x_train.ravel(), *x_test.ravel()]) == list(range(len(y)))
     np.testing.assert_array_equal(y[x_train.ravel()], y_train)
     np.testing.assert_array_equal(y[x_test.ravel()], y_test)

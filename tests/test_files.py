@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from fastnet import files
+from fastnet import files, pictures
 from fastnet.errors import DataError
 
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
@@ -414,52 +414,52 @@ PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
 def test_picture_is_read_resized_and_inverted(tmp_path):
     image = pytest.importorskip("PIL.Image")
     image.fromarray(PIXELS).save(tmp_path / "x.png")
-    read = files.read_picture(tmp_path / "x.png", (4, 4))
+    read = pictures.read_picture(tmp_path / "x.png", (4, 4))
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, PIXELS.ravel())
-    inverted = files.read_picture(tmp_path / "x.png", (4, 4), invert=True)
+    inverted = pictures.read_picture(tmp_path / "x.png", (4, 4), invert=True)
     np.testing.assert_array_equal(inverted, 255 - PIXELS.ravel())
     np.testing.assert_array_equal(files.read_array(tmp_path / "x.png"), PIXELS)
-    small = files.read_picture(tmp_path / "x.png", (2, 2)).reshape(2, 2).astype(int)
+    small = pictures.read_picture(tmp_path / "x.png", (2, 2)).reshape(2, 2).astype(int)
     assert (np.diff(small, axis=0) > 0).all()
     assert (np.diff(small, axis=1) > 0).all()
-    assert files.read_picture(tmp_path / "x.png", (8, 8)).shape == (64,)
-    refused(lambda: files.read_picture(tmp_path / "x.png", (4, 5)), "4 rows and 4 columns", "4 x 5")
+    assert pictures.read_picture(tmp_path / "x.png", (8, 8)).shape == (64,)
+    refused(lambda: pictures.read_picture(tmp_path / "x.png", (4, 5)), "4 rows and 4 columns", "4 x 5")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_picture_of_any_8_bit_kind_is_read(tmp_path, mode):
     image = pytest.importorskip("PIL.Image")
     image.fromarray(np.full((4, 4), 255, np.uint8)).convert(mode).save(tmp_path / "x.png")
-    assert files.read_picture(tmp_path / "x.png", (4, 4)).tolist() == [255] * 16
+    assert pictures.read_picture(tmp_path / "x.png", (4, 4)).tolist() == [255] * 16
 
 
 def test_transparent_picture_has_the_background_asked_for(tmp_path):
     image = pytest.importorskip("PIL.Image")
     image.new("RGBA", (4, 4), (90, 90, 90, 0)).save(tmp_path / "x.png")
     for invert in (False, True):
-        assert not files.read_picture(tmp_path / "x.png", (4, 4), invert=invert).any()
+        assert not pictures.read_picture(tmp_path / "x.png", (4, 4), invert=invert).any()
 
 
 def test_unfit_picture_is_refused(tmp_path, write):
     image = pytest.importorskip("PIL.Image")
     path = tmp_path / "x.png"
-    refused(lambda: files.read_picture(write("y.png", b"no picture"), (4, 4)), "y.png", peak=8 << 20)
+    refused(lambda: pictures.read_picture(write("y.png", b"no picture"), (4, 4)), "y.png", peak=8 << 20)
     image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
-    refused(lambda: files.read_picture(path, (4, 4)), "8-bit")
+    refused(lambda: pictures.read_picture(path, (4, 4)), "8-bit")
     image.fromarray(PIXELS).save(path)
     path.write_bytes(path.read_bytes()[:50])
-    refused(lambda: files.read_picture(path, (4, 4)), "x.png")
+    refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
     image.new("1", (20_000, 20_000)).save(path)  # over Pillow's own limit as well
-    refused(lambda: files.read_picture(path, (4, 4)), "x.png")
+    refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
     image.new("1", (5_000, 5_000)).save(path)
-    refused(lambda: files.read_picture(path, (4, 4)), "5000 x 5000")
+    refused(lambda: pictures.read_picture(path, (4, 4)), "5000 x 5000")
 
 
 def test_missing_pillow_is_named(monkeypatch, write):
     monkeypatch.setitem(sys.modules, "PIL", None)
     path = write("x.png", b"\x89PNG")
-    refused(lambda: files.read_picture(path, (4, 4)), 'python -m pip install "fastnet-mlp[cli]"')
+    refused(lambda: pictures.read_picture(path, (4, 4)), 'python -m pip install "fastnet-mlp[cli]"')
 
 
 def test_read_array_goes_by_content(tmp_path, write):

@@ -1,0 +1,412 @@
+"""The command line: fastnet train | evaluate | predict | backends | data | bench.
+
+Reports go to stdout, progress and errors to stderr. Every error is one line and exit status 2, Ctrl-C is 130.
+Not here: the options (cli_options.py), progress and the texts of reports (cli_report.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import mimetypes
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import backends, checks, cli_options, cli_report, datasets, files, pictures
+from fastnet.datasets import Dataset
+from fastnet.errors import BackendError, DataError, FastnetError
+from fastnet.files import shown
+from fastnet.network import Network
+from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from fastnet.trainer import Trainer
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            status = _run(arguments)
+        except SystemExit as stop:  # argparse, after --help and --version
+            status = stop.code if isinstance(stop.code, int) else 0
+        sys.stdout.flush()  # here, where a reader that has gone is handled
+        return status
+    except BrokenPipeError:
+        # What is still buffered would fail again, loudly, when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except (FastnetError, ValueError, TypeError, OSError, MemoryError) as error:
+        _complain(f"error: {_reason(error)}")
+        return 2
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["bench"]:
+        return _bench(arguments[1:])
+    parser = cli_options.parser()
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    return _COMMANDS[args.command](args)
+
+
+def _complain(message: str) -> None:
+    print(f"fastnet: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f' ({error})' if str(error) else ''}: use less data or a smaller network"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {shown(error.filename)}" if isinstance(error.filename, str) else "")
+    return str(error) or type(error).__name__
+
+
+def _report(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
+    """Prints a command's result: the record with --json, nothing with --quiet, else the text."""
+    if args.json:
+        print(json.dumps(record, indent=1, allow_nan=False))
+    elif not args.quiet:
+        print(text, flush=True)
+
+
+# -- fastnet train ---------------------------------------------------------------------------------------------
+
+
+def _train(args: argparse.Namespace) -> int:
+    for name, value in (("epochs", args.epochs), ("seed", args.seed)):
+        checks.whole_number(name, value, 0)
+    _check_written(args)
+    optimizer = _optimizer(args)
+    schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
+    choice = backends.resolve(args.backend)
+    data = _load(args)
+    network = Network(
+        _sizes(args.layers, data),
+        activation=args.activation.split(",") if "," in args.activation else args.activation,
+        output=args.output,
+        cost=args.cost,
+        init=args.init,
+        seed=args.seed,
+        dtype=args.dtype,
+    )
+    trainer = Trainer(
+        network,
+        optimizer=optimizer,
+        learning_rate=cli_options.learning_rate(args),
+        schedule=schedule,
+        batch_size=args.batch_size,
+        weight_decay=args.weight_decay,
+        clip_norm=args.clip_norm,
+        shuffle=not args.no_shuffle,
+        backend=args.backend,
+        seed=args.seed,
+    )
+    if not args.json:
+        nesterov = " with Nesterov's step" if args.nesterov else ""
+        header = {
+            "data": f"{data.name}: {len(data.x_train):,} examples to train, {len(data.x_test):,} to test",
+            **_about(network),
+            "training": f"{args.optimizer}{nesterov}, learning rate {trainer.learning_rate:g} ({args.schedule}), "
+            f"batches of {args.batch_size}, {args.epochs} epochs, seed {args.seed}",
+            "backend": f"{choice.name} ({choice.reason})",
+        }
+        _report(args, cli_report.facts(header), {})
+    try:
+        with cli_report.training_progress(args.epochs, args.quiet) as callbacks:
+            trainer.fit(
+                data.x_train,
+                data.y_train,
+                epochs=args.epochs,
+                validation_data=(data.x_test, data.y_test) if args.validate else None,
+                callbacks=callbacks,
+            )
+    except KeyboardInterrupt:
+        kept = ""
+        if trainer.steps:  # an untrained network replaces nothing
+            _write(args, trainer)
+            kept = f"; the network trained so far is saved in {shown(args.save)}" if args.save else ""
+        _complain(f"interrupted after {trainer.steps:,} updates{kept}")
+        return INTERRUPTED
+    _write(args, trainer)
+
+    text, scored = _evaluated(network, data, args.backend)
+    seconds, examples = sum(trainer.history["seconds"]), sum(trainer.history["examples"])
+    summary = {"time": f"{seconds:.2f} s of training, {examples / max(seconds, 1e-9):,.0f} examples/s"}
+    for name, path in (("saved", args.save), ("history", args.history)):
+        if path:
+            summary[name] = shown(path)
+    last = trainer.history.epochs[-1] if len(trainer.history) else None
+    record = {
+        "data": data.name,
+        "layers": network.sizes,
+        "n_parameters": network.n_parameters,
+        "activations": network.activations_by_layer,
+        "cost_function": network.cost_name,
+        "dtype": network.dtype.name,
+        "optimizer": args.optimizer,
+        "learning_rate": trainer.learning_rate,
+        "schedule": args.schedule,
+        "batch_size": args.batch_size,
+        "epochs": args.epochs,
+        "seed": args.seed,
+        "backend": choice.name,
+        "backend_reason": choice.reason,
+        "seconds": seconds,
+        "train": {"cost": last.cost, "accuracy": _number(last.accuracy)} if last else None,
+        "test": scored,
+        "save": args.save,
+        "history": args.history,
+    }
+    _report(args, f"{cli_report.facts(summary)}\n{text}", record)
+    return 0
+
+
+def _about(network: Network) -> dict[str, str]:
+    *hidden, output = network.activations_by_layer
+    sizes = "-".join(map(str, network.sizes))
+    return {
+        "network": f"{sizes}: {network.n_parameters:,} parameters, {network.dtype}, cost {network.cost_name}",
+        "activation": ", ".join([*dict.fromkeys(hidden), f"output {output}"]),
+    }
+
+
+def _optimizer(args: argparse.Namespace) -> Optimizer:
+    optimizer: Any = OPTIMIZERS[checks.name_of("optimizer", args.optimizer, OPTIMIZERS)]()
+    given = {name: getattr(args, name) for name in ("momentum", "nesterov", "beta1", "beta2")}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given.keys() - {field.name for field in dataclasses.fields(optimizer)}:
+        raise ValueError(f"--{name} does not go with --optimizer {args.optimizer}: leave it out")
+    return cast(Optimizer, dataclasses.replace(optimizer, **given))
+
+
+def _sizes(layers: tuple[int, ...] | None, data: Dataset) -> tuple[int, ...]:
+    """The layers asked for, which must fit the data, or those that fit them."""
+    n_in, classes = data.x_train.shape[1], len(data.class_names)
+    if layers is None:
+        return (n_in, *cli_options.HIDDEN, classes)
+    outputs = (1, 2) if classes == 2 else (classes,)  # two classes can share one sigmoid
+    if layers[0] != n_in or layers[-1] not in outputs:
+        raise ValueError(
+            f"--layers {','.join(map(str, layers))} does not fit {data.name}, which has {n_in} inputs and {classes} "
+            f"classes: use --layers {','.join(map(str, (n_in, *layers[1:-1], classes)))}"
+        )
+    return layers
+
+
+def _check_written(args: argparse.Namespace) -> None:
+    """Finds out before any training whether its results can be kept, and that they replace none of its inputs."""
+    given = {"--save": args.save, "--history": args.history}
+    written = {option: os.path.realpath(path) for option, path in given.items() if path is not None}
+    read = [path for path in (args.data, args.labels) if path is not None and path not in datasets.names()]
+    for option, path in written.items():
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")
+        if any(path == os.path.realpath(source) for source in read):
+            raise DataError(f"{option} {shown(path)} would replace the data it is trained on: give another name")
+        try:
+            if os.path.exists(path):
+                open(path, "r+b").close()  # a file that its owner has write-protected is not to be replaced
+            tempfile.TemporaryFile(dir=os.path.dirname(path)).close()
+        except OSError as error:
+            raise DataError(f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder") from error
+    if len(set(written.values())) < len(written):
+        raise DataError(f"--save and --history are both {shown(args.save)}: give two names")
+
+
+def _write(args: argparse.Namespace, trainer: Trainer) -> None:
+    if args.save is not None:
+        trainer.network.save(args.save)
+    if args.history is not None:
+        with files.atomic_write(args.history) as file:
+            file.write(trainer.history.to_json().encode())
+
+
+# -- fastnet evaluate, predict ---------------------------------------------------------------------------------
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    backends.resolve(args.backend)
+    network = Network.load(args.model)
+    data = _load(args)
+    n_in, n_out = network.sizes[0], max(network.sizes[-1], 2)
+    if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
+        raise ValueError(
+            f"{shown(args.model)} takes {n_in} inputs and tells {n_out} classes, but {data.name} has "
+            f"{data.x_test.shape[1]} inputs and {len(data.class_names)} classes: give the data it was trained for"
+        )
+    text, scored = _evaluated(network, data, args.backend)
+    about = cli_report.facts({"model": shown(args.model), **_about(network), "data": data.name})
+    _report(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **scored})
+    return 0
+
+
+def _evaluated(network: Network, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
+    """How the network does on the test examples: as text, and as a record."""
+    cost, accuracy = network.evaluate(data.x_test, data.y_test, backend=backend)
+    text = cli_report.facts({"test": f"{cli_report.scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
+    record: dict[str, Any] = {"cost": _number(cost), "accuracy": _number(accuracy), "examples": len(data.x_test)}
+    if network.is_classifier:
+        classes = max(network.sizes[-1], 2)
+        names = [*data.class_names, *map(str, range(len(data.class_names), classes))]
+        matrix = cli_report.confusion_matrix(data.y_test, network.predict(data.x_test, backend=backend), classes)
+        text += f"\n\n{cli_report.confusion_text(matrix, names)}"
+        record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
+    return text, record
+
+
+def _number(value: float) -> float | None:
+    """The value as JSON has it, which knows no nan."""
+    return value if math.isfinite(value) else None
+
+
+def _predict(args: argparse.Namespace) -> int:
+    backends.resolve(args.backend)
+    network = Network.load(args.model)
+    predictions: list[dict[str, Any]] = []
+    rows = [["example", *(["class"] if network.is_classifier else []), *map(str, range(network.sizes[-1]))]]
+    for path in args.files:
+        x = _examples(path, network.sizes[0], args)
+        outputs = network.forward(x, backend=args.backend)
+        classes = network.predict(x, backend=args.backend).tolist() if network.is_classifier else [None] * len(x)
+        for i, (label, activations) in enumerate(zip(classes, outputs.tolist(), strict=True)):
+            predictions.append({"file": path, "index": i, "class": label, "outputs": activations})
+            title = shown(path) if len(x) == 1 else f"{shown(path)}[{i}]"
+            if label is None:
+                rows.append([title, *(f"{a:.4g}" for a in activations)])
+            else:
+                rows.append([title, str(label), *(f"{a:.3f}" for a in activations)])
+    _report(args, cli_report.table(rows), {"model": args.model, "predictions": predictions})
+    return 0
+
+
+def _examples(path: str, n_in: int, args: argparse.Namespace) -> NDArray[Any]:
+    """The examples (n, n_in) of a file: of a picture, one."""
+    kind = mimetypes.guess_type(path, strict=False)[0] or ""
+    if kind.startswith("image/"):
+        return pictures.read_picture(path, _image_shape(n_in, args.image_shape), invert=args.invert)[None]
+    if kind.startswith("text/"):
+        raise DataError(f"{shown(path)} is a text file, which does not tell pixels from numbers: save it as NPY")
+    x = files.read_array(path)
+    if x.size == n_in:
+        x = x.reshape(1, n_in)  # one example, with or without rows and columns
+    if x.ndim < 2 or not x.size or math.prod(x.shape[1:]) != n_in:
+        raise DataError(f"{shown(path)} has the shape {x.shape}; the network takes {n_in} inputs an example")
+    if args.invert:
+        if x.dtype != np.uint8:
+            raise DataError(f"{shown(path)} holds {x.dtype}: --invert is for 8-bit pixels")
+        x = np.invert(x)
+    return x
+
+
+def _image_shape(n_in: int, given: tuple[int, int] | None) -> tuple[int, int]:
+    side = math.isqrt(n_in)
+    if given is None and side * side == n_in:
+        return side, side
+    if given is None:
+        raise ValueError(f"the network's {n_in} inputs are no square picture: give its rows and columns, --image-shape")
+    if math.prod(given) != n_in:
+        raise ValueError(f"--image-shape {given[0]}x{given[1]} is {math.prod(given)} pixels; the network takes {n_in}")
+    return given
+
+
+# -- fastnet backends, data ------------------------------------------------------------------------------------
+
+
+def _backends(args: argparse.Namespace) -> int:
+    found = backends.available()
+    choice, problem = None, None
+    try:
+        choice = backends.resolve()
+    except BackendError as error:  # the environment names one that is not there; the list is wanted all the more
+        problem = error
+    rows = [["backend", "version", "instruction set"]]
+    rows += [[b.name, b.version, b.instruction_set] if b.available else [b.name, "-", "missing"] for b in found]
+    text = cli_report.table(rows, left=(0, 1, 2))
+    text += "".join(f"\n{b.name}: {b.problem}" for b in found if not b.available)
+    if choice:
+        text += f"\n\nchosen: {choice.name} ({choice.reason})"
+    _report(args, text, {"backends": [b._asdict() for b in found], "chosen": choice and choice._asdict()})
+    if problem:
+        raise problem
+    return 0
+
+
+def _data(args: argparse.Namespace) -> int:
+    if args.data is None:
+        sets = datasets.describe(args.data_dir)
+        rows = [["name", "train", "test", "pixels", "where"]]
+        for s in sets:
+            pixels = "x".join(map(str, s.image_shape))
+            rows.append([s.name, f"{s.n_train:,}", f"{s.n_test:,}", pixels, s.where or f"not here: {s.get}"])
+        _report(args, cli_report.table(rows, left=(0, 4)), {"data": [s._asdict() for s in sets]})
+        return 0
+    data = _load(args)
+    parts = {"train": np.bincount(data.y_train), "test": np.bincount(data.y_test)}
+    counts = {part: np.pad(n, (0, len(data.class_names) - len(n))).tolist() for part, n in parts.items()}
+    rows = [["class", *counts]]
+    rows += [[shown(name), *(f"{n[k]:,}" for n in counts.values())] for k, name in enumerate(data.class_names)]
+    about = {
+        "data": data.name,
+        "examples": f"{len(data.x_train):,} to train, {len(data.x_test):,} to test",
+        "inputs": f"{data.x_train.shape[1]} {data.x_train.dtype}"
+        + (f", pictures of {data.image_shape[0]}x{data.image_shape[1]}" if data.image_shape else ""),
+        "classes": str(len(data.class_names)),
+    }
+    record = {
+        "data": data.name,
+        "n_train": len(data.x_train),
+        "n_test": len(data.x_test),
+        "n_inputs": data.x_train.shape[1],
+        "dtype": data.x_train.dtype.name,
+        "image_shape": data.image_shape,
+        "class_names": data.class_names,
+        "class_counts": counts,
+    }
+    _report(args, f"{cli_report.facts(about)}\n\n{cli_report.table(rows)}", record)
+    return 0
+
+
+def _load(args: argparse.Namespace) -> Dataset:
+    data = datasets.load(
+        args.data,
+        data_dir=args.data_dir,
+        labels=args.labels,
+        label_column=args.label_column,
+        progress=None if args.quiet else cli_report.DownloadProgress(),
+    )
+    if not len(data.x_test):
+        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more")
+    return data
+
+
+def _bench(arguments: list[str]) -> int:
+    try:
+        from fastnet.bench import run
+    except ImportError as error:
+        raise FastnetError(f'the benchmarks cannot run ({error}): python -m pip install "fastnet-mlp[bench]"') from None
+    return run.main(arguments)  # its options are its own
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "backends": _backends,
+    "data": _data,
+}
