@@ -975,58 +975,21 @@ PREDICT, GRADIENT, TRAIN = range(3)
 
 
 @_inlined
-def _forward_only(t, work, flags, groups, x, order, block, out):
-    layer = len(t) - 2
-    for start in range(0, len(out), block):
-        rows = min(block, len(out) - start)
-        _gather(t, work, flags, x, order, start, rows, len(order))
-        _forward(t, work, flags, groups, rows)
-        for i in range(rows):
-            a = _rows(work, t[layer + 1, c.ACTIVATIONS_AT], i, t[layer + 1, c.WIDTH])
-            _copy(a[: t[layer + 1, c.LAYER + c.N_OUT]], out[start + i])
+def _batches(task, t, work, flags, groups, x, labels, targets, order, out, packed, block, batch_size, slots, rates,
+             options, step, progress):  # fmt: skip
+    """All batches, one after the other; predict's and gradient's is one batch of all rows.
 
-
-@_inlined
-def _whole_gradient(t, work, flags, groups, x, labels, targets, order, block, packed):
-    """Leaves the gradient of the mean cost in the packed gradient; returns that cost."""
-    n, total = len(x), 0.0
-    work[packed : 2 * packed] = 0
-    for start in range(0, n, block):
-        rows = min(block, n - start)
-        _gather(t, work, flags, x, order, start, rows, len(order))
-        _forward(t, work, flags, groups, rows)
-        total += _output(t, work, labels, targets, order, start, rows, 1.0 / n)[0]
-        _backward(t, work, flags, groups, rows, packed)
-    return total / n
-
-
-@_inlined
-def _steps(
-    t,
-    work,
-    flags,
-    groups,
-    x,
-    labels,
-    targets,
-    order,
-    block,
-    packed,
-    slots,
-    batch_size,
-    rates,
-    options,
-    step,
-    progress,
-):
-    """The updates; the packed parameters and state change."""
-    plain = options[c.KIND] == c.GRADIENT_DESCENT and options[c.CLIP_NORM] == 0 and options[c.WEIGHT_DECAY] == 0
-    fused = plain and batch_size <= block  # the update adds the scaled deltas straight to the weights
-    n, total, steps, correct, stopped = len(order), 0.0, 0, 0, False
+    Returns the summed cost of the steps made; leaves outputs, the packed gradient or the packed parameters.
+    """
+    plain = task == TRAIN and options[c.KIND] == c.GRADIENT_DESCENT
+    # Plain gradient descent adds the deltas, scaled by the rate, straight to the weights.
+    fused = plain and options[c.CLIP_NORM] == 0 and options[c.WEIGHT_DECAY] == 0 and batch_size <= block
+    n = len(order) if task == TRAIN else len(x)
+    total, steps, correct, stopped = 0.0, 0, 0, False
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
         scale = (-rates[steps] if fused else 1.0) / (stop - start)
-        if not fused:
+        if task != PREDICT and not fused:
             work[packed : 2 * packed] = 0
         cost, right = 0.0, 0
         for first in range(start, stop, block):
@@ -1034,18 +997,21 @@ def _steps(
                 stopped = True
                 break
             rows = min(block, stop - first)
-            _gather(t, work, flags, x, order, first, rows, min(block, n - first - rows))
+            _gather(t, work, flags, x, order, first, rows, max(0, min(block, len(order) - first - rows)))
             _forward(t, work, flags, groups, rows)
+            if task == PREDICT:
+                _copy_outputs(t, work, first, rows, out)
+                continue
             block_cost, block_right = _output(t, work, labels, targets, order, first, rows, scale)
             cost += block_cost
             right += block_right
-            if not math.isfinite(cost):
+            if task == TRAIN and not math.isfinite(cost):
                 stopped = True
                 break
             _backward(t, work, flags, groups, rows, 0 if fused else packed)
         if stopped:
             break
-        if not fused:
+        if task == TRAIN and not fused:
             _optimizer_step(t, work, packed, slots, options, rates[steps], step + steps + 1)
         total += cost
         correct += right
@@ -1056,34 +1022,36 @@ def _steps(
 
 
 @_jit
+def _copy_outputs(t, work, first, rows, out):
+    layer = len(t) - 2
+    for i in range(rows):
+        a = t[layer + 1, c.ACTIVATIONS_AT] + i * t[layer + 1, c.WIDTH]
+        for k in range(out.shape[1]):
+            out[first + i, k] = work[a + k]
+
+
+@_jit
 def _run(
-    task, t, rows, packed, given, params, state, x, labels, targets, order, out, batch_size, rates, options,
-    step, progress, work,
+    task, t, packed, block, given, params, state, x, labels, targets, order, out, batch_size, rates, options, step,
+    progress, work,
 ):  # fmt: skip
     before = _flush_denormals()
-    flags_at, area = t[0, c.SCRATCH_AT], rows * t[0, c.WIDTH]
+    flags_at, area = t[0, c.SCRATCH_AT], block * t[0, c.WIDTH]
     flags = work[flags_at : flags_at + area].view(np.uint8)
     groups = work[t[0, c.LISTS_AT] : t[0, c.LISTS_AT] + c.LISTED_GROUPS * 4 // work.itemsize].view(np.int32)
     work[t[0, c.ACTIVATIONS_AT] : t[0, c.ACTIVATIONS_AT] + area] = 0  # once: only the padding stays zero
-    parameters = 0 * packed  # a variable: to Numba a literal 0 is another type, and compiled for anew
+    slots, parameters = state.shape[0], 0 * packed  # a variable: to Numba a literal 0 is another type, compiled anew
     _pack(t, work, given, packed, parameters)
-    cost = 0.0
-    if task == PREDICT:
-        _forward_only(t, work, flags, groups, x, order, rows, out)
-    elif task == GRADIENT:
-        cost = _whole_gradient(t, work, flags, groups, x, labels, targets, order, rows, packed)
-        _unpack(t, work, params, packed)
-    else:
-        slots = state.shape[0]
-        for k in range(slots):
-            _pack(t, work, state[k], packed, (3 + k) * packed)
-        cost = _steps(
-            t, work, flags, groups, x, labels, targets, order, rows, packed, slots, batch_size, rates, options,
-            step, progress,
-        )  # fmt: skip
-        _unpack(t, work, params, parameters)
-        for k in range(slots):
-            _unpack(t, work, state[k], (3 + k) * packed)
+    for k in range(slots):
+        _pack(t, work, state[k], packed, (3 + k) * packed)
+    cost = _batches(
+        task, t, work, flags, groups, x, labels, targets, order, out, packed, block, batch_size, slots, rates, options,
+        step, progress,
+    )  # fmt: skip
+    if task != PREDICT:
+        _unpack(t, work, params, packed if task == GRADIENT else parameters)
+    for k in range(slots):
+        _unpack(t, work, state[k], (3 + k) * packed)
     _restore_denormals(before)
     return cost
 
@@ -1123,8 +1091,8 @@ def _call(
     cost = _run(
         task,
         _frozen(p.nodes),
-        p.rows,
         p.packed,
+        p.rows,
         _frozen(given),
         none if params is None else params,
         nothing if state is None else state,
@@ -1133,7 +1101,7 @@ def _call(
         _frozen(targets),
         _frozen(order),
         nothing if out is None else out,
-        batch_size,
+        batch_size or len(x),
         _frozen(rates),
         _frozen(optimizer),
         step,
@@ -1148,7 +1116,8 @@ def predict(net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Float
 
 
 def gradient(net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats) -> float:
-    return _call(GRADIENT, c.plan(net, len(x), 0, params.itemsize), params, x, y, work, params=grad)
+    summed = _call(GRADIENT, c.plan(net, len(x), 0, params.itemsize), params, x, y, work, params=grad)
+    return summed / len(x)
 
 
 def train(
