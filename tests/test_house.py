@@ -1,0 +1,155 @@
+"""Rules of the house: who imports whom, what an import costs, what is public and what the documents may say."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import inspect
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import fastnet
+
+PACKAGE = Path(fastnet.__file__).parent
+CHECKOUT = Path(__file__).parents[1]
+HEAVY = {"numba", "llvmlite", "matplotlib", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL", "torch", "Cython"}
+
+
+SELF_EXPLANATORY = {"cost_name", "dtype", "n_parameters", "numbers"}
+
+
+def sources(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.py"))
+    assert found, f"no sources in {folder}"
+    return found
+
+
+def python(code: str) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=os.sep, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def imports(path: Path) -> set[str]:
+    """The full names of all that a source imports, at its top or inside a function."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", sources(PACKAGE / "kernels"), ids=lambda path: path.name)
+def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
+    ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
+    assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
+
+
+def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
+    folder = PACKAGE / "kernels"
+    for path in (folder / "contract.py", folder / "numpy_backend.py", folder / "numba_backend.py"):
+        ours = {name for name in imports(path) if name.startswith("fastnet")}
+        assert {name for name in ours if not name.startswith("fastnet.kernels.contract")} <= {
+            "fastnet.kernels.contract"
+        }
+        assert path.name != "contract.py" or not ours
+
+
+def test_no_module_hides_a_package() -> None:
+    found = {path.stem.partition(".")[0] for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyx", ".so")}
+    assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    loaded = set(python("import sys, fastnet; print(*{name.partition('.')[0] for name in sys.modules})").split())
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_numpy_backend_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, numpy as np, fastnet\n"
+        "t = fastnet.Trainer(fastnet.Network([3, 2]), backend='numpy')\n"
+        "t.fit(np.ones((4, 3)), np.zeros(4, int)); t.history.to_json()\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
+    )
+    loaded = set(python(code).split())
+    assert not loaded & HEAVY
+    assert not {name for name in loaded if "kernels._cython_" in name or name.endswith("numba_backend")}
+
+
+def test_importing_costs_little_more_than_numpy() -> None:
+    """The acceptance figure is 20 ms on an idle machine; a test has to leave room for a busy one."""
+    code = "import numpy, time; t = time.perf_counter(); import fastnet; print(time.perf_counter() - t)"
+    python(code)  # what is compiled to bytecode is compiled now
+    median = statistics.median(float(python(code)) for _ in range(7))
+    print(f"import fastnet costs {1000 * median:.1f} ms more than import numpy")
+    assert median < 0.1
+
+
+def test_public_names_exist_and_are_sorted() -> None:
+    assert sorted(fastnet.__all__) == list(fastnet.__all__)
+    for name in fastnet.__all__:
+        assert hasattr(fastnet, name)
+
+
+@pytest.mark.parametrize("name", [name for name in fastnet.__all__ if name != "__version__"])
+def test_public_names_have_docstrings(name: str) -> None:
+    thing = getattr(fastnet, name)
+    assert inspect.getdoc(thing)
+    if inspect.isclass(thing):
+        own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
+        missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
+        assert missing <= SELF_EXPLANATORY
+
+
+@pytest.mark.parametrize("name", ["fastnet", *(f"fastnet.{p.stem}" for p in sources(PACKAGE) if p.stem[0] != "_")])
+def test_modules_say_what_they_are(name: str) -> None:
+    module: ModuleType = importlib.import_module(name)
+    assert module.__doc__
+    assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ","))
+
+
+def test_the_version_is_the_distribution_s() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.?\w+)?", fastnet.__version__)
+    try:
+        version = importlib.metadata.version("fastnet-mlp")
+    except importlib.metadata.PackageNotFoundError:
+        project = CHECKOUT / "pyproject.toml"
+        if not project.exists():
+            pytest.skip("neither installed nor a checkout")
+        version = re.search(r'^version = "(.+)"', project.read_text(), re.M)[1]  # type: ignore[index]
+    assert fastnet.__version__ == version
+
+
+def test_type_information_is_shipped() -> None:
+    assert (PACKAGE / "py.typed").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", ".ci/run"])
+def test_documents_name_no_machine_s_paths(name: str) -> None:
+    path = CHECKOUT / name
+    if not path.exists():
+        pytest.skip(f"no {name} here")
+    assert not re.findall(r"(?<![\w./~-])/(?:home|root|work|Users|tmp|var|mnt|data)\b[/\w.-]*", path.read_text("utf-8"))
+
+
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
+def test_the_symlink_to_the_kernels_is_there() -> None:
+    link = CHECKOUT / "fastnet" / "kernels"
+    assert link.is_symlink()
+    assert os.readlink(link) == os.path.join("..", "kernels")

@@ -1,0 +1,579 @@
+"""Network: its one buffer, what it computes against the scalar oracle, what it takes, refuses, saves and loads."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import DataError, Network
+
+TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
+NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
+X = np.random.default_rng(0).random((6, 4), np.float32)
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+@pytest.fixture
+def name(backend: Any) -> str:
+    """Each backend that this machine has, by the name a user calls it."""
+    return NAMES[backend.__name__.rpartition(".")[2]]
+
+
+def oracle(net: Network) -> naive.Net:
+    return naive.Net(net.sizes, net.activations_by_layer, net.cost_name)
+
+
+def random_network(sizes: list[int], **arguments: Any) -> Network:
+    """With biases that are not zero, so that a misplaced one shows."""
+    return Network(sizes, init="normal", seed=1, **arguments)
+
+
+# -- the buffer ------------------------------------------------------------------------------------------
+
+
+def test_the_digits_network_has_13002_parameters() -> None:
+    net = Network([784, 16, 16, 10])
+    assert net.n_parameters == 13002
+    assert net.parameters.shape == (13002,)
+    assert net.parameters.dtype == net.dtype == np.float32
+    assert net.parameters.flags.c_contiguous
+    assert net.parameters.flags.writeable
+    assert [w.shape for w in net.weights] == [(16, 784), (16, 16), (10, 16)]
+    assert [b.shape for b in net.biases] == [(16,), (16,), (10,)]
+
+
+def test_weights_and_biases_are_views_layer_by_layer() -> None:
+    net = random_network([3, 2, 2])
+    net.parameters[:] = np.arange(14)
+    np.testing.assert_array_equal(net.weights[0], [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(net.biases[0], [6, 7])
+    np.testing.assert_array_equal(net.weights[1], [[8, 9], [10, 11]])
+    np.testing.assert_array_equal(net.biases[1], [12, 13])
+    net.weights[1][0, 1] = 100
+    net.biases[0][1] = 200
+    assert net.parameters[9] == 100
+    assert net.parameters[7] == 200
+
+
+def test_views_of_another_vector_share_its_memory() -> None:
+    net = random_network([3, 2, 2])
+    vector = net.gradient(X[:, :3], Y % 2)
+    views = net.views(vector)
+    views.weights[1][...] = 5
+    views.biases[1][...] = 6
+    np.testing.assert_array_equal(vector[8:], [5, 5, 5, 5, 6, 6])
+    assert not np.shares_memory(vector, net.parameters)
+
+
+@pytest.mark.parametrize("vector", [np.zeros(13), np.zeros((14, 1)), [0.0] * 14])
+def test_views_of_another_shape_are_refused(vector: Any) -> None:
+    with pytest.raises(ValueError, match=r"vector .*\(14,\)"):
+        random_network([3, 2, 2]).views(vector)
+
+
+@pytest.mark.parametrize("attribute", ["parameters", "weights", "biases", "sizes", "n_parameters"])
+def test_the_buffer_cannot_be_swapped(attribute: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(random_network([3, 2]), attribute, None)
+
+
+@pytest.mark.parametrize(("activation", "variance"), [("sigmoid", 1), ("tanh", 1), ("relu", 2), ("leaky_relu", 2)])
+def test_scaled_initial_weights(activation: str, variance: float) -> None:
+    net = Network([400, 300, 5], activation=activation, seed=0)
+    assert 400 * net.weights[0].var() == pytest.approx(variance, rel=0.03)
+    assert abs(net.weights[0].mean()) < 0.001
+    assert 300 * net.weights[1].var() == pytest.approx(1, rel=0.15)  # the output is a sigmoid
+    assert not any(b.any() for b in net.biases)
+
+
+def test_normal_initial_weights_and_biases() -> None:
+    net = Network([400, 300, 5], init="normal", seed=0)
+    assert net.weights[0].std() == pytest.approx(1, rel=0.01)
+    assert net.biases[0].std() == pytest.approx(1, rel=0.1)
+
+
+def test_seeds() -> None:
+    first, same, other = (Network([5, 4, 3], seed=seed).parameters for seed in (7, 7, 8))
+    assert first.tobytes() == same.tobytes()
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(Network([5, 4, 3]).parameters, Network([5, 4, 3]).parameters)
+    double = Network([5, 4, 3], seed=7, dtype=np.float64).parameters
+    np.testing.assert_array_equal(double.astype(np.float32), first)
+    assert Network([5, 4, 3], seed=np.random.default_rng(7)).parameters.tobytes() == first.tobytes()
+
+
+# -- what it computes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", kc.TARGETS)
+@pytest.mark.parametrize("inputs", kc.INPUTS)
+@pytest.mark.parametrize(
+    ("hidden", "output"), [("relu", kc.OUTPUTS[0]), ("tanh", ("softmax", "cross_entropy")), ("sigmoid", kc.OUTPUTS[-1])]
+)
+def test_everything_equals_the_oracle(
+    name: str, hidden: str, output: tuple[str, str], inputs: str, targets: str
+) -> None:
+    k = kc.case((5, 7, 4, 3), hidden, output, 11, "float32", inputs, targets)
+    net = Network(k.naive.sizes, activation=hidden, output=output[0], cost=output[1])
+    net.parameters[:] = k.params
+    xs, ts, params = kc.naive_inputs(k.x), kc.naive_targets(k.y, 3), k.params.tolist()
+    layers = [naive.forward(k.naive, params, x)[1][1:] for x in xs]
+    outputs = [found[-1] for found in layers]
+    tolerance = TOLERANCE["float32"]
+    kc.assert_close(net.forward(k.x, backend=name), outputs, tolerance)
+    for level, found in enumerate(net.activations(k.x, backend=name)):
+        kc.assert_close(found, [example[level] for example in layers], tolerance)
+    assert net.predict(k.x, backend=name).tolist() == [naive.first_largest(a) for a in outputs]
+    cost, grad = naive.gradient(k.naive, params, xs, ts)
+    kc.assert_close(net.cost(k.x, k.y, backend=name), cost, tolerance)
+    kc.assert_close(net.gradient(k.x, k.y, backend=name), grad, tolerance)
+    right = sum(naive.correct(a, t) for a, t in zip(outputs, ts, strict=True)) / len(xs)
+    assert net.accuracy(k.x, k.y, backend=name) == right
+    assert net.evaluate(k.x, k.y, backend=name) == (net.cost(k.x, k.y, backend=name), right)
+
+
+def test_a_single_sigmoid_output_is_read_at_a_half(name: str) -> None:
+    net = Network([1, 1])
+    net.parameters[:] = 1, 0
+    x = np.array([[-2], [-0.01], [0], [0.01], [2]], np.float32)
+    assert net.predict(x, backend=name).tolist() == [0, 0, 1, 1, 1]
+    assert net.predict(x, backend=name).dtype == np.int64
+    assert net.accuracy(x, [0, 0, 1, 1, 0], backend=name) == 0.8
+
+
+@pytest.mark.parametrize("output", ["identity", "relu", "tanh", "leaky_relu"])
+def test_a_regression_network_predicts_its_outputs(name: str, output: str) -> None:
+    net = random_network([4, 3, 2], output=output)
+    outputs = net.forward(X, backend=name)
+    assert net.predict(X, backend=name).tobytes() == outputs.tobytes()
+    assert not net.is_classifier
+    assert np.isnan(net.evaluate(X, outputs, backend=name).accuracy)
+    with pytest.raises(ValueError, match="regression"):
+        net.accuracy(X, outputs, backend=name)
+
+
+def test_costs_of_more_examples_than_one_call_takes(name: str) -> None:
+    net = random_network([4, 3])
+    x, y = np.tile(X, (6000, 1)), np.tile(Y, 6000)
+    assert net.cost(x, y, backend=name) == pytest.approx(net.cost(X, Y, backend=name), rel=1e-9)
+    assert net.accuracy(x, y, backend=name) == net.accuracy(X, Y, backend=name)
+
+
+@pytest.mark.parametrize(("output", "cost"), [("sigmoid", "squared_error"), ("sigmoid", "cross_entropy")])
+def test_one_output_learns_the_right_way_round(name: str, output: str, cost: str) -> None:
+    x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+    y = (x[:, 0] > 0).astype(np.int64)
+    net = Network([1, 1], output=output, cost=cost, seed=0)
+    fastnet.Trainer(net, learning_rate=1.0, batch_size=4, seed=0, backend=name).fit(x, y, epochs=40)
+    assert net.weights[0][0, 0] > 0
+    assert net.accuracy(x, y, backend=name) >= 0.95
+    assert net.forward([[-1.0], [1.0]], backend=name).ravel() == pytest.approx([0, 1], abs=0.2)
+
+
+# -- what it takes -------------------------------------------------------------------------------------------
+
+
+def test_bytes_are_floats_divided_by_255(name: str) -> None:
+    net = random_network([4, 3])
+    x = np.array([[0, 1, 128, 255], [255, 3, 0, 7]], np.uint8)
+    kc.assert_close(net.forward(x, backend=name), net.forward(x / 255, backend=name), 1e-6)
+
+
+FORMS = {
+    "strided": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "reversed": lambda x: x[::-1].copy()[::-1],
+    "Fortran": np.asfortranarray,
+    "other-endian": lambda x: x.astype(x.dtype.newbyteorder()),
+    "images": lambda x: x.reshape(len(x), 2, 2),
+    "transposed images": lambda x: np.asfortranarray(x.reshape(len(x), 2, 2)),
+    "lists": lambda x: x if x.dtype == np.uint8 else x.tolist(),
+    "unaligned": lambda x: np.frombuffer(b"\0" + x.tobytes(), x.dtype, x.size, 1).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8"])
+def test_any_form_of_input_counts_the_same(dtype: str, form: str) -> None:
+    net = random_network([4, 3])
+    x = (X * 255).astype(np.uint8) if dtype == "uint8" else X.astype(np.float16).astype(dtype)
+    given = FORMS[form](x)
+    before = given.copy() if isinstance(given, np.ndarray) else given
+    assert net.forward(given).tobytes() == net.forward(x).tobytes()
+    assert net.gradient(given, Y).tobytes() == net.gradient(x, Y).tobytes()
+    np.testing.assert_array_equal(given, before)
+
+
+def test_read_only_arrays_are_taken_and_unchanged(name: str) -> None:
+    x, y = X.copy(), Y.copy()
+    x.flags.writeable = y.flags.writeable = False
+    net = random_network([4, 3])
+    expected = net.gradient(X, Y, backend=name)
+    assert net.gradient(x, y, backend=name).tobytes() == expected.tobytes()
+    fastnet.Trainer(net, backend=name, seed=0).fit(x, y)
+    np.testing.assert_array_equal(x, X)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64", ">i4", "bool"])
+def test_labels_of_any_whole_type(dtype: str) -> None:
+    net, y = random_network([4, 2]), Y % 2
+    assert net.cost(X, y.astype(dtype)) == net.cost(X, y)
+    assert net.cost(X, y.tolist()) == net.cost(X, y)
+    assert net.cost(X, np.repeat(y, 2).astype(dtype)[::2]) == net.cost(X, y)
+    assert net.cost(X, np.asfortranarray(np.eye(2)[y])) == net.cost(X, y)
+
+
+# -- what it refuses -----------------------------------------------------------------------------------------
+
+
+def refused(call: Any, *words: str) -> None:
+    """A ValueError or TypeError of one line that has all the words."""
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [word for word in words if word not in message] == [], message
+
+
+NAN = X.copy()
+NAN[2, 1] = np.nan
+INF = X.astype(np.float64)
+INF[5, 3] = -np.inf
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (X[:, :3], "x (6, 3) 3 4"),
+        (X[0], "x (4,) (n, 4) x[None]"),
+        (np.float32(1), "x ()"),
+        (X[:0], "x empty"),
+        (np.ones((3, 4), int), "x int64 astype"),
+        (np.ones((3, 4), bool), "x bool"),
+        (np.ones((3, 4), complex), "x complex128"),
+        (NAN, "x[2, 1] nan"),
+        (INF, "x[5, 3] -inf"),
+        (np.full((2, 4), 1e300), "x 1e+300 float32 float64"),
+        (np.full((2, 4), -1e300), "x -1e+300 float32 float64"),
+        (X.astype(object), "x Python objects"),
+        (X.astype(str), "x <U"),
+        ([[1.0, 2.0], [3.0]], "x not an array of numbers"),
+        (None, "x"),
+        ({}, "x"),
+        (np.ma.masked_array(X, X > 0.5), "x mask"),
+    ],
+)
+def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
+    net = random_network([4, 3])
+    for call in (net.forward, net.predict, net.activations, lambda x: net.cost(x, Y), lambda x: net.gradient(x, Y)):
+        refused(lambda: call(x), *words.split())  # noqa: B023  # called at once
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (Y + 1, "y[2] 3 0 2"),
+        (Y - 1, "y[0] -1"),
+        (np.full(6, 2**63, np.uint64), "y[0] 9223372036854775808"),
+        (Y.astype(float), "y floats astype(np.int64)"),
+        (Y[:5], "y (5,) 6"),
+        (Y[:, None], "y (6, 1) ravel"),
+        (np.zeros((6, 2)), "y (6, 2) (6, 3)"),
+        (np.zeros((3, 6)), "y (3, 6)"),
+        (3, "y ()"),
+        (Y.astype(str), "y <U np.unique"),
+        (Y.astype(object), "y objects"),
+        ([[1, 2], [3]] * 3, "y"),
+        (np.full((6, 3), np.nan), "y[0, 0] nan"),
+        (np.full((6, 3), 0.3), "y[0] sums 0.9 1"),
+        (np.tile([1.5, -0.5, 0], (6, 1)), "y -0.5 1.5"),
+        (None, "y"),
+    ],
+)
+def test_unusable_answers_are_refused(y: Any, words: str) -> None:
+    net = random_network([4, 3], cost="cross_entropy")
+    refused(lambda: net.cost(X, y), *words.split())
+    refused(lambda: net.gradient(X, y), *words.split())
+
+
+def test_one_sigmoid_output_takes_only_0_and_1_as_whole_numbers() -> None:
+    refused(lambda: random_network([4, 1]).cost(X, Y), "y", "0", "2", "sigmoid")
+    random_network([4, 1], output="identity").cost(X, Y)  # a regression's values
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"sizes": [4]}, "sizes"),
+        ({"sizes": []}, "sizes"),
+        ({"sizes": "784"}, "sizes '784'"),
+        ({"sizes": 784}, "sizes 784"),
+        ({"sizes": None}, "sizes None"),
+        ({"sizes": [4, 0]}, "sizes[1] 0"),
+        ({"sizes": [-4, 3]}, "sizes[0] -4"),
+        ({"sizes": [4, 3.0]}, "sizes[1] whole 3.0"),
+        ({"sizes": [4, "3"]}, "sizes[1] '3'"),
+        ({"sizes": [True, 3]}, "sizes[0] True"),
+        ({"sizes": [2**40, 2**40]}, "sizes parameters"),
+        ({"sizes": [1] * 300}, "layers 299"),
+        ({"activation": "step"}, "hard step slope zero sigmoid"),
+        ({"activation": "heaviside"}, "hard step"),
+        ({"output": "hard_step"}, "hard step"),
+        ({"activation": "softmax"}, "softmax output hidden"),
+        ({"activation": ["softmax"]}, "softmax output hidden"),
+        ({"activation": "relo"}, "'relo' relu leaky_relu tanh"),
+        ({"activation": ["relu", "relu"]}, "activation 2 1 hidden"),
+        ({"activation": [None]}, "activation None"),
+        ({"activation": None}, "activation None"),
+        ({"activation": 5}, "activation 5"),
+        ({"output": 5}, "5 softmax"),
+        ({"output": "relu", "cost": "cross_entropy"}, "cross_entropy relu softmax sigmoid"),
+        ({"output": "identity", "cost": "cross_entropy"}, "cross_entropy identity"),
+        ({"output": "tanh", "cost": "cross_entropy"}, "cross_entropy tanh"),
+        ({"sizes": [4, 1], "output": "softmax"}, "softmax one sigmoid"),
+        ({"sizes": [4, 1], "output": "softmax", "cost": "cross_entropy"}, "softmax one sigmoid"),
+        ({"cost": "cross_entropi"}, "cost 'cross_entropi' squared_error did you mean 'cross_entropy'"),
+        ({"cost": None}, "cost None"),
+        ({"init": "scald"}, "init 'scald' did you mean 'scaled'"),
+        ({"dtype": "float16"}, "dtype float32 float64 float16"),
+        ({"dtype": int}, "dtype float32"),
+        ({"dtype": "bogus"}, "dtype 'bogus'"),
+        ({"dtype": None}, "dtype None"),  # NumPy's None is float64, which is not what a user of None means
+        ({"seed": "abc"}, "seed 'abc'"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 1.5}, "seed 1.5"),
+    ],
+)
+def test_impossible_networks_are_refused(arguments: dict[str, Any], words: str) -> None:
+    refused(lambda: Network(**({"sizes": [4, 3, 2]} | arguments)), *words.split())
+
+
+# -- copies ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "twin_of",
+    [Network.copy, copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
+    ids=["method", "copy", "deepcopy", "pickle"],
+)
+def test_copies_are_whole_and_independent(twin_of: Any) -> None:
+    net = random_network([4, 3, 2], activation=["tanh"], output="softmax", cost="cross_entropy", dtype=np.float64)
+    before = net.parameters.copy()
+    twin = twin_of(net)
+    assert repr(twin) == repr(net)
+    assert twin.parameters.tobytes() == before.tobytes()
+    twin.weights[1][...] = 7
+    twin.biases[0][...] = 8
+    assert np.count_nonzero(twin.parameters == 7) == 6
+    assert np.count_nonzero(twin.parameters == 8) == 3
+    assert net.parameters.tobytes() == before.tobytes()
+    assert not twin.layers.flags.writeable
+    fastnet.Trainer(twin, seed=0).fit(X, Y % 2)
+    assert net.parameters.tobytes() == before.tobytes()
+
+
+def test_a_copied_trainer_trains_its_own_network() -> None:
+    net = random_network([4, 3])
+    trainer = fastnet.Trainer(net, optimizer="adam", batch_size=2, seed=0)
+    trainer.fit(X, Y)
+    twin = copy.deepcopy(trainer)
+    before = net.parameters.copy()
+    twin.fit(X, Y)
+    assert net.parameters.tobytes() == before.tobytes()
+    trainer.fit(X, Y)
+    assert twin.network.parameters.tobytes() == net.parameters.tobytes()
+
+
+def test_repr_is_one_line_that_says_it_all() -> None:
+    text = repr(Network([784, 16, 16, 10]))
+    assert all(word in text for word in ("784-16-16-10", "13,002", "sigmoid", "squared_error", "float32"))
+    assert "\n" not in text
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_saved_network_comes_back_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
+    net = Network(
+        [4, 5, 3, 2],
+        activation=["leaky_relu", "tanh"],
+        output="softmax",
+        cost="cross_entropy",
+        init="normal",
+        dtype=dtype,
+    )
+    path = tmp_path / "net of mine"  # no suffix is added
+    net.save(path)
+    loaded = Network.load(str(path))
+    assert [p.name for p in tmp_path.iterdir()] == ["net of mine"]
+    assert repr(loaded) == repr(net)
+    assert loaded.activations_by_layer == ("leaky_relu", "tanh", "softmax")
+    assert loaded.parameters.tobytes() == net.parameters.tobytes()
+    assert loaded.parameters.flags.writeable
+    loaded.weights[0][0, 0] = 9
+    assert loaded.parameters[0] == 9
+    loaded.parameters[0] = net.parameters[0]
+    assert loaded.forward(X, backend=name).tobytes() == net.forward(X, backend=name).tobytes()
+
+
+def test_a_network_without_hidden_layers_comes_back(tmp_path: Path) -> None:
+    net = Network([4, 1])
+    net.save(tmp_path / "a.npz")
+    assert Network.load(tmp_path / "a.npz").forward(X).tobytes() == net.forward(X).tobytes()
+
+
+def test_no_pickle_is_written(tmp_path: Path) -> None:
+    Network([4, 2]).save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert {"about", "parameters"} == set(arrays.files)
+        assert json.loads(str(arrays["about"]))["sizes"] == [4, 2]
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.npz"
+    Network([4, 2], seed=0).save(path)
+    before = path.read_bytes()
+
+    def half(file: Any, **arrays: Any) -> None:
+        file.write(before[:50])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", half)
+        with pytest.raises(DataError, match="space"):
+            Network([4, 3]).save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    Network([4, 3], seed=1).save(path)
+    assert Network.load(path).sizes == (4, 3)
+
+
+def test_saving_where_one_cannot_is_one_clear_error(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / "a.npz", tmp_path):
+        with pytest.raises(DataError) as caught:
+            Network([4, 2]).save(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+ABOUT: dict[str, Any] = {
+    "format": "fastnet network 1",
+    "sizes": [4, 3, 2],
+    "activation": ["relu"],
+    "output": "sigmoid",
+    "cost": "squared_error",
+    "dtype": "float32",
+}
+PARAMETERS = np.ones(4 * 3 + 3 + 3 * 2 + 2, np.float32)
+
+
+def write(path: Path, about: Any = ABOUT, parameters: Any = PARAMETERS, **more: Any) -> Path:
+    text = np.array(about if isinstance(about, str) else json.dumps(about))
+    np.savez(path, about=text, parameters=parameters, **more)
+    return path
+
+
+def test_the_written_form_is_the_documented_one(tmp_path: Path) -> None:
+    assert Network.load(write(tmp_path / "a.npz")).activations_by_layer == ("relu", "sigmoid")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "fastnet network 2"},
+        {"format": None},
+        {"sizes": [4, 3]},
+        {"sizes": [4, 3, 3]},
+        {"sizes": [4, 2**40, 2]},
+        {"sizes": [4, -3, 2]},
+        {"sizes": [4, 3.0, 2]},
+        {"sizes": [4, float("inf"), 2]},
+        {"sizes": "432"},
+        {"sizes": {"4": 3}},
+        {"activation": ["evil"]},
+        {"activation": ["relu", "relu"]},
+        {"activation": ["softmax"]},
+        {"activation": [["relu"]]},
+        {"activation": 5},
+        {"activation": None},
+        {"output": "step"},
+        {"output": ["sigmoid"]},
+        {"cost": "cross"},
+        {"cost": {}},
+        {"output": "relu", "cost": "cross_entropy"},
+        {"dtype": "float64"},
+        {"dtype": "float16"},
+        {"dtype": "O"},
+        {"dtype": "f4,,"},
+        {"dtype": None},
+        {"dtype": 5},
+        {"dtype": {"names": 1}},
+    ],
+    ids=str,
+)
+def test_a_file_that_contradicts_itself_is_not_loaded(change: dict[str, Any], tmp_path: Path) -> None:
+    not_loaded(write(tmp_path / "a.npz", ABOUT | change))
+
+
+@pytest.mark.parametrize("missing", ABOUT)
+def test_a_file_that_lacks_something_is_not_loaded(missing: str, tmp_path: Path) -> None:
+    not_loaded(write(tmp_path / "a.npz", {key: value for key, value in ABOUT.items() if key != missing}))
+
+
+@pytest.mark.parametrize("about", ["", "null", "[]", "5", "{", '"about"', "NaN", "[" * 200_000, "9" * 10_000])
+def test_hostile_json_is_not_loaded(about: str, tmp_path: Path) -> None:
+    not_loaded(write(tmp_path / "a.npz", about))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [PARAMETERS[1:], PARAMETERS[None], PARAMETERS.astype(float), PARAMETERS.astype("U5"), PARAMETERS[:0]],
+    ids=["short", "2-D", "float64", "text", "empty"],
+)
+def test_unfit_parameters_are_not_loaded(parameters: Any, tmp_path: Path) -> None:
+    not_loaded(write(tmp_path / "a.npz", parameters=parameters))
+
+
+def test_other_byte_order_is_read(tmp_path: Path) -> None:
+    net = Network.load(write(tmp_path / "a.npz", parameters=PARAMETERS.astype(">f4")))
+    assert net.parameters.tobytes() == PARAMETERS.tobytes()
+
+
+def test_foreign_and_corrupt_files_are_not_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    Network([4, 3]).save(path)
+    whole = path.read_bytes()
+    not_loaded(tmp_path / "missing.npz")
+    not_loaded(tmp_path)
+    contents = {"empty": b"", "text": b"not a network", "cut": whole[:-30], "pickle": pickle.dumps({"a": 1})}
+    flipped = bytearray(whole)
+    flipped[whole.index(b"parameters.npy") + 200] ^= 0xFF
+    contents["flipped"] = bytes(flipped)
+    for content in contents.values():
+        path.write_bytes(content)
+        not_loaded(path)
+    np.savez(path, weights=np.ones(3))
+    not_loaded(path)
+    np.savez(path, about=np.array({"a": 1}, object), parameters=PARAMETERS)
+    not_loaded(path)
+    np.savez(path, about=np.ones((2, 2)), parameters=PARAMETERS)
+    not_loaded(path)
+
+
+def not_loaded(path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        Network.load(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert len(message) < 1000
+    assert isinstance(caught.value, fastnet.FastnetError)
