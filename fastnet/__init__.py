@@ -8,7 +8,9 @@
 Importing it loads NumPy and nothing heavier; a backend is loaded when it is first used.
 """
 
-from fastnet import backends, datasets
+from typing import TYPE_CHECKING, Any
+
+from fastnet import backends
 from fastnet.backends import use_backend
 from fastnet.callbacks import Callback, Progress
 from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
@@ -25,6 +27,9 @@ from fastnet.optimizers import (
     Step,
 )
 from fastnet.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastnet import datasets
 
 __version__ = "0.1.0"
 
@@ -53,3 +58,11 @@ __all__ = [
     "datasets",
     "use_backend",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":  # reads archives of many kinds, so that its imports are half of all
+        from importlib import import_module
+
+        return import_module("fastnet.datasets")
+    raise AttributeError(f"module 'fastnet' has no attribute {name!r}")

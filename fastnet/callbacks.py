@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from fastnet.checks import whole_number
 
 if TYPE_CHECKING:
     from fastnet.history import Epoch
@@ -47,3 +49,19 @@ class OnEpochEnd(Callback):
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
         self._function(trainer, epoch)
+
+
+def as_callbacks(callbacks: object) -> list[Callback]:
+    """Callbacks from a list of them and of functions. Raises TypeError or ValueError for anything else."""
+    if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks must be a list, such as [callback], not {callbacks!r}")
+    found = []
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            if not callable(callback) or isinstance(callback, type):
+                raise TypeError(f"a callback is a fastnet.Callback or a function(trainer, epoch), not {callback!r}")
+            callback = OnEpochEnd(callback)
+        if callback.every is not None:
+            whole_number("every", callback.every, 1)
+        found.append(callback)
+    return found

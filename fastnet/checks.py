@@ -45,6 +45,13 @@ def whole_number(name: str, value: object, least: int) -> int:
     return number
 
 
+def flag(name: str, value: object) -> bool:
+    """A bool, not just something true or false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def number(name: str, value: object, *, above: float | None = None, least: float | None = None) -> float:
     """A finite float, above or at least a bound."""
     try:
@@ -87,6 +94,8 @@ MOST_PARAMETERS = 2**31 - 1
 
 def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
     """One name for each hidden layer, from one name for all or a list."""
+    if not isinstance(activation, str) and not isinstance(activation, Sequence):
+        raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
     hidden = [name for name in c.ACTIVATIONS if name != "softmax"]
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
     if len(names) != n_hidden:
@@ -132,8 +141,10 @@ def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     try:
+        if dtype is None:  # which NumPy takes for float64
+            raise TypeError
         found = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, SyntaxError):
         raise TypeError(f"dtype must be float32 or float64, not {dtype!r}") from None
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {found}")
@@ -229,6 +240,8 @@ def vector(v: object, length: int, name: str) -> Array:
 
 
 def _array(values: object, name: str) -> Array:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,6 +61,8 @@ class History:
 
     def to_json(self) -> str:
         """The same as JSON text; what is nan becomes null, since JSON has no nan."""
+        import json
+
         columns = {
             name: [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
             for name, values in self.to_dict().items()

@@ -10,7 +10,6 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -42,7 +41,7 @@ class Interrupts:
         if self._handler is not None:
             handler, self._handler = self._handler, None
             signal.signal(signal.SIGINT, handler)
-            if self.pending and kind is None:
+            if self.pending:
                 handler(signal.SIGINT, None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -68,17 +67,20 @@ class Interrupts:
         """
         if self._handler is None:
             return function()
-        future: Future[T] = Future()
+        done, results, errors = threading.Event(), list[T](), list[BaseException]()
 
         def run() -> None:
             try:
-                future.set_result(function())
+                results.append(function())
             except BaseException as error:
-                future.set_exception(error)
+                errors.append(error)
+            finally:
+                done.set()
 
         threading.Thread(target=run, name="fastnet", daemon=True).start()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                return future.result(POLL_SECONDS)
+        while not done.wait(POLL_SECONDS):
             if abandon and self.pending:
                 return None
+        if errors:
+            raise errors[0]
+        return results[0]

@@ -5,12 +5,11 @@ Not here: training (trainer.py), convolutions, recurrent layers, autograd.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -240,18 +239,16 @@ class Network:
 
     def copy(self) -> Network:
         """An independent network with the same parameters."""
-        return self._like(self._parameters)
-
-    def _like(self, parameters: Array) -> Network:
-        *hidden, output = self._activations
-        twin = Network(
-            self._sizes, activation=hidden, output=output, cost=self._cost, seed=0, dtype=self._parameters.dtype
-        )
-        twin._parameters[...] = parameters
-        return twin
+        rebuild, arguments = self.__reduce__()
+        return cast(Network, rebuild(*arguments))
 
     def __copy__(self) -> Network:
         return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the description and the parameters, so that views and alignment are made anew."""
+        *hidden, output = self._activations
+        return _rebuilt, (self._sizes, hidden, output, self._cost, np.array(self._parameters))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         return self.copy()
@@ -261,6 +258,8 @@ class Network:
 
         Raises DataError where it cannot be written.
         """
+        import json
+
         from fastnet.files import atomic_write
 
         *hidden, output = self._activations
@@ -278,6 +277,8 @@ class Network:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """A network that `save` wrote. Raises DataError for a file that is missing, corrupt or something else."""
+        import json
+
         from fastnet.files import read_npz
 
         arrays = read_npz(path)
@@ -294,18 +295,15 @@ class Network:
                 raise ValueError(
                     f"it holds parameters {parameters.shape} {parameters.dtype}, not ({expected},) {about['dtype']}"
                 )
-            network = cls(
-                sizes,
-                activation=about["activation"],
-                output=about["output"],
-                cost=about["cost"],
-                seed=0,
-                dtype=about["dtype"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            return _rebuilt(sizes, about["activation"], about["output"], about["cost"], parameters)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{os.fspath(path)} is not a network that fastnet saved: {error}") from error
-        network._parameters[...] = parameters
-        return network
+
+
+def _rebuilt(sizes: Sequence[int], hidden: Sequence[str], output: str, cost: str, parameters: Array) -> Network:
+    network = Network(sizes, activation=hidden, output=output, cost=cost, seed=0, dtype=parameters.dtype)
+    network.parameters[...] = parameters
+    return network
 
 
 def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:

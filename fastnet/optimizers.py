@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks import name_of
+from fastnet.checks import flag, name_of, number
 from fastnet.kernels import contract as c
 
 Rates = NDArray[np.float64]
@@ -56,6 +56,7 @@ class Momentum:
 
     def __post_init__(self) -> None:
         _check_fraction("momentum", self.momentum)
+        flag("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
         return {c.BETA1: self.momentum, c.NESTEROV: float(self.nesterov)}
@@ -76,8 +77,7 @@ class Adam:
         _check_fraction("beta1", self.beta1)
         _check_fraction("beta2", self.beta2)
         # Below float32's smallest normal number it would be flushed to zero, and 0 / 0 is not a number.
-        if not 1.2e-38 < self.epsilon < math.inf:
-            raise ValueError(f"epsilon must be positive and at least 1.2e-38, not {self.epsilon}")
+        number("epsilon", self.epsilon, least=1.2e-38)
 
     def numbers(self) -> dict[int, float]:
         return {c.BETA1: self.beta1, c.BETA2: self.beta2, c.EPSILON: self.epsilon}
@@ -112,11 +112,10 @@ class Schedule:
     that is left.
     """
 
-    warmup: float = 0.0
+    warmup: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup < math.inf:
-            raise ValueError(f"warmup must be a number of epochs, 0 or more, not {self.warmup}")
+        number("warmup (epochs)", self.warmup, least=0)
 
     def factors(self, first: float, steps: int, per_epoch: int, horizon: tuple[float, float]) -> Rates:
         """The factors (steps,) of the updates from time `first` on, `per_epoch` of them an epoch.
@@ -148,10 +147,8 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.every > 0:
-            raise ValueError(f"every must be a positive number of epochs, not {self.every}")
-        if not 0 < self.factor < math.inf:
-            raise ValueError(f"factor must be positive, not {self.factor}")
+        number("every (epochs)", self.every, above=0)
+        number("factor", self.factor, above=0)
 
     def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
         # The sum of many 1 / per_epoch may fall just short of a whole number of epochs.
@@ -166,8 +163,7 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.factor < math.inf:
-            raise ValueError(f"factor must be positive, not {self.factor}")
+        number("factor", self.factor, above=0)
 
     def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
         return np.asarray(self.factor**after)
@@ -186,9 +182,9 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.epochs is not None and not self.epochs > self.warmup:
+        if self.epochs is not None and not number("epochs", self.epochs) > self.warmup:
             raise ValueError(f"epochs must be more than the warm-up of {self.warmup}, not {self.epochs}")
-        if not 0 <= self.final <= 1:
+        if not 0 <= number("final", self.final) <= 1:
             raise ValueError(f"final must be a factor from 0 to 1, not {self.final}")
 
     def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
@@ -223,7 +219,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def _check_fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
+    if not 0 <= number(name, value) < 1:
         raise ValueError(f"{name} must be from 0 to below 1, not {value}")
 
 
@@ -242,7 +238,7 @@ def as_schedule(schedule: str | Schedule | Callable[[int], float]) -> Schedule:
         return schedule
     if isinstance(schedule, str):
         return SCHEDULES[name_of("schedule", schedule, SCHEDULES)]()
-    if callable(schedule):
+    if callable(schedule) and not isinstance(schedule, type):
         return FromFunction(function=schedule)
     raise TypeError(
         f"schedule must be one of {', '.join(SCHEDULES)}, such an object, or a function of the step, not {schedule!r}"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import backends, checks
-from fastnet.callbacks import Callback, OnEpochEnd, Progress
+from fastnet.callbacks import Callback, Progress, as_callbacks
 from fastnet.errors import DivergedError
 from fastnet.history import Epoch, History
 from fastnet.interrupts import Interrupts
@@ -27,7 +27,7 @@ from fastnet.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, 
 
 Array = NDArray[Any]
 CHUNK_SECONDS = 0.05  # of a kernel call: how often callbacks on batches run and an interrupt is seen
-FIRST_CHUNK = 1 << 26  # multiply-adds of the first, before the machine's speed is known
+FIRST_CHUNK, FIRST_BATCHES = 1 << 26, 1000  # multiply-adds and batches of a first one, the speed not yet known
 LONG_BATCH = 1 << 28  # multiply-adds of a batch from which on a call runs in a thread: it could outlast a chunk
 
 
@@ -102,7 +102,7 @@ class Trainer:
             checks.number("weight_decay", weight_decay, least=0),
             None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0),
         )
-        self._shuffle = bool(shuffle)
+        self._shuffle = checks.flag("shuffle", shuffle)
         self._backend = backend
         backends.resolve(backend)  # a missing backend is an error now, not after the data is loaded
         self._rng = checks.generator(seed)
@@ -111,7 +111,7 @@ class Trainer:
         self._step = 0  # updates made
         self._epoch = 0  # epochs begun
         self._stopped = False
-        self._seconds_per_batch: float | None = None
+        self._seconds_per_example: float | None = None  # as the last chunk took
         self.history = History()
 
     @property
@@ -212,6 +212,7 @@ class Trainer:
         interrupts: Interrupts,
     ) -> _Run:
         self._undo = None  # the user may have changed the parameters since
+        self._seconds_per_example = None  # of another batch size and other data
         choice = backends.resolve(self._backend)
         kernels = backends.get(choice.name)
         batch_size = min(self._batch_size, len(x))
@@ -228,7 +229,7 @@ class Trainer:
             c.aligned_empty(plan.size, self.network.dtype),
             self._encoded,
             horizon,
-            [callback if isinstance(callback, Callback) else OnEpochEnd(callback) for callback in callbacks],
+            as_callbacks(callbacks),
             interrupts,
         )
 
@@ -251,7 +252,7 @@ class Trainer:
             cost, correct, seconds = cost + summed, correct + right, seconds + elapsed
             if steps:
                 rate = float(rates[steps - 1])
-                self._seconds_per_batch = elapsed / steps
+                self._seconds_per_example = elapsed / min(steps * run.batch_size, len(rows))
                 self._tell(run, done, batches, examples, cost, correct, seconds, rate)
         if not done:
             self._epoch -= 1
@@ -280,9 +281,9 @@ class Trainer:
 
     def _chunk(self, run: _Run) -> int:
         """Batches of the next kernel call. How they are cut changes no result: a law of the contract."""
-        if self._seconds_per_batch is None:
-            return max(1, FIRST_CHUNK // (self.network.n_parameters * run.batch_size))
-        return max(1, int(CHUNK_SECONDS / max(self._seconds_per_batch, 1e-7)))
+        if self._seconds_per_example is None:
+            return max(1, min(FIRST_BATCHES, FIRST_CHUNK // (self.network.n_parameters * run.batch_size)))
+        return max(1, int(CHUNK_SECONDS / max(self._seconds_per_example * run.batch_size, 1e-7)))
 
     @staticmethod
     def _until_callback(run: _Run, done: int) -> list[int]:
@@ -340,15 +341,17 @@ class Trainer:
                 continue
             if part_rates.size == 1:
                 self._undo = self._snapshot(part, part_rates)
-            part_summed, made, part_right = self._call(run, part, part_rates)
+            part_summed, made, part_right = self._call(run, part, part_rates, run.interrupts.progress)
             broken_off = made < part_rates.size and not run.interrupts.pending
             if broken_off or not np.isfinite(self.network.parameters).all():
                 self._explain_divergence(run, undo, rows, rates)
             summed, steps, right = summed + part_summed, steps + made, right + part_right
         return summed, steps, right
 
-    def _call(self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64]) -> tuple[float, int, int]:
-        network, progress = self.network, run.interrupts.progress
+    def _call(
+        self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64], progress: NDArray[np.int64]
+    ) -> tuple[float, int, int]:
+        network = self.network
 
         def train() -> float:
             return run.kernels.train(
@@ -390,15 +393,15 @@ class Trainer:
 
         Leaves the last parameters that were finite and had a finite cost.
         """
-        run.interrupts.progress[c.STOP] = 0
         self._restore(undo)
+        uninterrupted = np.zeros(c.PROGRESS_COLUMNS, np.int64)
         batches = [(rows[k * run.batch_size : (k + 1) * run.batch_size], rates[k : k + 1]) for k in range(len(rates))]
         good: _Undo | None = None
         for part, rate in [(undo.rows, undo.rates), *batches]:
             if not part.size:
                 continue
             before = self._snapshot(part, rate)
-            _, made, _ = self._call(run, part, rate)
+            _, made, _ = self._call(run, part, rate, uninterrupted)
             if made and np.isfinite(self.network.parameters).all():
                 good = before
                 continue

@@ -43,17 +43,22 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
     """The builds this CPU can run, best first, whether or not they are installed."""
     names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
     cap = os.environ.get("FASTNET_ISA")
+    if cap and cap not in LEVELS:
+        raise ImportError(f"FASTNET_ISA={cap}: there are {', '.join(LEVELS)}")
     return names[names.index(cap) :] if cap in names else names
+
+
+DTYPES = ("float32", "float64")
 
 
 @functools.cache
 def module(dtype: str) -> ModuleType:
     """The extension module for "float32" or "float64"; ImportError when none is installed that the CPU can run."""
-    names = [f"fastnet.kernels._cython_{isa}_{dtype}" for isa in runnable(cpu_features())]
-    for name in names:
-        if find_spec(name) is not None:
-            return importlib.import_module(name)
-    raise ImportError(f"none of {', '.join(names)} was built")
+    builds = [f"fastnet.kernels._cython_{isa}_" for isa in runnable(cpu_features())]
+    for build in builds:
+        if all(find_spec(build + each) is not None for each in DTYPES):
+            return importlib.import_module(build + dtype)
+    raise ImportError(f"none of {', '.join(builds)}* was built")
 
 
 def instruction_set() -> str:

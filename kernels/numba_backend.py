@@ -14,7 +14,7 @@ import math
 import platform
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numba
@@ -40,13 +40,18 @@ OPTIONS: dict[str, Any] = {
 def _jit(function: Callable[..., Any]) -> Any:
     try:
         return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError as error:  # Numba finds no folder for its cache
-        warnings.warn(
-            f"the Numba backend compiles anew in every process: {error}; set NUMBA_CACHE_DIR to a folder it can write",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return numba.njit(**OPTIONS)(function)
+    except RuntimeError:  # Numba finds no folder for its cache
+        return _jit_without_cache()(function)
+
+
+@cache  # warns once
+def _jit_without_cache() -> Any:
+    warnings.warn(
+        "Numba has no folder for its cache, and each process compiles anew: set NUMBA_CACHE_DIR to one it can write",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return numba.njit(**OPTIONS)
 
 
 # Compiled into its caller and nowhere else: each level of calls between compiled functions generates the code of

@@ -233,7 +233,7 @@ def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixtu
         ("--epochs -1", "epochs must be at least 0"),
         ("--seed -1", "seed must be at least 0"),
         ("--batch-size 0", "batch_size must be at least 1"),
-        ("--warmup -1", "warmup must be a number of epochs"),
+        ("--warmup -1", "warmup (epochs) must be at least 0"),
         ("--dtype float16", "float32 or float64"),
         ("--backend nympy", "did you mean 'numpy'"),
         ("--epoch 3", "unrecognized arguments: --epoch"),
