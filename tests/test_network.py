@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
-from pathlib import Path
 from typing import Any
 
 import kernel_cases as kc
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import DataError, Network
+from fastnet import Network
 
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
 NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
@@ -26,10 +24,6 @@ Y = np.array([0, 1, 2, 0, 1, 2])
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
     return NAMES[backend.__name__.rpartition(".")[2]]
-
-
-def oracle(net: Network) -> naive.Net:
-    return naive.Net(net.sizes, net.activations_by_layer, net.cost_name)
 
 
 def random_network(sizes: list[int], **arguments: Any) -> Network:
@@ -396,184 +390,3 @@ def test_repr_is_one_line_that_says_it_all() -> None:
     text = repr(Network([784, 16, 16, 10]))
     assert all(word in text for word in ("784-16-16-10", "13,002", "sigmoid", "squared_error", "float32"))
     assert "\n" not in text
-
-
-# -- files -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_saved_network_comes_back_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
-    net = Network(
-        [4, 5, 3, 2],
-        activation=["leaky_relu", "tanh"],
-        output="softmax",
-        cost="cross_entropy",
-        init="normal",
-        dtype=dtype,
-    )
-    path = tmp_path / "net of mine"  # no suffix is added
-    net.save(path)
-    loaded = Network.load(str(path))
-    assert [p.name for p in tmp_path.iterdir()] == ["net of mine"]
-    assert repr(loaded) == repr(net)
-    assert loaded.activations_by_layer == ("leaky_relu", "tanh", "softmax")
-    assert loaded.parameters.tobytes() == net.parameters.tobytes()
-    assert loaded.parameters.flags.writeable
-    loaded.weights[0][0, 0] = 9
-    assert loaded.parameters[0] == 9
-    loaded.parameters[0] = net.parameters[0]
-    assert loaded.forward(X, backend=name).tobytes() == net.forward(X, backend=name).tobytes()
-
-
-def test_a_network_without_hidden_layers_comes_back(tmp_path: Path) -> None:
-    net = Network([4, 1])
-    net.save(tmp_path / "a.npz")
-    assert Network.load(tmp_path / "a.npz").forward(X).tobytes() == net.forward(X).tobytes()
-
-
-def test_no_pickle_is_written(tmp_path: Path) -> None:
-    Network([4, 2]).save(tmp_path / "a.npz")
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
-        assert {"about", "parameters"} == set(arrays.files)
-        assert json.loads(str(arrays["about"]))["sizes"] == [4, 2]
-
-
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.npz"
-    Network([4, 2], seed=0).save(path)
-    before = path.read_bytes()
-
-    def half(file: Any, **arrays: Any) -> None:
-        file.write(before[:50])
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(np, "savez", half)
-        with pytest.raises(DataError, match="space"):
-            Network([4, 3]).save(path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-    Network([4, 3], seed=1).save(path)
-    assert Network.load(path).sizes == (4, 3)
-
-
-def test_saving_where_one_cannot_is_one_clear_error(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing" / "a.npz", tmp_path):
-        with pytest.raises(DataError) as caught:
-            Network([4, 2]).save(path)
-        assert str(path) in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-
-ABOUT: dict[str, Any] = {
-    "format": "fastnet network 1",
-    "sizes": [4, 3, 2],
-    "activation": ["relu"],
-    "output": "sigmoid",
-    "cost": "squared_error",
-    "dtype": "float32",
-}
-PARAMETERS = np.ones(4 * 3 + 3 + 3 * 2 + 2, np.float32)
-
-
-def write(path: Path, about: Any = ABOUT, parameters: Any = PARAMETERS, **more: Any) -> Path:
-    text = np.array(about if isinstance(about, str) else json.dumps(about))
-    np.savez(path, about=text, parameters=parameters, **more)
-    return path
-
-
-def test_the_written_form_is_the_documented_one(tmp_path: Path) -> None:
-    assert Network.load(write(tmp_path / "a.npz")).activations_by_layer == ("relu", "sigmoid")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"format": "fastnet network 2"},
-        {"format": None},
-        {"sizes": [4, 3]},
-        {"sizes": [4, 3, 3]},
-        {"sizes": [4, 2**40, 2]},
-        {"sizes": [4, -3, 2]},
-        {"sizes": [4, 3.0, 2]},
-        {"sizes": [4, float("inf"), 2]},
-        {"sizes": "432"},
-        {"sizes": {"4": 3}},
-        {"activation": ["evil"]},
-        {"activation": ["relu", "relu"]},
-        {"activation": ["softmax"]},
-        {"activation": [["relu"]]},
-        {"activation": 5},
-        {"activation": None},
-        {"output": "step"},
-        {"output": ["sigmoid"]},
-        {"cost": "cross"},
-        {"cost": {}},
-        {"output": "relu", "cost": "cross_entropy"},
-        {"dtype": "float64"},
-        {"dtype": "float16"},
-        {"dtype": "O"},
-        {"dtype": "f4,,"},
-        {"dtype": None},
-        {"dtype": 5},
-        {"dtype": {"names": 1}},
-    ],
-    ids=str,
-)
-def test_a_file_that_contradicts_itself_is_not_loaded(change: dict[str, Any], tmp_path: Path) -> None:
-    not_loaded(write(tmp_path / "a.npz", ABOUT | change))
-
-
-@pytest.mark.parametrize("missing", ABOUT)
-def test_a_file_that_lacks_something_is_not_loaded(missing: str, tmp_path: Path) -> None:
-    not_loaded(write(tmp_path / "a.npz", {key: value for key, value in ABOUT.items() if key != missing}))
-
-
-@pytest.mark.parametrize("about", ["", "null", "[]", "5", "{", '"about"', "NaN", "[" * 200_000, "9" * 10_000])
-def test_hostile_json_is_not_loaded(about: str, tmp_path: Path) -> None:
-    not_loaded(write(tmp_path / "a.npz", about))
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [PARAMETERS[1:], PARAMETERS[None], PARAMETERS.astype(float), PARAMETERS.astype("U5"), PARAMETERS[:0]],
-    ids=["short", "2-D", "float64", "text", "empty"],
-)
-def test_unfit_parameters_are_not_loaded(parameters: Any, tmp_path: Path) -> None:
-    not_loaded(write(tmp_path / "a.npz", parameters=parameters))
-
-
-def test_other_byte_order_is_read(tmp_path: Path) -> None:
-    net = Network.load(write(tmp_path / "a.npz", parameters=PARAMETERS.astype(">f4")))
-    assert net.parameters.tobytes() == PARAMETERS.tobytes()
-
-
-def test_foreign_and_corrupt_files_are_not_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "a.npz"
-    Network([4, 3]).save(path)
-    whole = path.read_bytes()
-    not_loaded(tmp_path / "missing.npz")
-    not_loaded(tmp_path)
-    contents = {"empty": b"", "text": b"not a network", "cut": whole[:-30], "pickle": pickle.dumps({"a": 1})}
-    flipped = bytearray(whole)
-    flipped[whole.index(b"parameters.npy") + 200] ^= 0xFF
-    contents["flipped"] = bytes(flipped)
-    for content in contents.values():
-        path.write_bytes(content)
-        not_loaded(path)
-    np.savez(path, weights=np.ones(3))
-    not_loaded(path)
-    np.savez(path, about=np.array({"a": 1}, object), parameters=PARAMETERS)
-    not_loaded(path)
-    np.savez(path, about=np.ones((2, 2)), parameters=PARAMETERS)
-    not_loaded(path)
-
-
-def not_loaded(path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        Network.load(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    assert len(message) < 1000
-    assert isinstance(caught.value, fastnet.FastnetError)

@@ -1,0 +1,255 @@
+"""Readers of text tables, pictures and files of any kind; the atomic writer."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import struct
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnet import files, pictures
+from fastnet.errors import DataError
+
+CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
+
+
+def idx(array: np.ndarray, code: int | None = None) -> bytes:
+    """Return an array as IDX bytes (the oracle of the reader, written from the format's description)."""
+    big = array.astype(array.dtype.newbyteorder(">")) if array.dtype.itemsize > 1 else array
+    code = code or CODES[big.dtype.str.lstrip("|")]
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + big.tobytes()
+
+
+def refused(read: Callable[[], object], *words: str, peak: int = 3 << 20) -> str:
+    """Check that reading is refused in one line with these words, without much memory; return the line."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            read()
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    assert used < peak
+    return message
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    def write(name: str, content: bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def saved(array: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array))
+    return buffer.getvalue()
+
+
+GOOD = idx(np.arange(60_000, dtype=np.uint8))
+READERS = (files.read_idx, files.read_npy, files.read_npz, files.read_csv, files.read_array)
+
+
+# ---- CSV, pictures, any
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("a,b\n1,2\n3,4.5\n", ("a", "b")),
+        ("\ufeffa, b\r\n1, 2\r\n3, 4.5\r\n", ("a", "b")),
+        ('"a";"b"\n1;2\n3;4.5', ("a", "b")),
+        ("1\t2\n3\t4.5\n\n", ()),
+    ],
+)
+def test_csv_is_read(tmp_path, text, columns):
+    path = tmp_path / "x.csv"
+    path.write_bytes(text.encode())
+    assert files.read_csv(path)[0] == columns
+    assert files.read_csv(path)[1].tolist() == [[1, 2], [3, 4.5]]
+    assert files.read_csv(path)[1].dtype == np.float32
+    assert files.read_array(path).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "no rows"),
+        (b"a,b\n", "no rows"),
+        (b"a,b\n1,2\n3\n", "not a table"),
+        (b"1,2\n3,x\n", "'x'"),
+        (b"a,b,c\n1,2\n", "3 columns"),
+        (b"\xff\xfe\x00", "x.csv"),
+        (b"1" * (1 << 20), "first line"),
+        (b"1,2\n\0\0\n", "not a table"),
+    ],
+    ids=["empty", "header only", "ragged", "text", "header", "encoding", "line", "NUL"],
+)
+def test_unsound_csv_is_refused(write, content, word):
+    refused(lambda: files.read_csv(write("x.csv", content)), word, peak=12 << 20)
+
+
+PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+
+
+def test_picture_is_read_resized_and_inverted(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(PIXELS).save(tmp_path / "x.png")
+    read = pictures.read_picture(tmp_path / "x.png", (4, 4))
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, PIXELS.ravel())
+    inverted = pictures.read_picture(tmp_path / "x.png", (4, 4), invert=True)
+    np.testing.assert_array_equal(inverted, 255 - PIXELS.ravel())
+    np.testing.assert_array_equal(files.read_array(tmp_path / "x.png"), PIXELS)
+    small = pictures.read_picture(tmp_path / "x.png", (2, 2)).reshape(2, 2).astype(int)
+    assert (np.diff(small, axis=0) > 0).all()
+    assert (np.diff(small, axis=1) > 0).all()
+    assert pictures.read_picture(tmp_path / "x.png", (8, 8)).shape == (64,)
+    refused(lambda: pictures.read_picture(tmp_path / "x.png", (4, 5)), "4 rows and 4 columns", "4 x 5")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_picture_of_any_8_bit_kind_is_read(tmp_path, mode):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(np.full((4, 4), 255, np.uint8)).convert(mode).save(tmp_path / "x.png")
+    assert pictures.read_picture(tmp_path / "x.png", (4, 4)).tolist() == [255] * 16
+
+
+def test_transparent_picture_has_the_background_asked_for(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGBA", (4, 4), (90, 90, 90, 0)).save(tmp_path / "x.png")
+    for invert in (False, True):
+        assert not pictures.read_picture(tmp_path / "x.png", (4, 4), invert=invert).any()
+
+
+def test_unfit_picture_is_refused(tmp_path, write):
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "x.png"
+    refused(lambda: pictures.read_picture(write("y.png", b"no picture"), (4, 4)), "y.png", peak=8 << 20)
+    image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
+    refused(lambda: pictures.read_picture(path, (4, 4)), "8-bit")
+    image.fromarray(PIXELS).save(path)
+    path.write_bytes(path.read_bytes()[:50])
+    refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
+    image.new("1", (20_000, 20_000)).save(path)  # over Pillow's own limit as well
+    refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
+    image.new("1", (5_000, 5_000)).save(path)
+    refused(lambda: pictures.read_picture(path, (4, 4)), "5000 x 5000")
+
+
+def test_missing_pillow_is_named(monkeypatch, write):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    path = write("x.png", b"\x89PNG")
+    refused(lambda: pictures.read_picture(path, (4, 4)), 'python -m pip install "fastnet-mlp[cli]"')
+
+
+def test_read_array_goes_by_content(tmp_path, write):
+    np.savez(tmp_path / "one.npz", x=PIXELS)
+    np.savez(tmp_path / "two.npz", x=PIXELS, y=PIXELS)
+    np.testing.assert_array_equal(files.read_array(tmp_path / "one.npz"), PIXELS)
+    np.testing.assert_array_equal(files.read_array(write("any", idx(PIXELS))), PIXELS)
+    np.testing.assert_array_equal(files.read_array(write("any", gzip.compress(idx(PIXELS)))), PIXELS)
+    np.testing.assert_array_equal(files.read_array(write("any", saved(PIXELS))), PIXELS)
+    refused(lambda: files.read_array(tmp_path / "two.npz"), "2 arrays (x, y)")
+    refused(lambda: files.read_array(write("x.pkl", b"\x80\x04.")), "no known format")
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+def test_what_is_no_readable_file_is_refused(tmp_path, read):
+    refused(lambda: read(tmp_path / "none"), "there is no file", "none")
+    refused(lambda: read(tmp_path), "is a folder")
+    refused(lambda: read("a\0b"), "cannot be read")
+    refused(lambda: read(tmp_path / "two\nlines"), "there is no file")
+    refused(lambda: read("x" * 5000))
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        refused(lambda: read(tmp_path / "pipe"), "not a regular file")
+        refused(lambda: read("/dev/zero"), "not a regular file")
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        (tmp_path / "locked").touch(mode=0)
+        refused(lambda: read(tmp_path / "locked"), "permissions")
+
+
+def test_missing_permission_is_told(write, monkeypatch):
+    path = write("x", GOOD)
+    monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no")))
+    with pytest.raises(DataError, match="check its permissions"):
+        files.read_idx(path)
+
+
+# ---- writing
+
+
+def test_atomic_write_replaces_a_file(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    with files.atomic_write(path) as file:
+        file.write(b"new")
+        assert Path(file.name).parent == tmp_path
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_atomic_write_gives_a_new_file_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    with files.atomic_write(tmp_path / "x"):
+        pass
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_failed_atomic_write_leaves_no_trace(tmp_path, error):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+
+    def write_and_fail() -> None:
+        with files.atomic_write(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(DataError if error is OSError else error):
+        write_and_fail()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_failed_rename_leaves_no_trace(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(DataError, match="No space left"), files.atomic_write(tmp_path / "x") as file:
+        file.write(b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_atomic_write_follows_a_link_and_refuses_what_is_no_file(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("x")
+    with files.atomic_write(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "x").read_bytes() == b"new"
+    # a pipe of our own stands for devices: run by root, a broken check would replace the machine's /dev/null
+    os.mkfifo(tmp_path / "pipe")
+    for unfit in (tmp_path, tmp_path / "none" / "x", tmp_path / "pipe"):
+        with pytest.raises(DataError, match="cannot write"), files.atomic_write(unfit) as file:
+            file.write(b"new")
