@@ -20,7 +20,7 @@ from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
 FORMAT = "fastnet network 1"
-EVALUATION_WORK = 1 << 29  # multiply-adds of one call when costs are taken, so that an interrupt need not wait
+EVALUATION_WORK = 1 << 28  # multiply-adds of one call when costs are taken, so that an interrupt need not wait
 
 
 class Views(NamedTuple):

@@ -3,62 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_cases import STEMS, X, Y, idx, put
 
-from fastnet import datasets, downloads, user_data
+from fastnet import datasets, user_data
 from fastnet.errors import DataError
-
-STEMS = tuple(datasets.FILE_SIZES)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test off the real cache, the real data and the network; return the cache's folder."""
-    monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("FASTNET_DATA", raising=False)
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(datasets, "SYSTEM_FOLDERS", {})
-    monkeypatch.setattr(datasets, "MIRRORS", {"mnist": (), "fashion-mnist": ()})
-    monkeypatch.setattr(downloads, "TIMEOUT", 5.0)
-    return tmp_path / "cache"
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Make `mnist` a set of 40 + 20 random pictures; return its uncompressed files."""
-    rng = np.random.default_rng(0)
-    content = {}
-    for part, n in (("train", 40), ("t10k", 20)):
-        content[f"{part}-images-idx3-ubyte"] = idx(rng.integers(0, 256, (n, 28, 28)).astype(np.uint8))
-        content[f"{part}-labels-idx1-ubyte"] = idx(np.arange(n, dtype=np.uint8) % 10)
-    hashes = {stem: hashlib.sha256(data).hexdigest() for stem, data in content.items()}
-    monkeypatch.setattr(datasets, "SHA256", {**datasets.SHA256, "mnist": hashes})
-    monkeypatch.setattr(datasets, "FILE_SIZES", {stem: len(content[stem]) for stem in STEMS})
-    return content
-
-
-def put(folder: Path, content: dict[str, bytes], packed: bool = True) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for stem, data in content.items():
-        if packed:
-            (folder / f"{stem}.gz").write_bytes(gzip.compress(data))
-        else:
-            (folder / stem).write_bytes(data)
-    return folder
-
-
-X = np.random.default_rng(1).integers(0, 256, (50, 16)).astype(np.uint8)
-Y = np.arange(50) % 5
-
 
 # ---- the user's own data
 

@@ -4,81 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import conftest
 import numpy as np
 import pytest
+from cli_cases import FIT, error, pictures, record
 
 import fastnet
-from fastnet import backends, cli
-
-CLASSES, SIDE = 3, 8
-FIT = ("--layers", "64,8,3", "--epochs", "15", "--learning-rate", "0.5")
-
-
-def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy pictures of 8x8 bytes with a bright band that tells the class."""
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % CLASSES
-    x = rng.integers(0, 90, (n, SIDE, SIDE)).astype(np.uint8)
-    for picture, label in zip(x, y, strict=True):
-        picture[2 * label : 2 * label + 2] += 120
-    return x, y.astype(np.int64)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with a small data set in it, away from the real cache and backend settings."""
-    monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "cache"))
-    for name in ("FASTNET_DATA", backends.ENVIRONMENT):
-        monkeypatch.delenv(name, raising=False)
-    # Not chdir: in-tree runs may have a relative PYTHONPATH, which the subprocesses need.
-    (x, y), (x_test, y_test) = pictures(120, 0), pictures(30, 1)
-    np.savez(tmp_path / "bands.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
-    return tmp_path
-
-
-@pytest.fixture
-def data(folder: Path) -> str:
-    return str(folder / "bands.npz")
-
-
-@pytest.fixture
-def model(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> str:
-    path = str(folder / "model.npz")
-    assert cli.main(["train", "--data", data, *FIT, "--save", path, "--quiet"]) == 0
-    assert capsys.readouterr() == ("", "")
-    return path
-
-
-def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """`python -m fastnet` in a process of its own."""
-    command = [sys.executable, "-m", "fastnet", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
-
-
-def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    """What a command prints with --json, which must be all that it prints there."""
-    assert cli.main([*map(str, arguments), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert isinstance(found, dict)
-    return found
-
-
-def error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of a command that must fail, having printed no result."""
-    assert cli.main(list(map(str, arguments))) == 2
-    out, err = capsys.readouterr()
-    assert "confusion" not in out
-    assert err.startswith("fastnet: error: ")
-    assert err.count("\n") == 1
-    assert err.endswith("\n")
-    return err
-
+from fastnet import cli
 
 # -- train -----------------------------------------------------------------------------------------------------
 

@@ -3,67 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import stat
-import struct
 import sys
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_cases import GOOD, READERS, idx, refused, saved
 
 from fastnet import files, pictures
 from fastnet.errors import DataError
-
-CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
-
-
-def idx(array: np.ndarray, code: int | None = None) -> bytes:
-    """Return an array as IDX bytes (the oracle of the reader, written from the format's description)."""
-    big = array.astype(array.dtype.newbyteorder(">")) if array.dtype.itemsize > 1 else array
-    code = code or CODES[big.dtype.str.lstrip("|")]
-    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + big.tobytes()
-
-
-def refused(read: Callable[[], object], *words: str, peak: int = 3 << 20) -> str:
-    """Check that reading is refused in one line with these words, without much memory; return the line."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError) as caught:
-            read()
-        used = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
-    assert used < peak
-    return message
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
-    def write(name: str, content: bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
-def saved(array: object) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.asarray(array))
-    return buffer.getvalue()
-
-
-GOOD = idx(np.arange(60_000, dtype=np.uint8))
-READERS = (files.read_idx, files.read_npy, files.read_npz, files.read_csv, files.read_array)
-
 
 # ---- CSV, pictures, any
 

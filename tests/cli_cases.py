@@ -1,0 +1,51 @@
+"""What the command-line tests share: a small data set, and ways to run a command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnet import cli
+
+CLASSES, SIDE = 3, 8
+FIT = ("--layers", "64,8,3", "--epochs", "15", "--learning-rate", "0.5")
+
+
+def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy pictures of 8x8 bytes with a bright band that tells the class."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % CLASSES
+    x = rng.integers(0, 90, (n, SIDE, SIDE)).astype(np.uint8)
+    for picture, label in zip(x, y, strict=True):
+        picture[2 * label : 2 * label + 2] += 120
+    return x, y.astype(np.int64)
+
+
+def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`python -m fastnet` in a process of its own."""
+    command = [sys.executable, "-m", "fastnet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """What a command prints with --json, which must be all that it prints there."""
+    assert cli.main([*map(str, arguments), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line of a command that must fail, having printed no result."""
+    assert cli.main(list(map(str, arguments))) == 2
+    out, err = capsys.readouterr()
+    assert "confusion" not in out
+    assert err.startswith("fastnet: error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err
