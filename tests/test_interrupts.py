@@ -46,13 +46,16 @@ def _usual_handler() -> Iterator[None]:
 
 
 class Sender:
-    """Sends SIGINT some seconds after start(), once; `sent` says when."""
+    """Sends SIGINT some seconds after start(), once, but not before `ready`; `sent` says when."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, ready: Callable[[], bool] = lambda: True) -> None:
         self.sent = 0.0
+        self._ready = ready
         self._timer = threading.Timer(delay, self._send)
 
     def _send(self) -> None:
+        while not self._ready():
+            time.sleep(0.01)
         self.sent = time.perf_counter()
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -70,9 +73,9 @@ class Sender:
 
 
 @contextlib.contextmanager
-def interrupt(delay: float = 0.2, *, start: bool = True) -> Iterator[Sender]:
+def interrupt(delay: float = 0.2, *, start: bool = True, ready: Callable[[], bool] = lambda: True) -> Iterator[Sender]:
     """Expects the block to be ended by the KeyboardInterrupt of a Sender, in time."""
-    sender = Sender(delay)
+    sender = Sender(delay, ready)
     try:
         if start:
             sender.start()
@@ -150,7 +153,7 @@ def test_in_one_enormous_step(name: str) -> None:
 def test_between_long_steps(name: str) -> None:
     make(name).fit(X, Y)
     trainer = wide(name, batch_size=1000)
-    with interrupt(0.5):
+    with interrupt(ready=lambda: trainer.steps > 0):
         trainer.fit(np.tile(X, (10, 1)), np.tile(Y, 10), epochs=100)
     assert trainer.steps > 0
     assert sum(trainer.history["examples"]) == 1000 * trainer.steps
