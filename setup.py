@@ -31,7 +31,7 @@ UNIX_FLAGS = [
     "-fno-strict-aliasing",  # the workspace holds flags and numbers
     "-Wno-psabi",  # vectors never cross a module's border
 ]
-# Exactly the features kernels/isa.py asks for before it imports a module: no -march=x86-64-vN, which would
+# Exactly the features kernels/compiled.py asks for before it imports a module: no -march=x86-64-vN, which would
 # also use BMI, LZCNT and MOVBE.
 SSE = ["-msse4.2", "-mpopcnt"]
 AVX2 = [*SSE, "-mavx2", "-mfma", "-mf16c"]

@@ -343,7 +343,14 @@ def parser() -> argparse.ArgumentParser:
         help="another program to time in the same rounds, {workload} in it replaced: it prints the line `ready`, then "
         "answers each line `E` with an epoch and the line `t <wall seconds> <cpu seconds>`. Its results go unchecked",
     )
-    made.add_argument("--json", metavar="FILE", help="all figures as JSON; - for standard output instead of the table")
+    made.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="all figures as JSON to a file; without one, to standard output instead of the table",
+    )
+    made.add_argument("--quiet", action="store_true", help="no table and no progress, errors only")
     made.add_argument(
         "--write-readme", metavar="FILE", help=f"put the table between its lines {BEGIN} and {END}, and nothing else"
     )
@@ -375,7 +382,8 @@ def _on_one_thread(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace, command: str) -> None:
     def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        if not options.quiet:
+            print(text, file=sys.stderr, flush=True)
 
     if options.write_readme:
         split_readme(options.write_readme)  # an error now rather than after minutes
@@ -411,7 +419,8 @@ def _run(options: argparse.Namespace, command: str) -> None:
         {"command": command, "machine": facts, "rounds": options.rounds, "results": [r.to_dict() for r in results]},
         indent=1,
     )
-    print(as_json if options.json == "-" else text(results, facts, note), flush=True)
+    if options.json == "-" or not options.quiet:
+        print(as_json if options.json == "-" else text(results, facts, note), flush=True)
     if options.json not in (None, "-"):
         with atomic_write(options.json) as file:
             file.write(as_json.encode() + b"\n")

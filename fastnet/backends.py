@@ -27,8 +27,8 @@ _MODULES = {
     "numpy": "fastnet.kernels.numpy_backend",
 }
 _HOW_TO_GET = {
-    "cython": "it is built when fastnet is installed and a C compiler is there (on Debian: apt-get install gcc); "
-    "then: python -m pip install --force-reinstall --no-binary fastnet-mlp fastnet-mlp",
+    "cython": "install a C compiler (on Debian: apt-get install gcc), then fastnet again, in its checkout: "
+    "python -m pip install --force-reinstall --no-deps .",
     "numba": 'python -m pip install "fastnet-mlp[numba]"',
     "numpy": "python -m pip install numpy",
 }

@@ -55,7 +55,7 @@ def flag(name: str, value: object) -> bool:
 def number(name: str, value: object, *, above: float | None = None, least: float | None = None) -> float:
     """A finite float, above or at least a bound."""
     try:
-        if isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes, bool, np.bool_)):
             raise TypeError
         result = float(value)  # type: ignore[arg-type]  # that it may not be one is what is asked
     except (TypeError, ValueError):
@@ -77,8 +77,8 @@ def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
         raise TypeError(f"sizes must be a list of layer widths such as [784, 16, 16, 10], not {sizes!r}")
     if len(sizes) < 2:
         raise ValueError(f"sizes needs at least an input and an output width, such as [784, 10], not {list(sizes)}")
-    if len(sizes) > MOST_LAYERS + 1:
-        raise ValueError(f"a network has at most {MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
+    if len(sizes) > c.MOST_LAYERS + 1:
+        raise ValueError(f"a network has at most {c.MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
     found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
     parameters = sum(b * (a + 1) for a, b in pairwise(found))
     if parameters > MOST_PARAMETERS:
@@ -88,7 +88,6 @@ def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     return found
 
 
-MOST_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
 MOST_PARAMETERS = 2**31 - 1
 
 
@@ -151,6 +150,19 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return found.newbyteorder("=")
 
 
+def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
+    """A schedule's factors (steps,) of the updates from number `first` on, as the kernels take them."""
+    found = np.ascontiguousarray(values, np.float64)
+    if found.shape != (steps,):
+        raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one an update")
+    bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"the schedule gave {found[bad[0]]} at step {first + bad[0]}; expected a finite factor, 0 or more"
+        )
+    return found
+
+
 # -- data --------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +187,7 @@ def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> Array
     if array.dtype.kind != "f":
         raise ValueError(
             f"{name} has dtype {array.dtype}; expected floats, or uint8, which stands for value / 255: "
-            f"say which with {name}.astype(np.float32) or {name}.astype(np.uint8)"
+            f"use {name}.astype(np.float32), or {name}.astype(np.uint8) for pixels from 0 to 255"
         )
     return _finite(_converted(array, dtype, name), name).reshape(len(array), n_in)
 
@@ -254,10 +266,10 @@ def _array(values: object, name: str) -> Array:
 def _converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     with np.errstate(over="ignore"):  # an infinity made here is told from the user's own below
         converted = np.ascontiguousarray(array, dtype)
-    if converted.dtype.itemsize < array.dtype.itemsize and np.isinf(converted.max()) and np.isfinite(array.max()):
-        raise ValueError(
-            f"{name} holds {array.max():g}, more than {dtype} can: use a float64 network or smaller values"
-        )
+    if converted.dtype.itemsize < array.dtype.itemsize:
+        for extreme, found in ((array.min(), converted.min()), (array.max(), converted.max())):
+            if np.isinf(found) and np.isfinite(extreme):
+                raise ValueError(f"{name} holds {extreme:g}, beyond {dtype}: use a float64 network or smaller values")
     return converted
 
 

@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = _run(arguments)
         except SystemExit as stop:  # argparse, after --help and --version
             status = stop.code if isinstance(stop.code, int) else 0
-        sys.stdout.flush()  # here, where a reader that has gone is handled
+        if sys.stdout is not None:  # it may have been closed before the start
+            sys.stdout.flush()  # here, where a reader that has gone is handled
         return status
     except BrokenPipeError:
         # What is still buffered would fail again, loudly, when Python exits.

@@ -195,7 +195,9 @@ def _file_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data-dir", metavar="FOLDER", help="look here first for the named data sets")
     command.add_argument("--labels", metavar="FILE", help="the labels, where the data are a file of examples alone")
     command.add_argument(
-        "--label-column", metavar="NAME", help="a CSV file's column of labels, by name or number from 0"
+        "--label-column",
+        metavar="NAME",
+        help="a CSV file's column of labels, by name or number from 0 (default: label, class, target, y or the last)",
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class FastnetError(Exception):
     """Base of fastnet's own errors."""
@@ -31,3 +34,8 @@ class DivergedError(FastnetError, ArithmeticError):
         self.epoch = epoch
         self.step = step
         self.learning_rate = learning_rate
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By keywords, so that it comes back whole from another process."""
+        make = partial(DivergedError, epoch=self.epoch, step=self.step, learning_rate=self.learning_rate)
+        return make, self.args

@@ -178,7 +178,9 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         try:
             values = np.loadtxt(text, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
         except ValueError as error:
-            raise DataError(f"{name} is not a table of numbers ({_reason(error)}): correct that row") from error
+            raise DataError(
+                f"{name} is not a table of numbers ({_reason(error)}): correct it; classes are numbers from 0"
+            ) from error
         if not values.size:
             raise DataError(f"{name} has no rows: expected a table of numbers")
         if columns and len(columns) != values.shape[1]:

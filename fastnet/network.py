@@ -20,7 +20,7 @@ from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
 FORMAT = "fastnet network 1"
-EVALUATION_WORK = 1 << 28  # multiply-adds of one call when costs are taken, so that an interrupt need not wait
+FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
 
 
 class Views(NamedTuple):
@@ -179,12 +179,21 @@ class Network:
 
         The label is the largest output's number; with a single sigmoid output, 1 where it is at least a half.
         """
-        outputs = self.forward(x, backend=backend)
         if not self.is_classifier:
-            return outputs
+            return self.forward(x, backend=backend)
+        sums = _predict(self._sums(), self._parameters, self._inputs(x), backend)
         if self._sizes[-1] == 1:
-            return (outputs[:, 0] >= 0.5).astype(np.int64)
-        return np.asarray(np.argmax(outputs, axis=1))
+            return (sums[:, 0] >= 0).astype(np.int64)
+        return np.asarray(np.argmax(sums, axis=1))
+
+    def _sums(self) -> NDArray[np.int64]:
+        """The same network without its last activation: its outputs are the weighted sums of the last layer.
+
+        Costs and classes are taken from them: they overflow nothing and still differ where sigmoids round to 1.
+        """
+        layers = self._layers.copy()
+        layers[-1, c.ACTIVATION] = c.IDENTITY
+        return layers
 
     def cost(self, x: Any, y: Any, *, backend: str | None = None) -> float:
         """The mean cost over the examples; y int labels (n,) or targets (n, n_out)."""
@@ -211,12 +220,9 @@ class Network:
         """The summed cost and the number right of a part of checked x, y after the other, each a short call."""
         from fastnet.kernels.numpy_backend import output_cost
 
-        sums = self._layers.copy()  # the same network without its last activation: costs are taken from the sums
-        sums[-1, c.ACTIVATION] = c.IDENTITY
+        sums = self._sums()
         output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
-        rows = int(np.clip(EVALUATION_WORK // self.n_parameters, c.MIN_BLOCK_ROWS, 1 << 14))
-        for start in range(0, len(x), rows):
-            part = slice(start, start + rows)
+        for part in _parts(sums, len(x)):
             yield output_cost(*output, _predict(sums, self._parameters, x[part], backend), y[part])
 
     def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
@@ -316,9 +322,18 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
     return layers
 
 
+def _parts(layers: NDArray[np.int64], rows: int) -> Iterator[slice]:
+    """Cuts rows so that a kernel call on one part is short, and an interrupt need not wait for all."""
+    weights = int((layers[:, c.N_IN] * layers[:, c.N_OUT]).sum())
+    step = min(max(FORWARD_WORK // weights, c.BLOCK_ROWS), MOST_ROWS)
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
 def _predict(layers: NDArray[np.int64], parameters: Array, x: Array, backend: str | None) -> Array:
     kernels = backends.get(backends.resolve(backend).name)
     out = np.empty((len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
-    work = c.aligned_empty(c.plan(layers, len(x), 0, parameters.itemsize).size, parameters.dtype)
-    kernels.predict(layers, parameters, x, out, work)
+    work = c.aligned_empty(c.plan(layers, min(len(x), MOST_ROWS), 0, parameters.itemsize).size, parameters.dtype)
+    for part in _parts(layers, len(x)):
+        kernels.predict(layers, parameters, x[part], out[part], work)
     return out

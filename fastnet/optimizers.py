@@ -123,14 +123,18 @@ class Schedule:
         horizon is the (start, end) of the current fit, for a schedule that was given no length of its own.
         """
         time = first + np.arange(steps) / per_epoch
-        proper = self.proper(np.maximum(time - self.warmup, 0), self.warmup, horizon, time)
+        proper = self.proper(time, horizon)
         if self.warmup:
             return np.asarray(np.minimum((time + 1 / per_epoch) / self.warmup, 1) * proper)
         return proper
 
-    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
-        """The factors at `after` epochs since the warm-up, at `time` since the first update."""
-        return np.ones_like(after)
+    def proper(self, time: Rates, horizon: tuple[float, float]) -> Rates:
+        """The factors at `time`, in epochs since the first update, without the warm-up's."""
+        return np.ones_like(time)
+
+    def after_warmup(self, time: Rates) -> Rates:
+        """Epochs since the end of the warm-up, 0 during it."""
+        return np.maximum(time - self.warmup, 0)
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,9 @@ class Step(Schedule):
         number("every (epochs)", self.every, above=0)
         number("factor", self.factor, above=0)
 
-    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
+    def proper(self, time: Rates, horizon: tuple[float, float]) -> Rates:
         # The sum of many 1 / per_epoch may fall just short of a whole number of epochs.
-        return np.asarray(self.factor ** np.floor(after / self.every + 1e-9))
+        return np.asarray(self.factor ** np.floor(self.after_warmup(time) / self.every + 1e-9))
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,8 @@ class Exponential(Schedule):
         super().__post_init__()
         number("factor", self.factor, above=0)
 
-    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
-        return np.asarray(self.factor**after)
+    def proper(self, time: Rates, horizon: tuple[float, float]) -> Rates:
+        return np.asarray(self.factor ** self.after_warmup(time))
 
 
 @dataclass(frozen=True)
@@ -187,9 +191,9 @@ class Cosine(Schedule):
         if not 0 <= number("final", self.final) <= 1:
             raise ValueError(f"final must be a factor from 0 to 1, not {self.final}")
 
-    def proper(self, after: Rates, warmup: float, horizon: tuple[float, float], time: Rates) -> Rates:
+    def proper(self, time: Rates, horizon: tuple[float, float]) -> Rates:
         start, end = (0.0, self.epochs) if self.epochs is not None else horizon
-        start = max(start, warmup)
+        start = max(start, self.warmup)
         done = np.clip((time - start) / (end - start), 0, 1) if end > start else np.zeros_like(time)
         return np.asarray(self.final + (1 - self.final) * 0.5 * (1 + np.cos(math.pi * done)))
 
@@ -201,13 +205,7 @@ class FromFunction(Schedule):
     function: Callable[[int], float] = lambda step: 1.0
 
     def of_steps(self, first: int, steps: int) -> Rates:
-        factors = np.array([float(self.function(step)) for step in range(first, first + steps)])
-        bad = np.flatnonzero(~(np.isfinite(factors) & (factors >= 0)))
-        if bad.size:
-            raise ValueError(
-                f"the schedule gave {factors[bad[0]]} at step {first + bad[0]}; expected a finite factor, 0 or more"
-            )
-        return factors
+        return np.array([float(self.function(step)) for step in range(first, first + steps)])
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {

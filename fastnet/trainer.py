@@ -10,6 +10,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -27,8 +28,9 @@ from fastnet.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, 
 
 Array = NDArray[Any]
 CHUNK_SECONDS = 0.05  # of a kernel call: how often callbacks on batches run and an interrupt is seen
-FIRST_CHUNK, FIRST_BATCHES = 1 << 26, 1000  # multiply-adds and batches of a first one, the speed not yet known
-LONG_BATCH = 1 << 28  # multiply-adds of a batch from which on a call runs in a thread: it could outlast a chunk
+FIRST_CHUNK = 1 << 28  # work (see _Run) of the first, before the machine's speed is known
+LONG_BATCH = 1 << 28  # work of a batch from which on a call runs in a thread: it could outlast a chunk
+ACTIVATION_WORK, BATCH_WORK = 50, 1 << 19  # of a padded output, and of the Python around a batch, in multiply-adds
 
 
 class _Run(NamedTuple):
@@ -40,7 +42,7 @@ class _Run(NamedTuple):
     kernels: Backend
     choice: backends.Choice
     work: Array
-    optimizer: NDArray[np.float64]
+    work_of_batch: int  # about so many multiply-adds: what narrow layers cost counts as such too
     horizon: tuple[float, float]
     callbacks: Sequence[Callback]
     interrupts: Interrupts
@@ -92,7 +94,7 @@ class Trainer:
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastnet.Network, not {type(network).__name__}")
-        self.network = network
+        self._network = network
         self._optimizer = as_optimizer(optimizer)
         self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
@@ -110,9 +112,15 @@ class Trainer:
         self._undo: _Undo | None = None
         self._step = 0  # updates made
         self._epoch = 0  # epochs begun
+        self._broken_off: Epoch | None = None  # the record of an epoch that an exception ended
         self._stopped = False
         self._seconds_per_example: float | None = None  # as the last chunk took
         self.history = History()
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained. A trainer keeps to its own: the optimiser's state is that network's."""
+        return self._network
 
     @property
     def learning_rate(self) -> float:
@@ -131,6 +139,9 @@ class Trainer:
     def stop(self) -> None:
         """Ends the running `fit` at the next batch boundary; for callbacks."""
         self._stopped = True
+
+    def __repr__(self) -> str:
+        return f"<Trainer of {self.network!r}, {self._optimizer!r}, after {self._epoch} epochs, {self._step} steps>"
 
     # -- the public calls --------------------------------------------------------------------------------------
 
@@ -165,19 +176,24 @@ class Trainer:
         self._stopped = False
         with Interrupts() as interrupts:
             run = self._start(x, y, (self._epoch, self._epoch + epochs), callbacks, interrupts)
+            if validation is not None:
+                self._warm_up(run.kernels, validation[0], interrupts)
             for _ in range(epochs):
                 if self._stopped or interrupts.pending:
                     break
                 order = self._rng.permutation(len(x)) if self._shuffle else np.arange(len(x))
-                epoch = self._train_epoch(run, order)
+                try:
+                    epoch = self._train_epoch(run, order)
+                except KeyboardInterrupt:  # in a callback on batches
+                    self.history.epochs += [self._broken_off] if self._broken_off is not None else []
+                    raise
                 if epoch is None:
                     break
                 if validation is not None and not interrupts.pending:
                     epoch = self._validated(epoch, validation, run)
                 self.history.epochs.append(epoch)
                 for callback in run.callbacks if not interrupts.pending else ():
-                    with interrupts.allowed():
-                        callback.on_epoch_end(self, epoch)
+                    self._hand_over(run, partial(callback.on_epoch_end, self, epoch))
         return self.history
 
     def partial_fit(self, x: Any, y: Any) -> Epoch:
@@ -217,9 +233,8 @@ class Trainer:
         kernels = backends.get(choice.name)
         batch_size = min(self._batch_size, len(x))
         plan = c.plan(self.network.layers, batch_size, len(self._state), self.network.dtype.itemsize)
-        warm_up = getattr(kernels, "warm_up", None)
-        if warm_up is not None:  # compiling can take seconds, which are not the first epoch's
-            interrupts.call(lambda: warm_up(self.network.dtype, x.dtype), abandon=True)
+        self._warm_up(kernels, x, interrupts)
+        widths = int(plan.nodes[1:, c.WIDTH].sum())
         return _Run(
             x,
             y,
@@ -227,11 +242,17 @@ class Trainer:
             kernels,
             choice,
             c.aligned_empty(plan.size, self.network.dtype),
-            self._encoded,
+            batch_size * (plan.packed + ACTIVATION_WORK * widths) + BATCH_WORK,
             horizon,
             as_callbacks(callbacks),
             interrupts,
         )
+
+    def _warm_up(self, kernels: Backend, x: Array, interrupts: Interrupts) -> None:
+        """Has a backend compile what it will need for x: seconds, perhaps, which are not the first epoch's."""
+        warm_up = getattr(kernels, "warm_up", None)
+        if warm_up is not None and not interrupts.pending:
+            interrupts.call(lambda: warm_up(self.network.dtype, x.dtype), abandon=True)
 
     def _train_epoch(self, run: _Run, order: NDArray[np.int64]) -> Epoch | None:
         """One pass over the order, in chunks of batches. None where an interrupt came before the first."""
@@ -240,6 +261,7 @@ class Trainer:
         self._epoch += 1
         done = examples = correct = 0
         cost = seconds = rate = 0.0
+        self._broken_off = None
         while done < batches and not self._stopped and not run.interrupts.pending:
             count = min(self._chunk(run), batches - done, *self._until_callback(run, done))
             rows = order[done * run.batch_size : (done + count) * run.batch_size]
@@ -253,10 +275,13 @@ class Trainer:
             if steps:
                 rate = float(rates[steps - 1])
                 self._seconds_per_example = elapsed / min(steps * run.batch_size, len(rows))
-                self._tell(run, done, batches, examples, cost, correct, seconds, rate)
+                self._broken_off = self._record(run, examples, cost, correct, seconds, rate)
+                self._tell(run, done, batches, self._broken_off)
         if not done:
             self._epoch -= 1
-            return None
+        return self._broken_off
+
+    def _record(self, run: _Run, examples: int, cost: float, correct: int, seconds: float, rate: float) -> Epoch:
         return Epoch(
             self._epoch,
             cost / examples,
@@ -273,8 +298,10 @@ class Trainer:
 
     def _factors(self, batches: int, horizon: tuple[float, float]) -> NDArray[np.float64]:
         if isinstance(self._schedule, FromFunction):
-            return self._schedule.of_steps(self._step, batches)
-        return self._schedule.factors(self._epoch, batches, batches, horizon)
+            factors = self._schedule.of_steps(self._step, batches)
+        else:
+            factors = self._schedule.factors(self._epoch, batches, batches, horizon)
+        return checks.factors(factors, batches, self._step)
 
     def _share(self, correct: int, examples: int) -> float:
         return correct / examples if self.network.is_classifier else math.nan
@@ -282,38 +309,35 @@ class Trainer:
     def _chunk(self, run: _Run) -> int:
         """Batches of the next kernel call. How they are cut changes no result: a law of the contract."""
         if self._seconds_per_example is None:
-            return max(1, min(FIRST_BATCHES, FIRST_CHUNK // (self.network.n_parameters * run.batch_size)))
+            return max(1, FIRST_CHUNK // run.work_of_batch)
         return max(1, int(CHUNK_SECONDS / max(self._seconds_per_example * run.batch_size, 1e-7)))
 
     @staticmethod
     def _until_callback(run: _Run, done: int) -> list[int]:
         return [every - done % every for callback in run.callbacks if (every := callback.every) is not None]
 
-    def _tell(
-        self,
-        run: _Run,
-        done: int,
-        batches: int,
-        examples: int,
-        cost: float,
-        correct: int,
-        seconds: float,
-        rate: float,
-    ) -> None:
+    def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch) -> None:
         for callback in run.callbacks:
             if callback.every is None or done % callback.every == 0:
                 progress = Progress(
-                    self._epoch,
+                    so_far.epoch,
                     done,
                     batches,
-                    examples,
-                    cost / examples,
-                    self._share(correct, examples),
-                    seconds,
-                    rate,
+                    so_far.examples,
+                    so_far.cost,
+                    so_far.accuracy,
+                    so_far.seconds,
+                    so_far.learning_rate,
                 )
-                with run.interrupts.allowed():
-                    callback.on_batches(self, progress)
+                self._hand_over(run, partial(callback.on_batches, self, progress))
+
+    def _hand_over(self, run: _Run, callback: Callable[[], None]) -> None:
+        """Runs a user's own code, which may be interrupted anywhere and may change the parameters."""
+        before = self.network.parameters.copy()
+        with run.interrupts.allowed():
+            callback()
+        if not np.array_equal(before, self.network.parameters):
+            self._undo = None
 
     def _validated(self, epoch: Epoch, validation: tuple[Array, Array], run: _Run) -> Epoch:
         x, y = validation
@@ -363,14 +387,13 @@ class Trainer:
                 rows,
                 run.batch_size,
                 rates,
-                run.optimizer,
+                self._encoded,
                 self._step,
                 progress,
                 run.work,
             )
 
-        long = network.n_parameters * run.batch_size >= LONG_BATCH
-        summed = run.interrupts.call(train) if long else train()
+        summed = run.interrupts.call(train) if run.work_of_batch >= LONG_BATCH else train()
         assert summed is not None
         made = int(progress[c.STEPS])
         self._step += made
@@ -405,17 +428,24 @@ class Trainer:
             if made and np.isfinite(self.network.parameters).all():
                 good = before
                 continue
-            step, what = before.step + 1, "parameters are" if made else "cost is"
+            what = "parameters are" if made else "cost is"
             self._restore(before if made or good is None else good)
-            self._undo = None
-            raise DivergedError(
-                f"the {what} no longer finite in epoch {self._epoch}, step {step}, at learning rate {rate[0]:g}; the "
-                f"network has its parameters of step {self._step}: try a smaller learning rate, or clip_norm",
-                epoch=self._epoch,
-                step=step,
-                learning_rate=float(rate[0]),
-            )
-        raise AssertionError("repeated updates were not bit-identical")
+            self._raise_diverged(what, before.step + 1, float(rate[0]))
+        # Data or parameters were changed from outside while this ran: the network has what the repetition led to.
+        self._raise_diverged("cost or a parameter is", self._step + 1, float(rates[-1]))
+
+    def _raise_diverged(self, what: str, step: int, rate: float) -> NoReturn:
+        self._undo = None
+        advice = "try a smaller learning rate, or clip_norm"
+        if not np.isfinite(self.network.parameters).all():
+            advice = "they were not finite before that step: look at what set them"
+        raise DivergedError(
+            f"the {what} no longer finite in epoch {self._epoch}, step {step}, at learning rate {rate:g}; the network "
+            f"has its parameters of step {self._step}: {advice}",
+            epoch=self._epoch,
+            step=step,
+            learning_rate=rate,
+        )
 
 
 class _Undo(NamedTuple):

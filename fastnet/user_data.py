@@ -53,6 +53,9 @@ def read(
         columns, table = files.read_csv(source)
         position = _label_column(columns, table.shape[1], column, name)
         arrays = {"x": _pixels_if_any(np.delete(table, position, axis=1)), "y": table[:, position]}
+        if column is None and np.ptp(arrays["y"]) == 0:
+            taken = columns[position] if columns else f"number {position}, the last"
+            raise DataError(f"{name}: all labels in column {taken} are the same; name another with label_column")
     elif suffix == ".npz":
         arrays = files.read_npz(source)
     else:
@@ -105,8 +108,8 @@ def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], 
         hint = "; one-hot labels need .argmax(1) first" if y.ndim == 2 and len(x) == len(y) else ""
         raise DataError(f"{what} has {len(x)} examples but labels of shape {y.shape}: expected one for each{hint}")
     # nan fails the first comparison and so counts as out of range
-    if y.dtype.kind not in "iuf" or not ((y >= 0) & (y < _MAX_CLASSES)).all() or (y % 1).any():
-        raise DataError(f"{what} has labels other than whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber")
+    if y.dtype.kind not in "biuf" or not ((y >= 0) & (y < _MAX_CLASSES)).all() or (y % 1 != 0).any():
+        raise DataError(f"{what}: labels must be whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber")
     return np.ascontiguousarray(x), y.reshape(-1).astype(np.int64), image_shape
 
 

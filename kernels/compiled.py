@@ -44,7 +44,7 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
     names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
     cap = os.environ.get("FASTNET_ISA")
     if cap and cap not in LEVELS:
-        raise ImportError(f"FASTNET_ISA={cap}: there are {', '.join(LEVELS)}")
+        raise ValueError(f"FASTNET_ISA={cap}: there are {', '.join(LEVELS)}")  # not a missing backend: a mistake
     return names[names.index(cap) :] if cap in names else names
 
 
@@ -58,7 +58,7 @@ def module(dtype: str) -> ModuleType:
     for build in builds:
         if all(find_spec(build + each) is not None for each in DTYPES):
             return importlib.import_module(build + dtype)
-    raise ImportError(f"none of {', '.join(builds)}* was built")
+    raise ImportError("no compiled kernels were built for this CPU")
 
 
 def instruction_set() -> str:

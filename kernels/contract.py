@@ -36,6 +36,8 @@ LEAKY_SLOPE = 0.01
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
 COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 
+MOST_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
+
 # -- an optimiser, as the kernels see it: float64 (7,) --------------------------------------------------
 # BETA1 is momentum's too; a CLIP_NORM or WEIGHT_DECAY of 0 means none.
 KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM = range(7)
@@ -141,7 +143,9 @@ class Backend(Protocol):
 
     T is the dtype of the parameters, float32 or float64. x is T, or uint8, which stands for x / 255. y is
     int64 (n,), class labels, or T (n, n_out), targets. work is T (at least plan(...).size,), its contents
-    of no matter before or after. IN arrays may be read-only and are left unchanged.
+    of no matter before or after. IN arrays may be read-only and are left unchanged. Numbers are finite: a
+    weight of infinity meets an input of zero, which is not a number, in the NumPy backend alone, since the
+    compiled ones skip such inputs.
     """
 
     def predict(self, net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:

@@ -62,7 +62,9 @@ cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIA
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
 cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
-assert contract.GROUP == GROUP and contract.LISTED_GROUPS == LISTED_GROUPS and contract.PANEL_ROWS == PANEL_ROWS == PANEL_GROUPS * GROUP
+assert contract.GROUP == GROUP and contract.LISTED_GROUPS == LISTED_GROUPS
+assert contract.PANEL_ROWS == PANEL_ROWS == PANEL_GROUPS * GROUP and contract.PANEL_VECTORS >= TILE_VECTORS
+assert contract.CACHED_WEIGHTS == CACHED_WEIGHTS and contract.MOST_LAYERS == MOST_LAYERS
 cdef double slope = contract.LEAKY_SLOPE  # by way of a double: Cython takes every Python number for a `real` as float
 LEAKY_SLOPE = <real> slope
 instruction_set = FASTNET_ISA.decode()
@@ -417,7 +419,7 @@ cdef void backward(Block *b, Py_ssize_t rows, bint fused) noexcept nogil:
         l -= 1
 
 
-# -- optimisers: one step of n parameters; g is used up --------------------------------------------------------------
+# -- optimisers: one step of n parameters; g is the gradient --------------------------------------------------------------
 
 cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     cdef double lanes[8]

@@ -2,19 +2,21 @@
 
 Arithmetic on whole vectors is written by the code generators below, with ordinary Python loops and operators over
 LLVM values; what surrounds it is jitted Python. All of it is in this one file, long as it is: Numba's cache does
-not notice a change in another file of a function it compiled in.
+not notice a change in another file of what it compiled in, the contract's excepted, which it is told of.
 
 Not here: checks of arguments (fastnet/checks.py), several threads, any other than first-order optimisers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 import platform
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -37,11 +39,18 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+CONTRACT = hashlib.sha256(Path(c.__file__).read_bytes()).hexdigest()
+
+
 def _jit(function: Callable[..., Any]) -> Any:
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # Numba finds no folder for its cache
+        dispatcher = numba.njit(cache=True, **OPTIONS)(function)
+        # The contract's numbers are compiled in, so that a change of that file makes the cached code stale too.
+        file = dispatcher._cache._cache_file
+        file._source_stamp = (file._source_stamp, CONTRACT)
+    except (RuntimeError, AttributeError):  # Numba finds no folder for its cache, or keeps its stamp elsewhere now
         return _jit_without_cache()(function)
+    return dispatcher
 
 
 @cache  # warns once

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,15 +192,17 @@ def _count_correct(a: Floats, target: Floats) -> int:
 def output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
     """The summed cost, and how many are right, of weighted sums z (n, n_out) of an output layer.
 
-    Every backend's costs outside of training are taken here, in float64.
+    Every backend's costs outside of training are taken here, in float64. Examples are judged by their sums, which
+    still differ where sigmoids have all rounded to 1.
     """
     z = np.array(z.T, np.float64, order="C")
     target = _fill_target(np.empty_like(z), np.arange(len(z))[:, None], y)
     o = _Output(z, z.copy(), target, np.empty_like(z), np.empty_like(z), np.ones(()), np.ones(()), np.empty(()))
+    right = int(np.count_nonzero((z[0] >= 0) == (target[0] >= 0.5))) if len(z) == 1 else _count_correct(z, target)
     with np.errstate(all="ignore"):
         _replay(_ACTIVATIONS[activation][0](o.a, o.t))
         _replay(_cost(activation, cost, o))
-        return float(o.cost), _count_correct(o.a, target)
+        return float(o.cost), right
 
 
 def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Floats:
@@ -395,7 +397,8 @@ def _update(b: _Blocks, state: list[Floats], optimizer: list[float], rate: float
     np.subtract(p, g, p)
 
 
-_WINDOW = 1024  # examples
+# Labels become targets, and outputs are judged, for a window of examples at a time.
+_WINDOW = 1024
 
 
 class _Cut(NamedTuple):
@@ -417,6 +420,21 @@ def _cuts(rows: int, batch_size: int, block: int) -> tuple[_Cut, ...]:
             end = min(first + block, stop)
             cuts.append(_Cut(first, end, stop - start, first == start, end == stop))
     return tuple(cuts)
+
+
+def _windows(rows: int, batch_size: int, block: int) -> Iterator[tuple[int, tuple[_Cut, ...]]]:
+    """The windows' starts, and their cuts, counted from there: whole batches, or a few blocks of a larger one."""
+    if batch_size <= _WINDOW:
+        window = _WINDOW // batch_size * batch_size
+        for begin in range(0, rows, window):
+            yield begin, _cuts(min(window, rows - begin), batch_size, block)
+        return
+    for start in range(0, rows, batch_size):
+        cuts = _cuts(min(batch_size, rows - start), batch_size, block)
+        for k in range(0, len(cuts), max(1, _WINDOW // block)):
+            part = cuts[k : k + max(1, _WINDOW // block)]
+            shift = part[0].first
+            yield start + shift, tuple(cut._replace(first=cut.first - shift, end=cut.end - shift) for cut in part)
 
 
 def _split(targets: Floats, cuts: tuple[_Cut, ...]) -> list[Floats]:
@@ -485,15 +503,14 @@ def train(
     options, rate = optimizer.tolist(), rates.tolist()  # Python floats: a NumPy one would widen float32 products
     # Plain gradient descent folds the rate into the deltas: one pass over the parameters less.
     folded = options[c.KIND] == c.GRADIENT_DESCENT and not options[c.CLIP_NORM] and not options[c.WEIGHT_DECAY]
-    # Labels become targets, and outputs are judged, for a window of batches at a time.
-    window = max(1, _WINDOW // batch_size) * batch_size
-    total, correct, steps, stopped, cost, scale = 0.0, 0, 0, False, 0.0, 0.0
+    total, correct, steps, stopped = 0.0, 0, 0, False
+    cost, scale, right = 0.0, 0.0, 0  # of the batch under way
     with np.errstate(all="ignore"):
-        for begin in range(0, len(order), window):
-            rows = order[begin : begin + window]
+        for begin, cuts in _windows(len(order), batch_size, p.rows):
+            rows = order[begin : begin + cuts[-1].end]
             targets = b.targets(y[rows])
             outputs = np.empty_like(targets)
-            judged, cuts = 0, _cuts(len(rows), batch_size, p.rows)
+            closed = seen = 0  # examples of whole batches, and of all blocks, of this window
             for (first, end, batch, opens, closes), target in zip(cuts, _split(targets, cuts), strict=True):
                 if progress[c.STOP]:
                     stopped = True
@@ -508,14 +525,18 @@ def train(
                     stopped = True
                     break
                 _replay(v.backward if opens else v.backward_adding)
+                seen = end
                 if not closes:
                     continue
                 if folded:
                     np.add(b.params, b.grad, b.params)
                 else:
                     _update(b, slots, options, rate[steps], step + steps + 1)
-                total, steps, judged = total + cost, steps + 1, end
-            correct += _count_correct(outputs[:, :judged], targets[:, :judged])
+                total, steps, closed = total + cost, steps + 1, end
+            judged = closed or seen  # a window holds whole batches, or a part of one
+            right += _count_correct(outputs[:, :judged], targets[:, :judged]) if judged else 0
+            if closed:
+                correct, right = correct + right, 0
             if stopped:
                 break
     b.unpack(b.params, params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -396,3 +397,23 @@ def test_a_cache_that_cannot_be_written_is_one_warning(name: str, tmp_path: Path
     categories, message = python(CACHELESS, **environment).splitlines()
     assert "NUMBA_CACHE_DIR" in message
     assert categories == "['RuntimeWarning']"
+
+
+STALE = """
+import numpy as np, fastnet
+net = fastnet.Network([1, 1], activation=[], output="leaky_relu")
+net.parameters[:] = 1, 0
+print(float(net.forward(-np.ones((1, 1)), backend="numba")[0, 0]))
+"""
+
+
+def test_a_changed_contract_makes_cached_kernels_stale(name: str, tmp_path: Path) -> None:
+    if name != "numba":
+        pytest.skip("only Numba has a cache")
+    package = Path(fastnet.__file__).parent
+    shutil.copytree(package, tmp_path / "fastnet", ignore=shutil.ignore_patterns("__pycache__", "bench"))
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    assert float(python(STALE, **environment)) == pytest.approx(-0.01)
+    contract_file = tmp_path / "fastnet" / "kernels" / "contract.py"
+    contract_file.write_text(contract_file.read_text().replace("LEAKY_SLOPE = 0.01", "LEAKY_SLOPE = 0.25"))
+    assert float(python(STALE, **environment)) == pytest.approx(-0.25)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -213,3 +214,19 @@ def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> No
         together = list(pool.map(lambda k: kc.train(backend, k, order, 10, kc.RULES[rule]), cases * 3))
     for found, expected in zip(together, alone * 3, strict=True):
         kc.assert_same_bits(found, expected)
+
+
+def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
+    """One batch of all examples: a full one-hot matrix would be 40 MB."""
+    n, n_out = 20_000, 500
+    k = kc.case((4, n_out), "sigmoid", ("softmax", "cross_entropy"), 300, "float32", "uint8")
+    x, y = np.resize(k.x, (n, 4)), np.arange(n) % n_out
+    work = np.empty(c.plan(k.net, n, 0, 4).size, np.float32)
+    state, optimizer = np.empty((0, k.params.size), np.float32), np.zeros(c.OPTIMIZER_COLUMNS)
+    arguments = (k.net, k.params.copy(), state, x, y, np.arange(n), n, np.ones(1), optimizer, 0)
+    backend.train(*arguments, np.zeros(3, np.int64), work)  # compiled, if it has to be
+    tracemalloc.start()
+    backend.train(*arguments, np.zeros(3, np.int64), work)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6

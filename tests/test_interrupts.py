@@ -351,3 +351,23 @@ def test_while_numba_compiles(name: str, tmp_path: Path) -> None:
     print(f"answered after {seconds} s, {steps} steps")
     assert float(seconds) < ALLOWED
     assert int(steps) == 0
+
+
+def test_in_a_callback_on_batches_the_epochs_record_is_kept() -> None:
+    trainer = make()
+
+    def strike() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, callbacks=[Act(strike, 50)])
+    assert trainer.steps == 50
+    assert trainer.history["examples"] == [500]
+
+
+def test_a_narrow_deep_network_with_an_enormous_batch(name: str) -> None:
+    make(name).fit(X, Y)
+    trainer = Trainer(Network([1] * 60, activation="tanh"), batch_size=1 << 30, backend=name)
+    x = np.zeros((300_000, 1), np.uint8)
+    with interrupt():
+        trainer.fit(x, np.zeros(len(x), int), epochs=1000)

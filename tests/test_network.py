@@ -173,6 +173,17 @@ def test_one_output_learns_the_right_way_round(name: str, output: str, cost: str
     assert net.forward([[-1.0], [1.0]], backend=name).ravel() == pytest.approx([0, 1], abs=0.2)
 
 
+def test_accuracy_judges_what_predict_predicts(name: str) -> None:
+    """Where sigmoids have all rounded to 1, too."""
+    net = Network([784, 100, 10], activation="relu", init="normal", seed=3)
+    x = np.random.default_rng(0).random((500, 784), np.float32)
+    assert (net.forward(x, backend=name) == 1).sum(axis=1).max() > 1
+    assert net.accuracy(x, net.predict(x, backend=name), backend=name) == 1
+    one = Network([1, 1], seed=0)
+    one.parameters[:] = -1e-9, 0
+    assert one.accuracy(np.ones((1, 1)), one.predict(np.ones((1, 1)))) == 1
+
+
 # -- what it takes -------------------------------------------------------------------------------------------
 
 

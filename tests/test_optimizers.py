@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet import Adam, Constant, Cosine, Exponential, GradientDescent, Momentum, Network, Schedule, Step, Trainer
+from fastnet import (
+    Adam,
+    Constant,
+    Cosine,
+    Exponential,
+    GradientDescent,
+    Momentum,
+    Network,
+    Schedule,
+    Step,
+    Trainer,
+    checks,
+)
 from fastnet.kernels import contract as c
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES, FromFunction, encode
 
@@ -105,11 +117,12 @@ def test_a_function_is_given_every_step_once() -> None:
     assert seen == [0, 1, 2]
 
 
-def test_of_steps_refuses_what_is_no_factor() -> None:
+def test_what_is_no_factor_is_refused() -> None:
     assert FromFunction(function=lambda step: step).of_steps(3, 2).tolist() == [3, 4]
     for bad in (math.nan, math.inf, -0.1):
+        factors = FromFunction(function=lambda step, bad=bad: bad if step == 4 else 1).of_steps(3, 2)  # type: ignore[misc]
         with pytest.raises(ValueError, match="step 4"):
-            FromFunction(function=lambda step, bad=bad: bad if step == 4 else 1).of_steps(3, 2)  # type: ignore[misc]
+            checks.factors(factors, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -400,3 +402,22 @@ def test_a_network_that_starts_out_of_bounds_diverges_at_step_1() -> None:
     with pytest.raises(DivergedError, match="step 1"):
         trainer.fit(X, Y)
     assert trainer.steps == 0
+
+
+def test_divergence_comes_back_from_another_process() -> None:
+    error = DivergedError("the cost", epoch=2, step=30, learning_rate=0.5)
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert isinstance(twin, DivergedError)
+        assert str(twin) == "the cost"
+        assert (twin.epoch, twin.step, twin.learning_rate) == (2, 30, 0.5)
+
+
+def test_parameters_set_by_a_callback_are_not_rolled_back() -> None:
+    def spoil(trainer: Trainer, epoch: fastnet.Epoch) -> None:
+        trainer.network.parameters[...] = 1e30
+
+    trainer = Trainer(Network([6, 5, 3], activation="relu", output="identity", seed=0), backend="numpy")
+    with pytest.raises(DivergedError) as caught:
+        trainer.fit(np.ones((50, 6), np.float32), np.ones((50, 3), np.float32), epochs=5, callbacks=[spoil])
+    assert caught.value.epoch == 2
+    assert (trainer.network.parameters == np.float32(1e30)).all()

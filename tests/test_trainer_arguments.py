@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet import Adam, Cosine, Exponential, Momentum, Network, Step, Trainer
+from fastnet import Adam, Cosine, Exponential, Momentum, Network, Schedule, Step, Trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
@@ -124,3 +124,41 @@ def test_a_new_learning_rate_is_checked() -> None:
 def test_a_bad_factor_of_a_function_is_told(bad: float) -> None:
     with pytest.raises(ValueError, match=r"schedule gave .* at step 9"):
         make(schedule=lambda step: bad if step == 9 else 1.0).fit(X, Y, epochs=3)
+
+
+class Own(Schedule):
+    """A schedule of the user's own, which may be wrong."""
+
+    def __init__(self, values: object) -> None:
+        super().__init__()
+        object.__setattr__(self, "values", values)
+
+    def proper(self, time: Any, horizon: Any) -> Any:
+        return self.values  # type: ignore[attr-defined]  # set around the frozen dataclass
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array([0.5]), r"shape \(1,\); expected \(4,\)"),
+        (np.array([1.0, 1.0, -1.0, 1.0]), "-1.0 at step 2"),
+        (np.array([1.0, np.nan, 1.0, 1.0]), "nan at step 1"),
+    ],
+)
+def test_factors_of_a_users_schedule_are_checked(values: Any, words: str) -> None:
+    trainer = Trainer(Network([2, 2]), schedule=Own(values), batch_size=5)
+    with pytest.raises(ValueError, match=words):
+        trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+    assert trainer.steps == 0
+
+
+def test_factors_may_be_of_any_float_dtype() -> None:
+    trainer = Trainer(Network([2, 2]), schedule=Own(np.ones(4, np.float32)), batch_size=5)
+    trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+    assert trainer.steps == 4
+
+
+def test_a_trainer_keeps_its_network() -> None:
+    trainer = Trainer(Network([4, 3]), optimizer="adam")
+    with pytest.raises(AttributeError):
+        trainer.network = Network([400, 400, 10])  # type: ignore[misc]  # what is refused
