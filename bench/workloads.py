@@ -76,8 +76,8 @@ _SMALL = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("W1", *_SMALL, batch_size=10, learning_rate=1.5),
-        Workload("W3", *_SMALL, batch_size=128, learning_rate=1.5),
+        Workload("W1", *_SMALL, batch_size=10, learning_rate=0.5),
+        Workload("W3", *_SMALL, batch_size=128, learning_rate=0.5),
         Workload("W5", (784, 128, 64, 10), "relu", "softmax", "cross_entropy", batch_size=64, learning_rate=0.1),
         Workload("W6", (784, 512, 512, 10), "relu", "softmax", "cross_entropy", batch_size=128, learning_rate=0.1),
     )
