@@ -519,7 +519,6 @@ cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset) noexcept nog
 
 # -- the contract ------------------------------------------------------------------------------------------------------
 
-DTYPE = np.dtype(np.float32 if sizeof(real) == 4 else np.float64)
 # The layers of a call live on the C stack, which bounds their number.
 cdef enum:
     MOST_LAYERS = 256

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from fastnet import Callback, Epoch, Network, Progress, Trainer
+from fastnet.kernels import numpy_backend
 
 NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 ALLOWED = 1.0  # seconds
@@ -365,9 +366,19 @@ def test_in_a_callback_on_batches_the_epochs_record_is_kept() -> None:
     assert trainer.history["examples"] == [500]
 
 
-def test_a_narrow_deep_network_with_an_enormous_batch(name: str) -> None:
-    make(name).fit(X, Y)
-    trainer = Trainer(Network([1] * 60, activation="tanh"), batch_size=1 << 30, backend=name)
-    x = np.zeros((300_000, 1), np.uint8)
-    with interrupt():
-        trainer.fit(x, np.zeros(len(x), int), epochs=1000)
+@pytest.mark.parametrize(("rows", "in_a_thread"), [(100, False), (6000, True)])
+def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
+    rows: int, in_a_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parameters are few, but a row passes many layers: their activations count as work too."""
+    threads = []
+    train = numpy_backend.train
+
+    def spy(*arguments: Any) -> float:
+        threads.append(threading.current_thread())
+        return train(*arguments)
+
+    monkeypatch.setattr(numpy_backend, "train", spy)
+    trainer = Trainer(Network([1] * 60, activation="tanh"), batch_size=1 << 30, backend="numpy")
+    trainer.fit(np.zeros((rows, 1), np.uint8), np.zeros(rows, int))
+    assert [thread is not threading.main_thread() for thread in threads] == [in_a_thread]
