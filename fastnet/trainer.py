@@ -391,6 +391,8 @@ class Trainer:
                 self._step,
                 progress,
                 run.work,
+                c.team(1),
+                0,
             )
 
         summed = run.interrupts.call(train) if run.work_of_batch >= LONG_BATCH else train()

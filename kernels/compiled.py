@@ -95,5 +95,9 @@ def train(
     step: int,
     progress: Ints,
     work: Floats,
+    team: Ints,
+    member: int,
 ) -> float:
-    return _for(params).train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work)
+    return _for(params).train(
+        net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member
+    )

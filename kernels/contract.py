@@ -1,6 +1,6 @@
 """The kernel contract: what a backend is, the codes it is handed, and the workspace it may use.
 
-A backend is a module with the three functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
+A backend is a module with the functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
 that grows with the parameters or with x), draw random numbers, print or raise, and they trust their arguments:
 user input is rejected in fastnet/checks.py, nowhere else.
 This file computes nothing with data; the formulas themselves stand in the backends.
@@ -9,6 +9,8 @@ This file computes nothing with data; the formulas themselves stand in the backe
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -51,6 +53,59 @@ SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state, as long as
 STOP, STEPS, CORRECT = range(3)
 PROGRESS_COLUMNS = 3
 
+# -- sparse inputs ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """Rows (n, n_in) of which only the entries that are not zero are kept: compressed sparse rows (CSR).
+
+    Row i has values[k] in column indices[k] for k from starts[i] to starts[i + 1], columns ascending, none twice.
+    starts int64 (n + 1,), indices int32; values of the parameters' dtype, or uint8, which stands for v / 255. A slice
+    shares them.
+    """
+
+    starts: Ints
+    indices: NDArray[np.int32]
+    values: NDArray[Any]
+    n_in: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, rows: slice) -> SparseRows:
+        first, last, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError(f"rows are taken in their order, not {rows}")
+        return SparseRows(self.starts[first : max(first, last) + 1], self.indices, self.values, self.n_in)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), self.n_in
+
+
+Rows = NDArray[Any] | SparseRows  # what x may be
+
+# -- a team of threads: int64 (TEAM_COLUMNS + members * TEAM_LINE,), zeros at first, see `team` ------------
+# The members of a team share one `train` call. ARRIVED and TURN are their barrier; a member that cannot go on sets
+# BROKEN, and the others return at once. From TEAM_COLUMNS on each member has a line of its own: its COST (float64) and
+# RIGHT (examples classified right) of the block under way. STOPPING is STOP as member 0 read it, the same for all.
+MEMBERS, ARRIVED, TURN, BROKEN, STOPPING = range(5)
+TEAM_COLUMNS = TEAM_LINE = 8
+MEMBER_COST, MEMBER_RIGHT = range(2)
+
+
+def team(members: int) -> Ints:
+    """What a team of so many threads shares in one call of `train`."""
+    shared = np.zeros(TEAM_COLUMNS + members * TEAM_LINE, np.int64)
+    shared[MEMBERS] = members
+    return shared
+
+
 # -- the workspace ----------------------------------------------------------------------------------------
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most this many rows,
@@ -64,7 +119,7 @@ PANEL_ROWS, PANEL_VECTORS = 128, 4  # the compiled backends' packed panel; 4 vec
 # Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
 # row of layer l, and row 0 has the places that are no layer's.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
-OUTPUTS_AT, LISTS_AT, PANEL_AT = range(LAYER, LAYER + 3)
+OUTPUTS_AT, LISTS_AT, PANEL_AT, COUNTS_AT, STARTS_AT, ENTRIES_AT = range(LAYER, LAYER + 6)
 
 
 class Plan(NamedTuple):
@@ -75,8 +130,9 @@ class Plan(NamedTuple):
     (n_in, width), a row for each input and the neurons along it, padded with zeros: rows to whole groups,
     width to whole 64-byte lines.
 
-    OUTPUTS_AT is the place of two more areas as large as one of the last layer's; LISTS_AT that of LISTED_GROUPS
-    int32 numbers; PANEL_AT that of the packed panel.
+    In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; LISTS_AT
+    LISTED_GROUPS int32 numbers; PANEL_AT a packed panel for each member of a team; COUNTS_AT an int32 number for each
+    row; STARTS_AT one for each input and member, and one more; ENTRIES_AT as many elements as the inputs have.
     """
 
     rows: int  # rows of a block
@@ -97,13 +153,13 @@ def block_rows(net: Ints, rows: int) -> int:
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
 
 
-def plan(net: Ints, rows: int, slots: int, itemsize: int) -> Plan:
+def plan(net: Ints, rows: int, slots: int, itemsize: int, members: int = 1) -> Plan:
     """The one formula of the workspace: for batches of at most `rows` rows and `slots` rows of state."""
-    return _plan(net.tobytes(), rows, slots, itemsize)
+    return _plan(net.tobytes(), rows, slots, itemsize, members)
 
 
 @functools.lru_cache(maxsize=64)  # thousands of small networks of a few shapes: the shapes repeat
-def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
+def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
     rows = block_rows(net, rows)
@@ -125,7 +181,10 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int) -> Plan:
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
     nodes[0, LISTS_AT], at = at, at + LISTED_GROUPS * 4 // itemsize
-    nodes[0, PANEL_AT], at = at, at + PANEL_ROWS * PANEL_VECTORS * lane
+    nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
+    nodes[0, COUNTS_AT], at = at, at + padded(rows, itemsize)
+    nodes[0, STARTS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
+    nodes[0, ENTRIES_AT], at = at, at + rows * padded(sizes[0], itemsize)
     nodes.flags.writeable = False
     return Plan(rows, packed, at, nodes)
 
@@ -141,23 +200,30 @@ def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
 class Backend(Protocol):
     """A kernel backend. Every array is C-contiguous, in native byte order, and allocated by the caller.
 
-    T is the dtype of the parameters, float32 or float64. x is T, or uint8, which stands for x / 255. y is
-    int64 (n,), class labels, or T (n, n_out), targets. work is T (at least plan(...).size,), its contents
-    of no matter before or after. IN arrays may be read-only and are left unchanged. Numbers are finite: a
-    weight of infinity meets an input of zero, which is not a number, in the NumPy backend alone, since the
-    compiled ones skip such inputs.
+    T is the dtype of the parameters, float32 or float64. x is an array of T, or of uint8, which stands for x / 255, or
+    SparseRows of either. y is int64 (n,), class labels, or T (n, n_out), targets. work is T (at least
+    plan(...).size,), its contents of no matter before or after. IN arrays may be read-only and are left unchanged.
+    Numbers are finite: a weight of infinity meets an input of zero, which is not a number, in the NumPy backend
+    alone, since the compiled ones skip such inputs.
     """
 
-    def predict(self, net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
+    MOST_MEMBERS: int  # of a team of threads in `train`; 1 where the backend's arithmetic has threads of its own
+
+    def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
         """The forward pass.
 
         IN net (n_layers, 6), params (n_params,), x (n, n_in); OUT out (n, n_out): the last layer's
         activations; work of plan(net, n, 0, itemsize).
         """
 
-    def gradient(
-        self, net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats
-    ) -> float:
+    def predictor(self, net: Ints, params: Floats, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+        """A function of (x, out) that does what `predict` does with the parameters as they are now.
+
+        For many calls on few rows: what can be done once is done now. x: an array of x_dtype, T or uint8; work of
+        plan(net, n, 0, itemsize) for the most rows there will be; it is the function's own from now on.
+        """
+
+    def gradient(self, net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
         """The mean cost over the rows of x, and its gradient.
 
         IN net, params, x (n, n_in), y; OUT grad (n_params,), overwritten; work of
@@ -169,7 +235,7 @@ class Backend(Protocol):
         net: Ints,
         params: Floats,
         state: Floats,
-        x: NDArray[Any],
+        x: Rows,
         y: NDArray[Any],
         order: Ints,
         batch_size: int,
@@ -178,14 +244,31 @@ class Backend(Protocol):
         step: int,
         progress: Ints,
         work: Floats,
+        team: Ints,
+        member: int,
     ) -> float:
         """One optimiser step for each batch of rows that `order` names, in that order.
 
         IN net, x (n, n_in), y, order (m,) rows of x, rates (ceil(m / batch_size),) the learning rate of
         each step, optimizer (7,), step: updates made before this call (Adam's bias correction counts them);
         INOUT params (n_params,), state (slots, n_params); progress (3,); work of
-        plan(net, batch_size, slots, itemsize).
+        plan(net, batch_size, slots, itemsize, members).
 
-        Returns the cost summed over the examples of the steps made, each batch's taken before its update.
-        Stops before the update of a batch whose cost is not finite: progress[STEPS] then tells which.
+        A team of threads makes the call together: each with the same arguments but its own `member`, from 0, and all
+        at once, since they wait for each other. The rows of a batch are shared out for the passes, then the
+        inputs of each layer for the update, so that no gradient is added up across threads.
+
+        Returns the cost summed over the examples of the steps made, each batch's taken before its update (of member
+        0; the others' is of no meaning). Stops before the update of a batch whose cost is not finite:
+        progress[STEPS] then tells which.
         """
+
+    def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
+        """Writes the entries of x that are not zero as SparseRows and returns their number.
+
+        IN x (n, n_in) of float32, float64 or uint8; OUT starts (n + 1,), indices and values of x's dtype, as long as
+        there are entries; where they are shorter (0, to count) nothing is written to them.
+        """
+
+
+Predictor = Callable[[NDArray[Any], Floats], None]

@@ -649,7 +649,7 @@ def gradient(net, params, x, y, grad, work):
     return total / n
 
 
-def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work):
+def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member):
     cdef object p = contract.plan(net, batch_size, len(state), sizeof(real))
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef real[::1] params_view = params, space = work

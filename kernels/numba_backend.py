@@ -1147,6 +1147,8 @@ def train(
     step: int,
     progress: Ints,
     work: Floats,
+    team: Ints,
+    member: int,
 ) -> float:
     p = c.plan(net, batch_size, len(state), params.itemsize)
     return _call(

@@ -50,7 +50,7 @@ def calls(backend: Any, k: kc.Case, side: str) -> None:
     vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, kc.workspace(k, batch, rule.slots()))
     order, rates, optimizer, progress, work = (at_the_edge(array, side) for array in vectors)
     state = at_the_edge(state, side)
-    backend.train(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work)
+    backend.train(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work, c.team(1), 0)
 
 
 def main(name: str) -> None:

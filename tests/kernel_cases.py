@@ -179,6 +179,8 @@ def train(
         step,
         progress,
         workspace(k, batch_size, slots),
+        c.team(1),
+        0,
     )
     return Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
 

@@ -71,7 +71,7 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
     moved, state = guarded.copy(params), guarded.copy(np.full((slots, len(params)), 0.01, params.dtype))
     progress = guarded.copy(np.array([0, 77, 77]))
     work = guarded.copy(np.full_like(kc.workspace(k, BATCH, slots), poison))
-    total = backend.train(net, moved, state, x, y, order, BATCH, rates, optimizer, 1, progress, work)
+    total = backend.train(net, moved, state, x, y, order, BATCH, rates, optimizer, 1, progress, work, c.team(1), 0)
 
     guarded.assert_intact()
     after = [net, params, x, y, order, rates, optimizer]
@@ -158,7 +158,7 @@ def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None
         state = np.zeros((optimizer.slots(), len(params)), dtype)
         thread = threading.Timer(delay, progress.__setitem__, (c.STOP, 1))
         thread.start()
-        backend.train(k.net, params, state, k.x, k.y, order, 32, rates, vector, 0, progress, work)
+        backend.train(k.net, params, state, k.x, k.y, order, 32, rates, vector, 0, progress, work, c.team(1), 0)
         thread.join()
         if progress[c.STEPS]:
             break
@@ -224,9 +224,9 @@ def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
     work = np.empty(c.plan(k.net, n, 0, 4).size, np.float32)
     state, optimizer = np.empty((0, k.params.size), np.float32), np.zeros(c.OPTIMIZER_COLUMNS)
     arguments = (k.net, k.params.copy(), state, x, y, np.arange(n), n, np.ones(1), optimizer, 0)
-    backend.train(*arguments, np.zeros(3, np.int64), work)  # compiled, if it has to be
+    backend.train(*arguments, np.zeros(3, np.int64), work, c.team(1), 0)  # compiled, if it has to be
     tracemalloc.start()
-    backend.train(*arguments, np.zeros(3, np.int64), work)
+    backend.train(*arguments, np.zeros(3, np.int64), work, c.team(1), 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10e6

@@ -105,7 +105,7 @@ def test_fit_is_the_kernel_s_train(backend: Any, name: str, optimizer: str) -> N
     costs = []
     for epoch in range(3):
         rates = 0.1 * 0.5 ** (epoch + np.arange(7) / 7)
-        arguments = (X, Y, rng.permutation(53), 8, rates, vector, 7 * epoch, progress, work)
+        arguments = (X, Y, rng.permutation(53), 8, rates, vector, 7 * epoch, progress, work, c.team(1), 0)
         costs.append(backend.train(net.layers, params, state, *arguments) / 53)
     history = trainer.fit(X, Y, epochs=3)
     assert bits(trainer) == params.tobytes()
