@@ -124,7 +124,7 @@ SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.35
 # Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
 # row of layer l, and row 0 has the places that are no layer's.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
-OUTPUTS_AT, LISTS_AT, PANEL_AT, ROWS_AT, STARTS_AT, ENTRIES_AT = range(LAYER, LAYER + 6)
+OUTPUTS_AT, LISTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT = range(LAYER, LAYER + 6)
 
 
 class Plan(NamedTuple):
@@ -136,7 +136,7 @@ class Plan(NamedTuple):
 
     In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; LISTS_AT
     LISTED_GROUPS int32 numbers; PANEL_AT a packed panel for each member of a team; ROWS_AT three int64 numbers for
-    each row; STARTS_AT one for each input and member, and one more; ENTRIES_AT as many elements as the inputs have.
+    each row; ENDS_AT one for each input and member, and one more; SORTED_AT the inputs of one row more, twice.
     """
 
     rows: int  # rows of a block
@@ -187,8 +187,8 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) 
     nodes[0, LISTS_AT], at = at, at + LISTED_GROUPS * 4 // itemsize
     nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
-    nodes[0, STARTS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
-    nodes[0, ENTRIES_AT], at = at, at + rows * padded(sizes[0], itemsize)
+    nodes[0, ENDS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
+    nodes[0, SORTED_AT], at = at, at + 2 * ((rows + 1) * padded(sizes[0], itemsize) + lane)
     nodes.flags.writeable = False
     return Plan(rows, packed, at, nodes)
 

@@ -48,7 +48,7 @@ cdef extern from "vec.h" nogil:
                         const real *w, Py_ssize_t ldw, const real *start, real *out, Py_ssize_t ldo)
     void sparse_update(int height, int vectors, const int32_t *columns, const real *values, Py_ssize_t ldv,
                        Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *w, Py_ssize_t ldw)
-    void sorted_update(int height, int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
+    void sorted_update(int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
                        const real *delta, Py_ssize_t ldd, real *out)
     const Py_ssize_t MOST_BYTES_COLUMNS
     Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
@@ -72,7 +72,7 @@ cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.C
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
-cdef int STARTS_AT = contract.STARTS_AT, ENTRIES_AT = contract.ENTRIES_AT
+cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
 cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
@@ -130,8 +130,8 @@ cdef struct Block:  # what the functions below share; each member of a team has 
     int32_t *columns  # made here (rows, ld_columns), the values in layers[0].inputs
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
-    int32_t *starts  # the same entries by input: where those of each begin,
-    int32_t *sorted_rows  # their rows
+    int32_t *ends  # the same entries by input, see sort_entries: where those of each end,
+    int32_t *sorted_rows  # their rows and values
     real *sorted_values
     real *panel  # of this member
     int64_t *team
@@ -273,38 +273,50 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The entries of inputs first to last of all rows, by input (a counting sort); b.starts[i - first] is where those
-    of input i begin."""
-    cdef Py_ssize_t i, k, n = last - first, at, ldv = b.layers[0].below
-    cdef int32_t *starts = b.starts
+    """The entries of inputs first to last of all rows, by input (a counting sort).
+
+    Those of input first + i stand from b.ends[i] + 1 to b.ends[i + 1]: there is a place to spare after each input's,
+    so that a pair's zero can be written without asking, and the next entry over it.
+    """
+    cdef Py_ssize_t i, k, at, n = last - first, ldv = b.layers[0].below
+    cdef int32_t *ends = b.ends
     cdef int32_t before = 0, column
     cdef const Entries *tile
-    memset(starts, 0, (n + 2) * sizeof(int32_t))
+    cdef const real *values
+    cdef const real *seconds
+    for k in range(n + 2):
+        ends[k] = 1
     for i in range(rows):
         tile = &b.entries[i]
+        values = tile.values
+        seconds = values + ldv if tile.height == 2 else NULL
         for k in range(tile.count if tile.height else 0):
             column = tile.columns[k]
-            before += column < first  # entries of other members, which stand before and after this one's
-            if first <= column < last:
-                starts[column - first + 2] += 1
-    starts[0] = before
-    starts[1] = before
+            if column < first:  # another member's, which stand before this one's
+                before += 2
+            elif column < last:
+                ends[column - first + 2] += (values[k] != 0) + (seconds != NULL and seconds[k] != 0)
+    ends[0] = before + <int32_t> first - 1
+    ends[1] = ends[0] + 1
     for k in range(2, n + 2):
-        starts[k] += starts[k - 1]
-    for i in range(rows):  # starts[k + 1] moves from where input k's begin to where they end
+        ends[k] += ends[k - 1]
+    for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
         tile = &b.entries[i]
+        values = tile.values
+        seconds = values + ldv
         for k in range(tile.count if tile.height else 0):
             column = tile.columns[k]
             if not (first <= column < last):
                 continue
-            at = starts[column - first + 1]
-            starts[column - first + 1] += 1
+            at = ends[column - first + 1]
             b.sorted_rows[at] = <int32_t> i
-            if b.data.starts != NULL:
-                b.sorted_values[at] = tile.values[k]
-            else:
-                b.sorted_values[2 * at] = tile.values[k]
-                b.sorted_values[2 * at + 1] = tile.values[k + ldv] if tile.height == 2 else 0
+            b.sorted_values[at] = values[k]
+            at += values[k] != 0
+            if tile.height == 2:
+                b.sorted_rows[at] = <int32_t> i + 1
+                b.sorted_values[at] = seconds[k]
+                at += seconds[k] != 0
+            ends[column - first + 1] = <int32_t> at
 
 
 # -- the forward pass, and the deltas backward -------------------------------------------------------------------
@@ -611,22 +623,19 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
     cdef real *weights
     cdef real *gradient
     cdef real tile[64]
-    cdef int height = 1 if b.data.starts != NULL else 2
     sort_entries(b, rows, first, last)
     while column < width:
         columns = min(step, width - column)
         deltas = pack_panel(layer.deltas + column, width, rows, columns, b.panel)
-        if rows % 2:  # the row that an odd last one is paired with
-            memset(b.panel + rows * columns, 0, columns * sizeof(real))
         for i in range(last - first):
-            at = b.starts[i]
+            at = b.ends[i] + 1
             weights = layer.weights + (first + i) * width + column
             gradient = stored(b, weights)
             if b.target == TO_OPTIMIZER:
                 gradient = tile
                 memset(tile, 0, columns * sizeof(real))
-            sorted_update(height, <int> (columns // VL), b.sorted_rows + at, b.sorted_values + height * at,
-                          b.starts[i + 1] - at, deltas, columns, gradient)
+            sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
+                          columns, gradient)
             if b.target == TO_OPTIMIZER:
                 descend(b, weights, width, tile, columns, 1, b.options[WEIGHT_DECAY])
         column += columns
@@ -758,8 +767,8 @@ cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
 
 # -- the contract --------------------------------------------------------------------------------------------------
 
-cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t packed,
-                  real *work, int64_t *team, Py_ssize_t member) noexcept nogil:
+cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t rows,
+                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t member) noexcept nogil:
     cdef Py_ssize_t l, last = net.shape[0] - 1
     cdef Layer *layer
     b.layers = layers
@@ -787,10 +796,10 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
     b.columns = <int32_t *> (work + nodes[0, SCRATCH_AT])
     b.ld_columns = layers[0].below * (sizeof(real) // sizeof(int32_t))
     b.entries = <Entries *> (work + nodes[0, ROWS_AT])
-    b.starts = (<int32_t *> (work + nodes[0, STARTS_AT]) + share(layers[0].groups, member, b.members) * GROUP
-                + 2 * member)
-    b.sorted_values = work + nodes[0, DELTAS_AT]
-    b.sorted_rows = <int32_t *> (work + nodes[0, ENTRIES_AT])
+    b.ends = (<int32_t *> (work + nodes[0, ENDS_AT]) + share(layers[0].groups, member, b.members) * GROUP
+              + 2 * member)
+    b.sorted_values = work + nodes[0, SORTED_AT]
+    b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * layers[0].below + 2 * GROUP)
     b.panel = work + nodes[0, PANEL_AT] + member * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
     b.packed = packed
@@ -870,7 +879,7 @@ def predict(net, params, x, out, work):
     inputs_of(&b.data, x)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, packed, &space[0], NULL, 0)
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
         pack_all(&b, &params_view[0], 0)
         predict_rows(&b, b.data.rows, rows, &result[0, 0])
         restore_denormals(before)
@@ -892,7 +901,7 @@ cdef class Predictor:
         self.work = work
         self.rows = p.rows
         self.row_bytes = layers_view[0, N_IN] * x_dtype.itemsize
-        prepare(&self.block, self.layers, layers_view, nodes, p.packed, &space[0], NULL, 0)
+        prepare(&self.block, self.layers, layers_view, nodes, p.rows, p.packed, &space[0], NULL, 0)
         pack_all(&self.block, &params_view[0], 0)
 
     def __call__(self, x, out):
@@ -936,7 +945,7 @@ def gradient(net, params, x, y, grad, work):
     outputs_of(&b.data, y)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, packed, &space[0], NULL, 0)
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
         b.sparse = is_sparse(&b)
         pack_all(&b, &params_view[0], 0)
         clear_stored(&b)
@@ -972,7 +981,7 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
     outputs_of(&b.data, y)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, packed, &space[0], &shared[0], place)
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], place)
         b.options = &options[0]
         b.state_rows = slots.shape[0]
         total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],

@@ -471,18 +471,16 @@ INLINE void sparse_update_(const int R, const int C, const int32_t *columns, con
         }
 }
 
-/* out[C vectors] += the sum of values[k][R] delta[rows[k] to rows[k] + R]: the entries of one input */
-INLINE void sorted_update_(const int R, const int C, const int32_t *rows, const real *values, ptrdiff_t n,
-                           const real *delta, ptrdiff_t ldd, real *out) {
+/* out[C vectors] += the sum of values[k] delta[rows[k]]: the entries of one input */
+INLINE void sorted_update_(const int C, const int32_t *rows, const real *values, ptrdiff_t n, const real *delta,
+                           ptrdiff_t ldd, real *out) {
     vec acc[4];
     UNROLL
     for (int v = 0; v < C; v++) acc[v] = vload(out + v * VL);
     for (ptrdiff_t k = 0; k < n; k++) {
         const real *d = delta + rows[k] * ldd;
         UNROLL
-        for (int r = 0; r < R; r++)
-            UNROLL
-            for (int v = 0; v < C; v++) acc[v] += values[k * R + r] * vload(d + r * ldd + v * VL);
+        for (int v = 0; v < C; v++) acc[v] += values[k] * vload(d + v * VL);
     }
     UNROLL
     for (int v = 0; v < C; v++) vstore(out + v * VL, acc[v]);
@@ -507,14 +505,11 @@ static void sparse_update(int height, int vectors, const int32_t *columns, const
         SPARSE_UPDATE_CASE(1, 1) SPARSE_UPDATE_CASE(1, 2) SPARSE_UPDATE_CASE(2, 1) SPARSE_UPDATE_CASE(2, 2)
     }
 }
-#define SORTED_UPDATE_CASE(R, C) \
-    case R * 16 + C: sorted_update_(R, C, rows, values, n, delta, ldd, out); break;
-static void sorted_update(int height, int vectors, const int32_t *rows, const real *values, ptrdiff_t n,
-                          const real *delta, ptrdiff_t ldd, real *out) {
-    switch (height * 16 + vectors) {
-        SORTED_UPDATE_CASE(1, 1) SORTED_UPDATE_CASE(1, 2) SORTED_UPDATE_CASE(1, 3) SORTED_UPDATE_CASE(1, 4)
-        SORTED_UPDATE_CASE(2, 1) SORTED_UPDATE_CASE(2, 2) SORTED_UPDATE_CASE(2, 3) SORTED_UPDATE_CASE(2, 4)
-    }
+#define SORTED_UPDATE_CASE(C) \
+    case C: sorted_update_(C, rows, values, n, delta, ldd, out); break;
+static void sorted_update(int vectors, const int32_t *rows, const real *values, ptrdiff_t n, const real *delta,
+                          ptrdiff_t ldd, real *out) {
+    switch (vectors) { SORTED_UPDATE_CASE(1) SORTED_UPDATE_CASE(2) SORTED_UPDATE_CASE(3) SORTED_UPDATE_CASE(4) }
 }
 
 #define BYTE_SCALE REAL(0.00392156862745098039216) /* 1 / 255 */
