@@ -16,6 +16,7 @@
 
 #ifdef FASTNET_FLOAT64
 typedef double real;
+#  define REAL_BYTES 8
 typedef int64_t bits;
 #  define REAL(x) x
 #  define MANTISSA 52
@@ -27,6 +28,7 @@ typedef int64_t bits;
 #  define LN2_LO 1.90821492927058770002e-10
 #else
 typedef float real;
+#  define REAL_BYTES 4
 typedef int32_t bits;
 #  define REAL(x) x##f
 #  define MANTISSA 23
@@ -42,12 +44,15 @@ typedef int32_t bits;
 #  if defined(__AVX512F__)
 #    define VECTOR_BYTES 64
 #    define REGISTERS 32
-#  else
+#  elif defined(__AVX__)
 #    define VECTOR_BYTES 32
 #    define REGISTERS 16
+#  else
+#    define VECTOR_BYTES 16
+#    define REGISTERS 16
 #  endif
-#  define VECTOR_ELEMENTS (VECTOR_BYTES / sizeof(real))
-#  define VL ((int)VECTOR_ELEMENTS)
+#  define VECTOR_ELEMENTS (VECTOR_BYTES / REAL_BYTES)
+#  define VL VECTOR_ELEMENTS
 #  define INLINE static inline __attribute__((always_inline))
 #  define UNROLL _Pragma("GCC unroll 16")
 /* The empty assembly keeps GCC from taking a function that does nothing else for one without effect. */
@@ -314,38 +319,41 @@ static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t ro
 
 /* out[k][i] = w[i][k] for VL by VL elements: in step s, lanes are swapped between vectors s apart. */
 #if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12)
-#  define LANES4(F, s, o) F(s, o), F(s, o + 1), F(s, o + 2), F(s, o + 3)
+#  define LANES2(F, s, o) F(s, o), F(s, o + 1)
+#  define LANES4(F, s, o) LANES2(F, s, o), LANES2(F, s, o + 2)
 #  define LANES8(F, s, o) LANES4(F, s, o), LANES4(F, s, o + 4)
 #  define LANES16(F, s, o) LANES8(F, s, o), LANES8(F, s, o + 8)
-#  if VECTOR_BYTES == 64 && !defined(FASTNET_FLOAT64)
+#  if VECTOR_ELEMENTS == 16
 #    define LANES(F, s) LANES16(F, s, 0)
-#  elif VECTOR_BYTES == 64 || !defined(FASTNET_FLOAT64)
+#  elif VECTOR_ELEMENTS == 8
 #    define LANES(F, s) LANES8(F, s, 0)
-#  else
+#  elif VECTOR_ELEMENTS == 4
 #    define LANES(F, s) LANES4(F, s, 0)
+#  else
+#    define LANES(F, s) LANES2(F, s, 0)
 #  endif
 #  define UPPER(s, i) ((i) & (s) ? VL + (i) - (s) : (i))
 #  define LOWER(s, i) ((i) & (s) ? VL + (i) : (i) + (s))
-#  define SWAP_LANES(s)                                                        \
-      if (s < VL) {                                                            \
-          UNROLL                                                               \
-          for (int i = 0; i < VL; i++)                                         \
-              if (!(i & s)) {                                                  \
-                  vec a = v[i], b = v[i + s];                                  \
-                  v[i] = __builtin_shufflevector(a, b, LANES(UPPER, s));       \
-                  v[i + s] = __builtin_shufflevector(a, b, LANES(LOWER, s));   \
-              }                                                                \
-      }
+#  define SWAP_LANES(s)                                                    \
+      UNROLL                                                               \
+      for (int i = 0; i < VL; i++)                                         \
+          if (!(i & s)) {                                                  \
+              vec a = v[i], b = v[i + s];                                  \
+              v[i] = __builtin_shufflevector(a, b, LANES(UPPER, s));       \
+              v[i + s] = __builtin_shufflevector(a, b, LANES(LOWER, s));   \
+          }
 static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
     vec v[VL];
     UNROLL
     for (int i = 0; i < VL; i++) v[i] = vload(w + i * ldw);
     SWAP_LANES(1)
+#  if VECTOR_ELEMENTS >= 4
     SWAP_LANES(2)
-#  if VECTOR_BYTES == 64 || !defined(FASTNET_FLOAT64)
+#  endif
+#  if VECTOR_ELEMENTS >= 8
     SWAP_LANES(4)
 #  endif
-#  if VECTOR_BYTES == 64 && !defined(FASTNET_FLOAT64)
+#  if VECTOR_ELEMENTS >= 16
     SWAP_LANES(8)
 #  endif
     UNROLL
@@ -361,37 +369,21 @@ static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
 /* -- sparse rows: n entries, each a column and a value ------------------------------------------------------------
  * Four of the first row's values are loaded at once and spread by shuffles, the second row's are loaded one by one: so
  * neither the loads nor the shuffles are more than the multiply-adds. */
-#if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12) && defined(__AVX2__)
-#  ifdef FASTNET_FLOAT64
-typedef vec quad;
-INLINE quad quad_load(const real *p) { /* the four values, again and again */
-#    if VECTOR_BYTES == 64
-    return (vec)_mm512_broadcast_f64x4(_mm256_loadu_pd(p));
-#    else
-    return vload(p);
-#    endif
-}
-#    if VECTOR_BYTES == 64
-#      define SPREAD(q, k) __builtin_shufflevector(q, q, k, k, k, k, k, k, k, k)
-#    else
-#      define SPREAD(q, k) __builtin_shufflevector(q, q, k, k, k, k)
-#    endif
-#  else
-typedef vec quad;
+#if VECTOR_ELEMENTS >= 4 && (defined(__clang__) || __GNUC__ >= 12)
+typedef vec quad; /* the four values, again and again */
 INLINE quad quad_load(const real *p) {
-#    if VECTOR_BYTES == 64
-    return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p));
-#    else
+#  if VECTOR_ELEMENTS == 4
+    return vload(p);
+#  elif VECTOR_BYTES == 32
     return (vec)_mm256_broadcast_ps((const __m128 *)p);
-#    endif
-}
-#    define SPREAD4(k) k, k, k, k, k + 4, k + 4, k + 4, k + 4
-#    if VECTOR_BYTES == 64
-#      define SPREAD(q, k) __builtin_shufflevector(q, q, SPREAD4(k), SPREAD4(k + 8))
-#    else
-#      define SPREAD(q, k) __builtin_shufflevector(q, q, SPREAD4(k))
-#    endif
+#  elif VECTOR_ELEMENTS == 8
+    return (vec)_mm512_broadcast_f64x4(_mm256_loadu_pd(p));
+#  else
+    return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p));
 #  endif
+}
+#  define SAME_LANE(k, i) (k) + ((i) & ~3)
+#  define SPREAD(q, k) __builtin_shufflevector(q, q, LANES(SAME_LANE, k))
 #else
 typedef const real *quad;
 INLINE quad quad_load(const real *p) { return p; }
