@@ -58,6 +58,11 @@ cdef extern from "vec.h" nogil:
     void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t right, real factor,
                       real *squares)
     bint is_first_largest(const real *a, Py_ssize_t n, int64_t right)
+    const int PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM
+    ctypedef struct step_t:
+        int kind
+        real scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon
+    void descend_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
 # The contract's codes as C integers.
@@ -140,9 +145,9 @@ cdef struct Block:  # what the functions below share; each member of a team has 
     real *work
     Py_ssize_t packed  # elements of the packed parameters
     int target  # of the gradient: one of the three below
-    const double *options
-    double rate, count, gradient_scale
-    Py_ssize_t state_rows
+    step_t step
+    double decay  # of the weights
+    Py_ssize_t slots  # rows of the optimiser's state
 
 
 cdef enum:  # where the gradient goes
@@ -592,7 +597,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
                              tile, columns)
                 descend(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
-                        b.options[WEIGHT_DECAY])
+                        b.decay)
                 g += count
         else:
             weights = stored(b, layer.weights + first * GROUP * width + column)
@@ -637,11 +642,11 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
             sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
                           columns, gradient)
             if b.target == TO_OPTIMIZER:
-                descend(b, weights, width, tile, columns, 1, b.options[WEIGHT_DECAY])
+                descend(b, weights, width, tile, columns, 1, b.decay)
         column += columns
 
 
-# -- optimisers: one step of n parameters; g is the gradient -------------------------------------------------------
+# -- optimisers -------------------------------------------------------
 
 cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     cdef double lanes[8]
@@ -656,35 +661,22 @@ cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
 
 
-cdef void optimizer_step(real *p, const real *g, real *m, real *v, Py_ssize_t n, const double *options,
-                         double gradient_scale, double decay, double rate, double count) noexcept nogil:
-    """p moves by the optimiser's step for gradient_scale * g + decay * p."""
-    cdef real scale = <real> gradient_scale, wd = <real> decay, speed = <real> rate
-    cdef real beta1 = <real> options[BETA1], beta2 = <real> options[BETA2], epsilon = <real> options[EPSILON]
-    cdef real one_minus_beta1 = <real> (1 - options[BETA1]), one_minus_beta2 = <real> (1 - options[BETA2])
-    cdef real root, gi
-    cdef Py_ssize_t i
-    if options[KIND] == GRADIENT_DESCENT:
-        for i in range(n):
-            p[i] -= speed * (scale * g[i] + wd * p[i])
-    elif options[KIND] == MOMENTUM:  # v = beta v + g; the step is v, or beta v + g once more (Nesterov)
-        if options[NESTEROV] != 0:
-            for i in range(n):
-                gi = scale * g[i] + wd * p[i]
-                m[i] = beta1 * m[i] + gi
-                p[i] -= speed * (gi + beta1 * m[i])
-        else:
-            for i in range(n):
-                m[i] = beta1 * m[i] + (scale * g[i] + wd * p[i])
-                p[i] -= speed * m[i]
-    else:  # Kingma and Ba (2015), algorithm 1, the bias corrections taken out of the loop
-        speed = <real> (rate / (1 - options[BETA1] ** count))
-        root = <real> (1 / sqrt(1 - options[BETA2] ** count))
-        for i in range(n):
-            gi = scale * g[i] + wd * p[i]
-            m[i] = beta1 * m[i] + one_minus_beta1 * gi
-            v[i] = beta2 * v[i] + one_minus_beta2 * gi * gi
-            p[i] -= speed * m[i] / (<real> sqrt(v[i]) * root + epsilon)
+cdef void begin_optimizer(step_t *s, const double *options) noexcept nogil:
+    s.kind = (PLAIN if options[KIND] == GRADIENT_DESCENT else WITH_ADAM if options[KIND] != MOMENTUM
+              else WITH_NESTEROV if options[NESTEROV] != 0 else WITH_MOMENTUM)
+    s.scale = 1
+    s.beta1 = <real> options[BETA1]
+    s.beta2 = <real> options[BETA2]
+    s.rest1 = <real> (1 - options[BETA1])
+    s.rest2 = <real> (1 - options[BETA2])
+    s.epsilon = <real> options[EPSILON]
+
+
+cdef void begin_step(step_t *s, const double *options, double rate, double count) noexcept nogil:
+    s.speed = <real> rate
+    if s.kind == WITH_ADAM:
+        s.speed = <real> (rate / (1 - options[BETA1] ** count))
+        s.root = <real> (1 / sqrt(1 - options[BETA2] ** count))
 
 
 cdef void descend(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
@@ -692,28 +684,27 @@ cdef void descend(Block *b, real *parameters, Py_ssize_t ld, const real *gradien
     """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
     cdef Py_ssize_t i
     cdef real *p
+    b.step.decay = <real> decay
     for i in range(rows):
         p = parameters + i * ld
-        optimizer_step(p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns, b.options,
-                       b.gradient_scale, decay, b.rate, b.count)
+        descend_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
 
 
-cdef void descend_stored(Block *b) noexcept nogil:
+cdef void descend_stored(Block *b, const double *options) noexcept nogil:
     """The optimiser's step for this member's share of all parameters, from the stored gradient."""
     cdef Py_ssize_t l, first, last
     cdef Layer *layer
     cdef double norm
-    b.gradient_scale = 1
-    if b.options[CLIP_NORM] > 0:
+    b.step.scale = 1
+    if options[CLIP_NORM] > 0:
         norm = sqrt(square_sum(b.work + b.packed, b.packed))
-        if norm > b.options[CLIP_NORM]:
-            b.gradient_scale = b.options[CLIP_NORM] / norm
+        if norm > options[CLIP_NORM]:
+            b.step.scale = <real> (options[CLIP_NORM] / norm)
     for l in range(b.n_layers):
         layer = &b.layers[l]
         first = share(layer.groups, b.member, b.members) * GROUP * layer.width
         last = share(layer.groups, b.member + 1, b.members) * GROUP * layer.width
-        descend(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1,
-                b.options[WEIGHT_DECAY])
+        descend(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, b.decay)
         if b.member == 0:
             descend(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
 
@@ -804,7 +795,6 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
     b.work = work
     b.packed = packed
     b.target = TO_STORE
-    b.gradient_scale = 1
 
 
 cdef const real *NO_VALUES = &LEAKY_SLOPE  # an address, for sparse rows without entries
@@ -982,11 +972,11 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
     with nogil:
         before = flush_denormals()
         prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], place)
-        b.options = &options[0]
-        b.state_rows = slots.shape[0]
+        b.decay = options[WEIGHT_DECAY]
+        b.slots = slots.shape[0]
         total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
-                              &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, done_before,
-                              &report[STOP], &steps, &correct)
+                              &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, &options[0],
+                              done_before, &report[STOP], &steps, &correct)
         restore_denormals(before)
     if place == 0:
         report[STEPS] = steps
@@ -995,32 +985,32 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
 
 
 cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
-                          Py_ssize_t size, Py_ssize_t rows, const double *rates, int64_t done_before,
+                          Py_ssize_t size, Py_ssize_t rows, const double *rates, const double *options,
+                          int64_t done_before,
                           const int64_t *stop_now, int64_t *steps, int64_t *correct) noexcept nogil:
     """All steps of a call of `train`: its own share of each, where it is a team's."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
     cdef double total = 0, cost, scale
     cdef int64_t right, block_right
-    cdef const double *options = b.options
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the gradient of a batch is known block by block
     if fused and plain:
         b.target = TO_WEIGHTS
     elif fused and size <= PANEL_DEPTH:  # else a tile would pass all rows again and again
         b.target = TO_OPTIMIZER
+    begin_optimizer(&b.step, options)
     if b.member == 0:
         b.team[SPARSE] = is_sparse(b)
         pack_all(b, params, 0)
-        for k in range(b.state_rows):
+        for k in range(b.slots):
             pack_all(b, state + k * n_params, (3 + k) * b.packed)
     if wait(b):
         return 0
     b.sparse = b.team[SPARSE] != 0
     while start < n and not stopped:
         stop = min(start + size, n)
-        b.rate = rates[steps[0]]
-        b.count = <double> (done_before + steps[0] + 1)
-        scale = (-b.rate if b.target == TO_WEIGHTS else 1.0) / (stop - start)
+        begin_step(&b.step, options, rates[steps[0]], <double> (done_before + steps[0] + 1))
+        scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / (stop - start)
         if b.target == TO_STORE:
             clear_stored(b)  # others add to it only after they have waited for each other
         cost = 0
@@ -1056,7 +1046,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         if stopped:
             break
         if b.target == TO_STORE:
-            descend_stored(b)
+            descend_stored(b, options)
             if wait(b):
                 return 0
         total += cost
@@ -1065,7 +1055,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         start = stop
     if b.member == 0:
         unpack_all(b, params, 0)
-        for k in range(b.state_rows):
+        for k in range(b.slots):
             unpack_all(b, state + k * n_params, (3 + k) * b.packed)
     return total
 

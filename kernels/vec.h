@@ -17,6 +17,7 @@
 #ifdef FASTNET_FLOAT64
 typedef double real;
 #  define REAL_BYTES 8
+#  define REAL_SQRT sqrt
 typedef int64_t bits;
 #  define REAL(x) x
 #  define MANTISSA 52
@@ -29,6 +30,7 @@ typedef int64_t bits;
 #else
 typedef float real;
 #  define REAL_BYTES 4
+#  define REAL_SQRT sqrtf
 typedef int32_t bits;
 #  define REAL(x) x##f
 #  define MANTISSA 23
@@ -633,6 +635,57 @@ INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t right) {
         beaten |= ((v > best) | ((v == best) & (LANE < (bits)(right - i)))) & (LANE < (bits)(n - i));
     }
     return !vany(beaten);
+}
+
+/* -- optimisers ----------------------------------------------------------------------------------------------------- */
+enum { PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM };
+typedef struct {
+    int kind;
+    real scale; /* of the gradient */
+    real decay; /* of the parameters, added to the gradient */
+    real speed; /* the learning rate, Adam's first correction included */
+    real root;  /* 1 / sqrt(Adam's second correction) */
+    real beta1, rest1, beta2, rest2, epsilon;
+} step_t;
+
+INLINE vec vsqrt(vec x) {
+#if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
+    return (vec)_mm512_sqrt_pd((__m512d)x);
+#elif VECTOR_BYTES == 64
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#else
+    real lanes[VL]; /* the compiler sees one instruction in these */
+    vstore(lanes, x);
+    for (int k = 0; k < VL; k++) lanes[k] = REAL_SQRT(lanes[k]);
+    return vload(lanes);
+#endif
+}
+
+/* One step of n parameters p (whole vectors), whose gradient is g: m and v are the optimiser's state. */
+static void descend_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
+        switch (s->kind) {
+        case PLAIN: x -= s->speed * d; break;
+        case WITH_MOMENTUM: /* m = beta m + g; the step is m, */
+            mean = s->beta1 * vload(m + i) + d;
+            vstore(m + i, mean);
+            x -= s->speed * mean;
+            break;
+        case WITH_NESTEROV: /* or beta m + g once more */
+            mean = s->beta1 * vload(m + i) + d;
+            vstore(m + i, mean);
+            x -= s->speed * (d + s->beta1 * mean);
+            break;
+        default: /* Kingma and Ba (2015), algorithm 1, the bias corrections in speed and root */
+            mean = s->beta1 * vload(m + i) + s->rest1 * d;
+            square = s->beta2 * vload(v + i) + s->rest2 * d * d;
+            vstore(m + i, mean);
+            vstore(v + i, square);
+            x -= s->speed * mean / (vsqrt(square) * s->root + s->epsilon);
+        }
+        vstore(p + i, x);
+    }
 }
 
 INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p; } /* another thread may write */
