@@ -298,7 +298,7 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
         for k in range(tile.count if tile.height else 0):
             column = tile.columns[k]
             if column < first:  # another member's, which stand before this one's
-                before += 2
+                before += tile.height
             elif column < last:
                 ends[column - first + 2] += (values[k] != 0) + (seconds != NULL and seconds[k] != 0)
     ends[0] = before + <int32_t> first - 1
