@@ -26,7 +26,10 @@ from fastnet.optimizers import (
     Schedule,
     Step,
 )
+from fastnet.predictor import Predictor
+from fastnet.threads import usable_cores
 from fastnet.trainer import Trainer
+from fastnet.warming import warmup
 
 if TYPE_CHECKING:
     from fastnet import datasets
@@ -49,6 +52,7 @@ __all__ = [
     "History",
     "Momentum",
     "Network",
+    "Predictor",
     "Progress",
     "Schedule",
     "Step",
@@ -56,7 +60,9 @@ __all__ = [
     "__version__",
     "backends",
     "datasets",
+    "usable_cores",
     "use_backend",
+    "warmup",
 ]
 
 

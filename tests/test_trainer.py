@@ -167,11 +167,11 @@ def test_shuffle_and_seeds() -> None:
 
 
 CHUNKS = {
-    "tiny": {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1},
+    "tiny": {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1},
     "huge": {"CHUNK_SECONDS": 1e9, "FIRST_CHUNK": 1 << 60},
     "first small": {"CHUNK_SECONDS": 1e9, "FIRST_CHUNK": 1},
     "threads": {"LONG_BATCH": 0},
-    "tiny threads": {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "LONG_BATCH": 0},
+    "tiny threads": {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1, "LONG_BATCH": 0},
 }
 
 
@@ -315,12 +315,14 @@ def test_history_tells_it_all(name: str) -> None:
     columns = history.to_dict()
     assert set(columns) == {
         "epoch", "cost", "accuracy", "validation_cost", "validation_accuracy", "seconds", "examples",
-        "examples_per_second", "learning_rate", "backend", "backend_reason",
+        "examples_per_second", "learning_rate", "backend", "backend_reason", "threads", "inputs",
     }  # fmt: skip
     assert all(len(values) == 3 for values in columns.values())
     assert columns["backend"] == [name] * 3
     assert columns["backend_reason"] == ["named by the argument"] * 3
     assert columns["learning_rate"] == [0.1] * 3
+    assert columns["threads"] == [1] * 3
+    assert columns["inputs"] == ["dense"] * 3
     assert all(rate > 0 for rate in columns["examples_per_second"])
     assert [math.isnan(value) for value in columns["validation_cost"]] == [True, True, False]
     text = history.to_json()
