@@ -27,7 +27,6 @@ from fastnet.optimizers import (
     Step,
 )
 from fastnet.predictor import Predictor
-from fastnet.threads import usable_cores
 from fastnet.trainer import Trainer
 from fastnet.warming import warmup
 
@@ -60,7 +59,6 @@ __all__ = [
     "__version__",
     "backends",
     "datasets",
-    "usable_cores",
     "use_backend",
     "warmup",
 ]

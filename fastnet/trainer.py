@@ -86,8 +86,9 @@ class Trainer:
     seed
         Of the order. The same seed, backend, machine and number of threads: the same parameters, bit for bit.
     threads
-        That share the work of each batch, never more than usable_cores(). "auto": one for small batches, else as many
-        as there are cores, with 16 examples each or more. numpy takes 1 only, for its BLAS has threads of its own.
+        That share the work of each batch, never more than there are cores for this process. "auto": one for small
+        batches, else as many as there are cores, with 16 examples each or more. numpy takes 1 only, for its BLAS has
+        threads of its own.
     sparse
         Whether `fit` first compresses dense inputs to the entries that are not zero, 5 bytes each for uint8. "auto":
         where that pays, on the compiled backends, with 64 inputs or more, 35% or fewer of them not zero, and 4 epochs
