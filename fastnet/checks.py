@@ -273,12 +273,13 @@ def _sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spar
     else:
         csr = _csr(x, name)
         starts, indices, values = csr.indptr, csr.indices, csr.data
-    _check_compressed(starts, indices, values.size if values.ndim == 1 else 0, x.shape[0], n_in, name)
+    count = values.size if values.ndim == 1 else 0
+    _check_compressed(starts, indices, count, x.shape[0], n_in, name)
     starts = np.ascontiguousarray(starts, np.int64)
     indices = np.ascontiguousarray(indices, np.int32)  # a network has no more inputs than these can count
     used = slice(int(starts[0]), int(starts[-1]))
     if not _ascending(starts, indices[used]):
-        starts, indices, values = _summed(starts, indices[used], values[used], n_in)
+        starts, indices, values = _summed(starts, indices[used], values[used])
         used = slice(0, len(values))
     if values.dtype == np.uint8:
         return c.SparseRows(starts, indices, np.ascontiguousarray(values), n_in)
@@ -293,6 +294,8 @@ def _sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spar
 def _csr(x: Any, name: str) -> Any:
     """x in scipy's CSR format. Its conversions trust the indices, and would write anywhere: they are checked first."""
     n, width = x.shape
+    if x.format in ("csr", "csc", "bsr") and x.indptr[:1].any():
+        raise _corrupt(name, "indptr does not begin with 0")
     if x.format == "csr":
         return x
     if x.format == "csc":
@@ -315,7 +318,7 @@ def _check_compressed(starts: Array, indices: Array, values: int, lines: int, wi
     if len(starts) != lines + 1:
         raise _corrupt(name, f"indptr has {len(starts)} entries, not {lines + 1}")
     if starts[0] < 0 or (starts[1:] < starts[:-1]).any():
-        raise _corrupt(name, "indptr does not ascend from 0")
+        raise _corrupt(name, "indptr does not ascend")
     if starts[-1] > min(len(indices), values):
         raise _corrupt(name, f"indptr ends at {starts[-1]}, with {len(indices)} indices and {values} values")
     used = indices[starts[0] : starts[-1]]
@@ -333,7 +336,7 @@ def _ascending(starts: Array, indices: Array) -> bool:
     return bool(np.isin(fall, starts).all())  # such a place is right only where a row begins
 
 
-def _summed(starts: Array, indices: Array, values: Array, n_in: int) -> tuple[Array, Array, Array]:
+def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array, Array]:
     """The same entries in order, those of one place added up, as scipy's toarray does (bytes: modulo 256)."""
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     order = np.lexsort((indices, rows))
