@@ -172,6 +172,7 @@ def test_threads_share_the_parts(wanted: int, monkeypatch: pytest.MonkeyPatch) -
 def test_an_unusable_out_is_refused(out: Any) -> None:
     net = network()
     quick = net.compile(backend="numpy", max_batch=4)
+    quick(FLOATS[:4])
     for call in (net.forward, quick, quick.forward, net.compile(backend="numpy")):
         for _ in range(2):
             with pytest.raises(ValueError, match=r"^out must be"):

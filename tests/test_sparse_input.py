@@ -127,6 +127,11 @@ def test_nothing_is_copied_that_fits(dense: kc.Array) -> None:
     assert np.shares_memory(rows.values, x.data)
     assert np.shares_memory(rows.indices, x.indices)
     assert (rows.starts.dtype, rows.indices.dtype, rows.dtype) == (np.int64, np.int32, dense.dtype)
+    part = kc.sparse(dense)[3:50]  # out of the midst of larger arrays
+    again = network()._inputs(part)
+    assert isinstance(again, c.SparseRows)
+    assert np.shares_memory(again.values, part.values)
+    assert np.shares_memory(again.indices, part.indices)
     x = scipy_sparse.csr_array(dense)
     x.indices, x.indptr = x.indices.astype(np.int64), x.indptr.astype(np.int64)
     rows = network()._inputs(x)

@@ -119,9 +119,10 @@ def test_an_error_breaks_the_team_and_comes_back(failing: int) -> None:
             time.sleep(1e-3)
         left.append(member)
 
-    before = threading.active_count()
+    before, began = threading.active_count(), time.monotonic()
     with pytest.raises(LookupError, match="mine"):
         run_team(3, call)
+    assert time.monotonic() - began < 10
     assert set(left) <= {0, 1, 2} - {failing}
     assert threading.active_count() == before
 

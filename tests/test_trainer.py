@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ import fastnet
 from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
 from fastnet import trainer as trainer_module
 from fastnet.kernels import contract as c
+from fastnet.kernels import numpy_backend
 
 NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 RNG = np.random.default_rng(0)
@@ -191,6 +193,24 @@ def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypat
     assert usual.steps == other.steps
     assert usual.history["accuracy"] == other.history["accuracy"]
     assert usual.history["cost"] == pytest.approx(other.history["cost"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
+def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that packing its parameters for each call is no cost; and then a thread makes the call, for Ctrl-C's sake."""
+    threads = []
+    train = numpy_backend.train
+
+    def spy(*arguments: Any) -> float:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return train(*arguments)
+
+    monkeypatch.setattr(numpy_backend, "train", spy)
+    for constant, value in {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "PACKED_SECONDS": packed}.items():
+        monkeypatch.setattr(trainer_module, constant, value)
+    trainer = make()
+    trainer.fit(X, Y)
+    assert threads == [packed == 0] * calls  # seven batches; or one, to learn the speed, then five, then the last
 
 
 def test_partial_fit_goes_through_a_stream_in_order() -> None:
