@@ -149,7 +149,7 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         raise TypeError(f"dtype must be float32 or float64, not {dtype!r}") from None
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {found}")
-    return found.newbyteorder("=")
+    return np.dtype(found.type)  # in native byte order, and the one object that NumPy has for it
 
 
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
@@ -304,11 +304,23 @@ def _csr(x: Any, name: str) -> Any:
         rows, columns = x.blocksize
         _check_compressed(x.indptr, x.indices, len(x.data), n // rows, width // columns, name)
     else:
+        if x.format == "dia" and not _diagonals_in(x.offsets, x.data, n, width):
+            raise _corrupt(
+                name, "its offsets are not those of different diagonals in its shape, one for each row of data"
+            )
         x = x.tocoo()
         for numbers, end in ((x.row, n), (x.col, width)):
             if len(numbers) != len(x.data) or (len(numbers) and not (numbers.min() >= 0 and numbers.max() < end)):
                 raise _corrupt(name, f"a row or column is not in its shape {x.shape}, or not given")
     return x.tocsr()
+
+
+def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
+    return (
+        (offsets.ndim, data.ndim, len(offsets)) == (1, 2, len(data))
+        and bool(((offsets > -n) & (offsets < width)).all())
+        and len(np.unique(offsets)) == len(offsets)
+    )
 
 
 def _check_compressed(starts: Array, indices: Array, values: int, lines: int, width: int, name: str) -> None:

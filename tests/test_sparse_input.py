@@ -205,6 +205,25 @@ def test_corrupt_coordinates_are_refused(place: tuple[str, int]) -> None:
         network().gradient(x, Y)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        setting("offsets", 0, 70),
+        setting("offsets", 0, -60),
+        setting("offsets", 0, 1),
+        lambda x: setattr(x, "offsets", np.arange(9)),
+        lambda x: setattr(x, "data", x.data[:1]),
+        lambda x: setattr(x, "data", x.data[0]),
+    ],
+)
+def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
+    x = scipy_sparse.diags_array([[1.0] * 59, [2.0] * 60], offsets=[-1, 1], shape=(60, 70))
+    np.testing.assert_allclose(network().forward(x), network().forward(x.toarray()), rtol=1e-6)
+    change(x)
+    with pytest.raises(ValueError, match="x is not a valid sparse matrix"):
+        network().forward(x)
+
+
 NAN = FLOATS.copy()
 NAN[9, 11] = np.nan
 
