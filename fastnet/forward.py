@@ -25,6 +25,9 @@ def parts(layers: Ints, rows: int, threads: int = 1) -> Iterator[slice]:
 
     For several threads there are as many parts, or more.
     """
+    if rows <= c.BLOCK_ROWS and threads == 1:  # nothing to work out: such calls should be quick
+        yield slice(0, rows)
+        return
     step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MOST_ROWS)
     if threads > 1:
         step = min(step, -(-rows // threads))

@@ -361,6 +361,7 @@ def _forward(
     name = backends.resolve(backend).name
     kernels = backends.get(name)
     out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
-    members = team_size(threads, kernels, name, len(x), len(x) * multiply_adds(layers))
-    forward(kernels, layers, parameters, x, out, members)
+    if threads != 1:
+        threads = team_size(threads, kernels, name, len(x), len(x) * multiply_adds(layers))
+    forward(kernels, layers, parameters, x, out, threads)
     return out
