@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.kernels.contract import Backend, Floats, Ints
+from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows
 
 # Best first; the features each build uses (setup.py compiles for exactly these), as NumPy names them.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
@@ -74,11 +74,15 @@ def _for(params: Floats) -> Backend:
     return cast(Backend, module("float32" if params.itemsize == 4 else "float64"))  # dtype.name takes microseconds
 
 
-def predict(net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
+def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
     _for(params).predict(net, params, x, out, work)
 
 
-def gradient(net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats) -> float:
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+    return _for(params).predictor(net, params, rows, x_dtype, work)
+
+
+def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
     return _for(params).gradient(net, params, x, y, grad, work)
 
 
@@ -86,7 +90,7 @@ def train(
     net: Ints,
     params: Floats,
     state: Floats,
-    x: NDArray[Any],
+    x: Rows,
     y: NDArray[Any],
     order: Ints,
     batch_size: int,
@@ -101,3 +105,7 @@ def train(
     return _for(params).train(
         net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member
     )
+
+
+def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
+    return _for(values).compress(x, starts, indices, values)

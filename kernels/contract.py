@@ -61,8 +61,7 @@ class SparseRows:
     """Rows (n, n_in) of which only the entries that are not zero are kept: compressed sparse rows (CSR).
 
     Row i has values[k] in column indices[k] for k from starts[i] to starts[i + 1], columns ascending, none twice.
-    starts int64 (n + 1,), indices int32; values of the parameters' dtype, or uint8, which stands for v / 255. A slice
-    shares them.
+    starts int64 (n + 1,), indices int32 and values, of the parameters' dtype, (n_entries,). A slice shares them.
     """
 
     starts: Ints
@@ -93,10 +92,12 @@ Rows = NDArray[Any] | SparseRows  # what x may be
 # -- a team of threads: int64 (TEAM_COLUMNS + members * TEAM_LINE,), zeros at first, see `team` ------------
 # The members of a team share one `train` call. ARRIVED and TURN are their barrier; a member that cannot go on sets
 # BROKEN, and the others return at once. From TEAM_COLUMNS on each member has a line of its own: its COST (float64) and
-# RIGHT (examples classified right) of the block under way. STOPPING is STOP as member 0 read it, the same for all.
-MEMBERS, ARRIVED, TURN, BROKEN, STOPPING = range(5)
+# RIGHT (examples classified right) of the block under way. STOPPING is STOP as member 0 read it, and SPARSE
+# whether it found the inputs sparse: the same for all.
+MEMBERS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
 MEMBER_COST, MEMBER_RIGHT = range(2)
+MOST_MEMBERS = 64
 
 
 def team(members: int) -> Ints:
@@ -114,12 +115,16 @@ MIN_BLOCK_ROWS = 16
 GROUP = 4  # inputs the compiled backends handle together, and skip together where all are zero
 LISTED_GROUPS = 256  # of a list of groups that are not skipped, at most
 CACHED_WEIGHTS = 4096  # weights that stay in the first-level cache while every row meets them
-PANEL_ROWS, PANEL_VECTORS = 128, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
+PANEL_ROWS, PANEL_VECTORS = 256, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
+PANEL_DEPTH = 128  # rows of it that stay in the first-level cache
+# The compiled backends skip inputs that are zero where there are at least SPARSE_INPUTS of them, and in SPARSE_SAMPLE
+# rows, spread over all, at most a SPARSE_SHARE is not zero.
+SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.35
 
 # Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
 # row of layer l, and row 0 has the places that are no layer's.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
-OUTPUTS_AT, LISTS_AT, PANEL_AT, COUNTS_AT, STARTS_AT, ENTRIES_AT = range(LAYER, LAYER + 6)
+OUTPUTS_AT, LISTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT = range(LAYER, LAYER + 6)
 
 
 class Plan(NamedTuple):
@@ -127,12 +132,11 @@ class Plan(NamedTuple):
 
     The workspace starts with the packed parameters, the packed gradient, a scratch of the same length and
     `slots` packed rows of optimiser state, `packed` elements each. The compiled backends pack weights as
-    (n_in, width), a row for each input and the neurons along it, padded with zeros: rows to whole groups,
-    width to whole 64-byte lines.
+    (n_in, width), a row for each input and the neurons along it, padded with zeros: both to whole 64-byte lines.
 
     In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; LISTS_AT
-    LISTED_GROUPS int32 numbers; PANEL_AT a packed panel for each member of a team; COUNTS_AT an int32 number for each
-    row; STARTS_AT one for each input and member, and one more; ENTRIES_AT as many elements as the inputs have.
+    LISTED_GROUPS int32 numbers; PANEL_AT a packed panel for each member of a team; ROWS_AT three int64 numbers for
+    each row; ENDS_AT one for each input and member, and one more; SORTED_AT the inputs of one row more, twice.
     """
 
     rows: int  # rows of a block
@@ -171,7 +175,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) 
         nodes[level, WIDTH] = padded(n, itemsize)
         if level:
             nodes[level, WEIGHTS_AT] = packed
-            packed += -(-sizes[level - 1] // GROUP) * GROUP * int(nodes[level, WIDTH])
+            packed += padded(sizes[level - 1], itemsize) * int(nodes[level, WIDTH])
             nodes[level, BIASES_AT] = packed
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed
@@ -182,9 +186,9 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) 
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
     nodes[0, LISTS_AT], at = at, at + LISTED_GROUPS * 4 // itemsize
     nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
-    nodes[0, COUNTS_AT], at = at, at + padded(rows, itemsize)
-    nodes[0, STARTS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
-    nodes[0, ENTRIES_AT], at = at, at + rows * padded(sizes[0], itemsize)
+    nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
+    nodes[0, ENDS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
+    nodes[0, SORTED_AT], at = at, at + 2 * ((rows + 1) * padded(sizes[0], itemsize) + lane)
     nodes.flags.writeable = False
     return Plan(rows, packed, at, nodes)
 
@@ -201,7 +205,7 @@ class Backend(Protocol):
     """A kernel backend. Every array is C-contiguous, in native byte order, and allocated by the caller.
 
     T is the dtype of the parameters, float32 or float64. x is an array of T, or of uint8, which stands for x / 255, or
-    SparseRows of either. y is int64 (n,), class labels, or T (n, n_out), targets. work is T (at least
+    SparseRows of T. y is int64 (n,), class labels, or T (n, n_out), targets. work is T (at least
     plan(...).size,), its contents of no matter before or after. IN arrays may be read-only and are left unchanged.
     Numbers are finite: a weight of infinity meets an input of zero, which is not a number, in the NumPy backend
     alone, since the compiled ones skip such inputs.
@@ -216,11 +220,12 @@ class Backend(Protocol):
         activations; work of plan(net, n, 0, itemsize).
         """
 
-    def predictor(self, net: Ints, params: Floats, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+    def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
         """A function of (x, out) that does what `predict` does with the parameters as they are now.
 
         For many calls on few rows: what can be done once is done now. x: an array of x_dtype, T or uint8; work of
-        plan(net, n, 0, itemsize) for the most rows there will be; it is the function's own from now on.
+        plan(net, rows, 0, itemsize), where calls with more rows go by `rows` at a time; it is the function's own from
+        now on.
         """
 
     def gradient(self, net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
@@ -266,8 +271,8 @@ class Backend(Protocol):
     def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
         """Writes the entries of x that are not zero as SparseRows and returns their number.
 
-        IN x (n, n_in) of float32, float64 or uint8; OUT starts (n + 1,), indices and values of x's dtype, as long as
-        there are entries; where they are shorter (0, to count) nothing is written to them.
+        IN x (n, n_in) of T or uint8; OUT starts (n + 1,), indices and values, T, as long as there are entries, or
+        both empty: then they are counted only.
         """
 
 

@@ -1,15 +1,18 @@
 """The Cython backend: whole-batch kernels over packed, padded weights; one dtype and instruction set a build.
 
-Weights are packed with the neurons of a layer along a row (contract.Plan), so the forward pass and the update
-run along the neurons and need no horizontal sums, and inputs that are zero in all rows of a tile are skipped.
-The register tiles are in vec.h. With plain gradient descent the gradient is never stored: the update adds the
-deltas, scaled by the learning rate, straight to the weights.
+Weights are packed with the neurons of a layer along a row (contract.Plan), so that the passes and the update run
+along the neurons and need no horizontal sums. Inputs that are mostly zero, as the pixels of digits are, are held as
+sparse rows: only the weights of the others are touched. With plain gradient descent the gradient is never stored:
+the update adds the deltas, scaled by the learning rate, straight to the weights; momentum and Adam take it from a
+tile in the first-level cache. The register tiles are in vec.h.
 
-Not here: checks of arguments (fastnet/checks.py), several threads, any other than first-order optimisers.
+Where to look: `forward`, `backward` (deltas), `update` (weights), and `train` around them. Not here: checks of
+arguments (fastnet/checks.py), the starting of threads (fastnet/threads.py), other than first-order optimisers.
 """
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -20,54 +23,72 @@ cdef extern from "vec.h" nogil:
     ctypedef float real  # float or double, as the build says
     ctypedef int fp_state
     const char *FASTNET_ISA
-    const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS, DOT_ROWS
+    const int TEAMS
+    const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS
+    const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX
+    const int FROM_ZERO, FROM_START, ADD
+    const real BYTE_SCALE
     real LEAKY_SLOPE
     fp_state flush_denormals()
     void restore_denormals(fp_state before)
     void PREFETCH(const void *p)
     int64_t read_now(const int64_t *p)
-    void map_exp(const real *z, real *a, Py_ssize_t n)
-    void map_sigmoid(const real *z, real *a, Py_ssize_t n)
-    void map_tanh(const real *z, real *a, Py_ssize_t n)
-    void map_relu(const real *z, real *a, Py_ssize_t n)
-    void map_leaky_relu(const real *z, real *a, Py_ssize_t n)
-    void slope_sigmoid(const real *a, real *delta, Py_ssize_t n)
-    void slope_tanh(const real *a, real *delta, Py_ssize_t n)
-    void slope_relu(const real *a, real *delta, Py_ssize_t n)
-    void slope_leaky_relu(const real *a, real *delta, Py_ssize_t n)
-    void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, const int32_t *groups, Py_ssize_t n,
-                      const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
-    void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, const int32_t *groups,
-                      Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *out, Py_ssize_t ldo)
-    void add_rows(const real *delta, Py_ssize_t rows, Py_ssize_t width, real *sums)
-    void backward_tiles(int rows, const real *delta, Py_ssize_t ldd, const real *w, Py_ssize_t ldw, Py_ssize_t n,
-                        Py_ssize_t groups, real *out, Py_ssize_t ldo)
+    int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken)
+    void activate_tile(int activation, const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns,
+                       Py_ssize_t used)
+    void times_slope(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns)
+    void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t n, const real *w,
+                      Py_ssize_t ldw, int begin, const real *start, real *out, Py_ssize_t ldo)
+    void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
+                      Py_ssize_t ldd, real *out, Py_ssize_t ldo)
+    void add_rows(const real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns, real *sums)
+    void transpose(const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
+    int sparse_part(Py_ssize_t vectors)
+    void sparse_forward(int rows, int vectors, const int32_t *columns, const real *values, Py_ssize_t ldv, Py_ssize_t n,
+                        const real *w, Py_ssize_t ldw, const real *start, real *out, Py_ssize_t ldo)
+    void sparse_update(int height, int vectors, const int32_t *columns, const real *values, Py_ssize_t ldv,
+                       Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *w, Py_ssize_t ldw)
+    void sorted_update(int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
+                       const real *delta, Py_ssize_t ldd, real *out)
+    const Py_ssize_t MOST_BYTES_COLUMNS
+    Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
+    Py_ssize_t compact_reals(const real *first, const real *second, Py_ssize_t n, int32_t *columns, real *values,
+                             Py_ssize_t ldv)
+    void unpack_bytes(int32_t *all, Py_ssize_t n, real *values, real *second)
+    void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t right, real factor,
+                      real *squares)
+    bint is_first_largest(const real *a, Py_ssize_t n, int64_t right)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
 # The contract's codes as C integers.
 cdef enum:
-    PANEL_ROWS = 128
-    PANEL_GROUPS = 32  # PANEL_ROWS / GROUP
-    LISTED_GROUPS = 256  # at most, in one list
-    CACHED_WEIGHTS = 4096  # weights that stay in the first-level cache beside the deltas
-cdef int SIGMOID = contract.SIGMOID, RELU = contract.RELU, TANH = contract.TANH
-cdef int LEAKY_RELU = contract.LEAKY_RELU, SOFTMAX = contract.SOFTMAX
+    MOST_LAYERS = 256  # those of a call live on the C stack
+    LINE_ENTRIES = 16  # as far beyond the last entry the compact_ functions may write
+    CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
 cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
 cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.COST
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
-cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
+cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
+cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
 cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
-assert contract.GROUP == GROUP and contract.LISTED_GROUPS == LISTED_GROUPS
-assert contract.PANEL_ROWS == PANEL_ROWS == PANEL_GROUPS * GROUP and contract.PANEL_VECTORS >= TILE_VECTORS
-assert contract.CACHED_WEIGHTS == CACHED_WEIGHTS and contract.MOST_LAYERS == MOST_LAYERS
+cdef int MEMBERS = contract.MEMBERS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
+cdef int STOPPING = contract.STOPPING, TEAM_COLUMNS = contract.TEAM_COLUMNS, TEAM_LINE = contract.TEAM_LINE
+cdef int SPARSE = contract.SPARSE, MEMBER_COST = contract.MEMBER_COST, MEMBER_RIGHT = contract.MEMBER_RIGHT
+cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
+cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
+cdef double SPARSE_SHARE = contract.SPARSE_SHARE
+assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.GROUP == GROUP and contract.MOST_LAYERS == MOST_LAYERS and contract.PANEL_VECTORS >= TILE_VECTORS
+assert [contract.ACTIVATIONS[name] for name in ("sigmoid", "relu", "tanh", "leaky_relu", "identity", "softmax")] == [
+    SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX]
 cdef double slope = contract.LEAKY_SLOPE  # by way of a double: Cython takes every Python number for a `real` as float
 LEAKY_SLOPE = <real> slope
 instruction_set = FASTNET_ISA.decode()
+MOST_MEMBERS = contract.MOST_MEMBERS if TEAMS else 1
 
 
 cdef struct Layer:
@@ -75,56 +96,230 @@ cdef struct Layer:
     Py_ssize_t groups  # of inputs
     Py_ssize_t below, width  # row lengths of its inputs and of its outputs
     int activation
-    real *weights  # packed (GROUP * groups, width)
-    real *biases  # (width,)
+    real *weights  # packed (below, width); the biases (width,) follow
+    real *biases
     real *inputs  # (rows, below): the activations of the layer below
     real *sums  # (rows, width): weighted sums; the last layer's stand apart, its cost is taken from them
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
-    Py_ssize_t gradient  # offset from packed weights or biases to those of the packed gradient
     Py_ssize_t weights_at, biases_at  # in the flat parameter vector
 
 
 cdef struct Data:  # one of bytes and reals, and one of labels and targets, is not NULL
     const uint8_t *bytes
     const real *reals
+    const int64_t *starts  # NULL, or reals are the values of sparse rows,
+    const int32_t *indices  # and these their columns
     const int64_t *labels
     const real *targets
+    Py_ssize_t rows
 
 
-cdef struct Block:  # what the functions below share
+cdef struct Entries:  # of a sparse row, or of two: where one of them is not zero
+    const int32_t *columns
+    const real *values  # the second row's are a row of inputs further on
+    int32_t count, height  # height: rows; 0 for a second row
+
+
+cdef struct Block:  # what the functions below share; each member of a team has its own
     Layer *layers
     Py_ssize_t n_layers
     Data data
     int cost
-    uint8_t *flags  # (tiles + 1, width of the input): not zero where the input is not zero in some row of a tile
-    real *panel
+    bint sparse  # the inputs are sparse rows: `entries`, those of the data or
+    int32_t *columns  # made here (rows, ld_columns), the values in layers[0].inputs
+    Py_ssize_t ld_columns
+    Entries *entries  # (rows,)
+    int32_t *ends  # the same entries by input, see sort_entries: where those of each end,
+    int32_t *sorted_rows  # their rows and values
+    real *sorted_values
+    real *panel  # of this member
+    int64_t *team
+    Py_ssize_t member, members
+    # the update's
+    real *work
+    Py_ssize_t packed  # elements of the packed parameters
+    int target  # of the gradient: one of the three below
+    const double *options
+    double rate, count, gradient_scale
+    Py_ssize_t state_rows
 
 
-# -- tiles of rows ---------------------------------------------------------------------------------------------
+cdef enum:  # where the gradient goes
+    TO_WEIGHTS, TO_STORE, TO_OPTIMIZER  # straight to the weights; to the packed gradient; tile by tile to a step
+
+
+# -- shares and tiles --------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t share(Py_ssize_t n, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    """Where part number `part` of n things begins: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
+    return n * part // parts
+
 
 cdef inline Py_ssize_t tiles_of(Py_ssize_t rows, Py_ssize_t most) noexcept nogil:
     return (rows + most - 1) // most
 
 
-cdef inline Py_ssize_t tile_start(Py_ssize_t tile, Py_ssize_t rows, Py_ssize_t tiles) noexcept nogil:
-    """Tiles of as equal height as can be: 10 rows are 5 + 5, not 6 + 4."""
-    return rows * tile // tiles
+cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
+    return (n + GROUP - 1) // GROUP * GROUP
 
 
-cdef Py_ssize_t list_groups(const uint8_t *flags, Py_ssize_t n, int32_t *groups) noexcept nogil:
-    """The groups among n with a flag set, or all of them without flags."""
-    cdef Py_ssize_t g, found = 0
-    cdef uint32_t four
-    for g in range(n):
-        groups[found] = <int32_t> g
-        if flags == NULL:
-            found += 1
+cdef bint wait(Block *b) noexcept nogil:
+    """For the other members; whether one of them cannot go on."""
+    if b.members == 1:
+        return False
+    return team_wait(&b.team[MEMBERS], &b.team[ARRIVED], &b.team[TURN], &b.team[BROKEN])
+
+
+# -- inputs ------------------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t row_of(const int64_t *order, Py_ssize_t k) noexcept nogil:
+    return order[k] if order != NULL else k
+
+
+cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int32_t *columns, real *values,
+                       Entries *entries) noexcept nogil:
+    """Where in a row of the data, or in two (second >= 0), there are entries that are not zero."""
+    cdef Py_ssize_t n = b.layers[0].n_in, ld = b.layers[0].below
+    cdef const uint8_t *bytes
+    cdef const real *reals
+    if b.data.starts != NULL:
+        entries.columns = b.data.indices + b.data.starts[first]
+        entries.values = b.data.reals + b.data.starts[first]
+        entries.count = <int32_t> (b.data.starts[first + 1] - b.data.starts[first])
+        return
+    entries.columns = columns
+    entries.values = values
+    if b.data.bytes != NULL:
+        bytes = b.data.bytes
+        entries.count = <int32_t> compact_bytes(bytes + first * n, bytes + second * n if second >= 0 else NULL, n, columns)
+        unpack_bytes(columns, entries.count, values, values + ld if second >= 0 else NULL)
+    else:
+        reals = b.data.reals
+        entries.count = <int32_t> compact_reals(reals + first * n, reals + second * n if second >= 0 else NULL, n,
+                                                columns, values, ld)
+
+
+cdef bint is_sparse(const Block *b) noexcept nogil:
+    """Whether so few inputs are not zero that it pays to skip the others: told by some of all rows of the data, so
+    that the answer depends on no order."""
+    cdef Py_ssize_t n = b.layers[0].n_in, sample = min(b.data.rows, SPARSE_SAMPLE), k, found = 0
+    cdef Entries entries
+    if b.data.starts != NULL:
+        return True
+    if n < SPARSE_INPUTS or (b.data.bytes != NULL and n > MOST_BYTES_COLUMNS):
+        return False
+    for k in range(sample):
+        find_entries(b, share(b.data.rows, k, sample), -1, b.columns, b.layers[0].inputs, &entries)
+        found += entries.count
+        if found > sample * n * SPARSE_SHARE:
+            return False
+    return True
+
+
+cdef inline void prefetch(const void *start, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i < length:
+        PREFETCH(<const uint8_t *> start + i)
+        i += 64
+
+
+cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t n = b.layers[0].n_in, start
+    if b.data.labels != NULL:
+        PREFETCH(b.data.labels + row)
+    if b.data.starts != NULL:
+        start = b.data.starts[row]
+        n = b.data.starts[row + 1] - start
+        prefetch(b.data.indices + start, n * sizeof(int32_t))
+        prefetch(b.data.reals + start, n * sizeof(real))
+    elif b.data.bytes != NULL:
+        prefetch(b.data.bytes + row * n, n)
+    else:
+        prefetch(b.data.reals + row * n, n * sizeof(real))
+
+
+cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
+                 Py_ssize_t ahead) noexcept nogil:
+    """Rows first to last of a block into the inputs, which are order[begin:begin + rows], bytes scaled.
+
+    As many as `ahead` rows that come after the block are prefetched.
+    """
+    cdef Layer *layer = b.layers
+    cdef Py_ssize_t n = layer.n_in, i, k
+    cdef const uint8_t *octets
+    cdef real *inputs
+    cdef bint pair
+    for i in range(first, last):
+        if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
+            prefetch_row(b, order[begin + rows + i])
+        inputs = layer.inputs + i * layer.below
+        if b.sparse:
+            if b.data.starts != NULL or (i - first) % 2 == 0:
+                pair = b.data.starts == NULL and i + 1 < last
+                b.entries[i].height = 1 + pair
+                find_entries(b, row_of(order, begin + i), row_of(order, begin + i + 1) if pair else -1,
+                             b.columns + i * b.ld_columns, inputs, &b.entries[i])
+            else:
+                b.entries[i].height = 0
         else:
-            memcpy(&four, flags + g * GROUP, 4)
-            found += four != 0
-    return found
+            if b.data.bytes != NULL:
+                octets = b.data.bytes + row_of(order, begin + i) * n
+                for k in range(n):
+                    inputs[k] = octets[k] * BYTE_SCALE
+            else:
+                memcpy(inputs, b.data.reals + row_of(order, begin + i) * n, n * sizeof(real))
+            memset(inputs + n, 0, (layer.below - n) * sizeof(real))
 
+
+cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The entries of inputs first to last of all rows, by input (a counting sort).
+
+    Those of input first + i stand from b.ends[i] + 1 to b.ends[i + 1]: there is a place to spare after each input's,
+    so that a pair's zero can be written without asking, and the next entry over it.
+    """
+    cdef Py_ssize_t i, k, at, n = last - first, ldv = b.layers[0].below
+    cdef int32_t *ends = b.ends
+    cdef int32_t before = 0, column
+    cdef const Entries *tile
+    cdef const real *values
+    cdef const real *seconds
+    for k in range(n + 2):
+        ends[k] = 1
+    for i in range(rows):
+        tile = &b.entries[i]
+        values = tile.values
+        seconds = values + ldv if tile.height == 2 else NULL
+        for k in range(tile.count if tile.height else 0):
+            column = tile.columns[k]
+            if column < first:  # another member's, which stand before this one's
+                before += 2
+            elif column < last:
+                ends[column - first + 2] += (values[k] != 0) + (seconds != NULL and seconds[k] != 0)
+    ends[0] = before + <int32_t> first - 1
+    ends[1] = ends[0] + 1
+    for k in range(2, n + 2):
+        ends[k] += ends[k - 1]
+    for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
+        tile = &b.entries[i]
+        values = tile.values
+        seconds = values + ldv
+        for k in range(tile.count if tile.height else 0):
+            column = tile.columns[k]
+            if not (first <= column < last):
+                continue
+            at = ends[column - first + 1]
+            b.sorted_rows[at] = <int32_t> i
+            b.sorted_values[at] = values[k]
+            at += values[k] != 0
+            if tile.height == 2:
+                b.sorted_rows[at] = <int32_t> i + 1
+                b.sorted_values[at] = seconds[k]
+                at += seconds[k] != 0
+            ends[column - first + 1] = <int32_t> at
+
+
+# -- the forward pass, and the deltas backward -------------------------------------------------------------------
 
 cdef const real *pack_panel(const real *source, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t width,
                             real *panel) noexcept nogil:
@@ -134,144 +329,137 @@ cdef const real *pack_panel(const real *source, Py_ssize_t ld, Py_ssize_t rows, 
     return panel
 
 
-# -- a block of rows through the layers ----------------------------------------------------------------------------
-
-cdef inline void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
-    cdef Py_ssize_t length = b.layers[0].n_in * (1 if b.data.bytes != NULL else sizeof(real)), i = 0
-    cdef const uint8_t *start = b.data.bytes if b.data.bytes != NULL else <const uint8_t *> b.data.reals
-    while i < length:
-        PREFETCH(start + row * length + i)
-        i += 64
-
-
-cdef void gather(Block *b, const int64_t *order, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t ahead) noexcept nogil:
-    """Rows order[first:first + rows] into the inputs, bytes scaled; the `ahead` rows after them are prefetched."""
-    cdef Py_ssize_t n = b.layers[0].n_in, width = b.layers[0].below, tiles = tiles_of(rows, TILE_ROWS)
-    cdef Py_ssize_t tile, i, k, row
-    cdef uint8_t *flags
-    cdef uint8_t *anywhere = b.flags + tiles * width
-    cdef const uint8_t *source
-    cdef const real *values
-    cdef real *inputs
-    cdef real scale = <real> (1.0 / 255)
-    memset(b.flags, 0, (tiles + 1) * width)
-    for tile in range(tiles):
-        flags = b.flags + tile * width
-        for i in range(tile_start(tile, rows, tiles), tile_start(tile + 1, rows, tiles)):
-            row = order[first + i] if order != NULL else first + i
-            if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
-                prefetch_row(b, order[first + rows + i])
-            inputs = b.layers[0].inputs + i * width
-            if b.data.bytes != NULL:
-                source = b.data.bytes + row * n
-                for k in range(n):
-                    inputs[k] = source[k] * scale
-                for k in range(n):
-                    flags[k] |= source[k]
-            else:
-                values = b.data.reals + row * n
-                for k in range(n):
-                    inputs[k] = values[k]
-                for k in range(n):
-                    flags[k] |= values[k] != 0
-        for k in range(n):
-            anywhere[k] |= flags[k]
+cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t width,
+                                 real *panel) noexcept nogil:
+    """panel[rows][width] = source[width][rows], rows rounded up to whole vectors."""
+    cdef Py_ssize_t i = 0, k
+    while i < rows:
+        k = 0
+        while k < width:
+            transpose(source + k * ld + i, ld, panel + i * width + k, width)
+            k += VL
+        i += VL
+    return panel
 
 
-cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
-    """sums = inputs . weights + biases"""
-    cdef Py_ssize_t width = layer.width, tiles = tiles_of(rows, TILE_ROWS), step = TILE_VECTORS * VL
-    cdef Py_ssize_t i, tile, start, k, n, column, columns, ldw, found
-    cdef int32_t groups[LISTED_GROUPS]
+cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """outputs = activation(inputs . weights + biases) of rows first to last, a softmax's apart."""
+    multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
+             layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
+
+
+cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
+             lower.deltas, lower.outputs, lower.width, lower.n_out, lower.activation, first, last)
+
+
+cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, const real *weights, Py_ssize_t ldw,
+                   bint backward, const real *biases, real *sums, real *outputs, Py_ssize_t width, Py_ssize_t used,
+                   int activation, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its slope, tile by tile."""
+    cdef Py_ssize_t rows = last - first, tiles = tiles_of(rows, TILE_ROWS), step = TILE_VECTORS * VL
+    cdef Py_ssize_t tile, start, height, k = 0, n, column, columns, ldp
+    cdef bint packing = backward or (width > step and tiles > 2)
+    cdef Py_ssize_t most = PANEL_DEPTH if packing else depth
     cdef const real *w
-    cdef bint sparse = layer == b.layers
-    cdef bint packing = width > step and tiles > 2
-    cdef Py_ssize_t most = PANEL_GROUPS if packing else LISTED_GROUPS
-    for i in range(rows):
-        memcpy(layer.sums + i * width, layer.biases, width * sizeof(real))
-    k = 0
-    while k < layer.groups:
-        n = min(most, layer.groups - k)
+    cdef real *z
+    cdef int begin
+    while k < depth:
+        n = min(most, depth - k)
+        begin = ADD if k > 0 else FROM_ZERO if backward else FROM_START
         column = 0
         while column < width:
             columns = min(step, width - column)
-            w = layer.weights + k * GROUP * width + column
-            ldw = width
-            if packing:
-                w = pack_panel(w, width, n * GROUP, columns, b.panel)
-                ldw = columns
+            ldp = columns
+            if backward:
+                w = transpose_panel(weights + column * ldw + k, ldw, n, columns, b.panel)
+            elif packing:
+                w = pack_panel(weights + k * ldw + column, ldw, n, columns, b.panel)
+            else:
+                w = weights + k * ldw + column
+                ldp = ldw
             for tile in range(tiles):
-                start = tile_start(tile, rows, tiles)
-                found = list_groups(b.flags + tile * width_of_flags(b) + k * GROUP if sparse else NULL, n, groups)
-                forward_tile(<int> (tile_start(tile + 1, rows, tiles) - start), <int> (columns // VL),
-                             layer.inputs + start * layer.below + k * GROUP, layer.below, groups, found, w, ldw,
-                             layer.sums + start * width + column, width)
+                start = first + share(rows, tile, tiles)
+                height = first + share(rows, tile + 1, tiles) - start
+                z = sums + start * width + column
+                forward_tile(<int> height, <int> (columns // VL), x + start * ldx + k, ldx, n, w, ldp, begin,
+                             biases + column if biases != NULL else NULL, z, width)
+                if k + n < depth or activation == SOFTMAX:
+                    continue
+                if backward:
+                    times_slope(activation, outputs + start * width + column, z, width, height, columns)
+                else:
+                    activate_tile(activation, z, outputs + start * width + column, width, height, columns,
+                                  used - column)
             column += columns
         k += n
 
 
-cdef inline Py_ssize_t width_of_flags(Block *b) noexcept nogil:
-    return b.layers[0].below
+cdef void sparse_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """weighted_sums of sparse rows."""
+    cdef Py_ssize_t i, column = 0, width = layer.width
+    cdef const Entries *tile
+    cdef int part
+    while column < width:
+        part = sparse_part((width - column) // VL)
+        for i in range(first, last):
+            tile = &b.entries[i]
+            if tile.height:
+                sparse_forward(tile.height, part, tile.columns, tile.values, layer.below, tile.count,
+                               layer.weights + column, width, layer.biases + column, layer.sums + i * width + column,
+                               width)
+        column += part * VL
+    if layer.activation != SOFTMAX:
+        activate_tile(layer.activation, layer.sums + first * width, layer.outputs + first * width, width,
+                      last - first, width, layer.n_out)
 
 
-cdef void zero_padding(real *matrix, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
-    cdef Py_ssize_t i
-    if used < width:
-        for i in range(rows):
-            memset(matrix + i * width + used, 0, (width - used) * sizeof(real))
-
-
-cdef void activate(Layer *layer, Py_ssize_t rows) noexcept nogil:
-    cdef Py_ssize_t n = rows * layer.width, i, k
+cdef void softmax(Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t n = layer.n_out, i, k
     cdef const real *z
     cdef real *a
     cdef real largest, total
-    if layer.activation == SIGMOID:
-        map_sigmoid(layer.sums, layer.outputs, n)
-    elif layer.activation == RELU:
-        map_relu(layer.sums, layer.outputs, n)
-    elif layer.activation == TANH:
-        map_tanh(layer.sums, layer.outputs, n)
-    elif layer.activation == LEAKY_RELU:
-        map_leaky_relu(layer.sums, layer.outputs, n)
-    elif layer.activation == SOFTMAX:
-        for i in range(rows):
-            z = layer.sums + i * layer.width
-            a = layer.outputs + i * layer.width
-            largest = z[0]
-            for k in range(1, layer.n_out):
-                if z[k] > largest:
-                    largest = z[k]
-            for k in range(layer.width):
-                a[k] = z[k] - largest
-            map_exp(a, a, layer.width)
-            total = 0
-            for k in range(layer.n_out):
-                total += a[k]
-            for k in range(layer.n_out):
-                a[k] /= total
-    elif layer.outputs != layer.sums:  # identity
-        memcpy(layer.outputs, layer.sums, n * sizeof(real))
-    zero_padding(layer.outputs, rows, layer.width, layer.n_out)
+    for i in range(first, last):
+        z = layer.sums + i * layer.width
+        a = layer.outputs + i * layer.width
+        largest = z[0]
+        for k in range(1, n):
+            if z[k] > largest:
+                largest = z[k]
+        for k in range(layer.width):
+            a[k] = z[k] - largest
+    a = layer.outputs + first * layer.width
+    activate_tile(SOFTMAX, a, a, layer.width, last - first, layer.width, n)
+    for i in range(first, last):
+        a = layer.outputs + i * layer.width
+        total = 0
+        for k in range(n):
+            total += a[k]
+        for k in range(n):
+            a[k] /= total
 
 
-cdef void times_slope(int activation, const real *a, real *delta, Py_ssize_t n) noexcept nogil:
-    if activation == SIGMOID:
-        slope_sigmoid(a, delta, n)
-    elif activation == RELU:
-        slope_relu(a, delta, n)
-    elif activation == TANH:
-        slope_tanh(a, delta, n)
-    elif activation == LEAKY_RELU:
-        slope_leaky_relu(a, delta, n)
-
-
-cdef void forward(Block *b, Py_ssize_t rows) noexcept nogil:
+cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t l
     for l in range(b.n_layers):
-        weighted_sums(b, &b.layers[l], rows)
-        activate(&b.layers[l], rows)
+        if l == 0 and b.sparse:
+            sparse_sums(b, &b.layers[l], first, last)
+        else:
+            weighted_sums(b, &b.layers[l], first, last)
+        if b.layers[l].activation == SOFTMAX:
+            softmax(&b.layers[l], first, last)
 
+
+cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The deltas of every layer but the last, which has them."""
+    cdef Py_ssize_t l = b.n_layers - 1
+    while l > 0:
+        propagate(b, &b.layers[l], &b.layers[l - 1], first, last)
+        l -= 1
+
+
+# -- the cost ----------------------------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k, best = 0
@@ -281,25 +469,11 @@ cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
     return best
 
 
-cdef inline bint is_first_largest(const real *a, Py_ssize_t n, Py_ssize_t right) noexcept nogil:
-    """argmax(a) == right, without a chain of branches."""
-    cdef Py_ssize_t k
-    cdef bint beaten = False
-    for k in range(n):
-        beaten |= (a[k] > a[right]) | ((a[k] == a[right]) & (k < right))
-    return not beaten
-
-
-cdef double row_cost(const Layer *layer, int cost, const real *z, const real *a, const real *error,
-                     const real *targets, Py_ssize_t right) noexcept nogil:
-    """The cost of one example: targets, or the label `right` where they are NULL; error = a - target."""
+cdef double cross_entropy(const Layer *layer, const real *z, const real *a, const real *targets,
+                          Py_ssize_t right) noexcept nogil:
+    """The cross entropy of one example: targets, or the label `right` where they are NULL."""
     cdef Py_ssize_t n = layer.n_out, k, best
     cdef double total = 0
-    cdef real squares = 0
-    if cost != CROSS_ENTROPY:
-        for k in range(n):
-            squares += error[k] * error[k]
-        return squares
     if layer.activation == SOFTMAX:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
         best = argmax(a, n)
         if targets == NULL:
@@ -315,111 +489,159 @@ cdef double row_cost(const Layer *layer, int cost, const real *z, const real *a,
     return total - z[right] if targets == NULL else total
 
 
-cdef double output(Block *b, const int64_t *order, Py_ssize_t first, Py_ssize_t rows, double scale,
+cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                    int64_t *correct) noexcept nogil:
-    """The cost summed over the rows; the last layer's deltas, times scale; examples classified right are counted."""
+    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
-    cdef Py_ssize_t n = layer.n_out, i, k, row, right
+    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, right
     cdef const real *a
     cdef const real *targets = NULL
-    cdef real *error
+    cdef real *delta
+    cdef real squares[16]
     cdef double total = 0
-    cdef real factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale), mean
-    for i in range(rows):
-        row = order[first + i] if order != NULL else first + i
-        a = layer.outputs + i * layer.width
-        error = layer.deltas + i * layer.width
-        memcpy(error, a, layer.width * sizeof(real))
+    cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
+    cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
+    # The slope of the cross entropy and its activation's cancel; a softmax mixes its layer.
+    cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
+    memset(squares, 0, sizeof(squares))
+    for i in range(first, last):
+        row = row_of(order, begin + i)
+        a = layer.outputs + i * width
+        delta = layer.deltas + i * width
         if b.data.labels != NULL:
             right = b.data.labels[row]
-            error[right] -= 1
+            output_error(activation, a, delta, width, right, factor, squares)
         else:
             targets = b.data.targets + row * n
             right = argmax(targets, n)
-            for k in range(n):
-                error[k] -= targets[k]
+            memcpy(delta, targets, n * sizeof(real))
+            memset(delta + n, 0, (width - n) * sizeof(real))
+            output_error(activation, a, delta, width, -1, factor, squares)
         if n == 1:
             correct[0] += (a[0] >= 0.5) == ((targets[0] if targets != NULL else 1) >= 0.5)
         else:
             correct[0] += is_first_largest(a, n, right)
-        total += row_cost(layer, b.cost, layer.sums + i * layer.width, a, error, targets, right)
-        if b.cost != CROSS_ENTROPY and layer.activation == SOFTMAX:  # the softmax mixes its layer
+        if b.cost == CROSS_ENTROPY:
+            total += cross_entropy(layer, layer.sums + i * width, a, targets, right)
+        if mixing:
             mean = 0
             for k in range(n):
-                mean += error[k] * a[k]
+                mean += delta[k] * a[k]
             for k in range(n):
-                error[k] = a[k] * (error[k] - mean)
-        for k in range(n):
-            error[k] *= factor
-    zero_padding(layer.deltas, rows, layer.width, n)
+                delta[k] = a[k] * (delta[k] - mean)
     if b.cost != CROSS_ENTROPY:
-        times_slope(layer.activation, layer.outputs, layer.deltas, rows * layer.width)
+        for k in range(VL):
+            total += squares[k]
     return total
 
 
-cdef void propagate(const Layer *layer, const Layer *lower, Py_ssize_t rows) noexcept nogil:
-    """The deltas of the layer below: deltas . weights^T times the slopes there."""
-    cdef Py_ssize_t tile, start, k, n, tiles = tiles_of(rows, DOT_ROWS)
-    # A few rows of weights at a time stay in the cache while every tile of rows meets them.
-    cdef Py_ssize_t most = max(<Py_ssize_t> 1, CACHED_WEIGHTS // (GROUP * layer.width))
-    k = 0
-    while k < layer.groups:
-        n = min(most, layer.groups - k)
-        for tile in range(tiles):
-            start = tile_start(tile, rows, tiles)
-            backward_tiles(<int> (tile_start(tile + 1, rows, tiles) - start), layer.deltas + start * layer.width,
-                           layer.width, layer.weights + k * GROUP * layer.width, layer.width, layer.width, n,
-                           lower.deltas + start * lower.width + k * GROUP, lower.width)
-        k += n
-    zero_padding(lower.deltas, rows, lower.width, layer.groups * GROUP)
-    times_slope(lower.activation, lower.outputs, lower.deltas, rows * lower.width)
+# -- the update: the gradient, and what the optimiser makes of it --------------------------------------------------
 
-
-cdef void add_gradient(Block *b, const Layer *layer, Py_ssize_t rows, Py_ssize_t offset) noexcept nogil:
-    """inputs^T . deltas and the deltas' sums, added at `offset` from the weights and biases (0: to themselves)."""
-    cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL
-    cdef Py_ssize_t row, n, column, columns, k, found, ldd
-    cdef int32_t groups[LISTED_GROUPS]
-    cdef const real *deltas
-    cdef real *weights = layer.weights + offset
-    cdef const uint8_t *flags = NULL
-    cdef bint packing = width > step and layer.groups > 2
-    if layer == b.layers:
-        flags = b.flags + tiles_of(rows, TILE_ROWS) * width_of_flags(b)
-    add_rows(layer.deltas, rows, width, layer.biases + offset)
-    row = 0
-    while row < rows:
-        n = min(<Py_ssize_t> PANEL_ROWS, rows - row)
-        column = 0
-        while column < width:
-            columns = min(step, width - column)
-            deltas = layer.deltas + row * width + column
-            ldd = width
-            if packing:
-                deltas = pack_panel(deltas, width, n, columns, b.panel)
-                ldd = columns
-            k = 0
-            while k < layer.groups:
-                found = list_groups(flags + k * GROUP if flags != NULL else NULL,
-                                    min(<Py_ssize_t> LISTED_GROUPS, layer.groups - k), groups)
-                update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + k * GROUP, layer.below, n,
-                             groups, found, deltas, ldd, weights + k * GROUP * width + column, width)
-                k += LISTED_GROUPS
-            column += columns
-        row += n
-
-
-cdef void backward(Block *b, Py_ssize_t rows, bint fused) noexcept nogil:
-    """The gradient added to the packed gradient, or (fused) straight to the parameters."""
-    cdef Py_ssize_t l = b.n_layers - 1
+cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
+    """This member's share of every layer's gradient: inputs^T . deltas, to where b.target says."""
+    cdef Py_ssize_t l = b.n_layers - 1, first, last
+    cdef Layer *layer
     while l >= 0:
-        if l > 0:  # before this layer's weights change
-            propagate(&b.layers[l], &b.layers[l - 1], rows)
-        add_gradient(b, &b.layers[l], rows, 0 if fused else b.layers[l].gradient)
+        layer = &b.layers[l]
+        first = share(layer.groups, b.member, b.members)
+        last = share(layer.groups, b.member + 1, b.members)
+        if l > 0 or not b.sparse:
+            update_weights(b, layer, rows, first, last)
+        elif b.target != TO_OPTIMIZER and layer.width <= 2 * VL and b.members == 1:
+            update_sparse(b, layer, rows)
+        else:
+            update_sorted(b, layer, rows, first * GROUP, last * GROUP)
+        if b.member == 0:
+            update_biases(b, layer, rows)
         l -= 1
 
 
-# -- optimisers: one step of n parameters; g is the gradient --------------------------------------------------------------
+cdef inline real *stored(Block *b, real *parameters) noexcept nogil:
+    """Where the gradient of packed parameters goes: to themselves, or to its own place."""
+    return parameters if b.target == TO_WEIGHTS else parameters + b.packed
+
+
+cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
+    cdef real *sums = stored(b, layer.biases)
+    if b.target == TO_OPTIMIZER:
+        memset(sums, 0, layer.width * sizeof(real))
+    add_rows(layer.deltas, layer.width, rows, layer.width, sums)
+    if b.target == TO_OPTIMIZER:
+        descend(b, layer.biases, layer.width, sums, layer.width, 1, 0)
+
+
+cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The gradient of the weights of groups first to last of inputs."""
+    cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, row, n, column = 0, columns, ldd, g, count
+    cdef const real *deltas
+    cdef real *weights
+    cdef real tile[CHUNK_INPUTS * 64]
+    cdef bint packing = width > step and last - first > 2
+    while column < width:
+        columns = min(step, width - column)
+        deltas = layer.deltas + column
+        ldd = width
+        if packing:
+            deltas = pack_panel(deltas, width, rows, columns, b.panel)
+            ldd = columns
+        if b.target == TO_OPTIMIZER:
+            g = first
+            while g < last:
+                count = min(<Py_ssize_t> CHUNK_INPUTS // GROUP, last - g)
+                memset(tile, 0, count * GROUP * columns * sizeof(real))
+                update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
+                             tile, columns)
+                descend(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
+                        b.options[WEIGHT_DECAY])
+                g += count
+        else:
+            weights = stored(b, layer.weights + first * GROUP * width + column)
+            row = 0
+            while row < rows:  # as many as stay in the first-level cache
+                n = min(PANEL_DEPTH, rows - row)
+                update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
+                             last - first, deltas + row * ldd, ldd, weights, width)
+                row += n
+        column += columns
+
+
+cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
+    """The gradient of narrow layers' weights, row by row of the inputs."""
+    cdef Py_ssize_t i
+    cdef const Entries *tile
+    for i in range(rows):
+        tile = &b.entries[i]
+        if tile.height:
+            sparse_update(tile.height, <int> (layer.width // VL), tile.columns, tile.values, layer.below, tile.count,
+                          layer.deltas + i * layer.width, layer.width, stored(b, layer.weights), layer.width)
+
+
+cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
+    cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, column = 0, columns, i, at
+    cdef const real *deltas
+    cdef real *weights
+    cdef real *gradient
+    cdef real tile[64]
+    sort_entries(b, rows, first, last)
+    while column < width:
+        columns = min(step, width - column)
+        deltas = pack_panel(layer.deltas + column, width, rows, columns, b.panel)
+        for i in range(last - first):
+            at = b.ends[i] + 1
+            weights = layer.weights + (first + i) * width + column
+            gradient = stored(b, weights)
+            if b.target == TO_OPTIMIZER:
+                gradient = tile
+                memset(tile, 0, columns * sizeof(real))
+            sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
+                          columns, gradient)
+            if b.target == TO_OPTIMIZER:
+                descend(b, weights, width, tile, columns, 1, b.options[WEIGHT_DECAY])
+        column += columns
+
+
+# -- optimisers: one step of n parameters; g is the gradient -------------------------------------------------------
 
 cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     cdef double lanes[8]
@@ -434,8 +656,8 @@ cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
 
 
-cdef void update(real *p, const real *g, real *m, real *v, Py_ssize_t n, const double *options, double gradient_scale,
-                 double decay, double rate, double count) noexcept nogil:
+cdef void optimizer_step(real *p, const real *g, real *m, real *v, Py_ssize_t n, const double *options,
+                         double gradient_scale, double decay, double rate, double count) noexcept nogil:
     """p moves by the optimiser's step for gradient_scale * g + decay * p."""
     cdef real scale = <real> gradient_scale, wd = <real> decay, speed = <real> rate
     cdef real beta1 = <real> options[BETA1], beta2 = <real> options[BETA2], epsilon = <real> options[EPSILON]
@@ -465,36 +687,50 @@ cdef void update(real *p, const real *g, real *m, real *v, Py_ssize_t n, const d
             p[i] -= speed * m[i] / (<real> sqrt(v[i]) * root + epsilon)
 
 
-cdef void optimizer_step(Block *b, real *work, Py_ssize_t packed, const double *options, double rate,
-                         double count) noexcept nogil:
-    cdef double scale = 1, norm
-    cdef real *g
-    cdef real *m
-    cdef real *v
-    cdef Py_ssize_t l, weights, at
+cdef void descend(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
+                  Py_ssize_t rows, double decay) noexcept nogil:
+    """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
+    cdef Py_ssize_t i
+    cdef real *p
+    for i in range(rows):
+        p = parameters + i * ld
+        optimizer_step(p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns, b.options,
+                       b.gradient_scale, decay, b.rate, b.count)
+
+
+cdef void descend_stored(Block *b) noexcept nogil:
+    """The optimiser's step for this member's share of all parameters, from the stored gradient."""
+    cdef Py_ssize_t l, first, last
     cdef Layer *layer
-    if options[CLIP_NORM] > 0:
-        norm = sqrt(square_sum(work + packed, packed))
-        if norm > options[CLIP_NORM]:
-            scale = options[CLIP_NORM] / norm
+    cdef double norm
+    b.gradient_scale = 1
+    if b.options[CLIP_NORM] > 0:
+        norm = sqrt(square_sum(b.work + b.packed, b.packed))
+        if norm > b.options[CLIP_NORM]:
+            b.gradient_scale = b.options[CLIP_NORM] / norm
     for l in range(b.n_layers):
         layer = &b.layers[l]
-        weights = layer.groups * GROUP * layer.width
-        at = layer.weights - work
-        g = layer.weights + layer.gradient
-        m = work + 3 * packed + at
-        v = work + 4 * packed + at
-        update(layer.weights, g, m, v, weights, options, scale, options[WEIGHT_DECAY], rate, count)
-        update(layer.biases, g + weights, m + weights, v + weights, layer.width, options, scale, 0, rate, count)
+        first = share(layer.groups, b.member, b.members) * GROUP * layer.width
+        last = share(layer.groups, b.member + 1, b.members) * GROUP * layer.width
+        descend(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1,
+                b.options[WEIGHT_DECAY])
+        if b.member == 0:
+            descend(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
 
 
-# -- packing: (n_out, n_in) rows into (inputs in whole groups, padded neurons) and back --------------------------------
+cdef void clear_stored(Block *b) noexcept nogil:
+    """This member's share of the stored gradient = 0, padding included."""
+    cdef Py_ssize_t first = share(b.packed, b.member, b.members), last = share(b.packed, b.member + 1, b.members)
+    memset(b.work + b.packed + first, 0, (last - first) * sizeof(real))
+
+
+# -- packing: (n_out, n_in) rows into (inputs in whole lines, padded neurons) and back -----------------------------
 
 cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset) noexcept nogil:
     cdef Py_ssize_t width = layer.width, i, j, start
     cdef real *weights = layer.weights + offset
     cdef const real *source = flat + layer.weights_at
-    memset(weights, 0, (layer.groups * GROUP + 1) * width * sizeof(real))  # the biases follow the weights
+    memset(weights, 0, (layer.below + 1) * width * sizeof(real))  # the biases follow the weights
     start = 0
     while start < layer.n_out:  # 16 neurons at a time: their rows stay in the cache
         for i in range(layer.n_in):
@@ -517,22 +753,27 @@ cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset) noexcept nog
     memcpy(flat + layer.biases_at, layer.biases + offset, layer.n_out * sizeof(real))
 
 
-# -- the contract ------------------------------------------------------------------------------------------------------
+cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset) noexcept nogil:
+    cdef Py_ssize_t l
+    for l in range(b.n_layers):
+        pack(&b.layers[l], flat, offset)
 
-# The layers of a call live on the C stack, which bounds their number.
-cdef enum:
-    MOST_LAYERS = 256
+
+cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
+    cdef Py_ssize_t l
+    for l in range(b.n_layers):
+        unpack(&b.layers[l], flat, offset)
 
 
-cdef Py_ssize_t prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes,
-                        Py_ssize_t rows, Py_ssize_t packed, real *work) noexcept nogil:
+# -- the contract --------------------------------------------------------------------------------------------------
+
+cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t rows,
+                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t member) noexcept nogil:
     cdef Py_ssize_t l, last = net.shape[0] - 1
     cdef Layer *layer
     b.layers = layers
     b.n_layers = net.shape[0]
     b.cost = <int> net[last, COST]
-    b.flags = <uint8_t *> (work + nodes[0, SCRATCH_AT])
-    b.panel = work + nodes[0, PANEL_AT]
     for l in range(net.shape[0]):
         layer = &layers[l]
         layer.n_in = net[l, N_IN]
@@ -547,35 +788,52 @@ cdef Py_ssize_t prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, cons
         layer.outputs = work + nodes[l + 1, ACTIVATIONS_AT]
         layer.sums = work + nodes[0, OUTPUTS_AT] if l == last else layer.outputs
         layer.deltas = work + nodes[l + 1, DELTAS_AT]
-        layer.gradient = packed
         layer.weights_at = net[l, WEIGHTS]
         layer.biases_at = net[l, BIASES]
-    memset(layers[0].inputs, 0, rows * layers[0].below * sizeof(real))  # once: only the padding stays zero
+    b.team = team
+    b.member = member
+    b.members = 1 if team == NULL else team[MEMBERS]
+    b.columns = <int32_t *> (work + nodes[0, SCRATCH_AT])
+    b.ld_columns = layers[0].below * (sizeof(real) // sizeof(int32_t))
+    b.entries = <Entries *> (work + nodes[0, ROWS_AT])
+    b.ends = (<int32_t *> (work + nodes[0, ENDS_AT]) + share(layers[0].groups, member, b.members) * GROUP
+              + 2 * member)
+    b.sorted_values = work + nodes[0, SORTED_AT]
+    b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * layers[0].below + 2 * GROUP)
+    b.panel = work + nodes[0, PANEL_AT] + member * PANEL_ROWS * TILE_VECTORS * VL
+    b.work = work
+    b.packed = packed
+    b.target = TO_STORE
+    b.gradient_scale = 1
 
 
-cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset) noexcept nogil:
-    cdef Py_ssize_t l
-    for l in range(b.n_layers):
-        pack(&b.layers[l], flat, offset)
-
-
-cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
-    cdef Py_ssize_t l
-    for l in range(b.n_layers):
-        unpack(&b.layers[l], flat, offset)
+cdef const real *NO_VALUES = &LEAKY_SLOPE  # an address, for sparse rows without entries
+cdef int32_t NO_INDEX = 0
 
 
 cdef int inputs_of(Data *data, x) except -1:
     cdef const uint8_t[:, ::1] octets
-    cdef const real[:, ::1] reals
+    cdef const real[:, ::1] rows
+    cdef const real[::1] values
+    cdef const int64_t[::1] starts
+    cdef const int32_t[::1] indices
     data.bytes = NULL
     data.reals = NULL
-    if x.dtype == np.uint8:
+    data.starts = NULL
+    data.rows = len(x)
+    if isinstance(x, contract.SparseRows):
+        starts = x.starts
+        indices = x.indices
+        values = x.values
+        data.starts = &starts[0]
+        data.indices = &indices[0] if indices.shape[0] else &NO_INDEX
+        data.reals = &values[0] if values.shape[0] else NO_VALUES
+    elif x.dtype == np.uint8:
         octets = x
         data.bytes = &octets[0, 0]
     else:
-        reals = x
-        data.reals = &reals[0, 0]
+        rows = x
+        data.reals = &rows[0, 0]
     return 0
 
 
@@ -593,30 +851,83 @@ cdef int outputs_of(Data *data, y) except -1:
     return 0
 
 
+cdef void predict_rows(Block *b, Py_ssize_t n, Py_ssize_t rows, real *out) noexcept nogil:
+    """The outputs of all n rows of the data, `rows` at a time."""
+    cdef Layer *last = &b.layers[b.n_layers - 1]
+    cdef Py_ssize_t start = 0, count, i
+    b.data.rows = n
+    b.sparse = is_sparse(b)
+    while start < n:
+        count = min(rows, n - start)
+        gather(b, NULL, start, count, 0, count, 0)
+        forward(b, 0, count)
+        for i in range(count):
+            memcpy(out + (start + i) * last.n_out, last.outputs + i * last.width, last.n_out * sizeof(real))
+        start += count
+
+
 def predict(net, params, x, out, work):
     cdef object p = contract.plan(net, len(x), 0, sizeof(real))
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef const real[::1] params_view = params
     cdef real[::1] space = work
     cdef real[:, ::1] result = out
-    cdef Py_ssize_t n = x.shape[0], rows = p.rows, packed = p.packed, start = 0, count, i
+    cdef Py_ssize_t rows = p.rows, packed = p.packed
     cdef Layer layers[MOST_LAYERS]
-    cdef Layer *last = &layers[net.shape[0] - 1]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0])
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
         pack_all(&b, &params_view[0], 0)
-        while start < n:
-            count = min(rows, n - start)
-            gather(&b, NULL, start, count, 0)
-            forward(&b, count)
-            for i in range(count):
-                memcpy(&result[start + i, 0], last.outputs + i * last.width, last.n_out * sizeof(real))
-            start += count
+        predict_rows(&b, b.data.rows, rows, &result[0, 0])
         restore_denormals(before)
+
+
+cdef class Predictor:
+    """The forward pass with parameters packed once: see contract.Backend.predictor."""
+
+    cdef Layer layers[MOST_LAYERS]
+    cdef Block block
+    cdef object work
+    cdef Py_ssize_t rows, row_bytes
+
+    def __init__(self, net, params, rows, x_dtype, work):
+        cdef object p = contract.plan(net, rows, 0, sizeof(real))
+        cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
+        cdef const real[::1] params_view = params
+        cdef real[::1] space = work
+        self.work = work
+        self.rows = p.rows
+        self.row_bytes = layers_view[0, N_IN] * x_dtype.itemsize
+        prepare(&self.block, self.layers, layers_view, nodes, p.rows, p.packed, &space[0], NULL, 0)
+        pack_all(&self.block, &params_view[0], 0)
+
+    def __call__(self, x, out):
+        cdef Py_buffer source, target
+        cdef Block *b = &self.block
+        cdef Py_ssize_t n
+        cdef fp_state before
+        PyObject_GetBuffer(x, &source, PyBUF_SIMPLE)
+        PyObject_GetBuffer(out, &target, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        n = source.len // self.row_bytes
+        b.data.starts = NULL
+        b.data.bytes = NULL
+        b.data.reals = NULL
+        if self.row_bytes == b.layers[0].n_in:
+            b.data.bytes = <const uint8_t *> source.buf
+        else:
+            b.data.reals = <const real *> source.buf
+        with nogil:
+            before = flush_denormals()
+            predict_rows(b, n, self.rows, <real *> target.buf)
+            restore_denormals(before)
+        PyBuffer_Release(&target)
+        PyBuffer_Release(&source)
+
+
+predictor = Predictor
 
 
 def gradient(net, params, x, y, grad, work):
@@ -624,7 +935,7 @@ def gradient(net, params, x, y, grad, work):
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef const real[::1] params_view = params
     cdef real[::1] space = work, result = grad
-    cdef Py_ssize_t n = x.shape[0], rows = p.rows, packed = p.packed, start = 0, count
+    cdef Py_ssize_t n = len(x), rows = p.rows, packed = p.packed, start = 0, count
     cdef Layer layers[MOST_LAYERS]
     cdef Block b
     cdef fp_state before
@@ -634,15 +945,17 @@ def gradient(net, params, x, y, grad, work):
     outputs_of(&b.data, y)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0])
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
+        b.sparse = is_sparse(&b)
         pack_all(&b, &params_view[0], 0)
-        memset(&space[packed], 0, packed * sizeof(real))
+        clear_stored(&b)
         while start < n:
             count = min(rows, n - start)
-            gather(&b, NULL, start, count, 0)
-            forward(&b, count)
-            total += output(&b, NULL, start, count, 1.0 / n, &correct)
-            backward(&b, count, False)
+            gather(&b, NULL, start, count, 0, count, 0)
+            forward(&b, 0, count)
+            total += output(&b, NULL, start, 0, count, 1.0 / n, &correct)
+            backward(&b, 0, count)
+            update(&b, count)
             start += count
         unpack_all(&b, &result[0], packed)
         restore_denormals(before)
@@ -650,67 +963,162 @@ def gradient(net, params, x, y, grad, work):
 
 
 def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member):
-    cdef object p = contract.plan(net, batch_size, len(state), sizeof(real))
+    cdef object p = contract.plan(net, batch_size, len(state), sizeof(real), team[MEMBERS])
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef real[::1] params_view = params, space = work
     cdef real[:, ::1] slots = state
     cdef const int64_t[::1] sequence = order
     cdef const double[::1] rate = rates, options = optimizer
-    cdef int64_t[::1] report = progress
-    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed
-    cdef Py_ssize_t start = 0, stop, first, count, ahead, k
-    cdef int64_t steps = 0, correct = 0, right, done_before = step
-    cdef double total = 0, cost, scale
-    cdef bint fused, stopped = False
+    cdef int64_t[::1] report = progress, shared = team
+    cdef int64_t steps = 0, correct = 0
+    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed, place = member
+    cdef int64_t done_before = step
+    cdef double total = 0
     cdef Layer layers[MOST_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
     outputs_of(&b.data, y)
-    fused = (options[KIND] == GRADIENT_DESCENT and options[CLIP_NORM] == 0 and options[WEIGHT_DECAY] == 0
-             and size <= rows)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0])
-        pack_all(&b, &params_view[0], 0)
-        for k in range(slots.shape[0]):
-            pack_all(&b, &slots[k, 0], (3 + k) * packed)
-        while start < n and not stopped:
-            stop = min(start + size, n)
-            scale = (-rate[steps] if fused else 1.0) / (stop - start)
-            if not fused:
-                memset(&space[packed], 0, packed * sizeof(real))
-            cost = 0
-            right = 0
-            first = start
-            while first < stop:
-                if read_now(&report[STOP]):
-                    stopped = True
-                    break
-                count = min(rows, stop - first)
-                ahead = min(rows, n - first - count)
-                gather(&b, &sequence[0], first, count, ahead)
-                forward(&b, count)
-                cost += output(&b, &sequence[0], first, count, scale, &right)
-                if not isfinite(cost):
-                    stopped = True
-                    break
-                backward(&b, count, fused)
-                first += count
-            if stopped:
-                break
-            if not fused:
-                optimizer_step(&b, &space[0], packed, &options[0], rate[steps], <double> (done_before + steps + 1))
-            total += cost
-            correct += right
-            steps += 1
-            start = stop
-        unpack_all(&b, &params_view[0], 0)
-        for k in range(slots.shape[0]):
-            unpack_all(&b, &slots[k, 0], (3 + k) * packed)
+        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], place)
+        b.options = &options[0]
+        b.state_rows = slots.shape[0]
+        total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
+                              &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, done_before,
+                              &report[STOP], &steps, &correct)
         restore_denormals(before)
-    report[STEPS] = steps
-    report[CORRECT] = correct
+    if place == 0:
+        report[STEPS] = steps
+        report[CORRECT] = correct
+    return total
+
+
+cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
+                          Py_ssize_t size, Py_ssize_t rows, const double *rates, int64_t done_before,
+                          const int64_t *stop_now, int64_t *steps, int64_t *correct) noexcept nogil:
+    """All steps of a call of `train`: its own share of each, where it is a team's."""
+    cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
+    cdef double total = 0, cost, scale
+    cdef int64_t right, block_right
+    cdef const double *options = b.options
+    cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
+    cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the gradient of a batch is known block by block
+    if fused and plain:
+        b.target = TO_WEIGHTS
+    elif fused and size <= PANEL_DEPTH:  # else a tile would pass all rows again and again
+        b.target = TO_OPTIMIZER
+    if b.member == 0:
+        b.team[SPARSE] = is_sparse(b)
+        pack_all(b, params, 0)
+        for k in range(b.state_rows):
+            pack_all(b, state + k * n_params, (3 + k) * b.packed)
+    if wait(b):
+        return 0
+    b.sparse = b.team[SPARSE] != 0
+    while start < n and not stopped:
+        stop = min(start + size, n)
+        b.rate = rates[steps[0]]
+        b.count = <double> (done_before + steps[0] + 1)
+        scale = (-b.rate if b.target == TO_WEIGHTS else 1.0) / (stop - start)
+        if b.target == TO_STORE:
+            clear_stored(b)  # others add to it only after they have waited for each other
+        cost = 0
+        right = 0
+        first = start
+        while first < stop:
+            count = min(rows, stop - first)
+            if b.member == 0:
+                b.team[STOPPING] = read_now(stop_now)
+            if b.members == 1 and b.team[STOPPING]:
+                stopped = True
+                break
+            from_row = share(count // 2, b.member, b.members) * 2  # whole pairs
+            to_row = share(count // 2, b.member + 1, b.members) * 2 if b.member + 1 < b.members else count
+            gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
+            forward(b, from_row, to_row)
+            block_right = 0
+            cost_of(b, b.member)[0] = output(b, order, first, from_row, to_row, scale, &block_right)
+            right_of(b, b.member)[0] = block_right
+            backward(b, from_row, to_row)
+            if wait(b):
+                return 0
+            for k in range(b.members):
+                cost += cost_of(b, k)[0]
+                right += right_of(b, k)[0]
+            if b.team[STOPPING] or not isfinite(cost):
+                stopped = True
+                break
+            update(b, count)
+            if wait(b):
+                return 0
+            first += count
+        if stopped:
+            break
+        if b.target == TO_STORE:
+            descend_stored(b)
+            if wait(b):
+                return 0
+        total += cost
+        correct[0] += right
+        steps[0] += 1
+        start = stop
+    if b.member == 0:
+        unpack_all(b, params, 0)
+        for k in range(b.state_rows):
+            unpack_all(b, state + k * n_params, (3 + k) * b.packed)
+    return total
+
+
+cdef inline double *cost_of(Block *b, Py_ssize_t member) noexcept nogil:
+    return <double *> &b.team[TEAM_COLUMNS + member * TEAM_LINE + MEMBER_COST]
+
+
+cdef inline int64_t *right_of(Block *b, Py_ssize_t member) noexcept nogil:
+    return &b.team[TEAM_COLUMNS + member * TEAM_LINE + MEMBER_RIGHT]
+
+
+def compress(x, starts, indices, values):
+    cdef int64_t[::1] begins = starts
+    cdef int32_t[::1] columns = indices
+    cdef real[::1] reals = values
+    cdef Py_ssize_t n = x.shape[0], n_in = x.shape[1], room = len(indices), found
+    cdef Data data
+    inputs_of(&data, x)
+    with nogil:
+        found = compress_rows(&data, n_in, &begins[0], &columns[0] if room else NULL, &reals[0] if room else NULL, room)
+    return found
+
+
+cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts, int32_t *columns, real *values,
+                              Py_ssize_t room) noexcept nogil:
+    cdef Py_ssize_t i, k, at, found, total = 0
+    starts[0] = 0
+    for i in range(data.rows):
+        found = 0
+        at = i * n_in
+        if data.bytes != NULL:
+            for k in range(n_in):
+                found += data.bytes[at + k] != 0
+        else:
+            for k in range(n_in):
+                found += data.reals[at + k] != 0
+        if room:
+            if data.reals != NULL and total + found + LINE_ENTRIES <= room:  # it may write so far
+                compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
+            elif data.bytes != NULL and n_in <= MOST_BYTES_COLUMNS and total + found + LINE_ENTRIES <= room:
+                compact_bytes(data.bytes + at, NULL, n_in, columns + total)
+                unpack_bytes(columns + total, found, values + total, NULL)
+            else:
+                found = 0
+                for k in range(n_in):
+                    if data.reals[at + k] != 0 if data.bytes == NULL else data.bytes[at + k] != 0:
+                        columns[total + found] = <int32_t> k
+                        values[total + found] = (data.reals[at + k] if data.bytes == NULL
+                                                 else data.bytes[at + k] * BYTE_SCALE)
+                        found += 1
+        total += found
+        starts[i + 1] = total
     return total
 
 

@@ -1,4 +1,4 @@
-/* Vectors and register tiles of the Cython backend, for one dtype and one instruction set a build.
+/* Vectors, register tiles and the threads' barrier of the Cython backend, for one dtype and instruction set a build.
  *
  * GCC's and Clang's vector extensions give AVX-512, AVX2, SSE and NEON code from this one text; another compiler
  * gets vectors of one element. Every width is a whole number of vectors: the caller pads with zeros.
@@ -9,6 +9,10 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__) || defined(_M_X64)
+#  include <immintrin.h>
+#endif
 
 #ifdef FASTNET_FLOAT64
 typedef double real;
@@ -42,10 +46,12 @@ typedef int32_t bits;
 #    define VECTOR_BYTES 32
 #    define REGISTERS 16
 #  endif
-#  define VL ((int)(VECTOR_BYTES / sizeof(real)))
+#  define VECTOR_ELEMENTS (VECTOR_BYTES / sizeof(real))
+#  define VL ((int)VECTOR_ELEMENTS)
 #  define INLINE static inline __attribute__((always_inline))
 #  define UNROLL _Pragma("GCC unroll 16")
-#  define PREFETCH(p) __builtin_prefetch((p), 0, 2)
+/* The empty assembly keeps GCC from taking a function that does nothing else for one without effect. */
+#  define PREFETCH(p) do { __builtin_prefetch((p), 0, 2); __asm__ volatile(""); } while (0)
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef bits vbits __attribute__((vector_size(VECTOR_BYTES), may_alias));
@@ -59,8 +65,25 @@ INLINE vbits vround(vec x) { /* to nearest, halves away from zero; NaN gives som
 INLINE vec vreal(vbits n) { return __builtin_convertvector(n, vec); }
 INLINE vec vselect(vbits mask, vec yes, vec no) { return (vec)((mask & (vbits)yes) | (~mask & (vbits)no)); }
 INLINE vec vpow2(vbits n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA); }
+#define IN_ORDER {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+static const bits LANES_IN_ORDER[16] = IN_ORDER;
+static const int32_t LANES_IN_ORDER_32[16] = IN_ORDER;
+typedef bits vbits_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(bits)), may_alias));
+#  define LANE (*(const vbits_unaligned *)LANES_IN_ORDER) /* each lane's number */
+INLINE int vany(vbits mask) { /* whether a lane is all ones; the others are zeros */
+#  if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#  elif defined(__AVX2__)
+    return _mm256_movemask_epi8((__m256i)mask) != 0;
+#  else
+    bits any = 0;
+    for (int k = 0; k < VL; k++) any |= mask[k];
+    return any != 0;
+#  endif
+}
 #else
 #  define REGISTERS 16
+#  define VECTOR_ELEMENTS 1
 #  define VL 1
 #  define INLINE static __inline
 #  define UNROLL
@@ -74,6 +97,8 @@ INLINE vbits vround(vec x) { return isnan(x) ? 0 : (vbits)(x + (x < 0 ? REAL(-0.
 INLINE vec vreal(vbits n) { return (vec)n; }
 INLINE vec vselect(vbits mask, vec yes, vec no) { return mask ? yes : no; }
 INLINE vec vpow2(vbits n) { return (vec)ldexp(1.0, (int)n); }
+#  define LANE ((bits)0)
+INLINE int vany(vbits mask) { return mask != 0; }
 #endif
 
 #if defined(__AVX512F__)
@@ -90,7 +115,6 @@ INLINE vec vpow2(vbits n) { return (vec)ldexp(1.0, (int)n); }
 
 /* -- the floating-point environment: denormals flushed for the duration of a call ---------------------------- */
 #if defined(__x86_64__) || defined(_M_X64)
-#  include <xmmintrin.h>
 typedef unsigned int fp_state;
 static fp_state flush_denormals(void) {
     fp_state before = _mm_getcsr();
@@ -143,187 +167,521 @@ INLINE vec vexpm1(vec x) { /* accurate near 0, where exp(x) - 1 would cancel */
     return power * p + (power - 1);
 }
 
-/* -- activations of n values (whole vectors), and slopes in terms of the output --------------------------------- */
-#define MAP(NAME, VALUE)                                        \
-    static void NAME(const real *z, real *a, ptrdiff_t n) {     \
-        for (ptrdiff_t i = 0; i < n; i += VL) {                 \
-            vec v = vload(z + i);                               \
-            vstore(a + i, VALUE);                               \
-        }                                                       \
-    }
-#define MULTIPLY_BY(NAME, SLOPE)                                \
-    static void NAME(const real *a, real *delta, ptrdiff_t n) { \
-        for (ptrdiff_t i = 0; i < n; i += VL) {                 \
-            vec v = vload(a + i);                               \
-            vstore(delta + i, vload(delta + i) * (SLOPE));      \
-        }                                                       \
-    }
-static real LEAKY_SLOPE; /* set when the module is imported, from contract.py */
-INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p; } /* another thread may write */
+/* -- activations of a tile of rows (whole vectors), and slopes in terms of the output ---------------------------- */
+enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX }; /* as in contract.py, which the import asserts */
+static real LEAKY_SLOPE;                                     /* set when the module is imported, from contract.py */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
     return e / (e + 2);
 }
-MAP(map_exp, vexp(v))
-MAP(map_sigmoid, 1 / (1 + vexp(-v)))
-MULTIPLY_BY(slope_sigmoid, v *(1 - v))
-MAP(map_tanh, vtanh(v))
-MULTIPLY_BY(slope_tanh, 1 - v * v)
-MAP(map_relu, vselect(v < 0, vsplat(0), v)) /* a NaN stays */
-MULTIPLY_BY(slope_relu, vselect(v > 0, vsplat(1), vsplat(0)))
-MAP(map_leaky_relu, vselect(v < 0, v *LEAKY_SLOPE, v))
-MULTIPLY_BY(slope_leaky_relu, vselect(v > 0, vsplat(1), vsplat(LEAKY_SLOPE)))
+INLINE vec vmask(vbits mask) { return vselect(mask, vsplat(1), vsplat(0)); }
 
-/* -- register tiles ------------------------------------------------------------------------------------------- */
-#define GROUP 4 /* inputs handled, and skipped when all are zero, together */
+#define EACH_VECTOR(EXPRESSION)                             \
+    for (ptrdiff_t r = 0; r < rows; r++, z += ld, a += ld)  \
+        for (ptrdiff_t i = 0; i < columns; i += VL) {       \
+            vec v = vload(z + i);                           \
+            vstore(a + i, EXPRESSION);                      \
+        }                                                   \
+    break;
+/* a = activation(z); a softmax's exponentials only. Columns from `used` on are padding, and made zero. */
+static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns,
+                          ptrdiff_t used) {
+    real *padded = a;
+    ptrdiff_t height = rows;
+    switch (activation) {
+    case SIGMOID: EACH_VECTOR(1 / (1 + vexp(-v)))
+    case RELU: EACH_VECTOR(vselect(v < 0, vsplat(0), v)) /* a NaN stays */
+    case TANH: EACH_VECTOR(vtanh(v))
+    case LEAKY_RELU: EACH_VECTOR(vselect(v < 0, v *LEAKY_SLOPE, v))
+    case SOFTMAX: EACH_VECTOR(vexp(v))
+    default: EACH_VECTOR(v)
+    }
+    if (used < columns)
+        for (ptrdiff_t r = 0; r < height; r++, padded += ld)
+            for (ptrdiff_t i = used / VL * VL; i < columns; i += VL)
+                vstore(padded + i, vselect(LANE < (bits)(used - i), vload(padded + i), vsplat(0)));
+}
+
+INLINE vec slope_(int activation, vec a) {
+    switch (activation) {
+    case SIGMOID: return a * (1 - a);
+    case RELU: return vmask(a > 0);
+    case TANH: return 1 - a * a;
+    case LEAKY_RELU: return vselect(a > 0, vsplat(1), vsplat(LEAKY_SLOPE));
+    default: return vsplat(1);
+    }
+}
+/* delta *= slope, where the activations are a */
+static void times_slope(int activation, const real *a, real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns) {
+    if (activation != IDENTITY)
+        for (ptrdiff_t r = 0; r < rows; r++, a += ld, delta += ld)
+            for (ptrdiff_t i = 0; i < columns; i += VL)
+                vstore(delta + i, vload(delta + i) * slope_(activation, vload(a + i)));
+}
+
+/* -- register tiles: their sizes are constants in each case of a switch, so that registers hold them ---------------- */
+#define GROUP 4 /* inputs in a step of a tile */
 #define TILE_VECTORS (REGISTERS == 32 ? 4 : 2)
 #define TILE_ROWS 6
-#define DOT_ROWS (REGISTERS == 32 ? 6 : 3)
+enum { FROM_ZERO, FROM_START, ADD };
 
-/* out[R][C vectors] += x[R][inputs] w[inputs][C vectors], the inputs being those of the n groups listed. */
-INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx, const int32_t *groups, ptrdiff_t n,
-                          const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
-    vec acc[TILE_ROWS][4];
+/* out[R][C vectors] = x[R][n] w[n][C vectors], plus nothing, the row `start`, or out; n is a multiple of GROUP. */
+INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t n, const real *w,
+                          ptrdiff_t ldw, int from, const real *start, real *out, ptrdiff_t ldo) {
+    const int chains = R * C < 4 ? 4 : 1; /* sums of their own for each input of a group hide the latency */
+    vec acc[4][TILE_ROWS][4];
     UNROLL
-    for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < C; v++) acc[r][v] = vload(out + r * ldo + v * VL);
-    for (ptrdiff_t g = 0; g < n; g++) {
-        const real *xg = x + groups[g] * GROUP, *wg = w + groups[g] * GROUP * ldw;
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            acc[0][r][v] = from == FROM_ZERO ? vsplat(0) : vload((from == ADD ? out + r * ldo : start) + v * VL);
+            UNROLL
+            for (int k = 1; k < chains; k++) acc[k][r][v] = vsplat(0);
+        }
+    for (ptrdiff_t i = 0; i < n; i += GROUP) {
+        const real *xi = x + i, *wi = w + i * ldw;
         UNROLL
         for (int k = 0; k < GROUP; k++) {
             vec wv[4];
             UNROLL
-            for (int v = 0; v < C; v++) wv[v] = vload(wg + k * ldw + v * VL);
+            for (int v = 0; v < C; v++) wv[v] = vload(wi + k * ldw + v * VL);
             UNROLL
-            for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < C; v++) acc[r][v] += xg[r * ldx + k] * wv[v];
+            for (int r = 0; r < R; r++)
+                UNROLL
+                for (int v = 0; v < C; v++) acc[k % chains][r][v] += xi[r * ldx + k] * wv[v];
         }
     }
     UNROLL
-    for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < C; v++) vstore(out + r * ldo + v * VL, acc[r][v]);
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            vec sum = acc[0][r][v];
+            if (chains == 4) sum = (sum + acc[1][r][v]) + (acc[2][r][v] + acc[3][r][v]);
+            vstore(out + r * ldo + v * VL, sum);
+        }
 }
 
-/* For each of the n groups listed: out[GROUP][C vectors] += x[rows][GROUP]^T delta[rows][C vectors] */
-INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, const int32_t *groups, ptrdiff_t n,
-                          const real *delta, ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
-    for (ptrdiff_t g = 0; g < n; g++) {
-        const real *xg = x + groups[g] * GROUP;
-        real *og = out + groups[g] * GROUP * ldo;
+/* For each of n groups of inputs: out[GROUP][C vectors] += x[rows][GROUP]^T delta[rows][C vectors] */
+INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
+                          ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
+    for (ptrdiff_t g = 0; g < n; g++, x += GROUP, out += GROUP * ldo) {
         vec acc[GROUP][4];
         UNROLL
-        for (int k = 0; k < GROUP; k++) UNROLL for (int v = 0; v < C; v++) acc[k][v] = vload(og + k * ldo + v * VL);
+        for (int k = 0; k < GROUP; k++)
+            UNROLL
+            for (int v = 0; v < C; v++) acc[k][v] = vload(out + k * ldo + v * VL);
         for (ptrdiff_t i = 0; i < rows; i++) {
             vec dv[4];
             UNROLL
             for (int v = 0; v < C; v++) dv[v] = vload(delta + i * ldd + v * VL);
             UNROLL
-            for (int k = 0; k < GROUP; k++) UNROLL for (int v = 0; v < C; v++) acc[k][v] += xg[i * ldx + k] * dv[v];
+            for (int k = 0; k < GROUP; k++)
+                UNROLL
+                for (int v = 0; v < C; v++) acc[k][v] += x[i * ldx + k] * dv[v];
         }
         UNROLL
-        for (int k = 0; k < GROUP; k++) UNROLL for (int v = 0; v < C; v++) vstore(og + k * ldo + v * VL, acc[k][v]);
+        for (int k = 0; k < GROUP; k++)
+            UNROLL
+            for (int v = 0; v < C; v++) vstore(out + k * ldo + v * VL, acc[k][v]);
     }
 }
 
-/* sums[width] += delta[rows][width], whole vectors */
-static void add_rows(const real *delta, ptrdiff_t rows, ptrdiff_t width, real *sums) {
-    for (ptrdiff_t k = 0; k < width; k += VL) {
+/* sums[columns] += the rows of delta, whole vectors */
+static void add_rows(const real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns, real *sums) {
+    for (ptrdiff_t k = 0; k < columns; k += VL) {
         vec total = vload(sums + k);
-        for (ptrdiff_t i = 0; i < rows; i++) total += vload(delta + i * width + k);
+        for (ptrdiff_t i = 0; i < rows; i++) total += vload(delta + i * ld + k);
         vstore(sums + k, total);
     }
 }
 
-/* The sums over the lanes of four vectors: two butterflies that transpose as they add, then halves folded. */
-#if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12)
-#  define LANES4(F, o) F(o), F(o + 1), F(o + 2), F(o + 3)
-#  define LANES8(F, o) LANES4(F, o), LANES4(F, o + 4)
-#  define LANES16(F, o) LANES8(F, o), LANES8(F, o + 8)
-#  define EVEN(i) (((i)&1) * VL + ((i) & ~1))
-#  define ODD(i) (EVEN(i) + 1)
-#  define LOW(i) ((((i) >> 1) & 1) * VL + ((i) & ~2))
-#  define HIGH(i) (LOW(i) + 2)
-#  if VECTOR_BYTES == 64 && !defined(FASTNET_FLOAT64)
-#    define LANES(F) LANES16(F, 0)
-#  elif VECTOR_BYTES == 64 || !defined(FASTNET_FLOAT64)
-#    define LANES(F) LANES8(F, 0)
-#  else
-#    define LANES(F) LANES4(F, 0)
-#  endif
-#  define SHUFFLE __builtin_shufflevector
-#  define BUTTERFLY(a, b, F, G) (SHUFFLE(a, b, LANES(F)) + SHUFFLE(a, b, LANES(G)))
-typedef real vec4 __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-INLINE void sum4(const vec *v, real *out) {
-    vec s = BUTTERFLY(BUTTERFLY(v[0], v[1], EVEN, ODD), BUTTERFLY(v[2], v[3], EVEN, ODD), LOW, HIGH);
-#  if VECTOR_BYTES == 64 && !defined(FASTNET_FLOAT64)
-    *(vec4 *)out = (SHUFFLE(s, s, 0, 1, 2, 3) + SHUFFLE(s, s, 4, 5, 6, 7)) +
-                   (SHUFFLE(s, s, 8, 9, 10, 11) + SHUFFLE(s, s, 12, 13, 14, 15));
-#  elif VECTOR_BYTES == 64 || !defined(FASTNET_FLOAT64)
-    *(vec4 *)out = SHUFFLE(s, s, 0, 1, 2, 3) + SHUFFLE(s, s, 4, 5, 6, 7);
-#  else
-    *(vec4 *)out = s;
-#  endif
-}
-#else
-INLINE void sum4(const vec *v, real *out) {
-    for (int k = 0; k < 4; k++) {
-        real lanes[sizeof(vec) / sizeof(real)], total = 0;
-        vstore(lanes, v[k]);
-        for (int i = 0; i < VL; i++) total += lanes[i];
-        out[k] = total;
-    }
-}
-#endif
-
-/* For each of `groups` groups: out[R][GROUP] = delta[R][n] . w[GROUP][n], n a whole number of vectors */
-INLINE void backward_tiles_(const int R, const real *delta, ptrdiff_t ldd, const real *w, ptrdiff_t ldw, ptrdiff_t n,
-                            ptrdiff_t groups, real *out, ptrdiff_t ldo) {
-    for (ptrdiff_t g = 0; g < groups; g++, w += GROUP * ldw, out += GROUP) {
-        vec acc[DOT_ROWS][GROUP];
-        UNROLL
-        for (int r = 0; r < R; r++) UNROLL for (int k = 0; k < GROUP; k++) acc[r][k] = vsplat(0);
-        for (ptrdiff_t i = 0; i < n; i += VL) {
-            vec wv[GROUP];
-            UNROLL
-            for (int k = 0; k < GROUP; k++) wv[k] = vload(w + k * ldw + i);
-            UNROLL
-            for (int r = 0; r < R; r++) {
-                vec d = vload(delta + r * ldd + i);
-                UNROLL
-                for (int k = 0; k < GROUP; k++) acc[r][k] += d * wv[k];
-            }
-        }
-        UNROLL
-        for (int r = 0; r < R; r++) sum4(acc[r], out + r * ldo);
-    }
-}
-
-/* A tile's size is a constant in each case, so that the compiler keeps it in registers. */
 #define FORWARD_CASE(R, C) \
-    case R * 8 + C: forward_tile_(R, C, x, ldx, groups, n, w, ldw, out, ldo); break;
+    case R * 8 + C: forward_tile_(R, C, x, ldx, n, w, ldw, from, start, out, ldo); break;
 #define FORWARD_ROWS(R) FORWARD_CASE(R, 1) FORWARD_CASE(R, 2) FORWARD_CASE(R, 3) FORWARD_CASE(R, 4)
-static void forward_tile(int rows, int vectors, const real *x, ptrdiff_t ldx, const int32_t *groups, ptrdiff_t n,
-                         const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
+static void forward_tile(int rows, int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t n, const real *w, ptrdiff_t ldw,
+                         int from, const real *start, real *out, ptrdiff_t ldo) {
     switch (rows * 8 + vectors) {
         FORWARD_ROWS(1) FORWARD_ROWS(2) FORWARD_ROWS(3) FORWARD_ROWS(4) FORWARD_ROWS(5) FORWARD_ROWS(6)
     }
 }
 
 #define UPDATE_CASE(C) \
-    case C: update_tiles_(C, x, ldx, rows, groups, n, delta, ldd, out, ldo); break;
-static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t rows, const int32_t *groups, ptrdiff_t n,
-                         const real *delta, ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
+    case C: update_tiles_(C, x, ldx, rows, n, delta, ldd, out, ldo); break;
+static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
     switch (vectors) { UPDATE_CASE(1) UPDATE_CASE(2) UPDATE_CASE(3) UPDATE_CASE(4) }
 }
 
-#define BACKWARD_CASE(R) \
-    case R: backward_tiles_(R, delta, ldd, w, ldw, n, groups, out, ldo); break;
-static void backward_tiles(int rows, const real *delta, ptrdiff_t ldd, const real *w, ptrdiff_t ldw, ptrdiff_t n,
-                           ptrdiff_t groups, real *out, ptrdiff_t ldo) {
-    switch (rows) {
-        BACKWARD_CASE(1) BACKWARD_CASE(2) BACKWARD_CASE(3)
-#if REGISTERS == 32
-        BACKWARD_CASE(4) BACKWARD_CASE(5) BACKWARD_CASE(6)
+/* out[k][i] = w[i][k] for VL by VL elements: in step s, lanes are swapped between vectors s apart. */
+#if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12)
+#  define LANES4(F, s, o) F(s, o), F(s, o + 1), F(s, o + 2), F(s, o + 3)
+#  define LANES8(F, s, o) LANES4(F, s, o), LANES4(F, s, o + 4)
+#  define LANES16(F, s, o) LANES8(F, s, o), LANES8(F, s, o + 8)
+#  if VECTOR_BYTES == 64 && !defined(FASTNET_FLOAT64)
+#    define LANES(F, s) LANES16(F, s, 0)
+#  elif VECTOR_BYTES == 64 || !defined(FASTNET_FLOAT64)
+#    define LANES(F, s) LANES8(F, s, 0)
+#  else
+#    define LANES(F, s) LANES4(F, s, 0)
+#  endif
+#  define UPPER(s, i) ((i) & (s) ? VL + (i) - (s) : (i))
+#  define LOWER(s, i) ((i) & (s) ? VL + (i) : (i) + (s))
+#  define SWAP_LANES(s)                                                        \
+      if (s < VL) {                                                            \
+          UNROLL                                                               \
+          for (int i = 0; i < VL; i++)                                         \
+              if (!(i & s)) {                                                  \
+                  vec a = v[i], b = v[i + s];                                  \
+                  v[i] = __builtin_shufflevector(a, b, LANES(UPPER, s));       \
+                  v[i + s] = __builtin_shufflevector(a, b, LANES(LOWER, s));   \
+              }                                                                \
+      }
+static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
+    vec v[VL];
+    UNROLL
+    for (int i = 0; i < VL; i++) v[i] = vload(w + i * ldw);
+    SWAP_LANES(1)
+    SWAP_LANES(2)
+#  if VECTOR_BYTES == 64 || !defined(FASTNET_FLOAT64)
+    SWAP_LANES(4)
+#  endif
+#  if VECTOR_BYTES == 64 && !defined(FASTNET_FLOAT64)
+    SWAP_LANES(8)
+#  endif
+    UNROLL
+    for (int i = 0; i < VL; i++) vstore(out + i * ldo, v[i]);
+}
+#else
+static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
+    for (int i = 0; i < VL; i++)
+        for (int k = 0; k < VL; k++) out[k * ldo + i] = w[i * ldw + k];
+}
 #endif
+
+/* -- sparse rows: n entries, each a column and a value ------------------------------------------------------------
+ * Four of the first row's values are loaded at once and spread by shuffles, the second row's are loaded one by one: so
+ * neither the loads nor the shuffles are more than the multiply-adds. */
+#if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12) && defined(__AVX2__)
+#  ifdef FASTNET_FLOAT64
+typedef vec quad;
+INLINE quad quad_load(const real *p) { /* the four values, again and again */
+#    if VECTOR_BYTES == 64
+    return (vec)_mm512_broadcast_f64x4(_mm256_loadu_pd(p));
+#    else
+    return vload(p);
+#    endif
+}
+#    if VECTOR_BYTES == 64
+#      define SPREAD(q, k) __builtin_shufflevector(q, q, k, k, k, k, k, k, k, k)
+#    else
+#      define SPREAD(q, k) __builtin_shufflevector(q, q, k, k, k, k)
+#    endif
+#  else
+typedef vec quad;
+INLINE quad quad_load(const real *p) {
+#    if VECTOR_BYTES == 64
+    return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p));
+#    else
+    return (vec)_mm256_broadcast_ps((const __m128 *)p);
+#    endif
+}
+#    define SPREAD4(k) k, k, k, k, k + 4, k + 4, k + 4, k + 4
+#    if VECTOR_BYTES == 64
+#      define SPREAD(q, k) __builtin_shufflevector(q, q, SPREAD4(k), SPREAD4(k + 8))
+#    else
+#      define SPREAD(q, k) __builtin_shufflevector(q, q, SPREAD4(k))
+#    endif
+#  endif
+#else
+typedef const real *quad;
+INLINE quad quad_load(const real *p) { return p; }
+#  define SPREAD(q, k) (q)[k]
+#endif
+
+/* out[R][C vectors] = start + the sum of values[R][k] w[columns[k]] */
+INLINE void sparse_forward_(const int R, const int C, const int32_t *columns, const real *values, ptrdiff_t ldv,
+                            ptrdiff_t n, const real *w, ptrdiff_t ldw, const real *start, real *out, ptrdiff_t ldo) {
+    const int chains = R * C < 4 ? 4 / (R * C) : 1;
+    vec acc[4][2][8];
+    ptrdiff_t i = 0;
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            acc[0][r][v] = vload(start + v * VL);
+            UNROLL
+            for (int k = 1; k < chains; k++) acc[k][r][v] = vsplat(0);
+        }
+#define ENTRY(k)                                                           \
+    UNROLL                                                                 \
+    for (int v = 0; v < C; v++) {                                          \
+        vec wv = vload(w + columns[i + k] * ldw + v * VL);                 \
+        acc[k % chains][0][v] += SPREAD(q0, k) * wv;                       \
+        if (R == 2) acc[k % chains][1][v] += values[i + k + ldv] * wv;     \
+    }
+    for (; i + 4 <= n; i += 4) {
+        quad q0 = quad_load(values + i);
+        ENTRY(0) ENTRY(1) ENTRY(2) ENTRY(3)
+    }
+#undef ENTRY
+    for (; i < n; i++)
+        UNROLL
+        for (int v = 0; v < C; v++)
+            UNROLL
+            for (int r = 0; r < R; r++) acc[0][r][v] += values[i + r * ldv] * vload(w + columns[i] * ldw + v * VL);
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            UNROLL
+            for (int k = 1; k < chains; k++) acc[0][r][v] += acc[k][r][v];
+            vstore(out + r * ldo + v * VL, acc[0][r][v]);
+        }
+}
+
+/* w[columns[k]][C vectors] += values[R][k] delta[R][C vectors], summed over R */
+INLINE void sparse_update_(const int R, const int C, const int32_t *columns, const real *values, ptrdiff_t ldv,
+                           ptrdiff_t n, const real *delta, ptrdiff_t ldd, real *w, ptrdiff_t ldw) {
+    vec d[2][2];
+    ptrdiff_t i = 0;
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) d[r][v] = vload(delta + r * ldd + v * VL);
+#define ENTRY(k)                                                           \
+    UNROLL                                                                 \
+    for (int v = 0; v < C; v++) {                                          \
+        real *at = w + columns[i + k] * ldw + v * VL;                      \
+        vec sum = vload(at) + SPREAD(q0, k) * d[0][v];                     \
+        if (R == 2) sum += SPREAD(q1, k) * d[1][v];                        \
+        vstore(at, sum);                                                   \
+    }
+    for (; i + 4 <= n; i += 4) {
+        quad q0 = quad_load(values + i), q1 = quad_load(values + i + (R - 1) * ldv);
+        ENTRY(0) ENTRY(1) ENTRY(2) ENTRY(3)
+    }
+#undef ENTRY
+    for (; i < n; i++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            real *at = w + columns[i] * ldw + v * VL;
+            vec sum = vload(at) + values[i] * d[0][v];
+            if (R == 2) sum += values[i + ldv] * d[1][v];
+            vstore(at, sum);
+        }
+}
+
+/* out[C vectors] += the sum of values[k] delta[rows[k]]: the entries of one input */
+INLINE void sorted_update_(const int C, const int32_t *rows, const real *values, ptrdiff_t n, const real *delta,
+                           ptrdiff_t ldd, real *out) {
+    vec acc[4];
+    UNROLL
+    for (int v = 0; v < C; v++) acc[v] = vload(out + v * VL);
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const real *d = delta + rows[k] * ldd;
+        UNROLL
+        for (int v = 0; v < C; v++) acc[v] += values[k] * vload(d + v * VL);
+    }
+    UNROLL
+    for (int v = 0; v < C; v++) vstore(out + v * VL, acc[v]);
+}
+
+/* The widest part of `vectors` that a case below has. */
+static int sparse_part(ptrdiff_t vectors) { return vectors >= 8 ? 8 : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1; }
+#define SPARSE_FORWARD_CASE(R, C) \
+    case R * 16 + C: sparse_forward_(R, C, columns, values, ldv, n, w, ldw, start, out, ldo); break;
+static void sparse_forward(int rows, int vectors, const int32_t *columns, const real *values, ptrdiff_t ldv,
+                           ptrdiff_t n, const real *w, ptrdiff_t ldw, const real *start, real *out, ptrdiff_t ldo) {
+    switch (rows * 16 + vectors) {
+        SPARSE_FORWARD_CASE(1, 1) SPARSE_FORWARD_CASE(1, 2) SPARSE_FORWARD_CASE(1, 4) SPARSE_FORWARD_CASE(1, 8)
+        SPARSE_FORWARD_CASE(2, 1) SPARSE_FORWARD_CASE(2, 2) SPARSE_FORWARD_CASE(2, 4) SPARSE_FORWARD_CASE(2, 8)
     }
 }
+#define SPARSE_UPDATE_CASE(R, C) \
+    case R * 16 + C: sparse_update_(R, C, columns, values, ldv, n, delta, ldd, w, ldw); break;
+static void sparse_update(int height, int vectors, const int32_t *columns, const real *values, ptrdiff_t ldv,
+                          ptrdiff_t n, const real *delta, ptrdiff_t ldd, real *w, ptrdiff_t ldw) {
+    switch (height * 16 + vectors) {
+        SPARSE_UPDATE_CASE(1, 1) SPARSE_UPDATE_CASE(1, 2) SPARSE_UPDATE_CASE(2, 1) SPARSE_UPDATE_CASE(2, 2)
+    }
+}
+#define SORTED_UPDATE_CASE(C) \
+    case C: sorted_update_(C, rows, values, n, delta, ldd, out); break;
+static void sorted_update(int vectors, const int32_t *rows, const real *values, ptrdiff_t n, const real *delta,
+                          ptrdiff_t ldd, real *out) {
+    switch (vectors) { SORTED_UPDATE_CASE(1) SORTED_UPDATE_CASE(2) SORTED_UPDATE_CASE(3) SORTED_UPDATE_CASE(4) }
+}
+
+#define BYTE_SCALE REAL(0.00392156862745098039216) /* 1 / 255 */
+
+/* The places where one of two rows is not zero, and the values there; return their number. Up to a vector more may be
+ * written than there are. `second` is NULL for one row. Of bytes, place and values come in one number,
+ * place << 16 | first << 8 | second, so that one compression moves all. */
+#define MOST_BYTES_COLUMNS 32768
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrdiff_t n, int32_t *all) {
+    __m512i places = _mm512_slli_epi32(_mm512_loadu_si512(LANES_IN_ORDER_32), 16);
+    ptrdiff_t found = 0;
+    for (ptrdiff_t k = 0; k < n; k += 16) {
+        __mmask16 in = n - k >= 16 ? 0xffff : (__mmask16)((1 << (n - k)) - 1);
+        __m128i a, b = _mm_setzero_si128();
+        if (n - k >= 16) { /* a load under a mask is slower */
+            a = _mm_loadu_si128((const __m128i *)(first + k));
+            if (second) b = _mm_loadu_si128((const __m128i *)(second + k));
+        } else {
+            a = _mm_maskz_loadu_epi8(in, first + k);
+            if (second) b = _mm_maskz_loadu_epi8(in, second + k);
+        }
+        __m512i bytes = _mm512_or_si512(_mm512_slli_epi32(_mm512_cvtepu8_epi32(a), 8), _mm512_cvtepu8_epi32(b));
+        __mmask16 some = _mm512_test_epi32_mask(bytes, bytes);
+        _mm512_storeu_si512(all + found, _mm512_maskz_compress_epi32(some, _mm512_or_si512(bytes, places)));
+        places = _mm512_add_epi32(places, _mm512_set1_epi32(16 << 16));
+        found += __builtin_popcount(some);
+    }
+    return found;
+}
+static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t n, int32_t *columns, real *values,
+                               ptrdiff_t ldv) {
+    ptrdiff_t found = 0;
+    for (ptrdiff_t k = 0; k < n; k += VL) {
+        int in = n - k >= VL ? (1 << VL) - 1 : (1 << (n - k)) - 1;
+#  ifdef FASTNET_FLOAT64
+        __m512d a = _mm512_maskz_loadu_pd((__mmask8)in, first + k);
+        __m512d b = second ? _mm512_maskz_loadu_pd((__mmask8)in, second + k) : _mm512_setzero_pd();
+        __mmask8 some = _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ) |
+                        _mm512_cmp_pd_mask(b, _mm512_setzero_pd(), _CMP_NEQ_UQ);
+        __m256i places = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)LANES_IN_ORDER_32),
+                                          _mm256_set1_epi32((int)k));
+        _mm256_storeu_si256((__m256i *)(columns + found), _mm256_maskz_compress_epi32(some, places));
+        _mm512_storeu_pd(values + found, _mm512_maskz_compress_pd(some, a));
+        if (second) _mm512_storeu_pd(values + found + ldv, _mm512_maskz_compress_pd(some, b));
+#  else
+        __m512 a = _mm512_maskz_loadu_ps((__mmask16)in, first + k);
+        __m512 b = second ? _mm512_maskz_loadu_ps((__mmask16)in, second + k) : _mm512_setzero_ps();
+        __mmask16 some = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ) |
+                         _mm512_cmp_ps_mask(b, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        __m512i places = _mm512_add_epi32(_mm512_loadu_si512(LANES_IN_ORDER_32), _mm512_set1_epi32((int)k));
+        _mm512_storeu_si512(columns + found, _mm512_maskz_compress_epi32(some, places));
+        _mm512_storeu_ps(values + found, _mm512_maskz_compress_ps(some, a));
+        if (second) _mm512_storeu_ps(values + found + ldv, _mm512_maskz_compress_ps(some, b));
+#  endif
+        found += __builtin_popcount(some);
+    }
+    return found;
+}
+#else
+static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrdiff_t n, int32_t *all) {
+    ptrdiff_t found = 0, k = 0;
+    while (k < n) {
+        uint64_t a = 1, b = 0;
+        ptrdiff_t end = k + 8 <= n ? k + 8 : n;
+        if (k + 8 <= n) {
+            memcpy(&a, first + k, 8);
+            if (second) memcpy(&b, second + k, 8);
+        }
+        if ((a | b) == 0) k = end; /* most of an image's pixels are zero */
+        for (; k < end; k++) {
+            int32_t bytes = first[k] << 8 | (second ? second[k] : 0);
+            all[found] = (int32_t)k << 16 | bytes;
+            found += bytes != 0;
+        }
+    }
+    return found;
+}
+static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t n, int32_t *columns, real *values,
+                               ptrdiff_t ldv) {
+    ptrdiff_t found = 0;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        columns[found] = (int32_t)k;
+        values[found] = first[k];
+        if (second) values[found + ldv] = second[k];
+        found += first[k] != 0 || (second && second[k] != 0);
+    }
+    return found;
+}
+#endif
+/* The same of bytes, as columns (in place of `all`) and values, which are shares of 255. */
+static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict values, real *restrict second) {
+    if (second)
+        for (ptrdiff_t k = 0; k < n; k++) {
+            int32_t entry = all[k];
+            values[k] = (entry >> 8 & 255) * BYTE_SCALE;
+            second[k] = (entry & 255) * BYTE_SCALE;
+            all[k] = entry >> 16;
+        }
+    else
+        for (ptrdiff_t k = 0; k < n; k++) {
+            int32_t entry = all[k];
+            values[k] = (entry >> 8 & 255) * BYTE_SCALE;
+            all[k] = entry >> 16;
+        }
+}
+
+/* -- the output layer ----------------------------------------------------------------------------------------------- */
+
+/* delta = factor (a - target) slope(a), whole vectors; the target is 1 at `right`, or what delta holds (right < 0).
+ * Adds (a - target)^2 to squares. */
+INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t right, real factor,
+                         real *squares) {
+    vec sum = vload(squares);
+    for (ptrdiff_t i = 0; i < columns; i += VL) {
+        vec v = vload(a + i), target = right < 0 ? vload(delta + i) : vmask(LANE == (bits)(right - i));
+        sum += (v - target) * (v - target);
+        vstore(delta + i, (v - target) * factor * slope_(activation, v));
+    }
+    vstore(squares, sum);
+}
+
+/* Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors. */
+INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t right) {
+    vbits beaten = (vbits)vsplat(0);
+    vec best = vsplat(a[right]);
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        vec v = vload(a + i);
+        beaten |= ((v > best) | ((v == best) & (LANE < (bits)(right - i)))) & (LANE < (bits)(n - i));
+    }
+    return !vany(beaten);
+}
+
+INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p; } /* another thread may write */
+
+/* -- a team of threads ---------------------------------------------------------------------------------------------- */
+#if defined(__GNUC__) || defined(__clang__)
+#  define TEAMS 1
+#  define SPINS 4000 /* some 40 microseconds */
+#  if defined(__x86_64__)
+#    define RELAX() _mm_pause()
+#  elif defined(__aarch64__)
+#    define RELAX() __asm__ volatile("yield")
+#  else
+#    define RELAX() ((void)0)
+#  endif
+#  ifdef _WIN32
+#    include <windows.h>
+#    define YIELD() SwitchToThread()
+#  else
+#    include <sched.h>
+#    define YIELD() sched_yield()
+#  endif
+/* Waits until all members are here. Returns 0; or 1, at once, when one of them cannot go on. */
+static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken) {
+    int64_t now = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
+    if (*members == 1) return 0;
+    if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == *members) {
+        __atomic_store_n(arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(turn, now + 1, __ATOMIC_RELEASE);
+    }
+    for (int spins = 0; __atomic_load_n(turn, __ATOMIC_ACQUIRE) == now; spins++) {
+        if (__atomic_load_n(broken, __ATOMIC_RELAXED)) return 1;
+        if (spins > SPINS) YIELD(); /* more threads than cores: let the others come */
+        else RELAX();
+    }
+    return 0;
+}
+#else
+#  define TEAMS 0
+static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
+#endif
 
 /* -- the multiply-add peak of this core, the yardstick of the benchmarks: returns the operations done ---------- */
 static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
