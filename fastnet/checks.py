@@ -265,7 +265,7 @@ def _is_scipy_sparse(x: object) -> bool:
 
 
 def _sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
-    """x as canonical SparseRows of uint8 or dtype, sharing its arrays where they fit; x itself is never changed."""
+    """x as canonical SparseRows of dtype, sharing its arrays where they fit; x itself is never changed."""
     _examples(x.shape, n_in, name, f"{name}.reshape(1, -1)")
     _floats_or_bytes(x.dtype, name)
     if isinstance(x, c.SparseRows):
@@ -282,7 +282,7 @@ def _sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spar
         starts, indices, values = _summed(starts, indices[used], values[used])
         used = slice(0, len(values))
     if values.dtype == np.uint8:
-        return c.SparseRows(starts, indices, np.ascontiguousarray(values), n_in)
+        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(1 / 255), dtype=dtype), n_in)
     values = _converted(values, dtype, name, used)
     if not np.isfinite(values[used]).all():
         at = used.start + int(np.argmin(np.isfinite(values[used])))

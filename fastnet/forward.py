@@ -62,10 +62,12 @@ def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
     return out
 
 
-def predictor(kernels: Backend, layers: Ints, parameters: Floats, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+def predictor(
+    kernels: Backend, layers: Ints, parameters: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats
+) -> Predictor:
     """The backend's predictor; where it has none yet, one made of its predict."""
     # TODO: once every backend has one, delete this function and call kernels.predictor.
     if hasattr(kernels, "predictor"):
-        return kernels.predictor(layers, parameters, x_dtype, work)
+        return kernels.predictor(layers, parameters, rows, x_dtype, work)
     now = parameters.copy()
     return lambda x, out: kernels.predict(layers, now, x, out, work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastnet.kernels.contract import Backend, Rows, SparseRows
@@ -24,12 +26,12 @@ def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> 
     return bool(np.count_nonzero(sample) <= SPARSE_SHARE * sample.size)
 
 
-def compressed(kernels: Backend, x: Rows) -> SparseRows:
-    """Dense rows as sparse ones of the same dtype, by the backend's own pass over them."""
+def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
+    """Dense rows as sparse ones of the network's dtype, by the backend's own pass over them."""
     assert not isinstance(x, SparseRows)
     starts, found = np.empty(len(x) + 1, np.int64), 0
     for _ in range(2):  # once to count, once to write
-        indices, values = np.empty(found, np.int32), np.empty(found, x.dtype)
+        indices, values = np.empty(found, np.int32), np.empty(found, dtype)
         found = kernels.compress(x, starts, indices, values)
     return SparseRows(starts, indices, values, x.shape[1])
 

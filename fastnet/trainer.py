@@ -90,7 +90,7 @@ class Trainer:
         batches, else as many as there are cores, with 16 examples each or more. numpy takes 1 only, for its BLAS has
         threads of its own.
     sparse
-        Whether `fit` first compresses dense inputs to the entries that are not zero, 5 bytes each for uint8. "auto":
+        Whether `fit` first compresses dense inputs to the entries that are not zero, 8 bytes each in float32. "auto":
         where that pays, on the compiled backends, with 64 inputs or more, 35% or fewer of them not zero, and 4 epochs
         or more to go. Sparse inputs stay sparse in any case. The history's `inputs` says what was done.
 
@@ -262,7 +262,7 @@ class Trainer:
         compress = compresses(self._sparse, kernels, x, epochs)
         self._warm_up(kernels, x, interrupts, compress)
         if compress and not interrupts.pending:
-            x = cast(SparseRows, interrupts.call(partial(compressed, kernels, x)))
+            x = cast(SparseRows, interrupts.call(partial(compressed, kernels, x, self.network.dtype)))
         plan = c.plan(net, batch_size, len(self._state), itemsize, members)
         work_of_batch = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
         chunk_seconds = max(CHUNK_SECONDS, PACKED_SECONDS * self.network.n_parameters * (1 + len(self._state)))

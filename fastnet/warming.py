@@ -48,7 +48,7 @@ def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], spar
         return
     x: c.Rows = np.ones((1, 1), x_dtype)
     if sparse:
-        x = compressed(kernels, x)
+        x = compressed(kernels, x, dtype)
     net, params, work = _smallest(dtype)
     progress, optimizer = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
     one, state = np.zeros(1, np.int64), np.empty((0, 2), dtype)
@@ -64,7 +64,7 @@ def _everything(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.dt
         warm_up(kernels, dtype, x_dtype)
         if hasattr(kernels, "compress"):  # TODO: once every backend has it, always
             warm_up(kernels, dtype, x_dtype, sparse=True)
-        predictor(kernels, net, params, x_dtype, work)(np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype))
+        predictor(kernels, net, params, 1, x_dtype, work)(np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype))
 
 
 def _smallest(dtype: np.dtype[Any]) -> tuple[c.Ints, c.Floats, c.Floats]:

@@ -486,16 +486,11 @@ def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> No
         b.outputs(x, out)
 
 
-def predictor(net: Ints, params: Floats, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
-    b = _Blocks(net, work, c.plan(net, 1, 0, params.itemsize), x_dtype)
-    b.pack(params, b.params)  # at the workspace's start, however many rows there will be
-    blocks = {1: b}
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+    b = _Blocks(net, work, c.plan(net, rows, 0, params.itemsize), x_dtype)
+    b.pack(params, b.params)
 
     def call(x: NDArray[Any], out: Floats) -> None:
-        b = blocks.get(len(x))
-        if b is None:
-            blocks.clear()  # those of another number of rows lie elsewhere in the workspace
-            b = blocks[len(x)] = _Blocks(net, work, c.plan(net, len(x), 0, params.itemsize), x_dtype)
         with np.errstate(all="ignore"):
             b.outputs(x, out)
 
@@ -592,9 +587,10 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
     for block in blocks:
         np.count_nonzero(x[block], axis=1, keepdims=False).cumsum(out=starts[1:][block])
         starts[1:][block] += starts[block.start]
-    if len(indices) >= starts[-1]:
-        for block in blocks:
-            rows, columns = np.nonzero(x[block])
-            at = slice(starts[block.start], starts[block.start] + len(rows))
-            indices[at], values[at] = columns, x[block][rows, columns]
+    scale = 1 / 255 if x.dtype == np.uint8 else 1
+    for block in blocks if len(indices) else ():
+        rows, columns = np.nonzero(x[block])
+        at = slice(starts[block.start], starts[block.start] + len(rows))
+        indices[at] = columns
+        np.multiply(x[block][rows, columns], values.dtype.type(scale), values[at])
     return int(starts[-1])

@@ -39,9 +39,13 @@ def at_the_edge(source: kc.Array, side: str) -> kc.Array:
     return copy
 
 
-def sparse_at_the_edge(x: kc.Array, side: str) -> c.SparseRows:
+def sparse_at_the_edge(x: kc.Array, dtype: Any, side: str) -> c.SparseRows:
     rows, columns = np.nonzero(x)
-    arrays = np.concatenate(([0], np.cumsum((x != 0).sum(1)))), columns.astype(np.int32), x[rows, columns]
+    arrays = (
+        np.concatenate(([0], np.cumsum((x != 0).sum(1)))),
+        columns.astype(np.int32),
+        kc.as_floats(x, dtype)[rows, columns],
+    )
     return c.SparseRows(*(at_the_edge(array, side) for array in arrays), x.shape[1])
 
 
@@ -51,14 +55,14 @@ def dense(backend: Any, k: kc.Case, side: str) -> None:
 
 def sparse(backend: Any, k: kc.Case, side: str) -> None:
     k = kc.thinned(k)
-    calls(backend, k._replace(x=sparse_at_the_edge(k.x, side)), side)
-    s = sparse_at_the_edge(k.x, side)
+    calls(backend, k._replace(x=sparse_at_the_edge(k.x, k.params.dtype, side)), side)
+    s = sparse_at_the_edge(k.x, k.params.dtype, side)
     backend.compress(at_the_edge(k.x, side), s.starts, s.indices, s.values)
 
 
 def predictor(backend: Any, k: kc.Case, side: str) -> None:
     x, work = at_the_edge(k.x, side), at_the_edge(kc.workspace(k, len(k.x)), side)
-    run = backend.predictor(at_the_edge(k.net, side), at_the_edge(k.params, side), x.dtype, work)
+    run = backend.predictor(at_the_edge(k.net, side), at_the_edge(k.params, side), len(k.x), x.dtype, work)
     run(x, at_the_edge(kc.predict(backend, k), side))
 
 

@@ -105,7 +105,12 @@ def thinned(k: Case, share: float = 0.3, seed: int = 0) -> Case:
     return k._replace(x=x)
 
 
-def sparse(x: Array, zeros: bool = False) -> c.SparseRows:
+def as_floats(x: Array, dtype: Any) -> Array:
+    """Bytes stand for v / 255."""
+    return x.astype(dtype) / np.dtype(dtype).type(255) if x.dtype == np.uint8 else x.astype(dtype)
+
+
+def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
     """The same rows as SparseRows, read-only, out of the midst of larger arrays that hold nonsense elsewhere.
 
     `zeros` keeps some entries that are zero, as a user's matrix may have them.
@@ -116,8 +121,8 @@ def sparse(x: Array, zeros: bool = False) -> c.SparseRows:
     rows, columns = np.nonzero(keep)
     starts = 7 + np.concatenate(([0], np.cumsum(keep.sum(1))))
     indices = np.full(len(rows) + 20, 1 << 30, np.int32)
-    values = np.full(len(rows) + 20, 255 if x.dtype == np.uint8 else np.nan, x.dtype)
-    indices[7:-13], values[7:-13] = columns, x[rows, columns]
+    values = np.full(len(rows) + 20, np.nan, dtype)
+    indices[7:-13], values[7:-13] = columns, as_floats(x, dtype)[rows, columns]
     for array in (starts, indices, values):
         array.flags.writeable = False
     return c.SparseRows(starts, indices, values, x.shape[1])

@@ -16,7 +16,7 @@ SIZES = [(1, 1), (5, 3, 2), (784, 16, 16, 10), (33, 130, 70, 1)]
 
 
 def made(backend: Any, k: kc.Case, most: int) -> Any:
-    return backend.predictor(k.net, k.params, k.x.dtype, kc.workspace(k, most))
+    return backend.predictor(k.net, k.params, most, k.x.dtype, kc.workspace(k, most))
 
 
 def call(predictor: Any, k: kc.Case) -> kc.Array:
@@ -50,6 +50,16 @@ def test_any_number_of_rows_in_any_order(backend: Any, dtype: str, inputs: str) 
     for first, rows in ((0, 500), (3, 1), (9, 256), (9, 257), (4, 1), (100, 17), (0, 500), (7, 2)):
         part = k._replace(x=k.x[first : first + rows].copy())
         kc.assert_same_bits([call(predictor, part)], [kc.predict(backend, part)])
+
+
+@every_input
+@every_dtype
+@pytest.mark.parametrize("most", [1, 3, 64, 257])
+def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, inputs: str) -> None:
+    k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 600, dtype, inputs)
+    predictor = made(backend, k, most)
+    for _ in range(2):
+        kc.assert_close(call(predictor, k), kc.predict(backend, k), {"float32": 2e-6, "float64": 3e-14}[dtype])
 
 
 @every_input

@@ -71,7 +71,7 @@ def test_batches_of_every_size(team: Any, batch_size: int, sparse: bool, dtype: 
     """Smaller than the team, ragged, and of more than a block."""
     k = kc.thinned(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
     if sparse:
-        k = k._replace(x=kc.sparse(k.x))
+        k = k._replace(x=kc.sparse(k.x, dtype))
     order = np.random.default_rng(2).permutation(1500)[: min(30 * batch_size + batch_size // 2 + 1, 1500)]
     assert_as_alone(team, k, order, batch_size, naive.Rule(), members, 5)
 
