@@ -26,7 +26,9 @@ from fastnet.optimizers import (
     Schedule,
     Step,
 )
+from fastnet.predictor import Predictor
 from fastnet.trainer import Trainer
+from fastnet.warming import warmup
 
 if TYPE_CHECKING:
     from fastnet import datasets
@@ -49,6 +51,7 @@ __all__ = [
     "History",
     "Momentum",
     "Network",
+    "Predictor",
     "Progress",
     "Schedule",
     "Step",
@@ -57,6 +60,7 @@ __all__ = [
     "backends",
     "datasets",
     "use_backend",
+    "warmup",
 ]
 
 

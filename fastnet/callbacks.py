@@ -28,8 +28,8 @@ class Progress(NamedTuple):
 class Callback:
     """Base of callbacks: override what is wanted. Each may call trainer.stop() or set trainer.learning_rate.
 
-    on_batches comes after every `every` batches, exactly; where `every` is None, about twenty times a second,
-    which costs nothing measurable.
+    on_batches comes after every `every` batches, exactly; where `every` is None, about twenty times a second, or once
+    a second for a network of more than a million parameters, which costs nothing measurable.
     """
 
     every: int | None = None

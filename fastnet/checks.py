@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
+Rows = c.Rows
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
 
 
@@ -147,7 +149,18 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         raise TypeError(f"dtype must be float32 or float64, not {dtype!r}") from None
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {found}")
-    return found.newbyteorder("=")
+    return np.dtype(found.type)  # in native byte order, and the one object that NumPy has for it
+
+
+def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
+    """What inputs of that dtype are for a network of another: bytes stay bytes, floats become the network's."""
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, SyntaxError):
+        found = np.dtype(object)
+    if found != np.uint8 and found.kind != "f":
+        raise ValueError(f"inputs are uint8 or floats such as float32, not {dtype!r}")
+    return np.dtype(np.uint8) if found == np.uint8 else network
 
 
 def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
@@ -163,33 +176,188 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
     return found
 
 
+def threads(value: object) -> int | None:
+    """A number of threads, or None for "auto"."""
+    if isinstance(value, str):
+        if value == "auto":
+            return None
+        raise ValueError(f"threads must be a whole number or 'auto', not {value!r}")
+    return whole_number("threads", value, 1)
+
+
+def one_thread(threads: int | None, backend: str) -> None:
+    """Refuses more than one thread for a backend whose arithmetic has threads of its own."""
+    if threads is not None and threads > 1:
+        raise ValueError(
+            f"threads={threads}: the {backend} backend takes one thread of ours, for its BLAS has threads of its own "
+            "(OPENBLAS_NUM_THREADS and the like say how many); use threads=1 or 'auto', or another backend"
+        )
+
+
+def sparse(value: object) -> bool | None:
+    """True, False, or None for "auto"."""
+    if isinstance(value, str) and value == "auto":
+        return None
+    if not isinstance(value, (bool, np.bool_)):
+        raise (ValueError if isinstance(value, str) else TypeError)(
+            f"sparse must be True, False or 'auto', not {value!r}"
+        )
+    return bool(value)
+
+
+def result(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> Array:
+    """The array to write a result to: `out`, or a new one for None."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be an array {shape} {np.dtype(dtype)}, as the result is, not {given}")
+    if not (out.flags.carray and out.dtype.isnative):
+        raise ValueError("out must be C-contiguous, aligned, writeable and in native byte order: use np.empty")
+    return out
+
+
 # -- data --------------------------------------------------------------------------------------------------------
 
 
-def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> Array:
+def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> Rows:
     """x as C-contiguous (n, n_in), uint8 or dtype; a copy is made only where it is neither already.
 
-    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255.
+    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A matrix or array of
+    scipy.sparse, of any format, becomes SparseRows.
     """
+    if isinstance(x, c.SparseRows) or _is_scipy_sparse(x):
+        return _sparse_inputs(x, n_in, dtype, name)
     array = _array(x, name)
-    if array.ndim < 2:
-        raise ValueError(
-            f"{name} has shape {array.shape}; expected (n, {n_in}), one row an example"
-            + (f": for one example, {name}[None]" if array.ndim == 1 else "")
-        )
-    if len(array) == 0:
-        raise ValueError(f"{name} is empty; expected at least one example")
-    width = math.prod(array.shape[1:])
-    if width != n_in:
-        raise ValueError(f"{name} has shape {array.shape}: {width} values an example; the network takes {n_in}")
+    _examples(array.shape, n_in, name, f"{name}[None]")
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array).reshape(len(array), n_in)
-    if array.dtype.kind != "f":
+    _floats_or_bytes(array.dtype, name)
+    return _finite(_converted(array, dtype, name), name).reshape(len(array), n_in)
+
+
+def _examples(shape: tuple[int, ...], n_in: int, name: str, one: str) -> None:
+    """Refuses a shape that is not that of some examples; `one` is how to give a single one."""
+    if len(shape) < 2:
+        hint = f": for one example, {one}" if len(shape) == 1 else ""
+        raise ValueError(f"{name} has shape {shape}; expected (n, {n_in}), one row an example{hint}")
+    if shape[0] == 0:
+        raise ValueError(f"{name} is empty; expected at least one example")
+    width = math.prod(shape[1:])
+    if width != n_in:
+        raise ValueError(f"{name} has shape {shape}: {width} values an example; the network takes {n_in}")
+
+
+def _floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
+    if dtype != np.uint8 and dtype.kind != "f":
         raise ValueError(
-            f"{name} has dtype {array.dtype}; expected floats, or uint8, which stands for value / 255: "
+            f"{name} has dtype {dtype}; expected floats, or uint8, which stands for value / 255: "
             f"use {name}.astype(np.float32), or {name}.astype(np.uint8) for pixels from 0 to 255"
         )
-    return _finite(_converted(array, dtype, name), name).reshape(len(array), n_in)
+
+
+# -- sparse data -------------------------------------------------------------------------------------------------
+
+
+def _is_scipy_sparse(x: object) -> bool:
+    scipy_sparse = sys.modules.get("scipy.sparse")  # whoever has such a matrix has imported it: we need not
+    return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
+
+
+def _sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
+    """x as canonical SparseRows of dtype, sharing its arrays where they fit; x itself is never changed."""
+    _examples(x.shape, n_in, name, f"{name}.reshape(1, -1)")
+    _floats_or_bytes(x.dtype, name)
+    if isinstance(x, c.SparseRows):
+        starts, indices, values = x.starts, x.indices, x.values
+    else:
+        csr = _csr(x, name)
+        starts, indices, values = csr.indptr, csr.indices, csr.data
+    count = values.size if values.ndim == 1 else 0
+    _check_compressed(starts, indices, count, x.shape[0], n_in, name)
+    starts = np.ascontiguousarray(starts, np.int64)
+    indices = np.ascontiguousarray(indices, np.int32)  # a network has no more inputs than these can count
+    used = slice(int(starts[0]), int(starts[-1]))
+    if not _ascending(starts, indices[used]):
+        starts, indices, values = _summed(starts, indices[used], values[used])
+        used = slice(0, len(values))
+    if values.dtype == np.uint8:
+        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(1 / 255), dtype=dtype), n_in)
+    values = _converted(values, dtype, name, used)
+    if not np.isfinite(values[used]).all():
+        at = used.start + int(np.argmin(np.isfinite(values[used])))
+        row = int(np.searchsorted(starts, at, "right")) - 1
+        raise ValueError(f"{name}[{row}, {indices[at]}] is {values[at]}; every value must be finite")
+    return c.SparseRows(starts, indices, values, n_in)
+
+
+def _csr(x: Any, name: str) -> Any:
+    """x in scipy's CSR format. Its conversions trust the indices, and would write anywhere: they are checked first."""
+    n, width = x.shape
+    if x.format in ("csr", "csc", "bsr") and x.indptr[:1].any():
+        raise _corrupt(name, "indptr does not begin with 0")
+    if x.format == "csr":
+        return x
+    if x.format == "csc":
+        _check_compressed(x.indptr, x.indices, len(x.data), width, n, name)
+    elif x.format == "bsr":
+        rows, columns = x.blocksize
+        _check_compressed(x.indptr, x.indices, len(x.data), n // rows, width // columns, name)
+    else:
+        if x.format == "dia" and not _diagonals_in(x.offsets, x.data, n, width):
+            raise _corrupt(
+                name, "its offsets are not those of different diagonals in its shape, one for each row of data"
+            )
+        x = x.tocoo()
+        for numbers, end in ((x.row, n), (x.col, width)):
+            if len(numbers) != len(x.data) or (len(numbers) and not (numbers.min() >= 0 and numbers.max() < end)):
+                raise _corrupt(name, f"a row or column is not in its shape {x.shape}, or not given")
+    return x.tocsr()
+
+
+def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
+    return (
+        (offsets.ndim, data.ndim, len(offsets)) == (1, 2, len(data))
+        and bool(((offsets > -n) & (offsets < width)).all())
+        and len(np.unique(offsets)) == len(offsets)
+    )
+
+
+def _check_compressed(starts: Array, indices: Array, values: int, lines: int, width: int, name: str) -> None:
+    """Refuses what would have a kernel read or write out of bounds: starts, indices and that many values."""
+    if starts.dtype.kind not in "iu" or indices.dtype.kind not in "iu" or starts.ndim != 1 or indices.ndim != 1:
+        raise _corrupt(name, "its index arrays are not one-dimensional and of whole numbers")
+    if len(starts) != lines + 1:
+        raise _corrupt(name, f"indptr has {len(starts)} entries, not {lines + 1}")
+    if starts[0] < 0 or (starts[1:] < starts[:-1]).any():
+        raise _corrupt(name, "indptr does not ascend")
+    if starts[-1] > min(len(indices), values):
+        raise _corrupt(name, f"indptr ends at {starts[-1]}, with {len(indices)} indices and {values} values")
+    used = indices[starts[0] : starts[-1]]
+    if used.size and (used.min() < 0 or used.max() >= width):
+        raise _corrupt(name, f"its indices run from {used.min()} to {used.max()}; expected 0 to {width - 1}")
+
+
+def _corrupt(name: str, why: str) -> ValueError:
+    return ValueError(f"{name} is not a valid sparse matrix: {why}; build it anew, with scipy's own functions")
+
+
+def _ascending(starts: Array, indices: Array) -> bool:
+    """Whether each row's columns ascend, none twice. scipy's own flag for it may be out of date."""
+    fall = np.flatnonzero(indices[1:] <= indices[:-1]) + 1 + starts[0]
+    return bool(np.isin(fall, starts).all())  # such a place is right only where a row begins
+
+
+def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array, Array]:
+    """The same entries in order, those of one place added up, as scipy's toarray does (bytes: modulo 256)."""
+    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((indices, rows))
+    rows, indices = rows[order], indices[order]
+    first = np.flatnonzero(np.append(True, (np.diff(rows) != 0) | (np.diff(indices) != 0)))
+    with np.errstate(over="ignore"):  # an infinity made here is refused like one that was given
+        values = np.add.reduceat(values[order], first, dtype=values.dtype)
+    counts = np.bincount(rows[first], minlength=len(starts) - 1)
+    return np.concatenate(([0], np.cumsum(counts))), np.ascontiguousarray(indices[first]), values
 
 
 def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
@@ -263,11 +431,13 @@ def _array(values: object, name: str) -> Array:
     return array
 
 
-def _converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
-    with np.errstate(over="ignore"):  # an infinity made here is told from the user's own below
+def _converted(array: Array, dtype: np.dtype[Any], name: str, used: slice = slice(None)) -> Array:
+    """The array in dtype; what lies outside of `used` may be anything."""
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinity made here is told from the user's own below
         converted = np.ascontiguousarray(array, dtype)
-    if converted.dtype.itemsize < array.dtype.itemsize:
-        for extreme, found in ((array.min(), converted.min()), (array.max(), converted.max())):
+    if converted.dtype.itemsize < array.dtype.itemsize and array[used].size:
+        seen = array[used]
+        for extreme, found in ((seen.min(), converted[used].min()), (seen.max(), converted[used].max())):
             if np.isinf(found) and np.isfinite(extreme):
                 raise ValueError(f"{name} holds {extreme:g}, beyond {dtype}: use a float64 network or smaller values")
     return converted

@@ -24,9 +24,12 @@ from fastnet import backends, checks, cli_options, cli_report, datasets, files, 
 from fastnet.datasets import Dataset
 from fastnet.errors import BackendError, DataError, FastnetError
 from fastnet.files import shown
+from fastnet.interrupts import Interrupts
 from fastnet.network import Network
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from fastnet.sparse import compresses
 from fastnet.trainer import Trainer
+from fastnet.warming import warm_up, warmup
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -93,6 +96,7 @@ def _train(args: argparse.Namespace) -> int:
     for name, value in (("epochs", args.epochs), ("seed", args.seed)):
         checks.whole_number(name, value, 0)
     _check_written(args)
+    sparse = cli_options.SPARSE[checks.name_of("--sparse", args.sparse, cli_options.SPARSE)]
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     choice = backends.resolve(args.backend)
@@ -117,6 +121,8 @@ def _train(args: argparse.Namespace) -> int:
         shuffle=not args.no_shuffle,
         backend=args.backend,
         seed=args.seed,
+        threads=args.threads,
+        sparse=sparse,
     )
     if not args.json:
         nesterov = " with Nesterov's step" if args.nesterov else ""
@@ -129,6 +135,7 @@ def _train(args: argparse.Namespace) -> int:
         }
         _report(args, cli_report.facts(header), {})
     try:
+        _compile(choice.name, data, network, checks.sparse(sparse), args)
         with cli_report.training_progress(args.epochs, args.quiet) as callbacks:
             trainer.fit(
                 data.x_train,
@@ -148,11 +155,14 @@ def _train(args: argparse.Namespace) -> int:
 
     text, scored = _evaluated(network, data, args.backend)
     seconds, examples = sum(trainer.history["seconds"]), sum(trainer.history["examples"])
-    summary = {"time": f"{seconds:.2f} s of training, {examples / max(seconds, 1e-9):,.0f} examples/s"}
+    last = trainer.history.epochs[-1] if len(trainer.history) else None
+    how = f" on {last.threads} threads" if last and last.threads > 1 else ""
+    summary = {"time": f"{seconds:.2f} s of training{how}, {examples / max(seconds, 1e-9):,.0f} examples/s"}
+    if last and last.inputs != "dense":
+        summary["inputs"] = last.inputs
     for name, path in (("saved", args.save), ("history", args.history)):
         if path:
             summary[name] = shown(path)
-    last = trainer.history.epochs[-1] if len(trainer.history) else None
     record = {
         "data": data.name,
         "layers": network.sizes,
@@ -168,6 +178,8 @@ def _train(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "backend": choice.name,
         "backend_reason": choice.reason,
+        "threads": last and last.threads,
+        "inputs": last and last.inputs,
         "seconds": seconds,
         "train": {"cost": last.cost, "accuracy": _number(last.accuracy)} if last else None,
         "test": scored,
@@ -176,6 +188,20 @@ def _train(args: argparse.Namespace) -> int:
     }
     _report(args, f"{cli_report.facts(summary)}\n{text}", record)
     return 0
+
+
+def _compile(name: str, data: Dataset, network: Network, sparse: bool | None, args: argparse.Namespace) -> None:
+    """What `fit` would do first, here to say so where it takes long: only numba compiles."""
+    kernels = backends.get(name)
+
+    def call() -> None:
+        warm_up(kernels, network.dtype, data.x_test.dtype)
+        if compresses(sparse, kernels, data.x_train, args.epochs):
+            warm_up(kernels, network.dtype, data.x_train.dtype, sparse=True)
+
+    message = f"compiling the {name} kernels, or loading them ... (compiled once, cached afterwards)"
+    with cli_report.told_if_slow(message, args.quiet), Interrupts() as interrupts:
+        interrupts.call(call, abandon=True)
 
 
 def _about(network: Network) -> dict[str, str]:
@@ -336,13 +362,19 @@ def _backends(args: argparse.Namespace) -> int:
         choice = backends.resolve()
     except BackendError as error:  # the environment names one that is not there; the list is wanted all the more
         problem = error
+    if args.warmup:
+        with cli_report.told_if_slow("compiling ahead ...", args.quiet):
+            seconds = {b.name: warmup(b.name) for b in found if b.available}
     rows = [["backend", "version", "instruction set"]]
     rows += [[b.name, b.version, b.instruction_set] if b.available else [b.name, "-", "missing"] for b in found]
     text = cli_report.table(rows, left=(0, 1, 2))
     text += "".join(f"\n{b.name}: {b.problem}" for b in found if not b.available)
+    if args.warmup:
+        text += "\n\nready to run: " + ", ".join(f"{name} ({took:.1f} s)" for name, took in seconds.items())
     if choice:
         text += f"\n\nchosen: {choice.name} ({choice.reason})"
-    _report(args, text, {"backends": [b._asdict() for b in found], "chosen": choice and choice._asdict()})
+    record = {"backends": [b._asdict() for b in found], "chosen": choice and choice._asdict()}
+    _report(args, text, record | ({"warmup_seconds": seconds} if args.warmup else {}))
     if problem:
         raise problem
     return 0

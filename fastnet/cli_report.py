@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -45,6 +46,19 @@ def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
                 yield [_Bar(bar, epochs)]
             return
     yield [_Lines(epochs)]
+
+
+@contextlib.contextmanager
+def told_if_slow(message: str, quiet: bool, seconds: float = 0.3) -> Iterator[None]:
+    """Prints a line, once, while the block is still running after so many seconds."""
+    timer = threading.Timer(seconds, lambda: print(message, file=sys.stderr, flush=True))
+    timer.daemon = True
+    if not quiet:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _Lines(Callback):

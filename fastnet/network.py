@@ -16,11 +16,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
 from fastnet.errors import DataError
+from fastnet.forward import forward, labels, multiply_adds, parts
 from fastnet.kernels import contract as c
+from fastnet.predictor import Predictor
+from fastnet.threads import team_size
 
 Array = NDArray[Any]
 FORMAT = "fastnet network 1"
-FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
 
 
 class Views(NamedTuple):
@@ -162,32 +164,52 @@ class Network:
 
     # -- what it computes ------------------------------------------------------------------------------------
 
-    def forward(self, x: Any, *, backend: str | None = None) -> Array:
-        """The output activations (n, n_out) of x (n, n_in), float or uint8 (which stands for x / 255)."""
-        return _predict(self._layers, self._parameters, self._inputs(x), backend)
+    def forward(self, x: Any, *, backend: str | None = None, out: Array | None = None) -> Array:
+        """The output activations (n, n_out) of x (n, n_in), float or uint8 (which stands for x / 255), or sparse.
+
+        Sparse is a matrix or array of scipy.sparse, here and wherever else x is wanted. `out`: a C-contiguous array
+        (n, n_out) of the network's dtype, which is filled and returned; it must not share memory with x.
+        """
+        return _forward(self._layers, self._parameters, self._inputs(x), backend, out)
 
     def activations(self, x: Any, *, backend: str | None = None) -> list[Array]:
         """The activations of every layer of weights: one array (n, n_out) a layer, the output last."""
-        a, found = self._inputs(x), []
+        a, found = self._inputs(x), list[Array]()
         for level in range(len(self._layers)):
-            a = _predict(self._layers[level : level + 1], self._parameters, a, backend)
+            a = _forward(self._layers[level : level + 1], self._parameters, a, backend)
             found.append(a)
         return found
 
-    def predict(self, x: Any, *, backend: str | None = None) -> Array:
-        """Class labels int64 (n,); for a regression network the outputs (n, n_out).
+    def predict(self, x: Any, *, backend: str | None = None, out: Array | None = None) -> Array:
+        """Class labels int64 (n,); for a regression network the outputs (n, n_out). `out` is filled and returned.
 
         The label is the largest output's number; with a single sigmoid output, 1 where it is at least a half.
         """
         if not self.is_classifier:
-            return self.forward(x, backend=backend)
-        sums = _predict(self._sums(), self._parameters, self._inputs(x), backend)
-        if self._sizes[-1] == 1:
-            return (sums[:, 0] >= 0).astype(np.int64)
-        return np.asarray(np.argmax(sums, axis=1))
+            return self.forward(x, backend=backend, out=out)
+        rows = self._inputs(x)
+        found = checks.result(out, (len(rows),), np.int64)
+        return labels(_forward(self.weighted_sums(), self._parameters, rows, backend), found)
 
-    def _sums(self) -> NDArray[np.int64]:
-        """The same network without its last activation: its outputs are the weighted sums of the last layer.
+    def compile(
+        self,
+        *,
+        backend: str | None = None,
+        max_batch: int = 1,
+        threads: int | str = 1,
+        x_dtype: DTypeLike | None = None,
+    ) -> Predictor:
+        """A function of x for hot loops, with the parameters as they are now: see Predictor.
+
+        max_batch: rows of a kernel call, at most; larger inputs go in parts of as many, which `threads` threads (or
+        "auto") share. x_dtype: of the inputs to prepare for at once; the others are when they first come.
+
+        Raises ValueError or TypeError for impossible settings, BackendError for a missing backend.
+        """
+        return Predictor(self, backend=backend, max_batch=max_batch, threads=threads, x_dtype=x_dtype)
+
+    def weighted_sums(self) -> NDArray[np.int64]:
+        """`layers` without the last activation: a network whose outputs are the weighted sums of the last layer.
 
         Costs and classes are taken from them: they overflow nothing and still differ where sigmoids round to 1.
         """
@@ -209,21 +231,27 @@ class Network:
 
     def evaluate(self, x: Any, y: Any, *, backend: str | None = None) -> Evaluation:
         """The mean cost and the accuracy, in one pass."""
+        return self._evaluate(x, y, backend, 1)
+
+    def _evaluate(self, x: Any, y: Any, backend: str | None, threads: int | None) -> Evaluation:
         x = self._inputs(x)
         y = self._outputs(y, len(x))
         cost, correct = 0.0, 0
-        for part_cost, part_correct in self.evaluate_parts(x, y, backend):
+        for part_cost, part_correct in self.evaluate_parts(x, y, backend, threads):
             cost, correct = cost + part_cost, correct + part_correct
         return Evaluation(cost / len(x), correct / len(x) if self.is_classifier else math.nan)
 
-    def evaluate_parts(self, x: Array, y: Array, backend: str | None) -> Iterator[tuple[float, int]]:
+    def evaluate_parts(
+        self, x: c.Rows, y: Array, backend: str | None, threads: int | None = 1
+    ) -> Iterator[tuple[float, int]]:
         """The summed cost and the number right of a part of checked x, y after the other, each a short call."""
         from fastnet.kernels.numpy_backend import output_cost
 
-        sums = self._sums()
+        layers = self.weighted_sums()
         output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
-        for part in _parts(sums, len(x)):
-            yield output_cost(*output, _predict(sums, self._parameters, x[part], backend), y[part])
+        for part in parts(layers, len(x)):
+            sums = _forward(layers, self._parameters, x[part], backend, threads=threads)
+            yield output_cost(*output, sums, y[part])
 
     def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
         """The gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
@@ -235,7 +263,7 @@ class Network:
         kernels.gradient(self._layers, self._parameters, x, y, gradient, work)
         return gradient
 
-    def _inputs(self, x: object, name: str = "x") -> Array:
+    def _inputs(self, x: object, name: str = "x") -> c.Rows:
         return checks.inputs(x, self._sizes[0], self.dtype, name)
 
     def _outputs(self, y: object, n: int, name: str = "y") -> Array:
@@ -322,18 +350,18 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
     return layers
 
 
-def _parts(layers: NDArray[np.int64], rows: int) -> Iterator[slice]:
-    """Cuts rows so that a kernel call on one part is short, and an interrupt need not wait for all."""
-    weights = int((layers[:, c.N_IN] * layers[:, c.N_OUT]).sum())
-    step = min(max(FORWARD_WORK // weights, c.BLOCK_ROWS), MOST_ROWS)
-    for start in range(0, rows, step):
-        yield slice(start, start + step)
-
-
-def _predict(layers: NDArray[np.int64], parameters: Array, x: Array, backend: str | None) -> Array:
-    kernels = backends.get(backends.resolve(backend).name)
-    out = np.empty((len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
-    work = c.aligned_empty(c.plan(layers, min(len(x), MOST_ROWS), 0, parameters.itemsize).size, parameters.dtype)
-    for part in _parts(layers, len(x)):
-        kernels.predict(layers, parameters, x[part], out[part], work)
+def _forward(
+    layers: NDArray[np.int64],
+    parameters: Array,
+    x: c.Rows,
+    backend: str | None,
+    out: Array | None = None,
+    threads: int | None = 1,
+) -> Array:
+    name = backends.resolve(backend).name
+    kernels = backends.get(name)
+    out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
+    if threads != 1:
+        threads = team_size(threads, kernels, name, len(x), len(x) * multiply_adds(layers))
+    forward(kernels, layers, parameters, x, out, threads)
     return out

@@ -19,7 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Floats, Ints, Plan
+from fastnet.kernels.contract import Floats, Ints, Plan, Predictor, Rows, SparseRows
+
+MOST_MEMBERS = 1  # BLAS has threads of its own
+COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS
 
 Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]  # functions and their arguments, the last one the output
 
@@ -233,11 +236,11 @@ class _Passes(NamedTuple):
 class _Blocks:
     """The workspace, cut into views; the passes over a block are recorded once for each number of rows."""
 
-    def __init__(self, net: Ints, work: Floats, p: Plan, x: NDArray[np.generic]) -> None:
-        self.net, self.work, self.plan, self.x = net, work, p, x
+    def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any]) -> None:
+        self.net, self.work, self.plan = net, work, p
         self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
         self.bytes_to_inputs = None
-        if x.dtype == np.uint8:
+        if x_dtype == np.uint8:
             self.bytes_to_inputs = np.full(self.sizes[0] + 1, 1 / 255, work.dtype)
             self.bytes_to_inputs[-1] = 1  # the row of ones
         self.classes = np.arange(self.sizes[-1])[:, None]
@@ -334,12 +337,24 @@ class _Blocks:
         cost = _cost(int(self.net[-1, c.ACTIVATION]), int(self.net[-1, c.COST]), output)
         return _Passes(inputs, inputs[:, :-1], raw, output, forward, cost, backward, adding)
 
-    def forward(self, v: _Passes, rows: Ints | slice) -> None:
+    def forward(self, v: _Passes, x: Rows, rows: Ints | slice) -> None:
         """Rows of x into the block's inputs, bytes scaled; then up through the layers."""
-        v.pixels[...] = self.x[rows] if isinstance(rows, slice) else self.x.take(rows, 0, v.raw, "clip")
+        if isinstance(x, SparseRows):
+            v.pixels.fill(0)
+            _scatter(x, rows, v.pixels)
+        else:
+            v.pixels[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, v.raw, "clip")
         if self.bytes_to_inputs is not None:  # all of the contiguous buffer: quicker than its columns but one
             np.multiply(v.inputs, self.bytes_to_inputs, v.inputs)
         _replay(v.forward)
+
+    def outputs(self, x: Rows, out: Floats) -> None:
+        """The forward pass of all of x, with the packed parameters."""
+        for start in range(0, len(x), self.plan.rows):
+            block = slice(start, min(start + self.plan.rows, len(x)))
+            v = self.passes(block.stop - start)
+            self.forward(v, x, block)
+            out[block] = v.output.a.T
 
     def cost(self, v: _Passes, target: Floats, scale: float) -> float:
         """The summed cost; the last layer's deltas, times scale."""
@@ -347,6 +362,20 @@ class _Blocks:
         v.output.scale[()], v.output.scale2[()] = scale, 2 * scale
         _replay(v.cost)
         return float(v.output.cost)
+
+
+def _scatter(x: SparseRows, rows: Ints | slice, pixels: Floats) -> None:
+    """The entries of some rows of x into their places; what it allocates grows with the entries of a block."""
+    first, end = (
+        (x.starts[rows], x.starts[rows.start + 1 : rows.stop + 1])
+        if isinstance(rows, slice)
+        else (x.starts[rows], x.starts[rows + 1])
+    )
+    counts = end - first
+    before = np.cumsum(counts) - counts
+    at = np.repeat(first - before, counts)
+    at += np.arange(len(at))
+    pixels[np.repeat(np.arange(len(counts)), counts), x.indices[at]] = x.values[at]
 
 
 # -- optimisers: one step of the packed parameters -----------------------------------------------------------
@@ -450,30 +479,34 @@ def _split(targets: Floats, cuts: tuple[_Cut, ...]) -> list[Floats]:
 # -- the contract --------------------------------------------------------------------------------------------
 
 
-def predict(net: Ints, params: Floats, x: NDArray[np.generic], out: Floats, work: Floats) -> None:
-    p = c.plan(net, len(x), 0, params.itemsize)
-    b = _Blocks(net, work, p, x)
+def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
+    b = _Blocks(net, work, c.plan(net, len(x), 0, params.itemsize), x.dtype)
     b.pack(params, b.params)
     with np.errstate(all="ignore"):
-        for start in range(0, len(x), p.rows):
-            block = slice(start, min(start + p.rows, len(x)))
-            v = b.passes(block.stop - start)
-            b.forward(v, block)
-            out[block] = v.output.a.T
+        b.outputs(x, out)
 
 
-def gradient(
-    net: Ints, params: Floats, x: NDArray[np.generic], y: NDArray[np.generic], grad: Floats, work: Floats
-) -> float:
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+    b = _Blocks(net, work, c.plan(net, rows, 0, params.itemsize), x_dtype)
+    b.pack(params, b.params)
+
+    def call(x: NDArray[Any], out: Floats) -> None:
+        with np.errstate(all="ignore"):
+            b.outputs(x, out)
+
+    return call
+
+
+def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: Floats, work: Floats) -> float:
     p = c.plan(net, len(x), 0, params.itemsize)
-    b = _Blocks(net, work, p, x)
+    b = _Blocks(net, work, p, x.dtype)
     b.pack(params, b.params)
     cost = 0.0
     with np.errstate(all="ignore"):
         for start in range(0, len(x), p.rows):
             block = slice(start, min(start + p.rows, len(x)))
             v = b.passes(block.stop - start)
-            b.forward(v, block)
+            b.forward(v, x, block)
             cost += b.cost(v, b.targets(y[block]), 1 / len(x))
             _replay(v.backward_adding if start else v.backward)
     b.unpack(b.grad, grad)
@@ -484,7 +517,7 @@ def train(
     net: Ints,
     params: Floats,
     state: Floats,
-    x: NDArray[np.generic],
+    x: Rows,
     y: NDArray[np.generic],
     order: Ints,
     batch_size: int,
@@ -497,7 +530,7 @@ def train(
     member: int,
 ) -> float:
     p = c.plan(net, batch_size, len(state), params.itemsize)
-    b = _Blocks(net, work, p, x)
+    b = _Blocks(net, work, p, x.dtype)
     b.pack(params, b.params)
     slots = [work[(3 + k) * p.packed :][: b.n_params] for k in range(len(state))]
     for source, slot in zip(state, slots, strict=True):
@@ -520,7 +553,7 @@ def train(
                 if opens:
                     cost, scale = 0.0, (-rate[steps] if folded else 1) / batch
                 v = b.passes(end - first)
-                b.forward(v, rows[first:end])
+                b.forward(v, x, rows[first:end])
                 outputs[:, first:end] = v.output.a
                 cost += b.cost(v, target, scale)
                 if not math.isfinite(cost):
@@ -546,3 +579,18 @@ def train(
         b.unpack(source, target)
     progress[c.STEPS], progress[c.CORRECT] = steps, correct
     return total
+
+
+def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
+    blocks = [slice(first, first + c.BLOCK_ROWS) for first in range(0, len(x), c.BLOCK_ROWS)]
+    starts[0] = 0
+    for block in blocks:
+        np.count_nonzero(x[block], axis=1, keepdims=False).cumsum(out=starts[1:][block])
+        starts[1:][block] += starts[block.start]
+    scale = 1 / 255 if x.dtype == np.uint8 else 1
+    for block in blocks if len(indices) else ():
+        rows, columns = np.nonzero(x[block])
+        at = slice(starts[block.start], starts[block.start] + len(rows))
+        indices[at] = columns
+        np.multiply(x[block][rows, columns], values.dtype.type(scale), values[at])
+    return int(starts[-1])

@@ -39,21 +39,56 @@ def at_the_edge(source: kc.Array, side: str) -> kc.Array:
     return copy
 
 
-def calls(backend: Any, k: kc.Case, side: str) -> None:
-    rows, rule = len(k.x), kc.RULES["adam"]
-    net, params, x, y = (at_the_edge(array, side) for array in (k.net, k.params, k.x, k.y))
+def sparse_at_the_edge(x: kc.Array, dtype: Any, side: str) -> c.SparseRows:
+    rows, columns = np.nonzero(x)
+    arrays = (
+        np.concatenate(([0], np.cumsum((x != 0).sum(1)))),
+        columns.astype(np.int32),
+        kc.as_floats(x, dtype)[rows, columns],
+    )
+    return c.SparseRows(*(at_the_edge(array, side) for array in arrays), x.shape[1])
+
+
+def dense(backend: Any, k: kc.Case, side: str) -> None:
+    calls(backend, k._replace(x=at_the_edge(k.x, side)), side)
+
+
+def sparse(backend: Any, k: kc.Case, side: str) -> None:
+    k = kc.thinned(k)
+    calls(backend, k._replace(x=sparse_at_the_edge(k.x, k.params.dtype, side)), side)
+    s = sparse_at_the_edge(k.x, k.params.dtype, side)
+    backend.compress(at_the_edge(k.x, side), s.starts, s.indices, s.values)
+
+
+def predictor(backend: Any, k: kc.Case, side: str) -> None:
+    x, work = at_the_edge(k.x, side), at_the_edge(kc.workspace(k, len(k.x)), side)
+    run = backend.predictor(at_the_edge(k.net, side), at_the_edge(k.params, side), len(k.x), x.dtype, work)
+    run(x, at_the_edge(kc.predict(backend, k), side))
+
+
+def teams(backend: Any, k: kc.Case, side: str) -> None:
+    calls(backend, k._replace(x=at_the_edge(k.x, side)), side, members=3)
+
+
+def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
+    rows, rule, x = len(k.x), kc.RULES["adam"], k.x
+    net, params, y = (at_the_edge(array, side) for array in (k.net, k.params, k.y))
     work = at_the_edge(kc.workspace(k, rows), side)
     backend.predict(net, params, x, at_the_edge(kc.predict(backend, k), side), work)
     backend.gradient(net, params, x, y, at_the_edge(params, side), work)
     order, batch = np.arange(rows)[::-1].copy(), 4
     state, progress = np.zeros((rule.slots(), len(params)), params.dtype), np.zeros(c.PROGRESS_COLUMNS, np.int64)
-    vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, kc.workspace(k, batch, rule.slots()))
+    work = kc.workspace(k, batch, rule.slots(), members)
+    vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, work)
     order, rates, optimizer, progress, work = (at_the_edge(array, side) for array in vectors)
     state = at_the_edge(state, side)
-    backend.train(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work, c.team(1), 0)
+    kc.together(backend, members, (net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work))
 
 
-def main(name: str) -> None:
+WHAT = {"dense": dense, "sparse": sparse, "predictor": predictor, "teams": teams}
+
+
+def main(name: str, what: str) -> None:
     from conftest import load_backend
 
     backend = load_backend(name)
@@ -64,9 +99,9 @@ def main(name: str) -> None:
                     for n_in in (1, 5, 17, 35):
                         sizes = (n_in, 18, 3)
                         k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 9, dtype, inputs, targets)
-                        calls(backend, k, side)
+                        WHAT[what](backend, k, side)
     print("every page untouched")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

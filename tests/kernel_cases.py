@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import naive
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
@@ -39,7 +41,7 @@ class Case(NamedTuple):
     naive: naive.Net
     net: Array
     params: Array
-    x: Array
+    x: Any  # an array, or SparseRows
     y: Array
 
 
@@ -93,6 +95,39 @@ def case(
     return Case(naive.Net(tuple(sizes), activations, output[1]), net, params, x, y)
 
 
+def thinned(k: Case, share: float = 0.3, seed: int = 0) -> Case:
+    """The same with most inputs zero: whole rows and whole columns of them too, and a row without any."""
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random(k.x.shape) < share, k.x, 0).astype(k.x.dtype)
+    x[::5] = 0
+    x[:, ::7] = 0
+    x[2::9] = k.x[2::9] + (k.x[2::9] == 0)
+    return k._replace(x=x)
+
+
+def as_floats(x: Array, dtype: Any) -> Array:
+    """Bytes stand for v / 255."""
+    return x.astype(dtype) / np.dtype(dtype).type(255) if x.dtype == np.uint8 else x.astype(dtype)
+
+
+def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
+    """The same rows as SparseRows, read-only, out of the midst of larger arrays that hold nonsense elsewhere.
+
+    `zeros` keeps some entries that are zero, as a user's matrix may have them.
+    """
+    keep = x != 0
+    if zeros:
+        keep |= np.random.default_rng(11).random(x.shape) < 0.2
+    rows, columns = np.nonzero(keep)
+    starts = 7 + np.concatenate(([0], np.cumsum(keep.sum(1))))
+    indices = np.full(len(rows) + 20, 1 << 30, np.int32)
+    values = np.full(len(rows) + 20, np.nan, dtype)
+    indices[7:-13], values[7:-13] = columns, as_floats(x, dtype)[rows, columns]
+    for array in (starts, indices, values):
+        array.flags.writeable = False
+    return c.SparseRows(starts, indices, values, x.shape[1])
+
+
 # -- the same as the oracle wants them -------------------------------------------------------------------
 
 
@@ -118,9 +153,9 @@ def naive_correct(k: Case, params: Array, rows: Any = slice(None)) -> int:
 # -- buffers and calls -----------------------------------------------------------------------------------
 
 
-def workspace(k: Case, rows: int, slots: int = 0) -> Array:
+def workspace(k: Case, rows: int, slots: int = 0, members: int = 1) -> Array:
     """Of exactly the size of the plan, and full of NaN: what it holds must not matter."""
-    work = c.aligned_empty(c.plan(k.net, rows, slots, k.params.itemsize).size, k.params.dtype)
+    work = c.aligned_empty(c.plan(k.net, rows, slots, k.params.itemsize, members).size, k.params.dtype)
     work.fill(np.nan)
     return work
 
@@ -159,30 +194,40 @@ def train(
     step: int = 0,
     state: Array | None = None,
     stop: int = 0,
+    members: int = 1,
 ) -> Trained:
-    """A call of train on copies, so that the case can be used again."""
+    """A call of train on copies, so that the case can be used again; of a team where there are several members."""
     slots = rule.slots()
     params = k.params.copy()
     state = np.zeros((slots, len(params)), params.dtype) if state is None else state.copy()
     progress = np.full(c.PROGRESS_COLUMNS, -7)  # STEPS and CORRECT are to be overwritten
     progress[c.STOP] = stop
-    cost = backend.train(
-        k.net,
-        params,
-        state,
-        k.x,
-        k.y,
-        order,
-        batch_size,
-        rates(order, batch_size) if rate is None else rate,
-        optimizer(rule),
-        step,
-        progress,
-        workspace(k, batch_size, slots),
-        c.team(1),
-        0,
-    )
+    work = workspace(k, batch_size, slots, members)
+    rate = rates(order, batch_size) if rate is None else rate
+    arguments = (k.net, params, state, k.x, k.y, order, batch_size, rate, optimizer(rule), step, progress, work)
+    cost = together(backend, members, arguments)
     return Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
+
+
+def together(backend: Any, members: int, arguments: tuple[Any, ...], seconds: float = 60) -> Any:
+    """What member 0 of a team returns from train; fails, instead of waiting for ever, where a member does."""
+    shared = c.team(members)
+    if members == 1:
+        return backend.train(*arguments, shared, 0)
+    returned: dict[int, Any] = {}
+
+    def run(member: int) -> None:
+        returned[member] = backend.train(*arguments, shared, member)
+
+    threads = [threading.Thread(target=run, args=(member,), daemon=True) for member in range(members)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds)
+    if len(returned) < members:
+        shared[c.BROKEN] = 1
+        pytest.fail(f"only members {sorted(returned)} of {members} came back")
+    return returned[0]
 
 
 # -- comparisons -----------------------------------------------------------------------------------------

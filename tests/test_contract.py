@@ -368,7 +368,7 @@ def test_backends_agree_after_an_epoch(
     assert found.steps == expected.steps == 50
 
 
-@pytest.mark.parametrize("name", ["predict", "gradient", "train"])
+@pytest.mark.parametrize("name", ["predict", "predictor", "gradient", "train", "compress"])
 def test_signatures_are_the_protocol_s(backend: Any, name: str) -> None:
     """So that the trainer may call every backend by position or by keyword."""
     expected = list(inspect.signature(getattr(c.Backend, name)).parameters)[1:]  # without self

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ import fastnet
 from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
 from fastnet import trainer as trainer_module
 from fastnet.kernels import contract as c
+from fastnet.kernels import numpy_backend
 
 NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 RNG = np.random.default_rng(0)
@@ -167,11 +169,11 @@ def test_shuffle_and_seeds() -> None:
 
 
 CHUNKS = {
-    "tiny": {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1},
+    "tiny": {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1},
     "huge": {"CHUNK_SECONDS": 1e9, "FIRST_CHUNK": 1 << 60},
     "first small": {"CHUNK_SECONDS": 1e9, "FIRST_CHUNK": 1},
     "threads": {"LONG_BATCH": 0},
-    "tiny threads": {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "LONG_BATCH": 0},
+    "tiny threads": {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1, "LONG_BATCH": 0},
 }
 
 
@@ -191,6 +193,24 @@ def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypat
     assert usual.steps == other.steps
     assert usual.history["accuracy"] == other.history["accuracy"]
     assert usual.history["cost"] == pytest.approx(other.history["cost"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
+def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that packing its parameters for each call is no cost; and then a thread makes the call, for Ctrl-C's sake."""
+    threads = []
+    train = numpy_backend.train
+
+    def spy(*arguments: Any) -> float:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return train(*arguments)
+
+    monkeypatch.setattr(numpy_backend, "train", spy)
+    for constant, value in {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "PACKED_SECONDS": packed}.items():
+        monkeypatch.setattr(trainer_module, constant, value)
+    trainer = make()
+    trainer.fit(X, Y)
+    assert threads == [packed == 0] * calls  # seven batches; or one, to learn the speed, then five, then the last
 
 
 def test_partial_fit_goes_through_a_stream_in_order() -> None:
@@ -315,12 +335,14 @@ def test_history_tells_it_all(name: str) -> None:
     columns = history.to_dict()
     assert set(columns) == {
         "epoch", "cost", "accuracy", "validation_cost", "validation_accuracy", "seconds", "examples",
-        "examples_per_second", "learning_rate", "backend", "backend_reason",
+        "examples_per_second", "learning_rate", "backend", "backend_reason", "threads", "inputs",
     }  # fmt: skip
     assert all(len(values) == 3 for values in columns.values())
     assert columns["backend"] == [name] * 3
     assert columns["backend_reason"] == ["named by the argument"] * 3
     assert columns["learning_rate"] == [0.1] * 3
+    assert columns["threads"] == [1] * 3
+    assert columns["inputs"] == ["dense"] * 3
     assert all(rate > 0 for rate in columns["examples_per_second"])
     assert [math.isnan(value) for value in columns["validation_cost"]] == [True, True, False]
     text = history.to_json()

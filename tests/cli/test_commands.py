@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import conftest
@@ -12,7 +13,7 @@ import pytest
 from cli_cases import FIT, error, pictures, record
 
 import fastnet
-from fastnet import cli
+from fastnet import backends, cli, threads
 
 # -- train -----------------------------------------------------------------------------------------------------
 
@@ -67,6 +68,40 @@ def test_train_is_the_library_call(folder: Path, data: str, capsys: pytest.Captu
     expected = trainer.evaluate(*pictures(30, 1))
     assert (found["test"]["cost"], found["test"]["accuracy"]) == tuple(expected)
     assert np.trace(found["test"]["confusion_matrix"]) == round(30 * expected.accuracy)
+
+
+def test_train_compresses_and_says_so(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ("--data", data, *FIT, "--backend", "numpy")
+    found = {choice: record(capsys, "train", *fit, "--sparse", choice) for choice in ("auto", "yes", "no")}
+    assert [found[choice]["inputs"].split(":")[0] for choice in found] == ["dense", "compressed", "dense"]
+    assert {choice: found[choice]["threads"] for choice in found} == {"auto": 1, "yes": 1, "no": 1}
+    assert found["yes"]["test"]["cost"] == pytest.approx(found["no"]["test"]["cost"], rel=1e-4)
+    assert cli.main(["train", *fit, "--sparse", "yes", "--threads", "auto"]) == 0
+    assert "% not zero" in capsys.readouterr().out
+
+
+def test_train_shares_batches_among_threads(
+    data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(backends._MODULES, "numpy", "fake_team")
+    monkeypatch.setattr(threads, "usable_cores", lambda: 3)
+    fit = ("--data", data, *FIT, "--backend", "numpy", "--threads")
+    assert record(capsys, "train", *fit, "2")["threads"] == 2
+    assert record(capsys, "train", *fit, "8")["threads"] == 3
+    assert record(capsys, "train", *fit, "auto")["threads"] == 1
+    assert cli.main(["train", *fit, "2"]) == 0
+    assert "s of training on 2 threads" in capsys.readouterr().out
+
+
+def test_train_says_that_it_compiles_where_that_takes_long(
+    data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seconds, told in ((0.0, 0), (0.6, 1)):
+        monkeypatch.setattr(cli, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
+        assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy"]) == 0
+        assert capsys.readouterr().err.count("compiling the numpy kernels") == told
+        assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy", "--quiet"]) == 0
+        assert capsys.readouterr() == ("", "")
 
 
 def test_train_shuffles_by_its_seed(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +199,10 @@ def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixtu
         ("--warmup -1", "warmup (epochs) must be at least 0"),
         ("--dtype float16", "float32 or float64"),
         ("--backend nympy", "did you mean 'numpy'"),
+        ("--threads 0", "threads must be at least 1"),
+        ("--threads many", "threads must be a whole number or 'auto', not 'many'"),
+        ("--threads 2 --backend numpy", "use threads=1 or 'auto'"),
+        ("--sparse maybe", "unknown --sparse 'maybe'; there are auto, yes, no"),
         ("--epoch 3", "unrecognized arguments: --epoch"),
         ("--learning-rate 1e30 --output identity", "no longer finite in epoch 1"),
     ],

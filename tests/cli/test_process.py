@@ -34,6 +34,15 @@ def test_backends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert "chosen: numpy (named by $FASTNET_BACKEND)" in capsys.readouterr().out
 
 
+def test_backends_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
+    found = record(capsys, "backends", "--warmup")
+    assert found["warmup_seconds"].keys() == {b["name"] for b in found["backends"] if b["available"]}
+    assert all(0 <= seconds < 300 for seconds in found["warmup_seconds"].values())
+    assert "warmup_seconds" not in record(capsys, "backends")
+    assert cli.main(["backends", "--warmup"]) == 0
+    assert "ready to run: cython (0.0 s)" in capsys.readouterr().out or not found["backends"][0]["available"]
+
+
 def test_backends_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(backends._MODULES, "cython", "fastnet.kernels.not_built")
     monkeypatch.setitem(backends._MODULES, "numba", "fastnet.kernels.not_built")

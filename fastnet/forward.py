@@ -1,0 +1,73 @@
+"""Rows through a network's layers: in parts that bound memory and time, on one thread or several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows
+from fastnet.threads import run_team
+
+FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
+
+
+def multiply_adds(layers: Ints) -> int:
+    """Of one row's way forward."""
+    return int((layers[:, c.N_IN] * layers[:, c.N_OUT]).sum())
+
+
+def parts(layers: Ints, rows: int, threads: int = 1) -> Iterator[slice]:
+    """Cuts rows so that a kernel call on one part is short, and an interrupt need not wait for all.
+
+    For several threads there are as many parts, or more.
+    """
+    if rows <= c.BLOCK_ROWS and threads == 1:  # nothing to work out: such calls should be quick
+        yield slice(0, rows)
+        return
+    step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MOST_ROWS)
+    if threads > 1:
+        step = min(step, -(-rows // threads))
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Floats, threads: int = 1) -> None:
+    """The last layer's activations of checked x (n, n_in), into out (n, n_out)."""
+    pieces = list(parts(layers, len(x), threads))
+    members = min(threads, len(pieces))
+
+    def call(team: Ints, member: int) -> None:
+        work = c.aligned_empty(c.plan(layers, min(len(x), MOST_ROWS), 0, out.itemsize).size, out.dtype)
+        for part in pieces[member :: int(team[c.MEMBERS])]:
+            if team[c.BROKEN]:
+                return
+            kernels.predict(layers, parameters, x[part], out[part], work)
+
+    run_team(members, call)
+
+
+def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Classes (...) of the last layer's weighted sums (..., n_out): the largest's number; of one, whether it is >= 0.
+
+    Of the sums, since they still differ where outputs round to 1.
+    """
+    if sums.shape[-1] == 1:
+        out[...] = sums[..., 0] >= 0
+    else:
+        out[...] = np.argmax(sums, axis=-1)
+    return out
+
+
+def predictor(
+    kernels: Backend, layers: Ints, parameters: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats
+) -> Predictor:
+    """The backend's predictor; where it has none yet, one made of its predict."""
+    # TODO: once every backend has one, delete this function and call kernels.predictor.
+    if hasattr(kernels, "predictor"):
+        return kernels.predictor(layers, parameters, rows, x_dtype, work)
+    now = parameters.copy()
+    return lambda x, out: kernels.predict(layers, now, x, out, work)
