@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Rows, SparseRows
 
-SPARSE_SHARE = 0.35  # of the entries not zero, at most, where "auto" compresses
-SPARSE_WIDTH = 64  # inputs, at least
-SPARSE_EPOCHS = 4  # passes over the data, at least, that have to pay for the one that compresses
+SPARSE_EPOCHS = 8  # passes over the data, at least, that have to pay for compressing it (CONTRIBUTING.md)
 SAMPLE_ROWS = 512  # that are looked at
 
 
@@ -20,10 +19,12 @@ def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> 
         return False
     if setting is not None:
         return setting
-    if not getattr(kernels, "COMPRESSION_PAYS", False) or x.shape[1] < SPARSE_WIDTH or epochs < SPARSE_EPOCHS:
+    if not kernels.COMPRESSION_PAYS or x.shape[1] < c.SPARSE_INPUTS or epochs < SPARSE_EPOCHS:
+        return False
+    if x.dtype == np.uint8:  # the kernels skip the zeros of bytes as fast as they read sparse rows
         return False
     sample = x[np.linspace(0, len(x) - 1, min(len(x), SAMPLE_ROWS)).astype(np.int64)]
-    return bool(np.count_nonzero(sample) <= SPARSE_SHARE * sample.size)
+    return bool(np.count_nonzero(sample) <= c.SPARSE_SHARE * sample.size)
 
 
 def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:

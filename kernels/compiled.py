@@ -49,6 +49,7 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
 
 
 DTYPES = ("float32", "float64")
+COMPRESSION_PAYS = True
 
 
 @functools.cache
@@ -109,3 +110,9 @@ def train(
 
 def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
     return _for(values).compress(x, starts, indices, values)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MOST_MEMBERS":  # of a team: the build says whether it has the atomics
+        return module("float32").MOST_MEMBERS
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

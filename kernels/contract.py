@@ -119,7 +119,7 @@ PANEL_ROWS, PANEL_VECTORS = 256, 4  # the compiled backends' packed panel; 4 vec
 PANEL_DEPTH = 128  # rows of it that stay in the first-level cache
 # The compiled backends skip inputs that are zero where there are at least SPARSE_INPUTS of them, and in SPARSE_SAMPLE
 # rows, spread over all, at most a SPARSE_SHARE is not zero.
-SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.35
+SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
 
 # Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
 # row of layer l, and row 0 has the places that are no layer's.
@@ -212,6 +212,7 @@ class Backend(Protocol):
     """
 
     MOST_MEMBERS: int  # of a team of threads in `train`; 1 where the backend's arithmetic has threads of its own
+    COMPRESSION_PAYS: bool  # whether it trains faster on SparseRows than on the same rows as sparse floats
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
         """The forward pass.
