@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -25,6 +26,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
+from numba.core.compiler import compile_internal
+from numba.core.targetconfig import ConfigStack
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -63,9 +66,46 @@ def _jit_without_cache() -> Any:
     return numba.njit(**OPTIONS)
 
 
-# Compiled into its caller and nowhere else: each level of calls between compiled functions generates the code of
-# those below it once more.
-_inlined = numba.njit(inline="always", **OPTIONS)
+def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
+    """A function of pointers and numbers that jitted ones call, compiled together with them: see CONTRIBUTING.md.
+
+    Numba would optimise it and generate its code by itself, then once more within each function that calls it, and so
+    on up to the entry. This adds it to the code of the caller, once, all of which is then optimised together.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        def typed(typing_context: Any, *arguments: Any) -> Any:
+            kinds = tuple(types.intp if isinstance(a, types.Integer) else types.unliteral(a) for a in arguments)
+
+            def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+                library = context.active_code_library
+                added = _added.setdefault(library, {})
+                if (function, kinds) not in added:
+                    flags = ConfigStack().top().copy()  # the caller's
+                    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_rewrites = True
+                    code = compile_internal(
+                        context.typing_context, context, library, function, kinds, returns, flags, {}
+                    ).fndesc
+                    library.get_function(code.mangled_name).linkage = "linkonce_odr"  # no more where all is inlined
+                    added[function, kinds] = code
+                return context.call_internal_no_propagate(builder, added[function, kinds], signature, values)[1]
+
+            return returns(*kinds), generate
+
+        context = inspect.Parameter("typing_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return _intrinsic(typed, function.__name__, [context, *inspect.signature(function).parameters.values()])
+
+    return decorate
+
+
+# What _inner has added to each library, under Numba's lock.
+_added: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspect.Parameter]) -> Any:
+    """Numba folds a call's arguments into the signature, which it must know: *arguments would not do."""
+    typed.__name__, typed.__signature__ = name, inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return intrinsic(typed)
 
 
 # -- vectors: LLVM values with operators ---------------------------------------------------------------------
@@ -73,7 +113,8 @@ _inlined = numba.njit(inline="always", **OPTIONS)
 FEATURES = numba.config.CPU_FEATURES or get_host_cpu_features()
 VECTOR_BYTES = 64 if "+avx512f" in FEATURES else 32
 TILE_VECTORS, TILE_ROWS, DOT_ROWS = (4, 6, 6) if VECTOR_BYTES == 64 else (2, 6, 3)  # what the registers hold
-GROUP = c.GROUP
+GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
+PANEL_GROUPS = c.PANEL_ROWS // GROUP
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -232,12 +273,17 @@ class _Mask:
 
 def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
     """A 64-bit integer: the sum of values, numbers and (value, factor) products."""
-    total: ir.Value = I64(0)
+    number, total = 0, None
     for term in terms:
+        if isinstance(term, int):
+            number += term
+            continue
         if isinstance(term, tuple):
             term = b.mul(term[0], term[1] if isinstance(term[1], ir.Value) else I64(term[1]))
-        total = b.add(total, term if isinstance(term, ir.Value) else I64(term))
-    return total
+        total = term if total is None else b.add(total, term)
+    if total is None:
+        return I64(number)
+    return b.add(total, I64(number)) if number else total
 
 
 def _loop(
@@ -282,31 +328,20 @@ def _cases(b: ir.IRBuilder, key: ir.Value, bodies: dict[int, Callable[[], None]]
     b.position_at_end(done)
 
 
-def _data(context: Any, builder: ir.IRBuilder, array_type: Any, value: ir.Value) -> ir.Value:
-    return context.make_array(array_type)(context, builder, value).data
-
-
-def _kernel(n_ints: int, arrays: int = 1) -> Callable[[Callable[..., None]], Any]:
-    """An intrinsic (array, ..., int, ...) -> None whose code `write(lanes, *pointers, *ints)` generates."""
+def _kernel(n_ints: int, pointers: int = 1) -> Callable[[Callable[..., None]], Any]:
+    """An intrinsic (pointer, ..., int, ...) -> None whose code `write(lanes, *pointers, *ints)` generates."""
 
     def decorate(write: Callable[..., None]) -> Any:
         def typed(typing_context: Any, *arguments: Any) -> Any:
-            signature = types.void(*arguments[:arrays], *([types.intp] * n_ints))
+            signature = types.void(*arguments[:pointers], *([types.intp] * n_ints))
 
             def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-                pointers = [
-                    _data(context, builder, kind, value)
-                    for kind, value in zip(signature.args[:arrays], values[:arrays], strict=True)
-                ]
-                write(_Lanes(builder, signature.args[0].dtype), *pointers, *values[arrays:])
+                write(_Lanes(builder, signature.args[0].dtype), *values)
                 return context.get_dummy_value()
 
             return signature, generate
 
-        typed.__name__ = write.__name__
-        # Numba folds a call's arguments into the signature, and knows `write`'s but for the context in place of v.
-        typed.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
-        return intrinsic(typed)
+        return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
 
     return decorate
 
@@ -314,7 +349,7 @@ def _kernel(n_ints: int, arrays: int = 1) -> Callable[[Callable[..., None]], Any
 # -- register tiles: offsets into the workspace, row lengths in elements -------------------------------------
 
 
-@_kernel(n_ints=9, arrays=2)
+@_kernel(n_ints=9, pointers=2)
 def forward_tile(
     v: _Lanes, work: Any, groups: Any, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, out: Any,
     ldo: Any,
@@ -323,25 +358,28 @@ def forward_tile(
 
     def tile(r_count: int, v_count: int) -> None:
         places = [(r, k) for r in range(r_count) for k in range(v_count)]
-        acc = [v.load(work, out, (ldo, r), k * v.n) for r, k in places]
+        outs = [v.pointer(work, out, (ldo, r)) for r in range(r_count)]
+        lines = [v.pointer(work, x, (ldx, r)) for r in range(r_count)]
 
         def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
             first = v.b.mul(v.b.sext(v.b.load(v.b.gep(groups, [g])), I64), I64(GROUP))
+            here = [v.pointer(line, first) for line in lines]
             for i in range(GROUP):
-                weights = [v.load(work, w, (first, ldw), (ldw, i), k * v.n) for k in range(v_count)]
-                inputs = [v.splat_at(work, x, first, (ldx, r), i) for r in range(r_count)]
+                w_line = v.pointer(work, w, (first, ldw), (ldw, i))
+                weights = [v.load(w_line, k * v.n) for k in range(v_count)]
+                inputs = [v.splat_at(line, i) for line in here]
                 acc = [v.fma(inputs[r], weights[k], a) for (r, k), a in zip(places, acc, strict=True)]
             return acc
 
-        acc = _loop(v.b, n, group, acc)
+        acc = _loop(v.b, n, group, [v.load(outs[r], k * v.n) for r, k in places])
         for (r, k), a in zip(places, acc, strict=True):
-            v.store(a, work, out, (ldo, r), k * v.n)
+            v.store(a, outs[r], k * v.n)
 
     sizes = [(r, k) for r in range(1, TILE_ROWS + 1) for k in range(1, TILE_VECTORS + 1)]
     _cases(v.b, _sum(v.b, (rows, 8), vectors), {r * 8 + k: partial(tile, r, k) for r, k in sizes})
 
 
-@_kernel(n_ints=9, arrays=2)
+@_kernel(n_ints=9, pointers=2)
 def update_tiles(
     v: _Lanes, work: Any, groups: Any, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any,
     out: Any, ldo: Any,
@@ -414,7 +452,7 @@ def copy_rows(v: _Lanes, work: Any, source: Any, lds: Any, rows: Any, width: Any
     _loop(v.b, rows, row)
 
 
-@_kernel(n_ints=5, arrays=3)
+@_kernel(n_ints=5, pointers=3)
 def gather_row(
     v: _Lanes, work: Any, x: Any, flags: Any, row: Any, n: Any, target: Any, seen: Any, anywhere: Any
 ) -> None:
@@ -516,32 +554,114 @@ slope_leaky_relu = _times("slope_leaky_relu", lambda v, a: (a > 0).select(v.spla
 # -- small intrinsics ----------------------------------------------------------------------------------------
 
 
+def _number(write: Callable[..., ir.Value]) -> Any:
+    """An intrinsic (int, ...) -> int whose code `write(builder, *ints)` generates."""
+
+    def typed(typing_context: Any, *arguments: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+            return write(builder, *values)
+
+        return types.intp(*[types.intp] * len(arguments)), generate
+
+    return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
+
+
+@_number
+def _least(b: ir.IRBuilder, one: Any, other: Any) -> ir.Value:
+    return b.select(b.icmp_signed("<", one, other), one, other)
+
+
+@_number
+def _quotient(b: ir.IRBuilder, dividend: Any, divisor: Any) -> ir.Value:
+    """dividend // divisor, neither negative: Numba's own minds signs and zeros, in a page of code."""
+    return b.udiv(dividend, divisor)
+
+
 @intrinsic
-def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
-    """Asks for the cache line of array[offset], a flat offset in elements."""
+def _node(typing_context: Any, t: Any, layer: Any) -> Any:
+    """The row of a layer in the table, a pointer: of its outputs; that of layer - 1 has its inputs."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        at = builder.bitcast(
-            builder.gep(_data(context, builder, signature.args[0], values[0]), [values[1]]), I8.as_pointer()
-        )
+        return builder.gep(values[0], [builder.mul(builder.add(values[1], I64(1)), I64(NODE_COLUMNS))])
+
+    return t(t, types.intp), generate
+
+
+@intrinsic
+def _start_of(typing_context: Any, array: Any) -> Any:
+    """A pointer to the first element of an array."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        return context.make_array(signature.args[0])(context, builder, values[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic
+def _at(typing_context: Any, pointer: Any, offset: Any) -> Any:
+    """A pointer to pointer[offset]."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        return builder.gep(values[0], [values[1]])
+
+    return pointer(pointer, types.intp), generate
+
+
+@intrinsic
+def _view(typing_context: Any, pointer: Any, like: Any) -> Any:
+    """The same place as a pointer to numbers of another kind: a dtype, or that of another pointer."""
+    kind = like if isinstance(like, types.CPointer) else types.CPointer(like.dtype)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        return builder.bitcast(values[0], context.get_value_type(signature.return_type))
+
+    return kind(pointer, like), generate
+
+
+@intrinsic
+def _real(typing_context: Any, pointer: Any, value: Any) -> Any:
+    """A number of the dtype that pointer points to."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        return context.cast(builder, values[1], signature.args[1], signature.return_type)
+
+    return pointer.dtype(pointer, types.unliteral(value)), generate
+
+
+@intrinsic
+def _lanes(typing_context: Any, pointer: Any) -> Any:
+    """How many numbers a vector holds."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        return I64(_Lanes(builder, signature.args[0].dtype).n)
+
+    return types.intp(pointer), generate
+
+
+@intrinsic
+def _prefetch(typing_context: Any, pointer: Any, offset: Any) -> Any:
+    """Asks for the cache line of pointer[offset]."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        at = builder.bitcast(builder.gep(values[0], [values[1]]), I8.as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         builder.call(function, [at, I32(0), I32(2), I32(1)])  # to read; into the second-level cache; data
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
+    return types.void(pointer, types.intp), generate
 
 
 @intrinsic
-def _read_now(typing_context: Any, array: Any, index: Any) -> Any:
-    """array[index], read from memory each time: another thread may write it."""
+def _read_now(typing_context: Any, pointer: Any, index: Any) -> Any:
+    """pointer[index], read from memory each time: another thread may write it."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        value = builder.load(builder.gep(_data(context, builder, signature.args[0], values[0]), [values[1]]))
+        value = builder.load(builder.gep(values[0], [values[1]]))
         value.volatile = True
         return value
 
-    return types.int64(array, types.intp), generate
+    return types.int64(pointer, types.intp), generate
 
 
 @intrinsic
@@ -589,112 +709,134 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
 # -- a block of rows through the layers; each function as in cython_backend.pyx ------------------------------
 
 
-# All take the same four arrays first: t, the table Plan.nodes (a layer's row is one more than its number); work;
+# Arrays are pointers here: cheap to compile, to pass and to index (Numba's own arrays are seven values, which count
+# references, and take negative indices).
+# All take the same four first: t, the table Plan.nodes (a layer's row is one more than its number); work;
 # flags, uint8 (tiles + 1, width of the input), not 0 where the input is not 0 in some row of a tile; and groups,
-# int32, a list of groups of inputs. A tuple of them would be shorter to write, and was a quarter slower.
+# int32, a list of groups of inputs.
 
 
-@_inlined
+@_inner(types.intp)
 def _tiles(rows, most):
-    return (rows + most - 1) // most
+    return _quotient(rows + most - 1, most)
 
 
-@_inlined
+@_inner(types.intp)
 def _start(tile, rows, tiles):
     """Tiles of as equal height as can be: 10 rows are 5 + 5, not 6 + 4."""
-    return rows * tile // tiles
+    return _quotient(rows * tile, tiles)
 
 
-@_inlined
-def _groups_of(t, layer):
-    return (t[layer + 1, c.LAYER + c.N_IN] + GROUP - 1) // GROUP
+@_inner(types.intp)
+def _groups_of(node):
+    return _quotient(node[c.LAYER + c.N_IN] + GROUP - 1, GROUP)
 
 
-@_inlined
-def _rows(work, at, row, width):
-    return work[at + row * width : at + (row + 1) * width]
+@_inner()
+def _zero(values, n):
+    for k in range(n):
+        values[k] = 0
 
 
-@_jit
-def _copy(source, target):
-    """target[:] = source, for equal lengths: Numba's own compiles seconds of error messages."""
-    for k in range(len(source)):
+@_inner()
+def _copy(source, target, n):
+    for k in range(n):
         target[k] = source[k]
 
 
-@_jit
+@_inner(types.intp)
 def _list_groups(flags, groups, flags_at, n, sparse):
     """Lists the groups among n with a flag set, or all of them; returns their number."""
-    fours = flags.view(np.uint32)  # a group's flags as one number
-    found, first = 0, flags_at // GROUP
+    fours = _view(_at(flags, flags_at), np.uint32)  # a group's flags as one number
+    found = 0
     for g in range(n):
         groups[found] = g
-        found += not sparse or fours[first + g] != 0
+        found += not sparse or fours[g] != 0
     return found
 
 
-@_jit
-def _gather(t, work, flags, x, order, first, rows, ahead):
-    """Rows order[first:first + rows] into the inputs, bytes scaled; the `ahead` rows after them are prefetched."""
-    n, width, tiles = x.shape[1], t[0, c.WIDTH], _tiles(rows, TILE_ROWS)
-    for k in range((tiles + 1) * width):
-        flags[k] = 0
+@_inner()
+def _gather(t, work, flags, x, itemsize, order, ordered, first, rows):
+    """Rows order[first:first + rows] into the inputs, bytes scaled; those after them, as many, are prefetched."""
+    n, width, tiles = t[NODE_COLUMNS + c.LAYER + c.N_IN], t[c.WIDTH], _tiles(rows, TILE_ROWS)
+    ahead = ordered - first - rows
+    _zero(flags, (tiles + 1) * width)
     for tile in range(tiles):
         for i in range(_start(tile, rows, tiles), _start(tile + 1, rows, tiles)):
             if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
-                following = order[first + rows + i] * n
-                for k in range(0, n, 64 // x.itemsize):
+                following = order[first + rows + i] * n * itemsize
+                for k in range(0, n * itemsize, 64):
                     _prefetch(x, following + k)
-            row = order[first + i] if order.size else first + i
-            gather_row(work, x, flags, row, n, t[0, c.ACTIVATIONS_AT] + i * width, tile * width, tiles * width)
+            row = order[first + i] if ordered > 0 else first + i
+            target = t[c.ACTIVATIONS_AT] + i * width
+            if itemsize == 1:
+                gather_row(work, x, flags, row, n, target, tile * width, tiles * width)
+            else:
+                gather_row(work, _view(x, work), flags, row, n, target, tile * width, tiles * width)
 
 
-@_inlined
-def _sums_at(t, layer):
-    return t[0, c.OUTPUTS_AT] if layer == len(t) - 2 else t[layer + 1, c.ACTIVATIONS_AT]
+@_inner(types.intp)
+def _sums_at(t, layer, layers):
+    return t[c.OUTPUTS_AT] if layer == layers - 1 else _node(t, layer)[c.ACTIVATIONS_AT]
 
 
-@_jit
-def _weighted_sums(t, work, flags, groups, layer, rows):
+@_inner()
+def _weighted_sums(t, work, flags, groups, layer, sums, rows):
     """sums = inputs . weights + biases"""
-    width, below, sums = t[layer + 1, c.WIDTH], t[layer, c.WIDTH], _sums_at(t, layer)
-    inputs, weights = t[layer, c.ACTIVATIONS_AT], t[layer + 1, c.WEIGHTS_AT]
-    tiles, lanes, n_groups = _tiles(rows, TILE_ROWS), VECTOR_BYTES // work.itemsize, _groups_of(t, layer)
+    node, lower = _node(t, layer), _node(t, layer - 1)
+    width, below = node[c.WIDTH], lower[c.WIDTH]
+    inputs, weights = lower[c.ACTIVATIONS_AT], node[c.WEIGHTS_AT]
+    tiles, lanes, n_groups = _tiles(rows, TILE_ROWS), _lanes(work), _groups_of(node)
     step = TILE_VECTORS * lanes
-    copy_rows(work, t[layer + 1, c.BIASES_AT], 0, rows, width, sums, width)
+    copy_rows(work, node[c.BIASES_AT], 0, rows, width, sums, width)
     packing = width > step and tiles > 2
-    most = c.PANEL_ROWS // GROUP if packing else c.LISTED_GROUPS
+    most = PANEL_GROUPS if packing else c.LISTED_GROUPS
     for k in range(0, n_groups, most):
-        n = min(most, n_groups - k)
+        n = _least(most, n_groups - k)
         for column in range(0, width, step):
-            columns = min(step, width - column)
+            columns = _least(step, width - column)
             w, ldw = weights + k * GROUP * width + column, width
             if packing:
-                copy_rows(work, w, width, n * GROUP, columns, t[0, c.PANEL_AT], columns)
-                w, ldw = t[0, c.PANEL_AT], columns
+                copy_rows(work, w, width, n * GROUP, columns, t[c.PANEL_AT], columns)
+                w, ldw = t[c.PANEL_AT], columns
             for tile in range(tiles):
                 start = _start(tile, rows, tiles)
                 height = _start(tile + 1, rows, tiles) - start
                 found = _list_groups(flags, groups, tile * below + k * GROUP, n, layer == 0)
                 x, out = inputs + start * below + k * GROUP, sums + start * width + column
-                forward_tile(work, groups, height, columns // lanes, x, below, found, w, ldw, out, width)
+                forward_tile(work, groups, height, _quotient(columns, lanes), x, below, found, w, ldw, out, width)
 
 
-@_jit
-def _zero_padding(work, at, rows, width, used):
+@_inner()
+def _zero_padding(values, rows, width, used):
     for i in range(rows):
-        for k in range(used, width):
-            work[at + i * width + k] = 0
+        for k in range(i * width + used, (i + 1) * width):
+            values[k] = 0
 
 
-@_jit
-def _activate(t, work, layer, rows):
-    activation, used, width = (
-        t[layer + 1, c.LAYER + c.ACTIVATION],
-        t[layer + 1, c.LAYER + c.N_OUT],
-        t[layer + 1, c.WIDTH],
-    )
-    sums, outputs, n = _sums_at(t, layer), t[layer + 1, c.ACTIVATIONS_AT], rows * width
+@_inner()
+def _softmax(work, sums, outputs, rows, width, used):
+    for i in range(rows):
+        z, a = _at(work, sums + i * width), _at(work, outputs + i * width)
+        largest = z[0]
+        for k in range(1, used):
+            if z[k] > largest:
+                largest = z[k]
+        for k in range(width):
+            a[k] = z[k] - largest
+        map_exp(a, 0, 0, width)
+        total = _real(work, 0)
+        for k in range(used):
+            total += a[k]
+        for k in range(used):
+            a[k] /= total
+
+
+@_inner()
+def _activate(t, work, layer, sums, rows):
+    node = _node(t, layer)
+    activation, width, outputs = node[c.LAYER + c.ACTIVATION], node[c.WIDTH], node[c.ACTIVATIONS_AT]
+    used, n = node[c.LAYER + c.N_OUT], rows * width
     if activation == c.SIGMOID:
         map_sigmoid(work, sums, outputs, n)
     elif activation == c.RELU:
@@ -704,30 +846,18 @@ def _activate(t, work, layer, rows):
     elif activation == c.LEAKY_RELU:
         map_leaky_relu(work, sums, outputs, n)
     elif activation == c.SOFTMAX:
-        for i in range(rows):
-            z, a = _rows(work, sums, i, width), _rows(work, outputs, i, width)
-            largest = z[0]
-            for k in range(1, used):
-                if z[k] > largest:
-                    largest = z[k]
-            for k in range(width):
-                a[k] = z[k] - largest
-            map_exp(work, outputs + i * width, outputs + i * width, width)
-            total = work.dtype.type(0)
-            for k in range(used):
-                total += a[k]
-            for k in range(used):
-                a[k] /= total
+        _softmax(work, sums, outputs, rows, width, used)
     elif outputs != sums:  # identity
         copy_rows(work, sums, width, rows, width, outputs, width)
-    _zero_padding(work, outputs, rows, width, used)
+    _zero_padding(_at(work, outputs), rows, width, used)
 
 
-@_jit
+@_inner()
 def _times_slope(t, work, layer, rows):
     """The deltas of a layer times the slopes of its activation."""
-    activation, n = t[layer + 1, c.LAYER + c.ACTIVATION], rows * t[layer + 1, c.WIDTH]
-    a, delta = t[layer + 1, c.ACTIVATIONS_AT], t[layer + 1, c.DELTAS_AT]
+    node = _node(t, layer)
+    activation, n = node[c.LAYER + c.ACTIVATION], rows * node[c.WIDTH]
+    a, delta = node[c.ACTIVATIONS_AT], node[c.DELTAS_AT]
     if activation == c.SIGMOID:
         slope_sigmoid(work, a, delta, n)
     elif activation == c.RELU:
@@ -738,164 +868,144 @@ def _times_slope(t, work, layer, rows):
         slope_leaky_relu(work, a, delta, n)
 
 
-@_inlined
-def _forward(t, work, flags, groups, rows):
-    for layer in range(len(t) - 1):
-        _weighted_sums(t, work, flags, groups, layer, rows)
-        _activate(t, work, layer, rows)
-
-
-@_jit
-def _argmax(values, at, n):
+@_inner(types.intp)
+def _argmax(values, n):
     best = 0
     for k in range(1, n):
-        if values[at + k] > values[at + best]:
+        if values[k] > values[best]:
             best = k
     return best
 
 
-@_jit
-def _is_first_largest(work, at, n, right):
-    """_argmax(work, at, n) == right, without a chain of branches."""
-    beaten, highest = False, work[at + right]
+@_inner(types.boolean)
+def _is_first_largest(values, n, right):
+    """_argmax(values, n) == right, without a chain of branches."""
+    beaten, highest = False, values[right]
     for k in range(n):
-        beaten |= (work[at + k] > highest) | ((work[at + k] == highest) & (k < right))
+        beaten |= (values[k] > highest) | ((values[k] == highest) & (k < right))
     return not beaten
 
 
-@_jit
-def _row_cost(work, softmax, cross_entropy, n, z, a, error, target, right):
-    """The cost of one example: targets, or the label `right` where there are none; z, a, error = a - target: places."""
+@_inner(types.float64)
+def _row_cost(softmax, cross_entropy, n, z, a, error, target, labelled, right):
+    """The cost of one example, of its sums, outputs, error = a - target, and target or else its label `right`."""
     if not cross_entropy:
-        squares = work.dtype.type(0)
+        squares = _real(error, 0)
         for k in range(n):
-            squares += work[error + k] * work[error + k]
+            squares += error[k] * error[k]
         return np.float64(squares)
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
-        best = _argmax(work, a, n)
-        log_best, largest = math.log(np.float64(work[a + best])), np.float64(work[z + best])
-        if not target.size:
-            return largest - np.float64(work[z + right]) - log_best
+        best = _argmax(a, n)
+        log_best, largest = math.log(np.float64(a[best])), np.float64(z[best])
+        if labelled:
+            return largest - np.float64(z[right]) - log_best
         for k in range(n):
             if target[k] != 0:
-                total += target[k] * (largest - np.float64(work[z + k]) - log_best)
+                total += target[k] * (largest - np.float64(z[k]) - log_best)
         return total
     for k in range(n):
-        value = np.float64(work[z + k])
+        value = np.float64(z[k])
         total += (value if value > 0 else 0.0) + math.log1p(math.exp(-abs(value)))
-        if target.size:
+        if not labelled:
             total -= value * target[k]
-    return total if target.size else total - np.float64(work[z + right])
+    return total - np.float64(z[right]) if labelled else total
 
 
-@_jit
-def _output(t, work, labels, targets, order, first, rows, scale):
+@_inner(types.Tuple((types.float64, types.intp)))
+def _output(t, work, layer, labels, labelled, targets, order, ordered, first, rows, scale):
     """The cost summed over the rows, and how many are right; leaves the last layer's deltas, times scale."""
-    layer = len(t) - 2
-    n, width = t[layer + 1, c.LAYER + c.N_OUT], t[layer + 1, c.WIDTH]
-    cross_entropy = t[layer + 1, c.LAYER + c.COST] == c.CROSS_ENTROPY
-    softmax = t[layer + 1, c.LAYER + c.ACTIVATION] == c.SOFTMAX
-    factor = work.dtype.type(scale if cross_entropy else 2 * scale)
-    correct, total, labelled = 0, 0.0, labels.size > 0
-    target = targets.reshape(-1)[:0]
+    node = _node(t, layer)
+    n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
+    cross_entropy = node[c.LAYER + c.COST] == c.CROSS_ENTROPY
+    softmax = node[c.LAYER + c.ACTIVATION] == c.SOFTMAX
+    factor = _real(work, scale if cross_entropy else 2 * scale)
+    correct, total = 0, 0.0
     for i in range(rows):
-        row = order[first + i] if order.size else first + i
-        z, a = t[0, c.OUTPUTS_AT] + i * width, t[layer + 1, c.ACTIVATIONS_AT] + i * width
-        error = t[layer + 1, c.DELTAS_AT] + i * width
+        row = order[first + i] if ordered > 0 else first + i
+        z, a = _at(work, t[c.OUTPUTS_AT] + i * width), _at(work, node[c.ACTIVATIONS_AT] + i * width)
+        error, target = _at(work, node[c.DELTAS_AT] + i * width), _at(targets, row * n)
         for k in range(n):
-            work[error + k] = work[a + k]
+            error[k] = a[k]
         if labelled:
             right = labels[row]
-            work[error + right] -= 1
+            error[right] -= 1
         else:
-            target = targets[row]
-            right = _argmax(target, 0, n)
+            right = _argmax(target, n)
             for k in range(n):
-                work[error + k] -= target[k]
+                error[k] -= target[k]
         if n == 1:
-            correct += (work[a] >= 0.5) == (labelled or target[0] >= 0.5)
+            correct += (a[0] >= 0.5) == (labelled or target[0] >= 0.5)
         else:
-            correct += _is_first_largest(work, a, n, right)
-        total += _row_cost(work, softmax, cross_entropy, n, z, a, error, target, right)
+            correct += _is_first_largest(a, n, right)
+        total += _row_cost(softmax, cross_entropy, n, z, a, error, target, labelled, right)
         if softmax and not cross_entropy:  # the softmax mixes its layer
-            mean = work.dtype.type(0)
+            mean = _real(work, 0)
             for k in range(n):
-                mean += work[error + k] * work[a + k]
+                mean += error[k] * a[k]
             for k in range(n):
-                work[error + k] = work[a + k] * (work[error + k] - mean)
+                error[k] = a[k] * (error[k] - mean)
         for k in range(n):
-            work[error + k] *= factor
-    _zero_padding(work, t[layer + 1, c.DELTAS_AT], rows, width, n)
+            error[k] *= factor
+    _zero_padding(_at(work, node[c.DELTAS_AT]), rows, width, n)
     if not cross_entropy:
         _times_slope(t, work, layer, rows)
     return total, correct
 
 
-@_jit
+@_inner()
 def _propagate(t, work, layer, rows):
     """The deltas of the layer below: deltas . weights^T times the slopes there."""
-    width, below, n_groups = t[layer + 1, c.WIDTH], t[layer, c.WIDTH], _groups_of(t, layer)
-    deltas, lower = t[layer + 1, c.DELTAS_AT], t[layer, c.DELTAS_AT]
+    node, lower = _node(t, layer), _node(t, layer - 1)
+    width, below, n_groups = node[c.WIDTH], lower[c.WIDTH], _groups_of(node)
     tiles = _tiles(rows, DOT_ROWS)
     # A few rows of weights at a time stay in the cache while every tile of rows meets them.
-    most = max(1, c.CACHED_WEIGHTS // (GROUP * width))
+    most = _quotient(c.CACHED_WEIGHTS, GROUP * width)
+    most = most if most > 0 else 1
     for k in range(0, n_groups, most):
-        w, n = t[layer + 1, c.WEIGHTS_AT] + k * GROUP * width, min(most, n_groups - k)
+        w, n = node[c.WEIGHTS_AT] + k * GROUP * width, _least(most, n_groups - k)
         for tile in range(tiles):
             start = _start(tile, rows, tiles)
-            height, out = _start(tile + 1, rows, tiles) - start, lower + start * below + k * GROUP
-            backward_tiles(work, height, deltas + start * width, width, w, width, width, n, out, below)
-    _zero_padding(work, lower, rows, below, n_groups * GROUP)
+            height, out = _start(tile + 1, rows, tiles) - start, lower[c.DELTAS_AT] + start * below + k * GROUP
+            backward_tiles(work, height, node[c.DELTAS_AT] + start * width, width, w, width, width, n, out, below)
+    _zero_padding(_at(work, lower[c.DELTAS_AT]), rows, below, n_groups * GROUP)
     _times_slope(t, work, layer - 1, rows)
 
 
-@_jit
+@_inner()
 def _add_gradient(t, work, flags, groups, layer, rows, offset):
     """inputs^T . deltas and the deltas' sums, added at `offset` from the weights and biases (0: to themselves)."""
-    width, below, n_groups = t[layer + 1, c.WIDTH], t[layer, c.WIDTH], _groups_of(t, layer)
-    inputs, deltas = t[layer, c.ACTIVATIONS_AT], t[layer + 1, c.DELTAS_AT]
-    weights, lanes = t[layer + 1, c.WEIGHTS_AT] + offset, VECTOR_BYTES // work.itemsize
+    node, lower = _node(t, layer), _node(t, layer - 1)
+    width, below, n_groups, lanes = node[c.WIDTH], lower[c.WIDTH], _groups_of(node), _lanes(work)
+    inputs, deltas, weights = lower[c.ACTIVATIONS_AT], node[c.DELTAS_AT], node[c.WEIGHTS_AT] + offset
     step = TILE_VECTORS * lanes
-    add_rows(work, deltas, rows, width, t[layer + 1, c.BIASES_AT] + offset)
+    add_rows(work, deltas, rows, width, node[c.BIASES_AT] + offset)
     anywhere = _tiles(rows, TILE_ROWS) * below
     packing = width > step and n_groups > 2
     for row in range(0, rows, c.PANEL_ROWS):
-        n = min(c.PANEL_ROWS, rows - row)
+        n = _least(c.PANEL_ROWS, rows - row)
         for column in range(0, width, step):
-            columns = min(step, width - column)
+            columns = _least(step, width - column)
             d, ldd = deltas + row * width + column, width
             if packing:
-                copy_rows(work, d, width, n, columns, t[0, c.PANEL_AT], columns)
-                d, ldd = t[0, c.PANEL_AT], columns
+                copy_rows(work, d, width, n, columns, t[c.PANEL_AT], columns)
+                d, ldd = t[c.PANEL_AT], columns
             for k in range(0, n_groups, c.LISTED_GROUPS):
-                found = _list_groups(
-                    flags, groups, anywhere + k * GROUP, min(c.LISTED_GROUPS, n_groups - k), layer == 0
-                )
+                listed = _least(c.LISTED_GROUPS, n_groups - k)
+                found = _list_groups(flags, groups, anywhere + k * GROUP, listed, layer == 0)
                 x, out = inputs + row * below + k * GROUP, weights + k * GROUP * width + column
-                update_tiles(work, groups, columns // lanes, x, below, n, found, d, ldd, out, width)
-
-
-@_inlined
-def _backward(t, work, flags, groups, rows, offset):
-    """The gradient added at `offset` from the parameters: to the packed gradient, or (0) to the parameters."""
-    for layer in range(len(t) - 2, -1, -1):
-        if layer > 0:  # before this layer's weights change
-            _propagate(t, work, layer, rows)
-        _add_gradient(t, work, flags, groups, layer, rows, offset)
+                update_tiles(work, groups, _quotient(columns, lanes), x, below, n, found, d, ldd, out, width)
 
 
 # -- optimisers: one step; g is the gradient ------------------------------------------------------------------
 
 
-@_jit
-def _update(p, g, m, v, options, gradient_scale, decay, rate, count):
+@_inner()
+def _update(p, g, m, v, n, options, gradient_scale, decay, rate, count):
     """p moves by the optimiser's step for gradient_scale * g + decay * p."""
-    real = p.dtype.type
-    scale, wd, speed = real(gradient_scale), real(decay), real(rate)
-    beta1, beta2, epsilon = real(options[c.BETA1]), real(options[c.BETA2]), real(options[c.EPSILON])
-    rest1, rest2 = real(1 - options[c.BETA1]), real(1 - options[c.BETA2])
-    n = len(p)
+    scale, wd, speed = _real(p, gradient_scale), _real(p, decay), _real(p, rate)
+    beta1, beta2, epsilon = _real(p, options[c.BETA1]), _real(p, options[c.BETA2]), _real(p, options[c.EPSILON])
+    rest1, rest2 = _real(p, 1 - options[c.BETA1]), _real(p, 1 - options[c.BETA2])
     if options[c.KIND] == c.GRADIENT_DESCENT:
         for i in range(n):
             p[i] -= speed * (scale * g[i] + wd * p[i])
@@ -910,87 +1020,101 @@ def _update(p, g, m, v, options, gradient_scale, decay, rate, count):
                 m[i] = beta1 * m[i] + (scale * g[i] + wd * p[i])
                 p[i] -= speed * m[i]
     else:  # Kingma and Ba (2015), algorithm 1, the bias corrections taken out of the loop
-        speed = real(rate / (1 - options[c.BETA1] ** count))
-        root = real(1 / math.sqrt(1 - options[c.BETA2] ** count))
+        speed = _real(p, rate / (1 - math.pow(options[c.BETA1], float(count))))
+        root = _real(p, 1 / math.sqrt(1 - math.pow(options[c.BETA2], float(count))))
         for i in range(n):
             gi = scale * g[i] + wd * p[i]
             m[i] = beta1 * m[i] + rest1 * gi
             v[i] = beta2 * v[i] + rest2 * gi * gi
-            p[i] -= speed * m[i] / (real(math.sqrt(v[i])) * root + epsilon)
+            p[i] -= speed * m[i] / (_real(p, math.sqrt(v[i])) * root + epsilon)
 
 
-@_jit
-def _optimizer_step(t, work, packed, slots, options, rate, count):
+@_inner()
+def _optimizer_step(t, work, layers, packed, slots, options, rate, count):
     scale = 1.0
     if options[c.CLIP_NORM] > 0:
         total = 0.0
-        for value in work[packed : 2 * packed]:
-            total += np.float64(value) * np.float64(value)
+        for k in range(packed, 2 * packed):
+            total += np.float64(work[k]) * np.float64(work[k])
         if math.sqrt(total) > options[c.CLIP_NORM]:
             scale = options[c.CLIP_NORM] / math.sqrt(total)
     m_at, v_at = 3 * packed if slots > 0 else 0, 4 * packed if slots > 1 else 0  # not read where there is none
-    for layer in range(len(t) - 1):
-        weights, biases = t[layer + 1, c.WEIGHTS_AT], t[layer + 1, c.BIASES_AT]
-        end = biases + t[layer + 1, c.WIDTH]
-        for at, to, decay in ((weights, biases, options[c.WEIGHT_DECAY]), (biases, end, 0.0)):
-            p, g = work[at:to], work[packed + at : packed + to]
-            m, v = work[m_at + at : m_at + to], work[v_at + at : v_at + to]
-            _update(p, g, m, v, options, scale, decay, rate, count)
+    for layer in range(layers):
+        node = _node(t, layer)
+        for part in range(2):  # weights, and biases, which do not decay
+            at = node[c.BIASES_AT] if part else node[c.WEIGHTS_AT]
+            n = node[c.WIDTH] if part else node[c.BIASES_AT] - at
+            decay = 0.0 if part else options[c.WEIGHT_DECAY]
+            p = _at(work, at)
+            _update(p, _at(p, packed), _at(p, m_at), _at(p, v_at), n, options, scale, decay, rate, count)
 
 
 # -- packing: (n_out, n_in) rows into (inputs in whole groups, padded neurons) and back ------------------------
 
 
-@_jit
-def _flat_and_packed(t, work, layer, flat, offset):
-    """Views of a layer's weights and biases in a parameter vector, and of the same in a packed one at `offset`."""
-    n_in, n_out, width = t[layer + 1, c.LAYER + c.N_IN], t[layer + 1, c.LAYER + c.N_OUT], t[layer + 1, c.WIDTH]
-    w, b = t[layer + 1, c.LAYER + c.WEIGHTS], t[layer + 1, c.LAYER + c.BIASES]
-    packed_w, packed_b = t[layer + 1, c.WEIGHTS_AT] + offset, t[layer + 1, c.BIASES_AT] + offset
-    return (
-        flat[w : w + n_in * n_out].reshape(n_out, n_in),
-        flat[b : b + n_out],
-        work[packed_w : packed_w + n_in * width].reshape(n_in, width),
-        work[packed_b : packed_b + n_out],
-    )
-
-
-@_jit
-def _pack(t, work, flat, packed, offset):
-    work[offset : offset + packed] = 0
-    for layer in range(len(t) - 1):
-        weights, biases, packed_weights, packed_biases = _flat_and_packed(t, work, layer, flat, offset)
-        _transpose(weights, packed_weights)
-        _copy(biases, packed_biases)
-
-
-@_jit
-def _unpack(t, work, flat, offset):
-    for layer in range(len(t) - 1):
-        weights, biases, packed_weights, packed_biases = _flat_and_packed(t, work, layer, flat, offset)
-        _transpose(packed_weights[:, : len(weights)], weights)
-        _copy(packed_biases, biases)
-
-
-@_jit
-def _transpose(source, target):
-    rows, columns = source.shape
+@_inner()
+def _transpose(source, lds, target, ldt, rows, columns):
+    """target[columns][rows] = source[rows][columns]"""
     for first in range(0, rows, 16):  # 16 by 16: few enough lines to stay in the cache
         for start in range(0, columns, 16):
-            for i in range(first, min(first + 16, rows)):
-                for j in range(start, min(start + 16, columns)):
-                    target[j, i] = source[i, j]
+            for i in range(first, _least(first + 16, rows)):
+                for j in range(start, _least(start + 16, columns)):
+                    target[j * ldt + i] = source[i * lds + j]
+
+
+@_inner()
+def _pack(t, layers, flat, packed, n_packed):
+    _zero(packed, n_packed)
+    for layer in range(layers):
+        node = _node(t, layer)
+        n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
+        _transpose(_at(flat, node[c.LAYER + c.WEIGHTS]), n_in, _at(packed, node[c.WEIGHTS_AT]), width, n_out, n_in)
+        _copy(_at(flat, node[c.LAYER + c.BIASES]), _at(packed, node[c.BIASES_AT]), n_out)
+
+
+@_inner()
+def _unpack(t, layers, packed, flat):
+    for layer in range(layers):
+        node = _node(t, layer)
+        n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
+        _transpose(_at(packed, node[c.WEIGHTS_AT]), width, _at(flat, node[c.LAYER + c.WEIGHTS]), n_in, n_in, n_out)
+        _copy(_at(packed, node[c.BIASES_AT]), _at(flat, node[c.LAYER + c.BIASES]), n_out)
 
 
 # -- the contract -----------------------------------------------------------------------------------------------
 
-# One jitted entry for the three functions: compiled once for each dtype and kind of x, not three times.
+# One jitted entry for the three functions: compiled once for each dtype, not three times.
 PREDICT, GRADIENT, TRAIN = range(3)
 
 
-@_inlined
-def _batches(task, t, work, flags, groups, x, labels, targets, order, out, packed, block, batch_size, slots, rates,
-             options, step, progress):  # fmt: skip
+@_inner()
+def _forward(t, work, flags, groups, layers, rows):
+    for layer in range(layers):
+        sums = _sums_at(t, layer, layers)
+        _weighted_sums(t, work, flags, groups, layer, sums, rows)
+        _activate(t, work, layer, sums, rows)
+
+
+@_inner()
+def _backward(t, work, flags, groups, layers, rows, offset):
+    """The gradient added at `offset` from the parameters: to the packed gradient, or (0) to the parameters."""
+    for layer in range(layers - 1, -1, -1):
+        if layer > 0:  # before this layer's weights change
+            _propagate(t, work, layer, rows)
+        _add_gradient(t, work, flags, groups, layer, rows, offset)
+
+
+@_inner()
+def _copy_outputs(t, work, layer, first, rows, out):
+    node = _node(t, layer)
+    n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
+    for i in range(rows):
+        _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (first + i) * n), n)
+
+
+@_inner(types.float64)
+def _batches(task, t, work, flags, groups, layers, x, itemsize, labels, labelled, targets, order, ordered, n, out,
+             packed, block, batch_size, slots, rates, options, step, progress):  # fmt: skip
     """All batches, one after the other; predict's and gradient's is one batch of all rows.
 
     Returns the summed cost of the steps made; leaves outputs, the packed gradient or the packed parameters.
@@ -998,35 +1122,36 @@ def _batches(task, t, work, flags, groups, x, labels, targets, order, out, packe
     plain = task == TRAIN and options[c.KIND] == c.GRADIENT_DESCENT
     # Plain gradient descent adds the deltas, scaled by the rate, straight to the weights.
     fused = plain and options[c.CLIP_NORM] == 0 and options[c.WEIGHT_DECAY] == 0 and batch_size <= block
-    n = len(order) if task == TRAIN else len(x)
     total, steps, correct, stopped = 0.0, 0, 0, False
     for start in range(0, n, batch_size):
-        stop = min(start + batch_size, n)
+        stop = _least(start + batch_size, n)
         scale = (-rates[steps] if fused else 1.0) / (stop - start)
         if task != PREDICT and not fused:
-            work[packed : 2 * packed] = 0
+            _zero(_at(work, packed), packed)
         cost, right = 0.0, 0
         for first in range(start, stop, block):
             if _read_now(progress, c.STOP):
                 stopped = True
                 break
-            rows = min(block, stop - first)
-            _gather(t, work, flags, x, order, first, rows, max(0, min(block, len(order) - first - rows)))
-            _forward(t, work, flags, groups, rows)
+            rows = _least(block, stop - first)
+            _gather(t, work, flags, x, itemsize, order, ordered, first, rows)
+            _forward(t, work, flags, groups, layers, rows)
             if task == PREDICT:
-                _copy_outputs(t, work, first, rows, out)
+                _copy_outputs(t, work, layers - 1, first, rows, out)
                 continue
-            block_cost, block_right = _output(t, work, labels, targets, order, first, rows, scale)
+            block_cost, block_right = _output(
+                t, work, layers - 1, labels, labelled, targets, order, ordered, first, rows, scale
+            )
             cost += block_cost
             right += block_right
             if task == TRAIN and not math.isfinite(cost):
                 stopped = True
                 break
-            _backward(t, work, flags, groups, rows, 0 if fused else packed)
+            _backward(t, work, flags, groups, layers, rows, 0 if fused else packed)
         if stopped:
             break
         if task == TRAIN and not fused:
-            _optimizer_step(t, work, packed, slots, options, rates[steps], step + steps + 1)
+            _optimizer_step(t, work, layers, packed, slots, options, rates[steps], step + steps + 1)
         total += cost
         correct += right
         steps += 1
@@ -1036,36 +1161,27 @@ def _batches(task, t, work, flags, groups, x, labels, targets, order, out, packe
 
 
 @_jit
-def _copy_outputs(t, work, first, rows, out):
-    layer = len(t) - 2
-    for i in range(rows):
-        a = t[layer + 1, c.ACTIVATIONS_AT] + i * t[layer + 1, c.WIDTH]
-        for k in range(out.shape[1]):
-            out[first + i, k] = work[a + k]
-
-
-@_jit
 def _run(
-    task, t, packed, block, given, params, state, x, labels, targets, order, out, batch_size, rates, options, step,
-    progress, work,
+    task, nodes, packed, block, given, params, state, x, itemsize, labels, targets, order, out, batch_size, rates,
+    options, step, progress, workspace,
 ):  # fmt: skip
     before = _flush_denormals()
-    flags_at, area = t[0, c.SCRATCH_AT], block * t[0, c.WIDTH]
-    flags = work[flags_at : flags_at + area].view(np.uint8)
-    groups = work[t[0, c.LISTS_AT] : t[0, c.LISTS_AT] + c.LISTED_GROUPS * 4 // work.itemsize].view(np.int32)
-    work[t[0, c.ACTIVATIONS_AT] : t[0, c.ACTIVATIONS_AT] + area] = 0  # once: only the padding stays zero
-    slots, parameters = state.shape[0], 0 * packed  # a variable: to Numba a literal 0 is another type, compiled anew
-    _pack(t, work, given, packed, parameters)
+    t, work, flat, layers = _start_of(nodes), _start_of(workspace), _start_of(params), len(nodes) - 1
+    flags, groups = _view(_at(work, t[c.SCRATCH_AT]), np.uint8), _view(_at(work, t[c.LISTS_AT]), np.int32)
+    _zero(_at(work, t[c.ACTIVATIONS_AT]), block * t[c.WIDTH])  # once: only the padding stays zero
+    slots, slot, n_slot = state.shape[0], _start_of(state), state.shape[1]
+    _pack(t, layers, _start_of(given), work, packed)
     for k in range(slots):
-        _pack(t, work, state[k], packed, (3 + k) * packed)
+        _pack(t, layers, _at(slot, k * n_slot), _at(work, (3 + k) * packed), packed)
     cost = _batches(
-        task, t, work, flags, groups, x, labels, targets, order, out, packed, block, batch_size, slots, rates, options,
-        step, progress,
+        task, t, work, flags, groups, layers, _start_of(x), itemsize, _start_of(labels), len(labels) > 0,
+        _start_of(targets), _start_of(order), len(order), len(order) if task == TRAIN else len(x), _start_of(out),
+        packed, block, batch_size, slots, _start_of(rates), _start_of(options), step, _start_of(progress),
     )  # fmt: skip
     if task != PREDICT:
-        _unpack(t, work, params, packed if task == GRADIENT else parameters)
+        _unpack(t, layers, _at(work, packed if task == GRADIENT else 0), flat)
     for k in range(slots):
-        _unpack(t, work, state[k], (3 + k) * packed)
+        _unpack(t, layers, _at(work, (3 + k) * packed), _at(slot, k * n_slot))
     _restore_denormals(before)
     return cost
 
@@ -1077,7 +1193,14 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-NO_ROWS, NO_NUMBERS = _frozen(np.empty(0, np.int64)), np.empty(0)
+NO_ROWS, NO_NUMBERS = _frozen(np.empty(0, np.int64)), _frozen(np.empty(0))
+
+
+@cache
+def _nothing(dtype: np.dtype[Any]) -> tuple[Floats, Floats, Floats]:
+    """Empty arrays for what a task does not use: a vector, a matrix, and a read-only matrix."""
+    matrix = np.empty((0, 0), dtype)
+    return np.empty(0, dtype), matrix, _frozen(matrix)
 
 
 def _call(
@@ -1098,26 +1221,33 @@ def _call(
     step: int = 0,
     progress: Ints | None = None,
 ) -> float:
-    """Calls _run with every argument in its one flavour, and empty arrays for what a task does not use."""
-    none, nothing = np.empty(0, given.dtype), np.empty((0, 0), given.dtype)
-    labels = NO_ROWS if y is None or y.ndim == 2 else y
-    targets = nothing if y is None or y.ndim == 1 else y
+    """Calls _run with every argument in its one flavour, and empty arrays for what a task does not use.
+
+    x goes as bytes, so that one version of the kernels takes every kind.
+    """
+    vector, matrix, targets = _nothing(given.dtype)
+    labels = NO_ROWS
+    if y is not None and y.ndim == 1:
+        labels = _frozen(y)
+    elif y is not None:
+        targets = _frozen(y)
     cost = _run(
         task,
-        _frozen(p.nodes),
+        p.nodes,
         p.packed,
         p.rows,
         _frozen(given),
-        none if params is None else params,
-        nothing if state is None else state,
-        _frozen(x),
-        _frozen(labels),
-        _frozen(targets),
-        _frozen(order),
-        nothing if out is None else out,
+        vector if params is None else params,
+        matrix if state is None else state,
+        _frozen(x.view(np.uint8)),
+        x.itemsize,
+        labels,
+        targets,
+        order,
+        matrix if out is None else out,
         batch_size or len(x),
-        _frozen(rates),
-        _frozen(optimizer),
+        rates,
+        optimizer,
         step,
         np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress,
         work,
@@ -1160,22 +1290,22 @@ def train(
         work,
         params=params,
         state=state,
-        order=order,
+        order=_frozen(order),
         batch_size=batch_size,
-        rates=rates,
-        optimizer=optimizer,
+        rates=_frozen(rates),
+        optimizer=_frozen(optimizer),
         step=step,
         progress=progress,
     )
 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
-    """Compiles, or takes from the cache, what a network of this dtype needs for inputs of x_dtype."""
+    """Compiles, or takes from the cache, what a network of this dtype needs, whatever its inputs."""
     net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR]])
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)
 
 
 def specialisations() -> int:
-    """How many versions of the kernels are compiled: one for each dtype and kind of x that was used."""
+    """How many versions of the kernels are compiled: one for each dtype that was used."""
     return len(_run.signatures)
