@@ -31,18 +31,21 @@ class About(NamedTuple):
 
 _TORCH = 'python -m pip install "torch>=2.2"'
 PEERS = {
-    "numpy-tuned": About("numpy", "numpy_tuned", "NumPy, tuned: nothing allocated in the loop", "numpy", ""),
-    "numpy-idiomatic": About("numpy", "numpy_idiomatic", "NumPy as a tutorial has it", "numpy", ""),
+    "numpy-tuned": About(
+        "numpy", f"{__name__}.numpy_tuned", "NumPy, tuned: nothing allocated in the loop", "numpy", ""
+    ),
+    "numpy-idiomatic": About("numpy", f"{__name__}.numpy_idiomatic", "NumPy as a tutorial has it", "numpy", ""),
     "sklearn": About(
-        *("sklearn", "sklearn_mlp", "scikit-learn's MLPClassifier, its own cost", "sklearn"),
+        *("sklearn", f"{__name__}.sklearn_mlp", "scikit-learn's MLPClassifier, its own cost", "sklearn"),
         "python -m pip install scikit-learn",
         same=False,
     ),
-    "torch-eager": About("torch", "torch_eager", "PyTorch, eager, autograd", "torch", _TORCH),
+    "torch-eager": About("torch", f"{__name__}.torch_eager", "PyTorch, eager, autograd", "torch", _TORCH),
     "torch-compiled": About(
-        *("torch", "torch_compiled", "PyTorch, a step written out and compiled", "torch", _TORCH), compiler=True
+        *("torch", f"{__name__}.torch_compiled", "PyTorch, a step written out and compiled", "torch", _TORCH),
+        compiler=True,
     ),
-    "jax": About("jax", "jax_scan", "JAX, an epoch in one scan", "jax", "python -m pip install jax"),
+    "jax": About("jax", f"{__name__}.jax_scan", "JAX, an epoch in one scan", "jax", "python -m pip install jax"),
 }
 TUNED = "numpy-tuned"
 

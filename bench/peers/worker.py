@@ -18,7 +18,7 @@ from fastnet.bench.workloads import SEED, Array, Workload
 
 
 class Model(Protocol):
-    """What a module of this folder has, as `Model`: (workload, dtype, x, y) starts from fastnet's parameters.
+    """What each module of a library has, as `Model`: (workload, dtype, x, y) starts from fastnet's parameters.
 
     x (n, n_in) floats of the dtype, from 0 to 1; y (n,) labels.
     """
@@ -50,7 +50,7 @@ def main(module: str, folder: str, workload: str, dtype: str) -> None:
 
 class Worker:
     def __init__(self, module: str, folder: Path, workload: Workload, dtype: str) -> None:
-        self._make = import_module(f"fastnet.bench.peers.{module}").Model
+        self._make = import_module(module).Model
         self._workload, self._dtype = workload, dtype
         self._x, self._x_test = (self._floats(np.load(folder / f"{name}.npy")) for name in ("x", "x_test"))
         self._y, self._y_test = (np.load(folder / f"{name}.npy") for name in ("y", "y_test"))
