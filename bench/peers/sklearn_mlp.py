@@ -27,6 +27,8 @@ class Model:
             nesterovs_momentum=False,
             random_state=SEED,
         )
+        first = slice(0, workload.batch_size)  # a step makes its parameters, without which it predicts nothing
+        self._classifier.partial_fit(x[first], y[first], classes=self._classes)
 
     def epoch(self, order: NDArray[np.int64]) -> None:
         """In an order of its own drawing."""
