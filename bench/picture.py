@@ -35,7 +35,7 @@ COLOURS = {
 }
 MARKERS = dict(zip(COLOURS, "osD^vPX*<", strict=True))
 OTHER = "#555555"
-SHIFT = 1.12  # between two workloads of one intensity, to either side
+SHIFT = 1.18  # between two workloads of one intensity, to either side
 
 
 def check(path: str) -> None:

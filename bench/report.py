@@ -12,6 +12,7 @@ from typing import Any
 from fastnet.errors import DataError
 from fastnet.files import atomic_write, shown
 
+LONG = 30  # rows of a table that Markdown folds
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 
 
@@ -50,10 +51,12 @@ def markdown(sections: Sequence[Section], facts: dict[str, str], picture: str | 
     for section in sections:
         numbers = ["---:"] * (len(section.columns) - section.text_columns)
         table = [section.columns, ["---"] * section.text_columns + numbers, *section.rows]
-        parts.append(f"**{section.title}**")
+        long = len(section.rows) > LONG
+        parts.append(f"<details><summary><b>{section.title}</b></summary>" if long else f"**{section.title}**")
         if section.items:
             parts.append("\n".join(f"- {item}" for item in section.items))
         parts += ["\n".join("| " + " | ".join(row) + " |" for row in table), section.note]
+        parts += ["</details>"] if long else []
     parts.append("\n".join(f"- {name}: {fact}" for name, fact in facts.items()))
     return "\n\n".join(parts)
 

@@ -186,7 +186,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
     shown = None
     if options.picture:
         grown = next((section.records for section in sections if section.name == "growth"), [])
-        about = f"Training on one thread of {facts['processor']}, {facts['arithmetic'].partition(',')[0]}"
+        about = f"Training on {facts['processor']}: {facts['arithmetic']}"
         picture.write(options.picture, results, grown, bandwidth, about)
         if options.write_readme:
             shown = os.path.relpath(options.picture, Path(options.write_readme).parent).replace(os.sep, "/")

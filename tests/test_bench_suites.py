@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -224,6 +225,14 @@ def test_markdown_has_the_table_its_notes_and_the_picture() -> None:
     assert "![Speed ratios and roofline](bench/p.svg)" in text
     assert "**A title**\n\n- x: y\n\n| name | seconds |\n| --- | ---: |\n| a | 1 |\n| bcd | 12.5 |\n\nA note." in text
     assert text.endswith("- machine: m")
+
+
+def test_a_long_table_is_folded() -> None:
+    rows = [(str(n), "1") for n in range(report.LONG + 1)]
+    text = report.markdown([replace(A_SECTION, rows=rows)], {})
+    assert text.startswith("<details><summary><b>A title</b></summary>\n\n- x: y\n\n| name |")
+    assert text.rstrip().endswith("</details>")
+    assert "<details>" not in report.markdown([replace(A_SECTION, rows=rows[1:])], {})
 
 
 def test_json_has_no_nan() -> None:

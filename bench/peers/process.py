@@ -154,7 +154,7 @@ class OwnPeer(Peer):
                     f"{shares[1]:.1%}; nothing was timed"
                 )
             return
-        check, what = checker(who, self._dtype), f"after {rows} examples of training"
+        check, what = checker(who, self._workload.tolerance(self._dtype)), f"after {rows} examples of training"
         check(f"change of the parameters {what}", found["parameters"] - right.start, right.parameters - right.start)
         check(f"output {what}", found["outputs"], right.outputs)
         largest = np.sort(right.outputs, axis=1)[:, -2:]
