@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fastnet import backends
-from fastnet.bench import features
 from fastnet.bench.contenders import Session, take_turns
 from fastnet.bench.report import Section, number, ratio
 from fastnet.bench.suites import Task
@@ -37,7 +36,7 @@ def points(task: Task) -> list[Point]:
     widths = [16, 64, 256] if task.quick else [16, 32, 64, 128, 256, 512]
     batches = [1, 32, 1024] if task.quick else [2**k for k in range(11)]
     cores = os.cpu_count() or 1
-    threads = [n for n in (1, 2, 4, 8, 16) if n <= cores] if features.THREADS else []
+    threads = [n for n in (1, 2, 4, 8, 16) if n <= cores]
     return [
         *(Point("examples", rows // k, SMALL, rows // k) for k in (8, 4, 2, 1)),
         *(Point("width", n, _of_width(n), task.some(6_400)) for n in widths),

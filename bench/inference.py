@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from fastnet import backends
-from fastnet.bench import features
 from fastnet.bench.contenders import Timing, take_turns
 from fastnet.bench.peers import TUNED
 from fastnet.bench.report import Section, number, ratio
@@ -88,11 +87,7 @@ def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls
 
 def _predictor(network: Network, setup: Setup, rows: int) -> Callable[[Any], Any]:
     """What gives labels: compiled for at most so many rows."""
-    if not features.COMPILE:
-        predict = functools.partial(network.predict, backend=setup.backend)
-        return predict if rows > 1 else lambda x: predict(x[None])
-    predictor: Any = network.compile(backend=setup.backend, max_batch=rows)  # type: ignore[attr-defined]
-    return predictor.predict  # type: ignore[no-any-return]
+    return network.compile(backend=setup.backend, max_batch=rows).predict
 
 
 def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Callable[[Array, Array], None], Array]:

@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 
-from fastnet.bench import features
 from fastnet.bench.workloads import DTYPES, INPUTS, ROWS, WORKLOADS, Images, Setup, Workload, as_input, verify
 
 EPOCH_ROWS = dict.fromkeys(WORKLOADS, ROWS) | {"W6": ROWS // 10}  # so that it ends in reasonable time
 PREDICTED_ROWS, SWEPT_ROWS, DISABLED_ROWS = 10_000, 6_144, 1_000
 BATCH_SIZES = [2**k for k in range(11)]
-SPARSE_KINDS = INPUTS if features.SPARSE else INPUTS[:2]
 
 Verify = Callable[[Workload, Setup, str], None]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -65,7 +63,7 @@ def test_epoch(benchmark: Any, verified: Verify, images: Images, workload: Workl
     time_epoch(benchmark, workload, setup, images, EPOCH_ROWS[workload.name])
 
 
-@pytest.mark.parametrize("kind", SPARSE_KINDS)
+@pytest.mark.parametrize("kind", INPUTS)
 @every_dtype
 def test_epoch_by_input(
     benchmark: Any, verified: Verify, inputs: Callable[[str], Images], kind: str, dtype: str, backend: str
@@ -109,13 +107,12 @@ def test_predict_one(
     record(benchmark, images, 1, workload.forward_flops)
 
 
-@pytest.mark.skipif(not features.COMPILE, reason="this fastnet has no Network.compile")
 @every_dtype
 def test_predictor_of_one(benchmark: Any, verified: Verify, images: Images, dtype: str, backend: str) -> None:
     """The same of a compiled predictor."""
     workload = WORKLOADS["W1"]
     verified(workload, Setup(backend, dtype), "bytes")
-    network: Any = workload.network(dtype)
+    network = workload.network(dtype)
     predictor = network.compile(backend=backend, max_batch=1)
     assert predictor.predict(images.x[0]) == network.predict(images.x[:1], backend=backend)[0]
     benchmark.pedantic(predictor.predict, (images.x[0],), rounds=20, iterations=200, warmup_rounds=1)

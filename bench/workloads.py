@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import datasets
-from fastnet.bench import features
 from fastnet.errors import DataError, FastnetError
 from fastnet.files import PathLike
 from fastnet.network import Network
@@ -97,7 +96,8 @@ class Workload:
             batch_size=self.batch_size,
             backend=setup.backend,
             seed=SEED,
-            **features.trainer_options(sparse=setup.sparse, threads=setup.threads),
+            sparse=setup.sparse,
+            threads=setup.threads,
         )
 
 
