@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from fastnet import backends
 from fastnet.bench.contenders import Session, take_turns
 from fastnet.bench.report import Section, number, ratio
-from fastnet.bench.suites import Task
+from fastnet.bench.suites import Task, most_threads
 from fastnet.bench.workloads import WORKLOADS, Setup, Workload, verify
 
 NOTE = (
@@ -54,7 +53,7 @@ def run(task: Task) -> Section:
     records: list[dict[str, Any]] = []
     for sweep, value, workload, rows, threads in points(task):
         task.say(f"growth: {sweep} {value}")
-        setups = [replace(s, threads=threads) for s in task.setups if threads == 1 or _has_teams(s, threads)]
+        setups = [replace(s, threads=threads) for s in task.setups if most_threads(s.backend) >= threads]
         timings = measure(task, workload, setups, rows)
         for name, seconds in timings.items():
             first = next((r for r in records if (r["sweep"], r["backend"]) == (sweep, name)), None)
@@ -90,10 +89,6 @@ def measure(task: Task, workload: Workload, setups: Sequence[Setup], rows: int) 
         for session in sessions.values():
             session.close()
     return {name: timing.seconds for name, timing in timings.items()}
-
-
-def _has_teams(setup: Setup, threads: int) -> bool:
-    return int(getattr(backends.get(setup.backend), "MOST_MEMBERS", 1)) >= threads
 
 
 def _median(seconds: list[float]) -> float:

@@ -21,7 +21,7 @@ from fastnet import backends
 from fastnet.bench import accuracy, corners, growth, inference, machine, memory, peers, picture, report, training
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import BEGIN, END, Section
-from fastnet.bench.suites import BASELINE, Task, verify_all
+from fastnet.bench.suites import BASELINE, Task, most_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
 from fastnet.errors import FastnetError
 from fastnet.files import atomic_write
@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--sparse", choices=SPARSE, default="auto", help="the Trainer's choice; default: %(default)s")
     made.add_argument(
-        "--threads", type=_from_one, default=1, metavar="N", help="of the compiled backends' training; default: 1"
+        "--threads", type=_from_one, default=1, metavar="N", help="of the training, where the backend can; default: 1"
     )
     made.add_argument("--data-dir", metavar="DIR", help="where to look first for a folder mnist")
     made.add_argument(
@@ -226,7 +226,7 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
     sparse = SPARSE[options.sparse]
     task = Task(
         workloads=[WORKLOADS[name] for name in dict.fromkeys(options.workload or WORKLOADS)],
-        setups=[Setup(n, options.dtype, sparse, 1 if n == BASELINE else options.threads) for n in chosen],
+        setups=[Setup(n, options.dtype, sparse, min(options.threads, most_threads(n))) for n in chosen],
         peers=names,
         command=options.peer,
         images=as_input(images, "sparse") if kind == "sparse" else dense,
@@ -237,7 +237,8 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
         peak=machine.peak_meter(options.dtype),
         say=say,
     )
-    threads = "one thread" if options.threads == 1 else f"{options.threads} threads in the compiled backends, else one"
+    teams = [setup.backend for setup in task.setups if setup.threads > 1]
+    threads = f"{options.threads} threads on {' and '.join(teams)}, else one" if teams else "one thread"
     facts = machine.facts() | {
         "data": f"{images.about}, as {kind}" + (f", the first {QUICK_ROWS:,} for a quick run" if options.quick else ""),
         "arithmetic": f"{options.dtype}, {threads}, sparse={options.sparse}",

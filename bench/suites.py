@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fastnet import backends
 from fastnet.bench.contenders import Runner, Session
 from fastnet.bench.machine import Meter
 from fastnet.bench.peers import PEERS
@@ -44,6 +45,11 @@ class Task:
     def some(self, rows: int) -> int:
         """So many examples at most, and far fewer for a quick run."""
         return min(rows, self.rows, 500 if self.quick else rows)
+
+
+def most_threads(backend: str) -> int:
+    """That can train together; 1 where the backend's arithmetic has threads of its own."""
+    return int(getattr(backends.get(backend), "MOST_MEMBERS", 1))
 
 
 def verify_all(task: Task) -> None:

@@ -60,6 +60,12 @@ def test_json_on_standard_output_is_all_there_is(options: list[str], capsys: pyt
 
 
 @pytest.mark.usefixtures("small")
+def test_threads_are_of_the_backends_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy's are its BLAS's
+    assert "float32, one thread" in json.loads(capsys.readouterr().out)["machine"]["arithmetic"]
+
+
+@pytest.mark.usefixtures("small")
 def test_quick_takes_one_round_of_few_examples(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(run, "QUICK_ROWS", 150)
     assert run.main(["--workload", "W1", "--backend", "numpy", "--quick", "--json", "-"]) == 0
