@@ -7,30 +7,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fastnet.bench.workloads import DTYPES, ROWS, WORKLOADS, Images, Workload, verify
+from fastnet.bench.workloads import DTYPES, INPUTS, ROWS, WORKLOADS, Images, Setup, Workload, as_input, verify
 
 EPOCH_ROWS = dict.fromkeys(WORKLOADS, ROWS) | {"W6": ROWS // 10}  # so that it ends in reasonable time
-PREDICTED_ROWS = 10_000
-DISABLED_ROWS = 1_000
+PREDICTED_ROWS, SWEPT_ROWS, DISABLED_ROWS = 10_000, 6_144, 1_000
+BATCH_SIZES = [2**k for k in range(11)]
 
-Verify = Callable[[Workload, str, str], None]
-pytestmark = [
-    pytest.mark.parametrize("dtype", DTYPES),
-    pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS),
-]
+Verify = Callable[[Workload, Setup, str], None]
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_workload = pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 
 
 @pytest.fixture(scope="module")
-def verified(images: Images) -> Verify:
+def inputs(images: Images) -> Callable[[str], Images]:
+    """The images as a kind, made once."""
+    return functools.cache(functools.partial(as_input, images))
+
+
+@pytest.fixture(scope="module")
+def verified(inputs: Callable[[str], Images]) -> Verify:
     """Call it with what is about to be timed; it does its work once for each combination."""
 
     @functools.cache
-    def once(workload: Workload, backend: str, dtype: str) -> None:
-        verify(workload, backend, dtype, images.x, images.y)
+    def once(workload: Workload, setup: Setup, kind: str) -> None:
+        verify(workload, setup, inputs(kind).x, inputs(kind).y)
 
     return once
 
@@ -43,29 +48,72 @@ def record(benchmark: Any, images: Images, rows: int, flops: int) -> None:
         benchmark.extra_info.update({"examples/s": rate, "dense-equivalent GFLOP/s": rate * flops / 1e9})
 
 
-def test_epoch(benchmark: Any, verified: Verify, images: Images, workload: Workload, dtype: str, backend: str) -> None:
-    verified(workload, backend, dtype)
-    rows = EPOCH_ROWS[workload.name] if benchmark.enabled else DISABLED_ROWS
-    trainer = workload.trainer(workload.network(dtype), backend)
+def time_epoch(benchmark: Any, workload: Workload, setup: Setup, images: Images, rows: int) -> None:
+    rows = rows if benchmark.enabled else DISABLED_ROWS
+    trainer = workload.trainer(workload.network(setup.dtype), setup)
     benchmark.pedantic(trainer.fit, (images.x[:rows], images.y[:rows]), rounds=5, warmup_rounds=1)
     record(benchmark, images, rows, workload.train_flops)
 
 
+@every_dtype
+@every_workload
+def test_epoch(benchmark: Any, verified: Verify, images: Images, workload: Workload, dtype: str, backend: str) -> None:
+    setup = Setup(backend, dtype)
+    verified(workload, setup, "bytes")
+    time_epoch(benchmark, workload, setup, images, EPOCH_ROWS[workload.name])
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@every_dtype
+def test_epoch_by_input(
+    benchmark: Any, verified: Verify, inputs: Callable[[str], Images], kind: str, dtype: str, backend: str
+) -> None:
+    workload, setup = WORKLOADS["W1"], Setup(backend, dtype)
+    verified(workload, setup, kind)
+    time_epoch(benchmark, workload, setup, inputs(kind), ROWS)
+
+
+@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+@every_dtype
+def test_epoch_by_batch_size(
+    benchmark: Any, verified: Verify, images: Images, batch_size: int, dtype: str, backend: str
+) -> None:
+    workload = replace(WORKLOADS["W1"], name=f"batch {batch_size}", batch_size=batch_size)
+    verified(workload, Setup(backend, dtype), "bytes")
+    time_epoch(benchmark, workload, Setup(backend, dtype), images, SWEPT_ROWS)
+
+
+@every_dtype
+@every_workload
 def test_predict(
     benchmark: Any, verified: Verify, images: Images, workload: Workload, dtype: str, backend: str
 ) -> None:
-    verified(workload, backend, dtype)
+    verified(workload, Setup(backend, dtype), "bytes")
     rows = PREDICTED_ROWS if benchmark.enabled else DISABLED_ROWS
     predict = functools.partial(workload.network(dtype).predict, backend=backend)
     benchmark.pedantic(predict, (images.x[:rows],), rounds=10, warmup_rounds=1)
     record(benchmark, images, rows, workload.forward_flops)
 
 
+@every_dtype
+@every_workload
 def test_predict_one(
     benchmark: Any, verified: Verify, images: Images, workload: Workload, dtype: str, backend: str
 ) -> None:
     """The latency of a single example, the checks of the public call included."""
-    verified(workload, backend, dtype)
+    verified(workload, Setup(backend, dtype), "bytes")
     predict = functools.partial(workload.network(dtype).predict, backend=backend)
     benchmark.pedantic(predict, (images.x[:1],), rounds=20, iterations=50, warmup_rounds=1)
+    record(benchmark, images, 1, workload.forward_flops)
+
+
+@every_dtype
+def test_predictor_of_one(benchmark: Any, verified: Verify, images: Images, dtype: str, backend: str) -> None:
+    """The same of a compiled predictor."""
+    workload = WORKLOADS["W1"]
+    verified(workload, Setup(backend, dtype), "bytes")
+    network = workload.network(dtype)
+    predictor = network.compile(backend=backend, max_batch=1)
+    assert predictor.predict(images.x[0]) == network.predict(images.x[:1], backend=backend)[0]
+    benchmark.pedantic(predictor.predict, (images.x[0],), rounds=20, iterations=200, warmup_rounds=1)
     record(benchmark, images, 1, workload.forward_flops)

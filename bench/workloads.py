@@ -1,8 +1,9 @@
-"""What is timed: networks and data as data, and the check that a backend's results are right before it is timed."""
+"""What is timed: networks and data as data, and the check that results are right before anything is timed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import datasets
-from fastnet.errors import FastnetError
+from fastnet.errors import DataError, FastnetError
 from fastnet.files import PathLike
 from fastnet.network import Network
 from fastnet.trainer import Trainer
@@ -19,16 +20,34 @@ Array = NDArray[Any]
 
 ROWS = 60_000  # examples of an epoch
 DTYPES = ("float32", "float64")
+INPUTS = ("bytes", "float32", "sparse")
 SEED = 0  # of parameters and order: every backend trains one network on the same batches
 
 VERIFIED_BATCHES = 30
 # The largest ||found - expected|| / ||expected|| there may be, against the NumPy backend in float64. Rounding alone
 # leaves about a hundredth of it; a slip in a formula, a row or a rate leaves far more than all of it.
 TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
+# Where float32 rounds a ReLU's sum across zero, all of a neuron's part in an example's gradient comes or goes.
+KINK_TOLERANCE = 5e-3
 
 
 class VerificationError(FastnetError, ArithmeticError):
     """A backend's results differ from the reference's: its speed is of no interest."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How fastnet is asked to compute."""
+
+    backend: str
+    dtype: str = DTYPES[0]
+    sparse: bool | str = "auto"  # whether a Trainer compresses dense images: as it sees fit, always, never
+    threads: int = 1
+
+    def __str__(self) -> str:
+        more = [f"sparse={self.sparse}"] if self.sparse != "auto" else []
+        more += [f"{self.threads} threads"] if self.threads != 1 else []
+        return ", ".join([self.backend, self.dtype, *more])
 
 
 @dataclass(frozen=True)
@@ -61,14 +80,24 @@ class Workload:
         """
         return 3 * self.forward_flops - 2 * self.sizes[0] * self.sizes[1]
 
+    def tolerance(self, dtype: str) -> float:
+        kinked = self.activation == "relu" and dtype == "float32"
+        return KINK_TOLERANCE if kinked else TOLERANCES[dtype]
+
     def network(self, dtype: str) -> Network:
         return Network(
             self.sizes, activation=self.activation, output=self.output, cost=self.cost, seed=SEED, dtype=dtype
         )
 
-    def trainer(self, network: Network, backend: str) -> Trainer:
+    def trainer(self, network: Network, setup: Setup) -> Trainer:
         return Trainer(
-            network, learning_rate=self.learning_rate, batch_size=self.batch_size, backend=backend, seed=SEED
+            network,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            backend=setup.backend,
+            seed=SEED,
+            sparse=setup.sparse,
+            threads=setup.threads,
         )
 
 
@@ -109,36 +138,84 @@ def load_images(data_dir: PathLike | None = None) -> Images:
     return Images(x, y, data.x_test, data.y_test, about)
 
 
-def verify(workload: Workload, backend: str, dtype: str, x: Array, y: Array) -> None:
-    """Compares what is timed with the NumPy backend in float64, on the first rows of x and y.
+def as_input(images: Images, kind: str) -> Images:
+    """The same images as `kind`, one of INPUTS: bytes (as they are), floats from 0 to 1, or CSR of the bytes."""
+    if kind == "bytes":
+        return images
+    if kind == "float32":
+        x, x_test = (np.divide(x, 255, dtype=np.float32) for x in (images.x, images.x_test))
+        return images._replace(x=x, x_test=x_test)
+    try:
+        from scipy.sparse import csr_array
+    except ImportError as error:
+        raise DataError(f"sparse input needs SciPy ({error}): python -m pip install scipy") from None
+    return images._replace(x=csr_array(images.x), x_test=csr_array(images.x_test))
 
-    These are the outputs, the gradient (of a batch, and of many) and the cost and parameters of a short training
-    run, whose last batch is a smaller one. Raises VerificationError, naming the first that is off.
-    """
-    rows = VERIFIED_BATCHES * workload.batch_size - workload.batch_size // 2
-    x, y = x[:rows], y[:rows]
-    network, reference = workload.network(dtype), workload.network("float64")
+
+# -- the check ----------------------------------------------------------------------------------------------------
+
+Check = Callable[[str, Array, Array], None]  # what it is, as found, as expected
+
+
+def checker(who: str, tolerance: float) -> Check:
+    """A function that raises VerificationError where what `who` found is further off than rounding explains."""
 
     def check(what: str, found: Array, expected: Array) -> None:
         error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-        if not error <= TOLERANCES[dtype]:  # a nan is wrong too
+        if not error <= tolerance:  # a nan is wrong too
             raise VerificationError(
-                f"{workload.name}, {backend}, {dtype}: the {what} is wrong: off by {error:.2g} of its size, of which "
-                f"{TOLERANCES[dtype]:g} could be rounding; nothing was timed"
+                f"{who}: the {what} is wrong: off by {error:.2g} of its size, of which {tolerance:g} could be "
+                "rounding; nothing was timed"
             )
 
-    check("output", network.forward(x, backend=backend), reference.forward(x, backend="numpy"))
-    for count in (workload.batch_size, len(x)):
-        found = network.views(network.gradient(x[:count], y[:count], backend=backend))
-        expected = reference.views(reference.gradient(x[:count], y[:count], backend="numpy"))
+    return check
+
+
+def verified_rows(workload: Workload) -> int:
+    """So many examples that the last batch is a smaller one."""
+    return VERIFIED_BATCHES * workload.batch_size - workload.batch_size // 2
+
+
+class Reference(NamedTuple):
+    """What a short training run comes to on the NumPy backend in float64."""
+
+    start: Array
+    parameters: Array
+    cost: Array
+    outputs: Array  # after it, of the rows it was trained on
+
+
+def reference(workload: Workload, x: Array, y: Array) -> Reference:
+    network = workload.network("float64")
+    start = network.parameters.copy()
+    history = workload.trainer(network, Setup("numpy", "float64", sparse=False)).fit(x, y)
+    return Reference(start, network.parameters, np.array(history["cost"]), network.forward(x, backend="numpy"))
+
+
+def verify(workload: Workload, setup: Setup, x: Any, y: Array) -> None:
+    """Compares what is timed with the NumPy backend in float64, on the first rows of x and y.
+
+    These are the outputs, the gradient (of a batch, and of many) and the cost and parameters of a short training
+    run, whose last batch is a smaller one; where the Trainer may choose to compress x, also of one where it must.
+    Raises VerificationError, naming the first that is off.
+    """
+    rows = verified_rows(workload)
+    x, y = x[:rows], y[:rows]
+    dense = x if isinstance(x, np.ndarray) else x.toarray()
+    network, exact = workload.network(setup.dtype), workload.network("float64")
+    check = checker(f"{workload.name}, {setup}", workload.tolerance(setup.dtype))
+    check("output", network.forward(x, backend=setup.backend), exact.forward(dense, backend="numpy"))
+    for count in (workload.batch_size, len(y)):
+        found = network.views(network.gradient(dense[:count], y[:count], backend=setup.backend))
+        expected = exact.views(exact.gradient(dense[:count], y[:count], backend="numpy"))
         for layer, pair in enumerate(zip(found.weights, expected.weights, strict=True), 1):
             check(f"gradient of layer {layer}'s weights over {count} examples", *pair)
         for layer, pair in enumerate(zip(found.biases, expected.biases, strict=True), 1):
             check(f"gradient of layer {layer}'s biases over {count} examples", *pair)
 
-    start, reference_start = network.parameters.copy(), reference.parameters.copy()
-    history = workload.trainer(network, backend).fit(x, y)
-    reference_history = workload.trainer(reference, "numpy").fit(x, y)
-    what = f"after {len(x)} examples of training"
-    check(f"cost {what}", np.array(history["cost"]), np.array(reference_history["cost"]))
-    check(f"change of the parameters {what}", network.parameters - start, reference.parameters - reference_start)
+    right = reference(workload, dense, y)
+    for sparse in dict.fromkeys([setup.sparse, setup.sparse and dense is x]):
+        network, what = workload.network(setup.dtype), f"after {len(y)} examples of training"
+        history = workload.trainer(network, replace(setup, sparse=sparse)).fit(x, y)
+        check(f"cost {what}", np.array(history["cost"]), right.cost)
+        check(f"change of the parameters {what}", network.parameters - right.start, right.parameters - right.start)

@@ -534,31 +534,37 @@ static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrd
     }
     return found;
 }
+#  ifdef FASTNET_FLOAT64
+#    define FEW(name) name##_pd
+typedef __m512d few;
+#  else
+#    define FEW(name) name##_ps
+typedef __m512 few;
+#  endif
 static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t n, int32_t *columns, real *values,
                                ptrdiff_t ldv) {
+    const __m512i order = _mm512_loadu_si512(LANES_IN_ORDER_32);
     ptrdiff_t found = 0;
     for (ptrdiff_t k = 0; k < n; k += VL) {
-        int in = n - k >= VL ? (1 << VL) - 1 : (1 << (n - k)) - 1;
+        few zero = FEW(_mm512_setzero)(), a, b = zero;
+        if (n - k >= VL) { /* a load under a mask is slower */
+            a = FEW(_mm512_loadu)(first + k);
+            if (second) b = FEW(_mm512_loadu)(second + k);
+        } else {
+            __mmask16 in = (__mmask16)((1 << (n - k)) - 1);
+            a = FEW(_mm512_maskz_loadu)(in, first + k);
+            if (second) b = FEW(_mm512_maskz_loadu)(in, second + k);
+        }
 #  ifdef FASTNET_FLOAT64
-        __m512d a = _mm512_maskz_loadu_pd((__mmask8)in, first + k);
-        __m512d b = second ? _mm512_maskz_loadu_pd((__mmask8)in, second + k) : _mm512_setzero_pd();
-        __mmask8 some = _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ) |
-                        _mm512_cmp_pd_mask(b, _mm512_setzero_pd(), _CMP_NEQ_UQ);
-        __m256i places = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)LANES_IN_ORDER_32),
-                                          _mm256_set1_epi32((int)k));
-        _mm256_storeu_si256((__m256i *)(columns + found), _mm256_maskz_compress_epi32(some, places));
-        _mm512_storeu_pd(values + found, _mm512_maskz_compress_pd(some, a));
-        if (second) _mm512_storeu_pd(values + found + ldv, _mm512_maskz_compress_pd(some, b));
+        __mmask8 some = _mm512_cmp_pd_mask(a, zero, _CMP_NEQ_UQ) | _mm512_cmp_pd_mask(b, zero, _CMP_NEQ_UQ);
 #  else
-        __m512 a = _mm512_maskz_loadu_ps((__mmask16)in, first + k);
-        __m512 b = second ? _mm512_maskz_loadu_ps((__mmask16)in, second + k) : _mm512_setzero_ps();
-        __mmask16 some = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ) |
-                         _mm512_cmp_ps_mask(b, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-        __m512i places = _mm512_add_epi32(_mm512_loadu_si512(LANES_IN_ORDER_32), _mm512_set1_epi32((int)k));
-        _mm512_storeu_si512(columns + found, _mm512_maskz_compress_epi32(some, places));
-        _mm512_storeu_ps(values + found, _mm512_maskz_compress_ps(some, a));
-        if (second) _mm512_storeu_ps(values + found + ldv, _mm512_maskz_compress_ps(some, b));
+        __mmask16 some = _mm512_cmp_ps_mask(a, zero, _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, zero, _CMP_NEQ_UQ);
 #  endif
+        if (!some) continue; /* saves three stores that cross a line */
+        _mm512_storeu_si512(columns + found,
+                            _mm512_maskz_compress_epi32(some, _mm512_add_epi32(order, _mm512_set1_epi32((int)k))));
+        FEW(_mm512_storeu)(values + found, FEW(_mm512_maskz_compress)(some, a));
+        if (second) FEW(_mm512_storeu)(values + found + ldv, FEW(_mm512_maskz_compress)(some, b));
         found += __builtin_popcount(some);
     }
     return found;

@@ -1,4 +1,4 @@
-"""The benchmark script: nothing wrong is timed, figures are paired within a round, and a README keeps its text."""
+"""`fastnet bench`: nothing wrong is timed, figures are paired within a round, and a README keeps its text."""
 
 from __future__ import annotations
 
@@ -12,45 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401
 
 from fastnet import backends, datasets
-from fastnet.bench import run, workloads
-from fastnet.bench.workloads import WORKLOADS, Images
+from fastnet.bench import contenders, machine, run, workloads
+from fastnet.bench.contenders import Session
+from fastnet.bench.report import BEGIN, END
+from fastnet.bench.training import Result
+from fastnet.bench.workloads import WORKLOADS, Setup, as_input
 from fastnet.errors import BackendError
 
-QUICK = ["--workload", "W1", "--backend", "numpy", "--rounds", "2"]
-README = f"# Title\r\n\r\n{run.BEGIN}\nold figures\n{run.END}\nthe end"  # neither its line ends nor its last are ours
-
-
-def some_images(rows: int) -> Images:
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (rows, 784), np.uint8), rng.integers(0, 10, rows)
-    return Images(x, y, x[:20], y[:20], "noise")
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small data set, and an environment in which the command stays in this process."""
-    monkeypatch.setattr(run, "load_images", lambda data_dir: some_images(300))
-    for name in run.ONE_THREAD:
-        monkeypatch.setenv(name, "1")
-
-
-@pytest.fixture
-def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails the test if anything is timed."""
-    monkeypatch.setattr(run.Session, "epoch", lambda self: pytest.fail("an epoch was timed"))
-
-
-def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    """The one line that the command fails with."""
-    assert run.main(arguments) == 2
-    captured = capsys.readouterr()
-    errors = [line for line in captured.err.splitlines() if line.startswith("fastnet bench: error: ")]
-    assert len(errors) == 1
-    assert captured.err.endswith(errors[0] + "\n")
-    assert captured.out == ""
-    return errors[0]
+README = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # neither its line ends nor its last are ours
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -67,28 +39,51 @@ def test_every_backend_here_is_in_the_table_and_the_json(tmp_path: Path, capsys:
         assert len(result["seconds"]) == 2
         assert min(result["seconds"]) <= result["median_seconds"] <= max(result["seconds"])
         assert 0 <= result["test_accuracy"] <= 1
+        assert result["once_a_fit_seconds"] > 0
     assert figures["results"][0]["speed_over_numpy"] == 1
+    assert figures["memory_bytes_per_second"] > 0
     table = capsys.readouterr().out
-    assert "data: noise, as uint8" in table
+    assert "data: noise, as bytes" in table
     assert names == {line.split()[1] for line in table.splitlines() if line.startswith("W1 ")}
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("options", [[], ["--dtype", "float64"], ["--input", "float32"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--dtype", "float64"], ["--input", "float32"], ["--input", "uint8"], ["--sparse", "off"]]
+)
 def test_json_on_standard_output_is_all_there_is(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main([*QUICK, *options, "--json", "-"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["machine"]["arithmetic"].startswith("float64" if "float64" in options else "float32")
-    assert figures["machine"]["data"].endswith("float32" if "float32" in options else "uint8")
+    facts = json.loads(capsys.readouterr().out)["machine"]
+    assert facts["arithmetic"].startswith("float64" if "float64" in options else "float32")
+    assert facts["arithmetic"].endswith("sparse=off" if "off" in options else "sparse=auto")
+    assert facts["data"].endswith("float32" if "float32" in options else "bytes")
 
 
 @pytest.mark.usefixtures("small")
-def test_images_can_be_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Any] = []
-    monkeypatch.setattr(run, "verify", lambda workload, backend, dtype, x, y: given.append(x))
-    assert run.main([*QUICK, "--input", "float32"]) == 0
-    assert given[0].dtype == np.float32
-    np.testing.assert_allclose(given[0], some_images(300).x / 255, rtol=1e-6)
+def test_threads_are_of_the_backends_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy's are its BLAS's
+    assert "float32, one thread" in json.loads(capsys.readouterr().out)["machine"]["arithmetic"]
+
+
+@pytest.mark.usefixtures("small")
+def test_quick_takes_one_round_of_few_examples(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(run, "QUICK_ROWS", 150)
+    assert run.main(["--workload", "W1", "--backend", "numpy", "--quick", "--json", "-"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["rounds"], len(figures["results"][0]["seconds"])) == (1, 1)
+    assert "the first 150" in figures["machine"]["data"]
+
+
+def test_images_by_kind() -> None:
+    images = some_images(30)
+    assert as_input(images, "bytes").x is images.x
+    floats = as_input(images, "float32")
+    assert floats.x.dtype == floats.x_test.dtype == np.float32
+    np.testing.assert_allclose(floats.x, images.x / 255, rtol=1e-6)
+    pytest.importorskip("scipy")
+    sparse = as_input(images, "sparse")
+    assert sparse.x.dtype == np.uint8
+    np.testing.assert_array_equal(sparse.x.toarray(), images.x)
 
 
 def test_operations_of_an_example() -> None:
@@ -97,38 +92,93 @@ def test_operations_of_an_example() -> None:
     assert WORKLOADS["W1"].forward_flops == 2 * (784 * 16 + 16 * 16 + 16 * 10)
 
 
-class Scripted:
+def scripted(name: str, seconds: list[float], log: list[str]) -> Callable[[], float]:
     """Takes the seconds that it is told to."""
+    script = iter(seconds)
 
-    def __init__(self, name: str, seconds: list[float], log: list[str]) -> None:
-        self._name, self._seconds, self._log = name, iter(seconds), log
+    def turn() -> float:
+        log.append(name)
+        return next(script)
 
-    def epoch(self) -> float:
-        self._log.append(self._name)
-        return next(self._seconds)
-
-    def accuracy(self) -> None:
-        return None
+    return turn
 
 
-def test_ratios_are_taken_within_rounds_after_a_first_epoch_that_does_not_count() -> None:
+def test_ratios_are_taken_within_rounds_after_a_first_that_does_not_count() -> None:
     log: list[str] = []
-    runners: dict[str, run.Runner] = {
-        "numpy": Scripted("n", [99, 1, 8, 10], log),
-        "other": Scripted("o", [99, 1, 2, 5], log),
-    }
+    turns = {"numpy": scripted("n", [99, 1, 8, 10], log), "other": scripted("o", [99, 1, 2, 5], log)}
     peak = 1e9 * WORKLOADS["W1"].train_flops
-    baseline, other = run.measure(WORKLOADS["W1"], runners, 3, lambda: peak)
+    timings = contenders.take_turns(turns, 3, lambda: peak)
     assert "".join(log) == "no" + "no" + "on" + "no"
-    assert other.seconds == [1, 2, 5]
-    assert (baseline.speed, other.speed) == (1, 2)  # of 1, 4 and 2; the ratio of the medians is 4
-    assert other.share == pytest.approx(run.ROWS / 2 / 1e9)
+    assert timings["other"].seconds == [1, 2, 5]
+    result = Result(WORKLOADS["W1"], "other", 60_000, 784, timings["other"], timings, None)
+    assert result.speed() == 2  # of 1, 4 and 2; the ratio of the medians is 4
+    assert result.share == pytest.approx(60_000 / 2 / 1e9)
+    assert result.speed("numpy-tuned") != result.speed("numpy-tuned")  # nan: it did not run
+
+
+def test_the_rounds_begin_with_each_in_turn() -> None:
+    log: list[str] = []
+    turns = {name: scripted(name, [1.0] * 9, log) for name in "abc"}
+    contenders.take_turns(turns, 4, rehearsals=0)
+    assert "".join(log) == "abc" + "bca" + "cab" + "abc"
+
+
+def test_a_session_is_one_fit_an_epoch_at_a_time() -> None:
+    images, workload = some_images(60), WORKLOADS["W1"]
+    session = Session(workload, Setup("numpy"), images)
+    try:
+        assert session.epoch() > 0
+        assert session.preparation > 0
+        after_one = session._network.parameters.copy()
+        session.epoch()
+    finally:
+        session.close()
+    network = workload.network("float32")
+    trainer = workload.trainer(network, Setup("numpy"))
+    trainer.fit(images.x, images.y)
+    np.testing.assert_array_equal(after_one, network.parameters)
+    trainer.fit(images.x, images.y)
+    np.testing.assert_array_equal(session._network.parameters, network.parameters)
+    assert not session._thread.is_alive()
+
+
+def test_what_a_session_fails_with_is_raised_where_it_is_asked() -> None:
+    images = some_images(60)
+    session = Session(WORKLOADS["W1"], Setup("numpy"), images._replace(y=images.y + 10))
+    with pytest.raises(ValueError, match="y"):
+        session.epoch()
+    session.close()
+
+
+# -- the machine --------------------------------------------------------------------------------------------------
 
 
 def test_a_peak_that_takes_no_time_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # what is left of it without its loop
-    monkeypatch.setattr(run.compiled, "module", lambda dtype: module)
-    assert run.peak_meter("float32") is None
+    monkeypatch.setattr(machine.compiled, "module", lambda dtype: module)
+    assert machine.peak_meter("float32") is None
+
+
+def test_the_bandwidth_counts_the_bytes_of_both_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: float(next(clock)))  # a second a product
+    assert machine.bandwidth(1 << 16) == 1 << 16
+
+
+def test_the_bandwidth_is_one() -> None:
+    found = machine.bandwidth(1 << 20, repeats=3)
+    assert np.isfinite(found)
+    assert found > 0
+    assert machine.LEAST_STREAM <= machine.stream_bytes() <= machine.MOST_STREAM
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
+def test_resident_memory_is_the_process_s_own() -> None:
+    """Not inherited from a larger parent, as getrusage's is."""
+    ballast = np.ones(1 << 27, np.uint8)
+    code = f"import sys; sys.path[:] = {sys.path!r}; from fastnet.bench.machine import resident_peak as r; print(r())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < ballast.nbytes < machine.resident_peak()
 
 
 # -- nothing wrong is timed ---------------------------------------------------------------------------------------
@@ -148,8 +198,7 @@ def test_a_wrong_backend_stops_the_benchmark(
             arguments[output][-1] *= 1.5
         return result
 
-    functions = {name: getattr(right, name) for name in ("predict", "gradient", "train")} | {broken: wrong}
-    monkeypatch.setattr(backends, "get", lambda name: SimpleNamespace(**functions))
+    monkeypatch.setattr(backends, "get", lambda name: SimpleNamespace(**{**vars(right), broken: wrong}))
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)
     assert f"W1, numpy, float32: the {what[broken]}" in message
@@ -174,8 +223,8 @@ def test_a_readme_changes_only_between_its_markers(tmp_path: Path) -> None:
     path.write_bytes(README.encode())
     assert run.main([*QUICK, "--write-readme", str(path)]) == 0
     text = path.read_bytes().decode()
-    before, _, rest = text.partition(run.BEGIN)
-    table, _, after = rest.partition(run.END)
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
     assert (before, after) == ("# Title\r\n\r\n", "\nthe end")
     assert "old figures" not in table
     assert "| W1 | numpy |" in table
@@ -185,63 +234,15 @@ def test_a_readme_changes_only_between_its_markers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small", "untimed")
-@pytest.mark.parametrize(
-    "text", ["# Title\n", f"{run.END}\n{run.BEGIN}\n", f"{run.BEGIN}\n", f"{run.BEGIN}\n{run.END}\n{run.BEGIN}\n"]
-)
+@pytest.mark.parametrize("text", ["# Title\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n", f"{BEGIN}\n{END}\n{BEGIN}\n"])
 def test_a_readme_without_its_markers_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "README.md"
     path.write_text(text)
-    assert run.BEGIN in error_of(capsys, [*QUICK, "--write-readme", str(path)])
+    assert BEGIN in error_of(capsys, [*QUICK, "--write-readme", str(path)])
     assert path.read_text() == text
 
 
-# -- other processes ----------------------------------------------------------------------------------------------
-
-
-def peer_command(tmp_path: Path, program: str) -> str:
-    path = tmp_path / "peer.py"
-    path.write_text(program)
-    return f'"{sys.executable}" "{path}" {{workload}}'
-
-
-@pytest.mark.usefixtures("small")
-def test_a_peer_is_timed_in_the_same_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program = """
-import sys
-assert sys.argv[1] == "W1"
-print("ready", flush=True)
-for number, line in enumerate(sys.stdin):
-    assert line == "E\\n"
-    print(f"t {1000 + number} 0.5", flush=True)
-"""
-    assert run.main([*QUICK, "--json", "-", "--peer", peer_command(tmp_path, program)]) == 0
-    ours, peer = json.loads(capsys.readouterr().out)["results"]
-    assert (peer["backend"], peer["seconds"], peer["test_accuracy"]) == ("peer", [1001, 1002], None)
-    expected = np.median(np.divide(ours["seconds"], peer["seconds"]))
-    assert peer["speed_over_numpy"] == pytest.approx(expected)
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize(
-    ("program", "message"),
-    [
-        ("raise SystemExit(3)", "the peer ended, with status 3"),
-        ("print('hello')", "the peer said 'hello'; expected 'ready'"),
-        ("print('ready', flush=True); input(); print('t 0 0')", "the peer said 't 0 0'; expected 't <wall"),
-        ("print('ready', flush=True); input(); print('t 1'); input()", "the peer said 't 1'; expected 't <wall"),
-        ("print('ready', flush=True)", "the peer ended, with status 0"),
-    ],
-)
-def test_a_peer_that_breaks_the_protocol_is_an_error(
-    program: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert message in error_of(capsys, [*QUICK, "--peer", peer_command(tmp_path, program)])
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("command", ["", "no-such-program-of-fastnet {workload}", "'unclosed"])
-def test_a_peer_that_cannot_start_is_an_error(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "cannot start the peer" in error_of(capsys, [*QUICK, "--peer", command])
+# -- one thread ---------------------------------------------------------------------------------------------------
 
 
 def test_the_command_runs_again_on_one_thread(

@@ -1,0 +1,128 @@
+"""Who is timed: fastnet in this process, other programs in their own; and the rounds in which they take turns."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Protocol, TypeVar
+
+from fastnet.bench.machine import Meter
+from fastnet.bench.workloads import Images, Setup, Workload
+from fastnet.history import Epoch
+from fastnet.trainer import Trainer
+
+ENDLESS = 1 << 30  # epochs
+T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Runner(Protocol):
+    def epoch(self) -> float:
+        """Trains one epoch more and returns the seconds it took."""
+
+    def accuracy(self) -> float | None:
+        """The share of the test set that it classifies right by now; None where it cannot tell."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+class Session:
+    """fastnet in one long call of `fit`, which waits for its turn after each epoch.
+
+    So an epoch's time has all that an epoch does, its order drawn and its record made included, and what a call of fit
+    does once (to check the data, and perhaps to compress it) is told apart, as `preparation`.
+    """
+
+    def __init__(self, workload: Workload, setup: Setup, images: Images) -> None:
+        self.preparation = math.nan  # seconds, known after the first epoch
+        self._network = workload.network(setup.dtype)
+        self._trainer = workload.trainer(self._network, setup)
+        self._setup, self._images = setup, images
+        self._turns: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[float | BaseException] = queue.SimpleQueue()
+        self._began = 0.0
+        self._thread = threading.Thread(target=self._train, daemon=True)
+        self._thread.start()
+
+    def _train(self) -> None:
+        try:
+            if self._turns.get():
+                self._began = time.perf_counter()
+                self._trainer.fit(self._images.x, self._images.y, epochs=ENDLESS, callbacks=[self._at_end])
+        except BaseException as error:  # it is the other thread's to raise
+            self._answers.put(error)
+
+    def _at_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        seconds = time.perf_counter() - self._began
+        if math.isnan(self.preparation):
+            self.preparation, seconds = seconds - epoch.seconds, epoch.seconds
+        self._answers.put(seconds)
+        if not self._turns.get():
+            trainer.stop()
+        self._began = time.perf_counter()
+
+    def epoch(self) -> float:
+        self._turns.put(True)
+        answer = self._answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def accuracy(self) -> float:
+        images = self._images
+        return self._network.accuracy(images.x_test, images.y_test, backend=self._setup.backend)
+
+    def close(self) -> None:
+        self._turns.put(False)
+        self._thread.join()
+
+
+@dataclass
+class Timing:
+    """The rounds of one contender: an entry a round in each list."""
+
+    seconds: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)  # operations a second just before; nan where not known
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+    def speed(self, baseline: Timing) -> float:
+        """How many times faster than the baseline: the median of the rounds' own ratios."""
+        return median(b / s for b, s in zip(baseline.seconds, self.seconds, strict=True))
+
+    def share(self, operations: float) -> float:
+        """Of the multiply-add peak, with so many operations a turn."""
+        return median(operations / s / peak for s, peak in zip(self.seconds, self.peaks, strict=True))
+
+
+def take_turns(
+    turns: Mapping[Key, Callable[[], float]], rounds: int, peak: Meter | None = None, rehearsals: int = 1
+) -> dict[Key, Timing]:
+    """Calls each function, which tells its seconds, once a round; each round begins with another of them.
+
+    What slows the machine for a while so slows all. The first `rehearsals` rounds do not count.
+    """
+    names = list(turns)
+    timings = {name: Timing() for name in names}
+    for _ in range(rehearsals):
+        for turn in turns.values():
+            turn()
+    for number in range(rounds):
+        for name in rotated(names, number):
+            timings[name].peaks.append(peak() if peak else math.nan)
+            timings[name].seconds.append(turns[name]())
+    return timings
+
+
+def rotated(names: Iterable[T], number: int) -> list[T]:
+    names = list(names)
+    first = number % len(names)
+    return names[first:] + names[:first]

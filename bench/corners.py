@@ -1,0 +1,141 @@
+"""The suite `corners`: nanoseconds a multiply-add where kernels are often slow, against the best of their shapes.
+
+On random floats without zeros, so that every multiply-add of the formula is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnet.bench.contenders import take_turns
+from fastnet.bench.report import Section, number, ratio
+from fastnet.bench.suites import BASELINE, Task
+from fastnet.bench.workloads import WORKLOADS, Array, Setup, Workload, verify
+from fastnet.network import Network
+
+WORK = 1 << 30  # multiply-adds of a measurement, about
+QUICK_WORK = 1 << 22
+MOST_ROWS = 20_000
+SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]
+NOTE = (
+    "Medians of {rounds} rounds of an epoch on random floats without zeros, every multiply-add of the formula counted. "
+    "To the best: against the fastest of the backend's first lines, which are no corners. To its like: against the one "
+    "of those that differs in nothing else."
+)
+
+
+class Corner(NamedTuple):
+    title: str
+    workload: Workload
+    like: str  # the title of the ordinary case
+    dtype: str = "float32"
+    change: Callable[[Network, Array], None] | None = None  # of parameters and inputs, in place
+
+
+def _tiny_inputs(network: Network, x: Array) -> None:
+    x *= 1e-39
+
+
+def _tiny_weights(network: Network, x: Array) -> None:
+    network.parameters[...] *= 1e-38
+
+
+def _saturated(network: Network, x: Array) -> None:
+    network.parameters[...] *= 300
+
+
+def _sized(workload: Workload, sizes: tuple[int, ...] | None = None, batch: int | None = None) -> Workload:
+    sizes, batch = sizes or workload.sizes, batch or workload.batch_size
+    return replace(workload, name="-".join(map(str, sizes)), sizes=sizes, batch_size=batch)
+
+
+CORNERS = (
+    Corner("784-512-512-10, batch 128", WIDE, ""),
+    Corner("784-128-64-10, batch 64", MIDDLE, ""),
+    Corner("784-16-16-10, batch 128", _sized(SMALL, batch=128), ""),
+    Corner("784-16-16-10, batch 10", SMALL, ""),
+    Corner("784-16-16-10, batch 32", _sized(SMALL, batch=32), ""),
+    Corner("batch 33, one more than 32", _sized(SMALL, batch=33), "784-16-16-10, batch 32"),
+    Corner("batch 31, one less than 32", _sized(SMALL, batch=31), "784-16-16-10, batch 32"),
+    Corner("batch 1", _sized(SMALL, batch=1), "784-16-16-10, batch 10"),
+    Corner("width 1: 784-1-1-10", _sized(SMALL, (784, 1, 1, 10), 32), "784-16-16-10, batch 32"),
+    Corner("width 10: 784-10-10-10", _sized(SMALL, (784, 10, 10, 10), 32), "784-16-16-10, batch 32"),
+    Corner("width 17: 784-17-17-10", _sized(SMALL, (784, 17, 17, 10), 32), "784-16-16-10, batch 32"),
+    Corner("all 17 wide: 17-17-17-10", _sized(SMALL, (17, 17, 17, 10), 32), "784-16-16-10, batch 32"),
+    Corner("inputs below 1e-38 (denormal)", SMALL, "784-16-16-10, batch 10", change=_tiny_inputs),
+    Corner("weights below 1e-38 (denormal)", SMALL, "784-16-16-10, batch 10", change=_tiny_weights),
+    Corner("saturated sigmoids", SMALL, "784-16-16-10, batch 10", change=_saturated),
+    Corner("float64, 784-16-16-10, batch 10", SMALL, "784-16-16-10, batch 10", "float64"),
+    Corner("float64, 784-512-512-10, batch 128", WIDE, "784-512-512-10, batch 128", "float64"),
+)
+
+
+def run(task: Task) -> Section:
+    """On the compiled backends; NumPy's is in the table too, where it stands alone."""
+    names = [setup.backend for setup in task.setups if setup.backend != BASELINE] or [BASELINE]
+    found: dict[tuple[str, str], list[float]] = {}
+    for corner in CORNERS:
+        task.say(f"corner: {corner.title}")
+        found |= {(corner.title, name): seconds for name, seconds in measure(task, corner, names).items()}
+    records = []
+    for corner in CORNERS:
+        for name in names:
+            own = {other: float(np.median(seconds)) for (other, who), seconds in found.items() if who == name}
+            best = min(own[ordinary.title] for ordinary in CORNERS if not ordinary.like)
+            records.append(
+                {
+                    "corner": corner.title,
+                    "backend": name,
+                    "layers": "-".join(map(str, corner.workload.sizes)),
+                    "batch_size": corner.workload.batch_size,
+                    "dtype": corner.dtype,
+                    "seconds_per_multiply_add": found[corner.title, name],
+                    "times_the_best": own[corner.title] / best,
+                    "times_its_like": own[corner.title] / own[corner.like] if corner.like else 1.0,
+                }
+            )
+    return _section(records, NOTE.format(rounds=task.rounds))
+
+
+def measure(task: Task, corner: Corner, names: list[str]) -> dict[str, list[float]]:
+    """Seconds a multiply-add, by backend."""
+    workload = corner.workload
+    work = workload.train_flops // 2
+    batch, most = workload.batch_size, QUICK_WORK if task.quick else WORK
+    rows = max(min(most // work, MOST_ROWS) // batch, 1) * batch
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.1, 1, (rows, workload.sizes[0])).astype(corner.dtype)
+    y = rng.integers(0, workload.sizes[-1], rows)
+    turns = {}
+    for name in names:
+        setup = Setup(name, corner.dtype, sparse=False)
+        verify(workload, setup, x, y)  # with ordinary numbers: these would leave rounding nothing to show
+        network, own_x = workload.network(corner.dtype), x.copy()
+        if corner.change is not None:
+            corner.change(network, own_x)
+        # At a rate of 0 the numbers stay as they are, and all the work is done.
+        trainer = workload.trainer(network, setup)
+        trainer.learning_rate = 0.0
+        turns[name] = _epoch(trainer, own_x, y)
+    timings = take_turns(turns, task.rounds)
+    return {name: [seconds / work / rows for seconds in timing.seconds] for name, timing in timings.items()}
+
+
+def _epoch(trainer: Any, x: Array, y: Array) -> Callable[[], float]:
+    return lambda: float(trainer.fit(x, y).epochs[-1].seconds)
+
+
+def _section(records: list[dict[str, Any]], note: str) -> Section:
+    rows = [
+        (
+            *(record["corner"], record["backend"], number(float(np.median(record["seconds_per_multiply_add"])) * 1e9)),
+            *(ratio(record["times_the_best"]), ratio(record["times_its_like"])),
+        )
+        for record in records
+    ]
+    columns = ("corner", "backend", "ns a multiply-add", "to the best", "to its like")
+    return Section("corners", "Corners", columns, rows, note, records)

@@ -1,0 +1,155 @@
+"""NumPy as fast as it goes: the baseline that speed is judged against.
+
+Nothing is allocated in the loop. A layer's activations are (neurons, examples) with a row of ones below them, so that
+biases are a column of the weights and every product is one call of BLAS; the parameters are one vector, updated by one
+addition, the learning rate being folded into the deltas. The calls of a batch are looked up once, in lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.bench.workloads import Array, Workload
+
+Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+
+
+class Buffers(NamedTuple):
+    """What batches of one size are computed in."""
+
+    x: Array  # (examples, inputs + 1)
+    target: Array
+    forward: Calls
+    logits: Array  # of the last layer
+    finish: Calls  # from the logits to the outputs
+    step: Calls  # the rest of a step: from the outputs to the update
+
+
+class Model:
+    def __init__(self, workload: Workload, dtype: str, x: Array, y: NDArray[np.int64]) -> None:
+        self._workload, self._dtype = workload, np.dtype(dtype)
+        network, sizes = workload.network(dtype), workload.sizes
+        ends = np.cumsum([0, *((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))])
+        self._flat, self._gradient = np.empty((2, ends[-1]), dtype)
+        shapes = [(n_out, n_in + 1) for n_in, n_out in pairwise(sizes)]
+        self._weights, self._gradients = (
+            [flat[a:b].reshape(shape) for a, b, shape in zip(ends, ends[1:], shapes, strict=False)]
+            for flat in (self._flat, self._gradient)
+        )
+        for packed, w, b in zip(self._weights, network.weights, network.biases, strict=True):
+            packed[:, :-1], packed[:, -1] = w, b
+        self._x, self._y = self.prepared(x), y
+        self._targets = np.eye(sizes[-1], dtype=dtype)
+        self._buffers: dict[int, Buffers] = {}
+
+    # -- the calls of a batch ----------------------------------------------------------------------------------
+
+    def _buffer(self, rows: int) -> Buffers:
+        if rows not in self._buffers:
+            self._buffers[rows] = self._planned(rows)
+        return self._buffers[rows]
+
+    def _planned(self, rows: int) -> Buffers:
+        sizes, squared = self._workload.sizes, self._workload.cost == "squared_error"
+        x = np.empty((rows, sizes[0] + 1), self._dtype)
+        # Of each layer above the input: activations with their ones, deltas and scratch.
+        biased = [x.T, *(np.ones((n + 1, rows), self._dtype) for n in sizes[1:])]
+        plain = [a[:-1] for a in biased]
+        deltas, scratch = ([np.empty((n, rows), self._dtype) for n in sizes[1:]] for _ in range(2))
+        target, row = np.empty((sizes[-1], rows), self._dtype), np.empty((1, rows), self._dtype)
+        one, zero = self._dtype.type(1), self._dtype.type(0)
+        rate = self._dtype.type(-self._workload.learning_rate * (2 if squared else 1) / rows)
+
+        def sigmoid(z: Array) -> Calls:
+            return [(np.negative, (z, z)), (np.exp, (z, z)), (np.add, (z, one, z)), (np.reciprocal, (z, z))]
+
+        def relu(z: Array, out: Array) -> None:
+            np.maximum(z, zero, out=out)
+
+        forward: Calls = []
+        for level, w in enumerate(self._weights, 1):
+            forward.append((w.dot, (biased[level - 1], plain[level])))
+            if level < len(self._weights):
+                sigmoids = self._workload.activation == "sigmoid"
+                forward += sigmoid(plain[level]) if sigmoids else [(relu, (plain[level], plain[level]))]
+
+        out, delta, t = plain[-1], deltas[-1], scratch[-1]
+        if self._workload.output == "sigmoid":
+            finish = sigmoid(out)
+        else:
+            finish = [
+                (np.maximum.reduce, (out, 0, None, row, True)),
+                (np.subtract, (out, row, out)),
+                (np.exp, (out, out)),
+                (np.add.reduce, (out, 0, None, row, True)),
+                (np.divide, (out, row, out)),
+            ]
+        step: Calls = [(np.subtract, (out, target, delta))]
+        if squared:
+            step += [(np.subtract, (one, out, t)), (np.multiply, (t, out, t)), (np.multiply, (delta, t, delta))]
+        step.append((np.multiply, (delta, rate, delta)))
+        for level in range(len(self._weights), 0, -1):
+            step.append((deltas[level - 1].dot, (biased[level - 1].T, self._gradients[level - 1])))
+            if level > 1:
+                a, delta, t = plain[level - 1], deltas[level - 2], scratch[level - 2]
+                step.append((self._weights[level - 1][:, :-1].T.dot, (deltas[level - 1], delta)))
+                if self._workload.activation == "sigmoid":
+                    step += [(np.subtract, (one, a, t)), (np.multiply, (t, a, t))]
+                else:
+                    step.append((np.greater, (a, zero, t)))
+                step.append((np.multiply, (delta, t, delta)))
+        step.append((np.add, (self._flat, self._gradient, self._flat)))
+        return Buffers(x, target, forward, out, finish, step)
+
+    # -- what is asked of it -----------------------------------------------------------------------------------
+
+    def epoch(self, order: NDArray[np.int64]) -> None:
+        size = self._workload.batch_size
+        whole = len(order) // size * size
+        self._batches(order[:whole].reshape(-1, size))
+        if whole < len(order):
+            self._batches(order[whole:].reshape(1, -1))
+
+    def _batches(self, batches: NDArray[np.int64]) -> None:
+        count, rows = batches.shape
+        if not count:
+            return
+        buffers = self._buffer(rows)
+        calls = [*buffers.forward, *buffers.finish, *buffers.step]
+        targets = np.ascontiguousarray(self._targets[self._y[batches]].transpose(0, 2, 1))
+        take, copy = self._x.take, np.copyto
+        for batch, target in zip(batches, targets, strict=True):
+            take(batch, 0, buffers.x, "clip")
+            copy(buffers.target, target)
+            for call, arguments in calls:
+                call(*arguments)
+
+    def layers(self) -> list[tuple[Array, Array]]:
+        return [(w[:, :-1], w[:, -1]) for w in self._weights]
+
+    def prepared(self, x: Array) -> Array:
+        """With the column of ones that meets the biases."""
+        return np.hstack([x, np.ones((len(x), 1), self._dtype)])
+
+    def _forward(self, prepared: Array) -> Buffers:
+        buffers = self._buffer(len(prepared))
+        first, (z, *_) = self._weights[0], (arguments[1] for _, arguments in buffers.forward)
+        first.dot(prepared.T, z)
+        for call, arguments in buffers.forward[1:]:
+            call(*arguments)
+        return buffers
+
+    def outputs(self, prepared: Array) -> Array:
+        buffers = self._forward(prepared)
+        for call, arguments in buffers.finish:
+            call(*arguments)
+        return buffers.logits.T.copy()
+
+    def predict(self, prepared: Array) -> Array:
+        """From the weighted sums: neither a sigmoid nor a softmax changes which is largest."""
+        return np.asarray(self._forward(prepared).logits.argmax(0))

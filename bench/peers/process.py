@@ -1,0 +1,168 @@
+"""A peer as seen from here: a process, and the lines that go to and fro.
+
+It says `ready`, then answers one line with one line:
+  E -> t <wall seconds> <cpu seconds>      an epoch more
+and, of the peers of this package only (worker.py),
+  V <rows> <file.npz> -> v                 the same anew, on the first rows only, and what came of it
+  A -> a <test accuracy>
+  I <rows> <times> -> i <seconds a call>   the labels of the first test images
+  M -> m <bytes>                           the most memory it has had
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fastnet.bench.workloads import Array, Images, Reference, VerificationError, Workload, checker
+from fastnet.errors import FastnetError
+from fastnet.files import shown
+
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+FAIR_ACCURACY = 0.05  # so far below the reference another algorithm may be
+TIE = 1e-3  # between the two largest outputs: rounding may tell which is larger
+
+
+class PeerError(FastnetError, RuntimeError):
+    """The other program is missing, did not start, ended, or said something else than the protocol has."""
+
+
+class Peer:
+    """A program that trains, started by its words. With `environment` what it complains of is kept for its end."""
+
+    def __init__(self, words: Sequence[str], name: str = "peer", environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.cpu_seconds: list[float] = []  # of each epoch: far more than the wall's is more than one thread
+        self._errors = None if environment is None else tempfile.TemporaryFile()  # noqa: SIM115  # till close
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0, env=environment
+        )
+        try:
+            if (line := self._line()) != "ready":
+                raise PeerError(f"the {name} said {line!r}; expected 'ready'")
+        except BaseException:
+            self.close()
+            raise
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise PeerError(f"the {self.name} ended, with status {self._process.wait()}{self._last_words()}")
+        return line.decode(errors="replace").strip()
+
+    def _last_words(self) -> str:
+        if self._errors is None:
+            return ""
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1][:300]}" if lines else ""
+
+    def ask(self, question: str, letter: str, *names: str, above: float = -1.0) -> list[float]:
+        """The answer's numbers, one for each of `names`, the first of them larger than `above`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which the answer tells
+            self._process.stdin.write(f"{question}\n".encode())
+        line = self._line()
+        try:
+            kind, *words = line.split()
+            numbers = [float(word) for word in words]
+            if kind != letter or len(numbers) != len(names) or not all(above < n < math.inf for n in numbers[:1]):
+                raise ValueError
+        except ValueError:
+            expected = " ".join([letter, *(f"<{name}>" for name in names)])
+            raise PeerError(f"the {self.name} said {line!r}; expected {expected!r}") from None
+        return numbers
+
+    def epoch(self) -> float:
+        wall, cpu = self.ask("E", "t", "wall seconds", "cpu seconds", above=0)
+        self.cpu_seconds.append(cpu)
+        return wall
+
+    def accuracy(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        self._process.kill()
+        with self._process:  # waits, and closes the pipes
+            pass
+        if self._errors is not None:
+            self._errors.close()
+
+
+def start_command(command: str, workload: Workload) -> Peer:
+    """A program of the user's, by its command."""
+    try:
+        words = [word.replace("{workload}", workload.name) for word in shlex.split(command)]
+        if not words:
+            raise ValueError("it is empty")
+        return Peer(words)
+    except (OSError, ValueError) as error:
+        raise PeerError(f"cannot start the peer {shown(command)!r}: {error}") from error
+
+
+class OwnPeer(Peer):
+    """A peer of this package, on one thread, with the images that `write_images` put into `folder`."""
+
+    def __init__(self, name: str, module: str, folder: str, workload: Workload, dtype: str) -> None:
+        code = "import sys; sys.path[:] = {!r}; from fastnet.bench.peers.worker import main; main(*{!r})"
+        arguments = (module, folder, json.dumps(dataclasses.asdict(workload)), dtype)
+        environment = os.environ | dict.fromkeys(ONE_THREAD, "1") | {"JAX_PLATFORMS": "cpu"}
+        words = [sys.executable, "-c", code.format(sys.path, arguments)]
+        self._workload, self._dtype = workload, dtype
+        super().__init__(words, f"peer {name}", environment)
+
+    def accuracy(self) -> float:
+        return self.ask("A", "a", "test accuracy")[0]
+
+    def inference(self, rows: int, times: int) -> float:
+        """Seconds of a call for the labels of so many images."""
+        return self.ask(f"I {rows} {times}", "i", "seconds a call", above=0)[0]
+
+    def memory(self) -> int:
+        return int(self.ask("M", "m", "bytes")[0])
+
+    def verify(self, right: Reference, y: Array, same: bool) -> None:
+        """Raises VerificationError where training on the first len(y) examples comes to something else than it should.
+
+        Compared are the parameters, the outputs and the labels; where the algorithm is not the same, the share of the
+        examples it was trained on that it gets right.
+        """
+        rows, who = len(y), f"{self._workload.name}, {self.name}, {self._dtype}"
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "results.npz")
+            self.ask(f"V {rows} {path}", "v")
+            with np.load(path) as file:
+                found = dict(file)
+        labels, expected = found["labels"], right.outputs.argmax(1)
+        if not same:
+            shares = np.mean(labels == y), np.mean(expected == y)
+            if shares[0] < shares[1] - FAIR_ACCURACY:
+                raise VerificationError(
+                    f"{who}: after {rows} examples of training it gets {shares[0]:.1%} of them right, the reference "
+                    f"{shares[1]:.1%}; nothing was timed"
+                )
+            return
+        check, what = checker(who, self._workload.tolerance(self._dtype)), f"after {rows} examples of training"
+        check(f"change of the parameters {what}", found["parameters"] - right.start, right.parameters - right.start)
+        check(f"output {what}", found["outputs"], right.outputs)
+        largest = np.sort(right.outputs, axis=1)[:, -2:]
+        if wrong := int(np.sum((labels != expected) & (largest[:, 1] - largest[:, 0] > TIE))):
+            raise VerificationError(f"{who}: {wrong} of {rows} labels are wrong; nothing was timed")
+
+
+def write_images(images: Images, folder: str) -> None:
+    """Puts dense images where the peers of this package read them."""
+    for name in ("x", "y", "x_test", "y_test"):
+        np.save(Path(folder, name), getattr(images, name))

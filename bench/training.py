@@ -1,0 +1,134 @@
+"""The suite `train`: seconds of an epoch of each workload, on every backend and peer in turn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from fastnet.bench.contenders import Session, Timing, take_turns
+from fastnet.bench.peers import PEERS, TUNED
+from fastnet.bench.peers.process import Peer
+from fastnet.bench.report import Section, number, percent, ratio, spread
+from fastnet.bench.suites import BASELINE, Task, contenders
+from fastnet.bench.workloads import Workload
+
+NOTE = (
+    "Medians of {rounds} rounds; each ratio is taken within a round. Dense-equivalent: every multiply-add of the "
+    "formula counts, though kernels may skip inputs that are zero, so that more than 100% of the peak is possible. "
+    "Once a fit: what fastnet does before the first epoch (to check the data, to compress it where that pays), which "
+    "an epoch's seconds do not have."
+)
+PEER_NOTE = (
+    " The peers run in processes of their own, on one thread, from the same parameters on the same batches, the images "
+    "as floats; scikit-learn's cost, parameters and order are its own."
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rounds of one contender on one workload."""
+
+    workload: Workload
+    name: str
+    rows: int  # examples of an epoch
+    row_bytes: int  # of an example, as this contender reads it
+    timing: Timing
+    baselines: dict[str, Timing]  # of the same rounds, by name
+    accuracy: float | None
+    preparation: float = math.nan  # seconds, once a fit
+    cpu_seconds: tuple[float, ...] = ()  # where known, the rehearsal's first
+
+    def speed(self, baseline: str = BASELINE) -> float:
+        """How many times faster than the baseline; nan without one."""
+        return self.timing.speed(self.baselines[baseline]) if baseline in self.baselines else math.nan
+
+    @property
+    def operations(self) -> int:
+        return self.workload.train_flops * self.rows
+
+    @property
+    def flops(self) -> float:
+        return self.operations / self.timing.median
+
+    @property
+    def intensity(self) -> float:
+        """Operations for each byte of examples."""
+        return self.workload.train_flops / self.row_bytes
+
+    @property
+    def share(self) -> float:
+        return self.timing.share(self.operations)
+
+    def cells(self) -> tuple[str, ...]:
+        seconds = self.timing.seconds
+        tuned = (ratio(self.speed(TUNED)),) if TUNED in self.baselines else ()
+        return (
+            *(self.workload.name, self.name, number(median(seconds)), spread(seconds), ratio(self.speed()), *tuned),
+            *(f"{self.flops / 1e9:.1f}", percent(self.share), percent(self.accuracy, 2), number(self.preparation)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "workload": self.workload.name,
+            "title": self.workload.title,
+            "backend": self.name,
+            "seconds": self.timing.seconds,
+            "median_seconds": self.timing.median,
+            "speed_over_numpy": self.speed(),
+            "speed_over_tuned_numpy": self.speed(TUNED),
+            "dense_equivalent_gflops": self.flops / 1e9,
+            "operations_per_byte": self.intensity,
+            "peak_gflops": [peak / 1e9 for peak in self.timing.peaks],
+            "share_of_peak": self.share,
+            "test_accuracy": self.accuracy,
+            "once_a_fit_seconds": self.preparation,
+            "cpu_seconds": list(self.cpu_seconds),
+        }
+
+
+def stored_bytes(x: Any) -> int:
+    """Of an array, or of a sparse matrix's three."""
+    return int(x.nbytes if isinstance(x, np.ndarray) else x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
+
+
+def run(task: Task) -> list[Result]:
+    results = []
+    for workload in task.workloads:
+        task.say(f"{workload.name}: {workload.title}")
+        with contenders(task, workload) as running:
+            timings = take_turns({name: runner.epoch for name, runner in running.items()}, task.rounds, task.peak)
+            baselines = {name: timings[name] for name in (BASELINE, TUNED) if name in timings}
+            for name, runner in running.items():
+                once = runner.preparation if isinstance(runner, Session) else math.nan
+                cpu = tuple(runner.cpu_seconds) if isinstance(runner, Peer) else ()
+                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # a peer's; of the user's own a guess
+                if isinstance(runner, Session):
+                    row_bytes = max(1, stored_bytes(task.images.x) // task.rows)
+                results.append(
+                    Result(
+                        *(workload, name, task.rows, row_bytes, timings[name], baselines, runner.accuracy(), once, cpu)
+                    )
+                )
+    return results
+
+
+def section(results: list[Result], rounds: int) -> Section:
+    tuned = ("speed, tuned NumPy = 1",) if TUNED in results[0].baselines else ()
+    about = dict.fromkeys(result.workload for result in results)
+    peers = [f"{name}: {PEERS[name].title}" for name in dict.fromkeys(r.name for r in results) if name in PEERS]
+    return Section(
+        "results",
+        "Training",
+        (
+            *("workload", "backend", "seconds an epoch", "min to max", "speed, NumPy = 1", *tuned),
+            *("dense-equivalent GFLOP/s", "of the FMA peak", "test accuracy", "seconds once a fit"),
+        ),
+        [result.cells() for result in results],
+        NOTE.format(rounds=rounds) + (PEER_NOTE if peers else ""),
+        [result.to_dict() for result in results],
+        items=[*(f"{workload.name}: {workload.title}" for workload in about), *peers],
+    )

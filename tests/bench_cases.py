@@ -1,0 +1,44 @@
+"""What the tests of the benchmark share: small data, and a command that stays in this process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnet.bench import machine, run
+from fastnet.bench.contenders import Session
+from fastnet.bench.workloads import Images
+
+QUICK = ["--workload", "W1", "--backend", "numpy", "--rounds", "2"]
+
+
+def some_images(rows: int) -> Images:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (rows, 784), np.uint8), rng.integers(0, 10, rows)
+    return Images(x, y, x[:20], y[:20], "noise")
+
+
+def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line that the command fails with."""
+    assert run.main(arguments) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("fastnet bench: error: ")]
+    assert len(errors) == 1
+    assert captured.err.endswith(errors[0] + "\n")
+    assert captured.out == ""
+    return errors[0]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fastnet bench` on a small data set, in an environment in which it stays in this process."""
+    monkeypatch.setattr(run, "load_images", lambda data_dir: some_images(300))
+    monkeypatch.setattr(machine, "stream_bytes", lambda: 1 << 20)
+    for name in run.ONE_THREAD:
+        monkeypatch.setenv(name, "1")
+
+
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test if an epoch is timed."""
+    monkeypatch.setattr(Session, "epoch", lambda self: pytest.fail("an epoch was timed"))
