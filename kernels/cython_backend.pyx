@@ -257,7 +257,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef bint pair
     for i in range(first, last):
         if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
-            prefetch_row(b, order[begin + rows + i])
+            prefetch_row(b, row_of(order, begin + rows + i))
         inputs = layer.inputs + i * layer.below
         if b.sparse:
             if b.data.starts != NULL or (i - first) % 2 == 0:
@@ -810,6 +810,7 @@ cdef int inputs_of(Data *data, x) except -1:
     data.bytes = NULL
     data.reals = NULL
     data.starts = NULL
+    data.labels = NULL
     data.rows = len(x)
     if isinstance(x, contract.SparseRows):
         starts = x.starts
@@ -849,7 +850,7 @@ cdef void predict_rows(Block *b, Py_ssize_t n, Py_ssize_t rows, real *out) noexc
     b.sparse = is_sparse(b)
     while start < n:
         count = min(rows, n - start)
-        gather(b, NULL, start, count, 0, count, 0)
+        gather(b, NULL, start, count, 0, count, min(rows, n - start - count))
         forward(b, 0, count)
         for i in range(count):
             memcpy(out + (start + i) * last.n_out, last.outputs + i * last.width, last.n_out * sizeof(real))
@@ -903,6 +904,7 @@ cdef class Predictor:
         PyObject_GetBuffer(out, &target, PyBUF_SIMPLE | PyBUF_WRITABLE)
         n = source.len // self.row_bytes
         b.data.starts = NULL
+        b.data.labels = NULL
         b.data.bytes = NULL
         b.data.reals = NULL
         if self.row_bytes == b.layers[0].n_in:
