@@ -542,6 +542,12 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
 
 # -- the update: the gradient, and what the optimiser makes of it --------------------------------------------------
 
+cdef inline bint by_rows(const Block *b) noexcept nogil:
+    """Whether the first layer's gradient is taken row by row of sparse inputs, as is best where rows of weights are
+    short; not by a team, whose members have their own inputs, and not into tiles."""
+    return b.sparse and b.layers[0].width <= 2 * VL and b.members == 1 and b.target != TO_OPTIMIZER
+
+
 cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
     """This member's share of every layer's gradient: inputs^T . deltas, to where b.target says."""
     cdef Py_ssize_t l = b.n_layers - 1, first, last
@@ -552,7 +558,7 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
         last = share(layer.groups, b.member + 1, b.members)
         if l > 0 or not b.sparse:
             update_weights(b, layer, rows, first, last)
-        elif b.target != TO_OPTIMIZER and layer.width <= 2 * VL and b.members == 1:
+        elif by_rows(b):
             update_sparse(b, layer, rows)
         else:
             update_sorted(b, layer, rows, first * GROUP, last * GROUP)
@@ -996,10 +1002,6 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     cdef int64_t right, block_right
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the gradient of a batch is known block by block
-    if fused and plain:
-        b.target = TO_WEIGHTS
-    elif fused and size <= PANEL_DEPTH:  # else a tile would pass all rows again and again
-        b.target = TO_OPTIMIZER
     begin_optimizer(&b.step, options)
     if b.member == 0:
         b.team[SPARSE] = is_sparse(b)
@@ -1009,6 +1011,10 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     if wait(b):
         return 0
     b.sparse = b.team[SPARSE] != 0
+    if fused and plain:
+        b.target = TO_WEIGHTS
+    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # else a tile would pass all rows again and again
+        b.target = TO_OPTIMIZER
     while start < n and not stopped:
         stop = min(start + size, n)
         begin_step(&b.step, options, rates[steps[0]], <double> (done_before + steps[0] + 1))
