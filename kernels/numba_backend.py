@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -355,7 +355,9 @@ def _loop(
     return results
 
 
-def _cases(b: ir.IRBuilder, key: ir.Value, bodies: dict[int, Callable[[], Carried]], default: Carried = None) -> Carried:
+def _cases(
+    b: ir.IRBuilder, key: ir.Value, bodies: Mapping[int, Callable[[], Carried]], default: Carried = None
+) -> Carried:
     """switch (key): the code of one of the bodies is run, and what it returns, or the default, returned."""
     before, done = b.block, b.append_basic_block()
     switch = b.switch(key, done)
@@ -620,9 +622,7 @@ def sparse_update(
 
 
 @_kernel
-def sorted_update(
-    v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta: Any, ldd: Any, out: Any
-) -> None:
+def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta: Any, ldd: Any, out: Any) -> None:
     """out[vectors] += the sum of values[k] delta[rows[k]]: the entries of one input"""
 
     def tile(v_count: int) -> None:
@@ -670,9 +670,7 @@ def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places
 
     def sixteen(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
         found, here = carried
-        a, z = (
-            b.zext(b.load(_vector_at(b, 16, row, (k, 16)), align=1), kind) for row in (first, second)
-        )
+        a, z = (b.zext(b.load(_vector_at(b, 16, row, (k, 16)), align=1), kind) for row in (first, second))
         octets = b.or_(b.shl(a, ir.Constant(kind, [8] * 16)), b.and_(z, both))
         some = b.icmp_signed("!=", octets, ir.Constant(kind, None))
         b.store(_compressed(b, b.or_(octets, here), some), _vector_at(b, 16, places, found), align=4)
@@ -706,7 +704,7 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
 
 @_kernel
 def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """What compress_bytes left, as columns (in its place) and values, shares of 255; up to a vector more are written."""
+    """What compress_bytes left, as columns (in its place) and values, shares of 255; whole vectors are written."""
     b, kind = v.b, ir.VectorType(I32, v.n)
     paired = b.icmp_signed("!=", pair, I64(0))
 
@@ -789,9 +787,7 @@ def _chosen(v: _Lanes, formulas: dict[int, Any], activation: ir.Value, x: _Vecto
 
 
 @_kernel
-def activate_tile(
-    v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any, columns: Any, used: Any
-) -> None:
+def activate_tile(v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any, columns: Any, used: Any) -> None:
     """a = activation(z); columns from `used` on are padding, and made zero."""
 
     def row(r: ir.Value, _: list[_Vector]) -> None:
@@ -821,8 +817,8 @@ def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: A
 
 
 @_kernel
-def softmax_row(v: _Lanes, z: Any, a: Any, n: Any, width: Any) -> None:
-    """a[width] = softmax(z[n]), padding zero"""
+def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
+    """a[rows][width] = softmax(z[rows][n]), padding zero"""
     vectors = v.b.udiv(width, I64(v.n))
 
     def used(k: ir.Value) -> _Mask:
@@ -831,20 +827,25 @@ def softmax_row(v: _Lanes, z: Any, a: Any, n: Any, width: Any) -> None:
     def higher(one: _Vector, other: _Vector) -> _Vector:
         return (other > one).select(other, one)
 
-    def highest(k: ir.Value, best: list[_Vector]) -> list[_Vector]:
-        return [higher(best[0], used(k).select(v.load(z, (k, v.n)), best[0]))]
+    def row(r: ir.Value, _: list[_Vector]) -> None:
+        line, out = v.pointer(z, (r, width)), v.pointer(a, (r, width))
 
-    def power(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
-        e = used(k).select(v.exp(v.load(z, (k, v.n)) - best), v.splat(0))
-        v.store(e, a, (k, v.n))
-        return [total[0] + e]
+        def highest(k: ir.Value, best: list[_Vector]) -> list[_Vector]:
+            return [higher(best[0], used(k).select(v.load(line, (k, v.n)), best[0]))]
 
-    def divide(k: ir.Value, _: list[_Vector]) -> None:
-        v.store(used(k).select(v.load(a, (k, v.n)) / total, v.splat(0)), a, (k, v.n))
+        def power(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
+            e = used(k).select(v.exp(v.load(line, (k, v.n)) - best), v.splat(0))
+            v.store(e, out, (k, v.n))
+            return [total[0] + e]
 
-    best = v.splat(v.across(_loop(v.b, vectors, highest, [v.splat(-math.inf)])[0], higher))
-    total = v.splat(v.across(_loop(v.b, vectors, power, [v.splat(0)])[0], lambda one, other: one + other))
-    _loop(v.b, vectors, divide)
+        def divide(k: ir.Value, _: list[_Vector]) -> None:
+            v.store(used(k).select(v.load(out, (k, v.n)) / total, v.splat(0)), out, (k, v.n))
+
+        best = v.splat(v.across(_loop(v.b, vectors, highest, [v.splat(-math.inf)])[0], higher))
+        total = v.splat(v.across(_loop(v.b, vectors, power, [v.splat(0)])[0], lambda one, other: one + other))
+        _loop(v.b, vectors, divide)
+
+    _loop(v.b, rows, row)
 
 
 # -- the output layer -----------------------------------------------------------------------------------------
@@ -854,7 +855,7 @@ def softmax_row(v: _Lanes, z: Any, a: Any, n: Any, width: Any) -> None:
 def output_error(
     v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, right: Any, factor: Any, squares: Any
 ) -> None:
-    """delta = factor[0] (a - target) slope(a), whole vectors; the target is 1 at `right`, or what delta holds (right < 0).
+    """delta = factor[0] (a - target) slope(a), whole vectors; target: 1 at `right`, or what delta holds (right < 0).
 
     Adds (a - target)^2 to squares.
     """
@@ -1174,9 +1175,9 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
 
 # -- the block: what the functions below share ----------------------------------------------------------------
 
-# A call's arguments, and what is worked out from them: int64 numbers, arrays by their addresses (0: there is none). Each
-# member of a team has its own. Of BYTES and REALS one is not 0, and of LABELS and TARGETS; with STARTS and INDICES,
-# REALS are the values of sparse rows.
+# A call's arguments, and what is worked out from them: int64 numbers, arrays by their addresses (0: there is none).
+# Each member of a team has its own. Of BYTES and REALS one is not 0, and of LABELS and TARGETS; with STARTS and
+# INDICES, REALS are the values of sparse rows.
 (
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, PARAMS, RESULT, STATE,
     SLOTS, N_PARAMS, ORDER, COUNT, BATCH, RATES, OPTIONS, DONE, PROGRESS, TEAM, MEMBER, COLUMNS, ROOM,
@@ -1186,13 +1187,19 @@ BLOCK_COLUMNS = STEP + STEP_COLUMNS
 TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)  # a gradient goes straight to the weights, to its own place, or by tiles
 ENTRIES = 3  # of a row, or of two: addresses of columns and values, and 4 * number + rows (0 for a second row)
 
-# Everything is a pointer or a number: cheap to compile, to pass and to index (Numba's own arrays are seven values, which
-# count references, and take negative indices). First come b, the block; t, the table Plan.nodes (a layer's row is one
-# more than its number); and work, the workspace. Each function is as in cython_backend.pyx.
+# Everything is a pointer or a number: cheap to compile, to pass and to index (Numba's own arrays are seven values,
+# which count references, and take negative indices). First come b, the block; t, the table Plan.nodes (a layer's row
+# is one more than its number); and work, the workspace. Each function is as in cython_backend.pyx.
+
+
+@_inner(types.intp)
+def _in_groups(n):
+    return _quotient(n + GROUP - 1, GROUP) * GROUP
 
 
 @_inner(types.intp)
 def _groups_of(node):
+    """Of a layer's inputs."""
     return _quotient(node[c.LAYER + c.N_IN] + GROUP - 1, GROUP)
 
 
@@ -1346,8 +1353,8 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 def _sort_entries(entries, like, rows, first, last, ldv, ends, sorted_rows, sorted_values):
     """The entries of inputs first to last of all rows, by input (a counting sort).
 
-    Those of input first + i stand from ends[i] + 1 to ends[i + 1]: there is a place to spare after each input's, so that
-    a pair's zero can be written without asking, and the next entry over it.
+    Those of input first + i stand from ends[i] + 1 to ends[i + 1]: there is a place to spare after each input's, so
+    that a pair's zero can be written without asking, and the next entry over it.
     """
     n, before = last - first, 0
     for k in range(n + 2):
@@ -1436,27 +1443,31 @@ def _sums_at(b, t, layer):
 
 
 @_inner(types.intp)
-def _panel_at(b, t, lanes):
-    return t[c.PANEL_AT] + b[MEMBER] * c.PANEL_ROWS * TILE_VECTORS * lanes
+def _panel_at(b, t, work):
+    return t[c.PANEL_AT] + b[MEMBER] * c.PANEL_ROWS * TILE_VECTORS * _lanes(work)
 
 
 @_inner()
-def _pass_layer(b, t, work, layer, backward, first, last):
-    """outputs = activation(inputs . weights + biases) of rows first to last, a softmax's apart; or, backward, the
-    deltas of the layer below: deltas . weights^T times the slopes there."""
+def _weighted_sums(b, t, work, layer, first, last):
+    """outputs = activation(inputs . weights + biases) of rows first to last, a softmax's apart."""
     node, lower = _node(t, layer), _node(t, layer - 1)
-    width, below, n_out = node[c.WIDTH], lower[c.WIDTH], node[c.LAYER + c.N_OUT]
-    x, ldx, depth = lower[c.ACTIVATIONS_AT], below, _groups_of(node) * GROUP
-    sums, outputs, target, used = _sums_at(b, t, layer), node[c.ACTIVATIONS_AT], width, n_out
-    activation = node[c.LAYER + c.ACTIVATION]
-    if backward:
-        x, ldx, depth = node[c.DELTAS_AT], width, _quotient(n_out + GROUP - 1, GROUP) * GROUP
-        sums, outputs, target, used = lower[c.DELTAS_AT], lower[c.ACTIVATIONS_AT], below, node[c.LAYER + c.N_IN]
-        activation = lower[c.LAYER + c.ACTIVATION]
     _multiply(
-        _at(work, x), ldx, depth, _at(work, node[c.WEIGHTS_AT]), width, backward, _at(work, node[c.BIASES_AT]),
-        _at(work, sums), _at(work, outputs), target, used, activation, first, last,
-        _at(work, _panel_at(b, t, _lanes(work))),
+        _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
+        node[c.WIDTH], 0, _at(work, node[c.BIASES_AT]), _at(work, _sums_at(b, t, layer)),
+        _at(work, node[c.ACTIVATIONS_AT]), node[c.WIDTH], node[c.LAYER + c.N_OUT], node[c.LAYER + c.ACTIVATION],
+        first, last, _at(work, _panel_at(b, t, work)),
+    )  # fmt: skip
+
+
+@_inner()
+def _propagate(b, t, work, layer, first, last):
+    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    node, lower = _node(t, layer), _node(t, layer - 1)
+    _multiply(
+        _at(work, node[c.DELTAS_AT]), node[c.WIDTH], _in_groups(node[c.LAYER + c.N_OUT]),
+        _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], 1, _at(work, lower[c.DELTAS_AT]),
+        _at(work, lower[c.DELTAS_AT]), _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], lower[c.LAYER + c.N_OUT],
+        lower[c.LAYER + c.ACTIVATION], first, last, _at(work, _panel_at(b, t, work)),
     )  # fmt: skip
 
 
@@ -1489,20 +1500,18 @@ def _forward(b, t, work, first, last):
         if layer == 0 and b[SPARSE]:
             _sparse_sums(b, t, work, first, last)
         else:
-            _pass_layer(b, t, work, layer, 0, first, last)
+            _weighted_sums(b, t, work, layer, first, last)
     node = _node(t, b[LAYERS] - 1)
-    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:
-        width = node[c.WIDTH]
-        for i in range(first, last):
-            z, a = _at(work, t[c.OUTPUTS_AT] + i * width), _at(work, node[c.ACTIVATIONS_AT] + i * width)
-            softmax_row(z, a, node[c.LAYER + c.N_OUT], width)
+    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # of the last layer only
+        width, z, a = node[c.WIDTH], _at(work, t[c.OUTPUTS_AT]), _at(work, node[c.ACTIVATIONS_AT])
+        softmax(_at(z, first * width), _at(a, first * width), node[c.LAYER + c.N_OUT], width, last - first)
 
 
 @_inner()
 def _backward(b, t, work, first, last):
     """The deltas of every layer but the last, which has them."""
     for layer in range(b[LAYERS] - 1, 0, -1):
-        _pass_layer(b, t, work, layer, 1, first, last)
+        _propagate(b, t, work, layer, first, last)
 
 
 # -- the cost -------------------------------------------------------------------------------------------------
@@ -1590,8 +1599,9 @@ def _descend(b, p, ld, gradient, ldg, columns, rows, decay):
 
 
 @_inner(types.float64)
-def _decay_of(b):
-    return _pointer(b[OPTIONS], np.float64)[c.WEIGHT_DECAY] if b[TARGET] != TO_STORE else 0.0
+def _decay(b):
+    """Of the weights; biases do not."""
+    return _pointer(b[OPTIONS], np.float64)[c.WEIGHT_DECAY]
 
 
 @_inner()
@@ -1607,20 +1617,25 @@ def _update(b, t, work, rows):
             _update_sparse(b, t, work, rows)
         else:
             _update_sorted(b, t, work, rows, first * GROUP, last * GROUP)
-        if b[MEMBER] == 0:  # the biases
-            biases = _at(work, node[c.BIASES_AT])
-            sums = _at(biases, _offset(b))
-            if b[TARGET] == TO_OPTIMIZER:
-                _zero(sums, width)
-            add_rows(_at(work, node[c.DELTAS_AT]), width, rows, width, sums)
-            if b[TARGET] == TO_OPTIMIZER:
-                _descend(b, biases, 0, sums, 0, width, 1, 0.0)
+        if b[MEMBER] == 0:
+            _update_biases(b, node, work, rows)
 
 
 @_inner(types.intp)
 def _offset(b):
     """How far from packed parameters their gradient goes: to themselves, or to its own place."""
     return 0 if b[TARGET] == TO_WEIGHTS else b[PACKED]
+
+
+@_inner()
+def _update_biases(b, node, work, rows):
+    width, biases, fused = node[c.WIDTH], _at(work, node[c.BIASES_AT]), b[TARGET] == TO_OPTIMIZER
+    sums = _at(biases, _offset(b))
+    if fused:
+        _zero(sums, width)
+    add_rows(_at(work, node[c.DELTAS_AT]), width, rows, width, sums)
+    if fused:
+        _descend(b, biases, 0, sums, 0, width, 1, 0.0)
 
 
 @_inner()
@@ -1635,7 +1650,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
         columns = _least(step, width - column)
         deltas, ldd = _at(work, node[c.DELTAS_AT] + column), width
         if packing:
-            panel = _at(work, _panel_at(b, t, lanes))
+            panel = _at(work, _panel_at(b, t, work))
             pack_panel(deltas, width, rows, columns, panel)
             deltas, ldd = panel, columns
         g, row = 0, 0
@@ -1646,12 +1661,10 @@ def _update_weights(b, t, work, layer, rows, first, last):
             if fused:
                 target, ldo = tile, columns
                 _zero(tile, count * GROUP * columns)
-            update_tiles(
-                _quotient(columns, lanes), _at(x, row * below + g * GROUP), below, n, count, _at(deltas, row * ldd), ldd,
-                target, ldo,
-            )  # fmt: skip
+            inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
+            update_tiles(_quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo)
             if fused:
-                _descend(b, weights, width, tile, columns, columns, count * GROUP, _decay_of(b))
+                _descend(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
                 g += count
             else:
                 row += n
@@ -1676,10 +1689,10 @@ def _update_sorted(b, t, work, rows, first, last):
     """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
     node, lanes, below, tile = _node(t, 0), _lanes(work), t[c.WIDTH], _room(work)
     width, step, fused = node[c.WIDTH], TILE_VECTORS * lanes, b[TARGET] == TO_OPTIMIZER
-    groups, panel = _groups_of(node), _at(work, _panel_at(b, t, lanes))
+    panel = _at(work, _panel_at(b, t, work))
     entries, values = _pointer(_at(work, t[c.ROWS_AT]), b), _at(work, t[c.SORTED_AT])
     numbers = _pointer(_at(values, (b[BLOCK] + 1) * below + 2 * GROUP), np.int32)
-    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), _share(groups, b[MEMBER], b[MEMBERS]) * GROUP + 2 * b[MEMBER])
+    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), first + 2 * b[MEMBER])
     _sort_entries(entries, work, rows, first, last, below, ends, numbers, values)
     for column in range(0, width, step):
         columns = _least(step, width - column)
@@ -1692,7 +1705,7 @@ def _update_sorted(b, t, work, rows, first, last):
                 _zero(tile, columns)
             sorted_update(vectors, _at(numbers, at), _at(values, at), ends[i + 1] - at, panel, columns, target)
             if fused:
-                _descend(b, weights, 0, tile, 0, columns, 1, _decay_of(b))
+                _descend(b, weights, 0, tile, 0, columns, 1, _decay(b))
 
 
 @_inner()
@@ -1729,7 +1742,7 @@ def _descend_stored(b, t, work, options):
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
         first, last = _share(groups, b[MEMBER], b[MEMBERS]) * size, _share(groups, b[MEMBER] + 1, b[MEMBERS]) * size
         w = _at(work, node[c.WEIGHTS_AT] + first)
-        _descend(b, w, 0, _at(w, packed), 0, last - first, 1, options[c.WEIGHT_DECAY])
+        _descend(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
         if b[MEMBER] == 0:
             w = _at(work, node[c.BIASES_AT])
             _descend(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
@@ -1943,6 +1956,7 @@ def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
 
 
 def _inputs(x: c.Rows) -> dict[str, int]:
+    arrays: dict[str, NDArray[Any]]
     if isinstance(x, c.SparseRows):
         arrays = {"starts": x.starts, "indices": x.indices, "reals": x.values}
     else:
