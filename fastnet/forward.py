@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows
+from fastnet.kernels.contract import Backend, Floats, Ints, Rows
 from fastnet.threads import run_team
 
 FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
@@ -60,14 +59,3 @@ def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
     else:
         out[...] = np.argmax(sums, axis=-1)
     return out
-
-
-def predictor(
-    kernels: Backend, layers: Ints, parameters: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats
-) -> Predictor:
-    """The backend's predictor; where it has none yet, one made of its predict."""
-    # TODO: once every backend has one, delete this function and call kernels.predictor.
-    if hasattr(kernels, "predictor"):
-        return kernels.predictor(layers, parameters, rows, x_dtype, work)
-    now = parameters.copy()
-    return lambda x, out: kernels.predict(layers, now, x, out, work)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
-from fastnet.forward import forward, labels, multiply_adds, predictor
+from fastnet.forward import forward, labels, multiply_adds
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Ints
 from fastnet.threads import run_team, team_size
@@ -114,7 +114,7 @@ class _Prepared:
     def prepare(self, x_dtype: np.dtype[Any], member: int = 0) -> c.Predictor:
         if (x_dtype, member) not in self._runs:
             work = c.aligned_empty(c.plan(self._layers, self._max_batch, 0, self._dtype.itemsize).size, self._dtype)
-            run = predictor(self._kernels, self._layers, self._parameters, self._max_batch, x_dtype, work)
+            run = self._kernels.predictor(self._layers, self._parameters, self._max_batch, x_dtype, work)
             self._runs[x_dtype, member] = run
             if member == 0:
                 self._ready[x_dtype] = run

@@ -82,7 +82,7 @@ def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work:
 
     Never more than the process has cores for. Raises ValueError where the backend called `name` takes one only.
     """
-    most = getattr(kernels, "MOST_MEMBERS", 1)
+    most = kernels.MOST_MEMBERS
     if most == 1:
         checks.one_thread(threads, name)
         return 1

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnet import backends, checks
-from fastnet.forward import predictor
 from fastnet.interrupts import Interrupts
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend
@@ -62,9 +61,8 @@ def _everything(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.dt
     net, params, work = _smallest(dtype)
     for x_dtype in x_dtypes:
         warm_up(kernels, dtype, x_dtype)
-        if hasattr(kernels, "compress"):  # TODO: once every backend has it, always
-            warm_up(kernels, dtype, x_dtype, sparse=True)
-        predictor(kernels, net, params, 1, x_dtype, work)(np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype))
+        warm_up(kernels, dtype, x_dtype, sparse=True)
+        kernels.predictor(net, params, 1, x_dtype, work)(np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype))
 
 
 def _smallest(dtype: np.dtype[Any]) -> tuple[c.Ints, c.Floats, c.Floats]:

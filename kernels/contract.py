@@ -112,9 +112,7 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most this many rows,
 BLOCK_WORK = 1 << 27  # and of at most this many multiply-adds forward, so that STOP is read often enough
 MIN_BLOCK_ROWS = 16
-GROUP = 4  # inputs the compiled backends handle together, and skip together where all are zero
-LISTED_GROUPS = 256  # of a list of groups that are not skipped, at most
-CACHED_WEIGHTS = 4096  # weights that stay in the first-level cache while every row meets them
+GROUP = 4  # inputs the compiled backends handle together
 PANEL_ROWS, PANEL_VECTORS = 256, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
 PANEL_DEPTH = 128  # rows of it that stay in the first-level cache
 # The compiled backends skip inputs that are zero where there are at least SPARSE_INPUTS of them, and in SPARSE_SAMPLE
@@ -124,7 +122,7 @@ SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
 # Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
 # row of layer l, and row 0 has the places that are no layer's.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
-OUTPUTS_AT, LISTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT = range(LAYER, LAYER + 6)
+OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT = range(LAYER, LAYER + 5)
 
 
 class Plan(NamedTuple):
@@ -134,9 +132,9 @@ class Plan(NamedTuple):
     `slots` packed rows of optimiser state, `packed` elements each. The compiled backends pack weights as
     (n_in, width), a row for each input and the neurons along it, padded with zeros: both to whole 64-byte lines.
 
-    In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; LISTS_AT
-    LISTED_GROUPS int32 numbers; PANEL_AT a packed panel for each member of a team; ROWS_AT three int64 numbers for
-    each row; ENDS_AT one for each input and member, and one more; SORTED_AT the inputs of one row more, twice.
+    In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; PANEL_AT a packed panel
+    for each member of a team; ROWS_AT three int64 numbers for each row; ENDS_AT one for each input and member, and one
+    more; SORTED_AT the inputs of one row more, twice.
     """
 
     rows: int  # rows of a block
@@ -184,7 +182,6 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) 
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
-    nodes[0, LISTS_AT], at = at, at + LISTED_GROUPS * 4 // itemsize
     nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
     nodes[0, ENDS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import os
 import platform
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
 
 # Every jit option in one place.
-OPTIONS: dict[str, Any] = {
+JIT_OPTIONS: dict[str, Any] = {
     "nogil": True,  # the trainer runs long calls in a thread
     "error_model": "numpy",  # a division by zero gives inf, not an exception
     "fastmath": {"contract"},  # a * b + c may become one instruction; nothing that would lose a NaN
@@ -47,7 +48,7 @@ CONTRACT = hashlib.sha256(Path(c.__file__).read_bytes()).hexdigest()
 
 def _jit(function: Callable[..., Any]) -> Any:
     try:
-        dispatcher = numba.njit(cache=True, **OPTIONS)(function)
+        dispatcher = numba.njit(cache=True, **JIT_OPTIONS)(function)
         # The contract's numbers are compiled in, so that a change of that file makes the cached code stale too.
         file = dispatcher._cache._cache_file
         file._source_stamp = (file._source_stamp, CONTRACT)
@@ -63,7 +64,7 @@ def _jit_without_cache() -> Any:
         RuntimeWarning,
         stacklevel=3,
     )
-    return numba.njit(**OPTIONS)
+    return numba.njit(**JIT_OPTIONS)
 
 
 def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
@@ -111,11 +112,21 @@ def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspec
 # -- vectors: LLVM values with operators ---------------------------------------------------------------------
 
 FEATURES = numba.config.CPU_FEATURES or get_host_cpu_features()
+MACHINE = platform.machine().lower()
 VECTOR_BYTES = 64 if "+avx512f" in FEATURES else 32
-TILE_VECTORS, TILE_ROWS, DOT_ROWS = (4, 6, 6) if VECTOR_BYTES == 64 else (2, 6, 3)  # what the registers hold
+TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # what the registers hold
+COMPRESSES = VECTOR_BYTES == 64 and "+avx512bw" in FEATURES and "+avx512vl" in FEATURES  # there is an instruction
 GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
-PANEL_GROUPS = c.PANEL_ROWS // GROUP
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+MOST_BYTES_COLUMNS = 32768  # a place and two bytes are one int32 number
+LINE_ENTRIES = 16  # as far beyond the last entry a compression may write
+CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
+SPINS = 4000  # some 40 microseconds
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+assert c.BLOCK_ROWS <= c.PANEL_ROWS
+assert c.PANEL_VECTORS >= TILE_VECTORS
+
+MOST_MEMBERS = c.MOST_MEMBERS
+COMPRESSION_PAYS = True
 
 
 def instruction_set() -> str:
@@ -144,9 +155,7 @@ class _Lanes:
     def splat(self, value: Any) -> _Vector:
         if isinstance(value, (int, float)):
             return _Vector(self, ir.Constant(self.type, [float(value)] * self.n))
-        empty = ir.Constant(self.type, ir.Undefined)
-        first = self.b.insert_element(empty, value, I32(0))
-        return _Vector(self, self.b.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, self.n), [0] * self.n)))
+        return _Vector(self, _spread(self.b, value, self.n))
 
     def pointer(self, base: ir.Value, *offsets: Any) -> ir.Value:
         return self.b.gep(base, [_sum(self.b, *offsets)])
@@ -167,12 +176,8 @@ class _Lanes:
         return VECTOR_BYTES // self.n
 
     def fma(self, x: _Vector, y: _Vector, z: _Vector) -> _Vector:
-        function = cgutils.get_or_insert_function(
-            self.b.module,
-            ir.FunctionType(self.type, [self.type] * 3),
-            f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}",
-        )
-        return _Vector(self, self.b.call(function, [x.value, y.value, z.value]))
+        name = f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}"
+        return _Vector(self, _call_llvm(self.b, name, self.type, x.value, y.value, z.value))
 
     # exp(x) = 2^n (1 + p(r)), x = n ln 2 + r, |r| <= ln 2 / 2; p is the Taylor series of exp(r) - 1, cut where its
     # remainder is below the rounding. Arguments beyond the exponent's range are clamped to it; NaN stays NaN.
@@ -204,29 +209,38 @@ class _Lanes:
         p, power = self.exp_parts(x)
         return self.fma(power, p, power - 1)
 
-    def sums(self, vectors: Sequence[_Vector]) -> ir.Value:
-        """The sums over the lanes of GROUP vectors, as one short vector: butterflies that transpose as they add."""
-        step, level = 1, list(vectors)
-        while len(level) > 1:
-            level = [self._butterfly(a, b, step) for a, b in zip(level[::2], level[1::2], strict=True)]
-            step *= 2
-        value, lanes = level[0].value, self.n
-        while lanes > GROUP:
+    def below(self, n: ir.Value) -> _Mask:
+        """The lanes whose number is less than n."""
+        lanes = ir.Constant(self.ints, list(range(self.n)))
+        return _Mask(self, self.b.icmp_signed("<", lanes, self.int_splat(n)))
+
+    def int_splat(self, n: ir.Value) -> ir.Value:
+        return _spread(self.b, self.b.trunc(n, self.ints.element), self.n)
+
+    def across(self, vector: _Vector, fold: Callable[[_Vector, _Vector], _Vector]) -> ir.Value:
+        """All lanes folded into one number, halves at a time."""
+        lanes = self.n
+        while lanes > 1:
             lanes //= 2
-            low, high = self._lanes(value, range(lanes)), self._lanes(value, range(lanes, 2 * lanes))
-            value = self.b.fadd(low, high)
+            other = _shuffled(self.b, vector.value, vector.value, [i % lanes + lanes for i in range(self.n)])
+            vector = fold(vector, _Vector(self, other))
+        return self.b.extract_element(vector.value, I32(0))
+
+    def sqrt(self, x: _Vector) -> _Vector:
+        return _Vector(self, _call_llvm(self.b, f"llvm.sqrt.v{self.n}f{8 * self.scalar_bytes}", self.type, x.value))
+
+    # Four values loaded at once, again and again in the lanes, to be spread by shuffles.
+    def quad_load(self, base: ir.Value, *offsets: Any) -> ir.Value:
+        four = ir.VectorType(self.scalar, 4)
+        at = self.b.bitcast(self.pointer(base, *offsets), four.as_pointer())
+        value = self.b.load(at, align=self.scalar_bytes)
+        value = _shuffled(self.b, value, value, [i % 4 for i in range(self.n)])
+        if MACHINE in ("x86_64", "amd64"):  # else LLVM would make a load of each spread
+            value = self.b.asm(ir.FunctionType(self.type, [self.type]), "", "=v,0", [value], side_effect=False)
         return value
 
-    def _butterfly(self, a: _Vector, b: _Vector, step: int) -> _Vector:
-        keep = [i - step + self.n if i & step else i for i in range(self.n)]
-        parts = [
-            self.b.shuffle_vector(a.value, b.value, ir.Constant(ir.VectorType(I32, self.n), lanes))
-            for lanes in (keep, [i + step for i in keep])
-        ]
-        return _Vector(self, self.b.fadd(*parts))
-
-    def _lanes(self, value: ir.Value, lanes: range) -> ir.Value:
-        return self.b.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
+    def spread(self, quad: ir.Value, k: int) -> _Vector:
+        return _Vector(self, _shuffled(self.b, quad, quad, [i // 4 * 4 + k for i in range(self.n)]))
 
 
 class _Vector:
@@ -271,6 +285,21 @@ class _Mask:
         return _Vector(self.lanes, self.lanes.b.select(self.value, yes.value, no.value))
 
 
+def _shuffled(b: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Sequence[int]) -> ir.Value:
+    return b.shuffle_vector(one, other, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
+
+
+def _spread(b: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    """A vector with the value in all lanes."""
+    empty = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    return _shuffled(b, b.insert_element(empty, value, I32(0)), empty, [0] * lanes)
+
+
+def _call_llvm(b: ir.IRBuilder, name: str, returns: ir.Type, *values: ir.Value) -> ir.Value:
+    kind = ir.FunctionType(returns, [value.type for value in values])
+    return b.call(cgutils.get_or_insert_function(b.module, kind, name), list(values))
+
+
 def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
     """A 64-bit integer: the sum of values, numbers and (value, factor) products."""
     number, total = 0, None
@@ -286,19 +315,30 @@ def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
     return b.add(total, I64(number)) if number else total
 
 
+Carried = Any  # a _Vector, or any other value
+
+
+def _value(x: Carried) -> ir.Value:
+    return x.value if isinstance(x, _Vector) else x
+
+
+def _as(like: Carried, value: ir.Value) -> Carried:
+    return _Vector(like.lanes, value) if isinstance(like, _Vector) else value
+
+
 def _loop(
     b: ir.IRBuilder,
     count: ir.Value,
-    body: Callable[[ir.Value, list[_Vector]], list[_Vector]],
-    carried: Sequence[_Vector] = (),
-) -> list[_Vector]:
-    """for i in range(count): carried = body(i, carried); the carried vectors stay in registers."""
+    body: Callable[[ir.Value, list[Carried]], list[Carried] | None],
+    carried: Sequence[Carried] = (),
+) -> list[Carried]:
+    """for i in range(count): carried = body(i, carried); what is carried stays in registers."""
     before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
     b.cbranch(b.icmp_signed(">", count, I64(0)), head, done)
     b.position_at_end(head)
     i = b.phi(I64)
-    phis = [b.phi(v.value.type) for v in carried]
-    new = body(i, [_Vector(v.lanes, phi) for v, phi in zip(carried, phis, strict=True)])
+    phis = [b.phi(_value(v).type) for v in carried]
+    new = body(i, [_as(v, phi) for v, phi in zip(carried, phis, strict=True)]) or []
     tail, following = b.block, b.add(i, I64(1))
     b.cbranch(b.icmp_signed("<", following, count), head, done)
     i.add_incoming(I64(0), before)
@@ -306,233 +346,419 @@ def _loop(
     b.position_at_end(done)
     results = []
     for start, phi, value in zip(carried, phis, new, strict=True):
-        phi.add_incoming(start.value, before)
-        phi.add_incoming(value.value, tail)
-        result = b.phi(start.value.type)
-        result.add_incoming(start.value, before)
-        result.add_incoming(value.value, tail)
-        results.append(_Vector(start.lanes, result))
+        phi.add_incoming(_value(start), before)
+        phi.add_incoming(_value(value), tail)
+        result = b.phi(phi.type)
+        result.add_incoming(_value(start), before)
+        result.add_incoming(_value(value), tail)
+        results.append(_as(start, result))
     return results
 
 
-def _cases(b: ir.IRBuilder, key: ir.Value, bodies: dict[int, Callable[[], None]]) -> None:
-    """switch (key): the code of one of the bodies is run."""
-    done = b.append_basic_block()
+def _cases(
+    b: ir.IRBuilder, key: ir.Value, bodies: Mapping[int, Callable[[], Carried]], default: Carried = None
+) -> Carried:
+    """switch (key): the code of one of the bodies is run, and what it returns, or the default, returned."""
+    before, done = b.block, b.append_basic_block()
     switch = b.switch(key, done)
+    results = [] if default is None else [(default, before)]
     for value, body in bodies.items():
         block = b.append_basic_block()
         switch.add_case(I64(value), block)
         b.position_at_end(block)
-        body()
+        result = body()
+        results.append((result, b.block))
         b.branch(done)
     b.position_at_end(done)
+    if default is None:
+        return None
+    phi = b.phi(_value(default).type)
+    for result, block in results:
+        phi.add_incoming(_value(result), block)
+    return _as(default, phi)
 
 
-def _kernel(n_ints: int, pointers: int = 1) -> Callable[[Callable[..., None]], Any]:
-    """An intrinsic (pointer, ..., int, ...) -> None whose code `write(lanes, *pointers, *ints)` generates."""
+def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
+    """An intrinsic of pointers and whole numbers whose code `write(lanes, *arguments)` generates.
 
-    def decorate(write: Callable[..., None]) -> Any:
-        def typed(typing_context: Any, *arguments: Any) -> Any:
-            signature = types.void(*arguments[:pointers], *([types.intp] * n_ints))
+    The lanes are of the last floating-point type that is pointed to.
+    """
 
-            def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-                write(_Lanes(builder, signature.args[0].dtype), *values)
-                return context.get_dummy_value()
+    def typed(typing_context: Any, *arguments: Any) -> Any:
+        kinds = [types.intp if isinstance(a, types.Integer) else types.unliteral(a) for a in arguments]
+        dtypes = [a.dtype for a in kinds if isinstance(a, types.CPointer) and a.dtype in (types.float32, types.float64)]
+        lanes_of = dtypes[-1] if dtypes else types.float32
 
-            return signature, generate
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+            result = write(_Lanes(builder, lanes_of), *values)
+            return context.get_dummy_value() if returns == types.void else result
 
-        return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
+        return returns(*kinds), generate
 
-    return decorate
-
-
-# -- register tiles: offsets into the workspace, row lengths in elements -------------------------------------
+    return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
 
 
-@_kernel(n_ints=9, pointers=2)
+_number = partial(_kernel, returns=types.intp)
+
+
+# -- register tiles: pointers to their first elements, row lengths in elements --------------------------------
+
+FROM_ZERO, FROM_START, ADD = range(3)
+
+
+@_kernel
 def forward_tile(
-    v: _Lanes, work: Any, groups: Any, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, out: Any,
+    v: _Lanes, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, begin: Any, start: Any, out: Any,
     ldo: Any,
 ) -> None:  # fmt: skip
-    """out[rows][vectors] += x[rows][inputs] w[inputs][vectors], the inputs being those of the n groups listed."""
+    """out[rows][vectors] = x[rows][n] w[n][vectors], plus nothing, the row `start`, or out; n is whole groups."""
+    from_zero, from_start = v.b.icmp_signed("==", begin, I64(FROM_ZERO)), v.b.icmp_signed("==", begin, I64(FROM_START))
+    source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
+    groups = v.b.udiv(n, I64(GROUP))
 
     def tile(r_count: int, v_count: int) -> None:
         places = [(r, k) for r in range(r_count) for k in range(v_count)]
-        outs = [v.pointer(work, out, (ldo, r)) for r in range(r_count)]
-        lines = [v.pointer(work, x, (ldx, r)) for r in range(r_count)]
+        size = len(places)
+        chains = 4 if size < 4 else 1  # sums of their own for each input of a group hide the latency
+        lines = [v.pointer(x, (ldx, r)) for r in range(r_count)]
 
         def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            first = v.b.mul(v.b.sext(v.b.load(v.b.gep(groups, [g])), I64), I64(GROUP))
+            first = v.b.mul(g, I64(GROUP))
             here = [v.pointer(line, first) for line in lines]
+            acc = list(acc)
             for i in range(GROUP):
-                w_line = v.pointer(work, w, (first, ldw), (ldw, i))
+                w_line = v.pointer(w, (first, ldw), (ldw, i))
                 weights = [v.load(w_line, k * v.n) for k in range(v_count)]
                 inputs = [v.splat_at(line, i) for line in here]
-                acc = [v.fma(inputs[r], weights[k], a) for (r, k), a in zip(places, acc, strict=True)]
+                for at, (r, k) in enumerate(places, i % chains * size):
+                    acc[at] = v.fma(inputs[r], weights[k], acc[at])
             return acc
 
-        acc = _loop(v.b, n, group, [v.load(outs[r], k * v.n) for r, k in places])
-        for (r, k), a in zip(places, acc, strict=True):
-            v.store(a, outs[r], k * v.n)
+        zero = v.splat(0)
+        acc = [_Mask(v, from_zero).select(zero, v.load(source, (lds, r), k * v.n)) for r, k in places]
+        acc = _loop(v.b, groups, group, acc + [zero] * (size * (chains - 1)))
+        for at, (r, k) in enumerate(places):
+            a = acc[at]
+            if chains == 4:
+                a = (a + acc[at + size]) + (acc[at + 2 * size] + acc[at + 3 * size])
+            v.store(a, out, (ldo, r), k * v.n)
 
     sizes = [(r, k) for r in range(1, TILE_ROWS + 1) for k in range(1, TILE_VECTORS + 1)]
     _cases(v.b, _sum(v.b, (rows, 8), vectors), {r * 8 + k: partial(tile, r, k) for r, k in sizes})
 
 
-@_kernel(n_ints=9, pointers=2)
+@_kernel
 def update_tiles(
-    v: _Lanes, work: Any, groups: Any, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any,
-    out: Any, ldo: Any,
-) -> None:  # fmt: skip
-    """For each of the n groups listed: out[GROUP][vectors] += x[rows][GROUP]^T delta[rows][vectors]."""
+    v: _Lanes, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any, out: Any, ldo: Any
+) -> None:
+    """For each of n groups of inputs: out[GROUP][vectors] += x[rows][GROUP]^T delta[rows][vectors]."""
 
     def tiles(v_count: int) -> None:
         places = [(i, k) for i in range(GROUP) for k in range(v_count)]
 
-        def group(g: ir.Value, _: list[_Vector]) -> list[_Vector]:
-            first = v.b.mul(v.b.sext(v.b.load(v.b.gep(groups, [g])), I64), I64(GROUP))
+        def group(g: ir.Value, _: list[_Vector]) -> None:
+            first = v.b.mul(g, I64(GROUP))
+            column, target = v.pointer(x, first), v.pointer(out, (first, ldo))
 
             def row(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-                deltas = [v.load(work, delta, (r, ldd), k * v.n) for k in range(v_count)]
-                inputs = [v.splat_at(work, x, first, (r, ldx), i) for i in range(GROUP)]
+                deltas = [v.load(delta, (r, ldd), k * v.n) for k in range(v_count)]
+                inputs = [v.splat_at(column, (r, ldx), i) for i in range(GROUP)]
                 return [v.fma(inputs[i], deltas[k], a) for (i, k), a in zip(places, acc, strict=True)]
 
-            at = [(out, (first, ldo), (ldo, i), k * v.n) for i, k in places]
-            acc = _loop(v.b, rows, row, [v.load(work, *place) for place in at])
-            for a, place in zip(acc, at, strict=True):
-                v.store(a, work, *place)
-            return []
+            acc = _loop(v.b, rows, row, [v.load(target, (ldo, i), k * v.n) for i, k in places])
+            for a, (i, k) in zip(acc, places, strict=True):
+                v.store(a, target, (ldo, i), k * v.n)
 
         _loop(v.b, n, group)
 
     _cases(v.b, vectors, {k: partial(tiles, k) for k in range(1, TILE_VECTORS + 1)})
 
 
-@_kernel(n_ints=9)
-def backward_tiles(
-    v: _Lanes, work: Any, rows: Any, delta: Any, ldd: Any, w: Any, ldw: Any, n: Any, groups: Any, out: Any, ldo: Any
-) -> None:
-    """For each of the groups: out[rows][GROUP] = delta[rows][n] . w[GROUP][n], n a whole number of vectors."""
+@_kernel
+def add_rows(v: _Lanes, delta: Any, ld: Any, rows: Any, columns: Any, sums: Any) -> None:
+    """sums[columns] += the rows of delta, whole vectors"""
 
-    def tiles(r_count: int) -> None:
-        places = [(r, i) for r in range(r_count) for i in range(GROUP)]
+    def column(k: ir.Value, _: list[_Vector]) -> None:
+        def row(i: ir.Value, total: list[_Vector]) -> list[_Vector]:
+            return [total[0] + v.load(delta, (i, ld), (k, v.n))]
 
-        def group(g: ir.Value, _: list[_Vector]) -> list[_Vector]:
-            first = v.b.mul(g, I64(GROUP))
+        v.store(_loop(v.b, rows, row, [v.load(sums, (k, v.n))])[0], sums, (k, v.n))
 
-            def step(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-                weights = [v.load(work, w, (first, ldw), (ldw, i), (k, v.n)) for i in range(GROUP)]
-                deltas = [v.load(work, delta, (ldd, r), (k, v.n)) for r in range(r_count)]
-                return [v.fma(deltas[r], weights[i], a) for (r, i), a in zip(places, acc, strict=True)]
-
-            acc = _loop(v.b, v.b.udiv(n, I64(v.n)), step, [v.splat(0.0)] * len(places))
-            short = ir.VectorType(v.scalar, GROUP).as_pointer()
-            for r in range(r_count):
-                sums = v.sums(acc[r * GROUP : (r + 1) * GROUP])
-                at = v.b.bitcast(v.pointer(work, out, (ldo, r), first), short)
-                v.b.store(sums, at, align=v.scalar_bytes)
-            return []
-
-        _loop(v.b, groups, group)
-
-    _cases(v.b, rows, {r: partial(tiles, r) for r in range(1, DOT_ROWS + 1)})
+    _loop(v.b, v.b.udiv(columns, I64(v.n)), column)
 
 
-@_kernel(n_ints=6)
-def copy_rows(v: _Lanes, work: Any, source: Any, lds: Any, rows: Any, width: Any, target: Any, ldt: Any) -> None:
-    """target[rows][width] = source[rows][width], whole vectors; lds 0 repeats one row"""
+@_kernel
+def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
+    """panel[rows][width] = source[rows][width], whole vectors"""
 
-    def row(i: ir.Value, _: list[_Vector]) -> list[_Vector]:
-        def column(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
-            v.store(v.load(work, source, (i, lds), (k, v.n)), work, target, (i, ldt), (k, v.n))
-            return []
+    def row(i: ir.Value, _: list[_Vector]) -> None:
+        def column(k: ir.Value, _: list[_Vector]) -> None:
+            v.store(v.load(source, (i, ld), (k, v.n)), panel, (i, width), (k, v.n))
 
-        return _loop(v.b, v.b.udiv(width, I64(v.n)), column)
+        _loop(v.b, v.b.udiv(width, I64(v.n)), column)
 
     _loop(v.b, rows, row)
 
 
-@_kernel(n_ints=5, pointers=3)
-def gather_row(
-    v: _Lanes, work: Any, x: Any, flags: Any, row: Any, n: Any, target: Any, seen: Any, anywhere: Any
-) -> None:
-    """target[n] = x[row][n], bytes as shares of 255; sets the two rows of flags where it is not zero."""
+@_kernel
+def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
+    """panel[rows][width] = source[width][rows], rows rounded up to whole vectors; squares of vectors in registers."""
 
-    def convert(lanes: int, at: ir.Value) -> None:
-        def vector(base: ir.Value, *offsets: Any) -> ir.Value:
-            kind = ir.VectorType(base.type.pointee, lanes).as_pointer()
-            return v.b.bitcast(v.b.gep(base, [_sum(v.b, *offsets)]), kind)
+    def square(at: ir.Value, target: ir.Value) -> None:
+        lines = [v.load(at, (ld, i)).value for i in range(v.n)]
+        step = 1
+        while step < v.n:  # lanes are swapped between vectors so far apart
+            upper = [v.n + i - step if i & step else i for i in range(v.n)]
+            lower = [v.n + i if i & step else i + step for i in range(v.n)]
+            for i in range(v.n):
+                if not i & step:
+                    pair = lines[i], lines[i + step]
+                    lines[i], lines[i + step] = _shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)
+            step *= 2
+        for i, line in enumerate(lines):
+            v.store(_Vector(v, line), target, (width, i))
 
-        source = vector(x, (row, n), at)
-        values = v.b.load(source, align=1 if x.type.pointee == I8 else v.scalar_bytes)
-        kind, small = ir.VectorType(v.scalar, lanes), ir.VectorType(I8, lanes)
-        if x.type.pointee == I8:
-            nonzero = values
-            values = v.b.fmul(v.b.uitofp(values, kind), ir.Constant(kind, [1 / 255] * lanes))
-        else:
-            nonzero = v.b.zext(v.b.fcmp_unordered("!=", values, ir.Constant(kind, [0.0] * lanes)), small)
-        v.b.store(values, vector(work, target, at), align=v.scalar_bytes)
-        for place in (seen, anywhere):
-            flag = vector(flags, place, at)
-            v.b.store(v.b.or_(v.b.load(flag, align=1), nonzero), flag, align=1)
+    def row(i: ir.Value, _: list[_Vector]) -> None:
+        def column(k: ir.Value, _: list[_Vector]) -> None:
+            first, column = v.b.mul(i, I64(v.n)), v.b.mul(k, I64(v.n))
+            square(v.pointer(source, (column, ld), first), v.pointer(panel, (first, width), column))
 
-    def whole(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
-        convert(v.n, v.b.mul(k, I64(v.n)))
-        return []
+        _loop(v.b, v.b.udiv(width, I64(v.n)), column)
 
-    def single(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
-        convert(1, v.b.add(v.b.mul(vectors, I64(v.n)), k))
-        return []
-
-    vectors = v.b.udiv(n, I64(v.n))
-    _loop(v.b, vectors, whole)
-    _loop(v.b, v.b.urem(n, I64(v.n)), single)
+    _loop(v.b, v.b.udiv(_sum(v.b, rows, v.n - 1), I64(v.n)), row)
 
 
-@_kernel(n_ints=4)
-def add_rows(v: _Lanes, work: Any, delta: Any, rows: Any, width: Any, sums: Any) -> None:
-    """sums[width] += delta[rows][width], whole vectors"""
+# -- sparse rows: n entries, each a column and a value --------------------------------------------------------
+# Four of the first row's values are loaded at once and spread by shuffles, the second row's are loaded one by one: so
+# neither the loads nor the shuffles are more than the multiply-adds.
 
-    def columns(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
-        def row(i: ir.Value, total: list[_Vector]) -> list[_Vector]:
-            return [total[0] + v.load(work, delta, (i, width), (k, v.n))]
-
-        v.store(_loop(v.b, rows, row, [v.load(work, sums, (k, v.n))])[0], work, sums, (k, v.n))
-        return []
-
-    _loop(v.b, v.b.udiv(width, I64(v.n)), columns)
+SPARSE_VECTORS = 1, 2, 4, 8
 
 
-# -- activations of n values (whole vectors), and slopes in terms of the output ------------------------------
+def _fours(b: ir.IRBuilder, n: ir.Value, four: Callable[..., Any], one: Callable[..., Any], carried: Any) -> Any:
+    """carried = four(i, carried) for each four of n entries, one(i, carried) for each of the rest."""
+    whole = b.and_(n, I64(-4))
+    carried = _loop(b, b.udiv(n, I64(4)), lambda g, acc: four(b.mul(g, I64(4)), acc), carried)
+    return _loop(b, b.and_(n, I64(3)), lambda k, acc: one(b.add(whole, k), acc), carried)
 
 
-def _map(name: str, value: Callable[[_Lanes, _Vector], _Vector]) -> Any:
-    """work[a:a + n] = value(work[z:z + n])"""
-
-    def write(v: _Lanes, work: Any, z: Any, a: Any, n: Any) -> None:
-        def step(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
-            v.store(value(v, v.load(work, z, (k, v.n))), work, a, (k, v.n))
-            return []
-
-        _loop(v.b, v.b.udiv(n, I64(v.n)), step)
-
-    write.__name__ = name
-    return _kernel(n_ints=3)(write)
+def _place(v: _Lanes, base: ir.Value, ld: ir.Value, numbers: ir.Value, *at: Any) -> ir.Value:
+    """Row numbers[at] of base."""
+    return v.pointer(base, (v.b.sext(v.b.load(v.pointer(numbers, *at)), I64), ld))
 
 
-def _times(name: str, slope: Callable[[_Lanes, _Vector], _Vector]) -> Any:
-    """work[delta:delta + n] *= slope(work[a:a + n])"""
+@_kernel
+def sparse_forward(
+    v: _Lanes, rows: Any, vectors: Any, columns: Any, values: Any, ldv: Any, n: Any, w: Any, ldw: Any, start: Any,
+    out: Any, ldo: Any,
+) -> None:  # fmt: skip
+    """out[rows][vectors] = start + the sum of values[rows][k] w[columns[k]]"""
 
-    def write(v: _Lanes, work: Any, a: Any, delta: Any, n: Any) -> None:
-        def step(k: ir.Value, _: list[_Vector]) -> list[_Vector]:
-            product = v.load(work, delta, (k, v.n)) * slope(v, v.load(work, a, (k, v.n)))
-            v.store(product, work, delta, (k, v.n))
-            return []
+    def tile(r_count: int, v_count: int) -> None:
+        size = r_count * v_count
+        chains = max(1, 4 // size)
 
-        _loop(v.b, v.b.udiv(n, I64(v.n)), step)
+        def entry(i: ir.Value, k: int, inputs: list[_Vector], acc: list[_Vector], chain: int) -> None:
+            line = _place(v, w, ldw, columns, i, k)
+            for j in range(v_count):
+                weights = v.load(line, j * v.n)
+                for r in range(r_count):
+                    at = chain * size + r * v_count + j
+                    acc[at] = v.fma(inputs[r], weights, acc[at])
 
-    write.__name__ = name
-    return _kernel(n_ints=3)(write)
+        def four(i: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            acc, quad = list(acc), v.quad_load(values, i)
+            for k in range(4):
+                inputs = [v.spread(quad, k)] + [v.splat_at(values, i, k, ldv)] * (r_count - 1)
+                entry(i, k, inputs, acc, k % chains)
+            return acc
+
+        def one(i: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            acc = list(acc)
+            entry(i, 0, [v.splat_at(values, i, (ldv, r)) for r in range(r_count)], acc, 0)
+            return acc
+
+        begin = [v.load(start, j * v.n) for j in range(v_count)] * r_count
+        acc = _fours(v.b, n, four, one, begin + [v.splat(0)] * (size * (chains - 1)))
+        for at in range(size):
+            for chain in range(1, chains):
+                acc[at] = acc[at] + acc[at + chain * size]
+            v.store(acc[at], out, (ldo, at // v_count), at % v_count * v.n)
+
+    sizes = [(r, k) for r in (1, 2) for k in SPARSE_VECTORS]
+    _cases(v.b, _sum(v.b, (rows, 16), vectors), {r * 16 + k: partial(tile, r, k) for r, k in sizes})
+
+
+@_kernel
+def sparse_update(
+    v: _Lanes, rows: Any, vectors: Any, columns: Any, values: Any, ldv: Any, n: Any, delta: Any, ldd: Any, w: Any,
+    ldw: Any,
+) -> None:  # fmt: skip
+    """w[columns[k]][vectors] += values[rows][k] delta[rows][vectors], summed over the rows"""
+
+    def tile(r_count: int, v_count: int) -> None:
+        deltas = [[v.load(delta, (ldd, r), j * v.n) for j in range(v_count)] for r in range(r_count)]
+
+        def entry(inputs: list[_Vector], *at: Any) -> None:
+            line = _place(v, w, ldw, columns, *at)
+            for j in range(v_count):
+                total = v.load(line, j * v.n)
+                for r in range(r_count):
+                    total = v.fma(inputs[r], deltas[r][j], total)
+                v.store(total, line, j * v.n)
+
+        def four(i: ir.Value, _: list[_Vector]) -> None:
+            quads = [v.quad_load(values, i, (ldv, r)) for r in range(r_count)]
+            for k in range(4):
+                entry([v.spread(quad, k) for quad in quads], i, k)
+
+        def one(i: ir.Value, _: list[_Vector]) -> None:
+            entry([v.splat_at(values, i, (ldv, r)) for r in range(r_count)], i)
+
+        _fours(v.b, n, four, one, [])
+
+    sizes = [(r, k) for r in (1, 2) for k in (1, 2)]
+    _cases(v.b, _sum(v.b, (rows, 16), vectors), {r * 16 + k: partial(tile, r, k) for r, k in sizes})
+
+
+@_kernel
+def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta: Any, ldd: Any, out: Any) -> None:
+    """out[vectors] += the sum of values[k] delta[rows[k]]: the entries of one input"""
+
+    def tile(v_count: int) -> None:
+        def entry(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            line, value = _place(v, delta, ldd, rows, k), v.splat_at(values, k)
+            return [v.fma(value, v.load(line, j * v.n), a) for j, a in enumerate(acc)]
+
+        acc = _loop(v.b, n, entry, [v.load(out, j * v.n) for j in range(v_count)])
+        for j, a in enumerate(acc):
+            v.store(a, out, j * v.n)
+
+    _cases(v.b, vectors, {k: partial(tile, k) for k in range(1, TILE_VECTORS + 1)})
+
+
+# Of entries that are not zero: whole vectors in registers, where the processor has an instruction for it; its form that
+# writes to memory, which LLVM's masked.compressstore gives, is very slow on some processors.
+
+
+def _compressed(b: ir.IRBuilder, values: ir.Value, some: ir.Value) -> ir.Value:
+    kind, zero = values.type, ir.Constant(values.type, None)
+    letter = "f" if isinstance(kind.element, (ir.FloatType, ir.DoubleType)) else "i"
+    bits = 64 if isinstance(kind.element, ir.DoubleType) else 32
+    name = f"llvm.x86.avx512.mask.compress.v{kind.count}{letter}{bits}"
+    return _call_llvm(b, name, kind, values, zero, some)
+
+
+def _count(b: ir.IRBuilder, mask: ir.Value) -> ir.Value:
+    """How many lanes of a mask are set."""
+    bits = ir.IntType(mask.type.count)
+    return b.zext(_call_llvm(b, f"llvm.ctpop.i{bits.width}", bits, b.bitcast(mask, bits)), I64)
+
+
+def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir.Value:
+    kind = ir.VectorType(base.type.pointee, lanes).as_pointer()
+    return b.bitcast(b.gep(base, [_sum(b, *offsets)]), kind)
+
+
+@_number
+def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
+    """Whole sixteens of two rows of bytes as place << 16 | first << 8 | second; returns how many were not zero."""
+    if not COMPRESSES:
+        return I64(0)
+    b, kind = v.b, ir.VectorType(I32, 16)
+    both = _spread(b, b.select(b.icmp_signed("!=", pair, I64(0)), I32(255), I32(0)), 16)
+
+    def sixteen(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+        found, here = carried
+        a, z = (b.zext(b.load(_vector_at(b, 16, row, (k, 16)), align=1), kind) for row in (first, second))
+        octets = b.or_(b.shl(a, ir.Constant(kind, [8] * 16)), b.and_(z, both))
+        some = b.icmp_signed("!=", octets, ir.Constant(kind, None))
+        b.store(_compressed(b, b.or_(octets, here), some), _vector_at(b, 16, places, found), align=4)
+        return [b.add(found, _count(b, some)), b.add(here, ir.Constant(kind, [16 << 16] * 16))]
+
+    start = ir.Constant(kind, [i << 16 for i in range(16)])
+    return _loop(b, b.udiv(n, I64(16)), sixteen, [I64(0), start])[0]
+
+
+@_number
+def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
+    """Whole vectors of two rows: the places where one is not zero, and the values there; returns their number."""
+    if not COMPRESSES:
+        return I64(0)
+    b, kind, zero = v.b, ir.VectorType(I32, v.n), v.splat(0).value
+    paired = b.icmp_signed("!=", pair, I64(0))
+
+    def vector(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+        found, here = carried
+        a, z = v.load(first, (k, v.n)).value, v.load(second, (k, v.n)).value
+        # where there is no second row, it is the first once more
+        some = b.or_(b.fcmp_unordered("!=", a, zero), b.fcmp_unordered("!=", z, zero))
+        b.store(_compressed(b, here, some), _vector_at(b, v.n, columns, found), align=4)
+        v.store(_Vector(v, _compressed(b, a, some)), values, found)
+        with b.if_then(paired):
+            v.store(_Vector(v, _compressed(b, z, some)), values, found, ldv)
+        return [b.add(found, _count(b, some)), b.add(here, ir.Constant(kind, [v.n] * v.n))]
+
+    return _loop(b, b.udiv(n, I64(v.n)), vector, [I64(0), ir.Constant(kind, list(range(v.n)))])[0]
+
+
+@_kernel
+def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
+    """What compress_bytes left, as columns (in its place) and values, shares of 255; whole vectors are written."""
+    b, kind = v.b, ir.VectorType(I32, v.n)
+    paired = b.icmp_signed("!=", pair, I64(0))
+
+    def share(numbers: ir.Value) -> _Vector:
+        octets = b.and_(numbers, ir.Constant(kind, [255] * v.n))
+        return _Vector(v, b.sitofp(octets, v.type)) * (1 / 255)
+
+    def vector(k: ir.Value, _: list[_Vector]) -> None:
+        at = _vector_at(b, v.n, places, (k, v.n))
+        numbers = b.load(at, align=4)
+        v.store(share(b.lshr(numbers, ir.Constant(kind, [8] * v.n))), values, (k, v.n))
+        with b.if_then(paired):
+            v.store(share(numbers), values, (k, v.n), ldv)
+        b.store(b.ashr(numbers, ir.Constant(kind, [16] * v.n)), at, align=4)
+
+    _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector)
+
+
+def _vectors_and_rest(v: _Lanes, n: ir.Value, body: Callable[..., Any], carried: Sequence[Carried] = ()) -> Any:
+    """body(lanes, place, carried) for n numbers: for whole vectors, then one by one."""
+    whole = v.b.udiv(n, I64(v.n))
+    carried = _loop(v.b, whole, lambda k, acc: body(v.n, v.b.mul(k, I64(v.n)), acc), carried)
+    start, rest = v.b.mul(whole, I64(v.n)), v.b.urem(n, I64(v.n))
+    return _loop(v.b, rest, lambda k, acc: body(1, v.b.add(start, k), acc), carried)
+
+
+@_kernel
+def scale_bytes(v: _Lanes, octets: Any, n: Any, out: Any) -> None:
+    """out[n] = octets[n] / 255"""
+
+    def convert(lanes: int, at: ir.Value, _: list[_Vector]) -> None:
+        kind = ir.VectorType(v.scalar, lanes)
+        values = v.b.uitofp(v.b.load(_vector_at(v.b, lanes, octets, at), align=1), kind)
+        values = v.b.fmul(values, ir.Constant(kind, [1 / 255] * lanes))
+        v.b.store(values, _vector_at(v.b, lanes, out, at), align=v.scalar_bytes)
+
+    _vectors_and_rest(v, n, convert)
+
+
+@_number
+def count_entries(v: _Lanes, x: Any, n: Any) -> Any:
+    """How many of n numbers are not zero."""
+
+    def count(lanes: int, at: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
+        octets = x.type.pointee == I8
+        values = v.b.load(_vector_at(v.b, lanes, x, at), align=1 if octets else v.scalar_bytes)
+        zero = ir.Constant(values.type, None)
+        some = v.b.icmp_unsigned("!=", values, zero) if octets else v.b.fcmp_unordered("!=", values, zero)
+        return [v.b.add(found[0], _count(v.b, some))]
+
+    return _vectors_and_rest(v, n, count, [I64(0)])[0]
+
+
+# -- activations, and slopes in terms of the output: a switch for each vector, which is foretold ----------------------
 
 
 def _tanh(v: _Lanes, z: _Vector) -> _Vector:
@@ -540,41 +766,258 @@ def _tanh(v: _Lanes, z: _Vector) -> _Vector:
     return e / (e + 2)
 
 
-map_exp = _map("map_exp", lambda v, z: v.exp(z))
-map_sigmoid = _map("map_sigmoid", lambda v, z: 1 / (v.exp(0 - z) + 1))
-slope_sigmoid = _times("slope_sigmoid", lambda v, a: a * (1 - a))
-map_tanh = _map("map_tanh", _tanh)
-slope_tanh = _times("slope_tanh", lambda v, a: 1 - a * a)
-map_relu = _map("map_relu", lambda v, z: (z < 0).select(v.splat(0), z))  # a NaN stays
-slope_relu = _times("slope_relu", lambda v, a: (a > 0).select(v.splat(1), v.splat(0)))
-map_leaky_relu = _map("map_leaky_relu", lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z))
-slope_leaky_relu = _times("slope_leaky_relu", lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)))
+ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # the identity: none
+    c.SIGMOID: lambda v, z: 1 / (v.exp(0 - z) + 1),
+    c.RELU: lambda v, z: (z < 0).select(v.splat(0), z),  # a NaN stays
+    c.TANH: _tanh,
+    c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
+}
+SLOPE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
+    c.SIGMOID: lambda v, a: a * (1 - a),
+    c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
+    c.TANH: lambda v, a: 1 - a * a,
+    c.LEAKY_RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)),
+}
+
+
+def _chosen(v: _Lanes, formulas: dict[int, Any], activation: ir.Value, x: _Vector, default: _Vector) -> _Vector:
+    bodies = {code: partial(formula, v, x) for code, formula in formulas.items()}
+    chosen: _Vector = _cases(v.b, activation, bodies, default)
+    return chosen
+
+
+@_kernel
+def activate_tile(v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any, columns: Any, used: Any) -> None:
+    """a = activation(z); columns from `used` on are padding, and made zero."""
+
+    def row(r: ir.Value, _: list[_Vector]) -> None:
+        def vector(k: ir.Value, _: list[_Vector]) -> None:
+            at = v.b.mul(k, I64(v.n))
+            x = v.load(z, (r, ld), at)
+            y = _chosen(v, ACTIVATION, activation, x, x)
+            v.store(v.below(v.b.sub(used, at)).select(y, v.splat(0)), a, (r, ld), at)
+
+        _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
+
+    _loop(v.b, rows, row)
+
+
+@_kernel
+def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: Any, columns: Any) -> None:
+    """delta *= slope, where the activations are a"""
+
+    def row(r: ir.Value, _: list[_Vector]) -> None:
+        def vector(k: ir.Value, _: list[_Vector]) -> None:
+            slope = _chosen(v, SLOPE, activation, v.load(a, (r, ld), (k, v.n)), v.splat(1))
+            v.store(v.load(delta, (r, ld), (k, v.n)) * slope, delta, (r, ld), (k, v.n))
+
+        _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
+
+    _loop(v.b, rows, row)
+
+
+@_kernel
+def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
+    """a[rows][width] = softmax(z[rows][n]), padding zero"""
+    vectors = v.b.udiv(width, I64(v.n))
+
+    def used(k: ir.Value) -> _Mask:
+        return v.below(v.b.sub(n, v.b.mul(k, I64(v.n))))
+
+    def higher(one: _Vector, other: _Vector) -> _Vector:
+        return (other > one).select(other, one)
+
+    def row(r: ir.Value, _: list[_Vector]) -> None:
+        line, out = v.pointer(z, (r, width)), v.pointer(a, (r, width))
+
+        def highest(k: ir.Value, best: list[_Vector]) -> list[_Vector]:
+            return [higher(best[0], used(k).select(v.load(line, (k, v.n)), best[0]))]
+
+        def power(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
+            e = used(k).select(v.exp(v.load(line, (k, v.n)) - best), v.splat(0))
+            v.store(e, out, (k, v.n))
+            return [total[0] + e]
+
+        def divide(k: ir.Value, _: list[_Vector]) -> None:
+            v.store(used(k).select(v.load(out, (k, v.n)) / total, v.splat(0)), out, (k, v.n))
+
+        best = v.splat(v.across(_loop(v.b, vectors, highest, [v.splat(-math.inf)])[0], higher))
+        total = v.splat(v.across(_loop(v.b, vectors, power, [v.splat(0)])[0], lambda one, other: one + other))
+        _loop(v.b, vectors, divide)
+
+    _loop(v.b, rows, row)
+
+
+# -- the output layer -----------------------------------------------------------------------------------------
+
+
+@_kernel
+def output_error(
+    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, right: Any, factor: Any, squares: Any
+) -> None:
+    """delta = factor[0] (a - target) slope(a), whole vectors; target: 1 at `right`, or what delta holds (right < 0).
+
+    Adds (a - target)^2 to squares.
+    """
+    b, scale = v.b, v.splat_at(factor)
+    given = _Mask(v, b.icmp_signed("<", right, I64(0)))
+    lanes = ir.Constant(v.ints, list(range(v.n)))
+
+    def vector(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
+        at = b.mul(k, I64(v.n))
+        x = v.load(a, at)
+        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(right, at))))
+        error = x - given.select(v.load(delta, at), one.select(v.splat(1), v.splat(0)))
+        v.store(error * scale * _chosen(v, SLOPE, activation, x, v.splat(1)), delta, at)
+        return [v.fma(error, error, total[0])]
+
+    v.store(_loop(b, b.udiv(columns, I64(v.n)), vector, [v.load(squares)])[0], squares)
+
+
+@_number
+def is_first_largest(v: _Lanes, a: Any, n: Any, right: Any) -> Any:
+    """Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors."""
+    b, best = v.b, v.splat_at(a, right)
+
+    def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:
+        at = b.mul(k, I64(v.n))
+        x = v.load(a, at)
+        tie = b.and_(b.fcmp_ordered("==", x.value, best.value), v.below(b.sub(right, at)).value)
+        worse = b.and_(b.or_((x > best).value, tie), v.below(b.sub(n, at)).value)
+        return [b.or_(beaten[0], worse)]
+
+    none = ir.Constant(ir.VectorType(I1, v.n), None)
+    beaten = _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector, [none])[0]
+    bits = ir.IntType(v.n)
+    return b.zext(b.icmp_unsigned("==", b.bitcast(beaten, bits), bits(0)), I64)
+
+
+@partial(_kernel, returns=types.float64)
+def total_of(v: _Lanes, vector: Any) -> Any:
+    """The sum of a vector's lanes."""
+    total = v.across(v.load(vector), lambda one, other: one + other)
+    return total if v.scalar == ir.DoubleType() else v.b.fpext(total, ir.DoubleType())
+
+
+# -- optimisers -----------------------------------------------------------------------------------------------
+
+PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM = range(4)
+# A step, float64: the gradient's factor; the parameters', added to the gradient; the learning rate, Adam's first
+# correction included; 1 / sqrt(Adam's second correction).
+SCALE, DECAY, SPEED, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
+STEP_COLUMNS = 9
+
+
+@_kernel
+def descend_rows(
+    v: _Lanes, rule: Any, step: Any, p: Any, ldp: Any, g: Any, ldg: Any, m: Any, s: Any, columns: Any, rows: Any
+) -> None:
+    """One step of rows of parameters p, whole vectors, whose gradient is g: m and s are the optimiser's state."""
+    b = v.b
+    numbers = [b.load(b.gep(step, [I64(k)])) for k in range(STEP_COLUMNS)]
+    scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon = (
+        v.splat(number if v.scalar == number.type else b.fptrunc(number, v.scalar)) for number in numbers
+    )
+
+    def row(r: ir.Value, _: list[_Vector]) -> None:
+        def each(formula: Callable[..., _Vector]) -> None:
+            def vector(k: ir.Value, _: list[_Vector]) -> None:
+                at = (r, ldp), (k, v.n)
+                x = v.load(p, *at)
+                d = v.fma(decay, x, scale * v.load(g, (r, ldg), (k, v.n)))
+                v.store(x - formula(at, d), p, *at)
+
+            _loop(b, b.udiv(columns, I64(v.n)), vector)
+
+        def plain(at: Any, d: _Vector) -> _Vector:
+            return speed * d
+
+        def mean(at: Any, d: _Vector) -> _Vector:
+            new = v.fma(beta1, v.load(m, *at), d)
+            v.store(new, m, *at)
+            return new
+
+        def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; the step is m,
+            return speed * mean(at, d)
+
+        def nesterov(at: Any, d: _Vector) -> _Vector:  # or beta m + g once more
+            return speed * v.fma(beta1, mean(at, d), d)
+
+        def adam(at: Any, d: _Vector) -> _Vector:  # Kingma and Ba (2015), algorithm 1
+            first = mean(at, rest1 * d)
+            second = v.fma(beta2, v.load(s, *at), rest2 * d * d)
+            v.store(second, s, *at)
+            return speed * first / v.fma(v.sqrt(second), root, epsilon)
+
+        formulas = {PLAIN: plain, WITH_MOMENTUM: momentum, WITH_NESTEROV: nesterov, WITH_ADAM: adam}
+        _cases(b, rule, {code: partial(each, formula) for code, formula in formulas.items()})
+
+    _loop(b, rows, row)
+
+
+@partial(_kernel, returns=types.float64)
+def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
+    """The sum of the squares of g[n], whole vectors, in float64."""
+    b, double = v.b, ir.VectorType(ir.DoubleType(), v.n)
+
+    def vector(k: ir.Value, total: list[ir.Value]) -> list[ir.Value]:
+        x = v.load(g, (k, v.n)).value
+        x = x if x.type == double else b.fpext(x, double)
+        return [b.fadd(total[0], b.fmul(x, x, flags=("contract",)))]
+
+    total = _loop(b, b.udiv(n, I64(v.n)), vector, [ir.Constant(double, None)])[0]
+    lanes = [b.extract_element(total, I32(k)) for k in range(v.n)]
+    while len(lanes) > 1:
+        lanes = [b.fadd(one, other) for one, other in zip(lanes[::2], lanes[1::2], strict=True)]
+    return lanes[0]
 
 
 # -- small intrinsics ----------------------------------------------------------------------------------------
 
 
-def _number(write: Callable[..., ir.Value]) -> Any:
-    """An intrinsic (int, ...) -> int whose code `write(builder, *ints)` generates."""
-
-    def typed(typing_context: Any, *arguments: Any) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-            return write(builder, *values)
-
-        return types.intp(*[types.intp] * len(arguments)), generate
-
-    return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
+@_number
+def _least(v: _Lanes, one: Any, other: Any) -> Any:
+    return v.b.select(v.b.icmp_signed("<", one, other), one, other)
 
 
 @_number
-def _least(b: ir.IRBuilder, one: Any, other: Any) -> ir.Value:
-    return b.select(b.icmp_signed("<", one, other), one, other)
-
-
-@_number
-def _quotient(b: ir.IRBuilder, dividend: Any, divisor: Any) -> ir.Value:
+def _quotient(v: _Lanes, dividend: Any, divisor: Any) -> Any:
     """dividend // divisor, neither negative: Numba's own minds signs and zeros, in a page of code."""
-    return b.udiv(dividend, divisor)
+    return v.b.udiv(dividend, divisor)
+
+
+@_number
+def _share(v: _Lanes, n: Any, part: Any, parts: Any) -> Any:
+    """Where part number `part` of n things begins: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
+    return v.b.udiv(v.b.mul(n, part), parts)
+
+
+@_number
+def _address(v: _Lanes, pointer: Any) -> Any:
+    return v.b.ptrtoint(pointer, I64)
+
+
+@_number
+def _eight(v: _Lanes, octets: Any, offset: Any) -> Any:
+    """Eight bytes as one number."""
+    return v.b.load(v.b.bitcast(v.b.gep(octets, [offset]), I64.as_pointer()), align=1)
+
+
+@_kernel
+def _zero(v: _Lanes, target: Any, n: Any) -> None:
+    cgutils.memset(v.b, target, v.b.mul(n, I64(v.scalar_bytes)), 0)
+
+
+@_kernel
+def _copy(v: _Lanes, source: Any, target: Any, n: Any) -> None:
+    cgutils.raw_memcpy(v.b, target, source, n, v.scalar_bytes)
+
+
+@_kernel
+def _prefetch(v: _Lanes, address: Any) -> None:
+    """Asks for the cache line there: to read, into the second-level cache, data."""
+    at = v.b.inttoptr(address, I8.as_pointer())
+    _call_llvm(v.b, "llvm.prefetch.p0i8", ir.VoidType(), at, I32(0), I32(2), I32(1))
 
 
 @intrinsic
@@ -608,14 +1051,15 @@ def _at(typing_context: Any, pointer: Any, offset: Any) -> Any:
 
 
 @intrinsic
-def _view(typing_context: Any, pointer: Any, like: Any) -> Any:
-    """The same place as a pointer to numbers of another kind: a dtype, or that of another pointer."""
+def _pointer(typing_context: Any, place: Any, like: Any) -> Any:
+    """An address, or another pointer, as a pointer to numbers of a dtype, or of what another pointer points to."""
     kind = like if isinstance(like, types.CPointer) else types.CPointer(like.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return builder.bitcast(values[0], context.get_value_type(signature.return_type))
+        convert = builder.bitcast if isinstance(signature.args[0], types.CPointer) else builder.inttoptr
+        return convert(values[0], context.get_value_type(signature.return_type))
 
-    return kind(pointer, like), generate
+    return kind(place if isinstance(place, types.CPointer) else types.intp, like), generate
 
 
 @intrinsic
@@ -628,40 +1072,64 @@ def _real(typing_context: Any, pointer: Any, value: Any) -> Any:
     return pointer.dtype(pointer, types.unliteral(value)), generate
 
 
-@intrinsic
-def _lanes(typing_context: Any, pointer: Any) -> Any:
+@_number
+def _itemsize(v: _Lanes, pointer: Any) -> Any:
+    return I64(v.scalar_bytes)
+
+
+@_number
+def _lanes(v: _Lanes, pointer: Any) -> Any:
     """How many numbers a vector holds."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return I64(_Lanes(builder, signature.args[0].dtype).n)
-
-    return types.intp(pointer), generate
+    return I64(v.n)
 
 
 @intrinsic
-def _prefetch(typing_context: Any, pointer: Any, offset: Any) -> Any:
-    """Asks for the cache line of pointer[offset]."""
+def _room(typing_context: Any, pointer: Any) -> Any:
+    """A pointer to room on the stack for the largest tile of a gradient."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        at = builder.bitcast(builder.gep(values[0], [values[1]]), I8.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [at, I32(0), I32(2), I32(1)])  # to read; into the second-level cache; data
-        return context.get_dummy_value()
+        lanes = _Lanes(builder, signature.return_type.dtype)
+        room = cgutils.alloca_once(builder, ir.ArrayType(lanes.type, CHUNK_INPUTS * TILE_VECTORS))
+        return builder.bitcast(room, lanes.scalar.as_pointer())
 
-    return types.void(pointer, types.intp), generate
+    return pointer(pointer), generate
 
 
-@intrinsic
-def _read_now(typing_context: Any, pointer: Any, index: Any) -> Any:
-    """pointer[index], read from memory each time: another thread may write it."""
+# -- threads: what other threads read and write ---------------------------------------------------------------
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        value = builder.load(builder.gep(values[0], [values[1]]))
-        value.volatile = True
-        return value
 
-    return types.int64(pointer, types.intp), generate
+@_number
+def _read_now(v: _Lanes, pointer: Any, index: Any) -> Any:
+    """pointer[index], read from memory each time: another thread may write it. No later read comes before it."""
+    return v.b.load_atomic(v.b.gep(pointer, [index]), "acquire", 8)
+
+
+@_kernel
+def _write_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> None:
+    """No earlier write comes after it."""
+    v.b.store_atomic(value, v.b.gep(pointer, [index]), "release", 8)
+
+
+@_number
+def _add_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> Any:
+    """The sum, made in one go."""
+    return v.b.add(v.b.atomic_rmw("add", v.b.gep(pointer, [index]), value, "acq_rel"), value)
+
+
+@_kernel
+def _relax(v: _Lanes) -> None:
+    """A moment's pause of a thread that waits."""
+    if MACHINE in ("x86_64", "amd64"):
+        _call_llvm(v.b, "llvm.x86.sse2.pause", ir.VoidType())
+    elif MACHINE in ("aarch64", "arm64"):
+        _call_llvm(v.b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
+
+
+@_kernel
+def _give_way(v: _Lanes) -> None:
+    """Lets another thread have this core, where the C library can."""
+    if hasattr(os, "sched_yield"):
+        _call_llvm(v.b, "sched_yield", I32)
 
 
 @intrinsic
@@ -670,7 +1138,7 @@ def _flush_denormals(typing_context: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         state = _floating_point_state(builder)
-        flushing = 1 << 24 if "aarch64" in platform.machine() else 0x8040  # FZ; flush to zero, denormals are zero
+        flushing = 1 << 24 if MACHINE in ("aarch64", "arm64") else 0x8040  # FZ; flush to zero, denormals are zero
         _floating_point_state(builder, builder.or_(state, I64(flushing)))
         return state
 
@@ -688,8 +1156,7 @@ def _restore_denormals(typing_context: Any, state: Any) -> Any:
 
 def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) -> ir.Value:
     """Reads the control register, or sets it; nothing on machines that are neither x86-64 nor ARM64."""
-    machine = platform.machine().lower()
-    if machine in ("x86_64", "amd64"):
+    if MACHINE in ("x86_64", "amd64"):
         slot = cgutils.alloca_once(builder, I32)
         name = "llvm.x86.sse.stmxcsr" if new is None else "llvm.x86.sse.ldmxcsr"
         function = cgutils.get_or_insert_function(
@@ -699,173 +1166,355 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
             builder.store(builder.trunc(new, I32), slot)
         builder.call(function, [builder.bitcast(slot, I8.as_pointer())])
         return builder.zext(builder.load(slot), I64)
-    if machine in ("aarch64", "arm64"):
+    if MACHINE in ("aarch64", "arm64"):
         if new is None:
             return builder.asm(ir.FunctionType(I64, []), "mrs $0, fpcr", "=r", [], side_effect=True)
         return builder.asm(ir.FunctionType(ir.VoidType(), [I64]), "msr fpcr, $0", "r", [new], side_effect=True)
     return I64(0)
 
 
-# -- a block of rows through the layers; each function as in cython_backend.pyx ------------------------------
+# -- the block: what the functions below share ----------------------------------------------------------------
 
+# A call's arguments, and what is worked out from them: int64 numbers, arrays by their addresses (0: there is none).
+# Each member of a team has its own. Of BYTES and REALS one is not 0, and of LABELS and TARGETS; with STARTS and
+# INDICES, REALS are the values of sparse rows.
+(
+    TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, PARAMS, RESULT, STATE,
+    SLOTS, N_PARAMS, ORDER, COUNT, BATCH, RATES, OPTIONS, DONE, PROGRESS, TEAM, MEMBER, COLUMNS, ROOM,
+    MEMBERS, SPARSE, TARGET, RULE, CORRECT, STEP,
+) = range(34)  # fmt: skip
+BLOCK_COLUMNS = STEP + STEP_COLUMNS
+TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)  # a gradient goes straight to the weights, to its own place, or by tiles
+ENTRIES = 3  # of a row, or of two: addresses of columns and values, and 4 * number + rows (0 for a second row)
 
-# Arrays are pointers here: cheap to compile, to pass and to index (Numba's own arrays are seven values, which count
-# references, and take negative indices).
-# All take the same four first: t, the table Plan.nodes (a layer's row is one more than its number); work;
-# flags, uint8 (tiles + 1, width of the input), not 0 where the input is not 0 in some row of a tile; and groups,
-# int32, a list of groups of inputs.
+# Everything is a pointer or a number: cheap to compile, to pass and to index (Numba's own arrays are seven values,
+# which count references, and take negative indices). First come b, the block; t, the table Plan.nodes (a layer's row
+# is one more than its number); and work, the workspace. Each function is as in cython_backend.pyx.
 
 
 @_inner(types.intp)
-def _tiles(rows, most):
-    return _quotient(rows + most - 1, most)
-
-
-@_inner(types.intp)
-def _start(tile, rows, tiles):
-    """Tiles of as equal height as can be: 10 rows are 5 + 5, not 6 + 4."""
-    return _quotient(rows * tile, tiles)
+def _in_groups(n):
+    return _quotient(n + GROUP - 1, GROUP) * GROUP
 
 
 @_inner(types.intp)
 def _groups_of(node):
+    """Of a layer's inputs."""
     return _quotient(node[c.LAYER + c.N_IN] + GROUP - 1, GROUP)
 
 
-@_inner()
-def _zero(values, n):
-    for k in range(n):
-        values[k] = 0
+@_inner(types.intp)
+def _wait(b):
+    """For the other members; whether one of them cannot go on."""
+    if b[MEMBERS] == 1:
+        return 0
+    team = _pointer(b[TEAM], b)
+    now, spins = _read_now(team, c.TURN), 0
+    if _add_now(team, c.ARRIVED, 1) == b[MEMBERS]:
+        _write_now(team, c.ARRIVED, 0)
+        _write_now(team, c.TURN, now + 1)
+    while _read_now(team, c.TURN) == now:
+        if _read_now(team, c.BROKEN) != 0:
+            return 1
+        spins += 1
+        if spins > SPINS:
+            _give_way()  # more threads than cores: let the others come
+        else:
+            _relax()
+    return 0
 
 
-@_inner()
-def _copy(source, target, n):
-    for k in range(n):
-        target[k] = source[k]
+# -- inputs ---------------------------------------------------------------------------------------------------
 
 
 @_inner(types.intp)
-def _list_groups(flags, groups, flags_at, n, sparse):
-    """Lists the groups among n with a flag set, or all of them; returns their number."""
-    fours = _view(_at(flags, flags_at), np.uint32)  # a group's flags as one number
-    found = 0
-    for g in range(n):
-        groups[found] = g
-        found += not sparse or fours[g] != 0
+def _row_of(b, k):
+    return _pointer(b[ORDER], b)[k] if b[ORDER] != 0 else k
+
+
+@_inner(types.intp)
+def _compact_bytes(first, second, pair, n, places):
+    """Where one of two rows (second is the first once more without a pair) is not zero: see compress_bytes."""
+    found = compress_bytes(first, second, pair, n, places)
+    k = _quotient(n, 16) * 16 * COMPRESSES
+    while k < n:
+        end = _least(k + 8, n)
+        if end == k + 8 and (_eight(first, k) | _eight(second, k)) == 0:
+            k = end  # most of an image's pixels are zero
+        while k < end:
+            octets = np.int64(first[k]) << 8 | np.int64(second[k]) * pair
+            places[found] = k << 16 | octets
+            found += octets != 0
+            k += 1
     return found
 
 
-@_inner()
-def _gather(t, work, flags, x, itemsize, order, ordered, first, rows):
-    """Rows order[first:first + rows] into the inputs, bytes scaled; those after them, as many, are prefetched."""
-    n, width, tiles = t[NODE_COLUMNS + c.LAYER + c.N_IN], t[c.WIDTH], _tiles(rows, TILE_ROWS)
-    ahead = ordered - first - rows
-    _zero(flags, (tiles + 1) * width)
-    for tile in range(tiles):
-        for i in range(_start(tile, rows, tiles), _start(tile + 1, rows, tiles)):
-            if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
-                following = order[first + rows + i] * n * itemsize
-                for k in range(0, n * itemsize, 64):
-                    _prefetch(x, following + k)
-            row = order[first + i] if ordered > 0 else first + i
-            target = t[c.ACTIVATIONS_AT] + i * width
-            if itemsize == 1:
-                gather_row(work, x, flags, row, n, target, tile * width, tiles * width)
-            else:
-                gather_row(work, _view(x, work), flags, row, n, target, tile * width, tiles * width)
+@_inner(types.intp)
+def _compact_reals(first, second, pair, n, columns, values, ldv):
+    found = compress_reals(first, second, pair, n, columns, values, ldv)
+    for k in range(_quotient(n, _lanes(values)) * _lanes(values) * COMPRESSES, n):
+        columns[found] = k
+        values[found] = first[k]
+        if pair:
+            values[found + ldv] = second[k]
+        found += (first[k] != 0) | (second[k] != 0)
+    return found
 
 
 @_inner(types.intp)
-def _sums_at(t, layer, layers):
-    return t[c.OUTPUTS_AT] if layer == layers - 1 else _node(t, layer)[c.ACTIVATIONS_AT]
+def _find_entries(b, n, work, first, second, columns, values, ldv):
+    """Where in a row of dense data, or in two (second >= 0), there are entries that are not zero."""
+    pair = np.int64(second >= 0)
+    other = second if pair else first
+    if b[BYTES] != 0:
+        octets = _pointer(b[BYTES], np.uint8)
+        found = _compact_bytes(_at(octets, first * n), _at(octets, other * n), pair, n, columns)
+        unpack_bytes(columns, found, pair, values, ldv)
+        return found
+    reals = _pointer(b[REALS], work)
+    return _compact_reals(_at(reals, first * n), _at(reals, other * n), pair, n, columns, values, ldv)
+
+
+@_inner(types.intp)
+def _is_sparse(b, t, work):
+    """Whether so few inputs are not zero that it pays to skip the others: told by some of all rows of the data, so
+    that the answer depends on no order."""
+    n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _least(b[ROWS], c.SPARSE_SAMPLE), 0
+    if b[STARTS] != 0:
+        return 1
+    if n < c.SPARSE_INPUTS or (b[BYTES] != 0 and n > MOST_BYTES_COLUMNS):
+        return 0
+    columns, values = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32), _at(work, t[c.ACTIVATIONS_AT])
+    for k in range(sample):
+        found += _find_entries(b, n, work, _share(b[ROWS], k, sample), -1, columns, values, 0)
+        if found > sample * n * c.SPARSE_SHARE:
+            return 0
+    return 1
 
 
 @_inner()
-def _weighted_sums(t, work, flags, groups, layer, sums, rows):
-    """sums = inputs . weights + biases"""
-    node, lower = _node(t, layer), _node(t, layer - 1)
-    width, below = node[c.WIDTH], lower[c.WIDTH]
-    inputs, weights = lower[c.ACTIVATIONS_AT], node[c.WEIGHTS_AT]
-    tiles, lanes, n_groups = _tiles(rows, TILE_ROWS), _lanes(work), _groups_of(node)
-    step = TILE_VECTORS * lanes
-    copy_rows(work, node[c.BIASES_AT], 0, rows, width, sums, width)
-    packing = width > step and tiles > 2
-    most = PANEL_GROUPS if packing else c.LISTED_GROUPS
-    for k in range(0, n_groups, most):
-        n = _least(most, n_groups - k)
+def _prefetch_all(start, length):
+    for at in range(start, start + length, 64):
+        _prefetch(at)
+
+
+@_inner()
+def _prefetch_row(b, n, itemsize, row):
+    if b[LABELS] != 0:
+        _prefetch(b[LABELS] + 8 * row)
+    if b[STARTS] != 0:
+        starts = _at(_pointer(b[STARTS], b), row)
+        start, n = starts[0], starts[1] - starts[0]
+        _prefetch_all(b[INDICES] + 4 * start, 4 * n)
+        _prefetch_all(b[REALS] + itemsize * start, itemsize * n)
+    elif b[BYTES] != 0:
+        _prefetch_all(b[BYTES] + row * n, n)
+    else:
+        _prefetch_all(b[REALS] + row * n * itemsize, n * itemsize)
+
+
+@_inner()
+def _gather(b, t, work, begin, rows, first, last, ahead):
+    """Rows first to last of a block into the inputs, which are order[begin:begin + rows], bytes scaled.
+
+    As many as `ahead` rows that come after the block are prefetched.
+    """
+    n, below, itemsize = t[NODE_COLUMNS + c.LAYER + c.N_IN], t[c.WIDTH], _itemsize(work)
+    ld_columns = _quotient(below * itemsize, 4)
+    columns = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32)
+    for i in range(first, last):
+        if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
+            _prefetch_row(b, n, itemsize, _row_of(b, begin + rows + i))
+        inputs, row = _at(work, t[c.ACTIVATIONS_AT] + i * below), _row_of(b, begin + i)
+        if b[SPARSE]:
+            entries = _pointer(_at(work, t[c.ROWS_AT]), b)
+            entry = _at(entries, i * ENTRIES)
+            if b[STARTS] != 0:
+                starts = _at(_pointer(b[STARTS], b), row)
+                entry[0], entry[1] = b[INDICES] + 4 * starts[0], b[REALS] + itemsize * starts[0]
+                entry[2] = (starts[1] - starts[0]) * 4 + 1
+            elif (i - first) & 1:
+                entry[2] = 0
+            else:
+                pair = i + 1 < last
+                second = _row_of(b, begin + i + 1) if pair else -1
+                here = _at(columns, i * ld_columns)
+                entry[0], entry[1] = _address(here), _address(inputs)
+                entry[2] = _find_entries(b, n, work, row, second, here, inputs, below) * 4 + 1 + pair
+        else:
+            if b[BYTES] != 0:
+                scale_bytes(_at(_pointer(b[BYTES], np.uint8), row * n), n, inputs)
+            else:
+                _copy(_at(_pointer(b[REALS], work), row * n), inputs, n)
+            _zero(_at(inputs, n), below - n)
+
+
+@_inner()
+def _sort_entries(entries, like, rows, first, last, ldv, ends, sorted_rows, sorted_values):
+    """The entries of inputs first to last of all rows, by input (a counting sort).
+
+    Those of input first + i stand from ends[i] + 1 to ends[i + 1]: there is a place to spare after each input's, so
+    that a pair's zero can be written without asking, and the next entry over it.
+    """
+    n, before = last - first, 0
+    for k in range(n + 2):
+        ends[k] = 1
+    for i in range(rows):
+        entry = _at(entries, i * ENTRIES)
+        columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
+        seconds = _at(values, ldv * (height >> 1))
+        for k in range(entry[2] >> 2 if height else 0):
+            column = columns[k]
+            if column < first:  # another member's, which stand before this one's
+                before += height
+            elif column < last:
+                ends[column - first + 2] += np.int64(values[k] != 0) + (np.int64(seconds[k] != 0) & height >> 1)
+    ends[0] = before + first - 1
+    ends[1] = ends[0] + 1
+    for k in range(2, n + 2):
+        ends[k] += ends[k - 1]
+    for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
+        entry = _at(entries, i * ENTRIES)
+        columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
+        for k in range(entry[2] >> 2 if height else 0):
+            column = columns[k]
+            if column < first or column >= last:
+                continue
+            at = np.int64(ends[column - first + 1])
+            sorted_rows[at] = i
+            sorted_values[at] = values[k]
+            at += values[k] != 0
+            if height == 2:
+                second = values[ldv + k]
+                sorted_rows[at] = i + 1
+                sorted_values[at] = second
+                at += second != 0
+            ends[column - first + 1] = at
+
+
+# -- the forward pass, and the deltas backward ----------------------------------------------------------------
+
+
+@_inner()
+def _multiply(
+    x, ldx, depth, weights, ldw, backward, biases, sums, outputs, width, used, activation, first, last, panel
+):  # fmt: skip
+    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its slope, tile by tile."""
+    rows = last - first
+    tiles, step = _quotient(rows + TILE_ROWS - 1, TILE_ROWS), TILE_VECTORS * _lanes(x)
+    packing = backward or (width > step and tiles > 2)
+    most = c.PANEL_DEPTH if packing else depth
+    for k in range(0, depth, most):
+        n = _least(most, depth - k)
+        begin = ADD if k > 0 else FROM_ZERO if backward else FROM_START
         for column in range(0, width, step):
             columns = _least(step, width - column)
-            w, ldw = weights + k * GROUP * width + column, width
-            if packing:
-                copy_rows(work, w, width, n * GROUP, columns, t[c.PANEL_AT], columns)
-                w, ldw = t[c.PANEL_AT], columns
+            w, ldp = panel, columns
+            if backward:
+                transpose_panel(_at(weights, column * ldw + k), ldw, n, columns, panel)
+            elif packing:
+                pack_panel(_at(weights, k * ldw + column), ldw, n, columns, panel)
+            else:
+                w, ldp = _at(weights, k * ldw + column), ldw
             for tile in range(tiles):
-                start = _start(tile, rows, tiles)
-                height = _start(tile + 1, rows, tiles) - start
-                found = _list_groups(flags, groups, tile * below + k * GROUP, n, layer == 0)
-                x, out = inputs + start * below + k * GROUP, sums + start * width + column
-                forward_tile(work, groups, height, _quotient(columns, lanes), x, below, found, w, ldw, out, width)
+                start = first + _share(rows, tile, tiles)
+                height, at = first + _share(rows, tile + 1, tiles) - start, start * width + column
+                z, line = _at(sums, at), _at(x, start * ldx + k)
+                forward_tile(
+                    height, _quotient(columns, _lanes(x)), line, ldx, n, w, ldp, begin, _at(biases, column), z, width
+                )
+                if k + n < depth or activation == c.SOFTMAX:
+                    continue
+                if backward:
+                    times_slope(activation, _at(outputs, at), z, width, height, columns)
+                else:
+                    _activate_tile(activation, z, _at(outputs, at), width, height, columns, used - column)
 
 
 @_inner()
-def _zero_padding(values, rows, width, used):
-    for i in range(rows):
-        for k in range(i * width + used, (i + 1) * width):
-            values[k] = 0
+def _activate_tile(activation, z, a, ld, rows, columns, used):
+    activate_tile(activation, z, a, ld, rows, columns, used)
+
+
+@_inner(types.intp)
+def _sums_at(b, t, layer):
+    """Of a layer's weighted sums; the last layer's stand apart, its cost is taken from them."""
+    return t[c.OUTPUTS_AT] if layer == b[LAYERS] - 1 else _node(t, layer)[c.ACTIVATIONS_AT]
+
+
+@_inner(types.intp)
+def _panel_at(b, t, work):
+    return t[c.PANEL_AT] + b[MEMBER] * c.PANEL_ROWS * TILE_VECTORS * _lanes(work)
 
 
 @_inner()
-def _softmax(work, sums, outputs, rows, width, used):
-    for i in range(rows):
-        z, a = _at(work, sums + i * width), _at(work, outputs + i * width)
-        largest = z[0]
-        for k in range(1, used):
-            if z[k] > largest:
-                largest = z[k]
-        for k in range(width):
-            a[k] = z[k] - largest
-        map_exp(a, 0, 0, width)
-        total = _real(work, 0)
-        for k in range(used):
-            total += a[k]
-        for k in range(used):
-            a[k] /= total
+def _weighted_sums(b, t, work, layer, first, last):
+    """outputs = activation(inputs . weights + biases) of rows first to last, a softmax's apart."""
+    node, lower = _node(t, layer), _node(t, layer - 1)
+    _multiply(
+        _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
+        node[c.WIDTH], 0, _at(work, node[c.BIASES_AT]), _at(work, _sums_at(b, t, layer)),
+        _at(work, node[c.ACTIVATIONS_AT]), node[c.WIDTH], node[c.LAYER + c.N_OUT], node[c.LAYER + c.ACTIVATION],
+        first, last, _at(work, _panel_at(b, t, work)),
+    )  # fmt: skip
 
 
 @_inner()
-def _activate(t, work, layer, sums, rows):
-    node = _node(t, layer)
-    activation, width, outputs = node[c.LAYER + c.ACTIVATION], node[c.WIDTH], node[c.ACTIVATIONS_AT]
-    used, n = node[c.LAYER + c.N_OUT], rows * width
-    if activation == c.SIGMOID:
-        map_sigmoid(work, sums, outputs, n)
-    elif activation == c.RELU:
-        map_relu(work, sums, outputs, n)
-    elif activation == c.TANH:
-        map_tanh(work, sums, outputs, n)
-    elif activation == c.LEAKY_RELU:
-        map_leaky_relu(work, sums, outputs, n)
-    elif activation == c.SOFTMAX:
-        _softmax(work, sums, outputs, rows, width, used)
-    elif outputs != sums:  # identity
-        copy_rows(work, sums, width, rows, width, outputs, width)
-    _zero_padding(_at(work, outputs), rows, width, used)
+def _propagate(b, t, work, layer, first, last):
+    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    node, lower = _node(t, layer), _node(t, layer - 1)
+    _multiply(
+        _at(work, node[c.DELTAS_AT]), node[c.WIDTH], _in_groups(node[c.LAYER + c.N_OUT]),
+        _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], 1, _at(work, lower[c.DELTAS_AT]),
+        _at(work, lower[c.DELTAS_AT]), _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], lower[c.LAYER + c.N_OUT],
+        lower[c.LAYER + c.ACTIVATION], first, last, _at(work, _panel_at(b, t, work)),
+    )  # fmt: skip
 
 
 @_inner()
-def _times_slope(t, work, layer, rows):
-    """The deltas of a layer times the slopes of its activation."""
-    node = _node(t, layer)
-    activation, n = node[c.LAYER + c.ACTIVATION], rows * node[c.WIDTH]
-    a, delta = node[c.ACTIVATIONS_AT], node[c.DELTAS_AT]
-    if activation == c.SIGMOID:
-        slope_sigmoid(work, a, delta, n)
-    elif activation == c.RELU:
-        slope_relu(work, a, delta, n)
-    elif activation == c.TANH:
-        slope_tanh(work, a, delta, n)
-    elif activation == c.LEAKY_RELU:
-        slope_leaky_relu(work, a, delta, n)
+def _sparse_sums(b, t, work, first, last):
+    """The first layer's outputs from sparse rows."""
+    node, ldv, lanes, column = _node(t, 0), t[c.WIDTH], _lanes(work), 0
+    width, sums = node[c.WIDTH], _at(work, _sums_at(b, t, 0))
+    entries, columns = _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
+    while column < width:
+        left = _quotient(width - column, lanes)
+        part = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
+        w, start = _at(work, node[c.WEIGHTS_AT] + column), _at(work, node[c.BIASES_AT] + column)
+        for i in range(first, last):
+            entry = _at(entries, i * ENTRIES)
+            sparse_forward(
+                entry[2] & 3, part, _pointer(entry[0], columns), _pointer(entry[1], work), ldv, entry[2] >> 2, w, width,
+                start, _at(sums, i * width + column), width,
+            )  # fmt: skip
+        column += part * lanes
+    activation, at = node[c.LAYER + c.ACTIVATION], first * width
+    if activation != c.SOFTMAX:
+        outputs = _at(work, node[c.ACTIVATIONS_AT] + at)
+        _activate_tile(activation, _at(sums, at), outputs, width, last - first, width, node[c.LAYER + c.N_OUT])
+
+
+@_inner()
+def _forward(b, t, work, first, last):
+    for layer in range(b[LAYERS]):
+        if layer == 0 and b[SPARSE]:
+            _sparse_sums(b, t, work, first, last)
+        else:
+            _weighted_sums(b, t, work, layer, first, last)
+    node = _node(t, b[LAYERS] - 1)
+    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # of the last layer only
+        width, z, a = node[c.WIDTH], _at(work, t[c.OUTPUTS_AT]), _at(work, node[c.ACTIVATIONS_AT])
+        softmax(_at(z, first * width), _at(a, first * width), node[c.LAYER + c.N_OUT], width, last - first)
+
+
+@_inner()
+def _backward(b, t, work, first, last):
+    """The deltas of every layer but the last, which has them."""
+    for layer in range(b[LAYERS] - 1, 0, -1):
+        _propagate(b, t, work, layer, first, last)
+
+
+# -- the cost -------------------------------------------------------------------------------------------------
 
 
 @_inner(types.intp)
@@ -877,23 +1526,9 @@ def _argmax(values, n):
     return best
 
 
-@_inner(types.boolean)
-def _is_first_largest(values, n, right):
-    """_argmax(values, n) == right, without a chain of branches."""
-    beaten, highest = False, values[right]
-    for k in range(n):
-        beaten |= (values[k] > highest) | ((values[k] == highest) & (k < right))
-    return not beaten
-
-
 @_inner(types.float64)
-def _row_cost(softmax, cross_entropy, n, z, a, error, target, labelled, right):
-    """The cost of one example, of its sums, outputs, error = a - target, and target or else its label `right`."""
-    if not cross_entropy:
-        squares = _real(error, 0)
-        for k in range(n):
-            squares += error[k] * error[k]
-        return np.float64(squares)
+def _cross_entropy(softmax, n, z, a, target, labelled, right):
+    """The cross entropy of one example, of its sums, outputs, and target or else its label `right`."""
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
         best = _argmax(a, n)
@@ -912,144 +1547,215 @@ def _row_cost(softmax, cross_entropy, n, z, a, error, target, labelled, right):
     return total - np.float64(z[right]) if labelled else total
 
 
-@_inner(types.Tuple((types.float64, types.intp)))
-def _output(t, work, layer, labels, labelled, targets, order, ordered, first, rows, scale):
-    """The cost summed over the rows, and how many are right; leaves the last layer's deltas, times scale."""
-    node = _node(t, layer)
-    n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
-    cross_entropy = node[c.LAYER + c.COST] == c.CROSS_ENTROPY
-    softmax = node[c.LAYER + c.ACTIVATION] == c.SOFTMAX
-    factor = _real(work, scale if cross_entropy else 2 * scale)
-    correct, total = 0, 0.0
-    for i in range(rows):
-        row = order[first + i] if ordered > 0 else first + i
+@_inner(types.float64)
+def _output(b, t, work, begin, first, last, scale, correct):
+    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
+    layer = b[LAYERS] - 1
+    node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
+    n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
+    softmax, cross_entropy = activation == c.SOFTMAX, node[c.LAYER + c.COST] == c.CROSS_ENTROPY
+    squares = _room(work)
+    factor = _at(squares, _lanes(work))
+    factor[0] = _real(work, scale if cross_entropy else 2 * scale)
+    _zero(squares, _lanes(work))
+    # The slope of the cross entropy and its activation's cancel; a softmax mixes its layer.
+    slope = c.IDENTITY if cross_entropy or softmax else activation
+    for i in range(first, last):
+        row = _row_of(b, begin + i)
         z, a = _at(work, t[c.OUTPUTS_AT] + i * width), _at(work, node[c.ACTIVATIONS_AT] + i * width)
-        error, target = _at(work, node[c.DELTAS_AT] + i * width), _at(targets, row * n)
-        for k in range(n):
-            error[k] = a[k]
+        delta, target = _at(work, node[c.DELTAS_AT] + i * width), _pointer(b[TARGETS] + row * n * _itemsize(work), work)
         if labelled:
-            right = labels[row]
-            error[right] -= 1
+            right = wanted = _pointer(b[LABELS], b)[row]
         else:
-            right = _argmax(target, n)
-            for k in range(n):
-                error[k] -= target[k]
+            right, wanted = _argmax(target, n), -1
+            _copy(target, delta, n)
+            _zero(_at(delta, n), width - n)
+        output_error(slope, a, delta, width, wanted, factor, squares)
         if n == 1:
-            correct += (a[0] >= 0.5) == (labelled or target[0] >= 0.5)
+            correct[0] += (a[0] >= 0.5) == (labelled or target[0] >= 0.5)
         else:
-            correct += _is_first_largest(a, n, right)
-        total += _row_cost(softmax, cross_entropy, n, z, a, error, target, labelled, right)
-        if softmax and not cross_entropy:  # the softmax mixes its layer
+            correct[0] += is_first_largest(a, n, right)
+        if cross_entropy:
+            total += _cross_entropy(softmax, n, z, a, target, labelled, right)
+        elif softmax:
             mean = _real(work, 0)
             for k in range(n):
-                mean += error[k] * a[k]
+                mean += delta[k] * a[k]
             for k in range(n):
-                error[k] = a[k] * (error[k] - mean)
-        for k in range(n):
-            error[k] *= factor
-    _zero_padding(_at(work, node[c.DELTAS_AT]), rows, width, n)
-    if not cross_entropy:
-        _times_slope(t, work, layer, rows)
-    return total, correct
+                delta[k] = a[k] * (delta[k] - mean)
+    return total if cross_entropy else total_of(squares)
+
+
+# -- the update: the gradient, and what the optimiser makes of it ---------------------------------------------
 
 
 @_inner()
-def _propagate(t, work, layer, rows):
-    """The deltas of the layer below: deltas . weights^T times the slopes there."""
-    node, lower = _node(t, layer), _node(t, layer - 1)
-    width, below, n_groups = node[c.WIDTH], lower[c.WIDTH], _groups_of(node)
-    tiles = _tiles(rows, DOT_ROWS)
-    # A few rows of weights at a time stay in the cache while every tile of rows meets them.
-    most = _quotient(c.CACHED_WEIGHTS, GROUP * width)
-    most = most if most > 0 else 1
-    for k in range(0, n_groups, most):
-        w, n = node[c.WEIGHTS_AT] + k * GROUP * width, _least(most, n_groups - k)
-        for tile in range(tiles):
-            start = _start(tile, rows, tiles)
-            height, out = _start(tile + 1, rows, tiles) - start, lower[c.DELTAS_AT] + start * below + k * GROUP
-            backward_tiles(work, height, node[c.DELTAS_AT] + start * width, width, w, width, width, n, out, below)
-    _zero_padding(_at(work, lower[c.DELTAS_AT]), rows, below, n_groups * GROUP)
-    _times_slope(t, work, layer - 1, rows)
+def _descend(b, p, ld, gradient, ldg, columns, rows, decay):
+    """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
+    step = _pointer(_at(b, STEP), np.float64)
+    step[DECAY] = decay
+    m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
+    descend_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
+
+
+@_inner(types.float64)
+def _decay(b):
+    """Of the weights; biases do not."""
+    return _pointer(b[OPTIONS], np.float64)[c.WEIGHT_DECAY]
 
 
 @_inner()
-def _add_gradient(t, work, flags, groups, layer, rows, offset):
-    """inputs^T . deltas and the deltas' sums, added at `offset` from the weights and biases (0: to themselves)."""
-    node, lower = _node(t, layer), _node(t, layer - 1)
-    width, below, n_groups, lanes = node[c.WIDTH], lower[c.WIDTH], _groups_of(node), _lanes(work)
-    inputs, deltas, weights = lower[c.ACTIVATIONS_AT], node[c.DELTAS_AT], node[c.WEIGHTS_AT] + offset
-    step = TILE_VECTORS * lanes
-    add_rows(work, deltas, rows, width, node[c.BIASES_AT] + offset)
-    anywhere = _tiles(rows, TILE_ROWS) * below
-    packing = width > step and n_groups > 2
-    for row in range(0, rows, c.PANEL_ROWS):
-        n = _least(c.PANEL_ROWS, rows - row)
-        for column in range(0, width, step):
-            columns = _least(step, width - column)
-            d, ldd = deltas + row * width + column, width
-            if packing:
-                copy_rows(work, d, width, n, columns, t[c.PANEL_AT], columns)
-                d, ldd = t[c.PANEL_AT], columns
-            for k in range(0, n_groups, c.LISTED_GROUPS):
-                listed = _least(c.LISTED_GROUPS, n_groups - k)
-                found = _list_groups(flags, groups, anywhere + k * GROUP, listed, layer == 0)
-                x, out = inputs + row * below + k * GROUP, weights + k * GROUP * width + column
-                update_tiles(work, groups, _quotient(columns, lanes), x, below, n, found, d, ldd, out, width)
-
-
-# -- optimisers: one step; g is the gradient ------------------------------------------------------------------
-
-
-@_inner()
-def _update(p, g, m, v, n, options, gradient_scale, decay, rate, count):
-    """p moves by the optimiser's step for gradient_scale * g + decay * p."""
-    scale, wd, speed = _real(p, gradient_scale), _real(p, decay), _real(p, rate)
-    beta1, beta2, epsilon = _real(p, options[c.BETA1]), _real(p, options[c.BETA2]), _real(p, options[c.EPSILON])
-    rest1, rest2 = _real(p, 1 - options[c.BETA1]), _real(p, 1 - options[c.BETA2])
-    if options[c.KIND] == c.GRADIENT_DESCENT:
-        for i in range(n):
-            p[i] -= speed * (scale * g[i] + wd * p[i])
-    elif options[c.KIND] == c.MOMENTUM:  # v = beta v + g; the step is v, or beta v + g once more (Nesterov)
-        if options[c.NESTEROV] != 0:
-            for i in range(n):
-                gi = scale * g[i] + wd * p[i]
-                m[i] = beta1 * m[i] + gi
-                p[i] -= speed * (gi + beta1 * m[i])
-        else:
-            for i in range(n):
-                m[i] = beta1 * m[i] + (scale * g[i] + wd * p[i])
-                p[i] -= speed * m[i]
-    else:  # Kingma and Ba (2015), algorithm 1, the bias corrections taken out of the loop
-        speed = _real(p, rate / (1 - math.pow(options[c.BETA1], float(count))))
-        root = _real(p, 1 / math.sqrt(1 - math.pow(options[c.BETA2], float(count))))
-        for i in range(n):
-            gi = scale * g[i] + wd * p[i]
-            m[i] = beta1 * m[i] + rest1 * gi
-            v[i] = beta2 * v[i] + rest2 * gi * gi
-            p[i] -= speed * m[i] / (_real(p, math.sqrt(v[i])) * root + epsilon)
-
-
-@_inner()
-def _optimizer_step(t, work, layers, packed, slots, options, rate, count):
-    scale = 1.0
-    if options[c.CLIP_NORM] > 0:
-        total = 0.0
-        for k in range(packed, 2 * packed):
-            total += np.float64(work[k]) * np.float64(work[k])
-        if math.sqrt(total) > options[c.CLIP_NORM]:
-            scale = options[c.CLIP_NORM] / math.sqrt(total)
-    m_at, v_at = 3 * packed if slots > 0 else 0, 4 * packed if slots > 1 else 0  # not read where there is none
-    for layer in range(layers):
+def _update(b, t, work, rows):
+    """This member's share of every layer's gradient: inputs^T . deltas, to where b[TARGET] says."""
+    for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
-        for part in range(2):  # weights, and biases, which do not decay
-            at = node[c.BIASES_AT] if part else node[c.WEIGHTS_AT]
-            n = node[c.WIDTH] if part else node[c.BIASES_AT] - at
-            decay = 0.0 if part else options[c.WEIGHT_DECAY]
-            p = _at(work, at)
-            _update(p, _at(p, packed), _at(p, m_at), _at(p, v_at), n, options, scale, decay, rate, count)
+        groups, width = _groups_of(node), node[c.WIDTH]
+        first, last = _share(groups, b[MEMBER], b[MEMBERS]), _share(groups, b[MEMBER] + 1, b[MEMBERS])
+        if layer > 0 or not b[SPARSE]:
+            _update_weights(b, t, work, layer, rows, first, last)
+        elif b[TARGET] != TO_OPTIMIZER and width <= 2 * _lanes(work) and b[MEMBERS] == 1:
+            _update_sparse(b, t, work, rows)
+        else:
+            _update_sorted(b, t, work, rows, first * GROUP, last * GROUP)
+        if b[MEMBER] == 0:
+            _update_biases(b, node, work, rows)
 
 
-# -- packing: (n_out, n_in) rows into (inputs in whole groups, padded neurons) and back ------------------------
+@_inner(types.intp)
+def _offset(b):
+    """How far from packed parameters their gradient goes: to themselves, or to its own place."""
+    return 0 if b[TARGET] == TO_WEIGHTS else b[PACKED]
+
+
+@_inner()
+def _update_biases(b, node, work, rows):
+    width, biases, fused = node[c.WIDTH], _at(work, node[c.BIASES_AT]), b[TARGET] == TO_OPTIMIZER
+    sums = _at(biases, _offset(b))
+    if fused:
+        _zero(sums, width)
+    add_rows(_at(work, node[c.DELTAS_AT]), width, rows, width, sums)
+    if fused:
+        _descend(b, biases, 0, sums, 0, width, 1, 0.0)
+
+
+@_inner()
+def _update_weights(b, t, work, layer, rows, first, last):
+    """The gradient of the weights of groups first to last of inputs."""
+    node, lower, lanes = _node(t, layer), _node(t, layer - 1), _lanes(work)
+    width, below, step = node[c.WIDTH], lower[c.WIDTH], TILE_VECTORS * lanes
+    x, w = _at(work, lower[c.ACTIVATIONS_AT] + first * GROUP), _at(work, node[c.WEIGHTS_AT] + first * GROUP * width)
+    packing, tile, fused = width > step and last - first > 2, _room(work), b[TARGET] == TO_OPTIMIZER
+    most_rows, most = (rows, CHUNK_INPUTS // GROUP) if fused else (c.PANEL_DEPTH, last - first)
+    for column in range(0, width, step):
+        columns = _least(step, width - column)
+        deltas, ldd = _at(work, node[c.DELTAS_AT] + column), width
+        if packing:
+            panel = _at(work, _panel_at(b, t, work))
+            pack_panel(deltas, width, rows, columns, panel)
+            deltas, ldd = panel, columns
+        g, row = 0, 0
+        while g < last - first and row < rows:  # in chunks of inputs for the optimiser, or of rows, which stay in the
+            n, count = _least(most_rows, rows - row), _least(most, last - first - g)  # first-level cache
+            weights = _at(w, g * GROUP * width + column)
+            target, ldo = _at(weights, _offset(b)), width
+            if fused:
+                target, ldo = tile, columns
+                _zero(tile, count * GROUP * columns)
+            inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
+            update_tiles(_quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo)
+            if fused:
+                _descend(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
+                g += count
+            else:
+                row += n
+
+
+@_inner()
+def _update_sparse(b, t, work, rows):
+    """The gradient of narrow layers' weights, row by row of the inputs."""
+    node, entries, columns = _node(t, 0), _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
+    width, w = node[c.WIDTH], _at(work, node[c.WEIGHTS_AT] + _offset(b))
+    vectors = _quotient(width, _lanes(work))
+    for i in range(rows):
+        entry = _at(entries, i * ENTRIES)
+        sparse_update(
+            entry[2] & 3, vectors, _pointer(entry[0], columns), _pointer(entry[1], work), t[c.WIDTH], entry[2] >> 2,
+            _at(work, node[c.DELTAS_AT] + i * width), width, w, width,
+        )  # fmt: skip
+
+
+@_inner()
+def _update_sorted(b, t, work, rows, first, last):
+    """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
+    node, lanes, below, tile = _node(t, 0), _lanes(work), t[c.WIDTH], _room(work)
+    width, step, fused = node[c.WIDTH], TILE_VECTORS * lanes, b[TARGET] == TO_OPTIMIZER
+    panel = _at(work, _panel_at(b, t, work))
+    entries, values = _pointer(_at(work, t[c.ROWS_AT]), b), _at(work, t[c.SORTED_AT])
+    numbers = _pointer(_at(values, (b[BLOCK] + 1) * below + 2 * GROUP), np.int32)
+    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), first + 2 * b[MEMBER])
+    _sort_entries(entries, work, rows, first, last, below, ends, numbers, values)
+    for column in range(0, width, step):
+        columns = _least(step, width - column)
+        vectors = _quotient(columns, lanes)
+        pack_panel(_at(work, node[c.DELTAS_AT] + column), width, rows, columns, panel)
+        for i in range(last - first):
+            at, weights = np.int64(ends[i]) + 1, _at(work, node[c.WEIGHTS_AT] + (first + i) * width + column)
+            target = tile if fused else _at(weights, _offset(b))
+            if fused:
+                _zero(tile, columns)
+            sorted_update(vectors, _at(numbers, at), _at(values, at), ends[i + 1] - at, panel, columns, target)
+            if fused:
+                _descend(b, weights, 0, tile, 0, columns, 1, _decay(b))
+
+
+@_inner()
+def _begin_optimizer(b, options):
+    step, kind = _pointer(_at(b, STEP), np.float64), options[c.KIND]
+    b[RULE] = PLAIN if kind == c.GRADIENT_DESCENT else WITH_ADAM
+    if kind == c.MOMENTUM:
+        b[RULE] = WITH_NESTEROV if options[c.NESTEROV] != 0 else WITH_MOMENTUM
+    step[SCALE], step[EPSILON] = 1.0, options[c.EPSILON]
+    step[BETA1], step[REST1] = options[c.BETA1], 1 - options[c.BETA1]
+    step[BETA2], step[REST2] = options[c.BETA2], 1 - options[c.BETA2]
+
+
+@_inner()
+def _begin_step(b, options, rate, count):
+    step = _pointer(_at(b, STEP), np.float64)
+    step[SPEED] = rate
+    if b[RULE] == WITH_ADAM:
+        step[SPEED] = rate / (1 - math.pow(options[c.BETA1], float(count)))
+        step[ROOT] = 1 / math.sqrt(1 - math.pow(options[c.BETA2], float(count)))
+
+
+@_inner()
+def _descend_stored(b, t, work, options):
+    """The optimiser's step for this member's share of all parameters, from the stored gradient."""
+    step, packed = _pointer(_at(b, STEP), np.float64), b[PACKED]
+    step[SCALE] = 1.0
+    if options[c.CLIP_NORM] > 0:
+        norm = math.sqrt(square_sum(_at(work, packed), packed))
+        if norm > options[c.CLIP_NORM]:
+            step[SCALE] = options[c.CLIP_NORM] / norm
+    for layer in range(b[LAYERS]):
+        node = _node(t, layer)
+        groups, size = _groups_of(node), GROUP * node[c.WIDTH]
+        first, last = _share(groups, b[MEMBER], b[MEMBERS]) * size, _share(groups, b[MEMBER] + 1, b[MEMBERS]) * size
+        w = _at(work, node[c.WEIGHTS_AT] + first)
+        _descend(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
+        if b[MEMBER] == 0:
+            w = _at(work, node[c.BIASES_AT])
+            _descend(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
+
+
+@_inner()
+def _clear_stored(b, work):
+    """This member's share of the stored gradient = 0, padding included."""
+    first, last = _share(b[PACKED], b[MEMBER], b[MEMBERS]), _share(b[PACKED], b[MEMBER] + 1, b[MEMBERS])
+    _zero(_at(work, b[PACKED] + first), last - first)
+
+
+# -- packing: (n_out, n_in) rows into (inputs in whole lines, padded neurons) and back -------------------------
 
 
 @_inner()
@@ -1063,9 +1769,9 @@ def _transpose(source, lds, target, ldt, rows, columns):
 
 
 @_inner()
-def _pack(t, layers, flat, packed, n_packed):
-    _zero(packed, n_packed)
-    for layer in range(layers):
+def _pack(b, t, flat, packed):
+    _zero(packed, b[PACKED])
+    for layer in range(b[LAYERS]):
         node = _node(t, layer)
         n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
         _transpose(_at(flat, node[c.LAYER + c.WEIGHTS]), n_in, _at(packed, node[c.WEIGHTS_AT]), width, n_out, n_in)
@@ -1073,202 +1779,232 @@ def _pack(t, layers, flat, packed, n_packed):
 
 
 @_inner()
-def _unpack(t, layers, packed, flat):
-    for layer in range(layers):
+def _unpack(b, t, packed, flat):
+    for layer in range(b[LAYERS]):
         node = _node(t, layer)
         n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
         _transpose(_at(packed, node[c.WEIGHTS_AT]), width, _at(flat, node[c.LAYER + c.WEIGHTS]), n_in, n_in, n_out)
         _copy(_at(packed, node[c.BIASES_AT]), _at(flat, node[c.LAYER + c.BIASES]), n_out)
 
 
-# -- the contract -----------------------------------------------------------------------------------------------
+# -- the contract ---------------------------------------------------------------------------------------------
 
-# One jitted entry for the three functions: compiled once for each dtype, not three times.
-PREDICT, GRADIENT, TRAIN = range(3)
-
-
-@_inner()
-def _forward(t, work, flags, groups, layers, rows):
-    for layer in range(layers):
-        sums = _sums_at(t, layer, layers)
-        _weighted_sums(t, work, flags, groups, layer, sums, rows)
-        _activate(t, work, layer, sums, rows)
+# One jitted entry for all functions: compiled once for each dtype, not for each of them.
+READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
 
 
 @_inner()
-def _backward(t, work, flags, groups, layers, rows, offset):
-    """The gradient added at `offset` from the parameters: to the packed gradient, or (0) to the parameters."""
-    for layer in range(layers - 1, -1, -1):
-        if layer > 0:  # before this layer's weights change
-            _propagate(t, work, layer, rows)
-        _add_gradient(t, work, flags, groups, layer, rows, offset)
-
-
-@_inner()
-def _copy_outputs(t, work, layer, first, rows, out):
-    node = _node(t, layer)
+def _predict_rows(b, t, work):
+    """The outputs of all rows of the data, a block at a time."""
+    node, out = _node(t, b[LAYERS] - 1), _pointer(b[RESULT], work)
     n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
-    for i in range(rows):
-        _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (first + i) * n), n)
+    for start in range(0, b[ROWS], b[BLOCK]):
+        count = _least(b[BLOCK], b[ROWS] - start)
+        _gather(b, t, work, start, count, 0, count, 0)
+        _forward(b, t, work, 0, count)
+        for i in range(count):
+            _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (start + i) * n), n)
 
 
 @_inner(types.float64)
-def _batches(task, t, work, flags, groups, layers, x, itemsize, labels, labelled, targets, order, ordered, n, out,
-             packed, block, batch_size, slots, rates, options, step, progress):  # fmt: skip
-    """All batches, one after the other; predict's and gradient's is one batch of all rows.
-
-    Returns the summed cost of the steps made; leaves outputs, the packed gradient or the packed parameters.
-    """
-    plain = task == TRAIN and options[c.KIND] == c.GRADIENT_DESCENT
-    # Plain gradient descent adds the deltas, scaled by the rate, straight to the weights.
-    fused = plain and options[c.CLIP_NORM] == 0 and options[c.WEIGHT_DECAY] == 0 and batch_size <= block
-    total, steps, correct, stopped = 0.0, 0, 0, False
-    for start in range(0, n, batch_size):
-        stop = _least(start + batch_size, n)
-        scale = (-rates[steps] if fused else 1.0) / (stop - start)
-        if task != PREDICT and not fused:
-            _zero(_at(work, packed), packed)
+def _train_batches(b, t, work, correct):
+    """All steps of a call of `train`: its own share of each, where it is a team's. Of `gradient`: one batch of all
+    rows, and no step."""
+    options, rates, training = _pointer(b[OPTIONS], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
+    team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH], b[COUNT]
+    member, members, total, steps, stopped = b[MEMBER], b[MEMBERS], 0.0, 0, False
+    if training and options[c.CLIP_NORM] == 0 and size <= block:  # the gradient of a batch is known block by block
+        if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
+            b[TARGET] = TO_WEIGHTS
+        elif size <= c.PANEL_DEPTH:  # else a tile would pass all rows again and again
+            b[TARGET] = TO_OPTIMIZER
+    for start in range(0, n, size):
+        stop, rate = _least(start + size, n), 0.0
+        if training:
+            rate = rates[steps]
+            _begin_step(b, options, rate, b[DONE] + steps + 1)
+        scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
+        if b[TARGET] == TO_STORE:
+            _clear_stored(b, work)  # others add to it only after they have waited for each other
         cost, right = 0.0, 0
         for first in range(start, stop, block):
-            if _read_now(progress, c.STOP):
+            count = _least(block, stop - first)
+            if member == 0:
+                team[c.STOPPING] = _read_now(progress, c.STOP)
+            if members == 1 and team[c.STOPPING] != 0:
                 stopped = True
                 break
-            rows = _least(block, stop - first)
-            _gather(t, work, flags, x, itemsize, order, ordered, first, rows)
-            _forward(t, work, flags, groups, layers, rows)
-            if task == PREDICT:
-                _copy_outputs(t, work, layers - 1, first, rows, out)
-                continue
-            block_cost, block_right = _output(
-                t, work, layers - 1, labels, labelled, targets, order, ordered, first, rows, scale
-            )
-            cost += block_cost
-            right += block_right
-            if task == TRAIN and not math.isfinite(cost):
+            pairs = count >> 1  # rows are shared out in whole pairs
+            from_row = _share(pairs, member, members) * 2
+            to_row = _share(pairs, member + 1, members) * 2 if member + 1 < members else count
+            _gather(b, t, work, first, count, from_row, to_row, _least(block, n - first - count) if training else 0)
+            _forward(b, t, work, from_row, to_row)
+            line = _at(team, c.TEAM_COLUMNS + member * c.TEAM_LINE)
+            line[c.MEMBER_RIGHT] = 0
+            part = _output(b, t, work, first, from_row, to_row, scale, _at(line, c.MEMBER_RIGHT))
+            _pointer(line, np.float64)[c.MEMBER_COST] = part
+            _backward(b, t, work, from_row, to_row)
+            if _wait(b):
+                return 0.0
+            for k in range(members):
+                line = _at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE)
+                cost += _pointer(line, np.float64)[c.MEMBER_COST]
+                right += line[c.MEMBER_RIGHT]
+            if training and (team[c.STOPPING] != 0 or not math.isfinite(cost)):
                 stopped = True
                 break
-            _backward(t, work, flags, groups, layers, rows, 0 if fused else packed)
+            _update(b, t, work, count)
+            if _wait(b):
+                return 0.0
         if stopped:
             break
-        if task == TRAIN and not fused:
-            _optimizer_step(t, work, layers, packed, slots, options, rates[steps], step + steps + 1)
+        if training and b[TARGET] == TO_STORE:
+            _descend_stored(b, t, work, options)
+            if _wait(b):
+                return 0.0
         total += cost
-        correct += right
+        correct[0] += right
         steps += 1
-    progress[c.STEPS] = steps
-    progress[c.CORRECT] = correct
+    if member == 0:
+        progress[c.STEPS] = steps
     return total
 
 
+@_inner(types.intp)
+def _compress_rows(b, values):
+    n, rows, room, total = b[COUNT], b[ROWS], b[ROOM], 0
+    octets, reals, starts = _pointer(b[BYTES], np.uint8), _pointer(b[REALS], values), _pointer(b[STARTS], b)
+    columns, plain = _pointer(b[COLUMNS], np.int32), n <= MOST_BYTES_COLUMNS or b[BYTES] == 0
+    starts[0] = 0
+    for i in range(rows):
+        found, at = 0, i * n
+        if room == 0:
+            found = count_entries(_at(octets, at), n) if b[BYTES] != 0 else count_entries(_at(reals, at), n)
+        elif plain and total + n + LINE_ENTRIES <= room:  # it may write so far
+            found = _find_entries(b, n, values, i, -1, _at(columns, total), _at(values, total), 0)
+        else:
+            for k in range(n):
+                value = octets[at + k] * _real(values, 1 / 255) if b[BYTES] != 0 else reals[at + k]
+                if value != 0:
+                    columns[total + found] = k
+                    values[total + found] = value
+                    found += 1
+        total += found
+        starts[i + 1] = total
+    return total
+
+
+@_inner(types.float64)
+def _task(b, work):
+    t, task, cost, params = _pointer(b[NODES], b), b[TASK], 0.0, _pointer(b[PARAMS], work)
+    if task == READY:
+        b[SPARSE] = _is_sparse(b, t, work)
+        _predict_rows(b, t, work)
+        return cost
+    team, progress, options = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), _pointer(b[OPTIONS], np.float64)
+    state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
+    if b[MEMBER] == 0:
+        if b[ROWS] > 0:
+            team[c.SPARSE] = _is_sparse(b, t, work)
+        _pack(b, t, params, work)
+        for k in range(b[SLOTS]):
+            _pack(b, t, _at(state, k * b[N_PARAMS]), _at(work, (3 + k) * b[PACKED]))
+    if _wait(b):
+        return cost
+    b[SPARSE] = team[c.SPARSE]
+    if task == PREDICT:
+        if b[ROWS] > 0:
+            _predict_rows(b, t, work)
+        return cost
+    if task == TRAIN:
+        _begin_optimizer(b, options)
+    correct = _at(b, CORRECT)
+    cost = _train_batches(b, t, work, correct)
+    if b[MEMBER] == 0:
+        progress[c.CORRECT] = correct[0]
+        _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result)
+        for k in range(b[SLOTS]):
+            _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]))
+    return cost
+
+
 @_jit
-def _run(
-    task, nodes, packed, block, given, params, state, x, itemsize, labels, targets, order, out, batch_size, rates,
-    options, step, progress, workspace,
-):  # fmt: skip
+def _run(block, work):
+    """The one entry: all arguments but the workspace are in the block. So a call unboxes two arrays, and whatever the
+    kinds of the others, there is one version for each dtype."""
+    b, start = _start_of(block), _start_of(work)
+    if b[TASK] == COMPRESS:  # which keeps denormals
+        return float(_compress_rows(b, start))
     before = _flush_denormals()
-    t, work, flat, layers = _start_of(nodes), _start_of(workspace), _start_of(params), len(nodes) - 1
-    flags, groups = _view(_at(work, t[c.SCRATCH_AT]), np.uint8), _view(_at(work, t[c.LISTS_AT]), np.int32)
-    _zero(_at(work, t[c.ACTIVATIONS_AT]), block * t[c.WIDTH])  # once: only the padding stays zero
-    slots, slot, n_slot = state.shape[0], _start_of(state), state.shape[1]
-    _pack(t, layers, _start_of(given), work, packed)
-    for k in range(slots):
-        _pack(t, layers, _at(slot, k * n_slot), _at(work, (3 + k) * packed), packed)
-    cost = _batches(
-        task, t, work, flags, groups, layers, _start_of(x), itemsize, _start_of(labels), len(labels) > 0,
-        _start_of(targets), _start_of(order), len(order), len(order) if task == TRAIN else len(x), _start_of(out),
-        packed, block, batch_size, slots, _start_of(rates), _start_of(options), step, _start_of(progress),
-    )  # fmt: skip
-    if task != PREDICT:
-        _unpack(t, layers, _at(work, packed if task == GRADIENT else 0), flat)
-    for k in range(slots):
-        _unpack(t, layers, _at(work, (3 + k) * packed), _at(slot, k * n_slot))
+    cost = _task(b, start)
     _restore_denormals(before)
     return cost
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view: to Numba a read-only array is another type, and IN arrays come in one flavour."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
+    """A block with these columns: their names in lower case."""
+    block = np.zeros(BLOCK_COLUMNS, np.int64)
+    block[TASK] = task
+    block[MEMBERS] = 1
+    block[TARGET] = TO_STORE
+    if p is not None:
+        block[NODES], block[LAYERS] = p.nodes.ctypes.data, len(p.nodes) - 1
+        block[PACKED], block[BLOCK] = p.packed, p.rows
+    for name, value in columns.items():
+        block[globals()[name.upper()]] = value
+    return block
 
 
-NO_ROWS, NO_NUMBERS = _frozen(np.empty(0, np.int64)), _frozen(np.empty(0))
+def _inputs(x: c.Rows) -> dict[str, int]:
+    arrays: dict[str, NDArray[Any]]
+    if isinstance(x, c.SparseRows):
+        arrays = {"starts": x.starts, "indices": x.indices, "reals": x.values}
+    else:
+        arrays = {"bytes" if x.dtype == np.uint8 else "reals": x}
+    return {name: array.ctypes.data for name, array in arrays.items()} | {"rows": len(x)}
 
 
-@cache
-def _nothing(dtype: np.dtype[Any]) -> tuple[Floats, Floats, Floats]:
-    """Empty arrays for what a task does not use: a vector, a matrix, and a read-only matrix."""
-    matrix = np.empty((0, 0), dtype)
-    return np.empty(0, dtype), matrix, _frozen(matrix)
+def _outputs(y: NDArray[Any]) -> dict[str, int]:
+    return {"labels" if y.ndim == 1 else "targets": y.ctypes.data}
 
 
-def _call(
-    task: int,
-    p: c.Plan,
-    given: Floats,
-    x: NDArray[Any],
-    y: NDArray[Any] | None,
-    work: Floats,
-    *,
-    params: Floats | None = None,
-    state: Floats | None = None,
-    out: Floats | None = None,
-    order: Ints = NO_ROWS,
-    batch_size: int = 0,
-    rates: NDArray[np.float64] = NO_NUMBERS,
-    optimizer: NDArray[np.float64] = NO_NUMBERS,
-    step: int = 0,
-    progress: Ints | None = None,
-) -> float:
-    """Calls _run with every argument in its one flavour, and empty arrays for what a task does not use.
-
-    x goes as bytes, so that one version of the kernels takes every kind.
-    """
-    vector, matrix, targets = _nothing(given.dtype)
-    labels = NO_ROWS
-    if y is not None and y.ndim == 1:
-        labels = _frozen(y)
-    elif y is not None:
-        targets = _frozen(y)
-    cost = _run(
-        task,
-        p.nodes,
-        p.packed,
-        p.rows,
-        _frozen(given),
-        vector if params is None else params,
-        matrix if state is None else state,
-        _frozen(x.view(np.uint8)),
-        x.itemsize,
-        labels,
-        targets,
-        order,
-        matrix if out is None else out,
-        batch_size or len(x),
-        rates,
-        optimizer,
-        step,
-        np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress,
-        work,
-    )
-    return float(cost)
+def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> None:
+    p, team = c.plan(net, len(x), 0, params.itemsize), c.team(1)
+    arrays = {"params": params.ctypes.data, "result": out.ctypes.data, "team": team.ctypes.data}
+    _run(_block(PREDICT, p, **arrays, **_inputs(x)), work)
 
 
-def predict(net: Ints, params: Floats, x: NDArray[Any], out: Floats, work: Floats) -> None:
-    _call(PREDICT, c.plan(net, len(x), 0, params.itemsize), params, x, None, work, out=out)
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> c.Predictor:
+    p, team = c.plan(net, rows, 0, params.itemsize), c.team(1)
+    block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
+    _run(block, work)  # packs the parameters; there are no rows yet
+    block[TASK], run = READY, _run
+    source = BYTES if x_dtype == np.uint8 else REALS
+
+    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # p: its table must live on
+        block[ROWS] = len(x)
+        block[source] = x.__array_interface__["data"][0]
+        block[RESULT] = out.__array_interface__["data"][0]
+        run(block, work)
+
+    return call
 
 
-def gradient(net: Ints, params: Floats, x: NDArray[Any], y: NDArray[Any], grad: Floats, work: Floats) -> float:
-    summed = _call(GRADIENT, c.plan(net, len(x), 0, params.itemsize), params, x, y, work, params=grad)
-    return summed / len(x)
+def gradient(net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
+    p, team, n = c.plan(net, len(x), 0, params.itemsize), c.team(1), len(x)
+    progress, none = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
+    block = _block(
+        GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch=n,
+        progress=progress.ctypes.data, options=none.ctypes.data, **_inputs(x), **_outputs(y),
+    )  # fmt: skip
+    return float(_run(block, work)) / n
 
 
 def train(
     net: Ints,
     params: Floats,
     state: Floats,
-    x: NDArray[Any],
+    x: c.Rows,
     y: NDArray[Any],
     order: Ints,
     batch_size: int,
@@ -1280,23 +2016,25 @@ def train(
     team: Ints,
     member: int,
 ) -> float:
-    p = c.plan(net, batch_size, len(state), params.itemsize)
-    return _call(
-        TRAIN,
-        p,
-        params,
-        x,
-        y,
-        work,
-        params=params,
-        state=state,
-        order=_frozen(order),
-        batch_size=batch_size,
-        rates=_frozen(rates),
-        optimizer=_frozen(optimizer),
-        step=step,
-        progress=progress,
-    )
+    members = int(team[c.MEMBERS])
+    p = c.plan(net, batch_size, len(state), params.itemsize, members)
+    if member != 0:  # for member 0 alone to write
+        progress = np.zeros(c.PROGRESS_COLUMNS, np.int64)
+    block = _block(
+        TRAIN, p, params=params.ctypes.data, result=params.ctypes.data, state=state.ctypes.data, slots=len(state),
+        n_params=len(params), order=order.ctypes.data, count=len(order), batch=batch_size, rates=rates.ctypes.data,
+        options=optimizer.ctypes.data, done=step, progress=progress.ctypes.data, team=team.ctypes.data, member=member,
+        members=members, **_inputs(x), **_outputs(y),
+    )  # fmt: skip
+    return float(_run(block, work))
+
+
+def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: Floats) -> int:
+    block = _block(
+        COMPRESS, None, count=x.shape[1], room=len(indices), columns=indices.ctypes.data,
+        **_inputs(x) | {"starts": starts.ctypes.data},
+    )  # fmt: skip
+    return int(_run(block, values))
 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
