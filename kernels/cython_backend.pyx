@@ -544,8 +544,8 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
 
 cdef inline bint by_rows(const Block *b) noexcept nogil:
     """Whether the first layer's gradient is taken row by row of sparse inputs, as is best where rows of weights are
-    short; not by a team, whose members have their own inputs, and not into tiles."""
-    return b.sparse and b.layers[0].width <= 2 * VL and b.members == 1 and b.target != TO_OPTIMIZER
+    short; not into tiles."""
+    return b.sparse and b.layers[0].width <= 2 * VL and b.target != TO_OPTIMIZER
 
 
 cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
@@ -559,7 +559,7 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
         if l > 0 or not b.sparse:
             update_weights(b, layer, rows, first, last)
         elif by_rows(b):
-            update_sparse(b, layer, rows)
+            update_sparse(b, layer, rows, first * GROUP, last * GROUP)
         else:
             update_sorted(b, layer, rows, first * GROUP, last * GROUP)
         if b.member == 0:
@@ -616,15 +616,32 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
         column += columns
 
 
-cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
-    """The gradient of narrow layers' weights, row by row of the inputs."""
-    cdef Py_ssize_t i
+cdef inline Py_ssize_t place(const int32_t *columns, Py_ssize_t n, Py_ssize_t column) noexcept nogil:
+    """How many of n ascending columns are below one."""
+    cdef Py_ssize_t below = 0, middle
+    while below < n:
+        middle = (below + n) // 2
+        if columns[middle] < column:
+            below = middle + 1
+        else:
+            n = middle
+    return below
+
+
+cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The gradient of the weights of inputs first to last, row by row of the inputs."""
+    cdef Py_ssize_t i, begin = 0, end
     cdef const Entries *tile
     for i in range(rows):
         tile = &b.entries[i]
-        if tile.height:
-            sparse_update(tile.height, <int> (layer.width // VL), tile.columns, tile.values, layer.below, tile.count,
-                          layer.deltas + i * layer.width, layer.width, stored(b, layer.weights), layer.width)
+        if tile.height == 0:
+            continue
+        end = tile.count
+        if b.members > 1:
+            begin = place(tile.columns, tile.count, first)
+            end = place(tile.columns, tile.count, last)
+        sparse_update(tile.height, <int> (layer.width // VL), tile.columns + begin, tile.values + begin, layer.below,
+                      end - begin, layer.deltas + i * layer.width, layer.width, stored(b, layer.weights), layer.width)
 
 
 cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
