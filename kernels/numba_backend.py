@@ -1609,17 +1609,24 @@ def _decay(b):
     return _pointer(b[OPTIONS], np.float64)[c.WEIGHT_DECAY]
 
 
+@_inner(types.intp)
+def _by_rows(b, t, work):
+    """Whether the first layer's gradient is taken row by row of sparse inputs, as is best where rows of weights are
+    short; not into tiles."""
+    return b[SPARSE] != 0 and _node(t, 0)[c.WIDTH] <= 2 * _lanes(work) and b[TARGET] != TO_OPTIMIZER
+
+
 @_inner()
 def _update(b, t, work, rows):
     """This member's share of every layer's gradient: inputs^T . deltas, to where b[TARGET] says."""
     for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
-        groups, width = _groups_of(node), node[c.WIDTH]
+        groups = _groups_of(node)
         first, last = _share(groups, b[MEMBER], b[MEMBERS]), _share(groups, b[MEMBER] + 1, b[MEMBERS])
         if layer > 0 or not b[SPARSE]:
             _update_weights(b, t, work, layer, rows, first, last)
-        elif b[TARGET] != TO_OPTIMIZER and width <= 2 * _lanes(work) and b[MEMBERS] == 1:
-            _update_sparse(b, t, work, rows)
+        elif _by_rows(b, t, work):
+            _update_sparse(b, t, work, rows, first * GROUP, last * GROUP)
         else:
             _update_sorted(b, t, work, rows, first * GROUP, last * GROUP)
         if b[MEMBER] == 0:
@@ -1675,16 +1682,32 @@ def _update_weights(b, t, work, layer, rows, first, last):
                 row += n
 
 
+@_inner(types.intp)
+def _below(columns, n, column):
+    """How many of n ascending columns are below one."""
+    below = 0
+    while below < n:
+        middle = (below + n) >> 1
+        if columns[middle] < column:
+            below = middle + 1
+        else:
+            n = middle
+    return below
+
+
 @_inner()
-def _update_sparse(b, t, work, rows):
-    """The gradient of narrow layers' weights, row by row of the inputs."""
-    node, entries, columns = _node(t, 0), _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
+def _update_sparse(b, t, work, rows, first, last):
+    """The gradient of the weights of inputs first to last, row by row of the inputs."""
+    node, entries, like = _node(t, 0), _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
     width, w = node[c.WIDTH], _at(work, node[c.WEIGHTS_AT] + _offset(b))
-    vectors = _quotient(width, _lanes(work))
+    vectors, begin = _quotient(width, _lanes(work)), 0
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
+        columns, values, end = _pointer(entry[0], like), _pointer(entry[1], work), entry[2] >> 2
+        if b[MEMBERS] > 1:
+            begin, end = _below(columns, end, first), _below(columns, end, last)
         sparse_update(
-            entry[2] & 3, vectors, _pointer(entry[0], columns), _pointer(entry[1], work), t[c.WIDTH], entry[2] >> 2,
+            entry[2] & 3, vectors, _at(columns, begin), _at(values, begin), t[c.WIDTH], end - begin,
             _at(work, node[c.DELTAS_AT] + i * width), width, w, width,
         )  # fmt: skip
 
@@ -1805,7 +1828,7 @@ def _predict_rows(b, t, work):
     n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
     for start in range(0, b[ROWS], b[BLOCK]):
         count = _least(b[BLOCK], b[ROWS] - start)
-        _gather(b, t, work, start, count, 0, count, 0)
+        _gather(b, t, work, start, count, 0, count, _least(b[BLOCK], b[ROWS] - start - count))
         _forward(b, t, work, 0, count)
         for i in range(count):
             _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (start + i) * n), n)
@@ -1821,7 +1844,7 @@ def _train_batches(b, t, work, correct):
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the gradient of a batch is known block by block
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
             b[TARGET] = TO_WEIGHTS
-        elif size <= c.PANEL_DEPTH:  # else a tile would pass all rows again and again
+        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # else a tile would pass all rows again and again
             b[TARGET] = TO_OPTIMIZER
     for start in range(0, n, size):
         stop, rate = _least(start + size, n), 0.0
