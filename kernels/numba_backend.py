@@ -1,14 +1,19 @@
-"""The Numba backend: the kernels of cython_backend.pyx, in the same structure, compiled when first called.
+"""The Numba backend: the kernels of cython_backend.pyx and vec.h, in the same structure, compiled when first called.
 
 Arithmetic on whole vectors is written by the code generators below, with ordinary Python loops and operators over
-LLVM values; what surrounds it is jitted Python. All of it is in this one file, long as it is: Numba's cache does
-not notice a change in another file of what it compiled in, the contract's excepted, which it is told of.
+LLVM values; what surrounds it is jitted Python on pointers and numbers. There is one jitted entry, `_run`, which takes
+two arrays, the `block` (all arguments, arrays by their addresses) and the workspace, and so is compiled once for each
+dtype. All of it is in this one file, long as it is: Numba's cache does not notice a change in another file of what it
+compiled in, the contract's excepted, which it is told of.
 
-Not here: checks of arguments (fastnet/checks.py), several threads, any other than first-order optimisers.
+Where to look: `_forward`, `_backward` (deltas), `_update` (weights), and `_train_batches` around them.
+Not here: checks of arguments (fastnet/checks.py), the starting of threads (fastnet/threads.py), any other than
+first-order optimisers.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import inspect
 import math
@@ -1186,8 +1191,8 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
 (
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, PARAMS, RESULT, STATE,
     SLOTS, N_PARAMS, ORDER, COUNT, BATCH, RATES, OPTIONS, DONE, PROGRESS, TEAM, MEMBER, COLUMNS, ROOM,
-    MEMBERS, SPARSE, TARGET, RULE, CORRECT, STEP,
-) = range(34)  # fmt: skip
+    DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, STEP,
+) = range(35)  # fmt: skip
 BLOCK_COLUMNS = STEP + STEP_COLUMNS
 TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)  # a gradient goes straight to the weights, to its own place, or by tiles
 ENTRIES = 3  # of a row, or of two: addresses of columns and values, and 4 * number + rows (0 for a second row)
@@ -1926,6 +1931,9 @@ def _compress_rows(b, values):
 def _task(b, work):
     t, task, cost, params = _pointer(b[NODES], b), b[TASK], 0.0, _pointer(b[PARAMS], work)
     if task == READY:
+        if b[DATA] != 0:  # from the arrays' objects to their numbers
+            source = BYTES if b[BYTES] != 0 else REALS
+            b[source], b[RESULT] = _pointer(b[source] + b[DATA], b)[0], _pointer(b[RESULT] + b[DATA], b)[0]
         b[SPARSE] = _is_sparse(b, t, work)
         _predict_rows(b, t, work)
         return cost
@@ -1983,6 +1991,20 @@ def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
     return block
 
 
+def _data(array: NDArray[Any]) -> int:
+    return int(array.ctypes.data)
+
+
+def _data_at() -> int:
+    """How far into an array's object the address of its numbers is, which takes NumPy a microsecond to tell; or 0."""
+    array, at = np.zeros(1), object.__basicsize__  # the first field after the head of every object
+    sound = platform.python_implementation() == "CPython"
+    return at if sound and ctypes.c_void_p.from_address(id(array) + at).value == array.ctypes.data else 0
+
+
+DATA_AT = _data_at()
+
+
 def _inputs(x: c.Rows) -> dict[str, int]:
     arrays: dict[str, NDArray[Any]]
     if isinstance(x, c.SparseRows):
@@ -2006,13 +2028,13 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
     p, team = c.plan(net, rows, 0, params.itemsize), c.team(1)
     block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
     _run(block, work)  # packs the parameters; there are no rows yet
-    block[TASK], run = READY, _run
+    block[TASK], block[DATA], run, place = READY, DATA_AT, _run, id if DATA_AT else _data
     source = BYTES if x_dtype == np.uint8 else REALS
 
     def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # p: its table must live on
         block[ROWS] = len(x)
-        block[source] = x.__array_interface__["data"][0]
-        block[RESULT] = out.__array_interface__["data"][0]
+        block[source] = place(x)
+        block[RESULT] = place(out)
         run(block, work)
 
     return call
