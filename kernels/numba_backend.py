@@ -1,10 +1,8 @@
 """The Numba backend: the kernels of cython_backend.pyx and vec.h, in the same structure, compiled when first called.
 
-Arithmetic on whole vectors is written by the code generators below, with ordinary Python loops and operators over
-LLVM values; what surrounds it is jitted Python on pointers and numbers. There is one jitted entry, `_run`, which takes
-two arrays, the `block` (all arguments, arrays by their addresses) and the workspace, and so is compiled once for each
-dtype. All of it is in this one file, long as it is: Numba's cache does not notice a change in another file of what it
-compiled in, the contract's excepted, which it is told of.
+Arithmetic on whole vectors is in numba_vectors.py; here is jitted Python on pointers and numbers. There is one jitted
+entry, `_run`, which takes two arrays, the `block` (all arguments, arrays by their addresses) and the workspace, and so
+is compiled once for each dtype.
 
 Where to look: `_forward`, `_backward` (deltas), `_update` (weights), and `_train_batches` around them.
 Not here: checks of arguments (fastnet/checks.py), the starting of threads (fastnet/threads.py), any other than
@@ -17,11 +15,10 @@ import ctypes
 import hashlib
 import inspect
 import math
-import os
 import platform
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -30,15 +27,88 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.codegen import get_host_cpu_features
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
+from fastnet.kernels import numba_vectors
 from fastnet.kernels.contract import Floats, Ints
+from fastnet.kernels.numba_vectors import (
+    ADD,
+    BETA1,
+    BETA2,
+    CHUNK_INPUTS,
+    COMPRESSES,
+    DECAY,
+    EPSILON,
+    FEATURES,
+    FROM_START,
+    FROM_ZERO,
+    GROUP,
+    LINE_ENTRIES,
+    MOST_BYTES_COLUMNS,
+    NODE_COLUMNS,
+    PLAIN,
+    REST1,
+    REST2,
+    ROOT,
+    SCALE,
+    SPEED,
+    SPINS,
+    STEP_COLUMNS,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    WITH_ADAM,
+    WITH_MOMENTUM,
+    WITH_NESTEROV,
+    _add_now,
+    _address,
+    _at,
+    _copy,
+    _eight,
+    _flush_denormals,
+    _give_way,
+    _intrinsic,
+    _itemsize,
+    _lanes,
+    _least,
+    _node,
+    _pointer,
+    _prefetch,
+    _quotient,
+    _read_now,
+    _real,
+    _relax,
+    _restore_denormals,
+    _room,
+    _share,
+    _start_of,
+    _write_now,
+    _zero,
+    activate_tile,
+    add_rows,
+    compress_bytes,
+    compress_reals,
+    count_entries,
+    descend_rows,
+    forward_tile,
+    is_first_largest,
+    output_error,
+    pack_panel,
+    scale_bytes,
+    softmax,
+    sorted_update,
+    sparse_forward,
+    sparse_update,
+    square_sum,
+    times_slope,
+    total_of,
+    transpose_panel,
+    unpack_bytes,
+    update_tiles,
+)
 
 # Every jit option in one place.
 JIT_OPTIONS: dict[str, Any] = {
@@ -48,15 +118,15 @@ JIT_OPTIONS: dict[str, Any] = {
 }
 
 
-CONTRACT = hashlib.sha256(Path(c.__file__).read_bytes()).hexdigest()
+# What is compiled in from other files, of whose changes Numba's cache would not know.
+OTHERS = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors)]
 
 
 def _jit(function: Callable[..., Any]) -> Any:
     try:
         dispatcher = numba.njit(cache=True, **JIT_OPTIONS)(function)
-        # The contract's numbers are compiled in, so that a change of that file makes the cached code stale too.
         file = dispatcher._cache._cache_file
-        file._source_stamp = (file._source_stamp, CONTRACT)
+        file._source_stamp = (file._source_stamp, *OTHERS)
     except (RuntimeError, AttributeError):  # Numba finds no folder for its cache, or keeps its stamp elsewhere now
         return _jit_without_cache()(function)
     return dispatcher
@@ -108,28 +178,6 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
 _added: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
-def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspect.Parameter]) -> Any:
-    """Numba folds a call's arguments into the signature, which it must know: *arguments would not do."""
-    typed.__name__, typed.__signature__ = name, inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return intrinsic(typed)
-
-
-# -- vectors: LLVM values with operators ---------------------------------------------------------------------
-
-FEATURES = numba.config.CPU_FEATURES or get_host_cpu_features()
-MACHINE = platform.machine().lower()
-VECTOR_BYTES = 64 if "+avx512f" in FEATURES else 32
-TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # what the registers hold
-COMPRESSES = VECTOR_BYTES == 64 and "+avx512bw" in FEATURES and "+avx512vl" in FEATURES  # there is an instruction
-GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
-MOST_BYTES_COLUMNS = 32768  # a place and two bytes are one int32 number
-LINE_ENTRIES = 16  # as far beyond the last entry a compression may write
-CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
-SPINS = 4000  # some 40 microseconds
-I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-assert c.BLOCK_ROWS <= c.PANEL_ROWS
-assert c.PANEL_VECTORS >= TILE_VECTORS
-
 MOST_MEMBERS = c.MOST_MEMBERS
 COMPRESSION_PAYS = True
 
@@ -139,1048 +187,6 @@ def instruction_set() -> str:
     if VECTOR_BYTES == 64:
         return "AVX-512"
     return "AVX2 and FMA" if "+avx2" in FEATURES else platform.machine()
-
-
-class _Lanes:
-    """A vector of a dtype: its types and constants, and the formulas on it."""
-
-    def __init__(self, builder: ir.IRBuilder, dtype: types.Float) -> None:
-        self.b = builder
-        double = dtype == types.float64
-        self.scalar = ir.DoubleType() if double else ir.FloatType()
-        self.n = VECTOR_BYTES // (8 if double else 4)
-        self.type = ir.VectorType(self.scalar, self.n)
-        self.ints = ir.VectorType(I64 if double else I32, self.n)
-        self.mantissa, self.bias = (52, 1023) if double else (23, 127)
-        self.exp_range = (-708.0, 709.0) if double else (-87.0, 88.0)
-        self.exp_degree = 13 if double else 7
-        # ln 2 in two parts, the first with so few digits that n * ln2[0] is exact
-        self.ln2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10) if double else (0.693359375, -2.12194440e-4)
-
-    def splat(self, value: Any) -> _Vector:
-        if isinstance(value, (int, float)):
-            return _Vector(self, ir.Constant(self.type, [float(value)] * self.n))
-        return _Vector(self, _spread(self.b, value, self.n))
-
-    def pointer(self, base: ir.Value, *offsets: Any) -> ir.Value:
-        return self.b.gep(base, [_sum(self.b, *offsets)])
-
-    def load(self, base: ir.Value, *offsets: Any) -> _Vector:
-        at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
-        return _Vector(self, self.b.load(at, align=self.scalar_bytes))
-
-    def store(self, vector: _Vector, base: ir.Value, *offsets: Any) -> None:
-        at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
-        self.b.store(vector.value, at, align=self.scalar_bytes)
-
-    def splat_at(self, base: ir.Value, *offsets: Any) -> _Vector:
-        return self.splat(self.b.load(self.pointer(base, *offsets)))
-
-    @property
-    def scalar_bytes(self) -> int:
-        return VECTOR_BYTES // self.n
-
-    def fma(self, x: _Vector, y: _Vector, z: _Vector) -> _Vector:
-        name = f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}"
-        return _Vector(self, _call_llvm(self.b, name, self.type, x.value, y.value, z.value))
-
-    # exp(x) = 2^n (1 + p(r)), x = n ln 2 + r, |r| <= ln 2 / 2; p is the Taylor series of exp(r) - 1, cut where its
-    # remainder is below the rounding. Arguments beyond the exponent's range are clamped to it; NaN stays NaN.
-    def exp_parts(self, x: _Vector) -> tuple[_Vector, _Vector]:
-        low, high = self.exp_range
-        x = (x < low).select(self.splat(low), x)
-        x = (x > high).select(self.splat(high), x)
-        scaled = x * math.log2(math.e)
-        half = (scaled < 0).select(self.splat(-0.5), self.splat(0.5))
-        n = self.b.fptosi((scaled + half).value, self.ints)
-        r_n = _Vector(self, self.b.sitofp(n, self.type))
-        r = self.fma(r_n, self.splat(-self.ln2[0]), x)
-        r = self.fma(r_n, self.splat(-self.ln2[1]), r)
-        p = self.splat(1 / math.factorial(self.exp_degree))
-        for k in range(self.exp_degree - 1, 0, -1):
-            p = self.fma(p, r, self.splat(1 / math.factorial(k)))
-        shifted = self.b.shl(
-            self.b.add(n, ir.Constant(self.ints, [self.bias] * self.n)),
-            ir.Constant(self.ints, [self.mantissa] * self.n),
-        )
-        return p * r, _Vector(self, self.b.bitcast(shifted, self.type))
-
-    def exp(self, x: _Vector) -> _Vector:
-        p, power = self.exp_parts(x)
-        return self.fma(power, p, power)
-
-    def expm1(self, x: _Vector) -> _Vector:
-        """Accurate near 0, where exp(x) - 1 would cancel."""
-        p, power = self.exp_parts(x)
-        return self.fma(power, p, power - 1)
-
-    def below(self, n: ir.Value) -> _Mask:
-        """The lanes whose number is less than n."""
-        lanes = ir.Constant(self.ints, list(range(self.n)))
-        return _Mask(self, self.b.icmp_signed("<", lanes, self.int_splat(n)))
-
-    def int_splat(self, n: ir.Value) -> ir.Value:
-        return _spread(self.b, self.b.trunc(n, self.ints.element), self.n)
-
-    def across(self, vector: _Vector, fold: Callable[[_Vector, _Vector], _Vector]) -> ir.Value:
-        """All lanes folded into one number, halves at a time."""
-        lanes = self.n
-        while lanes > 1:
-            lanes //= 2
-            other = _shuffled(self.b, vector.value, vector.value, [i % lanes + lanes for i in range(self.n)])
-            vector = fold(vector, _Vector(self, other))
-        return self.b.extract_element(vector.value, I32(0))
-
-    def masked(self, mask: ir.Value, x: _Vector) -> _Vector:
-        """x, or zeros: the mask is ones, or zeros."""
-        bits = self.b.and_(self.b.bitcast(x.value, self.ints), mask)
-        return _Vector(self, self.b.bitcast(bits, self.type))
-
-    def sqrt(self, x: _Vector) -> _Vector:
-        return _Vector(self, _call_llvm(self.b, f"llvm.sqrt.v{self.n}f{8 * self.scalar_bytes}", self.type, x.value))
-
-    # Four values loaded at once, again and again in the lanes, to be spread by shuffles.
-    def quad_load(self, base: ir.Value, *offsets: Any) -> ir.Value:
-        four = ir.VectorType(self.scalar, 4)
-        at = self.b.bitcast(self.pointer(base, *offsets), four.as_pointer())
-        value = self.b.load(at, align=self.scalar_bytes)
-        value = _shuffled(self.b, value, value, [i % 4 for i in range(self.n)])
-        if MACHINE in ("x86_64", "amd64"):  # else LLVM would make a load of each spread
-            value = self.b.asm(ir.FunctionType(self.type, [self.type]), "", "=v,0", [value], side_effect=False)
-        return value
-
-    def spread(self, quad: ir.Value, k: int) -> _Vector:
-        return _Vector(self, _shuffled(self.b, quad, quad, [i // 4 * 4 + k for i in range(self.n)]))
-
-
-class _Vector:
-    """A vector value; operators write instructions. A comparison gives a mask, which selects."""
-
-    def __init__(self, lanes: _Lanes, value: ir.Value) -> None:
-        self.lanes, self.value = lanes, value
-
-    def _with(self, other: Any) -> ir.Value:
-        return other.value if isinstance(other, _Vector) else self.lanes.splat(other).value
-
-    def __add__(self, other: Any) -> _Vector:
-        return _Vector(self.lanes, self.lanes.b.fadd(self.value, self._with(other), flags=("contract",)))
-
-    def __sub__(self, other: Any) -> _Vector:
-        return _Vector(self.lanes, self.lanes.b.fsub(self.value, self._with(other), flags=("contract",)))
-
-    def __mul__(self, other: Any) -> _Vector:
-        return _Vector(self.lanes, self.lanes.b.fmul(self.value, self._with(other), flags=("contract",)))
-
-    def __truediv__(self, other: Any) -> _Vector:
-        return _Vector(self.lanes, self.lanes.b.fdiv(self.value, self._with(other)))
-
-    def __rtruediv__(self, other: float) -> _Vector:
-        return self.lanes.splat(other) / self
-
-    def __rsub__(self, other: float) -> _Vector:
-        return self.lanes.splat(other) - self
-
-    def __lt__(self, other: Any) -> _Mask:
-        return _Mask(self.lanes, self.lanes.b.fcmp_ordered("<", self.value, self._with(other)))
-
-    def __gt__(self, other: Any) -> _Mask:
-        return _Mask(self.lanes, self.lanes.b.fcmp_ordered(">", self.value, self._with(other)))
-
-
-class _Mask:
-    def __init__(self, lanes: _Lanes, value: ir.Value) -> None:
-        self.lanes, self.value = lanes, value
-
-    def select(self, yes: _Vector, no: _Vector) -> _Vector:
-        return _Vector(self.lanes, self.lanes.b.select(self.value, yes.value, no.value))
-
-
-def _shuffled(b: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Sequence[int]) -> ir.Value:
-    return b.shuffle_vector(one, other, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
-
-
-def _spread(b: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
-    """A vector with the value in all lanes."""
-    empty = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
-    return _shuffled(b, b.insert_element(empty, value, I32(0)), empty, [0] * lanes)
-
-
-def _call_llvm(b: ir.IRBuilder, name: str, returns: ir.Type, *values: ir.Value) -> ir.Value:
-    kind = ir.FunctionType(returns, [value.type for value in values])
-    return b.call(cgutils.get_or_insert_function(b.module, kind, name), list(values))
-
-
-def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
-    """A 64-bit integer: the sum of values, numbers and (value, factor) products."""
-    number, total = 0, None
-    for term in terms:
-        if isinstance(term, int):
-            number += term
-            continue
-        if isinstance(term, tuple):
-            term = b.mul(term[0], term[1] if isinstance(term[1], ir.Value) else I64(term[1]))
-        total = term if total is None else b.add(total, term)
-    if total is None:
-        return I64(number)
-    return b.add(total, I64(number)) if number else total
-
-
-Carried = Any  # a _Vector, or any other value
-
-
-def _value(x: Carried) -> ir.Value:
-    return x.value if isinstance(x, _Vector) else x
-
-
-def _as(like: Carried, value: ir.Value) -> Carried:
-    return _Vector(like.lanes, value) if isinstance(like, _Vector) else value
-
-
-def _loop(
-    b: ir.IRBuilder,
-    count: ir.Value,
-    body: Callable[[ir.Value, list[Carried]], list[Carried] | None],
-    carried: Sequence[Carried] = (),
-) -> list[Carried]:
-    """for i in range(count): carried = body(i, carried); what is carried stays in registers."""
-    before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
-    b.cbranch(b.icmp_signed(">", count, I64(0)), head, done)
-    b.position_at_end(head)
-    i = b.phi(I64)
-    phis = [b.phi(_value(v).type) for v in carried]
-    new = body(i, [_as(v, phi) for v, phi in zip(carried, phis, strict=True)]) or []
-    tail, following = b.block, b.add(i, I64(1))
-    b.cbranch(b.icmp_signed("<", following, count), head, done)
-    i.add_incoming(I64(0), before)
-    i.add_incoming(following, tail)
-    b.position_at_end(done)
-    results = []
-    for start, phi, value in zip(carried, phis, new, strict=True):
-        phi.add_incoming(_value(start), before)
-        phi.add_incoming(_value(value), tail)
-        result = b.phi(phi.type)
-        result.add_incoming(_value(start), before)
-        result.add_incoming(_value(value), tail)
-        results.append(_as(start, result))
-    return results
-
-
-def _cases(
-    b: ir.IRBuilder, key: ir.Value, bodies: Mapping[int, Callable[[], Carried]], default: Carried = None
-) -> Carried:
-    """switch (key): the code of one of the bodies is run, and what it returns, or the default, returned."""
-    before, done = b.block, b.append_basic_block()
-    switch = b.switch(key, done)
-    results = [] if default is None else [(default, before)]
-    for value, body in bodies.items():
-        block = b.append_basic_block()
-        switch.add_case(I64(value), block)
-        b.position_at_end(block)
-        result = body()
-        results.append((result, b.block))
-        b.branch(done)
-    b.position_at_end(done)
-    if default is None:
-        return None
-    phi = b.phi(_value(default).type)
-    for result, block in results:
-        phi.add_incoming(_value(result), block)
-    return _as(default, phi)
-
-
-def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
-    """An intrinsic of pointers and whole numbers whose code `write(lanes, *arguments)` generates.
-
-    The lanes are of the last floating-point type that is pointed to.
-    """
-
-    def typed(typing_context: Any, *arguments: Any) -> Any:
-        kinds = [types.intp if isinstance(a, types.Integer) else types.unliteral(a) for a in arguments]
-        dtypes = [a.dtype for a in kinds if isinstance(a, types.CPointer) and a.dtype in (types.float32, types.float64)]
-        lanes_of = dtypes[-1] if dtypes else types.float32
-
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-            result = write(_Lanes(builder, lanes_of), *values)
-            return context.get_dummy_value() if returns == types.void else result
-
-        return returns(*kinds), generate
-
-    return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
-
-
-_number = partial(_kernel, returns=types.intp)
-
-
-# -- register tiles: pointers to their first elements, row lengths in elements --------------------------------
-
-FROM_ZERO, FROM_START, ADD = range(3)
-
-
-@_kernel
-def forward_tile(
-    v: _Lanes, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, begin: Any, start: Any, out: Any,
-    ldo: Any,
-) -> None:  # fmt: skip
-    """out[rows][vectors] = x[rows][n] w[n][vectors], plus nothing, the row `start`, or out; n is whole groups."""
-    from_start = v.b.icmp_signed("==", begin, I64(FROM_START))
-    kept = v.int_splat(v.b.sext(v.b.icmp_signed("!=", begin, I64(FROM_ZERO)), I64))
-    source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
-    groups = v.b.udiv(n, I64(GROUP))
-
-    def tile(r_count: int, v_count: int) -> None:
-        places = [(r, k) for r in range(r_count) for k in range(v_count)]
-        size = len(places)
-        chains = 4 if size < 4 else 1  # sums of their own for each input of a group hide the latency
-        lines = [v.pointer(x, (ldx, r)) for r in range(r_count)]
-
-        def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            first = v.b.mul(g, I64(GROUP))
-            here = [v.pointer(line, first) for line in lines]
-            acc = list(acc)
-            for i in range(GROUP):
-                w_line = v.pointer(w, (first, ldw), (ldw, i))
-                weights = [v.load(w_line, k * v.n) for k in range(v_count)]
-                inputs = [v.splat_at(line, i) for line in here]
-                for at, (r, k) in enumerate(places, i % chains * size):
-                    acc[at] = v.fma(inputs[r], weights[k], acc[at])
-            return acc
-
-        acc = [v.masked(kept, v.load(source, (lds, r), k * v.n)) for r, k in places]
-        acc = _loop(v.b, groups, group, acc + [v.splat(0)] * (size * (chains - 1)))
-        for at, (r, k) in enumerate(places):
-            a = acc[at]
-            if chains == 4:
-                a = (a + acc[at + size]) + (acc[at + 2 * size] + acc[at + 3 * size])
-            v.store(a, out, (ldo, r), k * v.n)
-
-    sizes = [(r, k) for r in range(1, TILE_ROWS + 1) for k in range(1, TILE_VECTORS + 1)]
-    _cases(v.b, _sum(v.b, (rows, 8), vectors), {r * 8 + k: partial(tile, r, k) for r, k in sizes})
-
-
-@_kernel
-def update_tiles(
-    v: _Lanes, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any, out: Any, ldo: Any
-) -> None:
-    """For each of n groups of inputs: out[GROUP][vectors] += x[rows][GROUP]^T delta[rows][vectors]."""
-
-    def tiles(v_count: int) -> None:
-        places = [(i, k) for i in range(GROUP) for k in range(v_count)]
-
-        def group(g: ir.Value, _: list[_Vector]) -> None:
-            first = v.b.mul(g, I64(GROUP))
-            column, target = v.pointer(x, first), v.pointer(out, (first, ldo))
-
-            def row(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-                deltas = [v.load(delta, (r, ldd), k * v.n) for k in range(v_count)]
-                inputs = [v.splat_at(column, (r, ldx), i) for i in range(GROUP)]
-                return [v.fma(inputs[i], deltas[k], a) for (i, k), a in zip(places, acc, strict=True)]
-
-            acc = _loop(v.b, rows, row, [v.load(target, (ldo, i), k * v.n) for i, k in places])
-            for a, (i, k) in zip(acc, places, strict=True):
-                v.store(a, target, (ldo, i), k * v.n)
-
-        _loop(v.b, n, group)
-
-    _cases(v.b, vectors, {k: partial(tiles, k) for k in range(1, TILE_VECTORS + 1)})
-
-
-@_kernel
-def add_rows(v: _Lanes, delta: Any, ld: Any, rows: Any, columns: Any, sums: Any) -> None:
-    """sums[columns] += the rows of delta, whole vectors"""
-
-    def column(k: ir.Value, _: list[_Vector]) -> None:
-        def row(i: ir.Value, total: list[_Vector]) -> list[_Vector]:
-            return [total[0] + v.load(delta, (i, ld), (k, v.n))]
-
-        v.store(_loop(v.b, rows, row, [v.load(sums, (k, v.n))])[0], sums, (k, v.n))
-
-    _loop(v.b, v.b.udiv(columns, I64(v.n)), column)
-
-
-@_kernel
-def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
-    """panel[rows][width] = source[rows][width], whole vectors"""
-
-    def row(i: ir.Value, _: list[_Vector]) -> None:
-        def column(k: ir.Value, _: list[_Vector]) -> None:
-            v.store(v.load(source, (i, ld), (k, v.n)), panel, (i, width), (k, v.n))
-
-        _loop(v.b, v.b.udiv(width, I64(v.n)), column)
-
-    _loop(v.b, rows, row)
-
-
-@_kernel
-def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
-    """panel[rows][width] = source[width][rows], rows rounded up to whole vectors; squares of vectors in registers."""
-
-    def square(at: ir.Value, target: ir.Value) -> None:
-        lines = [v.load(at, (ld, i)).value for i in range(v.n)]
-        step = 1
-        while step < v.n:  # lanes are swapped between vectors so far apart
-            upper = [v.n + i - step if i & step else i for i in range(v.n)]
-            lower = [v.n + i if i & step else i + step for i in range(v.n)]
-            for i in range(v.n):
-                if not i & step:
-                    pair = lines[i], lines[i + step]
-                    lines[i], lines[i + step] = _shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)
-            step *= 2
-        for i, line in enumerate(lines):
-            v.store(_Vector(v, line), target, (width, i))
-
-    def row(i: ir.Value, _: list[_Vector]) -> None:
-        def column(k: ir.Value, _: list[_Vector]) -> None:
-            first, column = v.b.mul(i, I64(v.n)), v.b.mul(k, I64(v.n))
-            square(v.pointer(source, (column, ld), first), v.pointer(panel, (first, width), column))
-
-        _loop(v.b, v.b.udiv(width, I64(v.n)), column)
-
-    _loop(v.b, v.b.udiv(_sum(v.b, rows, v.n - 1), I64(v.n)), row)
-
-
-# -- sparse rows: n entries, each a column and a value --------------------------------------------------------
-# Four of the first row's values are loaded at once and spread by shuffles, the second row's are loaded one by one: so
-# neither the loads nor the shuffles are more than the multiply-adds.
-
-SPARSE_VECTORS = 1, 2, 4, 8
-
-
-def _fours(b: ir.IRBuilder, n: ir.Value, four: Callable[..., Any], one: Callable[..., Any], carried: Any) -> Any:
-    """carried = four(i, carried) for each four of n entries, one(i, carried) for each of the rest."""
-    whole = b.and_(n, I64(-4))
-    carried = _loop(b, b.udiv(n, I64(4)), lambda g, acc: four(b.mul(g, I64(4)), acc), carried)
-    return _loop(b, b.and_(n, I64(3)), lambda k, acc: one(b.add(whole, k), acc), carried)
-
-
-def _place(v: _Lanes, base: ir.Value, ld: ir.Value, numbers: ir.Value, *at: Any) -> ir.Value:
-    """Row numbers[at] of base."""
-    return v.pointer(base, (v.b.sext(v.b.load(v.pointer(numbers, *at)), I64), ld))
-
-
-@_kernel
-def sparse_forward(
-    v: _Lanes, rows: Any, vectors: Any, columns: Any, values: Any, ldv: Any, n: Any, w: Any, ldw: Any, start: Any,
-    out: Any, ldo: Any,
-) -> None:  # fmt: skip
-    """out[rows][vectors] = start + the sum of values[rows][k] w[columns[k]]"""
-
-    def tile(r_count: int, v_count: int) -> None:
-        size = r_count * v_count
-        chains = max(1, 4 // size)
-
-        def entry(i: ir.Value, k: int, inputs: list[_Vector], acc: list[_Vector], chain: int) -> None:
-            line = _place(v, w, ldw, columns, i, k)
-            for j in range(v_count):
-                weights = v.load(line, j * v.n)
-                for r in range(r_count):
-                    at = chain * size + r * v_count + j
-                    acc[at] = v.fma(inputs[r], weights, acc[at])
-
-        def four(i: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            acc, quad = list(acc), v.quad_load(values, i)
-            for k in range(4):
-                inputs = [v.spread(quad, k)] + [v.splat_at(values, i, k, ldv)] * (r_count - 1)
-                entry(i, k, inputs, acc, k % chains)
-            return acc
-
-        def one(i: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            acc = list(acc)
-            entry(i, 0, [v.splat_at(values, i, (ldv, r)) for r in range(r_count)], acc, 0)
-            return acc
-
-        begin = [v.load(start, j * v.n) for j in range(v_count)] * r_count
-        acc = _fours(v.b, n, four, one, begin + [v.splat(0)] * (size * (chains - 1)))
-        for at in range(size):
-            for chain in range(1, chains):
-                acc[at] = acc[at] + acc[at + chain * size]
-            v.store(acc[at], out, (ldo, at // v_count), at % v_count * v.n)
-
-    sizes = [(r, k) for r in (1, 2) for k in SPARSE_VECTORS]
-    _cases(v.b, _sum(v.b, (rows, 16), vectors), {r * 16 + k: partial(tile, r, k) for r, k in sizes})
-
-
-@_kernel
-def sparse_update(
-    v: _Lanes, rows: Any, vectors: Any, columns: Any, values: Any, ldv: Any, n: Any, delta: Any, ldd: Any, w: Any,
-    ldw: Any,
-) -> None:  # fmt: skip
-    """w[columns[k]][vectors] += values[rows][k] delta[rows][vectors], summed over the rows"""
-
-    def tile(r_count: int, v_count: int) -> None:
-        deltas = [[v.load(delta, (ldd, r), j * v.n) for j in range(v_count)] for r in range(r_count)]
-
-        def entry(inputs: list[_Vector], *at: Any) -> None:
-            line = _place(v, w, ldw, columns, *at)
-            for j in range(v_count):
-                total = v.load(line, j * v.n)
-                for r in range(r_count):
-                    total = v.fma(inputs[r], deltas[r][j], total)
-                v.store(total, line, j * v.n)
-
-        def four(i: ir.Value, _: list[_Vector]) -> None:
-            quads = [v.quad_load(values, i, (ldv, r)) for r in range(r_count)]
-            for k in range(4):
-                entry([v.spread(quad, k) for quad in quads], i, k)
-
-        def one(i: ir.Value, _: list[_Vector]) -> None:
-            entry([v.splat_at(values, i, (ldv, r)) for r in range(r_count)], i)
-
-        _fours(v.b, n, four, one, [])
-
-    sizes = [(r, k) for r in (1, 2) for k in (1, 2)]
-    _cases(v.b, _sum(v.b, (rows, 16), vectors), {r * 16 + k: partial(tile, r, k) for r, k in sizes})
-
-
-@_kernel
-def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta: Any, ldd: Any, out: Any) -> None:
-    """out[vectors] += the sum of values[k] delta[rows[k]]: the entries of one input"""
-
-    def tile(v_count: int) -> None:
-        def entry(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            line, value = _place(v, delta, ldd, rows, k), v.splat_at(values, k)
-            return [v.fma(value, v.load(line, j * v.n), a) for j, a in enumerate(acc)]
-
-        acc = _loop(v.b, n, entry, [v.load(out, j * v.n) for j in range(v_count)])
-        for j, a in enumerate(acc):
-            v.store(a, out, j * v.n)
-
-    _cases(v.b, vectors, {k: partial(tile, k) for k in range(1, TILE_VECTORS + 1)})
-
-
-# Of entries that are not zero: whole vectors in registers, where the processor has an instruction for it; its form that
-# writes to memory, which LLVM's masked.compressstore gives, is very slow on some processors.
-
-
-def _compressed(b: ir.IRBuilder, values: ir.Value, some: ir.Value) -> ir.Value:
-    kind, zero = values.type, ir.Constant(values.type, None)
-    letter = "f" if isinstance(kind.element, (ir.FloatType, ir.DoubleType)) else "i"
-    bits = 64 if isinstance(kind.element, ir.DoubleType) else 32
-    name = f"llvm.x86.avx512.mask.compress.v{kind.count}{letter}{bits}"
-    return _call_llvm(b, name, kind, values, zero, some)
-
-
-def _count(b: ir.IRBuilder, mask: ir.Value) -> ir.Value:
-    """How many lanes of a mask are set."""
-    bits = ir.IntType(mask.type.count)
-    return b.zext(_call_llvm(b, f"llvm.ctpop.i{bits.width}", bits, b.bitcast(mask, bits)), I64)
-
-
-def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir.Value:
-    kind = ir.VectorType(base.type.pointee, lanes).as_pointer()
-    return b.bitcast(b.gep(base, [_sum(b, *offsets)]), kind)
-
-
-@_number
-def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
-    """Whole sixteens of two rows of bytes as place << 16 | first << 8 | second; returns how many were not zero."""
-    if not COMPRESSES:
-        return I64(0)
-    b, kind = v.b, ir.VectorType(I32, 16)
-    both = _spread(b, b.select(b.icmp_signed("!=", pair, I64(0)), I32(255), I32(0)), 16)
-
-    def sixteen(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-        found, here = carried
-        a, z = (b.zext(b.load(_vector_at(b, 16, row, (k, 16)), align=1), kind) for row in (first, second))
-        octets = b.or_(b.shl(a, ir.Constant(kind, [8] * 16)), b.and_(z, both))
-        some = b.icmp_signed("!=", octets, ir.Constant(kind, None))
-        b.store(_compressed(b, b.or_(octets, here), some), _vector_at(b, 16, places, found), align=4)
-        return [b.add(found, _count(b, some)), b.add(here, ir.Constant(kind, [16 << 16] * 16))]
-
-    start = ir.Constant(kind, [i << 16 for i in range(16)])
-    return _loop(b, b.udiv(n, I64(16)), sixteen, [I64(0), start])[0]
-
-
-@_number
-def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
-    """Whole vectors of two rows: the places where one is not zero, and the values there; returns their number."""
-    if not COMPRESSES:
-        return I64(0)
-    b, kind, zero = v.b, ir.VectorType(I32, v.n), v.splat(0).value
-    paired = b.icmp_signed("!=", pair, I64(0))
-
-    def vector(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-        found, here = carried
-        a, z = v.load(first, (k, v.n)).value, v.load(second, (k, v.n)).value
-        # where there is no second row, it is the first once more
-        some = b.or_(b.fcmp_unordered("!=", a, zero), b.fcmp_unordered("!=", z, zero))
-        b.store(_compressed(b, here, some), _vector_at(b, v.n, columns, found), align=4)
-        v.store(_Vector(v, _compressed(b, a, some)), values, found)
-        with b.if_then(paired):
-            v.store(_Vector(v, _compressed(b, z, some)), values, found, ldv)
-        return [b.add(found, _count(b, some)), b.add(here, ir.Constant(kind, [v.n] * v.n))]
-
-    return _loop(b, b.udiv(n, I64(v.n)), vector, [I64(0), ir.Constant(kind, list(range(v.n)))])[0]
-
-
-@_kernel
-def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """What compress_bytes left, as columns (in its place) and values, shares of 255; whole vectors are written."""
-    b, kind = v.b, ir.VectorType(I32, v.n)
-    paired = b.icmp_signed("!=", pair, I64(0))
-
-    def share(numbers: ir.Value) -> _Vector:
-        octets = b.and_(numbers, ir.Constant(kind, [255] * v.n))
-        return _Vector(v, b.sitofp(octets, v.type)) * (1 / 255)
-
-    def vector(k: ir.Value, _: list[_Vector]) -> None:
-        at = _vector_at(b, v.n, places, (k, v.n))
-        numbers = b.load(at, align=4)
-        v.store(share(b.lshr(numbers, ir.Constant(kind, [8] * v.n))), values, (k, v.n))
-        with b.if_then(paired):
-            v.store(share(numbers), values, (k, v.n), ldv)
-        b.store(b.ashr(numbers, ir.Constant(kind, [16] * v.n)), at, align=4)
-
-    _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector)
-
-
-def _vectors_and_rest(v: _Lanes, n: ir.Value, body: Callable[..., Any], carried: Sequence[Carried] = ()) -> Any:
-    """body(lanes, place, carried) for n numbers: for whole vectors, then one by one."""
-    whole = v.b.udiv(n, I64(v.n))
-    carried = _loop(v.b, whole, lambda k, acc: body(v.n, v.b.mul(k, I64(v.n)), acc), carried)
-    start, rest = v.b.mul(whole, I64(v.n)), v.b.urem(n, I64(v.n))
-    return _loop(v.b, rest, lambda k, acc: body(1, v.b.add(start, k), acc), carried)
-
-
-@_kernel
-def scale_bytes(v: _Lanes, octets: Any, n: Any, out: Any) -> None:
-    """out[n] = octets[n] / 255"""
-
-    def convert(lanes: int, at: ir.Value, _: list[_Vector]) -> None:
-        kind = ir.VectorType(v.scalar, lanes)
-        values = v.b.uitofp(v.b.load(_vector_at(v.b, lanes, octets, at), align=1), kind)
-        values = v.b.fmul(values, ir.Constant(kind, [1 / 255] * lanes))
-        v.b.store(values, _vector_at(v.b, lanes, out, at), align=v.scalar_bytes)
-
-    _vectors_and_rest(v, n, convert)
-
-
-@_number
-def count_entries(v: _Lanes, x: Any, n: Any) -> Any:
-    """How many of n numbers are not zero."""
-
-    def count(lanes: int, at: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
-        octets = x.type.pointee == I8
-        values = v.b.load(_vector_at(v.b, lanes, x, at), align=1 if octets else v.scalar_bytes)
-        zero = ir.Constant(values.type, None)
-        some = v.b.icmp_unsigned("!=", values, zero) if octets else v.b.fcmp_unordered("!=", values, zero)
-        return [v.b.add(found[0], _count(v.b, some))]
-
-    return _vectors_and_rest(v, n, count, [I64(0)])[0]
-
-
-# -- activations, and slopes in terms of the output: a switch for each vector, which is foretold ----------------------
-
-
-def _tanh(v: _Lanes, z: _Vector) -> _Vector:
-    e = v.expm1(z + z)
-    return e / (e + 2)
-
-
-ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # the identity: none
-    c.SIGMOID: lambda v, z: 1 / (v.exp(0 - z) + 1),
-    c.RELU: lambda v, z: (z < 0).select(v.splat(0), z),  # a NaN stays
-    c.TANH: _tanh,
-    c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
-}
-SLOPE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
-    c.SIGMOID: lambda v, a: a * (1 - a),
-    c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
-    c.TANH: lambda v, a: 1 - a * a,
-    c.LEAKY_RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)),
-}
-
-
-def _chosen(v: _Lanes, formulas: dict[int, Any], activation: ir.Value, x: _Vector, default: _Vector) -> _Vector:
-    bodies = {code: partial(formula, v, x) for code, formula in formulas.items()}
-    chosen: _Vector = _cases(v.b, activation, bodies, default)
-    return chosen
-
-
-@_kernel
-def activate_tile(v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any, columns: Any, used: Any) -> None:
-    """a = activation(z); columns from `used` on are padding, and made zero."""
-
-    def row(r: ir.Value, _: list[_Vector]) -> None:
-        def vector(k: ir.Value, _: list[_Vector]) -> None:
-            at = v.b.mul(k, I64(v.n))
-            x = v.load(z, (r, ld), at)
-            y = _chosen(v, ACTIVATION, activation, x, x)
-            v.store(v.below(v.b.sub(used, at)).select(y, v.splat(0)), a, (r, ld), at)
-
-        _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
-
-    _loop(v.b, rows, row)
-
-
-@_kernel
-def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: Any, columns: Any) -> None:
-    """delta *= slope, where the activations are a"""
-
-    def row(r: ir.Value, _: list[_Vector]) -> None:
-        def vector(k: ir.Value, _: list[_Vector]) -> None:
-            slope = _chosen(v, SLOPE, activation, v.load(a, (r, ld), (k, v.n)), v.splat(1))
-            v.store(v.load(delta, (r, ld), (k, v.n)) * slope, delta, (r, ld), (k, v.n))
-
-        _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
-
-    _loop(v.b, rows, row)
-
-
-@_kernel
-def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
-    """a[rows][width] = softmax(z[rows][n]), padding zero"""
-    vectors = v.b.udiv(width, I64(v.n))
-
-    def used(k: ir.Value) -> _Mask:
-        return v.below(v.b.sub(n, v.b.mul(k, I64(v.n))))
-
-    def higher(one: _Vector, other: _Vector) -> _Vector:
-        return (other > one).select(other, one)
-
-    def row(r: ir.Value, _: list[_Vector]) -> None:
-        line, out = v.pointer(z, (r, width)), v.pointer(a, (r, width))
-
-        def highest(k: ir.Value, best: list[_Vector]) -> list[_Vector]:
-            return [higher(best[0], used(k).select(v.load(line, (k, v.n)), best[0]))]
-
-        def power(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
-            e = used(k).select(v.exp(v.load(line, (k, v.n)) - best), v.splat(0))
-            v.store(e, out, (k, v.n))
-            return [total[0] + e]
-
-        def divide(k: ir.Value, _: list[_Vector]) -> None:
-            v.store(used(k).select(v.load(out, (k, v.n)) / total, v.splat(0)), out, (k, v.n))
-
-        best = v.splat(v.across(_loop(v.b, vectors, highest, [v.splat(-math.inf)])[0], higher))
-        total = v.splat(v.across(_loop(v.b, vectors, power, [v.splat(0)])[0], lambda one, other: one + other))
-        _loop(v.b, vectors, divide)
-
-    _loop(v.b, rows, row)
-
-
-# -- the output layer -----------------------------------------------------------------------------------------
-
-
-@_kernel
-def output_error(
-    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, right: Any, factor: Any, squares: Any
-) -> None:
-    """delta = factor[0] (a - target) slope(a), whole vectors; target: 1 at `right`, or what delta holds (right < 0).
-
-    Adds (a - target)^2 to squares.
-    """
-    b, scale = v.b, v.splat_at(factor)
-    given = _Mask(v, b.icmp_signed("<", right, I64(0)))
-    lanes = ir.Constant(v.ints, list(range(v.n)))
-
-    def vector(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
-        at = b.mul(k, I64(v.n))
-        x = v.load(a, at)
-        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(right, at))))
-        error = x - given.select(v.load(delta, at), one.select(v.splat(1), v.splat(0)))
-        v.store(error * scale * _chosen(v, SLOPE, activation, x, v.splat(1)), delta, at)
-        return [v.fma(error, error, total[0])]
-
-    v.store(_loop(b, b.udiv(columns, I64(v.n)), vector, [v.load(squares)])[0], squares)
-
-
-@_number
-def is_first_largest(v: _Lanes, a: Any, n: Any, right: Any) -> Any:
-    """Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors."""
-    b, best = v.b, v.splat_at(a, right)
-
-    def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:
-        at = b.mul(k, I64(v.n))
-        x = v.load(a, at)
-        tie = b.and_(b.fcmp_ordered("==", x.value, best.value), v.below(b.sub(right, at)).value)
-        worse = b.and_(b.or_((x > best).value, tie), v.below(b.sub(n, at)).value)
-        return [b.or_(beaten[0], worse)]
-
-    none = ir.Constant(ir.VectorType(I1, v.n), None)
-    beaten = _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector, [none])[0]
-    bits = ir.IntType(v.n)
-    return b.zext(b.icmp_unsigned("==", b.bitcast(beaten, bits), bits(0)), I64)
-
-
-@partial(_kernel, returns=types.float64)
-def total_of(v: _Lanes, vector: Any) -> Any:
-    """The sum of a vector's lanes."""
-    total = v.across(v.load(vector), lambda one, other: one + other)
-    return total if v.scalar == ir.DoubleType() else v.b.fpext(total, ir.DoubleType())
-
-
-# -- optimisers -----------------------------------------------------------------------------------------------
-
-PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM = range(4)
-# A step, float64: the gradient's factor; the parameters', added to the gradient; the learning rate, Adam's first
-# correction included; 1 / sqrt(Adam's second correction).
-SCALE, DECAY, SPEED, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
-STEP_COLUMNS = 9
-
-
-@_kernel
-def descend_rows(
-    v: _Lanes, rule: Any, step: Any, p: Any, ldp: Any, g: Any, ldg: Any, m: Any, s: Any, columns: Any, rows: Any
-) -> None:
-    """One step of rows of parameters p, whole vectors, whose gradient is g: m and s are the optimiser's state."""
-    b = v.b
-    numbers = [b.load(b.gep(step, [I64(k)])) for k in range(STEP_COLUMNS)]
-    scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon = (
-        v.splat(number if v.scalar == number.type else b.fptrunc(number, v.scalar)) for number in numbers
-    )
-
-    def row(r: ir.Value, _: list[_Vector]) -> None:
-        def each(formula: Callable[..., _Vector]) -> None:
-            def vector(k: ir.Value, _: list[_Vector]) -> None:
-                at = (r, ldp), (k, v.n)
-                x = v.load(p, *at)
-                d = v.fma(decay, x, scale * v.load(g, (r, ldg), (k, v.n)))
-                v.store(x - formula(at, d), p, *at)
-
-            _loop(b, b.udiv(columns, I64(v.n)), vector)
-
-        def plain(at: Any, d: _Vector) -> _Vector:
-            return speed * d
-
-        def mean(at: Any, d: _Vector) -> _Vector:
-            new = v.fma(beta1, v.load(m, *at), d)
-            v.store(new, m, *at)
-            return new
-
-        def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; the step is m,
-            return speed * mean(at, d)
-
-        def nesterov(at: Any, d: _Vector) -> _Vector:  # or beta m + g once more
-            return speed * v.fma(beta1, mean(at, d), d)
-
-        def adam(at: Any, d: _Vector) -> _Vector:  # Kingma and Ba (2015), algorithm 1
-            first = mean(at, rest1 * d)
-            second = v.fma(beta2, v.load(s, *at), rest2 * d * d)
-            v.store(second, s, *at)
-            return speed * first / v.fma(v.sqrt(second), root, epsilon)
-
-        formulas = {PLAIN: plain, WITH_MOMENTUM: momentum, WITH_NESTEROV: nesterov, WITH_ADAM: adam}
-        _cases(b, rule, {code: partial(each, formula) for code, formula in formulas.items()})
-
-    _loop(b, rows, row)
-
-
-@partial(_kernel, returns=types.float64)
-def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
-    """The sum of the squares of g[n], whole vectors, in float64."""
-    b, double = v.b, ir.VectorType(ir.DoubleType(), v.n)
-
-    def vector(k: ir.Value, total: list[ir.Value]) -> list[ir.Value]:
-        x = v.load(g, (k, v.n)).value
-        x = x if x.type == double else b.fpext(x, double)
-        return [b.fadd(total[0], b.fmul(x, x, flags=("contract",)))]
-
-    total = _loop(b, b.udiv(n, I64(v.n)), vector, [ir.Constant(double, None)])[0]
-    lanes = [b.extract_element(total, I32(k)) for k in range(v.n)]
-    while len(lanes) > 1:
-        lanes = [b.fadd(one, other) for one, other in zip(lanes[::2], lanes[1::2], strict=True)]
-    return lanes[0]
-
-
-# -- small intrinsics ----------------------------------------------------------------------------------------
-
-
-@_number
-def _least(v: _Lanes, one: Any, other: Any) -> Any:
-    return v.b.select(v.b.icmp_signed("<", one, other), one, other)
-
-
-@_number
-def _quotient(v: _Lanes, dividend: Any, divisor: Any) -> Any:
-    """dividend // divisor, neither negative: Numba's own minds signs and zeros, in a page of code."""
-    return v.b.udiv(dividend, divisor)
-
-
-@_number
-def _share(v: _Lanes, n: Any, part: Any, parts: Any) -> Any:
-    """Where part number `part` of n things begins: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
-    return v.b.udiv(v.b.mul(n, part), parts)
-
-
-@_number
-def _address(v: _Lanes, pointer: Any) -> Any:
-    return v.b.ptrtoint(pointer, I64)
-
-
-@_number
-def _eight(v: _Lanes, octets: Any, offset: Any) -> Any:
-    """Eight bytes as one number."""
-    return v.b.load(v.b.bitcast(v.b.gep(octets, [offset]), I64.as_pointer()), align=1)
-
-
-@_kernel
-def _zero(v: _Lanes, target: Any, n: Any) -> None:
-    cgutils.memset(v.b, target, v.b.mul(n, I64(v.scalar_bytes)), 0)
-
-
-@_kernel
-def _copy(v: _Lanes, source: Any, target: Any, n: Any) -> None:
-    cgutils.raw_memcpy(v.b, target, source, n, v.scalar_bytes)
-
-
-@_kernel
-def _prefetch(v: _Lanes, address: Any) -> None:
-    """Asks for the cache line there: to read, into the second-level cache, data."""
-    at = v.b.inttoptr(address, I8.as_pointer())
-    _call_llvm(v.b, "llvm.prefetch.p0i8", ir.VoidType(), at, I32(0), I32(2), I32(1))
-
-
-@intrinsic
-def _node(typing_context: Any, t: Any, layer: Any) -> Any:
-    """The row of a layer in the table, a pointer: of its outputs; that of layer - 1 has its inputs."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return builder.gep(values[0], [builder.mul(builder.add(values[1], I64(1)), I64(NODE_COLUMNS))])
-
-    return t(t, types.intp), generate
-
-
-@intrinsic
-def _start_of(typing_context: Any, array: Any) -> Any:
-    """A pointer to the first element of an array."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return context.make_array(signature.args[0])(context, builder, values[0]).data
-
-    return types.CPointer(array.dtype)(array), generate
-
-
-@intrinsic
-def _at(typing_context: Any, pointer: Any, offset: Any) -> Any:
-    """A pointer to pointer[offset]."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return builder.gep(values[0], [values[1]])
-
-    return pointer(pointer, types.intp), generate
-
-
-@intrinsic
-def _pointer(typing_context: Any, place: Any, like: Any) -> Any:
-    """An address, or another pointer, as a pointer to numbers of a dtype, or of what another pointer points to."""
-    kind = like if isinstance(like, types.CPointer) else types.CPointer(like.dtype)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        convert = builder.bitcast if isinstance(signature.args[0], types.CPointer) else builder.inttoptr
-        return convert(values[0], context.get_value_type(signature.return_type))
-
-    return kind(place if isinstance(place, types.CPointer) else types.intp, like), generate
-
-
-@intrinsic
-def _real(typing_context: Any, pointer: Any, value: Any) -> Any:
-    """A number of the dtype that pointer points to."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return context.cast(builder, values[1], signature.args[1], signature.return_type)
-
-    return pointer.dtype(pointer, types.unliteral(value)), generate
-
-
-@_number
-def _itemsize(v: _Lanes, pointer: Any) -> Any:
-    return I64(v.scalar_bytes)
-
-
-@_number
-def _lanes(v: _Lanes, pointer: Any) -> Any:
-    """How many numbers a vector holds."""
-    return I64(v.n)
-
-
-@intrinsic
-def _room(typing_context: Any, pointer: Any) -> Any:
-    """A pointer to room on the stack for the largest tile of a gradient."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        lanes = _Lanes(builder, signature.return_type.dtype)
-        room = cgutils.alloca_once(builder, ir.ArrayType(lanes.type, CHUNK_INPUTS * TILE_VECTORS))
-        return builder.bitcast(room, lanes.scalar.as_pointer())
-
-    return pointer(pointer), generate
-
-
-# -- threads: what other threads read and write ---------------------------------------------------------------
-
-
-@_number
-def _read_now(v: _Lanes, pointer: Any, index: Any) -> Any:
-    """pointer[index], read from memory each time: another thread may write it. No later read comes before it."""
-    return v.b.load_atomic(v.b.gep(pointer, [index]), "acquire", 8)
-
-
-@_kernel
-def _write_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> None:
-    """No earlier write comes after it."""
-    v.b.store_atomic(value, v.b.gep(pointer, [index]), "release", 8)
-
-
-@_number
-def _add_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> Any:
-    """The sum, made in one go."""
-    return v.b.add(v.b.atomic_rmw("add", v.b.gep(pointer, [index]), value, "acq_rel"), value)
-
-
-@_kernel
-def _relax(v: _Lanes) -> None:
-    """A moment's pause of a thread that waits."""
-    if MACHINE in ("x86_64", "amd64"):
-        _call_llvm(v.b, "llvm.x86.sse2.pause", ir.VoidType())
-    elif MACHINE in ("aarch64", "arm64"):
-        _call_llvm(v.b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
-
-
-@_kernel
-def _give_way(v: _Lanes) -> None:
-    """Lets another thread have this core, where the C library can."""
-    if hasattr(os, "sched_yield"):
-        _call_llvm(v.b, "sched_yield", I32)
-
-
-@intrinsic
-def _flush_denormals(typing_context: Any) -> Any:
-    """Makes denormals zero on this thread; returns the floating-point state before."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        state = _floating_point_state(builder)
-        flushing = 1 << 24 if MACHINE in ("aarch64", "arm64") else 0x8040  # FZ; flush to zero, denormals are zero
-        _floating_point_state(builder, builder.or_(state, I64(flushing)))
-        return state
-
-    return types.int64(), generate
-
-
-@intrinsic
-def _restore_denormals(typing_context: Any, state: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        _floating_point_state(builder, values[0])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
-
-
-def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) -> ir.Value:
-    """Reads the control register, or sets it; nothing on machines that are neither x86-64 nor ARM64."""
-    if MACHINE in ("x86_64", "amd64"):
-        slot = cgutils.alloca_once(builder, I32)
-        name = "llvm.x86.sse.stmxcsr" if new is None else "llvm.x86.sse.ldmxcsr"
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [I8.as_pointer()]), name
-        )
-        if new is not None:
-            builder.store(builder.trunc(new, I32), slot)
-        builder.call(function, [builder.bitcast(slot, I8.as_pointer())])
-        return builder.zext(builder.load(slot), I64)
-    if MACHINE in ("aarch64", "arm64"):
-        if new is None:
-            return builder.asm(ir.FunctionType(I64, []), "mrs $0, fpcr", "=r", [], side_effect=True)
-        return builder.asm(ir.FunctionType(ir.VoidType(), [I64]), "msr fpcr, $0", "r", [new], side_effect=True)
-    return I64(0)
 
 
 # -- the block: what the functions below share ----------------------------------------------------------------

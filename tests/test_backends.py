@@ -409,13 +409,23 @@ print(float(net.forward(-np.ones((1, 1)), backend="numba")[0, 0]))
 """
 
 
-def test_a_changed_contract_makes_cached_kernels_stale(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "line", "changed"),
+    [
+        ("contract.py", "LEAKY_SLOPE = 0.01", "LEAKY_SLOPE = 0.25"),
+        ("numba_vectors.py", "z * c.LEAKY_SLOPE", "z * 0.25"),
+    ],
+)
+def test_a_change_elsewhere_makes_cached_kernels_stale(
+    name: str, file: str, line: str, changed: str, tmp_path: Path
+) -> None:
     if name != "numba":
         pytest.skip("only Numba has a cache")
     package = Path(fastnet.__file__).parent
     shutil.copytree(package, tmp_path / "fastnet", ignore=shutil.ignore_patterns("__pycache__", "bench"))
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
     assert float(python(STALE, **environment)) == pytest.approx(-0.01)
-    contract_file = tmp_path / "fastnet" / "kernels" / "contract.py"
-    contract_file.write_text(contract_file.read_text().replace("LEAKY_SLOPE = 0.01", "LEAKY_SLOPE = 0.25"))
+    source = tmp_path / "fastnet" / "kernels" / file
+    assert source.read_text().count(line) == 1
+    source.write_text(source.read_text().replace(line, changed))
     assert float(python(STALE, **environment)) == pytest.approx(-0.25)

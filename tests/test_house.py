@@ -60,7 +60,12 @@ def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
 
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
     folder = PACKAGE / "kernels"
-    for path in (folder / "contract.py", folder / "numpy_backend.py", folder / "numba_backend.py"):
+    for path in (
+        folder / "contract.py",
+        folder / "numpy_backend.py",
+        folder / "numba_backend.py",
+        folder / "numba_vectors.py",
+    ):
         ours = {name for name in imports(path) if name.startswith("fastnet")}
         assert {name for name in ours if not name.startswith("fastnet.kernels.contract")} <= {
             "fastnet.kernels.contract"
