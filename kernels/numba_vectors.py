@@ -138,11 +138,6 @@ class _Lanes:
             vector = fold(vector, _Vector(self, other))
         return self.b.extract_element(vector.value, I32(0))
 
-    def masked(self, mask: ir.Value, x: _Vector) -> _Vector:
-        """x, or zeros: the mask is ones, or zeros."""
-        bits = self.b.and_(self.b.bitcast(x.value, self.ints), mask)
-        return _Vector(self, self.b.bitcast(bits, self.type))
-
     def sqrt(self, x: _Vector) -> _Vector:
         return _Vector(self, _call_llvm(self.b, f"llvm.sqrt.v{self.n}f{8 * self.scalar_bytes}", self.type, x.value))
 
@@ -329,8 +324,7 @@ def forward_tile(
     ldo: Any,
 ) -> None:  # fmt: skip
     """out[rows][vectors] = x[rows][n] w[n][vectors], plus nothing, the row `start`, or out; n is whole groups."""
-    from_start = v.b.icmp_signed("==", begin, I64(FROM_START))
-    kept = v.int_splat(v.b.sext(v.b.icmp_signed("!=", begin, I64(FROM_ZERO)), I64))
+    from_zero, from_start = v.b.icmp_signed("==", begin, I64(FROM_ZERO)), v.b.icmp_signed("==", begin, I64(FROM_START))
     source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
     groups = v.b.udiv(n, I64(GROUP))
 
@@ -352,8 +346,9 @@ def forward_tile(
                     acc[at] = v.fma(inputs[r], weights[k], acc[at])
             return acc
 
-        acc = [v.masked(kept, v.load(source, (lds, r), k * v.n)) for r, k in places]
-        acc = _loop(v.b, groups, group, acc + [v.splat(0)] * (size * (chains - 1)))
+        zero = v.splat(0)
+        acc = [_Mask(v, from_zero).select(zero, v.load(source, (lds, r), k * v.n)) for r, k in places]
+        acc = _loop(v.b, groups, group, acc + [zero] * (size * (chains - 1)))
         for at, (r, k) in enumerate(places):
             a = acc[at]
             if chains == 4:

@@ -198,7 +198,11 @@ def test_a_wrong_backend_stops_the_benchmark(
             arguments[output][-1] *= 1.5
         return result
 
-    monkeypatch.setattr(backends, "get", lambda name: SimpleNamespace(**{**vars(right), broken: wrong}))
+    monkeypatch.setattr(
+        backends,
+        "get",
+        lambda name: SimpleNamespace(**{**vars(right), "MOST_MEMBERS": right.MOST_MEMBERS, broken: wrong}),
+    )
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)
     assert f"W1, numpy, float32: the {what[broken]}" in message
