@@ -226,7 +226,7 @@ def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> Rows:
     Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A matrix or array of
     scipy.sparse, of any format, becomes SparseRows.
     """
-    if isinstance(x, c.SparseRows) or _is_scipy_sparse(x):
+    if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return _sparse_inputs(x, n_in, dtype, name)
     array = _array(x, name)
     _examples(array.shape, n_in, name, f"{name}[None]")
@@ -259,7 +259,7 @@ def _floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
 # -- sparse data -------------------------------------------------------------------------------------------------
 
 
-def _is_scipy_sparse(x: object) -> bool:
+def is_scipy_sparse(x: object) -> bool:
     scipy_sparse = sys.modules.get("scipy.sparse")  # whoever has such a matrix has imported it: we need not
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 

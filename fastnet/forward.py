@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Floats, Ints, Rows
+from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 from fastnet.threads import run_team
 
 FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
@@ -17,6 +17,15 @@ FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call
 def multiply_adds(layers: Ints) -> int:
     """Of one row's way forward."""
     return int((layers[:, c.N_IN] * layers[:, c.N_OUT]).sum())
+
+
+def work_of(layers: Ints, x: Rows, rows: int) -> int:
+    """Multiply-adds of `rows` rows of x on their way forward; sparse ones meet only the weights of their entries."""
+    work = multiply_adds(layers)
+    if isinstance(x, SparseRows):
+        entries = int(x.starts[-1] - x.starts[0]) / len(x)
+        work -= int((x.n_in - entries) * int(layers[0, c.N_OUT]))
+    return rows * work
 
 
 def parts(layers: Ints, rows: int, threads: int = 1) -> Iterator[slice]:

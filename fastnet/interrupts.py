@@ -77,7 +77,10 @@ class Interrupts:
             finally:
                 done.set()
 
-        threading.Thread(target=run, name="fastnet", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="fastnet", daemon=True).start()
+        except RuntimeError:  # no thread is to be had: then here
+            return function()
         while not done.wait(POLL_SECONDS):
             if abandon and self.pending:
                 return None

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
 from fastnet.errors import DataError
-from fastnet.forward import forward, labels, multiply_adds, parts
+from fastnet.forward import forward, labels, parts, work_of
 from fastnet.kernels import contract as c
 from fastnet.predictor import Predictor
 from fastnet.threads import team_size
@@ -362,6 +362,6 @@ def _forward(
     kernels = backends.get(name)
     out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
     if threads != 1:
-        threads = team_size(threads, kernels, name, len(x), len(x) * multiply_adds(layers))
+        threads = team_size(threads, kernels, name, len(x), work_of(layers, x, len(x)))
     forward(kernels, layers, parameters, x, out, threads)
     return out

@@ -6,13 +6,14 @@ handed to the kernel. Whatever does not fit goes the way of Network.forward, whi
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
-from fastnet.forward import forward, labels, multiply_adds
+from fastnet.forward import forward, labels, work_of
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Ints
 from fastnet.threads import run_team, team_size
@@ -29,10 +30,11 @@ class Predictor:
     Called with x (n, n_in) it returns the outputs (n, n_out), and with one example (n_in,) its outputs (n_out,); so
     does `forward`, and `predict` gives labels. x may be anything that Network.forward takes; quick are C-contiguous
     arrays of the network's dtype or of uint8, of at most max_batch rows, and a C-contiguous `out` of the network's
-    dtype for the result. On this quick way floats are NOT tested for being finite. More rows go in parts of max_batch.
+    dtype for the result, which shares no memory with x. On this quick way floats are NOT tested for being finite. More
+    rows go in parts of max_batch. The last bits of a row's outputs may depend on which rows it is handed over with.
 
-    A predictor is for one thread at a time, since its workspace is reused: make one for each thread. It cannot be
-    pickled or copied; the network can.
+    A predictor is for one thread at a time, since its workspace is reused: make one for each thread (RuntimeError). It
+    cannot be pickled or copied; the network can.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class _Prepared:
         self._kernels, self._name, self._layers, self._parameters = kernels, name, layers, parameters
         self._max_batch, self._threads = max_batch, threads
         self._dtype = parameters.dtype
+        self._lock = threading.Lock()
         self._n_in, self._n_out = int(layers[0, c.N_IN]), int(layers[-1, c.N_OUT])
         self.forget()
 
@@ -121,6 +124,14 @@ class _Prepared:
         return self._runs[x_dtype, member]
 
     def __call__(self, x: Any, out: Array | None) -> Array:
+        if not self._lock.acquire(False):
+            raise RuntimeError("a Predictor is for one thread at a time: make one for each thread")
+        try:
+            return self._call(x, out)
+        finally:
+            self._lock.release()
+
+    def _call(self, x: Any, out: Array | None) -> Array:
         # The quick way: nothing here but what tells that the kernel can be trusted with x and out.
         if type(x) is np.ndarray and (run := self._ready.get(x.dtype)) is not None and x.flags.c_contiguous:
             shape = x.shape
@@ -146,13 +157,11 @@ class _Prepared:
 
     def _any(self, x: Any, out: Array | None) -> Array:
         """Whatever x is, checked like any other."""
-        one = not isinstance(x, c.SparseRows) and np.ndim(x) == 1
-        rows = checks.inputs(np.asarray(x)[None] if one else x, self._n_in, self._dtype)
+        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x)) and np.ndim(x) == 1
+        rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
         target = out[None] if one else out
-        members = team_size(
-            self._threads, self._kernels, self._name, len(rows), len(rows) * multiply_adds(self._layers)
-        )
+        members = team_size(self._threads, self._kernels, self._name, len(rows), work_of(self._layers, rows, len(rows)))
         if isinstance(rows, c.SparseRows):
             forward(self._kernels, self._layers, self._parameters, rows, target, members)
             return out

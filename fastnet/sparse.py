@@ -30,10 +30,11 @@ def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> 
 def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
     """Dense rows as sparse ones of the network's dtype, by the backend's own pass over them."""
     assert not isinstance(x, SparseRows)
-    starts, found = np.empty(len(x) + 1, np.int64), 0
-    for _ in range(2):  # once to count, once to write
-        indices, values = np.empty(found, np.int32), np.empty(found, dtype)
-        found = kernels.compress(x, starts, indices, values)
+    starts = np.empty(len(x) + 1, np.int64)
+    counted = kernels.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
+    indices, values = np.empty(counted, np.int32), np.empty(counted, dtype)
+    if kernels.compress(x, starts, indices, values) != counted:
+        raise ValueError("x was changed while it was read: another thread writes to it; give fit a copy")
     return SparseRows(starts, indices, values, x.shape[1])
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastnet import backends, checks
 from fastnet.callbacks import Callback, Progress, as_callbacks
 from fastnet.errors import DivergedError
-from fastnet.forward import multiply_adds
+from fastnet.forward import work_of
 from fastnet.history import Epoch, History
 from fastnet.interrupts import Interrupts
 from fastnet.kernels import contract as c
@@ -28,7 +28,7 @@ from fastnet.network import Evaluation, Network
 from fastnet.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, as_schedule, encode
 from fastnet.sparse import compressed, compresses, described
 from fastnet.threads import run_team, team_size
-from fastnet.warming import warm_up
+from fastnet.warming import compiles, warm_up
 
 Array = NDArray[Any]
 CHUNK_SECONDS = 0.05  # of a kernel call: how often callbacks on batches run and an interrupt is seen
@@ -91,8 +91,8 @@ class Trainer:
         threads of its own.
     sparse
         Whether `fit` first compresses dense inputs to the entries that are not zero, 8 bytes each in float32. "auto":
-        where that pays, on the compiled backends, with 64 inputs or more, 35% or fewer of them not zero, and 4 epochs
-        or more to go. Sparse inputs stay sparse in any case. The history's `inputs` says what was done.
+        where that pays: floats on the compiled backends, with 64 inputs or more, 40% or fewer of them not zero, and 8
+        epochs or more to go. Sparse inputs stay sparse in any case. The history's `inputs` says what was done.
 
     Raises ValueError or TypeError for impossible settings, BackendError for a missing backend.
     """
@@ -258,7 +258,7 @@ class Trainer:
         kernels = backends.get(choice.name)
         batch_size = min(self._batch_size, len(x))
         net, itemsize = self.network.layers, self.network.dtype.itemsize
-        members = team_size(self._threads, kernels, choice.name, batch_size, batch_size * multiply_adds(net))
+        members = team_size(self._threads, kernels, choice.name, batch_size, work_of(net, x, batch_size))
         compress = compresses(self._sparse, kernels, x, epochs)
         self._warm_up(kernels, x, interrupts, compress)
         if compress and not interrupts.pending:
@@ -285,7 +285,7 @@ class Trainer:
 
     def _warm_up(self, kernels: Backend, x: Rows, interrupts: Interrupts, compress: bool = False) -> None:
         """Has a backend compile what it will need for x: seconds, perhaps, which are not the first epoch's."""
-        if not interrupts.pending:
+        if compiles(kernels) and not interrupts.pending:
             sparse = compress or isinstance(x, SparseRows)
             interrupts.call(partial(warm_up, kernels, self.network.dtype, x.dtype, sparse), abandon=True)
 

@@ -110,7 +110,7 @@ def team(members: int) -> Ints:
 # -- the workspace ----------------------------------------------------------------------------------------
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most this many rows,
-BLOCK_WORK = 1 << 27  # and of at most this many multiply-adds forward, so that STOP is read often enough
+BLOCK_WORK = 1 << 31  # and of at most this many multiply-adds forward, so that STOP is read often enough
 MIN_BLOCK_ROWS = 16
 GROUP = 4  # inputs the compiled backends handle together
 PANEL_ROWS, PANEL_VECTORS = 256, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
@@ -270,7 +270,8 @@ class Backend(Protocol):
         """Writes the entries of x that are not zero as SparseRows and returns their number.
 
         IN x (n, n_in) of T or uint8; OUT starts (n + 1,), indices and values, T, as long as there are entries, or
-        both empty: then they are counted only.
+        both empty: then they are counted only. No more are written than fit; another number than was counted tells that
+        x has changed in between.
         """
 
 

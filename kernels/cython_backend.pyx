@@ -657,6 +657,8 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
         deltas = pack_panel(layer.deltas + column, width, rows, columns, b.panel)
         for i in range(last - first):
             at = b.ends[i] + 1
+            if b.ends[i + 1] == at and b.target != TO_OPTIMIZER:
+                continue
             weights = layer.weights + (first + i) * width + column
             gradient = stored(b, weights)
             if b.target == TO_OPTIMIZER:
@@ -1112,22 +1114,24 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
     for i in range(data.rows):
         found = 0
         at = i * n_in
-        if data.bytes != NULL:
-            for k in range(n_in):
-                found += data.bytes[at + k] != 0
+        if room == 0:
+            if data.bytes != NULL:
+                for k in range(n_in):
+                    found += data.bytes[at + k] != 0
+            else:
+                for k in range(n_in):
+                    found += data.reals[at + k] != 0
         else:
-            for k in range(n_in):
-                found += data.reals[at + k] != 0
-        if room:
-            if data.reals != NULL and total + found + LINE_ENTRIES <= room:  # it may write so far
-                compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
-            elif data.bytes != NULL and n_in <= MOST_BYTES_COLUMNS and total + found + LINE_ENTRIES <= room:
-                compact_bytes(data.bytes + at, NULL, n_in, columns + total)
+            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # it may write so far
+                found = compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
+            elif data.bytes != NULL and n_in <= MOST_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
+                found = compact_bytes(data.bytes + at, NULL, n_in, columns + total)
                 unpack_bytes(columns + total, found, values + total, NULL)
             else:
-                found = 0
                 for k in range(n_in):
                     if data.reals[at + k] != 0 if data.bytes == NULL else data.bytes[at + k] != 0:
+                        if total + found == room:  # another thread has changed x since it was counted
+                            return room + 1
                         columns[total + found] = <int32_t> k
                         values[total + found] = (data.reals[at + k] if data.bytes == NULL
                                                  else data.bytes[at + k] * BYTE_SCALE)

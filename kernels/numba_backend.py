@@ -739,6 +739,8 @@ def _update_sorted(b, t, work, rows, first, last):
         pack_panel(_at(work, node[c.DELTAS_AT] + column), width, rows, columns, panel)
         for i in range(last - first):
             at, weights = np.int64(ends[i]) + 1, _at(work, node[c.WEIGHTS_AT] + (first + i) * width + column)
+            if ends[i + 1] == at and not fused:
+                continue
             target = tile if fused else _at(weights, _offset(b))
             if fused:
                 _zero(tile, columns)
@@ -925,6 +927,8 @@ def _compress_rows(b, values):
             for k in range(n):
                 value = octets[at + k] * _real(values, 1 / 255) if b[BYTES] != 0 else reals[at + k]
                 if value != 0:
+                    if total + found == room:  # another thread has changed x since it was counted
+                        return room + 1
                     columns[total + found] = k
                     values[total + found] = value
                     found += 1

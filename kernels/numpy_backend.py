@@ -591,6 +591,8 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
     for block in blocks if len(indices) else ():
         rows, columns = np.nonzero(x[block])
         at = slice(starts[block.start], starts[block.start] + len(rows))
+        if at.stop > len(indices):  # another thread has changed x since it was counted
+            return len(indices) + 1
         indices[at] = columns
         np.multiply(x[block][rows, columns], values.dtype.type(scale), values[at])
     return int(starts[-1])

@@ -163,6 +163,8 @@ def every_way_out(backend: Any, dtype: str) -> Iterator[str]:
     yield "predict"
     kc.gradient(backend, k)
     yield "gradient"
+    backend.predictor(k.net, k.params, 1, k.x.dtype, kc.workspace(k, 1))(k.x[:1], np.empty((1, 3), dtype))
+    yield "predictor"
     for rule in kc.RULES.values():
         kc.train(backend, k, np.arange(9), 4, rule)
         yield f"train, {rule.kind}"

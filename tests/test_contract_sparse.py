@@ -193,3 +193,26 @@ def test_training_on_compressed_rows(backend: Any, dtype: str, inputs: str) -> N
     s = k._replace(x=compressed(backend, k.x, dtype))
     found, expected = (kc.train(backend, each, order, 4, naive.Rule()) for each in (s, k))
     kc.assert_close(found.params, expected.params, TRAINED[dtype])
+
+
+@every_input
+@every_dtype
+def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str) -> None:
+    """Another thread may have filled x since its entries were counted."""
+    k = kc.case((70, 2), "tanh", ("sigmoid", "squared_error"), 9, dtype, inputs)
+    room = 100
+    indices, values = np.full(room + 50, -7, np.int32), np.full(room + 50, -7, dtype)
+    x = np.where(k.x == 0, 1, k.x).astype(k.x.dtype)
+    found = backend.compress(x, np.empty(10, np.int64), indices[:room], values[:room])
+    assert found != room
+    assert (indices[room:] == -7).all()
+    assert (values[room:] == -7).all()
+
+
+@every_dtype
+def test_bytes_of_more_columns_than_fit_a_number(backend: Any, dtype: str) -> None:
+    """Place and bytes go into 32 bits together, up to 32768 places."""
+    k = kc.thinned(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    kc.assert_close(kc.predict(backend, k), expected, 2e-5 if dtype == "float32" else 1e-12)
+    kc.assert_close(kc.predict(backend, on_sparse(k)), expected, 2e-5 if dtype == "float32" else 1e-12)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
+import threading
 from typing import Any
 
 import kernel_cases as kc
@@ -262,3 +264,45 @@ def test_after_warmup_nothing_is_left_to_compile(name: str) -> None:
 def test_what_cannot_be_warmed_up(arguments: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, BackendError)):
         fastnet.warmup(**arguments)
+
+
+def test_two_threads_at_once_are_told(name: str) -> None:
+    """Where one is in the kernel, another is turned away: the workspace is theirs together."""
+    predictor = Network([7, 3], seed=0).compile(backend=name)
+    entered, leave, inner = threading.Event(), threading.Event(), predictor._outputs
+
+    def slow(x: Any, out: Any) -> None:
+        entered.set()
+        assert leave.wait(20)
+
+    predictor(FLOATS[0])
+    inner._ready[np.dtype(np.float32)] = slow
+    thread = threading.Thread(target=predictor, args=(FLOATS[0],))
+    thread.start()
+    assert entered.wait(20)
+    try:
+        with pytest.raises(RuntimeError, match="one for each thread"):
+            predictor(FLOATS[1])
+    finally:
+        leave.set()
+        thread.join()
+    inner.forget()
+    np.testing.assert_array_equal(predictor(FLOATS[1]), predictor.forward(FLOATS[1]))
+
+
+def test_a_masked_example_is_refused_like_masked_rows(name: str) -> None:
+    predictor = Network([7, 3], seed=0).compile(backend=name)
+    masked = np.ma.masked_array(FLOATS[0], FLOATS[0] > 0.5)
+    for x in (masked, masked[None]):
+        with pytest.raises(ValueError, match="masked"):
+            predictor(x)
+
+
+def test_a_call_keeps_no_hold_of_its_arrays(name: str) -> None:
+    predictor = Network([7, 3], seed=0).compile(backend=name, max_batch=4)
+    x, out = FLOATS[:4].copy(), np.empty((4, 3), np.float32)
+    counts = sys.getrefcount(x), sys.getrefcount(out)
+    for _ in range(3):
+        predictor(x, out)
+    assert (sys.getrefcount(x), sys.getrefcount(out)) == counts
+    x.resize((2, 7), refcheck=False)  # refused while a buffer is out

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fastnet import Network, Trainer, backends, sparse
+from fastnet.forward import work_of
 from fastnet.kernels import contract as c
 
 scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
@@ -315,3 +316,32 @@ def test_the_sample_is_spread_over_all_rows() -> None:
 def test_impossible_settings_are_refused(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="sparse must be True, False or 'auto'"):
         trainer(sparse=wrong)
+
+
+def test_data_changed_while_they_are_compressed_are_an_error() -> None:
+    """Another thread that fills the array again must not make the kernels write where nothing is theirs."""
+    x = np.zeros((50, 70), np.float32)
+
+    class Changing:
+        @staticmethod
+        def compress(x: Any, starts: Any, indices: Any, values: Any) -> int:
+            found = int(backends.get("numpy").compress(x, starts, indices, values))
+            x[:] = 1  # as soon as they are counted
+            return found
+
+    with pytest.raises(ValueError, match="x was changed"):
+        sparse.compressed(Changing, x, np.dtype(np.float32))  # type: ignore[arg-type]
+
+
+def test_sparse_rows_are_work_by_their_entries() -> None:
+    layers = Network([1000, 8, 3], seed=0).layers
+    few = c.SparseRows(np.arange(0, 101, 10), np.zeros(100, np.int32), np.ones(100, np.float32), 1000)
+    assert work_of(layers, np.zeros((10, 1000), np.float32), 4) == 4 * (8000 + 24)
+    assert work_of(layers, few, 4) == 4 * (10 * 8 + 24)
+
+
+def test_the_trainer_s_text_has_the_numbers_that_hold() -> None:
+    text = str(Trainer.__doc__)
+    assert f"{c.SPARSE_INPUTS} inputs or more" in text
+    assert f"{c.SPARSE_SHARE:.0%} or fewer" in text
+    assert f"and {sparse.SPARSE_EPOCHS}\n        epochs or more" in text

@@ -359,3 +359,17 @@ def test_a_forked_child_can_train_with_a_team(name: str) -> None:
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_training_needs_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that may start none trains on one: here and for batches that would run in a thread of their own."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+    x, y = np.random.default_rng(0).random((40, 6), np.float32), np.arange(40) % 3
+    expected = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    found = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y)
+    assert found["cost"] == expected["cost"]
