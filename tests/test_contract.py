@@ -128,8 +128,12 @@ def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, input
 
 @every_input
 @every_dtype
-def test_blocks_made_small_by_a_wide_layer(backend: Any, dtype: str, inputs: str) -> None:
+def test_blocks_made_small_by_a_wide_layer(
+    backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The oracle would take minutes here: the gradient of a batch is the mean of its parts' instead."""
+    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # or the layer would have to be wider still
+    c._plan.cache_clear()
     k = kc.case((1200, 1100), output=("sigmoid", "cross_entropy"), rows=150, dtype=dtype, inputs=inputs)
     assert c.block_rows(k.net, 150) == 101  # of neither BLOCK_ROWS nor MIN_BLOCK_ROWS rows, and odd
     parts = [kc.gradient(backend, k._replace(x=k.x[at], y=k.y[at])) for at in (slice(60), slice(60, None))]
@@ -138,6 +142,7 @@ def test_blocks_made_small_by_a_wide_layer(backend: Any, dtype: str, inputs: str
     kc.assert_close(grad, 0.4 * parts[0][1] + 0.6 * parts[1][1], TOLERANCE[dtype])
     step = kc.train(backend, k, np.arange(150), 150, naive.Rule(), np.array([2.0]))
     kc.assert_close(step.params, k.params - 2 * grad.astype(np.float64), TOLERANCE[dtype])
+    c._plan.cache_clear()
 
 
 @every_dtype
