@@ -133,8 +133,8 @@ class Plan(NamedTuple):
     (n_in, width), a row for each input and the neurons along it, padded with zeros: both to whole 64-byte lines.
 
     In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; PANEL_AT a packed panel
-    for each member of a team; ROWS_AT three int64 numbers for each row; ENDS_AT one for each input and member, and one
-    more; SORTED_AT the inputs of one row more, twice.
+    for each member of a team; ROWS_AT three int64 numbers for each row; ENDS_AT an int32 number
+    for each input, in whole groups, and two for each member; SORTED_AT the inputs of one row more, twice.
     """
 
     rows: int  # rows of a block

@@ -248,3 +248,21 @@ def assert_same_bits(first: Any, second: Any) -> None:
     """Equal to the bit, so that -0.0 is not 0.0 and a NaN equals itself."""
     for a, b in zip(first, second, strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+# The end of a program whose train() is to give the same bytes in a forked child, which must not hang. It imports os,
+# sys and time.
+AND_IN_A_CHILD = """
+expected = train()
+child = os.fork()
+if child == 0:
+    os._exit(0 if train() == expected else 3)
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.02)
+os.kill(child, 9)
+sys.exit("the child hangs")
+"""

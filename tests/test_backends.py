@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kernel_cases as kc
 import numpy as np
 import pytest
 
@@ -358,24 +359,12 @@ def train():
     x = np.random.default_rng(0).random((50, 4), np.float32)
     fastnet.Trainer(network, backend=NAME, seed=0).fit(x, np.arange(50) % 3, epochs=5)
     return network.parameters.tobytes()
-expected = train()
-child = os.fork()
-if child == 0:
-    os._exit(0 if train() == expected else 3)
-deadline = time.monotonic() + 60
-while time.monotonic() < deadline:
-    done, status = os.waitpid(child, os.WNOHANG)
-    if done:
-        sys.exit(os.waitstatus_to_exitcode(status))
-    time.sleep(0.02)
-os.kill(child, 9)
-sys.exit("the child hangs")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_can_train(name: str) -> None:
-    python(f"NAME = {name!r}\n" + FORK, "-W", "ignore::DeprecationWarning")
+    python(f"NAME = {name!r}\n" + FORK + kc.AND_IN_A_CHILD, "-W", "ignore::DeprecationWarning")
 
 
 CACHELESS = """
