@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -14,22 +13,22 @@ from fastnet.bench.report import number
 from fastnet.bench.suites import BASELINE
 from fastnet.bench.training import Result
 from fastnet.errors import DataError
-from fastnet.files import atomic_write, shown
+from fastnet.files import shown
+from fastnet.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, which colour-blind people tell apart; shapes and labels say the same again.
+# Shapes and labels say again what the colours do; the lighter ones are the lesser of a library's two contenders.
 COLOURS = {
-    "cython": "#0072B2",
-    "numba": "#D55E00",
-    "numpy": "#009E73",
-    "numpy-tuned": "#56B4E9",
+    "cython": style.BLUE,
+    "numba": style.RED,
+    "numpy": style.GREEN,
+    "numpy-tuned": style.SKY,
     "numpy-idiomatic": "#A6D8F0",
-    "jax": "#E69F00",
-    "torch-compiled": "#CC79A7",
+    "jax": style.ORANGE,
+    "torch-compiled": style.PINK,
     "torch-eager": "#E3B7D0",
     "sklearn": "#999999",
 }
@@ -39,42 +38,24 @@ SHIFT = 1.18  # between two workloads of one intensity, to either side
 
 
 def check(path: str) -> None:
-    """Raises DataError where no picture can be made or of that kind, before anything is measured."""
-    if PurePath(path).suffix.lower() not in KINDS:
-        raise DataError(f"--picture {shown(path)}: give it a name that ends in {', '.join(KINDS)}")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise DataError(f'a picture needs Matplotlib ({error}): python -m pip install "fastnet-mlp[plot]"') from None
+    """Raises DataError or FastnetError where no picture can be made or of that kind, before anything is measured."""
+    if PurePath(path).suffix.lower() not in style.KINDS:
+        raise DataError(f"--picture {shown(path)}: give it a name that ends in {', '.join(style.KINDS)}")
+    style.check()
 
 
 def write(path: str, results: Sequence[Result], growth: Sequence[dict[str, Any]], bandwidth: float, about: str) -> None:
-    from matplotlib import rc_context
-
-    style = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "svg.hashsalt": "fastnet",
-        "svg.fonttype": "path",  # it looks the same whatever fonts there are
-    }
-    with rc_context(style):
-        figure = _figure(results, growth, bandwidth, about)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=PurePath(path).suffix[1:].lower(), dpi=110, facecolor="white")
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
+    style.save(_figure(results, growth, bandwidth, about), path)
 
 
+@style.picture
 def _figure(results: Sequence[Result], growth: Sequence[dict[str, Any]], bandwidth: float, about: str) -> Figure:
-    from matplotlib.figure import Figure
-
     workloads = list(dict.fromkeys(result.workload for result in results))
     most = max(sum(r.workload == w for r in results) for w in workloads)
     lines = math.ceil(len(workloads) / 2)
     sweeps = list(dict.fromkeys(record["sweep"] for record in growth))
     heights = [0.55 + 0.27 * most] * lines + [4.0] + [2.6] * math.ceil(len(sweeps) / 2)
-    figure = Figure(figsize=(10, sum(heights) + 1.3))
+    figure = style.figure(10, sum(heights) + 1.3)
     figure.set_layout_engine("constrained", h_pad=0.07)
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     for k, workload in enumerate(workloads):

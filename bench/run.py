@@ -25,6 +25,7 @@ from fastnet.bench.suites import BASELINE, Task, most_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
 from fastnet.errors import FastnetError
 from fastnet.files import atomic_write
+from fastnet.plots import style
 
 OTHER_SUITES = {
     "inference": inference.run,
@@ -119,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="all figures as JSON to a file; without one, to standard output instead of the tables",
     )
-    made.add_argument("--picture", metavar="FILE", help=f"of the training's figures, {', '.join(picture.KINDS)}")
+    made.add_argument("--picture", metavar="FILE", help=f"of the training's figures, {', '.join(style.KINDS)}")
     made.add_argument("--quiet", action="store_true", help="no table and no progress, errors only")
     made.add_argument(
         "--write-readme",

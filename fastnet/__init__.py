@@ -31,7 +31,7 @@ from fastnet.trainer import Trainer
 from fastnet.warming import warmup
 
 if TYPE_CHECKING:
-    from fastnet import datasets
+    from fastnet import datasets, insight, plots
 
 __version__ = "0.1.0"
 
@@ -59,14 +59,16 @@ __all__ = [
     "__version__",
     "backends",
     "datasets",
+    "insight",
+    "plots",
     "use_backend",
     "warmup",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":  # reads archives of many kinds, so that its imports are half of all
+    if name in ("datasets", "insight", "plots"):  # not everyone's: they would double what the import costs
         from importlib import import_module
 
-        return import_module("fastnet.datasets")
+        return import_module(f"fastnet.{name}")
     raise AttributeError(f"module 'fastnet' has no attribute {name!r}")

@@ -1,14 +1,14 @@
-"""The command line: fastnet train | evaluate | predict | backends | data | bench.
+"""The command line: fastnet train | evaluate | predict | explore | backends | data | bench.
 
 Reports go to stdout, progress and errors to stderr. Every error is one line and exit status 2, Ctrl-C is 130.
-Not here: the options (cli_options.py), progress and the texts of reports (cli_report.py).
+Not here: the options (cli_options.py), progress and the texts of reports (cli_report.py), `fastnet explore`
+(cli_explore.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 import mimetypes
 import os
@@ -21,12 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import backends, checks, cli_options, cli_report, datasets, files, pictures
+from fastnet.cli_common import load, report
+from fastnet.cli_explore import explore
 from fastnet.datasets import Dataset
 from fastnet.errors import BackendError, DataError, FastnetError
 from fastnet.files import shown
 from fastnet.interrupts import Interrupts
 from fastnet.network import Network
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from fastnet.recipe import CHAPTER
 from fastnet.sparse import compresses
 from fastnet.trainer import Trainer
 from fastnet.warming import warm_up, warmup
@@ -81,14 +84,6 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _report(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
-    """Prints a command's result: the record with --json, nothing with --quiet, else the text."""
-    if args.json:
-        print(json.dumps(record, indent=1, allow_nan=False))
-    elif not args.quiet:
-        print(text, flush=True)
-
-
 # -- fastnet train ---------------------------------------------------------------------------------------------
 
 
@@ -100,7 +95,7 @@ def _train(args: argparse.Namespace) -> int:
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     choice = backends.resolve(args.backend)
-    data = _load(args)
+    data = load(args)
     network = Network(
         _sizes(args.layers, data),
         activation=args.activation.split(",") if "," in args.activation else args.activation,
@@ -133,7 +128,7 @@ def _train(args: argparse.Namespace) -> int:
             f"batches of {args.batch_size}, {args.epochs} epochs, seed {args.seed}",
             "backend": f"{choice.name} ({choice.reason})",
         }
-        _report(args, cli_report.facts(header), {})
+        report(args, cli_report.facts(header), {})
     try:
         _compile(choice.name, data, network, checks.sparse(sparse), args)
         with cli_report.training_progress(args.epochs, args.quiet) as callbacks:
@@ -186,7 +181,7 @@ def _train(args: argparse.Namespace) -> int:
         "save": args.save,
         "history": args.history,
     }
-    _report(args, f"{cli_report.facts(summary)}\n{text}", record)
+    report(args, f"{cli_report.facts(summary)}\n{text}", record)
     return 0
 
 
@@ -226,7 +221,7 @@ def _sizes(layers: tuple[int, ...] | None, data: Dataset) -> tuple[int, ...]:
     """The layers asked for, which must fit the data, or those that fit them."""
     n_in, classes = data.x_train.shape[1], len(data.class_names)
     if layers is None:
-        return (n_in, *cli_options.HIDDEN, classes)
+        return (n_in, *CHAPTER.hidden, classes)
     outputs = (1, 2) if classes == 2 else (classes,)  # two classes can share one sigmoid
     if layers[0] != n_in or layers[-1] not in outputs:
         raise ValueError(
@@ -270,7 +265,7 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> None:
 def _evaluate(args: argparse.Namespace) -> int:
     backends.resolve(args.backend)
     network = Network.load(args.model)
-    data = _load(args)
+    data = load(args)
     n_in, n_out = network.sizes[0], max(network.sizes[-1], 2)
     if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
         raise ValueError(
@@ -279,7 +274,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         )
     text, scored = _evaluated(network, data, args.backend)
     about = cli_report.facts({"model": shown(args.model), **_about(network), "data": data.name})
-    _report(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **scored})
+    report(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **scored})
     return 0
 
 
@@ -318,7 +313,7 @@ def _predict(args: argparse.Namespace) -> int:
                 rows.append([title, *(f"{a:.4g}" for a in activations)])
             else:
                 rows.append([title, str(label), *(f"{a:.3f}" for a in activations)])
-    _report(args, cli_report.table(rows), {"model": args.model, "predictions": predictions})
+    report(args, cli_report.table(rows), {"model": args.model, "predictions": predictions})
     return 0
 
 
@@ -374,7 +369,7 @@ def _backends(args: argparse.Namespace) -> int:
     if choice:
         text += f"\n\nchosen: {choice.name} ({choice.reason})"
     record = {"backends": [b._asdict() for b in found], "chosen": choice and choice._asdict()}
-    _report(args, text, record | ({"warmup_seconds": seconds} if args.warmup else {}))
+    report(args, text, record | ({"warmup_seconds": seconds} if args.warmup else {}))
     if problem:
         raise problem
     return 0
@@ -387,9 +382,9 @@ def _data(args: argparse.Namespace) -> int:
         for s in sets:
             pixels = "x".join(map(str, s.image_shape))
             rows.append([s.name, f"{s.n_train:,}", f"{s.n_test:,}", pixels, s.where or f"not here: {s.get}"])
-        _report(args, cli_report.table(rows, left=(0, 4)), {"data": [s._asdict() for s in sets]})
+        report(args, cli_report.table(rows, left=(0, 4)), {"data": [s._asdict() for s in sets]})
         return 0
-    data = _load(args)
+    data = load(args)
     parts = {"train": np.bincount(data.y_train), "test": np.bincount(data.y_test)}
     counts = {part: np.pad(n, (0, len(data.class_names) - len(n))).tolist() for part, n in parts.items()}
     rows = [["class", *counts]]
@@ -411,21 +406,8 @@ def _data(args: argparse.Namespace) -> int:
         "class_names": data.class_names,
         "class_counts": counts,
     }
-    _report(args, f"{cli_report.facts(about)}\n\n{cli_report.table(rows)}", record)
+    report(args, f"{cli_report.facts(about)}\n\n{cli_report.table(rows)}", record)
     return 0
-
-
-def _load(args: argparse.Namespace) -> Dataset:
-    data = datasets.load(
-        args.data,
-        data_dir=args.data_dir,
-        labels=args.labels,
-        label_column=args.label_column,
-        progress=None if args.quiet else cli_report.DownloadProgress(),
-    )
-    if not len(data.x_test):
-        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more")
-    return data
 
 
 def _bench(arguments: list[str]) -> int:
@@ -442,4 +424,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "predict": _predict,
     "backends": _backends,
     "data": _data,
+    "explore": explore,
 }

@@ -13,15 +13,15 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from fastnet import __version__, backends, datasets
+from fastnet.explore import Setting
 from fastnet.kernels import contract as c
 from fastnet.network import Network
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Schedule
+from fastnet.recipe import CHAPTER
 from fastnet.trainer import Trainer
 
-HIDDEN = (16, 16)  # the hidden layers where --layers is not given
-SGD_RATE = 0.5  # sigmoids under the squared error learn slowly: the library's 0.1 reaches 85%, not 91%
 SPARSE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and what the library calls it
-BATCH_SIZE, EPOCHS, SCHEDULE, SEED = 10, 30, "cosine", 0  # with which `fastnet train` alone does well
+SEED = 0
 
 
 def _defaults(function: Any) -> dict[str, Any]:
@@ -29,12 +29,13 @@ def _defaults(function: Any) -> dict[str, Any]:
 
 
 _NETWORK, _TRAINER, _LOAD = _defaults(Network), _defaults(Trainer), _defaults(datasets.load)
+_CHAPTER = CHAPTER.trainer  # with which `fastnet train` alone does well
 
 
 def learning_rate(args: argparse.Namespace) -> float | None:
     """The rate asked for, or this command's own, or None: the library's default for the optimiser."""
     if args.learning_rate is None and (args.optimizer, args.cost) == (_TRAINER["optimizer"], _NETWORK["cost"]):
-        return SGD_RATE
+        return cast(float, _CHAPTER["learning_rate"])
     return cast("float | None", args.learning_rate)
 
 
@@ -103,6 +104,24 @@ def parser() -> argparse.ArgumentParser:
         "--image-shape", type=_shape, metavar="28x28", help="rows and columns of a picture (default: a square)"
     )
     _backend_option(predict)
+    explored = command(
+        "explore",
+        "find out what the network really learned, by experiments",
+        "fastnet explore",
+        "fastnet explore noise weights",
+        "fastnet explore --all --out findings",
+        "fastnet explore memorize --data mnist --backend cython --json",
+    )
+    explored.add_argument("names", nargs="*", metavar="NAME", help="experiments (without any: lists them)")
+    explored.add_argument("--all", action="store_true", help="every experiment")
+    explored.add_argument("--out", metavar="FOLDER", help="write pictures and the numbers as JSON there")
+    explored.add_argument(
+        "--format", default="png", choices=("png", "svg", "pdf"), help="of the pictures (default: %(default)s)"
+    )
+    _number(explored, "--seed", SEED, "of the first network")
+    _number(explored, "--seeds", Setting.seeds, "networks where a figure needs several")
+    _data_options(explored)
+    _backend_option(explored)
     listed = command("backends", "list the kernel backends, and which one is used and why", "fastnet backends")
     listed.add_argument(
         "--warmup", action="store_true", help="compile ahead what numba compiles when first used, and keep it cached"
@@ -123,7 +142,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     _data_options(train)
 
     network = train.add_argument_group("the network")
-    hidden = ",".join(map(str, HIDDEN))
+    hidden = ",".join(map(str, CHAPTER.hidden))
     network.add_argument(
         "--layers", type=_widths, metavar="N,N,...", help=f"widths, inputs first (default: inputs,{hidden},classes)"
     )
@@ -161,12 +180,12 @@ def _train_options(train: argparse.ArgumentParser) -> None:
         "--learning-rate",
         type=float,
         metavar="RATE",
-        help=f"default: {rates}; but {SGD_RATE:g} for {_TRAINER['optimizer']} with {_NETWORK['cost']}",
+        help=f"default: {rates}; but {_CHAPTER['learning_rate']:g} for {_TRAINER['optimizer']} with {_NETWORK['cost']}",
     )
-    _name(training, "--schedule", SCHEDULE, SCHEDULES, "of the learning rate: ")
+    _name(training, "--schedule", _CHAPTER["schedule"], SCHEDULES, "of the learning rate: ")
     _number(training, "--warmup", Schedule().warmup, "epochs in which the learning rate rises from 0")
-    _number(training, "--batch-size", BATCH_SIZE, "examples an update")
-    _number(training, "--epochs", EPOCHS, "passes over the data")
+    _number(training, "--batch-size", _CHAPTER["batch_size"], "examples an update")
+    _number(training, "--epochs", CHAPTER.epochs, "passes over the data")
     _number(training, "--seed", SEED, "of the initial weights and the order: the same seed, the same result")
     training.add_argument(
         "--nesterov", action="store_true", default=None, help="with --optimizer momentum: Nesterov's step"

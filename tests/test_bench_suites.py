@@ -20,7 +20,7 @@ from fastnet.bench.report import BEGIN, END, Section
 from fastnet.bench.suites import Task
 from fastnet.bench.training import Result
 from fastnet.bench.workloads import WORKLOADS, Setup, VerificationError
-from fastnet.errors import DataError
+from fastnet.errors import FastnetError
 
 NAMES = [info.name for info in backends.available() if info.available]
 
@@ -282,7 +282,7 @@ def test_the_picture_is_drawn(suffix: str, peak: float, tmp_path: Path) -> None:
 
 def test_without_matplotlib_a_picture_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(DataError, match=r'needs Matplotlib .*pip install "fastnet-mlp\[plot\]"'):
+    with pytest.raises(FastnetError, match=r'need Matplotlib .*pip install "fastnet-mlp\[plot\]"'):
         picture.check("speed.png")
 
 

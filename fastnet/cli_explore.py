@@ -1,0 +1,92 @@
+"""The command `fastnet explore`: runs experiments, prints what they found, and keeps pictures and numbers.
+
+Not here: the experiments (fastnet.explore), the options (cli_options.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from fastnet import __version__, backends, checks, cli_report
+from fastnet.cli_common import load, report
+from fastnet.errors import DataError
+from fastnet.explore import EXPERIMENTS, Setting, plain, run
+from fastnet.files import atomic_write, shown
+
+
+def explore(args: argparse.Namespace) -> int:
+    """The command; its exit status."""
+    names = list(dict.fromkeys(EXPERIMENTS if args.all else args.names))
+    for name in names:
+        checks.name_of("experiment", name, EXPERIMENTS)
+    if not names:
+        text = f"experiments:\n{cli_report.facts(EXPERIMENTS)}\n\nfastnet explore NAME ..., or --all"
+        report(args, text, {"experiments": EXPERIMENTS})
+        return 0
+    checks.whole_number("--seed", args.seed, 0)
+    checks.whole_number("--seeds", args.seeds, 2)
+    choice = backends.resolve(args.backend)
+    if args.out is not None:
+        _check_folder(args.out)
+    setting = Setting(load(args), args.backend, args.seed, args.seeds)
+    record: dict[str, Any] = {
+        "fastnet": __version__,
+        "data": setting.data.name,
+        "seed": args.seed,
+        "seeds": args.seeds,
+        "backend": choice._asdict(),
+        "experiments": {},
+    }
+    began = time.perf_counter()
+    for name in names:
+        found = _one(name, setting, args)
+        record["experiments"][name] = found
+    total = time.perf_counter() - began
+    record["seconds"] = total
+    report(args, f"{len(names)} experiments in {total:.1f} s on {choice.name}" if len(names) > 1 else "", record)
+    return 0
+
+
+def _one(name: str, setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs an experiment, tells what it found, and writes it where that is wanted."""
+    began = time.perf_counter()
+    if not args.quiet:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+    found = run(name, setting)
+    seconds = time.perf_counter() - began
+    record = {"question": EXPERIMENTS[name], "seconds": seconds, "numbers": plain(found.numbers)}
+    written = []
+    if args.out is not None:
+        from fastnet.plots.style import save
+
+        for stem, draw in found.pictures.items():
+            written.append(os.path.join(args.out, f"{stem}.{args.format}"))
+            save(draw(), written[-1])
+        written.append(os.path.join(args.out, f"{name}.json"))
+        with atomic_write(written[-1]) as file:
+            file.write(json.dumps(record, indent=1, allow_nan=False).encode())
+    record["files"] = written
+    if not args.json:
+        title = f"{name}: {EXPERIMENTS[name]} ({seconds:.1f} s)"
+        kept = f"\nwritten: {', '.join(map(shown, written))}" if written else ""
+        report(args, f"{title}\n{'-' * len(title)}\n{found.text.rstrip()}{kept}\n", {})
+    return record
+
+
+def _check_folder(path: str) -> None:
+    """Finds out before any training whether results can be kept."""
+    from fastnet.plots.style import check
+
+    check()
+    try:
+        os.makedirs(path, exist_ok=True)
+        probe = os.path.join(path, f".fastnet-{os.getpid()}")
+        open(probe, "xb").close()
+        os.remove(probe)
+    except OSError as error:
+        raise DataError(f"--out {shown(path)} cannot be written ({error.strerror}): give another folder") from error

@@ -1,0 +1,12 @@
+"""What a trained network really learned: experiments that return numbers, as arrays and small dataclasses.
+
+Everything here trains and computes through Trainer and Network, thus through the kernels. Pictures of the results are
+drawn by fastnet.plots; `fastnet explore` runs the experiments from the command line.
+"""
+
+from fastnet.recipe import CHAPTER, Recipe
+
+__all__ = [
+    "CHAPTER",
+    "Recipe",
+]

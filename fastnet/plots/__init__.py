@@ -1,0 +1,11 @@
+"""Pictures of what fastnet.insight finds, one function a picture; each returns a matplotlib Figure.
+
+    >>> figure = fastnet.plots.weights(network)
+    >>> fastnet.plots.save(figure, "weights.png")
+
+Needs the extra `plot`. All share one look (style.py); none computes anything but what it shows.
+"""
+
+from fastnet.plots.style import save
+
+__all__ = ["save"]
