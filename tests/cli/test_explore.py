@@ -1,0 +1,159 @@
+"""`fastnet explore`, the command: what it prints, writes and refuses. The experiments have tests of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from cli_cases import error, record
+
+from fastnet import cli, explore
+from fastnet.explore import EXPERIMENTS, Finding, Setting, plain
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
+    """Two experiments, of one number and one picture each; the settings they were given."""
+    seen: list[Setting] = []
+
+    def draw() -> Any:
+        from fastnet.plots import style
+
+        figure = style.figure(2, 2)
+        figure.add_subplot().plot([0, 1])
+        return figure
+
+    def run_it(setting: Setting) -> Finding:
+        seen.append(setting)
+        accuracy = setting.trained.evaluate(setting.data.x_test, setting.data.y_test).accuracy
+        return Finding("it is so\n", {"accuracy": accuracy, "n": np.arange(2)}, {"one-picture": draw})
+
+    for name in ("first", "second-one"):
+        module = ModuleType(f"fastnet.explore.{name.replace('-', '_')}")
+        module.explore = run_it  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(explore, "EXPERIMENTS", {"first": "whether", "second-one": "why"})
+    monkeypatch.setattr("fastnet.cli_explore.EXPERIMENTS", explore.EXPERIMENTS)
+    return seen
+
+
+def test_every_experiment_is_a_module_with_one_function() -> None:
+    for name in EXPERIMENTS:
+        module = import_module(f"fastnet.explore.{name.replace('-', '_')}")
+        assert callable(module.explore)
+        assert module.__doc__
+
+
+def test_without_names_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explore"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name} " in out and question in out for name, question in EXPERIMENTS.items())
+    assert record(capsys, "explore")["experiments"] == EXPERIMENTS
+
+
+def test_findings_are_told_and_kept(
+    fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    out = folder / "findings" / "today"
+    options = ["--data", data, "--backend", "numpy", "--seed", 4, "--seeds", 3, "--out", out]
+    assert cli.main(list(map(str, ["explore", "--all", *options]))) == 0
+    text, progress = capsys.readouterr()
+    assert text.count("it is so") == 2
+    assert "first: whether (" in text
+    assert "2 experiments in" in text
+    assert progress.splitlines() == ["first ...", "second-one ..."]
+    assert sorted(path.name for path in out.iterdir()) == ["first.json", "one-picture.png", "second-one.json"]
+    kept = json.loads((out / "first.json").read_text())
+    assert kept["numbers"]["n"] == [0, 1]
+    assert 0 < kept["numbers"]["accuracy"] <= 1
+    assert kept["seconds"] > 0
+    assert fake[0] is fake[1]
+    assert fake[0].trained is fake[1].trained  # one training for all
+    assert (fake[0].backend, fake[0].seed, fake[0].seeds) == ("numpy", 4, 3)
+    assert set(fake[0].trained.history["backend"]) == {"numpy"}
+
+
+def test_one_finding_as_json(fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = record(capsys, "explore", "second-one", "--data", data)
+    assert list(found["experiments"]) == ["second-one"]
+    assert found["experiments"]["second-one"]["numbers"]["n"] == [0, 1]
+    assert found["experiments"]["second-one"]["files"] == []
+    assert found["data"] == data
+    assert len(fake) == 1
+
+
+def test_quiet_only_writes(fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    arguments = ["explore", "first", "--data", data, "--out", str(folder / "out"), "--format", "svg", "--quiet"]
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr() == ("", "")
+    assert (folder / "out" / "one-picture.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_an_unknown_experiment_is_told_before_anything_runs(
+    fake: list[Setting], data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "first, second-one" in error(capsys, "explore", "frist", "--data", data)
+    assert "did you mean 'first'" in error(capsys, "explore", "second-one", "frist", "--data", data)
+    assert not fake
+
+
+@pytest.mark.parametrize("wrong", [["--seeds", "1"], ["--seed", "-1"], ["--backend", "nampy"], ["--data", "nowhere"]])
+def test_wrong_options_are_told_before_anything_runs(
+    fake: list[Setting], data: str, wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wrong[0].strip("-") in error(capsys, "explore", "first", "--data", data, *wrong) or wrong[1] == "nowhere"
+    assert not fake
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
+    fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    (folder / "taken").write_text("mine")
+    assert "taken cannot be written" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
+    assert (folder / "taken").read_text() == "mine"
+    assert not fake
+
+
+def test_without_matplotlib_numbers_are_told_and_pictures_are_an_error(
+    fake: list[Setting],
+    folder: Path,
+    data: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message = error(capsys, "explore", "first", "--data", data, "--out", folder / "out")
+    assert 'pip install "fastnet-mlp[plot]"' in message
+    assert not fake
+    assert cli.main(["explore", "first", "--data", data]) == 0
+    assert "it is so" in capsys.readouterr().out
+
+
+class Pair(NamedTuple):
+    a: float
+    b: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    name: str
+    values: np.ndarray
+
+
+def test_numbers_become_json() -> None:
+    found = plain({3: Record("x", np.array([1.5, math.nan])), "p": Pair(math.inf, (np.float32(2), np.int64(3)))})
+    assert json.loads(json.dumps(found, allow_nan=False)) == {
+        "3": {"name": "x", "values": [1.5, None]},
+        "p": {"a": None, "b": [2.0, 3]},
+    }

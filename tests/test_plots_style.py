@@ -1,0 +1,75 @@
+"""The one look of all pictures, and how they are written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from fastnet.errors import DataError, FastnetError
+from fastnet.plots import save, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@pytest.fixture
+def line() -> Any:
+    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+
+    @style.picture
+    def draw() -> Figure:
+        figure = style.figure(4, 3)
+        figure.add_subplot().plot([0, 1], [0, 1])
+        return figure
+
+    return draw
+
+
+def test_the_look_does_not_depend_on_the_user_s_settings(line: Any) -> None:
+    import matplotlib
+
+    expected = style.rendered(line())
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 5, "lines.linewidth": 9}):
+        assert style.rendered(line()) == expected
+        assert matplotlib.rcParams["font.size"] == 30  # and the user's stay as they were
+
+
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_the_same_numbers_give_the_same_file(line: Any, kind: str, start: bytes, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(line(), tmp_path / f"{name}.{kind}")
+    content = (tmp_path / f"a.{kind}").read_bytes()
+    assert content.startswith(start)
+    assert content == (tmp_path / f"b.{kind}").read_bytes()
+    assert b"CreationDate" not in content  # of a PDF; an SVG has the other
+    assert b"dc:date" not in content
+
+
+def test_a_picture_of_no_known_kind_replaces_nothing(line: Any, tmp_path: Path) -> None:
+    path = tmp_path / "digits.npz"
+    path.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"digits\.npz.*\.png, \.svg, \.pdf"):
+        save(line(), path)
+    assert path.read_bytes() == b"mine"
+
+
+def test_without_matplotlib_a_picture_says_how_to_get_it(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(FastnetError, match=r'need Matplotlib .*pip install "fastnet-mlp\[plot\]"'):
+        line()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1)."""
+    channels = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("colour", [style.GREY, style.BLACK])
+def test_text_can_be_read_on_white(colour: str) -> None:
+    assert 1.05 / (luminance(colour) + 0.05) >= 4.5
