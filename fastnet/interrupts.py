@@ -1,12 +1,13 @@
 """Ctrl-C during a fit: noted at once, acted on at the next batch boundary.
 
 The signal's own handler runs when the fit has put its books in order; so a KeyboardInterrupt never lands between
-two updates. Only Python's main thread receives signals; elsewhere nothing is deferred.
+two updates. Only Python's main thread receives signals: it hands them on to the fits it runs in others, `Together`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -29,22 +30,30 @@ class Interrupts:
         self.progress: Ints = np.zeros(c.PROGRESS_COLUMNS, np.int64)  # the kernels read its STOP
         self.pending = False
         self._handler: Callable[[int, FrameType | None], Any] | None = None
+        self._together = _together.get()
 
     def __enter__(self) -> Interrupts:
         handler = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(handler):
             self._handler = handler
-            signal.signal(signal.SIGINT, self._note)
+            signal.signal(signal.SIGINT, self.note)
+        if self._together is not None:
+            self._together.joined_by(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._together is not None:
+            self._together.left_by(self)
         if self._handler is not None:
             handler, self._handler = self._handler, None
             signal.signal(signal.SIGINT, handler)
             if self.pending:
                 handler(signal.SIGINT, None)
+        elif self.pending and kind is None:  # another thread's fit
+            raise KeyboardInterrupt
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
+        """Has the fit end at the next batch boundary."""
         self.pending = True
         self.progress[c.STOP] = 1
 
@@ -58,7 +67,7 @@ class Interrupts:
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, self._note)
+            signal.signal(signal.SIGINT, self.note)
 
     def call(self, function: Callable[[], T], abandon: bool = False) -> T | None:
         """Runs a long function in a thread, so that a signal is noted while it runs.
@@ -87,3 +96,37 @@ class Interrupts:
         if errors:
             raise errors[0]
         return results[0]
+
+
+class Together:
+    """The fits of several threads, which `stop` ends as Ctrl-C does the main thread's: with a KeyboardInterrupt.
+
+    A thread's fits join where it runs in a context of `context()`.
+    """
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._fits: list[Interrupts] = []
+
+    def context(self) -> contextvars.Context:
+        """A copy of the caller's context in which fits join."""
+        context = contextvars.copy_context()
+        context.run(_together.set, self)
+        return context
+
+    def joined_by(self, fit: Interrupts) -> None:
+        self._fits.append(fit)  # before the question, so that a stop in between is not missed
+        if self._stopped:
+            fit.note()
+
+    def left_by(self, fit: Interrupts) -> None:
+        self._fits.remove(fit)
+
+    def stop(self) -> None:
+        """Ends the fits that run, and those that are still to begin."""
+        self._stopped = True
+        for fit in tuple(self._fits):
+            fit.note()
+
+
+_together: contextvars.ContextVar[Together | None] = contextvars.ContextVar("fastnet_together", default=None)

@@ -5,7 +5,6 @@ Not here: the training itself (trainer.py), and what is found out about the resu
 
 from __future__ import annotations
 
-import contextvars
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastnet import checks
+from fastnet.interrupts import Together
 from fastnet.network import Network
 from fastnet.threads import usable_cores
 from fastnet.trainer import Trainer
@@ -61,13 +61,15 @@ CHAPTER = Recipe()
 def in_parallel(jobs: Iterable[Callable[[], T]]) -> list[T]:
     """The results of independent trainings, in their order, as many at a time as there are cores.
 
-    Kernels run without the GIL, so that threads are enough. What a job raises is raised here, the first in order.
+    Kernels run without the GIL, so that threads are enough. What a job raises is raised here, the first in order; then,
+    as on Ctrl-C, the trainings that run end at their next batch, and no more are begun.
     """
+    together = Together()
     with ThreadPoolExecutor(usable_cores(), "fastnet") as pool:
-        # a copy of the context each: `use_backend` holds for a thread only
-        futures = [pool.submit(contextvars.copy_context().run, job) for job in jobs]
+        futures = [pool.submit(together.context().run, job) for job in jobs]
         try:
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            together.stop()
             raise

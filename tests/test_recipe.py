@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +15,9 @@ import pytest
 import fastnet
 from fastnet import backends
 from fastnet.errors import BackendError
+from fastnet.interrupts import Together
 from fastnet.recipe import CHAPTER, Recipe, in_parallel
+from fastnet.threads import usable_cores
 
 X = np.linspace(0, 1, 40).reshape(10, 4)
 Y = np.arange(10) % 2
@@ -79,3 +86,49 @@ def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
     with pytest.raises(BackendError, match="gone"):
         in_parallel([lambda k=k: job(k) for k in range(5000)])
     assert len(begun) < 5000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
+@pytest.mark.parametrize("jobs", [1, 50])
+def test_ctrl_c_ends_the_trainings_that_run(jobs: int) -> None:
+    ended = []
+
+    def job() -> None:
+        trainer = CHAPTER.start(4, 2, 0, backend="numpy")
+        try:
+            trainer.fit(X, Y, epochs=10**6)
+        except KeyboardInterrupt:
+            ended.append(trainer.steps)
+            raise
+
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel([job] * jobs)
+    assert time.perf_counter() - began < 5  # an hour, else
+    assert 1 <= len(ended) <= min(jobs, usable_cores())
+    assert min(ended) > 0
+
+
+def test_what_is_begun_after_the_stop_ends_at_once() -> None:
+    together = Together()
+    together.stop()
+    trainer = CHAPTER.start(4, 2, 0, backend="numpy")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+        pool.submit(together.context().run, partial(trainer.fit, X, Y, epochs=3)).result()
+    assert trainer.steps == 0
+    trainer.fit(X, Y, epochs=1)  # outside it is as it was
+    assert trainer.steps == 1
+
+
+def test_an_error_of_a_fit_is_not_hidden_by_the_stop() -> None:
+    together = Together()
+    trainer = CHAPTER.start(4, 2, 0, backend="numpy")
+
+    def stop_and_fail(trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
+        together.stop()
+        raise RuntimeError("mine")
+
+    fit = partial(trainer.fit, X, Y, epochs=3, callbacks=[stop_and_fail])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="mine"):
+        pool.submit(together.context().run, fit).result()
