@@ -318,6 +318,8 @@ INLINE void random_words(const drop_t *d, uint32_t row, uint32_t first, uint32_t
  * slopes, which the deltas are multiplied by on the way back, 0 or scale * slope(a). */
 static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, ptrdiff_t ld, ptrdiff_t rows,
                       uint32_t row) {
+    const uint32_t threshold = d->threshold;
+    const real scale = d->scale;
     uint32_t words[DROP_NEURONS];
     real factors[DROP_NEURONS];
     for (ptrdiff_t r = 0; r < rows; r++, a += ld, slopes += ld)
@@ -326,7 +328,7 @@ static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, pt
             UNROLL
             for (int k = 0; k < DROP_NEURONS; k += 4 * WIDE_LANES)
                 random_words(d, row + (uint32_t)r, (uint32_t)(at + k), words + k);
-            for (int k = 0; k < DROP_NEURONS; k++) factors[k] = words[k] < d->threshold ? 0 : d->scale;
+            for (int k = 0; k < DROP_NEURONS; k++) factors[k] = words[k] < threshold ? 0 : scale;
             for (ptrdiff_t i = 0; i < n; i += VL) {
                 vec v = vload(a + at + i), factor = vload(factors + i);
                 vstore(slopes + at + i, factor * slope_(activation, v));
