@@ -234,56 +234,8 @@ static void times_slope(int activation, const real *a, real *delta, ptrdiff_t ld
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
 #define PHILOX_ROUNDS 10
-#define DROP_NEURONS 32 /* whose random numbers are made together */
-
-/* Numbers of 32 bits in lanes of 64, whose products fit. The lanes of a vector are groups of four neurons, in an order
- * that unpacking, which works on parts of 128 bits, makes the right one. */
-#if defined(__x86_64__) || defined(_M_X64)
-#  if defined(__AVX512F__)
-#    define WIDE(name) _mm512_##name
-#    define WIDE_BITS(name) _mm512_##name##_si512
-typedef __m512i wide;
-static const uint64_t LANE_GROUPS[8] = {0, 4, 1, 5, 2, 6, 3, 7};
-INLINE wide wide_all(uint32_t a) { return _mm512_set1_epi64(a); }
-#  elif defined(__AVX2__)
-#    define WIDE(name) _mm256_##name
-#    define WIDE_BITS(name) _mm256_##name##_si256
-typedef __m256i wide;
-static const uint64_t LANE_GROUPS[4] = {0, 2, 1, 3};
-INLINE wide wide_all(uint32_t a) { return _mm256_set1_epi64x(a); }
-#  else
-#    define WIDE(name) _mm_##name
-#    define WIDE_BITS(name) _mm_##name##_si128
-typedef __m128i wide;
-static const uint64_t LANE_GROUPS[2] = {0, 1};
-INLINE wide wide_all(uint32_t a) { return _mm_set1_epi64x(a); }
-#  endif
-INLINE wide wide_groups(void) { return WIDE_BITS(loadu)((const wide *)LANE_GROUPS); }
-INLINE wide wide_add(wide a, wide b) { return WIDE(add_epi64)(a, b); }
-INLINE wide wide_xor(wide a, wide b) { return WIDE_BITS(xor)(a, b); }
-INLINE wide wide_high(wide a) { return WIDE(srli_epi64)(a, 32); }
-INLINE wide wide_product(wide a, wide b) { return WIDE(mul_epu32)(a, b); } /* of the lower halves */
-/* The lower halves of a, b, c, d of the first group, of the second, ... */
-INLINE void wide_store(uint32_t *p, wide a, wide b, wide c, wide d) {
-    wide ab = wide_add(wide_high(WIDE(slli_epi64)(a, 32)), WIDE(slli_epi64)(b, 32));
-    wide cd = wide_add(wide_high(WIDE(slli_epi64)(c, 32)), WIDE(slli_epi64)(d, 32));
-    WIDE_BITS(storeu)((wide *)p, WIDE(unpacklo_epi64)(ab, cd));
-    WIDE_BITS(storeu)((wide *)p + 1, WIDE(unpackhi_epi64)(ab, cd));
-}
-#else
-typedef uint64_t wide;
-INLINE wide wide_all(uint32_t a) { return a; }
-INLINE wide wide_groups(void) { return 0; }
-INLINE wide wide_add(wide a, wide b) { return a + b; }
-INLINE wide wide_xor(wide a, wide b) { return a ^ b; }
-INLINE wide wide_high(wide a) { return a >> 32; }
-INLINE wide wide_product(wide a, wide b) { return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu); }
-INLINE void wide_store(uint32_t *p, wide a, wide b, wide c, wide d) {
-    p[0] = (uint32_t)a, p[1] = (uint32_t)b, p[2] = (uint32_t)c, p[3] = (uint32_t)d;
-}
-#endif
-#define WIDE_LANES ((int)(sizeof(wide) / 8))
-
+#define DROP_NEURONS (4 * DROP_GROUPS)
+#define DROP_GROUPS 16 /* of four neurons, whose random numbers are made together */
 typedef struct { /* of a layer and an update; 64 bits are two numbers, the low one first */
     uint32_t threshold, key[2], update[2];
     real scale;
@@ -296,22 +248,27 @@ static drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t upda
     return d;
 }
 
-/* Philox4x32-10: the numbers of neurons `first` on, four times as many as there are lanes. */
-INLINE void random_words(const drop_t *d, uint32_t row, uint32_t first, uint32_t *words) {
-    wide c0 = wide_add(wide_all(first / 4), wide_groups()), c1 = wide_all(row);
-    wide c2 = wide_all(d->update[0]), c3 = wide_all(d->update[1]);
-    uint32_t k0 = d->key[0], k1 = d->key[1];
-    UNROLL
-    for (int round = 0; round < PHILOX_ROUNDS; round++) { /* what is in the upper halves does not matter */
-        wide p0 = wide_product(c0, wide_all(PHILOX_M0)), p1 = wide_product(c2, wide_all(PHILOX_M1));
-        c0 = wide_xor(wide_xor(wide_high(p1), c1), wide_all(k0));
-        c1 = p1;
-        c2 = wide_xor(wide_xor(wide_high(p0), c3), wide_all(k1));
-        c3 = p0;
-        k0 += PHILOX_W0;
-        k1 += PHILOX_W1;
+/* Philox4x32-10: the four numbers of some groups, `first` on, in a loop that the compiler makes vectors of. */
+INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, uint32_t first,
+                         uint32_t *restrict words) {
+    const uint32_t u0 = d->update[0], u1 = d->update[1], key0 = d->key[0], key1 = d->key[1];
+    for (uint32_t j = 0; j < groups; j++) {
+        uint32_t c0 = first + j, c1 = row, c2 = u0, c3 = u1, k0 = key0, k1 = key1;
+        UNROLL
+        for (int round = 0; round < PHILOX_ROUNDS; round++) {
+            uint64_t p0 = (uint64_t)c0 * PHILOX_M0, p1 = (uint64_t)c2 * PHILOX_M1;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)p1;
+            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p0;
+            k0 += PHILOX_W0;
+            k1 += PHILOX_W1;
+        }
+        words[4 * j] = c0;
+        words[4 * j + 1] = c1;
+        words[4 * j + 2] = c2;
+        words[4 * j + 3] = c3;
     }
-    wide_store(words, c0, c1, c2, c3);
 }
 
 /* Activations a of whole vectors, of rows `row` on of a batch: a becomes 0 where a neuron is dropped, else scale * a;
@@ -320,14 +277,13 @@ static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, pt
                       uint32_t row) {
     const uint32_t threshold = d->threshold;
     const real scale = d->scale;
-    uint32_t words[DROP_NEURONS];
+    uint32_t words[DROP_NEURONS] = {0};
     real factors[DROP_NEURONS];
     for (ptrdiff_t r = 0; r < rows; r++, a += ld, slopes += ld)
         for (ptrdiff_t at = 0; at < ld; at += DROP_NEURONS) {
             ptrdiff_t n = ld - at < DROP_NEURONS ? ld - at : DROP_NEURONS;
-            UNROLL
-            for (int k = 0; k < DROP_NEURONS; k += 4 * WIDE_LANES)
-                random_words(d, row + (uint32_t)r, (uint32_t)(at + k), words + k);
+            if (n > DROP_NEURONS / 2) random_words(DROP_GROUPS, d, row + (uint32_t)r, (uint32_t)(at / 4), words);
+            else random_words(DROP_GROUPS / 2, d, row + (uint32_t)r, (uint32_t)(at / 4), words);
             for (int k = 0; k < DROP_NEURONS; k++) factors[k] = words[k] < threshold ? 0 : scale;
             for (ptrdiff_t i = 0; i < n; i += VL) {
                 vec v = vload(a + at + i), factor = vload(factors + i);
