@@ -20,7 +20,7 @@ from fastnet.kernels.contract import Floats, Ints, Predictor, Rows
 
 # For each activation: a of the weighted sums z, and d cost / d z of a and g = d cost / d a.
 ACTIVATIONS: dict[int, Any] = {
-    c.SIGMOID: (lambda z: (1 + np.tanh(z / 2)) / 2, lambda a, g: g * a * (1 - a)),
+    c.SIGMOID: (lambda z: 1 / (1 + np.exp(-z)), lambda a, g: g * a * (1 - a)),
     c.RELU: (lambda z: np.maximum(z, 0), lambda a, g: g * (a > 0)),
     c.TANH: (np.tanh, lambda a, g: g * (1 - a * a)),
     c.LEAKY_RELU: (lambda z: np.maximum(z, c.LEAKY_SLOPE * z), lambda a, g: g * np.maximum(np.sign(a), c.LEAKY_SLOPE)),
@@ -32,11 +32,11 @@ ACTIVATIONS: dict[int, Any] = {
 }
 
 
-def dense(x: Rows, rows: Any, dtype: np.dtype[Any]) -> Floats:
-    """Those rows of x as numbers: bytes stand for value / 255, and of sparse rows the zeros are left out."""
+def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
+    """Those rows of x as numbers: bytes stand for value / 255, and sparse rows keep no zeros."""
     if not isinstance(x, c.SparseRows):
         return np.divide(x[rows], 255 if x.dtype == np.uint8 else 1, dtype=dtype)
-    found: Floats = np.zeros((len(rows), x.n_in), dtype)
+    found = np.zeros((len(rows), x.n_in), dtype)
     for line, row in zip(found, rows, strict=True):
         entries = slice(x.starts[row], x.starts[row + 1])
         line[x.indices[entries]] = x.values[entries]
@@ -49,6 +49,7 @@ def views(layer: Ints, flat: Floats) -> tuple[Floats, Floats]:
     return flat[w : w + n_out * n_in].reshape(n_out, n_in), flat[b : b + n_out]
 
 
+@np.errstate(all="ignore")  # what is too large for a number is told by fastnet, from the cost
 def forward(net: Ints, params: Floats, x: Floats) -> tuple[list[Floats], Floats]:
     """The inputs and every layer's activations, and the last layer's weighted sums."""
     activations = [x]
@@ -59,6 +60,7 @@ def forward(net: Ints, params: Floats, x: Floats) -> tuple[list[Floats], Floats]
     return activations, z
 
 
+@np.errstate(all="ignore")
 def passes(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Floats, int]:
     """The mean cost, its gradient, and how many examples are classified right."""
     activations, z = forward(net, params, x)
@@ -81,6 +83,7 @@ def passes(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Floats,
     return float(cost) / len(x), gradient, int(np.count_nonzero(same))
 
 
+@np.errstate(all="ignore")
 def update(net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float], rate: float, count: int) -> None:
     """One step of the optimiser, the count-th: gradient descent, momentum or Adam."""
     if (norm := float(np.linalg.norm(grad.astype(np.float64)))) > o[c.CLIP_NORM] > 0:
@@ -105,18 +108,16 @@ class MyBackend:
     COMPRESSION_PAYS = False  # sparse rows are no quicker here
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
-        out[...] = forward(net, params, dense(x, range(len(x)), out.dtype))[0][-1]
+        out[...] = forward(net, params, dense(x, np.arange(len(x)), out.dtype))[0][-1]
 
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
         now = params.copy()
         return lambda x, out: self.predict(net, now, x, out, work)
 
-    @np.errstate(all="ignore")  # a cost that is not finite is told by fastnet
     def gradient(self, net: Ints, params: Floats, x: Rows, y: Any, grad: Floats, work: Floats) -> float:
-        cost, grad[...], _ = passes(net, params, dense(x, range(len(x)), params.dtype), y)
+        cost, grad[...], _ = passes(net, params, dense(x, np.arange(len(x)), params.dtype), y)
         return cost
 
-    @np.errstate(all="ignore")
     def train(
         self,
         net: Ints,
