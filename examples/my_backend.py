@@ -10,6 +10,7 @@ leaves the workspace alone, sees a batch as a whole, however large, and has no d
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -173,4 +174,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except fastnet.FastnetError as error:  # no data set: the message says what to do
+        sys.exit(str(error))

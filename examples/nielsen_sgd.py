@@ -58,8 +58,7 @@ class Network:
         test = None if test_data is None else as_arrays(test_data)
 
         def tell(trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
-            right = "complete" if test is None else f": {self.evaluate(test)} / {len(test[0])}"
-            print(f"Epoch {epoch.epoch - 1}{right}")
+            print(f"Epoch {epoch.epoch - 1}" + (f": {self.evaluate(test)} / {len(test[0])}" if test else " complete"))
 
         trainer = fastnet.Trainer(self.net, learning_rate=eta / 2, batch_size=mini_batch_size, seed=self.seed)
         trainer.fit(x, y, epochs=epochs, callbacks=[tell])

@@ -138,7 +138,7 @@ def test_what_is_missing_is_named(missing: tuple[str, ...]) -> None:
         backends.get("mine")
 
 
-@pytest.mark.parametrize("wrong", [contract, "my_backend", None, like_numpy])
+@pytest.mark.parametrize("wrong", [SimpleNamespace(), "my_backend", None, like_numpy])
 def test_something_else_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=f"lacks {', '.join((*FUNCTIONS, *SETTINGS))}: "):
         backends.register("mine", wrong)
