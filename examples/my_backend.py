@@ -1,8 +1,8 @@
 """A backend of one's own in one file: all that fastnet asks of one, in plain NumPy, held to fastnet's own.
 
-Run: python examples/my_backend.py (some 2 seconds). It prints how far its gradient and its parameters after an epoch
-are from those of backend="numpy", and what an epoch took. After `import my_backend` the name "mine" is known to
-Network, Trainer and use_backend, and so it is to the others (FASTNET_BACKEND, fastnet.backends.available()).
+Run: python examples/my_backend.py (a second). It prints how far its gradient and its parameters after an epoch are from
+those of backend="numpy", and what an epoch took. After `import my_backend` a program can name it as any other:
+Trainer(..., backend="mine"), use_backend("mine"), FASTNET_BACKEND=mine.
 
 fastnet.kernels.contract says what each function is given. This one is written to be read: it allocates as it goes,
 leaves the workspace alone, sees a batch as a whole, however large, and has no dropout.
@@ -34,7 +34,7 @@ ACTIVATIONS: dict[int, Any] = {
 
 
 def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
-    """Those rows of x as numbers: bytes stand for value / 255, and sparse rows keep no zeros."""
+    """Those rows of x as numbers: bytes stand for value / 255; sparse rows get their zeros back."""
     if not isinstance(x, c.SparseRows):
         return np.divide(x[rows], 255 if x.dtype == np.uint8 else 1, dtype=dtype)
     found = np.zeros((len(rows), x.n_in), dtype)
