@@ -206,11 +206,11 @@ def threads(value: object) -> int | None:
 
 
 def one_thread(threads: int | None, backend: str) -> None:
-    """Refuses more than one thread for a backend whose arithmetic has threads of its own."""
+    """Refuses more than one thread for a backend that takes no team, such as one whose BLAS has threads of its own."""
     if threads is not None and threads > 1:
         raise ValueError(
-            f"threads={threads}: the {backend} backend takes one thread of ours, for its BLAS has threads of its own "
-            "(OPENBLAS_NUM_THREADS and the like say how many); use threads=1 or 'auto', or another backend"
+            f"threads={threads}: the {backend} backend takes one thread of ours (of BLAS's own, OPENBLAS_NUM_THREADS "
+            "and the like say how many); use threads=1 or 'auto', or another backend"
         )
 
 
@@ -235,6 +235,33 @@ def result(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any] | typ
     if not (out.flags.carray and out.dtype.isnative):
         raise ValueError("out must be C-contiguous, aligned, writeable and in native byte order: use np.empty")
     return out
+
+
+# -- a backend of the user's own ---------------------------------------------------------------------------------
+
+
+def backend_name(name: object, taken: Iterable[str]) -> None:
+    """Refuses what cannot name a backend of the user's own."""
+    if not isinstance(name, str) or not name or name != "".join(name.split()):
+        raise ValueError(f"a backend's name is a word, such as 'mine', not {name!r}")
+    if name in taken:
+        raise ValueError(f"{name!r} is fastnet's own: give your backend another name")
+
+
+def backend(name: str, candidate: Any) -> None:
+    """Refuses an object that is no c.Backend, as far as can be seen without calling it."""
+    settings = tuple(c.Backend.__annotations__)
+    functions = [key for key in vars(c.Backend) if not key.startswith("_")]
+    missing = [key for key in (*functions, *settings) if not hasattr(candidate, key)]
+    if missing:
+        raise TypeError(
+            f"the backend {name!r} lacks {', '.join(missing)}: fastnet.kernels.contract.Backend says what each is"
+        )
+    for key in functions:
+        if not callable(getattr(candidate, key)):
+            raise TypeError(f"{key} of the backend {name!r} must be a function, not {getattr(candidate, key)!r}")
+    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 
 # -- data --------------------------------------------------------------------------------------------------------

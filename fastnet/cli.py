@@ -368,7 +368,7 @@ def _backends(args: argparse.Namespace) -> int:
         with cli_report.told_if_slow("compiling ahead ...", args.quiet):
             seconds = {b.name: warmup(b.name) for b in found if b.available}
     rows = [["backend", "version", "instruction set"]]
-    rows += [[b.name, b.version, b.instruction_set] if b.available else [b.name, "-", "missing"] for b in found]
+    rows += [[b.name, b.version or "-", (b.instruction_set or "-") if b.available else "missing"] for b in found]
     text = cli_report.table(rows, left=(0, 1, 2))
     text += "".join(f"\n{b.name}: {b.problem}" for b in found if not b.available)
     if args.warmup:
