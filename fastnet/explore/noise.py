@@ -86,8 +86,8 @@ def _text(cases: dict[str, _Case], data: Dataset) -> str:
     first = next(iter(cases.values())).noise
     return (
         f"{table(noise, left=(0, 1))}\n"
-        f"Noise from {first.low:g} to {first.high:g}; Gaussian: mean {first.mean:.3f}, deviation {first.deviation:.3f}, "
-        "as in the test images, clipped.\n\n"
+        f"Noise from {first.low:g} to {first.high:g}; Gaussian with the test images' mean, {first.mean:.3f}, and "
+        f"deviation, {first.deviation:.3f}, clipped.\n\n"
         f"expected calibration error on {len(data.x_test):,} test images\n{table(trust)}\n"
         f"Trained on {1 - HELD_OUT:.0%} of the training images; the temperature is fitted on the others."
     )
