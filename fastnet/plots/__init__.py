@@ -7,6 +7,8 @@ Needs the extra `plot`. All share one look (style.py); none computes anything bu
 """
 
 from fastnet.plots.confidence import noise, reliability
+from fastnet.plots.excitation import excitation
 from fastnet.plots.style import save
+from fastnet.plots.weights import structure, weights
 
-__all__ = ["noise", "reliability", "save"]
+__all__ = ["excitation", "noise", "reliability", "save", "structure", "weights"]
