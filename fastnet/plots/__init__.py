@@ -6,6 +6,9 @@
 Needs the extra `plot`. All share one look (style.py); none computes anything but what it shows.
 """
 
+from fastnet.plots.confidence import noise, reliability
+from fastnet.plots.excitation import excitation
 from fastnet.plots.style import save
+from fastnet.plots.weights import structure, weights
 
-__all__ = ["save"]
+__all__ = ["excitation", "noise", "reliability", "save", "structure", "weights"]
