@@ -113,9 +113,7 @@ class Trainer:
         threads: int | str = 1,
         sparse: bool | str = "auto",
     ) -> None:
-        if not isinstance(network, Network):
-            raise TypeError(f"network must be a fastnet.Network, not {type(network).__name__}")
-        self._network = network
+        self._network = checks.instance("network", network, Network)
         self._optimizer = as_optimizer(optimizer)
         self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
