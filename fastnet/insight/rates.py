@@ -54,9 +54,9 @@ def learning_rate_finder(
 
     The copy is trained on batches in random order while the rate rises geometrically from `least` to `most`. The
     cost falls while the rate is of use, and rises where it is too high. The suggestion is a tenth of the rate at which
-    the smoothed cost is least, which stands behind the rise: in the test itself the network has had no time
-    to suffer. `trainer`: arguments of Trainer that the suggestion is for, such as batch_size, optimizer, backend.
-    For a new network; one that is trained already has little left to fall.
+    the smoothed cost is least: that rate is too high already, for the smoothed cost lags, and a rate that does
+    no harm within a few steps may do so in many. `trainer`: arguments of Trainer that the suggestion is for, such as
+    batch_size, optimizer, backend. For a new network; of one that is trained the cost has little left to fall.
 
     Raises ValueError or TypeError for unusable arguments, DivergedError where even the first rate is too high.
     """

@@ -6,6 +6,8 @@
 Needs the extra `plot`. All share one look (style.py); none computes anything but what it shows.
 """
 
+from fastnet.plots.descent import batches, descent_log, range_test
+from fastnet.plots.gradients import neuron_gradients, ranking
 from fastnet.plots.style import save
 
-__all__ = ["save"]
+__all__ = ["batches", "descent_log", "neuron_gradients", "range_test", "ranking", "save"]
