@@ -12,7 +12,7 @@ import operator
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,6 +21,7 @@ from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
 Rows = c.Rows
+T = TypeVar("T")
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
 
 
@@ -45,6 +46,13 @@ def whole_number(name: str, value: object, least: int) -> int:
     if number < least:
         raise ValueError(f"{name} must be at least {least}, not {number}")
     return number
+
+
+def instance(name: str, value: object, kind: type[T]) -> T:
+    """The value, if it is one of fastnet's own such objects."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a fastnet.{kind.__name__}, not {type(value).__name__}")
+    return value
 
 
 def flag(name: str, value: object) -> bool:

@@ -273,6 +273,11 @@ class Network:
         rebuild, arguments = self.__reduce__()
         return cast(Network, rebuild(*arguments))
 
+    def astype(self, dtype: DTypeLike) -> Network:
+        """An independent network with the same parameters as float32 or float64. Raises as Network for other dtypes."""
+        (rebuild, (*about, parameters)) = self.__reduce__()
+        return cast(Network, rebuild(*about, parameters.astype(checks.real_dtype(dtype))))
+
     def __copy__(self) -> Network:
         return self.copy()
 

@@ -120,9 +120,7 @@ class Trainer:
         threads: int | str = 1,
         sparse: bool | str = "auto",
     ) -> None:
-        if not isinstance(network, Network):
-            raise TypeError(f"network must be a fastnet.Network, not {type(network).__name__}")
-        self._network = network
+        self._network = checks.instance("network", network, Network)
         self._optimizer = as_optimizer(optimizer)
         self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
@@ -163,6 +161,16 @@ class Trainer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._learning_rate = checks.number("learning_rate", value, least=0)
+
+    @property
+    def batch_size(self) -> int:
+        """Examples an update, as given: where there are fewer, all of them."""
+        return self._batch_size
+
+    @property
+    def backend(self) -> str | None:
+        """The backend as given, None where another may decide; the history says which one it was."""
+        return self._backend
 
     @property
     def steps(self) -> int:
@@ -320,7 +328,7 @@ class Trainer:
                 rate = float(rates[steps - 1])
                 self._seconds_per_example = elapsed / min(steps * run.batch_size, len(rows))
                 self._broken_off = self._record(run, examples, cost, correct, seconds, rate)
-                self._tell(run, done, batches, self._broken_off)
+                self._tell(run, done, batches, self._broken_off, rows[(steps - 1) * run.batch_size :][: run.batch_size])
         if not done:
             self._epoch -= 1
         return self._broken_off
@@ -362,7 +370,8 @@ class Trainer:
     def _until_callback(run: _Run, done: int) -> list[int]:
         return [every - done % every for callback in run.callbacks if (every := callback.every) is not None]
 
-    def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch) -> None:
+    def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch, rows: NDArray[np.int64]) -> None:
+        rows.flags.writeable = False  # of this view alone
         for callback in run.callbacks:
             if callback.every is None or done % callback.every == 0:
                 progress = Progress(
@@ -374,6 +383,7 @@ class Trainer:
                     so_far.accuracy,
                     so_far.seconds,
                     so_far.learning_rate,
+                    rows,
                 )
                 self._hand_over(run, partial(callback.on_batches, self, progress))
 

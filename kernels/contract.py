@@ -79,7 +79,8 @@ class SparseRows:
     """Rows (n, n_in) of which only the entries that are not zero are kept: compressed sparse rows (CSR).
 
     Row i has values[k] in column indices[k] for k from starts[i] to starts[i + 1], columns ascending, none twice.
-    starts int64 (n + 1,), indices int32 and values, of the parameters' dtype, (n_entries,). A slice shares them.
+    starts int64 (n + 1,), indices int32 and values, of the parameters' dtype, (n_entries,). A slice shares them; an
+    array of row numbers takes copies of those rows.
     """
 
     starts: Ints
@@ -90,7 +91,12 @@ class SparseRows:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, rows: slice) -> SparseRows:
+    def __getitem__(self, rows: slice | Ints) -> SparseRows:
+        if not isinstance(rows, slice):
+            counts = np.diff(self.starts)[rows]
+            starts = np.concatenate(([0], np.cumsum(counts)))
+            at = np.repeat(self.starts[rows] - starts[:-1], counts) + np.arange(starts[-1])
+            return SparseRows(starts, self.indices[at], self.values[at], self.n_in)
         first, last, step = rows.indices(len(self))
         if step != 1:
             raise ValueError(f"rows are taken in their order, not {rows}")

@@ -7,8 +7,22 @@ Needs the extra `plot`. All share one look (style.py); none computes anything bu
 """
 
 from fastnet.plots.confidence import noise, reliability
+from fastnet.plots.descent import batches, descent_log, range_test
 from fastnet.plots.excitation import excitation
+from fastnet.plots.gradients import neuron_gradients, ranking
 from fastnet.plots.style import save
 from fastnet.plots.weights import structure, weights
 
-__all__ = ["excitation", "noise", "reliability", "save", "structure", "weights"]
+__all__ = [
+    "batches",
+    "descent_log",
+    "excitation",
+    "neuron_gradients",
+    "noise",
+    "range_test",
+    "ranking",
+    "reliability",
+    "save",
+    "structure",
+    "weights",
+]
