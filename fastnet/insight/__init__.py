@@ -4,9 +4,13 @@ Everything here trains and computes through Trainer and Network, thus through th
 drawn by fastnet.plots; `fastnet explore` runs the experiments from the command line.
 """
 
+from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.recipe import CHAPTER, Recipe
 
 __all__ = [
     "CHAPTER",
+    "MEMORIZER",
+    "Memorization",
     "Recipe",
+    "memorization",
 ]

@@ -6,6 +6,7 @@
 Needs the extra `plot`. All share one look (style.py); none computes anything but what it shows.
 """
 
+from fastnet.plots.memorization import capacity, corruption, memorization, memorization_effect
 from fastnet.plots.style import save
 
-__all__ = ["save"]
+__all__ = ["capacity", "corruption", "memorization", "memorization_effect", "save"]
