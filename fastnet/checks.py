@@ -422,14 +422,21 @@ def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
     return _labels(array, n_out, name), n_out
 
 
-def seeds(values: Iterable[int]) -> tuple[int, ...]:
-    """Seeds of several runs, such as range(5): at least one, none twice."""
+def whole_numbers(name: str, values: object, least: int, most: int | None = None) -> tuple[int, ...]:
+    """At least one whole number, none twice, each within the bounds."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"seeds must be whole numbers such as range(5), not {values!r}")
-    found = tuple(whole_number(f"seeds[{i}]", seed, 0) for i, seed in enumerate(values))
+        raise TypeError(f"{name} must be whole numbers in a list or range, not {values!r}")
+    found = tuple(whole_number(f"{name}[{i}]", value, least) for i, value in enumerate(values))
     if not found or len(set(found)) < len(found):
-        raise ValueError(f"seeds must be at least one, none twice, not {found}")
+        raise ValueError(f"{name} must be at least one, none twice, not {list(found)}")
+    if most is not None and max(found) > most:
+        raise ValueError(f"{name} must be at most {most}, not {max(found)}")
     return found
+
+
+def seeds(values: object) -> tuple[int, ...]:
+    """Seeds of several runs, such as range(5): at least one, none twice."""
+    return whole_numbers("seeds", values, 0)
 
 
 def vector(v: object, length: int, name: str) -> Array:

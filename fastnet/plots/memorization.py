@@ -28,20 +28,23 @@ def memorization(conditions: Mapping[str, Memorization]) -> Figure:
     figure = style.figure(8.5, 4.4)
     axes = figure.subplots()
     handles = []
-    for i, (name, found) in enumerate(conditions.items()):
-        epochs, colour = np.arange(1, found.training.shape[1] + 1), style.COLOURS[i % len(style.COLOURS)]
-        band(axes, epochs, found.training, colour)
-        band(axes, epochs, found.test, colour, linestyle="--")
-        handles.append(Line2D([], [], color=colour, label=name))
     first = next(iter(conditions.values()))
+    last = first.training.shape[1]
+    ticks = [n * 10**power for power in range(6) for n in (1, 2, 5) if n * 10**power <= last]
+    marked = [tick - 1 for tick in ticks]
+    for i, (name, found) in enumerate(conditions.items()):
+        epochs = np.arange(1, found.training.shape[1] + 1)
+        colour, marker = style.COLOURS[i % len(style.COLOURS)], style.MARKERS[i % len(style.MARKERS)]
+        band(axes, epochs, found.training, colour, marker=marker, markevery=marked)
+        band(axes, epochs, found.test, colour, marker=marker, markevery=marked, linestyle="--")
+        handles.append(Line2D([], [], color=colour, marker=marker, label=name))
     handles.append(Line2D([], [], color=style.BLACK, label="training examples"))
     if not np.isnan(first.chance):
         handles.append(Line2D([], [], color=style.BLACK, linestyle="--", label="test examples, true labels"))
         axes.axhline(first.chance, color=style.GREY, linewidth=1, linestyle=":")
         handles.append(Line2D([], [], color=style.GREY, linewidth=1, linestyle=":", label="chance"))
-    last = first.training.shape[1]
     axes.set(ylabel="accuracy", ylim=(0, 1.02), title=f"{_subject(first)}, {len(first.training)} seeds")
-    counts(axes, [n * 10**power for power in range(6) for n in (1, 2, 5) if n * 10**power <= last])
+    counts(axes, ticks)
     axes.set(xlabel="epochs", xlim=(1, max(last, 2)))
     percent(axes)
     figure.legend(handles=handles, loc="outside right center", **BAND)
