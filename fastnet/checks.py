@@ -512,6 +512,34 @@ def _labels(array: Array, n_out: int, name: str) -> Array:
     return np.ascontiguousarray(array, np.int64)
 
 
+def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
+    """y as int64 class labels (n,), and the number of classes: one more than the largest label."""
+    array = _array(y, name)
+    if array.shape != (n,) or array.dtype.kind not in "biu":
+        raise ValueError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) whole-number class labels from 0"
+        )
+    n_out = int(array.max()) + 1
+    return _labels(array, n_out, name), n_out
+
+
+def whole_numbers(name: str, values: object, least: int, most: int | None = None) -> tuple[int, ...]:
+    """At least one whole number, none twice, each within the bounds."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be whole numbers in a list or range, not {values!r}")
+    found = tuple(whole_number(f"{name}[{i}]", value, least) for i, value in enumerate(values))
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"{name} must be at least one, none twice, not {list(found)}")
+    if most is not None and max(found) > most:
+        raise ValueError(f"{name} must be at most {most}, not {max(found)}")
+    return found
+
+
+def seeds(values: object) -> tuple[int, ...]:
+    """Seeds of several runs, such as range(5): at least one, none twice."""
+    return whole_numbers("seeds", values, 0)
+
+
 def vector(v: object, length: int, name: str) -> Array:
     """A one-dimensional array of that length, as it is: views of it are asked for, never a copy."""
     if not isinstance(v, np.ndarray) or v.shape != (length,):
