@@ -117,10 +117,11 @@ def use_backend(name: str) -> Iterator[None]:
 
 def available() -> list[BackendInfo]:
     """Every backend, best first: name, version, instruction set, or why it is missing. Imports each to find out."""
-    return [_describe(name) for name in NAMES]
+    return [describe(name) for name in NAMES]
 
 
-def _describe(name: str) -> BackendInfo:
+def describe(name: str) -> BackendInfo:
+    """One of NAMES: its version, its instruction set, or why it is missing. Imports it to find out."""
     try:
         get(name)
     except BackendError as error:

@@ -40,6 +40,7 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY)  # of lines, in this order
 MARKERS = "osD^vP*"  # of the same lines
 DIVERGING = "RdBu"  # red below zero, blue above: read alike by the colour-blind
 SEQUENTIAL = "cividis"  # one quantity from little to much
+COUNTS = "Blues"  # the same on white: none is the paper's colour
 INK = "Greys"  # pictures of the data: ink on paper
 
 _STYLE = {
@@ -105,7 +106,7 @@ def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
     # Without a date the same numbers give the same bytes.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with rc_context(_STYLE):
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, **options)
+        figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **options})
     return buffer.getvalue()
 
 

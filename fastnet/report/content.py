@@ -1,0 +1,436 @@
+"""What a report says: its key figures and its cards, each a question, an answer in plain words, and what shows it.
+
+Not here: how anything is computed (fastnet.insight), drawn (fastnet.plots) or laid out (page.html).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import __version__, insight, plots
+from fastnet.datasets import Dataset
+from fastnet.insight.classified import Classified
+from fastnet.network import Evaluation
+from fastnet.plots import style
+from fastnet.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORST = 12  # mistakes that are shown
+NOISE_IMAGES = 2_000  # of each kind: shares to within about two in a hundred
+SHARP = 2 * style.DPI  # of pictures made of pixels, for screens with fine ones
+NO_PICTURES = "These examples are not pictures, so there is none to show here."
+
+Facts = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as a data URI; width and height in CSS pixels at its full size; `alt` says what it shows."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns' titles, and rows of cells of which the first is the row's title."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A part of the report. `key` names it in the page; a wide one takes the page's whole width."""
+
+    key: str
+    title: str
+    sentence: str
+    pictures: Sequence[Picture] = ()
+    facts: Facts = ()
+    table: Table | None = None
+    note: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    title: str
+    sentence: str
+    figures: Facts
+    cards: Sequence[Card]
+    footer: str
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What the cards are about, with what several of them need."""
+
+    run: Run
+    data: Dataset
+    backend: str | None = None
+    names: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        classes = max(self.run.network.sizes[-1], 2)
+        more = map(str, range(len(self.data.class_names), classes))
+        object.__setattr__(self, "names", [*self.data.class_names, *more])
+
+    @cached_property
+    def scores(self) -> Evaluation:
+        return self.run.network.evaluate(self.data.x_test, self.data.y_test, backend=self.backend)
+
+    @cached_property
+    def classified(self) -> Classified:
+        return insight.classified(self.run.network, self.data.x_test, self.data.y_test, backend=self.backend)
+
+
+def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
+    """All that the report of a run on a data set says."""
+    of = _Subject(run, data, backend)
+    network = run.network
+    sizes = "-".join(map(str, network.sizes))
+    cards = [_network(of), _learning(of)]
+    if network.is_classifier:
+        cards += [_confusion(of), _mistakes(of)]
+    cards += [_weights(of)]
+    if network.is_classifier:
+        cards += [_noise(of), _calibration(of)]
+    cards += [_settings(of), _machine(of)]
+    learned = f"learned from {len(data.x_train):,} examples of" if _same_data(of) else "was tried on"
+    return Page(
+        title=f"{sizes} on {data.name}",
+        sentence=f"A network of {network.n_parameters:,} weights and biases {learned} {data.name} and was tested on "
+        f"{len(data.x_test):,} that it never saw.",
+        figures=_figures(of),
+        cards=cards,
+        footer=f"Made by fastnet {__version__}. This file holds all it shows and loads nothing.",
+    )
+
+
+def _same_data(of: _Subject) -> bool:
+    return of.run.record.get("data", of.data.name) == of.data.name
+
+
+def _figures(of: _Subject) -> Facts:
+    """The key figures, at the head of the page."""
+    record, scores = of.run.record, of.scores
+    found = [("test cost", f"{scores.cost:.4g}")]
+    if of.run.network.is_classifier:
+        found.insert(0, ("test accuracy", f"{scores.accuracy:.1%}"))
+    found.append(("parameters", f"{of.run.network.n_parameters:,}"))
+    if record.get("seconds"):
+        found.append(("training time", _seconds(record["seconds"])))
+    if record.get("backend"):
+        found.append(("backend", record["backend"]))
+    return found
+
+
+# -- the network and its training -----------------------------------------------------------------------------
+
+
+def _network(of: _Subject) -> Card:
+    network = of.run.network
+    *hidden, output = network.activations_by_layer
+    names = of.data.class_names if network.is_classifier else ()
+    figure = plots.architecture(network, image_shape=of.data.image_shape, class_names=names)
+    comes_out = (
+        "one number for each class, of which the largest is the answer"
+        if network.sizes[-1] > 1 and network.is_classifier
+        else "one number for the two classes: the second is the answer where it is at least a half"
+        if network.is_classifier
+        else "the numbers it is to foretell"
+    )
+    sizes = "-".join(map(str, network.sizes))
+    strongest = max(float(np.abs(w).max()) for w in network.weights)
+    return Card(
+        "network",
+        "The network",
+        f"{network.sizes[0]:,} numbers go in on the left, pass {network.n_parameters:,} adjustable weights and biases, "
+        f"and come out as {comes_out}.",
+        [
+            _picture(
+                figure,
+                f"The network {sizes} as circles and lines: blue lines are weights above 0, red ones below, wide ones "
+                f"strong. The strongest weight is {strongest:.3g} in size.",
+            )
+        ],
+        [
+            ("layers", sizes),
+            ("weights and biases", f"{network.n_parameters:,}"),
+            ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
+            ("output", output),
+            ("cost", network.cost_name.replace("_", " ")),
+            ("arithmetic", network.dtype.name),
+            ("strongest weight", f"{strongest:.3g}"),
+        ],
+        wide=True,
+    )
+
+
+def _learning(of: _Subject) -> Card:
+    history = of.run.history
+    title = "How it learned"
+    if not history or not history["epoch"]:
+        return Card("learning", title, "The history of the training is not known, so there are no curves.")
+    first, last = history["cost"][0], history["cost"][-1]
+    text = f"cost from {first:.4g} to {last:.4g}"
+    facts = [("cost in the first epoch", f"{first:.4g}"), ("in the last", f"{last:.4g}")]
+    for name, label in (("accuracy", "training accuracy"), ("validation_accuracy", "validation accuracy")):
+        if history[name][-1] is not None:
+            text += f", {label} from {history[name][0]:.1%} to {history[name][-1]:.1%}"
+            facts.append((f"{label} in the end", f"{history[name][-1]:.1%}"))
+    epochs = len(history["epoch"])
+    return Card(
+        "learning",
+        title,
+        f"In {epochs} pass{'es' if epochs > 1 else ''} over the training examples (epochs) the cost, which measures how "
+        f"far its answers are from the truth, went from {first:.4g} to {last:.4g}.",
+        [_picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
+        facts,
+    )
+
+
+# -- its answers ------------------------------------------------------------------------------------------------
+
+
+def _confusion(of: _Subject) -> Card:
+    found, names = of.classified, of.names
+    matrix, n = found.matrix, len(found.truth)
+    off = matrix - np.diag(np.diag(matrix))
+    right = int(np.trace(matrix))
+    worst = ""
+    if off.any():
+        i, j = np.unravel_index(off.argmax(), off.shape)
+        worst = f" Most often {names[i]} is taken for {names[j]}, {_times(int(off[i, j]))}."
+    rows = []
+    for k, row in enumerate(matrix):
+        said = int(matrix[:, k].sum())
+        rows.append(
+            [names[k], f"{row.sum():,}", _share(row[k], row.sum()), _share(row[k], said)]
+            + [f"{names[off[k].argmax()]} ({off[k].max():,})" if off[k].any() else "–"]
+        )
+    return Card(
+        "confusion",
+        "What it confuses",
+        f"It read {right:,} of {n:,} test examples right, {found.accuracy:.1%}; whatever lies off the diagonal is a "
+        f"mistake.{worst}",
+        [
+            _picture(
+                plots.confusion(matrix, names),
+                f"Confusion matrix of {len(matrix)} classes: {right:,} of {n:,} examples on the diagonal, "
+                f"{n - right:,} off it.{worst}",
+            )
+        ],
+        table=Table(
+            "Class by class: recall is the share of its examples that were recognised, precision the share of such "
+            "answers that were right.",
+            ["class", "examples", "recall", "precision", "most taken for"],
+            rows,
+        ),
+    )
+
+
+def _mistakes(of: _Subject) -> Card:
+    found, shape = of.classified, of.data.image_shape
+    title, wrong = "Its worst mistakes", found.mistakes
+    if not len(wrong):
+        return Card("mistakes", title, f"It made none on {len(found.truth):,} test examples.")
+    worst = wrong[:WORST]
+    top = int(wrong[0])
+    said = (
+        f"{_times(len(wrong), 'mistake')} on {len(found.truth):,} test examples; the surest took {of.names[found.truth[top]]} "
+        f"for {of.names[found.predicted[top]]} and was {found.confidence[top]:.0%} sure of it."
+    )
+    if shape is None:
+        rows = [
+            [str(k), of.names[found.truth[k]], of.names[found.predicted[k]], f"{found.confidence[k]:.1%}"] for k in worst
+        ]
+        table = Table("The surest of them, by number in the test set.", ["example", "is", "says", "sure"], rows)
+        return Card("mistakes", title, f"{said} {NO_PICTURES}", table=table)
+    figure = plots.mistakes(
+        of.data.x_test[worst].reshape(-1, *shape),
+        [of.names[k] for k in found.truth[worst]],
+        [of.names[k] for k in found.predicted[worst]],
+        found.confidence[worst],
+    )
+    each = ", ".join(
+        f"{of.names[found.truth[k]]} taken for {of.names[found.predicted[k]]} ({found.confidence[k]:.0%} sure)" for k in worst
+    )
+    return Card("mistakes", title, said, [_picture(figure, f"{len(worst)} images: {each}.", "png")])
+
+
+# -- what it learned ----------------------------------------------------------------------------------------------
+
+
+def _weights(of: _Subject) -> Card:
+    network, shape = of.run.network, of.data.image_shape
+    title = "What the neurons look at"
+    if shape is None:
+        return Card("weights", title, NO_PICTURES)
+    count, before = network.sizes[1], of.run.initial
+    figure = plots.weights(network, image_shape=shape, before=before)
+    return Card(
+        "weights",
+        title,
+        "Each square is one neuron's weights laid out as an image: it fires where blue pixels are inked and holds back "
+        "where red ones are.",
+        [
+            _picture(
+                figure,
+                f"The incoming weights of neurons of the first layer ({count:,} in all) as images of {shape[0]} by "
+                f"{shape[1]} pixels" + (", before and after training." if before else "."),
+                "png",
+            )
+        ],
+        wide=True,
+    )
+
+
+def _noise(of: _Subject) -> Card:
+    title = "Sure about nothing?"
+    if of.data.image_shape is None:
+        return Card("noise", title, NO_PICTURES)
+    found = insight.confidence_on_noise(of.run.network, of.data.x_test, n=NOISE_IMAGES, backend=of.backend)
+    rows = [
+        [kind, of.names[seen.favourite], f"{seen.shares.max():.0%}", f"{seen.median:.2f}"]
+        for kind, seen in found.kinds.items()
+    ]
+    uniform = found["uniform"]
+    said = (
+        f"Shown {NOISE_IMAGES:,} images of pure noise it answers {of.names[uniform.favourite]} to "
+        f"{uniform.shares.max():.0%} of them, with a median top output of {uniform.median:.2f}."
+    )
+    return Card(
+        "noise",
+        title,
+        said,
+        [_picture(plots.noise(found, of.names), f"What it answers to noise and to real images, and how sure it is. {said}")],
+        table=Table(
+            "Its favourite answer to each kind of image, how often it gives it, and its median top output.",
+            ["images", "answer", "share", "top output"],
+            rows,
+        ),
+    )
+
+
+def _calibration(of: _Subject) -> Card:
+    title, data, network = "Can its confidence be trusted?", of.data, of.run.network
+    if len(data.x_test) < 2:
+        return Card("calibration", title, "There are too few test examples to tell.")
+    # The temperature is fitted to one half of the test examples, and judged by the other.
+    fit, judge = slice(0, None, 2), slice(1, None, 2)
+    x, y = data.x_test[judge], data.y_test[judge]
+    plain = insight.calibration(network, x, y, temperature=None, backend=of.backend)
+    temperature = insight.fit_temperature(network, data.x_test[fit], data.y_test[fit], backend=of.backend)
+    mended = insight.calibration(network, x, y, temperature=temperature, backend=of.backend)
+    said = (
+        f"Where it is {plain.mean_confidence:.0%} sure on average, it is right {plain.mean_accuracy:.0%} of the time."
+    )
+    facts = [
+        ("expected calibration error", f"{plain.error:.3f}"),
+        ("temperature fitted", f"{temperature:.2f}"),
+        ("error at that temperature", f"{mended.error:.3f}"),
+    ]
+    return Card(
+        "calibration",
+        title,
+        said,
+        [
+            _picture(
+                plots.reliability(plain, mended),
+                f"Reliability diagram: share right against confidence. Expected calibration error {plain.error:.3f}, "
+                f"and {mended.error:.3f} at the temperature {temperature:.2f}.",
+            )
+        ],
+        facts,
+        note="A temperature divides the last layer's sums before their softmax. It was fitted to every other test "
+        "example; all figures here are from the rest.",
+    )
+
+
+# -- how it was made ------------------------------------------------------------------------------------------------
+
+
+def _settings(of: _Subject) -> Card:
+    record, data = of.run.record, of.data
+    facts = [
+        ("trained on", record.get("data")),
+        ("tested here on", None if _same_data(of) else data.name),
+        ("optimiser", record.get("optimizer")),
+        ("learning rate", _general(record.get("learning_rate"))),
+        ("schedule", record.get("schedule")),
+        ("batch size", record.get("batch_size")),
+        ("weight decay", _general(record.get("weight_decay"))),
+        ("epochs", record.get("epochs")),
+        ("initial weights", record.get("init")),
+        ("seed", record.get("seed")),
+    ]
+    known = [(name, str(value)) for name, value in facts if value is not None]
+    sentence = "The settings of the training: with the same ones the same network comes out."
+    return Card("settings", "How it was made", sentence if known else "The settings are not known.", facts=known)
+
+
+def _machine(of: _Subject) -> Card:
+    record, history = of.run.record, of.run.history
+    examples = sum(history["examples"]) if history else 0
+    seconds = record.get("seconds") or 0
+    facts = [
+        ("training time", _seconds(seconds) if seconds else None),
+        ("an epoch", _seconds(seconds / len(history["epoch"])) if examples and seconds else None),
+        ("examples a second", f"{examples / seconds:,.0f}" if examples and seconds else None),
+        ("backend", " ".join(filter(None, (record.get("backend"), record.get("backend_version"))))),
+        ("chosen because", record.get("backend_reason")),
+        ("instruction set", record.get("instruction_set")),
+        ("threads", record.get("threads")),
+        ("inputs", record.get("inputs")),
+        ("processor", record.get("processor")),
+        ("cores", record.get("cores")),
+        ("fastnet, NumPy, Python", ", ".join(str(record[n]) for n in ("fastnet", "numpy", "python") if n in record)),
+        ("date", record.get("date")),
+    ]
+    known = [(name, str(value)) for name, value in facts if value]
+    sentence = "How long the training took, and what did the arithmetic."
+    return Card("machine", "Time and machine", sentence if known else "Neither is known.", facts=known)
+
+
+# -- in words and bytes -----------------------------------------------------------------------------------------------
+
+
+def _picture(figure: Figure, alt: str, kind: str = "svg") -> Picture:
+    """A figure as it stands in the page: drawn by lines, or, where it consists of pixels, as these."""
+    content = style.rendered(figure, kind, dpi=SHARP)
+    media = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    width, height = (round(inches * style.DPI) for inches in figure.get_size_inches())
+    return Picture(f"data:{media};base64,{base64.b64encode(content).decode()}", alt, width, height)
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 0.1:
+        return f"{1e3 * seconds:.1f} ms"
+    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def _times(count: int, what: str = "time") -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def _general(value: Any) -> str | None:
+    return None if value is None else f"{value:g}"
