@@ -124,6 +124,12 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
     return output, cost
 
 
+def classifier(is_one: bool, output: str, lacks: str) -> None:
+    """Refuses a regression network, which has no classes to answer with."""
+    if not is_one:
+        raise ValueError(f"a network with {output} outputs is a regression's and has no {lacks}")
+
+
 def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """A random generator: of that seed, that one itself, or another each time for None."""
     if isinstance(seed, np.random.Generator):

@@ -223,10 +223,7 @@ class Network:
 
     def accuracy(self, x: Any, y: Any, *, backend: str | None = None) -> float:
         """The share of examples classified right. Raises ValueError for a regression network."""
-        if not self.is_classifier:
-            raise ValueError(
-                f"a network with {self._activations[-1]} outputs is a regression's and has no accuracy: use cost"
-            )
+        checks.classifier(self.is_classifier, self._activations[-1], "accuracy: use cost")
         return self.evaluate(x, y, backend=backend).accuracy
 
     def evaluate(self, x: Any, y: Any, *, backend: str | None = None) -> Evaluation:

@@ -4,9 +4,18 @@ Everything here trains and computes through Trainer and Network, thus through th
 drawn by fastnet.plots; `fastnet explore` runs the experiments from the command line.
 """
 
+from fastnet.insight.calibration import Calibration, calibration, fit_temperature, tempered
+from fastnet.insight.confidence import Answers, NoiseConfidence, confidence_on_noise
 from fastnet.recipe import CHAPTER, Recipe
 
 __all__ = [
     "CHAPTER",
+    "Answers",
+    "Calibration",
+    "NoiseConfidence",
     "Recipe",
+    "calibration",
+    "confidence_on_noise",
+    "fit_temperature",
+    "tempered",
 ]
