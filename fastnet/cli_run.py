@@ -9,18 +9,17 @@ import argparse
 import dataclasses
 import os
 import tempfile
-from typing import Any
 
 from fastnet import backends, cli_common, cli_report, datasets, files
 from fastnet.datasets import Dataset
 from fastnet.errors import DataError
 from fastnet.files import shown
 from fastnet.network import Network
-from fastnet.runs import FILES, HISTORY, NETWORK, Run, make_folder
+from fastnet.runs import FILES, Run, check_data, make_folder
 from fastnet.trainer import Trainer
 
-_LOADING = ("data_dir", "labels", "label_column")  # the options that say how --data is read
-_PATHS = ("data_dir", "labels")
+_LOADING = ("data", "data_dir", "labels", "label_column")  # the options that say what data, and how they are read
+REPORT = "report.html"
 
 
 def check_written(args: argparse.Namespace) -> None:
@@ -57,12 +56,81 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
         raise DataError(f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder") from error
 
 
-def write(args: argparse.Namespace, run: Run) -> None:
-    """Keeps what is asked for of a training, but for the report."""
+def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> Run:
+    """The run of `fastnet train` as far as it got, with what only the command knows."""
+    return Run.of(
+        trainer,
+        initial,
+        data=data.name,
+        examples={"train": len(data.x_train), "test": len(data.x_test)},
+        source={name: _anywhere(name, getattr(args, name)) for name in _LOADING},
+        optimizer=args.optimizer,
+        init=args.init,
+        seed=args.seed,
+    )
+
+
+def _anywhere(name: str, value: str | None) -> str | None:
+    """What an option says of the data, to be understood from another folder too."""
+    if value is None or name == "label_column" or (name == "data" and value in datasets.names()):
+        return value
+    return os.path.abspath(value)
+
+
+def write(args: argparse.Namespace, trainer: Trainer, run: Run) -> None:
+    """Keeps what is asked for of a training, as soon as it has ended."""
     if args.save is not None:
         run.network.save(args.save)
     if args.history is not None:
         with files.atomic_write(args.history) as file:
-            file.write(json_of(run).encode())
+            file.write(trainer.history.to_json().encode())
     if args.out is not None:
         run.save(args.out)
+
+
+def write_found(args: argparse.Namespace, run: Run, data: Dataset) -> None:
+    """Keeps what is found out after the training: its test, and the report."""
+    if args.out is not None:
+        run.save_record(args.out)
+    if args.report is not None:
+        _write_report(args, args.report, run, data)
+
+
+def _write_report(args: argparse.Namespace, path: str, run: Run, data: Dataset) -> None:
+    from fastnet import report
+
+    with cli_report.told_if_slow("making the report ...", args.quiet):
+        report.write(path, run, data, backend=args.backend)
+
+
+def report_on(args: argparse.Namespace) -> int:
+    """The command `fastnet report`; its exit status."""
+    from fastnet import report
+
+    report.check()
+    backends.resolve(args.backend)
+    run = Run.load(args.run)
+    path = os.path.join(args.run, REPORT) if args.output is None else args.output
+    data = _data(args, run)
+    check_file("--output", path, args)
+    check_data(shown(args.run), run.network, data)
+    _write_report(args, path, run, data)
+    cli_common.report(args, cli_report.facts({"report": shown(path)}), {"run": args.run, "report": path})
+    return 0
+
+
+def _data(args: argparse.Namespace, run: Run) -> Dataset:
+    """The data that --data names, else those of the training."""
+    if args.data is not None:
+        return cli_common.load(args)
+    source = run.record.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("data"), str):
+        raise DataError(f"{shown(args.run)} does not say what it was trained on: give --data")
+    for name in _LOADING:
+        if getattr(args, name) is None:
+            setattr(args, name, source.get(name))
+    try:
+        data = cli_common.load(args)
+    except DataError as error:
+        raise DataError(f"the data of {shown(args.run)}: {error}; --data says where they are now") from error
+    return dataclasses.replace(data, name=str(run.record.get("data", data.name)))

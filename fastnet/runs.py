@@ -6,13 +6,12 @@ run.json (all else). Not here: what is found out about the network (fastnet.insi
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ from fastnet.bench import machine
 from fastnet.datasets import Dataset
 from fastnet.errors import DataError
 from fastnet.files import PathLike, shown
+from fastnet.kernels import contract as c
 from fastnet.network import Network
+from fastnet.optimizers import OPTIMIZERS, SCHEDULES
 from fastnet.trainer import Trainer
 
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
@@ -41,7 +42,7 @@ class Run:
 
     network: Network
     history: Mapping[str, list[Any]] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
     initial: Network | None = None
 
     @classmethod
@@ -60,9 +61,12 @@ class Run:
             self.initial.save(folder / INITIAL)
         else:
             (folder / INITIAL).unlink(missing_ok=True)  # of another run
-        for name, content in ((HISTORY, self.history), (RECORD, {"format": FORMAT, **self.record})):
-            with files.atomic_write(folder / name) as file:
-                file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+        _write(folder / HISTORY, self.history)
+        self.save_record(folder)
+
+    def save_record(self, folder: PathLike) -> None:
+        """Writes run.json alone, for what was found out after the rest was kept."""
+        _write(Path(folder) / RECORD, {"format": FORMAT, **self.record})
 
     @classmethod
     def load(cls, folder: PathLike) -> Run:
@@ -75,7 +79,7 @@ class Run:
             raise DataError(f"{name} holds no training run ({RECORD} is missing): give a folder of fastnet train --out")
         record, history = _object(path / RECORD), _object(path / HISTORY)
         if record.pop("format", None) != FORMAT:
-            raise DataError(f"{shown(path / RECORD)} is not of the format {FORMAT!r}: write it anew by fastnet train --out")
+            raise DataError(f"{shown(path / RECORD)} is not of the format {FORMAT!r}: train anew with --out")
         columns = [len(column) if isinstance(column, list) else None for column in history.values()]
         if "epoch" not in history or None in columns or len(set(columns)) > 1:
             raise DataError(f"{shown(path / HISTORY)} is not a history: expected lists of one length")
@@ -89,19 +93,24 @@ class Run:
 def describe(trainer: Trainer) -> dict[str, Any]:
     """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
-    choice = backends.resolve(trainer._backend)
-    name, reason = (last.backend, last.backend_reason) if last else choice
+    name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer._backend)
     backend = backends.describe(name)
+    vector = trainer._encoded
     return {
         "layers": list(network.sizes),
         "n_parameters": network.n_parameters,
         "activations": list(network.activations_by_layer),
         "cost_function": network.cost_name,
         "dtype": network.dtype.name,
-        "optimizer": str(trainer._optimizer),
+        "optimizer": _name(trainer._optimizer, OPTIMIZERS),
+        "optimizer_settings": _settings(trainer._optimizer),
         "learning_rate": trainer.learning_rate,
-        "schedule": str(trainer._schedule),
+        "schedule": _name(trainer._schedule, SCHEDULES),
+        "schedule_settings": _settings(trainer._schedule),
         "batch_size": trainer._batch_size,
+        "weight_decay": float(vector[c.WEIGHT_DECAY]),
+        "clip_norm": float(vector[c.CLIP_NORM]) or None,
+        "shuffle": trainer._shuffle,
         "epochs": len(trainer.history),
         "backend": name,
         "backend_reason": reason,
@@ -120,9 +129,28 @@ def describe(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
+    """What the tables of names call an optimiser or a schedule."""
+    made = {name: make() for name, make in known.items()}
+    equal = [name for name, other in made.items() if other == thing]
+    alike = [name for name, other in made.items() if type(other) is type(thing)]
+    return next(iter(equal + alike), "a function")
+
+
+def _settings(thing: Any) -> dict[str, float]:
+    """The numbers of an optimiser or a schedule."""
+    return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
+
+
 def number(value: float) -> float | None:
     """The value as JSON has it, which knows no nan."""
     return value if math.isfinite(value) else None
+
+
+def class_names(network: Network, data: Dataset) -> list[str]:
+    """A name for each class that a classifier tells, of which the data set may have fewer."""
+    classes = max(network.sizes[-1], 2)
+    return [*data.class_names, *map(str, range(len(data.class_names), classes))]
 
 
 def check_data(what: str, network: Network, data: Dataset) -> None:
@@ -142,6 +170,11 @@ def make_folder(folder: PathLike) -> Path:
     except OSError as error:
         raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): give another name") from error
     return Path(folder)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with files.atomic_write(path) as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False).encode())
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ drawn by fastnet.plots; `fastnet explore` runs the experiments from the command 
 """
 
 from fastnet.insight.calibration import Calibration, calibration, fit_temperature, tempered
+from fastnet.insight.classified import Classified, classified
 from fastnet.insight.confidence import Answers, NoiseConfidence, confidence_on_noise
 from fastnet.recipe import CHAPTER, Recipe
 
@@ -12,9 +13,11 @@ __all__ = [
     "CHAPTER",
     "Answers",
     "Calibration",
+    "Classified",
     "NoiseConfidence",
     "Recipe",
     "calibration",
+    "classified",
     "confidence_on_noise",
     "fit_temperature",
     "tempered",

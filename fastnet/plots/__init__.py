@@ -6,6 +6,15 @@
 Needs the extra `plot`. All share one look (style.py); none computes anything but what it shows.
 """
 
+from fastnet.plots.architecture import architecture
+from fastnet.plots.classes import confusion, mistakes
 from fastnet.plots.style import save
+from fastnet.plots.training import history
 
-__all__ = ["save"]
+__all__ = [
+    "architecture",
+    "confusion",
+    "history",
+    "mistakes",
+    "save",
+]

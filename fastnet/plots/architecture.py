@@ -55,7 +55,7 @@ def architecture(
         columns, rows = _pixels(image_shape, side, across[0])
         _draw_image(axes, lengths[0].reshape(image_shape), columns, rows, side, across[0])
     for level, w in enumerate(network.weights):
-        upper = np.repeat(np.arange(len(shown[level + 1])), 1)
+        upper = np.arange(len(shown[level + 1]))
         if level == 0 and image:
             chosen = shown[1]
             best = np.argsort(-np.abs(w[chosen]), axis=1, kind="stable")[:, :PIXEL_LINKS]
@@ -116,7 +116,9 @@ def _pixels(shape: tuple[int, int], side: float, centre: float) -> tuple[NDArray
 def _draw_image(axes: Axes, values: Array, x: Array, y: Array, side: float, centre: float) -> None:
     half = 0.5 * side / max(values.shape)
     extent = (float(x.min()) - half, float(x.max()) + half, float(y.min()) - half, float(y.max()) + half)
-    axes.imshow(values, cmap=style.INK, vmin=0, vmax=1.6 * values.max() or 1, extent=extent, zorder=1, interpolation="nearest")
+    axes.imshow(
+        values, cmap=style.INK, vmin=0, vmax=1.6 * values.max() or 1, extent=extent, zorder=1, interpolation="nearest"
+    )
 
 
 def _draw_links(axes: Axes, starts: Array, ends: Array, values: Array) -> None:

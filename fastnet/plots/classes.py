@@ -54,7 +54,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
     bar = figure.colorbar(shades, ax=axes, shrink=0.7, pad=0.02, ticks=[0, 0.01, 0.1, 0.5, 1])
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.set_label("share of the true class")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 

@@ -24,8 +24,8 @@ KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 def history(history: History | Mapping[str, Sequence[Any]], *, width: float = 4.6) -> Figure:
     """Cost, and accuracy where there is one, against epochs: of training, and of validation data where there were some.
 
-    history: as `fit` returns it, or the columns of its to_dict or to_json. width: inches. Raises ValueError for a history of
-    no epochs.
+    history: as `fit` returns it, or the columns of its to_dict or to_json. width: inches. Raises ValueError for a
+    history of no epochs.
     """
     epochs = np.asarray(history["epoch"])
     if not len(epochs):

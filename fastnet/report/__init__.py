@@ -62,9 +62,7 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None =
     return environment.get_template("page.html").render(page=page(run, data, backend)) + "\n"
 
 
-def write(
-    path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None
-) -> None:
+def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> None:
     """Writes what `render` returns to a file, wholly or not at all. Raises DataError where that is impossible."""
     text = render(run, data, backend=backend)
     with files.atomic_write(path) as file:

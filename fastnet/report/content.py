@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnet import __version__, insight, plots
 from fastnet.datasets import Dataset
 from fastnet.insight.classified import Classified
 from fastnet.network import Evaluation
 from fastnet.plots import style
-from fastnet.runs import Run
+from fastnet.runs import Run, class_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +28,8 @@ WORST = 12  # mistakes that are shown
 NOISE_IMAGES = 2_000  # of each kind: shares to within about two in a hundred
 SHARP = 2 * style.DPI  # of pictures made of pixels, for screens with fine ones
 NO_PICTURES = "These examples are not pictures, so there is none to show here."
+
+NONE = "-"
 
 Facts = Sequence[tuple[str, str]]
 
@@ -70,6 +71,7 @@ class Card:
 class Page:
     title: str
     sentence: str
+    warning: str
     figures: Facts
     cards: Sequence[Card]
     footer: str
@@ -82,12 +84,10 @@ class _Subject:
     run: Run
     data: Dataset
     backend: str | None = None
-    names: Sequence[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        classes = max(self.run.network.sizes[-1], 2)
-        more = map(str, range(len(self.data.class_names), classes))
-        object.__setattr__(self, "names", [*self.data.class_names, *more])
+    @cached_property
+    def names(self) -> list[str]:
+        return class_names(self.run.network, self.data)
 
     @cached_property
     def scores(self) -> Evaluation:
@@ -96,6 +96,12 @@ class _Subject:
     @cached_property
     def classified(self) -> Classified:
         return insight.classified(self.run.network, self.data.x_test, self.data.y_test, backend=self.backend)
+
+
+class _Mistake(NamedTuple):
+    truth: str
+    answer: str
+    number: int
 
 
 def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
@@ -115,6 +121,7 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
         title=f"{sizes} on {data.name}",
         sentence=f"A network of {network.n_parameters:,} weights and biases {learned} {data.name} and was tested on "
         f"{len(data.x_test):,} that it never saw.",
+        warning=_warning(of),
         figures=_figures(of),
         cards=cards,
         footer=f"Made by fastnet {__version__}. This file holds all it shows and loads nothing.",
@@ -122,7 +129,18 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
 
 
 def _same_data(of: _Subject) -> bool:
-    return of.run.record.get("data", of.data.name) == of.data.name
+    return bool(of.run.record.get("data", of.data.name) == of.data.name)
+
+
+def _warning(of: _Subject) -> str:
+    """That the data are not what they were when the training ended, as the test's cost shows."""
+    then = (of.run.record.get("test") or {}).get("cost")
+    if then is None or not _same_data(of) or math.isclose(then, of.scores.cost, rel_tol=1e-3):
+        return ""
+    return (
+        f"The test examples have changed since the training: the test cost was {then:.4g} then and is "
+        f"{of.scores.cost:.4g} now. What follows is about the examples as they are now."
+    )
 
 
 def _figures(of: _Subject) -> Facts:
@@ -197,7 +215,7 @@ def _learning(of: _Subject) -> Card:
     return Card(
         "learning",
         title,
-        f"In {epochs} pass{'es' if epochs > 1 else ''} over the training examples (epochs) the cost, which measures how "
+        f"In {epochs} pass{'es' if epochs > 1 else ''} over the training examples (epochs) the cost, which says how "
         f"far its answers are from the truth, went from {first:.4g} to {last:.4g}.",
         [_picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
         facts,
@@ -219,10 +237,8 @@ def _confusion(of: _Subject) -> Card:
     rows = []
     for k, row in enumerate(matrix):
         said = int(matrix[:, k].sum())
-        rows.append(
-            [names[k], f"{row.sum():,}", _share(row[k], row.sum()), _share(row[k], said)]
-            + [f"{names[off[k].argmax()]} ({off[k].max():,})" if off[k].any() else "–"]
-        )
+        taken = f"{names[off[k].argmax()]} ({off[k].max():,})" if off[k].any() else NONE
+        rows.append([names[k], f"{row.sum():,}", _share(row[k], row.sum()), _share(row[k], said), taken])
     return Card(
         "confusion",
         "What it confuses",
@@ -249,28 +265,20 @@ def _mistakes(of: _Subject) -> Card:
     title, wrong = "Its worst mistakes", found.mistakes
     if not len(wrong):
         return Card("mistakes", title, f"It made none on {len(found.truth):,} test examples.")
-    worst = wrong[:WORST]
-    top = int(wrong[0])
+    worst = [_Mistake(of.names[found.truth[k]], of.names[found.predicted[k]], k) for k in wrong[:WORST]]
+    sure = found.confidence[wrong[:WORST]]
     said = (
-        f"{_times(len(wrong), 'mistake')} on {len(found.truth):,} test examples; the surest took {of.names[found.truth[top]]} "
-        f"for {of.names[found.predicted[top]]} and was {found.confidence[top]:.0%} sure of it."
+        f"{_times(len(wrong), 'mistake')} on {len(found.truth):,} test examples; the surest took {worst[0].truth} for "
+        f"{worst[0].answer} and was {sure[0]:.0%} sure of it."
     )
     if shape is None:
-        rows = [
-            [str(k), of.names[found.truth[k]], of.names[found.predicted[k]], f"{found.confidence[k]:.1%}"] for k in worst
-        ]
+        rows = [[str(m.number), m.truth, m.answer, f"{s:.1%}"] for m, s in zip(worst, sure, strict=True)]
         table = Table("The surest of them, by number in the test set.", ["example", "is", "says", "sure"], rows)
         return Card("mistakes", title, f"{said} {NO_PICTURES}", table=table)
-    figure = plots.mistakes(
-        of.data.x_test[worst].reshape(-1, *shape),
-        [of.names[k] for k in found.truth[worst]],
-        [of.names[k] for k in found.predicted[worst]],
-        found.confidence[worst],
-    )
-    each = ", ".join(
-        f"{of.names[found.truth[k]]} taken for {of.names[found.predicted[k]]} ({found.confidence[k]:.0%} sure)" for k in worst
-    )
-    return Card("mistakes", title, said, [_picture(figure, f"{len(worst)} images: {each}.", "png")])
+    images = of.data.x_test[wrong[:WORST]].reshape(-1, *shape)
+    figure = plots.mistakes(images, [m.truth for m in worst], [m.answer for m in worst], sure)
+    each = ", ".join(f"{m.truth} taken for {m.answer} ({s:.0%} sure)" for m, s in zip(worst, sure, strict=True))
+    return Card("mistakes", title, said, [_picture(figure, f"{_times(len(worst), 'image')}: {each}.", "png")])
 
 
 # -- what it learned ----------------------------------------------------------------------------------------------
@@ -318,7 +326,11 @@ def _noise(of: _Subject) -> Card:
         "noise",
         title,
         said,
-        [_picture(plots.noise(found, of.names), f"What it answers to noise and to real images, and how sure it is. {said}")],
+        [
+            _picture(
+                plots.noise(found, of.names), f"What it answers to noise and to real images, and how sure it is. {said}"
+            )
+        ],
         table=Table(
             "Its favourite answer to each kind of image, how often it gives it, and its median top output.",
             ["images", "answer", "share", "top output"],
@@ -370,11 +382,12 @@ def _settings(of: _Subject) -> Card:
     facts = [
         ("trained on", record.get("data")),
         ("tested here on", None if _same_data(of) else data.name),
-        ("optimiser", record.get("optimizer")),
+        ("optimiser", _with_settings(record, "optimizer")),
         ("learning rate", _general(record.get("learning_rate"))),
-        ("schedule", record.get("schedule")),
+        ("schedule", _with_settings(record, "schedule")),
         ("batch size", record.get("batch_size")),
         ("weight decay", _general(record.get("weight_decay"))),
+        ("gradient clipped to", _general(record.get("clip_norm"))),
         ("epochs", record.get("epochs")),
         ("initial weights", record.get("init")),
         ("seed", record.get("seed")),
@@ -429,7 +442,14 @@ def _times(count: int, what: str = "time") -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "–"
+    return f"{part / whole:.1%}" if whole else NONE
+
+
+def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
+    """An optimiser or a schedule, with those of its settings that are not off."""
+    settings = {key: value for key, value in record.get(f"{name}_settings", {}).items() if value}
+    told = ", ".join(key if value is True else f"{key} {value:g}" for key, value in settings.items())
+    return f"{record[name]} ({told})" if told else record.get(name)
 
 
 def _general(value: Any) -> str | None:
