@@ -328,7 +328,7 @@ def _noise(of: _Subject) -> Card:
         said,
         [
             _picture(
-                plots.noise(found, of.names), f"What it answers to noise and to real images, and how sure it is. {said}"
+                plots.noise(found, samples=False, class_names=of.names), f"What it answers to noise and to real images, and how sure it is. {said}"
             )
         ],
         table=Table(
