@@ -74,16 +74,27 @@ def mistakes(
     """
     if not len(images):
         raise ValueError("there are no mistakes to draw")
-    high = 255 if images.dtype == np.uint8 else images.max()
-    low = 0 if images.dtype == np.uint8 else images.min()
+    captions = [
+        f"is {shortened(is_, NAME)}\nsays {shortened(says, NAME)}\n{sure:.0%} sure"
+        for is_, says, sure in zip(truth, predicted, confidence, strict=True)
+    ]
+    return captioned(images, captions, width=width)
+
+
+@style.picture
+def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = 4.6) -> Figure:
+    """Images (n, rows, columns), four in a row, each below a caption of a few lines. Ink is a large value.
+
+    Bytes are drawn on the scale from 0 to 255, floats on that of all the images together. width: inches.
+    """
+    low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
     rows = -(-len(images) // ACROSS)
     tall = images.shape[1] / images.shape[2]
     figure = style.figure(width, rows * (0.6 + tall * 0.8 * width / ACROSS))
     panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
-    for axes, image, is_, says, sure in zip(panels, images, truth, predicted, confidence, strict=False):
+    for axes, image, caption in zip(panels, images, captions, strict=False):
         axes.imshow(image, cmap=style.INK, vmin=low, vmax=high, interpolation="nearest")
-        caption = f"is {shortened(is_, NAME)}\nsays {shortened(says, NAME)}\n{sure:.0%} sure"
         axes.set_title(caption, fontsize=style.FONT_SIZE - 1, fontweight="normal", loc="center", pad=3)
     return figure

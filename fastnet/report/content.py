@@ -309,14 +309,16 @@ def _weights(of: _Subject) -> Card:
 
 
 def _noise(of: _Subject) -> Card:
-    title = "Sure about nothing?"
-    if of.data.image_shape is None:
+    title, shape = "Sure about nothing?", of.data.image_shape
+    if shape is None:
         return Card("noise", title, NO_PICTURES)
     found = insight.confidence_on_noise(of.run.network, of.data.x_test, n=NOISE_IMAGES, backend=of.backend)
     rows = [
         [kind, of.names[seen.favourite], f"{seen.shares.max():.0%}", f"{seen.median:.2f}"]
         for kind, seen in found.kinds.items()
     ]
+    images = np.stack([seen.samples[0].reshape(shape) for seen in found.kinds.values()])
+    captions = [f"{kind}\nsays {of.names[seen.labels[0]]}, {seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
     uniform = found["uniform"]
     said = (
         f"Shown {NOISE_IMAGES:,} images of pure noise it answers {of.names[uniform.favourite]} to "
@@ -327,9 +329,11 @@ def _noise(of: _Subject) -> Card:
         title,
         said,
         [
+            _picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(captions)}.", "png"),
             _picture(
-                plots.noise(found, samples=False, class_names=of.names), f"What it answers to noise and to real images, and how sure it is. {said}"
-            )
+                plots.noise(found, samples=False, class_names=of.names, width=4.6),
+                f"How often each class is the answer to noise and to real images, and how large the top output is. {said}",
+            ),
         ],
         table=Table(
             "Its favourite answer to each kind of image, how often it gives it, and its median top output.",
@@ -363,10 +367,14 @@ def _calibration(of: _Subject) -> Card:
         said,
         [
             _picture(
-                plots.reliability(plain, mended),
-                f"Reliability diagram: share right against confidence. Expected calibration error {plain.error:.3f}, "
-                f"and {mended.error:.3f} at the temperature {temperature:.2f}.",
-            )
+                plots.reliability(plain),
+                f"Reliability diagram of the outputs as they are: share right against confidence. Expected calibration "
+                f"error {plain.error:.3f}.",
+            ),
+            _picture(
+                plots.reliability(mended),
+                f"The same at the temperature {temperature:.2f}. Expected calibration error {mended.error:.3f}.",
+            ),
         ],
         facts,
         note="A temperature divides the last layer's sums before their softmax. It was fitted to every other test "

@@ -1,0 +1,127 @@
+"""How sure the network is about nothing, and whether it is right as often as it is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastnet import plots
+from fastnet.cli_report import table
+from fastnet.datasets import Dataset
+from fastnet.explore import Finding, Setting
+from fastnet.files import shown
+from fastnet.insight import Calibration, NoiseConfidence, calibration, confidence_on_noise, fit_temperature
+from fastnet.recipe import Recipe, in_parallel
+from fastnet.user_data import hold_out
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HELD_OUT = 0.2  # of the training data, for the temperature
+# The squared error with a falling rate ends nearly calibrated; the usual choices for a classifier do not.
+SURER = {"activation": "relu", "output": "softmax", "cost": "cross_entropy"}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A network's answers, and its calibration as it is (`outputs`), of its softmax (`before`), and `after`."""
+
+    accuracy: float
+    noise: NoiseConfidence
+    outputs: Calibration
+    before: Calibration
+    after: Calibration
+
+
+def explore(setting: Setting) -> Finding:
+    """The recipe's network and its like with ReLU and cross-entropy, on noise and on the test data."""
+    recipe = setting.recipe_for(setting.recipe)
+    recipes = {
+        "as it is": recipe,
+        "ReLU, cross-entropy": recipe.but(network=SURER, trainer={"learning_rate": 0.1}),
+    }
+    cases = dict(
+        zip(recipes, in_parallel([partial(_case, setting, recipe) for recipe in recipes.values()]), strict=True)
+    )
+    return Finding(
+        _text(cases, setting.data),
+        {name: _numbers(case) for name, case in cases.items()},
+        _pictures(cases, setting.data),
+    )
+
+
+def _case(setting: Setting, recipe: Recipe) -> _Case:
+    data, backend = setting.data, setting.backend
+    x, y, held_x, held_y = hold_out(data.x_train, data.y_train, HELD_OUT)
+    trainer = recipe.start(x.shape[1], len(data.class_names), setting.seed)
+    trainer.fit(x, y, epochs=recipe.epochs)
+    network = trainer.network
+    fitted = fit_temperature(network, held_x, held_y, backend=backend)
+
+    def calibrated(temperature: float | None) -> Calibration:
+        return calibration(network, data.x_test, data.y_test, temperature=temperature, backend=backend)
+
+    return _Case(
+        network.accuracy(data.x_test, data.y_test, backend=backend),
+        confidence_on_noise(network, data.x_test, seed=setting.seed, backend=backend),
+        calibrated(None),
+        calibrated(1.0),
+        calibrated(fitted),
+    )
+
+
+def _text(cases: dict[str, _Case], data: Dataset) -> str:
+    noise = [["network", "images", "most frequent answer", "share", "median top output", "5% to 95%"]]
+    trust = [["network", "test accuracy", "top outputs", "their softmax", "temperature", "at that temperature"]]
+    for name, case in cases.items():
+        for kind, answers in case.noise.kinds.items():
+            low, high = answers.quantiles((0.05, 0.95))
+            label = shown(data.class_names[answers.favourite])
+            row = [label, f"{answers.shares.max():.0%}", f"{answers.median:.2f}", f"{low:.2f} to {high:.2f}"]
+            noise.append([name, kind, *row])
+        errors = [f"{found.error:.3f}" for found in (case.outputs, case.before, case.after)]
+        trust.append([name, f"{case.accuracy:.1%}", *errors[:2], f"{case.after.temperature:.2f}", errors[2]])
+    first = next(iter(cases.values())).noise
+    return (
+        f"{table(noise, left=(0, 1))}\n"
+        f"Noise from {first.low:g} to {first.high:g}; Gaussian with the test images' mean, {first.mean:.3f}, and "
+        f"deviation, {first.deviation:.3f}, clipped.\n\n"
+        f"expected calibration error on {len(data.x_test):,} test images\n{table(trust)}\n"
+        f"Trained on {1 - HELD_OUT:.0%} of the training images; the temperature is fitted on the others."
+    )
+
+
+def _numbers(case: _Case) -> dict[str, Any]:
+    answers = {
+        kind: {
+            "shares": found.shares,
+            "most_frequent": found.favourite,
+            "median_top_output": found.median,
+            "top_output_quantiles": {f"{at:g}": found.quantiles(at) for at in (0.05, 0.25, 0.75, 0.95)},
+        }
+        for kind, found in case.noise.kinds.items()
+    }
+    diagrams = {"outputs": case.outputs, "softmax": case.before, "temperature": case.after}
+    return {
+        "test_accuracy": case.accuracy,
+        "answers": answers,
+        "calibration_error": {name: found.error for name, found in diagrams.items()},
+        "temperature": case.after.temperature,
+        "reliability": diagrams,
+    }
+
+
+def _pictures(cases: dict[str, _Case], data: Dataset) -> dict[str, Callable[[], Figure]]:
+    pictures: dict[str, Callable[[], Figure]] = {}
+    for name, case in zip(("", "-relu"), cases.values(), strict=True):
+        pictures[f"noise{name}"] = partial(
+            plots.noise,
+            case.noise,
+            image_shape=data.image_shape,
+            samples=data.image_shape is not None,
+            class_names=data.class_names,
+        )
+        pictures[f"calibration{name}"] = partial(plots.reliability, case.before, case.after)
+    return pictures

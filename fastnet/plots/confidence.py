@@ -1,0 +1,129 @@
+"""Pictures of how sure a network is: of noise, and as often as it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnet.insight.calibration import Calibration
+from fastnet.insight.confidence import REAL, Answers, NoiseConfidence
+from fastnet.plots import pixels, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = 5  # images of each kind
+TOP_BINS = 25  # of the top output's distribution
+
+
+@style.picture
+def noise(
+    found: NoiseConfidence,
+    *,
+    image_shape: tuple[int, int] | None = None,
+    samples: bool = True,
+    class_names: Sequence[str] | None = None,
+    width: float | None = None,
+) -> Figure:
+    """For each kind of image: a few with their answers, how often each class is the answer, and the top outputs.
+
+    image_shape: of the images, by default square. samples=False leaves them out, for inputs that are no images. width:
+    inches.
+
+    Raises ValueError where the shape does not fit.
+    """
+    kinds = found.kinds
+    shown = SHOWN if samples else 0
+    names = list(class_names or map(str, range(len(found[REAL].shares))))
+    figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
+    grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
+    first: list[Axes] = []
+    for row, (kind, answers) in enumerate(kinds.items()):
+        colour = style.BLUE if kind == REAL else style.RED
+        if samples:
+            shape = pixels.image_shape(answers.samples.shape[1], image_shape)
+            _samples([figure.add_subplot(grid[row, k]) for k in range(shown)], answers, shape, names, found)
+        charts = [figure.add_subplot(grid[row, shown + k], sharex=_at(first, k), sharey=_at(first, k)) for k in (0, 1)]
+        first = first or charts
+        _shares(charts[0], answers, names, colour)
+        _tops(charts[1], answers, colour)
+        charts[0].set_title(f"{kind}, {len(answers.top):,} images")
+        charts[1].tick_params(labelleft=False)
+        for chart in charts:
+            chart.tick_params(labelbottom=row == len(kinds) - 1)
+    charts[0].set_xlabel("answer")
+    charts[1].set_xlabel("top output")
+    return figure
+
+
+def _at(axes: list[Axes], k: int) -> Axes | None:
+    return axes[k] if axes else None
+
+
+def _samples(
+    axes: Sequence[Axes], answers: Answers, shape: tuple[int, int], names: Sequence[str], found: NoiseConfidence
+) -> None:
+    for one, image, label, top in zip(axes, answers.samples, answers.labels, answers.top, strict=False):
+        pixels.show(one, image, shape, cmap=style.INK, vmin=found.low, vmax=found.high)
+        one.set_xlabel(f"{names[label]}\n{top:.2f}", fontsize=style.SMALL)
+    axes[0].set_title("answer and its output").set_in_layout(False)  # it may reach over the next ones
+    for one in axes[len(answers.samples) :]:
+        one.set_axis_off()
+
+
+def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str) -> None:
+    """How often each class is the answer."""
+    axes.bar(range(len(names)), answers.shares, color=colour)
+    axes.set_ylabel("share of images", fontsize=style.FONT_SIZE - 1)
+    axes.set_ylim(0, 1)
+    if len(names) <= 20:
+        longest = max(map(len, names))
+        axes.set_xticks(range(len(names)), names, rotation=90 if longest > 2 else 0)
+
+
+def _tops(axes: Axes, answers: Answers, colour: str) -> None:
+    """The distribution of the top output, and its median."""
+    counts, edges = np.histogram(answers.top, bins=TOP_BINS, range=(0, 1))
+    axes.bar(edges[:-1], counts / len(answers.top), np.diff(edges), align="edge", color=colour)
+    axes.axvline(answers.median, color=style.BLACK, linestyle="--", label=f"median {answers.median:.2f}")
+    axes.set_xlim(0, 1)
+    axes.legend(loc="upper left" if answers.median > 0.5 else "upper right")
+
+
+@style.picture
+def reliability(found: Calibration, calibrated: Calibration | None = None) -> Figure:
+    """A reliability diagram, and beside it another, such as after a temperature: accuracy against confidence by bin.
+
+    Below each how many examples a bin has.
+    """
+    diagrams = [found] if calibrated is None else [found, calibrated]
+    figure = style.figure(4.2 * len(diagrams) + 0.4, 5)
+    axes = figure.subplots(
+        2, len(diagrams), sharex=True, sharey="row", squeeze=False, gridspec_kw={"height_ratios": (3, 1)}
+    )
+    for (above, below), diagram in zip(axes.T, diagrams, strict=True):
+        _diagram(above, diagram)
+        widths = np.diff(diagram.edges)
+        below.bar(diagram.edges[:-1], diagram.counts, widths, align="edge", color=style.GREY, edgecolor="white")
+        below.set_xlabel("confidence")
+        below.set_xlim(0, 1)
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("examples")
+    return figure
+
+
+def _diagram(axes: Axes, diagram: Calibration) -> None:
+    filled = diagram.counts > 0
+    left, widths = diagram.edges[:-1][filled], np.diff(diagram.edges)[filled]
+    accuracy, confidence = diagram.accuracy[filled], diagram.confidence[filled]
+    axes.bar(left, accuracy, widths, align="edge", color=style.SKY, edgecolor="white", label="accuracy of the bin")
+    axes.vlines(confidence, accuracy, confidence, color=style.RED, label="gap to its confidence")
+    axes.plot(confidence, accuracy, "o", color=style.RED)
+    axes.plot((0, 1), (0, 1), "--", color=style.BLACK, label="right as often as sure")
+    axes.set_ylim(0, 1)
+    at = "outputs as they are" if diagram.temperature is None else f"temperature {diagram.temperature:.3g}"
+    axes.set_title(f"{at}: error {diagram.error:.3f}")
+    axes.legend(loc="upper left")

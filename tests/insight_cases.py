@@ -1,0 +1,58 @@
+"""What the tests of the experiments share: data, and networks trained on them once for each backend."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+import pytest
+
+from fastnet import Network, datasets
+from fastnet.errors import DataError
+from fastnet.insight import CHAPTER
+from fastnet.recipe import in_parallel
+from fastnet.user_data import hold_out
+
+SEEDS = range(5)
+NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
+SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, trainer={"learning_rate": 0.1})
+
+
+def name_of(backend: Any) -> str:
+    """What a user calls the backend that is this module."""
+    return NAMES[backend.__name__.rpartition(".")[2]]
+
+
+@cache
+def data(name: str = "mnist-5k") -> Any:
+    """A data set; skips where its package is not installed, or its files are not there."""
+    try:
+        return datasets.load(name, download=False)
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+@cache
+def trained(backend: str) -> list[Network]:
+    """The chapter's network after its training on mnist-5k, one for each seed. Not to be changed."""
+    x, y = data().x_train, data().y_train
+    return in_parallel([partial(_fitted, CHAPTER, backend, seed, x, y) for seed in SEEDS])
+
+
+@cache
+def held_out() -> Any:
+    """mnist-5k's training images and labels in two parts: x, y to train on and x, y to fit a temperature with."""
+    return hold_out(data().x_train, data().y_train, 0.2)
+
+
+@cache
+def surer(backend: str) -> list[Network]:
+    """The same with ReLU and cross-entropy, which end surer; trained on the first part of `held_out`."""
+    x, y, _, _ = held_out()
+    return in_parallel([partial(_fitted, SURER, backend, seed, x, y) for seed in SEEDS])
+
+
+def _fitted(recipe: Any, backend: str, seed: int, x: Any, y: Any) -> Network:
+    trainer = recipe.start(x.shape[1], 10, seed, backend=backend)
+    trainer.fit(x, y, epochs=recipe.epochs)
+    return trainer.network
