@@ -22,17 +22,3 @@ __all__ = [
     "reliability",
     "save",
 ]
-from fastnet.plots.style import save
-from fastnet.plots.training import history
-
-<<<<<<< HEAD
-__all__ = [
-    "architecture",
-    "confusion",
-    "history",
-    "mistakes",
-    "save",
-]
-=======
-__all__ = ["noise", "reliability", "save"]
->>>>>>> dedf8d5c044ad2af5e22eb33b5f19cd94f93737a

@@ -24,7 +24,7 @@ from fastnet.runs import Run, class_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WORST = 12  # mistakes that are shown
+WORST = 20  # mistakes that are shown
 NOISE_IMAGES = 2_000  # of each kind: shares to within about two in a hundred
 SHARP = 2 * style.DPI  # of pictures made of pixels, for screens with fine ones
 NO_PICTURES = "These examples are not pictures, so there is none to show here."
@@ -195,7 +195,6 @@ def _network(of: _Subject) -> Card:
             ("arithmetic", network.dtype.name),
             ("strongest weight", f"{strongest:.3g}"),
         ],
-        wide=True,
     )
 
 
@@ -332,7 +331,7 @@ def _noise(of: _Subject) -> Card:
             _picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(captions)}.", "png"),
             _picture(
                 plots.noise(found, samples=False, class_names=of.names, width=4.6),
-                f"How often each class is the answer to noise and to real images, and how large the top output is. {said}",
+                f"How often each class is the answer to noise and to real images, and the top outputs. {said}",
             ),
         ],
         table=Table(
