@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MOST_NEURONS = 20  # of a layer that are drawn; of a wider one, SHOWN
 SHOWN = 14
 PIXEL_LINKS = 5  # of a neuron, to the pixels that weigh most
-HEIGHT, COLUMN = 10.0, 4.0  # of the drawing, and from one layer to the next, in the units of its axes
+WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
+MOST_APART, NAMED = 5.0, 2.6  # from one layer to the next, at most; and where there is room for activations' names
 NAME = 9  # letters of a class's name
 
 
@@ -28,21 +29,22 @@ def architecture(
     *,
     image_shape: tuple[int, int] | None = None,
     class_names: Sequence[str] = (),
-    width: float = 4.6,
+    width: float = style.COLUMN,
 ) -> Figure:
     """The network as neurons (circles) and links (lines): colour is a weight's sign and size, width its size.
 
     A layer of more than 20 neurons is drawn by the 14 whose outgoing weights are the longest vectors, and dots for the
     rest. With `image_shape` the inputs are drawn as the image they are, each pixel as dark as its outgoing weights are
     long, and each neuron of the first layer is linked to the five pixels that weigh most for it. Each layer of
-    links has its own scale: its largest weight is the full colour. class_names stand beside the outputs. width: inches.
+    links has its own scale: its largest weight has the full colour. class_names stand beside the outputs. width:
+    inches.
     """
     sizes, depth = network.sizes, len(network.sizes)
-    figure = style.figure(width, 0.82 * width)
+    figure = style.figure(width, 0.76 * width)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_aspect("equal")
-    step = max(COLUMN, 14.0 / (depth - 1)) if depth > 1 else COLUMN
+    step = min(MOST_APART, WIDTH / (depth - 1))
     lengths = [np.linalg.norm(w, axis=0) for w in network.weights]  # of each input's outgoing weights
     lengths.append(np.ones(sizes[-1]))
     image = image_shape is not None and image_shape[0] * image_shape[1] == sizes[0]
@@ -51,7 +53,7 @@ def architecture(
     across = [level * step for level in range(depth)]
     if image:
         assert image_shape is not None
-        side = min(HEIGHT, 1.35 * step)
+        side = 1.35 * max(step, NAMED)
         columns, rows = _pixels(image_shape, side, across[0])
         _draw_image(axes, lengths[0].reshape(image_shape), columns, rows, side, across[0])
     for level, w in enumerate(network.weights):
@@ -74,7 +76,8 @@ def architecture(
             _draw_neurons(axes, across[level], places[level], sizes[level])
         low = -HEIGHT / 2 - 0.7
         what = "inputs" if level == 0 else network.activations_by_layer[level - 1].replace("_", " ")
-        axes.text(across[level], low, f"{sizes[level]:,}\n{what}", ha="center", va="top", color=style.BLACK)
+        title = f"{sizes[level]:,}\n{what}" if step >= NAMED else f"{sizes[level]:,}"
+        axes.text(across[level], low, title, ha="center", va="top", color=style.BLACK)
     if class_names and sizes[-1] == len(class_names) and len(shown[-1]) == sizes[-1]:
         for y, name in zip(places[-1], class_names, strict=True):
             axes.text(across[-1] + 0.55, y, shortened(name, NAME), va="center", color=style.BLACK)

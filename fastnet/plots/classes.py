@@ -21,7 +21,7 @@ ACROSS = 4  # mistakes in a row
 
 
 @style.picture
-def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: float = 4.6) -> Figure:
+def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: float = style.COLUMN) -> Figure:
     """How many examples of each class (row) were taken for each (column), as insight.answers has it.
 
     The colour is the share of the row's examples, on a scale that shows rare mistakes too (its square root). Up to 15
@@ -35,7 +35,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
         raise ValueError(f"a confusion matrix of {classes} classes needs as many names, not {len(class_names)}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names = [shortened(name, NAME) for name in class_names]
-    figure = style.figure(width, width)
+    figure = style.figure(width, 0.84 * width)
     axes = figure.add_subplot()
     shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
     step = -(-classes // MOST_NAMED)
@@ -51,7 +51,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
         for i, j in np.argwhere(matrix):
             ink = "white" if share[i, j] > 0.4 else style.BLACK
             axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=ink, fontsize=style.FONT_SIZE - 1)
-    bar = figure.colorbar(shades, ax=axes, shrink=0.7, pad=0.02, ticks=[0, 0.01, 0.1, 0.5, 1])
+    bar = figure.colorbar(shades, ax=axes, pad=0.02, ticks=[0, 0.01, 0.1, 0.5, 1])
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
@@ -65,7 +65,7 @@ def mistakes(
     predicted: Sequence[str],
     confidence: NDArray[np.floating],
     *,
-    width: float = 4.6,
+    width: float = style.COLUMN,
 ) -> Figure:
     """Images (n, rows, columns) answered wrong, each with what it is, what the network says, and how sure it is.
 
@@ -82,7 +82,7 @@ def mistakes(
 
 
 @style.picture
-def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = 4.6) -> Figure:
+def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = style.COLUMN) -> Figure:
     """Images (n, rows, columns), four in a row, each below a caption of a few lines. Ink is a large value.
 
     Bytes are drawn on the scale from 0 to 255, floats on that of all the images together. width: inches.
@@ -90,7 +90,7 @@ def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = 4
     low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
     rows = -(-len(images) // ACROSS)
     tall = images.shape[1] / images.shape[2]
-    figure = style.figure(width, rows * (0.6 + tall * 0.8 * width / ACROSS))
+    figure = style.figure(width, rows * (0.6 + 0.8 * tall * width / ACROSS))
     panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()

@@ -21,7 +21,7 @@ KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 
 
 @style.picture
-def history(history: History | Mapping[str, Sequence[Any]], *, width: float = 4.6) -> Figure:
+def history(history: History | Mapping[str, Sequence[Any]], *, width: float = style.COLUMN) -> Figure:
     """Cost, and accuracy where there is one, against epochs: of training, and of validation data where there were some.
 
     history: as `fit` returns it, or the columns of its to_dict or to_json. width: inches. Raises ValueError for a
@@ -35,6 +35,7 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = 4.
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, drawn, strict=True):
         _draw(axes, history, epochs, name)
+    panels[0].legend()
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     return figure
@@ -60,8 +61,6 @@ def _draw(axes: Axes, history: Any, epochs: NDArray[Any], name: str) -> None:
         axes.set_yscale("log")
     elif found.min() >= 0:
         axes.set_ylim(bottom=0)
-    if len(values) > 1:
-        axes.legend(loc="best")
 
 
 def _column(history: Any, name: str) -> NDArray[np.float64]:

@@ -116,11 +116,11 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
     if network.is_classifier:
         cards += [_noise(of), _calibration(of)]
     cards += [_settings(of), _machine(of)]
-    learned = f"learned from {len(data.x_train):,} examples of" if _same_data(of) else "was tried on"
+    learned = f" learned from {len(data.x_train):,} examples and was" if _trained_on(of) else ","
+    tested = f" tested on {len(data.x_test):,} {'others' if _trained_on(of) else 'examples'} of {data.name}"
     return Page(
         title=f"{sizes} on {data.name}",
-        sentence=f"A network of {network.n_parameters:,} weights and biases {learned} {data.name} and was tested on "
-        f"{len(data.x_test):,} that it never saw.",
+        sentence=f"A network of {network.n_parameters:,} weights and biases{learned}{tested}.",
         warning=_warning(of),
         figures=_figures(of),
         cards=cards,
@@ -130,6 +130,12 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
 
 def _same_data(of: _Subject) -> bool:
     return bool(of.run.record.get("data", of.data.name) == of.data.name)
+
+
+def _trained_on(of: _Subject) -> bool:
+    """Whether the history shows that the network saw all training examples of this data set in an epoch."""
+    examples = of.run.history.get("examples", [])
+    return _same_data(of) and max(examples, default=0) == len(of.data.x_train)
 
 
 def _warning(of: _Subject) -> str:
@@ -187,13 +193,11 @@ def _network(of: _Subject) -> Card:
             )
         ],
         [
-            ("layers", sizes),
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
             ("cost", network.cost_name.replace("_", " ")),
             ("arithmetic", network.dtype.name),
-            ("strongest weight", f"{strongest:.3g}"),
         ],
     )
 
@@ -232,7 +236,7 @@ def _confusion(of: _Subject) -> Card:
     worst = ""
     if off.any():
         i, j = np.unravel_index(off.argmax(), off.shape)
-        worst = f" Most often {names[i]} is taken for {names[j]}, {_times(int(off[i, j]))}."
+        worst = f" Most often “{names[i]}” is taken for “{names[j]}”, {_times(int(off[i, j]))}."
     rows = []
     for k, row in enumerate(matrix):
         said = int(matrix[:, k].sum())
@@ -267,8 +271,8 @@ def _mistakes(of: _Subject) -> Card:
     worst = [_Mistake(of.names[found.truth[k]], of.names[found.predicted[k]], k) for k in wrong[:WORST]]
     sure = found.confidence[wrong[:WORST]]
     said = (
-        f"{_times(len(wrong), 'mistake')} on {len(found.truth):,} test examples; the surest took {worst[0].truth} for "
-        f"{worst[0].answer} and was {sure[0]:.0%} sure of it."
+        f"{_times(len(wrong), 'mistake')} on {len(found.truth):,} test examples; in the surest it took "
+        f"“{worst[0].truth}” for “{worst[0].answer}” and was {sure[0]:.0%} sure of it."
     )
     if shape is None:
         rows = [[str(m.number), m.truth, m.answer, f"{s:.1%}"] for m, s in zip(worst, sure, strict=True)]
@@ -320,8 +324,9 @@ def _noise(of: _Subject) -> Card:
     captions = [f"{kind}\nsays {of.names[seen.labels[0]]}, {seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
     uniform = found["uniform"]
     said = (
-        f"Shown {NOISE_IMAGES:,} images of pure noise it answers {of.names[uniform.favourite]} to "
-        f"{uniform.shares.max():.0%} of them, with a median top output of {uniform.median:.2f}."
+        f"Of {NOISE_IMAGES:,} images of uniform noise it calls {uniform.shares.max():.0%} "
+        f"“{of.names[uniform.favourite]}”; its median top output is {uniform.median:.2f}, and "
+        f"{found['real'].median:.2f} on real images."
     )
     return Card(
         "noise",
@@ -330,7 +335,7 @@ def _noise(of: _Subject) -> Card:
         [
             _picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(captions)}.", "png"),
             _picture(
-                plots.noise(found, samples=False, class_names=of.names, width=4.6),
+                plots.noise(found, samples=False, class_names=of.names, width=style.COLUMN),
                 f"How often each class is the answer to noise and to real images, and the top outputs. {said}",
             ),
         ],
@@ -353,7 +358,8 @@ def _calibration(of: _Subject) -> Card:
     temperature = insight.fit_temperature(network, data.x_test[fit], data.y_test[fit], backend=of.backend)
     mended = insight.calibration(network, x, y, temperature=temperature, backend=of.backend)
     said = (
-        f"Where it is {plain.mean_confidence:.0%} sure on average, it is right {plain.mean_accuracy:.0%} of the time."
+        f"On average it is {plain.mean_confidence:.0%} sure and {plain.mean_accuracy:.0%} right; where bars stay below "
+        "the dashed line it is surer than it should be."
     )
     facts = [
         ("expected calibration error", f"{plain.error:.3f}"),
@@ -420,7 +426,7 @@ def _machine(of: _Subject) -> Card:
         ("processor", record.get("processor")),
         ("cores", record.get("cores")),
         ("fastnet, NumPy, Python", ", ".join(str(record[n]) for n in ("fastnet", "numpy", "python") if n in record)),
-        ("date", record.get("date")),
+        ("date", str(record.get("date", ""))[:16].replace("T", " ")),
     ]
     known = [(name, str(value)) for name, value in facts if value]
     sentence = "How long the training took, and what did the arithmetic."
