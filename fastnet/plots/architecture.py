@@ -19,6 +19,7 @@ MOST_NEURONS = 20  # of a layer that are drawn; of a wider one, SHOWN
 SHOWN = 14
 PIXEL_LINKS = 5  # of a neuron, to the pixels that weigh most
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
+MOST_HIGH = 1.5  # from a neuron to the next, at most
 MOST_APART, NAMED = 5.0, 2.6  # from one layer to the next, at most; and where there is room for activations' names
 NAME = 9  # letters of a class's name
 
@@ -51,6 +52,7 @@ def architecture(
     shown = [_shown(length) for length in lengths]
     places = [_places(len(chosen), sizes[level]) for level, chosen in enumerate(shown)]
     across = [level * step for level in range(depth)]
+    side = 0.0
     if image:
         assert image_shape is not None
         side = 1.35 * max(step, NAMED)
@@ -71,6 +73,9 @@ def architecture(
             ends = np.column_stack((np.full(above.size, across[level + 1]), places[level + 1][above.ravel()]))
             values = w[shown[level + 1]][:, shown[level]].ravel()
         _draw_links(axes, starts, ends, values)
+    named = class_names if len(class_names) == sizes[-1] == len(shown[-1]) else ()
+    axes.set_xlim(-max(0.5 * side, 0.8) - 0.3, across[-1] + (2.4 if named else 0.8))
+    axes.set_ylim(-HEIGHT / 2 - 2.4, HEIGHT / 2 + 0.4)
     for level in range(depth):
         if not (level == 0 and image):
             _draw_neurons(axes, across[level], places[level], sizes[level])
@@ -78,9 +83,8 @@ def architecture(
         what = "inputs" if level == 0 else network.activations_by_layer[level - 1].replace("_", " ")
         title = f"{sizes[level]:,}\n{what}" if step >= NAMED else f"{sizes[level]:,}"
         axes.text(across[level], low, title, ha="center", va="top", color=style.BLACK)
-    if class_names and sizes[-1] == len(class_names) and len(shown[-1]) == sizes[-1]:
-        for y, name in zip(places[-1], class_names, strict=True):
-            axes.text(across[-1] + 0.55, y, shortened(name, NAME), va="center", color=style.BLACK)
+    for y, name in zip(places[-1], named, strict=False):
+        axes.text(across[-1] + 0.55, y, shortened(name, NAME), va="center", color=style.BLACK)
     _legend(axes)
     return figure
 
@@ -101,7 +105,7 @@ def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:
 def _places(count: int, size: int) -> NDArray[np.float64]:
     """How high each drawn neuron is, the first on top; between the halves of a part there is room for dots."""
     slots = count + (2 if count < size else 0)
-    gap = min(1.0, HEIGHT / max(slots - 1, 1))
+    gap = min(MOST_HIGH, HEIGHT / max(slots - 1, 1))
     rows = np.arange(count, dtype=np.float64)
     if count < size:
         rows[count // 2 :] += 2
@@ -131,15 +135,15 @@ def _draw_links(axes: Axes, starts: Array, ends: Array, values: Array) -> None:
 
     order = np.argsort(np.abs(values), kind="stable")
     strength = values[order] / (np.abs(values).max() or 1)
-    colours = colormaps[style.DIVERGING]((strength + 1) / 2)
-    colours[:, 3] = 0.15 + 0.85 * np.abs(strength)
+    # not through the middle of the map, which is the paper's colour
+    colours = colormaps[style.DIVERGING](0.5 + np.sign(strength) * (0.2 + 0.3 * np.abs(strength)))
+    colours[:, 3] = 0.25 + 0.75 * np.abs(strength)
     lines = LineCollection(
         list(np.stack((starts[order], ends[order]), axis=1)),
         colors=colours,
         linewidths=0.3 + 1.9 * np.abs(strength),
         zorder=2,
     )
-    lines.set_array(None)
     axes.add_collection(lines)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_COUNTED = 15  # classes up to which every cell has its number
-MOST_NAMED = 40  # classes up to which every one is named
+MOST_NAMED = 20  # classes that are named; of more, some are
 NAME = 12  # letters of a class's name
 ACROSS = 4  # mistakes in a row
 
@@ -39,10 +39,9 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
     axes = figure.add_subplot()
     shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
     step = -(-classes // MOST_NAMED)
-    small = {"fontsize": style.FONT_SIZE - 1} if classes <= 20 else {"fontsize": style.SMALL * min(1, 32 / classes)}
     upright = 0 if max(map(len, names)) <= 2 and classes <= MOST_COUNTED else 90
-    axes.set_xticks(range(0, classes, step), names[::step], rotation=upright, **small)
-    axes.set_yticks(range(0, classes, step), names[::step], **small)
+    axes.set_xticks(range(0, classes, step), names[::step], rotation=upright)
+    axes.set_yticks(range(0, classes, step), names[::step])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("the network's answer")

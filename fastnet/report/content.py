@@ -5,12 +5,11 @@ Not here: how anything is computed (fastnet.insight), drawn (fastnet.plots) or l
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,62 +18,11 @@ from fastnet.datasets import Dataset
 from fastnet.insight.classified import Classified
 from fastnet.network import Evaluation
 from fastnet.plots import style
+from fastnet.report.parts import NONE, Card, Facts, Page, Table, counted, duration, picture, share
 from fastnet.runs import Run, class_names
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WORST = 20  # mistakes that are shown
 NOISE_IMAGES = 2_000  # of each kind: shares to within about two in a hundred
-SHARP = 2 * style.DPI  # of pictures made of pixels, for screens with fine ones
-NO_PICTURES = "These examples are not pictures, so there is none to show here."
-
-NONE = "-"
-
-Facts = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image as a data URI; width and height in CSS pixels at its full size; `alt` says what it shows."""
-
-    source: str
-    alt: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns' titles, and rows of cells of which the first is the row's title."""
-
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Card:
-    """A part of the report. `key` names it in the page; a wide one takes the page's whole width."""
-
-    key: str
-    title: str
-    sentence: str
-    pictures: Sequence[Picture] = ()
-    facts: Facts = ()
-    table: Table | None = None
-    note: str = ""
-    wide: bool = False
-
-
-@dataclass(frozen=True)
-class Page:
-    title: str
-    sentence: str
-    warning: str
-    figures: Facts
-    cards: Sequence[Card]
-    footer: str
 
 
 @dataclass(frozen=True)
@@ -112,10 +60,12 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
     cards = [_network(of), _learning(of)]
     if network.is_classifier:
         cards += [_confusion(of), _mistakes(of)]
-    cards += [_weights(of)]
+    if data.image_shape is not None:
+        cards += [_weights(of)]
     if network.is_classifier:
-        cards += [_noise(of), _calibration(of)]
-    cards += [_settings(of), _machine(of)]
+        cards += [_noise(of)] if data.image_shape is not None else []
+        cards += [_calibration(of)]
+    cards += [*_left_out(of), _settings(of), _machine(of)]
     learned = f" learned from {len(data.x_train):,} examples and was" if _trained_on(of) else ","
     tested = f" tested on {len(data.x_test):,} {'others' if _trained_on(of) else 'examples'} of {data.name}"
     return Page(
@@ -157,7 +107,7 @@ def _figures(of: _Subject) -> Facts:
         found.insert(0, ("test accuracy", f"{scores.accuracy:.1%}"))
     found.append(("parameters", f"{of.run.network.n_parameters:,}"))
     if record.get("seconds"):
-        found.append(("training time", _seconds(record["seconds"])))
+        found.append(("training time", duration(record["seconds"])))
     if record.get("backend"):
         found.append(("backend", record["backend"]))
     return found
@@ -186,7 +136,7 @@ def _network(of: _Subject) -> Card:
         f"{network.sizes[0]:,} numbers go in on the left, pass {network.n_parameters:,} adjustable weights and biases, "
         f"and come out as {comes_out}.",
         [
-            _picture(
+            picture(
                 figure,
                 f"The network {sizes} as circles and lines: blue lines are weights above 0, red ones below, wide ones "
                 f"strong. The strongest weight is {strongest:.3g} in size.",
@@ -220,7 +170,7 @@ def _learning(of: _Subject) -> Card:
         title,
         f"In {epochs} pass{'es' if epochs > 1 else ''} over the training examples (epochs) the cost, which says how "
         f"far its answers are from the truth, went from {first:.4g} to {last:.4g}.",
-        [_picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
+        [picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
         facts,
     )
 
@@ -236,19 +186,19 @@ def _confusion(of: _Subject) -> Card:
     worst = ""
     if off.any():
         i, j = np.unravel_index(off.argmax(), off.shape)
-        worst = f" Most often “{names[i]}” is taken for “{names[j]}”, {_times(int(off[i, j]))}."
+        worst = f" Most often “{names[i]}” is taken for “{names[j]}”, {counted(int(off[i, j]))}."
     rows = []
     for k, row in enumerate(matrix):
         said = int(matrix[:, k].sum())
         taken = f"{names[off[k].argmax()]} ({off[k].max():,})" if off[k].any() else NONE
-        rows.append([names[k], f"{row.sum():,}", _share(row[k], row.sum()), _share(row[k], said), taken])
+        rows.append([names[k], f"{row.sum():,}", share(row[k], row.sum()), share(row[k], said), taken])
     return Card(
         "confusion",
         "What it confuses",
         f"It read {right:,} of {n:,} test examples right, {found.accuracy:.1%}; whatever lies off the diagonal is a "
         f"mistake.{worst}",
         [
-            _picture(
+            picture(
                 plots.confusion(matrix, names),
                 f"Confusion matrix of {len(matrix)} classes: {right:,} of {n:,} examples on the diagonal, "
                 f"{n - right:,} off it.{worst}",
@@ -271,17 +221,17 @@ def _mistakes(of: _Subject) -> Card:
     worst = [_Mistake(of.names[found.truth[k]], of.names[found.predicted[k]], k) for k in wrong[:WORST]]
     sure = found.confidence[wrong[:WORST]]
     said = (
-        f"{_times(len(wrong), 'mistake')} on {len(found.truth):,} test examples; in the surest it took "
+        f"{counted(len(wrong), 'mistake')} on {len(found.truth):,} test examples; in the surest it took "
         f"“{worst[0].truth}” for “{worst[0].answer}” and was {sure[0]:.0%} sure of it."
     )
     if shape is None:
         rows = [[str(m.number), m.truth, m.answer, f"{s:.1%}"] for m, s in zip(worst, sure, strict=True)]
         table = Table("The surest of them, by number in the test set.", ["example", "is", "says", "sure"], rows)
-        return Card("mistakes", title, f"{said} {NO_PICTURES}", table=table)
+        return Card("mistakes", title, said, table=table)
     images = of.data.x_test[wrong[:WORST]].reshape(-1, *shape)
     figure = plots.mistakes(images, [m.truth for m in worst], [m.answer for m in worst], sure)
     each = ", ".join(f"{m.truth} taken for {m.answer} ({s:.0%} sure)" for m, s in zip(worst, sure, strict=True))
-    return Card("mistakes", title, said, [_picture(figure, f"{_times(len(worst), 'image')}: {each}.", "png")])
+    return Card("mistakes", title, said, [picture(figure, f"{counted(len(worst), 'image')}: {each}.", "png")])
 
 
 # -- what it learned ----------------------------------------------------------------------------------------------
@@ -289,18 +239,16 @@ def _mistakes(of: _Subject) -> Card:
 
 def _weights(of: _Subject) -> Card:
     network, shape = of.run.network, of.data.image_shape
-    title = "What the neurons look at"
-    if shape is None:
-        return Card("weights", title, NO_PICTURES)
+    assert shape is not None
     count, before = network.sizes[1], of.run.initial
     figure = plots.weights(network, image_shape=shape, before=before)
     return Card(
         "weights",
-        title,
+        "What the neurons look at",
         "Each square is one neuron's weights laid out as an image: it fires where blue pixels are inked and holds back "
         "where red ones are.",
         [
-            _picture(
+            picture(
                 figure,
                 f"The incoming weights of neurons of the first layer ({count:,} in all) as images of {shape[0]} by "
                 f"{shape[1]} pixels" + (", before and after training." if before else "."),
@@ -313,8 +261,7 @@ def _weights(of: _Subject) -> Card:
 
 def _noise(of: _Subject) -> Card:
     title, shape = "Sure about nothing?", of.data.image_shape
-    if shape is None:
-        return Card("noise", title, NO_PICTURES)
+    assert shape is not None
     found = insight.confidence_on_noise(of.run.network, of.data.x_test, n=NOISE_IMAGES, backend=of.backend)
     rows = [
         [kind, of.names[seen.favourite], f"{seen.shares.max():.0%}", f"{seen.median:.2f}"]
@@ -333,8 +280,8 @@ def _noise(of: _Subject) -> Card:
         title,
         said,
         [
-            _picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(captions)}.", "png"),
-            _picture(
+            picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(captions)}.", "png"),
+            picture(
                 plots.noise(found, samples=False, class_names=of.names, width=style.COLUMN),
                 f"How often each class is the answer to noise and to real images, and the top outputs. {said}",
             ),
@@ -371,12 +318,12 @@ def _calibration(of: _Subject) -> Card:
         title,
         said,
         [
-            _picture(
+            picture(
                 plots.reliability(plain),
                 f"Reliability diagram of the outputs as they are: share right against confidence. Expected calibration "
                 f"error {plain.error:.3f}.",
             ),
-            _picture(
+            picture(
                 plots.reliability(mended),
                 f"The same at the temperature {temperature:.2f}. Expected calibration error {mended.error:.3f}.",
             ),
@@ -384,7 +331,20 @@ def _calibration(of: _Subject) -> Card:
         facts,
         note="A temperature divides the last layer's sums before their softmax. It was fitted to every other test "
         "example; all figures here are from the rest.",
+        wide=data.image_shape is None,  # else it stands beside the noise
     )
+
+
+def _left_out(of: _Subject) -> list[Card]:
+    """What these data or this network have none of, said in one card."""
+    reasons = []
+    if not of.run.network.is_classifier:
+        reasons.append(
+            "The network foretells numbers, not classes: it has no accuracy, no classes to confuse and no confidence."
+        )
+    if of.data.image_shape is None:
+        reasons.append("The examples are not pictures: neither mistakes nor weights can be shown as such, nor noise.")
+    return [Card("left-out", "What is left out", " ".join(reasons), wide=True)] if reasons else []
 
 
 # -- how it was made ------------------------------------------------------------------------------------------------
@@ -415,8 +375,8 @@ def _machine(of: _Subject) -> Card:
     examples = sum(history["examples"]) if history else 0
     seconds = record.get("seconds") or 0
     facts = [
-        ("training time", _seconds(seconds) if seconds else None),
-        ("an epoch", _seconds(seconds / len(history["epoch"])) if examples and seconds else None),
+        ("training time", duration(seconds) if seconds else None),
+        ("an epoch", duration(seconds / len(history["epoch"])) if examples and seconds else None),
         ("examples a second", f"{examples / seconds:,.0f}" if examples and seconds else None),
         ("backend", " ".join(filter(None, (record.get("backend"), record.get("backend_version"))))),
         ("chosen because", record.get("backend_reason")),
@@ -431,31 +391,6 @@ def _machine(of: _Subject) -> Card:
     known = [(name, str(value)) for name, value in facts if value]
     sentence = "How long the training took, and what did the arithmetic."
     return Card("machine", "Time and machine", sentence if known else "Neither is known.", facts=known)
-
-
-# -- in words and bytes -----------------------------------------------------------------------------------------------
-
-
-def _picture(figure: Figure, alt: str, kind: str = "svg") -> Picture:
-    """A figure as it stands in the page: drawn by lines, or, where it consists of pixels, as these."""
-    content = style.rendered(figure, kind, dpi=SHARP)
-    media = {"svg": "image/svg+xml", "png": "image/png"}[kind]
-    width, height = (round(inches * style.DPI) for inches in figure.get_size_inches())
-    return Picture(f"data:{media};base64,{base64.b64encode(content).decode()}", alt, width, height)
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 0.1:
-        return f"{1e3 * seconds:.1f} ms"
-    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
-
-
-def _times(count: int, what: str = "time") -> str:
-    return f"{count:,} {what}{'s' if count != 1 else ''}"
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else NONE
 
 
 def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
