@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 KINDS = (".png", ".svg", ".pdf")
 DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
-COLUMN = 4.4  # inches: the width of a picture that stands beside another, and can be read on a phone
+COLUMN = 4.2  # inches: the width of a picture that stands beside another, and can be read on a phone
 FONT_SIZE = 10  # points; none in a picture is smaller than SMALL
 SMALL = 8
 

@@ -13,7 +13,7 @@ import pytest
 from cli_cases import FIT, error, pictures, record
 
 import fastnet
-from fastnet import backends, cli, threads
+from fastnet import backends, cli, cli_run, threads
 
 # -- train -----------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ def test_a_protected_file_is_not_replaced(
         raise PermissionError(13, "Permission denied")
 
     if os.access(path, os.W_OK):
-        monkeypatch.setattr(cli, "open", refuse, raising=False)
+        monkeypatch.setattr(cli_run, "open", refuse, raising=False)
     assert "cannot be written (Permission denied)" in error(capsys, "train", "--data", data, "--save", path)
     assert path.read_text() == "precious"
 
