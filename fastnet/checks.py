@@ -130,6 +130,37 @@ def classifier(is_one: bool, output: str, lacks: str) -> None:
         raise ValueError(f"a network with {output} outputs is a regression's and has no {lacks}")
 
 
+def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
+    """Refuses to compare a network with another shape's."""
+    if sizes != before:
+        raise ValueError(
+            f"before is a network {list(before)}, and the other {list(sizes)}: give the same before training"
+        )
+
+
+def position(name: str, value: object, length: int) -> int:
+    """A position from 0 to length - 1; negative ones count from the end."""
+    found = whole_number(name, value, -length)
+    if found >= length:
+        raise ValueError(f"{name} {found} is not there: they are numbered from 0 to {length - 1}")
+    return found % length
+
+
+def image_shape(shape: object, n_in: int) -> tuple[int, int]:
+    """Rows and columns of images of n_in pixels: those given, or those of a square for None."""
+    if shape is None:
+        side = math.isqrt(n_in)
+        if side * side != n_in:
+            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
+        return side, side
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise TypeError(f"image_shape must be rows and columns such as (28, 28), not {shape!r}")
+    rows, columns = (whole_number("image_shape", side, 1) for side in shape)
+    if rows * columns != n_in:
+        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+    return rows, columns
+
+
 def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """A random generator: of that seed, that one itself, or another each time for None."""
     if isinstance(seed, np.random.Generator):
@@ -240,6 +271,15 @@ def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> Rows:
         return np.ascontiguousarray(array).reshape(len(array), n_in)
     _floats_or_bytes(array.dtype, name)
     return _finite(_converted(array, dtype, name), name).reshape(len(array), n_in)
+
+
+def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array:
+    """The same for what is looked at pixel by pixel, and so must not be sparse."""
+    if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
+        raise ValueError(f"{name} must be dense, for the pixels are looked at: use {name}.toarray()")
+    found = inputs(x, n_in, dtype, name)
+    assert not isinstance(found, c.SparseRows)
+    return found
 
 
 def _examples(shape: tuple[int, ...], n_in: int, name: str, one: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pytest
@@ -10,7 +10,6 @@ import pytest
 from fastnet import Network, datasets
 from fastnet.errors import DataError
 from fastnet.insight import CHAPTER
-from fastnet.recipe import in_parallel
 from fastnet.user_data import hold_out
 
 SEEDS = range(5)
@@ -36,7 +35,7 @@ def data(name: str = "mnist-5k") -> Any:
 def trained(backend: str) -> list[Network]:
     """The chapter's network after its training on mnist-5k, one for each seed. Not to be changed."""
     x, y = data().x_train, data().y_train
-    return in_parallel([partial(_fitted, CHAPTER, backend, seed, x, y) for seed in SEEDS])
+    return [_fitted(CHAPTER, backend, seed, x, y) for seed in SEEDS]
 
 
 @cache
@@ -49,7 +48,7 @@ def held_out() -> Any:
 def surer(backend: str) -> list[Network]:
     """The same with ReLU and cross-entropy, which end surer; trained on the first part of `held_out`."""
     x, y, _, _ = held_out()
-    return in_parallel([partial(_fitted, SURER, backend, seed, x, y) for seed in SEEDS])
+    return [_fitted(SURER, backend, seed, x, y) for seed in SEEDS]
 
 
 def _fitted(recipe: Any, backend: str, seed: int, x: Any, y: Any) -> Network:

@@ -13,7 +13,7 @@ from fastnet.datasets import Dataset
 from fastnet.explore import Finding, Setting
 from fastnet.files import shown
 from fastnet.insight import Calibration, NoiseConfidence, calibration, confidence_on_noise, fit_temperature
-from fastnet.recipe import Recipe, in_parallel
+from fastnet.recipe import Recipe
 from fastnet.user_data import hold_out
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def explore(setting: Setting) -> Finding:
         "as it is": recipe,
         "ReLU, cross-entropy": recipe.but(network=SURER, trainer={"learning_rate": 0.1}),
     }
-    cases = dict(
-        zip(recipes, in_parallel([partial(_case, setting, recipe) for recipe in recipes.values()]), strict=True)
-    )
+    cases = {name: _case(setting, recipe) for name, recipe in recipes.items()}
     return Finding(
         _text(cases, setting.data),
         {name: _numbers(case) for name, case in cases.items()},

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.kernels import contract as c
 from fastnet.network import Network
 
 Array = NDArray[Any]
@@ -85,9 +84,7 @@ def confidence_on_noise(
     """
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], ANSWERS)
     n = checks.whole_number("n", n, 1)
-    real = checks.inputs(images, network.sizes[0], network.dtype, "images")
-    if isinstance(real, c.SparseRows):
-        raise ValueError("images must be dense, for their pixels are shuffled: use images.toarray()")
+    real = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
     mean, deviation, low, high = _statistics(real)
     rng = checks.generator(seed)
 

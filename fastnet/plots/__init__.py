@@ -9,16 +9,21 @@ Needs the extra `plot`. All share one look (style.py); none computes anything bu
 from fastnet.plots.architecture import architecture
 from fastnet.plots.classes import captioned, confusion, mistakes
 from fastnet.plots.confidence import noise, reliability
+from fastnet.plots.excitation import excitation
 from fastnet.plots.style import save
 from fastnet.plots.training import history
+from fastnet.plots.weights import structure, weights
 
 __all__ = [
     "architecture",
     "captioned",
     "confusion",
+    "excitation",
     "history",
     "mistakes",
     "noise",
     "reliability",
     "save",
+    "structure",
+    "weights",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnet import checks
 from fastnet.insight.calibration import Calibration
 from fastnet.insight.confidence import REAL, Answers, NoiseConfidence
 from fastnet.plots import pixels, style
@@ -41,10 +42,12 @@ def noise(
     figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
     grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
     first: list[Axes] = []
+    if samples:
+        pixels.heading(figure, grid[0, :shown], "images, answers, top outputs")
     for row, (kind, answers) in enumerate(kinds.items()):
         colour = style.BLUE if kind == REAL else style.RED
         if samples:
-            shape = pixels.image_shape(answers.samples.shape[1], image_shape)
+            shape = checks.image_shape(image_shape, answers.samples.shape[1])
             _samples([figure.add_subplot(grid[row, k]) for k in range(shown)], answers, shape, names, found)
         charts = [figure.add_subplot(grid[row, shown + k], sharex=_at(first, k), sharey=_at(first, k)) for k in (0, 1)]
         first = first or charts
@@ -69,7 +72,6 @@ def _samples(
     for one, image, label, top in zip(axes, answers.samples, answers.labels, answers.top, strict=False):
         pixels.show(one, image, shape, cmap=style.INK, vmin=found.low, vmax=found.high)
         one.set_xlabel(f"{names[label]}\n{top:.2f}", fontsize=style.SMALL)
-    axes[0].set_title("answer and its output").set_in_layout(False)  # it may reach over the next ones
     for one in axes[len(answers.samples) :]:
         one.set_axis_off()
 
@@ -94,13 +96,13 @@ def _tops(axes: Axes, answers: Answers, colour: str) -> None:
 
 
 @style.picture
-def reliability(found: Calibration, calibrated: Calibration | None = None) -> Figure:
+def reliability(found: Calibration, calibrated: Calibration | None = None, *, width: float | None = None) -> Figure:
     """A reliability diagram, and beside it another, such as after a temperature: accuracy against confidence by bin.
 
-    Below each how many examples a bin has.
+    Below each how many examples a bin has. width: inches.
     """
     diagrams = [found] if calibrated is None else [found, calibrated]
-    figure = style.figure(4.2 * len(diagrams) + 0.4, 5)
+    figure = style.figure(width or style.COLUMN * len(diagrams) + 0.4, 5)
     axes = figure.subplots(
         2, len(diagrams), sharex=True, sharey="row", squeeze=False, gridspec_kw={"height_ratios": (3, 1)}
     )

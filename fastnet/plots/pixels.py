@@ -1,34 +1,25 @@
-"""Pixels in pictures: the shape of images, and how one is drawn into axes.
+"""Pixels in pictures: how an image is drawn, and what stands over several.
 
 Not here: any whole picture.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 
-def image_shape(n_in: int, shape: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Rows and columns of images of n_in pixels: those given, else of a square.
-
-    Raises ValueError where these are not n_in pixels.
-    """
-    if shape is None:
-        side = math.isqrt(n_in)
-        if side * side != n_in:
-            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
-        return side, side
-    rows, columns = shape
-    if rows * columns != n_in:
-        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
-    return rows, columns
+def heading(figure: Figure, place: Any, text: str) -> None:
+    """A title over several axes: those in `place`, a part of a grid (subplotspec)."""
+    frame = figure.add_subplot(place)
+    frame.set_axis_off()
+    frame.set_title(text)
 
 
 def show(axes: Axes, image: NDArray[Any], shape: tuple[int, int], **options: Any) -> AxesImage:

@@ -1,0 +1,102 @@
+"""What the hidden neurons look at: their weights as pictures, and that these are not edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastnet import plots
+from fastnet.cli_report import table
+from fastnet.explore import Finding, Setting
+from fastnet.insight import (
+    ExcitingImages,
+    IdealInputs,
+    UnlitWeights,
+    WeightStructure,
+    exciting_images,
+    ideal_inputs,
+    unlit_weights,
+    weight_structure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DECAY = 1e-4  # L2, of the run that shows what decay does to weights without a gradient
+NO_IMAGES = "The examples are no images: nothing is said of edges, and no pictures of pixels are drawn."
+
+
+def explore(setting: Setting) -> Finding:
+    """The recipe's network before and after its training, and what excites the neurons of its deeper layers."""
+    data, network, before = setting.data, setting.trained.network, setting.start().network
+    unlit, decayed = unlit_weights(network, before, data.x_train), _decayed(setting)
+    texts = [_unlit_text(unlit, decayed)]
+    numbers: dict[str, Any] = {"unlit_weights": unlit, f"unlit_weights_decay_{DECAY:g}": decayed}
+    deeper = range(1, len(network.weights))
+    pictures: dict[str, Callable[[], Figure]] = {
+        f"weights-layer-{layer + 1}": partial(plots.weights, network, before=before, layer=layer) for layer in deeper
+    }
+    if data.image_shape is None:
+        return Finding("\n\n".join([*texts, NO_IMAGES]), numbers, pictures)
+
+    shape = data.image_shape
+    found = weight_structure(network, before, shape, seed=setting.seed)
+    numbers["structure"] = {
+        kind: {"neighbour_correlation": part.correlation, "edge_share": part.edge_shares.mean()}
+        for kind, part in found.kinds.items()
+    }
+    pictures["weights"] = partial(plots.weights, network, before=before, image_shape=shape)
+    pictures["weights-edges"] = partial(plots.structure, found, image_shape=shape)
+
+    excited = {}
+    for layer in deeper:
+        exciting = exciting_images(network, data.x_train, layer, min(9, len(data.x_train)), backend=setting.backend)
+        start = data.x_train[exciting.indices[:, 0]]
+        ideal = ideal_inputs(network, layer, start=start, backend=setting.backend)
+        excited[layer] = exciting, ideal
+        pictures[f"exciting-layer-{layer + 1}"] = partial(
+            plots.excitation, exciting, ideal, data.x_train, image_shape=shape
+        )
+    numbers["excitation"] = {
+        f"layer {layer + 1}": {"real": exciting.sums[:, 0], "ideal": ideal.sums}
+        for layer, (exciting, ideal) in excited.items()
+    }
+    return Finding("\n\n".join([_structure_text(found), *texts, _excitation_text(excited)]), numbers, pictures)
+
+
+def _decayed(setting: Setting) -> UnlitWeights:
+    """The same training, but with weight decay."""
+    recipe = setting.recipe.but(trainer={"weight_decay": DECAY})
+    data = setting.data
+    trainer = setting.recipe_for(recipe).start(data.x_train.shape[1], len(data.class_names), setting.seed)
+    before = trainer.network.copy()
+    trainer.fit(data.x_train, data.y_train, epochs=recipe.epochs)
+    return unlit_weights(trainer.network, before, data.x_train)
+
+
+def _structure_text(found: WeightStructure) -> str:
+    rows = [["first layer", "correlation of neighbours", "share in one oriented edge", "at most"]]
+    for kind, part in found.kinds.items():
+        shares = part.edge_shares
+        rows.append([kind, f"{part.correlation:.2f}", f"{shares.mean():.2f}", f"{shares.max():.2f}"])
+    return f"{table(rows)}\nBlobs are noise as smooth as the trained weights, and as strong at each pixel."
+
+
+def _unlit_text(unlit: UnlitWeights, decayed: UnlitWeights) -> str:
+    count, n_in = int(unlit.pixels.sum()), len(unlit.pixels)
+    if not count:
+        return "No input is zero in all training examples."
+    return (
+        f"{count} of {n_in} inputs are zero in all training examples. The largest change of their weights is "
+        f"{unlit.largest_change:g};\nwith weight decay {DECAY:g} {decayed.kept:.0%} is left of them."
+    )
+
+
+def _excitation_text(excited: dict[int, tuple[ExcitingImages, IdealInputs]]) -> str:
+    rows = [["weighted sums, mean of the neurons", "best training image", "image by gradient ascent", "larger in"]]
+    for layer, (exciting, ideal) in excited.items():
+        real = exciting.sums[:, 0]
+        larger = f"{int((ideal.sums > real).sum())} of {len(real)}"
+        rows.append([f"layer {layer + 1}", f"{real.mean():.2f}", f"{ideal.sums.mean():.2f}", larger])
+    return table(rows)

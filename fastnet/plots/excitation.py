@@ -1,0 +1,55 @@
+"""Pictures of what excites neurons: real images, and images made to.
+
+Not here: their weights (weights.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.insight.excitation import ExcitingImages, IdealInputs
+from fastnet.plots import pixels, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 10  # neurons
+SHOWN = 6  # images of each
+
+
+@style.picture
+def excitation(
+    found: ExcitingImages, ideal: IdealInputs, images: Any, *, image_shape: tuple[int, int] | None = None
+) -> Figure:
+    """Of the first 10 neurons that `ideal` has: the images that excite it most, their mean, and the image made to.
+
+    images: (m, n_in), those that `found` numbers. image_shape: by default square. Below each image the weighted sum.
+
+    Raises ValueError where the shape does not fit, or the two are of different layers.
+    """
+    if found.layer != ideal.layer:
+        raise ValueError(f"found is of layer {found.layer} and ideal of layer {ideal.layer}: give the same layer's")
+    shape = checks.image_shape(image_shape, found.mean.shape[1])
+    neurons = ideal.neurons[:MOST_ROWS]
+    shown = min(SHOWN, found.indices.shape[1])
+    pictures = np.asarray(images)
+    bright = 255 if pictures.dtype == np.uint8 else 1
+    figure = style.figure(7, (0.74 * shape[0] / shape[1] + 0.25) * len(neurons) + 0.4)
+    grid = figure.add_gridspec(len(neurons), shown + 2)
+    axes = grid.subplots(squeeze=False)
+    pixels.heading(figure, grid[:, :shown], "most exciting images, and weighted sums")
+    pixels.heading(figure, grid[:, shown], f"mean of {found.indices.shape[1]}")
+    pixels.heading(figure, grid[:, shown + 1], "by ascent")
+    for row, neuron, made, made_sum in zip(axes, neurons, ideal.images, ideal.sums, strict=False):
+        chosen = pictures[found.indices[neuron, :shown]].reshape(shown, -1)
+        for one, image, total in zip(row, chosen, found.sums[neuron], strict=False):
+            pixels.show(one, image, shape, cmap=style.INK, vmin=0, vmax=bright)
+            one.set_xlabel(f"{total:.1f}", fontsize=style.SMALL, labelpad=1)
+        pixels.show(row[-2], found.mean[neuron], shape, cmap=style.INK, vmin=0, vmax=1)
+        pixels.show(row[-1], made, shape, cmap=style.INK, vmin=0, vmax=1)
+        row[-1].set_xlabel(f"{made_sum:.1f}", fontsize=style.SMALL, labelpad=1)
+        row[0].set_ylabel(f"neuron {neuron}", fontsize=style.SMALL)
+    return figure

@@ -1,0 +1,132 @@
+"""Pictures of what neurons look at: their weights, and how far from edges these are.
+
+Not here: what excites neurons (excitation.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import checks
+from fastnet.insight.weights import WeightStructure
+from fastnet.network import Network
+from fastnet.plots import pixels, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_NEURONS = 64  # in one picture
+SHOWN = 6  # images of each set
+REACH = 99.5  # the percentile of |weight| where the colours end, so that a few extremes do not make the rest pale
+GAP = 0.3  # between before and after, in images
+
+
+@style.picture
+def weights(
+    network: Network,
+    *,
+    image_shape: tuple[int, int] | None = None,
+    before: Network | None = None,
+    layer: int = 0,
+    narrow: bool = False,
+) -> Figure:
+    """Each neuron's incoming weights: of the first layer as images, at most 64; of a deeper one as rows of a table.
+
+    before: the network before its training, drawn beside it in the same colours. image_shape: of the inputs, by default
+    square. layer: of weights, from 0; -1 is the output. narrow: for a column of a page or a phone; the images of the
+    network before its training then stand above those after it.
+
+    Raises ValueError where the shape does not fit, the networks differ, or there is no such layer.
+    """
+    layer = checks.position("layer", layer, len(network.weights))
+    drawn = {"after training": network.weights[layer]}
+    if before is not None:
+        checks.same_sizes(network.sizes, before.sizes)
+        drawn = {"before training": before.weights[layer], **drawn}
+    reach = float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)) or 1.0
+    scale = {"cmap": style.DIVERGING, "vmin": -reach, "vmax": reach}
+    if layer == 0:
+        return _galleries(drawn, checks.image_shape(image_shape, network.sizes[0]), scale, narrow)
+    return _tables(drawn, layer, scale)
+
+
+def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool) -> Figure:
+    n = len(next(iter(drawn.values())))
+    shown = min(n, MOST_NEURONS)
+    across = math.ceil(math.sqrt(shown))
+    down = math.ceil(shown / across)
+    beside, above = (1, len(drawn)) if narrow else (len(drawn), 1)
+    width = style.COLUMN if narrow else 8.8 if beside > 1 else 5.0
+    figure = style.figure(width, above * ((width - 0.8) / beside * down / across * shape[0] / shape[1] + 0.4))
+    columns, rows = (_blocks(count, of) for count, of in ((beside, across), (above, down)))
+    grid = figure.add_gridspec(len(rows), len(columns), width_ratios=columns, height_ratios=rows)
+    axes: list[Axes] = []
+    for block, (title, found) in enumerate(drawn.items()):
+        left, top = (0, block * (down + 1)) if narrow else (block * (across + 1), 0)
+        what = "neurons" if shown == n else f"the first {shown} of {n} neurons"
+        pixels.heading(figure, grid[top : top + down, left : left + across], f"{what}, {title}")
+        for k, image in enumerate(found[:shown]):
+            axes.append(figure.add_subplot(grid[top + k // across, left + k % across]))
+            last = pixels.show(axes[-1], image, shape, **scale)
+    figure.colorbar(last, ax=axes, label="weight", extend="both", aspect=40, pad=0.02)
+    return figure
+
+
+def _blocks(count: int, of: int) -> list[float]:
+    """The sizes of so many blocks of rows or columns, with a gap from one to the next."""
+    return [*[1.0] * of, *[GAP, *[1.0] * of] * (count - 1)]
+
+
+def _tables(drawn: dict[str, NDArray[Any]], layer: int, scale: dict[str, Any]) -> Figure:
+    rows, columns = next(iter(drawn.values())).shape
+    panel = 3.9
+    figure = style.figure(panel * len(drawn) + 1, min(7.0, max(2.2, panel * rows / columns)) + 0.8)
+    axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for one, (title, found) in zip(axes, drawn.items(), strict=True):
+        last = one.imshow(found, interpolation="nearest", aspect="auto", **scale)
+        one.set_title(title)
+        one.set_xlabel(f"neuron of hidden layer {layer}")
+    axes[0].set_ylabel(f"neuron of layer {layer + 1}")
+    figure.colorbar(last, ax=list(axes), label="weight", extend="both", pad=0.02)
+    return figure
+
+
+@style.picture
+def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = None) -> Figure:
+    """The trained weights beside the initial ones, blobs and edges: a few of each, how smooth, and how edge-like.
+
+    image_shape: of the images, by default square. Raises ValueError where it does not fit.
+    """
+    kinds = found.kinds
+    shape = checks.image_shape(image_shape, found["trained"].images.shape[1])
+    figure = style.figure(9, 0.95 * len(kinds) * shape[0] / shape[1] + 0.7)
+    grid = figure.add_gridspec(len(kinds), SHOWN + 2, width_ratios=[1.0] * SHOWN + [2.6, 3.2])
+    for row, (kind, part) in enumerate(kinds.items()):
+        for k, image in enumerate(part.images[:SHOWN]):
+            axes = figure.add_subplot(grid[row, k])
+            reach = float(np.abs(image).max()) or 1.0  # each for itself: the sets have no common unit
+            pixels.show(axes, image, shape, cmap=style.DIVERGING, vmin=-reach, vmax=reach)
+            if k == 0:
+                axes.set_ylabel(kind)
+    smooth, edge = (figure.add_subplot(grid[:, SHOWN + k]) for k in (0, 1))
+    places, colours = range(len(kinds)), style.COLOURS[: len(kinds)]
+    smooth.barh(places, [part.correlation for part in kinds.values()], height=0.5, color=colours)
+    smooth.axvline(0, color=style.GREY, linewidth=0.8)
+    smooth.set_xlabel("correlation of\nneighbouring pixels")
+    spread = np.random.default_rng(0)  # of the points, up and down, so that they do not hide each other
+    for place, colour, marker, part in zip(places, colours, style.MARKERS, kinds.values(), strict=False):
+        shares = part.edge_shares
+        edge.plot(shares, place + spread.uniform(-0.2, 0.2, len(shares)), marker, color=colour, alpha=0.4)
+        edge.plot([np.mean(shares)] * 2, (place - 0.35, place + 0.35), color=style.BLACK)
+        edge.annotate(f"{np.mean(shares):.2f}", (np.mean(shares), place - 0.36), ha="center", va="bottom")
+    edge.set_xlim(0, 1)
+    edge.set_xlabel("share of its energy in one\noriented edge (line: mean)")
+    for axes in (smooth, edge):
+        axes.set_ylim(len(kinds) - 0.5, -0.5)
+        axes.set_yticks(places, ["" for _ in kinds] if axes is edge else list(kinds))
+    return figure
