@@ -241,7 +241,7 @@ def _weights(of: _Subject) -> Card:
     network, shape = of.run.network, of.data.image_shape
     assert shape is not None
     count, before = network.sizes[1], of.run.initial
-    figure = plots.weights(network, image_shape=shape, before=before)
+    figure = plots.weights(network, image_shape=shape, before=before, narrow=True)
     return Card(
         "weights",
         "What the neurons look at",
@@ -255,7 +255,7 @@ def _weights(of: _Subject) -> Card:
                 "png",
             )
         ],
-        wide=True,
+        wide=not network.is_classifier,  # else it stands beside the noise
     )
 
 
@@ -319,19 +319,19 @@ def _calibration(of: _Subject) -> Card:
         said,
         [
             picture(
-                plots.reliability(plain),
+                plots.reliability(plain, width=style.COLUMN),
                 f"Reliability diagram of the outputs as they are: share right against confidence. Expected calibration "
                 f"error {plain.error:.3f}.",
             ),
             picture(
-                plots.reliability(mended),
+                plots.reliability(mended, width=style.COLUMN),
                 f"The same at the temperature {temperature:.2f}. Expected calibration error {mended.error:.3f}.",
             ),
         ],
         facts,
         note="A temperature divides the last layer's sums before their softmax. It was fitted to every other test "
         "example; all figures here are from the rest.",
-        wide=data.image_shape is None,  # else it stands beside the noise
+        wide=True,
     )
 
 
