@@ -102,7 +102,7 @@ class Page(HTMLParser):
         within = self.open[-1] if self.open else ""
         if within == "title":
             self.title += data
-        elif within == "h1":
+        elif "h1" in self.open:
             self.h1 += data
         elif within == "dt":
             self._name = data

@@ -92,7 +92,8 @@ def _tops(axes: Axes, answers: Answers, colour: str) -> None:
     axes.bar(edges[:-1], counts / len(answers.top), np.diff(edges), align="edge", color=colour)
     axes.axvline(answers.median, color=style.BLACK, linestyle="--", label=f"median {answers.median:.2f}")
     axes.set_xlim(0, 1)
-    axes.legend(loc="upper left" if answers.median > 0.5 else "upper right")
+    corner = "upper left" if answers.median > 0.5 else "upper right"
+    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # it may cover the line
 
 
 @style.picture

@@ -56,7 +56,6 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
     """All that the report of a run on a data set says."""
     of = _Subject(run, data, backend)
     network = run.network
-    sizes = "-".join(map(str, network.sizes))
     cards = [_network(of), _learning(of)]
     if network.is_classifier:
         cards += [_confusion(of), _mistakes(of)]
@@ -69,7 +68,8 @@ def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
     learned = f" learned from {len(data.x_train):,} examples and was" if _trained_on(of) else ","
     tested = f" tested on {len(data.x_test):,} {'others' if _trained_on(of) else 'examples'} of {data.name}"
     return Page(
-        title=f"{sizes} on {data.name}",
+        network="-".join(map(str, network.sizes)),
+        data=data.name,
         sentence=f"A network of {network.n_parameters:,} weights and biases{learned}{tested}.",
         warning=_warning(of),
         figures=_figures(of),

@@ -56,7 +56,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    title: str
+    """The whole report: what network it is about, on what data, and what there is to say."""
+
+    network: str
+    data: str
     sentence: str
     warning: str
     figures: Facts
