@@ -98,7 +98,7 @@ def facts() -> dict[str, str]:
     """What the figures were measured on."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     about = {
-        "processor": _processor(),
+        "processor": processor(),
         "instruction set": compiled.runnable(compiled.cpu_features())[0],
         "cores": str(os.cpu_count()),
         "system": platform.platform(),
@@ -112,7 +112,8 @@ def facts() -> dict[str, str]:
     return about | {"date": datetime.date.today().isoformat()}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system tells it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")

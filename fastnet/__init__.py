@@ -31,7 +31,7 @@ from fastnet.trainer import Trainer
 from fastnet.warming import warmup
 
 if TYPE_CHECKING:
-    from fastnet import datasets, insight, plots
+    from fastnet import datasets, insight, plots, report
 
 __version__ = "0.1.0"
 
@@ -61,13 +61,14 @@ __all__ = [
     "datasets",
     "insight",
     "plots",
+    "report",
     "use_backend",
     "warmup",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "insight", "plots"):  # not everyone's: they would double what the import costs
+    if name in ("datasets", "insight", "plots", "report"):  # not everyone's: they would double what the import costs
         from importlib import import_module
 
         return import_module(f"fastnet.{name}")

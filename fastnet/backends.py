@@ -137,10 +137,11 @@ def available() -> list[BackendInfo]:
 
     fastnet's own, best first, then those registered.
     """
-    return [_describe(name) for name in (*NAMES, *_registered)]
+    return [describe(name) for name in (*NAMES, *_registered)]
 
 
-def _describe(name: str) -> BackendInfo:
+def describe(name: str) -> BackendInfo:
+    """A backend by its name: its version, its instruction set, or why it is missing. Imports it to find out."""
     try:
         get(name)
     except BackendError as error:

@@ -1,8 +1,8 @@
-"""The command line: fastnet train | evaluate | predict | explore | backends | data | bench.
+"""The command line: fastnet train | report | evaluate | predict | explore | backends | data | bench.
 
 Reports go to stdout, progress and errors to stderr. Every error is one line and exit status 2, Ctrl-C is 130.
-Not here: the options (cli_options.py), progress and the texts of reports (cli_report.py), `fastnet explore`
-(cli_explore.py).
+Not here: the options (cli_options.py), progress and the texts of reports (cli_report.py), what a training leaves
+behind and `fastnet report` (cli_run.py), `fastnet explore` (cli_explore.py).
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ import math
 import mimetypes
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import backends, checks, cli_options, cli_report, datasets, files, pictures
+from fastnet import backends, checks, cli_options, cli_report, cli_run, datasets, files, pictures
 from fastnet.cli_common import load, report
 from fastnet.cli_explore import explore
 from fastnet.datasets import Dataset
 from fastnet.errors import BackendError, DataError, FastnetError
 from fastnet.files import shown
+from fastnet.insight import classified
 from fastnet.interrupts import Interrupts
 from fastnet.network import Network
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
 from fastnet.recipe import CHAPTER
+from fastnet.runs import check_data, class_names, number
 from fastnet.sparse import compresses
 from fastnet.trainer import Trainer
 from fastnet.warming import warm_up, warmup
@@ -90,7 +91,7 @@ def _reason(error: BaseException) -> str:
 def _train(args: argparse.Namespace) -> int:
     for name, value in (("epochs", args.epochs), ("seed", args.seed)):
         checks.whole_number(name, value, 0)
-    _check_written(args)
+    cli_run.check_written(args)
     sparse = cli_options.SPARSE[checks.name_of("--sparse", args.sparse, cli_options.SPARSE)]
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
@@ -120,6 +121,8 @@ def _train(args: argparse.Namespace) -> int:
         threads=args.threads,
         sparse=sparse,
     )
+    initial = network.copy()
+    validate = args.validate or args.out is not None or args.report is not None  # a report has its curves
     if not args.json:
         nesterov = " with Nesterov's step" if args.nesterov else ""
         dropout = (
@@ -142,53 +145,32 @@ def _train(args: argparse.Namespace) -> int:
                 data.x_train,
                 data.y_train,
                 epochs=args.epochs,
-                validation_data=(data.x_test, data.y_test) if args.validate else None,
+                validation_data=(data.x_test, data.y_test) if validate else None,
                 callbacks=callbacks,
             )
     except KeyboardInterrupt:
         kept = ""
         if trainer.steps:  # an untrained network replaces nothing
-            _write(args, trainer)
-            kept = f"; the network trained so far is saved in {shown(args.save)}" if args.save else ""
+            cli_run.write(args, trainer, cli_run.run_of(args, data, trainer, initial))
+            places = [shown(path) for path in (args.save, args.out) if path]
+            kept = f"; the network trained so far is saved in {' and '.join(places)}" if places else ""
         _complain(f"interrupted after {trainer.steps:,} updates{kept}")
         return INTERRUPTED
-    _write(args, trainer)
-
+    run = cli_run.run_of(args, data, trainer, initial)
+    cli_run.write(args, trainer, run)
     text, scored = _evaluated(network, data, args.backend)
+    run.record["test"] = scored
+    cli_run.write_found(args, run, data)
+
     seconds, examples = sum(trainer.history["seconds"]), sum(trainer.history["examples"])
     last = trainer.history.epochs[-1] if len(trainer.history) else None
     how = f" on {last.threads} threads" if last and last.threads > 1 else ""
     summary = {"time": f"{seconds:.2f} s of training{how}, {examples / max(seconds, 1e-9):,.0f} examples/s"}
     if last and last.inputs != "dense":
         summary["inputs"] = last.inputs
-    for name, path in (("saved", args.save), ("history", args.history)):
-        if path:
-            summary[name] = shown(path)
-    record = {
-        "data": data.name,
-        "layers": network.sizes,
-        "n_parameters": network.n_parameters,
-        "activations": network.activations_by_layer,
-        "cost_function": network.cost_name,
-        "dtype": network.dtype.name,
-        "optimizer": args.optimizer,
-        "learning_rate": trainer.learning_rate,
-        "schedule": args.schedule,
-        "batch_size": args.batch_size,
-        "dropout": args.dropout,
-        "epochs": args.epochs,
-        "seed": args.seed,
-        "backend": choice.name,
-        "backend_reason": choice.reason,
-        "threads": last and last.threads,
-        "inputs": last and last.inputs,
-        "seconds": seconds,
-        "train": {"cost": last.cost, "accuracy": _number(last.accuracy)} if last else None,
-        "test": scored,
-        "save": args.save,
-        "history": args.history,
-    }
-    report(args, f"{cli_report.facts(summary)}\n{text}", record)
+    written = {name: getattr(args, name) for name in ("save", "history", "out", "report")}
+    summary |= {name.replace("save", "saved"): shown(path) for name, path in written.items() if path}
+    report(args, f"{cli_report.facts(summary)}\n{text}", {**run.record, **written})
     return 0
 
 
@@ -238,34 +220,6 @@ def _sizes(layers: tuple[int, ...] | None, data: Dataset) -> tuple[int, ...]:
     return layers
 
 
-def _check_written(args: argparse.Namespace) -> None:
-    """Finds out before any training whether its results can be kept, and that they replace none of its inputs."""
-    given = {"--save": args.save, "--history": args.history}
-    written = {option: os.path.realpath(path) for option, path in given.items() if path is not None}
-    read = [path for path in (args.data, args.labels) if path is not None and path not in datasets.names()]
-    for option, path in written.items():
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")
-        if any(path == os.path.realpath(source) for source in read):
-            raise DataError(f"{option} {shown(path)} would replace the data it is trained on: give another name")
-        try:
-            if os.path.exists(path):
-                open(path, "r+b").close()  # a file that its owner has write-protected is not to be replaced
-            tempfile.TemporaryFile(dir=os.path.dirname(path)).close()
-        except OSError as error:
-            raise DataError(f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder") from error
-    if len(set(written.values())) < len(written):
-        raise DataError(f"--save and --history are both {shown(args.save)}: give two names")
-
-
-def _write(args: argparse.Namespace, trainer: Trainer) -> None:
-    if args.save is not None:
-        trainer.network.save(args.save)
-    if args.history is not None:
-        with files.atomic_write(args.history) as file:
-            file.write(trainer.history.to_json().encode())
-
-
 # -- fastnet evaluate, predict ---------------------------------------------------------------------------------
 
 
@@ -273,12 +227,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     backends.resolve(args.backend)
     network = Network.load(args.model)
     data = load(args)
-    n_in, n_out = network.sizes[0], max(network.sizes[-1], 2)
-    if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
-        raise ValueError(
-            f"{shown(args.model)} takes {n_in} inputs and tells {n_out} classes, but {data.name} has "
-            f"{data.x_test.shape[1]} inputs and {len(data.class_names)} classes: give the data it was trained for"
-        )
+    check_data(shown(args.model), network, data)
     text, scored = _evaluated(network, data, args.backend)
     about = cli_report.facts({"model": shown(args.model), **_about(network), "data": data.name})
     report(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **scored})
@@ -289,19 +238,13 @@ def _evaluated(network: Network, data: Dataset, backend: str | None) -> tuple[st
     """How the network does on the test examples: as text, and as a record."""
     cost, accuracy = network.evaluate(data.x_test, data.y_test, backend=backend)
     text = cli_report.facts({"test": f"{cli_report.scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
-    record: dict[str, Any] = {"cost": _number(cost), "accuracy": _number(accuracy), "examples": len(data.x_test)}
+    record: dict[str, Any] = {"cost": number(cost), "accuracy": number(accuracy), "examples": len(data.x_test)}
     if network.is_classifier:
-        classes = max(network.sizes[-1], 2)
-        names = [*data.class_names, *map(str, range(len(data.class_names), classes))]
-        matrix = cli_report.confusion_matrix(data.y_test, network.predict(data.x_test, backend=backend), classes)
+        names = class_names(network, data)
+        matrix = classified(network, data.x_test, data.y_test, backend=backend).matrix
         text += f"\n\n{cli_report.confusion_text(matrix, names)}"
         record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
     return text, record
-
-
-def _number(value: float) -> float | None:
-    """The value as JSON has it, which knows no nan."""
-    return value if math.isfinite(value) else None
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -432,4 +375,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "backends": _backends,
     "data": _data,
     "explore": explore,
+    "report": cli_run.report_on,
 }

@@ -82,6 +82,16 @@ def parser() -> argparse.ArgumentParser:
             "      --learning-rate 0.02 --weight-decay 5e-4 --batch-size 64 --epochs 25",
         )
     )
+    reported = command(
+        "report",
+        "write a report of a training run, one HTML file to open in a browser",
+        "fastnet train --out run && fastnet report run",
+        "fastnet report run --output report.html",
+    )
+    reported.add_argument("run", metavar="FOLDER", help="what fastnet train --out wrote")
+    reported.add_argument("--output", metavar="FILE.html", help="what to write (default: FOLDER/report.html)")
+    _data_options(reported, default=None)
+    _backend_option(reported)
     evaluate = command(
         "evaluate",
         "tell the cost and accuracy of a saved network on the test examples of a data set",
@@ -222,14 +232,20 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     results = train.add_argument_group("the results")
     results.add_argument("--save", metavar="FILE.npz", help="write the trained network; on Ctrl-C, as far as it got")
     results.add_argument("--history", metavar="FILE.json", help="write cost, accuracy, seconds, ... of each epoch")
+    results.add_argument(
+        "--out", metavar="FOLDER", help="keep the whole run there, for fastnet report; turns --validate on, as --report"
+    )
+    results.add_argument("--report", metavar="FILE.html", help="write a report of the run, to open in a browser")
 
 
-def _data_options(command: argparse.ArgumentParser) -> None:
+def _data_options(command: argparse.ArgumentParser, default: str | None = _LOAD["source"]) -> None:
+    """Of a command that needs data; no default: it knows which."""
     command.add_argument(
         "--data",
-        default=_LOAD["source"],
+        default=default,
         metavar="NAME",
-        help=f"{', '.join(datasets.names())}, or an NPZ, CSV or IDX file or folder of your own (default: %(default)s)",
+        help=f"{', '.join(datasets.names())}, or an NPZ, CSV or IDX file or folder of your own "
+        f"(default: {default or 'what it was trained on'})",
     )
     _file_options(command)
 

@@ -146,12 +146,6 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     return "\n".join(layout.format(*row).rstrip() for row in rows)
 
 
-def confusion_matrix(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """How many examples of each class (row) were taken for each class (column)."""
-    counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
-    return counts.reshape(classes, classes)
-
-
 def confusion_text(matrix: NDArray[np.int64], class_names: Sequence[str]) -> str:
     """The matrix as a table, with each class's recall: the share of its examples that were recognised."""
     if len(matrix) > MOST_CLASSES_SHOWN:

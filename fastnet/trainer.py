@@ -130,7 +130,7 @@ class Trainer:
             checks.number("weight_decay", weight_decay, least=0),
             None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0),
         )
-        rates = checks.dropout(dropout, len(network.sizes) - 2)
+        self._dropout = checks.dropout(dropout, len(network.sizes) - 2)
         self._shuffle = checks.flag("shuffle", shuffle)
         self._backend = backend
         self._threads = checks.threads(threads)
@@ -138,7 +138,7 @@ class Trainer:
         name = backends.resolve(backend).name  # a missing backend is an error now, not after the data is loaded
         team_size(self._threads, backends.get(name), name, 1, 0)  # and so are threads that it cannot have
         self._rng = checks.generator(seed)
-        self._layers = thinned(network.layers, rates, self._rng)
+        self._layers = thinned(network.layers, self._dropout, self._rng)
         self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
         self._undo: _Undo | None = None
         self._step = 0  # updates made
@@ -166,6 +166,11 @@ class Trainer:
     def batch_size(self) -> int:
         """Examples an update, as given: where there are fewer, all of them."""
         return self._batch_size
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The share of each hidden layer's activations that an update drops."""
+        return self._dropout
 
     @property
     def backend(self) -> str | None:

@@ -6,6 +6,7 @@ drawn by fastnet.plots; `fastnet explore` runs the experiments from the command 
 
 from fastnet.insight.batches import BatchRun, compare_batches
 from fastnet.insight.calibration import Calibration, calibration, fit_temperature, tempered
+from fastnet.insight.classified import Classified, classified
 from fastnet.insight.confidence import Answers, NoiseConfidence, confidence_on_noise
 from fastnet.insight.data_size import DataSize, data_size
 from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
@@ -36,6 +37,7 @@ __all__ = [
     "Answers",
     "BatchRun",
     "Calibration",
+    "Classified",
     "DataSize",
     "DescentLog",
     "ExcitingImages",
@@ -56,6 +58,7 @@ __all__ = [
     "WeightStructure",
     "blobs",
     "calibration",
+    "classified",
     "compare_batches",
     "confidence_on_noise",
     "data_size",

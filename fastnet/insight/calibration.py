@@ -99,7 +99,7 @@ def calibration(
     probabilities = _classifier(network) if temperature is None else tempered(network, temperature)
     answers, top = top_outputs(probabilities, x, backend)
     confidence = top.astype(np.float64)
-    truth = _classes(network._outputs(y, len(answers)))
+    truth = classes_of(network._outputs(y, len(answers)))
     edges = np.linspace(0, 1, bins + 1)
     numbers = np.clip(
         np.searchsorted(edges, confidence) - 1, 0, bins - 1
@@ -139,7 +139,7 @@ def _classifier(network: Network) -> Network:
     return network
 
 
-def _classes(y: NDArray[Any]) -> NDArray[Any]:
+def classes_of(y: NDArray[Any]) -> NDArray[Any]:
     """Class numbers (n,) of what the network takes as y: labels, or targets (n, n_out)."""
     if y.ndim == 1:
         return y

@@ -27,17 +27,19 @@ def noise(
     image_shape: tuple[int, int] | None = None,
     samples: bool = True,
     class_names: Sequence[str] | None = None,
+    width: float | None = None,
 ) -> Figure:
     """For each kind of image: a few with their answers, how often each class is the answer, and the top outputs.
 
-    image_shape: of the images, by default square. samples=False leaves them out, for inputs that are no images.
+    image_shape: of the images, by default square. samples=False leaves them out, for inputs that are no images. width:
+    inches.
 
     Raises ValueError where the shape does not fit.
     """
     kinds = found.kinds
     shown = SHOWN if samples else 0
     names = list(class_names or map(str, range(len(found[REAL].shares))))
-    figure = style.figure(9 if samples else 6.5, 1.75 * len(kinds))
+    figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
     grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
     first: list[Axes] = []
     if samples:
@@ -90,17 +92,18 @@ def _tops(axes: Axes, answers: Answers, colour: str) -> None:
     axes.bar(edges[:-1], counts / len(answers.top), np.diff(edges), align="edge", color=colour)
     axes.axvline(answers.median, color=style.BLACK, linestyle="--", label=f"median {answers.median:.2f}")
     axes.set_xlim(0, 1)
-    axes.legend(loc="upper left" if answers.median > 0.5 else "upper right")
+    corner = "upper left" if answers.median > 0.5 else "upper right"
+    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # it may cover the line
 
 
 @style.picture
-def reliability(found: Calibration, calibrated: Calibration | None = None) -> Figure:
+def reliability(found: Calibration, calibrated: Calibration | None = None, *, width: float | None = None) -> Figure:
     """A reliability diagram, and beside it another, such as after a temperature: accuracy against confidence by bin.
 
-    Below each how many examples a bin has.
+    Below each how many examples a bin has. width: inches.
     """
     diagrams = [found] if calibrated is None else [found, calibrated]
-    figure = style.figure(4.2 * len(diagrams) + 0.4, 5)
+    figure = style.figure(width or style.COLUMN * len(diagrams) + 0.4, 5)
     axes = figure.subplots(
         2, len(diagrams), sharex=True, sharey="row", squeeze=False, gridspec_kw={"height_ratios": (3, 1)}
     )

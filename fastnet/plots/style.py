@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 KINDS = (".png", ".svg", ".pdf")
 DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
+COLUMN = 4.2  # inches: the width of a picture that stands beside another, and can be read on a phone
 FONT_SIZE = 10  # points; none in a picture is smaller than SMALL
 SMALL = 8
 
@@ -40,6 +41,7 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY)  # of lines, in this order
 MARKERS = "osD^vP*"  # of the same lines
 DIVERGING = "RdBu"  # red below zero, blue above: read alike by the colour-blind
 SEQUENTIAL = "cividis"  # one quantity from little to much
+COUNTS = "Blues"  # the same on white: none is the paper's colour
 INK = "Greys"  # pictures of the data: ink on paper
 
 _STYLE = {
@@ -105,7 +107,7 @@ def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
     # Without a date the same numbers give the same bytes.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with rc_context(_STYLE):
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, **options)
+        figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **options})
     return buffer.getvalue()
 
 

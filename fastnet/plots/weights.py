@@ -28,12 +28,18 @@ GAP = 0.3  # between before and after, in images
 
 @style.picture
 def weights(
-    network: Network, *, image_shape: tuple[int, int] | None = None, before: Network | None = None, layer: int = 0
+    network: Network,
+    *,
+    image_shape: tuple[int, int] | None = None,
+    before: Network | None = None,
+    layer: int = 0,
+    narrow: bool = False,
 ) -> Figure:
     """Each neuron's incoming weights: of the first layer as images, at most 64; of a deeper one as rows of a table.
 
     before: the network before its training, drawn beside it in the same colours. image_shape: of the inputs, by default
-    square. layer: of weights, from 0; -1 is the output.
+    square. layer: of weights, from 0; -1 is the output. narrow: for a column of a page or a phone; the images of the
+    network before its training then stand above those after it.
 
     Raises ValueError where the shape does not fit, the networks differ, or there is no such layer.
     """
@@ -45,29 +51,35 @@ def weights(
     reach = float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)) or 1.0
     scale = {"cmap": style.DIVERGING, "vmin": -reach, "vmax": reach}
     if layer == 0:
-        return _galleries(drawn, checks.image_shape(image_shape, network.sizes[0]), scale)
+        return _galleries(drawn, checks.image_shape(image_shape, network.sizes[0]), scale, narrow)
     return _tables(drawn, layer, scale)
 
 
-def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: dict[str, Any]) -> Figure:
+def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool) -> Figure:
     n = len(next(iter(drawn.values())))
     shown = min(n, MOST_NEURONS)
     across = math.ceil(math.sqrt(shown))
     down = math.ceil(shown / across)
-    width = 8.8 if len(drawn) > 1 else 5.0
-    figure = style.figure(width, (width - 0.8) / len(drawn) * down / across * shape[0] / shape[1] + 0.4)
-    ratios = [*[1.0] * across, *[GAP, *[1.0] * across] * (len(drawn) - 1)]
-    grid = figure.add_gridspec(down, len(ratios), width_ratios=ratios)
+    beside, above = (1, len(drawn)) if narrow else (len(drawn), 1)
+    width = style.COLUMN if narrow else 8.8 if beside > 1 else 5.0
+    figure = style.figure(width, above * ((width - 0.8) / beside * down / across * shape[0] / shape[1] + 0.4))
+    columns, rows = (_blocks(count, of) for count, of in ((beside, across), (above, down)))
+    grid = figure.add_gridspec(len(rows), len(columns), width_ratios=columns, height_ratios=rows)
     axes: list[Axes] = []
     for block, (title, found) in enumerate(drawn.items()):
-        first = block * (across + 1)
+        left, top = (0, block * (down + 1)) if narrow else (block * (across + 1), 0)
         what = "neurons" if shown == n else f"the first {shown} of {n} neurons"
-        pixels.heading(figure, grid[:, first : first + across], f"{what}, {title}")
+        pixels.heading(figure, grid[top : top + down, left : left + across], f"{what}, {title}")
         for k, image in enumerate(found[:shown]):
-            axes.append(figure.add_subplot(grid[k // across, first + k % across]))
+            axes.append(figure.add_subplot(grid[top + k // across, left + k % across]))
             last = pixels.show(axes[-1], image, shape, **scale)
     figure.colorbar(last, ax=axes, label="weight", extend="both", aspect=40, pad=0.02)
     return figure
+
+
+def _blocks(count: int, of: int) -> list[float]:
+    """The sizes of so many blocks of rows or columns, with a gap from one to the next."""
+    return [*[1.0] * of, *[GAP, *[1.0] * of] * (count - 1)]
 
 
 def _tables(drawn: dict[str, NDArray[Any]], layer: int, scale: dict[str, Any]) -> Figure:

@@ -1,0 +1,68 @@
+"""The picture of a training: cost and accuracy against epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.history import History
+from fastnet.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MANY_EPOCHS = 40  # from here on the lines go without markers
+WIDE = 20.0  # costs that span more than this factor are drawn on a logarithmic axis
+KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
+
+
+@style.picture
+def history(history: History | Mapping[str, Sequence[Any]], *, width: float = style.COLUMN) -> Figure:
+    """Cost, and accuracy where there is one, against epochs: of training, and of validation data where there were some.
+
+    history: as `fit` returns it, or the columns of its to_dict or to_json. width: inches. Raises ValueError for a
+    history of no epochs.
+    """
+    epochs = np.asarray(history["epoch"])
+    if not len(epochs):
+        raise ValueError("a history of no epochs has no curves: train first")
+    drawn = [name for name in ("cost", "accuracy") if np.isfinite(_column(history, name)).any()]
+    figure = style.figure(width, 0.25 + 1.9 * len(drawn))
+    panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(panels, drawn, strict=True):
+        _draw(axes, history, epochs, name)
+    panels[0].legend()
+    panels[-1].set_xlabel("epoch")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _draw(axes: Axes, history: Any, epochs: NDArray[Any], name: str) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    values = []
+    for (prefix, label, marker), colour in zip(KINDS, (style.BLUE, style.RED), strict=True):
+        column = _column(history, prefix + name)
+        if np.isfinite(column).any():
+            values.append(column[np.isfinite(column)])
+            marker = marker if len(epochs) <= MANY_EPOCHS else ""
+            axes.plot(epochs, column, color=colour, marker=marker, markersize=3, label=label)
+    found = np.concatenate(values)
+    axes.set_ylabel(name)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    if name == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if np.ptp(found) > 0.04 else 1))
+    elif found.min() > 0 and found.max() > WIDE * found.min():
+        axes.set_yscale("log")
+    elif found.min() >= 0:
+        axes.set_ylim(bottom=0)
+
+
+def _column(history: Any, name: str) -> NDArray[np.float64]:
+    """An epoch's figures; what JSON has as null is nan."""
+    return np.array([np.nan if value is None else value for value in history[name]], np.float64)

@@ -1,0 +1,124 @@
+"""What the tests of the report share: small runs, and a page taken apart."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+from cli_cases import pictures
+
+import fastnet
+from fastnet.datasets import Dataset
+from fastnet.report import Run
+
+CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")
+VOID = {"meta", "link", "img", "br"}
+
+
+def picture_data(name: str = "<i>bands</i>") -> Dataset:
+    """8x8 pictures of three classes, whose names a careless page would take for tags; some test labels are wrong."""
+    (x, y), (x_test, y_test) = pictures(240, 0), pictures(90, 1)
+    y_test[::7] = (y_test[::7] + 1) % 3
+    y_test[1::40] = (y_test[1::40] + 2) % 3
+    return Dataset(name, x.reshape(240, 64), y, x_test.reshape(90, 64), y_test, (8, 8), CLASS_NAMES)
+
+
+def table_data(classes: int = 2, n: int = 300) -> Dataset:
+    """Six numbers an example, no pictures; the first tells the class, nearly."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % classes
+    x = rng.standard_normal((n, 6)).astype(np.float32)
+    x[:, 0] += 2 * y
+    cut = n // 3
+    return Dataset("table", x[cut:], y[cut:], x[:cut], y[:cut], None, tuple(map(str, range(classes))))
+
+
+def trained(data: Dataset, *sizes: int, epochs: int = 5, **network: Any) -> Run:
+    """A run with its beginning, on the data's test examples too."""
+    net = fastnet.Network([data.x_train.shape[1], *sizes], seed=0, **network)
+    initial = net.copy()
+    trainer = fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0, backend="numpy")
+    trainer.fit(data.x_train, data.y_train, epochs=epochs, validation_data=(data.x_test, data.y_test))
+    return Run.of(trainer, initial, data=data.name)
+
+
+@dataclass
+class Card:
+    title: str = ""
+    text: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+    rows: list[list[str]] = field(default_factory=list)
+    images: list[dict[str, str]] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """A page taken apart: its cards by their ids, all its tags, attributes and words."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.cards: dict[str, Card] = {}
+        self.figures: dict[str, str] = {}
+        self.text, self.style, self.title, self.h1 = "", "", "", ""
+        self.headings: list[str] = []
+        self._card: Card | None = None
+        self._name = ""
+        self.feed(html)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, given))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self._card = self.cards[given["id"]] = Card()
+        if tag[0] == "h" and tag[1:].isdigit():
+            self.headings.append(tag)
+        if self._card is not None:
+            if tag == "img":
+                self._card.images.append(given)
+            if tag == "tr":
+                self._card.rows.append([])
+            if tag in ("th", "td"):
+                self._card.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+        if tag == "section":
+            self._card = None
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            self.style += data
+            return
+        self.text += data
+        within = self.open[-1] if self.open else ""
+        if within == "title":
+            self.title += data
+        elif "h1" in self.open:
+            self.h1 += data
+        elif within == "dt":
+            self._name = data
+        elif within == "dd":
+            facts = self._card.facts if self._card else self.figures
+            facts[self._name] = data
+        elif self._card is not None and within == "h2":
+            self._card.title += data
+        elif self._card is not None and within in ("th", "td"):
+            self._card.rows[-1][-1] += data
+        elif self._card is not None and within == "p":
+            self._card.text += f"{data} "
+
+
+def content(source: str) -> bytes:
+    """The bytes of a data URI."""
+    head, _, body = source.partition(",")
+    assert head in ("data:image/png;base64", "data:image/svg+xml;base64")
+    return base64.b64decode(body, validate=True)

@@ -1,0 +1,168 @@
+"""The report as a browser shows it, on a desktop and on phones: whole, within the width, readable, no network asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REQUIRED = os.environ.get("FASTNET_REQUIRE_BROWSER") == "1"
+
+
+def lacking(reason: str) -> None:
+    """Skips all of this file, unless this run is to prove that it can be run."""
+    if REQUIRED:
+        raise RuntimeError(f"FASTNET_REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason, allow_module_level=True)
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+if CHROMIUM is None or DRIVER is None:
+    lacking("there is no Chromium with its chromedriver: on Debian, apt-get install chromium chromium-driver")
+try:
+    import jinja2  # noqa: F401
+    import matplotlib  # noqa: F401
+    import scipy  # noqa: F401
+    from PIL import Image
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+except ImportError as error:
+    lacking(f"the extras dev, plot and insight are wanted ({error})")
+
+from report_cases import picture_data, table_data, trained  # noqa: E402
+
+from fastnet import report  # noqa: E402
+
+SCREENS = {"desktop": (1280, 900, 1, False), "phone": (390, 844, 2, True), "small phone": (360, 640, 2, True)}
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+)
+READABLE = 12.0  # CSS pixels of the smallest letters of the page itself
+READABLE_IN_PICTURES = 9.0  # of the letters in pictures, as they are scaled on a phone; a few are of 8 points
+SMALLEST_POINTS = 9  # of the letters in the report's pictures
+DPI = 110
+
+
+@pytest.fixture(scope="module", params=["pictures", "table"])
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    data = picture_data() if request.param == "pictures" else table_data(35, 420)
+    report.write(path, trained(data, 16, max(data.y_train) + 1), data, backend="numpy")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = Service(DRIVER, log_output=subprocess.DEVNULL)
+    driver = webdriver.Chrome(options=options, service=service)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def show(browser: Any, page: Path, screen: str) -> None:
+    width, height, scale, mobile = SCREENS[screen]
+    metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # what was before
+    browser.get(page.as_uri())
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_page_on_a_screen(screen: str, browser: Any, page: Path, tmp_path: Path) -> None:
+    show(browser, page, screen)
+    assert browser.get_log("browser") == []
+
+    wide, seen = browser.execute_script(
+        "const d = document.documentElement; return [Math.max(d.scrollWidth, document.body.scrollWidth), d.clientWidth]"
+    )
+    assert seen == SCREENS[screen][0]
+    assert wide <= seen
+    over = browser.execute_script(
+        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scrolls') && "
+        "e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert over == []
+
+    images = browser.execute_script(
+        "return [...document.images].map(i => [i.complete, i.naturalWidth, i.clientWidth, +i.getAttribute('width'), "
+        "i.clientWidth / i.clientHeight * i.getAttribute('height') / i.getAttribute('width')])"
+    )
+    assert len(images) >= 5
+    for complete, natural, shown, full, distortion in images:
+        assert complete
+        assert natural > 0
+        assert distortion == pytest.approx(1, abs=0.02)
+        letters = SMALLEST_POINTS / 72 * DPI * shown / full
+        assert letters >= READABLE_IN_PICTURES
+
+    sizes = browser.execute_script(
+        "const w = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];"
+        "while (w.nextNode()) if (w.currentNode.data.trim())"
+        "  found.push(parseFloat(getComputedStyle(w.currentNode.parentElement).fontSize));"
+        "return found"
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= READABLE
+
+    columns = browser.execute_script(
+        "return new Set([...document.querySelectorAll('section')].map(s => s.getBoundingClientRect().left)).size"
+    )
+    assert columns == (2 if screen == "desktop" else 1)
+
+    height = browser.execute_script("return document.documentElement.scrollHeight")
+    clip = {"x": 0, "y": 0, "width": seen, "height": height, "scale": 1}
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    path = tmp_path / f"{screen}.png"
+    path.write_bytes(base64.b64decode(shot["data"]))
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert len(pixels) == height * SCREENS[screen][2]
+    bands = np.array_split(pixels, 8)  # drawn from top to bottom, not in its first screen alone
+    assert min(len(np.unique(band[::5, ::5].reshape(-1, 3), axis=0)) for band in bands) > 30
+
+
+def test_nothing_is_asked_of_a_network(browser: Any, page: Path) -> None:
+    show(browser, page, "desktop")
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    assert page.as_uri() in asked  # the log is that of this page
+    assert [url for url in asked - {page.as_uri()} if not url.startswith("data:")] == []
+    timing = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [url for url in timing if not url.startswith("data:")] == []
+
+
+def test_a_page_that_asks_is_noticed(browser: Any, page: Path, tmp_path: Path) -> None:
+    """That the checks above can fail: an image from elsewhere is refused by the page's own policy, and told."""
+    html = page.read_text("utf-8").replace("</main>", '<img src="https://example.invalid/x.png" alt="x"></main>')
+    other = tmp_path / "asks.html"
+    other.write_text(html, "utf-8")
+    show(browser, other, "desktop")
+    told = " ".join(entry["message"] for entry in browser.get_log("browser"))
+    assert "Content Security Policy" in told
+    natural = browser.execute_script("return [...document.images].at(-1).naturalWidth")
+    assert natural == 0
+
+
+def test_it_prints(browser: Any, page: Path) -> None:
+    show(browser, page, "desktop")
+    printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert printed.startswith(b"%PDF")
+    assert len(printed) > 10_000
