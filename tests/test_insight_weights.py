@@ -39,8 +39,8 @@ def test_neighbours_by_hand() -> None:
     pairs += [(1, 0), (2, 1), (4, 5), (3, 2), (3, 0), (1, 0)]
     expected = np.corrcoef(np.array(pairs).T)[0, 1]
     assert neighbour_correlation(images, (2, 3)) == pytest.approx(expected)
-    only = np.array([1, 1, 0, 0, 1, 0], bool)  # (1, 2) and (3, 3) to the right, (2, 1) and (3, 0) below
-    expected = np.corrcoef([(1, 2), (3, 3), (2, 1), (3, 0)], rowvar=False)[0, 1]
+    only = np.array([1, 1, 0, 0, 1, 1], bool)  # two pairs to the right and one below
+    expected = np.corrcoef([(1, 2), (1, 5), (3, 3), (0, 0), (2, 1), (3, 0)], rowvar=False)[0, 1]
     assert neighbour_correlation(images, (2, 3), pixels=only) == pytest.approx(expected)
 
 
@@ -110,7 +110,8 @@ def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
         assert found["trained"].correlation > 0.5
         assert abs(found["initial"].correlation) < 0.03
         share = {kind: part.edge_shares.mean() for kind, part in found.kinds.items()}
-        assert share["initial"] < 0.05 < share["blobs"]
+        assert share["initial"] < 0.05
+        assert share["blobs"] > 0.1  # 0.08, were they not gathered where the weights are
         assert share["trained"] - share["blobs"] < (share["edges"] - share["trained"]) / 3
         assert np.median(found["trained"].edge_shares) < found["edges"].edge_shares.min()
 
@@ -244,10 +245,10 @@ def test_ascent_goes_up_and_stays_within_0_and_1() -> None:
 
 
 def test_ideal_inputs_excite_more_than_any_image(backend: Any) -> None:
-    """Measured from the best image, five seeds on each backend: larger for every neuron of every layer."""
+    """Measured from the best image, five seeds on each backend: larger for every neuron of both layers."""
     d, name = cases.data(), cases.name_of(backend)
     for net in cases.trained(name):
-        for layer in (0, 1, 2):
+        for layer in (1, 2):  # of layer 0 the ideal is known, see above
             real = exciting_images(net, d.x_train, layer, k=1, backend=name)
             ideal = ideal_inputs(net, layer, start=d.x_train[real.indices[:, 0]], backend=name)
             assert (ideal.sums > real.sums[:, 0]).all()

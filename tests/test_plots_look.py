@@ -168,11 +168,12 @@ def test_reliability_shows_bins_gaps_and_counts() -> None:
         np.testing.assert_allclose([gap[0] for gap in gaps], np.stack([found.confidence, found.accuracy], 1)[filled])
         np.testing.assert_allclose([gap[1] for gap in gaps], np.stack([found.confidence] * 2, 1)[filled])
         np.testing.assert_array_equal([bar.get_height() for bar in counts.patches], found.counts)
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-            "gap to its confidence",
-            "right as often as sure",
-            "accuracy of the bin",
-        ]
+        assert counts.get_yscale() == "log"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "gap to its confidence",
+        "right as often as sure",
+        "accuracy of the bin",
+    ]
     assert above[1].get_title(loc="left") == f"temperature 0.25: error {after.error:.3f}"
     assert {"accuracy", "examples", "confidence"} <= set(texts(figure).splitlines())
     one = plots.reliability(calibration(network(), IMAGES, LABELS, temperature=None))
