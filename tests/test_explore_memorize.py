@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 PICTURES = {
     "memorize": {
         "memorize",
-        *(f"memorize-{x}" for x in "corruption width weight-decay dropout capacity".split()),
+        *(f"memorize-{x}" for x in ["corruption", "width", "weight-decay", "dropout", "capacity"]),
     },
     "minima": {
         *("minima", "minima-landscape", "minima-descent"),
