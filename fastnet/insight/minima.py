@@ -128,9 +128,10 @@ def match_neurons(a: Network, b: Network) -> Network:
     """A network that computes what b does, with its hidden neurons in the order in which they are most like a's.
 
     Neurons are alike whose weights, incoming, outgoing and bias, have a large scalar product; each hidden layer in turn
-    is put in the best order (the linear sum assignment problem) until none changes: "weight matching" of Ainsworth et
-    al. 2023, "Git Re-Basin"; the conjecture it tests is of Entezari et al. 2022, "The role of permutation invariance in
-    linear mode connectivity of neural networks".
+    is put in the best order (the linear sum assignment problem) until none changes: the best of all with one hidden
+    layer, a good one with several. This is the "weight matching" of Ainsworth et al. 2023, "Git Re-Basin", begun with
+    the incoming weights alone; what it tries is the conjecture of Entezari et al. 2022, "The role of permutation
+    invariance in linear mode connectivity of neural networks".
 
     Raises ValueError where the two are not of the same layers, FastnetError without scipy (the extra `insight`).
     """
@@ -142,25 +143,25 @@ def match_neurons(a: Network, b: Network) -> Network:
         ) from None
     _alike(a, b)
     found = b.copy()
-    changed = True
-    while changed:
-        changed = False
-        for layer in range(len(a.biases) - 1):
-            ours, theirs = _neurons(a, layer), _neurons(found, layer)
-            likeness = ours @ theirs.T
-            order = linear_sum_assignment(likeness, maximize=True)[1]
-            # only for a gain that is none of rounding: else two orders as good could follow each other for ever
-            if likeness[np.arange(len(order)), order].sum() > np.trace(likeness) + 1e-9 * np.abs(likeness).sum():
-                _reorder(found, layer, order)
-                changed = True
+    # at first by what comes in, since what goes out leads to neurons that are in no order yet
+    for outgoing in (False, True):
+        changed = True
+        while changed:
+            changed = False
+            for layer in range(len(a.biases) - 1):
+                likeness = _neurons(a, layer, outgoing) @ _neurons(found, layer, outgoing).T
+                order = linear_sum_assignment(likeness, maximize=True)[1]
+                gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
+                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could have two equal orders alternate for ever
+                    _reorder(found, layer, order)
+                    changed = True
     return found
 
 
-def _neurons(network: Network, layer: int) -> Array:
-    """What belongs to each neuron of a hidden layer: a row of its incoming weights, bias and outgoing weights."""
-    incoming, bias = network.weights[layer], network.biases[layer]
-    outgoing = network.weights[layer + 1]
-    return np.column_stack([incoming, bias, outgoing.T]).astype(np.float64)
+def _neurons(network: Network, layer: int, outgoing: bool) -> Array:
+    """A row for each neuron of a hidden layer: its incoming weights and bias, and its outgoing weights if wanted."""
+    parts = [network.weights[layer], network.biases[layer], *([network.weights[layer + 1].T] if outgoing else [])]
+    return np.column_stack(parts).astype(np.float64)
 
 
 def _reorder(network: Network, layer: int, order: Array) -> None:
