@@ -23,6 +23,8 @@ from fastnet import insight, report
 from fastnet.datasets import Dataset
 from fastnet.errors import DataError, FastnetError
 from fastnet.report import Run
+from fastnet.report import content as report_content
+from fastnet.report.parts import picture
 
 DATA = picture_data()
 
@@ -226,6 +228,26 @@ def test_text_stands_out(ink: str, paper: str, page: Page) -> None:
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
+def test_letters_in_pictures_are_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 9 points in pictures 4.2 inches wide, which the tests in a browser start from."""
+    from matplotlib.text import Text
+
+    sizes: dict[str, float] = {}
+
+    def measured(figure: Any, alt: str, kind: str = "svg") -> Any:
+        found = picture(figure, alt, kind)  # which lays it out
+        texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert figure.get_figwidth() <= 4.2
+        assert len(texts) > 1
+        sizes[alt] = min(text.get_fontsize() for text in texts)
+        return found
+
+    monkeypatch.setattr(report_content, "picture", measured)
+    rendered(trained(DATA, 70, 24, 3, activation="relu", cost="cross_entropy", epochs=1), DATA)
+    assert len(sizes) == 9
+    assert min(sizes.values()) >= 9
+
+
 def test_the_same_run_gives_the_same_bytes(run: Run, html: str) -> None:
     assert report.render(run, DATA, backend="numpy") == html
 
@@ -315,11 +337,13 @@ def test_a_network_alone_and_a_trainer() -> None:
     assert page.cards["settings"].facts["epochs"] == "1"
 
 
-def test_other_data_and_changed_data_are_told(run: Run) -> None:
-    scored = dict(zip(("cost", "accuracy"), run.network.evaluate(DATA.x_test, DATA.y_test), strict=True))
+def test_other_data_and_changed_data_are_told() -> None:
+    data = table_data()
+    run = trained(data, 3, 2)
+    scored = dict(zip(("cost", "accuracy"), run.network.evaluate(data.x_test, data.y_test), strict=True))
     known = dataclasses.replace(run, record={**run.record, "test": scored})
-    assert "changed" not in rendered(known, DATA).text
-    changed = dataclasses.replace(DATA, x_test=255 - DATA.x_test)
+    assert "changed" not in rendered(known, data).text
+    changed = dataclasses.replace(data, x_test=-data.x_test)
     page = rendered(known, changed)
     assert f"the test cost was {scored['cost']:.4g} then" in page.text
     page = rendered(known, dataclasses.replace(changed, name="other"))
@@ -338,21 +362,32 @@ def test_unfit_data_are_refused(run: Run) -> None:
 # -- writing it ------------------------------------------------------------------------------------------------
 
 
-def test_writing_is_whole_or_not_at_all(run: Run, html: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_is_whole_or_not_at_all(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.html"
-    fastnet.report.write(path, run, DATA, backend="numpy")
-    assert path.read_text("utf-8") == html
-    monkeypatch.setattr(insight, "calibration", lambda *given, **options: 1 / 0)
+    monkeypatch.setattr(report, "render", lambda *given, **options: "an older page é")
+    report.write(path, run, DATA)
+    monkeypatch.undo()
+    monkeypatch.setattr(insight, "classified", lambda *given, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         report.write(path, run, DATA)
-    assert path.read_text("utf-8") == html
+    assert path.read_text("utf-8") == "an older page é"
     assert [found.name for found in tmp_path.iterdir()] == ["out.html"]
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="cannot write"):
+        report.write(tmp_path / "nowhere" / "x.html", fastnet.Network([6, 2]), table_data())
 
 
-@pytest.mark.parametrize(("module", "said"), [("jinja2", "reports need Jinja2"), ("matplotlib", "need Matplotlib")])
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("jinja2", r"reports need Jinja2.*mlp\[plot\]"),
+        ("matplotlib", r"need Matplotlib.*mlp\[plot\]"),
+        ("scipy", r"reports need SciPy.*mlp\[insight\]"),
+    ],
+)
 def test_missing_extras_are_named(module: str, said: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(FastnetError, match=rf'{said}.*pip install "fastnet-mlp\[plot\]"'):
+    with pytest.raises(FastnetError, match=said):
         report.render(run, DATA)
 
 

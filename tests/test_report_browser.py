@@ -68,7 +68,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = Service(DRIVER, log_output=subprocess.DEVNULL)
+    own = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # a sanitizer is not for Chromium
+    service = Service(DRIVER, log_output=subprocess.DEVNULL, env=own)
     driver = webdriver.Chrome(options=options, service=service)
     try:
         yield driver

@@ -8,6 +8,7 @@ said in page.html and page.css; the figures are those of fastnet.insight, the pi
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from fastnet import files
@@ -25,10 +26,11 @@ __all__ = ["Run", "check", "render", "write"]
 def check() -> None:
     """Raises FastnetError where no report can be made, saying what to install."""
     style.check()
-    try:
-        import jinja2  # noqa: F401
-    except ImportError as error:
-        raise FastnetError(f'reports need Jinja2 ({error}): python -m pip install "fastnet-mlp[plot]"') from None
+    for module, what, extra in (("jinja2", "reports need Jinja2", "plot"), ("scipy", "reports need SciPy", "insight")):
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise FastnetError(f'{what} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None
 
 
 def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> str:
