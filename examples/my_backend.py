@@ -136,7 +136,7 @@ class MyBackend:
         team: Ints,
         member: int,
     ) -> float:
-        if hasattr(c, "DROP") and net[:, c.DROP].any():
+        if net[:, c.DROP].any():
             raise NotImplementedError("my_backend.py has no dropout: train without it, or choose another backend")
         total, progress[c.STEPS], progress[c.CORRECT] = 0.0, 0, 0
         for k, rate in enumerate(rates.tolist()):  # Python's floats: NumPy's would make float32 float64

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fastnet import Network, datasets
@@ -12,6 +13,7 @@ from fastnet.errors import DataError
 from fastnet.insight import CHAPTER
 from fastnet.user_data import hold_out
 
+SIZES = (784, 16, 16, 10)  # the chapter's
 SEEDS = range(5)
 NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, trainer={"learning_rate": 0.1})
@@ -55,3 +57,10 @@ def _fitted(recipe: Any, backend: str, seed: int, x: Any, y: Any) -> Network:
     trainer = recipe.start(x.shape[1], 10, seed, backend=backend)
     trainer.fit(x, y, epochs=recipe.epochs)
     return trainer.network
+
+
+def small(seed: int = 0, n: int = 60, dtype: Any = np.float32) -> tuple[Network, np.ndarray, np.ndarray]:
+    """A network 6-5-3 and as many examples for it."""
+    rng = np.random.default_rng(seed)
+    network = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=seed, dtype=dtype)
+    return network, rng.random((n, 6), np.float32), rng.integers(0, 3, n)

@@ -102,6 +102,17 @@ def unsorted() -> Any:
     return x
 
 
+@pytest.mark.parametrize("rows", [[], [7], [3, 59, 0, 3], range(60)], ids=str)
+def test_rows_are_taken_by_number(rows: Any) -> None:
+    chosen = np.array(rows, np.int64)
+    found, expected = kc.sparse(FLOATS, np.float32)[chosen], kc.sparse(FLOATS[chosen], np.float32)
+    first, last = expected.starts[[0, -1]]
+    assert len(found) == len(chosen)
+    np.testing.assert_array_equal(found.starts, expected.starts - first)
+    np.testing.assert_array_equal(found.indices, expected.indices[first:last])
+    np.testing.assert_array_equal(found.values, expected.values[first:last])
+
+
 def test_duplicates_are_summed_and_nothing_of_the_user_s_changes() -> None:
     x = unsorted()
     before = copy.deepcopy(x.__dict__)

@@ -84,6 +84,8 @@ def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> 
 
 def _suggested(setting: Setting, rate: float) -> Evaluation:
     """The test's result after the recipe's training at another rate."""
+    if np.isnan(rate):
+        return Evaluation(np.nan, np.nan)
     data, trainer = setting.data, setting.start()
     trainer.learning_rate = rate
     trainer.fit(data.x_train, data.y_train, epochs=setting.recipe.epochs)
@@ -106,7 +108,7 @@ def _steps_text(slow: DescentLog, batched: DescentLog) -> str:
             "slow": f"{SLOW_STEPS} steps on {slow.batch_size:,} examples, rate {SLOW:g}: gradient's norm {norms}",
             "": f"each step brought {_range(slow.ratio)} of the fall that its gradient predicted",
             "batches": f"{len(batched)} steps on {batched.batch_size} each, rate {batched.learning_rate[0]:g}: "
-            f"{np.nanmedian(batched.ratio):.1%} of it in the median, {batched.overshoot.sum()} overshot (on its own batch)",
+            f"{np.nanmedian(batched.ratio):.1%} of it in the median, {batched.overshoot.sum()} overshot",
         }
     )
 

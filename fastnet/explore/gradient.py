@@ -82,8 +82,8 @@ def _stages_text(rankings: dict[int, Ranking], verified: dict[int, Verification]
     first = next(iter(verified.values()))
     return (
         f"of the squared norm:\n{table(rows, left=())}\n"
-        f"nudges of one length, {first.top.length:g}, the random ones {len(first.random)} times: the top 1% lower the cost "
-        f"{times} times more"
+        f"nudges of one length, {first.top.length:g}, the random ones {len(first.random)} times: "
+        f"the top 1% lower the cost {times} times more"
     )
 
 

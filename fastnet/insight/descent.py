@@ -69,10 +69,10 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: str | 
     checks.instance("trainer", trainer, Trainer)
     steps = checks.whole_number("steps", steps, 1)
     logger = _Logger(trainer, x, y, steps, trainer.backend if backend is None else backend)
-    epochs = math.ceil(steps * logger.batch_size / logger.examples)
+    batches = math.ceil(logger.examples / logger.batch_size)  # of an epoch, the last perhaps a smaller one
     diverged = False
     try:
-        trainer.fit(x, y, epochs=max(epochs, 1), callbacks=[logger])
+        trainer.fit(x, y, epochs=math.ceil(steps / batches), callbacks=[logger])
     except DivergedError:
         diverged = True
     rate, norm, length, cost, predicted, actual = np.array(logger.lines, np.float64).reshape(-1, 6).T

@@ -69,7 +69,7 @@ def range_test(test: RangeTest) -> Figure:
     axes.plot(rate, test.cost, ".", color=style.SKY, markersize=3, label="batch of each step")
     axes.plot(rate, smoothed, color=style.BLUE, label="smoothed")
     axes.plot(rate[test.best], smoothed[test.best], "o", color=style.RED, markersize=7, label="least smoothed cost")
-    label = f"suggestion: {test.suggestion:.2g}, a tenth of that rate"
+    label = f"suggestion: {test.suggestion:.2g}, a seventh of that rate"
     axes.axvline(test.suggestion, color=style.GREEN, linestyle="--", label=label)
     title = "Range test: the cost while the learning rate rises"
     axes.set(title=title, xlabel="learning rate", ylabel="mean cost of the batch", xscale="log")
