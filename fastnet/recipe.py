@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fastnet import checks
+from fastnet import backends, checks
 from fastnet.interrupts import Together
 from fastnet.network import Network
 from fastnet.threads import usable_cores
@@ -46,6 +46,10 @@ class Recipe:
         network = Network([n_in, *self.hidden, n_out], seed=seed, **self.network)
         return Trainer(network, seed=seed, **{**self.trainer, **trainer})
 
+    def on(self, backend: str | None) -> Recipe:
+        """The recipe on a backend; as it is for None."""
+        return self if backend is None else self.but(trainer={"backend": backend})
+
     def but(self, **changes: Any) -> Recipe:
         """The recipe with other fields; `network` and `trainer` are merged into its own."""
         merged: dict[str, Any] = {
@@ -58,14 +62,17 @@ class Recipe:
 CHAPTER = Recipe()
 
 
-def in_parallel(jobs: Iterable[Callable[[], T]]) -> list[T]:
-    """The results of independent trainings, in their order, as many at a time as there are cores.
+def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> list[T]:
+    """The results of independent trainings on a backend, in their order, as many at a time as there are cores.
 
-    Kernels run without the GIL, so that threads are enough. What a job raises is raised here, the first in order; then,
+    Compiled kernels run without the GIL, so that threads are enough. A backend of one thread goes through them one
+    after the other: NumPy's calls are so short that threads which wait for each other make them five times slower.
+    What a job raises is raised here, the first in order; then,
     as on Ctrl-C, the trainings that run end at their next batch, and no more are begun.
     """
     together = Together()
-    with ThreadPoolExecutor(usable_cores(), "fastnet") as pool:
+    workers = usable_cores() if backends.get(backends.resolve(backend).name).MOST_MEMBERS > 1 else 1
+    with ThreadPoolExecutor(workers, "fastnet") as pool:
         futures = [pool.submit(together.context().run, job) for job in jobs]
         try:
             return [future.result() for future in futures]

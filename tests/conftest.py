@@ -49,6 +49,14 @@ def load_backend(name: str) -> Any:
         pytest.skip(str(error))
 
 
+def name_of(backend: Any) -> str:
+    """What a user calls a backend of the fixtures."""
+    from fastnet import backends
+
+    known = [found.name for found in backends.available() if found.available]
+    return next(name for name in known if backends.get(name) is backend)
+
+
 @pytest.fixture(scope="session", params=NAMES)
 def backend(request: pytest.FixtureRequest) -> Any:
     """Each backend that this machine has."""

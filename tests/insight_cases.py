@@ -7,21 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fastnet import Network, datasets
 from fastnet.errors import DataError
 from fastnet.insight import CHAPTER
+from fastnet.insight.task import stratified_order
 from fastnet.user_data import hold_out
 
+Array = NDArray[Any]
 SIZES = (784, 16, 16, 10)  # the chapter's
 SEEDS = range(5)
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, trainer={"learning_rate": 0.1})
-
-
-def name_of(backend: Any) -> str:
-    """What a user calls the backend that is this module."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
 
 
 @cache
@@ -57,6 +54,24 @@ def _fitted(recipe: Any, backend: str, seed: int, x: Any, y: Any) -> Network:
     trainer = recipe.start(x.shape[1], 10, seed, backend=backend)
     trainer.fit(x, y, epochs=recipe.epochs)
     return trainer.network
+
+
+def images(n: int) -> tuple[Array, Array]:
+    """So many training images and labels, the classes in proportion."""
+    digits = data()
+    some = stratified_order(digits.y_train, np.random.default_rng(0))[:n]
+    return digits.x_train[some], digits.y_train[some]
+
+
+def unseen() -> tuple[Array, Array]:
+    return data().x_test, data().y_test
+
+
+def blobs(n: int = 60, seed: int = 0) -> tuple[Array, Array]:
+    """Three clouds of points in ten dimensions: examples (n, 10) and labels (n,)."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    return rng.normal(np.eye(3, 10)[y] * 3, 1).astype(np.float32), y
 
 
 def small(seed: int = 0, n: int = 60, dtype: Any = np.float32) -> tuple[Network, np.ndarray, np.ndarray]:

@@ -15,12 +15,12 @@ from typing import Any
 import kernel_cases as kc
 import numpy as np
 import pytest
+from conftest import name_of
 
 import fastnet
 from fastnet import BackendError, Network, Trainer, backends, use_backend
 from fastnet.kernels import compiled, contract
 
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 TESTS = str(Path(__file__).parent)
 X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 
@@ -28,7 +28,7 @@ X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +298,7 @@ def test_no_build_is_named_that_the_cpu_cannot_run(
 
 
 def test_each_dtype_s_module_is_one_the_cpu_can_run(compiled: Any) -> None:
-    if NAMES[compiled.__name__.rpartition(".")[2]] != "cython":
+    if name_of(compiled) != "cython":
         pytest.skip("only Cython is built per instruction set")
     for dtype in compiled_dtypes():
         name = compiled.module(dtype).__name__

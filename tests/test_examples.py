@@ -369,8 +369,6 @@ def test_my_backend_keeps_the_laws() -> None:
 
 
 def test_my_backend_says_that_it_has_no_dropout() -> None:
-    if not hasattr(c, "DROP"):
-        pytest.skip("there is no dropout yet")
     mine = module("my_backend").MyBackend()
     net = np.zeros((2, c.LAYER_COLUMNS), np.int64)
     net[0, c.DROP] = 1

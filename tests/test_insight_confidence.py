@@ -8,6 +8,7 @@ from typing import Any
 import insight_cases as cases
 import numpy as np
 import pytest
+from conftest import name_of
 
 from fastnet import Network
 from fastnet.errors import FastnetError
@@ -102,7 +103,7 @@ def test_one_or_two_digits_take_most_noise(backend: Any) -> None:
     Five seeds, measured on each backend: the two most frequent answers take 0.77 to 1.00 of uniform noise, of eight
     seeds 0.66 to 1.00, and of the test images 0.21; the most frequent one takes 0.47 to 0.95, on the mean 0.65.
     """
-    name = cases.name_of(backend)
+    name = name_of(backend)
     favourites = []
     for net in cases.trained(name):
         found = confidence_on_noise(net, cases.data().x_test, backend=name)
@@ -118,7 +119,7 @@ def test_noise_is_answered_surely(backend: Any) -> None:
 
     Measured, five seeds on each backend: 0.76 to 0.95 with ReLU and cross-entropy, where even odds would be 0.1.
     """
-    name = cases.name_of(backend)
+    name = name_of(backend)
     for net in cases.surer(name):
         assert confidence_on_noise(net, cases.data().x_test, backend=name)["uniform"].median > 0.65
 
@@ -126,13 +127,13 @@ def test_noise_is_answered_surely(backend: Any) -> None:
 def test_the_chapter_s_network_reads_digits(backend: Any) -> None:
     """Measured: 0.912 to 0.915 of mnist-5k's test images, five seeds on each backend, eight seeds 0.911 to 0.918."""
     d = cases.data()
-    for net in cases.trained(cases.name_of(backend)):
+    for net in cases.trained(name_of(backend)):
         assert net.accuracy(d.x_test, d.y_test) >= 0.9
 
 
 def test_the_chapter_s_network_reads_all_of_mnist(backend: Any) -> None:
     """Published: 93.6% of the 10,000 test images. Measured: 94.95% to 95.8%, six seeds."""
-    d, name = cases.data("mnist"), cases.name_of(backend)
+    d, name = cases.data("mnist"), name_of(backend)
     trainer = CHAPTER.start(784, 10, 0, backend=name)
     trainer.fit(d.x_train, d.y_train, epochs=CHAPTER.epochs)
     assert trainer.network.accuracy(d.x_test, d.y_test) >= 0.936
@@ -169,7 +170,7 @@ def test_the_error_by_hand() -> None:
     ids=lambda options: "-".join(map(str, options.values())),
 )
 def test_a_temperature_divides_the_weighted_sums(options: dict[str, Any], backend: Any) -> None:
-    net, x, name = network(**options), RNG.random((30, 12)), cases.name_of(backend)
+    net, x, name = network(**options), RNG.random((30, 12)), name_of(backend)
     cool, cooler = (tempered(net, temperature).forward(x, backend=name) for temperature in (1.0, 2.5))
     if net.sizes[-1] == 1:
         sums = [np.log(p / (1 - p)) for p in (cool, cooler)]
@@ -221,7 +222,7 @@ def test_a_temperature_lowers_the_error(backend: Any) -> None:
     after temperatures from 2.5 to 2.8.
     """
     pytest.importorskip("scipy", reason="the search is scipy's (extra: insight)")
-    d, name = cases.data(), cases.name_of(backend)
+    d, name = cases.data(), name_of(backend)
     _, _, x, y = cases.held_out()
     for net in cases.surer(name):
         temperature = fit_temperature(net, x, y, backend=name)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from insight_cases import SIZES, data, name_of, small
+from conftest import name_of
+from insight_cases import SIZES, data, small
 
 from fastnet import Cosine, Network, Trainer
 from fastnet.insight import DescentLog, StopAtMinimum, descent_log

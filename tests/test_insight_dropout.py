@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from task_cases import images, name_of, unseen
+from conftest import name_of
+from insight_cases import images, unseen
 
 from fastnet.insight import MEMORIZER, memorization
 

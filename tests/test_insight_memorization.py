@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from task_cases import blobs, images, name_of, unseen
+from conftest import name_of
+from insight_cases import blobs, images, unseen
 
 from fastnet.insight import MEMORIZER, Memorization, Recipe, memorization
 from fastnet.insight.memorization import _corrupted, _images

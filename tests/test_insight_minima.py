@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from task_cases import blobs, images, name_of, unseen
+from conftest import name_of
+from insight_cases import blobs, images, unseen
 
 from fastnet import Network
 from fastnet.errors import FastnetError

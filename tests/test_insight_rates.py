@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from insight_cases import data, name_of, small
+from conftest import name_of
+from insight_cases import data, small
 
 from fastnet import DivergedError, Network, Trainer
 from fastnet.insight import learning_rate_finder

@@ -8,6 +8,7 @@ from typing import Any
 import insight_cases as cases
 import numpy as np
 import pytest
+from conftest import name_of
 
 from fastnet import Network
 from fastnet.insight import (
@@ -105,7 +106,7 @@ def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
     oriented edge is at the mean 0.02 before, 0.15 to 0.18 after, 0.13 in blobs, and 0.77 in edges.
     """
     d = cases.data()
-    for seed, net in zip(cases.SEEDS, cases.trained(cases.name_of(backend)), strict=True):
+    for seed, net in zip(cases.SEEDS, cases.trained(name_of(backend)), strict=True):
         found = weight_structure(net, CHAPTER.start(784, 10, seed).network, d.image_shape)
         assert found["trained"].correlation > 0.5
         assert abs(found["initial"].correlation) < 0.03
@@ -149,7 +150,7 @@ def test_never_lit_pixels_are_found_in_dense_and_sparse_data() -> None:
 
 
 def test_weights_of_never_lit_pixels_keep_their_bits_unless_they_decay(backend: Any) -> None:
-    d, name = cases.data(), cases.name_of(backend)
+    d, name = cases.data(), name_of(backend)
     for net, seed in zip(cases.trained(name), cases.SEEDS, strict=True):
         before = CHAPTER.start(784, 10, seed).network
         unlit = unlit_weights(net, before, d.x_train)
@@ -194,7 +195,7 @@ def test_the_first_layers_alone_give_their_weighted_sums(layer: int) -> None:
 
 def test_the_gradient_by_the_pixels_is_that_of_differences(backend: Any) -> None:
     net, images, neurons = up_to(deep(), 2), RNG.random((4, 16)), np.array([0, 3, 3, 1])
-    outputs, gradient = input_gradient(net, images, neurons, backend=cases.name_of(backend))
+    outputs, gradient = input_gradient(net, images, neurons, backend=name_of(backend))
     each = np.arange(4)
     np.testing.assert_allclose(outputs, net.forward(images)[each, neurons], atol=1e-12)
     step = 1e-5
@@ -205,7 +206,7 @@ def test_the_gradient_by_the_pixels_is_that_of_differences(backend: Any) -> None
 
 
 def test_exciting_images_are_those_of_the_largest_sums(backend: Any) -> None:
-    net, images, name = deep(), RNG.integers(0, 256, (60, 16)).astype(np.uint8), cases.name_of(backend)
+    net, images, name = deep(), RNG.integers(0, 256, (60, 16)).astype(np.uint8), name_of(backend)
     found = exciting_images(net, images, 1, k=4, backend=name)
     sums, activations = up_to(net, 1).forward(images), net.activations(images)[1]
     assert found.indices.shape == found.sums.shape == found.activations.shape == (6, 4)
@@ -222,7 +223,7 @@ def test_exciting_images_are_those_of_the_largest_sums(backend: Any) -> None:
 def test_the_ideal_input_of_a_first_neuron_is_known(backend: Any) -> None:
     """One layer's weighted sum is greatest where the pixels of positive weights are 1, and the others 0."""
     net = deep()
-    found = ideal_inputs(net, 0, [2, 5], backend=cases.name_of(backend))
+    found = ideal_inputs(net, 0, [2, 5], backend=name_of(backend))
     np.testing.assert_array_equal(found.neurons, [2, 5])
     np.testing.assert_allclose(found.images, net.weights[0][[2, 5]] > 0, atol=1e-6)
     expected = np.maximum(net.weights[0], 0).sum(axis=1) + net.biases[0]
@@ -246,7 +247,7 @@ def test_ascent_goes_up_and_stays_within_0_and_1() -> None:
 
 def test_ideal_inputs_excite_more_than_any_image(backend: Any) -> None:
     """Measured from the best image, five seeds on each backend: larger for every neuron of both layers."""
-    d, name = cases.data(), cases.name_of(backend)
+    d, name = cases.data(), name_of(backend)
     for net in cases.trained(name):
         for layer in (1, 2):  # of layer 0 the ideal is known, see above
             real = exciting_images(net, d.x_train, layer, k=1, backend=name)

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import name_of
 
 from fastnet import Callback, Epoch, Network, Progress, Trainer
 from fastnet.kernels import numpy_backend
 
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 ALLOWED = 1.0  # seconds
 X = np.random.default_rng(0).integers(0, 256, (4000, 100), np.uint8)
 Y = np.random.default_rng(1).integers(0, 10, 4000)
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIG
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 @pytest.fixture(autouse=True)

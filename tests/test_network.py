@@ -10,12 +10,12 @@ import kernel_cases as kc
 import naive
 import numpy as np
 import pytest
+from conftest import name_of
 
 import fastnet
 from fastnet import Network
 
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 X = np.random.default_rng(0).random((6, 4), np.float32)
 Y = np.array([0, 1, 2, 0, 1, 2])
 
@@ -23,7 +23,7 @@ Y = np.array([0, 1, 2, 0, 1, 2])
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 def random_network(sizes: list[int], **arguments: Any) -> Network:

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import name_of
 
 import fastnet
 from fastnet import DataError, Network
 
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 X = np.random.default_rng(0).random((6, 4), np.float32)
 
 
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 # -- files -------------------------------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from typing import Any
 import kernel_cases as kc
 import numpy as np
 import pytest
+from conftest import name_of
 
 import fastnet
 from fastnet import Network, Predictor, backends, checks, threads
 from fastnet.errors import BackendError
 
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (90, 7)).astype(np.uint8)
 FLOATS = (BYTES / 255).astype(np.float32)
@@ -30,7 +30,7 @@ HEADS: list[dict[str, Any]] = [
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 def network(n_out: int = 3, **arguments: Any) -> Network:

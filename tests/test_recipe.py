@@ -8,9 +8,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import name_of
 
 import fastnet
 from fastnet import backends
@@ -61,6 +63,24 @@ def test_parallel_results_keep_their_order_and_the_backend_of_the_caller() -> No
         )
     assert [(k, name) for k, name, _ in found] == [(k, "numpy") for k in range(9)]
     assert all(thread.startswith("fastnet") for *_, thread in found)
+
+
+def test_a_backend_of_one_thread_gets_one_training_at_a_time(backend: Any) -> None:
+    together, most = set(), []
+
+    def job() -> None:
+        together.add(threading.get_ident())
+        most.append(len(together))
+        time.sleep(0.02)
+        together.discard(threading.get_ident())
+
+    in_parallel([job] * 8, name_of(backend))
+    assert max(most) == (min(usable_cores(), 8) if backend.MOST_MEMBERS > 1 else 1)
+
+
+def test_a_recipe_on_a_backend() -> None:
+    assert CHAPTER.on(None) is CHAPTER
+    assert CHAPTER.on("numpy").start(4, 2, 0).backend == "numpy"
 
 
 def test_parallel_is_the_same_as_one_after_the_other() -> None:

@@ -12,6 +12,7 @@ import fake_team
 import kernel_cases as kc
 import numpy as np
 import pytest
+from conftest import name_of
 
 from fastnet import Network, Trainer, backends, sparse
 from fastnet.forward import work_of
@@ -19,7 +20,6 @@ from fastnet.kernels import contract as c
 
 scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
 
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "dia", "bsr"]
 RNG = np.random.default_rng(0)
 BYTES = (RNG.integers(1, 256, (60, 70)) * (RNG.random((60, 70)) < 0.15)).astype(np.uint8)
@@ -37,7 +37,7 @@ def _on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 def network(**arguments: Any) -> Network:

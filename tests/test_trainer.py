@@ -13,6 +13,7 @@ from typing import Any
 import kernel_cases as kc
 import numpy as np
 import pytest
+from conftest import name_of
 
 import fastnet
 from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
@@ -20,7 +21,6 @@ from fastnet import trainer as trainer_module
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 
-NAMES = {"compiled": "cython", "numba_backend": "numba", "numpy_backend": "numpy"}
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
 Y = RNG.integers(0, 3, 53)
@@ -37,7 +37,7 @@ SCHEDULES: dict[str, Any] = {
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
-    return NAMES[backend.__name__.rpartition(".")[2]]
+    return name_of(backend)
 
 
 def make(**arguments: Any) -> Trainer:

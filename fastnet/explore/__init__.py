@@ -46,14 +46,10 @@ class Setting:
     seeds: int = 5
     recipe: Recipe = CHAPTER
 
-    def recipe_for(self, recipe: Recipe) -> Recipe:
-        """A recipe on this setting's backend."""
-        return recipe.but(trainer={"backend": self.backend})
-
     def start(self) -> Trainer:
         """A trainer of a new network of the setting's recipe."""
         data = self.data
-        recipe = self.recipe_for(self.recipe)
+        recipe = self.recipe.on(self.backend)
         return recipe.start(data.x_train.shape[1], len(data.class_names), self.seed)
 
     @cached_property

@@ -35,7 +35,7 @@ def explore(setting: Setting) -> Finding:
     by_rate = {rate: descent_log(_plain(setting, trained, rate, len(x)), x, y, STEPS) for rate in RATES}
     batched = descent_log(setting.start(), x, y, -(-len(x) // new.batch_size))
 
-    options = {**setting.recipe_for(setting.recipe).trainer}
+    options = {**setting.recipe.on(setting.backend).trainer}
     own_rate = options.pop("learning_rate", None)
     options.pop("schedule", None)
     test = learning_rate_finder(new.network, data.x_train, data.y_train, seed=setting.seed, **options)

@@ -42,18 +42,18 @@ def explore(setting: Setting) -> Finding:
     )
 
     def trained(recipe: Recipe, seed: int) -> Network:
-        trainer = setting.recipe_for(recipe).start(n_in, n_out, seed)
+        trainer = recipe.on(setting.backend).start(n_in, n_out, seed)
         trainer.fit(x, y, epochs=recipe.epochs)
         return trainer.network
 
     lines: dict[str, dict[str, Path]] = {}
     for recipe in (setting.recipe, WIDE):
-        a, b = in_parallel(partial(trained, recipe, seed) for seed in (setting.seed, setting.seed + 1))
+        a, b = in_parallel([partial(trained, recipe, setting.seed + k) for k in (0, 1)], backend)
         between = partial(interpolate, x=x, y=y, backend=backend)
         matched = match_neurons(a, b)
         lines["-".join(map(str, a.sizes))] = {"as trained": between(a, b), "neurons matched": between(a, matched)}
 
-    trainer = setting.recipe_for(setting.recipe).start(n_in, n_out, setting.seed)
+    trainer = setting.recipe.on(setting.backend).start(n_in, n_out, setting.seed)
     path = descent_path(trainer, x, y, epochs=setting.recipe.epochs)
     surveyed = x[:SURVEYED], y[:SURVEYED]
     random = landscape(trainer.network, *surveyed, seed=setting.seed, backend=backend)

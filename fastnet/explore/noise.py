@@ -37,7 +37,7 @@ class _Case:
 
 def explore(setting: Setting) -> Finding:
     """The recipe's network and its like with ReLU and cross-entropy, on noise and on the test data."""
-    recipe = setting.recipe_for(setting.recipe)
+    recipe = setting.recipe.on(setting.backend)
     recipes = {
         "as it is": recipe,
         "ReLU, cross-entropy": recipe.but(network=SURER, trainer={"learning_rate": 0.1}),

@@ -69,7 +69,7 @@ def _decayed(setting: Setting) -> UnlitWeights:
     """The same training, but with weight decay."""
     recipe = setting.recipe.but(trainer={"weight_decay": DECAY})
     data = setting.data
-    trainer = setting.recipe_for(recipe).start(data.x_train.shape[1], len(data.class_names), setting.seed)
+    trainer = recipe.on(setting.backend).start(data.x_train.shape[1], len(data.class_names), setting.seed)
     before = trainer.network.copy()
     trainer.fit(data.x_train, data.y_train, epochs=recipe.epochs)
     return unlit_weights(trainer.network, before, data.x_train)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.insight.task import Task, on_backend, stratified_order, task
+from fastnet.insight.task import Task, stratified_order, task
 from fastnet.recipe import CHAPTER, Recipe, in_parallel
 
 
@@ -52,14 +52,15 @@ def data_size(
     sizes: others, each at most n. Raises ValueError or TypeError for unusable data or settings, DivergedError where a
     training fails.
     """
-    recipe = on_backend(recipe, backend)
+    recipe = recipe.on(backend)
     whole = task(x, y, test, recipe)
     if whole.test is None:
         raise TypeError("test must be a pair (x, y): what is asked for is the accuracy on it")
     n = len(whole.y)
     counts = checks.whole_numbers("sizes", steps_to(n) if sizes is None else sizes, 1, n)
     drawn = checks.seeds(seeds)
-    runs = in_parallel(partial(_run, whole, recipe, count, seed) for seed, count in product(drawn, counts))
+    jobs = [partial(_run, whole, recipe, count, seed) for seed, count in product(drawn, counts)]
+    runs = in_parallel(jobs, recipe.trainer.get("backend"))
     found = np.array(runs).reshape(len(drawn), len(counts), 4)
     epochs, updates = found[0, :, :2].T.astype(np.int64)
     return DataSize(counts, epochs, updates, found[..., 2], found[..., 3])

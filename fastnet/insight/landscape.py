@@ -145,5 +145,5 @@ def _surface(
             found.append(moved.evaluate(x, y, backend=backend))
         return found
 
-    values = np.array(in_parallel(partial(row, height) for height in up))
+    values = np.array(in_parallel([partial(row, height) for height in up], backend))
     return Landscape(across, up, values[..., 0], values[..., 1], directions, path, variance)

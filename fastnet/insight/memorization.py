@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.history import Epoch
-from fastnet.insight.task import Task, on_backend, task
+from fastnet.insight.task import Task, task
 from fastnet.recipe import Recipe, in_parallel
 from fastnet.trainer import Trainer
 
@@ -106,7 +106,7 @@ def memorization(
 
     Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
     """
-    recipe = on_backend(recipe, backend)
+    recipe = recipe.on(backend)
     checks.whole_number("recipe.epochs", recipe.epochs, 1)
     share = checks.number("corrupted", corrupted, least=0)
     goal = checks.number("goal", goal, above=0)
@@ -120,7 +120,7 @@ def memorization(
         raise ValueError(f"images={images!r} leaves no zeros to skip: give x as an array, x.toarray()")
     until = goal if stop else math.inf
     jobs = [partial(_follow, whole, share, images, recipe, seed, until) for seed in checks.seeds(seeds)]
-    trainers, training, tested = zip(*in_parallel(jobs), strict=True)
+    trainers, training, tested = zip(*in_parallel(jobs, recipe.trainer.get("backend")), strict=True)
     one = trainers[0]
     return Memorization(
         one.network.sizes,

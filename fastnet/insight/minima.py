@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import FastnetError
 from fastnet.insight.memorization import MEMORIZER
-from fastnet.insight.task import Task, on_backend, task
+from fastnet.insight.task import Task, task
 from fastnet.network import Network
 from fastnet.recipe import Recipe, in_parallel
 
@@ -86,11 +86,12 @@ def minima(
 
     Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
     """
-    recipe = on_backend(recipe, backend)
+    recipe = recipe.on(backend)
     whole = task(x, y, test, recipe)
     drawn = checks.seeds(seeds)
     layers = checks.whole_numbers("widths", widths, 1)
-    ends = in_parallel(partial(_end, whole, recipe.but(hidden=(w,)), seed) for w, seed in product(layers, drawn))
+    jobs = [partial(_end, whole, recipe.but(hidden=(w,)), seed) for w, seed in product(layers, drawn)]
+    ends = in_parallel(jobs, recipe.trainer.get("backend"))
     table = np.array(ends).reshape(len(layers), len(drawn), 4)
     return Minima(layers, *(table[..., i] for i in range(4)))
 
@@ -120,7 +121,7 @@ def interpolate(a: Network, b: Network, x: Any, y: Any, *, points: int = 25, bac
         between.parameters[...] = (1 - t) * a.parameters + t * b.parameters
         return between.evaluate(x, y, backend=backend)
 
-    cost, accuracy = np.array(in_parallel(partial(evaluated, t) for t in at)).T
+    cost, accuracy = np.array(in_parallel([partial(evaluated, t) for t in at], backend)).T
     return Path(at, cost, accuracy)
 
 

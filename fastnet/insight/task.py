@@ -53,11 +53,6 @@ def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
     return Task(rows, labels, (test_rows, test_labels), n_in, max(n_out, n_test))
 
 
-def on_backend(recipe: Recipe, backend: str | None) -> Recipe:
-    """The recipe on a backend; on its own for None."""
-    return recipe if backend is None else recipe.but(trainer={"backend": backend})
-
-
 def stratified_order(y: Array, rng: np.random.Generator) -> NDArray[np.int64]:
     """A random order (n,) of examples with labels y (n,), of which every beginning has the classes in proportion.
 
