@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from functools import cache
@@ -49,22 +48,33 @@ PICTURES = {
 }
 
 
-def explored(name: str, shapeless: bool = False) -> Finding:
-    data = dataclasses.replace(digits(), image_shape=None) if shapeless else digits()
-    return run(name, Setting(data, seeds=2, recipe=CHAPTER.but(epochs=3)))
+def explored(name: str, data: datasets.Dataset | None = None) -> Finding:
+    return run(name, Setting(data or digits(), seeds=2, recipe=CHAPTER.but(epochs=3)))
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_an_experiment_has_text_numbers_and_pictures(name: str) -> None:
     from fastnet.plots.style import rendered
 
-    found = explored(name, shapeless=True)
+    found = explored(name)
     assert set(found.pictures) == PICTURES[name]
     for draw in found.pictures.values():
         assert rendered(draw()).startswith(b"\x89PNG")
     written = json.dumps(plain(found.numbers), allow_nan=False)
     assert len(written) < 2_000_000
     assert max(map(len, found.text.splitlines())) < 130
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_few_examples_that_are_no_pictures_will_do(name: str) -> None:
+    data, some = digits(), slice(40)
+    few = (array[some].astype(np.float32) / 255 for array in (data.x_train[:, :30], data.x_test[:, :30]))
+    x, tested = few
+    own = datasets.Dataset("own.csv", x, data.y_train[some], tested, data.y_test[some], None, data.class_names)
+    found = explored(name, own)
+    assert found.text
+    for draw in found.pictures.values():
+        draw().canvas.draw_idle()
 
 
 def test_memorize_compares_what_it_says() -> None:
@@ -83,7 +93,7 @@ def test_memorize_compares_what_it_says() -> None:
     widths = found.numbers["width"]
     assert [one["run"].sizes[1] for one in widths["shuffled labels"]] == list(widths["values"])
     assert [one["run"].corrupted for one in widths["shuffled labels"] + widths["true labels"]] == [1.0] * 6 + [0.0] * 6
-    assert [one["run"].n for one in found.numbers["capacity"]["64-16-16-10"]] == [50, 100]
+    assert [one["run"].n for one in found.numbers["capacity"]["64-16-16-10"]] == [50, 100, 1438]
 
 
 def test_a_condition_that_is_not_fitted_in_time_says_so() -> None:

@@ -62,7 +62,7 @@ def explore(setting: Setting) -> Finding:
         }
         for what, (values, recipe) in EFFECTS.items()
     }
-    sizes = [n for n in FILLED if n <= len(order)]
+    sizes = sorted({min(n, len(order)) for n in FILLED})
     filled = {
         hidden: [
             follow(
