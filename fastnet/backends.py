@@ -2,7 +2,7 @@
 
 The argument beats the context manager, which beats the environment (FASTNET_BACKEND), which beats "auto": the
 first of NAMES that works here. Only "auto" chooses; a named backend that is missing is an error that says how to
-get it.
+get it. A user's own is registered under a name, and then chosen by that name only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import NamedTuple, cast
 
+from fastnet import checks
 from fastnet.errors import BackendError
 from fastnet.kernels.contract import Backend
 
@@ -32,6 +33,7 @@ _HOW_TO_GET = {
     "numba": 'python -m pip install "fastnet-mlp[numba]"',
     "numpy": "python -m pip install numpy",
 }
+_registered: dict[str, Backend] = {}
 _context: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastnet_backend", default=None)
 
 
@@ -56,8 +58,21 @@ class BackendInfo(NamedTuple):
     problem: str
 
 
+def register(name: str, backend: Backend) -> None:
+    """Makes `backend=name` choose a backend of one's own, in this process, wherever a backend is named.
+
+    backend: a module, or any object, with all that `fastnet.kernels.contract.Backend` asks for; examples/my_backend.py
+    is one. "auto" never chooses it. Registered again, a name stands for the new one.
+
+    Raises ValueError for the name of one of fastnet's own, TypeError for an object that lacks something.
+    """
+    checks.backend_name(name, ("auto", *NAMES))
+    checks.backend(name, backend)
+    _registered[name] = backend
+
+
 def get(name: str) -> Backend:
-    """The backend's module, with the three functions of `fastnet.kernels.contract.Backend`.
+    """The backend's module, or the object registered, with the functions of `fastnet.kernels.contract.Backend`.
 
     Raises
     ------
@@ -65,6 +80,8 @@ def get(name: str) -> Backend:
         No such backend, or it cannot be used here; the message says how to get it.
     """
     _check_name(name, "backend")
+    if name in _registered:
+        return _registered[name]
     try:
         backend = import_module(_MODULES[name])
         if name == "cython":
@@ -116,16 +133,21 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def available() -> list[BackendInfo]:
-    """Every backend, best first: name, version, instruction set, or why it is missing. Imports each to find out."""
-    return [describe(name) for name in NAMES]
+    """Every backend: name, version, instruction set, or why it is missing. Imports each to find out.
+
+    fastnet's own, best first, then those registered.
+    """
+    return [describe(name) for name in (*NAMES, *_registered)]
 
 
 def describe(name: str) -> BackendInfo:
-    """One of NAMES: its version, its instruction set, or why it is missing. Imports it to find out."""
+    """A backend by its name: its version, its instruction set, or why it is missing. Imports it to find out."""
     try:
         get(name)
     except BackendError as error:
         return BackendInfo(name, False, "", "", str(error))
+    if name in _registered:
+        return BackendInfo(name, True, str(getattr(_registered[name], "__version__", "")), "", "")
     if name == "numpy":
         import numpy
 
@@ -141,7 +163,7 @@ def describe(name: str) -> BackendInfo:
 
 
 def _check_name(name: object, where: str, auto: bool = False) -> None:
-    names = ("auto", *NAMES) if auto else NAMES
+    names = (*(("auto",) if auto else ()), *NAMES, *_registered)
     if not isinstance(name, str) or name not in names:
         close = difflib.get_close_matches(str(name), names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

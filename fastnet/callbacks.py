@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastnet.checks import whole_number
 
 if TYPE_CHECKING:
@@ -13,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """How far an epoch is: what a callback on batches is given. Costs and accuracy are means so far."""
+    """How far an epoch is: what a callback on batches is given. Costs and accuracy are means so far.
+
+    rows: the numbers of the last batch's examples in x, read-only.
+    """
 
     epoch: int
     batch: int
@@ -23,6 +29,7 @@ class Progress(NamedTuple):
     accuracy: float
     seconds: float
     learning_rate: float
+    rows: NDArray[np.int64]
 
 
 class Callback:

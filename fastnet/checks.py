@@ -12,7 +12,7 @@ import operator
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,6 +21,7 @@ from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
 Rows = c.Rows
+T = TypeVar("T")
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
 
 
@@ -45,6 +46,13 @@ def whole_number(name: str, value: object, least: int) -> int:
     if number < least:
         raise ValueError(f"{name} must be at least {least}, not {number}")
     return number
+
+
+def instance(name: str, value: object, kind: type[T]) -> T:
+    """The value, if it is one of fastnet's own such objects."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a fastnet.{kind.__name__}, not {type(value).__name__}")
+    return value
 
 
 def flag(name: str, value: object) -> bool:
@@ -106,6 +114,26 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
             raise ValueError("softmax is an output activation; for a hidden layer use sigmoid, relu or tanh")
         _activation(name, hidden)
     return tuple(names)
+
+
+def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[float, ...]:
+    """A share from 0 to below 1 for each hidden layer, from one for all or a list."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        rates = [number("dropout", value, least=0)] * max(n_hidden, 1)
+    elif len(value) != n_hidden:
+        raise ValueError(
+            f"dropout lists {len(value)} numbers for {n_hidden} hidden layers; inputs and outputs are never dropped"
+        )
+    else:
+        rates = [number(f"dropout[{i}]", rate, least=0) for i, rate in enumerate(value)]
+    for rate in rates:
+        if rate >= 1:
+            raise ValueError(f"dropout is the share of the activations to drop, from 0 to below 1, not {rate:g}")
+    if not n_hidden and any(rates):
+        raise ValueError(f"dropout={rates[0]:g}: the network has no hidden layer, whose activations could be dropped")
+    return tuple(rates[:n_hidden])
 
 
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
@@ -223,11 +251,11 @@ def threads(value: object) -> int | None:
 
 
 def one_thread(threads: int | None, backend: str) -> None:
-    """Refuses more than one thread for a backend whose arithmetic has threads of its own."""
+    """Refuses more than one thread for a backend that takes no team, such as one whose BLAS has threads of its own."""
     if threads is not None and threads > 1:
         raise ValueError(
-            f"threads={threads}: the {backend} backend takes one thread of ours, for its BLAS has threads of its own "
-            "(OPENBLAS_NUM_THREADS and the like say how many); use threads=1 or 'auto', or another backend"
+            f"threads={threads}: the {backend} backend takes one thread of ours (of BLAS's own, OPENBLAS_NUM_THREADS "
+            "and the like say how many); use threads=1 or 'auto', or another backend"
         )
 
 
@@ -252,6 +280,33 @@ def result(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any] | typ
     if not (out.flags.carray and out.dtype.isnative):
         raise ValueError("out must be C-contiguous, aligned, writeable and in native byte order: use np.empty")
     return out
+
+
+# -- a backend of the user's own ---------------------------------------------------------------------------------
+
+
+def backend_name(name: object, taken: Iterable[str]) -> None:
+    """Refuses what cannot name a backend of the user's own."""
+    if not isinstance(name, str) or not name or name != "".join(name.split()):
+        raise ValueError(f"a backend's name is a word, such as 'mine', not {name!r}")
+    if name in taken:
+        raise ValueError(f"{name!r} is fastnet's own: give your backend another name")
+
+
+def backend(name: str, candidate: Any) -> None:
+    """Refuses an object that is no c.Backend, as far as can be seen without calling it."""
+    settings = tuple(c.Backend.__annotations__)
+    functions = [key for key in vars(c.Backend) if not key.startswith("_")]
+    missing = [key for key in (*functions, *settings) if not hasattr(candidate, key)]
+    if missing:
+        raise TypeError(
+            f"the backend {name!r} lacks {', '.join(missing)}: fastnet.kernels.contract.Backend says what each is"
+        )
+    for key in functions:
+        if not callable(getattr(candidate, key)):
+            raise TypeError(f"{key} of the backend {name!r} must be a function, not {getattr(candidate, key)!r}")
+    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 
 # -- data --------------------------------------------------------------------------------------------------------
@@ -455,6 +510,34 @@ def _labels(array: Array, n_out: int, name: str) -> Array:
             f"{name}[{bad[0]}] is {array[bad[0]]}; the network has {n_out} outputs, so labels are from 0 to {n_out - 1}"
         )
     return np.ascontiguousarray(array, np.int64)
+
+
+def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
+    """y as int64 class labels (n,), and the number of classes: one more than the largest label."""
+    array = _array(y, name)
+    if array.shape != (n,) or array.dtype.kind not in "biu":
+        raise ValueError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) whole-number class labels from 0"
+        )
+    n_out = int(array.max()) + 1
+    return _labels(array, n_out, name), n_out
+
+
+def whole_numbers(name: str, values: object, least: int, most: int | None = None) -> tuple[int, ...]:
+    """At least one whole number, none twice, each within the bounds."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be whole numbers in a list or range, not {values!r}")
+    found = tuple(whole_number(f"{name}[{i}]", value, least) for i, value in enumerate(values))
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"{name} must be at least one, none twice, not {list(found)}")
+    if most is not None and max(found) > most:
+        raise ValueError(f"{name} must be at most {most}, not {max(found)}")
+    return found
+
+
+def seeds(values: object) -> tuple[int, ...]:
+    """Seeds of several runs, such as range(5): at least one, none twice."""
+    return whole_numbers("seeds", values, 0)
 
 
 def vector(v: object, length: int, name: str) -> Array:

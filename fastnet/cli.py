@@ -114,6 +114,7 @@ def _train(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         weight_decay=args.weight_decay,
         clip_norm=args.clip_norm,
+        dropout=args.dropout,
         shuffle=not args.no_shuffle,
         backend=args.backend,
         seed=args.seed,
@@ -124,11 +125,16 @@ def _train(args: argparse.Namespace) -> int:
     validate = args.validate or args.out is not None or args.report is not None  # a report has its curves
     if not args.json:
         nesterov = " with Nesterov's step" if args.nesterov else ""
+        dropout = (
+            f", dropout {','.join(f'{share:g}' for share in np.atleast_1d(args.dropout))}"
+            if np.any(args.dropout)
+            else ""
+        )
         header = {
             "data": f"{data.name}: {len(data.x_train):,} examples to train, {len(data.x_test):,} to test",
             **_about(network),
             "training": f"{args.optimizer}{nesterov}, learning rate {trainer.learning_rate:g} ({args.schedule}), "
-            f"batches of {args.batch_size}, {args.epochs} epochs, seed {args.seed}",
+            f"batches of {args.batch_size}{dropout}, {args.epochs} epochs, seed {args.seed}",
             "backend": f"{choice.name} ({choice.reason})",
         }
         report(args, cli_report.facts(header), {})
@@ -305,7 +311,7 @@ def _backends(args: argparse.Namespace) -> int:
         with cli_report.told_if_slow("compiling ahead ...", args.quiet):
             seconds = {b.name: warmup(b.name) for b in found if b.available}
     rows = [["backend", "version", "instruction set"]]
-    rows += [[b.name, b.version, b.instruction_set] if b.available else [b.name, "-", "missing"] for b in found]
+    rows += [[b.name, b.version or "-", (b.instruction_set or "-") if b.available else "missing"] for b in found]
     text = cli_report.table(rows, left=(0, 1, 2))
     text += "".join(f"\n{b.name}: {b.problem}" for b in found if not b.available)
     if args.warmup:

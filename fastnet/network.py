@@ -145,7 +145,7 @@ class Network:
         """The same views of any vector (n_parameters,): a gradient, a snapshot. Raises ValueError for another shape."""
         checks.vector(vector, self.n_parameters, "vector")
         weights, biases = [], []
-        for n_in, n_out, _, w, b, _ in self._layers.tolist():
+        for n_in, n_out, _, w, b, *_ in self._layers.tolist():
             weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
             biases.append(vector[b : b + n_out])
         return Views(tuple(weights), tuple(biases))
@@ -273,6 +273,11 @@ class Network:
         rebuild, arguments = self.__reduce__()
         return cast(Network, rebuild(*arguments))
 
+    def astype(self, dtype: DTypeLike) -> Network:
+        """An independent network with the same parameters as float32 or float64. Raises as Network for other dtypes."""
+        (rebuild, (*about, parameters)) = self.__reduce__()
+        return cast(Network, rebuild(*about, parameters.astype(checks.real_dtype(dtype))))
+
     def __copy__(self) -> Network:
         return self.copy()
 
@@ -341,7 +346,7 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
     layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
     at = 0
     for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
-        row[:] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
+        row[: c.DROP] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
         at += n_out * (n_in + 1)
     layers[-1, c.COST] = c.COSTS[cost]
     return layers

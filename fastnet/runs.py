@@ -93,7 +93,7 @@ class Run:
 def describe(trainer: Trainer) -> dict[str, Any]:
     """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
-    name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer._backend)
+    name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
     backend = backends.describe(name)
     vector = trainer._encoded
     return {
@@ -107,9 +107,10 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "learning_rate": trainer.learning_rate,
         "schedule": _name(trainer._schedule, SCHEDULES),
         "schedule_settings": _settings(trainer._schedule),
-        "batch_size": trainer._batch_size,
+        "batch_size": trainer.batch_size,
         "weight_decay": float(vector[c.WEIGHT_DECAY]),
         "clip_norm": float(vector[c.CLIP_NORM]) or None,
+        "dropout": list(trainer.dropout),
         "shuffle": trainer._shuffle,
         "epochs": len(trainer.history),
         "backend": name,

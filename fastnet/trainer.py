@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastnet import backends, checks
 from fastnet.callbacks import Callback, Progress, as_callbacks
+from fastnet.dropout import thinned
 from fastnet.errors import DivergedError
 from fastnet.forward import work_of
 from fastnet.history import Epoch, History
@@ -79,12 +80,17 @@ class Trainer:
         L2: adds weight_decay * W to the gradient of the weights, not of the biases.
     clip_norm
         The gradient is scaled down to this norm where it is longer, before the weight decay.
+    dropout
+        The share, from 0 to less than 1, of a hidden layer's activations that training drops in each example, anew in
+        each update (Srivastava et al. 2014); the others are scaled by 1 / (1 - dropout), and prediction uses them all.
+        One number, or one for each hidden layer. The same seed drops the same on every backend.
     shuffle
         Draws a new order of the examples each epoch; False keeps theirs.
     backend
         "cython", "numba", "numpy", "auto"; None: as use_backend or FASTNET_BACKEND say, or auto.
     seed
-        Of the order. The same seed, backend, machine and number of threads: the same parameters, bit for bit.
+        Of the order and of dropout. The same seed, backend, machine and number of threads: the same parameters, bit for
+        bit.
     threads
         That share the work of each batch, never more than there are cores for this process. "auto": one for small
         batches, else as many as there are cores, with 16 examples each or more. numpy takes 1 only, for its BLAS has
@@ -107,15 +113,14 @@ class Trainer:
         batch_size: int = 32,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
         shuffle: bool = True,
         backend: str | None = None,
         seed: int | np.random.Generator | None = None,
         threads: int | str = 1,
         sparse: bool | str = "auto",
     ) -> None:
-        if not isinstance(network, Network):
-            raise TypeError(f"network must be a fastnet.Network, not {type(network).__name__}")
-        self._network = network
+        self._network = checks.instance("network", network, Network)
         self._optimizer = as_optimizer(optimizer)
         self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
@@ -125,6 +130,7 @@ class Trainer:
             checks.number("weight_decay", weight_decay, least=0),
             None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0),
         )
+        self._dropout = checks.dropout(dropout, len(network.sizes) - 2)
         self._shuffle = checks.flag("shuffle", shuffle)
         self._backend = backend
         self._threads = checks.threads(threads)
@@ -132,6 +138,7 @@ class Trainer:
         name = backends.resolve(backend).name  # a missing backend is an error now, not after the data is loaded
         team_size(self._threads, backends.get(name), name, 1, 0)  # and so are threads that it cannot have
         self._rng = checks.generator(seed)
+        self._layers = thinned(network.layers, self._dropout, self._rng)
         self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
         self._undo: _Undo | None = None
         self._step = 0  # updates made
@@ -154,6 +161,21 @@ class Trainer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._learning_rate = checks.number("learning_rate", value, least=0)
+
+    @property
+    def batch_size(self) -> int:
+        """Examples an update, as given: where there are fewer, all of them."""
+        return self._batch_size
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The share of each hidden layer's activations that an update drops."""
+        return self._dropout
+
+    @property
+    def backend(self) -> str | None:
+        """The backend as given, None where another may decide; the history says which one it was."""
+        return self._backend
 
     @property
     def steps(self) -> int:
@@ -311,7 +333,7 @@ class Trainer:
                 rate = float(rates[steps - 1])
                 self._seconds_per_example = elapsed / min(steps * run.batch_size, len(rows))
                 self._broken_off = self._record(run, examples, cost, correct, seconds, rate)
-                self._tell(run, done, batches, self._broken_off)
+                self._tell(run, done, batches, self._broken_off, rows[(steps - 1) * run.batch_size :][: run.batch_size])
         if not done:
             self._epoch -= 1
         return self._broken_off
@@ -353,7 +375,8 @@ class Trainer:
     def _until_callback(run: _Run, done: int) -> list[int]:
         return [every - done % every for callback in run.callbacks if (every := callback.every) is not None]
 
-    def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch) -> None:
+    def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch, rows: NDArray[np.int64]) -> None:
+        rows.flags.writeable = False  # of this view alone
         for callback in run.callbacks:
             if callback.every is None or done % callback.every == 0:
                 progress = Progress(
@@ -365,6 +388,7 @@ class Trainer:
                     so_far.accuracy,
                     so_far.seconds,
                     so_far.learning_rate,
+                    rows,
                 )
                 self._hand_over(run, partial(callback.on_batches, self, progress))
 
@@ -412,12 +436,10 @@ class Trainer:
     def _call(
         self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64], progress: NDArray[np.int64]
     ) -> tuple[float, int, int]:
-        network = self.network
-
         def train(team: Ints, member: int) -> float:
             return run.kernels.train(
-                network.layers,
-                network.parameters,
+                self._layers,
+                self.network.parameters,
                 self._state,
                 run.x,
                 run.y,

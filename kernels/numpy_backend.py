@@ -100,6 +100,55 @@ _ACTIVATIONS: dict[int, tuple[Formula, Formula]] = {
     c.SOFTMAX: (_softmax, _identity_slope),  # its costs have its slope in them
 }
 
+# -- dropout -------------------------------------------------------------------------------------------------
+
+_COUNTERS = 8192  # whose random numbers are made together: their arrays stay in the cache
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+_MULTIPLIERS = np.array(c.PHILOX_MULTIPLIERS, np.uint64)[:, None, None, None]
+_STEPS = np.array(c.PHILOX_STEPS, np.uint64)[:, None, None, None]
+
+
+class _Drop:
+    """Which activations of one layer are kept, for blocks of so many rows; in small layers for some updates at once."""
+
+    def __init__(self, drop: int, key: int, neurons: int, rows: int) -> None:
+        self.threshold = np.uint64(drop)
+        self.groups, self.rows = np.arange(-(-neurons // 4), dtype=np.uint64)[:, None], np.arange(rows, dtype=np.uint64)
+        self.key = np.array([key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF], np.uint64)[:, None, None, None]
+        self.number = self.place = 0  # the update and the place of a block's first row that `kept` begins with
+        self.kept = np.empty((0, len(self.groups), 4, rows), np.bool_)
+
+    def scale(self, counter: list[int], factors: Floats) -> None:
+        """factors (neurons in fours, rows) = 0 where a neuron is dropped, else the scale."""
+        number, place, left = counter  # the update, the block's first row in its batch, the updates left like this one
+        if place != self.place or not self.number <= number < self.number + len(self.kept):
+            self._draw(number, place, min(left, max(1, _COUNTERS // (self.groups.size * self.rows.size))))
+        scale = factors.dtype.type(c.drop_scale(int(self.threshold)))
+        np.multiply(self.kept[number - self.number], scale, factors.reshape(self.kept.shape[1:]))
+
+    def _draw(self, number: int, place: int, updates: int) -> None:
+        """Philox4x32-10, as the contract says, of some updates; of wide layers in some pieces."""
+        self.number, self.place = number, place
+        self.kept = np.empty((updates, *self.kept.shape[1:]), np.bool_)
+        numbers = np.arange(number, number + updates, dtype=np.uint64)[:, None, None]
+        size = max(1, _COUNTERS // (updates * self.rows.size))
+        for start in range(0, len(self.groups), size):
+            kept, key = self.kept[:, start : start + size], self.key
+            even = np.empty((2, updates, kept.shape[1], self.rows.size), np.uint64)  # numbers 0 and 2 of a counter
+            odd, product = np.empty_like(even), np.empty_like(even)
+            even[0], even[1] = self.groups[start : start + size], numbers & _LOW
+            odd[0], odd[1] = self.rows + np.uint64(place), numbers >> _HALF
+            for _ in range(c.PHILOX_ROUNDS):
+                np.multiply(even, _MULTIPLIERS, product)
+                np.right_shift(product[::-1], _HALF, even)
+                np.bitwise_xor(even, odd, even)
+                np.bitwise_xor(even, key, even)
+                np.bitwise_and(product[::-1], _LOW, odd)
+                key = key + _STEPS & _LOW
+            for k, words in enumerate((even[0], odd[0], even[1], odd[1])):
+                np.greater_equal(words, self.threshold, kept[:, :, k])
+
+
 # -- costs ---------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +285,9 @@ class _Passes(NamedTuple):
 class _Blocks:
     """The workspace, cut into views; the passes over a block are recorded once for each number of rows."""
 
-    def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any]) -> None:
+    def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any], training: bool = False) -> None:
+        self.drops = net[:, [c.DROP, c.DROP_KEY]].tolist() if training else [[0, 0]] * len(net)
+        self.counter = [0, 0, 0]  # dropout's, see _Drop.scale
         self.net, self.work, self.plan = net, work, p
         self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
         self.bytes_to_inputs = None
@@ -321,15 +372,24 @@ class _Blocks:
             if level == last and self.net[-1, c.COST] == c.CROSS_ENTROPY:  # taken from the sums
                 forward.append((np.copyto, (output.z, z)))
             forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
+            dropped, key = self.drops[level - 1]
+            if dropped:
+                factors = area(nodes[level][c.DELTAS_AT], -(-sizes[level] // 4) * 4)  # the deltas come later
+                drop = _Drop(dropped, key, sizes[level], rows)
+                forward.append((drop.scale, (self.counter, factors)))
+                forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][1](z, t[level])
+                forward.append((np.multiply, (t[level], factors[: sizes[level]], t[level])))
+                forward.append((np.multiply, (z, factors[: sizes[level]], z)))
         for level in range(last, 0, -1):
             below = biased[level - 1].T
             backward.append((delta[level].dot, (below, self.grads[level - 1])))
             adding.append((delta[level].dot, (below, self.products[level - 1])))
             adding.append((np.add, (self.grads[level - 1], self.products[level - 1], self.grads[level - 1])))
             if level > 1:
+                slope = _ACTIVATIONS[self.net[level - 2, c.ACTIVATION]][1](biased[level - 1][:-1], t[level - 1])
                 down: Calls = [
                     (self.weights[level - 1][:, :-1].T.dot, (delta[level], delta[level - 1])),
-                    *_ACTIVATIONS[self.net[level - 2, c.ACTIVATION]][1](biased[level - 1][:-1], t[level - 1]),
+                    *(slope if not self.drops[level - 2][0] else ()),  # taken on the way up, of dropped neurons 0
                     (np.multiply, (delta[level - 1], t[level - 1], delta[level - 1])),
                 ]
                 backward += down
@@ -530,7 +590,7 @@ def train(
     member: int,
 ) -> float:
     p = c.plan(net, batch_size, len(state), params.itemsize)
-    b = _Blocks(net, work, p, x.dtype)
+    b = _Blocks(net, work, p, x.dtype, training=True)
     b.pack(params, b.params)
     slots = [work[(3 + k) * p.packed :][: b.n_params] for k in range(len(state))]
     for source, slot in zip(state, slots, strict=True):
@@ -552,6 +612,7 @@ def train(
                     break
                 if opens:
                     cost, scale = 0.0, (-rate[steps] if folded else 1) / batch
+                    b.counter[:] = step + steps + 1, 0, len(rates) - steps if batch_size <= p.rows else 1
                 v = b.passes(end - first)
                 b.forward(v, x, rows[first:end])
                 outputs[:, first:end] = v.output.a
@@ -560,6 +621,7 @@ def train(
                     stopped = True
                     break
                 _replay(v.backward if opens else v.backward_adding)
+                b.counter[1] += end - first
                 seen = end
                 if not closes:
                     continue

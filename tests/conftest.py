@@ -27,7 +27,8 @@ settings.register_profile("fastnet", deadline=None, derandomize=True, database=N
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
 settings.load_profile(os.environ.get("FASTNET_HYPOTHESIS", "fastnet"))
 
-NAMES = ("cython", "numba", "numpy")
+# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
+NAMES = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
 
 
 def pytest_unconfigure() -> None:
@@ -54,7 +55,7 @@ def backend(request: pytest.FixtureRequest) -> Any:
     return load_backend(request.param)
 
 
-@pytest.fixture(scope="session", params=[name for name in NAMES if name != "numpy"])
+@pytest.fixture(scope="session", params=[name for name in NAMES if name in ("cython", "numba")])
 def compiled(request: pytest.FixtureRequest) -> Any:
     """Each compiled backend that this machine has: what is asked of these NumPy cannot do."""
     return load_backend(request.param)

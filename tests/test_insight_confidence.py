@@ -39,6 +39,7 @@ def test_each_kind_of_noise_is_what_it_says() -> None:
         assert answers.median == np.median(answers.top) == answers.quantiles([0.5])[0]
         assert answers.samples.min() >= 0
         assert answers.samples.max() <= 1
+        np.testing.assert_array_equal(answers.labels[:8], network().predict(answers.samples))
         np.testing.assert_allclose(answers.top[:8], network().forward(answers.samples).max(1), atol=1e-12)
     np.testing.assert_array_equal(found["real"].samples, images[:8] / 255)
     shuffled = found["shuffled pixels"].samples

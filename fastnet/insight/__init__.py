@@ -4,10 +4,18 @@ Everything here trains and computes through Trainer and Network, thus through th
 drawn by fastnet.plots; `fastnet explore` runs the experiments from the command line.
 """
 
+from fastnet.insight.batches import BatchRun, compare_batches
 from fastnet.insight.calibration import Calibration, calibration, fit_temperature, tempered
 from fastnet.insight.classified import Classified, classified
 from fastnet.insight.confidence import Answers, NoiseConfidence, confidence_on_noise
+from fastnet.insight.data_size import DataSize, data_size
+from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.excitation import ExcitingImages, IdealInputs, exciting_images, ideal_inputs
+from fastnet.insight.gradients import Nudge, Ranking, Verification, nudge, ranking, verify_ranking
+from fastnet.insight.landscape import Landscape, descent_landscape, descent_path, landscape
+from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
+from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
+from fastnet.insight.rates import RangeTest, learning_rate_finder
 from fastnet.insight.weights import (
     Structure,
     UnlitWeights,
@@ -24,28 +32,56 @@ from fastnet.recipe import CHAPTER, Recipe
 
 __all__ = [
     "CHAPTER",
+    "MEMORIZER",
+    "MINIMIZER",
     "Answers",
+    "BatchRun",
     "Calibration",
     "Classified",
+    "DataSize",
+    "DescentLog",
     "ExcitingImages",
     "IdealInputs",
+    "Landscape",
+    "Memorization",
+    "Minima",
     "NoiseConfidence",
+    "Nudge",
+    "Path",
+    "RangeTest",
+    "Ranking",
     "Recipe",
+    "StopAtMinimum",
     "Structure",
     "UnlitWeights",
+    "Verification",
     "WeightStructure",
     "blobs",
     "calibration",
     "classified",
+    "compare_batches",
     "confidence_on_noise",
+    "data_size",
+    "descent_landscape",
+    "descent_log",
+    "descent_path",
     "edge_share",
     "edges",
     "exciting_images",
     "fit_temperature",
     "ideal_inputs",
+    "interpolate",
+    "landscape",
+    "learning_rate_finder",
+    "match_neurons",
+    "memorization",
+    "minima",
     "neighbour_correlation",
     "never_lit",
+    "nudge",
+    "ranking",
     "tempered",
     "unlit_weights",
+    "verify_ranking",
     "weight_structure",
 ]

@@ -9,19 +9,38 @@ Needs the extra `plot`. All share one look (style.py); none computes anything bu
 from fastnet.plots.architecture import architecture
 from fastnet.plots.classes import captioned, confusion, mistakes
 from fastnet.plots.confidence import noise, reliability
+from fastnet.plots.data_size import data_size
+from fastnet.plots.descent import batches, descent_log, range_test
 from fastnet.plots.excitation import excitation
+from fastnet.plots.gradients import neuron_gradients, ranking
+from fastnet.plots.landscape import landscape
+from fastnet.plots.memorization import capacity, corruption, memorization, memorization_effect
+from fastnet.plots.minima import interpolation, minima
 from fastnet.plots.style import save
 from fastnet.plots.training import history
 from fastnet.plots.weights import structure, weights
 
 __all__ = [
     "architecture",
+    "batches",
+    "capacity",
     "captioned",
     "confusion",
+    "corruption",
+    "data_size",
+    "descent_log",
     "excitation",
     "history",
+    "interpolation",
+    "landscape",
+    "memorization",
+    "memorization_effect",
+    "minima",
     "mistakes",
+    "neuron_gradients",
     "noise",
+    "range_test",
+    "ranking",
     "reliability",
     "save",
     "structure",

@@ -113,8 +113,10 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
         below.bar(diagram.edges[:-1], diagram.counts, widths, align="edge", color=style.GREY, edgecolor="white")
         below.set_xlabel("confidence")
         below.set_xlim(0, 1)
+    axes[1, 0].set_yscale("log")  # shared: bins of one example are to be seen beside those of most
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(diagrams) + 1)
     return figure
 
 
@@ -129,4 +131,3 @@ def _diagram(axes: Axes, diagram: Calibration) -> None:
     axes.set_ylim(0, 1)
     at = "outputs as they are" if diagram.temperature is None else f"temperature {diagram.temperature:.3g}"
     axes.set_title(f"{at}: error {diagram.error:.3f}")
-    axes.legend(loc="upper left")

@@ -360,6 +360,7 @@ def _settings(of: _Subject) -> Card:
         ("schedule", _with_settings(record, "schedule")),
         ("batch size", record.get("batch_size")),
         ("weight decay", _general(record.get("weight_decay"))),
+        ("dropout", ", ".join(f"{rate:g}" for rate in record.get("dropout") or ()) or None),
         ("gradient clipped to", _general(record.get("clip_norm"))),
         ("epochs", record.get("epochs")),
         ("initial weights", record.get("init")),

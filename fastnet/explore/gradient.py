@@ -1,0 +1,108 @@
+"""Which weights and biases matter most: the gradient's components in order, and what nudging them does."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from fastnet import plots
+from fastnet.cli_report import table
+from fastnet.explore import Finding, Setting
+from fastnet.history import Epoch
+from fastnet.insight.gradients import BIAS, Ranking, Verification, ranking, verify_ranking
+from fastnet.network import Network
+from fastnet.trainer import Trainer
+
+EARLY = (1, 5)  # epochs after which the network is looked at, beside the first and the last
+LISTED = 5
+
+
+def explore(setting: Setting) -> Finding:
+    """Ranks the components of new, half-trained and trained networks, and verifies the rankings by nudging."""
+    data = setting.data
+    x, y = data.x_train, data.y_train
+    stages = _stages(setting)
+    rankings = {epoch: ranking(network, x, y, backend=setting.backend) for epoch, network in stages.items()}
+    verified = {
+        epoch: verify_ranking(network, x, y, seed=setting.seed, backend=setting.backend)
+        for epoch, network in stages.items()
+    }
+    last, final = list(stages.items())[-1]
+    text = "\n\n".join(
+        [_stages_text(rankings, verified), _layers_text(rankings), _top_text(rankings[last], data.image_shape)]
+    )
+    numbers = {
+        str(epoch): {
+            "norm": found.norm,
+            "top 1%": found.share(0.01),
+            "top 10%": found.share(0.1),
+            "zero": found.zero_share,
+            "by_layer": found.by_layer,
+            "by_neuron": found.by_neuron,
+            "nudges": verified[epoch],
+        }
+        for epoch, found in rankings.items()
+    }
+    pictures = {"gradient-ranking": partial(plots.ranking, rankings[last])}
+    if data.image_shape is not None:
+        gradient = final.gradient(x, y, backend=setting.backend)
+        pictures["neuron-gradients"] = partial(plots.neuron_gradients, final, gradient, data.image_shape)
+    else:
+        text += "\n\nno picture of the neurons' gradients: the examples are no images"
+    return Finding(text, numbers, pictures)
+
+
+def _stages(setting: Setting) -> dict[int, Network]:
+    """The network after so many epochs of its training: of one run, of which the setting has the end."""
+    trainer = setting.start()
+    epochs = setting.recipe.epochs
+    found = {0: trainer.network.copy()}
+
+    def keep(trainer: Trainer, epoch: Epoch) -> None:
+        if epoch.epoch in EARLY and epoch.epoch < epochs:
+            found[epoch.epoch] = trainer.network.copy()
+        if epoch.epoch >= max(EARLY):
+            trainer.stop()
+
+    trainer.fit(setting.data.x_train, setting.data.y_train, epochs=epochs, callbacks=[keep])
+    return found | {epochs: setting.trained.network}
+
+
+def _stages_text(rankings: dict[int, Ranking], verified: dict[int, Verification]) -> str:
+    rows = [["after epoch", "norm", "top 1% hold", "top 10% hold", "exactly zero", "fall by a nudge of the top 1%"]]
+    rows[0].append("of a random 1%")
+    for epoch, found in rankings.items():
+        nudges = verified[epoch]
+        random = np.mean([one.actual_change for one in nudges.random])
+        falls = [f"{-nudges.top.actual_change:.2g}", f"{-random:.2g}"]
+        shares = [f"{share:.0%}" for share in (found.share(0.01), found.share(0.1), found.zero_share)]
+        rows.append([str(epoch), f"{found.norm:.3f}", *shares, *falls])
+    times = ", ".join(f"{verification.advantage:.1f}" for verification in verified.values())
+    first = next(iter(verified.values()))
+    return (
+        f"of the squared norm:\n{table(rows, left=())}\n"
+        f"nudges of one length, {first.top.length:g}, the random ones {len(first.random)} times: the top 1% lower the cost "
+        f"{times} times more"
+    )
+
+
+def _layers_text(rankings: dict[int, Ranking]) -> str:
+    layers = range(len(next(iter(rankings.values())).by_layer))
+    rows = [["after epoch", *(f"layer {layer + 1} {part}" for layer in layers for part in ("weights", "biases"))]]
+    for epoch, found in rankings.items():
+        rows.append([str(epoch), *(f"{share:.1%}" for share in found.by_layer.ravel())])
+    return f"share of the squared norm:\n{table(rows, left=())}"
+
+
+def _top_text(found: Ranking, shape: tuple[int, int] | None) -> str:
+    rows = [["the most", "layer", "neuron", "from", "gradient"]]
+    for k in range(min(LISTED, len(found.component))):
+        below = int(found.input[k])
+        source = f"neuron {below}" if found.layer[k] else f"input {below}"
+        if below == BIAS:
+            source = "bias"
+        elif found.layer[k] == 0 and shape is not None:
+            source = "pixel {}, {}".format(*divmod(below, shape[1]))
+        rows.append([str(k + 1), str(found.layer[k] + 1), str(found.neuron[k]), source, f"{found.component[k]:+.4f}"])
+    return table(rows, left=(0, 3))

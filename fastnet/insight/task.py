@@ -1,0 +1,76 @@
+"""What an experiment trains many networks on: examples, labels and test examples, checked once.
+
+Not here: data sets (datasets.py), and the trainings themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import checks
+from fastnet.network import Evaluation
+from fastnet.recipe import Recipe
+from fastnet.trainer import Trainer
+
+Array = NDArray[Any]
+
+
+class Task(NamedTuple):
+    """x (n, n_in), an array or a scipy.sparse matrix; y int64 (n,); test such a pair, or None; labels below n_out."""
+
+    x: Any
+    y: Array
+    test: tuple[Any, Array] | None
+    n_in: int
+    n_out: int
+
+    def start(self, recipe: Recipe, seed: int) -> Trainer:
+        """A new trainer of the recipe, for such examples."""
+        return recipe.start(self.n_in, self.n_out, seed)
+
+    def tested(self, trainer: Trainer) -> Evaluation:
+        """Cost and accuracy on the test examples; NaN where there are none."""
+        return Evaluation(math.nan, math.nan) if self.test is None else trainer.evaluate(*self.test)
+
+
+def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
+    """The task for networks of that recipe. Raises ValueError or TypeError for unusable data."""
+    shape = np.shape(x) if not checks.is_scipy_sparse(x) else x.shape
+    n_in = math.prod(shape[1:])
+    dtype = checks.real_dtype(recipe.network.get("dtype", np.float32))
+    rows = _rows(x, n_in, dtype, "x")
+    labels, n_out = checks.classes(y, rows.shape[0])
+    if test is None:
+        return Task(rows, labels, None, n_in, n_out)
+    if not isinstance(test, (tuple, list)) or len(test) != 2:
+        raise TypeError("test must be a pair (x, y)")
+    test_rows = _rows(test[0], n_in, dtype, "test x")
+    test_labels, n_test = checks.classes(test[1], test_rows.shape[0], "test y")
+    return Task(rows, labels, (test_rows, test_labels), n_in, max(n_out, n_test))
+
+
+def on_backend(recipe: Recipe, backend: str | None) -> Recipe:
+    """The recipe on a backend; on its own for None."""
+    return recipe if backend is None else recipe.but(trainer={"backend": backend})
+
+
+def stratified_order(y: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random order (n,) of examples with labels y (n,), of which every beginning has the classes in proportion.
+
+    A class's members stand at equal distances, each at a random place within its part.
+    """
+    place = np.empty(len(y))
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        place[members] = (rng.permutation(len(members)) + rng.random(len(members))) / len(members)
+    return np.argsort(place)
+
+
+def _rows(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> Any:
+    """x checked; rows can be taken from it in any order, which SparseRows does not allow."""
+    rows = checks.inputs(x, n_in, dtype, name)
+    return x.tocsr() if checks.is_scipy_sparse(x) else rows

@@ -1,0 +1,157 @@
+"""Pictures of learning and memorising: of fastnet.insight.memorization's results.
+
+Not here: the trainings, and which conditions are compared (fastnet.explore.memorize).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnet.plots import style
+from fastnet.plots.bands import BAND, band, counts, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastnet.insight.memorization import Memorization
+
+
+@style.picture
+def memorization(conditions: Mapping[str, Memorization]) -> Figure:
+    """Training (full line) and test accuracy (dashed) against epochs, for conditions by their name."""
+    from matplotlib.lines import Line2D
+
+    figure = style.figure(8.5, 4.4)
+    axes = figure.subplots()
+    handles = []
+    first = next(iter(conditions.values()))
+    last = first.training.shape[1]
+    ticks = [n * 10**power for power in range(6) for n in (1, 2, 5) if n * 10**power <= last]
+    marked = [tick - 1 for tick in ticks]
+    for i, (name, found) in enumerate(conditions.items()):
+        epochs = np.arange(1, found.training.shape[1] + 1)
+        colour, marker = style.COLOURS[i % len(style.COLOURS)], style.MARKERS[i % len(style.MARKERS)]
+        band(axes, epochs, found.training, colour, marker=marker, markevery=marked)
+        band(axes, epochs, found.test, colour, marker=marker, markevery=marked, linestyle="--")
+        handles.append(Line2D([], [], color=colour, marker=marker, label=name))
+    handles.append(Line2D([], [], color=style.BLACK, label="training examples"))
+    if not np.isnan(first.chance):
+        handles.append(Line2D([], [], color=style.BLACK, linestyle="--", label="test examples, true labels"))
+        axes.axhline(first.chance, color=style.GREY, linewidth=1, linestyle=":")
+        handles.append(Line2D([], [], color=style.GREY, linewidth=1, linestyle=":", label="chance"))
+    axes.set(ylabel="accuracy", ylim=(0, 1.02), title=f"{_subject(first)}, {len(first.training)} seeds")
+    counts(axes, ticks)
+    axes.set(xlabel="epochs", xlim=(1, max(last, 2)))
+    percent(axes)
+    figure.legend(handles=handles, loc="outside right center", **BAND)
+    return figure
+
+
+@style.picture
+def corruption(results: Sequence[Memorization]) -> Figure:
+    """Accuracy at the end, and epochs to fit, against the share of labels shuffled."""
+    figure = style.figure(8.5, 3.8)
+    accuracy, epochs = figure.subplots(1, 2)
+    shares = [found.corrupted for found in results]
+    _accuracies(accuracy, shares, results)
+    accuracy.axhline(results[0].chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
+    accuracy.legend(loc="lower left", **BAND)
+    band(epochs, shares, _columns(results, "epochs_to_fit"), style.GREEN, marker="^")
+    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes", ylim=(0, None))
+    for axes in (accuracy, epochs):
+        axes.set_xlabel("share of labels shuffled")
+        percent(axes, "x")
+    return figure
+
+
+@style.picture
+def memorization_effect(
+    what: str, values: Sequence[float], true: Sequence[Memorization], shuffled: Sequence[Memorization]
+) -> Figure:
+    """What a setting does, such as the width: epochs to fit, and the accuracies at the end, for each of its values."""
+    figure = style.figure(9, 3.8)
+    epochs, end = figure.subplots(1, 2)
+    places = np.arange(len(values))
+    for results, name, colour, marker in (
+        (true, "true labels", style.BLUE, "o"),
+        (shuffled, "shuffled labels", style.RED, "s"),
+    ):
+        _epochs_to_fit(epochs, places, results, name, colour, marker)
+        band(end, places, _columns(results, "final_training"), colour, marker=marker, label=f"training, {name}")
+        band(end, places, _columns(results, "final_test"), colour, marker=marker, ls="--", label=f"test, {name}")
+    goal = true[0].goal
+    epochs.set(ylabel=f"epochs to fit {goal:.0%}", title=_subject(*true), ylim=(0, None))
+    end.set(ylabel="accuracy", ylim=(0, 1.04), title=f"After at most {true[0].training.shape[1]} epochs")
+    percent(end)
+    for axes in (epochs, end):
+        axes.set_xlabel(what)
+        axes.set_xticks(places, [f"{value:g}" for value in values])
+    epochs.set_ylim(0, 1.4 * epochs.get_ylim()[1])  # room for the legend
+    epochs.legend(loc="upper left", **BAND)
+    end.legend(loc="center right", fontsize=style.SMALL)
+    return figure
+
+
+@style.picture
+def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
+    """Training accuracy at the end against the number of images with shuffled labels, for networks by their name."""
+    figure = style.figure(7, 4)
+    axes = figure.subplots()
+    for i, (name, found) in enumerate(results.items()):
+        label = f"{name}: {found[0].n_parameters:,} parameters"
+        sizes = [one.n for one in found]
+        band(axes, sizes, _columns(found, "final_training"), style.COLOURS[i], marker=style.MARKERS[i], label=label)
+    sizes = sorted({one.n for found in results.values() for one in found})
+    epochs = next(iter(results.values()))[0].training.shape[1]
+    counts(axes, sizes)
+    axes.set(
+        xlabel="training images with shuffled labels",
+        ylabel=f"of them fitted after {epochs} epochs",
+        title="How much fits into a network",
+        ylim=(0, 1.04),
+    )
+    percent(axes)
+    axes.legend(loc="lower left", **BAND)
+    return figure
+
+
+def _subject(*results: Memorization) -> str:
+    """The network, with h for a width that varies, and the number of images."""
+    layers = (set(layer) for layer in zip(*(found.sizes for found in results), strict=True))
+    network = "-".join(str(*widths) if len(widths) == 1 else "h" for widths in layers)
+    return f"{network} on {results[0].n:,} images"
+
+
+def _columns(results: Sequence[Memorization], name: str) -> np.ndarray:
+    """One of the properties (seeds,) of each result, as columns (seeds, results)."""
+    return np.column_stack([getattr(found, name) for found in results])
+
+
+def _accuracies(axes: Axes, x: Sequence[float], results: Sequence[Memorization]) -> None:
+    band(axes, x, _columns(results, "final_training"), style.BLUE, marker="o", label="training, labels as given")
+    band(axes, x, _columns(results, "final_test"), style.RED, marker="s", ls="--", label="test, true labels")
+    axes.set(ylabel="accuracy", ylim=(0, 1.04), title=f"{_subject(results[0])}, at the end")
+    percent(axes)
+
+
+def _epochs_to_fit(
+    axes: Axes, places: np.ndarray, results: Sequence[Memorization], name: str, colour: str, marker: str
+) -> None:
+    """A band, and a cross at the limit for a value at which not every seed got there."""
+    columns = _columns(results, "epochs_to_fit")
+    band(axes, places, columns, colour, marker=marker, label=name)
+    missing = ~np.isfinite(columns).all(axis=0)
+    if missing.any():
+        limit = results[0].training.shape[1]
+        axes.plot(
+            places[missing],
+            np.full(missing.sum(), limit),
+            "x",
+            color=colour,
+            markersize=8,
+            label=f"{name}: not in {limit} epochs",
+        )

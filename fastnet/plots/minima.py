@@ -1,0 +1,69 @@
+"""Pictures of the minima that trainings end in, and of the ways between them: of fastnet.insight.minima's results.
+
+Not here: the surface around a minimum (landscape.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnet.plots import style
+from fastnet.plots.bands import BAND, band, counts, percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastnet.insight.minima import Minima, Path
+
+
+@style.picture
+def minima(found: Minima) -> Figure:
+    """The costs at which the seeds ended, and how much they vary, against the width of the hidden layer."""
+    figure = style.figure(9, 3.9)
+    costs, variation = figure.subplots(1, 2)
+    of_test = np.isfinite(found.test_cost).all()
+    which, cost = ("test", found.test_cost) if of_test else ("training", found.cost)
+    counts(costs, found.widths)
+    counts(variation, found.widths)
+    band(costs, found.widths, cost.T, style.BLUE, label="mean")
+    aside = np.exp(np.linspace(-0.08, 0.08, cost.shape[1]))  # so that no seed's point hides another's
+    for i, (width, ends) in enumerate(zip(found.widths, cost, strict=True)):
+        label = {"label": "one seed"} if i == 0 else {}
+        costs.plot(width * aside, ends, "o", color=style.BLUE, markersize=3.5, alpha=0.5, markeredgewidth=0, **label)
+    costs.set(ylabel=f"{which} cost at the end", title=f"{cost.shape[1]} seeds each", ylim=(0, None))
+    costs.legend(**BAND)
+    for values, name, colour, marker in (
+        (found.variation, "test cost", style.BLUE, "o"),
+        (found.training_variation, "training cost", style.RED, "s"),
+    ):
+        if np.isfinite(values).all():
+            variation.plot(found.widths, values, color=colour, marker=marker, label=name)
+    variation.set(ylabel="coefficient of variation", title="Standard deviation by the mean", ylim=(0, None))
+    variation.legend()
+    for axes in (costs, variation):
+        axes.set_xlabel("neurons in the hidden layer")
+    return figure
+
+
+@style.picture
+def interpolation(paths: Mapping[str, Path]) -> Figure:
+    """Cost and accuracy along straight lines between two networks, by name: before and after matching, as a rule."""
+    figure = style.figure(9, 3.8)
+    cost, accuracy = figure.subplots(1, 2)
+    for i, (name, path) in enumerate(paths.items()):
+        look = {"color": style.COLOURS[i], "marker": style.MARKERS[i], "markevery": 2}
+        cost.plot(path.at, path.cost, label=f"{name}: barrier {path.barrier:.2g}", **look)
+        accuracy.plot(path.at, path.accuracy, label=name, **look)
+    cost.set(ylabel="cost", ylim=(0, None), title="The cost between two minima")
+    cost.set_ylim(0, 1.25 * cost.get_ylim()[1])  # room for the legend
+    cost.legend(loc="upper center")
+    accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy there")
+    percent(accuracy)
+    accuracy.legend(loc="lower center")
+    for axes in (cost, accuracy):
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["network a", "1/4", "1/2", "3/4", "network b"])
+        axes.set_xlabel("place on the straight line between the parameters")
+    return figure

@@ -1,0 +1,76 @@
+"""Accuracy against the number of training examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from task_cases import blobs, images, name_of, unseen
+
+from fastnet.insight import Recipe, data_size
+from fastnet.insight.data_size import steps_to
+from fastnet.insight.task import stratified_order
+
+SMALL = Recipe((8,), 3, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
+
+
+# Test accuracies of five seeds, alike on all backends: 0.675 to 0.724 after 100 images, 0.853 to 0.890 after 1,000,
+# 0.909 to 0.917 after all 4,000 (elsewhere, of more images, about 0.69, 0.89 and more).
+def test_more_images_help_less_and_less(backend: Any) -> None:
+    found = data_size(*images(4000), test=unseen(), sizes=(100, 1000, 4000), seeds=range(3), backend=name_of(backend))
+    few, some, all_of_them = found.test.T
+    assert 0.6 < few.min() < few.max() < 0.8
+    assert 0.82 < some.min() < some.max() < 0.92
+    assert all_of_them.min() > 0.89
+    assert few.max() < some.min() < some.max() < all_of_them.min()
+    assert some.mean() - few.mean() > 3 * (all_of_them.mean() - some.mean())  # 0.17 to 0.04
+    assert found.training[:, 0].min() > found.training[:, 2].max()  # few are known by heart
+    assert set(found.updates) == {12_000}
+
+
+def test_each_seed_trains_on_the_beginning_of_its_own_stratified_order() -> None:
+    x, y = blobs(60)
+    test = blobs(30, seed=1)
+    found = data_size(x, y, test=test, sizes=(12, 60), seeds=(5, 1), recipe=SMALL)
+    for row, seed in enumerate((5, 1)):
+        order = stratified_order(y, np.random.default_rng([seed, 1]))
+        for column, (size, epochs) in enumerate(((12, 15), (60, 3))):
+            assert found.epochs[column] == epochs
+            trainer = SMALL.start(10, 3, seed)
+            trainer.fit(x[order[:size]], y[order[:size]], epochs=epochs)
+            assert found.updates[column] == trainer.steps
+            assert found.test[row, column] == trainer.evaluate(*test).accuracy
+            assert found.training[row, column] == trainer.evaluate(x[order[:size]], y[order[:size]]).accuracy
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"),
+    [(80, (80,)), (100, (100,)), (101, (100, 101)), (4000, (100, 300, 1000, 3000, 4000))],
+)
+def test_sizes_go_from_100_to_all(n: int, sizes: tuple[int, ...]) -> None:
+    assert steps_to(n) == sizes
+
+
+def test_all_examples_are_the_default_s_last_size() -> None:
+    assert data_size(*blobs(150), test=blobs(), seeds=[0], recipe=SMALL).sizes == (100, 150)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": (61,)}, "at most 60"),
+        ({"sizes": ()}, "at least one"),
+        ({"sizes": (0,)}, "at least 1"),
+        ({"sizes": (5, 5)}, "twice"),
+        ({"seeds": ()}, "seeds"),
+    ],
+)
+def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        data_size(*blobs(60), test=blobs(), recipe=SMALL, **change)
+
+
+def test_it_wants_a_test() -> None:
+    with pytest.raises(TypeError, match="test must be a pair"):
+        data_size(*blobs(), test=None, recipe=SMALL)  # type: ignore[arg-type]
