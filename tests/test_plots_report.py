@@ -82,7 +82,7 @@ def test_wide_layers_are_elided_to_the_strongest() -> None:
 def test_images_of_inputs_are_drawn_and_linked_from_their_pixels() -> None:
     net = network(12, 2, 2)
     net.weights[0][...] = 0.01
-    net.weights[0][0, 7] = 3
+    net.weights[0][0, 3] = 3
     figure = plots.architecture(net, image_shape=(3, 4))
     (image,) = figure.axes[0].images
     pixels = np.asarray(image.get_array())
@@ -94,7 +94,7 @@ def test_images_of_inputs_are_drawn_and_linked_from_their_pixels() -> None:
     strongest = first.get_segments()[-1][0]
     left, right, low, high = image.get_extent()
     place = (strongest[0] - left) / (right - left) * 4, (high - strongest[1]) / (high - low) * 3
-    assert (int(place[0]), int(place[1])) == (3, 1)  # pixel 7: column 3 of row 1
+    assert (int(place[0]), int(place[1])) == (3, 0)  # pixel 3: the last of the first row
     assert not plots.architecture(net, image_shape=(5, 5)).axes[0].images  # of another shape: no image
 
 

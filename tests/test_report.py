@@ -127,6 +127,16 @@ def test_noise_and_calibration_are_insights(run: Run, page: Page) -> None:
     }
 
 
+def test_weights_before_and_after(run: Run, page: Page) -> None:
+    card = page.cards["weights"]
+    assert run.initial is not None
+    assert card.facts == {
+        f"correlation {when} training": f"{insight.neighbour_correlation(net.weights[0], (8, 8)):.2f}"
+        for when, net in (("before", run.initial), ("after", run.network))
+    }
+    assert "8 in all" in card.images[0]["alt"]
+
+
 def test_settings_and_machine(run: Run, page: Page) -> None:
     settings, machine = page.cards["settings"].facts, page.cards["machine"].facts
     assert settings["trained on"] == DATA.name

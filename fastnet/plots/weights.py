@@ -68,7 +68,7 @@ def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: di
     axes: list[Axes] = []
     for block, (title, found) in enumerate(drawn.items()):
         left, top = (0, block * (down + 1)) if narrow else (block * (across + 1), 0)
-        what = "neurons" if shown == n else f"the first {shown} of {n} neurons"
+        what = "neurons" if shown == n else f"the first {shown} of {n}{'' if narrow else ' neurons'}"
         pixels.heading(figure, grid[top : top + down, left : left + across], f"{what}, {title}")
         for k, image in enumerate(found[:shown]):
             axes.append(figure.add_subplot(grid[top + k // across, left + k % across]))

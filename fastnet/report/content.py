@@ -242,6 +242,8 @@ def _weights(of: _Subject) -> Card:
     assert shape is not None
     count, before = network.sizes[1], of.run.initial
     figure = plots.weights(network, image_shape=shape, before=before, narrow=True)
+    networks = {"after training": network} if before is None else {"before training": before, "after training": network}
+    alike = {when: insight.neighbour_correlation(net.weights[0], shape) for when, net in networks.items()}
     return Card(
         "weights",
         "What the neurons look at",
@@ -255,6 +257,8 @@ def _weights(of: _Subject) -> Card:
                 "png",
             )
         ],
+        [(f"correlation {when}", f"{round(r, 2) + 0.0:.2f}") for when, r in alike.items() if math.isfinite(r)],
+        note="The correlation of the weights of neighbouring pixels: 0 for random weights, near 1 for smooth shapes.",
         wide=not network.is_classifier,  # else it stands beside the noise
     )
 

@@ -214,6 +214,11 @@ def test_a_report_that_fails_keeps_the_network(
     assert not (folder / "x.html").exists()
 
 
+def test_a_report_has_the_validation_s_curves(folder: Path, data: str) -> None:
+    assert train("--data", data, "--report", folder / "x.html", "--quiet") == 0
+    assert Page((folder / "x.html").read_text("utf-8")).cards["learning"].facts["validation accuracy in the end"]
+
+
 def test_no_epochs(folder: Path, data: str) -> None:
     assert train("--data", data, "--out", folder / "run", "--epochs", 0, "--quiet") == 0
     assert cli.main(["report", str(folder / "run"), "--quiet"]) == 0
