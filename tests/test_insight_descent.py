@@ -128,6 +128,7 @@ def test_a_bowl_is_descended_below_two_over_l_and_overshot_above(backend: Any, d
     above = log_of(trainer, x, y, 100)
     assert above.overshoot[-50:].all()  # the steepest direction has come to dominate
     assert (above.ratio[-50:] < 0).all()
+    np.testing.assert_array_equal(above.overshoot, above.actual_change > 0)
     assert above.cost[-1] > 10 * above.cost.min()
 
 

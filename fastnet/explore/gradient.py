@@ -104,5 +104,5 @@ def _top_text(found: Ranking, shape: tuple[int, int] | None) -> str:
             source = "bias"
         elif found.layer[k] == 0 and shape is not None:
             source = "pixel {}, {}".format(*divmod(below, shape[1]))
-        rows.append([str(k + 1), str(found.layer[k] + 1), str(found.neuron[k]), source, f"{found.component[k]:+.4f}"])
+        rows.append([str(k + 1), str(found.layer[k] + 1), str(found.neuron[k]), source, f"{found.component[k]:+.2g}"])
     return table(rows, left=(0, 3))

@@ -93,7 +93,7 @@ class _Logger(Callback):
         self._cost = np.nan  # after the last step, on its batch
         self.examples = len(self._x)
         self.batch_size = min(trainer.batch_size, self.examples)
-        self.lines: list[tuple[Any, ...]] = []
+        self.lines: list[tuple[float, ...]] = []
 
     def on_batches(self, trainer: Trainer, progress: Progress) -> None:
         twin, whole = self._twin, self.batch_size == self.examples
@@ -103,8 +103,8 @@ class _Logger(Callback):
         step = trainer.network.parameters - twin.parameters
         twin.parameters[...] = trainer.network.parameters
         self._cost = twin.cost(x, y, backend=self._backend)
-        norm, length, predicted = np.linalg.norm(gradient), np.linalg.norm(step), gradient @ step
-        self.lines.append((progress.learning_rate, norm, length, before, predicted, self._cost - before))
+        figures = _norm(gradient), _norm(step), before, _dot(gradient, step), self._cost - before
+        self.lines.append((progress.learning_rate, *figures))
         if len(self.lines) == self._steps:
             trainer.stop()
 
@@ -155,6 +155,15 @@ class StopAtMinimum(Callback):
     def _look(self, trainer: Trainer) -> None:
         gradient = trainer.network.gradient(self._x, self._y, backend=trainer.backend)
         self.steps.append(trainer.steps)
-        self.norms.append(float(np.linalg.norm(gradient.astype(np.float64))))
+        self.norms.append(_norm(gradient.astype(np.float64)))
         if self.reached:
             trainer.stop()
+
+
+def _dot(a: Floats, b: Floats) -> float:
+    """The dot product, not by BLAS: its threads, started for each, can take longer than the whole step."""
+    return float(np.multiply(a, b).sum())
+
+
+def _norm(a: Floats) -> float:
+    return math.sqrt(_dot(a, a))
