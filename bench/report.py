@@ -13,7 +13,15 @@ from fastnet.errors import DataError
 from fastnet.files import atomic_write, shown
 
 LONG = 30  # rows of a table that Markdown folds
-BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+
+
+def marks(section: str) -> tuple[str, str]:
+    """The lines of a README between which a section is written."""
+    return f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+
+
+BENCHMARK = "benchmark"
+BEGIN, END = marks(BENCHMARK)
 
 
 @dataclass(frozen=True)
@@ -76,20 +84,23 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def split_readme(path: str) -> tuple[str, str]:
+def split_readme(path: str, section: str = BENCHMARK) -> tuple[str, str]:
     """The text up to the first marker and from the second on; DataError unless each stands there once, in order."""
+    begin, end = marks(section)
     try:
         text = Path(path).read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {shown(path)}: {error}") from error
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise DataError(f"{shown(path)} must have one line {BEGIN} and after it one line {END}: the table goes between")
-    before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise DataError(
+            f"{shown(path)} must have one line {begin} and after it one line {end}: what is written goes between"
+        )
+    before, after = text.index(begin) + len(begin), text.index(end)
     return text[:before], text[after:]
 
 
-def write_readme(path: str, content: str) -> None:
-    head, tail = split_readme(path)  # anew: it may have been edited during a run of minutes
+def write_readme(path: str, content: str, section: str = BENCHMARK) -> None:
+    head, tail = split_readme(path, section)  # anew: it may have been edited during a run of minutes
     with atomic_write(path) as file:
         file.write(f"{head}\n\n{content}\n\n{tail}".encode())
 
