@@ -12,7 +12,7 @@ from cli_cases import pictures
 
 import fastnet
 from fastnet.datasets import Dataset
-from fastnet.report import Run
+from fastnet.runs import Run
 
 CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")
 VOID = {"meta", "link", "img", "br"}
