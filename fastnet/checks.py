@@ -108,6 +108,24 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
     return tuple(names)
 
 
+def dropout(value: object, n_hidden: int) -> tuple[float, ...]:
+    """A share from 0 to less than 1 for each hidden layer, from one for all or a list."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        rates = [number("dropout", value, least=0)] * max(n_hidden, 1)
+    elif len(value) != n_hidden:
+        raise ValueError(
+            f"dropout lists {len(value)} numbers for {n_hidden} hidden layers; inputs and outputs are never dropped"
+        )
+    else:
+        rates = [number(f"dropout[{i}]", rate, least=0) for i, rate in enumerate(value)]
+    for rate in rates:
+        if rate >= 1:
+            raise ValueError(f"dropout is the share of activations to drop, less than 1 of them, not {rate:g}")
+    if not n_hidden and any(rates):
+        raise ValueError(f"dropout={rates[0]:g}: the network has no hidden layer, whose activations could be dropped")
+    return tuple(rates[:n_hidden])
+
+
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
     """The output activation (by default the one that goes with the cost) and the cost, if they go together."""
     name_of("cost", cost, c.COSTS)

@@ -145,7 +145,7 @@ class Network:
         """The same views of any vector (n_parameters,): a gradient, a snapshot. Raises ValueError for another shape."""
         checks.vector(vector, self.n_parameters, "vector")
         weights, biases = [], []
-        for n_in, n_out, _, w, b, _ in self._layers.tolist():
+        for n_in, n_out, _, w, b, *_ in self._layers.tolist():
             weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
             biases.append(vector[b : b + n_out])
         return Views(tuple(weights), tuple(biases))
@@ -344,7 +344,7 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
     layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
     at = 0
     for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
-        row[:] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
+        row[: c.DROP] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
         at += n_out * (n_in + 1)
     layers[-1, c.COST] = c.COSTS[cost]
     return layers

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastnet import backends, checks
 from fastnet.callbacks import Callback, Progress, as_callbacks
+from fastnet.dropout import thinned
 from fastnet.errors import DivergedError
 from fastnet.forward import work_of
 from fastnet.history import Epoch, History
@@ -79,12 +80,16 @@ class Trainer:
         L2: adds weight_decay * W to the gradient of the weights, not of the biases.
     clip_norm
         The gradient is scaled down to this norm where it is longer, before the weight decay.
+    dropout
+        The share, from 0 to less than 1, of a hidden layer's activations that training drops in each example, anew in
+        each update (Srivastava et al. 2014); the others are scaled by 1 / (1 - dropout), and prediction uses them all.
+        One number, or one for each hidden layer. The same seed drops the same on every backend.
     shuffle
         Draws a new order of the examples each epoch; False keeps theirs.
     backend
         "cython", "numba", "numpy", "auto"; None: as use_backend or FASTNET_BACKEND say, or auto.
     seed
-        Of the order. The same seed, backend, machine and number of threads: the same parameters, bit for bit.
+        Of the order, and of dropout. The same seed, backend, machine and number of threads: the same parameters, bit for bit.
     threads
         That share the work of each batch, never more than there are cores for this process. "auto": one for small
         batches, else as many as there are cores, with 16 examples each or more. numpy takes 1 only, for its BLAS has
@@ -107,6 +112,7 @@ class Trainer:
         batch_size: int = 32,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
         shuffle: bool = True,
         backend: str | None = None,
         seed: int | np.random.Generator | None = None,
@@ -125,6 +131,7 @@ class Trainer:
             checks.number("weight_decay", weight_decay, least=0),
             None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0),
         )
+        rates = checks.dropout(dropout, len(network.sizes) - 2)
         self._shuffle = checks.flag("shuffle", shuffle)
         self._backend = backend
         self._threads = checks.threads(threads)
@@ -132,6 +139,7 @@ class Trainer:
         name = backends.resolve(backend).name  # a missing backend is an error now, not after the data is loaded
         team_size(self._threads, backends.get(name), name, 1, 0)  # and so are threads that it cannot have
         self._rng = checks.generator(seed)
+        self._layers = thinned(network.layers, rates, self._rng)
         self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
         self._undo: _Undo | None = None
         self._step = 0  # updates made
@@ -412,12 +420,10 @@ class Trainer:
     def _call(
         self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64], progress: NDArray[np.int64]
     ) -> tuple[float, int, int]:
-        network = self.network
-
         def train(team: Ints, member: int) -> float:
             return run.kernels.train(
-                network.layers,
-                network.parameters,
+                self._layers,
+                self.network.parameters,
                 self._state,
                 run.x,
                 run.y,

@@ -67,5 +67,5 @@ def _everything(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.dt
 
 def _smallest(dtype: np.dtype[Any]) -> tuple[c.Ints, c.Floats, c.Floats]:
     """A network of one weight and one bias, its parameters, and a workspace for it."""
-    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR]])
+    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     return net, np.zeros(2, dtype), c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)

@@ -1,8 +1,8 @@
 """The kernel contract: what a backend is, the codes it is handed, and the workspace it may use.
 
 A backend is a module with the functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
-that grows with the parameters or with x), draw random numbers, print or raise, and they trust their arguments:
-user input is rejected in fastnet/checks.py, nowhere else.
+that grows with the parameters or with x), print or raise, have no random state (dropout's numbers are a function of
+their arguments), and they trust these: user input is rejected in fastnet/checks.py, nowhere else.
 This file computes nothing with data; the formulas themselves stand in the backends.
 """
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]  # float32 or float64: one of the two throughout a call
 Ints = NDArray[np.int64]
 
-# -- a network, as the kernels see it: int64 (n_layers, 6), one row a layer -----------------------------
+# -- a network, as the kernels see it: int64 (n_layers, 8), one row a layer -----------------------------
 # WEIGHTS and BIASES are offsets into the flat parameter vector; a slice of consecutive rows is a network too.
-N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST = range(6)
-LAYER_COLUMNS = 6
+N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
+LAYER_COLUMNS = 8
 
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
 ACTIVATIONS = {
@@ -39,6 +39,24 @@ NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but 
 COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 
 MOST_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
+
+# Dropout (Srivastava et al. 2014), of hidden layers (the last layer's DROP is 0) and in `train` only. For each row of a
+# batch a neuron is dropped, its activation made 0, where its random number is below DROP, one of 0 to 2^32 - 1; the
+# other activations are multiplied by drop_scale(DROP) then, so that prediction needs no change.
+# The random numbers are those of Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): its
+# four numbers at counter (g, row, update low, update high) are those of neurons 4 g to 4 g + 3. The row is the place
+# in its batch, the update its number as Adam counts it, the first being 1; the key is DROP_KEY, 64 bits: (low, high).
+# So no mask depends on blocks, threads or on how an order is cut.
+PHILOX_ROUNDS = 10
+PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # of counters 0 and 2
+PHILOX_STEPS = 0x9E3779B9, 0xBB67AE85  # what the keys grow by from round to round
+DROP_RANGE = 1 << 32
+
+
+def drop_scale(drop: int) -> float:
+    """What activations that are kept are multiplied by: 1 / (1 - the share that is dropped)."""
+    return DROP_RANGE / (DROP_RANGE - drop)
+
 
 # -- an optimiser, as the kernels see it: float64 (7,) --------------------------------------------------
 # BETA1 is momentum's too; a CLIP_NORM or WEIGHT_DECAY of 0 means none.
@@ -140,7 +158,7 @@ class Plan(NamedTuple):
     rows: int  # rows of a block
     packed: int  # elements of the packed parameters
     size: int  # elements of the whole workspace
-    nodes: Ints  # (n_layers + 1, 12), offsets of areas, rows * WIDTH elements each: see the columns above
+    nodes: Ints  # (n_layers + 1, 14), offsets of areas, rows * WIDTH elements each: see the columns above
 
 
 def padded(n: int, itemsize: int) -> int:
@@ -214,7 +232,7 @@ class Backend(Protocol):
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
         """The forward pass.
 
-        IN net (n_layers, 6), params (n_params,), x (n, n_in); OUT out (n, n_out): the last layer's
+        IN net (n_layers, 8), params (n_params,), x (n, n_in); OUT out (n, n_out): the last layer's
         activations; work of plan(net, n, 0, itemsize).
         """
 
@@ -262,7 +280,7 @@ class Backend(Protocol):
         inputs of each layer for the update, so that no gradient is added up across threads.
 
         Returns the cost summed over the examples of the steps made, each batch's taken before its update (of member
-        0; the others' is of no meaning). Stops before the update of a batch whose cost is not finite:
+        0; the others' is of no meaning). With dropout the cost and progress[CORRECT] are those of the thinned network. Stops before the update of a batch whose cost is not finite:
         progress[STEPS] then tells which.
         """
 

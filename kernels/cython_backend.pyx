@@ -12,7 +12,7 @@ arguments (fastnet/checks.py), the starting of threads (fastnet/threads.py), oth
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -25,7 +25,7 @@ cdef extern from "vec.h" nogil:
     const char *FASTNET_ISA
     const int TEAMS
     const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS
-    const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX
+    const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, GIVEN
     const int FROM_ZERO, FROM_START, ADD
     const real BYTE_SCALE
     real LEAKY_SLOPE
@@ -37,6 +37,11 @@ cdef extern from "vec.h" nogil:
     void activate_tile(int activation, const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns,
                        Py_ssize_t used)
     void times_slope(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns)
+    ctypedef struct drop_t:
+        uint32_t threshold
+    const uint32_t PHILOX_M0, PHILOX_M1, PHILOX_W0, PHILOX_W1
+    drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t update)
+    void thin_rows(const drop_t *d, int activation, real *a, real *slopes, Py_ssize_t ld, Py_ssize_t rows, uint32_t row)
     void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t n, const real *w,
                       Py_ssize_t ldw, int begin, const real *start, real *out, Py_ssize_t ldo)
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
@@ -74,6 +79,7 @@ cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
 cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.COST
+cdef int DROP = contract.DROP, DROP_KEY = contract.DROP_KEY
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
@@ -90,6 +96,7 @@ cdef double SPARSE_SHARE = contract.SPARSE_SHARE
 assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.GROUP == GROUP and contract.MOST_LAYERS == MOST_LAYERS and contract.PANEL_VECTORS >= TILE_VECTORS
 assert [contract.ACTIVATIONS[name] for name in ("sigmoid", "relu", "tanh", "leaky_relu", "identity", "softmax")] == [
     SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX]
+assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
 cdef double slope = contract.LEAKY_SLOPE  # by way of a double: Cython takes every Python number for a `real` as float
 LEAKY_SLOPE = <real> slope
 instruction_set = FASTNET_ISA.decode()
@@ -107,6 +114,9 @@ cdef struct Layer:
     real *sums  # (rows, width): weighted sums; the last layer's stand apart, its cost is taken from them
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
+    real *slopes  # (rows, width): with dropout, of the activations, those of dropped neurons 0
+    int64_t drop, drop_key  # 0 but in `train`
+    double drop_scale
     Py_ssize_t weights_at, biases_at  # in the flat parameter vector
 
 
@@ -148,6 +158,8 @@ cdef struct Block:  # what the functions below share; each member of a team has 
     step_t step
     double decay  # of the weights
     Py_ssize_t slots  # rows of the optimiser's state
+    int64_t number  # of the update under way, the first being 1
+    Py_ssize_t place  # in its batch, of the first row of the block under way
 
 
 cdef enum:  # where the gradient goes
@@ -356,7 +368,8 @@ cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t las
 cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """The deltas of the layer below: deltas . weights^T times the slopes there."""
     multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
-             lower.deltas, lower.outputs, lower.width, lower.n_out, lower.activation, first, last)
+             lower.deltas, lower.slopes if lower.drop else lower.outputs, lower.width, lower.n_out,
+             GIVEN if lower.drop else lower.activation, first, last)
 
 
 cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, const real *weights, Py_ssize_t ldw,
@@ -445,6 +458,13 @@ cdef void softmax(Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogi
             a[k] /= total
 
 
+cdef void thin(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Dropout of rows first to last."""
+    cdef drop_t drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.number)
+    thin_rows(&drop, layer.activation, layer.outputs + first * layer.width, layer.slopes + first * layer.width,
+              layer.width, last - first, <uint32_t> (b.place + first))
+
+
 cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t l
     for l in range(b.n_layers):
@@ -454,6 +474,8 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
             weighted_sums(b, &b.layers[l], first, last)
         if b.layers[l].activation == SOFTMAX:
             softmax(&b.layers[l], first, last)
+        if b.layers[l].drop:
+            thin(b, &b.layers[l], first, last)
 
 
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -804,6 +826,8 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
         layer.outputs = work + nodes[l + 1, ACTIVATIONS_AT]
         layer.sums = work + nodes[0, OUTPUTS_AT] if l == last else layer.outputs
         layer.deltas = work + nodes[l + 1, DELTAS_AT]
+        layer.slopes = work + nodes[l + 1, SCRATCH_AT]
+        layer.drop = 0
         layer.weights_at = net[l, WEIGHTS]
         layer.biases_at = net[l, BIASES]
     b.team = team
@@ -988,7 +1012,7 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
     cdef const double[::1] rate = rates, options = optimizer
     cdef int64_t[::1] report = progress, shared = team
     cdef int64_t steps = 0, correct = 0
-    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed, place = member
+    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed, place = member, l
     cdef int64_t done_before = step
     cdef double total = 0
     cdef Layer layers[MOST_LAYERS]
@@ -996,9 +1020,13 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
     cdef fp_state before
     inputs_of(&b.data, x)
     outputs_of(&b.data, y)
+    prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], place)
+    for l in range(layers_view.shape[0]):
+        layers[l].drop = layers_view[l, DROP]
+        layers[l].drop_key = layers_view[l, DROP_KEY]
+        layers[l].drop_scale = contract.drop_scale(layers_view[l, DROP])
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], place)
         b.decay = options[WEIGHT_DECAY]
         b.slots = slots.shape[0]
         total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
@@ -1036,7 +1064,8 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         b.target = TO_OPTIMIZER
     while start < n and not stopped:
         stop = min(start + size, n)
-        begin_step(&b.step, options, rates[steps[0]], <double> (done_before + steps[0] + 1))
+        b.number = done_before + steps[0] + 1
+        begin_step(&b.step, options, rates[steps[0]], <double> b.number)
         scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / (stop - start)
         if b.target == TO_STORE:
             clear_stored(b)  # others add to it only after they have waited for each other
@@ -1045,6 +1074,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         first = start
         while first < stop:
             count = min(rows, stop - first)
+            b.place = first - start
             if b.member == 0:
                 b.team[STOPPING] = read_now(stop_now)
             if b.members == 1 and b.team[STOPPING]:

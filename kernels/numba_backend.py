@@ -45,6 +45,7 @@ from fastnet.kernels.numba_vectors import (
     FEATURES,
     FROM_START,
     FROM_ZERO,
+    GIVEN,
     GROUP,
     LINE_ENTRIES,
     MOST_BYTES_COLUMNS,
@@ -103,6 +104,7 @@ from fastnet.kernels.numba_vectors import (
     sparse_forward,
     sparse_update,
     square_sum,
+    thin_rows,
     times_slope,
     total_of,
     transpose_panel,
@@ -193,12 +195,13 @@ def instruction_set() -> str:
 
 # A call's arguments, and what is worked out from them: int64 numbers, arrays by their addresses (0: there is none).
 # Each member of a team has its own. Of BYTES and REALS one is not 0, and of LABELS and TARGETS; with STARTS and
-# INDICES, REALS are the values of sparse rows.
+# INDICES, REALS are the values of sparse rows. NUMBER is that of the update under way, the first being 1 (0: there is
+# none, and no dropout); PLACE is where in its batch the block under way begins.
 (
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, PARAMS, RESULT, STATE,
     SLOTS, N_PARAMS, ORDER, COUNT, BATCH, RATES, OPTIONS, DONE, PROGRESS, TEAM, MEMBER, COLUMNS, ROOM,
-    DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, STEP,
-) = range(35)  # fmt: skip
+    DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, NUMBER, PLACE, STEP,
+) = range(37)  # fmt: skip
 BLOCK_COLUMNS = STEP + STEP_COLUMNS
 TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)  # a gradient goes straight to the weights, to its own place, or by tiles
 ENTRIES = 3  # of a row, or of two: addresses of columns and values, and 4 * number + rows (0 for a second row)
@@ -479,11 +482,14 @@ def _weighted_sums(b, t, work, layer, first, last):
 def _propagate(b, t, work, layer, first, last):
     """The deltas of the layer below: deltas . weights^T times the slopes there."""
     node, lower = _node(t, layer), _node(t, layer - 1)
+    slopes, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
+    if _drop(b, lower):
+        slopes, activation = lower[c.SCRATCH_AT], GIVEN
     _multiply(
         _at(work, node[c.DELTAS_AT]), node[c.WIDTH], _in_groups(node[c.LAYER + c.N_OUT]),
         _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], 1, _at(work, lower[c.DELTAS_AT]),
-        _at(work, lower[c.DELTAS_AT]), _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], lower[c.LAYER + c.N_OUT],
-        lower[c.LAYER + c.ACTIVATION], first, last, _at(work, _panel_at(b, t, work)),
+        _at(work, lower[c.DELTAS_AT]), _at(work, slopes), lower[c.WIDTH], lower[c.LAYER + c.N_OUT], activation,
+        first, last, _at(work, _panel_at(b, t, work)),
     )  # fmt: skip
 
 
@@ -510,6 +516,26 @@ def _sparse_sums(b, t, work, first, last):
         _activate_tile(activation, _at(sums, at), outputs, width, last - first, width, node[c.LAYER + c.N_OUT])
 
 
+@_inner(types.intp)
+def _drop(b, node):
+    """A layer's threshold of dropout: 0 but in training."""
+    return node[c.LAYER + c.DROP] if b[NUMBER] != 0 else 0
+
+
+_drop_scale = _inner(types.float64)(c.drop_scale)
+
+
+@_inner()
+def _thin(b, node, work, first, last):
+    """Dropout of rows first to last."""
+    at, factors, drop = first * node[c.WIDTH], _room(work), _drop(b, node)
+    factors[0] = _real(work, _drop_scale(drop))
+    thin_rows(
+        node[c.LAYER + c.ACTIVATION], drop, node[c.LAYER + c.DROP_KEY], b[NUMBER], b[PLACE] + first, factors,
+        _at(work, node[c.ACTIVATIONS_AT] + at), _at(work, node[c.SCRATCH_AT] + at), node[c.WIDTH], last - first,
+    )  # fmt: skip
+
+
 @_inner()
 def _forward(b, t, work, first, last):
     for layer in range(b[LAYERS]):
@@ -517,6 +543,8 @@ def _forward(b, t, work, first, last):
             _sparse_sums(b, t, work, first, last)
         else:
             _weighted_sums(b, t, work, layer, first, last)
+        if _drop(b, _node(t, layer)):
+            _thin(b, _node(t, layer), work, first, last)
     node = _node(t, b[LAYERS] - 1)
     if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # of the last layer only
         width, z, a = node[c.WIDTH], _at(work, t[c.OUTPUTS_AT]), _at(work, node[c.ACTIVATIONS_AT])
@@ -863,13 +891,15 @@ def _train_batches(b, t, work, correct):
         stop, rate = _least(start + size, n), 0.0
         if training:
             rate = rates[steps]
-            _begin_step(b, options, rate, b[DONE] + steps + 1)
+            b[NUMBER] = b[DONE] + steps + 1
+            _begin_step(b, options, rate, b[NUMBER])
         scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
         if b[TARGET] == TO_STORE:
             _clear_stored(b, work)  # others add to it only after they have waited for each other
         cost, right = 0.0, 0
         for first in range(start, stop, block):
             count = _least(block, stop - first)
+            b[PLACE] = first - start
             if member == 0:
                 team[c.STOPPING] = _read_now(progress, c.STOP)
             if members == 1 and team[c.STOPPING] != 0:
@@ -1099,7 +1129,7 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
     """Compiles, or takes from the cache, what a network of this dtype needs, whatever its inputs."""
-    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR]])
+    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)
 

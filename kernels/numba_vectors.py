@@ -684,11 +684,13 @@ ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # the identity:
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
+GIVEN = len(c.ACTIVATIONS)  # no activation: slopes that are at hand already, see thin_rows
 SLOPE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
     c.TANH: lambda v, a: 1 - a * a,
     c.LEAKY_RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)),
+    GIVEN: lambda v, slope: slope,
 }
 
 
@@ -726,6 +728,71 @@ def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: A
         _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
 
     _loop(v.b, rows, row)
+
+
+# -- dropout ---------------------------------------------------------------------------------------------------
+
+DROP_GROUPS = 8  # of four neurons, whose random numbers are made together
+
+
+def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value, update: ir.Value) -> ir.Value:
+    """Philox4x32-10: the four numbers of DROP_GROUPS groups from `first` on, one after the other."""
+    wide = ir.VectorType(I64, DROP_GROUPS)
+
+    def all_lanes(value: Any) -> ir.Value:
+        return ir.Constant(wide, [value] * DROP_GROUPS) if isinstance(value, int) else _spread(b, value, DROP_GROUPS)
+
+    half, low = all_lanes(32), all_lanes(0xFFFFFFFF)  # numbers of 32 bits in lanes of 64, as the products need them
+    keys = [all_lanes(part) for part in (b.and_(key, I64(0xFFFFFFFF)), b.lshr(key, I64(32)))]
+    lanes = ir.Constant(wide, list(range(DROP_GROUPS)))
+    c0, c1 = b.and_(b.add(all_lanes(first), lanes), low), b.and_(all_lanes(row), low)
+    c2, c3 = all_lanes(b.and_(update, I64(0xFFFFFFFF))), all_lanes(b.lshr(update, I64(32)))
+    for number in range(c.PHILOX_ROUNDS):
+        k0, k1 = (
+            b.and_(b.add(k, all_lanes(number * step & 0xFFFFFFFF)), low)
+            for k, step in zip(keys, c.PHILOX_STEPS, strict=True)
+        )
+        p0, p1 = (b.mul(x, all_lanes(m)) for x, m in zip((c0, c2), c.PHILOX_MULTIPLIERS, strict=True))
+        c0, c1 = b.xor(b.xor(b.lshr(p1, half), c1), k0), b.and_(p1, low)
+        c2, c3 = b.xor(b.xor(b.lshr(p0, half), c3), k1), b.and_(p0, low)
+    words = [b.trunc(x, ir.VectorType(I32, DROP_GROUPS)) for x in (c0, c1, c2, c3)]
+    pairs = [_shuffled(b, one, other, range(2 * DROP_GROUPS)) for one, other in (words[:2], words[2:])]
+    return _shuffled(b, *pairs, [w * DROP_GROUPS + j for j in range(DROP_GROUPS) for w in range(4)])
+
+
+@_kernel
+def thin_rows(
+    v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, slopes: Any, ld: Any,
+    rows: Any,
+) -> None:  # fmt: skip
+    """Dropout of rows `row` on of a batch: activations a become 0 where a neuron is dropped, else scale * a, and slopes,
+    which the deltas are multiplied by on the way back, 0 or scale * slope(a). factors[0] is the scale; room for a tile.
+    """
+    b, most = v.b, 4 * DROP_GROUPS
+    scale = _spread(b, b.load(factors), most)
+    threshold = _spread(b, b.trunc(drop, I32), most)
+
+    def line(r: ir.Value, _: list[_Vector]) -> None:
+        def chunk(k: ir.Value, _: list[_Vector]) -> None:
+            first = v.b.mul(k, I64(DROP_GROUPS))
+            words = _random_words(b, first, b.add(row, r), key, update)
+            kept = b.select(b.icmp_unsigned("<", words, threshold), ir.Constant(scale.type, None), scale)
+            b.store(kept, b.bitcast(factors, scale.type.as_pointer()), align=v.scalar_bytes)
+            start = b.mul(k, I64(most))
+            left = b.sub(ld, start)
+            n = b.select(b.icmp_signed("<", left, I64(most)), left, I64(most))
+
+            def vector(i: ir.Value, _: list[_Vector]) -> None:
+                at = (r, ld), start, (i, v.n)
+                x, factor = v.load(a, *at), v.load(factors, (i, v.n))
+                v.store(factor * _chosen(v, SLOPE, activation, x, v.splat(1)), slopes, *at)
+                v.store(factor * x, a, *at)
+
+            _loop(b, b.udiv(n, I64(v.n)), vector)
+
+        _loop(b, b.udiv(_sum(b, ld, most - 1), I64(most)), chunk)
+
+    _loop(b, rows, line)
 
 
 @_kernel

@@ -100,6 +100,48 @@ _ACTIVATIONS: dict[int, tuple[Formula, Formula]] = {
     c.SOFTMAX: (_softmax, _identity_slope),  # its costs have its slope in them
 }
 
+# -- dropout -------------------------------------------------------------------------------------------------
+
+_PIECE = 4096  # counters of the random numbers made together: they stay in the cache
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+_MULTIPLIERS = np.array(c.PHILOX_MULTIPLIERS, np.uint64)[:, None, None]
+
+
+class _Drop:
+    """Draws the factors of one layer's activations for a block of rows: 0 where a neuron is dropped, else the scale."""
+
+    def __init__(self, drop: int, key: int, rows: int, factors: Floats) -> None:
+        self.drop, self.scale = np.uint64(drop), c.drop_scale(drop)
+        self.words = factors.reshape(-1, 4, rows)  # neurons by fours, as their numbers are
+        self.row = np.arange(rows, dtype=np.uint64)
+        self.groups = np.arange(len(self.words), dtype=np.uint64)[:, None]
+        self.keys = [
+            np.array([key + k * c.PHILOX_STEPS[0] & 0xFFFFFFFF, (key >> 32) + k * c.PHILOX_STEPS[1] & 0xFFFFFFFF], np.uint64)[:, None, None]
+            for k in range(c.PHILOX_ROUNDS)
+        ]
+
+    def draw(self, counter: list[int], factors: Floats) -> None:
+        """Philox4x32-10 at the update's number and the place of the block's first row."""
+        number, place = counter
+        size = max(1, _PIECE // len(self.row))
+        for start in range(0, len(self.words), size):
+            words = self.words[start : start + size]
+            even = np.empty((2, len(words), len(self.row)), np.uint64)  # numbers 0 and 2 of the four, of 32 bits
+            odd, product = np.empty_like(even), np.empty_like(even)
+            even[0], even[1] = self.groups[start : start + size], number & 0xFFFFFFFF
+            odd[0], odd[1] = self.row + np.uint64(place), number >> 32
+            for key in self.keys:
+                np.multiply(even, _MULTIPLIERS, product)
+                crossed = product[::-1]
+                np.right_shift(crossed, _HALF, even)
+                np.bitwise_xor(even, odd, even)
+                np.bitwise_xor(even, key, even)
+                np.bitwise_and(crossed, _LOW, odd)
+            for place_in_group, numbers in enumerate((even[0], odd[0], even[1], odd[1])):
+                np.greater_equal(numbers, self.drop, words[:, place_in_group])
+        np.multiply(factors, self.scale, factors)
+
+
 # -- costs ---------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +278,9 @@ class _Passes(NamedTuple):
 class _Blocks:
     """The workspace, cut into views; the passes over a block are recorded once for each number of rows."""
 
-    def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any]) -> None:
+    def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any], training: bool = False) -> None:
+        self.drops = net[:, [c.DROP, c.DROP_KEY]].tolist() if training else [(0, 0)] * len(net)
+        self.counter = [0, 0]  # dropout's: the number of the update, and the place in its batch where the block begins
         self.net, self.work, self.plan = net, work, p
         self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
         self.bytes_to_inputs = None
@@ -321,15 +365,23 @@ class _Blocks:
             if level == last and self.net[-1, c.COST] == c.CROSS_ENTROPY:  # taken from the sums
                 forward.append((np.copyto, (output.z, z)))
             forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
+            if self.drops[level - 1][0]:
+                factors = area(nodes[level][c.DELTAS_AT], -(-sizes[level] // 4) * 4)  # the deltas come later
+                drop = _Drop(*self.drops[level - 1], rows, factors)
+                forward.append((drop.draw, (self.counter, factors)))
+                forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][1](z, t[level])
+                forward.append((np.multiply, (t[level], factors[: sizes[level]], t[level])))
+                forward.append((np.multiply, (z, factors[: sizes[level]], z)))
         for level in range(last, 0, -1):
             below = biased[level - 1].T
             backward.append((delta[level].dot, (below, self.grads[level - 1])))
             adding.append((delta[level].dot, (below, self.products[level - 1])))
             adding.append((np.add, (self.grads[level - 1], self.products[level - 1], self.grads[level - 1])))
             if level > 1:
+                slope = _ACTIVATIONS[self.net[level - 2, c.ACTIVATION]][1](biased[level - 1][:-1], t[level - 1])
                 down: Calls = [
                     (self.weights[level - 1][:, :-1].T.dot, (delta[level], delta[level - 1])),
-                    *_ACTIVATIONS[self.net[level - 2, c.ACTIVATION]][1](biased[level - 1][:-1], t[level - 1]),
+                    *(slope if not self.drops[level - 2][0] else ()),  # taken on the way up, of dropped neurons 0
                     (np.multiply, (delta[level - 1], t[level - 1], delta[level - 1])),
                 ]
                 backward += down
@@ -530,7 +582,7 @@ def train(
     member: int,
 ) -> float:
     p = c.plan(net, batch_size, len(state), params.itemsize)
-    b = _Blocks(net, work, p, x.dtype)
+    b = _Blocks(net, work, p, x.dtype, training=True)
     b.pack(params, b.params)
     slots = [work[(3 + k) * p.packed :][: b.n_params] for k in range(len(state))]
     for source, slot in zip(state, slots, strict=True):
@@ -552,6 +604,7 @@ def train(
                     break
                 if opens:
                     cost, scale = 0.0, (-rate[steps] if folded else 1) / batch
+                    b.counter[:] = step + steps + 1, 0
                 v = b.passes(end - first)
                 b.forward(v, x, rows[first:end])
                 outputs[:, first:end] = v.output.a
@@ -560,6 +613,7 @@ def train(
                     stopped = True
                     break
                 _replay(v.backward if opens else v.backward_adding)
+                b.counter[1] += end - first
                 seen = end
                 if not closes:
                     continue

@@ -175,7 +175,8 @@ INLINE vec vexpm1(vec x) { /* accurate near 0, where exp(x) - 1 would cancel */
 }
 
 /* -- activations of a tile of rows (whole vectors), and slopes in terms of the output ---------------------------- */
-enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX }; /* as in contract.py, which the import asserts */
+enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* as in contract.py, which the import asserts */
+       GIVEN };                                             /* only slopes, and at hand already: see thin_rows */
 static real LEAKY_SLOPE;                                     /* set when the module is imported, from contract.py */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
@@ -215,6 +216,7 @@ INLINE vec slope_(int activation, vec a) {
     case RELU: return vmask(a > 0);
     case TANH: return 1 - a * a;
     case LEAKY_RELU: return vselect(a > 0, vsplat(1), vsplat(LEAKY_SLOPE));
+    case GIVEN: return a;
     default: return vsplat(1);
     }
 }
@@ -224,6 +226,71 @@ static void times_slope(int activation, const real *a, real *delta, ptrdiff_t ld
         for (ptrdiff_t r = 0; r < rows; r++, a += ld, delta += ld)
             for (ptrdiff_t i = 0; i < columns; i += VL)
                 vstore(delta + i, vload(delta + i) * slope_(activation, vload(a + i)));
+}
+
+/* -- dropout -------------------------------------------------------------------------------------------------------- */
+#define PHILOX_M0 0xD2511F53u /* these as in contract.py, which the import asserts */
+#define PHILOX_M1 0xCD9E8D57u
+#define PHILOX_W0 0x9E3779B9u
+#define PHILOX_W1 0xBB67AE85u
+#define PHILOX_ROUNDS 10
+#define DROP_NEURONS (4 * DROP_GROUPS)
+#define DROP_GROUPS 16 /* of four neurons, whose random numbers are made together */
+typedef struct { /* of a layer and an update; 64 bits are two numbers, the low one first */
+    uint32_t threshold, key[2], update[2];
+    real scale;
+} drop_t;
+static drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t update) {
+    drop_t d = {(uint32_t)threshold,
+                {(uint32_t)key, (uint32_t)((uint64_t)key >> 32)},
+                {(uint32_t)update, (uint32_t)((uint64_t)update >> 32)},
+                (real)scale};
+    return d;
+}
+
+/* Philox4x32-10: the four numbers of some groups, `first` on, in a loop that the compiler makes vectors of. */
+INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, uint32_t first,
+                         uint32_t *restrict words) {
+    const uint32_t u0 = d->update[0], u1 = d->update[1], key0 = d->key[0], key1 = d->key[1];
+    for (uint32_t j = 0; j < groups; j++) {
+        uint32_t c0 = first + j, c1 = row, c2 = u0, c3 = u1, k0 = key0, k1 = key1;
+        UNROLL
+        for (int round = 0; round < PHILOX_ROUNDS; round++) {
+            uint64_t p0 = (uint64_t)c0 * PHILOX_M0, p1 = (uint64_t)c2 * PHILOX_M1;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)p1;
+            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p0;
+            k0 += PHILOX_W0;
+            k1 += PHILOX_W1;
+        }
+        words[4 * j] = c0;
+        words[4 * j + 1] = c1;
+        words[4 * j + 2] = c2;
+        words[4 * j + 3] = c3;
+    }
+}
+
+/* Activations a of whole vectors, of rows `row` on of a batch: a becomes 0 where a neuron is dropped, else scale * a;
+ * slopes, which the deltas are multiplied by on the way back, 0 or scale * slope(a). */
+static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, ptrdiff_t ld, ptrdiff_t rows,
+                      uint32_t row) {
+    const uint32_t threshold = d->threshold;
+    const real scale = d->scale;
+    uint32_t words[DROP_NEURONS] = {0};
+    real factors[DROP_NEURONS];
+    for (ptrdiff_t r = 0; r < rows; r++, a += ld, slopes += ld)
+        for (ptrdiff_t at = 0; at < ld; at += DROP_NEURONS) {
+            ptrdiff_t n = ld - at < DROP_NEURONS ? ld - at : DROP_NEURONS;
+            if (n > DROP_NEURONS / 2) random_words(DROP_GROUPS, d, row + (uint32_t)r, (uint32_t)(at / 4), words);
+            else random_words(DROP_GROUPS / 2, d, row + (uint32_t)r, (uint32_t)(at / 4), words);
+            for (int k = 0; k < DROP_NEURONS; k++) factors[k] = words[k] < threshold ? 0 : scale;
+            for (ptrdiff_t i = 0; i < n; i += VL) {
+                vec v = vload(a + at + i), factor = vload(factors + i);
+                vstore(slopes + at + i, factor * slope_(activation, v));
+                vstore(a + at + i, factor * v);
+            }
+        }
 }
 
 /* -- register tiles: their sizes are constants in each case of a switch, so that registers hold them ---------------- */

@@ -20,6 +20,7 @@ class Net:
     sizes: Sequence[int]  # the input's width, then each layer's
     activations: Sequence[str]  # of each layer
     cost: str
+    drops: Sequence[tuple[int, int]] = ()  # of each hidden layer, or of none: dropout's threshold and its generator's key
 
     def layers(self) -> list[tuple[int, int, str, int, int]]:
         """(n_in, n_out, activation, where the weights start, where the biases start) of each layer."""
@@ -84,8 +85,41 @@ def slope(name: str, z: float) -> float:
     raise ValueError(name)
 
 
-def forward(net: Net, params: Sequence[float], x: Sequence[float]) -> tuple[list[Vector], list[Vector]]:
-    """The weighted sums z of every layer, and the activations, the input being the first of them."""
+# -- dropout ---------------------------------------------------------------------------------------------
+
+
+def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]:
+    """Philox4x32-10 (Salmon et al. 2011): four random numbers of 32 bits from a counter of four and a key of two."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        first, second = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [second >> 32 ^ c[1] ^ k[0], second % 2**32, first >> 32 ^ c[3] ^ k[1], first % 2**32]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return c
+
+
+def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
+    """For each row of a batch and each hidden layer, what its activations are multiplied by at that update."""
+    found = []
+    for row in range(rows):
+        layers = []
+        for width, (threshold, key) in zip(net.sizes[1:-1], net.drops, strict=True):
+            layer: Vector = []
+            for j in range(width):
+                word = philox((j // 4, row, update % 2**32, update // 2**32), (key % 2**32, key // 2**32 % 2**32))[j % 4]
+                layer.append(0.0 if word < threshold else 1 / (1 - threshold / 2**32))
+            layers.append(layer)
+        found.append(layers)
+    return found
+
+
+def forward(
+    net: Net, params: Sequence[float], x: Sequence[float], kept: Sequence[Vector] | None = None
+) -> tuple[list[Vector], list[Vector]]:
+    """The weighted sums z of every layer, and the activations, the input being the first of them.
+
+    `kept`: with dropout, what each hidden layer's activations are multiplied by.
+    """
     sums: list[Vector] = []
     activations: list[Vector] = [list(x)]
     for n_in, n_out, name, weights, biases in net.layers():
@@ -98,6 +132,8 @@ def forward(net: Net, params: Sequence[float], x: Sequence[float]) -> tuple[list
             z.append(total)
         sums.append(z)
         activations.append(activate(name, z))
+        if kept is not None and len(sums) <= len(kept):
+            activations[-1] = [a * factor for a, factor in zip(activations[-1], kept[len(sums) - 1], strict=True)]
     return sums, activations
 
 
@@ -139,24 +175,33 @@ def output_delta(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> Vec
 
 
 def mean_cost(
-    net: Net, params: Sequence[float], xs: Sequence[Sequence[float]], targets: Sequence[Sequence[float]]
+    net: Net,
+    params: Sequence[float],
+    xs: Sequence[Sequence[float]],
+    targets: Sequence[Sequence[float]],
+    kept: Sequence[Sequence[Vector]] | None = None,
 ) -> float:
+    """The mean cost over the examples; `kept`: for each of them, see forward."""
     costs = []
-    for x, target in zip(xs, targets, strict=True):
-        sums, activations = forward(net, params, x)
+    for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
+        sums, activations = forward(net, params, x, kept[row] if kept else None)
         costs.append(example_cost(net, sums[-1], activations[-1], target))
     return math.fsum(costs) / len(costs)
 
 
 def gradient(
-    net: Net, params: Sequence[float], xs: Sequence[Sequence[float]], targets: Sequence[Sequence[float]]
+    net: Net,
+    params: Sequence[float],
+    xs: Sequence[Sequence[float]],
+    targets: Sequence[Sequence[float]],
+    kept: Sequence[Sequence[Vector]] | None = None,
 ) -> tuple[float, Vector]:
-    """The mean cost over the examples and its gradient, by the chain rule."""
+    """The mean cost over the examples and its gradient, by the chain rule; `kept` as in mean_cost."""
     layers = net.layers()
     grad = [0.0] * len(params)
     costs = []
-    for x, target in zip(xs, targets, strict=True):
-        sums, activations = forward(net, params, x)
+    for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
+        sums, activations = forward(net, params, x, kept[row] if kept else None)
         costs.append(example_cost(net, sums[-1], activations[-1], target))
         delta = output_delta(net, sums[-1], activations[-1], target)
         for level in reversed(range(len(layers))):
@@ -173,7 +218,8 @@ def gradient(
                     felt = 0.0
                     for j in range(n_out):
                         felt += params[weights + j * n_in + i] * delta[j]
-                    back.append(felt * slope(name, z[i]))
+                    factor = kept[row][level - 1][i] if kept else 1.0
+                    back.append(felt * factor * slope(name, z[i]))
                 delta = back
     return math.fsum(costs) / len(costs), [value / len(costs) for value in grad]
 
