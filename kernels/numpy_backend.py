@@ -102,44 +102,51 @@ _ACTIVATIONS: dict[int, tuple[Formula, Formula]] = {
 
 # -- dropout -------------------------------------------------------------------------------------------------
 
-_PIECE = 4096  # counters of the random numbers made together: they stay in the cache
+_COUNTERS = 8192  # whose random numbers are made together: their arrays stay in the cache
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-_MULTIPLIERS = np.array(c.PHILOX_MULTIPLIERS, np.uint64)[:, None, None]
+_MULTIPLIERS = np.array(c.PHILOX_MULTIPLIERS, np.uint64)[:, None, None, None]
+_STEPS = np.array(c.PHILOX_STEPS, np.uint64)[:, None, None, None]
 
 
 class _Drop:
-    """Draws the factors of one layer's activations for a block of rows: 0 where a neuron is dropped, else the scale."""
+    """Which activations of one layer are kept, for blocks of so many rows; in small layers for some updates at once."""
 
-    def __init__(self, drop: int, key: int, rows: int, factors: Floats) -> None:
-        self.drop, self.scale = np.uint64(drop), c.drop_scale(drop)
-        self.words = factors.reshape(-1, 4, rows)  # neurons by fours, as their numbers are
-        self.row = np.arange(rows, dtype=np.uint64)
-        self.groups = np.arange(len(self.words), dtype=np.uint64)[:, None]
-        self.keys = [
-            np.array([key + k * c.PHILOX_STEPS[0] & 0xFFFFFFFF, (key >> 32) + k * c.PHILOX_STEPS[1] & 0xFFFFFFFF], np.uint64)[:, None, None]
-            for k in range(c.PHILOX_ROUNDS)
-        ]
+    def __init__(self, drop: int, key: int, neurons: int, rows: int) -> None:
+        self.threshold = np.uint64(drop)
+        self.groups, self.rows = np.arange(-(-neurons // 4), dtype=np.uint64)[:, None], np.arange(rows, dtype=np.uint64)
+        self.key = np.array([key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF], np.uint64)[:, None, None, None]
+        self.number = self.place = 0  # the update and the place of a block's first row that `kept` begins with
+        self.kept = np.empty((0, len(self.groups), 4, rows), np.bool_)
 
-    def draw(self, counter: list[int], factors: Floats) -> None:
-        """Philox4x32-10 at the update's number and the place of the block's first row."""
-        number, place = counter
-        size = max(1, _PIECE // len(self.row))
-        for start in range(0, len(self.words), size):
-            words = self.words[start : start + size]
-            even = np.empty((2, len(words), len(self.row)), np.uint64)  # numbers 0 and 2 of the four, of 32 bits
+    def scale(self, counter: list[int], factors: Floats) -> None:
+        """factors (neurons in fours, rows) = 0 where a neuron is dropped, else the scale."""
+        number, place, left = counter  # the update, the block's first row in its batch, the updates left like this one
+        if place != self.place or not self.number <= number < self.number + len(self.kept):
+            self._draw(number, place, min(left, max(1, _COUNTERS // (self.groups.size * self.rows.size))))
+        scale = factors.dtype.type(c.drop_scale(int(self.threshold)))
+        np.multiply(self.kept[number - self.number], scale, factors.reshape(self.kept.shape[1:]))
+
+    def _draw(self, number: int, place: int, updates: int) -> None:
+        """Philox4x32-10, as the contract says, of some updates; of wide layers in some pieces."""
+        self.number, self.place = number, place
+        self.kept = np.empty((updates, *self.kept.shape[1:]), np.bool_)
+        numbers = np.arange(number, number + updates, dtype=np.uint64)[:, None, None]
+        size = max(1, _COUNTERS // (updates * self.rows.size))
+        for start in range(0, len(self.groups), size):
+            kept, key = self.kept[:, start : start + size], self.key
+            even = np.empty((2, updates, kept.shape[1], self.rows.size), np.uint64)  # numbers 0 and 2 of a counter
             odd, product = np.empty_like(even), np.empty_like(even)
-            even[0], even[1] = self.groups[start : start + size], number & 0xFFFFFFFF
-            odd[0], odd[1] = self.row + np.uint64(place), number >> 32
-            for key in self.keys:
+            even[0], even[1] = self.groups[start : start + size], numbers & _LOW
+            odd[0], odd[1] = self.rows + np.uint64(place), numbers >> _HALF
+            for _ in range(c.PHILOX_ROUNDS):
                 np.multiply(even, _MULTIPLIERS, product)
-                crossed = product[::-1]
-                np.right_shift(crossed, _HALF, even)
+                np.right_shift(product[::-1], _HALF, even)
                 np.bitwise_xor(even, odd, even)
                 np.bitwise_xor(even, key, even)
-                np.bitwise_and(crossed, _LOW, odd)
-            for place_in_group, numbers in enumerate((even[0], odd[0], even[1], odd[1])):
-                np.greater_equal(numbers, self.drop, words[:, place_in_group])
-        np.multiply(factors, self.scale, factors)
+                np.bitwise_and(product[::-1], _LOW, odd)
+                key = key + _STEPS & _LOW
+            for k, words in enumerate((even[0], odd[0], even[1], odd[1])):
+                np.greater_equal(words, self.threshold, kept[:, :, k])
 
 
 # -- costs ---------------------------------------------------------------------------------------------------
@@ -280,7 +287,7 @@ class _Blocks:
 
     def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any], training: bool = False) -> None:
         self.drops = net[:, [c.DROP, c.DROP_KEY]].tolist() if training else [(0, 0)] * len(net)
-        self.counter = [0, 0]  # dropout's: the number of the update, and the place in its batch where the block begins
+        self.counter = [0, 0, 0]  # dropout's, see _Drop.scale
         self.net, self.work, self.plan = net, work, p
         self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
         self.bytes_to_inputs = None
@@ -367,8 +374,8 @@ class _Blocks:
             forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
             if self.drops[level - 1][0]:
                 factors = area(nodes[level][c.DELTAS_AT], -(-sizes[level] // 4) * 4)  # the deltas come later
-                drop = _Drop(*self.drops[level - 1], rows, factors)
-                forward.append((drop.draw, (self.counter, factors)))
+                drop = _Drop(*self.drops[level - 1], sizes[level], rows)
+                forward.append((drop.scale, (self.counter, factors)))
                 forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][1](z, t[level])
                 forward.append((np.multiply, (t[level], factors[: sizes[level]], t[level])))
                 forward.append((np.multiply, (z, factors[: sizes[level]], z)))
@@ -604,7 +611,7 @@ def train(
                     break
                 if opens:
                     cost, scale = 0.0, (-rate[steps] if folded else 1) / batch
-                    b.counter[:] = step + steps + 1, 0
+                    b.counter[:] = step + steps + 1, 0, len(rates) - steps if batch_size <= p.rows else 1
                 v = b.passes(end - first)
                 b.forward(v, x, rows[first:end])
                 outputs[:, first:end] = v.output.a

@@ -70,6 +70,10 @@ def teams(backend: Any, k: kc.Case, side: str) -> None:
     calls(backend, k._replace(x=at_the_edge(k.x, side)), side, members=3)
 
 
+def dropout(backend: Any, k: kc.Case, side: str) -> None:
+    calls(backend, kc.dropping(k, (1 << 31, 7)), side)
+
+
 def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
     rows, rule, x = len(k.x), kc.RULES["adam"], k.x
     net, params, y = (at_the_edge(array, side) for array in (k.net, k.params, k.y))
@@ -85,7 +89,7 @@ def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
     kc.together(backend, members, (net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work))
 
 
-WHAT = {"dense": dense, "sparse": sparse, "predictor": predictor, "teams": teams}
+WHAT = {"dense": dense, "sparse": sparse, "predictor": predictor, "teams": teams, "dropout": dropout}
 
 
 def main(name: str, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import naive
@@ -95,6 +96,13 @@ def case(
     return Case(naive.Net(tuple(sizes), activations, output[1]), net, params, x, y)
 
 
+def dropping(k: Case, *drops: tuple[int, int]) -> Case:
+    """The same with dropout: a threshold and a key for each hidden layer."""
+    net = k.net.copy()
+    net[:-1, [c.DROP, c.DROP_KEY]] = drops
+    return k._replace(net=net, naive=replace(k.naive, drops=drops))
+
+
 def thinned(k: Case, share: float = 0.3, seed: int = 0) -> Case:
     """The same with most inputs zero: whole rows and whole columns of them too, and a row without any."""
     rng = np.random.default_rng(seed)
@@ -139,13 +147,19 @@ def naive_targets(y: Array, n_out: int) -> list[list[float]]:
     return [naive.target_of(label, n_out) for label in y.tolist()] if y.ndim == 1 else y.tolist()
 
 
-def naive_gradient(k: Case, rows: Any = slice(None)) -> tuple[float, list[float]]:
+def naive_gradient(
+    k: Case, rows: Any = slice(None), kept: Sequence[Any] | None = None
+) -> tuple[float, list[float]]:
     n_out = k.naive.sizes[-1]
-    return naive.gradient(k.naive, k.params.tolist(), naive_inputs(k.x[rows]), naive_targets(k.y[rows], n_out))
+    xs, targets = naive_inputs(k.x[rows]), naive_targets(k.y[rows], n_out)
+    return naive.gradient(k.naive, k.params.tolist(), xs, targets, kept)
 
 
-def naive_correct(k: Case, params: Array, rows: Any = slice(None)) -> int:
-    outputs = naive.predict(k.naive, params.tolist(), naive_inputs(k.x[rows]))
+def naive_correct(k: Case, params: Array, rows: Any = slice(None), kept: Sequence[Any] | None = None) -> int:
+    xs = naive_inputs(k.x[rows])
+    outputs = [
+        naive.forward(k.naive, params.tolist(), x, kept[row] if kept else None)[1][-1] for row, x in enumerate(xs)
+    ]
     targets = naive_targets(k.y[rows], k.naive.sizes[-1])
     return sum(naive.correct(a, t) for a, t in zip(outputs, targets, strict=True))
 

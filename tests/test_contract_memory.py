@@ -109,6 +109,16 @@ def test_buffers_of_several_blocks(backend: Any, dtype: str, inputs: str) -> Non
 
 
 @every_dtype
+@every_rule
+def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
+    k = kc.case((33, 17, 70, 10), "relu", ("softmax", "cross_entropy"), 13, dtype)
+    k = kc.dropping(k, (1 << 31, 5), (1 << 30, -5))
+    clean = all_calls(backend, k, kc.RULES[rule], 0x00, 0, 0.0)
+    kc.assert_same_bits(all_calls(backend, k, kc.RULES[rule], 0xFF, 0, np.nan), clean)
+    kc.assert_same_bits(all_calls(backend, k, kc.RULES[rule], 0xFF, 0, -1e30), clean)
+
+
+@every_dtype
 def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
     """The trainer keeps one for all its calls."""
     k = kc.case((7, 5, 3), dtype=dtype)
@@ -120,7 +130,7 @@ def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guard pages are made with Linux's mmap and mprotect")
-@pytest.mark.parametrize("what", ["dense", "sparse", "predictor", "teams"])
+@pytest.mark.parametrize("what", ["dense", "sparse", "predictor", "teams", "dropout"])
 def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytest.FixtureRequest) -> None:
     if what == "teams" and backend.MOST_MEMBERS == 1:
         pytest.skip("no teams")
