@@ -108,9 +108,11 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
     return tuple(names)
 
 
-def dropout(value: object, n_hidden: int) -> tuple[float, ...]:
-    """A share from 0 to less than 1 for each hidden layer, from one for all or a list."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[float, ...]:
+    """A share from 0 to below 1 for each hidden layer, from one for all or a list."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         rates = [number("dropout", value, least=0)] * max(n_hidden, 1)
     elif len(value) != n_hidden:
         raise ValueError(
@@ -120,7 +122,7 @@ def dropout(value: object, n_hidden: int) -> tuple[float, ...]:
         rates = [number(f"dropout[{i}]", rate, least=0) for i, rate in enumerate(value)]
     for rate in rates:
         if rate >= 1:
-            raise ValueError(f"dropout is the share of activations to drop, less than 1 of them, not {rate:g}")
+            raise ValueError(f"dropout is the share of the activations to drop, from 0 to below 1, not {rate:g}")
     if not n_hidden and any(rates):
         raise ValueError(f"dropout={rates[0]:g}: the network has no hidden layer, whose activations could be dropped")
     return tuple(rates[:n_hidden])

@@ -118,6 +118,7 @@ def _train(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         weight_decay=args.weight_decay,
         clip_norm=args.clip_norm,
+        dropout=args.dropout,
         shuffle=not args.no_shuffle,
         backend=args.backend,
         seed=args.seed,
@@ -126,11 +127,16 @@ def _train(args: argparse.Namespace) -> int:
     )
     if not args.json:
         nesterov = " with Nesterov's step" if args.nesterov else ""
+        dropout = (
+            f", dropout {','.join(f'{share:g}' for share in np.atleast_1d(args.dropout))}"
+            if np.any(args.dropout)
+            else ""
+        )
         header = {
             "data": f"{data.name}: {len(data.x_train):,} examples to train, {len(data.x_test):,} to test",
             **_about(network),
             "training": f"{args.optimizer}{nesterov}, learning rate {trainer.learning_rate:g} ({args.schedule}), "
-            f"batches of {args.batch_size}, {args.epochs} epochs, seed {args.seed}",
+            f"batches of {args.batch_size}{dropout}, {args.epochs} epochs, seed {args.seed}",
             "backend": f"{choice.name} ({choice.reason})",
         }
         _report(args, cli_report.facts(header), {})
@@ -174,6 +180,7 @@ def _train(args: argparse.Namespace) -> int:
         "learning_rate": trainer.learning_rate,
         "schedule": args.schedule,
         "batch_size": args.batch_size,
+        "dropout": args.dropout,
         "epochs": args.epochs,
         "seed": args.seed,
         "backend": choice.name,

@@ -167,7 +167,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     _number(training, "--warmup", Schedule().warmup, "epochs in which the learning rate rises from 0")
     _number(training, "--batch-size", BATCH_SIZE, "examples an update")
     _number(training, "--epochs", EPOCHS, "passes over the data")
-    _number(training, "--seed", SEED, "of the initial weights and the order: the same seed, the same result")
+    _number(training, "--seed", SEED, "of the initial weights, the order and dropout: the same seed, the same result")
     training.add_argument(
         "--nesterov", action="store_true", default=None, help="with --optimizer momentum: Nesterov's step"
     )
@@ -176,6 +176,13 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     _number(training, "--beta2", None, f"of --optimizer adam (default: {Adam().beta2:g})", float)
     _number(training, "--weight-decay", _TRAINER["weight_decay"], "L2, of the weights only")
     _number(training, "--clip-norm", None, "scale longer gradients down to this norm (default: do not)", float)
+    training.add_argument(
+        "--dropout",
+        type=_shares,
+        default=_TRAINER["dropout"],
+        metavar="X[,X...]",
+        help="share of the hidden activations to drop, one for all layers or a list (default: %(default)s)",
+    )
     training.add_argument("--no-shuffle", action="store_true", help="keep the order of the examples")
     training.add_argument("--validate", action="store_true", help="tell the test accuracy after each epoch too")
     _backend_option(training)
@@ -255,6 +262,14 @@ def _threads(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
+
+
+def _shares(text: str) -> float | tuple[float, ...]:
+    try:
+        shares = tuple(map(float, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a share such as 0.5, or 0.2,0.5, not {text!r}") from None
+    return shares if len(shares) > 1 else shares[0]
 
 
 def _widths(text: str) -> tuple[int, ...]:

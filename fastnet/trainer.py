@@ -89,7 +89,8 @@ class Trainer:
     backend
         "cython", "numba", "numpy", "auto"; None: as use_backend or FASTNET_BACKEND say, or auto.
     seed
-        Of the order, and of dropout. The same seed, backend, machine and number of threads: the same parameters, bit for bit.
+        Of the order and of dropout. The same seed, backend, machine and number of threads: the same parameters, bit for
+        bit.
     threads
         That share the work of each batch, never more than there are cores for this process. "auto": one for small
         batches, else as many as there are cores, with 16 examples each or more. numpy takes 1 only, for its BLAS has

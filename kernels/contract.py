@@ -280,8 +280,8 @@ class Backend(Protocol):
         inputs of each layer for the update, so that no gradient is added up across threads.
 
         Returns the cost summed over the examples of the steps made, each batch's taken before its update (of member
-        0; the others' is of no meaning). With dropout the cost and progress[CORRECT] are those of the thinned network. Stops before the update of a batch whose cost is not finite:
-        progress[STEPS] then tells which.
+        0; the others' is of no meaning). With dropout it and progress[CORRECT] are those of the thinned
+        network. Stops before the update of a batch whose cost is not finite: progress[STEPS] then tells which.
         """
 
     def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:

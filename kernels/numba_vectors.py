@@ -755,9 +755,14 @@ def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value
         p0, p1 = (b.mul(x, all_lanes(m)) for x, m in zip((c0, c2), c.PHILOX_MULTIPLIERS, strict=True))
         c0, c1 = b.xor(b.xor(b.lshr(p1, half), c1), k0), b.and_(p1, low)
         c2, c3 = b.xor(b.xor(b.lshr(p0, half), c3), k1), b.and_(p0, low)
-    words = [b.trunc(x, ir.VectorType(I32, DROP_GROUPS)) for x in (c0, c1, c2, c3)]
-    pairs = [_shuffled(b, one, other, range(2 * DROP_GROUPS)) for one, other in (words[:2], words[2:])]
-    return _shuffled(b, *pairs, [w * DROP_GROUPS + j for j in range(DROP_GROUPS) for w in range(4)])
+    w0, w1, w2, w3 = (b.trunc(x, ir.VectorType(I32, DROP_GROUPS)) for x in (c0, c1, c2, c3))
+    both = range(2 * DROP_GROUPS)
+    return _shuffled(
+        b,
+        _shuffled(b, w0, w1, both),
+        _shuffled(b, w2, w3, both),
+        [w * DROP_GROUPS + j for j in range(DROP_GROUPS) for w in range(4)],
+    )
 
 
 @_kernel
@@ -765,8 +770,9 @@ def thin_rows(
     v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, slopes: Any, ld: Any,
     rows: Any,
 ) -> None:  # fmt: skip
-    """Dropout of rows `row` on of a batch: activations a become 0 where a neuron is dropped, else scale * a, and slopes,
-    which the deltas are multiplied by on the way back, 0 or scale * slope(a). factors[0] is the scale; room for a tile.
+    """Dropout of rows `row` on of a batch: activations a become 0 where a neuron is dropped, else scale * a; slopes,
+    which the deltas are multiplied by on the way back, 0 or scale * slope(a). factors has room for a tile, and the
+    scale in front.
     """
     b, most = v.b, 4 * DROP_GROUPS
     scale = _spread(b, b.load(factors), most)

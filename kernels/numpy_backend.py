@@ -286,7 +286,7 @@ class _Blocks:
     """The workspace, cut into views; the passes over a block are recorded once for each number of rows."""
 
     def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any], training: bool = False) -> None:
-        self.drops = net[:, [c.DROP, c.DROP_KEY]].tolist() if training else [(0, 0)] * len(net)
+        self.drops = net[:, [c.DROP, c.DROP_KEY]].tolist() if training else [[0, 0]] * len(net)
         self.counter = [0, 0, 0]  # dropout's, see _Drop.scale
         self.net, self.work, self.plan = net, work, p
         self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
@@ -372,9 +372,10 @@ class _Blocks:
             if level == last and self.net[-1, c.COST] == c.CROSS_ENTROPY:  # taken from the sums
                 forward.append((np.copyto, (output.z, z)))
             forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
-            if self.drops[level - 1][0]:
+            dropped, key = self.drops[level - 1]
+            if dropped:
                 factors = area(nodes[level][c.DELTAS_AT], -(-sizes[level] // 4) * 4)  # the deltas come later
-                drop = _Drop(*self.drops[level - 1], sizes[level], rows)
+                drop = _Drop(dropped, key, sizes[level], rows)
                 forward.append((drop.scale, (self.counter, factors)))
                 forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][1](z, t[level])
                 forward.append((np.multiply, (t[level], factors[: sizes[level]], t[level])))

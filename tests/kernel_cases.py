@@ -147,9 +147,7 @@ def naive_targets(y: Array, n_out: int) -> list[list[float]]:
     return [naive.target_of(label, n_out) for label in y.tolist()] if y.ndim == 1 else y.tolist()
 
 
-def naive_gradient(
-    k: Case, rows: Any = slice(None), kept: Sequence[Any] | None = None
-) -> tuple[float, list[float]]:
+def naive_gradient(k: Case, rows: Any = slice(None), kept: Sequence[Any] | None = None) -> tuple[float, list[float]]:
     n_out = k.naive.sizes[-1]
     xs, targets = naive_inputs(k.x[rows]), naive_targets(k.y[rows], n_out)
     return naive.gradient(k.naive, k.params.tolist(), xs, targets, kept)

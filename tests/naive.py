@@ -20,7 +20,9 @@ class Net:
     sizes: Sequence[int]  # the input's width, then each layer's
     activations: Sequence[str]  # of each layer
     cost: str
-    drops: Sequence[tuple[int, int]] = ()  # of each hidden layer, or of none: dropout's threshold and its generator's key
+    drops: Sequence[
+        tuple[int, int]
+    ] = ()  # of each hidden layer, or of none: dropout's threshold and its generator's key
 
     def layers(self) -> list[tuple[int, int, str, int, int]]:
         """(n_in, n_out, activation, where the weights start, where the biases start) of each layer."""
@@ -106,7 +108,9 @@ def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
         for width, (threshold, key) in zip(net.sizes[1:-1], net.drops, strict=True):
             layer: Vector = []
             for j in range(width):
-                word = philox((j // 4, row, update % 2**32, update // 2**32), (key % 2**32, key // 2**32 % 2**32))[j % 4]
+                word = philox((j // 4, row, update % 2**32, update // 2**32), (key % 2**32, key // 2**32 % 2**32))[
+                    j % 4
+                ]
                 layer.append(0.0 if word < threshold else 1 / (1 - threshold / 2**32))
             layers.append(layer)
         found.append(layers)

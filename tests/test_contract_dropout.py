@@ -159,9 +159,7 @@ def test_any_shape_any_threshold_any_key_any_step(
 @every_dtype
 @every_rule
 @pytest.mark.parametrize("rows", [c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
-def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(
-    backend: Any, rows: int, rule: str, dtype: str
-) -> None:
+def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(backend: Any, rows: int, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.case((3, 6, 2), "tanh", CROSS, rows, dtype), (HALF, 77))
     order = np.concatenate([np.arange(rows)[::-1], np.arange(40)])
     expected = expected_training(k, order, rows, kc.RULES[rule])
@@ -171,7 +169,9 @@ def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(
 # -- the mask itself -----------------------------------------------------------------------------------------
 
 
-def masks(backend: Any, threshold: int, key: int, neurons: int, rows: int, update: int = 1, members: int = 1) -> kc.Array:
+def masks(
+    backend: Any, threshold: int, key: int, neurons: int, rows: int, update: int = 1, members: int = 1
+) -> kc.Array:
     """What the activations of one hidden layer were multiplied by, (rows, neurons), read off an update.
 
     Hidden activations are 1, outputs 0, and of row r output r alone has an error: so the gradient of its weights is
@@ -198,7 +198,7 @@ def test_masks_are_the_oracle_s(backend: Any, neurons: int, rows: int, key: int,
 def test_the_share_dropped(backend: Any, threshold: int) -> None:
     """Of all neurons, and of each row and each neuron: z scores of binomial counts.
 
-    The largest |z| of five keys was 1.4 for all (one number a mask), 3.9 for rows and neurons (456 numbers).
+    The largest |z| of the five keys was 1.6 for all (one number a mask), and 4.2 for rows and neurons (456 a mask).
     """
     share = threshold / 2**32
     for key in range(5):
@@ -209,7 +209,7 @@ def test_the_share_dropped(backend: Any, threshold: int) -> None:
 
 
 def test_masks_of_other_updates_keys_and_rows_are_others(backend: Any) -> None:
-    """Of two that have nothing to do with each other, half of the places agree: 0.49 to 0.51 in what is below."""
+    """Of two that have nothing to do with each other, half of the places agree: 0.494 to 0.508, of five keys."""
     first = masks(backend, HALF, 1, 200, 64)
     others = [masks(backend, HALF, *other) for other in ((2, 200, 64), (1 + (1 << 32), 200, 64), (1, 200, 64, 2))]
     others += [np.roll(first, 1, 0), np.roll(first, 4, 1)]
@@ -220,8 +220,8 @@ def test_masks_of_other_updates_keys_and_rows_are_others(backend: Any) -> None:
 def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> None:
     """Of a network whose hidden layer is linear. All rows of the batch are one example, which meets as many masks.
 
-    The output's mean is read off the gradient of its bias, 2 mean(output - 0). Its spread over masks, 0.58, has the
-    mean of 4,096 of them lie within 0.009 (one sigma); five keys were off by 0.0005 to 0.012.
+    The output's mean is read off the gradient of its bias, 2 mean(output - 0). It is -0.70, its standard deviation over
+    masks 1.21 and that of the mean of 4,096 of them 0.019; the five keys are off by 0.002 to 0.024.
     """
     k = kc.case((4, 50, 1), "identity", ("identity", "squared_error"), 1, seed=2)
     k = k._replace(y=np.zeros((1, 1)))
@@ -229,7 +229,7 @@ def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> Non
     for key in range(5):
         thinned = kc.dropping(k, (HALF, key))
         moved = kc.train(backend, thinned, np.zeros(4096, np.int64), 4096, naive.Rule(), np.array([0.5]))
-        assert k.params[-1] - moved.params[-1] == pytest.approx(expected, abs=0.04)
+        assert k.params[-1] - moved.params[-1] == pytest.approx(expected, abs=0.06)
 
 
 # -- what has no part in it ------------------------------------------------------------------------------------
@@ -267,9 +267,7 @@ def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: in
     for at in (1, 2):
         head = kc.train(backend, k, order[: at * batch_size], batch_size, kc.RULES[rule], rates[:at])
         rest = k._replace(params=head.params)
-        tail = kc.train(
-            backend, rest, order[at * batch_size :], batch_size, kc.RULES[rule], rates[at:], at, head.state
-        )
+        tail = kc.train(backend, rest, order[at * batch_size :], batch_size, kc.RULES[rule], rates[at:], at, head.state)
         kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
         assert (head.correct + tail.correct, head.steps + tail.steps) == (whole.correct, whole.steps)
         assert head.cost + tail.cost == pytest.approx(whole.cost, rel=1e-12)
@@ -284,7 +282,9 @@ def test_teams_drop_the_same(backend: Any, batch_size: int, rule: str, dtype: st
         pytest.skip("this backend's arithmetic has threads of its own")
     k = kc.dropping(kc.case((40, 18, 70, 3), "sigmoid", CROSS, 300, dtype, "bytes", "labels"), (HALF, 8), (THIRD, 9))
     order = np.random.default_rng(3).permutation(300)[: 8 * batch_size + 2]
-    alone, *together = (kc.train(backend, k, order, batch_size, kc.RULES[rule], members=m) for m in (1, members, members))
+    alone, *together = (
+        kc.train(backend, k, order, batch_size, kc.RULES[rule], members=m) for m in (1, members, members)
+    )
     kc.assert_same_bits(*together)
     assert_trained(together[0], alone, 5 * TOLERANCE[dtype], ties=dtype == "float32")
     np.testing.assert_array_equal(masks(backend, THIRD, 5, 70, 41, 3, members), masks(backend, THIRD, 5, 70, 41, 3))

@@ -24,7 +24,8 @@ SCHEDULES: dict[str, Any] = {
 
 def make(**arguments: Any) -> Trainer:
     net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    return Trainer(net, **{"learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments)
+    defaults = {"network": net, "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0}
+    return Trainer(**defaults | arguments)
 
 
 def bits(trainer: Trainer) -> bytes:
@@ -70,6 +71,17 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"weight_decay": None}, "weight_decay None"),
         ({"clip_norm": 0}, "clip_norm 0"),
         ({"clip_norm": "a"}, "clip_norm 'a'"),
+        ({"dropout": "0.5"}, "dropout number '0.5'"),
+        ({"dropout": None}, "dropout number None"),
+        ({"dropout": True}, "dropout number True"),
+        ({"dropout": 1}, "dropout from 0 to below 1"),
+        ({"dropout": -0.1}, "dropout at least 0"),
+        ({"dropout": math.nan}, "dropout finite nan"),
+        ({"dropout": (0.5, 0.5)}, "dropout 2 numbers for 1 hidden outputs never"),
+        ({"dropout": ["a"]}, "dropout[0] number 'a'"),
+        ({"dropout": [2]}, "dropout from 0 to below 1 2"),
+        ({"network": Network([6, 3]), "dropout": 0.5}, "dropout=0.5 no hidden layer"),
+        ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout 1 numbers for 0 hidden"),
         ({"shuffle": "no"}, "shuffle 'no'"),
         ({"seed": "a"}, "seed 'a'"),
         ({"seed": -1}, "seed -1"),

@@ -47,6 +47,7 @@ def test_train_is_the_library_call(folder: Path, data: str, capsys: pytest.Captu
     options = "--activation tanh --output softmax --cost cross_entropy --optimizer momentum --nesterov --momentum 0.8"
     options += " --learning-rate 0.02 --weight-decay 0.01 --clip-norm 1.5 --schedule step --warmup 2 --batch-size 7"
     options += " --epochs 12 --seed 5 --init normal --dtype float64 --backend numpy --layers 64,6,5,3 --no-shuffle"
+    options += " --dropout 0.1,0.2"
     found = record(capsys, "train", "--data", data, *options.split(), "--save", path)
     network = fastnet.Network(
         [64, 6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", init="normal", seed=5, dtype="float64"
@@ -59,6 +60,7 @@ def test_train_is_the_library_call(folder: Path, data: str, capsys: pytest.Captu
         batch_size=7,
         weight_decay=0.01,
         clip_norm=1.5,
+        dropout=(0.1, 0.2),
         shuffle=False,
         backend="numpy",
         seed=5,
@@ -68,6 +70,18 @@ def test_train_is_the_library_call(folder: Path, data: str, capsys: pytest.Captu
     expected = trainer.evaluate(*pictures(30, 1))
     assert (found["test"]["cost"], found["test"]["accuracy"]) == tuple(expected)
     assert np.trace(found["test"]["confusion_matrix"]) == round(30 * expected.accuracy)
+
+
+def test_train_with_dropout_says_so(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ("--data", data, *FIT, "--backend", "numpy")
+    plain, dropped = (record(capsys, "train", *fit, "--dropout", share) for share in ("0", "0.25"))
+    assert (plain["dropout"], dropped["dropout"]) == (0, 0.25)
+    assert dropped["train"]["cost"] > plain["train"]["cost"] > 0
+    assert record(capsys, "train", "--data", data, "--epochs", "1", "--dropout", "0.1,0.2")["dropout"] == [0.1, 0.2]
+    assert cli.main(["train", *fit, "--dropout", "0.25"]) == 0
+    assert "batches of 10, dropout 0.25, 15 epochs" in capsys.readouterr().out
+    assert cli.main(["train", *fit]) == 0
+    assert ", dropout" not in capsys.readouterr().out
 
 
 def test_train_compresses_and_says_so(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +213,10 @@ def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixtu
         ("--warmup -1", "warmup (epochs) must be at least 0"),
         ("--dtype float16", "float32 or float64"),
         ("--backend nympy", "did you mean 'numpy'"),
+        ("--dropout half", "expected a share such as 0.5, or 0.2,0.5, not 'half'"),
+        ("--dropout 1", "from 0 to below 1, not 1"),
+        ("--dropout 0.5,0.5 --layers 64,8,3", "dropout lists 2 numbers for 1 hidden layers"),
+        ("--dropout 0.5 --layers 64,3", "the network has no hidden layer"),
         ("--threads 0", "threads must be at least 1"),
         ("--threads many", "threads must be a whole number or 'auto', not 'many'"),
         ("--threads 2 --backend numpy", "use threads=1 or 'auto'"),
