@@ -273,6 +273,16 @@ def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: in
         assert head.cost + tail.cost == pytest.approx(whole.cost, rel=1e-12)
 
 
+@every_dtype
+def test_more_updates_than_a_kernel_draws_for_at_once(backend: Any, dtype: str) -> None:
+    k = kc.dropping(kc.case((3, 100, 2), "tanh", CROSS, 20, dtype), (HALF, 6))
+    order, rates = np.resize(np.arange(20), 800), np.full(40, 0.1)
+    whole = kc.train(backend, k, order, 20, naive.Rule(), rates)
+    head = kc.train(backend, k, order[:140], 20, naive.Rule(), rates[:7])
+    tail = kc.train(backend, k._replace(params=head.params), order[140:], 20, naive.Rule(), rates[7:], 7)
+    kc.assert_same_bits([tail.params], [whole.params])
+
+
 @pytest.mark.parametrize("members", [2, 3])
 @every_dtype
 @every_rule

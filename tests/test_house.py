@@ -78,6 +78,7 @@ LIGHT = (
         ".backends",
         ".callbacks",
         ".checks",
+        ".dropout",
         ".errors",
         ".forward",
         ".history",
