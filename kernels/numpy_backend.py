@@ -254,7 +254,7 @@ def output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -
     """
     rows = max(1, _COST_NUMBERS // z.shape[1])
     pieces = [_output_cost(activation, cost, z[k : k + rows], y[k : k + rows]) for k in range(0, len(z), rows)]
-    return math.fsum(piece for piece, _ in pieces), sum(right for _, right in pieces)
+    return sum(piece for piece, _ in pieces), sum(right for _, right in pieces)
 
 
 def _output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
