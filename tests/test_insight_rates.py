@@ -52,10 +52,12 @@ def test_every_example_comes_once_a_pass() -> None:
     """Costs of single examples at a rate of almost nothing: two passes over eleven are the same costs twice."""
     network, x, y = small(n=11)
     test = learning_rate_finder(network, x, y, least=1e-9, most=2e-9, steps=22, batch_size=1, backend="numpy")
-    alone = sorted(network.cost(x[k : k + 1], y[k : k + 1]) for k in range(11))
-    np.testing.assert_allclose(sorted(test.cost[:11]), alone, rtol=1e-5)
-    np.testing.assert_allclose(sorted(test.cost[11:]), alone, rtol=1e-5)
-    assert (test.cost[:11] != test.cost[11:]).any()  # in another order
+    alone = np.array([network.cost(x[k : k + 1], y[k : k + 1]) for k in range(11)])
+    first, second = test.cost[:11], test.cost[11:]
+    for costs, other in ((first, second), (second, first)):
+        np.testing.assert_allclose(sorted(costs), sorted(alone), rtol=1e-5)
+        assert not np.allclose(costs, alone, rtol=1e-5)  # not in the order of the data
+        assert not np.allclose(costs, other, rtol=1e-5)
     again = learning_rate_finder(network, x, y, least=1e-9, most=2e-9, steps=22, batch_size=1, backend="numpy")
     np.testing.assert_array_equal(again.cost, test.cost)
 
@@ -76,6 +78,8 @@ def test_it_ends_where_the_cost_blows_up(backend: Any) -> None:
     assert test.blew_up
     assert len(test.cost) == len(test.smoothed_cost) == len(test.learning_rate) < 400
     assert test.learning_rate[-1] < 1e12
+    blown_up = test.smoothed_cost > 4 * np.minimum.accumulate(test.smoothed_cost)
+    assert blown_up.tolist() == [False] * (len(blown_up) - 1) + [True]
     assert 1e-3 < test.suggestion < 1
     test = learning_rate_finder(network, x, y, least=1e30, most=1e31, backend=name_of(backend))
     assert test.blew_up
