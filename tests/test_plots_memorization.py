@@ -138,7 +138,7 @@ def test_interpolation_shows_cost_and_accuracy_along_the_line() -> None:
 
 def surface(**more: Any) -> Landscape:
     across, up = np.linspace(-1, 1, 5), np.linspace(-2, 2, 7)
-    cost = 0.1 + across**2 + up[:, None] ** 2
+    cost = 0.1 + across**2 + (up[:, None] + 2)  # lowest in the middle below
     return Landscape(across, up, cost, cost, np.zeros((2, 3)), **more)
 
 
@@ -148,6 +148,9 @@ def test_a_landscape_is_a_map_of_its_costs() -> None:
     assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-2, 2))
     contours = axes.collections[0]
     assert (contours.levels[0], contours.levels[-1]) == (pytest.approx(0.1), pytest.approx(5.1))
+    lowest = contours.get_paths()[0].vertices
+    assert lowest[:, 1].max() < -1.5
+    assert np.abs(lowest[:, 0]).max() < 0.5
     np.testing.assert_array_equal(contours.zmin, 0.1)
     np.testing.assert_array_equal(lines(axes)["the network"], [[0], [0]])
     assert bar.get_ylabel() == "cost (logarithmic)"
