@@ -64,7 +64,8 @@ def register(name: str, backend: Backend) -> None:
     backend: a module, or any object, with all that `fastnet.kernels.contract.Backend` asks for; examples/my_backend.py
     is one. "auto" never chooses it. Registered again, a name stands for the new one.
 
-    Raises ValueError for the name of one of fastnet's own, TypeError for an object that lacks something.
+    Raises ValueError for the name of one of fastnet's own, TypeError for an object that lacks something or has
+    functions of other arguments.
     """
     checks.backend_name(name, ("auto", *NAMES))
     checks.backend(name, backend)

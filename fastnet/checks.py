@@ -7,10 +7,11 @@ what was wrong, what was expected and what to do. Files are rejected by their re
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -305,8 +306,25 @@ def backend(name: str, candidate: Any) -> None:
     for key in functions:
         if not callable(getattr(candidate, key)):
             raise TypeError(f"{key} of the backend {name!r} must be a function, not {getattr(candidate, key)!r}")
+        wanted = [*inspect.signature(getattr(c.Backend, key)).parameters][1:]
+        if not _takes(getattr(candidate, key), len(wanted)):
+            hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
+            raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
     whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
     flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether so many arguments, by their places, are what a function takes, as far as it tells."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # compiled, and silent about it
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 # -- data --------------------------------------------------------------------------------------------------------

@@ -158,6 +158,30 @@ def test_members_are_what_the_contract_says(member: str, value: Any, error: type
         backends.register("mine", like_numpy(**{member: value}))
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_other_arguments_is_refused(name: str) -> None:
+    """As of a backend that was written for another version of the contract."""
+    for function in (lambda net: 0.0, lambda *arguments, more: 0.0):
+        with pytest.raises(TypeError, match=rf"^{name} of the backend 'mine' cannot be called as {name}\([a-z_, ]+\)$"):
+            backends.register("mine", like_numpy(**{name: function}))
+    assert backends._registered == {}
+    backends.register("mine", like_numpy(**{name: getattr(numpy_backend, name)}))
+
+
+def test_a_class_is_no_object_of_it() -> None:
+    """Else its functions would take the network for self, and the first fit would tell of a missing argument."""
+
+    class Mine:
+        MOST_MEMBERS, COMPRESSION_PAYS = 1, False
+
+        def predict(self, net: Any, params: Any, x: Any, out: Any, work: Any) -> None: ...
+
+        predictor = gradient = train = compress = predict
+
+    with pytest.raises(TypeError, match=r"predict\(net, params, x, out, work\); register an object, Mine\(\)$"):
+        backends.register("mine", Mine)  # type: ignore[arg-type]
+
+
 def test_the_contract_asks_for_nothing_else() -> None:
     """What is looked for is the protocol's, so that it grows with it."""
     assert {name for name in vars(contract.Backend) if not name.startswith("_")} == set(FUNCTIONS)

@@ -62,7 +62,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: str | 
     over as many epochs as the steps take. Its state and history are left as by a fit that was stopped after so many.
     Costs and gradients are taken in float64 on `backend`, by default the trainer's, at the parameters that the network
     really had, whatever its dtype: a change of cost is known to 1e-12 of the cost. They are the cost's alone: of
-    weight decay, clipping and momentum only the step knows. Floats x are kept as float64 meanwhile.
+    weight decay, clipping, momentum and dropout only the step knows. Floats x are kept as float64 meanwhile.
 
     Raises TypeError or ValueError for unusable arguments. A diverged trainer ends the log, see DescentLog.
     """
