@@ -248,26 +248,28 @@ static drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t upda
     return d;
 }
 
-/* Philox4x32-10: the four numbers of some groups, `first` on, in a loop that the compiler makes vectors of. */
+/* Philox4x32-10: the four numbers of some groups, `first` on, in a loop that the compiler makes vectors of: numbers
+ * of 32 bits in lanes of 64, as the products need them, so that nothing is moved from lane to lane. */
 INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, uint32_t first,
                          uint32_t *restrict words) {
     const uint32_t u0 = d->update[0], u1 = d->update[1], key0 = d->key[0], key1 = d->key[1];
     for (uint32_t j = 0; j < groups; j++) {
-        uint32_t c0 = first + j, c1 = row, c2 = u0, c3 = u1, k0 = key0, k1 = key1;
+        uint64_t c0 = first + j, c1 = row, c2 = u0, c3 = u1;
+        uint32_t k0 = key0, k1 = key1;
         UNROLL
         for (int round = 0; round < PHILOX_ROUNDS; round++) {
-            uint64_t p0 = (uint64_t)c0 * PHILOX_M0, p1 = (uint64_t)c2 * PHILOX_M1;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c1 = (uint32_t)p1;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c3 = (uint32_t)p0;
+            uint64_t p0 = (c0 & 0xFFFFFFFF) * PHILOX_M0, p1 = (c2 & 0xFFFFFFFF) * PHILOX_M1;
+            c0 = p1 >> 32 ^ c1 ^ k0;
+            c1 = p1 & 0xFFFFFFFF;
+            c2 = p0 >> 32 ^ c3 ^ k1;
+            c3 = p0 & 0xFFFFFFFF;
             k0 += PHILOX_W0;
             k1 += PHILOX_W1;
         }
-        words[4 * j] = c0;
-        words[4 * j + 1] = c1;
-        words[4 * j + 2] = c2;
-        words[4 * j + 3] = c3;
+        words[4 * j] = (uint32_t)c0;
+        words[4 * j + 1] = (uint32_t)c1;
+        words[4 * j + 2] = (uint32_t)c2;
+        words[4 * j + 3] = (uint32_t)c3;
     }
 }
 
