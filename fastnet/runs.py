@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from fastnet import __version__, backends, files
-from fastnet.bench import machine
 from fastnet.datasets import Dataset
 from fastnet.errors import DataError
 from fastnet.files import PathLike, shown
@@ -92,6 +91,8 @@ class Run:
 
 def describe(trainer: Trainer) -> dict[str, Any]:
     """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
+    from fastnet.bench import machine  # it is not wanted before a training has ended
+
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
     backend = backends.describe(name)
