@@ -19,10 +19,8 @@ import fastnet
 
 PACKAGE = Path(fastnet.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
-HEAVY = {"numba", "llvmlite", "matplotlib", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL", "jinja2"} | {
-    "torch",
-    "Cython",
-}
+HEAVY = {"numba", "llvmlite", "matplotlib", "jinja2", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL"}
+HEAVY |= {"torch", "Cython"}
 
 
 SELF_EXPLANATORY = {"cost_name", "dtype", "n_parameters", "numbers"}

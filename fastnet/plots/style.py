@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fastnet.errors import DataError, FastnetError
+from fastnet import extras
+from fastnet.errors import DataError
 from fastnet.files import atomic_write, shown
 
 if TYPE_CHECKING:
@@ -70,10 +71,7 @@ _STYLE = {
 
 def check() -> None:
     """Raises FastnetError where no picture can be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise FastnetError(f'pictures need Matplotlib ({error}): python -m pip install "fastnet-mlp[plot]"') from None
+    extras.require("matplotlib", "pictures need Matplotlib", "plot")
 
 
 def picture(draw: Callable[P, T]) -> Callable[P, T]:
