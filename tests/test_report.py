@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -419,6 +420,44 @@ def test_a_run_comes_back_from_its_folder(run: Run, html: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("run", change) for change in ({"seconds": "1"}, {"test": 3}, {"test": {"cost": "x"}}, {"dropout": 0.5})),
+        *(("run", change) for change in ({"dropout": ["x"]}, {"optimizer_settings": [1]}, {"learning_rate": "a"})),
+        *(("run", change) for change in ({"schedule_settings": {"a": "b"}}, {"backend": 5}, {"source": "x"})),
+        *(("history", change) for change in ({"cost": [None]}, {"cost": ["x"]}, {"seconds": [None]}, {"backend": [1]})),
+    ],
+)
+def test_a_damaged_record_is_told(name: str, value: dict[str, Any], run: Run, tmp_path: Path) -> None:
+    run.save(tmp_path)
+    path = tmp_path / f"{name}.json"
+    kept = json.loads(path.read_text())
+    for key, entry in value.items():
+        kept[key] = entry * len(kept[key]) if name == "history" else entry
+        path.write_text(json.dumps(kept))
+        with pytest.raises(DataError, match=rf"{name}.json is damaged \({key}\)"):
+            Run.load(tmp_path)
+
+
+def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
+    run.save(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": "fastnet run 1", "learning_rate": null, "new": [{}]}')
+    page = Page(report.render(Run.load(tmp_path), DATA, backend="numpy"))
+    assert "learning rate" not in page.cards["settings"].facts
+
+
+def test_validation_that_came_later() -> None:
+    trainer = fastnet.Trainer(fastnet.Network([64, 3], seed=0), backend="numpy", seed=0)
+    test = DATA.x_test, DATA.y_test
+    trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
+    trainer.fit(DATA.x_train, DATA.y_train, epochs=1, validation_data=test)
+    card = Page(report.render(trainer, DATA, backend="numpy")).cards["learning"]
+    last = f"{trainer.history['validation_accuracy'][-1]:.1%}"
+    assert card.facts["validation accuracy in the end"] == last
+    assert f"validation accuracy {last} in the end" in card.images[0]["alt"]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "said"),
     [
         ("run.json", None, "holds no training run"),
@@ -428,6 +467,7 @@ def test_a_run_comes_back_from_its_folder(run: Run, html: str, tmp_path: Path) -
         ("history.json", None, "there is no file"),
         ("history.json", '{"epoch": [1, 2], "cost": [1]}', "not a history"),
         ("history.json", '{"epoch": 1}', "not a history"),
+        ("history.json", '{"epoch": [1]}', "not a history"),
         ("network.npz", None, "there is no file"),
         ("network.npz", "zip", "not an NPZ file"),
         ("initial.npz", "zip", "not an NPZ file"),

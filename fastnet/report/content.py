@@ -161,9 +161,10 @@ def _learning(of: _Subject) -> Card:
     text = f"cost from {first:.4g} to {last:.4g}"
     facts = [("cost in the first epoch", f"{first:.4g}"), ("in the last", f"{last:.4g}")]
     for name, label in (("accuracy", "training accuracy"), ("validation_accuracy", "validation accuracy")):
-        if history[name][-1] is not None:
-            text += f", {label} from {history[name][0]:.1%} to {history[name][-1]:.1%}"
-            facts.append((f"{label} in the end", f"{history[name][-1]:.1%}"))
+        begun, ended = history[name][0], history[name][-1]
+        if ended is not None:
+            text += f", {label} {ended:.1%} in the end" if begun is None else f", {label} from {begun:.1%} to {ended:.1%}"
+            facts.append((f"{label} in the end", f"{ended:.1%}"))
     epochs = len(history["epoch"])
     return Card(
         "learning",
