@@ -317,6 +317,15 @@ def test_more_outputs_than_classes_in_the_data() -> None:
     assert page.cards["confusion"].rows[4] == ["3", "0", "-", *page.cards["confusion"].rows[4][3:]]
 
 
+def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
+    """Names that the pictures' font lacks, or that are too long for them, are no warning and no crash."""
+    for names in (("日本語 \t", "a" * 300, "$x_"), ("b\udcff", "", "c\n" * 40)):
+        data = dataclasses.replace(DATA, class_names=names)
+        report.write(tmp_path / "x.html", fastnet.Network([64, 3], seed=0), data, backend="numpy")
+        page = Page((tmp_path / "x.html").read_text("utf-8"))
+        assert [row[0] for row in page.cards["confusion"].rows[1:]] == [name.replace("\udcff", "?") for name in names]
+
+
 def test_no_mistakes() -> None:
     x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))

@@ -64,4 +64,4 @@ def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backen
     """Writes what `render` returns to a file, wholly or not at all. Raises DataError where that is impossible."""
     text = render(run, data, backend=backend)
     with files.atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "replace"))  # half a letter in a name is no reason to lose the report
