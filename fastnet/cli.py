@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from fastnet import backends, checks, cli_options, cli_report, cli_run, datasets, files, pictures
 from fastnet.cli_common import load, report
-from fastnet.cli_explore import explore
 from fastnet.datasets import Dataset
 from fastnet.errors import BackendError, DataError, FastnetError
 from fastnet.files import shown
-from fastnet.insight import classified
 from fastnet.interrupts import Interrupts
 from fastnet.network import Network
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
@@ -240,6 +238,8 @@ def _evaluated(network: Network, data: Dataset, backend: str | None) -> tuple[st
     text = cli_report.facts({"test": f"{cli_report.scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
     record: dict[str, Any] = {"cost": number(cost), "accuracy": number(accuracy), "examples": len(data.x_test)}
     if network.is_classifier:
+        from fastnet.insight import classified  # here, since it would delay the start of every command
+
         names = class_names(network, data)
         matrix = classified(network, data.x_test, data.y_test, backend=backend).matrix
         text += f"\n\n{cli_report.confusion_text(matrix, names)}"
@@ -368,12 +368,18 @@ def _bench(arguments: list[str]) -> int:
     return run.main(arguments)  # its options are its own
 
 
+def _explore(args: argparse.Namespace) -> int:
+    from fastnet.cli_explore import explore
+
+    return explore(args)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
     "backends": _backends,
     "data": _data,
-    "explore": explore,
+    "explore": _explore,
     "report": cli_run.report_on,
 }

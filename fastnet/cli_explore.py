@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any
 
-from fastnet import __version__, backends, checks, cli_report
+from fastnet import __version__, backends, checks, cli_report, extras
 from fastnet.cli_common import load, report
 from fastnet.errors import DataError
-from fastnet.explore import EXPERIMENTS, Setting, plain, run
+from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Setting, plain, run
 from fastnet.files import atomic_write, shown
 
 
@@ -31,6 +31,8 @@ def explore(args: argparse.Namespace) -> int:
     checks.whole_number("--seed", args.seed, 0)
     checks.whole_number("--seeds", args.seeds, 2)
     choice = backends.resolve(args.backend)
+    for name in sorted(NEED_SCIPY.intersection(names)):  # now, not after the experiments before it
+        extras.require("scipy", f"the experiment {name} needs SciPy", "insight")
     if args.out is not None:
         _check_folder(args.out)
     setting = Setting(load(args), args.backend, args.seed, args.seeds)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,6 +69,8 @@ def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> 
     What a job raises is raised here, the first in order; then,
     as on Ctrl-C, the trainings that run end at their next batch, and no more are begun.
     """
+    from concurrent.futures import ThreadPoolExecutor  # the command line imports recipes, and need not wait for it
+
     together = Together()
     workers = usable_cores() if backends.get(backends.resolve(backend).name).MOST_MEMBERS > 1 else 1
     with ThreadPoolExecutor(workers, "fastnet") as pool:

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from fastnet import __version__, backends, files
-from fastnet.bench import machine
 from fastnet.datasets import Dataset
 from fastnet.errors import DataError
 from fastnet.files import PathLike, shown
+from fastnet.history import FIELDS
 from fastnet.kernels import contract as c
 from fastnet.network import Network
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES
@@ -30,6 +30,15 @@ from fastnet.trainer import Trainer
 
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
+# What a record's entries are, where there are any and they are not null. Others may be added; no reader counts on them.
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),
+    **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "seconds"), (int, float)),
+    **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source"), (dict,)),
+    "dropout": (list,),
+}
+_TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that are not numbers
+_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # those that may have been nan
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,8 @@ class Run:
         record, history = _object(path / RECORD), _object(path / HISTORY)
         if record.pop("format", None) != FORMAT:
             raise DataError(f"{shown(path / RECORD)} is not of the format {FORMAT!r}: train anew with --out")
-        columns = [len(column) if isinstance(column, list) else None for column in history.values()]
-        if "epoch" not in history or None in columns or len(set(columns)) > 1:
-            raise DataError(f"{shown(path / HISTORY)} is not a history: expected lists of one length")
+        _check_record(path / RECORD, record)
+        _check_history(path / HISTORY, history)
         network = Network.load(path / NETWORK)
         initial = Network.load(path / INITIAL) if (path / INITIAL).is_file() else None
         if initial is not None and initial.sizes != network.sizes:
@@ -92,6 +100,8 @@ class Run:
 
 def describe(trainer: Trainer) -> dict[str, Any]:
     """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
+    from fastnet.bench import machine  # it is not wanted before a training has ended
+
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
     backend = backends.describe(name)
@@ -171,6 +181,30 @@ def make_folder(folder: PathLike) -> Path:
     except OSError as error:
         raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): give another name") from error
     return Path(folder)
+
+
+def _check_record(path: Path, record: Mapping[str, Any]) -> None:
+    wrong = [name for name, kinds in _KINDS.items() if not isinstance(record.get(name), (*kinds, type(None)))]
+    if not wrong:
+        settings = {name: (record.get(name) or {}).values() for name in ("optimizer_settings", "schedule_settings")}
+        found = {**settings, "dropout": record.get("dropout") or [], "test": [(record.get("test") or {}).get("cost")]}
+        wrong = [name for name, values in found.items() if not _numbers(values, null=name == "test")]
+    if wrong:
+        raise DataError(f"{shown(path)} is damaged ({', '.join(wrong)}): train anew with --out")
+
+
+def _check_history(path: Path, history: Mapping[str, Any]) -> None:
+    columns = [len(column) if isinstance(column, list) else None for column in history.values()]
+    if not set(FIELDS) <= set(history) or None in columns or len(set(columns)) > 1:
+        raise DataError(f"{shown(path)} is not a history: expected lists of one length, {', '.join(FIELDS)}")
+    for name in FIELDS:
+        whole = all(isinstance(text, str) for text in history[name])
+        if not (whole if name in _TEXTS else _numbers(history[name], null=name in _NULL)):
+            raise DataError(f"{shown(path)} is damaged ({name}): train anew with --out")
+
+
+def _numbers(values: Iterable[Any], null: bool = False) -> bool:
+    return all(isinstance(value, (int, float)) or (null and value is None) for value in values)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

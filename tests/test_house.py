@@ -19,7 +19,8 @@ import fastnet
 
 PACKAGE = Path(fastnet.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
-HEAVY = {"numba", "llvmlite", "matplotlib", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL", "torch", "Cython"}
+HEAVY = {"numba", "llvmlite", "matplotlib", "jinja2", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL"}
+HEAVY |= {"torch", "Cython"}
 
 
 SELF_EXPLANATORY = {"cost_name", "dtype", "n_parameters", "numbers"}
@@ -120,6 +121,14 @@ def test_importing_adds_few_modules_to_numpys() -> None:
     ours = {name for name in added if name.startswith("fastnet")}
     assert ours <= {f"fastnet{name}" for name in ("", *LIGHT)}
     assert len(added - ours) <= 20
+
+
+def test_a_command_starts_without_the_experiments() -> None:
+    """`fastnet --help` and `fastnet train` need not wait for what other commands want."""
+    loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
+    assert "fastnet.cli" in loaded
+    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench", "cli_explore")}
+    assert not loaded & (late | {"concurrent.futures"})
 
 
 def test_public_names_exist_and_are_sorted() -> None:

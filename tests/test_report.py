@@ -316,6 +316,15 @@ def test_more_outputs_than_classes_in_the_data() -> None:
     assert page.cards["confusion"].rows[4] == ["3", "0", "-", *page.cards["confusion"].rows[4][3:]]
 
 
+def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
+    """Names that the pictures' font lacks, or that are too long for them, are no warning and no crash."""
+    for names in (("日本語 \t", "a" * 300, "$x_"), ("b\udcff", "", "c\n" * 40)):
+        data = dataclasses.replace(DATA, class_names=names)
+        report.write(tmp_path / "x.html", fastnet.Network([64, 3], seed=0), data, backend="numpy")
+        page = Page((tmp_path / "x.html").read_text("utf-8"))
+        assert [row[0] for row in page.cards["confusion"].rows[1:]] == [name.replace("\udcff", "?") for name in names]
+
+
 def test_no_mistakes() -> None:
     x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))
@@ -399,6 +408,24 @@ def test_missing_extras_are_named(module: str, said: str, run: Run, monkeypatch:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FastnetError, match=said):
         report.render(run, DATA)
+
+
+def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
+    run.save(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": "fastnet run 1", "learning_rate": null, "new": [{}]}')
+    page = Page(report.render(Run.load(tmp_path), DATA, backend="numpy"))
+    assert "learning rate" not in page.cards["settings"].facts
+
+
+def test_validation_that_came_later() -> None:
+    trainer = fastnet.Trainer(fastnet.Network([64, 3], seed=0), backend="numpy", seed=0)
+    test = DATA.x_test, DATA.y_test
+    trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
+    trainer.fit(DATA.x_train, DATA.y_train, epochs=1, validation_data=test)
+    card = Page(report.render(trainer, DATA, backend="numpy")).cards["learning"]
+    last = f"{trainer.history['validation_accuracy'][-1]:.1%}"
+    assert card.facts["validation accuracy in the end"] == last
+    assert f"validation accuracy {last} in the end" in card.images[0]["alt"]
 
 
 def test_the_report_is_no_part_of_the_import() -> None:

@@ -140,6 +140,27 @@ def test_the_page_on_a_screen(screen: str, browser: Any, page: Path, tmp_path: P
     assert min(len(np.unique(band[::5, ::5].reshape(-1, 3), axis=0)) for band in bands) > 30
 
 
+def test_the_page_on_paper(browser: Any, page: Path) -> None:
+    """Two columns, nothing over its card's edge or cut off, and no page for each card."""
+    try:
+        show(browser, page, "desktop")
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}  # A4 within its margins
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        over, hidden, columns = browser.execute_script(
+            "const all = [...document.querySelectorAll('section')];"
+            "return [all.filter(s => s.scrollWidth > s.clientWidth).map(s => s.id),"
+            " [...document.querySelectorAll('.scrolls')].filter(e => e.scrollHeight > e.clientHeight + 1).length,"
+            " new Set(all.map(s => s.getBoundingClientRect().left)).size]"
+        )
+        assert (over, hidden, columns) == ([], 0, 2)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    paper = {"paperWidth": 8.27, "paperHeight": 11.69}
+    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", paper)["data"])
+    assert 2 <= pdf.count(b"/Type /Page\n") <= 6
+
+
 def test_nothing_is_asked_of_a_network(browser: Any, page: Path) -> None:
     show(browser, page, "desktop")
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

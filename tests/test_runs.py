@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +44,7 @@ def test_a_run_comes_back_from_its_folder(run: Run, tmp_path: Path) -> None:
         ("history.json", None, "there is no file"),
         ("history.json", '{"epoch": [1, 2], "cost": [1]}', "not a history"),
         ("history.json", '{"epoch": 1}', "not a history"),
+        ("history.json", '{"epoch": [1]}', "not a history"),
         ("network.npz", None, "there is no file"),
         ("network.npz", "zip", "not an NPZ file"),
         ("initial.npz", "zip", "not an NPZ file"),
@@ -67,3 +70,23 @@ def test_folders_that_are_none(run: Run, tmp_path: Path) -> None:
     fastnet.Network([64, 3]).save(tmp_path / "a" / "initial.npz")
     with pytest.raises(DataError, match="files of two runs"):
         Run.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("run", change) for change in ({"seconds": "1"}, {"test": 3}, {"test": {"cost": "x"}}, {"dropout": 0.5})),
+        *(("run", change) for change in ({"dropout": ["x"]}, {"optimizer_settings": [1]}, {"learning_rate": "a"})),
+        *(("run", change) for change in ({"schedule_settings": {"a": "b"}}, {"backend": 5}, {"source": "x"})),
+        *(("history", change) for change in ({"cost": [None]}, {"cost": ["x"]}, {"seconds": [None]}, {"backend": [1]})),
+    ],
+)
+def test_a_damaged_record_is_told(name: str, value: dict[str, Any], run: Run, tmp_path: Path) -> None:
+    run.save(tmp_path)
+    path = tmp_path / f"{name}.json"
+    kept = json.loads(path.read_text())
+    for key, entry in value.items():
+        kept[key] = entry * len(kept[key]) if name == "history" else entry
+        path.write_text(json.dumps(kept))
+        with pytest.raises(DataError, match=rf"{name}.json is damaged \({key}\)"):
+            Run.load(tmp_path)

@@ -34,6 +34,7 @@ EXPERIMENTS = {
     "minima": "why it is so easy: many minima, and the ways between them",
     "data-size": "how much data it needs",
 }
+NEED_SCIPY = {"noise", "minima"}
 
 
 @dataclass(frozen=True)

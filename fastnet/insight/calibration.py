@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks
-from fastnet.errors import FastnetError
+from fastnet import checks, extras
 from fastnet.insight.confidence import top_outputs
 from fastnet.network import Network
 
@@ -119,12 +118,9 @@ def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = N
     Raises ValueError for a regression network, FastnetError without scipy (the extra `insight`).
     """
     _classifier(network)
-    try:
-        from scipy.optimize import minimize_scalar
-    except ImportError as error:
-        raise FastnetError(
-            f'a temperature is fitted by scipy ({error}): python -m pip install "fastnet-mlp[insight]"'
-        ) from None
+    extras.require("scipy", "fitting a temperature needs SciPy", "insight")
+    from scipy.optimize import minimize_scalar
+
     hottest = math.log(HOTTEST)
 
     def cost(log_temperature: float) -> float:

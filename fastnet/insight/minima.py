@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks
-from fastnet.errors import FastnetError
+from fastnet import checks, extras
 from fastnet.insight.memorization import MEMORIZER
 from fastnet.insight.task import Task, task
 from fastnet.network import Network
@@ -136,12 +135,9 @@ def match_neurons(a: Network, b: Network) -> Network:
 
     Raises ValueError where the two are not of the same layers, FastnetError without scipy (the extra `insight`).
     """
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise FastnetError(
-            f'matching neurons needs scipy ({error}): python -m pip install "fastnet-mlp[insight]"'
-        ) from None
+    extras.require("scipy", "matching neurons needs SciPy", "insight")
+    from scipy.optimize import linear_sum_assignment
+
     _alike(a, b)
     found = b.copy()
     # at first by what comes in, since what goes out leads to neurons that are in no order yet

@@ -84,15 +84,9 @@ def architecture(
         title = f"{sizes[level]:,}\n{what}" if step >= NAMED else f"{sizes[level]:,}"
         axes.text(across[level], low, title, ha="center", va="top", color=style.BLACK)
     for y, name in zip(places[-1], named, strict=False):
-        axes.text(across[-1] + 0.55, y, shortened(name, NAME), va="center", color=style.BLACK)
+        axes.text(across[-1] + 0.55, y, style.shortened(name, NAME), va="center", color=style.BLACK)
     _legend(axes)
     return figure
-
-
-def shortened(name: str, most: int) -> str:
-    """A name as it fits a picture: of at most so many letters, and without what Matplotlib takes for formulas."""
-    name = name if len(name) <= most else f"{name[: most - 1]}…"
-    return name.replace("$", r"\$")
 
 
 def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:

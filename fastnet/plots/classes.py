@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.plots import style
-from fastnet.plots.architecture import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +33,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
     if len(class_names) != classes:
         raise ValueError(f"a confusion matrix of {classes} classes needs as many names, not {len(class_names)}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [shortened(name, NAME) for name in class_names]
+    names = [style.shortened(name, NAME) for name in class_names]
     figure = style.figure(width, 0.84 * width)
     axes = figure.add_subplot()
     shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
@@ -74,7 +73,7 @@ def mistakes(
     if not len(images):
         raise ValueError("there are no mistakes to draw")
     captions = [
-        f"is {shortened(is_, NAME)}\nsays {shortened(says, NAME)}\n{sure:.0%} sure"
+        f"is {style.shortened(is_, style.CAPTION)}\nsays {style.shortened(says, style.CAPTION)}\n{sure:.0%} sure"
         for is_, says, sure in zip(truth, predicted, confidence, strict=True)
     ]
     return captioned(images, captions, width=width)
@@ -89,7 +88,7 @@ def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = s
     low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
     rows = -(-len(images) // ACROSS)
     tall = images.shape[1] / images.shape[2]
-    figure = style.figure(width, rows * (0.6 + 0.8 * tall * width / ACROSS))
+    figure = style.figure(width, 0.12 + rows * (0.6 + 0.8 * tall * width / ACROSS))
     panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()

@@ -38,7 +38,7 @@ def noise(
     """
     kinds = found.kinds
     shown = SHOWN if samples else 0
-    names = list(class_names or map(str, range(len(found[REAL].shares))))
+    names = [style.shortened(name, style.CAPTION) for name in class_names or map(str, range(len(found[REAL].shares)))]
     figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
     grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
     first: list[Axes] = []

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fastnet.errors import DataError, FastnetError
+from fastnet import extras
+from fastnet.errors import DataError
 from fastnet.files import atomic_write, shown
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
 COLUMN = 4.2  # inches: the width of a picture that stands beside another, and can be read on a phone
 FONT_SIZE = 10  # points; none in a picture is smaller than SMALL
 SMALL = 8
+CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
 
 # Okabe and Ito's colours, which colour-blind people tell apart; shapes and labels say the same again.
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW = (
@@ -70,10 +73,7 @@ _STYLE = {
 
 def check() -> None:
     """Raises FastnetError where no picture can be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise FastnetError(f'pictures need Matplotlib ({error}): python -m pip install "fastnet-mlp[plot]"') from None
+    extras.require("matplotlib", "pictures need Matplotlib", "plot")
 
 
 def picture(draw: Callable[P, T]) -> Callable[P, T]:
@@ -92,6 +92,13 @@ def picture(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
+def shortened(name: str, most: int) -> str:
+    """A name as it fits a picture: of at most so many letters, on one line, without what would be read as a formula."""
+    name = "".join(letter if letter.isprintable() else " " for letter in name)
+    name = name if len(name) <= most else f"{name[: most - 1]}…"
+    return name.replace("$", r"\$")
+
+
 def figure(width: float = 8.0, height: float = 4.0) -> Figure:
     """An empty figure, in inches, that lays itself out. It belongs to no window and needs no display."""
     from matplotlib.figure import Figure
@@ -106,7 +113,8 @@ def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
     buffer = io.BytesIO()
     # Without a date the same numbers give the same bytes.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    with rc_context(_STYLE):
+    with rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a name in letters that the font lacks
         figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **options})
     return buffer.getvalue()
 

@@ -8,12 +8,11 @@ said in page.html and page.css; the figures are those of fastnet.insight, the pi
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
-from fastnet import files
+from fastnet import extras, files
 from fastnet.datasets import Dataset
-from fastnet.errors import DataError, FastnetError
+from fastnet.errors import DataError
 from fastnet.files import PathLike
 from fastnet.network import Network
 from fastnet.plots import style
@@ -26,11 +25,8 @@ __all__ = ["Run", "check", "render", "write"]
 def check() -> None:
     """Raises FastnetError where no report can be made, saying what to install."""
     style.check()
-    for module, what, extra in (("jinja2", "reports need Jinja2", "plot"), ("scipy", "reports need SciPy", "insight")):
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise FastnetError(f'{what} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None
+    extras.require("jinja2", "reports need Jinja2", "plot")
+    extras.require("scipy", "reports need SciPy", "insight")
 
 
 def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> str:
@@ -68,4 +64,4 @@ def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backen
     """Writes what `render` returns to a file, wholly or not at all. Raises DataError where that is impossible."""
     text = render(run, data, backend=backend)
     with files.atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "replace"))  # half a letter in a name is no reason to lose the report

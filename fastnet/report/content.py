@@ -161,9 +161,10 @@ def _learning(of: _Subject) -> Card:
     text = f"cost from {first:.4g} to {last:.4g}"
     facts = [("cost in the first epoch", f"{first:.4g}"), ("in the last", f"{last:.4g}")]
     for name, label in (("accuracy", "training accuracy"), ("validation_accuracy", "validation accuracy")):
-        if history[name][-1] is not None:
-            text += f", {label} from {history[name][0]:.1%} to {history[name][-1]:.1%}"
-            facts.append((f"{label} in the end", f"{history[name][-1]:.1%}"))
+        begun, ended = history[name][0], history[name][-1]
+        if ended is not None:
+            text += f", {label} " + (f"{ended:.1%} in the end" if begun is None else f"from {begun:.1%} to {ended:.1%}")
+            facts.append((f"{label} in the end", f"{ended:.1%}"))
     epochs = len(history["epoch"])
     return Card(
         "learning",
@@ -272,7 +273,9 @@ def _noise(of: _Subject) -> Card:
         for kind, seen in found.kinds.items()
     ]
     images = np.stack([seen.samples[0].reshape(shape) for seen in found.kinds.values()])
-    captions = [f"{kind}\nsays {of.names[seen.labels[0]]}, {seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
+    names = [style.shortened(name, style.CAPTION) for name in of.names]
+    captions = [f"{kind}\nsays {names[seen.labels[0]]}\n{seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
+    each = [f"{kind}, says {of.names[seen.labels[0]]} ({seen.top[0]:.2f})" for kind, seen in found.kinds.items()]
     uniform = found["uniform"]
     said = (
         f"Of {NOISE_IMAGES:,} images of uniform noise it calls {uniform.shares.max():.0%} "
@@ -284,7 +287,7 @@ def _noise(of: _Subject) -> Card:
         title,
         said,
         [
-            picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(captions)}.", "png"),
+            picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(each)}.", "png"),
             picture(
                 plots.noise(found, samples=False, class_names=of.names, width=style.COLUMN),
                 f"How often each class is the answer to noise and to real images, and the top outputs. {said}",

@@ -16,7 +16,7 @@ import pytest
 from cli_cases import error, record
 
 from fastnet import cli, explore
-from fastnet.explore import EXPERIMENTS, Finding, Setting, plain
+from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, plain
 
 
 @pytest.fixture
@@ -138,6 +138,26 @@ def test_without_matplotlib_numbers_are_told_and_pictures_are_an_error(
     assert not fake
     assert cli.main(["explore", "first", "--data", data]) == 0
     assert "it is so" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(NEED_SCIPY))
+def test_without_scipy_what_needs_it_is_told_before_anything_runs(
+    name: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setattr("fastnet.cli_explore.run", lambda name, setting: pytest.fail(f"{name} was run first"))
+    said = error(capsys, "explore", "descent", name, "--data", data)
+    assert f"the experiment {name} needs SciPy" in said
+    assert 'pip install "fastnet-mlp[insight]"' in said
+
+
+def test_what_needs_scipy_is_known() -> None:
+    found = set()
+    for name in EXPERIMENTS:
+        source = Path(explore.__file__).with_name(f"{name.replace('-', '_')}.py").read_text("utf-8")
+        if "fit_temperature(" in source or "match_neurons(" in source:  # whose functions import it
+            found.add(name)
+    assert found == NEED_SCIPY
 
 
 class Pair(NamedTuple):
