@@ -50,10 +50,12 @@ class Calibration:
 
     @property
     def mean_confidence(self) -> float:
+        """The mean confidence over the examples."""
         return self._mean(self.confidence)
 
     @property
     def mean_accuracy(self) -> float:
+        """The share of right answers."""
         return self._mean(self.accuracy)
 
     def _mean(self, of_bins: NDArray[np.float64]) -> float:
