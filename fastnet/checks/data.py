@@ -104,7 +104,7 @@ def vector(v: object, length: int, name: str) -> Array:
     """A one-dimensional array of that length, as it is: views of it are asked for, never a copy."""
     if not isinstance(v, np.ndarray) or v.shape != (length,):
         shape = v.shape if isinstance(v, np.ndarray) else type(v).__name__
-        raise ValueError(f"{name} must be an array of shape ({length},), one entry a parameter, not {shape}")
+        raise ValueError(f"{name} must be an array of shape ({length},), not {shape}")
     return v
 
 

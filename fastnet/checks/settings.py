@@ -108,11 +108,17 @@ def image_shape(shape: object, n_in: int) -> tuple[int, int]:
         if side * side != n_in:
             raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
         return side, side
+    rows, columns = rows_and_columns(shape)
+    if rows * columns != n_in:
+        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+    return rows, columns
+
+
+def rows_and_columns(shape: object) -> tuple[int, int]:
+    """The rows and columns of an image."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise TypeError(f"image_shape must be rows and columns such as (28, 28), not {shape!r}")
     rows, columns = (whole_number("image_shape", side, 1) for side in shape)
-    if rows * columns != n_in:
-        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
     return rows, columns
 
 

@@ -82,6 +82,7 @@ def confidence_on_noise(
 
     Raises ValueError for a regression network, for sparse images, and for what the network does not take.
     """
+    checks.instance("network", network, Network)
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], ANSWERS)
     n = checks.whole_number("n", n, 1)
     real = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")

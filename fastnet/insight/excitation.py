@@ -6,7 +6,7 @@ where activations round to 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ class IdealInputs:
 
 def up_to(network: Network, layer: int, *, dtype: DTypeLike | None = None) -> Network:
     """A copy of the first layers, whose outputs are the weighted sums of layer `layer` (-1: the last)."""
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     hidden = network.activations_by_layer[:layer]
     sizes = network.sizes[: layer + 2]
@@ -70,6 +71,7 @@ def exciting_images(
 
     Raises ValueError for a layer that is not there, fewer than k images, and what the network does not take.
     """
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     rows = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
     if checks.whole_number("k", k, 1) > len(rows):
@@ -130,8 +132,11 @@ def ideal_inputs(
 
     Raises ValueError for neurons or a layer that are not there, and impossible arguments.
     """
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     width = network.sizes[layer + 1]
+    if neurons is not None and not isinstance(neurons, Iterable):
+        raise TypeError(f"neurons must be a list of their numbers, such as [{neurons!r}], not {neurons!r}")
     chosen = np.array(
         [checks.position("neuron", neuron, width) for neuron in (range(width) if neurons is None else neurons)],
         np.int64,

@@ -106,7 +106,7 @@ def memorization(
 
     Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
     """
-    recipe = recipe.on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     checks.whole_number("recipe.epochs", recipe.epochs, 1)
     share = checks.number("corrupted", corrupted, least=0)
     goal = checks.number("goal", goal, above=0)

@@ -60,7 +60,9 @@ def corruption(results: Sequence[Memorization]) -> Figure:
     _accuracies(accuracy, shares, results)
     accuracy.axhline(results[0].chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
     accuracy.legend(loc="lower left", **BAND)
-    band(epochs, shares, _columns(results, "epochs_to_fit"), style.GREEN, marker="^")
+    _epochs_to_fit(epochs, np.asarray(shares), results, "fitted", style.GREEN, "^")
+    if not all(np.isfinite(found.epochs_to_fit).all() for found in results):
+        epochs.legend(loc="lower right", **BAND)
     epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes", ylim=(0, None))
     for axes in (accuracy, epochs):
         axes.set_xlabel("share of labels shuffled")
