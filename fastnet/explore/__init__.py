@@ -94,7 +94,8 @@ def run(name: str, setting: Setting) -> Finding:
         x = setting.data.x_train
         raise FastnetError(
             f"{name}: a cost is no longer finite, at learning rate {error.learning_rate:g}. The experiments' rates are "
-            f"for inputs from about 0 to 1, or of deviation 1; these are from {x.min():g} to {x.max():g}: scale them first"
+            f"for inputs from about 0 to 1, or of deviation 1; these are from {x.min():g} to {x.max():g}: scale them "
+            "first"
         ) from error
     return found
 
