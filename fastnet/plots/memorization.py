@@ -60,10 +60,11 @@ def corruption(results: Sequence[Memorization]) -> Figure:
     _accuracies(accuracy, shares, results)
     accuracy.axhline(results[0].chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
     accuracy.legend(loc="lower left", **BAND)
-    _epochs_to_fit(epochs, np.asarray(shares), results, "fitted", style.GREEN, "^")
+    _epochs_to_fit(epochs, np.asarray(shares), results, "every seed", style.GREEN, "^")
     if not all(np.isfinite(found.epochs_to_fit).all() for found in results):
         epochs.legend(loc="lower right", **BAND)
-    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes", ylim=(0, None))
+    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes")
+    epochs.set_ylim(0, 1.05 * epochs.get_ylim()[1])  # room for a cross at the limit
     for axes in (accuracy, epochs):
         axes.set_xlabel("share of labels shuffled")
         percent(axes, "x")
