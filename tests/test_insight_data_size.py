@@ -30,7 +30,7 @@ def test_more_images_help_less_and_less(backend: Any) -> None:
     assert set(found.updates) == {12_000}
 
 
-# Of all of MNIST, after 600,000 examples seen, five seeds: 0.854 to 0.878 with 1,000 images, 0.920 to 0.931 with 10,000,
+# Of all of MNIST, after 600,000 images seen, five seeds: 0.854 to 0.878 with 1,000 images, 0.920 to 0.931 with 10,000,
 # 0.945 to 0.952 with 50,000 (elsewhere about 0.89, 0.93 to 0.94 and 0.96; after three times as many examples seen it is
 # 0.859 to 0.876, 0.918 to 0.931, 0.947 to 0.951).
 def test_ten_times_as_many_images_still_help(backend: Any) -> None:

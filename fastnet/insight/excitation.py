@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
+from fastnet.insight.task import full_scale
 from fastnet.network import Network
 
 Array = NDArray[Any]
@@ -79,13 +80,12 @@ def exciting_images(
     sums = up_to(network, layer).forward(rows, backend=backend)
     indices = np.argsort(-sums, axis=0, kind="stable")[:k].T
     activations = network.activations(rows, backend=backend)[layer]
-    scale = 255 if rows.dtype == np.uint8 else 1
     return ExcitingImages(
         layer,
         indices,
         np.take_along_axis(sums.T, indices, axis=1),
         np.take_along_axis(activations.T, indices, axis=1),
-        np.stack([rows[chosen].mean(axis=0) for chosen in indices]) / scale,
+        np.stack([rows[chosen].mean(axis=0) for chosen in indices]) / full_scale(rows),
     )
 
 
@@ -163,4 +163,4 @@ def _start(start: Any, network: Network, m: int) -> Array:
     images = checks.dense_inputs(start, network.sizes[0], np.dtype(np.float64), "start")
     if len(images) != m:
         raise ValueError(f"start has {len(images)} images; expected one for each of the {m} neurons")
-    return np.clip(images / 255 if images.dtype == np.uint8 else images, 0, 1)
+    return np.clip(images / full_scale(images), 0, 1)

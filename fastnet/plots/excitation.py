@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.insight.excitation import ExcitingImages, IdealInputs
+from fastnet.insight.task import full_scale
 from fastnet.plots import pixels, style
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def excitation(
     neurons = ideal.neurons[:MOST_ROWS]
     shown = min(SHOWN, found.indices.shape[1])
     pictures = np.asarray(images)
-    bright = 255 if pictures.dtype == np.uint8 else 1
+    bright = full_scale(pictures)
     figure = style.figure(7, (0.74 * shape[0] / shape[1] + 0.25) * len(neurons) + 0.4)
     grid = figure.add_gridspec(len(neurons), shown + 2)
     axes = grid.subplots(squeeze=False)
