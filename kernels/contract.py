@@ -2,7 +2,7 @@
 
 A backend is a module with the functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
 that grows with the parameters or with x), print or raise, have no random state (dropout's numbers are a function of
-their arguments), and they trust these: user input is rejected in fastnet/checks.py, nowhere else.
+their arguments), and they trust these: user input is rejected before it gets here, see fastnet/checks.
 This file computes nothing with data; the formulas themselves stand in the backends.
 """
 

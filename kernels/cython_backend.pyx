@@ -7,7 +7,7 @@ the update adds the deltas, scaled by the learning rate, straight to the weights
 tile in the first-level cache. The register tiles are in vec.h.
 
 Where to look: `forward`, `backward` (deltas), `update` (weights), and `train` around them. Not here: checks of
-arguments (fastnet/checks.py), the starting of threads (fastnet/threads.py), other than first-order optimisers.
+arguments (fastnet/checks), the starting of threads (fastnet/threads.py), other than first-order optimisers.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer

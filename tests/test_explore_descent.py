@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from fastnet import datasets
+from fastnet.errors import FastnetError
 from fastnet.explore import Finding, Setting, plain, run
+from fastnet.explore.descent import _stop_text
+from fastnet.insight import BatchRun, StopAtMinimum
+from fastnet.network import Evaluation
 from fastnet.recipe import CHAPTER
 
 
@@ -47,8 +51,31 @@ def test_the_descent_is_told(descent: Finding) -> None:
         assert f"{found.cost[-1]:.4f}" in descent.text
     assert [found.batch_size for found in numbers["batches"]] == [1438, 10, 1]
     assert numbers["stop"]["reached"]
+    assert "a minimum as far as this step can tell; 1 an update, above, came lower" in descent.text
     assert f"after {numbers['stop']['steps'][-1]} steps" in descent.text
     assert numbers["stop"]["norms"][-1] <= 0.01 * slow.gradient_norm[0]
+
+
+def test_the_stop_is_told_as_it_was() -> None:
+    """Whether batches came lower is said only where they did, and of a minimum only where the gradient was short."""
+    stop = StopAtMinimum(np.zeros((1, 1)), np.zeros(1), 0.5)
+    stop.steps, stop.norms = [3], [0.4]
+    ones = np.ones(1)
+    run = BatchRun(10, 0.5, ones.astype(int), ones.astype(int), ones, 0.2 * ones, False)
+    assert "tell; 10 an update, above, came lower: 0.200" in _stop_text(stop, Evaluation(0.3, 0.5), 7, [run])
+    assert _stop_text(stop, Evaluation(0.1, 0.5), 7, [run]).endswith("as far as this step can tell")
+    stop.norms = [0.6]
+    text = _stop_text(stop, Evaluation(0.3, 0.5), 7, [run])
+    assert text.endswith("not flat yet")
+    assert "on 7 examples after 3 steps" in text
+
+
+def test_what_diverges_is_told_with_what_to_do() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (1e4 * rng.normal(size=(40, 5))).astype(np.float32), np.arange(40) % 2
+    data = datasets.Dataset("large", x, y, x, y, None, ("0", "1"))
+    with pytest.raises(FastnetError, match=r"memorize: .* these are from -[\de+.]+ to [\de+.]+: scale them first"):
+        run("memorize", Setting(data, "numpy", seeds=2))
 
 
 def test_the_gradient_is_told(gradient: Finding) -> None:

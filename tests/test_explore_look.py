@@ -44,6 +44,7 @@ def test_weights_of_images(digits: Setting) -> None:
     told = numbers(found)
     assert set(told["structure"]) == {"initial", "trained", "blobs", "edges"}
     assert f"{told['structure']['trained']['neighbour_correlation']:.2f}" in found.text
+    assert "the trained weights are nearer to blobs." in found.text
     assert told["unlit_weights"]["largest_change"] == 0
     assert f"{sum(told['unlit_weights']['pixels'])} of 64 inputs are zero in all training examples" in found.text
     assert told["unlit_weights_decay_0.0001"]["kept"] < 1
@@ -96,6 +97,8 @@ def test_noise_of_what_is_no_image(table: Setting) -> None:
     assert numbers(found)["as it is"]["test_accuracy"] > 0.5
     assert f"Noise from {table.data.x_test.min():g} to {table.data.x_test.max():g}" in found.text
     assert any(name in found.text for name in ("low", "middle", "high"))
+    assert "images" not in found.text
+    assert "on 30 test examples" in found.text
     assert not drawn(found)["noise"].findobj(lambda artist: type(artist).__name__ == "AxesImage")
 
 

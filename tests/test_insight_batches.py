@@ -54,6 +54,13 @@ def test_small_batches_learn_more_from_as_many_examples(backend: Any) -> None:
     assert one < 0.4
 
 
+def test_rates_may_be_an_array() -> None:
+    network, x, y = small()
+    rates: Any = np.array([0.3, 0.1])
+    runs = compare_batches(network, x, y, (None, 7), epochs=1, learning_rates=rates, backend="numpy")
+    assert [run.learning_rate for run in runs] == [0.3, 0.1]
+
+
 def test_a_diverged_run_is_told_and_the_others_go_on() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
@@ -67,6 +74,8 @@ def test_unusable_arguments_are_told() -> None:
     network, x, y = small()
     with pytest.raises(ValueError, match="2 entries for 3 batch sizes"):
         compare_batches(network, x, y, learning_rates=(0.1, 0.2))
+    with pytest.raises(TypeError, match=r"batch_sizes must be a list such as \(None, 10, 1\), not 10"):
+        compare_batches(network, x, y, 10)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         compare_batches(network, x, y, (0,))
     with pytest.raises(ValueError, match="epochs must be at least 1"):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Network
+from fastnet import Network, Trainer
 from fastnet.errors import FastnetError
-from fastnet.insight import CHAPTER, calibration, confidence_on_noise, fit_temperature, tempered
+from fastnet.insight import CHAPTER, calibration, classified, confidence_on_noise, fit_temperature, tempered
 
 RNG = np.random.default_rng(0)
 
@@ -248,6 +248,21 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         calibration(network(), x, y, bins=0)
     with pytest.raises(ValueError, match="labels are from 0 to 2"):
         calibration(network(), x, y + 3)
+
+
+def test_a_trainer_is_not_its_network() -> None:
+    x, y = RNG.random((10, 12)), RNG.integers(0, 3, 10)
+    trainer: Any = Trainer(network())
+    for call in (
+        lambda: calibration(trainer, x, y),
+        lambda: calibration(trainer, x, y, temperature=None),
+        lambda: classified(trainer, x, y),
+        lambda: confidence_on_noise(trainer, x),
+        lambda: fit_temperature(trainer, x, y),
+        lambda: tempered(trainer, 2.0),
+    ):
+        with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not Trainer"):
+            call()
 
 
 def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Network
+from fastnet import Network, Trainer
 from fastnet.insight import (
     CHAPTER,
     blobs,
@@ -80,6 +80,13 @@ def test_the_angle_is_that_of_the_edge() -> None:
     np.testing.assert_allclose(upright, flat.T, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(1, 16), (16, 1), (2, 8), (1, 1), (4, 4), (8, 8)])
+def test_a_share_is_at_most_all_of_an_image(shape: tuple[int, int]) -> None:
+    """In images of few rows an edge and a bar may be the same, and then make a line, no plane."""
+    shares = edge_share(RNG.normal(size=(50, shape[0] * shape[1])), shape)
+    assert 0 < shares.min() <= shares.max() < 1 + 1e-5
+
+
 def test_two_edges_at_right_angles_are_half_an_edge() -> None:
     one, other = (gabor((27, 27), (13.0, 13.0), 4, angle, np.pi / 2) for angle in (0, np.pi / 2))
     assert edge_share((one + other)[None], (27, 27)) == pytest.approx(0.5, abs=0.02)
@@ -115,6 +122,24 @@ def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
         assert share["blobs"] > 0.1  # 0.08, were they not gathered where the weights are
         assert share["trained"] - share["blobs"] < (share["edges"] - share["trained"]) / 3
         assert np.median(found["trained"].edge_shares) < found["edges"].edge_shares.min()
+
+
+def test_impossible_images_are_refused() -> None:
+    for function in (neighbour_correlation, edge_share):
+        with pytest.raises(ValueError, match=r"expected \(n, n_in\), one row an image: for one, images\[None\]"):
+            function(np.ones(16))
+    with pytest.raises(TypeError, match="rows and columns such as"):
+        edges(4)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        edges((4, 4), 0)
+    with pytest.raises(ValueError, match="a correlation is at most 1, not 2"):
+        blobs((4, 4), 2)
+    with pytest.raises(ValueError, match=r"strength must be an array of shape \(16,\), not \(3,\)"):
+        blobs((4, 4), 0.5, strength=np.ones(3))
+    with pytest.raises(TypeError, match=r"before must be a fastnet\.Network, not str"):
+        weight_structure(Network([16, 3]), "before")  # type: ignore[arg-type]
+    single = Network([1, 3])  # one pixel has no neighbours
+    assert np.isnan(weight_structure(single, single)["trained"].correlation)
 
 
 def test_the_structure_of_weights_wants_images() -> None:
@@ -276,5 +301,10 @@ def test_what_cannot_be_excited_is_refused() -> None:
         ideal_inputs(net, 0, [])
     with pytest.raises(ValueError, match="start has 4 images; expected one for each of the 5 neurons"):
         ideal_inputs(net, -1, start=x)
+    with pytest.raises(TypeError, match=r"neurons must be a list of their numbers, such as \[3\]"):
+        ideal_inputs(net, 0, 3)  # type: ignore[arg-type]
+    for function in (exciting_images, ideal_inputs):
+        with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not Trainer"):
+            function(Trainer(net), x, 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="step must be more than 0"):
         ideal_inputs(net, 0, step=0)

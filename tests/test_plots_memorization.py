@@ -64,7 +64,7 @@ def test_memorization_shows_each_condition_s_mean_and_band() -> None:
     assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [0.3]  # chance
     written = texts(figure)
     assert {"true labels", "shuffled labels", "epochs", "accuracy", "chance"} <= set(written)
-    assert "5-8-3 on 100 images, 2 seeds" in written
+    assert "5-8-3 on 100 examples, 2 seeds" in written
 
 
 def test_memorization_without_a_test_has_no_test_lines() -> None:
@@ -85,6 +85,12 @@ def test_corruption_shows_accuracies_and_epochs_against_the_share() -> None:
     assert "share of labels shuffled" in texts(figure)
 
 
+def test_corruption_marks_what_is_not_fitted_in_time() -> None:
+    figure = drawn(plots.corruption([found(), found(corrupted=1.0, slow=True)]))
+    np.testing.assert_allclose(lines(figure.axes[1])["every seed: not in 4 epochs"], [[1], [4]])
+    assert figure.axes[1].get_ylim()[1] > 4.2  # the cross is whole
+
+
 def test_an_effect_marks_what_is_not_fitted_in_time() -> None:
     true, shuffled = [found(), found(hidden=16)], [found(slow=True), found(hidden=16)]
     figure = drawn(plots.memorization_effect("width", (8, 16), true, shuffled))
@@ -95,7 +101,7 @@ def test_an_effect_marks_what_is_not_fitted_in_time() -> None:
     np.testing.assert_allclose(shown["shuffled labels: not in 4 epochs"], [[0], [4]])
     np.testing.assert_allclose(lines(end)["training, shuffled labels"], [[0, 1], [0.5, 1]])
     np.testing.assert_allclose(lines(end)["test, true labels"], [[0, 1], [0.5, 0.5]])
-    assert {"width", "8", "16", "5-h-3 on 100 images"} <= set(texts(figure))
+    assert {"width", "8", "16", "5-h-3 on 100 examples"} <= set(texts(figure))
 
 
 def test_capacity_shows_what_is_fitted_against_images() -> None:

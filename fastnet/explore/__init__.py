@@ -18,6 +18,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.datasets import Dataset
+from fastnet.errors import DivergedError, FastnetError
 from fastnet.recipe import CHAPTER, Recipe
 from fastnet.trainer import Trainer
 
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 EXPERIMENTS = {
     "descent": "what gradient descent does, step by step",
     "gradient": "which weights and biases matter most",
-    "weights": "what the hidden neurons look at, and that it is not edges",
+    "weights": "what the hidden neurons look at, and whether it is edges",
     "noise": "how sure the network is about nothing, and how well calibrated",
     "memorize": "whether it learns or memorises",
-    "minima": "why it is so easy: many minima, and the ways between them",
+    "minima": "why it is so easy: where many seeds end, and the ways between them",
     "data-size": "how much data it needs",
 }
 NEED_SCIPY = {"noise", "minima"}
@@ -52,6 +53,11 @@ class Setting:
         data = self.data
         recipe = self.recipe.on(self.backend)
         return recipe.start(data.x_train.shape[1], len(data.class_names), self.seed)
+
+    @property
+    def examples(self) -> str:
+        """What the data's examples are called."""
+        return "images" if self.data.image_shape else "examples"
 
     @cached_property
     def trained(self) -> Trainer:
@@ -80,10 +86,18 @@ class Finding:
 
 
 def run(name: str, setting: Setting) -> Finding:
-    """Runs one experiment of EXPERIMENTS. Raises ValueError for an unknown name."""
+    """Runs one experiment of EXPERIMENTS. Raises ValueError for an unknown name, FastnetError where one diverges."""
     checks.name_of("experiment", name, EXPERIMENTS)
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    found: Finding = module.explore(setting)
+    try:
+        found: Finding = module.explore(setting)
+    except DivergedError as error:
+        x = setting.data.x_train
+        raise FastnetError(
+            f"{name}: a cost is no longer finite, at learning rate {error.learning_rate:g}. The experiments' rates are "
+            f"for inputs from about 0 to 1, or of deviation 1; these are from {x.min():g} to {x.max():g}: scale them "
+            "first"
+        ) from error
     return found
 
 

@@ -25,9 +25,7 @@ def explore(setting: Setting) -> Finding:
         recipe=setting.recipe,
         backend=setting.backend,
     )
-    rows = [
-        ["images" if data.image_shape else "examples", "epochs", "updates", "training", "test", "lowest", "highest"]
-    ]
+    rows = [[setting.examples, "epochs", "updates", "training", "test", "lowest", "highest"]]
     for i, size in enumerate(found.sizes):
         test = found.test[:, i]
         rows.append(
@@ -36,5 +34,6 @@ def explore(setting: Setting) -> Finding:
                 *(f"{share:.1%}" for share in (found.training[:, i].mean(), test.mean(), test.min(), test.max())),
             ]
         )
-    text = f"accuracies of {setting.seeds} seeds; all sizes have as many updates\n\n{table(rows, left=())}"
+    seen = "updates" if len(set(found.updates)) == 1 else f"{setting.examples} to see, to a part of an epoch"
+    text = f"accuracies of {setting.seeds} seeds; all sizes have as many {seen}\n\n{table(rows, left=())}"
     return Finding(text, {"found": found}, {"data-size": partial(plots.data_size, found)})

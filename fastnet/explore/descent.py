@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -50,10 +51,10 @@ def explore(setting: Setting) -> Finding:
     text = "\n\n".join(
         [
             _steps_text(slow, batched),
-            _rates_text(by_rate, trained.cost(x, y)),
+            _rates_text(by_rate, trained.cost(x, y), len(x)),
             _range_text(test, new, scores),
             _batches_text(runs),
-            _stop_text(stop, stopped),
+            _stop_text(stop, stopped, len(x), runs),
         ]
     )
     numbers = {
@@ -102,7 +103,7 @@ def _stopped(setting: Setting, network: Network, norm: float) -> tuple[StopAtMin
 
 
 def _steps_text(slow: DescentLog, batched: DescentLog) -> str:
-    norms = ", ".join(f"{slow.gradient_norm[k]:.2f} at step {k}" for k in (0, 50, SLOW_STEPS))
+    norms = ", ".join(f"{slow.gradient_norm[k]:.2f} at step {k}" for k in (0, 50, SLOW_STEPS) if k < len(slow))
     return facts(
         {
             "slow": f"{SLOW_STEPS} steps on {slow.batch_size:,} examples, rate {SLOW:g}: gradient's norm {norms}",
@@ -117,13 +118,13 @@ def _range(values: Any) -> str:
     return f"{np.nanmin(values):.1%} to {np.nanmax(values):.1%}"
 
 
-def _rates_text(by_rate: dict[float, DescentLog], cost: float) -> str:
+def _rates_text(by_rate: dict[float, DescentLog], cost: float, examples: int) -> str:
     rows = [["rate", "first step brought", "overshot", "last cost"]]
     for rate, log in by_rate.items():
         last = "diverged" if log.diverged else f"{log.cost[-1] + log.actual_change[-1]:.4f}"
         kept = f"{log.ratio[0]:.1%}" if len(log) else "-"
         rows.append([f"{rate:g}", kept, f"{log.overshoot.sum()} of {len(log)}", last])
-    return f"from the trained network, cost {cost:.4f}, on all these examples at once:\n{table(rows)}"
+    return f"from the trained network, cost {cost:.4f}, on {examples:,} examples at once:\n{table(rows)}"
 
 
 def _range_text(test: RangeTest, trainer: Trainer, scores: tuple[Evaluation, Evaluation]) -> str:
@@ -146,12 +147,15 @@ def _batches_text(runs: list[BatchRun]) -> str:
     return f"from one start, all at rate {runs[0].learning_rate:g}:\n{table(rows)}"
 
 
-def _stop_text(stop: StopAtMinimum, score: Evaluation) -> str:
+def _stop_text(stop: StopAtMinimum, score: Evaluation, examples: int, runs: list[BatchRun]) -> str:
     end = f"gradient's norm {stop.norms[-1]:.4f}, cost {score.cost:.3f}, accuracy {score.accuracy:.1%}"
     about = "a minimum as far as this step can tell" if stop.reached else "not flat yet"
+    best = min(runs, key=lambda run: math.inf if run.diverged else float(run.cost[-1]))
+    if stop.reached and best.cost[-1] < score.cost:
+        about += f"; {best.batch_size:,} an update, above, came lower: {best.cost[-1]:.3f}"
     return facts(
         {
-            "stop": f"plain descent at rate {FAST:g} on all of them after {stop.steps[-1]} steps: {end}",
-            "": f"{about}; the batches above show whether it is one",
+            "stop": f"plain descent at rate {FAST:g} on {examples:,} examples after {stop.steps[-1]} steps: {end}",
+            "": about,
         }
     )

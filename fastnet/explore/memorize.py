@@ -79,14 +79,14 @@ def explore(setting: Setting) -> Finding:
     by_network = {"-".join(map(str, found[0].sizes)): found for found in filled.values()}
     first = conditions["true labels"]
     text = [
-        f"{'-'.join(map(str, first.sizes))} {MEMORIZER.network['activation']}, {first.n:,} images, "
+        f"{'-'.join(map(str, first.sizes))} {MEMORIZER.network['activation']}, {first.n:,} {setting.examples}, "
         f"{setting.seeds} seeds, {CURVES} epochs; tested on {len(tested):,}\n",
         _table("", conditions),
         "\nshare of labels shuffled, trained until they fit",
         _table("", {f"{share:.0%}": found for share, found in zip(CORRUPTED, corrupted, strict=True)}),
         *(_effect(what, EFFECTS[what][0], by_labels) for what, by_labels in effects.items()),
         f"\nshuffled labels fitted within {PATIENCE} epochs, {len(seeds[:SWEPT])} seeds",
-        _capacity(sizes, by_network),
+        _capacity(setting.examples, sizes, by_network),
     ]
     return Finding(
         "\n".join(text),
@@ -155,8 +155,8 @@ def _effect(what: str, values: Sequence[float], by_labels: Mapping[str, Sequence
     return f"\n{what}, trained until they fit, {seeds} seeds\n{_table('', results)}"
 
 
-def _capacity(sizes: Sequence[int], by_network: Mapping[str, Sequence[Memorization]]) -> str:
-    rows = [["images", *(f"{name} ({found[0].n_parameters:,})" for name, found in by_network.items())]]
+def _capacity(what: str, sizes: Sequence[int], by_network: Mapping[str, Sequence[Memorization]]) -> str:
+    rows = [[what, *(f"{name} ({found[0].n_parameters:,})" for name, found in by_network.items())]]
     for i, n in enumerate(sizes):
         rows.append([f"{n:,}", *(_percent(found[i].final_training) for found in by_network.values())])
     return table(rows)

@@ -118,7 +118,8 @@ def _planes(random: Landscape, own: Landscape) -> str:
     first, second = own.variance
     return facts(
         {
-            "random": f"cost {here:.3g} at the network, {worst:.3g} at most where all weights have moved by their size",
+            "random": f"cost {here:.3g} at the network, {worst:.3g} at most where weights have moved by up to their "
+            "size along each",
             "descent's": f"{first:.0%} and {second:.0%} of the path's variance; cost {own.cost.min():.3g} to "
             f"{own.cost.max():.3g}",
         }

@@ -44,7 +44,7 @@ def explore(setting: Setting) -> Finding:
     }
     cases = {name: _case(setting, recipe) for name, recipe in recipes.items()}
     return Finding(
-        _text(cases, setting.data),
+        _text(cases, setting),
         {name: _numbers(case) for name, case in cases.items()},
         _pictures(cases, setting.data),
     )
@@ -70,8 +70,9 @@ def _case(setting: Setting, recipe: Recipe) -> _Case:
     )
 
 
-def _text(cases: dict[str, _Case], data: Dataset) -> str:
-    noise = [["network", "images", "most frequent answer", "share", "median top output", "5% to 95%"]]
+def _text(cases: dict[str, _Case], setting: Setting) -> str:
+    data, examples = setting.data, setting.examples
+    noise = [["network", examples, "most frequent answer", "share", "median top output", "5% to 95%"]]
     trust = [["network", "test accuracy", "top outputs", "their softmax", "temperature", "at that temperature"]]
     for name, case in cases.items():
         for kind, answers in case.noise.kinds.items():
@@ -84,10 +85,10 @@ def _text(cases: dict[str, _Case], data: Dataset) -> str:
     first = next(iter(cases.values())).noise
     return (
         f"{table(noise, left=(0, 1))}\n"
-        f"Noise from {first.low:g} to {first.high:g}; Gaussian with the test images' mean, {first.mean:.3f}, and "
+        f"Noise from {first.low:g} to {first.high:g}; Gaussian with the test {examples}' mean, {first.mean:.3f}, and "
         f"deviation, {first.deviation:.3f}, clipped.\n\n"
-        f"expected calibration error on {len(data.x_test):,} test images\n{table(trust)}\n"
-        f"Trained on {1 - HELD_OUT:.0%} of the training images; the temperature is fitted on the others."
+        f"expected calibration error on {len(data.x_test):,} test {examples}\n{table(trust)}\n"
+        f"Trained on {1 - HELD_OUT:.0%} of the training {examples}; the temperature is fitted on the others."
     )
 
 

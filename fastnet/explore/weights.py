@@ -1,4 +1,4 @@
-"""What the hidden neurons look at: their weights as pictures, and that these are not edges."""
+"""What the hidden neurons look at: their weights as pictures, and whether these are edges."""
 
 from __future__ import annotations
 
@@ -76,11 +76,16 @@ def _decayed(setting: Setting) -> UnlitWeights:
 
 
 def _structure_text(found: WeightStructure) -> str:
+    share = {kind: part.edge_shares.mean() for kind, part in found.kinds.items()}
+    nearer = min(("blobs", "edges"), key=lambda kind: abs(share["trained"] - share[kind]))
     rows = [["first layer", "correlation of neighbours", "share in one oriented edge", "at most"]]
     for kind, part in found.kinds.items():
         shares = part.edge_shares
         rows.append([kind, f"{part.correlation:.2f}", f"{shares.mean():.2f}", f"{shares.max():.2f}"])
-    return f"{table(rows)}\nBlobs are noise as smooth as the trained weights, and as strong at each pixel."
+    return (
+        f"{table(rows)}\nBlobs are noise as smooth as the trained weights, and as strong at each pixel.\n"
+        f"By that share the trained weights are nearer to {nearer}."
+    )
 
 
 def _unlit_text(unlit: UnlitWeights, decayed: UnlitWeights) -> str:

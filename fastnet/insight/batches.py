@@ -5,7 +5,7 @@ Not here: what single steps do (descent.py), how fast the kernels are (fastnet.b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,10 @@ def compare_batches(
     looks = checks.whole_number("looks", looks, 1)
     x = network._inputs(x)
     y = network._outputs(y, len(x))
+    if not isinstance(batch_sizes, Iterable):
+        raise TypeError(f"batch_sizes must be a list such as (None, 10, 1), not {batch_sizes!r}")
     sizes = [len(x) if size is None else size for size in batch_sizes]
-    rates = list(learning_rates) if isinstance(learning_rates, Sequence) else [learning_rates] * len(sizes)
+    rates = list(learning_rates) if isinstance(learning_rates, Iterable) else [learning_rates] * len(sizes)
     if len(rates) != len(sizes):
         raise ValueError(f"learning_rates has {len(rates)} entries for {len(sizes)} batch sizes")
     runs = []

@@ -49,10 +49,12 @@ class Calibration:
 
     @property
     def mean_confidence(self) -> float:
+        """The mean confidence over the examples."""
         return self._mean(self.confidence)
 
     @property
     def mean_accuracy(self) -> float:
+        """The share of right answers."""
         return self._mean(self.accuracy)
 
     def _mean(self, of_bins: NDArray[np.float64]) -> float:
@@ -68,8 +70,8 @@ def tempered(network: Network, temperature: float) -> Network:
     Raises ValueError for a regression network and a temperature below 0.000001.
     """
     temperature = checks.number("temperature", temperature, least=1e-6)  # by less the weights could overflow
-    output = "sigmoid" if network.sizes[-1] == 1 else "softmax"
     hidden = _classifier(network).activations_by_layer[:-1]
+    output = "sigmoid" if network.sizes[-1] == 1 else "softmax"
     result = Network(network.sizes, activation=hidden, output=output, cost="cross_entropy", dtype=network.dtype)
     result.parameters[...] = network.parameters
     for last in (result.weights[-1], result.biases[-1]):
@@ -100,9 +102,8 @@ def calibration(
     confidence = top.astype(np.float64)
     truth = classes_of(network._outputs(y, len(answers)))
     edges = np.linspace(0, 1, bins + 1)
-    numbers = np.clip(
-        np.searchsorted(edges, confidence) - 1, 0, bins - 1
-    )  # bin k: edges[k] < confidence <= edges[k + 1]
+    # bin k: edges[k] < confidence <= edges[k + 1]
+    numbers = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
     counts = np.bincount(numbers, minlength=bins)
     with np.errstate(invalid="ignore"):  # the mean of an empty bin is NaN
         means = [np.bincount(numbers, of, bins) / counts for of in (confidence, answers == truth)]
@@ -131,6 +132,7 @@ def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = N
 
 
 def _classifier(network: Network) -> Network:
+    checks.instance("network", network, Network)
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], "confidence in classes to calibrate")
     return network
 

@@ -49,6 +49,7 @@ def classified(network: Network, x: Any, y: Any, *, backend: str | None = None) 
 
     Raises ValueError for a regression network, and for data that the network does not take.
     """
+    checks.instance("network", network, Network)
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], "classes to confuse")
     predicted, confidence = top_outputs(network, x, backend)
     truth = classes_of(network._outputs(y, len(predicted)))

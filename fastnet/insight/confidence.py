@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.insight.task import full_scale
 from fastnet.network import Network
 
 Array = NDArray[Any]
@@ -82,6 +83,7 @@ def confidence_on_noise(
 
     Raises ValueError for a regression network, for sparse images, and for what the network does not take.
     """
+    checks.instance("network", network, Network)
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], ANSWERS)
     n = checks.whole_number("n", n, 1)
     real = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
@@ -102,7 +104,7 @@ def confidence_on_noise(
 
 def _statistics(images: Array) -> tuple[float, float, float, float]:
     """Mean and standard deviation of the pixels, and the range that noise is drawn from."""
-    scale = 255 if images.dtype == np.uint8 else 1
+    scale = full_scale(images)
     mean, deviation = float(images.mean(dtype=np.float64)) / scale, float(images.std(dtype=np.float64)) / scale
     low, high = float(images.min()) / scale, float(images.max()) / scale
     return mean, deviation, min(low, 0.0), max(high, 1.0)
@@ -123,4 +125,4 @@ def _answers(network: Network, x: Array, backend: str | None) -> Answers:
     labels, top = top_outputs(network, x, backend)
     counts = np.bincount(labels, minlength=max(2, network.sizes[-1]))
     samples = x[:SAMPLES].astype(network.dtype)
-    return Answers(labels, top, counts / len(x), samples / 255 if x.dtype == np.uint8 else samples)
+    return Answers(labels, top, counts / len(x), samples / full_scale(x))

@@ -46,13 +46,14 @@ def data_size(
 ) -> DataSize:
     """Trains on the first 100, 300, 1,000, ... and all of x (n, n_in), y (n,), each seed in a random order of its own.
 
-    The classes are in proportion at every size (stratified). All sizes see the same number of examples, that of
-    the recipe's epochs over all of x, and so have the same number of updates: few examples have many more epochs.
+    The classes are in proportion at every size (stratified). All sizes see as many examples as the recipe's epochs over
+    all of x have, up to a part of an epoch: few examples have many more epochs. They have as many updates, too, where
+    the batches fill each size.
 
     sizes: others, each at most n. Raises ValueError or TypeError for unusable data or settings, DivergedError where a
     training fails.
     """
-    recipe = recipe.on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     whole = task(x, y, test, recipe)
     if whole.test is None:
         raise TypeError("test must be a pair (x, y): what is asked for is the accuracy on it")

@@ -6,7 +6,7 @@ where activations round to 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
+from fastnet.insight.task import full_scale
 from fastnet.network import Network
 
 Array = NDArray[Any]
@@ -55,6 +56,7 @@ class IdealInputs:
 
 def up_to(network: Network, layer: int, *, dtype: DTypeLike | None = None) -> Network:
     """A copy of the first layers, whose outputs are the weighted sums of layer `layer` (-1: the last)."""
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     hidden = network.activations_by_layer[:layer]
     sizes = network.sizes[: layer + 2]
@@ -70,6 +72,7 @@ def exciting_images(
 
     Raises ValueError for a layer that is not there, fewer than k images, and what the network does not take.
     """
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     rows = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
     if checks.whole_number("k", k, 1) > len(rows):
@@ -77,13 +80,12 @@ def exciting_images(
     sums = up_to(network, layer).forward(rows, backend=backend)
     indices = np.argsort(-sums, axis=0, kind="stable")[:k].T
     activations = network.activations(rows, backend=backend)[layer]
-    scale = 255 if rows.dtype == np.uint8 else 1
     return ExcitingImages(
         layer,
         indices,
         np.take_along_axis(sums.T, indices, axis=1),
         np.take_along_axis(activations.T, indices, axis=1),
-        np.stack([rows[chosen].mean(axis=0) for chosen in indices]) / scale,
+        np.stack([rows[chosen].mean(axis=0) for chosen in indices]) / full_scale(rows),
     )
 
 
@@ -130,8 +132,11 @@ def ideal_inputs(
 
     Raises ValueError for neurons or a layer that are not there, and impossible arguments.
     """
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     width = network.sizes[layer + 1]
+    if neurons is not None and not isinstance(neurons, Iterable):
+        raise TypeError(f"neurons must be a list of their numbers, such as [{neurons!r}], not {neurons!r}")
     chosen = np.array(
         [checks.position("neuron", neuron, width) for neuron in (range(width) if neurons is None else neurons)],
         np.int64,
@@ -158,4 +163,4 @@ def _start(start: Any, network: Network, m: int) -> Array:
     images = checks.dense_inputs(start, network.sizes[0], np.dtype(np.float64), "start")
     if len(images) != m:
         raise ValueError(f"start has {len(images)} images; expected one for each of the {m} neurons")
-    return np.clip(images / 255 if images.dtype == np.uint8 else images, 0, 1)
+    return np.clip(images / full_scale(images), 0, 1)

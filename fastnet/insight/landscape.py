@@ -58,6 +58,7 @@ def landscape(
 
     Raises ValueError or TypeError for unusable data or settings.
     """
+    checks.instance("network", network, Network)
     rng = checks.generator(seed)
     far = checks.number("span", span, above=0)
     directions = np.array([_random_direction(network, rng) for _ in range(2)])
@@ -65,11 +66,12 @@ def landscape(
     return _surface(network, directions, along, along, x, y, backend)
 
 
-def descent_path(trainer: Trainer, x: Any, y: Any, *, epochs: int, every: int = 1) -> NDArray[np.floating[Any]]:
+def descent_path(trainer: Trainer, x: Any, y: Any, *, epochs: int) -> NDArray[np.floating[Any]]:
     """Trains, and returns the parameters (k, n_parameters) before and after each epoch.
 
     Raises what Trainer.fit does.
     """
+    checks.instance("trainer", trainer, Trainer)
     checks.whole_number("epochs", epochs, 1)
     kept = [trainer.network.parameters.copy()]
 
@@ -100,6 +102,7 @@ def descent_landscape(
 
     Raises ValueError for a path of fewer than three different points, or of other networks, or for unusable data.
     """
+    checks.instance("network", network, Network)
     wanted = checks.number("margin", margin, least=0)
     count = checks.whole_number("points", points, 2)
     places = np.asarray(path, np.float64)
@@ -107,6 +110,8 @@ def descent_landscape(
         raise ValueError(
             f"path has shape {places.shape}; expected (k, {network.n_parameters}): parameters of three times or more"
         )
+    if not np.isfinite(places).all():
+        raise ValueError("path holds numbers that are not finite")
     _, lengths, directions = np.linalg.svd(places - places.mean(axis=0), full_matrices=False)
     if not lengths[1] > 1e-9 * lengths[0]:
         raise ValueError("the path does not leave one line: a plane needs a path that bends")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.history import Epoch
-from fastnet.insight.task import Task, task
+from fastnet.insight.task import Task, full_scale, task
 from fastnet.recipe import Recipe, in_parallel
 from fastnet.trainer import Trainer
 
@@ -106,7 +106,7 @@ def memorization(
 
     Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
     """
-    recipe = recipe.on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     checks.whole_number("recipe.epochs", recipe.epochs, 1)
     share = checks.number("corrupted", corrupted, least=0)
     goal = checks.number("goal", goal, above=0)
@@ -166,7 +166,7 @@ def _images(x: Any, images: str, rng: np.random.Generator) -> Any:
     if images == "shuffled":
         return rng.permuted(x, axis=1)
     if images == "noise":
-        scale = 255 if x.dtype == np.uint8 else 1  # bytes stand for value / 255
+        scale = full_scale(x)
         return rng.normal(x.mean() / scale, x.std() / scale, x.shape).astype(np.float32)
     return x
 

@@ -85,7 +85,7 @@ def minima(
 
     Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
     """
-    recipe = recipe.on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     whole = task(x, y, test, recipe)
     drawn = checks.seeds(seeds)
     layers = checks.whole_numbers("widths", widths, 1)
@@ -168,7 +168,6 @@ def _reorder(network: Network, layer: int, order: Array) -> None:
 
 def _alike(a: Network, b: Network) -> None:
     for name, network in (("a", a), ("b", b)):
-        if not isinstance(network, Network):
-            raise TypeError(f"{name} must be a fastnet.Network, not {type(network).__name__}")
+        checks.instance(name, network, Network)
     if not np.array_equal(a.layers, b.layers) or a.dtype != b.dtype:
         raise ValueError(f"a and b must have the same layers, cost and dtype; they are {a!r} and {b!r}")

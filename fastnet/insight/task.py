@@ -53,6 +53,11 @@ def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
     return Task(rows, labels, (test_rows, test_labels), n_in, max(n_out, n_test))
 
 
+def full_scale(x: Array) -> int:
+    """What stands for 1 in x: 255 in bytes, 1 in floats."""
+    return 255 if x.dtype == np.uint8 else 1
+
+
 def stratified_order(y: Array, rng: np.random.Generator) -> NDArray[np.int64]:
     """A random order (n,) of examples with labels y (n,), of which every beginning has the classes in proportion.
 

@@ -30,6 +30,8 @@ MOST_PLACES = 15  # of the centres of the filters, in each direction
 def _images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats, tuple[int, int]]:
     """The images (n, n_in) in float64, and their rows and columns, a square's where none are given."""
     found = np.asarray(images, np.float64)
+    if found.ndim != 2:
+        raise ValueError(f"images has shape {found.shape}; expected (n, n_in), one row an image: for one, images[None]")
     return found, checks.image_shape(image_shape, found.shape[1])
 
 
@@ -112,8 +114,11 @@ def edge_share(images: Array, image_shape: tuple[int, int] | None = None, *, pix
 def _projected(images: Floats, first: Floats, second: Floats) -> NDArray[np.float32]:
     """The squared length (n, k) of each image's projection on the plane of each pair (k, n_in)."""
     first = first / np.linalg.norm(first, axis=1, keepdims=True)
-    second = second - (first * second).sum(axis=1, keepdims=True) * first
-    second /= np.linalg.norm(second, axis=1, keepdims=True)
+    rest = second - (first * second).sum(axis=1, keepdims=True) * first
+    length = np.linalg.norm(rest, axis=1, keepdims=True)
+    # In an image of few rows or columns the two may be one and the same: what rounding leaves is no direction.
+    plane = length > 1e-6 * np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.divide(rest, length, out=np.zeros_like(rest), where=plane)
     single = images.astype(np.float32)  # half the work of float64, and far more digits than the share needs
     found: NDArray[np.float32] = (single @ first.T.astype(np.float32)) ** 2 + (
         single @ second.T.astype(np.float32)
@@ -126,8 +131,9 @@ def edges(image_shape: tuple[int, int], n: int = 48, *, seed: int = 0) -> Floats
 
     Orientation, phase, place and wavelength (3 to 9 pixels) are drawn evenly: not those of the bank of edge_share.
     """
-    rng = np.random.default_rng(seed)
-    rows, columns = image_shape
+    rng = checks.generator(seed)
+    rows, columns = checks.rows_and_columns(image_shape)
+    n = checks.whole_number("n", n, 1)
     centre = rng.uniform(0.2, 0.8, n) * (rows - 1), rng.uniform(0.2, 0.8, n) * (columns - 1)
     return gabor(image_shape, centre, rng.uniform(3, 9, n), rng.uniform(0, np.pi, n), rng.uniform(0, 2 * np.pi, n))
 
@@ -140,10 +146,14 @@ def blobs(
     Two pixels at a distance d have the covariance correlation ** (d ** 2); a correlation below 0 counts as 0. strength:
     (n_in,), the deviation of each pixel, by default 1 everywhere.
     """
-    rng = np.random.default_rng(seed)
-    rows, columns = (_smoothing(side, correlation) for side in image_shape)
-    found: Floats = rows @ rng.standard_normal((n, *image_shape)) @ columns.T
-    return found.reshape(n, -1) * (1.0 if strength is None else strength)
+    rng = checks.generator(seed)
+    shape = checks.rows_and_columns(image_shape)
+    n = checks.whole_number("n", n, 1)
+    if checks.number("correlation", correlation) > 1:
+        raise ValueError(f"a correlation is at most 1, not {correlation:g}")
+    rows, columns = (_smoothing(side, correlation) for side in shape)
+    found: Floats = rows @ rng.standard_normal((n, *shape)) @ columns.T
+    return found.reshape(n, -1) * (1.0 if strength is None else checks.vector(strength, found[0].size, "strength"))
 
 
 def _smoothing(side: int, correlation: float) -> Floats:
@@ -191,13 +201,17 @@ def weight_structure(
 
     Raises ValueError where the shape does not fit, or the two networks are not of one shape.
     """
+    for name, one in (("network", network), ("before", before)):
+        checks.instance(name, one, Network)
     checks.same_sizes(network.sizes, before.sizes)
     shape = checks.image_shape(image_shape, network.sizes[0])
     smooth = neighbour_correlation(network.weights[0], shape, pixels=pixels)
     sets = {
         "initial": before.weights[0],
         "trained": network.weights[0],
-        "blobs": blobs(shape, smooth, strength=np.sqrt(np.mean(network.weights[0] ** 2, axis=0)), seed=seed),
+        "blobs": blobs(
+            shape, float(np.nan_to_num(smooth)), strength=np.sqrt(np.mean(network.weights[0] ** 2, axis=0)), seed=seed
+        ),
         "edges": edges(shape, seed=seed),
     }
     shares = edge_share(np.concatenate(list(sets.values())), shape, pixels=pixels)
@@ -244,6 +258,8 @@ def unlit_weights(network: Network, before: Network, x: Any) -> UnlitWeights:
 
     Raises ValueError where the two networks are not of one shape, or x is not for them.
     """
+    for name, one in (("network", network), ("before", before)):
+        checks.instance(name, one, Network)
     checks.same_sizes(network.sizes, before.sizes)
     pixels = never_lit(checks.inputs(x, network.sizes[0], network.dtype))
     if not pixels.any():

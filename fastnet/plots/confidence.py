@@ -37,7 +37,7 @@ def noise(
     Raises ValueError where the shape does not fit.
     """
     kinds = found.kinds
-    shown = SHOWN if samples else 0
+    shown, what = (SHOWN, "images") if samples else (0, "examples")
     names = [style.shortened(name, style.CAPTION) for name in class_names or map(str, range(len(found[REAL].shares)))]
     figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
     grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
@@ -51,9 +51,9 @@ def noise(
             _samples([figure.add_subplot(grid[row, k]) for k in range(shown)], answers, shape, names, found)
         charts = [figure.add_subplot(grid[row, shown + k], sharex=_at(first, k), sharey=_at(first, k)) for k in (0, 1)]
         first = first or charts
-        _shares(charts[0], answers, names, colour)
+        _shares(charts[0], answers, names, colour, what)
         _tops(charts[1], answers, colour)
-        charts[0].set_title(f"{kind}, {len(answers.top):,} images")
+        charts[0].set_title(f"{kind}, {len(answers.top):,} {what}")
         charts[1].tick_params(labelleft=False)
         for chart in charts:
             chart.tick_params(labelbottom=row == len(kinds) - 1)
@@ -76,10 +76,10 @@ def _samples(
         one.set_axis_off()
 
 
-def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str) -> None:
+def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str, what: str) -> None:
     """How often each class is the answer."""
     axes.bar(range(len(names)), answers.shares, color=colour)
-    axes.set_ylabel("share of images", fontsize=style.FONT_SIZE - 1)
+    axes.set_ylabel(f"share of {what}", fontsize=style.FONT_SIZE - 1)
     axes.set_ylim(0, 1)
     if len(names) <= 20:
         longest = max(map(len, names))

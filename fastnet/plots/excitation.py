@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.insight.excitation import ExcitingImages, IdealInputs
+from fastnet.insight.task import full_scale
 from fastnet.plots import pixels, style
 
 if TYPE_CHECKING:
@@ -36,11 +37,14 @@ def excitation(
     neurons = ideal.neurons[:MOST_ROWS]
     shown = min(SHOWN, found.indices.shape[1])
     pictures = np.asarray(images)
-    bright = 255 if pictures.dtype == np.uint8 else 1
+    bright = full_scale(pictures)
     figure = style.figure(7, (0.74 * shape[0] / shape[1] + 0.25) * len(neurons) + 0.4)
     grid = figure.add_gridspec(len(neurons), shown + 2)
     axes = grid.subplots(squeeze=False)
-    pixels.heading(figure, grid[:, :shown], "most exciting images, and weighted sums")
+    title = "most exciting images, and weighted sums"
+    if len(neurons) < len(ideal.neurons):
+        title += f": {len(neurons)} of {len(ideal.neurons)} neurons"
+    pixels.heading(figure, grid[:, :shown], title)
     pixels.heading(figure, grid[:, shown], f"mean of {found.indices.shape[1]}")
     pixels.heading(figure, grid[:, shown + 1], "by ascent")
     for row, neuron, made, made_sum in zip(axes, neurons, ideal.images, ideal.sums, strict=False):

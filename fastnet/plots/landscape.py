@@ -45,7 +45,7 @@ def landscape(found: Landscape) -> Figure:
         axes.plot(*found.path[0], "s", color=style.SKY, markersize=8, markeredgecolor=style.BLACK, label="start")
     axes.plot(0, 0, "*", color=style.RED, markersize=14, markeredgecolor="white", label="the network", clip_on=False)
     names = [f"{name} random direction (1: as long as each neuron's weights)" for name in ("first", "second")]
-    title = "Around a minimum"
+    title = "Around the network"
     if found.variance is not None:
         names = [
             f"{name} principal direction: {share:.0%} of the variance"

@@ -60,8 +60,11 @@ def corruption(results: Sequence[Memorization]) -> Figure:
     _accuracies(accuracy, shares, results)
     accuracy.axhline(results[0].chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
     accuracy.legend(loc="lower left", **BAND)
-    band(epochs, shares, _columns(results, "epochs_to_fit"), style.GREEN, marker="^")
-    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes", ylim=(0, None))
+    _epochs_to_fit(epochs, np.asarray(shares), results, "every seed", style.GREEN, "^")
+    if not all(np.isfinite(found.epochs_to_fit).all() for found in results):
+        epochs.legend(loc="lower right", **BAND)
+    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes")
+    epochs.set_ylim(0, 1.05 * epochs.get_ylim()[1])  # room for a cross at the limit
     for axes in (accuracy, epochs):
         axes.set_xlabel("share of labels shuffled")
         percent(axes, "x")
@@ -73,7 +76,7 @@ def memorization_effect(
     what: str, values: Sequence[float], true: Sequence[Memorization], shuffled: Sequence[Memorization]
 ) -> Figure:
     """What a setting does, such as the width: epochs to fit, and the accuracies at the end, for each of its values."""
-    figure = style.figure(9, 3.8)
+    figure = style.figure(9, 4.1)
     epochs, end = figure.subplots(1, 2)
     places = np.arange(len(values))
     for results, name, colour, marker in (
@@ -92,13 +95,13 @@ def memorization_effect(
         axes.set_xticks(places, [f"{value:g}" for value in values])
     epochs.set_ylim(0, 1.4 * epochs.get_ylim()[1])  # room for the legend
     epochs.legend(loc="upper left", **BAND)
-    end.legend(loc="center right", fontsize=style.SMALL)
+    figure.legend(*end.get_legend_handles_labels(), loc="outside lower right", ncols=4)  # anywhere else lines may run
     return figure
 
 
 @style.picture
 def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
-    """Training accuracy at the end against the number of images with shuffled labels, for networks by their name."""
+    """Training accuracy at the end against the number of examples with shuffled labels, for networks by their name."""
     figure = style.figure(7, 4)
     axes = figure.subplots()
     for i, (name, found) in enumerate(results.items()):
@@ -109,7 +112,7 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
     epochs = next(iter(results.values()))[0].training.shape[1]
     counts(axes, sizes)
     axes.set(
-        xlabel="training images with shuffled labels",
+        xlabel="training examples with shuffled labels",
         ylabel=f"of them fitted after {epochs} epochs",
         title="How much fits into a network",
         ylim=(0, 1.04),
@@ -120,10 +123,10 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
 
 
 def _subject(*results: Memorization) -> str:
-    """The network, with h for a width that varies, and the number of images."""
+    """The network, with h for a width that varies, and the number of examples."""
     layers = (set(layer) for layer in zip(*(found.sizes for found in results), strict=True))
     network = "-".join(str(*widths) if len(widths) == 1 else "h" for widths in layers)
-    return f"{network} on {results[0].n:,} images"
+    return f"{network} on {results[0].n:,} examples"
 
 
 def _columns(results: Sequence[Memorization], name: str) -> np.ndarray:

@@ -57,7 +57,7 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
         look = {"color": style.COLOURS[i], "marker": style.MARKERS[i], "markevery": 2}
         cost.plot(path.at, path.cost, label=f"{name}: barrier {path.barrier:.2g}", **look)
         accuracy.plot(path.at, path.accuracy, label=name, **look)
-    cost.set(ylabel="cost", ylim=(0, None), title="The cost between two minima")
+    cost.set(ylabel="cost", ylim=(0, None), title="The cost between two networks")
     cost.set_ylim(0, 1.25 * cost.get_ylim()[1])  # room for the legend
     cost.legend(loc="upper center")
     accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy there")

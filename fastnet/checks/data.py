@@ -1,0 +1,128 @@
+"""Checks of examples, labels and targets. Sparse examples: sparse.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_sparse, shape_of_examples, sparse_inputs
+from fastnet.kernels import contract as c
+
+Array = NDArray[Any]
+
+
+def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> c.Rows:
+    """x as C-contiguous (n, n_in), uint8 or dtype; a copy is made only where it is neither already.
+
+    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A matrix or array of
+    scipy.sparse, of any format, becomes SparseRows.
+    """
+    if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
+        return sparse_inputs(x, n_in, dtype, name)
+    array = _array(x, name)
+    shape_of_examples(array.shape, n_in, name, f"{name}[None]")
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array).reshape(len(array), n_in)
+    floats_or_bytes(array.dtype, name)
+    return _finite(converted(array, dtype, name), name).reshape(len(array), n_in)
+
+
+def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array:
+    """The same for what is looked at pixel by pixel, and so must not be sparse."""
+    if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
+        raise ValueError(f"{name} must be dense, for the pixels are looked at: use {name}.toarray()")
+    found = inputs(x, n_in, dtype, name)
+    assert not isinstance(found, c.SparseRows)
+    return found
+
+
+def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
+    """y as int64 (n,) class labels or dtype (n, n_out) targets, C-contiguous.
+
+    For a network with one output, y (n,) holds the target values themselves: 0 and 1, or a regression's numbers.
+    """
+    array = _array(y, name)
+    if array.ndim == 0 or len(array) != n:
+        raise ValueError(f"{name} has shape {array.shape}; expected one entry for each of the {n} examples")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} has dtype {array.dtype}; expected whole-number class labels from 0 to {n_out - 1}, or targets of "
+            f"shape (n, {n_out}): number your classes with np.unique({name}, return_inverse=True)"
+        )
+    if array.ndim == 1 and n_out == 1:
+        array = array[:, None]
+    if array.ndim == 1:
+        return _labels(array, n_out, name)
+    if array.shape != (n, n_out):
+        hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
+        raise ValueError(f"{name} has shape {array.shape}; expected labels ({n},) or targets ({n}, {n_out}){hint}")
+    targets = _finite(converted(array, dtype, name), name)
+    if (cost == "cross_entropy" or (output == "sigmoid" and array.dtype.kind != "f")) and (
+        targets.min() < 0 or targets.max() > 1
+    ):
+        raise ValueError(
+            f"{name} ranges from {targets.min():g} to {targets.max():g}; {output} outputs need targets from 0 to 1"
+        )
+    if output == "softmax" and cost == "cross_entropy":
+        sums = targets.sum(axis=1, dtype=np.float64)
+        worst = int(np.argmax(np.abs(sums - 1)))
+        if abs(sums[worst] - 1) > 1e-3:
+            raise ValueError(
+                f"{name}[{worst}] sums to {sums[worst]:g}; the targets of a softmax are probabilities and sum to 1"
+            )
+    return targets
+
+
+def _labels(array: Array, n_out: int, name: str) -> Array:
+    if array.dtype.kind == "f":
+        raise ValueError(
+            f"{name} holds floats of shape {array.shape}; class labels are whole numbers: use {name}.astype(np.int64), "
+            f"or give targets of shape (n, {n_out})"
+        )
+    bad = np.flatnonzero((array < 0) | (array >= n_out))
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] is {array[bad[0]]}; the network has {n_out} outputs, so labels are from 0 to {n_out - 1}"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
+    """y as int64 class labels (n,), and the number of classes: one more than the largest label."""
+    array = _array(y, name)
+    if array.shape != (n,) or array.dtype.kind not in "biu":
+        raise ValueError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) whole-number class labels from 0"
+        )
+    n_out = int(array.max()) + 1
+    return _labels(array, n_out, name), n_out
+
+
+def vector(v: object, length: int, name: str) -> Array:
+    """A one-dimensional array of that length, as it is: views of it are asked for, never a copy."""
+    if not isinstance(v, np.ndarray) or v.shape != (length,):
+        shape = v.shape if isinstance(v, np.ndarray) else type(v).__name__
+        raise ValueError(f"{name} must be an array of shape ({length},), not {shape}")
+    return v
+
+
+def _array(values: object, name: str) -> Array:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}") from None
+    if array.dtype == object:
+        raise ValueError(f"{name} is an array of Python objects; expected numbers, all rows of one length")
+    return array
+
+
+def _finite(array: Array, name: str) -> Array:
+    # A NaN is the minimum and the maximum of any array that holds one, and no temporary array is needed.
+    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        bad = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(array)))
+        raise ValueError(f"{name}[{', '.join(map(str, bad))}] is {array[bad]}; every value must be finite")
+    return array

@@ -1,0 +1,253 @@
+"""Checks of what a network, a training and a backend are made of."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastnet.checks.values import flag, name_of, number, whole_number
+from fastnet.kernels import contract as c
+
+Array = NDArray[Any]
+HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
+
+
+def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, (Sequence, np.ndarray)):
+        raise TypeError(f"sizes must be a list of layer widths such as [784, 16, 16, 10], not {sizes!r}")
+    if len(sizes) < 2:
+        raise ValueError(f"sizes needs at least an input and an output width, such as [784, 10], not {list(sizes)}")
+    if len(sizes) > c.MOST_LAYERS + 1:
+        raise ValueError(f"a network has at most {c.MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
+    found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
+    parameters = sum(b * (a + 1) for a, b in pairwise(found))
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"sizes {list(found)} make {parameters:,} parameters; at most {MOST_PARAMETERS:,} are possible"
+        )
+    return found
+
+
+MOST_PARAMETERS = 2**31 - 1
+
+
+def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
+    """One name for each hidden layer, from one name for all or a list."""
+    if not isinstance(activation, str) and not isinstance(activation, Sequence):
+        raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
+    hidden = [name for name in c.ACTIVATIONS if name != "softmax"]
+    names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
+    if len(names) != n_hidden:
+        raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; the output has its own")
+    for name in [activation] if isinstance(activation, str) else names:  # wrong even where no layer is hidden
+        if name == "softmax":
+            raise ValueError("softmax is an output activation; for a hidden layer use sigmoid, relu or tanh")
+        _activation(name, hidden)
+    return tuple(names)
+
+
+def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[float, ...]:
+    """A share from 0 to below 1 for each hidden layer, from one for all or a list."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        rates = [number("dropout", value, least=0)] * max(n_hidden, 1)
+    elif len(value) != n_hidden:
+        raise ValueError(
+            f"dropout lists {len(value)} numbers for {n_hidden} hidden layers; inputs and outputs are never dropped"
+        )
+    else:
+        rates = [number(f"dropout[{i}]", rate, least=0) for i, rate in enumerate(value)]
+    for rate in rates:
+        if rate >= 1:
+            raise ValueError(f"dropout is the share of the activations to drop, from 0 to below 1, not {rate:g}")
+    if not n_hidden and any(rates):
+        raise ValueError(f"dropout={rates[0]:g}: the network has no hidden layer, whose activations could be dropped")
+    return tuple(rates[:n_hidden])
+
+
+def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
+    """The output activation (by default the one that goes with the cost) and the cost, if they go together."""
+    name_of("cost", cost, c.COSTS)
+    if output is None:
+        output = "sigmoid" if cost == "squared_error" or n_out == 1 else "softmax"
+    _activation(output)
+    if cost == "cross_entropy" and output not in ("softmax", "sigmoid"):
+        raise ValueError(
+            f"cross_entropy needs outputs that are probabilities, and those of {output} are not; "
+            "use output='softmax', output='sigmoid' or cost='squared_error'"
+        )
+    if output == "softmax" and n_out == 1:
+        raise ValueError("a softmax over one output is always 1 and cannot learn; use output='sigmoid'")
+    return output, cost
+
+
+def classifier(is_one: bool, output: str, lacks: str) -> None:
+    """Refuses a regression network, which has no classes to answer with."""
+    if not is_one:
+        raise ValueError(f"a network with {output} outputs is a regression's and has no {lacks}")
+
+
+def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
+    """Refuses to compare a network with another shape's."""
+    if sizes != before:
+        raise ValueError(
+            f"before is a network {list(before)}, and the other {list(sizes)}: give the same before training"
+        )
+
+
+def image_shape(shape: object, n_in: int) -> tuple[int, int]:
+    """Rows and columns of images of n_in pixels: those given, or those of a square for None."""
+    if shape is None:
+        side = math.isqrt(n_in)
+        if side * side != n_in:
+            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
+        return side, side
+    rows, columns = rows_and_columns(shape)
+    if rows * columns != n_in:
+        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+    return rows, columns
+
+
+def rows_and_columns(shape: object) -> tuple[int, int]:
+    """The rows and columns of an image."""
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise TypeError(f"image_shape must be rows and columns such as (28, 28), not {shape!r}")
+    rows, columns = (whole_number("image_shape", side, 1) for side in shape)
+    return rows, columns
+
+
+def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
+    if isinstance(name, str) and name in HARD_STEPS:
+        raise ValueError(
+            f"a hard step ({name!r}) cannot be trained: its slope is zero everywhere, so gradient descent finds no "
+            "direction; use 'sigmoid', the smooth step"
+        )
+    return name_of("activation", name, known)
+
+
+def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        if dtype is None:  # which NumPy takes for float64
+            raise TypeError
+        found = np.dtype(dtype)
+    except (TypeError, SyntaxError):
+        raise TypeError(f"dtype must be float32 or float64, not {dtype!r}") from None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, not {found}")
+    return np.dtype(found.type)  # in native byte order, and the one object that NumPy has for it
+
+
+def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
+    """What inputs of that dtype are for a network of another: bytes stay bytes, floats become the network's."""
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, SyntaxError):
+        found = np.dtype(object)
+    if found != np.uint8 and found.kind != "f":
+        raise ValueError(f"inputs are uint8 or floats such as float32, not {dtype!r}")
+    return np.dtype(np.uint8) if found == np.uint8 else network
+
+
+def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
+    """A schedule's factors (steps,) of the updates from number `first` on, as the kernels take them."""
+    found = np.ascontiguousarray(values, np.float64)
+    if found.shape != (steps,):
+        raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one an update")
+    bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"the schedule gave {found[bad[0]]} at step {first + bad[0]}; expected a finite factor, 0 or more"
+        )
+    return found
+
+
+def threads(value: object) -> int | None:
+    """A number of threads, or None for "auto"."""
+    if isinstance(value, str):
+        if value == "auto":
+            return None
+        raise ValueError(f"threads must be a whole number or 'auto', not {value!r}")
+    return whole_number("threads", value, 1)
+
+
+def one_thread(threads: int | None, backend: str) -> None:
+    """Refuses more than one thread for a backend that takes no team, such as one whose BLAS has threads of its own."""
+    if threads is not None and threads > 1:
+        raise ValueError(
+            f"threads={threads}: the {backend} backend takes one thread of ours (of BLAS's own, OPENBLAS_NUM_THREADS "
+            "and the like say how many); use threads=1 or 'auto', or another backend"
+        )
+
+
+def sparse(value: object) -> bool | None:
+    """True, False, or None for "auto"."""
+    if isinstance(value, str) and value == "auto":
+        return None
+    if not isinstance(value, (bool, np.bool_)):
+        raise (ValueError if isinstance(value, str) else TypeError)(
+            f"sparse must be True, False or 'auto', not {value!r}"
+        )
+    return bool(value)
+
+
+def result(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> Array:
+    """The array to write a result to: `out`, or a new one for None."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be an array {shape} {np.dtype(dtype)}, as the result is, not {given}")
+    if not (out.flags.carray and out.dtype.isnative):
+        raise ValueError("out must be C-contiguous, aligned, writeable and in native byte order: use np.empty")
+    return out
+
+
+# -- a backend of the user's own ---------------------------------------------------------------------------------
+
+
+def backend_name(name: object, taken: Iterable[str]) -> None:
+    """Refuses what cannot name a backend of the user's own."""
+    if not isinstance(name, str) or not name or name != "".join(name.split()):
+        raise ValueError(f"a backend's name is a word, such as 'mine', not {name!r}")
+    if name in taken:
+        raise ValueError(f"{name!r} is fastnet's own: give your backend another name")
+
+
+def backend(name: str, candidate: Any) -> None:
+    """Refuses an object that is no c.Backend, as far as can be seen without calling it."""
+    settings = tuple(c.Backend.__annotations__)
+    functions = [key for key in vars(c.Backend) if not key.startswith("_")]
+    missing = [key for key in (*functions, *settings) if not hasattr(candidate, key)]
+    if missing:
+        raise TypeError(
+            f"the backend {name!r} lacks {', '.join(missing)}: fastnet.kernels.contract.Backend says what each is"
+        )
+    for key in functions:
+        if not callable(getattr(candidate, key)):
+            raise TypeError(f"{key} of the backend {name!r} must be a function, not {getattr(candidate, key)!r}")
+        wanted = [*inspect.signature(getattr(c.Backend, key)).parameters][1:]
+        if not _takes(getattr(candidate, key), len(wanted)):
+            hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
+            raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
+    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether so many arguments, by their places, are what a function takes, as far as it tells."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # compiled, and silent about it
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
