@@ -83,7 +83,7 @@ def test_the_angle_is_that_of_the_edge() -> None:
 @pytest.mark.parametrize("shape", [(1, 16), (16, 1), (2, 8), (1, 1), (4, 4), (8, 8)])
 def test_a_share_is_at_most_all_of_an_image(shape: tuple[int, int]) -> None:
     """In images of few rows an edge and a bar may be the same, and then make a line, no plane."""
-    shares = edge_share(RNG.normal(size=(50, shape[0] * shape[1])), shape)
+    shares = edge_share(RNG.random((50, shape[0] * shape[1])), shape)
     assert 0 < shares.min() <= shares.max() < 1 + 1e-5
 
 
