@@ -26,6 +26,7 @@ def check_written(args: argparse.Namespace) -> None:
     """Finds out before any training whether its results can be kept, and that they replace none of its inputs."""
     given = {"--save": args.save, "--history": args.history, "--report": args.report}
     if args.out is not None:
+        _check_name("--out", args.out)
         make_folder(args.out)
         given |= {f"--out: {name}": os.path.join(args.out, name) for name in FILES}
     if args.report is not None:
@@ -41,8 +42,16 @@ def check_written(args: argparse.Namespace) -> None:
                 raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
 
 
+def _check_name(option: str, path: str) -> None:
+    if not path:
+        raise DataError(f"{option} is empty: give a name")
+
+
 def check_file(option: str, path: str, args: argparse.Namespace) -> None:
     """Raises DataError where a file cannot be written, or would replace the data that are read."""
+    _check_name(option, path)
+    if path.endswith(os.sep):
+        raise DataError(f"{option} {shown(path)} names a folder: give a file's name")
     read = [path for path in (args.data, args.labels) if path is not None and path not in datasets.names()]
     if os.path.exists(path) and not os.path.isfile(path):
         raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")

@@ -316,6 +316,13 @@ def test_more_outputs_than_classes_in_the_data() -> None:
     assert page.cards["confusion"].rows[4] == ["3", "0", "-", *page.cards["confusion"].rows[4][3:]]
 
 
+def test_what_is_no_run_or_no_data_is_told(run: Run) -> None:
+    with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not of int"):
+        report.render(5, DATA)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be a Dataset"):
+        report.render(run, (DATA.x_test, DATA.y_test))  # type: ignore[arg-type]
+
+
 def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
     """Names that the pictures' font lacks, or that are too long for them, are no warning and no crash."""
     for names in (("日本語 \t", "a" * 300, "$x_"), ("b\udcff", "", "c\n" * 40)):

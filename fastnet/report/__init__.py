@@ -35,8 +35,8 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None =
     The test examples of `data` are what the network is judged by. backend: what its answers are computed with. Nothing
     is trained, and nothing changed.
 
-    Raises ValueError for data that the network does not take, DataError for data without test examples, FastnetError
-    where an extra is missing.
+    Raises TypeError for other things, ValueError for data that the network does not take, DataError for data without
+    test examples, FastnetError where an extra is missing.
     """
     check()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -47,6 +47,10 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None =
         run = Run.of(run)
     elif isinstance(run, Network):
         run = Run(run)
+    if not isinstance(run, Run):
+        raise TypeError(f"a report is made of a Run, a Trainer or a Network, not of {type(run).__name__}")
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a Dataset, as datasets.load returns it, not {type(data).__name__}")
     check_data("the network", run.network, data)
     if not len(data.x_test):
         raise DataError(f"{data.name} has no test examples, by which the report judges the network: hold some out")

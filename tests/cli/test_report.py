@@ -126,6 +126,22 @@ def test_report_refuses(folder: Path, data: str, capsys: pytest.CaptureFixture[s
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.parametrize("option", ["--save", "--history", "--report", "--out"])
+def test_empty_names_are_refused_before_training(
+    option: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_training(monkeypatch)
+    assert f"{option} is empty" in error(capsys, "train", "--data", data, option, "")
+
+
+def test_a_folder_s_name_is_refused_for_a_file(
+    folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_training(monkeypatch)
+    assert "names a folder" in error(capsys, "train", "--data", data, "--report", f"{folder / 'new'}{os.sep}")
+    assert not (folder / "new").exists()
+
+
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastnet.Trainer, "fit", lambda *arguments, **options: pytest.fail("it was trained first"))
 
