@@ -118,7 +118,7 @@ def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = N
     Raises ValueError for a regression network, FastnetError without scipy (the extra `insight`).
     """
     _classifier(network)
-    extras.require("scipy", "fitting a temperature needs SciPy", "insight")
+    extras.require("scipy.optimize", "fitting a temperature needs SciPy", "insight")
     from scipy.optimize import minimize_scalar
 
     hottest = math.log(HOTTEST)

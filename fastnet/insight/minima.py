@@ -135,7 +135,7 @@ def match_neurons(a: Network, b: Network) -> Network:
 
     Raises ValueError where the two are not of the same layers, FastnetError without scipy (the extra `insight`).
     """
-    extras.require("scipy", "matching neurons needs SciPy", "insight")
+    extras.require("scipy.optimize", "matching neurons needs SciPy", "insight")
     from scipy.optimize import linear_sum_assignment
 
     _alike(a, b)
