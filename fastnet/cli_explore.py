@@ -14,7 +14,7 @@ from typing import Any
 
 from fastnet import __version__, backends, checks, cli_report, extras
 from fastnet.cli_common import load, report
-from fastnet.errors import DataError
+from fastnet.errors import DataError, DivergedError, FastnetError
 from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Setting, plain, run
 from fastnet.files import atomic_write, shown
 
@@ -45,12 +45,20 @@ def explore(args: argparse.Namespace) -> int:
         "experiments": {},
     }
     began = time.perf_counter()
+    diverged = {}
     for name in names:
-        found = _one(name, setting, args)
-        record["experiments"][name] = found
+        try:
+            record["experiments"][name] = _one(name, setting, args)
+        except DivergedError as error:  # the others need not fail with it
+            diverged[name] = error
+    if diverged and not record["experiments"]:
+        raise next(iter(diverged.values()))
     total = time.perf_counter() - began
     record["seconds"] = total
-    report(args, f"{len(names)} experiments in {total:.1f} s on {choice.name}" if len(names) > 1 else "", record)
+    done = len(record["experiments"])
+    report(args, f"{done} experiments in {total:.1f} s on {choice.name}" if len(names) > 1 else "", record)
+    if diverged:
+        raise FastnetError("; ".join(f"{name} failed: {error}" for name, error in diverged.items()))
     return 0
 
 

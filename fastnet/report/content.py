@@ -359,6 +359,7 @@ def _left_out(of: _Subject) -> list[Card]:
 
 def _settings(of: _Subject) -> Card:
     record, data = of.run.record, of.data
+    dropout = record.get("dropout") or ()
     facts = [
         ("trained on", record.get("data")),
         ("tested here on", None if _same_data(of) else data.name),
@@ -366,8 +367,8 @@ def _settings(of: _Subject) -> Card:
         ("learning rate", _general(record.get("learning_rate"))),
         ("schedule", _with_settings(record, "schedule")),
         ("batch size", record.get("batch_size")),
-        ("weight decay", _general(record.get("weight_decay"))),
-        ("dropout", ", ".join(f"{rate:g}" for rate in record.get("dropout") or ()) or None),
+        ("weight decay", _general(record.get("weight_decay") or None)),
+        ("dropout", ", ".join(f"{rate:g}" for rate in dropout) if any(dropout) else None),
         ("gradient clipped to", _general(record.get("clip_norm"))),
         ("epochs", record.get("epochs")),
         ("initial weights", record.get("init")),

@@ -16,6 +16,7 @@ import pytest
 from cli_cases import error, record
 
 from fastnet import cli, explore
+from fastnet.errors import DivergedError
 from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, plain
 
 
@@ -97,6 +98,23 @@ def test_quiet_only_writes(fake: list[Setting], folder: Path, data: str, capsys:
     assert cli.main(arguments) == 0
     assert capsys.readouterr() == ("", "")
     assert (folder / "out" / "one-picture.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_one_that_diverges_leaves_the_others(
+    fake: list[Setting], folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(setting: Setting) -> Finding:
+        raise DivergedError("the cost is no longer finite", epoch=1, step=1, learning_rate=1.0)
+
+    monkeypatch.setattr(sys.modules["fastnet.explore.first"], "explore", fail)
+    assert cli.main(["explore", "first", "second-one", "--data", data]) == 2
+    out, err = capsys.readouterr()
+    assert "it is so" in out
+    assert err.endswith("fastnet: error: first failed: the cost is no longer finite\n")
+    assert cli.main(["explore", "first", "--data", data, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the cost is no longer finite" in err
 
 
 def test_an_unknown_experiment_is_told_before_anything_runs(
