@@ -45,20 +45,20 @@ def explore(args: argparse.Namespace) -> int:
         "experiments": {},
     }
     began = time.perf_counter()
-    diverged = {}
+    diverged: list[DivergedError] = []
     for name in names:
         try:
             record["experiments"][name] = _one(name, setting, args)
         except DivergedError as error:  # the others need not fail with it
-            diverged[name] = error
+            diverged.append(error)
     if diverged and not record["experiments"]:
-        raise next(iter(diverged.values()))
+        raise diverged[0]
     total = time.perf_counter() - began
     record["seconds"] = total
     done = len(record["experiments"])
     report(args, f"{done} experiments in {total:.1f} s on {choice.name}" if len(names) > 1 else "", record)
     if diverged:
-        raise FastnetError("; ".join(f"{name} failed: {error}" for name, error in diverged.items()))
+        raise FastnetError("; ".join(map(str, diverged)))
     return 0
 
 

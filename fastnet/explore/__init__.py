@@ -18,7 +18,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.datasets import Dataset
-from fastnet.errors import DivergedError, FastnetError
+from fastnet.errors import DivergedError
 from fastnet.recipe import CHAPTER, Recipe
 from fastnet.trainer import Trainer
 
@@ -86,17 +86,20 @@ class Finding:
 
 
 def run(name: str, setting: Setting) -> Finding:
-    """Runs one experiment of EXPERIMENTS. Raises ValueError for an unknown name, FastnetError where one diverges."""
+    """Runs one experiment of EXPERIMENTS. Raises ValueError for an unknown name, DivergedError where one diverges."""
     checks.name_of("experiment", name, EXPERIMENTS)
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     try:
         found: Finding = module.explore(setting)
     except DivergedError as error:
         x = setting.data.x_train
-        raise FastnetError(
+        raise DivergedError(
             f"{name}: a cost is no longer finite, at learning rate {error.learning_rate:g}. The experiments' rates are "
             f"for inputs from about 0 to 1, or of deviation 1; these are from {x.min():g} to {x.max():g}: scale them "
-            "first"
+            "first",
+            epoch=error.epoch,
+            step=error.step,
+            learning_rate=error.learning_rate,
         ) from error
     return found
 

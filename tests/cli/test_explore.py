@@ -110,11 +110,11 @@ def test_one_that_diverges_leaves_the_others(
     assert cli.main(["explore", "first", "second-one", "--data", data]) == 2
     out, err = capsys.readouterr()
     assert "it is so" in out
-    assert err.endswith("fastnet: error: first failed: the cost is no longer finite\n")
+    assert err.endswith("scale them first\n")
     assert cli.main(["explore", "first", "--data", data, "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "the cost is no longer finite" in err
+    assert "first: a cost is no longer finite" in err
 
 
 def test_an_unknown_experiment_is_told_before_anything_runs(
