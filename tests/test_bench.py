@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401
+from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
 from fastnet import backends, datasets
 from fastnet.bench import contenders, machine, run, workloads

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_cases import QUICK, error_of, small, untimed  # noqa: F401
+from bench_cases import QUICK, error_of, small, untimed  # noqa: F401  # fixtures are found by name
 
 from fastnet.bench import peers, run
 from fastnet.bench.peers import PEERS

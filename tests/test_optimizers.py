@@ -120,7 +120,7 @@ def test_a_function_is_given_every_step_once() -> None:
 def test_what_is_no_factor_is_refused() -> None:
     assert FromFunction(function=lambda step: step).of_steps(3, 2).tolist() == [3, 4]
     for bad in (math.nan, math.inf, -0.1):
-        factors = FromFunction(function=lambda step, bad=bad: bad if step == 4 else 1).of_steps(3, 2)  # type: ignore[misc]
+        factors = FromFunction(function=lambda step, bad=bad: bad if step == 4 else 1).of_steps(3, 2)
         with pytest.raises(ValueError, match="step 4"):
             checks.factors(factors, 2, 3)
 
@@ -151,12 +151,12 @@ def test_what_is_no_factor_is_refused() -> None:
         (lambda: Adam(epsilon=1e-40), "epsilon"),
         (lambda: Adam(epsilon=math.nan), "epsilon"),
         (lambda: Adam(epsilon=math.inf), "epsilon"),
-        (lambda: Momentum("0.9"), "momentum"),  # type: ignore[arg-type]
-        (lambda: Momentum(None), "momentum"),  # type: ignore[arg-type]
-        (lambda: Adam(epsilon="1e-8"), "epsilon"),  # type: ignore[arg-type]
-        (lambda: Step(every="10"), "every"),  # type: ignore[arg-type]
-        (lambda: Cosine(epochs="10"), "epochs"),  # type: ignore[arg-type]
-        (lambda: Exponential(factor=None), "factor"),  # type: ignore[arg-type]
+        (lambda: Momentum("0.9"), "momentum"),
+        (lambda: Momentum(None), "momentum"),
+        (lambda: Adam(epsilon="1e-8"), "epsilon"),
+        (lambda: Step(every="10"), "every"),
+        (lambda: Cosine(epochs="10"), "epochs"),
+        (lambda: Exponential(factor=None), "factor"),
     ],
 )
 def test_impossible_numbers_are_refused(make: Callable[[], object], words: str) -> None:
@@ -171,7 +171,7 @@ def test_impossible_numbers_are_refused(make: Callable[[], object], words: str) 
         (lambda: Exponential(0.9), {"factor": 0.9}),
         (lambda: Cosine(30), {"epochs": 30}),
         (lambda: Step(5), {"every": 5}),
-    ],  # type: ignore[misc]
+    ],
     ids=["Exponential(0.9)", "Cosine(30)", "Step(5)"],
 )
 def test_a_number_without_a_name_is_not_taken_for_the_warm_up(make: Callable[[], Any], wanted: dict[str, Any]) -> None:

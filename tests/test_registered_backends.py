@@ -179,7 +179,7 @@ def test_a_class_is_no_object_of_it() -> None:
         predictor = gradient = train = compress = predict
 
     with pytest.raises(TypeError, match=r"predict\(net, params, x, out, work\); register an object, Mine\(\)$"):
-        backends.register("mine", Mine)  # type: ignore[arg-type]
+        backends.register("mine", Mine)
 
 
 def test_the_contract_asks_for_nothing_else() -> None:

@@ -318,9 +318,9 @@ def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sample_is_spread_over_all_rows() -> None:
     x = np.zeros((100_000, 64), np.float32)
-    assert sparse.compresses(None, fake_team, x, 9)  # type: ignore[arg-type]  # a module
+    assert sparse.compresses(None, fake_team, x, 9)  # a module
     x[60_000:] = 1
-    assert not sparse.compresses(None, fake_team, x, 9)  # type: ignore[arg-type]
+    assert not sparse.compresses(None, fake_team, x, 9)
 
 
 @pytest.mark.parametrize("wrong", ["yes", 1, None, 0.5, [True]])
@@ -341,7 +341,7 @@ def test_data_changed_while_they_are_compressed_are_an_error() -> None:
             return found
 
     with pytest.raises(ValueError, match="x was changed"):
-        sparse.compressed(Changing, x, np.dtype(np.float32))  # type: ignore[arg-type]
+        sparse.compressed(Changing, x, np.dtype(np.float32))
 
 
 def test_sparse_rows_are_work_by_their_entries() -> None:

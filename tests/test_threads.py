@@ -186,7 +186,7 @@ def test_an_interrupt_waits_for_the_others() -> None:
 )
 def test_team_size(wanted: int | None, rows: int, work: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: 6)
-    assert team_size(wanted, fake_team, "fake", rows, work) == used  # type: ignore[arg-type]  # a module
+    assert team_size(wanted, fake_team, "fake", rows, work) == used  # a module
 
 
 def make(name: str, **arguments: Any) -> Trainer:
@@ -217,7 +217,7 @@ def test_numpy_takes_one_and_says_why() -> None:
     trainer = make("numpy", threads="auto")
     assert trainer.fit(X, Y)["threads"] == [1]
     with backends.use_backend("cython"):
-        later = make(None, threads=1)  # type: ignore[arg-type]  # the one in use
+        later = make(None, threads=1)  # the one in use
     later._threads = 2
     with backends.use_backend("numpy"), pytest.raises(ValueError, match="numpy"):
         later.fit(X, Y)

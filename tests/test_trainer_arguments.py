@@ -96,7 +96,7 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
 
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(TypeError, match="network must be a fastnet"):
-        Trainer([784, 10])  # type: ignore[arg-type]
+        Trainer([784, 10])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ class Own(Schedule):
         object.__setattr__(self, "values", values)
 
     def proper(self, time: Any, horizon: Any) -> Any:
-        return self.values  # type: ignore[attr-defined]  # set around the frozen dataclass
+        return self.values  # set around the frozen dataclass
 
 
 @pytest.mark.parametrize(
@@ -173,4 +173,4 @@ def test_factors_may_be_of_any_float_dtype() -> None:
 def test_a_trainer_keeps_its_network() -> None:
     trainer = Trainer(Network([4, 3]), optimizer="adam")
     with pytest.raises(AttributeError):
-        trainer.network = Network([400, 400, 10])  # type: ignore[misc]  # what is refused
+        trainer.network = Network([400, 400, 10])  # what is refused

@@ -71,6 +71,6 @@ def stratified_order(y: Array, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _rows(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> Any:
-    """x checked; rows can be taken from it in any order, which SparseRows does not allow."""
+    """x checked, in a form that `fit` takes and of which rows can be taken in any order: SparseRows is for kernels."""
     rows = checks.inputs(x, n_in, dtype, name)
     return x.tocsr() if checks.is_scipy_sparse(x) else rows

@@ -68,9 +68,7 @@ def neuron_gradients(
     Raises ValueError or TypeError where the gradient, the shape or the neurons do not fit the network.
     """
     maps = network.views(gradient).weights[0]
-    rows, columns = image_shape
-    if rows * columns != maps.shape[1]:
-        raise ValueError(f"image_shape {rows} x {columns} does not fit the network's {maps.shape[1]} inputs")
+    rows, columns = checks.image_shape(image_shape, maps.shape[1])
     chosen = range(min(len(maps), MOST_NEURONS)) if neurons is None else neurons
     shown = [checks.whole_number("neurons", neuron, 0) for neuron in chosen]
     if not shown or max(shown) >= len(maps):

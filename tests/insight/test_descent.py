@@ -225,7 +225,7 @@ def test_unusable_arguments_are_told() -> None:
     with pytest.raises(ValueError, match="steps must be at least 1"):
         descent_log(trainer, x, y, 0)
     with pytest.raises(TypeError, match=r"trainer must be a fastnet\.Trainer, not Network"):
-        descent_log(network, x, y, 3)  # type: ignore[arg-type]
+        descent_log(network, x, y, 3)
     with pytest.raises(ValueError, match="labels are from 0 to 2"):
         descent_log(trainer, x, y + 1, 3)
     with pytest.raises(ValueError, match="norm must be more than 0"):

@@ -167,4 +167,4 @@ def test_unusable_arguments_are_told() -> None:
         verify_ranking(network, x, y, draws=0)
     for function in (ranking, verify_ranking):
         with pytest.raises(TypeError, match=r"network must be a fastnet\.Network"):
-            function(Trainer(network), x, y)  # type: ignore[arg-type]
+            function(Trainer(network), x, y)

@@ -262,9 +262,9 @@ def test_the_classes_are_those_of_training_and_test() -> None:
 
 def test_a_test_that_is_no_pair_and_seeds_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(TypeError, match="pair"):
-        memorization(*blobs(), test=blobs()[0])  # type: ignore[arg-type]
+        memorization(*blobs(), test=blobs()[0])
     with pytest.raises(TypeError, match="seeds"):
-        memorization(*blobs(), seeds=5)  # type: ignore[arg-type]
+        memorization(*blobs(), seeds=5)
 
 
 def test_the_backend_replaces_the_recipe_s(monkeypatch: pytest.MonkeyPatch) -> None:

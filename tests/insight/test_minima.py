@@ -186,7 +186,7 @@ def test_networks_that_are_not_alike_are_refused(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ValueError, match="same layers"):
             interpolate(a, b, np.zeros((1, 4)), [0])
     with pytest.raises(TypeError, match="a must be"):
-        interpolate("a", a, np.zeros((1, 4)), [0])  # type: ignore[arg-type]
+        interpolate("a", a, np.zeros((1, 4)), [0])
     with pytest.raises(ValueError, match="points"):
         interpolate(a, a, np.zeros((1, 4)), [0], points=1)
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
@@ -299,11 +299,11 @@ def test_a_path_without_a_plane_is_refused(path: Any, message: str) -> None:
 def test_what_is_no_network_and_no_trainer_is_refused() -> None:
     network, (x, y) = Network([10, 3]), blobs()
     with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not Trainer"):
-        landscape(Trainer(network), x, y)  # type: ignore[arg-type]
+        landscape(Trainer(network), x, y)
     with pytest.raises(TypeError, match=r"trainer must be a fastnet\.Trainer, not Network"):
-        descent_path(network, x, y, epochs=1)  # type: ignore[arg-type]
+        descent_path(network, x, y, epochs=1)
     with pytest.raises(TypeError, match=r"recipe must be a fastnet\.Recipe, not str"):
-        minima(x, y, recipe="wide")  # type: ignore[arg-type]
+        minima(x, y, recipe="wide")
 
 
 @pytest.mark.parametrize("change", [{"span": 0}, {"points": 1}, {"seed": -1}])

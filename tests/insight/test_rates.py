@@ -140,6 +140,6 @@ def test_unusable_arguments_are_told() -> None:
     with pytest.raises(TypeError, match="schedule is what the range test varies"):
         learning_rate_finder(network, x, y, schedule="cosine")
     with pytest.raises(TypeError, match=r"network must be a fastnet\.Network"):
-        learning_rate_finder(Trainer(network), x, y)  # type: ignore[arg-type]
+        learning_rate_finder(Trainer(network), x, y)
     with pytest.raises(ValueError, match="labels are from 0 to 2"):
         learning_rate_finder(network, x, y + 1)

@@ -129,7 +129,7 @@ def test_impossible_images_are_refused() -> None:
         with pytest.raises(ValueError, match=r"expected \(n, n_in\), one row an image: for one, images\[None\]"):
             function(np.ones(16))
     with pytest.raises(TypeError, match="rows and columns such as"):
-        edges(4)  # type: ignore[arg-type]
+        edges(4)
     with pytest.raises(ValueError, match="n must be at least 1"):
         edges((4, 4), 0)
     with pytest.raises(ValueError, match="a correlation is at most 1, not 2"):
@@ -137,7 +137,7 @@ def test_impossible_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"strength must be an array of shape \(16,\), not \(3,\)"):
         blobs((4, 4), 0.5, strength=np.ones(3))
     with pytest.raises(TypeError, match=r"before must be a fastnet\.Network, not str"):
-        weight_structure(Network([16, 3]), "before")  # type: ignore[arg-type]
+        weight_structure(Network([16, 3]), "before")
     single = Network([1, 3])  # one pixel has no neighbours
     assert np.isnan(weight_structure(single, single)["trained"].correlation)
 
@@ -149,7 +149,7 @@ def test_the_structure_of_weights_wants_images() -> None:
     with pytest.raises(ValueError, match="image_shape 3 x 5 has 15 pixels"):
         weight_structure(net, net, (3, 5))
     with pytest.raises(TypeError, match="rows and columns such as"):
-        weight_structure(net, net, 12)  # type: ignore[arg-type]
+        weight_structure(net, net, 12)
     with pytest.raises(ValueError, match="give the same before training"):
         weight_structure(net, Network([12, 4]), (3, 4))
     with pytest.raises(ValueError, match=r"unknown set of images 'edge'; .* did you mean 'edges'"):
@@ -302,9 +302,9 @@ def test_what_cannot_be_excited_is_refused() -> None:
     with pytest.raises(ValueError, match="start has 4 images; expected one for each of the 5 neurons"):
         ideal_inputs(net, -1, start=x)
     with pytest.raises(TypeError, match=r"neurons must be a list of their numbers, such as \[3\]"):
-        ideal_inputs(net, 0, 3)  # type: ignore[arg-type]
+        ideal_inputs(net, 0, 3)
     for function in (exciting_images, ideal_inputs):
         with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not Trainer"):
-            function(Trainer(net), x, 0)  # type: ignore[arg-type]
+            function(Trainer(net), x, 0)
     with pytest.raises(ValueError, match="step must be more than 0"):
         ideal_inputs(net, 0, step=0)

@@ -318,9 +318,9 @@ def test_more_outputs_than_classes_in_the_data() -> None:
 
 def test_what_is_no_run_or_no_data_is_told(run: Run) -> None:
     with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not of int"):
-        report.render(5, DATA)  # type: ignore[arg-type]
+        report.render(5, DATA)
     with pytest.raises(TypeError, match="must be a Dataset"):
-        report.render(run, (DATA.x_test, DATA.y_test))  # type: ignore[arg-type]
+        report.render(run, (DATA.x_test, DATA.y_test))
 
 
 def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import os
 import shutil
@@ -29,18 +30,17 @@ DRIVER = shutil.which("chromedriver")
 if CHROMIUM is None or DRIVER is None:
     lacking("there is no Chromium with its chromedriver: on Debian, apt-get install chromium chromium-driver")
 try:
-    import jinja2  # noqa: F401
-    import matplotlib  # noqa: F401
-    import scipy  # noqa: F401
+    for package in ("jinja2", "matplotlib", "scipy"):  # what a report is made with
+        importlib.import_module(package)
     from PIL import Image
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 except ImportError as error:
     lacking(f"the extras dev, plot and insight are wanted ({error})")
 
-from report_cases import picture_data, table_data, trained  # noqa: E402
+from report_cases import picture_data, table_data, trained  # noqa: E402  # after what may skip all
 
-from fastnet import report  # noqa: E402
+from fastnet import report  # noqa: E402  # likewise
 
 SCREENS = {"desktop": (1280, 900, 1, False), "phone": (390, 844, 2, True), "small phone": (360, 640, 2, True)}
 FLAGS = (
