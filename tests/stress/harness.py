@@ -1,0 +1,329 @@
+"""Runs the cases of a stress program, one after the other, in a process of their own, and reduces what fails.
+
+The process is a worker that reads cases from a pipe, a line of JSON each. If it dies or hangs, the case that it was at
+has failed, and another worker goes on. So a segmentation fault is a failure like any other, and is reduced like one.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Case = dict[str, Any]  # what JSON can hold: a case is kept in a file and sent through a pipe
+CORPUS = Path(__file__).parent / "corpus"
+# The programs, in the order in which `all` runs them. Each is a module of this package with a class `Program`.
+NAMES = (
+    "configurations",
+    "files",
+    "sparse",
+    "kills",
+    "failing_calls",
+    "changes",
+    "races",
+    "leaks",
+)
+MOST_FAILURES = 5  # after which a run stops: more of the same tells no more
+REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # simpler cases tried for one failure, at most
+
+
+class Unfit(Exception):
+    """Raised by `check` for a case that means nothing, as only a reduction comes upon."""
+
+
+class Danger(abc.ABC):
+    """One danger: how to draw a case, how to check it, and how to make it simpler."""
+
+    seconds = 60.0  # that a case may take before it counts as hung
+    memory: int | None = None  # bytes of address space that the worker may have; None: as many as there are
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        """All cases of a seed, or as many as one likes. Case number i depends on nothing but seed and i."""
+        index = 0
+        while True:
+            yield self.draw(np.random.default_rng([seed, index]))
+            index += 1
+
+    @abc.abstractmethod
+    def draw(self, rng: np.random.Generator) -> Case:
+        """A random case."""
+
+    @abc.abstractmethod
+    def check(self, case: Case) -> str:
+        """Tries the case in this process. Returns a few words for the log: what was tried, and how it ended.
+
+        Raises any exception, or ends the process, where something is wrong; raises Unfit where the case means nothing.
+        """
+
+    def simpler(self, case: Case) -> Iterator[Case]:
+        """Simpler cases than this one, the simplest first. The default makes numbers smaller and lists shorter."""
+        for key, value in case.items():
+            for smaller in smaller_values(value):
+                yield {**case, key: smaller}
+
+    def prepare(self) -> None:
+        """What a worker does once, before its first case, such as having Numba compile; not counted as a case's time."""
+
+
+def smaller_values(value: Any) -> Iterator[Any]:
+    """Smaller numbers, shorter lists, lists of smaller numbers; nothing for strings, which are names."""
+    if isinstance(value, bool):
+        if value:
+            yield False
+    elif isinstance(value, int):
+        yield from dict.fromkeys(n for n in (0, 1, value // 2, value - 1) if abs(n) < abs(value))
+    elif isinstance(value, float):
+        if value not in (0.0, 1.0):
+            yield from (0.0, 1.0)
+    elif isinstance(value, list):
+        half = len(value) // 2
+        if half:
+            yield from (value[:half], value[half:])
+        for i in range(len(value)):
+            yield value[:i] + value[i + 1 :]
+        for i, entry in enumerate(value):
+            for smaller in smaller_values(entry):
+                yield [*value[:i], smaller, *value[i + 1 :]]
+
+
+def load(name: str) -> Danger:
+    """The program of that name."""
+    program = import_module(f"{__package__}.{name}").Program()
+    assert isinstance(program, Danger)
+    return program
+
+
+# -- the worker -------------------------------------------------------------------------------------------------------
+
+
+class Died(Exception):
+    """The worker ended, or did not answer."""
+
+
+class Worker:
+    """A process that checks cases of one program."""
+
+    def __init__(self, name: str, program: Danger) -> None:
+        self._name, self._program = name, program
+        self._process: subprocess.Popen[str] | None = None
+
+    def check(self, case: Case) -> tuple[str, str]:
+        """("right", log), ("unfit", "") or ("wrong", why)."""
+        try:
+            process = self._started()
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(case) + "\n")
+            process.stdin.flush()
+            kind, text = json.loads(self._answer(self._program.seconds))
+            return kind, text
+        except (Died, BrokenPipeError) as error:
+            return "wrong", self._end(str(error))
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._end("")
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            assert __package__ is not None
+            self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), *sys.path)))}
+            self._process = subprocess.Popen(
+                [sys.executable, "-X", "faulthandler", "-m", f"{__package__}.harness", self._name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                bufsize=1,
+                env=environment,
+                start_new_session=True,  # so that Ctrl-C is the parent's alone, and all of it can be killed
+            )
+            self._answer(600)  # to `prepare`: Numba may compile first
+        return self._process
+
+    def _answer(self, seconds: float) -> str:
+        assert self._process is not None and self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            raise Died(f"no answer within {seconds:g} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise Died("")
+        return line
+
+    def _end(self, why: str) -> str:
+        """Ends the process and says what it died of, as its exit code and its last words tell."""
+        assert self._process is not None
+        hung = why.startswith("no answer")
+        if self._process.stdin is not None and not hung:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()  # its loop ends then, if it has not died already
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        code = self._process.wait()
+        self._errors.seek(0)
+        last_words = self._errors.read()[-2000:].strip()
+        self._errors.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                assert pipe is not None
+                pipe.close()
+        self._process = None
+        died = why if hung else f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"{died}\n{last_words}".strip()
+
+
+def work(name: str) -> None:
+    """The worker's main loop: answers of `check` go to what was the standard output, all else printed to the errors."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    program = load(name)
+    if program.memory is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (program.memory, program.memory))
+    program.prepare()
+    answers.write("ready\n")
+    for line in sys.stdin:
+        try:
+            answer = ("right", program.check(json.loads(line)))
+        except Unfit:
+            answer = ("unfit", "")
+        except BaseException as error:
+            answer = ("wrong", _described(error))
+        answers.write(json.dumps(answer) + "\n")
+
+
+def _described(error: BaseException) -> str:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__}: {error}\n{where}"
+
+
+# -- a run ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Failure:
+    """A case that failed, what it was reduced to, and what went wrong."""
+
+    index: int
+    case: Case
+    reduced: Case
+    why: str
+
+
+@dataclass
+class Report:
+    """What a run tried and found."""
+
+    name: str
+    seed: int
+    tried: int = 0
+    seconds: float = 0.0
+    log: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.name}: {self.tried:,} cases of seed {self.seed} in {self.seconds:.0f} s, "
+            f"{len(self.failures)} failed"
+        ]
+        lines += [f"  {count:8,}  {what}" for what, count in self.log.most_common(40)]
+        for failure in self.failures:
+            why = failure.why.replace("\n", "\n      ")
+            lines += [
+                f"  FAILED: case {failure.index}: {json.dumps(failure.case)[:2000]}",
+                f"    reduced to {json.dumps(failure.reduced)[:2000]}",
+                f"    {why}",
+            ]
+        return "\n".join(lines)
+
+
+def run(
+    name: str, seed: int, count: int | None = None, seconds: float | None = None, first: int = 0, keep: bool = True
+) -> Report:
+    """Checks cases until there were `count`, the time is over or the cases are all done; keeps what failed."""
+    program = load(name)
+    worker, report, began = Worker(name, program), Report(name, seed), time.monotonic()
+    try:
+        for index, case in enumerate(program.cases(seed)):
+            if index < first:
+                continue
+            if count is not None and report.tried >= count:
+                break
+            if seconds is not None and time.monotonic() - began > seconds:
+                break
+            kind, text = worker.check(case)
+            report.tried += 1
+            if kind == "right":
+                report.log[text] += 1
+            elif kind == "wrong":
+                reduced, why = _reduced(program, worker, case, text)
+                report.failures.append(Failure(index, case, reduced, why))
+                if keep:
+                    _keep(name, report.failures[-1], seed)
+                if len(report.failures) >= MOST_FAILURES:
+                    break
+    finally:
+        worker.close()
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _reduced(program: Danger, worker: Worker, case: Case, why: str) -> tuple[Case, str]:
+    """The simplest case found that fails as this one does."""
+    deadline, tries = time.monotonic() + REDUCTION_SECONDS, 0
+    shrunk = True
+    while shrunk:
+        shrunk = False
+        for candidate in program.simpler(case):
+            tries += 1
+            if tries > REDUCTIONS or time.monotonic() > deadline:
+                return case, why
+            kind, text = worker.check(candidate)
+            if kind == "wrong" and _kind(text) == _kind(why):
+                case, why, shrunk = candidate, text, True
+                break
+    return case, why
+
+
+def _kind(why: str) -> str:
+    """What two failures have in common that are the same: the exception's name, or how the process died."""
+    return why.partition("\n")[0].partition(":")[0]
+
+
+def _keep(name: str, failure: Failure, seed: int) -> None:
+    text = json.dumps(failure.reduced, sort_keys=True)
+    path = CORPUS / name / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {"case": failure.reduced, "why": failure.why, "seed": seed, "index": failure.index}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def kept(name: str) -> list[Path]:
+    """The files of the corpus of a program."""
+    return sorted((CORPUS / name).glob("*.json"))
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])

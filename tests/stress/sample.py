@@ -1,0 +1,26 @@
+"""A program that fails in each way that the harness tells apart, for its own tests (tests/test_stress.py)."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+
+import numpy as np
+
+from .harness import Case, Danger
+
+
+class Program(Danger):
+    seconds = 0.5
+
+    def draw(self, rng: np.random.Generator) -> Case:
+        return {"kind": "wrong", "n": int(rng.integers(50)), "list": []}
+
+    def check(self, case: Case) -> str:
+        if case["n"] > 50:
+            if case["kind"] == "crash":
+                ctypes.string_at(0)
+            if case["kind"] == "hang":
+                time.sleep(60)
+            raise AssertionError("n is large")
+        return "small"

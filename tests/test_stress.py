@@ -1,0 +1,40 @@
+"""The stress programs (tests/stress): what once failed is right now, and each program still runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from stress import harness
+
+KEPT = [(name, path) for name in harness.NAMES for path in harness.kept(name)]
+
+
+@pytest.mark.parametrize(("name", "path"), KEPT, ids=[f"{name}-{path.stem}" for name, path in KEPT])
+def test_what_failed_once_is_right(name: str, path: Path) -> None:
+    program = harness.load(name)
+    program.prepare()
+    program.check(json.loads(path.read_text(encoding="utf-8"))["case"])
+
+
+@pytest.mark.parametrize("name", harness.NAMES)
+def test_a_few_cases_of_each_program(name: str) -> None:
+    report = harness.run(name, seed=1, count=3, keep=False)
+    assert report.tried and not report.failures, str(report)
+
+
+class TestTheHarness:
+    """A crash, a hang and a wrong answer are each found, told from one another, and reduced."""
+
+    @pytest.mark.parametrize(("kind", "words"), [("crash", "died of SIGSEGV"), ("hang", "no answer"), ("wrong", "Asser")])
+    def test_finds_and_reduces(self, kind: str, words: str) -> None:
+        worker = harness.Worker("sample", program := harness.load("sample"))
+        try:
+            failed, why = worker.check({"kind": kind, "n": 70, "list": [1, 2, 3]})
+            assert failed == "wrong" and why.startswith(words)
+            reduced, _ = harness._reduced(program, worker, {"kind": kind, "n": 70, "list": [1, 2, 3]}, why)
+            assert reduced == {"kind": kind, "n": 51, "list": []}
+            assert worker.check({"kind": kind, "n": 5, "list": []}) == ("right", "small")
+        finally:
+            worker.close()
