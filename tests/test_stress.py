@@ -27,7 +27,9 @@ def test_a_few_cases_of_each_program(name: str) -> None:
 class TestTheHarness:
     """A crash, a hang and a wrong answer are each found, told from one another, and reduced."""
 
-    @pytest.mark.parametrize(("kind", "words"), [("crash", "died of SIGSEGV"), ("hang", "no answer"), ("wrong", "Asser")])
+    @pytest.mark.parametrize(
+        ("kind", "words"), [("crash", "died of SIGSEGV"), ("hang", "no answer"), ("wrong", "Asser")]
+    )
     def test_finds_and_reduces(self, kind: str, words: str) -> None:
         worker = harness.Worker("sample", program := harness.load("sample"))
         try:

@@ -145,7 +145,7 @@ class Worker:
             self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), *sys.path)))}
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", f"{__package__}.harness", self._name],
+                [sys.executable, "-X", "faulthandler", "-c", f"from {__name__} import work; work({self._name!r})"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -323,7 +323,3 @@ def _keep(name: str, failure: Failure, seed: int) -> None:
 def kept(name: str) -> list[Path]:
     """The files of the corpus of a program."""
     return sorted((CORPUS / name).glob("*.json"))
-
-
-if __name__ == "__main__":
-    work(sys.argv[1])
