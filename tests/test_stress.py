@@ -21,7 +21,8 @@ def test_what_failed_once_is_right(name: str, path: Path) -> None:
 @pytest.mark.parametrize("name", harness.NAMES)
 def test_a_few_cases_of_each_program(name: str) -> None:
     report = harness.run(name, seed=1, count=3, keep=False)
-    assert report.tried and not report.failures, str(report)
+    assert report.tried
+    assert not report.failures, str(report)
 
 
 class TestTheHarness:
@@ -34,7 +35,8 @@ class TestTheHarness:
         worker = harness.Worker("sample", program := harness.load("sample"))
         try:
             failed, why = worker.check({"kind": kind, "n": 70, "list": [1, 2, 3]})
-            assert failed == "wrong" and why.startswith(words)
+            assert failed == "wrong"
+            assert why.startswith(words)
             reduced, _ = harness._reduced(program, worker, {"kind": kind, "n": 70, "list": [1, 2, 3]}, why)
             assert reduced == {"kind": kind, "n": 51, "list": []}
             assert worker.check({"kind": kind, "n": 5, "list": []}) == ("right", "small")

@@ -77,8 +77,8 @@ class Danger(abc.ABC):
             for smaller in smaller_values(value):
                 yield {**case, key: smaller}
 
-    def prepare(self) -> None:
-        """What a worker does once, before its first case, such as having Numba compile; not counted as a case's time."""
+    def prepare(self) -> None:  # noqa: B027 - most programs have nothing to prepare
+        """What a worker does once before its first case, such as compiling; not counted as a case's time."""
 
 
 def smaller_values(value: Any) -> Iterator[Any]:
@@ -141,8 +141,7 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
-            assert __package__ is not None
-            self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+            self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - kept open
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), *sys.path)))}
             self._process = subprocess.Popen(
                 [sys.executable, "-X", "faulthandler", "-c", f"from {__name__} import work; work({self._name!r})"],
@@ -158,7 +157,8 @@ class Worker:
         return self._process
 
     def _answer(self, seconds: float) -> str:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             raise Died(f"no answer within {seconds:g} s")
         line = self._process.stdout.readline()
