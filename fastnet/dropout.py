@@ -20,5 +20,4 @@ def thinned(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> I
     found, hidden = layers.copy(), slice(len(rates))
     found[hidden, c.DROP] = [min(round(rate * c.DROP_RANGE), c.DROP_RANGE - 1) for rate in rates]
     found[hidden, c.DROP_KEY] = rng.integers(-(2**63), 2**63 - 1, len(rates), endpoint=True)
-    found.flags.writeable = False
-    return found
+    return c.frozen(found)

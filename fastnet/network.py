@@ -5,11 +5,12 @@ Not here: training (trainer.py), convolutions, recurrent layers, autograd.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -82,12 +83,15 @@ class Network:
         hidden = checks.hidden_activations(activation, len(self._sizes) - 2)
         output, self._cost = checks.output_and_cost(output, cost, self._sizes[-1])
         self._activations = (*hidden, output)
-        self._layers = _encode(self._sizes, self._activations, self._cost)
-        self._layers.flags.writeable = False
         checks.name_of("init", init, ("scaled", "normal"))
-        n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
-        self._parameters = c.aligned_empty(n_parameters, checks.real_dtype(dtype))
+        self._make_buffer(checks.real_dtype(dtype))
         self._initialise(init, checks.generator(seed))
+
+    def _make_buffer(self, dtype: np.dtype[Any]) -> None:
+        self._layers = _encode(self._sizes, self._activations, self._cost)
+        n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
+        self._buffer = c.aligned_empty(n_parameters, dtype)  # what kernels are handed, and nobody else
+        self._parameters = self._buffer.view()  # the same memory, whose shape, dtype and flags a user may set
 
     def _initialise(self, init: str, rng: np.random.Generator) -> None:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
@@ -115,16 +119,16 @@ class Network:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._parameters.dtype
+        return self._buffer.dtype
 
     @property
     def layers(self) -> NDArray[np.int64]:
         """The network as the kernels see it (fastnet.kernels.contract), read-only."""
-        return self._layers
+        return self._layers.view()  # its shape and dtype are the caller's to change
 
     @property
     def n_parameters(self) -> int:
-        return self._parameters.size
+        return self._buffer.size
 
     @property
     def parameters(self) -> Array:
@@ -134,12 +138,23 @@ class Network:
     @property
     def weights(self) -> tuple[Array, ...]:
         """weights[l] (n_out, n_in), a view: row j is neuron j's picture of the layer below."""
-        return self.views(self._parameters).weights
+        return self.views(self._intact_parameters()).weights
 
     @property
     def biases(self) -> tuple[Array, ...]:
         """biases[l] (n_out,), a view."""
-        return self.views(self._parameters).biases
+        return self.views(self._intact_parameters()).biases
+
+    def kernel_parameters(self, *, trained: bool = False) -> Array:
+        """`parameters` as a kernel is handed them: the same memory, as an array that no user holds.
+
+        Raises ValueError where `parameters` was reshaped, was given another dtype or, to be trained, is read-only.
+        """
+        self._intact_parameters(trained)
+        return self._buffer
+
+    def _intact_parameters(self, trained: bool = False) -> Array:
+        return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
 
     def views(self, vector: Array) -> Views:
         """The same views of any vector (n_parameters,): a gradient, a snapshot. Raises ValueError for another shape."""
@@ -170,13 +185,13 @@ class Network:
         Sparse is a matrix or array of scipy.sparse, here and wherever else x is wanted. `out`: a C-contiguous array
         (n, n_out) of the network's dtype, which is filled and returned; it must not share memory with x.
         """
-        return _forward(self._layers, self._parameters, self._inputs(x), backend, out)
+        return _forward(self._layers, self.kernel_parameters(), self._inputs(x), backend, out)
 
     def activations(self, x: Any, *, backend: str | None = None) -> list[Array]:
         """The activations of every layer of weights: one array (n, n_out) a layer, the output last."""
         a, found = self._inputs(x), list[Array]()
         for level in range(len(self._layers)):
-            a = _forward(self._layers[level : level + 1], self._parameters, a, backend)
+            a = _forward(self._layers[level : level + 1], self.kernel_parameters(), a, backend)
             found.append(a)
         return found
 
@@ -189,7 +204,7 @@ class Network:
             return self.forward(x, backend=backend, out=out)
         rows = self._inputs(x)
         found = checks.result(out, (len(rows),), np.int64)
-        return labels(_forward(self.weighted_sums(), self._parameters, rows, backend), found)
+        return labels(_forward(self.weighted_sums(), self.kernel_parameters(), rows, backend), found)
 
     def compile(
         self,
@@ -247,7 +262,7 @@ class Network:
         layers = self.weighted_sums()
         output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
         for part in parts(layers, len(x)):
-            sums = _forward(layers, self._parameters, x[part], backend, threads=threads)
+            sums = _forward(layers, self.kernel_parameters(), x[part], backend, threads=threads)
             yield output_cost(*output, sums, y[part])
 
     def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
@@ -257,7 +272,7 @@ class Network:
         kernels = backends.get(backends.resolve(backend).name)
         gradient = c.aligned_empty(self.n_parameters, self.dtype)
         work = c.aligned_empty(c.plan(self._layers, len(x), 0, self.dtype.itemsize).size, self.dtype)
-        kernels.gradient(self._layers, self._parameters, x, y, gradient, work)
+        kernels.gradient(self._layers, self.kernel_parameters(), x, y, gradient, work)
         return gradient
 
     def _inputs(self, x: object, name: str = "x") -> c.Rows:
@@ -268,26 +283,26 @@ class Network:
 
     # -- kept and copied ---------------------------------------------------------------------------------------
 
-    def copy(self) -> Network:
+    def copy(self) -> Self:
         """An independent network with the same parameters."""
-        rebuild, arguments = self.__reduce__()
-        return cast(Network, rebuild(*arguments))
+        return copy.copy(self)
 
-    def astype(self, dtype: DTypeLike) -> Network:
+    def astype(self, dtype: DTypeLike) -> Self:
         """An independent network with the same parameters as float32 or float64. Raises as Network for other dtypes."""
-        (rebuild, (*about, parameters)) = self.__reduce__()
-        return cast(Network, rebuild(*about, parameters.astype(checks.real_dtype(dtype))))
+        twin = self.copy()
+        twin._make_buffer(checks.real_dtype(dtype))
+        twin._buffer[...] = self._buffer
+        return twin
 
-    def __copy__(self) -> Network:
-        return self.copy()
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle keeps: all but the buffer and what is made with it, and the parameters themselves."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("_layers", "_buffer", "_parameters")}
+        return kept | {"parameters": np.array(self._buffer)}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the description and the parameters, so that views and alignment are made anew."""
-        *hidden, output = self._activations
-        return _rebuilt, (self._sizes, hidden, output, self._cost, np.array(self._parameters))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
-        return self.copy()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name != "parameters"})
+        self._make_buffer(state["parameters"].dtype)
+        self._buffer[...] = state["parameters"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the network to an .npz file, without pickle; a file of that name is replaced only by a whole one.
@@ -308,11 +323,14 @@ class Network:
             "dtype": self.dtype.name,
         }
         with atomic_write(path) as file:
-            np.savez(file, about=np.array(json.dumps(about)), parameters=self._parameters)
+            np.savez(file, about=np.array(json.dumps(about)), parameters=self._buffer)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Network:
-        """A network that `save` wrote. Raises DataError for a file that is missing, corrupt or something else."""
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """A network that `save` wrote. Raises DataError for a file that is missing, corrupt or something else.
+
+        A subclass loads as itself. Its own `__init__` is not called, as with pickle.
+        """
         import json
 
         from fastnet.files import read_npz
@@ -331,15 +349,13 @@ class Network:
                 raise ValueError(
                     f"it holds parameters {parameters.shape} {parameters.dtype}, not ({expected},) {about['dtype']}"
                 )
-            return _rebuilt(sizes, about["activation"], about["output"], about["cost"], parameters)
+            network = cls.__new__(cls)
+            settings = {name: about[name] for name in ("activation", "output", "cost")}
+            Network.__init__(network, sizes, **settings, seed=0, dtype=parameters.dtype)
+            network._buffer[...] = parameters
+            return network
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{os.fspath(path)} is not a network that fastnet saved: {error}") from error
-
-
-def _rebuilt(sizes: Sequence[int], hidden: Sequence[str], output: str, cost: str, parameters: Array) -> Network:
-    network = Network(sizes, activation=hidden, output=output, cost=cost, seed=0, dtype=parameters.dtype)
-    network.parameters[...] = parameters
-    return network
 
 
 def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:
@@ -349,7 +365,7 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
         row[: c.DROP] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
         at += n_out * (n_in + 1)
     layers[-1, c.COST] = c.COSTS[cost]
-    return layers
+    return c.frozen(layers)
 
 
 def _forward(

@@ -64,7 +64,7 @@ class Predictor:
 
     def refresh(self) -> None:
         """Takes over the network's present parameters."""
-        self._parameters[...] = self._network.parameters
+        self._parameters[...] = self._network.kernel_parameters()
         self._outputs.forget()
         self._sums.forget()
 

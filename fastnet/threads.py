@@ -91,6 +91,27 @@ def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work:
     return min(threads, most, usable_cores()) if threads > 1 else 1
 
 
+class OneAtATime:
+    """`with` it, an object is used by one call at a time; a second one is refused with these words (RuntimeError).
+
+    A copy, as of an object that is copied or pickled, is free.
+    """
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(self._words)
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[OneAtATime], tuple[str]]:
+        return OneAtATime, (self._words,)
+
+
 def run_team(members: int, call: Callable[[Ints, int], T]) -> T:
     """Runs call(team, member) for each member at once, 0 in this thread, and returns what that one returned.
 

@@ -28,7 +28,7 @@ from fastnet.kernels.contract import Backend, Ints, Rows, SparseRows
 from fastnet.network import Evaluation, Network
 from fastnet.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, as_schedule, encode
 from fastnet.sparse import compressed, compresses, described
-from fastnet.threads import run_team, team_size
+from fastnet.threads import OneAtATime, run_team, team_size
 from fastnet.warming import compiles, warm_up
 
 Array = NDArray[Any]
@@ -44,6 +44,7 @@ ACTIVATION_WORK, BATCH_WORK = 50, 1 << 19  # of a padded output, and of the Pyth
 class _Run(NamedTuple):
     """What stays the same for the epochs of one call."""
 
+    parameters: Array  # the network's
     x: Rows
     y: Array
     inputs: str  # what x is, for the history
@@ -140,6 +141,7 @@ class Trainer:
         self._rng = checks.generator(seed)
         self._layers = thinned(network.layers, self._dropout, self._rng)
         self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
+        self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._undo: _Undo | None = None
         self._step = 0  # updates made
         self._epoch = 0  # epochs begun
@@ -207,8 +209,10 @@ class Trainer:
         the end of an epoch. Called again it goes on where it stopped, optimiser state, order and schedule included;
         an epoch that was broken off is not finished, the next begins anew.
 
-        Raises ValueError for unusable data, DivergedError when the cost or a parameter is no longer finite (the
-        network then has the last parameters with which both were), KeyboardInterrupt at a batch boundary.
+        Raises ValueError for unusable data, DivergedError when the cost, a parameter or the optimiser's state is no
+        longer finite (the network then has the last parameters with which all were), KeyboardInterrupt at a batch
+        boundary, RuntimeError where this trainer is in a fit already: in another thread, or in one whose callback
+        calls this.
         """
         epochs = checks.whole_number("epochs", epochs, 0)
         x = self.network._inputs(x)
@@ -219,8 +223,8 @@ class Trainer:
                 raise TypeError("validation_data must be a pair (x, y)")
             validation_x = self.network._inputs(validation_data[0], "validation x")
             validation = validation_x, self.network._outputs(validation_data[1], len(validation_x), "validation y")
-        self._stopped = False
-        with Interrupts() as interrupts:
+        with self._one_fit, Interrupts() as interrupts:
+            self._stopped = False
             run = self._start(x, y, (self._epoch, self._epoch + epochs), callbacks, interrupts, epochs)
             if validation is not None:
                 self._warm_up(run.kernels, validation[0], interrupts)
@@ -251,8 +255,8 @@ class Trainer:
         y = self.network._outputs(y, len(x))
         if getattr(self._schedule, "epochs", 0) is None:
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
-        self._stopped = False
-        with Interrupts() as interrupts:
+        with self._one_fit, Interrupts() as interrupts:
+            self._stopped = False
             run = self._start(x, y, (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(run, np.arange(len(x)))
         if epoch is None:  # a handler of the user's own did not raise
@@ -289,6 +293,7 @@ class Trainer:
         work_of_batch = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
         chunk_seconds = max(CHUNK_SECONDS, PACKED_SECONDS * self.network.n_parameters * (1 + len(self._state)))
         return _Run(
+            parameters=self.network.kernel_parameters(trained=True),
             x=x,
             y=y,
             inputs=described(x, compress),
@@ -376,7 +381,6 @@ class Trainer:
         return [every - done % every for callback in run.callbacks if (every := callback.every) is not None]
 
     def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch, rows: NDArray[np.int64]) -> None:
-        rows.flags.writeable = False  # of this view alone
         for callback in run.callbacks:
             if callback.every is None or done % callback.every == 0:
                 progress = Progress(
@@ -388,16 +392,17 @@ class Trainer:
                     so_far.accuracy,
                     so_far.seconds,
                     so_far.learning_rate,
-                    rows,
+                    c.frozen(rows),  # a copy: the kernels index by the order itself
                 )
                 self._hand_over(run, partial(callback.on_batches, self, progress))
 
     def _hand_over(self, run: _Run, callback: Callable[[], None]) -> None:
         """Runs a user's own code, which may be interrupted anywhere and may change the parameters."""
-        before = self.network.parameters.copy()
+        before = run.parameters.copy()
         with run.interrupts.allowed():
             callback()
-        if not np.array_equal(before, self.network.parameters):
+        self.network.kernel_parameters(trained=True)  # it may have made them read-only
+        if not np.array_equal(before, run.parameters):
             self._undo = None
 
     def _validated(self, epoch: Epoch, validation: tuple[Rows, Array], run: _Run) -> Epoch:
@@ -418,17 +423,17 @@ class Trainer:
         The last batch goes by itself, after a snapshot: should the next chunk's first cost not be finite, that
         snapshot has the last parameters whose cost was.
         """
-        undo = self._undo or self._snapshot(rows[:0], rates[:0])
+        undo = self._undo or self._snapshot(run, rows[:0], rates[:0])
         last = (len(rates) - 1) * run.batch_size
         summed, steps, right = 0.0, 0, 0
         for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates[-1:])):
             if not part.size or run.interrupts.pending:
                 continue
             if part_rates.size == 1:
-                self._undo = self._snapshot(part, part_rates)
+                self._undo = self._snapshot(run, part, part_rates)
             part_summed, made, part_right = self._call(run, part, part_rates, run.interrupts.progress)
             broken_off = made < part_rates.size and not run.interrupts.pending
-            if broken_off or not np.isfinite(self.network.parameters).all():
+            if broken_off or self._not_finite(run):
                 self._explain_divergence(run, undo, rows, rates)
             summed, steps, right = summed + part_summed, steps + made, right + part_right
         return summed, steps, right
@@ -439,7 +444,7 @@ class Trainer:
         def train(team: Ints, member: int) -> float:
             return run.kernels.train(
                 self._layers,
-                self.network.parameters,
+                run.parameters,
                 self._state,
                 run.x,
                 run.y,
@@ -463,13 +468,23 @@ class Trainer:
 
     # -- divergence --------------------------------------------------------------------------------------------
 
-    def _snapshot(self, rows: NDArray[np.int64], rates: NDArray[np.float64]) -> _Undo:
-        return _Undo(self.network.parameters.copy(), self._state.copy(), self._step, rows, rates)
+    def _snapshot(self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64]) -> _Undo:
+        return _Undo(run.parameters.copy(), self._state.copy(), self._step, rows, rates)
 
-    def _restore(self, undo: _Undo) -> None:
-        self.network.parameters[...] = undo.parameters
+    def _restore(self, run: _Run, undo: _Undo) -> None:
+        run.parameters[...] = undo.parameters
         self._state[...] = undo.state
         self._step = undo.step
+
+    def _not_finite(self, run: _Run) -> str:
+        """What is no longer finite after an update; "" where all is well.
+
+        The state counts: a second moment of infinity, from a gradient whose square overflows, would keep its parameter
+        where it is for ever.
+        """
+        if not np.isfinite(run.parameters).all():
+            return "parameters are"
+        return "" if np.isfinite(self._state).all() else "optimiser's state is"
 
     def _explain_divergence(
         self, run: _Run, undo: _Undo, rows: NDArray[np.int64], rates: NDArray[np.float64]
@@ -478,28 +493,28 @@ class Trainer:
 
         Leaves the last parameters that were finite and had a finite cost.
         """
-        self._restore(undo)
+        self._restore(run, undo)
         uninterrupted = np.zeros(c.PROGRESS_COLUMNS, np.int64)
         batches = [(rows[k * run.batch_size : (k + 1) * run.batch_size], rates[k : k + 1]) for k in range(len(rates))]
         good: _Undo | None = None
         for part, rate in [(undo.rows, undo.rates), *batches]:
             if not part.size:
                 continue
-            before = self._snapshot(part, rate)
+            before = self._snapshot(run, part, rate)
             _, made, _ = self._call(run, part, rate, uninterrupted)
-            if made and np.isfinite(self.network.parameters).all():
+            what = self._not_finite(run) if made else "cost is"
+            if not what:
                 good = before
                 continue
-            what = "parameters are" if made else "cost is"
-            self._restore(before if made or good is None else good)
-            self._raise_diverged(what, before.step + 1, float(rate[0]))
+            self._restore(run, before if made or good is None else good)
+            self._raise_diverged(run, what, before.step + 1, float(rate[0]))
         # Data or parameters were changed from outside while this ran: the network has what the repetition led to.
-        self._raise_diverged("cost or a parameter is", self._step + 1, float(rates[-1]))
+        self._raise_diverged(run, "cost or a parameter is", self._step + 1, float(rates[-1]))
 
-    def _raise_diverged(self, what: str, step: int, rate: float) -> NoReturn:
+    def _raise_diverged(self, run: _Run, what: str, step: int, rate: float) -> NoReturn:
         self._undo = None
         advice = "try a smaller learning rate, or clip_norm"
-        if not np.isfinite(self.network.parameters).all():
+        if self._not_finite(run):
             advice = "they were not finite before that step: look at what set them"
         raise DivergedError(
             f"the {what} no longer finite in epoch {self._epoch}, step {step}, at learning rate {rate:g}; the network "

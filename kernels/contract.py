@@ -222,6 +222,11 @@ def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
     return raw[start : start + size * itemsize].view(dtype)
 
 
+def frozen(numbers: Ints) -> Ints:
+    """A copy that nobody can make writeable again: its memory is a bytes object's. Not for an empty array."""
+    return np.frombuffer(numbers.tobytes(), numbers.dtype).reshape(numbers.shape)
+
+
 class Backend(Protocol):
     """A kernel backend. Every array is C-contiguous, in native byte order, and allocated by the caller.
 

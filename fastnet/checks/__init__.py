@@ -5,7 +5,7 @@ what was wrong, what was expected and what to do. What only one function could a
 two of them are of one length, it asks itself. Files are rejected by their readers (files.py, datasets.py).
 """
 
-from fastnet.checks.data import classes, dense_inputs, inputs, outputs, vector
+from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -60,6 +60,7 @@ __all__ = [
     "one_thread",
     "output_and_cost",
     "outputs",
+    "parameters",
     "position",
     "real_dtype",
     "result",

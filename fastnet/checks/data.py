@@ -100,6 +100,21 @@ def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
     return _labels(array, n_out, name), n_out
 
 
+def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], trained: bool) -> Array:
+    """The array that a user holds, if it is still as the network made it, and writeable where it is to be trained."""
+    if held.shape != shape or held.dtype != dtype or not held.flags.c_contiguous:
+        raise ValueError(
+            f"network.parameters was changed in place to {held.dtype} {held.shape}; the network needs it as it was, "
+            f"{dtype} {shape}: set its shape and dtype back, and reshape a view or a copy instead"
+        )
+    if trained and not held.flags.writeable:
+        raise ValueError(
+            "network.parameters is read-only, and training changes it in place: set network.parameters.flags.writeable "
+            "= True, or train network.copy()"
+        )
+    return held
+
+
 def vector(v: object, length: int, name: str) -> Array:
     """A one-dimensional array of that length, as it is: views of it are asked for, never a copy."""
     if not isinstance(v, np.ndarray) or v.shape != (length,):
