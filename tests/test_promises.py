@@ -1,0 +1,38 @@
+"""docs/promises.md names a test for each promise: they exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from stress import harness
+
+CHECKOUT = Path(__file__).parents[1]
+PAGE = CHECKOUT / "docs" / "promises.md"
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    if not PAGE.exists():
+        pytest.skip("no docs here")
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_the_named_tests_exist(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 15
+    for file, test in named:
+        source = (CHECKOUT / file).read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in source, f"{file}::{test}"
+
+
+def test_the_named_programs_exist_and_all_are_named(page: str) -> None:
+    assert set(re.findall(r"stress\W+(?:program )?`(\w+)`", page)) == set(harness.NAMES)
+
+
+def test_every_promise_names_what_holds_it(page: str) -> None:
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| what", "| ---"))]
+    assert len(rows) > 15
+    for row in rows:
+        assert re.search(r"tests/[\w/]+\.py::|stress `\w+`", row.split("|")[-2]), row
