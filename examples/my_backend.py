@@ -80,7 +80,7 @@ def passes(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Floats,
         weights[...], biases[...] = delta.T @ below, delta.sum(axis=0)
         if level:
             delta = ACTIVATIONS[net[level - 1, c.ACTIVATION]][1](below, delta @ views(net[level], params)[0])
-    same = (a >= 0.5) == (target >= 0.5) if a.shape[1] == 1 else a.argmax(axis=1) == target.argmax(axis=1)
+    same = (z >= 0) == (target >= 0.5) if z.shape[1] == 1 else z.argmax(axis=1) == target.argmax(axis=1)
     return float(cost) / len(x), gradient, int(np.count_nonzero(same))
 
 

@@ -59,10 +59,7 @@ def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Fl
 
 
 def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Classes (...) of the last layer's weighted sums (..., n_out): the largest's number; of one, whether it is >= 0.
-
-    Of the sums, since they still differ where outputs round to 1.
-    """
+    """Classes (...) of the last layer's weighted sums (..., n_out), by the contract's rule of classes."""
     if sums.shape[-1] == 1:
         out[...] = sums[..., 0] >= 0
     else:

@@ -198,7 +198,8 @@ class Network:
     def predict(self, x: Any, *, backend: str | None = None, out: Array | None = None) -> Array:
         """Class labels int64 (n,); for a regression network the outputs (n, n_out). `out` is filled and returned.
 
-        The label is the largest output's number; with a single sigmoid output, 1 where it is at least a half.
+        The label is the number of the largest weighted sum of the output layer, which still tells classes apart where
+        outputs round to 1; with a single output it is 1 where the sum is at least 0, a sigmoid of at least a half.
         """
         if not self.is_classifier:
             return self.forward(x, backend=backend, out=out)

@@ -68,6 +68,12 @@ SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state, as long as
 # -- what `train` reports: int64 (3,) ---------------------------------------------------------------------
 # STOP is IN: read before every block of rows; once it is not zero the kernel returns, the batch under way
 # undone. STEPS (updates made) and CORRECT (examples of those batches classified right) are OUT.
+#
+# The one rule of classes: the class of an example is taken from the weighted sums of the last layer, whatever its
+# activation. Outputs may be equal where sums still differ, as sigmoids that round to 1. The class is the number of the
+# largest sum, the first of equal ones. With one output it is 1 where the sum is at least 0, else 0. The class of a
+# vector of targets is the number of its largest, the first of equal ones. Of one target it is 1 where that is at least
+# a half, else 0. An example with a sum that is not a number may count as right or not.
 STOP, STEPS, CORRECT = range(3)
 PROGRESS_COLUMNS = 3
 

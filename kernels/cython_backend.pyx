@@ -111,7 +111,7 @@ cdef struct Layer:
     real *weights  # packed (below, width); the biases (width,) follow
     real *biases
     real *inputs  # (rows, below): the activations of the layer below
-    real *sums  # (rows, width): weighted sums; the last layer's stand apart, its cost is taken from them
+    real *sums  # (rows, width): weighted sums; the last layer's stand apart: its classes and cost are taken from them
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
     real *slopes  # (rows, width): with dropout, of the activations, those of dropped neurons 0
@@ -521,6 +521,7 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, right
+    cdef const real *sums
     cdef const real *a
     cdef const real *targets = NULL
     cdef real *delta
@@ -533,6 +534,7 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
         row = row_of(order, begin + i)
+        sums = layer.sums + i * width
         a = layer.outputs + i * width
         delta = layer.deltas + i * width
         if b.data.labels != NULL:
@@ -545,11 +547,11 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
             memset(delta + n, 0, (width - n) * sizeof(real))
             output_error(activation, a, delta, width, -1, factor, squares)
         if n == 1:
-            correct[0] += (a[0] >= 0.5) == ((targets[0] if targets != NULL else 1) >= 0.5)
+            correct[0] += (sums[0] >= 0) == ((targets[0] if targets != NULL else 1) >= 0.5)
         else:
-            correct[0] += is_first_largest(a, n, right)
+            correct[0] += is_first_largest(sums, n, right)
         if b.cost == CROSS_ENTROPY:
-            total += cross_entropy(layer, layer.sums + i * width, a, targets, right)
+            total += cross_entropy(layer, sums, a, targets, right)
         if mixing:
             mean = 0
             for k in range(n):

@@ -457,7 +457,7 @@ def _activate_tile(activation, z, a, ld, rows, columns, used):
 
 @_inner(types.intp)
 def _sums_at(b, t, layer):
-    """Of a layer's weighted sums; the last layer's stand apart, its cost is taken from them."""
+    """Of a layer's weighted sums; the last layer's stand apart: its classes and cost are taken from them."""
     return t[c.OUTPUTS_AT] if layer == b[LAYERS] - 1 else _node(t, layer)[c.ACTIVATIONS_AT]
 
 
@@ -616,9 +616,9 @@ def _output(b, t, work, begin, first, last, scale, correct):
             _zero(_at(delta, n), width - n)
         output_error(slope, a, delta, width, wanted, factor, squares)
         if n == 1:
-            correct[0] += (a[0] >= 0.5) == (labelled or target[0] >= 0.5)
+            correct[0] += (z[0] >= 0) == (labelled or target[0] >= 0.5)
         else:
-            correct[0] += is_first_largest(a, n, right)
+            correct[0] += is_first_largest(z, n, right)
         if cross_entropy:
             total += _cross_entropy(softmax, n, z, a, target, labelled, right)
         elif softmax:

@@ -234,11 +234,11 @@ def _cost(activation: int, cost: int, o: _Output) -> Calls:
     return formula(o, _ACTIVATIONS[activation][1])
 
 
-def _count_correct(a: Floats, target: Floats) -> int:
-    """Examples whose largest output is the target's largest; with one output, both on one side of a half."""
-    if len(a) == 1:
-        return int(np.count_nonzero((a >= 0.5) == (target >= 0.5)))
-    return int(np.count_nonzero(np.argmax(a, 0) == np.argmax(target, 0)))
+def _count_correct(sums: Floats, target: Floats) -> int:
+    """Examples (n_out, rows) classified right: see the contract's rule of classes."""
+    if len(sums) == 1:
+        return int(np.count_nonzero((sums >= 0) == (target >= 0.5)))
+    return int(np.count_nonzero(np.argmax(sums, 0) == np.argmax(target, 0)))
 
 
 # Outputs whose cost is taken at a time: they stay in the cache, and OpenBLAS gives so few to one thread. On a busy
@@ -249,8 +249,7 @@ _COST_NUMBERS = 1 << 13
 def output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
     """The summed cost, and how many are right, of weighted sums z (n, n_out) of an output layer.
 
-    Every backend's costs outside of training are taken here, in float64. Examples are judged by their sums, which
-    still differ where sigmoids have all rounded to 1.
+    Every backend's costs outside of training are taken here, in float64.
     """
     rows = max(1, _COST_NUMBERS // z.shape[1])
     pieces = [_output_cost(activation, cost, z[k : k + rows], y[k : k + rows]) for k in range(0, len(z), rows)]
@@ -261,7 +260,7 @@ def _output_cost(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) 
     z = np.array(z.T, np.float64, order="C")
     target = _fill_target(np.empty_like(z), np.arange(len(z))[:, None], y)
     o = _Output(z, z.copy(), target, np.empty_like(z), np.empty_like(z), np.ones(()), np.ones(()), np.empty(()))
-    right = int(np.count_nonzero((z[0] >= 0) == (target[0] >= 0.5))) if len(z) == 1 else _count_correct(z, target)
+    right = _count_correct(z, target)
     with np.errstate(all="ignore"):
         _replay(_ACTIVATIONS[activation][0](o.a, o.t))
         _replay(_cost(activation, cost, o))
@@ -287,7 +286,8 @@ class _Passes(NamedTuple):
     pixels: Floats  # (rows, n_in): without it
     raw: NDArray[np.generic]  # (rows, n_in) as x has them
     output: _Output
-    forward: Calls
+    forward: Calls  # up to the last layer's weighted sums, in the place of its activations
+    activate: Calls  # which become the activations
     cost: Calls
     backward: Calls  # the block's gradient in the place of the packed one
     backward_adding: Calls  # the block's gradient added to it
@@ -375,14 +375,16 @@ class _Blocks:
             *(np.empty((), self.work.dtype) for _ in range(3)),
         )
         forward: Calls = []
+        activate: Calls = []  # of the last layer
         backward: Calls = []
         adding: Calls = []
         for level in range(1, last + 1):
             z = biased[level][:-1]
             forward.append((self.weights[level - 1].dot, (biased[level - 1], z)))  # quicker to call than np.dot
             if level == last and self.net[-1, c.COST] == c.CROSS_ENTROPY:  # taken from the sums
-                forward.append((np.copyto, (output.z, z)))
-            forward += _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
+                activate.append((np.copyto, (output.z, z)))
+            activation = _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
+            (activate if level == last else forward).extend(activation)
             dropped, key = self.drops[level - 1]
             if dropped:
                 factors = area(nodes[level][c.DELTAS_AT], -(-sizes[level] // 4) * 4)  # the deltas come later
@@ -406,10 +408,10 @@ class _Blocks:
                 backward += down
                 adding += down
         cost = _cost(int(self.net[-1, c.ACTIVATION]), int(self.net[-1, c.COST]), output)
-        return _Passes(inputs, inputs[:, :-1], raw, output, forward, cost, backward, adding)
+        return _Passes(inputs, inputs[:, :-1], raw, output, forward, activate, cost, backward, adding)
 
-    def forward(self, v: _Passes, x: Rows, rows: Ints | slice) -> None:
-        """Rows of x into the block's inputs, bytes scaled; then up through the layers."""
+    def sums(self, v: _Passes, x: Rows, rows: Ints | slice) -> None:
+        """Rows of x into the block's inputs, bytes scaled; then up to the last layer's weighted sums."""
         if isinstance(x, SparseRows):
             v.pixels.fill(0)
             _scatter(x, rows, v.pixels)
@@ -418,6 +420,10 @@ class _Blocks:
         if self.bytes_to_inputs is not None:  # all of the contiguous buffer: quicker than its columns but one
             np.multiply(v.inputs, self.bytes_to_inputs, v.inputs)
         _replay(v.forward)
+
+    def forward(self, v: _Passes, x: Rows, rows: Ints | slice) -> None:
+        self.sums(v, x, rows)
+        _replay(v.activate)
 
     def outputs(self, x: Rows, out: Floats) -> None:
         """The forward pass of all of x, with the packed parameters."""
@@ -497,7 +503,7 @@ def _update(b: _Blocks, state: list[Floats], optimizer: list[float], rate: float
     np.subtract(p, g, p)
 
 
-# Labels become targets, and outputs are judged, for a window of examples at a time.
+# Labels become targets, and weighted sums classes, for a window of examples at a time.
 _WINDOW = 1024
 
 
@@ -615,7 +621,7 @@ def train(
         for begin, cuts in _windows(len(order), batch_size, p.rows):
             rows = order[begin : begin + cuts[-1].end]
             targets = b.targets(y[rows])
-            outputs = np.empty_like(targets)
+            sums = np.empty_like(targets)
             closed = seen = 0  # examples of whole batches, and of all blocks, of this window
             for (first, end, batch, opens, closes), target in zip(cuts, _split(targets, cuts), strict=True):
                 if progress[c.STOP]:
@@ -625,8 +631,9 @@ def train(
                     cost, scale = 0.0, (-rate[steps] if folded else 1) / batch
                     b.counter[:] = step + steps + 1, 0, len(rates) - steps if batch_size <= p.rows else 1
                 v = b.passes(end - first)
-                b.forward(v, x, rows[first:end])
-                outputs[:, first:end] = v.output.a
+                b.sums(v, x, rows[first:end])
+                sums[:, first:end] = v.output.a
+                _replay(v.activate)
                 cost += b.cost(v, target, scale)
                 if not math.isfinite(cost):
                     stopped = True
@@ -642,7 +649,7 @@ def train(
                     _update(b, slots, options, rate[steps], step + steps + 1)
                 total, steps, closed = total + cost, steps + 1, end
             judged = closed or seen  # a window holds whole batches, or a part of one
-            right += _count_correct(outputs[:, :judged], targets[:, :judged]) if judged else 0
+            right += _count_correct(sums[:, :judged], targets[:, :judged]) if judged else 0
             if closed:
                 correct, right = correct + right, 0
             if stopped:

@@ -155,11 +155,9 @@ def naive_gradient(k: Case, rows: Any = slice(None), kept: Sequence[Any] | None 
 
 def naive_correct(k: Case, params: Array, rows: Any = slice(None), kept: Sequence[Any] | None = None) -> int:
     xs = naive_inputs(k.x[rows])
-    outputs = [
-        naive.forward(k.naive, params.tolist(), x, kept[row] if kept else None)[1][-1] for row, x in enumerate(xs)
-    ]
+    sums = [naive.forward(k.naive, params.tolist(), x, kept[row] if kept else None)[0][-1] for row, x in enumerate(xs)]
     targets = naive_targets(k.y[rows], k.naive.sizes[-1])
-    return sum(naive.correct(a, t) for a, t in zip(outputs, targets, strict=True))
+    return sum(naive.correct(z, t) for z, t in zip(sums, targets, strict=True))
 
 
 # -- buffers and calls -----------------------------------------------------------------------------------

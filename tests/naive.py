@@ -301,8 +301,11 @@ def first_largest(values: Sequence[float]) -> int:
     return best
 
 
-def correct(output: Sequence[float], target: Sequence[float]) -> bool:
-    """Whether an output classifies its example right."""
-    if len(output) == 1:
-        return (output[0] >= 0.5) == (target[0] >= 0.5)
-    return first_largest(output) == first_largest(target)
+def class_of(sums: Sequence[float]) -> int:
+    """The class of an example, from the last layer's weighted sums."""
+    return int(sums[0] >= 0) if len(sums) == 1 else first_largest(sums)
+
+
+def correct(sums: Sequence[float], target: Sequence[float]) -> bool:
+    """Whether an example with these weighted sums of the last layer is classified right."""
+    return class_of(sums) == (int(target[0] >= 0.5) if len(target) == 1 else first_largest(target))

@@ -272,13 +272,14 @@ def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: st
 
 
 @every_dtype
-def test_exactly_a_half_counts_as_more(backend: Any, dtype: str) -> None:
-    """With one output, which is the bias here: 0.5 is on the side of 1, in an output and in a target."""
-    k = kc.case((2, 1), output=("identity", "squared_error"), rows=3, dtype=dtype)
+@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+def test_exactly_the_boundary_counts_as_more(backend: Any, output: str, dtype: str) -> None:
+    """With one output a sum of 0, which is the bias here, and a target of 0.5 are on the side of 1."""
+    k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
     k = k._replace(y=np.array([[0.25], [0.5], [1]], dtype))
-    for output, right in ((0.5, 2), (0.5 - 2**-20, 1)):
+    for bias, right in ((0, 2), (-(2.0**-30), 1)):
         found = kc.train(
-            backend, k._replace(params=np.array([0, 0, output], dtype)), np.arange(3), 3, naive.Rule(), np.zeros(1)
+            backend, k._replace(params=np.array([0, 0, bias], dtype)), np.arange(3), 3, naive.Rule(), np.zeros(1)
         )
         assert found.correct == right
 

@@ -197,3 +197,22 @@ def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
     finally:
         torch.set_flush_denormal(False)
     assert keeps_subnormals()
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    ("output", "biases"),
+    [
+        *((output, (60, 80, 70)) for output in kc.OUTPUTS if output[0] in ("sigmoid", "tanh")),
+        (("relu", "squared_error"), (-3, -1, -2)),
+    ],
+)
+def test_classes_are_those_of_the_weighted_sums(
+    backend: Any, output: tuple[str, str], biases: tuple[int, ...], dtype: str
+) -> None:
+    """Where the outputs are all equal: sigmoids and tanhs that round to 1, relus of negative sums."""
+    k = kc.case((2, 3), output=output, rows=9, dtype=dtype, targets="labels")
+    k = k._replace(params=np.array([0] * 6 + list(biases), dtype), y=np.arange(9) % 2)  # 4 rows of class 1
+    found = kc.train(backend, k, np.arange(9), 4, naive.Rule(), np.zeros(3))
+    assert len(set(kc.predict(backend, k)[0])) == 1
+    assert found.correct == kc.naive_correct(k, k.params) == 4
