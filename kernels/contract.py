@@ -216,8 +216,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) 
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
     nodes[0, ENDS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
     nodes[0, SORTED_AT], at = at, at + 2 * ((rows + 1) * padded(sizes[0], itemsize) + lane)
-    nodes.flags.writeable = False
-    return Plan(rows, packed, at, nodes)
+    return Plan(rows, packed, at, frozen(nodes))
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
