@@ -93,7 +93,7 @@ def network_of(rng: np.random.Generator) -> Case:
 
 
 def training_of(rng: np.random.Generator) -> Case:
-    """Every setting of an optimiser. An epsilon or a beta2 of less would make a step of rounding alone, see kc.RULES."""
+    """Every setting of an optimiser. With less of an epsilon or a beta2 a step may be all rounding, see kc.RULES."""
     return {
         "rule": str(rng.choice(list(kc.KINDS))),
         "beta1": float(rng.choice([0, 0.5, 0.9, 0.99, round(rng.random(), 3)])),
@@ -141,7 +141,7 @@ def rule_of(case: Case) -> naive.Rule:
     if case["rule"] == "momentum":
         return naive.Rule("momentum", case["beta1"], nesterov=case["nesterov"], **extras)
     if case["rule"] == "adam":
-        if case["beta2"] < 0.5 or not 1e-3 <= case["epsilon"]:
+        if case["beta2"] < 0.5 or case["epsilon"] < 1e-3:
             raise Unfit
         return naive.Rule("adam", case["beta1"], case["beta2"], case["epsilon"], **extras)
     return naive.Rule(**extras)
@@ -155,7 +155,7 @@ class Step(NamedTuple):
 
     rows: kc.Array
     rate: float
-    count: int
+    number: int
     params: kc.Array
     state: kc.Array
     after: kc.Trained
@@ -179,7 +179,7 @@ class Plan(NamedTuple):
 
 def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     rng = np.random.default_rng(case["seed"])
-    order = rng.integers(0, len(k.x), case["order"])
+    order = np.array(rng.integers(0, len(k.x), case["order"]))
     if case["rate"] < 0 or case["step"] < 0:
         raise Unfit
     rates = kc.rates(order, case["batch_size"], case["rate"])
@@ -301,7 +301,7 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
     x, y = edge.inputs(plan), edge.read(plan.k.y)
     for step in plan.steps[SIDES.index(side) :: 2]:  # each of them on one side
         found = trained(
-            backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.count - 1, members
+            backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.number - 1, members
         )
         if not step.near:
             kc.assert_close(found.params, step.after.params, tolerance)
