@@ -20,18 +20,16 @@ import kernel_cases as kc
 
 from fastnet.kernels import contract as c
 
-KEPT: list[Any] = []  # the maps: they must outlive the arrays
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def at_the_edge(source: kc.Array, side: str) -> kc.Array:
     """A copy of an array whose last byte is the last of its page (or the first the first)."""
     page, used = mmap.PAGESIZE, -(-max(source.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     area = mmap.mmap(-1, used + 2 * page)
-    KEPT.append(area)
     address = ctypes.addressof(ctypes.c_char.from_buffer(area))
-    libc = ctypes.CDLL(None, use_errno=True)
     for guard in (address, address + page + used):
-        if libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0):
+        if LIBC.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0):
             raise OSError(ctypes.get_errno(), "mprotect")
     start = page if side == "start" else page + used - source.nbytes
     copy = np.frombuffer(area, np.uint8, source.nbytes, start).view(source.dtype).reshape(source.shape)

@@ -35,6 +35,10 @@ RULES = {
 }
 EXTRAS = {"plain": {}, "decay": {"weight_decay": 0.05}, "clip": {"clip_norm": 0.3}}
 EXTRAS["both"] = EXTRAS["decay"] | EXTRAS["clip"]
+# How far from the oracle, which works in float64: some tens of roundings of sums whose terms are about 1.
+TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
+# How far after a few dozen optimiser steps, each of which adds its roundings and bends the path a little.
+TRAINED = {"float32": 5e-6, "float64": 1e-13}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
 
 
@@ -158,6 +162,21 @@ def naive_correct(k: Case, params: Array, rows: Any = slice(None), kept: Sequenc
     sums = [naive.forward(k.naive, params.tolist(), x, kept[row] if kept else None)[0][-1] for row, x in enumerate(xs)]
     targets = naive_targets(k.y[rows], k.naive.sizes[-1])
     return sum(naive.correct(z, t) for z, t in zip(sums, targets, strict=True))
+
+
+def naive_step(
+    k: Case, params: Array, state: list[list[float]], rows: Array, rule: naive.Rule, rate: float, count: int
+) -> Trained:
+    """The update number `count`, on these rows of x, by the oracle alone; in `state`, and rounded to the dtype."""
+    now = k._replace(params=params)
+    kept = naive.factors(k.naive, len(rows), count) if k.naive.drops else None
+    cost, grad = naive_gradient(now, rows, kept)
+    moved = params.tolist()
+    naive.update(rule, moved, state, grad, k.naive.is_weight(), rate, count)
+    moved_state = np.array(state).reshape(-1, len(params))
+    return Trained(
+        cost * len(rows), np.array(moved, params.dtype), moved_state, 1, naive_correct(now, params, rows, kept)
+    )
 
 
 # -- buffers and calls -----------------------------------------------------------------------------------

@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 
 from fastnet.kernels import contract as c
 
-# How far from the oracle, which works in float64: some tens of roundings of sums whose terms are about 1.
-TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
-# How far after a few dozen optimiser steps, each of which adds its roundings and bends the path a little.
-TRAINED = {"float32": 5e-6, "float64": 1e-13}
+TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
 
 every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
 every_input = pytest.mark.parametrize("inputs", kc.INPUTS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fastnet.kernels import contract as c
 
-TOLERANCE = {"float32": 5e-6, "float64": 1e-13}
+TOLERANCE = kc.TRAINED
 HALF, THIRD = 1 << 31, 1431655765
 CROSS = ("softmax", "cross_entropy")
 
@@ -67,18 +67,13 @@ def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str)
 
 def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> kc.Trained:
     """A loop of the oracle's thinned gradient and its optimiser, rounded to the dtype after each step."""
-    params, is_weight = k.params.copy(), k.naive.is_weight()
+    params, total, right = k.params, 0.0, 0
     state = [[0.0] * len(params) for _ in range(rule.slots())]
-    rates, total, right = kc.rates(order, batch_size), 0.0, 0
+    rates = kc.rates(order, batch_size)
     for number, rate in enumerate(rates.tolist()):
         rows = order[number * batch_size : (number + 1) * batch_size]
-        kept = naive.factors(k.naive, len(rows), step + number + 1)
-        cost, grad = kc.naive_gradient(k._replace(params=params), rows, kept)
-        total += cost * len(rows)
-        right += kc.naive_correct(k, params, rows, kept)
-        moved = params.tolist()
-        naive.update(rule, moved, state, grad, is_weight, rate, step + number + 1)
-        params = np.array(moved, params.dtype)
+        done = kc.naive_step(k, params, state, rows, rule, rate, step + number + 1)
+        params, total, right = done.params, total + done.cost, right + done.correct
     return kc.Trained(total, params, np.array(state).reshape(-1, len(params)), len(rates), right)
 
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from fastnet.kernels import contract as c
 
-TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
-TRAINED = {"float32": 5e-6, "float64": 1e-13}
+TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
 
 every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
 every_input = pytest.mark.parametrize("inputs", kc.INPUTS)

@@ -13,7 +13,7 @@ import pytest
 
 from fastnet.kernels import contract as c
 
-TRAINED = {"float32": 5e-6, "float64": 1e-13}
+TRAINED = kc.TRAINED
 
 every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
 every_input = pytest.mark.parametrize("inputs", kc.INPUTS)

@@ -239,6 +239,32 @@ def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
         network().forward(x)
 
 
+@pytest.mark.parametrize("part", ["data", "indices", "indptr", "_shape"])
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+@pytest.mark.parametrize(
+    "value", [None, 3, "data", [1, 2], np.ma.masked_array([1], mask=[True]), np.zeros((2, 2, 2, 2))]
+)
+def test_parts_replaced_by_something_else_are_refused(form: str, part: str, value: Any) -> None:
+    x = broken(form, lambda x: setattr(x, part, value))
+    with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: its .*build it anew"):
+        network().forward(x)
+
+
+@pytest.mark.parametrize("blocks", [(0, 1), (61, 1), (60, 71), (7, 70)])
+def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) -> None:
+    x = broken("bsr", lambda x: setattr(x, "data", np.ones((len(x.data), *blocks), np.float32)))
+    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: blocks of \d+ x \d+"):
+        network().forward(x)
+
+
+@pytest.mark.parametrize("form", ["dia", "csc"])
+@pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
+def test_what_scipy_cannot_convert_is_refused_in_our_words(form: str) -> None:
+    x = broken(form, lambda x: setattr(x, "_shape", (1 << 62, 70)))
+    with pytest.raises(ValueError, match=r"x is .* scipy cannot convert .*give it as CSR"):
+        network().forward(x)
+
+
 NAN = FLOATS.copy()
 NAN[9, 11] = np.nan
 

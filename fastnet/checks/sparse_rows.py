@@ -21,6 +21,8 @@ def is_scipy_sparse(x: object) -> bool:
 
 def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
     """x as canonical SparseRows of dtype, sharing its arrays where they fit; x itself is never changed."""
+    if not isinstance(x, c.SparseRows):
+        _check_parts(x, name)
     shape_of_examples(x.shape, n_in, name, f"{name}.reshape(1, -1)")
     floats_or_bytes(x.dtype, name)
     if isinstance(x, c.SparseRows):
@@ -46,6 +48,24 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
     return c.SparseRows(starts, indices, values, n_in)
 
 
+_COMPRESSED = {"indptr": 1, "indices": 1, "data": 1}
+# The internal arrays of a format, and how many dimensions each has.
+_PARTS = {"csr": _COMPRESSED, "csc": _COMPRESSED, "bsr": _COMPRESSED | {"data": 3}, "dia": {"offsets": 1, "data": 2}}
+
+
+def _check_parts(x: Any, name: str) -> None:
+    """Refuses a matrix whose shape or internal arrays were replaced by something else."""
+    if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) for n in x.shape):
+        raise _corrupt(name, "its shape is not a tuple of whole numbers")
+    if len(x.shape) > 2:
+        raise ValueError(f"{name} has shape {x.shape}; expected two dimensions, one row an example: use {name}.reshape")
+    for part, ndim in _PARTS.get(x.format, {}).items():
+        array = getattr(x, part)
+        if type(array) is not np.ndarray or array.ndim != ndim:
+            found = f"{array.ndim}-dimensional" if type(array) is np.ndarray else f"a {type(array).__name__}"
+            raise _corrupt(name, f"its {part} is {found}, not an array of {ndim} dimension{'s' * (ndim > 1)}")
+
+
 def _csr(x: Any, name: str) -> Any:
     """x in scipy's CSR format. Its conversions trust the indices, and would write anywhere: they are checked first."""
     n, width = x.shape
@@ -57,22 +77,35 @@ def _csr(x: Any, name: str) -> Any:
         _check_compressed(x.indptr, x.indices, len(x.data), width, n, name)
     elif x.format == "bsr":
         rows, columns = x.blocksize
+        if not rows or not columns or n % rows or width % columns:
+            raise _corrupt(name, f"blocks of {rows} x {columns} do not fill its shape {x.shape}")
         _check_compressed(x.indptr, x.indices, len(x.data), n // rows, width // columns, name)
     else:
         if x.format == "dia" and not _diagonals_in(x.offsets, x.data, n, width):
             raise _corrupt(
                 name, "its offsets are not those of different diagonals in its shape, one for each row of data"
             )
-        x = x.tocoo()
+        x = _converted_by_scipy(x, "coo", name)
         for numbers, end in ((x.row, n), (x.col, width)):
             if len(numbers) != len(x.data) or (len(numbers) and not (numbers.min() >= 0 and numbers.max() < end)):
                 raise _corrupt(name, f"a row or column is not in its shape {x.shape}, or not given")
-    return x.tocsr()
+    return _converted_by_scipy(x, "csr", name)
+
+
+def _converted_by_scipy(x: Any, form: str, name: str) -> Any:
+    try:
+        return x.asformat(form)
+    except (ValueError, OverflowError) as error:  # of a dtype or a size that scipy cannot convert
+        raise ValueError(
+            f"{name} is {x.format} of {x.dtype} and shape {x.shape}, which scipy cannot convert ({error}): give it as "
+            "CSR of float32 or float64"
+        ) from None
 
 
 def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
     return (
-        (offsets.ndim, data.ndim, len(offsets)) == (1, 2, len(data))
+        offsets.dtype.kind in "iu"
+        and len(offsets) == len(data)
         and bool(((offsets > -n) & (offsets < width)).all())
         and len(np.unique(offsets)) == len(offsets)
     )
