@@ -3,7 +3,8 @@
 A machine without a C compiler still installs, with the Numba and NumPy backends. Environment:
 FASTNET_REQUIRE_EXT=1 makes a failed build fatal; FASTNET_DEBUG=1 builds with Cython's bounds checks, symbols and
 without optimisation; FASTNET_SANITIZE=1 builds with the address and undefined-behaviour sanitizers (CONTRIBUTING.md
-says how to run it); FASTNET_ISA_BUILD=x86_v4 (a comma-separated list) builds only those instruction sets.
+says how to run it), FASTNET_SANITIZE=thread with the thread sanitizer (tests/stress/races.py builds and runs it);
+FASTNET_ISA_BUILD=x86_v4 (a comma-separated list) builds only those instruction sets.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from setuptools.command.build_ext import build_ext
 SOURCE = Path("kernels/cython_backend.pyx")  # the only kernel source
 GENERATED = Path("build/kernels")  # copies of it under the modules' names: cythonize takes one name per source
 DEBUG = os.environ.get("FASTNET_DEBUG") == "1"
-SANITIZE = os.environ.get("FASTNET_SANITIZE") == "1"
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if SANITIZE else []
+SANITIZERS = {
+    "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "thread": ["-fsanitize=thread"],
+}.get(os.environ.get("FASTNET_SANITIZE", ""), [])
 
 # Value-safe flags. Never -ffast-math: GCC before 13 then links code that flushes denormals in the whole process.
 # Not -fassociative-math either: it undoes the two-step range reduction of exp (CONTRIBUTING.md has the figures).
 UNIX_FLAGS = [
     "-O0" if DEBUG else "-O3",
-    "-g" if DEBUG or SANITIZE else "-g0",
+    "-g" if DEBUG or SANITIZERS else "-g0",
     *SANITIZERS,
     "-fno-math-errno",  # sqrt becomes one instruction
     "-fno-trapping-math",  # comparisons may become selects
