@@ -43,6 +43,7 @@ def check(case: Case, k: kc.Case) -> str:
     plan = plan_of(case, k, rule_of(case))
     for side in SIDES:
         for name, backend in builds(case["dtype"]):
+            print(f"{name}, guard at the {side}", flush=True)  # the last such line tells which build ended the process
             try:
                 check_calls(backend, plan, side)
                 check_training(backend, plan, side)
