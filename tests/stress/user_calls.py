@@ -1,10 +1,275 @@
+"""What a user calls, with the data of a case of `configurations` in every layout, dtype and sparse format.
+
+The plain arrays, C-contiguous and of the network's dtype, are held to the oracle, update by update. The same data in
+another form give the same bits.
+"""
+
 from __future__ import annotations
-from typing import Any
+
+import operator
+import tempfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import scipy.sparse
+
+import fastnet
+from fastnet.kernels import contract as c
+
+from . import sparse
+from .harness import Case, Unfit
+from .kernel_calls import available
+from .problems import drops_of, judged, oracle_step, rule_of, tolerance
+
+Array = kc.Array
 
 
-def drawn(rng: Any, case: Any) -> Any:
-    return {}
+def at_odd_bytes(a: Array) -> Array:
+    raw = np.zeros(a.nbytes + 1, np.uint8)
+    view = raw[1:].view(a.dtype).reshape(a.shape)
+    view[...] = a
+    return view
 
 
-def check(case: Any, k: Any, rule: Any) -> str:
-    return "user"
+def strided(a: Array) -> Array:
+    wide = np.full([2 * n for n in a.shape], 77, a.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in a.shape)]
+    view[...] = a
+    return view
+
+
+def reversed_(a: Array) -> Array:
+    backwards = (slice(None, None, -1),) * a.ndim
+    return a[backwards].copy()[backwards]
+
+
+def read_only(a: Array) -> Array:
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def mapped(a: Array) -> Array:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"header " + a.tobytes())
+        file.flush()
+        return np.memmap(file, a.dtype, "r", 7, a.shape)
+
+
+ANY: dict[str, Callable[[Array], Any]] = {
+    "plain": np.copy,
+    "fortran": np.asfortranarray,
+    "reversed": reversed_,
+    "odd bytes": at_odd_bytes,
+    "strided": strided,
+    "read-only": read_only,
+    "mapped": mapped,
+    "swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+    "masked": np.ma.masked_array,
+}
+FLOATS: dict[str, Callable[[Array], Any]] = {
+    "list": lambda a: a.tolist(),
+    "longdouble": lambda a: a.astype(np.longdouble),
+    "float64": lambda a: a.astype(np.float64),
+}
+INPUTS: dict[str, Callable[[Array], Any]] = {
+    "images": lambda a: a.reshape(len(a), 1, -1),
+    "matrix": np.matrix,
+}
+SPARSE: dict[str, Callable[[Array], Any]] = {
+    f"{form}_{kind}": getattr(scipy.sparse, f"{form}_{kind}") for form in sparse.FORMATS for kind in ("array", "matrix")
+}
+LABELS: dict[str, Callable[[Array], Any]] = {
+    **{dtype: operator.methodcaller("astype", dtype) for dtype in ("int16", "uint16", "int32", "uint32", "uint64")},
+    "list": lambda a: a.tolist(),
+    "tuple": lambda a: tuple(a),
+}
+ONE_HOT: dict[str, Callable[[Array], Any]] = {
+    dtype: operator.methodcaller("astype", dtype) for dtype in ("int8", "uint8", "bool", "float16")
+}
+
+
+def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
+    """The rest of a case, of at most so many rows to be trained on."""
+    epochs = int(rng.integers(1, 4))
+    rows = max(1, min(case["rows"], most // epochs))
+    bytes_, labels, one_hot = case["inputs"] == "bytes", case["targets"] == "labels", bool(rng.random() < 0.3)
+    backend = str(rng.choice(available()))
+    sizes = case["sizes"]
+    if kc.OUTPUTS[case["output"]][0] == "softmax" and sizes[-1] == 1:
+        sizes = [*sizes[:-1], 2]
+    y_kinds = ANY | (LABELS if labels else ONE_HOT if one_hot else FLOATS)
+    return {
+        "sizes": sizes,
+        "rows": rows,
+        "epochs": epochs,
+        "batch_size": int(rng.integers(-(-rows // 4), rows + 2)),
+        "one_hot": one_hot,
+        "backend": backend,
+        "threads": 1 if backend == "numpy" else int(rng.integers(1, 5)),
+        "x": str(rng.choice(list(ANY | INPUTS | SPARSE | ({} if bytes_ else FLOATS)))),
+        "y": str(rng.choice(list(y_kinds))),
+        "compress": ("auto", True, False)[int(rng.integers(3))],
+        "shuffle": bool(rng.random() < 0.7),
+        "every": int(rng.integers(5)),
+    }
+
+
+def check(case: Case, k: kc.Case) -> str:
+    softmax_of_one = k.naive.activations[-1] == "softmax" and k.naive.sizes[-1] == 1
+    if min(case["batch_size"], case["epochs"], case["threads"]) < 1 or softmax_of_one:
+        raise Unfit
+    k, y = with_targets(case, k)
+    first, trainer, updates = run(case, k, k.x, y, 1)
+    check_updates(k, trainer, updates, first, rule_of(case))
+    check_outcome(k, first)
+    sparse_kind = case["x"] in SPARSE
+    if sparse_kind:
+        csr, _, _ = run(case, k, scipy.sparse.csr_array(k.x), y, 1)
+        kc.assert_close(csr.outputs_before, first.outputs_before, tolerance(k, kc.TOLERANCE))
+        first = csr
+    x = (ANY | INPUTS | SPARSE | FLOATS)[case["x"]](k.x)
+    given = x, (ANY | LABELS | ONE_HOT | FLOATS)[case["y"]](y)
+    before = [snapshot(data) for data in given]
+    found, _, _ = run(case, k, *given, case["every"])
+    kc.assert_same_bits(found, first)
+    assert [snapshot(data) for data in given] == before, "the data were changed"
+    return f"{case['backend']}, {'sparse' if sparse_kind else case['inputs']}"
+
+
+def with_targets(case: Case, k: kc.Case) -> tuple[kc.Case, Array]:
+    """The case and y as a user gives it: one-hot, too; labels of one output are the targets themselves."""
+    rng = np.random.default_rng(case["seed"])
+    n, n_out = len(k.x), k.naive.sizes[-1]
+    if case["targets"] == "labels":
+        if n_out > 1:
+            return k, k.y
+        y = rng.integers(0, 2, n)
+        return k._replace(y=y[:, None].astype(k.params.dtype)), y
+    if case["one_hot"]:
+        k = k._replace(y=np.eye(n_out, dtype=k.params.dtype)[rng.integers(0, n_out, n)])
+    return k, k.y
+
+
+class Update(NamedTuple):
+    rows: Array
+    rate: float
+    params: Array  # after it
+    state: Array
+
+
+class Results(NamedTuple):
+    """All that is computed, to be compared to the bit."""
+
+    outputs_before: Array
+    params: Array
+    state: Array
+    history: Array
+    evaluation: Array
+    classes: Array
+    outputs: Array
+    compiled: Array
+    gradient: Array
+
+
+class Recorder(fastnet.Callback):
+    """What each update did, where it is called after every batch."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.updates: list[Update] = []
+
+    def on_batches(self, trainer: fastnet.Trainer, progress: fastnet.Progress) -> None:
+        params, state = trainer.network.parameters.copy(), trainer._state.copy()
+        self.updates.append(Update(progress.rows.copy(), progress.learning_rate, params, state))
+
+
+def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fastnet.Trainer, list[Update]]:
+    """Everything, with callbacks after so many batches (0: with none)."""
+    *hidden, output = k.naive.activations
+    net = fastnet.Network(k.naive.sizes, activation=hidden, output=output, cost=k.naive.cost, dtype=k.params.dtype)
+    net.parameters[...] = k.params
+    outputs_before = net.forward(x, backend=case["backend"])
+    trainer = fastnet.Trainer(
+        net,
+        optimizer=optimizer_of(rule_of(case)),
+        learning_rate=case["rate"],
+        batch_size=case["batch_size"],
+        weight_decay=case["weight_decay"],
+        clip_norm=case["clip_norm"] or None,
+        dropout=drops_of(case) or 0.0,
+        shuffle=case["shuffle"],
+        backend=case["backend"],
+        seed=case["seed"],
+        threads=case["threads"],
+        sparse=case["compress"],
+    )
+    recorder = Recorder(max(1, every))
+    history = trainer.fit(x, y, epochs=case["epochs"], validation_data=(x, y), callbacks=[recorder] if every else [])
+    numbers = [history[key] for key in ("cost", "accuracy", "validation_cost", "validation_accuracy")]
+    results = Results(
+        outputs_before,
+        net.parameters.copy(),
+        trainer._state.copy(),
+        np.array(numbers[2:]),
+        np.array(trainer.evaluate(x, y)),
+        net.predict(x, backend=case["backend"]),
+        net.forward(x, backend=case["backend"]),
+        net.compile(backend=case["backend"], max_batch=3)(x),
+        net.gradient(x, y, backend=case["backend"]),
+    )
+    return results, trainer, recorder.updates
+
+
+def optimizer_of(rule: naive.Rule) -> Any:
+    if rule.kind == "momentum":
+        return fastnet.Momentum(rule.beta1, rule.nesterov)
+    return fastnet.Adam(rule.beta1, rule.beta2, rule.epsilon) if rule.kind == "adam" else "sgd"
+
+
+def check_updates(
+    k: kc.Case, trainer: fastnet.Trainer, updates: list[Update], found: Results, rule: naive.Rule
+) -> None:
+    """Each update against the oracle's, from the parameters before it."""
+    layers = trainer._layers[:-1]
+    if layers[:, c.DROP].any():
+        k = kc.dropping(k, *layers[:, [c.DROP, c.DROP_KEY]].tolist())
+    params, state = k.params, np.zeros_like(found.state)
+    for number, update in enumerate(updates, 1):
+        step = oracle_step(k, params, state, update.rows, rule, update.rate, number)
+        if not step.near:
+            kc.assert_close(update.params, step.after.params, tolerance(k, kc.TRAINED))
+            kc.assert_close(update.state, step.after.state, tolerance(k, kc.TRAINED))
+        params, state = update.params, update.state
+    kc.assert_same_bits([params, state], [found.params, found.state])
+
+
+def check_outcome(k: kc.Case, found: Results) -> None:
+    """The outputs, the cost, the accuracy and the classes of the network as it was left."""
+    k = k._replace(params=found.params)
+    n, within, classifier = len(k.x), tolerance(k, kc.TOLERANCE), k.naive.activations[-1] in ("sigmoid", "softmax")
+    params, xs = k.params.tolist(), kc.naive_inputs(k.x)
+    outputs = naive.predict(k.naive, params, xs)
+    kc.assert_close(found.outputs, outputs, within)
+    kc.assert_close(found.compiled, outputs, within)
+    cost = naive.mean_cost(k.naive, params, xs, kc.naive_targets(k.y, k.naive.sizes[-1]))
+    kc.assert_close(found.evaluation[0], cost, within)
+    near, ties = judged(k, np.arange(n))
+    if not near:
+        kc.assert_close(found.gradient, kc.naive_gradient(k)[1], within)
+    if not classifier:
+        kc.assert_close(found.classes, outputs, within)
+        return
+    assert abs(found.evaluation[1] * n - kc.naive_correct(k, k.params)) <= ties + 1e-6
+    classes = [int(a[0] >= 0.5) if len(a) == 1 else naive.first_largest(a) for a in outputs]
+    assert np.count_nonzero(found.classes != classes) <= ties, (found.classes, classes)
+
+
+def snapshot(data: Any) -> Any:
+    """Data of any kind, to the bit."""
+    if scipy.sparse.issparse(data):
+        return sparse.snapshot(data)
+    return sparse.described(data)
