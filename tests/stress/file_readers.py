@@ -93,6 +93,8 @@ def _network(path: Path) -> None:
 def _run(folder: Path) -> None:
     run = Run.load(folder)
     sound(set(FIELDS) <= set(run.history), "columns are missing")
+    for value in (value for column in run.history.values() for value in column if isinstance(value, (int, float))):
+        sound(abs(value) <= sys.float_info.max, f"the number {value!r:.30}")
     run.save(folder)
     again = Run.load(folder)
     sound(again.history == run.history and again.record == run.record, "a saved run is another")
