@@ -179,7 +179,7 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
             values = np.loadtxt(text, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
         except ValueError as error:
             raise DataError(
-                f"{name} is not a table of numbers ({_reason(error)}): correct it; classes are numbers from 0"
+                f"{name} is not a table of numbers ({reason(error)}): correct it; classes are numbers from 0"
             ) from error
         if not values.size:
             raise DataError(f"{name} has no rows: expected a table of numbers")
@@ -255,7 +255,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
-        raise DataError(f"cannot write {name} ({_reason(error)}): check the folder and the space in it") from error
+        raise DataError(f"cannot write {name} ({reason(error)}): check the folder and the space in it") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -289,11 +289,11 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     except MemoryError as error:
         raise DataError(f"{name} needs more memory than there is: use a smaller file") from error
     except Exception as error:  # on hostile bytes gzip, zipfile, NumPy and Pillow raise a dozen unrelated types
-        raise DataError(f"{name} is corrupt or cannot be read ({_reason(error)}): get a fresh copy") from error
+        raise DataError(f"{name} is corrupt or cannot be read ({reason(error)}): get a fresh copy") from error
 
 
-def _reason(error: Exception) -> str:
-    """Return what an exception says, in one short line."""
+def reason(error: Exception) -> str:
+    """Return what an exception says, in one short line that can be printed."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return ascii(" ".join(text.split())[:160]).strip("'\"") or type(error).__name__
 
@@ -359,7 +359,7 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
             reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran_order, dtype = reader(header)
     except Exception as error:  # the header is a Python literal: SyntaxError, TokenError, RecursionError, ...
-        raise DataError(f"{name} is not a sound NPY file ({_reason(error)}): get a fresh copy") from error
+        raise DataError(f"{name} is not a sound NPY file ({reason(error)}): get a fresh copy") from error
     if dtype.hasobject:
         raise DataError(f"{name} holds pickled Python objects, which fastnet never loads: save plain numbers")
     if dtype.kind not in "biufU" or not dtype.itemsize:
@@ -368,6 +368,8 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     payload = _payload(source, head, header.tell(), shape, dtype, limit)
     if dtype.kind == "U" and payload.size and payload.view(dtype.byteorder + "u4").max() > 0x10FFFF:
         raise DataError(f"{name} holds text with impossible characters: it is corrupt, get a fresh copy")
+    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy does not say what they are
+        raise DataError(f"{name} holds truth values that are neither 0 nor 1: it is corrupt, get a fresh copy")
     return _shaped(payload, shape, dtype, fortran_order)
 
 

@@ -334,7 +334,7 @@ class Network:
         """
         import json
 
-        from fastnet.files import read_npz
+        from fastnet.files import read_npz, reason, shown
 
         arrays = read_npz(path)
         try:
@@ -356,7 +356,7 @@ class Network:
             network._buffer[...] = parameters
             return network
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"{os.fspath(path)} is not a network that fastnet saved: {error}") from error
+            raise DataError(f"{shown(path)} is not a network that fastnet saved: {reason(error)}") from error
 
 
 def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:

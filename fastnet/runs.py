@@ -212,10 +212,17 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         file.write(json.dumps(content, indent=1, allow_nan=False).encode())
 
 
+def _number(text: str) -> float:
+    """A number of JSON. Raises ValueError for what `_write` could not write again, and for more than a float holds."""
+    if not math.isfinite(float(text)):
+        raise ValueError(f"the number {text[:20]}")
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
 def _object(path: Path) -> dict[str, Any]:
     """The object of a JSON file."""
     with files.reading(path) as (file, _):
-        found = json.loads(file.read())
+        found = json.loads(file.read(), parse_int=_number, parse_float=_number, parse_constant=_number)
         if not isinstance(found, dict):
             raise ValueError("it holds no JSON object")
     return found

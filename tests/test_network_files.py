@@ -142,8 +142,10 @@ def test_the_written_form_is_the_documented_one(tmp_path: Path) -> None:
         {"dtype": None},
         {"dtype": 5},
         {"dtype": {"names": 1}},
+        {"dtype": "f4\0"},
+        {"cost": "x" * 5_000},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_a_file_that_contradicts_itself_is_not_loaded(change: dict[str, Any], tmp_path: Path) -> None:
     not_loaded(write(tmp_path / "a.npz", ABOUT | change))
@@ -199,6 +201,6 @@ def not_loaded(path: Path) -> None:
         Network.load(path)
     message = str(caught.value)
     assert str(path) in message
-    assert "\n" not in message
+    assert message.isprintable()
     assert len(message) < 1000
     assert isinstance(caught.value, fastnet.FastnetError)

