@@ -81,6 +81,14 @@ class Danger(abc.ABC):
     def prepare(self) -> None:  # noqa: B027 - most programs have nothing to prepare
         """What a worker does once before its first case, such as compiling; not counted as a case's time."""
 
+    def unable(self) -> str:
+        """Why nothing can be tried on this machine, as where it has no compiler; "" where it can."""
+        return ""
+
+    def launcher(self) -> list[str]:
+        """The command that starts the worker's Python, as `env` with variables does; none by default."""
+        return []
+
 
 def smaller_values(value: Any) -> Iterator[Any]:
     """Smaller numbers, shorter lists, lists of smaller numbers; nothing for strings, which are names."""
@@ -145,7 +153,10 @@ class Worker:
             self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - kept open
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), *sys.path)))}
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-c", f"from {__name__} import work; work({self._name!r})"],
+                [
+                    *self._program.launcher(),
+                    *(sys.executable, "-X", "faulthandler", "-c", f"from {__name__} import work; work({self._name!r})"),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -180,7 +191,7 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         self._errors.seek(0)
-        last_words = self._errors.read()[-2000:].strip()
+        last_words = self._errors.read()[-4000:].strip()
         self._errors.close()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
@@ -241,10 +252,13 @@ class Report:
     seed: int
     tried: int = 0
     seconds: float = 0.0
+    unable: str = ""  # why nothing was tried
     log: Counter[str] = field(default_factory=Counter)  # of items where cases are batches of them
     failures: list[Failure] = field(default_factory=list)
 
     def __str__(self) -> str:
+        if self.unable:
+            return f"{self.name}: nothing was tried: {self.unable}"
         items = f" ({self.log.total():,} items)" if self.log.total() > self.tried else ""
         lines = [
             f"{self.name}: {self.tried:,} cases{items} of seed {self.seed} in {self.seconds:.0f} s, "
@@ -267,6 +281,9 @@ def run(
     """Checks cases until there were `count`, the time is over or the cases are all done; keeps what failed."""
     program = load(name)
     worker, report, began = Worker(name, program), Report(name, seed), time.monotonic()
+    report.unable = program.unable()
+    if report.unable:
+        return report
     try:
         for index, case in enumerate(program.cases(seed)):
             if index < first:

@@ -1,0 +1,280 @@
+"""The team's threads under ThreadSanitizer, 2 to 8 threads on 2 cores, every kernel. By hand 500.
+
+The Cython kernels are built with the thread sanitizer, for one instruction set, once for the sources as they are
+(`build/races`), and run in a Python that has its library loaded. A team makes one call of `train`, to its end or until
+it is stopped, broken or meets a number that is not finite; or threads call all kernels at once, on inputs they share.
+The worker ends at the first race that is reported, which is a failure, as is another result than that of one thread.
+
+Not seen are the masked loads of AVX-512 and what the Numba backend does, since only code that GCC compiles is
+instrumented. Numba's barrier is modelled in tests/test_barrier_model.py, as this one's is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import kernel_cases as kc
+import numpy as np
+
+import fastnet.kernels
+from fastnet.kernels import compiled
+from fastnet.kernels import contract as c
+from fastnet.threads import run_team
+
+from .harness import Case, Danger, Unfit
+
+CHECKOUT = Path(__file__).parents[2]
+MOST_ROWS = 3000  # that a team trains on
+TOLERANCES = {"float32": 2e-5, "float64": 1e-12}  # docs/promises.md: threads and one thread
+OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
+
+
+class Program(Danger):
+    seconds = 120.0
+
+    def unable(self) -> str:
+        if sys.platform != "linux" or not (CHECKOUT / "setup.py").exists():
+            return "the kernels can be built with the thread sanitizer in a checkout on Linux only"
+        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # then it has to be possible
+            return ""
+        if shutil.which("gcc") is None or not find_spec("Cython"):
+            return "there is no GCC, or no Cython, to build the kernels with the thread sanitizer"
+        return "" if self.launcher() else "Python does not run here with the thread sanitizer's library loaded"
+
+    def launcher(self) -> list[str]:
+        return _launcher()
+
+    def prepare(self) -> None:
+        fastnet.kernels.__path__.insert(0, str(sanitized_kernels()))
+        for dtype in kc.DTYPES:
+            file = compiled.module(dtype).__file__
+            assert file is not None
+            assert file.startswith(fastnet.kernels.__path__[0]), file
+
+    def draw(self, rng: np.random.Generator) -> Case:
+        def up_to(most: int, least: int = 1) -> int:
+            """With an even logarithm."""
+            return int(math.exp(rng.uniform(math.log(least), math.log(most + 1))))
+
+        def one_of(names: Any) -> Any:
+            return rng.choice(list(names)).item()
+
+        ending = rng.choice(["all", "stop", "not finite", "broken", "at once"], p=[0.5, 0.12, 0.1, 0.08, 0.2]).item()
+        inputs = one_of(("dense", "zeros", "sparse"))
+        n_in = up_to(60) if inputs == "dense" else up_to(300, c.SPARSE_INPUTS)
+        return {
+            "ending": ending,
+            "members": int(rng.integers(2, 9)),
+            "sizes": [n_in, *(up_to(100) for _ in range(rng.integers(0, 4))), up_to(20, 2)],
+            "hidden": one_of(kc.HIDDEN),
+            "output": int(rng.integers(len(kc.OUTPUTS))),
+            "dtype": one_of(kc.DTYPES),
+            "inputs": inputs,
+            "x": one_of(kc.INPUTS),
+            "y": one_of(kc.TARGETS),
+            "rows": up_to(400, 10),
+            "batch": up_to(700),
+            "steps": up_to(40),
+            "rule": one_of(kc.RULES),
+            "extra": one_of(kc.EXTRAS),
+            "drop": bool(rng.random() < 0.4),
+            "milliseconds": up_to(40),  # until it is stopped or broken
+            "seed": int(rng.integers(1 << 31)),
+        }
+
+    def check(self, case: Case) -> str:
+        if case["members"] < 2 or len(case["sizes"]) < 2 or min(case["sizes"]) < 1 or case["rows"] < 1:
+            raise Unfit
+        if case["batch"] < 1 or case["steps"] < 1:
+            raise Unfit
+        problem = Problem(case)
+        if case["ending"] == "at once":
+            return problem.all_at_once()
+        if case["ending"] == "broken":
+            return problem.broken()
+        return problem.trained()
+
+
+# -- one case --------------------------------------------------------------------------------------------------------
+
+
+class Problem:
+    """A network, data and settings, and what is done with them."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.members = case, int(case["members"])
+        rng = np.random.default_rng(case["seed"])
+        hidden, x, sizes = case["hidden"], case["x"], case["sizes"]
+        if case["ending"] == "not finite":  # which relu might hide, and bytes cannot be
+            hidden, x = "tanh", "floats"
+        k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], case["rows"], case["dtype"], x, case["y"], case["seed"])
+        if case["inputs"] != "dense":
+            k = kc.thinned(k, 0.2, case["seed"])
+        if case["ending"] == "not finite":
+            k.x[rng.integers(len(k.x)), rng.integers(k.x.shape[1])] = np.nan
+        if case["inputs"] == "sparse":
+            k = k._replace(x=kc.sparse(k.x, case["dtype"]))
+        if case["drop"] and len(sizes) > 2:
+            k = kc.dropping(k, *((int(rng.integers(1 << 31)), int(rng.integers(1 << 62))) for _ in sizes[2:]))
+        self.k = k
+        extra: dict[str, Any] = kc.EXTRAS[case["extra"]]
+        self.rule = replace(kc.RULES[case["rule"]], **extra)
+        self.batch = int(case["batch"])
+        n = min(self.batch * case["steps"], max(MOST_ROWS, self.batch))
+        self.order = rng.integers(0, case["rows"], n - int(rng.integers(self.batch)))
+        self.rates = kc.rates(self.order, self.batch, 0.1 / max(sizes))
+        for array in (k.net, k.params, k.y, self.order, self.rates):
+            array.flags.writeable = False
+
+    def train(
+        self, members: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
+    ) -> tuple[Any, kc.Array]:
+        """What the first n rows of the order come to, and the parameters and the optimiser's state after them.
+
+        run(members, call): such as run_team.
+        """
+        progress = np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress
+        slots, order = self.rule.slots(), self.order[:n]
+        params, work = self.k.params.copy(), kc.workspace(self.k, self.batch, slots, members)
+        state = np.zeros((slots, len(params)), params.dtype)
+        rates, optimizer = self.rates[: -(-n // self.batch)], kc.optimizer(self.rule)
+
+        def call(team: kc.Array, member: int) -> float:
+            return compiled.train(
+                self.k.net, params, state, self.k.x, self.k.y, order, self.batch, rates, optimizer, 0, progress, work,
+                team, member,
+            )  # fmt: skip
+
+        cost = run(members, call)
+        result = np.concatenate(([0.0 if cost is None else cost], params, state.ravel()))
+        return (int(progress[c.STEPS]), int(progress[c.CORRECT])), result
+
+    def later(self, array: kc.Array, place: int) -> threading.Timer:
+        """A thread that sets array[place] after the case's time."""
+        timer = threading.Timer(self.case["milliseconds"] / 1000, array.__setitem__, (place, 1))
+        timer.start()
+        return timer
+
+    def trained(self) -> str:
+        """A team comes to what one thread comes to."""
+        progress, n = np.zeros(c.PROGRESS_COLUMNS, np.int64), len(self.order)
+        timer = self.later(progress, c.STOP) if self.case["ending"] == "stop" else None
+        (steps, correct), found = self.train(self.members, n, run_team, progress)
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+        stopped = steps < -(-n // self.batch)
+        (steps_alone, correct_alone), alone = self.train(1, min(n, steps * self.batch) if timer else n, run_team)
+        assert steps == steps_alone, f"{steps} steps, and {steps_alone} of one thread"
+        single = self.case["dtype"] == "float32"
+        assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
+        kc.assert_close(found, alone, TOLERANCES[self.case["dtype"]])
+        return f"a team, {self.case['inputs']} inputs, {self.case['ending']}" + " (ended before)" * (
+            self.case["ending"] != "all" and not stopped
+        )
+
+    def broken(self) -> str:
+        """The last member never comes, and the others return once the team is broken."""
+
+        def run(members: int, call: Callable[[kc.Array, int], Any]) -> None:
+            team = c.team(members)
+            threads = [threading.Thread(target=call, args=(team, member)) for member in range(members - 1)]
+            timer = self.later(team, c.BROKEN)
+            for thread in [*threads, timer]:
+                if thread is not timer:
+                    thread.start()
+            for thread in [*threads, timer]:
+                thread.join()
+
+        self.train(self.members, len(self.order), run)
+        return "a broken team"
+
+    def all_at_once(self) -> str:
+        """Threads call all kernels on the same inputs, and each comes to what it comes to alone."""
+        expected = self.results()
+        together, found = threading.Barrier(self.members), []
+
+        def run() -> None:
+            together.wait()
+            found.append(self.results())
+
+        threads = [threading.Thread(target=run) for _ in range(self.members)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == self.members, "a thread ended with an error"
+        for results in found:
+            kc.assert_same_bits(results, expected)
+        return f"all kernels at once, {self.case['inputs']} inputs"
+
+    def results(self) -> list[Any]:
+        """Of one call of each kernel."""
+        k = self.k
+        cost, grad = kc.gradient(compiled, k)
+        results = [cost, grad, kc.predict(compiled, k), *self.train(1, len(self.order), run_team)]
+        if not isinstance(k.x, c.SparseRows):
+            n, out = len(k.x), np.empty((len(k.x), k.naive.sizes[-1]), k.params.dtype)
+            compiled.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)
+            starts = np.empty(n + 1, np.int64)
+            nothing = np.empty(0, np.int32), np.empty(0, k.params.dtype)
+            entries = compiled.compress(k.x, starts, *nothing)
+            indices, values = np.empty(entries, np.int32), np.empty(entries, k.params.dtype)
+            assert compiled.compress(k.x, starts, indices, values) == entries
+            results += [out, starts, indices, values]
+        return results
+
+
+# -- the kernels, built with the sanitizer, and a Python that can load them ------------------------------------------
+
+
+@cache
+def _launcher() -> list[str]:
+    """What starts Python with the sanitizer's library loaded. Empty where it does not run."""
+    library = subprocess.run(["gcc", "-print-file-name=libtsan.so"], capture_output=True, text=True).stdout.strip()
+    level = compiled.runnable(compiled.cpu_features())[0]
+    command = ["env", f"LD_PRELOAD={library}", f"TSAN_OPTIONS={OPTIONS}", f"FASTNET_ISA={level}"]
+    # The library cannot map its memory where addresses are too random; not every container lets one turn that off.
+    for before in (["setarch", "--addr-no-randomize"], []):
+        tried = subprocess.run([*before, *command, sys.executable, "-c", ""], capture_output=True)
+        if tried.returncode == 0 and not tried.stderr:
+            return [*before, *command]
+    return []
+
+
+def sanitized_kernels() -> Path:
+    """The folder of the extension modules, built from the checkout's sources where they have not been yet."""
+    sources = [CHECKOUT / "setup.py", CHECKOUT / "kernels" / "cython_backend.pyx", CHECKOUT / "kernels" / "vec.h"]
+    level = os.environ["FASTNET_ISA"]
+    key = hashlib.sha256("\0".join((sys.version, level)).encode())
+    for source in sources:
+        key.update(source.read_bytes())
+    folder = CHECKOUT / "build" / "races" / key.hexdigest()[:16]
+    modules = Path("lib", "fastnet", "kernels")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            for source in sources:
+                copy = Path(name, "made", source.relative_to(CHECKOUT))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
+            environment = os.environ | {"LD_PRELOAD": "", "FASTNET_DEBUG": ""}
+            environment |= {"FASTNET_SANITIZE": "thread", "FASTNET_ISA_BUILD": level, "FASTNET_REQUIRE_EXT": "1"}
+            command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", "lib"]
+            subprocess.run(command, cwd=Path(name, "made"), env=environment, check=True)
+            if not folder.exists():  # another process may have been quicker
+                Path(name, "made").rename(folder)
+    return folder / modules
