@@ -25,9 +25,9 @@ ONE_FIT = "a Trainer is for one fit at a time"
 
 def same(fit: Fit, case: Case, change: Callable[[Trainer], object], most: int = 1 << 30) -> str:
     """A fit during which the change is made, and has no effect on it."""
-    trainer = fit.trainer()
+    trainer, expected = fit.trainer(), bits(fit.undisturbed())
     Disturbance(fit, case, lambda: change(trainer), most).run(trainer, *fit.data())
-    assert bits(trainer) == bits(fit.undisturbed()), "the change had an effect"
+    assert bits(trainer) == expected, "the change had an effect"
     return "same bits"
 
 

@@ -83,8 +83,7 @@ class Fit:
         else:
             x = edge(x)
         if case["y"] == "labels":
-            labels: Array = rng.integers(0, case["n_out"], case["n"])
-            return x, edge(labels)
+            return x, edge(rng.integers(0, case["n_out"], (case["n"],)))
         return x, edge(rng.standard_normal((case["n"], case["n_out"])).astype(self.dtype))
 
     def network(self) -> Network:
