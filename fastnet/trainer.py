@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import backends, checks
-from fastnet.callbacks import Callback, Progress, as_callbacks
+from fastnet.callbacks import Callback, Progress, as_callbacks, every_of
 from fastnet.dropout import thinned
 from fastnet.errors import DivergedError
 from fastnet.forward import work_of
@@ -378,11 +378,12 @@ class Trainer:
 
     @staticmethod
     def _until_callback(run: _Run, done: int) -> list[int]:
-        return [every - done % every for callback in run.callbacks if (every := callback.every) is not None]
+        return [every - done % every for callback in run.callbacks if (every := every_of(callback)) is not None]
 
     def _tell(self, run: _Run, done: int, batches: int, so_far: Epoch, rows: NDArray[np.int64]) -> None:
         for callback in run.callbacks:
-            if callback.every is None or done % callback.every == 0:
+            every = every_of(callback)
+            if every is None or done % every == 0:
                 progress = Progress(
                     so_far.epoch,
                     done,

@@ -323,6 +323,16 @@ def test_a_negative_every_is_refused() -> None:
         make().fit(X[:9], Y[:9], callbacks=[Recorder(-1, lambda t, p: t.stop())])
 
 
+@pytest.mark.parametrize("every", [0, -1, 2.5, "often"])
+def test_an_impossible_every_set_by_the_callback_is_refused(every: Any) -> None:
+    trainer = make()
+    recorder = Recorder(1, lambda t, p: setattr(recorder, "every", every))
+    with pytest.raises((TypeError, ValueError), match="every must be"):
+        trainer.fit(X, Y, callbacks=[recorder])
+    assert trainer.steps == 1
+    trainer.fit(X, Y)
+
+
 # -- history -------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,349 @@
+"""Parameters, trainers and predictors that are changed or shared while `fit` runs: for the program `changes`."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import pickle
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnet import Callback, Network, Progress, Trainer
+
+from .disturbances import Disturbance, check_refusal, kind, raised, refused, together
+from .fits import At, Fit, bits, ended
+from .harness import Case, Unfit
+
+ONE_FIT = "a Trainer is for one fit at a time"
+
+
+def same(fit: Fit, case: Case, change: Callable[[Trainer], object], most: int = 1 << 30) -> str:
+    """A fit during which the change is made, and has no effect on it."""
+    trainer, expected = fit.trainer(), bits(fit.undisturbed())
+    Disturbance(fit, case, lambda: change(trainer), most).run(trainer, *fit.data())
+    assert bits(trainer) == expected, "the change had an effect"
+    return "same bits"
+
+
+def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> str:
+    """What a callback changes counts from the next batch on: as if it were changed between two calls of `fit`."""
+    whole = case["n"] // fit.batch
+    if whole < 2:
+        raise Unfit
+    at = 1 + case["at"] % (whole - 1)  # so that a whole batch is left, and the second call's are as large
+    trainer, twin = (fit.trainer(shuffle=False) for _ in range(2))
+    x, y = fit.data()
+    trainer.fit(x, y, callbacks=[At(at, lambda: change(trainer))])
+    x, y = fit.data()
+    cut = at * fit.batch
+    twin.fit(x[:cut], y[:cut])
+    change(twin)
+    twin.fit(x[cut:], y[cut:])
+    assert bits(trainer) == bits(twin), "the change did not count from the next batch on"
+    return "counts from the next batch"
+
+
+# -- the network -------------------------------------------------------------------------------------------------------
+
+
+@kind("small", "huge", "nan")
+def parameters(fit: Fit, case: Case) -> str:
+    """The values of the parameters."""
+    rng, size = np.random.default_rng(1), fit.network().n_parameters
+    new = rng.standard_normal(size) * {"small": 0.1, "huge": 1e18, "nan": np.nan}[case["what"]]
+    if case["what"] == "small" and case["by"] == "callback":
+        return in_two_parts(fit, case, lambda trainer: trainer.network.parameters.__setitem__(..., new))
+    trainer, turns = fit.trainer(), itertools.cycle([new, rng.standard_normal(size)])
+    disturbance = Disturbance(fit, case, lambda: trainer.network.parameters.__setitem__(..., next(turns)))
+    try:
+        return ended(lambda: disturbance.run(trainer, *fit.data()), trainer)
+    except AssertionError:
+        if case["what"] == "small" or np.isfinite(trainer.network.parameters).all():
+            raise
+        return "what was set last"  # after the last update nothing looks at them
+
+
+@kind("writeable", "shape", "dtype")
+def form_of_parameters(fit: Fit, case: Case) -> str:
+    """The shape, the dtype or the write flag of the parameters, and back."""
+    trainer = fit.trainer()
+    forms = itertools.cycle([True, False])
+    array: Any = trainer.network.parameters
+    shape, dtype = array.shape, array.dtype
+
+    def change() -> None:
+        changed = next(forms)
+        if case["what"] == "writeable":
+            array.flags.writeable = not changed
+        elif case["what"] == "shape":
+            array.shape = (1, *shape) if changed else shape
+        else:
+            array.dtype = np.dtype(np.int8) if changed else dtype
+
+    disturbance = Disturbance(fit, case, change)
+    error = raised(lambda: disturbance.run(trainer, *fit.data()))
+    if error is not None or case["by"] == "callback":
+        check_refusal(error, ValueError, "read-only|was changed in place")
+    array.dtype, array.shape, array.flags.writeable = dtype, shape, True
+    assert bits(trainer) == bits(fit.stopped_at(trainer.steps)), "the network is not at a batch boundary"
+    trainer.fit(*fit.data())
+    return "refused" if error else "not noticed"
+
+
+@kind()
+def handed_out(fit: Fit, case: Case) -> str:
+    """The layers and the rows of a Progress cannot be made writeable, nor can what is below them."""
+    arrays = list[Any]()
+
+    class Keeps(Callback):
+        every = 1
+
+        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+            arrays[:] = [progress.rows, trainer.network.layers]
+
+    def change() -> None:
+        for found in tuple(arrays):
+            array = found
+            while isinstance(array, np.ndarray):
+                refused(ValueError, "WRITEABLE", lambda array=array: array.flags.__setattr__("writeable", True))  # type: ignore[misc]
+                array = array.base
+            found.shape = (-1, 1)  # a view's own
+
+    trainer = fit.trainer()
+    Disturbance(fit, case, change).run(trainer, *fit.data(), callbacks=[Keeps()])
+    assert bits(trainer) == bits(fit.undisturbed())
+    return "same bits"
+
+
+@kind("predict", "evaluate", "copy", "pickle", "deepcopy", "compile", "save", "gradient", "trainer")
+def read(fit: Fit, case: Case) -> str:
+    """The network and the trainer are read, copied and saved."""
+    x, y = fit.data()
+    with tempfile.TemporaryDirectory() as folder:
+
+        def change(trainer: Trainer) -> None:
+            network = trainer.network
+            if case["what"] == "save":
+                network.save(Path(folder) / "network.npz")
+                twin = Network.load(Path(folder) / "network.npz")
+            elif case["what"] == "copy":
+                twin = network.copy()
+            elif case["what"] == "pickle":
+                twin = pickle.loads(pickle.dumps(network))
+            elif case["what"] == "deepcopy":
+                twin = copy.deepcopy(trainer).network
+            else:
+                twin = network
+                calls: dict[str, Callable[[], object]] = {
+                    "predict": lambda: network.predict(x, backend=case["backend"]),
+                    "evaluate": lambda: trainer.evaluate(x, y),
+                    "gradient": lambda: network.gradient(x, y, backend=case["backend"]),
+                    "compile": lambda: network.compile(backend=case["backend"])(x),
+                    "trainer": lambda: (repr(trainer), trainer.history.to_json(), repr(trainer.history)),
+                }
+                calls[case["what"]]()
+            assert np.isfinite(twin.parameters).all()
+
+        return same(fit, case, change)
+
+
+@kind()
+def two_trainers(fit: Fit, case: Case) -> str:
+    """One network, trained by two trainers at once."""
+    network = fit.network()
+    trainers = [fit.trainer(network) for _ in range(2)]
+    found = together(*(lambda t=t: t.fit(*fit.data(), epochs=fit.epochs) for t in trainers))
+    for error in found:
+        if error is not None:
+            raise error
+    assert np.isfinite(network.parameters).all()
+    return "finite"
+
+
+# -- the trainer -------------------------------------------------------------------------------------------------------
+
+
+@kind()
+def learning_rate(fit: Fit, case: Case) -> str:
+    """The learning rate."""
+    rates = itertools.cycle([0.02, 0.0, 0.001])
+    if case["by"] == "callback":
+        return in_two_parts(fit, case, lambda trainer: setattr(trainer, "learning_rate", 0.02))
+    trainer = fit.trainer()
+    disturbance = Disturbance(fit, case, lambda: setattr(trainer, "learning_rate", next(rates)))
+    return ended(lambda: disturbance.run(trainer, *fit.data()), trainer)
+
+
+@kind()
+def stop(fit: Fit, case: Case) -> str:
+    """`stop` ends the fit at a batch boundary, a callback's at the next; the trainer goes on from there."""
+    trainer = fit.trainer()
+    disturbance = Disturbance(fit, case, trainer.stop)
+    disturbance.run(trainer, *fit.data())
+    if case["by"] == "callback":
+        assert trainer.steps == disturbance.at
+    twin = fit.stopped_at(trainer.steps)
+    assert bits(trainer) == bits(twin)
+    for each in (trainer, twin):
+        each.fit(*fit.data())
+    assert bits(trainer) == bits(twin), "it does not go on from there"
+    return "at a batch boundary"
+
+
+@kind()
+def other_settings(fit: Fit, case: Case) -> str:
+    """Settings that cannot be set, and impossible learning rates."""
+
+    def change(trainer: Trainer) -> None:
+        for name in ("network", "batch_size", "dropout", "backend", "steps"):
+            refused(AttributeError, "no setter", lambda name=name: setattr(trainer, name, 1))  # type: ignore[misc]
+        for rate in (-1, np.nan, np.inf, "1", None, [1]):
+            refused(
+                (ValueError, TypeError),
+                "learning_rate",
+                lambda rate=rate: setattr(trainer, "learning_rate", rate),  # type: ignore[misc]
+            )
+
+    return same(fit, case, change)
+
+
+@kind("cleared", "filled", "replaced")
+def history(fit: Fit, case: Case) -> str:
+    """The trainer's history."""
+
+    def change(trainer: Trainer) -> None:
+        if case["what"] == "cleared":
+            trainer.history.epochs.clear()
+        elif case["what"] == "filled":
+            trainer.history.epochs.append("not an epoch")  # type: ignore[arg-type]
+        else:
+            trainer.history = type(trainer.history)()
+
+    return same(fit, case, change, most=1000)
+
+
+@kind("fit", "partial_fit")
+def two_fits(fit: Fit, case: Case) -> str:
+    """One trainer in two threads at once: one fit after the other, or a refusal."""
+    trainer = fit.trainer()
+    if case["by"] == "callback":
+        x, y = fit.data()
+
+        def other() -> None:
+            assert all(isinstance(e, RuntimeError) and ONE_FIT in str(e) for e in together(*[call] * 2))
+
+        call = lambda: getattr(trainer, case["what"])(x, y)  # noqa: E731
+        Disturbance(fit, case, other).run(trainer, x, y)
+        assert bits(trainer) == bits(fit.undisturbed())
+        return "refused"
+    data = [fit.data() for _ in range(3)]
+    found = together(*(lambda d=d: getattr(trainer, case["what"])(*d) for d in data))
+    assert all(e is None or (isinstance(e, RuntimeError) and ONE_FIT in str(e)) for e in found), found
+    made = found.count(None)
+    assert made, "all were refused"
+    twin = fit.trainer()
+    for _ in range(made):
+        getattr(twin, case["what"])(*fit.data())
+    assert bits(trainer) == bits(twin), "two fits ran at once"
+    return f"{made} of {len(found)} made"
+
+
+@kind("call", "predict", "refresh")
+def predictor(fit: Fit, case: Case) -> str:
+    """One predictor in several threads at once: the right outputs, or a refusal."""
+    x, _ = fit.data()
+    network = fit.network()
+    of_threads = 1 if case["backend"] == "numpy" else case["threads"]
+    function = network.compile(backend=case["backend"], max_batch=1 + case["at"], threads=of_threads)
+    use = function.predict if case["what"] == "predict" else function
+    expected = use(x).tobytes()
+    answers = list[str]()
+
+    def call() -> None:
+        for _ in range(20):
+            try:
+                right = use(x).tobytes() == expected
+                answers.append("right" if right else "wrong")
+            except RuntimeError as error:
+                answers.append("refused" if "one thread at a time" in str(error) else str(error))
+
+    calls = [call] * 3 + [function.refresh] * (case["what"] == "refresh")
+    for error in together(*calls):
+        if error is not None:
+            raise error
+    assert set(answers) <= {"right", "refused"}, set(answers)
+    assert "right" in answers
+    assert use(x).tobytes() == expected
+    return "right or refused"
+
+
+class Orders(Callback):
+    """Looks whether each epoch goes over all rows once."""
+
+    every = 1
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._rows = list[int]()
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        self._rows += progress.rows.tolist()
+        if progress.batch == progress.batches:
+            assert sorted(self._rows) == list(range(self._n)), "an epoch's order is not one of all rows"
+            self._rows = []
+
+
+@kind("drawn from", "reset", "shared with a trainer")
+def order(fit: Fit, case: Case) -> str:
+    """The generator of the random order, which the user holds too."""
+    rng = np.random.default_rng(case["seed"])
+    trainer = fit.trainer(seed=rng)
+    first, x_y = rng.bit_generator.state, fit.data()
+
+    def change() -> None:
+        if case["what"] == "drawn from":
+            rng.permutation(5)
+        elif case["what"] == "reset":
+            rng.bit_generator.state = first
+        else:
+            fit.trainer(seed=rng).fit(*x_y)
+
+    how = ended(
+        lambda: Disturbance(fit, case, change).run(trainer, *fit.data(), callbacks=[Orders(case["n"])]), trainer
+    )
+    assert trainer.steps == fit.steps
+    return how
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+
+@kind("numpy's errors", "environment", "cores", "random seed", "warnings")
+def surroundings(fit: Fit, case: Case) -> str:
+    """What belongs to the thread or the process, and not to the fit."""
+    cores, errors = os.sched_getaffinity(0), np.geterr()
+
+    def change(trainer: Trainer) -> None:
+        if case["what"] == "numpy's errors":
+            np.seterr(all="raise")
+        elif case["what"] == "environment":
+            os.environ["FASTNET_BACKEND"] = "no such backend"
+        elif case["what"] == "cores":
+            os.sched_setaffinity(0, {min(cores)})
+        elif case["what"] == "random seed":
+            np.random.seed(0)  # noqa: NPY002
+        else:
+            warnings.simplefilter("error")
+
+    try:
+        return same(fit, case, change, most=100)
+    finally:
+        os.sched_setaffinity(0, cores)
+        os.environ.pop("FASTNET_BACKEND", None)
+        np.seterr(**errors)

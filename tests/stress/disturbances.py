@@ -1,0 +1,127 @@
+"""What disturbs a running fit, by a callback or by another thread; and the registry of the kinds of change."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastnet import Callback, Trainer
+
+from .fits import At, Fit
+from .harness import Case
+
+Check = Callable[[Fit, Case], str]
+KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # by name: what checks it, and its variants
+SOON = 20.0  # seconds within which a thread has done what it was started for
+
+
+def kind(*variants: str) -> Callable[[Check], Check]:
+    """Registers a kind of change under the function's name."""
+
+    def register(check: Check) -> Check:
+        KINDS[check.__name__] = check, variants or ("",)
+        return check
+
+    return register
+
+
+class Meanwhile:
+    """`with Meanwhile(change):` a thread makes the change over and over, the first time before the block begins."""
+
+    def __init__(self, change: Callable[[], object], most: int = 1 << 30) -> None:
+        self.changes = 0
+        self._change, self._most = change, most
+        self._errors = list[BaseException]()
+        self._over, self._begun = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+        assert self._begun.wait(SOON), "the thread did nothing"
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join(SOON)
+        assert not self._thread.is_alive(), "the thread does not end"
+        if self._errors:
+            raise self._errors[0]
+
+    def _loop(self) -> None:
+        try:
+            while not self._over.is_set() and self.changes < self._most:
+                self._change()
+                self.changes += 1
+                self._begun.set()
+        except BaseException as error:
+            self._errors.append(error)
+        self._begun.set()
+
+
+class Disturbance:
+    """Makes a change from a certain update on: once in a callback, or in a thread, over and over until the fit ends."""
+
+    def __init__(self, fit: Fit, case: Case, change: Callable[[], object], most: int = 1 << 30) -> None:
+        self.at = 1 + case["at"] % fit.steps
+        self._fit, self._change, self._most = fit, change, most
+        self._by_thread = case["by"] == "thread"
+
+    def run(self, trainer: Trainer, x: Any, y: Any, callbacks: Sequence[Callback] = (), **arguments: Any) -> None:
+        """The fit, disturbed."""
+        with contextlib.ExitStack() as until_the_end:
+
+            def begin() -> None:
+                if self._by_thread:
+                    until_the_end.enter_context(Meanwhile(self._change, self._most))
+                else:
+                    self._change()
+
+            at = At(self.at, begin)
+            trainer.fit(x, y, **{"epochs": self._fit.epochs} | arguments, callbacks=[at, *callbacks])
+
+
+def together(*calls: Callable[[], object]) -> list[BaseException | None]:
+    """Makes the calls at once, each in a thread of its own. Returns what each raised."""
+    found = list[BaseException | None]([None] * len(calls))
+    gate = threading.Barrier(len(calls))
+
+    def run(i: int) -> None:
+        gate.wait(SOON)
+        try:
+            calls[i]()
+        except BaseException as error:
+            found[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * SOON)
+        assert not thread.is_alive(), "a call did not return"
+    return found
+
+
+def raised(call: Callable[[], object]) -> BaseException | None:
+    """What the call raised, if anything."""
+    try:
+        call()
+    except BaseException as error:
+        return error
+    return None
+
+
+def check_refusal(
+    error: BaseException | None, kinds: type[Exception] | tuple[type[Exception], ...], words: str
+) -> None:
+    """It is an error of those kinds, in words that match."""
+    if error is not None and not isinstance(error, kinds):
+        raise error
+    assert error is not None, f"not refused: {words}"
+    assert re.search(words, str(error)), f"refused in other words: {error}"
+
+
+def refused(kinds: type[Exception] | tuple[type[Exception], ...], words: str, call: Callable[[], object]) -> None:
+    """The call raises an error of those kinds, in words that match."""
+    check_refusal(raised(call), kinds, words)

@@ -1,0 +1,174 @@
+"""Small random fits for the programs `changes` and `leaks`: their data, networks and trainers, made from a case."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import guard_pages
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fastnet import Callback, DivergedError, Network, Progress, Trainer
+from fastnet.kernels import contract as c
+
+from .harness import Case, Unfit
+
+Array = NDArray[Any]
+BACKENDS = ("numpy", "cython", "numba")
+INPUTS = ("floats", "bytes", "zeros", "csr", "rows")  # zeros: floats of which few are not zero; rows: SparseRows
+TARGETS = ("labels", "targets")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
+COUNTS = ("n", "n_in", "batch", "epochs", "threads")
+
+
+def draw(rng: np.random.Generator) -> Case:
+    """The fields of a case from which a Fit is made."""
+
+    def one_of(values: tuple[str, ...]) -> str:
+        return str(rng.choice(values))
+
+    n = int(rng.integers(2, 300))
+    return {
+        "backend": one_of(BACKENDS),
+        "dtype": one_of(("float32", "float64")),
+        "inputs": one_of(INPUTS),
+        "y": one_of(TARGETS),
+        "optimizer": one_of(OPTIMIZERS),
+        "n": n,
+        "n_in": int(rng.integers(1, 100)),
+        "hidden": [int(width) for width in rng.integers(1, 40, rng.integers(3))],
+        "n_out": int(rng.integers(2, 8)),
+        "batch": int(rng.integers(1, 1 + n // 2)),
+        "epochs": int(rng.integers(1, 6)),
+        "threads": int(rng.integers(1, 4)),
+        "relu": bool(rng.integers(2)),
+        "dropout": bool(rng.integers(2)),
+        "compressed": bool(rng.integers(2)),
+        "seed": int(rng.integers(1 << 30)),
+    }
+
+
+class Fit:
+    """What a case fits: every call makes the same data and the same trainer."""
+
+    def __init__(self, case: Case) -> None:
+        if min(*(case[key] for key in COUNTS), *case["hidden"]) < 1 or case["n_out"] < 2:
+            raise Unfit
+        self.case = case
+        self.epochs = int(case["epochs"])
+        self.batch = min(int(case["batch"]), int(case["n"]))
+        self.batches = -(-case["n"] // self.batch)
+        self.steps = self.epochs * self.batches
+        self.dtype = np.dtype(case["dtype"])
+
+    def data(self) -> tuple[Any, Array]:
+        """x and y, as a user holds them. Each array ends at a page that nobody may touch, where `guarded` says so."""
+        case, rng = self.case, np.random.default_rng(self.case["seed"])
+        shape = case["n"], case["n_in"]
+        x: Any = rng.random(shape).astype(self.dtype)
+        if case["inputs"] == "bytes":
+            x = rng.integers(0, 256, shape, np.uint8)
+        elif case["inputs"] != "floats":
+            x[rng.random(shape) > 0.2] = 0
+        if case["inputs"] in ("csr", "rows"):
+            rows = sparse.csr_array(x)
+            data, indices = edge(rows.data), edge(rows.indices.astype(np.int32))
+            if case["inputs"] == "csr":
+                x = sparse.csr_array((data, indices, edge(rows.indptr.astype(np.int32))), shape=shape)
+            else:
+                x = c.SparseRows(edge(rows.indptr.astype(np.int64)), indices, data, shape[1])
+        else:
+            x = edge(x)
+        if case["y"] == "labels":
+            return x, edge(rng.integers(0, case["n_out"], (case["n"],)))
+        return x, edge(rng.standard_normal((case["n"], case["n_out"])).astype(self.dtype))
+
+    def network(self) -> Network:
+        case = self.case
+        sizes = [case["n_in"], *case["hidden"], case["n_out"]]
+        how = {"cost": "cross_entropy"} if case["y"] == "labels" else {"output": "identity"}
+        activation = "relu" if case["relu"] else "sigmoid"
+        return Network(sizes, activation=activation, dtype=self.dtype, seed=case["seed"], **how)
+
+    def trainer(self, network: Network | None = None, **settings: Any) -> Trainer:
+        case = self.case
+        usual = {
+            "optimizer": case["optimizer"],
+            "learning_rate": 0.01,
+            "batch_size": case["batch"],
+            "dropout": 0.3 if case["dropout"] and case["hidden"] else 0.0,
+            "backend": case["backend"],
+            "seed": case["seed"],
+            "threads": 1 if case["backend"] == "numpy" else case["threads"],
+            "sparse": case["compressed"],
+        }
+        return Trainer(network or self.network(), **(usual | settings))
+
+    def undisturbed(self, epochs: int | None = None) -> Trainer:
+        """A trainer after its fit, in which nothing was changed."""
+        trainer = self.trainer()
+        trainer.fit(*self.data(), epochs=self.epochs if epochs is None else epochs)
+        return trainer
+
+    def stopped_at(self, steps: int) -> Trainer:
+        """A trainer whose fit was stopped after so many updates."""
+        trainer = self.trainer()
+        trainer.fit(*self.data(), epochs=self.epochs, callbacks=[At(steps, trainer.stop)])
+        assert trainer.steps == steps
+        return trainer
+
+
+class At(Callback):
+    """Calls a function once, after that many updates of the trainer; then the chunks are as long as they like."""
+
+    every: int | None = 1
+
+    def __init__(self, steps: int, act: Any) -> None:
+        self.steps, self.act = steps, act
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        if trainer.steps == self.steps:
+            self.every = None
+            self.act()
+
+
+def bits(trainer: Trainer) -> tuple[int, bytes]:
+    """The updates made and the parameters, to the bit."""
+    return trainer.steps, trainer.network.parameters.tobytes()
+
+
+def ended(call: Any, trainer: Trainer) -> str:
+    """How a fit ended that may diverge. Its parameters are finite in either case."""
+    try:
+        call()
+        how = "done"
+    except DivergedError:
+        how = "diverged"
+    assert np.isfinite(trainer.network.parameters).all(), "parameters are not finite after a fit"
+    return how
+
+
+# -- memory that ends at a page which nobody may touch -----------------------------------------------------------------
+
+_guards = False
+
+
+def edge(array: Array) -> Array:
+    return guard_pages.at_the_edge(array, "end") if _guards else array
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """While it holds, a kernel that leaves the user's arrays, the parameters or the workspace dies of it."""
+    global _guards
+    usual = c.aligned_empty
+    c.aligned_empty = lambda size, dtype: guard_pages.at_the_edge(np.empty(size, dtype), "end")
+    _guards = True
+    try:
+        yield
+    finally:
+        c.aligned_empty, _guards = usual, False
+        guard_pages.KEPT.clear()  # a map lives as long as an array in it

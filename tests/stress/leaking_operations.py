@@ -1,0 +1,299 @@
+"""The operations that the program `leaks` repeats: each a function of no arguments, made anew for a case.
+
+What it returns, if anything, has to die with its last reference.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Trainer, files, use_backend
+from fastnet.kernels.contract import SparseRows
+
+from .disturbances import raised, refused, together
+from .fits import At, Fit
+from .harness import Case
+
+Once = Callable[[], object]
+OPERATIONS: dict[str, Callable[[Fit, Path], Once]] = {}
+
+
+def operation(make: Callable[[Fit, Path], Once]) -> Callable[[Fit, Path], Once]:
+    OPERATIONS[make.__name__] = make
+    return make
+
+
+def fresh(case: Case, **changes: Any) -> Fit:
+    return Fit(case | changes)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@operation
+def fit(fit: Fit, folder: Path) -> Once:
+    x, y = fit.data()
+
+    def once() -> Trainer:
+        trainer = fit.trainer()
+        trainer.fit(x, y, epochs=fit.epochs, validation_data=(x, y))
+        return trainer
+
+    return once
+
+
+@operation
+def fit_again(fit: Fit, folder: Path) -> Once:
+    (x, y), trainer = fit.data(), fit.trainer()
+
+    def once() -> None:
+        trainer.fit(x, y)
+        trainer.partial_fit(x, y)
+        trainer.history.epochs.clear()  # which grows, as it should
+
+    return once
+
+
+@operation
+def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
+    """Long calls run in a thread: those of large networks."""
+    fit = fresh(fit.case, n=4, batch=2, n_in=90, hidden=[330], optimizer="adam", epochs=1)
+    x, y = fit.data()
+    return lambda: fit.trainer().fit(x, y)
+
+
+@operation
+def fits_in_threads(fit: Fit, folder: Path) -> Once:
+    """Of one trainer, which refuses all but one, and of several."""
+
+    def once() -> None:
+        trainer = fit.trainer()
+        together(*[lambda: trainer.fit(*fit.data())] * 2, lambda: fit.trainer().fit(*fit.data()))
+
+    return once
+
+
+@operation
+def diverge(fit: Fit, folder: Path) -> Once:
+    fit = fresh(fit.case, y="targets")
+    x, y = fit.data()
+
+    def once() -> Trainer:
+        trainer = fit.trainer(learning_rate=1e308)
+        error = raised(lambda: trainer.fit(x, y * fit.dtype.type(1e30), epochs=20))
+        assert isinstance(error, DivergedError), repr(error)
+        error.__traceback__ = None
+        return trainer
+
+    return once
+
+
+@operation
+def callback_raises(fit: Fit, folder: Path) -> Once:
+    x, y = fit.data()
+    at = 1 + fit.case["seed"] % fit.steps
+
+    def once() -> Trainer:
+        trainer, error = fit.trainer(), KeyError("own")
+
+        def act() -> None:
+            raise error
+
+        found = raised(lambda: trainer.fit(x, y, epochs=fit.epochs, callbacks=[At(at, act)]))
+        assert found is error
+        found.__traceback__ = None  # it holds the frames, and they the trainer
+        return trainer
+
+    return once
+
+
+@operation
+def interrupted(fit: Fit, folder: Path) -> Once:
+    x, y = fit.data()
+
+    def once() -> None:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        act = At(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+        found = raised(lambda: fit.trainer().fit(x, y, epochs=fit.epochs, callbacks=[act]))
+        assert isinstance(found, KeyboardInterrupt), repr(found)
+        assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+    return once
+
+
+class Holds(Callback):
+    """In a cycle with its trainer."""
+
+    every = 1
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.seen = list[Progress]()
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        self.seen.append(progress)
+
+
+@operation
+def callback_in_a_cycle(fit: Fit, folder: Path) -> Once:
+    """Which the garbage collector finds."""
+    x, y = fit.data()
+
+    def once() -> None:
+        trainer = fit.trainer()
+        trainer.own = Holds(trainer)  # type: ignore[attr-defined]
+        trainer.fit(x, y, callbacks=[trainer.own, lambda *_: trainer.stop()])  # type: ignore[attr-defined]
+
+    return once
+
+
+# -- the rest of an object's life --------------------------------------------------------------------------------------
+
+
+@operation
+def predict(fit: Fit, folder: Path) -> Once:
+    (x, y), network, backend = fit.data(), fit.network(), fit.case["backend"]
+
+    def once() -> object:
+        with use_backend(backend):
+            network.predict(x)
+            network.evaluate(x, y)
+            network.gradient(x, y)
+            network.activations(x)
+            return network.forward(x)
+
+    return once
+
+
+@operation
+def predictor(fit: Fit, folder: Path) -> Once:
+    (x, _), network = fit.data(), fit.network()
+    threads = 1 if fit.case["backend"] == "numpy" else fit.case["threads"]
+
+    def once() -> object:
+        found = network.compile(backend=fit.case["backend"], max_batch=3, threads=threads)
+        found(x)
+        found.predict(x[:2])
+        found.refresh()
+        found(np.zeros(fit.case["n_in"], fit.dtype))
+        return found
+
+    return once
+
+
+@operation
+def predictor_again(fit: Fit, folder: Path) -> Once:
+    (x, _), network = fit.data(), fit.network()
+    found = network.compile(backend=fit.case["backend"], max_batch=3)
+
+    def once() -> object:
+        found.refresh()
+        together(*[lambda: found(x)] * 2)  # of which one may be refused
+        return found(x)
+
+    return once
+
+
+@operation
+def create(fit: Fit, folder: Path) -> Once:
+    def once() -> Network:
+        repr(fit.trainer())
+        return fit.network()
+
+    return once
+
+
+@operation
+def copies(fit: Fit, folder: Path) -> Once:
+    trainer = fit.trainer()
+
+    def once() -> Network:
+        network = trainer.network.copy().astype("float64")
+        pickle.loads(pickle.dumps(trainer)).fit(*fit.data())
+        twin: Network = copy.deepcopy(trainer).network
+        assert network.n_parameters == twin.n_parameters
+        return twin
+
+    return once
+
+
+@operation
+def save(fit: Fit, folder: Path) -> Once:
+    network = fit.network()
+
+    def once() -> Network:
+        network.save(folder / "network.npz")
+        return Network.load(folder / "network.npz")
+
+    return once
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+@operation
+def refuse_data(fit: Fit, folder: Path) -> Once:
+    (x, y), network, trainer = fresh(fit.case, inputs="floats").data(), fit.network(), fit.trainer()
+    n, n_in = x.shape
+    holes = sparse.csr_array(x)
+    holes.indices = holes.indices + 1000
+    rows = SparseRows(np.array([0, 5]), np.zeros(1, np.int32), np.zeros(1, fit.dtype), n_in)
+    unusable: tuple[Any, ...] = (
+        *(x[:0], x[0], x[:, :0], x.astype(str), x.astype(object), x * np.nan, x + np.inf, x.astype(int), None),
+        *([[1], [1, 2]], "x", holes, rows, np.ma.masked_less(x, 2)),
+    )
+    outputs: tuple[Any, ...] = (y[:-1], y * np.nan, np.full(n, -1), np.full(n, 10**9), None, np.full(n, "a"), n)
+
+    def once() -> None:
+        for bad in unusable:
+            for call in (trainer.fit, network.evaluate):
+                refused((ValueError, TypeError), ".", lambda call=call, bad=bad: call(bad, y))  # type: ignore[misc]
+        for bad in outputs:
+            refused((ValueError, TypeError), ".", lambda bad=bad: trainer.fit(x, bad))  # type: ignore[misc]
+
+    return once
+
+
+@operation
+def refuse_settings(fit: Fit, folder: Path) -> Once:
+    network = fit.network()
+    settings: tuple[dict[str, Any], ...] = (
+        *({"optimizer": "best"}, {"learning_rate": -1}, {"batch_size": 0}, {"dropout": 2}, {"threads": 0}),
+        *({"backend": "none"}, {"schedule": 3}, {"clip_norm": 0}, {"sparse": "maybe"}, {"seed": "seed"}),
+    )
+
+    def once() -> None:
+        for setting in settings:
+            refused((ValueError, TypeError, FastnetError), ".", lambda s=setting: Trainer(network, **s))  # type: ignore[misc]
+        for sizes in ([3], [3, 0], "sizes", [3, 2.5], [1 << 20, 1 << 20]):
+            refused((ValueError, TypeError), ".", lambda sizes=sizes: Network(sizes))  # type: ignore[misc]
+        refused((ValueError, TypeError), ".", lambda: network.compile(max_batch=0))
+
+    return once
+
+
+@operation
+def refuse_files(fit: Fit, folder: Path) -> Once:
+    network, path = fit.network(), folder / "network.npz"
+    network.save(path)
+    whole, broken = path.read_bytes(), folder / "broken.npz"
+
+    def once() -> None:
+        for length in (0, 10, len(whole) // 2, len(whole) - 1):
+            broken.write_bytes(whole[:length])
+            refused(FastnetError, ".", lambda: Network.load(broken))
+            refused(FastnetError, ".", lambda: files.read_array(broken))
+        for nowhere in (folder, folder / "none" / "network.npz"):
+            refused(FastnetError, ".", lambda nowhere=nowhere: Network.load(nowhere))  # type: ignore[misc]
+            refused(FastnetError, ".", lambda nowhere=nowhere: network.save(nowhere))  # type: ignore[misc]
+
+    return once

@@ -1,0 +1,140 @@
+"""Memory, descriptors, threads, processes and temporary files stay as many as they were, over many calls.
+
+A case is an operation on a backend, made `rounds` times after some rounds for the caches to fill. So many cases of
+100 rounds each are 100 times as many rounds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import itertools
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import fastnet
+
+from . import fits
+from .harness import Case, Danger, Unfit
+from .leaking_operations import OPERATIONS
+
+ROUNDS = 100
+WARM_ROUNDS = 20
+# What a batch of rounds may add at most, such as a cache that grows once. A leak a round adds ROUNDS blocks or more.
+BLOCKS, BYTES = 40, 1 << 14
+TRIES = 4  # batches of rounds in which something has to grow each time to count as a leak
+
+
+class Use(NamedTuple):
+    """What this process holds."""
+
+    blocks: int  # of Python's own allocator
+    bytes: int  # of malloc's, all arenas together
+    descriptors: int
+    threads: int
+    processes: int
+    files: int
+
+
+class Program(Danger):
+    seconds = 120.0
+
+    def draw(self, rng: np.random.Generator) -> Case:
+        case: Case = {"operation": str(rng.choice(list(OPERATIONS))), "rounds": ROUNDS} | fits.draw(rng)
+        return case | {"n": 2 + case["n"] // 6, "batch": 1 + case["batch"] // 6, "epochs": 1 + case["epochs"] // 3}
+
+    def check(self, case: Case) -> str:
+        if case["rounds"] < 1:
+            raise Unfit
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            usual, tempfile.tempdir = tempfile.tempdir, folder
+            try:
+                once = OPERATIONS[case["operation"]](fits.Fit(case), Path(folder))
+                check_flat(once, case["rounds"], folder)
+                check_death(once)
+            finally:
+                tempfile.tempdir = usual
+        return f"{case['operation']} on {case['backend']}: flat over {case['rounds']} rounds"
+
+    def prepare(self) -> None:
+        for backend, dtype in itertools.product(fits.BACKENDS, ("float32", "float64")):
+            fastnet.warmup(backend, dtype=dtype)
+
+
+def check_flat(once: Callable[[], object], rounds: int, folder: str) -> None:
+    """Nothing grows, or not each time."""
+    for _ in range(WARM_ROUNDS):
+        once()
+    grown: set[str] = set(Use._fields)
+    before = use(folder)
+    for _ in range(TRIES):
+        for _ in range(rounds):
+            once()
+        after = use(folder)
+        more = {name: now - then for name, then, now in zip(Use._fields, before, after, strict=True)}
+        grown &= {name for name, count in more.items() if count > {"blocks": BLOCKS, "bytes": BYTES}.get(name, 0)}
+        if not grown:
+            return
+        before = after
+    raise AssertionError(f"in {rounds} rounds more: " + ", ".join(f"{more[name]} {name}" for name in sorted(grown)))
+
+
+def check_death(once: Callable[[], object]) -> None:
+    """What an operation made dies with its last reference, without the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        made = once()
+        if made is not None:
+            died = weakref.ref(made)
+            del made
+            assert died() is None, f"a {type(died()).__name__} outlives its last reference"
+    finally:
+        gc.enable()
+
+
+def use(folder: str) -> Use:
+    """What this process holds once all garbage is collected and all threads that ended are gone."""
+    gc.collect()
+    until = time.monotonic() + 1  # a thread that was joined is still listed by the system for a moment
+    while len(os.listdir("/proc/self/task")) > threading.active_count() and time.monotonic() < until:
+        time.sleep(0.001)
+    allocated = mallinfo2()
+    return Use(
+        sys.getallocatedblocks(),
+        allocated.uordblks + allocated.hblkhd,
+        len(os.listdir("/proc/self/fd")),
+        len(os.listdir("/proc/self/task")),
+        len(multiprocessing.active_children()) + len(Path("/proc/thread-self/children").read_text().split()),
+        sum(len(files) for _, _, files in os.walk(folder)),
+    )
+
+
+class Allocated(ctypes.Structure):
+    """struct mallinfo2 of malloc.h (glibc 2.33)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+    uordblks: int
+    hblkhd: int
+
+
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Allocated
