@@ -56,6 +56,9 @@ class Program(Danger):
         return check_compiling(case) if case["what"] == "compile" else check_interrupt(case)
 
     def prepare(self) -> None:
+        for info in backends.available():
+            if info.available:
+                Trainer(Network([2, 2]), backend=info.name).fit(np.ones((1, 2)), np.zeros(1, int))
         if backends.describe("numba").available:
             for dtype in ("float32", "float64"):
                 warmup("numba", dtype=dtype, x_dtypes=("uint8", dtype))
@@ -185,7 +188,7 @@ def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
         "dropout": bool(rng.integers(2)),
         "validation": bool(rng.integers(2)),
         "callback": "none" if long else str(rng.choice(CALLBACKS)),
-        "every": int(rng.choice([0, 1, rng.integers(1, 20)])),
+        "every": int(rng.choice(np.array([0, 1, rng.integers(1, 20)]))),
         "microseconds": int(1e6 * rng.random()) if long else int(10 ** rng.uniform(2, 5)),
         "seed": int(rng.integers(1000)),
     }
@@ -316,6 +319,10 @@ def interrupted_fit(fit: Fit, folder: Path, pipe: Connection) -> tuple[float, in
     signal.signal(signal.SIGINT, signal.default_int_handler)
     case, trainer = fit.case, fit.trainer()
     callbacks = [] if case["callback"] == "none" else [Act(case["callback"], case["every"], folder)]
+    if case["rows"] < 10_000:
+        fit.run(
+            fit.trainer(), 1
+        )  # so that all is imported and in the caches, and the signal seldom comes before the fit
     try:
         pipe.send("ready")
         fit.run(trainer, ENDLESS, *callbacks)
