@@ -1,8 +1,8 @@
 """SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
 
 Of a file that was being written the old or the new content is left. Of a fit that was interrupted the parameters, the
-optimiser's state and the step count of one batch boundary are left, bit for bit, and it can go on from there. The oracle
-is another trainer, which a callback stops after as many updates.
+optimiser's state and the step count of one batch boundary are left, bit for bit, and it can go on from there. The
+oracle is another trainer, which a callback stops after as many updates.
 """
 
 from __future__ import annotations
@@ -56,12 +56,15 @@ class Program(Danger):
         return check_compiling(case) if case["what"] == "compile" else check_interrupt(case)
 
     def prepare(self) -> None:
+        for info in backends.available():
+            if info.available:
+                Trainer(Network([2, 2]), backend=info.name).fit(np.ones((1, 2)), np.zeros(1, int))
         if backends.describe("numba").available:
             for dtype in ("float32", "float64"):
                 warmup("numba", dtype=dtype, x_dtypes=("uint8", dtype))
 
 
-# -- SIGKILL while a file is written ------------------------------------------------------------------------------------
+# -- SIGKILL while a file is written -----------------------------------------------------------------------------------
 
 
 def draw_kill(rng: np.random.Generator) -> Case:
@@ -164,18 +167,18 @@ def measured(name: str) -> tuple[float, int]:
     return seconds, calls
 
 
-# -- SIGINT during a fit ------------------------------------------------------------------------------------------------
+# -- SIGINT during a fit -----------------------------------------------------------------------------------------------
 
 
 def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
-    backend = str(rng.choice(names))
+    backend = names[rng.integers(len(names))]
     long = bool(rng.integers(30) == 0)  # one batch that takes seconds
     rows = 40_000 if long else int(rng.integers(1, 400))
     return {
         "what": "interrupt",
         "backend": backend,
         "dtype": str(rng.choice(["float32", "float64"])),
-        "sizes": [100, 1024, 1024, 10] if long else [int(n) for n in rng.integers(1, 90, rng.integers(2, 5))],
+        "sizes": [100, 1024, 1024, 10] if long else rng.integers(1, 90, rng.integers(2, 5)).tolist(),
         "rows": rows,
         "batch": rows if long else int(rng.integers(1, rng.choice([8, 64, rows + 1]) + 1)),
         "threads": 1 if backend == "numpy" else int(rng.integers(1, 5)),
@@ -185,7 +188,7 @@ def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
         "dropout": bool(rng.integers(2)),
         "validation": bool(rng.integers(2)),
         "callback": "none" if long else str(rng.choice(CALLBACKS)),
-        "every": int(rng.choice([0, 1, rng.integers(1, 20)])),
+        "every": int(rng.choice(np.array([0, 1, rng.integers(1, 20)]))),
         "microseconds": int(1e6 * rng.random()) if long else int(10 ** rng.uniform(2, 5)),
         "seed": int(rng.integers(1000)),
     }
@@ -208,7 +211,7 @@ class Act(Callback):
 
 
 class StopAfter(Callback):
-    """Stops a fit after so many updates. Its calls of the kernels are cut otherwise than those of any other fit here."""
+    """Stops a fit after so many updates. It cuts the epochs into other kernel calls than the callbacks of `Act`."""
 
     def __init__(self, steps: int, batches: int) -> None:
         self._steps = steps
@@ -282,7 +285,7 @@ class Fit:
     def examples(self, steps: int) -> int:
         """How many examples so many updates have seen."""
         epochs, more = divmod(steps, self.batches)
-        return epochs * self.case["rows"] + more * self.case["batch"]
+        return int(epochs * self.case["rows"] + more * self.case["batch"])
 
 
 def bits(trainer: Trainer) -> tuple[int, str]:
@@ -316,6 +319,10 @@ def interrupted_fit(fit: Fit, folder: Path, pipe: Connection) -> tuple[float, in
     signal.signal(signal.SIGINT, signal.default_int_handler)
     case, trainer = fit.case, fit.trainer()
     callbacks = [] if case["callback"] == "none" else [Act(case["callback"], case["every"], folder)]
+    if case["rows"] < 10_000:
+        fit.run(
+            fit.trainer(), 1
+        )  # so that all is imported and in the caches, and the signal seldom comes before the fit
     try:
         pipe.send("ready")
         fit.run(trainer, ENDLESS, *callbacks)
@@ -339,7 +346,7 @@ def go_on(fit: Fit, trainer: Trainer) -> None:
     assert bits(trainer) == bits(twin), "it goes on otherwise than another trainer in its state"
 
 
-# -- SIGINT while Numba compiles ----------------------------------------------------------------------------------------
+# -- SIGINT while Numba compiles ---------------------------------------------------------------------------------------
 
 COMPILED = {"backend": "numba", "dtype": "float64", "sizes": [3, 5, 2], "rows": 50, "batch": 7, "threads": 1}
 COMPILED |= {"inputs": "float64", "optimizer": "adam", "schedule": "constant", "dropout": False, "validation": False}
