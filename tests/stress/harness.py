@@ -144,6 +144,11 @@ class Worker:
         except (Died, BrokenPipeError) as error:
             return "wrong", self._end(str(error))
 
+    def prepare(self) -> None:
+        """Starts the process and waits for its `prepare`. A first case finds out where that fails."""
+        with contextlib.suppress(Died):
+            self._started()
+
     def close(self) -> None:
         if self._process is not None:
             self._end("")
@@ -280,11 +285,13 @@ def run(
 ) -> Report:
     """Checks cases until there were `count`, the time is over or the cases are all done; keeps what failed."""
     program = load(name)
-    worker, report, began = Worker(name, program), Report(name, seed), time.monotonic()
+    worker, report = Worker(name, program), Report(name, seed)
     report.unable = program.unable()
     if report.unable:
         return report
     try:
+        worker.prepare()
+        began = time.monotonic()
         for index, case in enumerate(program.cases(seed)):
             if index < first:
                 continue
@@ -303,9 +310,9 @@ def run(
                     _keep(name, report.failures[-1], seed)
                 if len(report.failures) >= MOST_FAILURES:
                     break
+        report.seconds = time.monotonic() - began
     finally:
         worker.close()
-    report.seconds = time.monotonic() - began
     return report
 
 
