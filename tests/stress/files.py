@@ -205,28 +205,15 @@ def limited_time() -> Iterator[None]:
 
 @contextmanager
 def limited_memory(allowed: int) -> Iterator[None]:
-    """Lets what is within take so much more address space, and no more; raises TookMemory if it fills more memory."""
+    """Lets what is within take so many bytes of address space more; beyond them it gets a MemoryError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    size, before, _ = memory()
-    limit = size + allowed
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        limit = int(pages.read().split()[0]) * resource.getpagesize() + allowed
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    filled = memory()[2] - before
-    if filled > allowed:
-        raise TookMemory(f"{filled:,} bytes, but {allowed:,} are justified")
-
-
-def memory() -> tuple[int, int, int]:
-    """Bytes of this process: its address space, its memory, and its most memory since the last call."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        kilobytes = dict(line.split()[:2] for line in status if line.startswith(("VmSize", "VmRSS", "VmHWM")))
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
-        reset.write("5")
-    size, now, highest = (int(kilobytes[f"{name}:"]) << 10 for name in ("VmSize", "VmRSS", "VmHWM"))
-    return size, now, highest
 
 
 def justified(reader: Reader, document: Document) -> int:
