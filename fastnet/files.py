@@ -268,6 +268,15 @@ def shown(path: PathLike) -> str:
     return name if name.isprintable() and len(name) < 500 else ascii(name[:500])
 
 
+class _File(io.BufferedReader):
+    """A file whose `read` makes room for no more bytes than the file has, even where it is asked for gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _CHUNK:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
+
+
 @contextmanager
 def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     """Open a regular file and yield it with its size; whatever the block raises becomes a DataError."""
@@ -278,7 +287,7 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
             raise DataError(f"{name} is a folder; expected a file: give the path of a file")
         if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
             raise DataError(f"{name} is not a regular file: give the path of a file on disk")
-        with open(path, "rb") as file:
+        with _File(open(path, "rb", buffering=0)) as file:
             yield file, os.fstat(file.fileno()).st_size
     except DataError:
         raise

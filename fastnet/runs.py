@@ -69,7 +69,7 @@ class Run:
         if self.initial is not None:
             self.initial.save(folder / INITIAL)
         else:
-            (folder / INITIAL).unlink(missing_ok=True)  # of another run
+            _remove(folder / INITIAL)  # of another run
         _write(folder / HISTORY, self.history)
         self.save_record(folder)
 
@@ -92,7 +92,7 @@ class Run:
         _check_record(path / RECORD, record)
         _check_history(path / HISTORY, history)
         network = Network.load(path / NETWORK)
-        initial = Network.load(path / INITIAL) if (path / INITIAL).is_file() else None
+        initial = Network.load(path / INITIAL) if (path / INITIAL).exists() else None
         if initial is not None and initial.sizes != network.sizes:
             raise DataError(f"{name} holds files of two runs ({NETWORK}, {INITIAL}): train anew with --out")
         return cls(network, history, record, initial)
@@ -205,6 +205,13 @@ def _check_history(path: Path, history: Mapping[str, Any]) -> None:
 
 def _numbers(values: Iterable[Any], null: bool = False) -> bool:
     return all(isinstance(value, (int, float)) or (null and value is None) for value in values)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot remove {shown(path)} ({files.reason(error)}): give another folder") from error
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

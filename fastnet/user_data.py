@@ -130,9 +130,9 @@ def _label_column(columns: tuple[str, ...], n_columns: int, wanted: str | int | 
 
 def _pixels_if_any(x: NDArray[Any]) -> Array:
     """Return numbers out of a text file as bytes if they look like pixels, which no dtype tells there."""
-    if np.isfinite(x).all() and x.min() >= 0 and 127 < x.max() <= 255 and not (x % 1).any():
-        return x.astype(np.uint8)
-    return x
+    if x.dtype.kind != "f" or not x.size or not np.isfinite(x).all():  # a file of that name may hold any array
+        return x
+    return x.astype(np.uint8) if x.min() >= 0 and 127 < x.max() <= 255 and not (x % 1).any() else x
 
 
 def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:

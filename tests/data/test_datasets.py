@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import sys
 import tracemalloc
@@ -113,7 +114,9 @@ def test_mnist_5k_is_parsed_once(cache):
     again = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout
     assert again == first.x_train.tobytes() + first.y_test.tobytes()
     assert datasets.locate("mnist-5k") == str(cache / "mnist-5k" / "mnist-5k.npz")
-    for damaged in (b"", b"rubbish"):
+    other = io.BytesIO()
+    np.savez(other, x=np.zeros((5_000, 784), np.uint8), y=np.full(5_000, 10, np.uint8))  # there is no class 10
+    for damaged in (b"", b"rubbish", other.getvalue()):
         (cache / "mnist-5k" / "mnist-5k.npz").write_bytes(damaged)
         np.testing.assert_array_equal(datasets.load().x_train, first.x_train)
     assert files.read_npz(cache / "mnist-5k" / "mnist-5k.npz")["x"].shape == (5_000, 784)

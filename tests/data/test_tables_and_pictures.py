@@ -102,6 +102,15 @@ def test_unfit_picture_is_refused(tmp_path, write):
     refused(lambda: pictures.read_picture(path, (4, 4)), "5000 x 5000")
 
 
+def test_a_picture_that_announces_gigabytes_is_refused_at_little_cost(tmp_path, write):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (4, 4)).save(tmp_path / "x.png")
+    whole = (tmp_path / "x.png").read_bytes()
+    at = whole.index(b"IDAT")
+    path = write("y.png", whole[: at - 4] + b"\x7f\xff\xff\xffIDATxx")
+    refused(lambda: pictures.read_picture(path, (4, 4)), "y.png")
+
+
 def test_missing_pillow_is_named(monkeypatch, write):
     monkeypatch.setitem(sys.modules, "PIL", None)
     path = write("x.png", b"\x89PNG")

@@ -120,6 +120,15 @@ def test_unfit_arrays_are_refused(tmp_path, arrays, word):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("array", [np.array(["a"]), X[:0].astype(np.float32)], ids=["text", "empty"])
+def test_a_table_by_its_name_alone_is_refused(tmp_path, array):
+    for name, content in (("x.csv", array), ("y.npy", Y)):
+        with open(tmp_path / name, "wb") as file:
+            np.save(file, content)
+    with pytest.raises(DataError, match=r"x\.csv"):
+        datasets.load(tmp_path / "x.csv", labels=tmp_path / "y.npy")
+
+
 @pytest.mark.parametrize("spelling", ["-idx", ".idx"])
 @pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
 def test_folder_of_idx_files(small, tmp_path, spelling, packed):

@@ -70,6 +70,15 @@ def test_folders_that_are_none(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot make the folder"):
         run.save(tmp_path / "file")
+    (tmp_path / "b" / "initial.npz").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"cannot remove .*initial\.npz"):
+        dataclasses.replace(run, initial=None).save(tmp_path / "b")
+    (tmp_path / "b" / "initial.npz").rmdir()
+    run.save(tmp_path / "b")
+    (tmp_path / "b" / "initial.npz").unlink()
+    (tmp_path / "b" / "initial.npz").mkdir()
+    with pytest.raises(DataError, match=r"initial\.npz is a folder"):
+        Run.load(tmp_path / "b")
     run.save(tmp_path / "a")
     fastnet.Network([64, 3]).save(tmp_path / "a" / "initial.npz")
     with pytest.raises(DataError, match="files of two runs"):

@@ -91,8 +91,8 @@ def npy(rng: random.Random) -> bytes:
 
 def _payload(rng: random.Random, descr: str, shape: str) -> bytes:
     """What a header announces, where it can be had; sometimes something else."""
-    if rng.random() < 0.15:
-        return rng.choice((PICKLE, b"", b"\x80\x04" + PICKLE, bytes(rng.randrange(200)), b"\xff" * 64))
+    if "O" in descr or rng.random() < 0.15:
+        return rng.choice((PICKLE, PICKLE, b"", b"\x80\x04" + PICKLE, bytes(rng.randrange(200)), b"\xff" * 64))
     try:
         dtype, counts = np.dtype(descr.strip("'")), [int(n) for n in shape.strip("()").split(",") if n]
     except (TypeError, ValueError, SyntaxError):
@@ -130,7 +130,7 @@ def zipped(members: list[tuple[str, bytes]], pack: bool, lie: Lie = honest, comm
 
 
 def _deflated(content: bytes) -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
     return packer.compress(content) + packer.flush()
 
 
@@ -234,8 +234,8 @@ def _png(rng: random.Random) -> bytes:
     width, height = _side(rng), _side(rng)
     depth, color = rng.choice((1, 2, 4, 8, 8, 8, 16, 3)), rng.choice((0, 2, 3, 4, 6, 5))
     header = packed(">IIBBBBB", width, height, depth, color, *(rng.choice((0, 0, 0, 1, 255)) for _ in range(3)))
-    pixels = bytes(min((width * 4 + 1) * height % (1 << 31), 1 << (26 if rng.random() < 0.005 else 20)))
-    chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(pixels)), png_chunk(b"IEND", b"")]
+    pixels = bytes(min((width * 4 + 1) * height % (1 << 31), 1 << (26 if rng.random() < 0.005 else 17)))
+    chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(pixels, 1)), png_chunk(b"IEND", b"")]
     palette = png_chunk(b"PLTE", rng.randbytes(rng.choice((0, 3, 4, 768, 900))))
     more = rng.choice((b"", palette, palette + png_chunk(b"tRNS", rng.randbytes(rng.choice((0, 1, 2, 6, 256, 300))))))
     return b"\x89PNG\r\n\x1a\n" + chunks[0] + more + b"".join(chunks[1:])

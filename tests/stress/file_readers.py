@@ -282,7 +282,7 @@ READERS = {
     ),
     "folder": Reader(_folders, lambda folder, names: _dataset(datasets.load(folder))),
     "mnist-5k": Reader(_cache, _cached, weight=1),  # a large file
-    "mnist": Reader(_mnist, _full_set),
+    "mnist": Reader(_mnist, _full_set, weight=1),  # never right
 }
 
 

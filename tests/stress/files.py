@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -100,24 +101,26 @@ class Program(Danger):
 
     def try_one(self, name: str, document: Document) -> str:
         """Has a document read. Returns how that ended; raises one of the above, Unsound, or whatever the reader did."""
-        with self._put(document) as names, warnings.catch_warnings(record=True) as warned, limited_time():
+        with (
+            self._put(document) as names,
+            warnings.catch_warnings(record=True) as warned,
+            limited_memory(justified(READERS[name], document)),
+            limited_time(),
+        ):
             warnings.simplefilter("always")
-            before = memory()
             self._watched = watched = []
             try:
                 READERS[name].read(self.folder, names)
                 end = "read"
             except DataError as error:
-                check_words(str(error))
+                check_error(error)
                 end = "refused"
             finally:
                 self._watched = None
-            after = memory()
         for kind, what in watched:
             raise kind(what)
         for warning in warned:
             raise Warned(f"{warning.category.__name__}: {warning.message}")
-        check_memory(READERS[name], document, before, after)
         return f"{name}: {end}"
 
     @contextmanager
@@ -173,11 +176,15 @@ def smaller_documents(document: Document) -> Iterator[Document]:
             size = size // 2 if len(content) // size < 32 else 0
 
 
-def check_words(message: str) -> None:
+def check_error(error: BaseException | None) -> None:
+    """Of an error that refuses a file: its words, and that it does not come from a lack of memory."""
+    message = str(error)
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
-    if "more memory than there is" in message:
-        raise TookMemory(message)
+    while error is not None:
+        if isinstance(error, MemoryError):
+            raise TookMemory(f"{message} ({error})")
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -196,27 +203,24 @@ def limited_time() -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def memory() -> tuple[int, int, int, int]:
-    """Bytes of this process: address space at its peak and now, memory at its peak since the last call, and now."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        kilobytes = dict(line.split()[:2] for line in status if line.startswith(("VmPeak", "VmSize", "VmHWM", "VmRSS")))
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
-        reset.write("5")
-    peak, size, highest, now = (int(kilobytes[f"{name}:"]) << 10 for name in ("VmPeak", "VmSize", "VmHWM", "VmRSS"))
-    return peak, size, highest, now
+@contextmanager
+def limited_memory(allowed: int) -> Iterator[None]:
+    """Lets what is within take so many bytes of address space more; beyond them it gets a MemoryError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        limit = int(pages.read().split()[0]) * resource.getpagesize() + allowed
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def check_memory(
-    reader: Reader, document: Document, before: tuple[int, int, int, int], after: tuple[int, int, int, int]
-) -> None:
+def justified(reader: Reader, document: Document) -> int:
+    """Bytes of memory that a reader may take for these files: twice what a deflated one can unpack to."""
     contents = [content or b"" for content in document.values()]
     factors = [EXPANSION * 2 if c[:2] in (b"PK", b"\x1f\x8b") else reader.factor for c in contents]
-    allowed = reader.constant + sum(len(c) * factor for c, factor in zip(contents, factors, strict=True))
-    peak_before, size, _, now = before
-    peak, _, highest, _ = after
-    if highest > now + allowed or peak > max(peak_before, size + allowed):
-        used = max(highest - now, peak - size)
-        raise TookMemory(f"{used:,} bytes for files of {sum(map(len, contents)):,}; {allowed:,} are justified")
+    return reader.constant + sum(len(c) * factor for c, factor in zip(contents, factors, strict=True))
 
 
 def _empty(folder: Path) -> None:

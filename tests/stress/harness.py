@@ -333,6 +333,17 @@ def _reduced(program: Danger, worker: Worker, case: Case, why: str) -> tuple[Cas
     return case, why
 
 
+def keep_reduced(name: str, program: Danger, case: Case) -> None:
+    """Reduces and keeps a case that failed elsewhere, and prints what became of it."""
+    worker = Worker(name, program)
+    try:
+        reduced, why = _reduced(program, worker, case, worker.check(case)[1])
+    finally:
+        worker.close()
+    _keep(name, Failure(0, case, reduced, why), seed=0)
+    print(f"FAILED: {json.dumps(reduced)[:2000]}\n  {why}", flush=True)
+
+
 def _kind(why: str) -> str:
     """What two failures have in common that are the same: the exception's name, or how the process died."""
     return why.partition("\n")[0].partition(":")[0]

@@ -1,0 +1,58 @@
+"""The files of one reader again, guided by which lines they reach: python -m tests.stress.fuzz READER --seconds N.
+
+This needs Atheris, the extra `fuzz`. What fails is reduced and kept like what the program `files` finds. A crash of the
+process leaves the bytes that it came from in a file, which is named; give that file as FILE to try it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["fastnet", "PIL"]):
+    from . import harness
+    from .file_readers import READERS, Document, documents
+    from .files import Program, encoded
+
+
+def document_of(reader: str, content: bytes) -> Document:
+    """One of the sound documents, as the first byte says, with the rest in place of one of its files, as the second."""
+    which, part, content = content[0], content[1], content[2:]
+    document = documents(reader)[which % len(documents(reader))]
+    return {**document, list(document)[part % len(document)]: content}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
+    parser.add_argument("reader", choices=READERS)
+    parser.add_argument("file", nargs="?", help="the bytes of a crash, to be tried alone")
+    parser.add_argument("--seconds", type=int, default=60, help="time to spend (default: %(default)s)")
+    arguments = parser.parse_args()
+    program = Program()
+    program.prepare()
+
+    def try_one(content: bytes) -> None:
+        if len(content) < 2:
+            return
+        document = document_of(arguments.reader, content)
+        try:
+            program.try_one(arguments.reader, document)
+        except BaseException:
+            harness.keep_reduced("files", program, {"reader": arguments.reader, "document": encoded(document)})
+            raise
+
+    with tempfile.TemporaryDirectory() as seeds:
+        for which, document in enumerate(documents(arguments.reader)):
+            for part, content in enumerate(document.values()):
+                Path(seeds, f"{which}-{part}").write_bytes(bytes((which, part)) + (content or b""))
+        where = [arguments.file] if arguments.file else [seeds, f"-max_total_time={arguments.seconds}"]
+        atheris.Setup([sys.argv[0], *where, "-max_len=20000", "-rss_limit_mb=8192", "-verbosity=1"], try_one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
