@@ -50,8 +50,8 @@ class Program(Danger):
             return "the kernels can be built with the thread sanitizer in a checkout on Linux only"
         if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # then it has to be possible
             return ""
-        if shutil.which("gcc") is None or not find_spec("Cython"):
-            return "there is no GCC, or no Cython, to build the kernels with the thread sanitizer"
+        if not (shutil.which("gcc") and find_spec("Cython") and find_spec("setuptools")):
+            return "the kernels are built with GCC, Cython and setuptools, and one of these is missing"
         return "" if self.launcher() else "Python does not run here with the thread sanitizer's library loaded"
 
     def launcher(self) -> list[str]:
@@ -66,7 +66,7 @@ class Program(Danger):
 
     def draw(self, rng: np.random.Generator) -> Case:
         def up_to(most: int, least: int = 1) -> int:
-            """With an even logarithm."""
+            """A whole number; small ones come as often as large ones."""
             return int(math.exp(rng.uniform(math.log(least), math.log(most + 1))))
 
         def one_of(names: Any) -> Any:
