@@ -222,10 +222,10 @@ class Problem:
         return f"all kernels at once, {self.case['inputs']} inputs"
 
     def results(self) -> list[Any]:
-        """Of one call of each kernel."""
+        """Of one call of each kernel, and of `train` by a team of two."""
         k = self.k
         cost, grad = kc.gradient(compiled, k)
-        results = [cost, grad, kc.predict(compiled, k), *self.train(1, len(self.order), run_team)]
+        results = [cost, grad, kc.predict(compiled, k), *self.train(2, len(self.order), run_team)]
         if not isinstance(k.x, c.SparseRows):
             n, out = len(k.x), np.empty((len(k.x), k.naive.sizes[-1]), k.params.dtype)
             compiled.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)
