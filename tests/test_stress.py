@@ -50,3 +50,19 @@ class TestTheHarness:
             assert worker.check({"kind": kind, "n": 5, "list": []}) == ("right", "small")
         finally:
             worker.close()
+
+    def test_a_program_that_cannot_run_here_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        program = harness.load("sample")
+        monkeypatch.setattr(program, "unable", lambda: "there is no compiler")
+        monkeypatch.setattr(harness, "load", lambda name: program)
+        report = harness.run("sample", seed=1, count=3)
+        assert (report.tried, str(report)) == (0, "sample: nothing was tried: there is no compiler")
+
+    def test_a_program_may_choose_what_starts_its_worker(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        program = harness.load("sample")
+        monkeypatch.setattr(program, "launcher", lambda: ["env", "SAMPLE=chosen"])
+        worker = harness.Worker("sample", program)
+        try:
+            assert worker.check({"kind": "environment", "n": 51}) == ("right", "chosen")
+        finally:
+            worker.close()

@@ -50,8 +50,8 @@ class Program(Danger):
             return "the kernels can be built with the thread sanitizer in a checkout on Linux only"
         if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # then it has to be possible
             return ""
-        if shutil.which("gcc") is None or not find_spec("Cython"):
-            return "there is no GCC, or no Cython, to build the kernels with the thread sanitizer"
+        if not (shutil.which("gcc") and find_spec("Cython") and find_spec("setuptools")):
+            return "the kernels are built with GCC, Cython and setuptools, and one of these is missing"
         return "" if self.launcher() else "Python does not run here with the thread sanitizer's library loaded"
 
     def launcher(self) -> list[str]:
@@ -66,7 +66,7 @@ class Program(Danger):
 
     def draw(self, rng: np.random.Generator) -> Case:
         def up_to(most: int, least: int = 1) -> int:
-            """With an even logarithm."""
+            """A whole number; small ones come as often as large ones."""
             return int(math.exp(rng.uniform(math.log(least), math.log(most + 1))))
 
         def one_of(names: Any) -> Any:
@@ -222,10 +222,10 @@ class Problem:
         return f"all kernels at once, {self.case['inputs']} inputs"
 
     def results(self) -> list[Any]:
-        """Of one call of each kernel."""
+        """Of one call of each kernel, and of `train` by a team of two."""
         k = self.k
         cost, grad = kc.gradient(compiled, k)
-        results = [cost, grad, kc.predict(compiled, k), *self.train(1, len(self.order), run_team)]
+        results = [cost, grad, kc.predict(compiled, k), *self.train(2, len(self.order), run_team)]
         if not isinstance(k.x, c.SparseRows):
             n, out = len(k.x), np.empty((len(k.x), k.naive.sizes[-1]), k.params.dtype)
             compiled.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)

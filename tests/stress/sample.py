@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 
 import numpy as np
@@ -22,5 +23,7 @@ class Program(Danger):
                 ctypes.string_at(0)
             if case["kind"] == "hang":
                 time.sleep(60)
+            if case["kind"] == "environment":
+                return os.environ["SAMPLE"]
             raise AssertionError("n is large")
         return "small"
