@@ -32,7 +32,7 @@ ROUNDS = 100
 WARM_ROUNDS = 20
 # What a batch of rounds may add at most, such as a cache that grows once. A leak a round adds ROUNDS blocks or more.
 BLOCKS, BYTES = 40, 1 << 14
-TRIES = 4  # batches of rounds in which something has to grow each time to count as a leak
+TRIES = 8  # batches of rounds in which something has to grow each time to count as a leak
 
 
 class Use(NamedTuple):
