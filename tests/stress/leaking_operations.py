@@ -239,6 +239,19 @@ def save(fit: Fit, folder: Path) -> Once:
     return once
 
 
+@operation
+def save_breaks_off(fit: Fit, folder: Path) -> Once:
+    def once() -> None:
+        def write() -> None:
+            with files.atomic_write(folder / "broken off") as file:
+                file.write(b"part")
+                raise KeyError
+
+        assert isinstance(raised(write), KeyError)
+
+    return once
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
