@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ class Interrupts:
         handler = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(handler):
             self._handler = handler
+            self._thread = threading.get_ident()
+            _deferring.append(self)
             signal.signal(signal.SIGINT, self.note)
         if self._together is not None:
             self._together.joined_by(self)
@@ -46,6 +49,7 @@ class Interrupts:
             self._together.left_by(self)
         if self._handler is not None:
             handler, self._handler = self._handler, None
+            _deferring.remove(self)
             signal.signal(signal.SIGINT, handler)
             if self.pending:
                 handler(signal.SIGINT, None)
@@ -128,5 +132,19 @@ class Together:
         for fit in tuple(self._fits):
             fit.note()
 
+
+_deferring: list[Interrupts] = []  # the main thread's, one in the callback of another, while SIGINT is deferred
+
+
+def _forked() -> None:
+    """In a child that another thread forked there is no fit of the main thread's: SIGINT has its handler again."""
+    if _deferring and _deferring[0]._thread != threading.get_ident():
+        handler = _deferring[0]._handler
+        _deferring.clear()
+        signal.signal(signal.SIGINT, handler)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 _together: contextvars.ContextVar[Together | None] = contextvars.ContextVar("fastnet_together", default=None)

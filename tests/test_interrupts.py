@@ -22,6 +22,7 @@ import pytest
 from conftest import name_of
 
 from fastnet import Callback, Epoch, Network, Progress, Trainer
+from fastnet.interrupts import Interrupts
 from fastnet.kernels import numpy_backend
 
 ALLOWED = 1.0  # seconds
@@ -382,3 +383,22 @@ def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
     trainer = Trainer(Network([1] * 60, activation="tanh"), batch_size=1 << 30, backend="numpy")
     trainer.fit(np.zeros((rows, 1), np.uint8), np.zeros(rows, int))
     assert [thread is not threading.main_thread() for thread in threads] == [in_a_thread]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12 and later
+def test_a_child_that_another_thread_forked_has_the_usual_handler() -> None:
+    """The fit of the main thread, which would act on the signal, does not exist there."""
+    statuses = []
+
+    def fork() -> None:
+        child = os.fork()
+        if not child:
+            os._exit(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)
+        statuses.append(os.waitpid(child, 0)[1])
+
+    with Interrupts(), Interrupts():
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+    assert statuses == [0]

@@ -169,7 +169,6 @@ def forks(fit: Fit, case: Case) -> str:
 
     def child() -> None:
         if case["what"] == "interrupted":
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             at = At(1, lambda: os.kill(os.getpid(), signal.SIGINT))
             error = raised(lambda: fit.trainer().fit(*fit.data(), epochs=fit.epochs, callbacks=[at]))
             assert isinstance(error, KeyboardInterrupt), f"not interrupted: {error!r}"
@@ -188,9 +187,11 @@ def forks(fit: Fit, case: Case) -> str:
         if case["what"] != "goes on" or case["by"] != "callback":
             end_after(child)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        Disturbance(fit, case, change, most=2).run(trainer, *fit.data())
+        Disturbance(fit, case, change, most=2, at_once=False).run(trainer, *fit.data())
     finally:
+        signal.signal(signal.SIGINT, before)
         if os.getpid() != parent:  # the child whose callback returned
             end_after(lambda: same(bits(trainer), expected))
     assert statuses

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastnet.kernels.contract import SparseRows
 
 from .disturbances import Disturbance, Meanwhile, check_refusal, kind, raised
-from .fits import Fit, bits, ended
+from .fits import Fit, bits, ended, values_of
 from .harness import Case
 
 Array = NDArray[Any]
@@ -36,13 +36,6 @@ def refills(array: Array, what: str) -> Callable[[], None]:
             array[...] = rng.standard_normal(array.shape)
 
     return change
-
-
-def values_of(x: Any) -> Array:
-    """The array of the values that x, sparse or not, is made of."""
-    if isinstance(x, np.ndarray):
-        return x
-    return x.values if isinstance(x, SparseRows) else x.data
 
 
 def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:

@@ -29,18 +29,20 @@ def kind(*variants: str) -> Callable[[Check], Check]:
 
 
 class Meanwhile:
-    """`with Meanwhile(change):` a thread makes the change over and over, the first time before the block begins."""
+    """`with Meanwhile(change):` a thread makes the change over and over, at least once.
 
-    def __init__(self, change: Callable[[], object], most: int = 1 << 30) -> None:
-        self.changes = 0
-        self._change, self._most = change, most
+    The first time before the block begins; where `at_once` is False, when it has begun.
+    """
+
+    def __init__(self, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True) -> None:
+        self._change, self._most, self._at_once = change, most, at_once
         self._errors = list[BaseException]()
         self._over, self._begun = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
-        assert self._begun.wait(SOON), "the thread did nothing"
+        assert not self._at_once or self._begun.wait(SOON), "the thread did nothing"
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
@@ -51,10 +53,11 @@ class Meanwhile:
 
     def _loop(self) -> None:
         try:
-            while not self._over.is_set() and self.changes < self._most:
+            for _ in range(self._most):
                 self._change()
-                self.changes += 1
                 self._begun.set()
+                if self._over.is_set():
+                    break
         except BaseException as error:
             self._errors.append(error)
         self._begun.set()
@@ -63,9 +66,11 @@ class Meanwhile:
 class Disturbance:
     """Makes a change from a certain update on: once in a callback, or in a thread, over and over until the fit ends."""
 
-    def __init__(self, fit: Fit, case: Case, change: Callable[[], object], most: int = 1 << 30) -> None:
+    def __init__(
+        self, fit: Fit, case: Case, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True
+    ) -> None:
         self.at = 1 + case["at"] % fit.steps
-        self._fit, self._change, self._most = fit, change, most
+        self._fit, self._change, self._most, self._at_once = fit, change, most, at_once
         self._by_thread = case["by"] == "thread"
 
     def run(self, trainer: Trainer, x: Any, y: Any, callbacks: Sequence[Callback] = (), **arguments: Any) -> None:
@@ -74,7 +79,7 @@ class Disturbance:
 
             def begin() -> None:
                 if self._by_thread:
-                    until_the_end.enter_context(Meanwhile(self._change, self._most))
+                    until_the_end.enter_context(Meanwhile(self._change, self._most, self._at_once))
                 else:
                     self._change()
 

@@ -121,6 +121,13 @@ class Fit:
         return trainer
 
 
+def values_of(x: Any) -> Array:
+    """The array of the values that x, sparse or not, is made of."""
+    if isinstance(x, np.ndarray):
+        return x
+    return x.values if isinstance(x, c.SparseRows) else x.data
+
+
 class At(Callback):
     """Calls a function once, after that many updates of the trainer; then the chunks are as long as they like."""
 

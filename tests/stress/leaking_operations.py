@@ -1,6 +1,6 @@
 """The operations that the program `leaks` repeats: each a function of no arguments, made anew for a case.
 
-What it returns, if anything, has to die with its last reference.
+The objects that it returns, if any, have to die with their last reference.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Tr
 from fastnet.kernels.contract import SparseRows
 
 from .disturbances import raised, refused, together
-from .fits import At, Fit
+from .fits import At, Fit, values_of
 from .harness import Case
 
-Once = Callable[[], object]
+Once = Callable[[], list[object] | None]
 OPERATIONS: dict[str, Callable[[Fit, Path], Once]] = {}
 
 
@@ -41,12 +41,10 @@ def fresh(case: Case, **changes: Any) -> Fit:
 
 @operation
 def fit(fit: Fit, folder: Path) -> Once:
-    x, y = fit.data()
-
-    def once() -> Trainer:
-        trainer = fit.trainer()
+    def once() -> list[object]:
+        (x, y), trainer = fit.data(), fit.trainer()
         trainer.fit(x, y, epochs=fit.epochs, validation_data=(x, y))
-        return trainer
+        return [trainer, trainer.network, trainer.history, values_of(x), y]
 
     return once
 
@@ -68,7 +66,11 @@ def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
     """Long calls run in a thread: those of large networks."""
     fit = fresh(fit.case, n=4, batch=2, n_in=90, hidden=[330], optimizer="adam", epochs=1)
     x, y = fit.data()
-    return lambda: fit.trainer().fit(x, y)
+
+    def once() -> None:
+        fit.trainer().fit(x, y)
+
+    return once
 
 
 @operation
@@ -87,12 +89,12 @@ def diverge(fit: Fit, folder: Path) -> Once:
     fit = fresh(fit.case, y="targets")
     x, y = fit.data()
 
-    def once() -> Trainer:
+    def once() -> list[object]:
         trainer = fit.trainer(learning_rate=1e308)
         error = raised(lambda: trainer.fit(x, y * fit.dtype.type(1e30), epochs=20))
         assert isinstance(error, DivergedError), repr(error)
         error.__traceback__ = None
-        return trainer
+        return [trainer, trainer.network]
 
     return once
 
@@ -102,7 +104,7 @@ def callback_raises(fit: Fit, folder: Path) -> Once:
     x, y = fit.data()
     at = 1 + fit.case["seed"] % fit.steps
 
-    def once() -> Trainer:
+    def once() -> list[object]:
         trainer, error = fit.trainer(), KeyError("own")
 
         def act() -> None:
@@ -111,7 +113,7 @@ def callback_raises(fit: Fit, folder: Path) -> Once:
         found = raised(lambda: trainer.fit(x, y, epochs=fit.epochs, callbacks=[At(at, act)]))
         assert found is error
         found.__traceback__ = None  # it holds the frames, and they the trainer
-        return trainer
+        return [trainer, trainer.network]
 
     return once
 
@@ -163,13 +165,13 @@ def callback_in_a_cycle(fit: Fit, folder: Path) -> Once:
 def predict(fit: Fit, folder: Path) -> Once:
     (x, y), network, backend = fit.data(), fit.network(), fit.case["backend"]
 
-    def once() -> object:
+    def once() -> list[object]:
         with use_backend(backend):
             network.predict(x)
             network.evaluate(x, y)
             network.gradient(x, y)
             network.activations(x)
-            return network.forward(x)
+            return [network.forward(x)]
 
     return once
 
@@ -179,13 +181,13 @@ def predictor(fit: Fit, folder: Path) -> Once:
     (x, _), network = fit.data(), fit.network()
     threads = 1 if fit.case["backend"] == "numpy" else fit.case["threads"]
 
-    def once() -> object:
+    def once() -> list[object]:
         found = network.compile(backend=fit.case["backend"], max_batch=3, threads=threads)
         found(x)
         found.predict(x[:2])
         found.refresh()
         found(np.zeros(fit.case["n_in"], fit.dtype))
-        return found
+        return [found]
 
     return once
 
@@ -195,19 +197,19 @@ def predictor_again(fit: Fit, folder: Path) -> Once:
     (x, _), network = fit.data(), fit.network()
     found = network.compile(backend=fit.case["backend"], max_batch=3)
 
-    def once() -> object:
+    def once() -> list[object]:
         found.refresh()
         together(*[lambda: found(x)] * 2)  # of which one may be refused
-        return found(x)
+        return [found(x)]
 
     return once
 
 
 @operation
 def create(fit: Fit, folder: Path) -> Once:
-    def once() -> Network:
+    def once() -> list[object]:
         repr(fit.trainer())
-        return fit.network()
+        return [fit.network()]
 
     return once
 
@@ -216,12 +218,12 @@ def create(fit: Fit, folder: Path) -> Once:
 def copies(fit: Fit, folder: Path) -> Once:
     trainer = fit.trainer()
 
-    def once() -> Network:
+    def once() -> list[object]:
         network = trainer.network.copy().astype("float64")
         pickle.loads(pickle.dumps(trainer)).fit(*fit.data())
         twin: Network = copy.deepcopy(trainer).network
         assert network.n_parameters == twin.n_parameters
-        return twin
+        return [twin]
 
     return once
 
@@ -230,9 +232,22 @@ def copies(fit: Fit, folder: Path) -> Once:
 def save(fit: Fit, folder: Path) -> Once:
     network = fit.network()
 
-    def once() -> Network:
+    def once() -> list[object]:
         network.save(folder / "network.npz")
-        return Network.load(folder / "network.npz")
+        return [Network.load(folder / "network.npz")]
+
+    return once
+
+
+@operation
+def save_breaks_off(fit: Fit, folder: Path) -> Once:
+    def once() -> None:
+        def write() -> None:
+            with files.atomic_write(folder / "broken off") as file:
+                file.write(b"part")
+                raise KeyError
+
+        assert isinstance(raised(write), KeyError)
 
     return once
 

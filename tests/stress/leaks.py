@@ -17,7 +17,6 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,13 +26,13 @@ import fastnet
 
 from . import fits
 from .harness import Case, Danger, Unfit
-from .leaking_operations import OPERATIONS
+from .leaking_operations import OPERATIONS, Once
 
 ROUNDS = 100
 WARM_ROUNDS = 20
 # What a batch of rounds may add at most, such as a cache that grows once. A leak a round adds ROUNDS blocks or more.
 BLOCKS, BYTES = 40, 1 << 14
-TRIES = 4  # batches of rounds in which something has to grow each time to count as a leak
+TRIES = 8  # batches of rounds in which something has to grow each time to count as a leak
 
 
 class Use(NamedTuple):
@@ -71,9 +70,10 @@ class Program(Danger):
     def prepare(self) -> None:
         for backend, dtype in itertools.product(fits.BACKENDS, ("float32", "float64")):
             fastnet.warmup(backend, dtype=dtype)
+        gc.freeze()  # the compilers' half a million objects, or each collection would take 0.4 s
 
 
-def check_flat(once: Callable[[], object], rounds: int, folder: str) -> None:
+def check_flat(once: Once, rounds: int, folder: str) -> None:
     """Nothing grows, or not each time."""
     for _ in range(WARM_ROUNDS):
         once()
@@ -91,16 +91,16 @@ def check_flat(once: Callable[[], object], rounds: int, folder: str) -> None:
     raise AssertionError(f"in {rounds} rounds more: " + ", ".join(f"{more[name]} {name}" for name in sorted(grown)))
 
 
-def check_death(once: Callable[[], object]) -> None:
+def check_death(once: Once) -> None:
     """What an operation made dies with its last reference, without the garbage collector."""
     gc.collect()
     gc.disable()
     try:
-        made = once()
-        if made is not None:
-            died = weakref.ref(made)
-            del made
-            assert died() is None, f"a {type(died()).__name__} outlives its last reference"
+        made = once() or []
+        alive = [weakref.ref(thing) for thing in made]
+        del made
+        left = {type(found).__name__ for found in (died() for died in alive) if found is not None}
+        assert not left, f"some outlive their last reference: {left}"
     finally:
         gc.enable()
 
