@@ -22,7 +22,7 @@ from unittest.mock import patch
 import numpy as np
 
 from fastnet import Network, Trainer, cli_explore, cli_run, datasets, explore
-from fastnet.runs import FILES, Run
+from fastnet.runs import RECORD, Run
 
 LEFT_OVER = ".fastnet-*.tmp"  # what a kill may leave beside a file
 Files = Mapping[str, bytes]
@@ -215,4 +215,22 @@ _WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
     "small set": _small_set,
     "download": _download,
 }
-assert set(FILES) == {"network.npz", "initial.npz", "history.json", "run.json"}, "a run has another file"
+
+
+# -- what is left -----------------------------------------------------------------------------------------------------
+
+
+def left(writer: Writer, folder: Path, finished: bool) -> str:
+    """Says what was left in the folder. Raises AssertionError unless each file is the old one or the new one, whole.
+
+    They are all new where the writer finished, and where the file that it writes last is.
+    """
+    there = found(folder)
+    names = set(writer.old) | set(writer.new)
+    assert set(there) <= names, f"left beside the files: {sorted(set(there) - names)}"
+    new = {name for name in names if there.get(name) == writer.new.get(name)}
+    for name in names - new:
+        assert there.get(name) == writer.old.get(name), f"{name} is neither the old file nor the new one"
+    assert new == names or not finished, f"not new after the writer returned: {sorted(names - new)}"
+    assert new == names or RECORD not in new, f"{RECORD} is new, but not {sorted(names - new)}"
+    return "all new" if new == names else "some new" if new else "all old"
