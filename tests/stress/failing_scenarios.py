@@ -23,9 +23,10 @@ from . import writers
 from .fits import Fit, bits, go_on
 from .harness import Case
 
-MEMORY = ("allocation", "memory")
-THREADS = ("thread", "threads")
-READING = (*MEMORY, "open", "read", "close")
+# The kinds of failures, see failing_calls.py; those in the plural are of all calls from the n-th on.
+ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
+MEMORY = ARRAYS + ALLOCATIONS
+READING = (*ALLOCATIONS, "open", "read", "close")
 WRITING = (*READING, "write", "short write", "full disk", "fsync", "rename", "chmod", "truncate")
 NEAR = 2e-5  # of the largest parameter: how far results of threads may lie from those of one (docs/promises.md)
 
@@ -109,7 +110,7 @@ class Reading(Scenario):
 class Training(Scenario):
     """A fit. If it raises, the trainer is at a batch boundary and can go on; if it returns, all is as it should be."""
 
-    kinds = (*MEMORY, *THREADS)
+    kinds = ARRAYS + THREADS
 
     def __init__(self, **more: Any) -> None:
         case: Case = {"dtype": "float32", "sizes": [70, 40, 3], "rows": 100, "batch": 40, "threads": 1} | {
@@ -170,7 +171,7 @@ class Training(Scenario):
 class Predicting(Scenario):
     """Each way to predict."""
 
-    kinds = (*MEMORY, *THREADS)
+    kinds = ARRAYS + THREADS
 
     def __init__(self, backend: str) -> None:
         rng = np.random.default_rng(0)
