@@ -11,18 +11,21 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The order is that of KINDS in failing_calls.py. A short write writes half of what it was given; on a full disk the
+/* The order is that of KINDS in failing_calls.py. An ARRAY is memory that neither Python nor BLAS asks for. A short write writes half of what it was given; on a full disk the
    first write that fails is a short one. */
-enum { ALLOCATION, OPEN, READ, WRITE, SHORT, FULL, SYNC, CLOSE, RENAME, CHMOD, TRUNCATE, THREAD, KINDS };
+enum { ARRAY, ALLOCATION, OPEN, READ, WRITE, SHORT, FULL, SYNC, CLOSE, RENAME, CHMOD, TRUNCATE, THREAD, KINDS };
 
 static atomic_int armed, kind_armed, error_armed;
 static atomic_long first_armed, last_armed, least_bytes, counts[KINDS], failures;
+
+static __thread int known_thread;
 
 void arm(int kind, long first, long last, int error, long least)
 {
@@ -34,6 +37,7 @@ void arm(int kind, long first, long last, int error, long least)
     last_armed = last;
     error_armed = error;
     least_bytes = least;
+    known_thread = 1;
     armed = 1;
 }
 
@@ -58,17 +62,41 @@ static long fails(int kind)
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-static int no_memory(size_t bytes) { return armed && bytes >= (size_t)least_bytes && fails(ALLOCATION); }
+/* Whether a caller is Python's own code, which asks for what PyMem_Malloc and its like are to give, or BLAS. */
+static int is_other(void *caller)
+{
+    static void *python;
+    Dl_info found;
+    if (!python && dladdr(dlsym(RTLD_DEFAULT, "PyMem_Malloc"), &found))
+        python = found.dli_fbase;
+    return dladdr(caller, &found) && (found.dli_fbase == python || strstr(found.dli_fname, "blas"));
+}
 
-void *malloc(size_t n) { return no_memory(n) ? NULL : __libc_malloc(n); }
-void *calloc(size_t n, size_t size) { return no_memory(n * size) ? NULL : __libc_calloc(n, size); }
-void *realloc(void *p, size_t n) { return no_memory(n) ? NULL : __libc_realloc(p, n); }
-void *memalign(size_t a, size_t n) { return no_memory(n) ? NULL : __libc_memalign(a, n); }
-void *aligned_alloc(size_t a, size_t n) { return no_memory(n) ? NULL : __libc_memalign(a, n); }
+/* The first block of a thread that Python starts always comes: it is for the thread's first frame, and without it
+   Thread.start() waits for ever. */
+static int no_memory(size_t bytes, void *caller)
+{
+    if (!armed || bytes < (size_t)least_bytes)
+        return 0;
+    if (!known_thread) {
+        known_thread = 1;
+        return 0;
+    }
+    int array = !is_other(caller) && fails(ARRAY);
+    return fails(ALLOCATION) || array;
+}
+
+#define NO_MEMORY(bytes) no_memory(bytes, __builtin_return_address(0))
+
+void *malloc(size_t n) { return NO_MEMORY(n) ? NULL : __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { return NO_MEMORY(n * size) ? NULL : __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { return NO_MEMORY(n) ? NULL : __libc_realloc(p, n); }
+void *memalign(size_t a, size_t n) { return NO_MEMORY(n) ? NULL : __libc_memalign(a, n); }
+void *aligned_alloc(size_t a, size_t n) { return NO_MEMORY(n) ? NULL : __libc_memalign(a, n); }
 
 int posix_memalign(void **p, size_t a, size_t n)
 {
-    if (no_memory(n))
+    if (NO_MEMORY(n))
         return ENOMEM;
     *p = __libc_memalign(a, n);
     return *p ? 0 : ENOMEM;
@@ -76,7 +104,7 @@ int posix_memalign(void **p, size_t a, size_t n)
 
 void *mmap(void *at, size_t n, int protection, int flags, int file, off_t offset)
 {
-    if ((flags & MAP_ANONYMOUS) && no_memory(n))
+    if ((flags & MAP_ANONYMOUS) && NO_MEMORY(n))
         return MAP_FAILED;
     return (void *)syscall(SYS_mmap, at, n, protection, flags, file, offset);
 }

@@ -7,7 +7,6 @@ oracle is another trainer, which a callback stops after as many updates.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -17,7 +16,6 @@ import time
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -26,10 +24,10 @@ from fastnet import Callback, Epoch, Network, Progress, Trainer, backends, warmu
 
 from . import writers
 from .children import Child
-from .harness import Case, Danger, Unfit
+from .interrupted_fits import ENDLESS, Fit, bits, go_on
+from .harness import Case, Danger
 
 ANSWER = 3.0  # seconds in which a fit must have answered; half a second where the machine does nothing else
-ENDLESS = 10**6  # epochs
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")
 INPUTS = ("uint8", "float32", "float64", "sparse")
@@ -97,27 +95,13 @@ def check_kill(case: Case) -> str:
             how = child.end()
             finished = child.sent()
         assert "SIGKILL" in how or finished, how
-        left = judge(writer, folder, finished)
+        left = writers.left(writer, folder, finished)
+        parts = writers.left_over(folder)
+        assert len(parts) <= (0 if finished else 1), f"left: {parts}"
+        left += ", a temporary file" if parts else ""
         writer.write(folder)  # what was left is in nobody's way
         assert writers.found(folder) == dict(writer.new)
     return f"kill {name} by {case['how']}: {'finished' if finished else left}"
-
-
-def judge(writer: writers.Writer, folder: Path, finished: bool) -> str:
-    """What was left: each file old or new, those written first new first, and one temporary file at most."""
-    found = writers.found(folder)
-    names = set(found) | set(writer.old) | set(writer.new)
-    assert names == set(writer.old) | set(writer.new), f"left beside the files: {sorted(names)}"
-    new = [name for name in names if found.get(name) == writer.new.get(name)]
-    for name in names:
-        assert name in new or found.get(name) == writer.old.get(name), f"{name} is neither the old file nor the new one"
-    if finished:
-        assert len(new) == len(names), f"not the new file after its writer returned: {sorted(names - set(new))}"
-    temporary = writers.left_over(folder)
-    assert len(temporary) <= (0 if finished else 1), f"left: {temporary}"
-    if len(new) == len(names):
-        return "all new"
-    return ("some new" if new else "all old") + (", a temporary file" if temporary else "")
 
 
 def announced_write(writer: writers.Writer, folder: Path, pipe: Connection) -> None:
@@ -210,90 +194,6 @@ class Act(Callback):
             trainer.network.save(self._folder / "network.npz")
 
 
-class StopAfter(Callback):
-    """Stops a fit after so many updates. It cuts the epochs into other kernel calls than the callbacks of `Act`."""
-
-    def __init__(self, steps: int, batches: int) -> None:
-        self._steps = steps
-        self.every = steps % batches or None
-
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
-        if trainer.steps == self._steps:
-            trainer.stop()
-
-    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        if trainer.steps == self._steps:
-            trainer.stop()
-
-
-class Fit:
-    """The data and the settings of a case, and the trainers that they make."""
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        sizes, rows = case["sizes"], case["rows"]
-        if len(sizes) < 2 or min(sizes) < 1 or rows < 1 or case["batch"] < 1 or case["threads"] < 1:
-            raise Unfit
-        rng = np.random.default_rng(case["seed"])
-        x = rng.integers(0, 256, (rows, sizes[0]), np.uint8)
-        x[rng.random(x.shape) < 0.5] = 0
-        self.y = rng.random((rows, sizes[-1]))
-        self.x: Any = x if case["inputs"] == "uint8" else x / np.float64(255)
-        if case["inputs"] == "float32":
-            self.x = np.float32(self.x)
-        if case["inputs"] == "sparse":
-            import scipy.sparse
-
-            self.x = scipy.sparse.csr_array(self.x)
-        self.batches = -(-rows // case["batch"])
-
-    def trainer(self) -> Trainer:
-        case = self.case
-        return Trainer(
-            Network(case["sizes"], seed=case["seed"], dtype=case["dtype"]),
-            optimizer=case["optimizer"],
-            learning_rate=1e-3,
-            schedule=case["schedule"],
-            batch_size=case["batch"],
-            dropout=0.25 if case["dropout"] and len(case["sizes"]) > 2 else 0.0,
-            threads=case["threads"],
-            backend=case["backend"],
-            seed=case["seed"],
-        )
-
-    def run(self, trainer: Trainer, epochs: int, *callbacks: Callback) -> None:
-        validation = (self.x, self.y) if self.case["validation"] else None
-        trainer.fit(self.x, self.y, epochs=epochs, validation_data=validation, callbacks=callbacks)
-
-    def after(self, steps: int) -> Trainer:
-        """A trainer that made so many updates and was not disturbed."""
-        trainer = self.trainer()
-        if steps:
-            self.run(trainer, ENDLESS, StopAfter(steps, self.batches))
-        assert trainer.steps == steps
-        return trainer
-
-    def twin(self, trainer: Trainer) -> Trainer:
-        """A new trainer with the state of another, as far as a trainer has one."""
-        twin = self.trainer()
-        twin.network.parameters[...] = trainer.network.parameters
-        twin._state[...] = trainer._state
-        twin._step, twin._epoch = trainer._step, trainer._epoch
-        twin._rng.bit_generator.state = trainer._rng.bit_generator.state
-        return twin
-
-    def examples(self, steps: int) -> int:
-        """How many examples so many updates have seen."""
-        epochs, more = divmod(steps, self.batches)
-        return int(epochs * self.case["rows"] + more * self.case["batch"])
-
-
-def bits(trainer: Trainer) -> tuple[int, str]:
-    """The step count, and a digest of the parameters and the optimiser's state."""
-    state = trainer.network.parameters.tobytes() + trainer._state.tobytes()
-    return trainer.steps, hashlib.sha256(state).hexdigest()
-
-
 def check_interrupt(case: Case) -> str:
     if case["backend"] not in [info.name for info in backends.available() if info.available]:
         return f"skipped: no {case['backend']} here"
@@ -335,15 +235,6 @@ def interrupted_fit(fit: Fit, folder: Path, pipe: Connection) -> tuple[float, in
     if case["rows"] < 10_000:
         go_on(fit, trainer)
     return answered, steps, digest
-
-
-def go_on(fit: Fit, trainer: Trainer) -> None:
-    """One epoch more is a whole one, and what it would have been for a trainer that was not interrupted."""
-    twin, steps = fit.twin(trainer), trainer.steps
-    fit.run(trainer, 1)
-    fit.run(twin, 1)
-    assert trainer.steps == steps + fit.batches
-    assert bits(trainer) == bits(twin), "it goes on otherwise than another trainer in its state"
 
 
 # -- SIGINT while Numba compiles ---------------------------------------------------------------------------------------

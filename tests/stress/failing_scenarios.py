@@ -1,0 +1,247 @@
+"""What is tried with failing calls: training, prediction, saving and loading, and what is right for each."""
+
+from __future__ import annotations
+
+import abc
+import gzip
+import struct
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+
+from fastnet import Callback, Network, Progress, Trainer, backends
+from fastnet.files import read_csv, read_idx
+from fastnet.history import FIELDS
+from fastnet.runs import Run
+
+from . import writers
+from .interrupted_fits import Fit, bits, go_on
+from .harness import Case
+
+# The kinds of failures, see failing_calls.py; those in the plural are of all calls from the n-th on.
+ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
+MEMORY = ARRAYS + ALLOCATIONS
+READING = (*ALLOCATIONS, "open", "read", "close")
+WRITING = (*READING, "write", "short write", "full disk", "fsync", "rename", "chmod", "truncate")
+NEAR = 2e-5  # of the largest parameter: how far results of threads may lie from those of one (docs/promises.md)
+
+
+class Outcome(NamedTuple):
+    """How a scenario ended: what it returned or raised, its warnings, and how many of its calls failed."""
+
+    result: Any
+    error: BaseException | None
+    where: str
+    warnings: Sequence[warnings.WarningMessage]
+    failed: int
+
+
+class Scenario(abc.ABC):
+    """Something that a user does."""
+
+    kinds: Sequence[str]  # of failures that it meets
+
+    def place(self, folder: Path) -> None:  # noqa: B027 - not all have files
+        """Makes ready in that folder, while all calls work."""
+
+    @abc.abstractmethod
+    def run(self) -> Any:
+        """Does it, while calls fail."""
+
+    @abc.abstractmethod
+    def judge(self, outcome: Outcome, kind: str, n: int) -> None:
+        """Raises AssertionError where what it returned, or what it left, is not right."""
+
+
+class Writing(Scenario):
+    """One of the writers: the files are old or new, and nothing else is there."""
+
+    kinds = WRITING
+
+    def __init__(self, name: str) -> None:
+        self._name, self._writer = name, writers.writer(name)
+
+    def place(self, folder: Path) -> None:
+        self._folder = folder
+        writers.place(folder, self._writer.old)
+
+    def run(self) -> None:
+        self._writer.write(self._folder)
+
+    def judge(self, outcome: Outcome, kind: str, n: int) -> None:
+        optional = self._name == "small set"  # a cache, which may stay as it was
+        finished = outcome.error is None and not optional
+        left = writers.left(self._writer, self._folder, finished)
+        assert not writers.left_over(self._folder), "a temporary file is left"
+        assert kind != "short write" or left == "all new", "a write in two parts is no failure"
+        self._writer.write(self._folder)
+        assert writers.left(self._writer, self._folder, True)
+
+
+class Reading(Scenario):
+    """Loading a file: what is returned is right."""
+
+    kinds = READING
+
+    def __init__(self, write: Callable[[Path], object], read: Callable[[Path], Any]) -> None:
+        self._write, self._read = write, read
+        self._right: Any = None
+
+    def place(self, folder: Path) -> None:
+        self._path = folder / "file"
+        self._write(self._path)
+        if self._right is None:
+            self._right = self._read(self._path)
+
+    def run(self) -> Any:
+        return self._read(self._path)
+
+    def judge(self, outcome: Outcome, kind: str, n: int) -> None:
+        if outcome.error is None:
+            assert outcome.result == self._right, "loaded something else"
+        assert self._read(self._path) == self._right, "loads something else now"
+
+
+class Training(Scenario):
+    """A fit. If it raises, the trainer is at a batch boundary and can go on; if it returns, all is as it should be."""
+
+    kinds = ARRAYS + THREADS
+
+    def __init__(self, **more: Any) -> None:
+        case: Case = {"dtype": "float32", "sizes": [70, 40, 3], "rows": 100, "batch": 40, "threads": 1} | {
+            "inputs": "uint8",
+            "optimizer": "momentum",
+            "schedule": "cosine",
+            "dropout": False,
+            "validation": True,
+            "seed": 0,
+        }
+        self._fit = Fit(case | more)
+        self._alone = Fit(case | more | {"threads": 1})
+        self._trainer = self._fit.trainer()
+        self._states: set[tuple[int, str]] = set()
+        with manycores():
+            states = self._states
+
+            class Note(Callback):
+                every = 1
+
+                def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+                    states.add(bits(trainer))
+
+            self._states.add(bits(self._trainer))
+            self._fit.run(self._trainer, 2, Note())
+            self._end = bits(self._trainer)
+            alone = self._alone.trainer()
+            self._alone.run(alone, 2)
+            self._end_alone = bits(alone)
+            self._parameters = self._trainer.network.parameters.copy()
+
+    def place(self, folder: Path) -> None:
+        self._trainer = self._fit.trainer()
+
+    def run(self) -> None:
+        with manycores():
+            self._fit.run(self._trainer, 2)
+
+    def judge(self, outcome: Outcome, kind: str, n: int) -> None:
+        trainer = self._trainer
+        if outcome.error is not None:
+            assert kind in MEMORY, f"fit needs no more than one thread: {outcome.error!r}"
+            assert bits(trainer) in self._states, f"not at a batch boundary, at {trainer.steps} steps\n{outcome.where}"
+        elif kind in MEMORY or not outcome.warnings:
+            assert bits(trainer) == self._end, "returned another result"
+        else:
+            self._judge_threads(trainer, all_of_them=kind == "threads" and n == 1)
+        with manycores():
+            go_on(self._fit, trainer)
+
+    def _judge_threads(self, trainer: Trainer, all_of_them: bool) -> None:
+        far = np.abs(trainer.network.parameters - self._parameters).max()
+        assert far <= NEAR * np.abs(self._parameters).max(), f"{far:.1e} away from the result with all threads"
+        if all_of_them:
+            assert bits(trainer) == self._end_alone, "not the result of one thread"
+
+
+class Predicting(Scenario):
+    """Each way to predict."""
+
+    kinds = ARRAYS + THREADS
+
+    def __init__(self, backend: str) -> None:
+        rng = np.random.default_rng(0)
+        self._backend, self._threads = backend, 1 if backend == "numpy" else 2
+        self._network = Network([70, 40, 3], output="softmax", cost="cross_entropy", seed=0)
+        self._x = rng.random((90, 70), np.float32)
+        self._y = rng.integers(0, 3, 90)
+        self._right = self._predictions()
+
+    def run(self) -> Any:
+        return self._predictions()
+
+    def _predictions(self) -> list[Any]:
+        network, x, y, backend = self._network, self._x, self._y, self._backend
+        with manycores():
+            trainer = Trainer(network, backend=backend, threads=self._threads)
+            evaluation = trainer.evaluate(x, y)
+            predictor = network.compile(backend=backend, max_batch=50, threads=self._threads)
+            outputs = [network.forward(x, backend=backend), predictor(x), network.activations(x, backend=backend)[0]]
+            return [evaluation, *(array.tobytes() for array in outputs), network.predict(x, backend=backend).tobytes()]
+
+    def judge(self, outcome: Outcome, kind: str, n: int) -> None:
+        assert kind in MEMORY or outcome.error is None, f"needs no more than one thread: {outcome.error!r}"
+        if outcome.error is None and not outcome.warnings:
+            assert outcome.result == self._right, "predicted something else"
+        assert self._predictions() == self._right, "predicts something else now"
+
+
+def manycores() -> Any:
+    """As if the machine had cores for every team that is asked for."""
+    return patch("fastnet.threads.usable_cores", lambda: 4)
+
+
+# -- the scenarios ----------------------------------------------------------------------------------------------------
+
+
+def _network() -> Network:
+    return Network([50, 40, 3], seed=0)
+
+
+def _load_network(path: Path) -> bytes:
+    return Network.load(path).parameters.tobytes()
+
+
+def _load_run(path: Path) -> Any:
+    run = Run.load(path)
+    return run.network.parameters.tobytes(), run.history, run.record
+
+
+def _write_idx(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", 5000) + bytes(range(250)) * 20))
+
+
+def _load_csv(path: Path) -> Any:
+    columns, values = read_csv(path)
+    return columns, values.tobytes()
+
+
+SCENARIOS: dict[str, Callable[[], Scenario]] = {f"write {name}": partial(Writing, name) for name in writers.names()}
+SCENARIOS |= {
+    "load a network": lambda: Reading(lambda path: _network().save(path), _load_network),
+    "load a run": lambda: Reading(lambda path: Run(_network(), {name: [] for name in FIELDS}).save(path), _load_run),
+    "load idx": lambda: Reading(_write_idx, lambda path: read_idx(path).tobytes()),
+    "load csv": lambda: Reading(lambda path: path.write_text("a,b\n" + "1.5,2\n" * 500), _load_csv),
+}
+for _info in backends.available():
+    if _info.available:
+        _name = _info.name
+        SCENARIOS[f"train on {_name}"] = partial(Training, backend=_name)
+        SCENARIOS[f"train sparse on {_name}"] = partial(Training, backend=_name, inputs="sparse", optimizer="adam")
+        SCENARIOS[f"predict on {_name}"] = partial(Predicting, _name)
+        if _name != "numpy":
+            SCENARIOS[f"train a team on {_name}"] = partial(Training, backend=_name, threads=3, dropout=True)

@@ -1,0 +1,107 @@
+"""The fit of a case: its data, its trainers, and what must be there after any number of updates."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from fastnet import Callback, Epoch, Network, Progress, Trainer
+
+from .harness import Case, Unfit
+
+ENDLESS = 10**6  # epochs
+
+
+class StopAfter(Callback):
+    """Stops a fit after so many updates. It cuts the epochs into other kernel calls than the callbacks of `Act`."""
+
+    def __init__(self, steps: int, batches: int) -> None:
+        self._steps = steps
+        self.every = steps % batches or None
+
+    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        if trainer.steps == self._steps:
+            trainer.stop()
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        if trainer.steps == self._steps:
+            trainer.stop()
+
+
+class Fit:
+    """The data and the settings of a case, and the trainers that they make."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        sizes, rows = case["sizes"], case["rows"]
+        if len(sizes) < 2 or min(sizes) < 1 or rows < 1 or case["batch"] < 1 or case["threads"] < 1:
+            raise Unfit
+        rng = np.random.default_rng(case["seed"])
+        x = rng.integers(0, 256, (rows, sizes[0]), np.uint8)
+        x[rng.random(x.shape) < 0.5] = 0
+        self.y = rng.random((rows, sizes[-1]))
+        self.x: Any = x if case["inputs"] == "uint8" else x / np.float64(255)
+        if case["inputs"] == "float32":
+            self.x = np.float32(self.x)
+        if case["inputs"] == "sparse":
+            import scipy.sparse
+
+            self.x = scipy.sparse.csr_array(self.x)
+        self.batches = -(-rows // case["batch"])
+
+    def trainer(self) -> Trainer:
+        case = self.case
+        return Trainer(
+            Network(case["sizes"], seed=case["seed"], dtype=case["dtype"]),
+            optimizer=case["optimizer"],
+            learning_rate=1e-3,
+            schedule=case["schedule"],
+            batch_size=case["batch"],
+            dropout=0.25 if case["dropout"] and len(case["sizes"]) > 2 else 0.0,
+            threads=case["threads"],
+            backend=case["backend"],
+            seed=case["seed"],
+        )
+
+    def run(self, trainer: Trainer, epochs: int, *callbacks: Callback) -> None:
+        validation = (self.x, self.y) if self.case["validation"] else None
+        trainer.fit(self.x, self.y, epochs=epochs, validation_data=validation, callbacks=callbacks)
+
+    def after(self, steps: int) -> Trainer:
+        """A trainer that made so many updates and was not disturbed."""
+        trainer = self.trainer()
+        if steps:
+            self.run(trainer, ENDLESS, StopAfter(steps, self.batches))
+        assert trainer.steps == steps
+        return trainer
+
+    def twin(self, trainer: Trainer) -> Trainer:
+        """A new trainer with the state of another, as far as a trainer has one."""
+        twin = self.trainer()
+        twin.network.parameters[...] = trainer.network.parameters
+        twin._state[...] = trainer._state
+        twin._step, twin._epoch = trainer._step, trainer._epoch
+        twin._rng.bit_generator.state = trainer._rng.bit_generator.state
+        return twin
+
+    def examples(self, steps: int) -> int:
+        """How many examples so many updates have seen."""
+        epochs, more = divmod(steps, self.batches)
+        return int(epochs * self.case["rows"] + more * self.case["batch"])
+
+
+def bits(trainer: Trainer) -> tuple[int, str]:
+    """The step count, and a digest of the parameters and the optimiser's state."""
+    state = trainer.network.parameters.tobytes() + trainer._state.tobytes()
+    return trainer.steps, hashlib.sha256(state).hexdigest()
+
+
+def go_on(fit: Fit, trainer: Trainer) -> None:
+    """One epoch more is a whole one, and what it would have been for a trainer that was not interrupted."""
+    twin, steps = fit.twin(trainer), trainer.steps
+    fit.run(trainer, 1)
+    fit.run(twin, 1)
+    assert trainer.steps == steps + fit.batches
+    assert bits(trainer) == bits(twin), "it goes on otherwise than another trainer in its state"
