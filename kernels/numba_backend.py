@@ -42,12 +42,12 @@ from fastnet.kernels.numba_vectors import (
     COMPRESSES,
     DECAY,
     EPSILON,
-    FEATURES,
     FROM_START,
     FROM_ZERO,
     GIVEN,
     GROUP,
     LINE_ENTRIES,
+    MACHINE,
     MOST_BYTES_COLUMNS,
     NODE_COLUMNS,
     PLAIN,
@@ -60,7 +60,6 @@ from fastnet.kernels.numba_vectors import (
     STEP_COLUMNS,
     TILE_ROWS,
     TILE_VECTORS,
-    VECTOR_BYTES,
     WITH_ADAM,
     WITH_MOMENTUM,
     WITH_NESTEROV,
@@ -186,9 +185,7 @@ COMPRESSION_PAYS = True
 
 def instruction_set() -> str:
     """What the kernels are compiled for."""
-    if VECTOR_BYTES == 64:
-        return "AVX-512"
-    return "AVX2 and FMA" if "+avx2" in FEATURES else platform.machine()
+    return MACHINE.instruction_set
 
 
 # -- the block: what the functions below share ----------------------------------------------------------------

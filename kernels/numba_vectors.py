@@ -10,16 +10,16 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.codegen import get_host_cpu_features
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from fastnet.kernels import contract as c
@@ -31,13 +31,55 @@ def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspec
     return intrinsic(typed)
 
 
+# -- what Numba compiles for -----------------------------------------------------------------------------------
+
+# llvmlite cannot say which instructions a CPU's name stands for. The assembly of these two functions shows it.
+PROBE = """
+declare <16 x float> @llvm.fmuladd.v16f32(<16 x float>, <16 x float>, <16 x float>)
+define <16 x float> @multiply_add(<16 x float> %a, <16 x float> %b, <16 x float> %c) {
+  %d = call <16 x float> @llvm.fmuladd.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)
+  ret <16 x float> %d
+}
+define <8 x i32> @add_some(i8 %lanes, <8 x i32> %a, <8 x i32> %b) {
+  %mask = bitcast i8 %lanes to <8 x i1>
+  %sum = add <8 x i32> %a, %b
+  %c = select <8 x i1> %mask, <8 x i32> %sum, <8 x i32> %a
+  ret <8 x i32> %c
+}
+"""
+
+
+class Machine(NamedTuple):
+    """The machine that Numba compiles for, which may have fewer instructions than the one that runs."""
+
+    x86: bool  # of 64 bits, as the other
+    arm: bool
+    register_bytes: int  # of the longest vectors that it has instructions for
+    compresses: bool  # has an instruction for it, for all vectors of AVX-512
+    instruction_set: str
+
+
+def machine(triple: str, cpu: str, features: str) -> Machine:
+    """What LLVM makes of these names, which `magic_tuple` of Numba's code generator tells."""
+    compiler = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
+    code, architecture = compiler.emit_assembly(llvm.parse_assembly(PROBE)), triple.partition("-")[0]
+    x86, arm = architecture == "x86_64", architecture in ("aarch64", "arm64")
+    name = "SSE2" if x86 else "NEON" if arm else architecture
+    if "%zmm" in code:
+        return Machine(x86, arm, 64, re.search(r"%ymm\d+ \{%k", code) is not None, "AVX-512")
+    if "%ymm" in code:
+        fused = re.search(r"vfmadd\w+\s+%ymm", code) and re.search(r"vpaddd\s+%ymm", code)
+        return Machine(x86, arm, 32, False, "AVX2 and FMA" if fused else "AVX")
+    return Machine(x86, arm, 16, False, name)
+
+
+MACHINE = machine(*cpu_target.target_context.codegen().magic_tuple())
+
 # -- vectors: LLVM values with operators ---------------------------------------------------------------------
 
-FEATURES = numba.config.CPU_FEATURES or get_host_cpu_features()
-MACHINE = platform.machine().lower()
-VECTOR_BYTES = 64 if "+avx512f" in FEATURES else 32
+VECTOR_BYTES = max(MACHINE.register_bytes, 32)  # LLVM splits what is longer than a register
+COMPRESSES = MACHINE.compresses
 TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # what the registers hold
-COMPRESSES = VECTOR_BYTES == 64 and "+avx512bw" in FEATURES and "+avx512vl" in FEATURES  # there is an instruction
 GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
 MOST_BYTES_COLUMNS = 32768  # a place and two bytes are one int32 number
 LINE_ENTRIES = 16  # as far beyond the last entry a compression may write
@@ -147,7 +189,7 @@ class _Lanes:
         at = self.b.bitcast(self.pointer(base, *offsets), four.as_pointer())
         value = self.b.load(at, align=self.scalar_bytes)
         value = _shuffled(self.b, value, value, [i % 4 for i in range(self.n)])
-        if MACHINE in ("x86_64", "amd64"):  # else LLVM would make a load of each spread
+        if MACHINE.x86 and MACHINE.register_bytes == VECTOR_BYTES:  # without it LLVM makes a load of each spread
             value = self.b.asm(ir.FunctionType(self.type, [self.type]), "", "=v,0", [value], side_effect=False)
         return value
 
@@ -1104,9 +1146,9 @@ def _add_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> Any:
 @_kernel
 def _relax(v: _Lanes) -> None:
     """A moment's pause of a thread that waits."""
-    if MACHINE in ("x86_64", "amd64"):
+    if MACHINE.x86:
         _call_llvm(v.b, "llvm.x86.sse2.pause", ir.VoidType())
-    elif MACHINE in ("aarch64", "arm64"):
+    elif MACHINE.arm:
         _call_llvm(v.b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
 
 
@@ -1123,7 +1165,7 @@ def _flush_denormals(typing_context: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         state = _floating_point_state(builder)
-        flushing = 1 << 24 if MACHINE in ("aarch64", "arm64") else 0x8040  # FZ; flush to zero, denormals are zero
+        flushing = 1 << 24 if MACHINE.arm else 0x8040  # FZ; flush to zero, denormals are zero
         _floating_point_state(builder, builder.or_(state, I64(flushing)))
         return state
 
@@ -1141,7 +1183,7 @@ def _restore_denormals(typing_context: Any, state: Any) -> Any:
 
 def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) -> ir.Value:
     """Reads the control register, or sets it; nothing on machines that are neither x86-64 nor ARM64."""
-    if MACHINE in ("x86_64", "amd64"):
+    if MACHINE.x86:
         slot = cgutils.alloca_once(builder, I32)
         name = "llvm.x86.sse.stmxcsr" if new is None else "llvm.x86.sse.ldmxcsr"
         function = cgutils.get_or_insert_function(
@@ -1151,8 +1193,8 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
             builder.store(builder.trunc(new, I32), slot)
         builder.call(function, [builder.bitcast(slot, I8.as_pointer())])
         return builder.zext(builder.load(slot), I64)
-    if MACHINE in ("aarch64", "arm64"):
+    if MACHINE.arm:  # no assembly statement: LLVM needs a parser for it that Numba does not start
         if new is None:
-            return builder.asm(ir.FunctionType(I64, []), "mrs $0, fpcr", "=r", [], side_effect=True)
-        return builder.asm(ir.FunctionType(ir.VoidType(), [I64]), "msr fpcr, $0", "r", [new], side_effect=True)
+            return _call_llvm(builder, "llvm.aarch64.get.fpcr", I64)
+        return _call_llvm(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), new)
     return I64(0)
