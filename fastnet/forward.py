@@ -49,7 +49,8 @@ def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Fl
     members = min(threads, len(pieces))
 
     def call(team: Ints, member: int) -> None:
-        work = c.aligned_empty(c.plan(layers, min(len(x), MOST_ROWS), 0, out.itemsize).size, out.dtype)
+        plan = c.plan(layers, min(len(x), MOST_ROWS), 0, out.itemsize, sparse=isinstance(x, SparseRows))
+        work = c.aligned_empty(plan.size, out.dtype)
         for part in pieces[member :: int(team[c.MEMBERS])]:
             if team[c.BROKEN]:
                 return

@@ -272,7 +272,8 @@ class Network:
         y = self._outputs(y, len(x))
         kernels = backends.get(backends.resolve(backend).name)
         gradient = c.aligned_empty(self.n_parameters, self.dtype)
-        work = c.aligned_empty(c.plan(self._layers, len(x), 0, self.dtype.itemsize).size, self.dtype)
+        plan = c.plan(self._layers, len(x), 0, self.dtype.itemsize, sparse=isinstance(x, c.SparseRows))
+        work = c.aligned_empty(plan.size, self.dtype)
         kernels.gradient(self._layers, self.kernel_parameters(), x, y, gradient, work)
         return gradient
 

@@ -289,7 +289,7 @@ class Trainer:
         self._warm_up(kernels, x, interrupts, compress)
         if compress and not interrupts.pending:
             x = cast(SparseRows, interrupts.call(partial(compressed, kernels, x, self.network.dtype)))
-        plan = c.plan(net, batch_size, len(self._state), itemsize, members)
+        plan = c.plan(net, batch_size, len(self._state), itemsize, members, isinstance(x, SparseRows))
         work_of_batch = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
         chunk_seconds = max(CHUNK_SECONDS, PACKED_SECONDS * self.network.n_parameters * (1 + len(self._state)))
         return _Run(

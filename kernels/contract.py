@@ -148,11 +148,14 @@ PANEL_DEPTH = 128  # rows of it that stay in the first-level cache
 # The compiled backends skip inputs that are zero where there are at least SPARSE_INPUTS of them, and in SPARSE_SAMPLE
 # rows, spread over all, at most a SPARSE_SHARE is not zero.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
+# What would grow with rows times inputs is for so many inputs at a time: a sort of entries, and all that is dense of
+# sparse rows. The images of the benchmarks, of 784 inputs, are in one piece.
+PIECE_INPUTS = 4096
 
 # Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
 # row of layer l, and row 0 has the places that are no layer's.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
-OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT = range(LAYER, LAYER + 5)
+OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT, SORTED_INPUTS = range(LAYER, LAYER + 6)
 
 
 class Plan(NamedTuple):
@@ -163,8 +166,10 @@ class Plan(NamedTuple):
     (n_in, width), a row for each input and the neurons along it, padded with zeros: both to whole 64-byte lines.
 
     In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; PANEL_AT a packed panel
-    for each member of a team; ROWS_AT three int64 numbers for each row; ENDS_AT an int32 number
-    for each input, in whole groups, and two for each member; SORTED_AT the inputs of one row more, twice.
+    for each member of a team; ROWS_AT three int64 numbers for each row. A member sorts the entries of SORTED_INPUTS
+    inputs at a time, and has for it: at ENDS_AT an int32 number for each of them and two more, then one for each row;
+    at SORTED_AT that many inputs of one row more, twice.
+    The three areas of row 0 itself are for the inputs of all rows; for SparseRows, for PIECE_INPUTS of them at most.
     """
 
     rows: int  # rows of a block
@@ -185,13 +190,16 @@ def block_rows(net: Ints, rows: int) -> int:
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
 
 
-def plan(net: Ints, rows: int, slots: int, itemsize: int, members: int = 1) -> Plan:
-    """The one formula of the workspace: for batches of at most `rows` rows and `slots` rows of state."""
-    return _plan(net.tobytes(), rows, slots, itemsize, members)
+def plan(net: Ints, rows: int, slots: int, itemsize: int, members: int = 1, sparse: bool = False) -> Plan:
+    """The one formula of the workspace: for batches of at most `rows` rows and `slots` rows of state.
+
+    `sparse`: x is SparseRows. Nothing then grows with rows times inputs.
+    """
+    return _plan(net.tobytes(), rows, slots, itemsize, members, sparse)
 
 
 @functools.lru_cache(maxsize=64)  # thousands of small networks of a few shapes: the shapes repeat
-def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) -> Plan:
+def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
     rows = block_rows(net, rows)
@@ -207,15 +215,17 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int) 
             nodes[level, BIASES_AT] = packed
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed
-    for level, n in enumerate(sizes):
+    for level, n in enumerate([min(sizes[0], PIECE_INPUTS) if sparse else sizes[0], *sizes[1:]]):
         area = rows * (padded(n, itemsize) + lane)  # a line more a row: the NumPy backend keeps a row of ones
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
     nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
-    nodes[0, ENDS_AT], at = at, at + padded(sizes[0] + 1, itemsize) + members * lane
-    nodes[0, SORTED_AT], at = at, at + 2 * ((rows + 1) * padded(sizes[0], itemsize) + lane)
+    sorts = min(PIECE_INPUTS, -(-sizes[0] // (members * GROUP)) * GROUP)  # the largest share of the inputs, in groups
+    nodes[0, SORTED_INPUTS] = sorts
+    nodes[0, ENDS_AT], at = at, at + padded(members * (sorts + 2 + rows), itemsize)
+    nodes[0, SORTED_AT], at = at, at + padded(2 * members * (rows + 1) * sorts, itemsize)
     return Plan(rows, packed, at, frozen(nodes))
 
 
@@ -237,7 +247,8 @@ class Backend(Protocol):
 
     T is the dtype of the parameters, float32 or float64. x is an array of T, or of uint8, which stands for x / 255, or
     SparseRows of T. y is int64 (n,), class labels, or T (n, n_out), targets. work is T (at least
-    plan(...).size,), its contents of no matter before or after. IN arrays may be read-only and are left unchanged.
+    plan(...).size,), its contents of no matter before or after; `plan` is told where x is SparseRows. IN arrays may be
+    read-only and are left unchanged.
     Numbers are finite: a weight of infinity meets an input of zero, which is not a number, in the NumPy backend
     alone, since the compiled ones skip such inputs.
     """

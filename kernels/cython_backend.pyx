@@ -83,7 +83,7 @@ cdef int DROP = contract.DROP, DROP_KEY = contract.DROP_KEY
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
-cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT
+cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT, SORTED_INPUTS = contract.SORTED_INPUTS
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
 cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
@@ -145,7 +145,9 @@ cdef struct Block:  # what the functions below share; each member of a team has 
     int32_t *columns  # made here (rows, ld_columns), the values in layers[0].inputs
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
-    int32_t *ends  # the same entries by input, see sort_entries: where those of each end,
+    Py_ssize_t sorted_inputs  # whose entries are sorted at a time, see sort_entries
+    int32_t *begins  # (rows,): where the entries to be sorted next begin in each row
+    int32_t *ends  # (sorted_inputs + 2,): where the sorted entries of each input end,
     int32_t *sorted_rows  # their rows and values
     real *sorted_values
     real *panel  # of this member
@@ -290,14 +292,13 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The entries of inputs first to last of all rows, by input (a counting sort).
+    """The entries of inputs first to last of all rows, by input (a counting sort). b.begins moves on to the next ones.
 
     Those of input first + i stand from b.ends[i] + 1 to b.ends[i + 1]: there is a place to spare after each input's,
     so that a pair's zero can be written without asking, and the next entry over it.
     """
-    cdef Py_ssize_t i, k, at, n = last - first, ldv = b.layers[0].below
+    cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
     cdef int32_t *ends = b.ends
-    cdef int32_t before = 0, column
     cdef const Entries *tile
     cdef const real *values
     cdef const real *seconds
@@ -307,25 +308,23 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
         tile = &b.entries[i]
         values = tile.values
         seconds = values + ldv if tile.height == 2 else NULL
-        for k in range(tile.count if tile.height else 0):
-            column = tile.columns[k]
-            if column < first:  # another member's, which stand before this one's
-                before += tile.height
-            elif column < last:
-                ends[column - first + 2] += (values[k] != 0) + (seconds != NULL and seconds[k] != 0)
-    ends[0] = before + <int32_t> first - 1
-    ends[1] = ends[0] + 1
+        count = tile.count if tile.height else 0
+        k = b.begins[i]
+        while k < count and tile.columns[k] < last:
+            ends[tile.columns[k] - first + 2] += (values[k] != 0) + (seconds != NULL and seconds[k] != 0)
+            k += 1
+    ends[0] = -1
+    ends[1] = 0
     for k in range(2, n + 2):
         ends[k] += ends[k - 1]
     for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
         tile = &b.entries[i]
         values = tile.values
         seconds = values + ldv
-        for k in range(tile.count if tile.height else 0):
-            column = tile.columns[k]
-            if not (first <= column < last):
-                continue
-            at = ends[column - first + 1]
+        count = tile.count if tile.height else 0
+        k = b.begins[i]
+        while k < count and tile.columns[k] < last:
+            at = ends[tile.columns[k] - first + 1]
             b.sorted_rows[at] = <int32_t> i
             b.sorted_values[at] = values[k]
             at += values[k] != 0
@@ -333,7 +332,9 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
                 b.sorted_rows[at] = <int32_t> i + 1
                 b.sorted_values[at] = seconds[k]
                 at += seconds[k] != 0
-            ends[column - first + 1] = <int32_t> at
+            ends[tile.columns[k] - first + 1] = <int32_t> at
+            k += 1
+        b.begins[i] = <int32_t> k
 
 
 # -- the forward pass, and the deltas backward -------------------------------------------------------------------
@@ -670,12 +671,25 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
+    cdef Py_ssize_t i, end
+    cdef const Entries *tile
+    for i in range(rows):
+        tile = &b.entries[i]
+        b.begins[i] = <int32_t> place(tile.columns, tile.count, first) if b.members > 1 and tile.height else 0
+    while first < last:
+        end = min(first + b.sorted_inputs, last)
+        sort_entries(b, rows, first, end)
+        update_piece(b, layer, rows, first, end)
+        first = end
+
+
+cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The same of inputs whose entries are sorted."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, column = 0, columns, i, at
     cdef const real *deltas
     cdef real *weights
     cdef real *gradient
     cdef real tile[64]
-    sort_entries(b, rows, first, last)
     while column < width:
         columns = min(step, width - column)
         deltas = pack_panel(layer.deltas + column, width, rows, columns, b.panel)
@@ -838,10 +852,11 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
     b.columns = <int32_t *> (work + nodes[0, SCRATCH_AT])
     b.ld_columns = layers[0].below * (sizeof(real) // sizeof(int32_t))
     b.entries = <Entries *> (work + nodes[0, ROWS_AT])
-    b.ends = (<int32_t *> (work + nodes[0, ENDS_AT]) + share(layers[0].groups, member, b.members) * GROUP
-              + 2 * member)
-    b.sorted_values = work + nodes[0, SORTED_AT]
-    b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * layers[0].below + 2 * GROUP)
+    b.sorted_inputs = nodes[0, SORTED_INPUTS]
+    b.ends = <int32_t *> (work + nodes[0, ENDS_AT]) + member * (b.sorted_inputs + 2 + rows)
+    b.begins = b.ends + b.sorted_inputs + 2
+    b.sorted_values = work + nodes[0, SORTED_AT] + 2 * member * (rows + 1) * b.sorted_inputs
+    b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * b.sorted_inputs)
     b.panel = work + nodes[0, PANEL_AT] + member * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
     b.packed = packed
@@ -909,7 +924,7 @@ cdef void predict_rows(Block *b, Py_ssize_t n, Py_ssize_t rows, real *out) noexc
 
 
 def predict(net, params, x, out, work):
-    cdef object p = contract.plan(net, len(x), 0, sizeof(real))
+    cdef object p = contract.plan(net, len(x), 0, sizeof(real), sparse=isinstance(x, contract.SparseRows))
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef const real[::1] params_view = params
     cdef real[::1] space = work
@@ -974,7 +989,7 @@ predictor = Predictor
 
 
 def gradient(net, params, x, y, grad, work):
-    cdef object p = contract.plan(net, len(x), 0, sizeof(real))
+    cdef object p = contract.plan(net, len(x), 0, sizeof(real), sparse=isinstance(x, contract.SparseRows))
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef const real[::1] params_view = params
     cdef real[::1] space = work, result = grad
@@ -1006,7 +1021,8 @@ def gradient(net, params, x, y, grad, work):
 
 
 def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member):
-    cdef object p = contract.plan(net, batch_size, len(state), sizeof(real), team[MEMBERS])
+    cdef bint compressed = isinstance(x, contract.SparseRows)
+    cdef object p = contract.plan(net, batch_size, len(state), sizeof(real), team[MEMBERS], compressed)
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef real[::1] params_view = params, space = work
     cdef real[:, ::1] slots = state

@@ -366,37 +366,33 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
 
 @_inner()
-def _sort_entries(entries, like, rows, first, last, ldv, ends, sorted_rows, sorted_values):
-    """The entries of inputs first to last of all rows, by input (a counting sort).
+def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
+    """The entries of inputs first to last of all rows, by input (a counting sort). begins moves on to the next ones.
 
     Those of input first + i stand from ends[i] + 1 to ends[i + 1]: there is a place to spare after each input's, so
     that a pair's zero can be written without asking, and the next entry over it.
     """
-    n, before = last - first, 0
+    n = last - first
     for k in range(n + 2):
         ends[k] = 1
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
-        seconds = _at(values, ldv * (height >> 1))
-        for k in range(entry[2] >> 2 if height else 0):
-            column = columns[k]
-            if column < first:  # another member's, which stand before this one's
-                before += height
-            elif column < last:
-                ends[column - first + 2] += np.int64(values[k] != 0) + (np.int64(seconds[k] != 0) & height >> 1)
-    ends[0] = before + first - 1
-    ends[1] = ends[0] + 1
+        seconds, k, count = _at(values, ldv * (height >> 1)), np.int64(begins[i]), entry[2] >> 2 if height else 0
+        while k < count and columns[k] < last:
+            ends[columns[k] - first + 2] += np.int64(values[k] != 0) + (np.int64(seconds[k] != 0) & height >> 1)
+            k += 1
+    ends[0] = -1
+    ends[1] = 0
     for k in range(2, n + 2):
         ends[k] += ends[k - 1]
     for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
-        for k in range(entry[2] >> 2 if height else 0):
-            column = columns[k]
-            if column < first or column >= last:
-                continue
-            at = np.int64(ends[column - first + 1])
+        k, count = np.int64(begins[i]), entry[2] >> 2 if height else 0
+        while k < count and columns[k] < last:
+            column = columns[k] - first
+            at = np.int64(ends[column + 1])
             sorted_rows[at] = i
             sorted_values[at] = values[k]
             at += values[k] != 0
@@ -405,7 +401,9 @@ def _sort_entries(entries, like, rows, first, last, ldv, ends, sorted_rows, sort
                 sorted_rows[at] = i + 1
                 sorted_values[at] = second
                 at += second != 0
-            ends[column - first + 1] = at
+            ends[column + 1] = at
+            k += 1
+        begins[i] = k
 
 
 # -- the forward pass, and the deltas backward ----------------------------------------------------------------
@@ -751,13 +749,27 @@ def _update_sparse(b, t, work, rows, first, last):
 @_inner()
 def _update_sorted(b, t, work, rows, first, last):
     """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
-    node, lanes, below, tile = _node(t, 0), _lanes(work), t[c.WIDTH], _room(work)
-    width, step, fused = node[c.WIDTH], TILE_VECTORS * lanes, b[TARGET] == TO_OPTIMIZER
-    panel = _at(work, _panel_at(b, t, work))
-    entries, values = _pointer(_at(work, t[c.ROWS_AT]), b), _at(work, t[c.SORTED_AT])
-    numbers = _pointer(_at(values, (b[BLOCK] + 1) * below + 2 * GROUP), np.int32)
-    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), first + 2 * b[MEMBER])
-    _sort_entries(entries, work, rows, first, last, below, ends, numbers, values)
+    entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
+    size = (b[BLOCK] + 1) * sorts
+    values = _at(work, t[c.SORTED_AT] + 2 * b[MEMBER] * size)
+    numbers = _pointer(_at(values, size), np.int32)
+    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), b[MEMBER] * (sorts + 2 + b[BLOCK]))
+    begins = _at(ends, sorts + 2)
+    for i in range(rows):
+        entry = _at(entries, i * ENTRIES)
+        count = entry[2] >> 2 if b[MEMBERS] > 1 and entry[2] & 3 else 0
+        begins[i] = _below(_pointer(entry[0], ends), count, first)
+    for start in range(first, last, sorts):
+        end = _least(start + sorts, last)
+        _sort_entries(entries, work, rows, start, end, t[c.WIDTH], begins, ends, numbers, values)
+        _update_piece(b, t, work, rows, start, end, ends, numbers, values)
+
+
+@_inner()
+def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
+    """The same of inputs whose entries are sorted."""
+    node, lanes, tile, fused = _node(t, 0), _lanes(work), _room(work), b[TARGET] == TO_OPTIMIZER
+    width, step, panel = node[c.WIDTH], TILE_VECTORS * lanes, _at(work, _panel_at(b, t, work))
     for column in range(0, width, step):
         columns = _least(step, width - column)
         vectors = _quotient(columns, lanes)
@@ -1056,7 +1068,7 @@ def _outputs(y: NDArray[Any]) -> dict[str, int]:
 
 
 def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> None:
-    p, team = c.plan(net, len(x), 0, params.itemsize), c.team(1)
+    p, team = c.plan(net, len(x), 0, params.itemsize, sparse=isinstance(x, c.SparseRows)), c.team(1)
     arrays = {"params": params.ctypes.data, "result": out.ctypes.data, "team": team.ctypes.data}
     _run(_block(PREDICT, p, **arrays, **_inputs(x)), work)
 
@@ -1078,7 +1090,8 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
 
 
 def gradient(net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
-    p, team, n = c.plan(net, len(x), 0, params.itemsize), c.team(1), len(x)
+    team, n = c.team(1), len(x)
+    p = c.plan(net, n, 0, params.itemsize, sparse=isinstance(x, c.SparseRows))
     progress, none = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
     block = _block(
         GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch=n,
@@ -1104,7 +1117,7 @@ def train(
     member: int,
 ) -> float:
     members = int(team[c.MEMBERS])
-    p = c.plan(net, batch_size, len(state), params.itemsize, members)
+    p = c.plan(net, batch_size, len(state), params.itemsize, members, isinstance(x, c.SparseRows))
     if member != 0:  # for member 0 alone to write
         progress = np.zeros(c.PROGRESS_COLUMNS, np.int64)
     block = _block(

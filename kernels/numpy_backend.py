@@ -22,7 +22,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints, Plan, Predictor, Rows, SparseRows
 
 MOST_MEMBERS = 1  # BLAS has threads of its own
-COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS
+COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS, of many inputs piece by piece
 
 Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]  # functions and their arguments, the last one the output
 
@@ -276,6 +276,78 @@ def _fill_target(target: Floats, classes: Ints, y: NDArray[np.generic]) -> Float
     return target
 
 
+# -- sparse rows ---------------------------------------------------------------------------------------------
+
+
+def _entries(x: SparseRows, rows: Ints | slice) -> tuple[Ints, Ints]:
+    """The entries of some rows of x: which of these rows each is in, and its place in x.values.
+
+    What is allocated for sparse rows, here and below, grows with the entries of a block and the neurons they meet.
+    """
+    first, end = (
+        (x.starts[rows], x.starts[rows.start + 1 : rows.stop + 1])
+        if isinstance(rows, slice)
+        else (x.starts[rows], x.starts[rows + 1])
+    )
+    counts = end - first
+    before = np.cumsum(counts) - counts
+    at = np.repeat(first - before, counts)
+    at += np.arange(len(at))
+    return np.repeat(np.arange(len(counts)), counts), at
+
+
+def _scatter(x: SparseRows, rows: Ints | slice, pixels: Floats) -> None:
+    """The entries of some rows of x into their places."""
+    lines, at = _entries(x, rows)
+    pixels[lines, x.indices[at]] = x.values[at]
+
+
+class _SparseLayer:
+    """The first layer on sparse rows of more than PIECE_INPUTS inputs, for a block of so many rows.
+
+    Only inputs that a block has entries of are looked at. They become dense PIECE_INPUTS at a time, for BLAS.
+    """
+
+    def __init__(self, weights: Floats, grads: Floats, rows: int, dense: Floats, space: Floats) -> None:
+        self.weights, self.grads = weights.T, grads.T  # (n_in + 1, n_out): an input's weights lie side by side
+        self.rows, self.dense, self.space = rows, dense, space
+
+    def read(self, x: SparseRows, rows: Ints | slice) -> None:
+        """Takes the entries of these rows, by input."""
+        lines, at = _entries(x, rows)
+        by_input = np.argsort(x.indices[at], kind="stable")
+        columns = x.indices[at[by_input]]
+        self.lines, self.values = lines[by_input], x.values[at[by_input]]
+        self.starts = np.flatnonzero(np.diff(columns, prepend=-1, append=-1))  # of each input's entries, and their end
+        self.inputs = columns[self.starts[:-1]]  # those with entries
+        self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # which of them an entry is of
+
+    def _pieces(self) -> Iterator[tuple[NDArray[np.int32], Floats, Floats]]:
+        """Some inputs, their values (rows, inputs), and space (inputs, n_out) for weights or a gradient."""
+        for first in range(0, len(self.inputs), c.PIECE_INPUTS):
+            inputs = self.inputs[first : first + c.PIECE_INPUTS]
+            part = slice(self.starts[first], self.starts[first + len(inputs)])
+            dense = self.dense[: self.rows * len(inputs)].reshape(self.rows, len(inputs))
+            dense.fill(0)
+            dense[self.lines[part], self.numbers[part] - first] = self.values[part]
+            n_out = self.weights.shape[1]
+            yield inputs, dense, self.space[: len(inputs) * n_out].reshape(len(inputs), n_out)
+
+    def sums(self, z: Floats, t: Floats) -> None:
+        """z (n_out, rows) = the weighted sums."""
+        z[...] = self.weights[-1][:, None]
+        for inputs, dense, weights in self._pieces():
+            self.weights.take(inputs, 0, weights, "clip")
+            weights.T.dot(dense.T, t)
+            np.add(z, t, z)
+
+    def add_gradient(self, delta: Floats) -> None:
+        self.grads[-1] += delta.sum(1)
+        for inputs, dense, gradient in self._pieces():
+            dense.T.dot(delta.T, gradient)
+            self.grads[inputs] += gradient
+
+
 # -- one block of rows through the layers --------------------------------------------------------------------
 
 
@@ -285,6 +357,7 @@ class _Passes(NamedTuple):
     inputs: Floats  # (rows, n_in + 1), the last column ones
     pixels: Floats  # (rows, n_in): without it
     raw: NDArray[np.generic]  # (rows, n_in) as x has them
+    sparse: _SparseLayer | None  # which takes the place of those three; then the inputs are but the ones
     output: _Output
     forward: Calls  # up to the last layer's weighted sums, in the place of its activations
     activate: Calls  # which become the activations
@@ -296,11 +369,14 @@ class _Passes(NamedTuple):
 class _Blocks:
     """The workspace, cut into views; the passes over a block are recorded once for each number of rows."""
 
-    def __init__(self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any], training: bool = False) -> None:
+    def __init__(
+        self, net: Ints, work: Floats, p: Plan, x_dtype: np.dtype[Any], sparse: bool = False, training: bool = False
+    ) -> None:
         self.drops = net[:, [c.DROP, c.DROP_KEY]].tolist() if training else [[0, 0]] * len(net)
         self.counter = [0, 0, 0]  # dropout's, see _Drop.scale
         self.net, self.work, self.plan = net, work, p
         self.sizes = [int(net[0, c.N_IN]), *(int(n) for n in net[:, c.N_OUT])]
+        self.in_pieces = sparse and self.sizes[0] > c.PIECE_INPUTS
         self.bytes_to_inputs = None
         if x_dtype == np.uint8:
             self.bytes_to_inputs = np.full(self.sizes[0] + 1, 1 / 255, work.dtype)
@@ -312,11 +388,17 @@ class _Blocks:
         self._passes: dict[int, _Passes] = {}
 
     def matrices(self, flat: Floats) -> list[Floats]:
-        """Views of a packed vector: per layer (n_out, n_in + 1), the last column the biases."""
-        found, at = [], 0
+        """Views of a packed vector: per layer (n_out, n_in + 1), the last column the biases.
+
+        A _SparseLayer's lie transposed.
+        """
+        found, at = list[Floats](), 0
         for n_in, n_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
             end = at + (n_in + 1) * n_out
-            found.append(flat[at:end].reshape(n_out, n_in + 1))
+            if self.in_pieces and not found:
+                found.append(flat[at:end].reshape(n_in + 1, n_out).T)
+            else:
+                found.append(flat[at:end].reshape(n_out, n_in + 1))
             at = end
         return found
 
@@ -351,9 +433,14 @@ class _Blocks:
             return self.work[at : at + height * rows].reshape(height, rows)
 
         sizes, nodes, last = self.sizes, self.plan.nodes.tolist(), len(self.sizes) - 1
-        inputs = area(nodes[0][c.ACTIVATIONS_AT], sizes[0] + 1).reshape(rows, sizes[0] + 1)
+        held = 0 if self.in_pieces else sizes[0]
+        inputs = area(nodes[0][c.ACTIVATIONS_AT], held + 1).reshape(rows, held + 1)
         inputs[:, -1] = 1
-        raw: NDArray[np.generic] = area(nodes[0][c.SCRATCH_AT], sizes[0]).reshape(rows, sizes[0])
+        raw: NDArray[np.generic] = area(nodes[0][c.SCRATCH_AT], held).reshape(rows, held)
+        sparse = None
+        if self.in_pieces:
+            dense = area(nodes[0][c.SCRATCH_AT], c.PIECE_INPUTS).reshape(-1)
+            sparse = _SparseLayer(self.weights[0], self.grads[0], rows, dense, self.scratch)
         if self.bytes_to_inputs is not None:
             raw = raw.reshape(-1).view(np.uint8)[: rows * sizes[0]].reshape(rows, sizes[0])
         biased = [
@@ -363,7 +450,7 @@ class _Blocks:
         for a in biased[1:]:
             a[-1] = 1
         delta, t = (
-            [area(node[column], n) for node, n in zip(nodes, sizes, strict=True)]
+            [area(node[column], n) for node, n in zip(nodes, [held, *sizes[1:]], strict=True)]
             for column in (c.DELTAS_AT, c.SCRATCH_AT)
         )
         output = _Output(
@@ -380,7 +467,10 @@ class _Blocks:
         adding: Calls = []
         for level in range(1, last + 1):
             z = biased[level][:-1]
-            forward.append((self.weights[level - 1].dot, (biased[level - 1], z)))  # quicker to call than np.dot
+            if sparse is not None and level == 1:
+                forward.append((sparse.sums, (z, t[level])))
+            else:
+                forward.append((self.weights[level - 1].dot, (biased[level - 1], z)))  # quicker to call than np.dot
             if level == last and self.net[-1, c.COST] == c.CROSS_ENTROPY:  # taken from the sums
                 activate.append((np.copyto, (output.z, z)))
             activation = _ACTIVATIONS[self.net[level - 1, c.ACTIVATION]][0](z, t[level])
@@ -394,6 +484,10 @@ class _Blocks:
                 forward.append((np.multiply, (t[level], factors[: sizes[level]], t[level])))
                 forward.append((np.multiply, (z, factors[: sizes[level]], z)))
         for level in range(last, 0, -1):
+            if sparse is not None and level == 1:
+                backward += [(self.grads[0].fill, (0,)), (sparse.add_gradient, (delta[level],))]
+                adding.append((sparse.add_gradient, (delta[level],)))
+                continue
             below = biased[level - 1].T
             backward.append((delta[level].dot, (below, self.grads[level - 1])))
             adding.append((delta[level].dot, (below, self.products[level - 1])))
@@ -408,13 +502,16 @@ class _Blocks:
                 backward += down
                 adding += down
         cost = _cost(int(self.net[-1, c.ACTIVATION]), int(self.net[-1, c.COST]), output)
-        return _Passes(inputs, inputs[:, :-1], raw, output, forward, activate, cost, backward, adding)
+        return _Passes(inputs, inputs[:, :-1], raw, sparse, output, forward, activate, cost, backward, adding)
 
     def sums(self, v: _Passes, x: Rows, rows: Ints | slice) -> None:
         """Rows of x into the block's inputs, bytes scaled; then up to the last layer's weighted sums."""
         if isinstance(x, SparseRows):
-            v.pixels.fill(0)
-            _scatter(x, rows, v.pixels)
+            if v.sparse is not None:
+                v.sparse.read(x, rows)
+            else:
+                v.pixels.fill(0)
+                _scatter(x, rows, v.pixels)
         else:
             v.pixels[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, v.raw, "clip")
         if self.bytes_to_inputs is not None:  # all of the contiguous buffer: quicker than its columns but one
@@ -439,20 +536,6 @@ class _Blocks:
         v.output.scale[()], v.output.scale2[()] = scale, 2 * scale
         _replay(v.cost)
         return float(v.output.cost)
-
-
-def _scatter(x: SparseRows, rows: Ints | slice, pixels: Floats) -> None:
-    """The entries of some rows of x into their places; what it allocates grows with the entries of a block."""
-    first, end = (
-        (x.starts[rows], x.starts[rows.start + 1 : rows.stop + 1])
-        if isinstance(rows, slice)
-        else (x.starts[rows], x.starts[rows + 1])
-    )
-    counts = end - first
-    before = np.cumsum(counts) - counts
-    at = np.repeat(first - before, counts)
-    at += np.arange(len(at))
-    pixels[np.repeat(np.arange(len(counts)), counts), x.indices[at]] = x.values[at]
 
 
 # -- optimisers: one step of the packed parameters -----------------------------------------------------------
@@ -557,7 +640,8 @@ def _split(targets: Floats, cuts: tuple[_Cut, ...]) -> list[Floats]:
 
 
 def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
-    b = _Blocks(net, work, c.plan(net, len(x), 0, params.itemsize), x.dtype)
+    sparse = isinstance(x, SparseRows)
+    b = _Blocks(net, work, c.plan(net, len(x), 0, params.itemsize, sparse=sparse), x.dtype, sparse)
     b.pack(params, b.params)
     with np.errstate(all="ignore"):
         b.outputs(x, out)
@@ -575,8 +659,9 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
 
 
 def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: Floats, work: Floats) -> float:
-    p = c.plan(net, len(x), 0, params.itemsize)
-    b = _Blocks(net, work, p, x.dtype)
+    sparse = isinstance(x, SparseRows)
+    p = c.plan(net, len(x), 0, params.itemsize, sparse=sparse)
+    b = _Blocks(net, work, p, x.dtype, sparse)
     b.pack(params, b.params)
     cost = 0.0
     with np.errstate(all="ignore"):
@@ -606,8 +691,9 @@ def train(
     team: Ints,
     member: int,
 ) -> float:
-    p = c.plan(net, batch_size, len(state), params.itemsize)
-    b = _Blocks(net, work, p, x.dtype, training=True)
+    sparse = isinstance(x, SparseRows)
+    p = c.plan(net, batch_size, len(state), params.itemsize, sparse=sparse)
+    b = _Blocks(net, work, p, x.dtype, sparse, training=True)
     b.pack(params, b.params)
     slots = [work[(3 + k) * p.packed :][: b.n_params] for k in range(len(state))]
     for source, slot in zip(state, slots, strict=True):

@@ -184,7 +184,8 @@ def naive_step(
 
 def workspace(k: Case, rows: int, slots: int = 0, members: int = 1) -> Array:
     """Of exactly the size of the plan, and full of NaN: what it holds must not matter."""
-    work = c.aligned_empty(c.plan(k.net, rows, slots, k.params.itemsize, members).size, k.params.dtype)
+    plan = c.plan(k.net, rows, slots, k.params.itemsize, members, isinstance(k.x, c.SparseRows))
+    work = c.aligned_empty(plan.size, k.params.dtype)
     work.fill(np.nan)
     return work
 
