@@ -128,7 +128,10 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
             places = _part(x, "row", name), _part(x, "col", name)
         values = _own_view(_part(x, "data", name), name)
     elif x.format == "dok":
-        entries = list(_part(x, "items", name)())
+        try:
+            entries = list(x.items())
+        except (AttributeError, TypeError):
+            raise _corrupt(name, "it has no dictionary") from None
         keys = [key if isinstance(key, tuple) else () for key, _ in entries]
         if any(len(key) != 2 for key in keys):
             raise _corrupt(name, "a key is not a row and a column")
