@@ -68,7 +68,12 @@ def as_callbacks(callbacks: object) -> list[Callback]:
             if not callable(callback) or isinstance(callback, type):
                 raise TypeError(f"a callback is a fastnet.Callback or a function(trainer, epoch), not {callback!r}")
             callback = OnEpochEnd(callback)
-        if callback.every is not None:
-            whole_number("every", callback.every, 1)
+        every_of(callback)
         found.append(callback)
     return found
+
+
+def every_of(callback: Callback) -> int | None:
+    """Its `every`, which it may change while a fit runs. Raises TypeError or ValueError for what is no such number."""
+    every = callback.every
+    return None if every is None else whole_number("every", every, 1)
