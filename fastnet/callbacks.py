@@ -74,5 +74,6 @@ def as_callbacks(callbacks: object) -> list[Callback]:
 
 
 def every_of(callback: Callback) -> int | None:
-    """Its `every`, which it may change while it is called. Raises ValueError or TypeError for an impossible one."""
-    return None if callback.every is None else whole_number("every", callback.every, 1)
+    """Its `every`, which it may change while a fit runs. Raises TypeError or ValueError for what is no such number."""
+    every = callback.every
+    return None if every is None else whole_number("every", every, 1)

@@ -24,6 +24,7 @@ from fastnet.threads import team_size
 
 Array = NDArray[Any]
 FORMAT = "fastnet network 1"
+SETTINGS = ("activation", "output", "cost")  # that a file keeps, by the names of Network's arguments
 
 
 class Views(NamedTuple):
@@ -339,7 +340,11 @@ class Network:
 
         arrays = read_npz(path)
         try:
+            if absent := [name for name in ("about", "parameters") if name not in arrays]:
+                raise ValueError(f"it has no array {' and no '.join(absent)}")
             about = json.loads(str(arrays["about"][()]))
+            if not isinstance(about, dict) or not about.keys() >= {"format", "sizes", "dtype", *SETTINGS}:
+                raise ValueError("its array about does not describe a network")
             if about["format"] != FORMAT:
                 raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
             sizes = checks.layer_sizes(about["sizes"])
@@ -352,11 +357,11 @@ class Network:
                     f"it holds parameters {parameters.shape} {parameters.dtype}, not ({expected},) {about['dtype']}"
                 )
             network = cls.__new__(cls)
-            settings = {name: about[name] for name in ("activation", "output", "cost")}
+            settings = {name: about[name] for name in SETTINGS}
             Network.__init__(network, sizes, **settings, seed=0, dtype=parameters.dtype)
             network._buffer[...] = parameters
             return network
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{shown(path)} is not a network that fastnet saved: {reason(error)}") from error
 
 
@@ -383,5 +388,5 @@ def _forward(
     out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
     if threads != 1:
         threads = team_size(threads, kernels, name, len(x), work_of(layers, x, len(x)))
-    forward(kernels, layers, parameters, x, out, threads)
+    forward(kernels, layers, parameters, x, out.view(), threads)  # of which nobody else can set the shape
     return out

@@ -97,6 +97,8 @@ def encode(optimizer: Optimizer, weight_decay: float, clip_norm: float | None) -
     vector[[c.KIND, c.WEIGHT_DECAY, c.CLIP_NORM]] = optimizer.kind, weight_decay, clip_norm or 0
     for column, value in optimizer.numbers().items():
         vector[column] = value
+    if vector[c.KIND] not in c.SLOTS:
+        raise ValueError(f"the kind of {optimizer!r} is {vector[c.KIND]:g}; expected one of {list(c.SLOTS)}")
     return vector
 
 
@@ -205,7 +207,14 @@ class FromFunction(Schedule):
     function: Callable[[int], float] = lambda step: 1.0
 
     def of_steps(self, first: int, steps: int) -> Rates:
-        return np.array([float(self.function(step)) for step in range(first, first + steps)])
+        return np.array([self._factor(step) for step in range(first, first + steps)])
+
+    def _factor(self, step: int) -> float:
+        factor = self.function(step)
+        try:
+            return float(factor)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"the schedule gave {factor!r} at step {step}; expected a finite factor") from None
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {

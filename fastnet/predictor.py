@@ -30,8 +30,11 @@ class Predictor:
     Called with x (n, n_in) it returns the outputs (n, n_out), and with one example (n_in,) its outputs (n_out,); so
     does `forward`, and `predict` gives labels. x may be anything that Network.forward takes; quick are C-contiguous
     arrays of the network's dtype or of uint8, of at most max_batch rows, and a C-contiguous `out` of the network's
-    dtype for the result, which shares no memory with x. On this quick way floats are NOT tested for being finite. More
-    rows go in parts of max_batch. The last bits of a row's outputs may depend on which rows it is handed over with.
+    dtype for the result, which shares no memory with x. More rows go in parts of max_batch. The last bits of a row's
+    outputs may depend on which rows it is handed over with.
+
+    A call tests whether dense floats are finite where it has to convert or copy x first; a C-contiguous array of the
+    network's dtype is never tested.
 
     A predictor is for one thread at a time, since its workspace is reused: make one for each thread (RuntimeError). It
     cannot be pickled or copied; the network can.
@@ -157,10 +160,11 @@ class _Prepared:
 
     def _any(self, x: Any, out: Array | None) -> Array:
         """Whatever x is, checked like any other."""
+        as_it_is = isinstance(x, np.ndarray) and x.dtype == self._dtype and x.flags.c_contiguous
         one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x)) and np.ndim(x) == 1
-        rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype)
+        rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype, finite=not as_it_is)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
-        target = out[None] if one else out
+        target = out[None] if one else out.view()
         members = team_size(self._threads, self._kernels, self._name, len(rows), work_of(self._layers, rows, len(rows)))
         if isinstance(rows, c.SparseRows):
             forward(self._kernels, self._layers, self._parameters, rows, target, members)

@@ -140,7 +140,7 @@ class Trainer:
         team_size(self._threads, backends.get(name), name, 1, 0)  # and so are threads that it cannot have
         self._rng = checks.generator(seed)
         self._layers = thinned(network.layers, self._dropout, self._rng)
-        self._state = np.zeros((c.SLOTS[self._optimizer.kind], network.n_parameters), network.dtype)
+        self._state = np.zeros((c.SLOTS[int(self._encoded[c.KIND])], network.n_parameters), network.dtype)
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._undo: _Undo | None = None
         self._step = 0  # updates made
@@ -327,7 +327,7 @@ class Trainer:
         while done < batches and not self._stopped and not run.interrupts.pending:
             count = min(self._chunk(run), batches - done, *self._until_callback(run, done))
             rows = order[done * run.batch_size : (done + count) * run.batch_size]
-            rates = self._learning_rate * factors[done : done + count]
+            rates = checks.rates(self._learning_rate, factors[done : done + count], self._step)
             began = time.perf_counter()
             summed, steps, right = self._train_chunk(run, rows, rates)
             elapsed = time.perf_counter() - began
@@ -364,7 +364,8 @@ class Trainer:
         if isinstance(self._schedule, FromFunction):
             factors = self._schedule.of_steps(self._step, batches)
         else:
-            factors = self._schedule.factors(self._epoch, batches, batches, horizon)
+            with np.errstate(over="ignore"):  # what is infinite is refused below
+                factors = self._schedule.factors(self._epoch, batches, batches, horizon)
         return checks.factors(factors, batches, self._step)
 
     def _share(self, correct: int, examples: int) -> float:

@@ -9,6 +9,7 @@ This file computes nothing with data; the formulas themselves stand in the backe
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +35,15 @@ ACTIVATIONS = {
     "softmax": SOFTMAX,  # of the output layer only: its slope mixes the neurons of a layer
 }
 LEAKY_SLOPE = 0.01
+# The least and the largest output of each, which targets must not pass. The kernels do not use it.
+RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "relu": (0.0, math.inf),
+    "tanh": (-1.0, 1.0),
+    "leaky_relu": (-math.inf, math.inf),
+    "identity": (-math.inf, math.inf),
+    "softmax": (0.0, 1.0),
+}
 
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
 COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Callback, DivergedError, Network, Trainer
+from fastnet import Callback, DivergedError, Network, Trainer, checks
+from fastnet.kernels import contract as c
 
 X = np.random.default_rng(0).random((12, 3), np.float32)
 Y = np.arange(12) % 2
@@ -77,6 +78,97 @@ class TestParameters:
         net.parameters.flags.writeable = True
         trainer.fit(X, Y)
         assert trainer.steps == 6
+
+
+LABELS = np.random.default_rng(1).integers(0, 3, 500)
+EXAMPLES = np.random.default_rng(2).random((500, 70), np.float32)
+EXAMPLES[np.random.default_rng(3).random((500, 70)) > 0.2] = 0
+TARGETS = np.eye(3, dtype=np.float32)[LABELS]
+
+
+def trained(backend: Any, x: Any, y: Any, change: Callable[[], object] = lambda: None, **arguments: Any) -> bytes:
+    """The parameters after three epochs, with `change` called after each batch."""
+
+    class Changes(Callback):
+        every = 1
+
+        def on_batches(self, trainer: Trainer, progress: Any) -> None:
+            change()
+
+    net = Network([70, 5, 3], seed=1)
+    trainer = Trainer(net, backend=name_of(backend), batch_size=20, seed=1, **arguments)
+    trainer.fit(x, y, epochs=3, validation_data=(x, y), callbacks=[Changes()])
+    return net.parameters.tobytes()
+
+
+def sparse(form: str) -> Any:
+    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+    return scipy_sparse.csr_array(EXAMPLES).asformat(form)
+
+
+class TestDataOfTheCaller:
+    """Kernels index by labels, and by the index arrays of sparse rows: what a caller does to them is not seen."""
+
+    def test_labels_filled_in_a_callback(self, backend: Any) -> None:
+        y = LABELS.copy()
+        found = trained(backend, EXAMPLES, y, lambda: y.fill(1000))
+        assert y[0] == 1000
+        assert found == trained(backend, EXAMPLES, LABELS)
+
+    def test_labels_refilled_by_another_thread(self, backend: Any) -> None:
+        y, over = LABELS.copy(), threading.Event()
+
+        def refill() -> None:
+            while not over.is_set():
+                y[:] = np.arange(500) * 100_000
+
+        thread = threading.Thread(target=refill)
+        try:
+            found = trained(backend, EXAMPLES, y, lambda: None if thread.is_alive() else thread.start())
+        finally:
+            over.set()
+            thread.join()
+        assert y[1] == 100_000
+        assert found == trained(backend, EXAMPLES, LABELS)
+
+    @pytest.mark.parametrize("part", ["indices", "indptr"])
+    def test_index_arrays_filled_in_a_callback(self, backend: Any, part: str) -> None:
+        x = sparse("csr")
+        found = trained(backend, x, LABELS, lambda: getattr(x, part).fill(5000))
+        assert found == trained(backend, sparse("csr"), LABELS)
+
+    def test_those_of_sparse_rows_of_ones_own(self, backend: Any) -> None:
+        x, twin = (Network([70, 3])._inputs(sparse("csr")) for _ in range(2))
+        assert isinstance(x, c.SparseRows)
+        found = trained(backend, x, LABELS, lambda: (x.indices.fill(5000), x.starts.fill(1 << 40)))
+        assert found == trained(backend, twin, LABELS)
+
+    @pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
+    def test_a_shape_set_in_a_callback(self, backend: Any) -> None:
+        """The values are shared, the array objects are not."""
+        x, y = EXAMPLES.copy(), TARGETS.copy()
+
+        def reshape(*arrays: Any) -> None:
+            for array in arrays:
+                array.shape = (1, -1)
+
+        found = trained(backend, x, y, lambda: reshape(x, y))
+        assert found == trained(backend, EXAMPLES, TARGETS)
+        rows = sparse("csr")
+        found = trained(backend, rows, TARGETS, lambda: reshape(rows.data))
+        assert found == trained(backend, sparse("csr"), TARGETS)
+
+    def test_what_is_checked_is_a_copy(self) -> None:
+        net = Network([70, 5, 3])
+        for y in (LABELS, LABELS.astype(np.uint8), LABELS[::-1]):
+            assert not np.shares_memory(net._outputs(y, 500), y)
+        assert not np.shares_memory(checks.classes(LABELS, 500)[0], LABELS)
+        for form in ("csr", "csc", "bsr", "coo"):
+            x = sparse(form)
+            rows = net._inputs(x)
+            assert isinstance(rows, c.SparseRows)
+            parts = [x.coords[0], x.coords[1]] if form == "coo" else [x.indices, x.indptr]
+            assert not any(np.shares_memory(ours, part) for ours in (rows.starts, rows.indices) for part in parts)
 
 
 class TestWhatIsHandedOut:

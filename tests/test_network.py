@@ -300,7 +300,7 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         ([[1, 2], [3]] * 3, "y"),
         (np.full((6, 3), np.nan), "y[0, 0] nan"),
         (np.full((6, 3), 0.3), "y[0] sums 0.9 1"),
-        (np.tile([1.5, -0.5, 0], (6, 1)), "y -0.5 1.5"),
+        (np.tile([1.5, -0.5, 0], (6, 1)), "y[0, 0] 1.5 softmax from 0 to 1"),
         (None, "y"),
     ],
 )

@@ -132,21 +132,22 @@ def test_duplicates_are_summed_and_nothing_of_the_user_s_changes() -> None:
 
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
-def test_nothing_is_copied_that_fits(dense: kc.Array) -> None:
-    """Bytes are made floats, but for their places."""
+def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None:
+    """Bytes are made floats."""
     x = scipy_sparse.csr_array(dense)
     for array in (x.data, x.indices, x.indptr):
         array.flags.writeable = False
     rows = network()._inputs(x)
     assert isinstance(rows, c.SparseRows)
     assert np.shares_memory(rows.values, x.data) == (dense is FLOATS)
-    assert np.shares_memory(rows.indices, x.indices)
+    assert not np.shares_memory(rows.indices, x.indices)
     assert (rows.starts.dtype, rows.indices.dtype, rows.dtype) == (np.int64, np.int32, np.float32)
     part = kc.sparse(dense, np.float32)[3:50]  # out of the midst of larger arrays
     again = network()._inputs(part)
     assert isinstance(again, c.SparseRows)
     assert np.shares_memory(again.values, part.values)
-    assert np.shares_memory(again.indices, part.indices)
+    assert not np.shares_memory(again.indices, part.indices)
+    np.testing.assert_allclose(network().forward(part), network().forward(dense[3:50]), rtol=1e-5)
     x = scipy_sparse.csr_array(dense)
     x.indices, x.indptr = x.indices.astype(np.int64), x.indptr.astype(np.int64)
     rows = network()._inputs(x)
@@ -242,18 +243,18 @@ def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
 @pytest.mark.parametrize("part", ["data", "indices", "indptr", "_shape"])
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
 @pytest.mark.parametrize(
-    "value", [None, 3, "data", [1, 2], np.ma.masked_array([1], mask=[True]), np.zeros((2, 2, 2, 2))]
+    "value", [None, 3, "data", [1, 2], np.ma.masked_array([1.0], mask=[True]), np.zeros((2, 2, 2, 2))]
 )
 def test_parts_replaced_by_something_else_are_refused(form: str, part: str, value: Any) -> None:
     x = broken(form, lambda x: setattr(x, part, value))
-    with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: its .*build it anew"):
+    with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: .*build it anew"):
         network().forward(x)
 
 
 @pytest.mark.parametrize("blocks", [(0, 1), (61, 1), (60, 71), (7, 70)])
 def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) -> None:
     x = broken("bsr", lambda x: setattr(x, "data", np.ones((len(x.data), *blocks), np.float32)))
-    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: blocks of \d+ x \d+"):
+    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: its data.*are not blocks"):
         network().forward(x)
 
 

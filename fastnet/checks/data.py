@@ -13,11 +13,11 @@ from fastnet.kernels import contract as c
 Array = NDArray[Any]
 
 
-def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> c.Rows:
+def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:
     """x as C-contiguous (n, n_in), uint8 or dtype; a copy is made only where it is neither already.
 
     Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A matrix or array of
-    scipy.sparse, of any format, becomes SparseRows.
+    scipy.sparse, of any format, becomes SparseRows. `finite`: whether dense floats are tested for that.
     """
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name)
@@ -26,7 +26,8 @@ def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x") -> c.Row
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array).reshape(len(array), n_in)
     floats_or_bytes(array.dtype, name)
-    return _finite(converted(array, dtype, name), name).reshape(len(array), n_in)
+    found = converted(array, dtype, name)
+    return (_finite(found, name) if finite else found).reshape(len(array), n_in)
 
 
 def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array:
@@ -51,20 +52,13 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
             f"{name} has dtype {array.dtype}; expected whole-number class labels from 0 to {n_out - 1}, or targets of "
             f"shape (n, {n_out}): number your classes with np.unique({name}, return_inverse=True)"
         )
-    if array.ndim == 1 and n_out == 1:
-        array = array[:, None]
-    if array.ndim == 1:
-        return _labels(array, n_out, name)
-    if array.shape != (n, n_out):
+    if array.ndim == 1 and n_out > 1:
+        return _labels(array.copy(), n_out, name)
+    if array.shape not in ((n, n_out), (n,)):
         hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
         raise ValueError(f"{name} has shape {array.shape}; expected labels ({n},) or targets ({n}, {n_out}){hint}")
     targets = _finite(converted(array, dtype, name), name)
-    if (cost == "cross_entropy" or (output == "sigmoid" and array.dtype.kind != "f")) and (
-        targets.min() < 0 or targets.max() > 1
-    ):
-        raise ValueError(
-            f"{name} ranges from {targets.min():g} to {targets.max():g}; {output} outputs need targets from 0 to 1"
-        )
+    _in_range(targets, output, name)
     if output == "softmax" and cost == "cross_entropy":
         sums = targets.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))
@@ -72,10 +66,24 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
             raise ValueError(
                 f"{name}[{worst}] sums to {sums[worst]:g}; the targets of a softmax are probabilities and sum to 1"
             )
-    return targets
+    return targets.reshape(n, n_out)
+
+
+def _in_range(targets: Array, output: str, name: str) -> None:
+    """Refuses targets that such outputs can never reach: training would drive them to the end of their range."""
+    least, most = c.RANGES[output]
+    if targets.min() >= least and targets.max() <= most:
+        return
+    bad = _first(~((targets >= least) & (targets <= most)))
+    wanted = f"from {least:g} to {most:g}" if most < np.inf else f"of {least:g} or more"
+    raise ValueError(
+        f"{_entry(name, bad)} is {targets[bad]:g}; {output} outputs need targets {wanted}: scale them, or use "
+        "output='identity' with cost='squared_error'"
+    )
 
 
 def _labels(array: Array, n_out: int, name: str) -> Array:
+    """int64 labels, checked. The array is the caller's own copy: kernels index by labels."""
     if array.dtype.kind == "f":
         raise ValueError(
             f"{name} holds floats of shape {array.shape}; class labels are whole numbers: use {name}.astype(np.int64), "
@@ -86,12 +94,12 @@ def _labels(array: Array, n_out: int, name: str) -> Array:
         raise ValueError(
             f"{name}[{bad[0]}] is {array[bad[0]]}; the network has {n_out} outputs, so labels are from 0 to {n_out - 1}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
     """y as int64 class labels (n,), and the number of classes: one more than the largest label."""
-    array = _array(y, name)
+    array = _array(y, name).copy()
     if array.shape != (n,) or array.dtype.kind not in "biu":
         raise ValueError(
             f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) whole-number class labels from 0"
@@ -124,10 +132,11 @@ def vector(v: object, length: int, name: str) -> Array:
 
 
 def _array(values: object, name: str) -> Array:
+    """The values as an array object of our own, which shares their memory: nobody else can set its shape or dtype."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
     try:
-        array = np.asarray(values)
+        array = np.asarray(values).view(np.ndarray)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from None
     if array.dtype == object:
@@ -138,6 +147,14 @@ def _array(values: object, name: str) -> Array:
 def _finite(array: Array, name: str) -> Array:
     # A NaN is the minimum and the maximum of any array that holds one, and no temporary array is needed.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
-        bad = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(array)))
-        raise ValueError(f"{name}[{', '.join(map(str, bad))}] is {array[bad]}; every value must be finite")
+        bad = _first(~np.isfinite(array))
+        raise ValueError(f"{_entry(name, bad)} is {array[bad]}; every value must be finite")
     return array
+
+
+def _first(bad: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
+
+
+def _entry(name: str, at: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, at))}]"

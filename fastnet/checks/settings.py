@@ -156,14 +156,30 @@ def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
-    """A schedule's factors (steps,) of the updates from number `first` on, as the kernels take them."""
-    found = np.ascontiguousarray(values, np.float64)
+    """A schedule's factors (steps,) of the updates from number `first` on: a copy, for it may keep its own."""
+    try:
+        found = np.array(np.asarray(values), np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the schedule gave factors that are no numbers ({error}); expected one an update") from None
     if found.shape != (steps,):
         raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one an update")
     bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
     if bad.size:
         raise ValueError(
             f"the schedule gave {found[bad[0]]} at step {first + bad[0]}; expected a finite factor, 0 or more"
+        )
+    return found
+
+
+def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    """The learning rates of the updates from number `first` on."""
+    with np.errstate(over="ignore"):
+        found = learning_rate * factors
+    bad = np.flatnonzero(~np.isfinite(found))
+    if bad.size:
+        raise ValueError(
+            f"the learning rate of {learning_rate:g} times the schedule's factor of {factors[bad[0]]:g} at step "
+            f"{first + bad[0]} is beyond float64: use a smaller learning rate or factor"
         )
     return found
 

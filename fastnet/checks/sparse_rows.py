@@ -1,10 +1,16 @@
-"""Checks of sparse examples, and what sparse and dense ones have in common: shape and dtype."""
+"""Checks of sparse examples, and what sparse and dense ones have in common: shape and dtype.
+
+Kernels, and scipy's own conversions, read and write wherever an index array says. The caller may change its arrays at
+any time, from another thread too. So index arrays are copied first, and the copies are checked and used.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
 import sys
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,111 +25,207 @@ def is_scipy_sparse(x: object) -> bool:
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 
 
+class _Compressed(NamedTuple):
+    """Lines of entries as CSR has them. The index arrays are nobody else's; the values share the caller's memory."""
+
+    starts: Array
+    indices: Array
+    values: Array
+
+
 def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
-    """x as canonical SparseRows of dtype, sharing its arrays where they fit; x itself is never changed."""
-    if not isinstance(x, c.SparseRows):
-        _check_parts(x, name)
-    shape_of_examples(x.shape, n_in, name, f"{name}.reshape(1, -1)")
-    floats_or_bytes(x.dtype, name)
+    """x as canonical SparseRows of dtype, sharing its values where they fit; x itself is never changed."""
     if isinstance(x, c.SparseRows):
-        starts, indices, values = x.starts, x.indices, x.values
+        n = max(np.size(x.starts) - 1, 0)
+        shape_of_examples((n, x.n_in), n_in, name, "")
+        starts, indices, values = _compressed(x.starts, x.indices, x.values, n, n_in, name)
     else:
-        csr = _csr(x, name)
-        starts, indices, values = csr.indptr, csr.indices, csr.data
-    count = values.size if values.ndim == 1 else 0
-    _check_compressed(starts, indices, count, x.shape[0], n_in, name)
-    starts = np.ascontiguousarray(starts, np.int64)
-    indices = np.ascontiguousarray(indices, np.int32)  # a network has no more inputs than these can count
-    used = slice(int(starts[0]), int(starts[-1]))
-    if not _ascending(starts, indices[used]):
-        starts, indices, values = _summed(starts, indices[used], values[used])
-        used = slice(0, len(values))
+        if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) for n in x.shape):
+            raise _corrupt(name, "its shape is not a tuple of whole numbers")
+        shape_of_examples(x.shape, n_in, name, f"{name}.reshape(1, -1)")
+        if len(x.shape) != 2:
+            raise ValueError(
+                f"{name} has shape {x.shape}; sparse examples have two dimensions: use "
+                f"{name}.reshape({x.shape[0]}, {n_in})"
+            )
+        floats_or_bytes(_part(x, "dtype", name), name)
+        starts, indices, values = _csr(x, x.shape[0], n_in, name)
+    floats_or_bytes(values.dtype, name)
+    indices = indices.astype(np.int32, copy=False)  # a network has no more inputs than these can count
+    if not _ascending(starts, indices):
+        starts, indices, values = _summed(starts, indices, values)
     if values.dtype == np.uint8:
         return c.SparseRows(starts, indices, np.multiply(values, dtype.type(1 / 255), dtype=dtype), n_in)
-    values = converted(values, dtype, name, used)
-    if not np.isfinite(values[used]).all():
-        at = used.start + int(np.argmin(np.isfinite(values[used])))
+    values = converted(values, dtype, name)
+    finite = np.isfinite(values)
+    if not finite.all():
+        at = int(np.argmin(finite))
         row = int(np.searchsorted(starts, at, "right")) - 1
         raise ValueError(f"{name}[{row}, {indices[at]}] is {values[at]}; every value must be finite")
     return c.SparseRows(starts, indices, values, n_in)
 
 
-_COMPRESSED = {"indptr": 1, "indices": 1, "data": 1}
-# The internal arrays of a format, and how many dimensions each has.
-_PARTS = {"csr": _COMPRESSED, "csc": _COMPRESSED, "bsr": _COMPRESSED | {"data": 3}, "dia": {"offsets": 1, "data": 2}}
-
-
-def _check_parts(x: Any, name: str) -> None:
-    """Refuses a matrix whose shape or internal arrays were replaced by something else."""
-    if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) for n in x.shape):
-        raise _corrupt(name, "its shape is not a tuple of whole numbers")
-    if len(x.shape) > 2:
-        raise ValueError(f"{name} has shape {x.shape}; expected two dimensions, one row an example: use {name}.reshape")
-    for part, ndim in _PARTS.get(x.format, {}).items():
-        array = getattr(x, part)
-        if type(array) is not np.ndarray or array.ndim != ndim:
-            found = f"{array.ndim}-dimensional" if type(array) is np.ndarray else f"a {type(array).__name__}"
-            raise _corrupt(name, f"its {part} is {found}, not an array of {ndim} dimension{'s' * (ndim > 1)}")
-
-
-def _csr(x: Any, name: str) -> Any:
-    """x in scipy's CSR format. Its conversions trust the indices, and would write anywhere: they are checked first."""
-    n, width = x.shape
-    if x.format in ("csr", "csc", "bsr") and x.indptr[:1].any():
-        raise _corrupt(name, "indptr does not begin with 0")
+def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
+    """A matrix of scipy's, of whatever format. What scipy is to convert is built anew from what was checked."""
+    scipy_sparse, shape = sys.modules["scipy.sparse"], (n, width)
+    parts: tuple[Any, ...]
     if x.format == "csr":
-        return x
+        return _compressed(*_lines(x, name), n, width, name)
     if x.format == "csc":
-        _check_compressed(x.indptr, x.indices, len(x.data), width, n, name)
+        starts, indices, values = _compressed(*_lines(x, name), width, n, name)
+        form, parts = scipy_sparse.csc_array, (values, indices, starts)
     elif x.format == "bsr":
-        rows, columns = x.blocksize
-        if not rows or not columns or n % rows or width % columns:
-            raise _corrupt(name, f"blocks of {rows} x {columns} do not fill its shape {x.shape}")
-        _check_compressed(x.indptr, x.indices, len(x.data), n // rows, width // columns, name)
-    else:
-        if x.format == "dia" and not _diagonals_in(x.offsets, x.data, n, width):
+        starts, indices, values = _lines(x, name)
+        blocks = values.shape[1:]
+        if len(blocks) != 2 or not all(blocks) or n % blocks[0] or width % blocks[1]:
+            raise _corrupt(name, f"its data, of shape {values.shape}, are not blocks that fill its shape {shape}")
+        starts, indices, values = _compressed(starts, indices, values, n // blocks[0], width // blocks[1], name, 3)
+        form, parts = scipy_sparse.bsr_array, (values, indices, starts)
+    elif x.format == "dia":
+        offsets = _whole(_part(x, "offsets", name), name).astype(np.int64)
+        values = _own_view(_part(x, "data", name), name)
+        if not _diagonals_in(offsets, values, n, width):
             raise _corrupt(
                 name, "its offsets are not those of different diagonals in its shape, one for each row of data"
             )
-        x = _converted_by_scipy(x, "coo", name)
-        for numbers, end in ((x.row, n), (x.col, width)):
-            if len(numbers) != len(x.data) or (len(numbers) and not (numbers.min() >= 0 and numbers.max() < end)):
-                raise _corrupt(name, f"a row or column is not in its shape {x.shape}, or not given")
-    return _converted_by_scipy(x, "csr", name)
-
-
-def _converted_by_scipy(x: Any, form: str, name: str) -> Any:
+        form, parts = scipy_sparse.dia_array, (_native(values), offsets)
+    else:
+        form, parts = scipy_sparse.coo_array, _triplets(x, n, width, name)
     try:
-        return x.asformat(form)
+        found = form(parts, shape=shape).tocsr()
     except (ValueError, OverflowError) as error:  # of a dtype or a size that scipy cannot convert
         raise ValueError(
-            f"{name} is {x.format} of {x.dtype} and shape {x.shape}, which scipy cannot convert ({error}): give it as "
-            "CSR of float32 or float64"
+            f"{name} is {x.format} of {parts[0].dtype} and shape {shape}, which scipy cannot convert ({error}): give "
+            "it as CSR of float32 or float64"
         ) from None
+    return _Compressed(found.indptr.astype(np.int64, copy=False), found.indices, found.data)
 
 
-def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
-    return (
-        offsets.dtype.kind in "iu"
-        and len(offsets) == len(data)
-        and bool(((offsets > -n) & (offsets < width)).all())
-        and len(np.unique(offsets)) == len(offsets)
-    )
+def _lines(x: Any, name: str) -> _Compressed:
+    """The arrays of a CSR, CSC or BSR matrix, still the caller's and not checked."""
+    starts = _whole(_part(x, "indptr", name), name)
+    if starts[:1].any():
+        raise _corrupt(name, "indptr does not begin with 0")
+    return _Compressed(starts, _part(x, "indices", name), _own_view(_part(x, "data", name), name))
 
 
-def _check_compressed(starts: Array, indices: Array, values: int, lines: int, width: int, name: str) -> None:
-    """Refuses what would have a kernel read or write out of bounds: starts, indices and that many values."""
-    if starts.dtype.kind not in "iu" or indices.dtype.kind not in "iu" or starts.ndim != 1 or indices.ndim != 1:
-        raise _corrupt(name, "its index arrays are not one-dimensional and of whole numbers")
+def _compressed(
+    starts: Any, indices: Any, values: Any, lines: int, width: int, name: str, dimensions: int = 1
+) -> _Compressed:
+    """The entries in use, checked: nothing here would have a kernel read or write out of bounds."""
+    starts = _whole(starts, name).astype(np.int64)
     if len(starts) != lines + 1:
         raise _corrupt(name, f"indptr has {len(starts)} entries, not {lines + 1}")
     if starts[0] < 0 or (starts[1:] < starts[:-1]).any():
         raise _corrupt(name, "indptr does not ascend")
-    if starts[-1] > min(len(indices), values):
-        raise _corrupt(name, f"indptr ends at {starts[-1]}, with {len(indices)} indices and {values} values")
-    used = indices[starts[0] : starts[-1]]
-    if used.size and (used.min() < 0 or used.max() >= width):
-        raise _corrupt(name, f"its indices run from {used.min()} to {used.max()}; expected 0 to {width - 1}")
+    indices, values = _whole(indices, name), _own_view(values, name)
+    if values.ndim != dimensions:
+        raise _corrupt(name, f"its data have {values.ndim} dimensions, not {dimensions}")
+    if starts[-1] > min(len(indices), len(values)):
+        raise _corrupt(name, f"indptr ends at {starts[-1]}, with {len(indices)} indices and {len(values)} values")
+    used = slice(int(starts[0]), int(starts[-1]))
+    indices = _within(indices[used].copy(), width, name)
+    index = np.int32 if width < 2**31 else np.int64
+    return _Compressed(starts - starts[0], indices.astype(index, copy=False), _native(values[used]))
+
+
+def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array, Array]]:
+    """Values, rows and columns of a COO, DOK or LIL matrix, checked."""
+    if x.format == "coo":
+        places = getattr(x, "coords", None)
+        if places is None:
+            places = _part(x, "row", name), _part(x, "col", name)
+        values = _own_view(_part(x, "data", name), name)
+    elif x.format == "dok":
+        try:
+            entries = list(x.items())
+        except (AttributeError, TypeError):
+            raise _corrupt(name, "it has no dictionary") from None
+        keys = [key if isinstance(key, tuple) else () for key, _ in entries]
+        if any(len(key) != 2 for key in keys):
+            raise _corrupt(name, "a key is not a row and a column")
+        places = [_counted((key[axis] for key in keys), np.dtype(np.int64), len(keys), name) for axis in (0, 1)]
+        values = _counted((value for _, value in entries), x.dtype, len(entries), name)
+    elif x.format == "lil":
+        places, values = _lists(x, n, name)
+    else:
+        raise ValueError(f"{name} is a sparse matrix of the unknown format {x.format!r}: use {name}.tocsr()")
+    if not isinstance(places, (tuple, list)) or len(places) != 2 or values.ndim != 1:
+        raise _corrupt(name, "it does not give a row, a column and a value for each entry")
+    rows, columns = (_whole(numbers, name).astype(np.int64) for numbers in places)
+    if not len(rows) == len(columns) == len(values):
+        raise _corrupt(name, f"it has {len(rows)} rows, {len(columns)} columns and {len(values)} values of entries")
+    return _native(values), (_within(rows, n, name), _within(columns, width, name))
+
+
+def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
+    """Rows and columns, and values, of a LIL matrix: a list of columns and a list of values for each row."""
+    kept = [np.asarray(_part(x, part, name)) for part in ("rows", "data")]
+    if any(lists.shape != (n,) or lists.dtype != object for lists in kept):
+        raise _corrupt(name, f"its rows and data are not {n} lists each")
+    try:
+        columns, values = ([list(found) for found in lists] for lists in kept)
+    except TypeError:
+        raise _corrupt(name, "its rows and data are not lists") from None
+    counts = [len(found) for found in columns]
+    if counts != [len(found) for found in values]:
+        raise _corrupt(name, "a row has not as many values as columns")
+    total = sum(counts)
+    flat = _counted(chain.from_iterable(columns), np.dtype(np.int64), total, name)
+    rows = np.repeat(np.arange(n), counts)
+    if (flat[1:] <= flat[:-1])[rows[1:] == rows[:-1]].any():
+        raise _corrupt(name, "the columns of a row do not ascend")
+    return (rows, flat), _counted(chain.from_iterable(values), x.dtype, total, name)
+
+
+def _counted(numbers: Any, dtype: np.dtype[Any], count: int, name: str) -> Array:
+    """An array of so many numbers from Python objects, which may be anything."""
+    try:
+        if dtype.kind in "iu":  # NumPy itself would cut a fraction off
+            numbers = map(operator.index, numbers)
+        return np.fromiter(numbers, dtype, count)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _corrupt(name, f"an entry is no number of {dtype} ({error})") from None
+
+
+def _part(x: Any, part: str, name: str) -> Any:
+    try:
+        return getattr(x, part)
+    except (AttributeError, TypeError, IndexError):
+        raise _corrupt(name, f"it has no {part}") from None
+
+
+def _own_view(array: Any, name: str) -> Array:
+    """An array object of our own, whose shape, dtype and strides nobody else can set."""
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+        raise _corrupt(name, f"a part of it is of the type {type(array).__name__}, not an array")
+    return array.view(np.ndarray)
+
+
+def _whole(array: Any, name: str) -> Array:
+    found = _own_view(array, name)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise _corrupt(name, "its index arrays are not one-dimensional and of whole numbers")
+    return found
+
+
+def _within(numbers: Array, end: int, name: str) -> Array:
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= end):
+        raise _corrupt(name, f"its indices run from {numbers.min()} to {numbers.max()}; expected 0 to {end - 1}")
+    return numbers
+
+
+def _native(values: Array) -> Array:
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
+    return (
+        data.ndim == 2
+        and len(offsets) == len(data)
+        and bool(((offsets > -n) & (offsets < width)).all())
+        and len(np.unique(offsets)) == len(offsets)
+    )
 
 
 def _corrupt(name: str, why: str) -> ValueError:
@@ -171,13 +273,14 @@ def floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
         )
 
 
-def converted(array: Array, dtype: np.dtype[Any], name: str, used: slice = slice(None)) -> Array:
-    """The array in dtype; what lies outside of `used` may be anything."""
+def converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """The array C-contiguous and aligned, in dtype."""
     with np.errstate(over="ignore", invalid="ignore"):  # an infinity made here is told from the user's own below
-        result = np.ascontiguousarray(array, dtype)
-    if result.dtype.itemsize < array.dtype.itemsize and array[used].size:
-        seen = array[used]
-        for extreme, found in ((seen.min(), result[used].min()), (seen.max(), result[used].max())):
+        result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    if result.dtype.itemsize < array.dtype.itemsize and array.size:
+        for extreme, found in ((array.min(), result.min()), (array.max(), result.max())):
             if np.isinf(found) and np.isfinite(extreme):
-                raise ValueError(f"{name} holds {extreme:g}, beyond {dtype}: use a float64 network or smaller values")
+                larger = "a float64 network or " if np.isfinite(np.float64(extreme)) else ""
+                shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() may make it inf
+                raise ValueError(f"{name} holds {shown}, beyond {dtype}: use {larger}smaller values")
     return result

@@ -93,7 +93,10 @@ def seeds(values: object) -> tuple[int, ...]:
 
 
 def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    """A random generator: of that seed, that one itself, or another each time for None."""
+    """A random generator: of that seed, that one itself, or another each time for None.
+
+    A subclass could draw an order that is none, or change it later: its bits are drawn from as NumPy does.
+    """
     if isinstance(seed, np.random.Generator):
-        return seed
+        return seed if type(seed) is np.random.Generator else np.random.Generator(seed.bit_generator)
     return np.random.default_rng(None if seed is None else whole_number("seed", seed, 0))

@@ -20,8 +20,8 @@ from fastnet.history import FIELDS
 from fastnet.runs import Run
 
 from . import writers
-from .interrupted_fits import Fit, bits, go_on
 from .harness import Case
+from .interrupted_fits import Fit, bits, go_on
 
 # The kinds of failures, see failing_calls.py; those in the plural are of all calls from the n-th on.
 ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")

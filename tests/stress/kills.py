@@ -24,8 +24,8 @@ from fastnet import Callback, Epoch, Network, Progress, Trainer, backends, warmu
 
 from . import writers
 from .children import Child
-from .interrupted_fits import ENDLESS, Fit, bits, go_on
 from .harness import Case, Danger
+from .interrupted_fits import ENDLESS, Fit, bits, go_on
 
 ANSWER = 3.0  # seconds in which a fit must have answered; half a second where the machine does nothing else
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
