@@ -142,9 +142,9 @@ class Problem:
     def train(
         self, members: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
     ) -> tuple[Any, kc.Array]:
-        """What the first n rows of the order come to, and the parameters and the optimiser's state after them.
+        """Trains on the first n rows of the order. run(members, call): such as run_team.
 
-        run(members, call): such as run_team.
+        Returns the steps made and the examples right; and the cost, the parameters and the optimiser's state, in a row.
         """
         progress = np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress
         slots, order = self.rule.slots(), self.order[:n]
