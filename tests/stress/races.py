@@ -142,9 +142,9 @@ class Problem:
     def train(
         self, members: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
     ) -> tuple[Any, kc.Array]:
-        """What the first n rows of the order come to, and the parameters and the optimiser's state after them.
+        """Trains on the first n rows of the order. run(members, call): such as run_team.
 
-        run(members, call): such as run_team.
+        Returns the steps made and the examples right; and the cost, the parameters and the optimiser's state, in a row.
         """
         progress = np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress
         slots, order = self.rule.slots(), self.order[:n]
@@ -182,9 +182,8 @@ class Problem:
         single = self.case["dtype"] == "float32"
         assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
         kc.assert_close(found, alone, TOLERANCES[self.case["dtype"]])
-        return f"a team, {self.case['inputs']} inputs, {self.case['ending']}" + " (ended before)" * (
-            self.case["ending"] != "all" and not stopped
-        )
+        too_late = self.case["ending"] != "all" and not stopped  # it had ended before
+        return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
     def broken(self) -> str:
         """The last member never comes, and the others return once the team is broken."""
@@ -193,9 +192,8 @@ class Problem:
             team = c.team(members)
             threads = [threading.Thread(target=call, args=(team, member)) for member in range(members - 1)]
             timer = self.later(team, c.BROKEN)
-            for thread in [*threads, timer]:
-                if thread is not timer:
-                    thread.start()
+            for thread in threads:
+                thread.start()
             for thread in [*threads, timer]:
                 thread.join()
 
