@@ -55,8 +55,8 @@ _PARTS = {"csr": _COMPRESSED, "csc": _COMPRESSED, "bsr": _COMPRESSED | {"data": 
 
 def _check_parts(x: Any, name: str) -> None:
     """Refuses a matrix whose shape or internal arrays were replaced by something else."""
-    if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) for n in x.shape):
-        raise _corrupt(name, "its shape is not a tuple of whole numbers")
+    if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in x.shape):
+        raise _corrupt(name, "its shape is not a tuple of whole numbers from 0")
     if len(x.shape) > 2:
         raise ValueError(f"{name} has shape {x.shape}; expected two dimensions, one row an example: use {name}.reshape")
     for part, ndim in _PARTS.get(x.format, {}).items():
