@@ -33,10 +33,13 @@ CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "evaluate": lambda net, x, y: np.array(net.evaluate(x, y)),
     "compiled": lambda net, x, y: net.compile(max_batch=2)(x),
     "fit": lambda net, x, y: fitted(net, x, y),
+    "validation": lambda net, x, y: validated(net, x, y),
 }
 # How scipy or NumPy refuse a damage, or how it fails where the damage before left nothing to do it to.
 UNDOABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError, ZeroDivisionError)
-OURS = re.compile(r"^[xy][ \[]")  # how each of fastnet's refusals begins; y's, where x has another number of rows
+OURS = re.compile(
+    r"^(validation )?[xy][ \[]"
+)  # how each of fastnet's refusals begins; y's, where x has another number of rows
 PACKAGE = str(Path(fastnet.__file__).parent)
 ARRAYS = {  # the internal arrays of each format
     "csr": ("data", "indices", "indptr"),
@@ -138,6 +141,11 @@ class Program(Danger):
 def fitted(net: fastnet.Network, x: Any, y: Any) -> Any:
     fastnet.Trainer(net, batch_size=2, seed=0).fit(x, y)
     return net.parameters.copy()
+
+
+def validated(net: fastnet.Network, x: Any, y: Any) -> Any:
+    trainer = fastnet.Trainer(net, seed=0)
+    return np.array(trainer.fit(np.ones((1, net.sizes[0])), [0], validation_data=(x, y))["validation_cost"])
 
 
 def refusal(error: Exception, to_be_taken: bool) -> None:
