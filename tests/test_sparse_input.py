@@ -251,6 +251,18 @@ def test_parts_replaced_by_something_else_are_refused(form: str, part: str, valu
         network().forward(x)
 
 
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "dia"])
+@pytest.mark.parametrize("shape", [(-60, 70), (60.0, 70.0)])
+@pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
+def test_an_impossible_shape_is_refused(form: str, shape: Any) -> None:
+    """scipy's conversion of a CSC matrix with -1 rows ends the process."""
+    x = broken(form, lambda x: setattr(x, "_shape", shape))
+    with pytest.raises(
+        ValueError, match="x is not a valid sparse matrix: its shape is not a tuple of whole numbers from 0"
+    ):
+        network().forward(x)
+
+
 @pytest.mark.parametrize("blocks", [(0, 1), (61, 1), (60, 71), (7, 70)])
 def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) -> None:
     x = broken("bsr", lambda x: setattr(x, "data", np.ones((len(x.data), *blocks), np.float32)))

@@ -40,8 +40,8 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
         shape_of_examples((n, x.n_in), n_in, name, "")
         starts, indices, values = _compressed(x.starts, x.indices, x.values, n, n_in, name)
     else:
-        if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) for n in x.shape):
-            raise _corrupt(name, "its shape is not a tuple of whole numbers")
+        if not isinstance(x.shape, tuple) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in x.shape):
+            raise _corrupt(name, "its shape is not a tuple of whole numbers from 0")
         shape_of_examples(x.shape, n_in, name, f"{name}.reshape(1, -1)")
         if len(x.shape) != 2:
             raise ValueError(

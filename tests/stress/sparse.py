@@ -33,10 +33,12 @@ CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "evaluate": lambda net, x, y: np.array(net.evaluate(x, y)),
     "compiled": lambda net, x, y: net.compile(max_batch=2)(x),
     "fit": lambda net, x, y: fitted(net, x, y),
+    "validation": lambda net, x, y: validated(net, x, y),
 }
 # How scipy or NumPy refuse a damage, or how it fails where the damage before left nothing to do it to.
 UNDOABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError, ZeroDivisionError)
-OURS = re.compile(r"^[xy][ \[]")  # how each of fastnet's refusals begins; y's, where x has another number of rows
+# How each of fastnet's refusals begins; y's come where x has another number of rows.
+OURS = re.compile(r"^(validation )?[xy][ \[]")
 PACKAGE = str(Path(fastnet.__file__).parent)
 ARRAYS = {  # the internal arrays of each format
     "csr": ("data", "indices", "indptr"),
@@ -68,6 +70,7 @@ ODD_ARRAYS: dict[str, Callable[[Any], Any]] = {
     "matrix": lambda a: np.matrix(a) if a.dtype != object and a.ndim < 3 else a,
     "masked": lambda a: np.ma.masked_array(a, mask=True),
 }
+DAMAGES = ("entry", "entry", "value", "array", "dtype", "shape", "duplicate", "order", "wide", "own")
 SHAPES = (
     "taller",
     "wider",
@@ -88,10 +91,9 @@ class Program(Danger):
     seconds = 20.0
 
     def draw(self, rng: np.random.Generator) -> Case:
-        form = str(rng.choice(FORMATS))
         damages = int(rng.choice(4, p=[0.15, 0.45, 0.25, 0.15]))
         return {
-            "format": form,
+            "format": str(rng.choice(FORMATS)),
             "kind": str(rng.choice(["array", "matrix"])),
             "rows": int(rng.integers(1, 7)),
             "columns": int(rng.integers(1, 9)),
@@ -99,7 +101,7 @@ class Program(Danger):
             "dtype": str(rng.choice(DTYPES, p=[0.3, 0.2, 0.15, 0.1, 0.1, 0.05, 0.04, 0.03, 0.03])),
             "wide_indices": bool(rng.random() < 0.3),
             "seed": int(rng.integers(1 << 16)),
-            "damages": [damage(rng, form) for _ in range(damages)],
+            "damages": [damage(rng) for _ in range(damages)],
             "call": str(rng.choice(list(CALLS))),
             "backend": str(rng.choice(["cython", "numpy"])),
             "net_dtype": str(rng.choice(["float32", "float64"])),
@@ -140,6 +142,11 @@ def fitted(net: fastnet.Network, x: Any, y: Any) -> Any:
     return net.parameters.copy()
 
 
+def validated(net: fastnet.Network, x: Any, y: Any) -> Any:
+    trainer = fastnet.Trainer(net, seed=0)
+    return np.array(trainer.fit(np.ones((1, net.sizes[0])), [0], validation_data=(x, y))["validation_cost"])
+
+
 def refusal(error: Exception, to_be_taken: bool) -> None:
     """Raises what is wrong where an error is not in fastnet's own words, or refuses a matrix that is all right."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -175,11 +182,9 @@ def valid(case: Case) -> Any:
     return x
 
 
-def damage(rng: np.random.Generator, form: str) -> list[Any]:
-    """[what, an internal array, two small numbers that say where, and a value's name or place]."""
-    what = str(
-        rng.choice(["entry", "entry", "array", "dtype", "shape", "value", "duplicate", "order", "wide", "format"])
-    )
+def damage(rng: np.random.Generator) -> list[Any]:
+    """[what, which of the internal arrays, where in it, which value or replacement]."""
+    what = str(rng.choice(DAMAGES))
     at = [int(n) for n in rng.integers(0, 12, 2)]
     return [what, *at, int(rng.integers(1 << 10))]
 
@@ -192,8 +197,8 @@ def apply(x: Any, what: list[Any]) -> None:
     if kind == "shape":
         x._shape = other_shape(x.shape, SHAPES[value % len(SHAPES)])
         return
-    if kind == "format":
-        damage_odd(x, which, at, value)
+    if kind == "own":
+        damage_own(x, which, at, value)
         return
     if x.format == "dok":
         damage_dok(x, kind, at, value)
@@ -267,8 +272,8 @@ def damage_dok(x: Any, kind: str, at: int, value: int) -> None:
     x._dict[key] = entries[value % len(entries)] if kind in ("value", "dtype", "order") else 1.0
 
 
-def damage_odd(x: Any, which: int, at: int, value: int) -> None:
-    """What only some formats have."""
+def damage_own(x: Any, which: int, at: int, value: int) -> None:
+    """What can go wrong with this format only."""
     if x.format == "lil":
         array = (x.rows, x.data)[which % 2]
         array[at % len(array)] = ([], None, 3, (0,), [0, 0], ["a"], [[0]], [0.5], np.array([0]), [None])[value % 10]

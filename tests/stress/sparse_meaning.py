@@ -17,15 +17,13 @@ def meaning(x: Any, width: int) -> Any:
         n, columns = x.shape
         if columns != width or not 0 < n < 100:
             return None
+        byte = np.dtype(x.dtype) == np.uint8
         dense: list[list[Any]] = [[0] * width for _ in range(n)]
         for i, j, value in entries_of(x, n, width):
             if not (0 <= i < n and 0 <= j < width):
                 return None
-            if isinstance(value, complex | np.complexfloating):
-                return None
-            dense[i][j] = dense[i][j] + value
-        byte = np.dtype(x.dtype) == np.uint8
-        found = np.array([[float(value) for value in row] for row in dense])
+            dense[i][j] += int(real(value)) if byte else float(np.dtype(x.dtype).type(real(value)))
+        found = np.array(dense, float)
     except (Nonsense, ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError, np.ma.MaskError):
         return None
     return np.mod(found, 256).astype(np.uint8) if byte else found if np.isfinite(found).all() else None
@@ -81,6 +79,13 @@ def span(x: Any, line: int, lines: int) -> range:
 
 
 def whole(number: Any) -> int:
-    if int(number) != number:
+    if int(real(number)) != number:
         raise Nonsense
     return int(number)
+
+
+def real(number: Any) -> Any:
+    """A number that is not complex, of which NumPy would take the real part."""
+    if isinstance(number, complex | np.complexfloating | str | np.ma.core.MaskedConstant):
+        raise Nonsense
+    return number
