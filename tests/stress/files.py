@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -117,8 +118,8 @@ class Program(Danger):
                 end = "refused"
             finally:
                 self._watched = None
-        for kind, what in watched:
-            raise kind(what)
+                for kind, what in watched:
+                    raise kind(what)
         for warning in warned:
             raise Warned(f"{warning.category.__name__}: {warning.message}")
         return f"{name}: {end}"
@@ -182,7 +183,8 @@ def check_error(error: BaseException | None) -> None:
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
     while error is not None:
-        if isinstance(error, MemoryError):
+        # Python's parser calls text that is nested too deep for it a lack of memory
+        if isinstance(error, MemoryError) and traceback.extract_tb(error.__traceback__)[-1].name != "parse":
             raise TookMemory(f"{message} ({error})")
         error = error.__cause__ or error.__context__
 
