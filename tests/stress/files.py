@@ -72,7 +72,7 @@ class Program(Danger):
         sys.addaudithook(self._audit)
         # what is loaded when first used takes memory and time once
         for name in READERS:
-            for number in range(30):
+            for number in range(10):
                 with self._put(drawn(random.Random(number), name)) as names:
                     try:
                         READERS[name].read(self.folder, names)
@@ -114,7 +114,7 @@ class Program(Danger):
                 READERS[name].read(self.folder, names)
                 end = "read"
             except DataError as error:
-                check_error(error)
+                check_error(error, str(error).replace(self._home.name, ""))
                 end = "refused"
             finally:
                 self._watched = None
@@ -177,9 +177,8 @@ def smaller_documents(document: Document) -> Iterator[Document]:
             size = size // 2 if len(content) // size < 32 else 0
 
 
-def check_error(error: BaseException | None) -> None:
+def check_error(error: BaseException | None, message: str) -> None:
     """Of an error that refuses a file: its words, and that it does not come from a lack of memory."""
-    message = str(error)
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
     while error is not None:
