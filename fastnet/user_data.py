@@ -53,7 +53,7 @@ def read(
         columns, table = files.read_csv(source)
         position = _label_column(columns, table.shape[1], column, name)
         arrays = {"x": _pixels_if_any(np.delete(table, position, axis=1)), "y": table[:, position]}
-        if column is None and np.ptp(arrays["y"]) == 0:
+        if column is None and (arrays["y"] == arrays["y"][0]).all():
             taken = columns[position] if columns else f"number {position}, the last"
             raise DataError(f"{name}: all labels in column {taken} are the same; name another with label_column")
     elif suffix == ".npz":

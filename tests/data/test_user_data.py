@@ -203,6 +203,13 @@ def test_csv_of_pixels_becomes_bytes(tmp_path):
         assert data.x_train.dtype == np.float32
 
 
+@pytest.mark.parametrize("label", [3.0, np.inf])
+def test_a_table_whose_labels_are_all_one_is_refused(tmp_path, label):
+    path = write_csv(tmp_path / "x.csv", "", np.column_stack([X, np.full(50, label)]))
+    with pytest.raises(DataError, match="are the same"):
+        datasets.load(path)
+
+
 def test_unfit_csv_is_refused(tmp_path):
     path = write_csv(tmp_path / "x.csv", "a,b", np.stack([Y, Y + 0.5], axis=1))
     with pytest.raises(DataError, match="whole numbers"):

@@ -226,12 +226,17 @@ def picture(rng: random.Random) -> bytes:
     return rng.choice((_png, _bitmap, _anymap, _tiff, _gif))(rng)
 
 
+def _sides(rng: random.Random) -> tuple[int, int]:
+    width = _side(rng)
+    return width, width if rng.random() < 0.5 else _side(rng)
+
+
 def _side(rng: random.Random) -> int:
-    return rng.choice((8, 8, 8, 1, 2, 28, 4096 if rng.random() < 0.02 else 64, *EXTREMES[-12:]))
+    return rng.choice((8, 8, 8, 1, 2, 28, 10_000, 4096 if rng.random() < 0.02 else 64, *EXTREMES[-12:]))
 
 
 def _png(rng: random.Random) -> bytes:
-    width, height = _side(rng), _side(rng)
+    width, height = _sides(rng)
     depth, color = rng.choice((1, 2, 4, 8, 8, 8, 16, 3)), rng.choice((0, 2, 3, 4, 6, 5))
     header = packed(">IIBBBBB", width, height, depth, color, *(rng.choice((0, 0, 0, 1, 255)) for _ in range(3)))
     pixels = bytes(min((width * 4 + 1) * height % (1 << 31), 1 << (26 if rng.random() < 0.005 else 17)))
@@ -244,7 +249,7 @@ def _png(rng: random.Random) -> bytes:
 def _bitmap(rng: random.Random) -> bytes:
     lie, size = liar(rng, 0.05), rng.choice((12, 40, 40, 40, 56, 64, 108, 124))
     depth = rng.choice((1, 4, 8, 16, 24, 32, 2))
-    head = packed("<IiiHHIIiiII", size, _side(rng), _side(rng), 1, depth, rng.choice((0, 0, 1, 2, 3, 4)), 0, 0, 0, 0, 0)
+    head = packed("<IiiHHIIiiII", size, *_sides(rng), 1, depth, rng.choice((0, 0, 1, 2, 3, 4)), 0, 0, 0, 0, 0)
     head = head[:size].ljust(size, b"\0")
     rest = rng.randbytes(rng.choice((0, 64, 192, 1200)))
     return b"BM" + packed("<IHHI", lie("size", 14 + size + len(rest)), 0, 0, lie("offset", 14 + size)) + head + rest

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Program(Danger):
         sys.addaudithook(self._audit)
         # what is loaded when first used takes memory and time once
         for name in READERS:
-            for number in range(30):
+            for number in range(10):
                 with self._put(drawn(random.Random(number), name)) as names:
                     try:
                         READERS[name].read(self.folder, names)
@@ -113,12 +114,12 @@ class Program(Danger):
                 READERS[name].read(self.folder, names)
                 end = "read"
             except DataError as error:
-                check_error(error)
+                check_error(error, str(error).replace(self._home.name, ""))
                 end = "refused"
             finally:
                 self._watched = None
-        for kind, what in watched:
-            raise kind(what)
+                for kind, what in watched:
+                    raise kind(what)
         for warning in warned:
             raise Warned(f"{warning.category.__name__}: {warning.message}")
         return f"{name}: {end}"
@@ -176,13 +177,13 @@ def smaller_documents(document: Document) -> Iterator[Document]:
             size = size // 2 if len(content) // size < 32 else 0
 
 
-def check_error(error: BaseException | None) -> None:
+def check_error(error: BaseException | None, message: str) -> None:
     """Of an error that refuses a file: its words, and that it does not come from a lack of memory."""
-    message = str(error)
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
     while error is not None:
-        if isinstance(error, MemoryError):
+        # Python's parser calls text that is nested too deep for it a lack of memory
+        if isinstance(error, MemoryError) and traceback.extract_tb(error.__traceback__)[-1].name != "parse":
             raise TookMemory(f"{message} ({error})")
         error = error.__cause__ or error.__context__
 
