@@ -260,7 +260,7 @@ def predictor(fit: Fit, case: Case) -> str:
     x, _ = fit.data()
     network = fit.network()
     of_threads = 1 if case["backend"] == "numpy" else case["threads"]
-    function = network.compile(backend=case["backend"], max_batch=1 + case["at"], threads=of_threads)
+    function = network.compile(backend=case["backend"], max_batch=1 + abs(case["at"]), threads=of_threads)
     use = function.predict if case["what"] == "predict" else function
     expected = use(x).tobytes()
     answers = list[str]()

@@ -93,6 +93,7 @@ def diverge(fit: Fit, folder: Path) -> Once:
         trainer = fit.trainer(learning_rate=1e308)
         error = raised(lambda: trainer.fit(x, y * fit.dtype.type(1e30), epochs=20))
         assert isinstance(error, DivergedError), repr(error)
+        assert np.isfinite(trainer.network.parameters).all()
         error.__traceback__ = None
         return [trainer, trainer.network]
 
