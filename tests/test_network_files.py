@@ -204,6 +204,7 @@ def not_loaded(path: Path) -> None:
     assert isinstance(caught.value, fastnet.FastnetError)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # by the archive, once it is forgotten
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_what_breaks_off_a_save_is_what_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
