@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -95,8 +96,6 @@ def _check_folder(path: str) -> None:
     check()
     try:
         os.makedirs(path, exist_ok=True)
-        probe = os.path.join(path, f".fastnet-{os.getpid()}")
-        open(probe, "xb").close()
-        os.remove(probe)
+        tempfile.TemporaryFile(dir=path, prefix=".fastnet-", suffix=".tmp").close()
     except OSError as error:
         raise DataError(f"--out {shown(path)} cannot be written ({error.strerror}): give another folder") from error

@@ -60,7 +60,8 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
     try:
         if os.path.exists(path):
             open(path, "r+b").close()  # a file that its owner has write-protected is not to be replaced
-        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
+        folder = os.path.dirname(os.path.realpath(path))
+        tempfile.TemporaryFile(dir=folder, prefix=".fastnet-", suffix=".tmp").close()
     except OSError as error:
         raise DataError(f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder") from error
 

@@ -263,7 +263,7 @@ def _mnist_5k() -> Split:
     try:
         make_folder(_mnist_5k_file().parent)
         with files.atomic_write(_mnist_5k_file()) as file:
-            np.savez(file, x=x, y=y.astype(np.uint8))
+            files.write_npz(file, x=x, y=y.astype(np.uint8))
     except DataError:
         pass  # a cache that cannot be written costs two seconds next time, and nothing else
     return hold_out(x, y, 0.2)

@@ -262,6 +262,14 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
                 os.unlink(temporary)
 
 
+def write_npz(file: BinaryIO, **arrays: Array) -> None:
+    """np.savez, which on Ctrl-C may raise that it cannot close the archive: here what came first is raised."""
+    try:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise error.__context__ or error from None
+
+
 def shown(path: PathLike) -> str:
     """Return a path or name as it can stand in a message of one line."""
     name = os.fsdecode(path)

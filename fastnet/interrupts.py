@@ -6,12 +6,11 @@ two updates. Only Python's main thread receives signals: it hands them on to the
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -61,15 +60,18 @@ class Interrupts:
         self.pending = True
         self.progress[c.STOP] = 1
 
-    @contextlib.contextmanager
-    def allowed(self) -> Iterator[None]:
-        """Runs a user's own code, which Ctrl-C may break off anywhere, as always."""
+    def hand_over(self, function: Callable[[], object]) -> None:
+        """Runs a user's own code, which Ctrl-C may break off anywhere, as always.
+
+        Not a context manager out of a generator: one that is broken off before it is left is only left when the
+        exception's traceback goes, and would then put `note` in the place of a handler that was given back already.
+        """
         if self._handler is None:
-            yield
+            function()
             return
         signal.signal(signal.SIGINT, self._handler)
         try:
-            yield
+            function()
         finally:
             signal.signal(signal.SIGINT, self.note)
 

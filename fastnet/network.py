@@ -314,7 +314,7 @@ class Network:
         """
         import json
 
-        from fastnet.files import atomic_write
+        from fastnet.files import atomic_write, write_npz
 
         *hidden, output = self._activations
         about = {
@@ -326,7 +326,7 @@ class Network:
             "dtype": self.dtype.name,
         }
         with atomic_write(path) as file:
-            np.savez(file, about=np.array(json.dumps(about)), parameters=self._buffer)
+            write_npz(file, about=np.array(json.dumps(about)), parameters=self._buffer)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -223,7 +223,7 @@ class Trainer:
                 raise TypeError("validation_data must be a pair (x, y)")
             validation_x = self.network._inputs(validation_data[0], "validation x")
             validation = validation_x, self.network._outputs(validation_data[1], len(validation_x), "validation y")
-        with self._one_fit, Interrupts() as interrupts:
+        with Interrupts() as interrupts, self._one_fit:  # in this order: Ctrl-C is not to keep it taken
             self._stopped = False
             run = self._start(x, y, (self._epoch, self._epoch + epochs), callbacks, interrupts, epochs)
             if validation is not None:
@@ -255,7 +255,7 @@ class Trainer:
         y = self.network._outputs(y, len(x))
         if getattr(self._schedule, "epochs", 0) is None:
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
-        with self._one_fit, Interrupts() as interrupts:
+        with Interrupts() as interrupts, self._one_fit:  # in this order: Ctrl-C is not to keep it taken
             self._stopped = False
             run = self._start(x, y, (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(run, np.arange(len(x)))
@@ -401,8 +401,7 @@ class Trainer:
     def _hand_over(self, run: _Run, callback: Callable[[], None]) -> None:
         """Runs a user's own code, which may be interrupted anywhere and may change the parameters."""
         before = run.parameters.copy()
-        with run.interrupts.allowed():
-            callback()
+        run.interrupts.hand_over(callback)
         self.network.kernel_parameters(trained=True)  # it may have made them read-only
         if not np.array_equal(before, run.parameters):
             self._undo = None

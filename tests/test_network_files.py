@@ -204,3 +204,17 @@ def not_loaded(path: Path) -> None:
     assert message.isprintable()
     assert len(message) < 1000
     assert isinstance(caught.value, fastnet.FastnetError)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # by the archive, once it is forgotten
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_what_breaks_off_a_save_is_what_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("zipfile._ZipWriteFile", fail)  # from then on zipfile refuses to close the archive
+    with pytest.raises(error):
+        Network([2, 2]).save(tmp_path / "network.npz")
+    assert list(tmp_path.iterdir()) == []

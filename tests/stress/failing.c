@@ -11,14 +11,14 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The order is that of KINDS in failing_calls.py. An ARRAY is memory that neither Python nor BLAS asks for. A short write writes half of what it was given; on a full disk the
+/* The order is that of KINDS in failing_calls.py. An ARRAY is the data of an array of NumPy. A short write writes half of what it was given; on a full disk the
    first write that fails is a short one. */
 enum { ARRAY, ALLOCATION, OPEN, READ, WRITE, SHORT, FULL, SYNC, CLOSE, RENAME, CHMOD, TRUNCATE, THREAD, KINDS };
 
@@ -62,19 +62,9 @@ static long fails(int kind)
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-/* Whether a caller is Python's own code, which asks for what PyMem_Malloc and its like are to give, or BLAS. */
-static int is_other(void *caller)
-{
-    static void *python;
-    Dl_info found;
-    if (!python && dladdr(dlsym(RTLD_DEFAULT, "PyMem_Malloc"), &found))
-        python = found.dli_fbase;
-    return dladdr(caller, &found) && (found.dli_fbase == python || strstr(found.dli_fname, "blas"));
-}
-
 /* The first block of a thread that Python starts always comes: it is for the thread's first frame, and without it
    Thread.start() waits for ever. */
-static int no_memory(size_t bytes, void *caller)
+static int no_memory(int kind, size_t bytes)
 {
     if (!armed || bytes < (size_t)least_bytes)
         return 0;
@@ -82,11 +72,10 @@ static int no_memory(size_t bytes, void *caller)
         known_thread = 1;
         return 0;
     }
-    int array = !is_other(caller) && fails(ARRAY);
-    return fails(ALLOCATION) || array;
+    return fails(kind) > 0;
 }
 
-#define NO_MEMORY(bytes) no_memory(bytes, __builtin_return_address(0))
+#define NO_MEMORY(bytes) no_memory(ALLOCATION, bytes)
 
 void *malloc(size_t n) { return NO_MEMORY(n) ? NULL : __libc_malloc(n); }
 void *calloc(size_t n, size_t size) { return NO_MEMORY(n * size) ? NULL : __libc_calloc(n, size); }
@@ -113,6 +102,42 @@ void *mmap64(void *at, size_t n, int protection, int flags, int file, off_t offs
 {
     return mmap(at, n, protection, flags, file, offset);
 }
+
+/* NumPy's handler of the data of arrays, PyDataMem_Handler in its headers. */
+
+static void *array_malloc(void *context, size_t n)
+{
+    (void)context;
+    return no_memory(ARRAY, n) ? NULL : malloc(n);
+}
+
+static void *array_calloc(void *context, size_t n, size_t size)
+{
+    (void)context;
+    return no_memory(ARRAY, n * size) ? NULL : calloc(n, size);
+}
+
+static void *array_realloc(void *context, void *p, size_t n)
+{
+    (void)context;
+    return no_memory(ARRAY, n) ? NULL : realloc(p, n);
+}
+
+static void array_free(void *context, void *p, size_t n)
+{
+    (void)context, (void)n;
+    free(p);
+}
+
+struct {
+    char name[127];
+    unsigned char version;
+    void *context;
+    void *(*malloc)(void *, size_t);
+    void *(*calloc)(void *, size_t, size_t);
+    void *(*realloc)(void *, void *, size_t);
+    void (*free)(void *, void *, size_t);
+} array_handler = {"failing", 1, NULL, array_malloc, array_calloc, array_realloc, array_free};
 
 /* Files. The standard streams, 0 to 2, are left alone. */
 

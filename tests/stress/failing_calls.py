@@ -1,10 +1,9 @@
 """The n-th call of the operating system fails, for every n of what trains, predicts, saves and loads.
 
 failing.c, loaded before libc, has them fail. Of memory, blocks of 512 bytes and more count: Python keeps arenas for its
-smaller objects. For a file that is written or read all blocks count, the arenas too. For a fit and a prediction those
-count that neither Python nor BLAS asks for: all data of arrays, and what the kernels take. NumPy gets its iterators from
-Python: where one cannot be had, NumPy 2.4 raises SystemError or reads what is not there. OpenBLAS does not look whether
-it was given its buffer.
+smaller objects. For a file that is written or read all blocks count, the arenas too. For a fit and a prediction the
+data of NumPy's arrays count, which is all the memory that fastnet and its kernels ask for. NumPy's other blocks do not:
+where one cannot be had, NumPy 2.4 raises SystemError or reads what is not there, and so does its OpenBLAS.
 
 All cases of a seed are finitely many: every call of every scenario, shuffled by the seed.
 """
@@ -25,6 +24,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from functools import cache, partial
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +37,8 @@ from .children import Child
 from .failing_scenarios import MEMORY, SCENARIOS, THREADS, Outcome, Scenario
 from .harness import Case, Danger
 
+SET_HANDLER = 304  # the place of PyDataMem_SetHandler in NumPy's table of C functions
+CAPSULE = ctypes.py_object, ctypes.c_char_p, ctypes.c_void_p
 LEAST = 512  # bytes of a block that may fail to come: the largest that Python takes out of its arenas
 
 
@@ -156,6 +158,7 @@ def serve() -> None:
     """The server's main loop."""
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
+    take_over_arrays()
     for line in sys.stdin:
         case = json.loads(line)
         try:
@@ -174,6 +177,19 @@ def library() -> ctypes.CDLL:
     found.arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_long]
     found.counted.restype = found.failed.restype = ctypes.c_long
     return found
+
+
+def take_over_arrays() -> None:
+    """Has NumPy ask failing.c for the data of arrays, in this thread's context (NEP 49)."""
+    python = ctypes.pythonapi
+    python.PyCapsule_GetPointer.restype, python.PyCapsule_GetPointer.argtypes = ctypes.c_void_p, CAPSULE[:2]
+    python.PyCapsule_New.restype, python.PyCapsule_New.argtypes = ctypes.py_object, (ctypes.c_void_p, *CAPSULE[1:])
+    api = python.PyCapsule_GetPointer(import_module("numpy._core._multiarray_umath")._ARRAY_API, None)
+    set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(
+        ctypes.cast(api, ctypes.POINTER(ctypes.c_void_p))[SET_HANDLER]
+    )
+    handler = ctypes.addressof(ctypes.c_char.in_dll(library(), "array_handler"))
+    set_handler(python.PyCapsule_New(handler, b"mem_handler", None))
 
 
 @cache
