@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +35,20 @@ NAMES = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").spli
 def pytest_unconfigure() -> None:
     if _NUMBA_CACHE is not None:
         shutil.rmtree(_NUMBA_CACHE, ignore_errors=True)
+
+
+def python(code: str, *options: str, **environment: str) -> str:
+    """What a fresh interpreter prints that runs the code, from a folder with nothing of ours in it."""
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
+        cwd=os.sep,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def load_backend(name: str) -> Any:

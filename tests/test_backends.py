@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import kernel_cases as kc
 import numpy as np
 import pytest
-from conftest import name_of
+from conftest import name_of, python
 
 import fastnet
 from fastnet import BackendError, Network, Trainer, backends, use_backend
@@ -34,20 +32,6 @@ def name(backend: Any) -> str:
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FASTNET_BACKEND", raising=False)
-
-
-def python(code: str, *options: str, **environment: str) -> str:
-    """What a fresh interpreter prints that runs the code, from a folder with nothing of ours in it."""
-    done = subprocess.run(
-        [sys.executable, *options, "-c", code],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
-        cwd=os.sep,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def chosen(argument: str | None = None) -> tuple[str, str]:

@@ -189,7 +189,9 @@ def test_type_information_is_shipped() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", ".ci/run"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", ".ci/run", ".ci/arm"]
+)
 def test_documents_name_no_machine_s_paths(name: str) -> None:
     path = CHECKOUT / name
     if not path.exists():
