@@ -378,7 +378,7 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
-        seconds, k, count = _at(values, ldv * (height >> 1)), np.int64(begins[i]), entry[2] >> 2 if height else 0
+        seconds, k, count = _at(values, ldv * (height >> 1)), begins[i], entry[2] >> 2 if height else 0
         while k < count and columns[k] < last:
             ends[columns[k] - first + 2] += np.int64(values[k] != 0) + (np.int64(seconds[k] != 0) & height >> 1)
             k += 1
@@ -389,7 +389,7 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
     for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
-        k, count = np.int64(begins[i]), entry[2] >> 2 if height else 0
+        k, count = begins[i], entry[2] >> 2 if height else 0
         while k < count and columns[k] < last:
             column = columns[k] - first
             at = np.int64(ends[column + 1])

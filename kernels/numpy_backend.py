@@ -315,9 +315,11 @@ class _SparseLayer:
     def read(self, x: SparseRows, rows: Ints | slice) -> None:
         """Takes the entries of these rows, by input."""
         lines, at = _entries(x, rows)
-        by_input = np.argsort(x.indices[at], kind="stable")
-        columns = x.indices[at[by_input]]
-        self.lines, self.values = lines[by_input], x.values[at[by_input]]
+        columns = x.indices[at]
+        # Numbers of 16 bits are sorted three times as fast.
+        by_input = np.argsort(columns.astype(np.min_scalar_type(x.n_in), copy=False), kind="stable")
+        columns, at = columns[by_input], at[by_input]
+        self.lines, self.values = lines[by_input], x.values[at]
         self.starts = np.flatnonzero(np.diff(columns, prepend=-1, append=-1))  # of each input's entries, and their end
         self.inputs = columns[self.starts[:-1]]  # those with entries
         self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # which of them an entry is of

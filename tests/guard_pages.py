@@ -58,6 +58,15 @@ def sparse(backend: Any, k: kc.Case, side: str) -> None:
     backend.compress(at_the_edge(k.x, side), s.starts, s.indices, s.values)
 
 
+def pieces(backend: Any, k: kc.Case, side: str) -> None:
+    """With 8 inputs at a time, so that most cases have several pieces, or a ragged last one."""
+    c.PIECE_INPUTS = 8
+    k = kc.thinned(k)
+    x = sparse_at_the_edge(k.x, k.params.dtype, side)
+    for members in {1, min(3, backend.MOST_MEMBERS)}:
+        calls(backend, k._replace(x=x), side, members)
+
+
 def predictor(backend: Any, k: kc.Case, side: str) -> None:
     x, work = at_the_edge(k.x, side), at_the_edge(kc.workspace(k, len(k.x)), side)
     run = backend.predictor(at_the_edge(k.net, side), at_the_edge(k.params, side), len(k.x), x.dtype, work)
@@ -87,7 +96,7 @@ def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
     kc.together(backend, members, (net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work))
 
 
-WHAT = {"dense": dense, "sparse": sparse, "predictor": predictor, "teams": teams, "dropout": dropout}
+WHAT = {"dense": dense, "sparse": sparse, "pieces": pieces, "predictor": predictor, "teams": teams, "dropout": dropout}
 
 
 def main(name: str, what: str) -> None:
@@ -99,7 +108,7 @@ def main(name: str, what: str) -> None:
             for inputs in kc.INPUTS:
                 for targets in kc.TARGETS:
                     for n_in in (1, 5, 17, 35):
-                        sizes = (n_in, 18, 3)
+                        sizes = (n_in, 34, 3)  # as wide as sorted entries need with every vector
                         k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 9, dtype, inputs, targets)
                         WHAT[what](backend, k, side)
     print("every page untouched")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +140,53 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: 
     assert found.steps == 3
     kc.assert_same_bits(found, before)
     assert kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule], stop=1).steps == 0
+
+
+# -- more inputs than are in one piece -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pieces of 8 inputs, or the oracle would take minutes."""
+    monkeypatch.setattr(c, "PIECE_INPUTS", 8)
+    c._plan.cache_clear()
+    yield
+    c._plan.cache_clear()
+
+
+@pytest.mark.usefixtures("small_pieces")
+@every_dtype
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize(("sizes", "rows"), [((9, 1), 7), ((33, 70, 3), 20), ((67, 4, 2), 2 * c.BLOCK_ROWS + 88)])
+def test_pieces(backend: Any, sizes: tuple[int, ...], rows: int, share: float, dtype: str) -> None:
+    k = kc.thinned(kc.case(sizes, "tanh", ("sigmoid", "cross_entropy"), rows, dtype), share)
+    assert_forward_and_back(backend, k, dtype)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@every_dtype
+@every_rule
+@pytest.mark.parametrize("extra", kc.EXTRAS)
+@pytest.mark.parametrize("batch_size", [5, 140, 300])
+@pytest.mark.parametrize("members", [1, 3])
+def test_train_in_pieces(
+    backend: Any, members: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the dense array. The compiled backends' bits are those of one piece, since they add up input by input."""
+    members = min(members, backend.MOST_MEMBERS)
+    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    k = kc.thinned(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
+    order = np.random.default_rng(1).permutation(310)[: 2 * batch_size + 3]
+    found = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, members=members)
+    expected = kc.train(backend, k, order, batch_size, optimizer, step=3, members=members)
+    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+    kc.assert_close(found.state, expected.state, TRAINED[dtype])
+    kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
+    if backend.COMPRESSION_PAYS:
+        monkeypatch.undo()
+        c._plan.cache_clear()
+        whole = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, members=members)
+        kc.assert_same_bits(found, whole)
 
 
 # -- compress --------------------------------------------------------------------------------------------------------
