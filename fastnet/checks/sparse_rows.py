@@ -188,6 +188,8 @@ def _part(x: Any, part: str, name: str) -> Any:
 
 def _own_view(array: Any, name: str) -> Array:
     """An array object of our own, whose shape, dtype and strides nobody else can set."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise _corrupt(name, "a part of it has masked values")
     try:
         return np.asarray(array).view(np.ndarray)
     except ValueError:
@@ -208,7 +210,9 @@ def _within(numbers: Array, end: int, name: str) -> Array:
 
 
 def _native(values: Array) -> Array:
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    """The values in a dtype that scipy can convert."""
+    dtype = values.dtype.newbyteorder("=") if values.dtype != np.float16 else np.dtype(np.float32)
+    return values.astype(dtype, copy=False)
 
 
 def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
