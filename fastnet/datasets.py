@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastnet import files, user_data
 from fastnet.downloads import Progress, fetch, make_folder
 from fastnet.errors import DataError
-from fastnet.files import Array, PathLike, shown
+from fastnet.files import Array, PathLike, named, shown
 from fastnet.user_data import IDX_FILES, Split, find_idx, hold_out
 
 # The payloads of the full sets: bytes of the uncompressed files, and their SHA-256. The hashes of the gzipped
@@ -178,6 +178,7 @@ def load(
         if source == "digits":
             return _named(source, _digits())
         return _named(source, _full_set(source, data_dir, download, progress))
+    named(source)
     if not os.path.exists(source):
         raise _unknown(source)
     split, image_shape = user_data.read(source, labels, test_fraction, label_column)
@@ -284,7 +285,7 @@ def _digits() -> Split:
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
     """Return the folders to look in, in order, each with whether it is the user's (or system's), not ours."""
     if data_dir is not None and not os.path.isdir(data_dir):
-        raise DataError(f"there is no folder {shown(data_dir)} to look for data in: check data_dir")
+        raise DataError(f"there is no folder {named(data_dir)} to look for data in: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]
     folders = [Path(root, name) for root in roots if root]
     folders += [SYSTEM_FOLDERS[name]] if name in SYSTEM_FOLDERS else []

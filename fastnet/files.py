@@ -238,7 +238,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     DataError
         The folder is missing or may not be written, the disk is full, or `path` is not a regular file.
     """
-    name = shown(path)
+    name = named(path)
     temporary = None
     try:
         target = os.path.realpath(path)
@@ -276,6 +276,15 @@ def shown(path: PathLike) -> str:
     return name if name.isprintable() and len(name) < 500 else ascii(name[:500])
 
 
+def named(path: PathLike) -> str:
+    """Return what `shown` does, for a path that may exist. Raises DataError for one that cannot."""
+    if not os.fspath(path):
+        raise DataError("the path is empty: give a name")
+    if "\0" in os.fsdecode(path):
+        raise DataError(f"{shown(path)} has a null byte, which no name of a file can have: give another name")
+    return shown(path)
+
+
 class _File(io.BufferedReader):
     """A file whose `read` makes room for no more bytes than the file has, even where it is asked for gigabytes."""
 
@@ -288,7 +297,7 @@ class _File(io.BufferedReader):
 @contextmanager
 def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     """Open a regular file and yield it with its size; whatever the block raises becomes a DataError."""
-    name = shown(path)
+    name = named(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):

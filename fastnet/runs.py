@@ -21,7 +21,7 @@ import numpy as np
 from fastnet import __version__, backends, files
 from fastnet.datasets import Dataset
 from fastnet.errors import DataError
-from fastnet.files import PathLike, shown
+from fastnet.files import PathLike, named, shown
 from fastnet.history import FIELDS
 from fastnet.kernels import contract as c
 from fastnet.network import Network
@@ -75,13 +75,13 @@ class Run:
 
     def save_record(self, folder: PathLike) -> None:
         """Writes run.json alone, for what was found out after the rest was kept."""
+        named(folder)
         _write(Path(folder) / RECORD, {"format": FORMAT, **self.record})
 
     @classmethod
     def load(cls, folder: PathLike) -> Run:
         """A run that `save` wrote. Raises DataError for a folder that holds none, or one that is not whole."""
-        path = Path(folder)
-        name = shown(folder)
+        name, path = named(folder), Path(folder)
         if not path.is_dir():
             raise DataError(f"there is no folder {name}: give one that fastnet train --out wrote")
         if not (path / RECORD).is_file():
@@ -176,6 +176,7 @@ def check_data(what: str, network: Network, data: Dataset) -> None:
 
 def make_folder(folder: PathLike) -> Path:
     """The folder, made where it is missing. Raises DataError where that is impossible."""
+    named(folder)
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

@@ -129,6 +129,16 @@ def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) 
         Network([70, 3]).forward(x)
 
 
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo"])
+def test_masked_values_are_refused_and_float16_taken(form: str) -> None:
+    x = scipy_sparse.csr_array(X).asformat(form)
+    x.data = x.data.astype(np.float16)
+    np.testing.assert_allclose(Network([70, 3], seed=0).forward(x), Network([70, 3], seed=0).forward(X), rtol=0.01)
+    x.data = np.ma.masked_array(x.data, x.data > 0.9)
+    with pytest.raises(ValueError, match=WORDS):
+        Network([70, 3]).forward(x)
+
+
 def test_rows_of_ones_own_are_checked_too() -> None:
     from fastnet.kernels.contract import SparseRows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Callback, DivergedError, Network, Trainer, checks
+from fastnet import Callback, DivergedError, Network, Trainer, backends, checks, forward
 from fastnet.kernels import contract as c
 
 X = np.random.default_rng(0).random((12, 3), np.float32)
@@ -157,6 +158,45 @@ class TestDataOfTheCaller:
         rows = sparse("csr")
         found = trained(backend, rows, TARGETS, lambda: reshape(rows.data))
         assert found == trained(backend, sparse("csr"), TARGETS)
+
+    def test_examples_whose_address_is_odd(self, backend: Any) -> None:
+        """Kernels are handed aligned arrays."""
+
+        def odd(array: Any) -> Any:
+            found = np.frombuffer(bytearray(array.nbytes + 1), array.dtype, array.size, 1).reshape(array.shape)
+            found[...] = array
+            assert not found.flags.aligned
+            return found
+
+        net = Network([70, 5, 3])
+        assert net._inputs(odd(EXAMPLES)).flags.aligned  # type: ignore[union-attr]  # dense
+        assert net._outputs(odd(TARGETS), 500).flags.aligned
+        found = trained(backend, odd(EXAMPLES), odd(LABELS))
+        assert found == trained(backend, EXAMPLES, LABELS)
+
+    def test_an_out_that_is_reshaped_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its shape would be the next part's."""
+        net, out = Network([70, 5, 3], seed=1), np.empty((500, 3), np.float32)
+        monkeypatch.setattr(forward, "FORWARD_WORK", 1)
+        kernels = backends.get("numpy")
+        calls = []
+
+        class Reshapes:
+            MOST_MEMBERS, COMPRESSION_PAYS = 1, False
+
+            @staticmethod
+            def predict(net: Any, params: Any, x: Any, part: Any, work: Any) -> None:
+                kernels.predict(net, params, x, part, work)
+                out.shape = (3, 500)
+                calls.append(len(part))
+
+        monkeypatch.setattr(backends, "get", lambda name: Reshapes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            net.forward(EXAMPLES, backend="numpy", out=out)
+        monkeypatch.undo()
+        assert len(calls) > 1
+        assert out.tobytes() == net.forward(EXAMPLES, backend="numpy").tobytes()
 
     def test_what_is_checked_is_a_copy(self) -> None:
         net = Network([70, 5, 3])

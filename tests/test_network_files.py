@@ -196,6 +196,23 @@ def test_foreign_and_corrupt_files_are_not_loaded(tmp_path: Path) -> None:
     not_loaded(path)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"a": np.zeros(3)}, "it has no array about and no parameters"),
+        ({"about": np.array("{}")}, "it has no array parameters"),
+        ({"about": np.array("{}"), "parameters": PARAMETERS}, "its array about does not describe a network"),
+        ({"about": np.array("[1]"), "parameters": PARAMETERS}, "its array about does not describe a network"),
+    ],
+)
+def test_what_a_file_lacks_is_said(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(DataError) as caught:
+        Network.load(path)
+    assert str(caught.value) == f"{path} is not a network that fastnet saved: {words}"
+
+
 def not_loaded(path: Path) -> None:
     with pytest.raises(DataError) as caught:
         Network.load(path)

@@ -126,7 +126,7 @@ def test_the_quick_way_checks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
     predictor = network().compile(backend="numpy", max_batch=90)
     predictor(FLOATS), predictor(BYTES)
 
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **more: Any) -> None:
         raise AssertionError("this is the slow way")
 
     monkeypatch.setattr(checks, "inputs", fail)
@@ -138,6 +138,40 @@ def test_the_quick_way_checks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
     for slow in (FLOATS.astype(np.float64), FLOATS.T.copy().T, FLOATS[::2], np.tile(FLOATS, (2, 1))):
         with pytest.raises(AssertionError, match="the slow way"):
             predictor(slow)
+
+
+@pytest.mark.parametrize("dtype", kc.DTYPES)
+def test_what_is_tested_for_nan_is_the_same_in_every_call(name: str, dtype: str) -> None:
+    """A C-contiguous array of the network's dtype is never tested, whatever else always is."""
+    net = network(dtype=dtype)
+    nan = FLOATS[:6].astype(dtype)
+    nan[3, 3] = np.nan
+    other = nan.astype("float64" if dtype == "float32" else "float32")
+    swapped = nan.astype(nan.dtype.newbyteorder())
+    for x in (nan, nan[3], nan[2:4]):
+        for max_batch in (1, 4, 6):
+            predictor = net.compile(backend=name, max_batch=max_batch)
+            for _ in range(3):
+                assert np.isnan(predictor(x)).any()
+                predictor.predict(x)
+            predictor.refresh()
+            assert np.isnan(predictor(x)).any()
+    for x in (
+        other,
+        swapped,
+        nan.T.copy().T,
+        np.repeat(nan, 2, axis=1)[:, ::2],
+        nan.tolist(),
+        other[3],
+        nan[3].tolist(),
+    ):
+        predictor = net.compile(backend=name, max_batch=6)
+        for _ in range(3):
+            for call in (predictor, predictor.predict):
+                with pytest.raises(ValueError, match=r"^x\[[03], 3\] is nan"):
+                    call(x)
+            predictor(np.nan_to_num(nan))
+            predictor(BYTES[:6])
 
 
 @pytest.mark.parametrize("wanted", [2, 3])

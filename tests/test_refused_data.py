@@ -45,6 +45,16 @@ def test_an_entry_has_as_many_numbers_as_y_has_dimensions(y: Any) -> None:
         net.cost(np.where(np.arange(24) == 5, np.nan, X.ravel()).reshape(6, 2, 2), y)
 
 
+def test_masks_within_a_list_are_seen() -> None:
+    x, y = np.ma.masked_array(X, X > 0.9), np.ma.masked_array(Y, Y > 1)
+    for given in ([*x], (*x,)):
+        with pytest.raises(ValueError, match=r"^x has masked values"):
+            Network([4, 3]).forward(given)
+    with pytest.raises(ValueError, match=r"^y has masked values"):
+        Network([4, 3]).cost(X, [*y])
+    Network([4, 3]).cost([*np.ma.masked_array(X)], [*np.ma.masked_array(Y)])
+
+
 ENDS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, 1e6)}
 ANYTHING = {"identity", "leaky_relu"}
 

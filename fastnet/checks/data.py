@@ -133,7 +133,8 @@ def vector(v: object, length: int, name: str) -> Array:
 
 def _array(values: object, name: str) -> Array:
     """The values as an array object of our own, which shares their memory: nobody else can set its shape or dtype."""
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
         raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
     try:
         array = np.asarray(values).view(np.ndarray)

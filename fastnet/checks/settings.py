@@ -158,9 +158,12 @@ def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
 def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
     """A schedule's factors (steps,) of the updates from number `first` on: a copy, for it may keep its own."""
     try:
-        found = np.array(np.asarray(values), np.float64)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the schedule gave factors that are no numbers ({error}); expected one an update") from None
+        given = np.asarray(values)
+    except ValueError:
+        given = np.empty(0, object)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(f"the schedule gave {values!r:.80}; expected an array of factors, one an update")
+    found = given.astype(np.float64)
     if found.shape != (steps,):
         raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one an update")
     bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))

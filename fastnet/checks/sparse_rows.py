@@ -197,8 +197,10 @@ def _part(x: Any, part: str, name: str) -> Any:
 
 def _own_view(array: Any, name: str) -> Array:
     """An array object of our own, whose shape, dtype and strides nobody else can set."""
-    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+    if not isinstance(array, np.ndarray):
         raise _corrupt(name, f"a part of it is of the type {type(array).__name__}, not an array")
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise _corrupt(name, "a part of it has masked values")
     return array.view(np.ndarray)
 
 
@@ -216,7 +218,9 @@ def _within(numbers: Array, end: int, name: str) -> Array:
 
 
 def _native(values: Array) -> Array:
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    """The values in a dtype that scipy can convert."""
+    dtype = values.dtype.newbyteorder("=") if values.dtype != np.float16 else np.dtype(np.float32)
+    return values.astype(dtype, copy=False)
 
 
 def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 class Task(NamedTuple):
-    """x (n, n_in), an array or a scipy.sparse matrix; y int64 (n,); test such a pair, or None; labels below n_out."""
+    """x (n, n_in), an array or SparseRows; y int64 (n,); test such a pair, or None; labels below n_out."""
 
     x: Any
     y: Array
@@ -42,13 +42,13 @@ def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
     shape = np.shape(x) if not checks.is_scipy_sparse(x) else x.shape
     n_in = math.prod(shape[1:])
     dtype = checks.real_dtype(recipe.network.get("dtype", np.float32))
-    rows = _rows(x, n_in, dtype, "x")
+    rows = checks.inputs(x, n_in, dtype)
     labels, n_out = checks.classes(y, rows.shape[0])
     if test is None:
         return Task(rows, labels, None, n_in, n_out)
     if not isinstance(test, (tuple, list)) or len(test) != 2:
         raise TypeError("test must be a pair (x, y)")
-    test_rows = _rows(test[0], n_in, dtype, "test x")
+    test_rows = checks.inputs(test[0], n_in, dtype, "test x")
     test_labels, n_test = checks.classes(test[1], test_rows.shape[0], "test y")
     return Task(rows, labels, (test_rows, test_labels), n_in, max(n_out, n_test))
 
@@ -68,9 +68,3 @@ def stratified_order(y: Array, rng: np.random.Generator) -> NDArray[np.int64]:
         members = np.flatnonzero(y == label)
         place[members] = (rng.permutation(len(members)) + rng.random(len(members))) / len(members)
     return np.argsort(place)
-
-
-def _rows(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> Any:
-    """x checked, in a form that `fit` takes and of which rows can be taken in any order: SparseRows is for kernels."""
-    rows = checks.inputs(x, n_in, dtype, name)
-    return x.tocsr() if checks.is_scipy_sparse(x) else rows

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from fastnet import extras
 from fastnet.errors import DataError
-from fastnet.files import atomic_write, shown
+from fastnet.files import atomic_write, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,8 +121,8 @@ def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes the figure to a file that ends in .png, .svg or .pdf. Raises DataError where it cannot be written."""
-    kind = PurePath(path).suffix.lower()
+    name, kind = named(path), PurePath(path).suffix.lower()
     if kind not in KINDS:
-        raise DataError(f"{shown(path)}: give a picture a name that ends in {', '.join(KINDS)}")
+        raise DataError(f"{name}: give a picture a name that ends in {', '.join(KINDS)}")
     with atomic_write(path) as file:
         file.write(rendered(figure, kind[1:]))
