@@ -353,7 +353,8 @@ def _keep(name: str, failure: Failure, seed: int) -> None:
     text = json.dumps(failure.reduced, sort_keys=True)
     path = CORPUS / name / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {"case": failure.reduced, "why": failure.why, "seed": seed, "index": failure.index}
+    why = failure.why.partition("\n")[0]  # the rest names files of this machine
+    found = {"case": failure.reduced, "why": why, "seed": seed, "index": failure.index}
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
