@@ -15,7 +15,7 @@ from . import kernel_calls, user_calls
 from .harness import Case, Danger
 from .problems import problem
 
-WORK = 60_000  # multiply-adds forward of a case, about: the oracle takes a fifth of a microsecond for each
+WORK = 30_000  # multiply-adds forward of a case, about: the oracle takes a microsecond for each, all in all
 LEVELS = {"kernels": kernel_calls, "user": user_calls}
 
 
