@@ -98,10 +98,13 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
         keys = rng.integers(-(2**63), 2**63 - 1, len(drops), endpoint=True).tolist()
         k = kc.dropping(k, *((int(share * c.DROP_RANGE), key) for share, key in zip(drops, keys, strict=True)))
     plan = Plan(case, k, rule, order, rates, state, outputs, None if everything[0] else kc.naive_gradient(k), [])
-    for step in oracle_steps(plan):
-        if np.abs(step.after.params).max() > 1e3:
-            raise Unfit  # it diverges, and rounding grows with it
-        plan.steps.append(step)
+    try:
+        with np.errstate(over="ignore"):
+            plan.steps.extend(oracle_steps(plan))
+    except OverflowError:
+        raise Unfit from None
+    if max(np.abs(step.after.params).max() for step in plan.steps) > 1e3:
+        raise Unfit  # it diverges, and rounding grows with it
     return plan
 
 

@@ -112,7 +112,8 @@ class Program(Danger):
         if n < 1 or width < 1:
             raise Unfit
         x = valid(case)
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, where a number does not fit; what it became counts
             for what in case["damages"]:
                 with contextlib.suppress(*UNDOABLE):
                     apply(x, what)
