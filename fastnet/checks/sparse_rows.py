@@ -82,13 +82,13 @@ def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
         starts, indices, values = _compressed(starts, indices, values, n // blocks[0], width // blocks[1], name, 3)
         form, parts = scipy_sparse.bsr_array, (values, indices, starts)
     elif x.format == "dia":
-        offsets = _whole(_part(x, "offsets", name), name).astype(np.int64)
+        offsets = _whole(_part(x, "offsets", name), name).copy()
         values = _own_view(_part(x, "data", name), name)
         if not _diagonals_in(offsets, values, n, width):
             raise _corrupt(
                 name, "its offsets are not those of different diagonals in its shape, one for each row of data"
             )
-        form, parts = scipy_sparse.dia_array, (_native(values), offsets)
+        form, parts = scipy_sparse.dia_array, (_native(values), offsets.astype(np.int64))
     else:
         form, parts = scipy_sparse.coo_array, _triplets(x, n, width, name)
     try:
@@ -160,7 +160,7 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
 
 def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
     """Rows and columns, and values, of a LIL matrix: a list of columns and a list of values for each row."""
-    kept = [np.asarray(_part(x, part, name)) for part in ("rows", "data")]
+    kept = [_own_view(_part(x, part, name), name) for part in ("rows", "data")]
     if any(lists.shape != (n,) or lists.dtype != object for lists in kept):
         raise _corrupt(name, f"its rows and data are not {n} lists each")
     try:

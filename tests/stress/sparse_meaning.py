@@ -54,7 +54,8 @@ def entries_of(x: Any, n: int, width: int) -> list[tuple[int, int, Any]]:
     if x.format == "dia":
         if len(x.offsets) != len(x.data):
             raise Nonsense
-        places = [(j - whole(d), j, values[j]) for d, values in zip(x.offsets, x.data, strict=True)
+        rows = np.asarray(x.data) if isinstance(x.data, np.matrix) else x.data  # a row of a np.matrix is a matrix
+        places = [(j - whole(d), j, values[j]) for d, values in zip(x.offsets, rows, strict=True)
                   for j in range(min(width, len(values)))]  # fmt: skip
         return [(i, j, value) for i, j, value in places if 0 <= i < n]
     if x.format == "lil":
