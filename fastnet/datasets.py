@@ -178,7 +178,6 @@ def load(
         if source == "digits":
             return _named(source, _digits())
         return _named(source, _full_set(source, data_dir, download, progress))
-    named(source)
     if not os.path.exists(source):
         raise _unknown(source)
     split, image_shape = user_data.read(source, labels, test_fraction, label_column)

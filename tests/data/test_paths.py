@@ -1,4 +1,4 @@
-"""Paths that can name no file, wherever a path is taken."""
+"""Paths that can name no file, wherever a path is taken and no name of a data set."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "atomic_write": write,
     "read_picture": lambda path: read_picture(path, (2, 2)),
     "plot": picture,
-    "datasets.load": datasets.load,
     "data_dir": lambda path: datasets.load("mnist", data_dir=path),
     "locate": lambda path: datasets.locate("mnist", path),
     "Run.save": Run(NETWORK).save,
