@@ -1078,10 +1078,10 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
     block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
     _run(block, work)  # packs the parameters; there are no rows yet
     block[TASK], block[DATA], run, place = READY, DATA_AT, _run, id if DATA_AT else _data
-    source = BYTES if x_dtype == np.uint8 else REALS
+    source, row_bytes = BYTES if x_dtype == np.uint8 else REALS, int(net[0, c.N_IN]) * x_dtype.itemsize
 
     def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # p: its table must live on
-        block[ROWS] = len(x)
+        block[ROWS] = x.nbytes // row_bytes  # not len(x): another thread may set x.shape
         block[source] = place(x)
         block[RESULT] = place(out)
         run(block, work)

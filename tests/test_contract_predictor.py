@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import kernel_cases as kc
@@ -88,3 +89,15 @@ def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
     for array in rubbish:
         array.fill(np.nan)
     kc.assert_same_bits([call(predictor, k)], [expected])
+
+
+@every_dtype
+def test_another_shape_of_x_has_it_read_no_more(backend: Any, dtype: str) -> None:
+    """Another thread may set x.shape after it was checked: rows are then counted by bytes, or the call is refused."""
+    k = kc.case((20, 3), "relu", rows=2, dtype=dtype)
+    predictor = made(backend, k, 300)
+    expected, out = call(predictor, k), np.full((302, 3), 7, dtype)
+    with contextlib.suppress(ValueError):  # NumPy finds it out
+        predictor(k.x.reshape(40, 1), out[:2])
+        assert np.array_equal(out[:2], expected)
+    assert (out[2:] == 7).all()
