@@ -54,7 +54,7 @@ def read(
         position = _label_column(columns, table.shape[1], column, name)
         arrays = {"x": _pixels_if_any(np.delete(table, position, axis=1)), "y": table[:, position]}
         if column is None and (arrays["y"] == arrays["y"][0]).all():
-            taken = columns[position] if columns else f"number {position}, the last"
+            taken = shown(columns[position]) if columns else f"number {position}, the last"
             raise DataError(f"{name}: all labels in column {taken} are the same; name another with label_column")
     elif suffix == ".npz":
         arrays = files.read_npz(source)
@@ -108,7 +108,9 @@ def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], 
         hint = "; one-hot labels need .argmax(1) first" if y.ndim == 2 and len(x) == len(y) else ""
         raise DataError(f"{what} has {len(x)} examples but labels of shape {y.shape}: expected one for each{hint}")
     # nan fails the first comparison and so counts as out of range
-    if y.dtype.kind not in "biuf" or not ((y >= 0) & (y < _MAX_CLASSES)).all() or (y % 1 != 0).any():
+    with np.errstate(over="ignore"):  # in float16 the largest label is infinite, and all numbers are below it
+        in_range = y.dtype.kind in "biuf" and bool(((y >= 0) & (y < _MAX_CLASSES)).all())
+    if not in_range or (y % 1 != 0).any():
         raise DataError(f"{what}: labels must be whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber")
     return np.ascontiguousarray(x), y.reshape(-1).astype(np.int64), image_shape
 
