@@ -60,8 +60,8 @@ def training_of(rng: np.random.Generator) -> Case:
     """Every setting of an optimiser. With less of an epsilon or a beta2 a step may be all rounding, see kc.RULES."""
     return {
         "rule": str(rng.choice(list(kc.KINDS))),
-        "beta1": float(rng.choice([0, 0.5, 0.9, 0.99, round(rng.random(), 3)])),
-        "beta2": float(rng.choice([0.5, 0.9, 0.999, round(rng.uniform(0.5, 1), 3)])),
+        "beta1": float(rng.choice([0, 0.5, 0.9, 0.99, round(rng.uniform(0, 0.999), 3)])),
+        "beta2": float(rng.choice([0.5, 0.9, 0.999, round(rng.uniform(0.5, 0.999), 3)])),
         "epsilon": float(rng.choice([1e-3, 1e-2, 0.1])),
         "nesterov": bool(rng.random() < 0.5),
         "weight_decay": float(rng.choice([0, 0, 0.05, 1e-4])),

@@ -31,7 +31,7 @@ def rule_of(case: Case) -> naive.Rule:
     if case["rule"] == "momentum":
         return naive.Rule("momentum", case["beta1"], nesterov=case["nesterov"], **extras)
     if case["rule"] == "adam":
-        if case["beta2"] < 0.5 or case["epsilon"] < 1e-3:
+        if not 0.5 <= case["beta2"] < 1 or case["epsilon"] < 1e-3:
             raise Unfit
         return naive.Rule("adam", case["beta1"], case["beta2"], case["epsilon"], **extras)
     return naive.Rule(**extras)

@@ -136,9 +136,10 @@ def check(case: Case, k: kc.Case) -> str:
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
     except fastnet.DivergedError:
-        if largest_parameter(case, k) < 1e3:
+        # The oracle trains without dropout here, which multiplies what it keeps by up to 10: it says nothing about that.
+        if not case["dropout"] and largest_parameter(case, k) < 1e3:
             raise
-        return f"{case['backend']}, diverged"
+        return f"{case['backend']}, diverged{' with dropout' * case['dropout']}"
     check_updates(k, trainer, updates, first, rule_of(case))
     check_outcome(k, first)
     sparse_kind = case["x"] in SPARSE
