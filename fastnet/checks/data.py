@@ -136,7 +136,8 @@ def vector(v: object, length: int, name: str) -> Array:
 def _array(values: object, name: str) -> Array:
     """The values as an array object of our own, which shares their memory: nobody else can set its shape or dtype."""
     parts = values if isinstance(values, (list, tuple)) else [values]
-    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+    kinds = set(map(type, parts))  # asking each of a million numbers by itself takes longer than converting them
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) and any(map(np.ma.is_masked, parts)):
         raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
     try:
         array = np.asarray(values).view(np.ndarray)
