@@ -214,7 +214,7 @@ class FromFunction(Schedule):
         try:
             return float(factor)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"the schedule gave {factor!r} at step {step}; expected a finite factor") from None
+            raise ValueError(f"the schedule gave {factor!r:.80} at step {step}; expected a finite factor") from None
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {

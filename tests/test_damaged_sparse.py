@@ -57,6 +57,8 @@ LIL: dict[str, Change] = {
     "rows that are numbers": value("rows", np.zeros(60)),
     "no rows": value("rows", None),
     "data that are numbers": value("data", np.zeros(60)),
+    "a dtype that is a string": value("dtype", "float32"),
+    "no dtype": value("dtype", None),
 }
 COO: dict[str, Change] = {
     "too large": coords(column=lambda a: a + 70),
@@ -118,6 +120,14 @@ def test_coordinates_of_another_number_are_refused() -> None:
 def test_values_of_another_type_are_refused(form: str) -> None:
     x = scipy_sparse.csr_array((X > 0).astype(np.int64)).asformat(form)
     with pytest.raises(ValueError, match=r"^x has dtype int64; expected floats"):
+        Network([70, 3]).forward(x)
+
+
+@pytest.mark.parametrize("form", ["lil", "dok"])
+def test_values_beyond_float32_are_refused_without_a_warning(form: str) -> None:
+    x = scipy_sparse.csr_array(X.astype(np.float32)).asformat(form)
+    lists("data", 3, lambda found: [1e300, *found[1:]])(x) if form == "lil" else entry((3, 5), 1e300)(x)
+    with pytest.raises(ValueError, match=r"^x\[3, \d+\] is inf; every value must be finite$"):
         Network([70, 3]).forward(x)
 
 

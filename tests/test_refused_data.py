@@ -71,6 +71,7 @@ def test_every_activation_has_a_range() -> None:
         ("sigmoid", 2, np.int64, "from 0 to 1"),
         ("softmax", 255, np.uint8, "from 0 to 1"),
         ("softmax", 1.001, np.float64, "from 0 to 1"),
+        ("sigmoid", 1.00001, np.float64, "from 0 to 1"),
         ("tanh", 255, np.uint8, "from -1 to 1"),
         ("tanh", -1.001, np.float32, "from -1 to 1"),
         ("relu", -0.001, np.float64, "of 0 or more"),
@@ -90,6 +91,14 @@ def test_targets_that_no_output_reaches_are_refused(output: str, value: float, d
             call(X, wrong)
     with pytest.raises(ValueError, match="^validation " + re.escape(message)):
         trainer.fit(X, good, validation_data=(X, wrong))
+
+
+@pytest.mark.parametrize("output", ENDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_beyond_the_range_by_rounding_are_taken(output: str, dtype: Any) -> None:
+    least, most = ENDS[output]
+    y = np.tile(np.array([least - 1e-9, most + 1.2e-7, least], np.float64), (6, 1))
+    Network([4, 3], output=output, cost="squared_error", dtype=dtype).cost(X, y)
 
 
 @pytest.mark.parametrize("output", sorted(ANYTHING))

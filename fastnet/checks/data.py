@@ -11,6 +11,7 @@ from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_spar
 from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
+ROUNDING = 1e-6  # that targets may lie beyond the range of the outputs: scaled to 0..1, the largest is often 1 + 1e-7
 
 
 def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:
@@ -72,12 +73,13 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
 def _in_range(targets: Array, output: str, name: str) -> None:
     """Refuses targets that such outputs can never reach: training would drive them to the end of their range."""
     least, most = c.RANGES[output]
-    if targets.min() >= least and targets.max() <= most:
+    from_, to = least - ROUNDING, most + ROUNDING
+    if targets.min() >= from_ and targets.max() <= to:
         return
-    bad = _first(~((targets >= least) & (targets <= most)))
+    bad = _first((targets < from_) | (targets > to))
     wanted = f"from {least:g} to {most:g}" if most < np.inf else f"of {least:g} or more"
     raise ValueError(
-        f"{_entry(name, bad)} is {targets[bad]:g}; {output} outputs need targets {wanted}: scale them, or use "
+        f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: scale them, or use "
         "output='identity' with cost='squared_error'"
     )
 
@@ -134,7 +136,8 @@ def vector(v: object, length: int, name: str) -> Array:
 def _array(values: object, name: str) -> Array:
     """The values as an array object of our own, which shares their memory: nobody else can set its shape or dtype."""
     parts = values if isinstance(values, (list, tuple)) else [values]
-    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+    kinds = set(map(type, parts))  # asking each of a million numbers by itself takes longer than converting them
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) and any(map(np.ma.is_masked, parts)):
         raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
     try:
         array = np.asarray(values).view(np.ndarray)

@@ -163,7 +163,8 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
         given = np.empty(0, object)
     if given.dtype.kind not in "biuf":
         raise ValueError(f"the schedule gave {values!r:.80}; expected an array of factors, one an update")
-    found = given.astype(np.float64)
+    with np.errstate(over="ignore"):  # of a float128; infinities are refused below
+        found = given.astype(np.float64)
     if found.shape != (steps,):
         raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one an update")
     bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))

@@ -48,7 +48,10 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
                 f"{name} has shape {x.shape}; sparse examples have two dimensions: use "
                 f"{name}.reshape({x.shape[0]}, {n_in})"
             )
-        floats_or_bytes(_part(x, "dtype", name), name)
+        dtype_of_x = _part(x, "dtype", name)
+        if not isinstance(dtype_of_x, np.dtype):
+            raise _corrupt(name, f"its dtype is {dtype_of_x!r:.80}, which is none of NumPy's")
+        floats_or_bytes(dtype_of_x, name)
         starts, indices, values = _csr(x, x.shape[0], n_in, name)
     floats_or_bytes(values.dtype, name)
     indices = indices.astype(np.int32, copy=False)  # a network has no more inputs than these can count
@@ -183,7 +186,8 @@ def _counted(numbers: Any, dtype: np.dtype[Any], count: int, name: str) -> Array
     try:
         if dtype.kind in "iu":  # NumPy itself would cut a fraction off
             numbers = map(operator.index, numbers)
-        return np.fromiter(numbers, dtype, count)
+        with np.errstate(over="ignore"):  # an infinity made here is refused like one that was given
+            return np.fromiter(numbers, dtype, count)
     except (TypeError, ValueError, OverflowError) as error:
         raise _corrupt(name, f"an entry is no number of {dtype} ({error})") from None
 
