@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,23 @@ from stress import harness
 KEPT = [(name, path) for name in harness.NAMES for path in harness.kept(name)]
 
 
+@pytest.fixture(scope="module")
+def workers() -> Iterator[dict[str, harness.Worker]]:
+    """One for each program, by its name: to start one takes seconds, and one that dies is started again."""
+    started: dict[str, harness.Worker] = {}
+    yield started
+    for worker in started.values():
+        worker.close()
+
+
 @pytest.mark.parametrize(("name", "path"), KEPT, ids=[f"{name}-{path.stem}" for name, path in KEPT])
-def test_what_failed_once_is_right(name: str, path: Path) -> None:
+def test_what_failed_once_is_right(name: str, path: Path, workers: dict[str, harness.Worker]) -> None:
     program = harness.load(name)
     if reason := program.unable():
         pytest.skip(reason)
-    worker = harness.Worker(name, program)  # as where it failed
-    try:
-        kind, words = worker.check(json.loads(path.read_text(encoding="utf-8"))["case"])
-    finally:
-        worker.close()
+    if name not in workers:
+        workers[name] = harness.Worker(name, program)  # as where it failed
+    kind, words = workers[name].check(json.loads(path.read_text(encoding="utf-8"))["case"])
     assert kind == "right", words
 
 
@@ -41,15 +49,23 @@ class TestTheHarness:
     )
     def test_finds_and_reduces(self, kind: str, words: str) -> None:
         worker = harness.Worker("sample", program := harness.load("sample"))
+        if kind == "hang":
+            program.seconds = 1.0
         try:
-            failed, why = worker.check({"kind": kind, "n": 70, "list": [1, 2, 3]})
+            failed, why = worker.check({"kind": kind, "n": 53, "list": [1, 2, 3]})
             assert failed == "wrong"
             assert why.startswith(words)
-            reduced, _ = harness._reduced(program, worker, {"kind": kind, "n": 70, "list": [1, 2, 3]}, why)
+            reduced, _ = harness._reduced(program, worker, {"kind": kind, "n": 53, "list": [1, 2, 3]}, why)
             assert reduced == {"kind": kind, "n": 51, "list": []}
             assert worker.check({"kind": kind, "n": 5, "list": []}) == ("right", "small")
         finally:
             worker.close()
+
+    def test_cases_that_mean_nothing_are_not_counted_as_tried(self) -> None:
+        report = harness.run("sample", seed=1, count=20)
+        assert (report.tried, report.log.total(), report.failures) == (20, 20, [])
+        assert report.unfit
+        assert str(report).partition("\n")[0].endswith(f"0 failed; {report.unfit} more meant nothing")
 
     def test_a_program_that_cannot_run_here_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         program = harness.load("sample")

@@ -24,7 +24,7 @@ MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # which f
 
 
 class Program(Danger):
-    seconds = 30.0
+    seconds = 120.0  # more than what waits in a case itself, which then says what it waited for
 
     def draw(self, rng: np.random.Generator) -> Case:
         name = str(rng.choice(list(KINDS)))

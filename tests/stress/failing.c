@@ -18,8 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The order is that of KINDS in failing_calls.py. An ARRAY is the data of an array of NumPy. A short write writes half of what it was given; on a full disk the
-   first write that fails is a short one. */
+/* The order is that of KINDS in failing_calls.py. An ARRAY is the data of an array of NumPy. A short write writes half of
+   what it was given; on a full disk the first write that fails is a short one. */
 enum { ARRAY, ALLOCATION, OPEN, READ, WRITE, SHORT, FULL, SYNC, CLOSE, RENAME, CHMOD, TRUNCATE, THREAD, KINDS };
 
 static atomic_int armed, kind_armed, error_armed;

@@ -64,6 +64,9 @@ class Program(Danger):
     memory = 8 << 30
     _watched: list[tuple[type[AssertionError], str]] | None = None  # what happened in a reader, while there is one
 
+    def unable(self) -> str:
+        return "" if sys.platform == "linux" else "memory is limited on Linux only"
+
     def prepare(self) -> None:
         shared = Path("/dev/shm")
         self._home = tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None)

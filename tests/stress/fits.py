@@ -178,4 +178,3 @@ def guarded() -> Iterator[None]:
         yield
     finally:
         c.aligned_empty, _guards = usual, False
-        guard_pages.KEPT.clear()  # a map lives as long as an array in it

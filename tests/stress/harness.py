@@ -44,7 +44,7 @@ REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # simpler cases tried for one failure
 
 
 class Unfit(Exception):
-    """Raised by `check` for a case that means nothing, as only a reduction comes upon."""
+    """Raised by `check` for a case that means nothing: reductions make such cases, and a few are drawn."""
 
 
 class Danger(abc.ABC):
@@ -145,9 +145,11 @@ class Worker:
             return "wrong", self._end(str(error))
 
     def prepare(self) -> None:
-        """Starts the process and waits for its `prepare`. A first case finds out where that fails."""
-        with contextlib.suppress(Died):
+        """Starts the process and waits for its `prepare`. If that fails, the first case tries again and says why."""
+        try:
             self._started()
+        except Died:
+            self.close()
 
     def close(self) -> None:
         if self._process is not None:
@@ -256,6 +258,7 @@ class Report:
     name: str
     seed: int
     tried: int = 0
+    unfit: int = 0  # cases drawn beside these, which mean nothing
     seconds: float = 0.0
     unable: str = ""  # why nothing was tried
     log: Counter[str] = field(default_factory=Counter)  # of items where cases are batches of them
@@ -267,7 +270,7 @@ class Report:
         items = f" ({self.log.total():,} items)" if self.log.total() > self.tried else ""
         lines = [
             f"{self.name}: {self.tried:,} cases{items} of seed {self.seed} in {self.seconds:.0f} s, "
-            f"{len(self.failures)} failed"
+            f"{len(self.failures)} failed" + (f"; {self.unfit:,} more meant nothing" if self.unfit else "")
         ]
         lines += [f"  {count:8,}  {what}" for what, count in self.log.most_common(40)]
         for failure in self.failures:
@@ -300,10 +303,13 @@ def run(
             if seconds is not None and time.monotonic() - began > seconds:
                 break
             kind, text = worker.check(case)
+            if kind == "unfit":
+                report.unfit += 1
+                continue
             report.tried += 1
             if kind == "right":
                 report.log.update(text if isinstance(text, dict) else [text])
-            elif kind == "wrong":
+            else:
                 reduced, why = _reduced(program, worker, case, text)
                 report.failures.append(Failure(index, case, reduced, why))
                 if keep:

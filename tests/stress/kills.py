@@ -27,7 +27,8 @@ from .children import Child
 from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, bits, go_on
 
-ANSWER = 3.0  # seconds in which a fit must have answered; half a second where the machine does nothing else
+# Seconds in which a fit must have answered, on a busy machine. tests/test_interrupts.py allows 1 on an idle one.
+ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")
 INPUTS = ("uint8", "float32", "float64", "sparse")
@@ -47,11 +48,12 @@ class Program(Danger):
         return draw_interrupt(rng, names)
 
     def check(self, case: Case) -> str:
-        if os.name != "posix":
-            return "skipped: signals are sent on POSIX systems only"
         if case["what"] == "kill":
             return check_kill(case)
         return check_compiling(case) if case["what"] == "compile" else check_interrupt(case)
+
+    def unable(self) -> str:
+        return "" if os.name == "posix" else "signals are sent on POSIX systems only"
 
     def prepare(self) -> None:
         for info in backends.available():

@@ -32,6 +32,7 @@ ROUNDS = 100
 WARM_ROUNDS = 20
 # What a batch of rounds may add at most, such as a cache that grows once. A leak a round adds ROUNDS blocks or more.
 BLOCKS, BYTES = 40, 1 << 14
+LIBC = ctypes.CDLL(None)
 TRIES = 8  # batches of rounds in which something has to grow each time to count as a leak
 
 
@@ -66,6 +67,9 @@ class Program(Danger):
             finally:
                 tempfile.tempdir = usual
         return f"{case['operation']} on {case['backend']}: flat over {case['rounds']} rounds"
+
+    def unable(self) -> str:
+        return "" if hasattr(LIBC, "mallinfo2") else "memory is counted by glibc 2.33 and later only"
 
     def prepare(self) -> None:
         for backend, dtype in itertools.product(fits.BACKENDS, ("float32", "float64")):
@@ -111,7 +115,8 @@ def use(folder: str) -> Use:
     until = time.monotonic() + 1  # a thread that was joined is still listed by the system for a moment
     while len(os.listdir("/proc/self/task")) > threading.active_count() and time.monotonic() < until:
         time.sleep(0.001)
-    allocated = mallinfo2()
+    LIBC.mallinfo2.restype = Allocated
+    allocated = LIBC.mallinfo2()
     return Use(
         sys.getallocatedblocks(),
         allocated.uordblks + allocated.hblkhd,
@@ -134,7 +139,3 @@ class Allocated(ctypes.Structure):
     ]
     uordblks: int
     hblkhd: int
-
-
-mallinfo2 = ctypes.CDLL(None).mallinfo2
-mallinfo2.restype = Allocated

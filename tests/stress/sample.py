@@ -8,16 +8,17 @@ import time
 
 import numpy as np
 
-from .harness import Case, Danger
+from .harness import Case, Danger, Unfit
 
 
 class Program(Danger):
-    seconds = 0.5
-
     def draw(self, rng: np.random.Generator) -> Case:
-        return {"kind": "wrong", "n": int(rng.integers(50)), "list": []}
+        n = int(rng.integers(50))
+        return {"kind": "unfit" if n < 10 else "wrong", "n": n, "list": []}
 
     def check(self, case: Case) -> str:
+        if case["kind"] == "unfit":
+            raise Unfit
         if case["n"] > 50:
             if case["kind"] == "crash":
                 ctypes.string_at(0)
