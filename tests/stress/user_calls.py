@@ -136,7 +136,7 @@ def check(case: Case, k: kc.Case) -> str:
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
     except fastnet.DivergedError:
-        # The oracle trains without dropout here, which multiplies what it keeps by up to 10: it cannot judge such a fit.
+        # The oracle trains without dropout here, which multiplies what it keeps by up to 10. It cannot judge that.
         if not case["dropout"] and largest_parameter(case, k) < 1e3:
             raise
         return f"{case['backend']}, diverged{' with dropout' * case['dropout']}"
