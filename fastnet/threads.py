@@ -92,9 +92,9 @@ def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work:
 
 
 class OneAtATime:
-    """`with` it, an object is used by one call at a time; a second one is refused with these words (RuntimeError).
+    """A lock for `with`. Whoever finds it taken does not wait, but gets a RuntimeError with these words.
 
-    A copy, as of an object that is copied or pickled, is free.
+    Copies and unpickled ones are not taken, even where the original is.
     """
 
     def __init__(self, words: str) -> None:

@@ -26,7 +26,7 @@ def is_scipy_sparse(x: object) -> bool:
 
 
 class _Compressed(NamedTuple):
-    """Lines of entries as CSR has them. The index arrays are nobody else's; the values share the caller's memory."""
+    """Lines of entries as CSR has them: the entries of line i stand from starts[i] to starts[i + 1]."""
 
     starts: Array
     indices: Array
@@ -115,7 +115,7 @@ def _lines(x: Any, name: str) -> _Compressed:
 def _compressed(
     starts: Any, indices: Any, values: Any, lines: int, width: int, name: str, dimensions: int = 1
 ) -> _Compressed:
-    """The entries in use, checked: nothing here would have a kernel read or write out of bounds."""
+    """The entries in use. The index arrays are copies, and checked; the values share the caller's memory."""
     starts = _whole(starts, name).astype(np.int64)
     if len(starts) != lines + 1:
         raise _corrupt(name, f"indptr has {len(starts)} entries, not {lines + 1}")

@@ -95,7 +95,8 @@ def seeds(values: object) -> tuple[int, ...]:
 def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """A random generator: of that seed, that one itself, or another each time for None.
 
-    A subclass could draw an order that is none, or change it later: its bits are drawn from as NumPy does.
+    Kernels index by the orders that it draws, and a subclass could draw anything. Its bit generator is given to a
+    generator of NumPy's own.
     """
     if isinstance(seed, np.random.Generator):
         return seed if type(seed) is np.random.Generator else np.random.Generator(seed.bit_generator)
