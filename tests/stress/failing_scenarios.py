@@ -14,14 +14,16 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fastnet import Callback, Network, Progress, Trainer, backends
+from fastnet import Callback, Network, Progress, Trainer
 from fastnet.files import read_csv, read_idx
 from fastnet.history import FIELDS
 from fastnet.runs import Run
 
 from . import writers
+from .fits import bits
 from .harness import Case
-from .interrupted_fits import Fit, bits, go_on
+from .interrupted_fits import Fit, go_on
+from .kernel_calls import available
 
 # The kinds of failures, see failing_calls.py; those in the plural are of all calls from the n-th on.
 ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
@@ -237,11 +239,9 @@ SCENARIOS |= {
     "load idx": lambda: Reading(_write_idx, lambda path: read_idx(path).tobytes()),
     "load csv": lambda: Reading(lambda path: path.write_text("a,b\n" + "1.5,2\n" * 500), _load_csv),
 }
-for _info in backends.available():
-    if _info.available:
-        _name = _info.name
-        SCENARIOS[f"train on {_name}"] = partial(Training, backend=_name)
-        SCENARIOS[f"train sparse on {_name}"] = partial(Training, backend=_name, inputs="sparse", optimizer="adam")
-        SCENARIOS[f"predict on {_name}"] = partial(Predicting, _name)
-        if _name != "numpy":
-            SCENARIOS[f"train a team on {_name}"] = partial(Training, backend=_name, threads=3, dropout=True)
+for _name in available():
+    SCENARIOS[f"train on {_name}"] = partial(Training, backend=_name)
+    SCENARIOS[f"train sparse on {_name}"] = partial(Training, backend=_name, inputs="sparse", optimizer="adam")
+    SCENARIOS[f"predict on {_name}"] = partial(Predicting, _name)
+    if _name != "numpy":
+        SCENARIOS[f"train a team on {_name}"] = partial(Training, backend=_name, threads=3, dropout=True)
