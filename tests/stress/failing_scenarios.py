@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import kernel_cases as kc
 import numpy as np
 
 from fastnet import Callback, Network, Progress, Trainer
@@ -30,7 +31,6 @@ ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"
 MEMORY = ARRAYS + ALLOCATIONS
 READING = (*ALLOCATIONS, "open", "read", "close")
 WRITING = (*READING, "write", "short write", "full disk", "fsync", "rename", "chmod", "truncate")
-NEAR = 2e-5  # of the largest parameter: how far results of threads may lie from those of one (docs/promises.md)
 
 
 class Outcome(NamedTuple):
@@ -164,8 +164,7 @@ class Training(Scenario):
             go_on(self._fit, trainer)
 
     def _judge_threads(self, trainer: Trainer, all_of_them: bool) -> None:
-        far = np.abs(trainer.network.parameters - self._parameters).max()
-        assert far <= NEAR * np.abs(self._parameters).max(), f"{far:.1e} away from the result with all threads"
+        kc.assert_close(trainer.network.parameters, self._parameters, kc.AGREEMENT["float32"])
         if all_of_them:
             assert bits(trainer) == self._end_alone, "not the result of one thread"
 

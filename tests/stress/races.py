@@ -38,7 +38,6 @@ from .harness import Case, Danger, Unfit
 
 CHECKOUT = Path(__file__).parents[2]
 MOST_ROWS = 3000  # that a team trains on
-TOLERANCES = {"float32": 2e-5, "float64": 1e-12}  # docs/promises.md: threads and one thread
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
@@ -181,7 +180,7 @@ class Problem:
         assert steps == steps_alone, f"{steps} steps, and {steps_alone} of one thread"
         single = self.case["dtype"] == "float32"
         assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
-        kc.assert_close(found, alone, TOLERANCES[self.case["dtype"]])
+        kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
         too_late = self.case["ending"] != "all" and not stopped  # it had ended before
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
