@@ -1,8 +1,8 @@
 """SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
 
-Of a file that was being written the old or the new content is left. Of a fit that was interrupted the parameters, the
-optimiser's state and the step count of one batch boundary are left, bit for bit, and it can go on from there. The
-oracle is another trainer, which a callback stops after as many updates.
+A file that was being written has its old content or the new one. A fit that was interrupted has the parameters, the
+optimiser's state and the step count of one batch boundary, bit for bit, and can go on from there. The oracle is another
+trainer, which a callback stops after as many updates.
 """
 
 from __future__ import annotations

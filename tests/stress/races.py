@@ -1,12 +1,12 @@
-"""The team's threads under ThreadSanitizer, 2 to 8 threads on 2 cores, every kernel. By hand 500.
+"""The team's threads under ThreadSanitizer, 2 to 8 threads on 2 cores, every kernel.
 
 The Cython kernels are built with the thread sanitizer, for one instruction set, once for the sources as they are
 (`build/races`), and run in a Python that has its library loaded. A team makes one call of `train`, to its end or until
 it is stopped, broken or meets a number that is not finite; or threads call all kernels at once, on inputs they share.
 The worker ends at the first race that is reported, which is a failure, as is another result than that of one thread.
 
-Not seen are the masked loads of AVX-512 and what the Numba backend does, since only code that GCC compiles is
-instrumented. Numba's barrier is modelled in tests/test_barrier_model.py, as this one's is.
+It does not see the masked loads of AVX-512, nor the Numba backend: only code that GCC compiles is instrumented. Numba's
+barrier is modelled in tests/test_barrier_model.py, as this one's is.
 """
 
 from __future__ import annotations
