@@ -39,6 +39,8 @@ EXTRAS["both"] = EXTRAS["decay"] | EXTRAS["clip"]
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
 # How far after a few dozen optimiser steps, each of which adds its roundings and bends the path a little.
 TRAINED = {"float32": 5e-6, "float64": 1e-13}
+# How far backends may differ from each other after an epoch, and a team from one thread: docs/promises.md.
+AGREEMENT = {"float32": 2e-5, "float64": 1e-12}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
 
 

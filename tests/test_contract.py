@@ -364,7 +364,7 @@ def test_backends_agree_after_an_epoch(
     order = np.random.default_rng(4).permutation(500)
     rates = np.full(50, 0.01 if rule == "adam" else 0.1)
     found, expected = (kc.train(b, k, order, 10, kc.RULES[rule], rates) for b in (compiled, reference))
-    tolerance = {"float32": 2e-5, "float64": 1e-12}[dtype]
+    tolerance = kc.AGREEMENT[dtype]
     kc.assert_close(found.params, expected.params, tolerance)
     assert found.cost == pytest.approx(expected.cost, rel=tolerance)
     assert abs(found.correct - expected.correct) <= (2 if dtype == "float32" else 0)

@@ -114,8 +114,8 @@ def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str,
     order = np.random.default_rng(12).permutation(2000)[:1500]
     rate = np.full(-(-1500 // batch_size), 0.05)
     found, expected = (kc.train(backend, each, order, batch_size, naive.Rule(), rate) for each in (on_sparse(k), k))
-    kc.assert_close(found.params, expected.params, {"float32": 2e-5, "float64": 1e-12}[dtype])
-    assert found.cost == pytest.approx(expected.cost, rel={"float32": 2e-5, "float64": 1e-12}[dtype])
+    kc.assert_close(found.params, expected.params, kc.AGREEMENT[dtype])
+    assert found.cost == pytest.approx(expected.cost, rel=kc.AGREEMENT[dtype])
     assert abs(found.correct - expected.correct) <= (2 if dtype == "float32" else 0)
 
 
@@ -261,5 +261,5 @@ def test_bytes_of_more_columns_than_fit_a_number(backend: Any, dtype: str) -> No
     """Place and bytes go into 32 bits together, up to 32768 places."""
     k = kc.thinned(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
-    kc.assert_close(kc.predict(backend, k), expected, 2e-5 if dtype == "float32" else 1e-12)
-    kc.assert_close(kc.predict(backend, on_sparse(k)), expected, 2e-5 if dtype == "float32" else 1e-12)
+    kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])
+    kc.assert_close(kc.predict(backend, on_sparse(k)), expected, kc.AGREEMENT[dtype])

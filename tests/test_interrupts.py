@@ -1,7 +1,7 @@
 """Ctrl-C during a fit: it answers soon, at a batch boundary, and nothing is lost.
 
-The signals are real ones, sent to this process by a timer. The issue allows 0.2 s on an idle machine; here five
-times as much is, and each figure is printed (pytest -rP).
+The signals are real ones, sent to this process by a timer. On an idle machine 0.2 s are enough; here five times
+as much is allowed, and each figure is printed (pytest -rP).
 """
 
 from __future__ import annotations

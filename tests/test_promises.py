@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import kernel_cases as kc
 import pytest
 from stress import harness
 
@@ -29,6 +30,11 @@ def test_the_named_tests_exist(page: str) -> None:
 
 def test_the_named_programs_exist_and_all_are_named(page: str) -> None:
     assert set(re.findall(r"stress\W+(?:program )?`(\w+)`", page)) == set(harness.NAMES)
+
+
+def test_backends_agree_as_far_as_the_tests_say(page: str) -> None:
+    single, double = (f"{kc.AGREEMENT[dtype]:g}" for dtype in ("float32", "float64"))
+    assert f"by at most {single} in float32 and {double} in float64" in page
 
 
 def test_every_promise_names_what_holds_it(page: str) -> None:

@@ -235,7 +235,7 @@ def test_a_team_trains_as_one(name: str, optimizer: str) -> None:
     alone, team, again = (make(name, optimizer=optimizer, threads=n) for n in (1, 3, 3))
     for trainer in (alone, team, again):
         trainer.fit(X, Y, epochs=3, validation_data=(X, Y))
-    kc.assert_close(team.network.parameters, alone.network.parameters, 2e-5)
+    kc.assert_close(team.network.parameters, alone.network.parameters, kc.AGREEMENT["float32"])
     assert bits(team) == bits(again)
     assert team.history["threads"] == [3] * 3
     assert alone.history["threads"] == [1] * 3

@@ -1,11 +1,12 @@
 """The n-th call of the operating system fails, for every n of what trains, predicts, saves and loads.
 
-failing.c, loaded before libc, has them fail. Of memory, blocks of 512 bytes and more count: Python keeps arenas for its
-smaller objects. For a file that is written or read all blocks count, the arenas too. For a fit and a prediction the
-data of NumPy's arrays count, which is all the memory that fastnet and its kernels ask for. NumPy's other blocks do not:
-where one cannot be had, NumPy 2.4 raises SystemError or reads what is not there, and so does its OpenBLAS.
+failing.c is loaded before libc and makes them fail. Only blocks of memory of 512 bytes and more may fail: Python keeps
+arenas for its smaller objects. While a file is written or read, any such block may fail, the arenas too. In a fit and
+in a prediction only the data of NumPy's arrays may fail, which are all the memory that fastnet and its kernels ask for.
+NumPy's other blocks always come there: without one NumPy 2.4 raises SystemError or reads what is not there, and so does
+its OpenBLAS.
 
-All cases of a seed are finitely many: every call of every scenario, shuffled by the seed.
+A seed has finitely many cases: every call of every scenario, in an order that the seed shuffles.
 """
 
 from __future__ import annotations

@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import kernel_cases as kc
 import numpy as np
 
-from fastnet import Callback, Network, Progress, Trainer, backends
+from fastnet import Callback, Network, Progress, Trainer
 from fastnet.files import read_csv, read_idx
 from fastnet.history import FIELDS
 from fastnet.runs import Run
 
 from . import writers
+from .fits import bits
 from .harness import Case
-from .interrupted_fits import Fit, bits, go_on
+from .interrupted_fits import Fit, go_on
+from .kernel_calls import available
 
 # The kinds of failures, see failing_calls.py; those in the plural are of all calls from the n-th on.
 ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
 MEMORY = ARRAYS + ALLOCATIONS
 READING = (*ALLOCATIONS, "open", "read", "close")
 WRITING = (*READING, "write", "short write", "full disk", "fsync", "rename", "chmod", "truncate")
-NEAR = 2e-5  # of the largest parameter: how far results of threads may lie from those of one (docs/promises.md)
 
 
 class Outcome(NamedTuple):
@@ -162,8 +164,7 @@ class Training(Scenario):
             go_on(self._fit, trainer)
 
     def _judge_threads(self, trainer: Trainer, all_of_them: bool) -> None:
-        far = np.abs(trainer.network.parameters - self._parameters).max()
-        assert far <= NEAR * np.abs(self._parameters).max(), f"{far:.1e} away from the result with all threads"
+        kc.assert_close(trainer.network.parameters, self._parameters, kc.AGREEMENT["float32"])
         if all_of_them:
             assert bits(trainer) == self._end_alone, "not the result of one thread"
 
@@ -237,11 +238,9 @@ SCENARIOS |= {
     "load idx": lambda: Reading(_write_idx, lambda path: read_idx(path).tobytes()),
     "load csv": lambda: Reading(lambda path: path.write_text("a,b\n" + "1.5,2\n" * 500), _load_csv),
 }
-for _info in backends.available():
-    if _info.available:
-        _name = _info.name
-        SCENARIOS[f"train on {_name}"] = partial(Training, backend=_name)
-        SCENARIOS[f"train sparse on {_name}"] = partial(Training, backend=_name, inputs="sparse", optimizer="adam")
-        SCENARIOS[f"predict on {_name}"] = partial(Predicting, _name)
-        if _name != "numpy":
-            SCENARIOS[f"train a team on {_name}"] = partial(Training, backend=_name, threads=3, dropout=True)
+for _name in available():
+    SCENARIOS[f"train on {_name}"] = partial(Training, backend=_name)
+    SCENARIOS[f"train sparse on {_name}"] = partial(Training, backend=_name, inputs="sparse", optimizer="adam")
+    SCENARIOS[f"predict on {_name}"] = partial(Predicting, _name)
+    if _name != "numpy":
+        SCENARIOS[f"train a team on {_name}"] = partial(Training, backend=_name, threads=3, dropout=True)

@@ -1,8 +1,8 @@
 """Damaged and hostile files, for every reader: each is read as it should be, or refused in words.
 
-Beside another exception than DataError and a crash, it is a fault if a reader runs code, writes, connects, lets a
-warning out, takes seconds, or takes more memory than the file justifies. A case is many files; a failed one becomes
-the bytes of a single file.
+It is a fault if a reader raises anything but DataError, crashes, runs code, writes, connects, lets a warning out, takes
+seconds, or takes more memory than the file justifies. A case is many files; a failed one is reduced to the bytes of a
+single file.
 """
 
 from __future__ import annotations

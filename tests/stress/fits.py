@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,9 +143,10 @@ class At(Callback):
             self.act()
 
 
-def bits(trainer: Trainer) -> tuple[int, bytes]:
-    """The updates made and the parameters, to the bit."""
-    return trainer.steps, trainer.network.parameters.tobytes()
+def bits(trainer: Trainer) -> tuple[int, str]:
+    """The step count, and a digest of the parameters and the optimiser's state."""
+    state = trainer.network.parameters.tobytes() + trainer._state.tobytes()
+    return trainer.steps, hashlib.sha256(state).hexdigest()
 
 
 def ended(call: Any, trainer: Trainer) -> str:

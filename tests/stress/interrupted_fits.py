@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 
 from fastnet import Callback, Epoch, Network, Progress, Trainer
 
+from .fits import bits
 from .harness import Case, Unfit
 
 ENDLESS = 10**6  # epochs
@@ -90,12 +90,6 @@ class Fit:
         """How many examples so many updates have seen."""
         epochs, more = divmod(steps, self.batches)
         return int(epochs * self.case["rows"] + more * self.case["batch"])
-
-
-def bits(trainer: Trainer) -> tuple[int, str]:
-    """The step count, and a digest of the parameters and the optimiser's state."""
-    state = trainer.network.parameters.tobytes() + trainer._state.tobytes()
-    return trainer.steps, hashlib.sha256(state).hexdigest()
 
 
 def go_on(fit: Fit, trainer: Trainer) -> None:

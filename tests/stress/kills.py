@@ -1,8 +1,8 @@
 """SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
 
-Of a file that was being written the old or the new content is left. Of a fit that was interrupted the parameters, the
-optimiser's state and the step count of one batch boundary are left, bit for bit, and it can go on from there. The
-oracle is another trainer, which a callback stops after as many updates.
+A file that was being written has its old content or the new one. A fit that was interrupted has the parameters, the
+optimiser's state and the step count of one batch boundary, bit for bit, and can go on from there. The oracle is another
+trainer, which a callback stops after as many updates.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fastnet import Callback, Epoch, Network, Progress, Trainer, backends, warmup
+from fastnet import Callback, Epoch, Network, Progress, Trainer, warmup
 
 from . import writers
 from .children import Child
+from .fits import bits
 from .harness import Case, Danger
-from .interrupted_fits import ENDLESS, Fit, bits, go_on
+from .interrupted_fits import ENDLESS, Fit, go_on
+from .kernel_calls import available
 
 # Seconds in which a fit must have answered, on a busy machine. tests/test_interrupts.py allows 1 on an idle one.
 ANSWER = 10.0
@@ -42,7 +44,7 @@ class Program(Danger):
     def draw(self, rng: np.random.Generator) -> Case:
         if rng.random() < 0.5:
             return draw_kill(rng)
-        names = [info.name for info in backends.available() if info.available]
+        names = available()
         if rng.integers(COMPILING) == 0 and "numba" in names:
             return {"what": "compile", "milliseconds": int(rng.integers(8000))}
         return draw_interrupt(rng, names)
@@ -56,10 +58,9 @@ class Program(Danger):
         return "" if os.name == "posix" else "signals are sent on POSIX systems only"
 
     def prepare(self) -> None:
-        for info in backends.available():
-            if info.available:
-                Trainer(Network([2, 2]), backend=info.name).fit(np.ones((1, 2)), np.zeros(1, int))
-        if backends.describe("numba").available:
+        for name in available():
+            Trainer(Network([2, 2]), backend=name).fit(np.ones((1, 2)), np.zeros(1, int))
+        if "numba" in available():
             for dtype in ("float32", "float64"):
                 warmup("numba", dtype=dtype, x_dtypes=("uint8", dtype))
 
@@ -197,7 +198,7 @@ class Act(Callback):
 
 
 def check_interrupt(case: Case) -> str:
-    if case["backend"] not in [info.name for info in backends.available() if info.available]:
+    if case["backend"] not in available():
         return f"skipped: no {case['backend']} here"
     fit = Fit(case)
     with tempfile.TemporaryDirectory() as folder, patch("fastnet.threads.usable_cores", lambda: 4):
@@ -247,7 +248,7 @@ COMPILED |= {"seed": 0}
 
 
 def check_compiling(case: Case) -> str:
-    if not backends.describe("numba").available:
+    if "numba" not in available():
         return "skipped: no numba here"
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": folder}

@@ -58,7 +58,7 @@ def oracle_step(
 
 
 def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
-    """Whether a weighted sum is so near a kink, and in how many rows two outputs so near a tie, that rounding tells."""
+    """Whether rounding may decide the side of a relu's kink, and in how many rows it may decide the class."""
     reach = 20 * kc.TRAINED[k.params.dtype.name]
     kept = naive.factors(k.naive, len(rows), count) if count and k.naive.drops else None
     near, ties = False, 0

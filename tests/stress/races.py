@@ -1,12 +1,12 @@
-"""The team's threads under ThreadSanitizer, 2 to 8 threads on 2 cores, every kernel. By hand 500.
+"""The team's threads under ThreadSanitizer, 2 to 8 threads on 2 cores, every kernel.
 
 The Cython kernels are built with the thread sanitizer, for one instruction set, once for the sources as they are
 (`build/races`), and run in a Python that has its library loaded. A team makes one call of `train`, to its end or until
 it is stopped, broken or meets a number that is not finite; or threads call all kernels at once, on inputs they share.
 The worker ends at the first race that is reported, which is a failure, as is another result than that of one thread.
 
-Not seen are the masked loads of AVX-512 and what the Numba backend does, since only code that GCC compiles is
-instrumented. Numba's barrier is modelled in tests/test_barrier_model.py, as this one's is.
+It does not see the masked loads of AVX-512, nor the Numba backend: only code that GCC compiles is instrumented. Numba's
+barrier is modelled in tests/test_barrier_model.py, as this one's is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from .harness import Case, Danger, Unfit
 
 CHECKOUT = Path(__file__).parents[2]
 MOST_ROWS = 3000  # that a team trains on
-TOLERANCES = {"float32": 2e-5, "float64": 1e-12}  # docs/promises.md: threads and one thread
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
@@ -181,7 +180,7 @@ class Problem:
         assert steps == steps_alone, f"{steps} steps, and {steps_alone} of one thread"
         single = self.case["dtype"] == "float32"
         assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
-        kc.assert_close(found, alone, TOLERANCES[self.case["dtype"]])
+        kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
         too_late = self.case["ending"] != "all" and not stopped  # it had ended before
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 

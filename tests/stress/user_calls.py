@@ -250,7 +250,7 @@ def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fa
         outputs_before,
         net.parameters.copy(),
         trainer._state.copy(),
-        np.array([history["validation_cost"], history["validation_accuracy"]]),
+        np.array([history[name] for name in ("accuracy", "validation_cost", "validation_accuracy")], float),
         np.array(trainer.evaluate(x, y)),
         net.predict(x, backend=case["backend"]),
         net.forward(x, backend=case["backend"]),
