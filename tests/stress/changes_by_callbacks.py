@@ -27,7 +27,7 @@ class OwnError(BaseException):
 
 ERRORS = (KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, MemoryError, OwnError, ZeroDivisionError)
 RAISES = (*(error.__name__ for error in ERRORS), "RecursionError")
-CHILD_SECONDS = 30
+CHILD_SECONDS = 90  # after which a child that hangs is ended
 
 
 @kind(*RAISES)
