@@ -16,9 +16,10 @@ from fastnet import Callback, DivergedError, Network, Progress, Trainer
 from fastnet.kernels import contract as c
 
 from .harness import Case, Unfit
+from .kernel_calls import available
 
 Array = NDArray[Any]
-BACKENDS = ("numpy", "cython", "numba")
+BACKENDS = tuple(name for name in ("numpy", "cython", "numba") if name in available())
 INPUTS = ("floats", "bytes", "zeros", "csr", "rows")  # zeros: floats of which few are not zero; rows: SparseRows
 TARGETS = ("labels", "targets")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")

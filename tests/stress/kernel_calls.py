@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -64,7 +65,9 @@ def builds(dtype: str) -> list[tuple[str, Any]]:
     return found
 
 
+@cache
 def available() -> list[str]:
+    """The backends of this machine, by name."""
     return [info.name for info in backends.available() if info.available]
 
 
