@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -65,7 +64,7 @@ def builds(dtype: str) -> list[tuple[str, Any]]:
     return found
 
 
-@cache
+@functools.cache
 def available() -> list[str]:
     """The backends of this machine, by name."""
     return [info.name for info in backends.available() if info.available]
