@@ -304,7 +304,7 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
             raise DataError(f"{name} is a folder; expected a file: give the path of a file")
         if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
             raise DataError(f"{name} is not a regular file: give the path of a file on disk")
-        with _File(open(path, "rb", buffering=0)) as file:
+        with open(path, "rb", buffering=0) as raw, _File(raw) as file:
             yield file, os.fstat(file.fileno()).st_size
     except DataError:
         raise
