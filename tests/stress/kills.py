@@ -277,6 +277,7 @@ def check_compiling(case: Case) -> str:
 
 def compiling() -> None:
     """A fit that is interrupted; then its state is looked at, and it goes on, which has to compile in the end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     fit = Fit(COMPILED)
     trainer = fit.trainer()
     try:
