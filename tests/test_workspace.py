@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -56,6 +57,7 @@ print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory is beyond the limit")
 def test_ten_million_inputs_fit_into_little_memory(backend: Any) -> None:
     """The packed parameters of the compiled backends are 640 MB, three times; rows times inputs were 2.6 GB a piece."""
     call = [sys.executable, "-c", TEN_MILLION_INPUTS, name_of(backend)]
