@@ -241,9 +241,11 @@ def train(
     return Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
 
 
-def together(backend: Any, members: int, arguments: tuple[Any, ...], seconds: float = 60) -> Any:
+def together(
+    backend: Any, members: int, arguments: tuple[Any, ...], seconds: float = 60, shared: Array | None = None
+) -> Any:
     """What member 0 of a team returns from train; fails, instead of waiting for ever, where a member does."""
-    shared = c.team(members)
+    shared = c.team(members) if shared is None else shared
     if members == 1:
         return backend.train(*arguments, shared, 0)
     returned: dict[int, Any] = {}

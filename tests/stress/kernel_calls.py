@@ -232,5 +232,5 @@ def trained(
     vectors = (edge.read(order), size, edge.read(np.array(rates)), edge.read(kc.optimizer(plan.rule)), step)
     work = edge.own(kc.workspace(plan.k, size, plan.rule.slots(), members))
     arguments = (edge.read(plan.k.net), params, state, x, y, *vectors, progress, work)
-    cost = kc.together(backend, members, arguments)
+    cost = kc.together(backend, members, arguments, shared=edge.own(c.team(members)))
     return kc.Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
