@@ -265,7 +265,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 def write_npz(file: BinaryIO, **arrays: Array) -> None:
     """np.savez, which on Ctrl-C may raise that it cannot close the archive: here what came first is raised."""
     try:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # allow_pickle takes a bool, and no array has that name
     except ValueError as error:
         raise error.__context__ or error from None
 

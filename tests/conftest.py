@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,12 @@ def compiled(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def reference() -> Any:
     return load_backend("numpy")
+
+
+@pytest.fixture
+def usual_sigint_handler() -> Iterator[None]:
+    """Python's own handler, which must be in place again afterwards."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    after = signal.signal(signal.SIGINT, before)
+    assert after is signal.default_int_handler

@@ -169,7 +169,7 @@ class TestDataOfTheCaller:
             return found
 
         net = Network([70, 5, 3])
-        assert net._inputs(odd(EXAMPLES)).flags.aligned  # type: ignore[union-attr]  # dense
+        assert net._inputs(odd(EXAMPLES)).flags.aligned  # dense
         assert net._outputs(odd(TARGETS), 500).flags.aligned
         found = trained(backend, odd(EXAMPLES), odd(LABELS))
         assert found == trained(backend, EXAMPLES, LABELS)

@@ -29,22 +29,16 @@ ALLOWED = 5.0 if SANITIZED else 1.0  # seconds
 X = np.random.default_rng(0).integers(0, 256, (4000, 100), np.uint8)
 Y = np.random.default_rng(1).integers(0, 10, 4000)
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows"),
+    pytest.mark.usefixtures("usual_sigint_handler"),
+]
 
 
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
     return name_of(backend)
-
-
-@pytest.fixture(autouse=True)
-def _usual_handler() -> Iterator[None]:
-    """Python's own handler, which must be in place again afterwards."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    after = signal.signal(signal.SIGINT, before)
-    assert after is signal.default_int_handler
 
 
 class Sender:

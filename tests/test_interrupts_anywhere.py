@@ -15,16 +15,10 @@ import pytest
 from fastnet import Callback, Network, Trainer
 from fastnet.interrupts import Interrupts
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
-
-
-@pytest.fixture(autouse=True)
-def _usual_handler() -> Iterator[None]:
-    """Python's own handler, which must be in place again afterwards."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    after = signal.signal(signal.SIGINT, before)
-    assert after is signal.default_int_handler
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows"),
+    pytest.mark.usefixtures("usual_sigint_handler"),
+]
 
 
 class EveryBatch(Callback):

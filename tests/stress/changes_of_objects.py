@@ -9,6 +9,7 @@ import pickle
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def handed_out(fit: Fit, case: Case) -> str:
         for found in tuple(arrays):
             array = found
             while isinstance(array, np.ndarray):
-                refused(ValueError, "WRITEABLE", lambda array=array: array.flags.__setattr__("writeable", True))  # type: ignore[misc]
+                refused(ValueError, "WRITEABLE", lambda array=array: array.flags.__setattr__("writeable", True))
                 array = array.base
             found.shape = (-1, 1)  # a view's own
 
@@ -202,12 +203,12 @@ def other_settings(fit: Fit, case: Case) -> str:
 
     def change(trainer: Trainer) -> None:
         for name in ("network", "batch_size", "dropout", "backend", "steps"):
-            refused(AttributeError, "no setter", lambda name=name: setattr(trainer, name, 1))  # type: ignore[misc]
+            refused(AttributeError, "no setter", lambda name=name: setattr(trainer, name, 1))
         for rate in (-1, np.nan, np.inf, "1", None, [1]):
             refused(
                 (ValueError, TypeError),
                 "learning_rate",
-                lambda rate=rate: setattr(trainer, "learning_rate", rate),  # type: ignore[misc]
+                lambda rate=rate: setattr(trainer, "learning_rate", rate),
             )
 
     return same(fit, case, change)
@@ -221,7 +222,7 @@ def history(fit: Fit, case: Case) -> str:
         if case["what"] == "cleared":
             trainer.history.epochs.clear()
         elif case["what"] == "filled":
-            trainer.history.epochs.append("not an epoch")  # type: ignore[arg-type]
+            trainer.history.epochs.append("not an epoch")
         else:
             trainer.history = type(trainer.history)()
 
@@ -234,11 +235,11 @@ def two_fits(fit: Fit, case: Case) -> str:
     trainer = fit.trainer()
     if case["by"] == "callback":
         x, y = fit.data()
+        call = partial(getattr(trainer, case["what"]), x, y)
 
         def other() -> None:
             assert all(isinstance(e, RuntimeError) and ONE_FIT in str(e) for e in together(*[call] * 2))
 
-        call = lambda: getattr(trainer, case["what"])(x, y)  # noqa: E731
         Disturbance(fit, case, other).run(trainer, x, y)
         assert bits(trainer) == bits(fit.undisturbed())
         return "refused"
@@ -337,7 +338,7 @@ def surroundings(fit: Fit, case: Case) -> str:
         elif case["what"] == "cores":
             os.sched_setaffinity(0, {min(cores)})
         elif case["what"] == "random seed":
-            np.random.seed(0)  # noqa: NPY002
+            np.random.seed(0)  # noqa: NPY002 - the old global state is what is disturbed
         else:
             warnings.simplefilter("error")
 

@@ -37,7 +37,7 @@ def _overwrite(rng: random.Random, content: bytes, other: bytes) -> bytes:
     """A number of 1 to 8 bytes becomes an extreme one."""
     size, order = rng.choice((1, 2, 4, 4, 8)), rng.choice(("little", "big"))
     at = _place(rng, content)
-    number = (rng.choice(EXTREMES) % (1 << 8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
+    number = (rng.choice(EXTREMES) % (1 << 8 * size)).to_bytes(size, order)
     return content[:at] + number + content[at + size :]
 
 

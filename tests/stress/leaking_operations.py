@@ -153,8 +153,8 @@ def callback_in_a_cycle(fit: Fit, folder: Path) -> Once:
 
     def once() -> None:
         trainer = fit.trainer()
-        trainer.own = Holds(trainer)  # type: ignore[attr-defined]
-        trainer.fit(x, y, callbacks=[trainer.own, lambda *_: trainer.stop()])  # type: ignore[attr-defined]
+        trainer.own = Holds(trainer)
+        trainer.fit(x, y, callbacks=[trainer.own, lambda *_: trainer.stop()])
 
     return once
 
@@ -272,9 +272,9 @@ def refuse_data(fit: Fit, folder: Path) -> Once:
     def once() -> None:
         for bad in unusable:
             for call in (trainer.fit, network.evaluate):
-                refused((ValueError, TypeError), ".", lambda call=call, bad=bad: call(bad, y))  # type: ignore[misc]
+                refused((ValueError, TypeError), ".", lambda call=call, bad=bad: call(bad, y))
         for bad in outputs:
-            refused((ValueError, TypeError), ".", lambda bad=bad: trainer.fit(x, bad))  # type: ignore[misc]
+            refused((ValueError, TypeError), ".", lambda bad=bad: trainer.fit(x, bad))
 
     return once
 
@@ -289,9 +289,9 @@ def refuse_settings(fit: Fit, folder: Path) -> Once:
 
     def once() -> None:
         for setting in settings:
-            refused((ValueError, TypeError, FastnetError), ".", lambda s=setting: Trainer(network, **s))  # type: ignore[misc]
+            refused((ValueError, TypeError, FastnetError), ".", lambda s=setting: Trainer(network, **s))
         for sizes in ([3], [3, 0], "sizes", [3, 2.5], [1 << 20, 1 << 20]):
-            refused((ValueError, TypeError), ".", lambda sizes=sizes: Network(sizes))  # type: ignore[misc]
+            refused((ValueError, TypeError), ".", lambda sizes=sizes: Network(sizes))
         refused((ValueError, TypeError), ".", lambda: network.compile(max_batch=0))
 
     return once
@@ -309,7 +309,7 @@ def refuse_files(fit: Fit, folder: Path) -> Once:
             refused(FastnetError, ".", lambda: Network.load(broken))
             refused(FastnetError, ".", lambda: files.read_array(broken))
         for nowhere in (folder, folder / "none" / "network.npz"):
-            refused(FastnetError, ".", lambda nowhere=nowhere: Network.load(nowhere))  # type: ignore[misc]
-            refused(FastnetError, ".", lambda nowhere=nowhere: network.save(nowhere))  # type: ignore[misc]
+            refused(FastnetError, ".", lambda nowhere=nowhere: Network.load(nowhere))
+            refused(FastnetError, ".", lambda nowhere=nowhere: network.save(nowhere))
 
     return once

