@@ -59,7 +59,7 @@ print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory is beyond the limit")
 def test_ten_million_inputs_fit_into_little_memory(backend: Any) -> None:
-    """The packed parameters of the compiled backends are 640 MB, three times; rows times inputs were 2.6 GB a piece."""
+    """The packed parameters of the compiled backends are 640 MB, three times. Rows times inputs are 2.6 GB."""
     call = [sys.executable, "-c", TEN_MILLION_INPUTS, name_of(backend)]
     run = subprocess.run(call, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr

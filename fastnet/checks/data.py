@@ -11,7 +11,8 @@ from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_spar
 from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
-ROUNDING = 1e-6  # that targets may lie beyond the range of the outputs: scaled to 0..1, the largest is often 1 + 1e-7
+# How far targets may lie beyond the range of the outputs. Data that were scaled to 0..1 often reach 1 + 1e-7.
+ROUNDING = 1e-6
 
 
 def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:

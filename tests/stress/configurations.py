@@ -40,7 +40,7 @@ class Program(Danger):
 
 
 def network_of(rng: np.random.Generator) -> Case:
-    """Most networks small, for the oracle is slow; some of widths that make every loop go round."""
+    """Most networks are small, since the oracle is slow. Some are wide enough to run every loop of the kernels."""
     most = int(rng.choice([4, 20, 80, 300], p=[0.35, 0.35, 0.2, 0.1]))
     sizes = rng.integers(1, most + 1, 2 + int(rng.choice(6, p=[0.2, 0.35, 0.2, 0.1, 0.1, 0.05]))).tolist()
     hidden = rng.choice(kc.HIDDEN, len(sizes) - 2).tolist()
