@@ -10,9 +10,10 @@ import os
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from fastnet.data.files import atomic_write
 from fastnet.errors import DataError
-from fastnet.files import atomic_write, shown
 from fastnet.plots import style
+from fastnet.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

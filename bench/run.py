@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from fastnet import backends
-from fastnet.bench import accuracy, corners, growth, inference, machine, memory, pages, peers, picture, report, training
+from fastnet.backends import machine
+from fastnet.bench import accuracy, corners, growth, inference, memory, pages, peers, picture, report, training
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import Section
 from fastnet.bench.suites import BASELINE, Task, most_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
+from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
-from fastnet.files import atomic_write
 from fastnet.plots import style
 
 OTHER_SUITES = {
