@@ -32,9 +32,9 @@ COLUMNS = {
 BARS = ("numba", *COLUMNS)
 SPEED = "speed, tuned NumPy = 1"
 NOTE = (
-    f"Milliseconds of one epoch over {ROWS:,} MNIST images, on one core of one machine ({{processor}}, {{date}}), in "
-    "float32. Less is better. fastnet is its Cython backend. Each library trains the same network on the same batches, "
-    "except that scikit-learn has a cost and an order of its own."
+    f"Milliseconds per epoch of {ROWS:,} MNIST images in float32 on one core ({{processor}}, {{date}}); less is "
+    "better.\nfastnet runs its Cython backend. All train the same network on the same batches; only scikit-learn has "
+    "its own cost."
 )
 Rows = dict[tuple[str, str], dict[str, str]]  # the cells by column, of each (workload, contender)
 
