@@ -145,7 +145,7 @@ def agreement(mine: Floats, reference: Floats) -> str:
 
 
 def main() -> None:
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     x, y = data.x_train, data.y_train
     start = fastnet.Network([784, 16, 16, 10], seed=0)
     print("gradient:", agreement(start.gradient(x, y, backend="mine"), start.gradient(x, y, backend="numpy")))

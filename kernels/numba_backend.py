@@ -5,7 +5,7 @@ entry, `_run`, which takes two arrays, the `block` (all arguments, arrays by the
 is compiled once for each dtype.
 
 Where to look: `_forward`, `_backward` (deltas), `_update` (weights), and `_train_batches` around them.
-Not here: checks of arguments (fastnet/checks), the starting of threads (fastnet/threads.py), any other than
+Not here: checks of arguments (fastnet/checks), the starting of threads (fastnet/backends/threads.py), any other than
 first-order optimisers.
 """
 

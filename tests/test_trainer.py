@@ -17,9 +17,9 @@ from conftest import name_of
 
 import fastnet
 from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
-from fastnet import trainer as trainer_module
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
+from fastnet.training import trainer as trainer_module
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
@@ -100,7 +100,7 @@ def test_fit_is_the_kernel_s_train(backend: Any, name: str, optimizer: str) -> N
     net = trainer.network
     params = net.parameters.copy()
     chosen = {"sgd": fastnet.GradientDescent(), "adam": Adam()}.get(optimizer) or Momentum(nesterov=optimizer[0] == "n")
-    vector = fastnet.optimizers.encode(chosen, 0.02, 0.5)  # a module, not exported
+    vector = fastnet.training.optimizers.encode(chosen, 0.02, 0.5)  # a module, not exported
     state = np.zeros((c.SLOTS[chosen.kind], len(params)), np.float32)
     work = c.aligned_empty(c.plan(net.layers, 8, len(state), 4).size, np.float32)
     rng, progress = np.random.default_rng(0), np.zeros(c.PROGRESS_COLUMNS, np.int64)

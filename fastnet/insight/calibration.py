@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks, extras
+from fastnet import checks
+from fastnet.checks import extras
 from fastnet.insight.confidence import top_outputs
 from fastnet.network import Network
 

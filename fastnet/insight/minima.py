@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks, extras
+from fastnet import checks
+from fastnet.checks import extras
 from fastnet.insight.memorization import MEMORIZER
 from fastnet.insight.task import Task, task
 from fastnet.network import Network
-from fastnet.recipe import Recipe, in_parallel
+from fastnet.training.recipe import Recipe, in_parallel
 
 Array = NDArray[Any]
 

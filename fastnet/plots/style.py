@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fastnet import extras
+from fastnet.checks import extras
+from fastnet.data.files import atomic_write, named
 from fastnet.errors import DataError
-from fastnet.files import atomic_write, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -30,9 +30,9 @@ import kernel_cases as kc
 import numpy as np
 
 import fastnet.kernels
+from fastnet.backends.threads import run_team
 from fastnet.kernels import compiled
 from fastnet.kernels import contract as c
-from fastnet.threads import run_team
 
 from .harness import Case, Danger, Unfit
 

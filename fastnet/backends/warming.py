@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnet import backends, checks
-from fastnet.interrupts import Interrupts
+from fastnet.backends.compression import compressed
+from fastnet.backends.interrupts import Interrupts
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend
-from fastnet.sparse import compressed
 
 
 def warmup(
