@@ -23,18 +23,16 @@ def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
         raise TypeError(f"sizes must be a list of layer widths such as [784, 16, 16, 10], not {sizes!r}")
     if len(sizes) < 2:
         raise ValueError(f"sizes needs at least an input and an output width, such as [784, 10], not {list(sizes)}")
-    if len(sizes) > c.MOST_LAYERS + 1:
-        raise ValueError(f"a network has at most {c.MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
+    if len(sizes) > c.MAX_LAYERS + 1:
+        raise ValueError(f"a network has at most {c.MAX_LAYERS} layers of weights, not {len(sizes) - 1}")
     found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
     parameters = sum(b * (a + 1) for a, b in pairwise(found))
-    if parameters > MOST_PARAMETERS:
-        raise ValueError(
-            f"sizes {list(found)} make {parameters:,} parameters; at most {MOST_PARAMETERS:,} are possible"
-        )
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"sizes {list(found)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are possible")
     return found
 
 
-MOST_PARAMETERS = 2**31 - 1
+MAX_PARAMETERS = 2**31 - 1
 
 
 def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
@@ -126,8 +124,8 @@ def rows_and_columns(shape: object) -> tuple[int, int]:
 def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
     if isinstance(name, str) and name in HARD_STEPS:
         raise ValueError(
-            f"a hard step ({name!r}) cannot be trained: its slope is zero everywhere, so gradient descent finds no "
-            "direction; use 'sigmoid', the smooth step"
+            f"a hard step ({name!r}) cannot be trained: its derivative is zero everywhere, so gradient descent "
+            "finds no direction; use 'sigmoid', the smooth step"
         )
     return name_of("activation", name, known)
 
@@ -256,7 +254,7 @@ def backend(name: str, candidate: Any) -> None:
         if not _takes(getattr(candidate, key), len(wanted)):
             hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
             raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
-    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    whole_number(f"MAX_THREADS of the backend {name!r}", candidate.MAX_THREADS, 1)
     flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 
