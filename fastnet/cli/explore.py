@@ -14,10 +14,9 @@ import time
 from typing import Any
 
 from fastnet import backends, checks
-from fastnet.checks import extras
 from fastnet.cli.common import load, report
 from fastnet.data.files import atomic_write
-from fastnet.errors import DataError, DivergedError, FastnetError
+from fastnet.errors import DataError, DivergedError, FastnetError, require_extra
 from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Setting, plain, run
 from fastnet.text import facts, shown
 from fastnet.version import __version__
@@ -36,7 +35,7 @@ def explore(args: argparse.Namespace) -> int:
     checks.whole_number("--seeds", args.seeds, 2)
     choice = backends.resolve(args.backend)
     for name in sorted(NEED_SCIPY.intersection(names)):  # now, not after the experiments before it
-        extras.require("scipy", f"the experiment {name} needs SciPy", "insight")
+        require_extra("scipy", f"the experiment {name} needs SciPy", "insight")
     if args.out is not None:
         _check_folder(args.out)
     setting = Setting(load(args), args.backend, args.seed, args.seeds)

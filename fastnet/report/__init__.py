@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastnet.checks import extras
 from fastnet.data.datasets import Dataset
 from fastnet.data.files import PathLike, atomic_write
-from fastnet.errors import DataError
+from fastnet.errors import DataError, require_extra
 from fastnet.network import Network
 from fastnet.plots import style
 from fastnet.training.runs import Run, check_data
@@ -25,8 +24,8 @@ __all__ = ["Run", "check", "render", "write"]
 def check() -> None:
     """Raises FastnetError where no report can be made, saying what to install."""
     style.check()
-    extras.require("jinja2", "reports need Jinja2", "plot")
-    extras.require("scipy", "reports need SciPy", "insight")
+    require_extra("jinja2", "reports need Jinja2", "plot")
+    require_extra("scipy", "reports need SciPy", "insight")
 
 
 def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> str:
