@@ -60,11 +60,14 @@ def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
     assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
 
 
+OWN = {"numpy_backend": ("formulas",), "numba_backend": ("numba_vectors",)}  # files of a backend's own
+
+
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
     folder = PACKAGE / "kernels"
-    for name in ("contract", "numpy_backend", "numba_vectors", "numba_backend"):
+    for name in ("contract", "formulas", "numpy_backend", "numba_vectors", "numba_backend"):
         ours = {found for found in imports(folder / f"{name}.py") if found.startswith("fastnet")}
-        allowed = ("fastnet.kernels.contract", *(["fastnet.kernels.numba_vectors"] if name == "numba_backend" else []))
+        allowed = ("fastnet.kernels.contract", *(f"fastnet.kernels.{own}" for own in OWN.get(name, ())))
         assert not {found for found in ours if not found.startswith(allowed)}
         assert name != "contract" or not ours
 
@@ -97,7 +100,7 @@ LIGHT = (
         ".trainer",
         ".warming",
     ),
-    *(".kernels", ".kernels.contract"),
+    *(".kernels", ".kernels.contract", ".kernels.formulas"),
 )
 
 

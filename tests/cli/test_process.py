@@ -19,7 +19,7 @@ from cli_cases import FIT, error, pictures, record, run
 
 import fastnet
 from fastnet import backends, cli, datasets
-from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.optimizers import OPTIMIZERS, SCHEDULES
 
 # -- backends, data, help ----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_the_librarys_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for names in (c.ACTIVATIONS, c.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, datasets.names()):
+    for names in (formulas.ACTIVATIONS, formulas.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, datasets.names()):
         assert all(name in out for name in names)
 
 
