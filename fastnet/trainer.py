@@ -442,22 +442,24 @@ class Trainer:
     def _call(
         self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64], progress: NDArray[np.int64]
     ) -> tuple[float, int, int]:
-        def train(team: Ints, member: int) -> float:
+        def train(team: Ints, worker: int) -> float:
             return run.kernels.train(
-                self._layers,
-                run.parameters,
-                self._state,
-                run.x,
-                run.y,
-                rows,
-                run.batch_size,
-                rates,
-                self._encoded,
-                self._step,
-                progress,
-                run.work,
-                team,
-                member,
+                c.TrainCall(
+                    net=self._layers,
+                    params=run.parameters,
+                    state=self._state,
+                    x=run.x,
+                    y=run.y,
+                    order=rows,
+                    batch_size=run.batch_size,
+                    rates=rates,
+                    optimizer=self._encoded,
+                    step=self._step,
+                    progress=progress,
+                    work=run.work,
+                    team=team,
+                    worker=worker,
+                )
             )
 
         call = partial(run_team, run.members, train)
