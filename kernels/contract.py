@@ -3,13 +3,12 @@
 A backend is a module with the functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
 that grows with the parameters or with x), print or raise, have no random state (dropout's numbers are a function of
 their arguments), and they trust these: user input is rejected before it gets here, see fastnet/checks.
-This file computes nothing with data; the formulas themselves stand in the backends.
+This file computes nothing with data: the formulas are in formulas.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -25,28 +24,10 @@ Ints = NDArray[np.int64]
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
+# The codes of activations and costs. Their names and formulas are the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
-ACTIVATIONS = {
-    "sigmoid": SIGMOID,
-    "relu": RELU,
-    "tanh": TANH,
-    "leaky_relu": LEAKY_RELU,
-    "identity": IDENTITY,
-    "softmax": SOFTMAX,  # of the output layer only: its derivative mixes the neurons of a layer
-}
 LEAKY_SLOPE = 0.01
-# The least and the largest output of each, which targets must not pass. The kernels do not use it.
-RANGES = {
-    "sigmoid": (0.0, 1.0),
-    "relu": (0.0, math.inf),
-    "tanh": (-1.0, 1.0),
-    "leaky_relu": (-math.inf, math.inf),
-    "identity": (-math.inf, math.inf),
-    "softmax": (0.0, 1.0),
-}
-
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
-COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 
 MAX_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
 

@@ -727,7 +727,7 @@ ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # the identity:
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
-GIVEN = len(c.ACTIVATIONS)  # no activation: derivatives that are at hand already, see apply_dropout
+GIVEN = c.SOFTMAX + 1  # no activation: derivatives that are at hand already, see apply_dropout
 DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
