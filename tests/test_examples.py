@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import kernel_cases as kc
+import naive
 import numpy as np
 import pytest
 from conftest import NAMES, load_backend
@@ -19,7 +21,6 @@ from data_cases import REAL_DATA
 
 import fastnet
 from fastnet.backends import selection
-from fastnet.kernels import contract as c
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 if not EXAMPLES.is_dir():
@@ -370,7 +371,7 @@ def test_my_backend_keeps_the_laws() -> None:
 
 def test_my_backend_says_that_it_has_no_dropout() -> None:
     mine = module("my_backend").MyBackend()
-    net = np.zeros((2, c.LAYER_COLUMNS), np.int64)
-    net[0, c.DROP] = 1
+    k = kc.dropping(kc.case((2, 2, 2)), (1, 0))
+    call = kc.call(k, np.arange(1), 1, naive.Rule())
     with pytest.raises(NotImplementedError, match="no dropout"):
-        mine.train(net, *[None] * 13)
+        mine.train(call)
