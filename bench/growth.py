@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fastnet.bench.contenders import Session, take_turns
 from fastnet.bench.report import Section, number, ratio
-from fastnet.bench.suites import Task, most_threads
+from fastnet.bench.suites import Task, max_threads
 from fastnet.bench.workloads import WORKLOADS, Setup, Workload, verify
 
 NOTE = (
@@ -54,7 +54,7 @@ def run(task: Task) -> Section:
     records: list[dict[str, Any]] = []
     for sweep, value, workload, rows, threads in points(task):
         task.say(f"growth: {sweep} {value}")
-        setups = [replace(s, threads=threads) for s in task.setups if most_threads(s.backend) >= threads]
+        setups = [replace(s, threads=threads) for s in task.setups if max_threads(s.backend) >= threads]
         timings = measure(task, workload, setups, rows)
         for name, seconds in timings.items():
             first = next((r for r in records if (r["sweep"], r["backend"]) == (sweep, name)), None)

@@ -20,7 +20,7 @@ from fastnet.backends import machine
 from fastnet.bench import accuracy, corners, growth, inference, memory, pages, peers, picture, report, training
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import Section
-from fastnet.bench.suites import BASELINE, Task, most_threads, verify_all
+from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
 from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
@@ -229,7 +229,7 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
     sparse = SPARSE[options.sparse]
     task = Task(
         workloads=[WORKLOADS[name] for name in dict.fromkeys(options.workload or WORKLOADS)],
-        setups=[Setup(n, options.dtype, sparse, min(options.threads, most_threads(n))) for n in chosen],
+        setups=[Setup(n, options.dtype, sparse, min(options.threads, max_threads(n))) for n in chosen],
         peers=names,
         command=options.peer,
         images=as_input(images, "sparse") if kind == "sparse" else dense,
