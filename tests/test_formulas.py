@@ -9,9 +9,9 @@ import naive
 import numpy as np
 import pytest
 
-from fastnet import optimizers
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
+from fastnet.training import optimizers
 
 Z = np.random.default_rng(0).normal(0, 2, (3, 40))
 TARGET = np.random.default_rng(1).dirichlet(np.ones(3), 40).T  # each column sums to 1
