@@ -195,12 +195,12 @@ def test_a_wrong_backend_stops_the_benchmark(
     broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = backends.get("numpy")
-    output = {"predict": 3, "gradient": 4, "train": 1}[broken]  # the argument that it writes its result to
 
     def wrong(*arguments: Any) -> Any:
         result = getattr(right, broken)(*arguments)
-        if arguments[1].dtype == np.float32:  # the reference computes in float64
-            arguments[output][-1] *= 1.5
+        written = arguments[0].params if broken == "train" else arguments[{"predict": 3, "gradient": 4}[broken]]
+        if written.dtype == np.float32:  # the reference computes in float64
+            written[-1] *= 1.5
         return result
 
     monkeypatch.setattr(
