@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 from fastnet import __version__
+from fastnet.kernels import formulas
 
 project = "fastnet"
 author = "the fastnet developers"
@@ -25,6 +26,7 @@ default_role = "literal"  # a docstring's `name` is code
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
+myst_substitutions = {"formulas": formulas.markdown()}
 
 autosummary_generate = True
 autosummary_imported_members = True
