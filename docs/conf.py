@@ -24,7 +24,7 @@ exclude_patterns = ["_build", "_ext", "_templates", "_generated"]
 templates_path = ["_templates"]
 default_role = "literal"  # a docstring's `name` is code
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_enable_extensions = ["substitution"]
 myst_heading_anchors = 3
 myst_substitutions = {"formulas": formulas.markdown()}
 
@@ -33,12 +33,14 @@ autosummary_imported_members = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 numpydoc_show_class_members = False  # the class template lists the members
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastnet"
 html_show_sourcelink = False
+html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["output.css"]
 html_theme_options = {"navigation_with_keys": False, "show_prev_next": True, "secondary_sidebar_items": ["page-toc"]}
