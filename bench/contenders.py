@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol, TypeVar
 
-from fastnet.bench.machine import Meter
+from fastnet.backends.machine import Meter
 from fastnet.bench.workloads import Images, Setup, Workload
-from fastnet.history import Epoch
-from fastnet.trainer import Trainer
+from fastnet.training.history import Epoch
+from fastnet.training.trainer import Trainer
 
 ENDLESS = 1 << 30  # epochs
 T = TypeVar("T")

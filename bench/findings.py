@@ -15,8 +15,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastnet import backends, datasets
-from fastnet.bench import machine, report
+from fastnet import backends
+from fastnet.backends import machine
+from fastnet.bench import report
+from fastnet.data import datasets
 from fastnet.errors import FastnetError
 from fastnet.explore import EXPERIMENTS, Finding, Setting, run
 from fastnet.plots import save

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.bench.machine import resident_peak
+from fastnet.backends.machine import resident_peak
 from fastnet.bench.peers import PEERS
 from fastnet.bench.peers.process import OwnPeer, PeerError
 from fastnet.bench.report import Section

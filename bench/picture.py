@@ -13,8 +13,8 @@ from fastnet.bench.report import number
 from fastnet.bench.suites import BASELINE
 from fastnet.bench.training import Result
 from fastnet.errors import DataError
-from fastnet.files import shown
 from fastnet.plots import style
+from fastnet.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

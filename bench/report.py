@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastnet.data.files import atomic_write
 from fastnet.errors import DataError
-from fastnet.files import atomic_write, shown
+from fastnet.text import shown
 
 LONG = 30  # rows of a table that Markdown folds
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastnet import backends
-from fastnet.bench import accuracy, corners, growth, inference, machine, memory, peers, picture, report, training
+from fastnet.backends import machine
+from fastnet.bench import accuracy, corners, growth, inference, memory, peers, picture, report, training
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import BEGIN, END, Section
 from fastnet.bench.suites import BASELINE, Task, most_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
+from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
-from fastnet.files import atomic_write
 from fastnet.plots import style
 
 OTHER_SUITES = {

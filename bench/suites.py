@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fastnet import backends
+from fastnet.backends.machine import Meter
 from fastnet.bench.contenders import Runner, Session
-from fastnet.bench.machine import Meter
 from fastnet.bench.peers import PEERS
 from fastnet.bench.peers.process import OwnPeer, start_command
 from fastnet.bench.workloads import Images, Setup, Workload, reference, verified_rows, verify

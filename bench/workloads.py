@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import datasets
+from fastnet.data import datasets
+from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
-from fastnet.files import PathLike
 from fastnet.network import Network
-from fastnet.trainer import Trainer
+from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
 

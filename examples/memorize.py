@@ -24,7 +24,7 @@ def main() -> None:
     for name, default in (("images", 1000), ("hidden", 128), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     x, y = data.x_train[: args.images], data.y_train[: args.images]
     shuffled = np.random.default_rng(args.seed).permutation(y)
     print(f"{len(x):,} images, 784-{args.hidden}-10, until {FITTED:.0%} of them are right:")

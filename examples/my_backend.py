@@ -17,7 +17,7 @@ import numpy as np
 
 import fastnet
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Floats, Ints, Predictor, Rows
+from fastnet.kernels.contract import Floats, Ints, Predictor, Rows, TrainCall
 
 # For each activation: a of the weighted sums z, and d cost / d z of a and g = d cost / d a.
 ACTIVATIONS: dict[int, Any] = {
@@ -119,32 +119,17 @@ class MyBackend:
         cost, grad[...], _ = passes(net, params, dense(x, np.arange(len(x)), params.dtype), y)
         return cost
 
-    def train(
-        self,
-        net: Ints,
-        params: Floats,
-        state: Floats,
-        x: Rows,
-        y: Any,
-        order: Ints,
-        batch_size: int,
-        rates: Any,
-        optimizer: Any,
-        step: int,
-        progress: Ints,
-        work: Floats,
-        team: Ints,
-        member: int,
-    ) -> float:
+    def train(self, call: TrainCall) -> float:
+        net, params, batch_size, progress = call.net, call.params, call.batch_size, call.progress
         if net[:, c.DROP].any():
             raise NotImplementedError("my_backend.py has no dropout: train without it, or choose another backend")
         total, progress[c.STEPS], progress[c.CORRECT] = 0.0, 0, 0
-        for k, rate in enumerate(rates.tolist()):  # Python's floats: NumPy's would make float32 float64
-            rows = order[k * batch_size : (k + 1) * batch_size]
-            cost, gradient, right = passes(net, params, dense(x, rows, params.dtype), y[rows])
+        for k, rate in enumerate(call.rates.tolist()):  # Python's floats: NumPy's would make float32 float64
+            rows = call.order[k * batch_size : (k + 1) * batch_size]
+            cost, gradient, right = passes(net, params, dense(call.x, rows, params.dtype), call.y[rows])
             if progress[c.STOP] or not np.isfinite(cost):
                 break
-            update(net, params, gradient, state, optimizer.tolist(), rate, step + k + 1)
+            update(net, params, gradient, call.state, call.optimizer.tolist(), rate, call.step + k + 1)
             progress[c.STEPS], progress[c.CORRECT] = k + 1, progress[c.CORRECT] + right
             total += cost * len(rows)
         return total
@@ -160,7 +145,7 @@ def agreement(mine: Floats, reference: Floats) -> str:
 
 
 def main() -> None:
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     x, y = data.x_train, data.y_train
     start = fastnet.Network([784, 16, 16, 10], seed=0)
     print("gradient:", agreement(start.gradient(x, y, backend="mine"), start.gradient(x, y, backend="numpy")))

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
+from fastnet.backends.forward import forward, labels, parts, work_of
+from fastnet.backends.threads import team_size
 from fastnet.errors import DataError
-from fastnet.forward import forward, labels, parts, work_of
 from fastnet.kernels import contract as c
 from fastnet.predictor import Predictor
-from fastnet.threads import team_size
 
 Array = NDArray[Any]
 FORMAT = "fastnet network 1"
@@ -314,7 +314,8 @@ class Network:
         """
         import json
 
-        from fastnet.files import atomic_write, write_npz
+        from fastnet.data.arrays import write_npz
+        from fastnet.data.files import atomic_write
 
         *hidden, output = self._activations
         about = {
@@ -336,7 +337,8 @@ class Network:
         """
         import json
 
-        from fastnet.files import read_npz, reason, shown
+        from fastnet.data.arrays import read_npz
+        from fastnet.text import reason, shown
 
         arrays = read_npz(path)
         try:

@@ -7,21 +7,33 @@ handed to the kernel. Whatever does not fit goes the way of Network.forward, whi
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
-from fastnet.forward import forward, labels, work_of
+from fastnet.backends.forward import forward, labels, work_of
+from fastnet.backends.threads import run_team, team_size
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Ints
-from fastnet.threads import run_team, team_size
-
-if TYPE_CHECKING:
-    from fastnet.network import Network
 
 Array = NDArray[Any]
+
+
+class Source(Protocol):
+    """The part of a Network that a predictor reads."""
+
+    @property
+    def layers(self) -> Ints: ...
+    @property
+    def n_parameters(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def is_classifier(self) -> bool: ...
+    def weighted_sums(self) -> Ints: ...
+    def kernel_parameters(self) -> Array: ...
 
 
 class Predictor:
@@ -42,7 +54,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: Network,
+        network: Source,
         *,
         backend: str | None = None,
         max_batch: int = 1,

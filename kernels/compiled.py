@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows
+from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows, TrainCall
 
 # Best first; the features each build uses (setup.py compiles for exactly these), as NumPy names them.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
@@ -87,25 +87,8 @@ def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, 
     return _for(params).gradient(net, params, x, y, grad, work)
 
 
-def train(
-    net: Ints,
-    params: Floats,
-    state: Floats,
-    x: Rows,
-    y: NDArray[Any],
-    order: Ints,
-    batch_size: int,
-    rates: NDArray[np.float64],
-    optimizer: NDArray[np.float64],
-    step: int,
-    progress: Ints,
-    work: Floats,
-    team: Ints,
-    member: int,
-) -> float:
-    return _for(params).train(
-        net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member
-    )
+def train(call: TrainCall) -> float:
+    return _for(call.params).train(call)
 
 
 def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:

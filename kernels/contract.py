@@ -252,6 +252,25 @@ def frozen(numbers: Ints) -> Ints:
     return np.frombuffer(numbers.tobytes(), numbers.dtype).reshape(numbers.shape)
 
 
+class TrainCall(NamedTuple):
+    """All that one call of `Backend.train` is given. The threads of a team differ in `worker` only."""
+
+    net: Ints  # IN (n_layers, 8)
+    params: Floats  # INOUT (n_params,)
+    state: Floats  # INOUT (slots, n_params): the optimiser's, SLOTS says how many rows
+    x: Rows  # IN (n, n_in)
+    y: NDArray[Any]  # IN (n,) labels, or (n, n_out) targets
+    order: Ints  # IN (m,): rows of x and y; the first batch_size are the first batch, and so on
+    batch_size: int  # the last batch may be smaller
+    rates: NDArray[np.float64]  # IN (ceil(m / batch_size),): the learning rate of each step
+    optimizer: NDArray[np.float64]  # IN (7,)
+    step: int  # updates made before this call; Adam's bias correction and dropout count them
+    progress: Ints  # (3,): IN STOP; OUT STEPS and CORRECT, which worker 0 writes
+    work: Floats  # plan(net, batch_size, slots, itemsize, members, sparse).size elements, or more
+    team: Ints  # INOUT: see `team`
+    worker: int  # the number of this thread in its team, from 0
+
+
 class Backend(Protocol):
     """A kernel backend. Every array is C-contiguous, in native byte order, and allocated by the caller.
 
@@ -288,37 +307,16 @@ class Backend(Protocol):
         plan(net, n, 0, itemsize).
         """
 
-    def train(
-        self,
-        net: Ints,
-        params: Floats,
-        state: Floats,
-        x: Rows,
-        y: NDArray[Any],
-        order: Ints,
-        batch_size: int,
-        rates: NDArray[np.float64],
-        optimizer: NDArray[np.float64],
-        step: int,
-        progress: Ints,
-        work: Floats,
-        team: Ints,
-        member: int,
-    ) -> float:
-        """One optimiser step for each batch of rows that `order` names, in that order.
+    def train(self, call: TrainCall) -> float:
+        """Make one optimiser step for each batch of rows that `call.order` names, in that order.
 
-        IN net, x (n, n_in), y, order (m,) rows of x, rates (ceil(m / batch_size),) the learning rate of
-        each step, optimizer (7,), step: updates made before this call (Adam's bias correction counts them);
-        INOUT params (n_params,), state (slots, n_params); progress (3,); work of
-        plan(net, batch_size, slots, itemsize, members).
+        Returns the cost summed over the examples of the steps made. The cost of a batch is taken before its update.
+        With dropout, the cost and progress[CORRECT] are those of the network with its dropped neurons.
+        `train` stops before the update of a batch whose cost is not finite: progress[STEPS] then tells which.
 
-        A team of threads makes the call together: each with the same arguments but its own `member`, from 0, and all
-        at once, since they wait for each other. The rows of a batch are shared out for the passes, then the
-        inputs of each layer for the update, so that no gradient is added up across threads.
-
-        Returns the cost summed over the examples of the steps made, each batch's taken before its update (of member
-        0; the others' is of no meaning). With dropout it and progress[CORRECT] are those of the thinned
-        network. Stops before the update of a batch whose cost is not finite: progress[STEPS] then tells which.
+        The threads of a team make the call together. Each hands over the same record but for `worker`, and all run at
+        once, since they wait for each other. They share out the rows of a batch for the passes, then the inputs of
+        each layer for the update, so that no gradient is added up across threads. Only what worker 0 returns counts.
         """
 
     def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:

@@ -1020,29 +1020,32 @@ def gradient(net, params, x, y, grad, work):
     return total / n
 
 
-def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, team, member):
-    cdef bint compressed = isinstance(x, contract.SparseRows)
-    cdef object p = contract.plan(net, batch_size, len(state), sizeof(real), team[MEMBERS], compressed)
-    cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
-    cdef real[::1] params_view = params, space = work
-    cdef real[:, ::1] slots = state
-    cdef const int64_t[::1] sequence = order
-    cdef const double[::1] rate = rates, options = optimizer
-    cdef int64_t[::1] report = progress, shared = team
+def train(call):
+    cdef object x = call.x
+    cdef int64_t[::1] report = call.progress, shared = call.team
+    cdef real[:, ::1] slots = call.state
+    cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[MEMBERS],
+                                  isinstance(x, contract.SparseRows))
+    cdef const int64_t[:, ::1] layers_view = call.net, nodes = p.nodes
+    cdef real[::1] params_view = call.params, space = call.work
+    cdef const int64_t[::1] sequence = call.order
+    cdef const double[::1] rate = call.rates, options = call.optimizer
     cdef int64_t steps = 0, correct = 0
-    cdef Py_ssize_t n = order.shape[0], size = batch_size, rows = p.rows, packed = p.packed, place = member, l
-    cdef int64_t done_before = step
+    cdef Py_ssize_t n = sequence.shape[0], size = call.batch_size, rows = p.rows, packed = p.packed, l
+    cdef Py_ssize_t worker = call.worker
+    cdef int64_t done_before = call.step
     cdef double total = 0
     cdef Layer layers[MOST_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
-    outputs_of(&b.data, y)
-    prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], place)
+    outputs_of(&b.data, call.y)
+    prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], worker)
     for l in range(layers_view.shape[0]):
         layers[l].drop = layers_view[l, DROP]
         layers[l].drop_key = layers_view[l, DROP_KEY]
-        layers[l].drop_scale = contract.drop_scale(layers_view[l, DROP])
+        if layers[l].drop:
+            layers[l].drop_scale = contract.drop_scale(layers[l].drop)
     with nogil:
         before = flush_denormals()
         b.decay = options[WEIGHT_DECAY]
@@ -1051,7 +1054,7 @@ def train(net, params, state, x, y, order, batch_size, rates, optimizer, step, p
                               &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, &options[0],
                               done_before, &report[STOP], &steps, &correct)
         restore_denormals(before)
-    if place == 0:
+    if worker == 0:
         report[STEPS] = steps
         report[CORRECT] = correct
     return total

@@ -5,7 +5,7 @@ entry, `_run`, which takes two arrays, the `block` (all arguments, arrays by the
 is compiled once for each dtype.
 
 Where to look: `_forward`, `_backward` (deltas), `_update` (weights), and `_train_batches` around them.
-Not here: checks of arguments (fastnet/checks), the starting of threads (fastnet/threads.py), any other than
+Not here: checks of arguments (fastnet/checks), the starting of threads (fastnet/backends/threads.py), any other than
 first-order optimisers.
 """
 
@@ -190,16 +190,19 @@ def instruction_set() -> str:
 
 # -- the block: what the functions below share ----------------------------------------------------------------
 
-# A call's arguments, and what is worked out from them: int64 numbers, arrays by their addresses (0: there is none).
-# Each member of a team has its own. Of BYTES and REALS one is not 0, and of LABELS and TARGETS; with STARTS and
-# INDICES, REALS are the values of sparse rows. NUMBER is that of the update under way, the first being 1 (0: there is
-# none, and no dropout); PLACE is where in its batch the block under way begins.
+# The block: a call's arguments and what is worked out from them, as int64 numbers; arrays by their addresses, 0 for
+# none. Each thread of a team has a block of its own. A field of TrainCall is in the column of its name.
+# Either BYTES or REALS is set, and either LABELS or TARGETS. With STARTS and INDICES, REALS are the values of sparse
+# rows. NUMBER is the number of the current update, from 1 (0: there is none, and no dropout). PLACE is where the
+# current block of rows begins in its batch.
 (
-    TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, PARAMS, RESULT, STATE,
-    SLOTS, N_PARAMS, ORDER, COUNT, BATCH, RATES, OPTIONS, DONE, PROGRESS, TEAM, MEMBER, COLUMNS, ROOM,
-    DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, NUMBER, PLACE, STEP,
+    PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
+    TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
+    COUNT, COLUMNS, ROOM, DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, NUMBER, PLACE, OPTIMIZER_STEP,
 ) = range(37)  # fmt: skip
-BLOCK_COLUMNS = STEP + STEP_COLUMNS
+BLOCK_COLUMNS = OPTIMIZER_STEP + STEP_COLUMNS
+# The fields of a call that have a column. `net`, `x`, `y` and `work` have none: they reach the kernels in other forms.
+CALL_COLUMNS = {name: globals()[name.upper()] for name in c.TrainCall._fields if name.upper() in globals()}
 TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)  # a gradient goes straight to the weights, to its own place, or by tiles
 ENTRIES = 3  # of a row, or of two: addresses of columns and values, and 4 * number + rows (0 for a second row)
 
@@ -458,7 +461,7 @@ def _sums_at(b, t, layer):
 
 @_inner(types.intp)
 def _panel_at(b, t, work):
-    return t[c.PANEL_AT] + b[MEMBER] * c.PANEL_ROWS * TILE_VECTORS * _lanes(work)
+    return t[c.PANEL_AT] + b[WORKER] * c.PANEL_ROWS * TILE_VECTORS * _lanes(work)
 
 
 @_inner()
@@ -631,7 +634,7 @@ def _output(b, t, work, begin, first, last, scale, correct):
 @_inner()
 def _descend(b, p, ld, gradient, ldg, columns, rows, decay):
     """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
-    step = _pointer(_at(b, STEP), np.float64)
+    step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[DECAY] = decay
     m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
     descend_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
@@ -640,7 +643,7 @@ def _descend(b, p, ld, gradient, ldg, columns, rows, decay):
 @_inner(types.float64)
 def _decay(b):
     """Of the weights; biases do not."""
-    return _pointer(b[OPTIONS], np.float64)[c.WEIGHT_DECAY]
+    return _pointer(b[OPTIMIZER], np.float64)[c.WEIGHT_DECAY]
 
 
 @_inner(types.intp)
@@ -656,14 +659,14 @@ def _update(b, t, work, rows):
     for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
         groups = _groups_of(node)
-        first, last = _share(groups, b[MEMBER], b[MEMBERS]), _share(groups, b[MEMBER] + 1, b[MEMBERS])
+        first, last = _share(groups, b[WORKER], b[MEMBERS]), _share(groups, b[WORKER] + 1, b[MEMBERS])
         if layer > 0 or not b[SPARSE]:
             _update_weights(b, t, work, layer, rows, first, last)
         elif _by_rows(b, t, work):
             _update_sparse(b, t, work, rows, first * GROUP, last * GROUP)
         else:
             _update_sorted(b, t, work, rows, first * GROUP, last * GROUP)
-        if b[MEMBER] == 0:
+        if b[WORKER] == 0:
             _update_biases(b, node, work, rows)
 
 
@@ -751,9 +754,9 @@ def _update_sorted(b, t, work, rows, first, last):
     """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
     entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
     size = (b[BLOCK] + 1) * sorts
-    values = _at(work, t[c.SORTED_AT] + 2 * b[MEMBER] * size)
+    values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * size)
     numbers = _pointer(_at(values, size), np.int32)
-    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), b[MEMBER] * (sorts + 2 + b[BLOCK]))
+    ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), b[WORKER] * (sorts + 2 + b[BLOCK]))
     begins = _at(ends, sorts + 2)
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
@@ -788,7 +791,7 @@ def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
 
 @_inner()
 def _begin_optimizer(b, options):
-    step, kind = _pointer(_at(b, STEP), np.float64), options[c.KIND]
+    step, kind = _pointer(_at(b, OPTIMIZER_STEP), np.float64), options[c.KIND]
     b[RULE] = PLAIN if kind == c.GRADIENT_DESCENT else WITH_ADAM
     if kind == c.MOMENTUM:
         b[RULE] = WITH_NESTEROV if options[c.NESTEROV] != 0 else WITH_MOMENTUM
@@ -799,7 +802,7 @@ def _begin_optimizer(b, options):
 
 @_inner()
 def _begin_step(b, options, rate, count):
-    step = _pointer(_at(b, STEP), np.float64)
+    step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[SPEED] = rate
     if b[RULE] == WITH_ADAM:
         step[SPEED] = rate / (1 - math.pow(options[c.BETA1], float(count)))
@@ -809,7 +812,7 @@ def _begin_step(b, options, rate, count):
 @_inner()
 def _descend_stored(b, t, work, options):
     """The optimiser's step for this member's share of all parameters, from the stored gradient."""
-    step, packed = _pointer(_at(b, STEP), np.float64), b[PACKED]
+    step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
         norm = math.sqrt(square_sum(_at(work, packed), packed))
@@ -818,10 +821,10 @@ def _descend_stored(b, t, work, options):
     for layer in range(b[LAYERS]):
         node = _node(t, layer)
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
-        first, last = _share(groups, b[MEMBER], b[MEMBERS]) * size, _share(groups, b[MEMBER] + 1, b[MEMBERS]) * size
+        first, last = _share(groups, b[WORKER], b[MEMBERS]) * size, _share(groups, b[WORKER] + 1, b[MEMBERS]) * size
         w = _at(work, node[c.WEIGHTS_AT] + first)
         _descend(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
-        if b[MEMBER] == 0:
+        if b[WORKER] == 0:
             w = _at(work, node[c.BIASES_AT])
             _descend(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
 
@@ -829,7 +832,7 @@ def _descend_stored(b, t, work, options):
 @_inner()
 def _clear_stored(b, work):
     """This member's share of the stored gradient = 0, padding included."""
-    first, last = _share(b[PACKED], b[MEMBER], b[MEMBERS]), _share(b[PACKED], b[MEMBER] + 1, b[MEMBERS])
+    first, last = _share(b[PACKED], b[WORKER], b[MEMBERS]), _share(b[PACKED], b[WORKER] + 1, b[MEMBERS])
     _zero(_at(work, b[PACKED] + first), last - first)
 
 
@@ -888,9 +891,9 @@ def _predict_rows(b, t, work):
 def _train_batches(b, t, work, correct):
     """All steps of a call of `train`: its own share of each, where it is a team's. Of `gradient`: one batch of all
     rows, and no step."""
-    options, rates, training = _pointer(b[OPTIONS], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
-    team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH], b[COUNT]
-    member, members, total, steps, stopped = b[MEMBER], b[MEMBERS], 0.0, 0, False
+    options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
+    team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
+    member, members, total, steps, stopped = b[WORKER], b[MEMBERS], 0.0, 0, False
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the gradient of a batch is known block by block
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
             b[TARGET] = TO_WEIGHTS
@@ -900,7 +903,7 @@ def _train_batches(b, t, work, correct):
         stop, rate = _least(start + size, n), 0.0
         if training:
             rate = rates[steps]
-            b[NUMBER] = b[DONE] + steps + 1
+            b[NUMBER] = b[STEP] + steps + 1
             _begin_step(b, options, rate, b[NUMBER])
         scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
         if b[TARGET] == TO_STORE:
@@ -986,9 +989,9 @@ def _task(b, work):
         b[SPARSE] = _is_sparse(b, t, work)
         _predict_rows(b, t, work)
         return cost
-    team, progress, options = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), _pointer(b[OPTIONS], np.float64)
+    team, progress, options = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), _pointer(b[OPTIMIZER], np.float64)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
-    if b[MEMBER] == 0:
+    if b[WORKER] == 0:
         if b[ROWS] > 0:
             team[c.SPARSE] = _is_sparse(b, t, work)
         _pack(b, t, params, work)
@@ -1005,7 +1008,7 @@ def _task(b, work):
         _begin_optimizer(b, options)
     correct = _at(b, CORRECT)
     cost = _train_batches(b, t, work, correct)
-    if b[MEMBER] == 0:
+    if b[WORKER] == 0:
         progress[c.CORRECT] = correct[0]
         _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result)
         for k in range(b[SLOTS]):
@@ -1094,39 +1097,27 @@ def gradient(net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], grad: Floats
     p = c.plan(net, n, 0, params.itemsize, sparse=isinstance(x, c.SparseRows))
     progress, none = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
     block = _block(
-        GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch=n,
-        progress=progress.ctypes.data, options=none.ctypes.data, **_inputs(x), **_outputs(y),
+        GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch_size=n,
+        progress=progress.ctypes.data, optimizer=none.ctypes.data, **_inputs(x), **_outputs(y),
     )  # fmt: skip
     return float(_run(block, work)) / n
 
 
-def train(
-    net: Ints,
-    params: Floats,
-    state: Floats,
-    x: c.Rows,
-    y: NDArray[Any],
-    order: Ints,
-    batch_size: int,
-    rates: NDArray[np.float64],
-    optimizer: NDArray[np.float64],
-    step: int,
-    progress: Ints,
-    work: Floats,
-    team: Ints,
-    member: int,
-) -> float:
-    members = int(team[c.MEMBERS])
-    p = c.plan(net, batch_size, len(state), params.itemsize, members, isinstance(x, c.SparseRows))
-    if member != 0:  # for member 0 alone to write
-        progress = np.zeros(c.PROGRESS_COLUMNS, np.int64)
+def train(call: c.TrainCall) -> float:
+    members = int(call.team[c.MEMBERS])
+    compressed = isinstance(call.x, c.SparseRows)
+    p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, members, compressed)
+    if call.worker != 0:  # progress is for worker 0 alone to write
+        call = call._replace(progress=np.zeros(c.PROGRESS_COLUMNS, np.int64))
     block = _block(
-        TRAIN, p, params=params.ctypes.data, result=params.ctypes.data, state=state.ctypes.data, slots=len(state),
-        n_params=len(params), order=order.ctypes.data, count=len(order), batch=batch_size, rates=rates.ctypes.data,
-        options=optimizer.ctypes.data, done=step, progress=progress.ctypes.data, team=team.ctypes.data, member=member,
-        members=members, **_inputs(x), **_outputs(y),
+        TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), members=members,
+        **_inputs(call.x), **_outputs(call.y),
     )  # fmt: skip
-    return float(_run(block, work))
+    for name, column in CALL_COLUMNS.items():
+        value = getattr(call, name)
+        block[column] = value.ctypes.data if isinstance(value, np.ndarray) else value
+    block[RESULT] = block[PARAMS]
+    return float(_run(block, call.work))
 
 
 def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: Floats) -> int:

@@ -677,22 +677,8 @@ def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: F
     return cost / len(x)
 
 
-def train(
-    net: Ints,
-    params: Floats,
-    state: Floats,
-    x: Rows,
-    y: NDArray[np.generic],
-    order: Ints,
-    batch_size: int,
-    rates: NDArray[np.float64],
-    optimizer: NDArray[np.float64],
-    step: int,
-    progress: Ints,
-    work: Floats,
-    team: Ints,
-    member: int,
-) -> float:
+def train(call: c.TrainCall) -> float:
+    net, params, state, x, y, order, batch_size, rates, optimizer, step, progress, work, *_ = call
     sparse = isinstance(x, SparseRows)
     p = c.plan(net, batch_size, len(state), params.itemsize, sparse=sparse)
     b = _Blocks(net, work, p, x.dtype, sparse, training=True)

@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnet import datasets, files
+from fastnet.data import datasets
+from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.tables import read_csv
+from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
 
 REAL_DATA = os.environ.get("FASTNET_DATA")  # as given to the test session; each test sees its own environment
@@ -21,7 +24,7 @@ STEMS = tuple(datasets.FILE_SIZES)
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 X = np.random.default_rng(1).integers(0, 256, (50, 16)).astype(np.uint8)
 Y = np.arange(50) % 5
-READERS = (files.read_idx, files.read_npy, files.read_npz, files.read_csv, files.read_array)
+READERS = (read_idx, read_npy, read_npz, read_csv, read_array)
 
 
 def idx(array: np.ndarray, code: int | None = None) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
@@ -18,15 +17,15 @@ SEEN: list[int] = []  # the members of each call
 _lock = threading.Lock()
 
 
-def train(*arguments: Any) -> float:
-    *given, progress, work, team, member = arguments
+def train(call: c.TrainCall) -> float:
+    team = call.team
     with _lock:
         team[c.ARRIVED] += 1
     deadline = time.monotonic() + 30
     while team[c.ARRIVED] < team[c.MEMBERS] and not team[c.BROKEN]:
         assert time.monotonic() < deadline, "a member never came"
         time.sleep(1e-4)
-    if team[c.BROKEN] or member:
+    if team[c.BROKEN] or call.worker:
         return 0.0
     SEEN.append(int(team[c.MEMBERS]))
-    return numpy_backend.train(*given, progress, work, c.team(1), 0)
+    return numpy_backend.train(call._replace(team=c.team(1)))

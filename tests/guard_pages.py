@@ -93,7 +93,9 @@ def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
     vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, work)
     order, rates, optimizer, progress, work = (at_the_edge(array, side) for array in vectors)
     state = at_the_edge(state, side)
-    kc.together(backend, members, (net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work))
+    team = c.team(members)
+    call = c.TrainCall(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work, team, 0)
+    kc.together(backend, call)
 
 
 WHAT = {"dense": dense, "sparse": sparse, "pieces": pieces, "predictor": predictor, "teams": teams, "dropout": dropout}

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastnet import Network, datasets
+from fastnet import Network
+from fastnet.data import datasets
+from fastnet.data.user_files import hold_out
 from fastnet.errors import DataError
 from fastnet.insight import CHAPTER
 from fastnet.insight.task import stratified_order
-from fastnet.user_data import hold_out
 
 Array = NDArray[Any]
 SIZES = (784, 16, 16, 10)  # the chapter's

@@ -228,39 +228,66 @@ def train(
     stop: int = 0,
     members: int = 1,
 ) -> Trained:
-    """A call of train on copies, so that the case can be used again; of a team where there are several members."""
-    slots = rule.slots()
-    params = k.params.copy()
-    state = np.zeros((slots, len(params)), params.dtype) if state is None else state.copy()
+    """What a call of `train` by a team of so many threads comes to; the case is not changed."""
+    return trained(backend, call(k, order, batch_size, rule, rate, step, state, stop, members))
+
+
+def call(
+    k: Case,
+    order: Array,
+    batch_size: int,
+    rule: naive.Rule,
+    rate: Array | None = None,
+    step: int = 0,
+    state: Array | None = None,
+    stop: int = 0,
+    members: int = 1,
+) -> c.TrainCall:
+    """The record of a call of `train`, with copies of what `train` changes."""
     progress = np.full(c.PROGRESS_COLUMNS, -7)  # STEPS and CORRECT are to be overwritten
     progress[c.STOP] = stop
-    work = workspace(k, batch_size, slots, members)
-    rate = rates(order, batch_size) if rate is None else rate
-    arguments = (k.net, params, state, k.x, k.y, order, batch_size, rate, optimizer(rule), step, progress, work)
-    cost = together(backend, members, arguments)
-    return Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
+    return c.TrainCall(
+        net=k.net,
+        params=k.params.copy(),
+        state=np.zeros((rule.slots(), len(k.params)), k.params.dtype) if state is None else state.copy(),
+        x=k.x,
+        y=k.y,
+        order=order,
+        batch_size=batch_size,
+        rates=rates(order, batch_size) if rate is None else rate,
+        optimizer=optimizer(rule),
+        step=step,
+        progress=progress,
+        work=workspace(k, batch_size, rule.slots(), members),
+        team=c.team(members),
+        worker=0,
+    )
 
 
-def together(
-    backend: Any, members: int, arguments: tuple[Any, ...], seconds: float = 60, shared: Array | None = None
-) -> Any:
-    """What member 0 of a team returns from train; fails, instead of waiting for ever, where a member does."""
-    shared = c.team(members) if shared is None else shared
+def trained(backend: Any, call: c.TrainCall) -> Trained:
+    """Makes a call of `train` and collects what it wrote."""
+    cost = together(backend, call)
+    return Trained(float(cost), call.params, call.state, int(call.progress[c.STEPS]), int(call.progress[c.CORRECT]))
+
+
+def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
+    """What worker 0 returns from `train`, called by all threads of the team; fails where a thread does not return."""
+    members = int(call.team[c.MEMBERS])
     if members == 1:
-        return backend.train(*arguments, shared, 0)
+        return backend.train(call)
     returned: dict[int, Any] = {}
 
-    def run(member: int) -> None:
-        returned[member] = backend.train(*arguments, shared, member)
+    def run(worker: int) -> None:
+        returned[worker] = backend.train(call._replace(worker=worker))
 
-    threads = [threading.Thread(target=run, args=(member,), daemon=True) for member in range(members)]
+    threads = [threading.Thread(target=run, args=(worker,), daemon=True) for worker in range(members)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(seconds)
     if len(returned) < members:
-        shared[c.BROKEN] = 1
-        pytest.fail(f"only members {sorted(returned)} of {members} came back")
+        call.team[c.BROKEN] = 1
+        pytest.fail(f"only workers {sorted(returned)} of {members} came back")
     return returned[0]
 
 

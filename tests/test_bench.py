@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
-from fastnet import backends, datasets
-from fastnet.bench import contenders, machine, run, workloads
+from fastnet import backends
+from fastnet.backends import machine
+from fastnet.bench import contenders, run, workloads
 from fastnet.bench.contenders import Session
 from fastnet.bench.report import BEGIN, END
 from fastnet.bench.training import Result
 from fastnet.bench.workloads import WORKLOADS, Setup, as_input
+from fastnet.data import datasets
 from fastnet.errors import BackendError
 
 README = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # neither its line ends nor its last are ours
@@ -176,7 +178,9 @@ def test_the_bandwidth_is_one() -> None:
 def test_resident_memory_is_the_process_s_own() -> None:
     """Not inherited from a larger parent, as getrusage's is."""
     ballast = np.ones(1 << 27, np.uint8)
-    code = f"import sys; sys.path[:] = {sys.path!r}; from fastnet.bench.machine import resident_peak as r; print(r())"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; from fastnet.backends.machine import resident_peak as r; print(r())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1 << 20 < int(done.stdout) < ballast.nbytes < machine.resident_peak()
 

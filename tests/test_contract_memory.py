@@ -71,7 +71,8 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
     moved, state = guarded.copy(params), guarded.copy(np.full((slots, len(params)), 0.01, params.dtype))
     progress = guarded.copy(np.array([0, 77, 77]))
     work = guarded.copy(np.full_like(kc.workspace(k, BATCH, slots), poison))
-    total = backend.train(net, moved, state, x, y, order, BATCH, rates, optimizer, 1, progress, work, c.team(1), 0)
+    call = c.TrainCall(net, moved, state, x, y, order, BATCH, rates, optimizer, 1, progress, work, c.team(1), 0)
+    total = backend.train(call)
 
     guarded.assert_intact()
     after = [net, params, x, y, order, rates, optimizer]
@@ -162,22 +163,18 @@ def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None
     k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
     optimizer, steps = kc.RULES[rule], 150_000  # at 10 to 200 microseconds a step
     order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
-    vector = kc.optimizer(optimizer)
-    work = kc.workspace(k, 32, optimizer.slots())
     kc.train(backend, k, order[:64], 32, optimizer)  # any compiling is done before the clock starts
     for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be made by then: wait longer
-        params, progress = k.params.copy(), np.zeros(c.PROGRESS_COLUMNS, np.int64)
-        state = np.zeros((optimizer.slots(), len(params)), dtype)
-        thread = threading.Timer(delay, progress.__setitem__, (c.STOP, 1))
+        call = kc.call(k, order, 32, optimizer, rates)
+        thread = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
         thread.start()
-        backend.train(k.net, params, state, k.x, k.y, order, 32, rates, vector, 0, progress, work, c.team(1), 0)
+        found = kc.trained(backend, call)
         thread.join()
-        if progress[c.STEPS]:
+        if found.steps:
             break
-    done = int(progress[c.STEPS])
-    assert 0 < done < steps
-    again = kc.train(backend, k, order[: 32 * done], 32, optimizer, rates[:done])
-    kc.assert_same_bits([params, state, progress[c.CORRECT]], [again.params, again.state, again.correct])
+    assert 0 < found.steps < steps
+    again = kc.train(backend, k, order[: 32 * found.steps], 32, optimizer, rates[: found.steps])
+    kc.assert_same_bits(found[1:], again[1:])
 
 
 @every_target
@@ -232,13 +229,11 @@ def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
     """One batch of all examples: a full one-hot matrix would be 40 MB."""
     n, n_out = 20_000, 500
     k = kc.case((4, n_out), "sigmoid", ("softmax", "cross_entropy"), 300, "float32", "uint8")
-    x, y = np.resize(k.x, (n, 4)), np.arange(n) % n_out
-    work = np.empty(c.plan(k.net, n, 0, 4).size, np.float32)
-    state, optimizer = np.empty((0, k.params.size), np.float32), np.zeros(c.OPTIMIZER_COLUMNS)
-    arguments = (k.net, k.params.copy(), state, x, y, np.arange(n), n, np.ones(1), optimizer, 0)
-    backend.train(*arguments, np.zeros(3, np.int64), work, c.team(1), 0)  # compiled, if it has to be
+    k = k._replace(x=np.resize(k.x, (n, 4)), y=np.arange(n) % n_out)
+    call = kc.call(k, np.arange(n), n, naive.Rule(), np.ones(1))
+    backend.train(call)  # compiled, if it has to be
     tracemalloc.start()
-    backend.train(*arguments, np.zeros(3, np.int64), work, c.team(1), 0)
+    backend.train(call)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10e6

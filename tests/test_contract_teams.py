@@ -109,21 +109,19 @@ def test_stop_set_while_it_runs(team: Any, dtype: str, members: int) -> None:
     k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
     steps = 150_000
     order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
-    vector, rule = kc.optimizer(naive.Rule()), naive.Rule()
+    rule = naive.Rule()
     kc.train(team, k, order[:64], 32, rule, members=members)
     for delay in (0.05, 0.2, 0.8, 3.2):
-        params, progress = k.params.copy(), np.zeros(c.PROGRESS_COLUMNS, np.int64)
-        state, work = np.zeros((0, len(params)), dtype), kc.workspace(k, 32, 0, members)
-        timer = threading.Timer(delay, progress.__setitem__, (c.STOP, 1))
+        call = kc.call(k, order, 32, rule, rates, members=members)
+        timer = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
         timer.start()
-        kc.together(team, members, (k.net, params, state, k.x, k.y, order, 32, rates, vector, 0, progress, work))
+        found = kc.trained(team, call)
         timer.join()
-        if progress[c.STEPS]:
+        if found.steps:
             break
-    done = int(progress[c.STEPS])
-    assert 0 < done < steps
-    again = kc.train(team, k, order[: 32 * done], 32, rule, rates[:done], members=members)
-    kc.assert_same_bits([params, progress[c.CORRECT]], [again.params, again.correct])
+    assert 0 < found.steps < steps
+    again = kc.train(team, k, order[: 32 * found.steps], 32, rule, rates[: found.steps], members=members)
+    kc.assert_same_bits(found[1:], again[1:])
 
 
 @every_team
@@ -157,18 +155,14 @@ def test_split_at_any_batch(team: Any, members: int) -> None:
 def test_a_broken_team_returns(team: Any, members: int) -> None:
     """One member never comes, and says so: the others are not to wait for it."""
     k = kc.case((6, 5, 3), rows=40)
-    shared, order = c.team(members), np.arange(40)
-    arguments = (
-        k.net, k.params.copy(), np.zeros((0, len(k.params))), k.x, k.y, order, 8, kc.rates(order, 8),
-        kc.optimizer(naive.Rule()), 0, np.zeros(c.PROGRESS_COLUMNS, np.int64), kc.workspace(k, 8, 0, members),
-    )  # fmt: skip
+    call = kc.call(k, np.arange(40), 8, naive.Rule(), members=members)
     threads = [
-        threading.Thread(target=team.train, args=(*arguments, shared, member), daemon=True)
-        for member in range(members - 1)
+        threading.Thread(target=team.train, args=(call._replace(worker=worker),), daemon=True)
+        for worker in range(members - 1)
     ]
     for thread in threads:
         thread.start()
-    threading.Timer(0.2, shared.__setitem__, (c.BROKEN, 1)).start()
+    threading.Timer(0.2, call.team.__setitem__, (c.BROKEN, 1)).start()
     for thread in threads:
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)

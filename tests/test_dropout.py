@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fastnet import Network, Trainer
-from fastnet import trainer as trainer_module
 from fastnet.errors import DivergedError
 from fastnet.kernels import contract as c
+from fastnet.training import trainer as trainer_module
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53

@@ -12,14 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import kernel_cases as kc
+import naive
 import numpy as np
 import pytest
 from conftest import NAMES, load_backend
 from data_cases import REAL_DATA
 
 import fastnet
-from fastnet import backends
-from fastnet.kernels import contract as c
+from fastnet.backends import selection
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 if not EXAMPLES.is_dir():
@@ -31,7 +32,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 @pytest.fixture(autouse=True)
 def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Importing my_backend.py registers it: in the tests here only."""
-    monkeypatch.setattr(backends, "_registered", {})
+    monkeypatch.setattr(selection, "_registered", {})
 
 
 @pytest.fixture(params=NAMES)
@@ -127,7 +128,7 @@ def test_first_network(name: str) -> None:
     assert float(epochs[-1][2]) >= 90  # 91.2 to 91.5 with five seeds
     assert numbers(rf"([\d,]+) steps in [\d.]+ s, by the {name} backend", text) == [12_000]
 
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     picture, outputs = text.split("ten outputs say to it:\n")[1].split("\n0 ")
     drawn = [line.ljust(56) for line in picture.split("\n")]
     assert [[mark != " " for mark in line[::2]] for line in drawn] == (data.x_test[0].reshape(28, 28) >= 43).tolist()
@@ -173,7 +174,7 @@ def columns(x: np.ndarray, y: np.ndarray, training: bool) -> list[tuple[Any, Any
 
 
 def test_nielsen_s_data_and_plain_arrays_train_alike(capsys: pytest.CaptureFixture[str]) -> None:
-    nielsen, data = module("nielsen_sgd"), fastnet.datasets.load("mnist-5k")
+    nielsen, data = module("nielsen_sgd"), fastnet.data.load("mnist-5k")
     x, x_test = (pixels.astype(np.float32) / 255 for pixels in (data.x_train[:500], data.x_test))
     y, y_test = data.y_train[:500], data.y_test
     lists, arrays = nielsen.Network([784, 30, 10], seed=0), nielsen.Network([784, 30, 10], seed=0)
@@ -298,7 +299,7 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(A_NETWORK))
     _, complaint = python(EXAMPLES / "nielsen_json.py", path, status=1)
     assert complaint == "x has shape (1000, 784): 784 values an example; the network takes 2\n"
-    data, net = fastnet.datasets.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
+    data, net = fastnet.data.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
     fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
     module("nielsen_json").save(net, path)
     (shown,) = numbers(r"([\d.]+)% of the test images right", run("nielsen_json.py", path))
@@ -370,7 +371,7 @@ def test_my_backend_keeps_the_laws() -> None:
 
 def test_my_backend_says_that_it_has_no_dropout() -> None:
     mine = module("my_backend").MyBackend()
-    net = np.zeros((2, c.LAYER_COLUMNS), np.int64)
-    net[0, c.DROP] = 1
+    k = kc.dropping(kc.case((2, 2, 2)), (1, 0))
+    call = kc.call(k, np.arange(1), 1, naive.Rule())
     with pytest.raises(NotImplementedError, match="no dropout"):
-        mine.train(net, *[None] * 13)
+        mine.train(call)

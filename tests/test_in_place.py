@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Callback, DivergedError, Network, Trainer, backends, checks, forward
+from fastnet import Callback, DivergedError, Network, Trainer, backends, checks
+from fastnet.backends import forward
 from fastnet.kernels import contract as c
 
 X = np.random.default_rng(0).random((12, 3), np.float32)

@@ -22,6 +22,7 @@ import pytest
 from conftest import name_of
 
 from fastnet import Callback, Epoch, Network, Progress, Trainer
+from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # such kernels take many times longer
@@ -369,9 +370,9 @@ def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
     threads = []
     train = numpy_backend.train
 
-    def spy(*arguments: Any) -> float:
+    def spy(call: c.TrainCall) -> float:
         threads.append(threading.current_thread())
-        return train(*arguments)
+        return train(call)
 
     monkeypatch.setattr(numpy_backend, "train", spy)
     trainer = Trainer(Network([1] * 60, activation="tanh"), batch_size=1 << 30, backend="numpy")

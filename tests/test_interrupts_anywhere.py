@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fastnet import Callback, Network, Trainer
-from fastnet.interrupts import Interrupts
+from fastnet.backends.interrupts import Interrupts
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows"),

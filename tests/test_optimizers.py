@@ -23,7 +23,7 @@ from fastnet import (
     checks,
 )
 from fastnet.kernels import contract as c
-from fastnet.optimizers import OPTIMIZERS, SCHEDULES, FromFunction, encode
+from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, FromFunction, encode
 
 PER_EPOCH = 7
 TIMES = [k / PER_EPOCH for k in range(12 * PER_EPOCH)]

@@ -10,7 +10,8 @@ import conftest
 import numpy as np
 import pytest
 
-from fastnet import cli, datasets, explore
+from fastnet import cli, explore
+from fastnet.data import datasets
 from fastnet.errors import DataError
 from fastnet.explore import Finding, Setting
 
@@ -92,7 +93,7 @@ def test_the_readme_s_commands_are_understood(capsys: pytest.CaptureFixture[str]
     """Each `fastnet ...` line of its text blocks is one that the options' parser accepts."""
     if not README.exists():
         pytest.skip("no README.md here")
-    from fastnet.cli_options import parser
+    from fastnet.cli.options import parser
 
     blocks = re.findall(r"^```text\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").replace("&&", "\n").splitlines()

@@ -16,10 +16,10 @@ from conftest import name_of
 
 import fastnet
 from fastnet import backends
+from fastnet.backends.interrupts import Together
+from fastnet.backends.threads import usable_cores
 from fastnet.errors import BackendError
-from fastnet.interrupts import Together
-from fastnet.recipe import CHAPTER, Recipe, in_parallel
-from fastnet.threads import usable_cores
+from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
 
 X = np.linspace(0, 1, 40).reshape(10, 4)
 Y = np.arange(10) % 2

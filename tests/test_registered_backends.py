@@ -10,8 +10,9 @@ import pytest
 
 import fastnet
 from fastnet import BackendError, Network, Trainer, backends, cli, use_backend
+from fastnet.backends import selection
+from fastnet.backends.threads import usable_cores
 from fastnet.kernels import contract, numpy_backend
-from fastnet.threads import usable_cores
 
 X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 FUNCTIONS = ("predict", "predictor", "gradient", "train", "compress")
@@ -20,7 +21,7 @@ SETTINGS = ("MOST_MEMBERS", "COMPRESSION_PAYS")
 
 @pytest.fixture(autouse=True)
 def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "_registered", {})
+    monkeypatch.setattr(selection, "_registered", {})
     monkeypatch.delenv("FASTNET_BACKEND", raising=False)
 
 
@@ -118,7 +119,7 @@ def test_registered_again_it_is_replaced() -> None:
 def test_fastnet_s_own_names_are_taken(name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}' is fastnet's own: give your backend another name"):
         backends.register(name, like_numpy())
-    assert backends._registered == {}
+    assert selection._registered == {}
 
 
 @pytest.mark.parametrize("name", ["", " mine", "my backend", "mine\n", None, 5, b"mine"])
@@ -161,10 +162,10 @@ def test_members_are_what_the_contract_says(member: str, value: Any, error: type
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_of_other_arguments_is_refused(name: str) -> None:
     """As of a backend that was written for another version of the contract."""
-    for function in (lambda net: 0.0, lambda *arguments, more: 0.0):
+    for function in (lambda: 0.0, lambda net, params: 0.0, lambda *arguments, more: 0.0):
         with pytest.raises(TypeError, match=rf"^{name} of the backend 'mine' cannot be called as {name}\([a-z_, ]+\)$"):
             backends.register("mine", like_numpy(**{name: function}))
-    assert backends._registered == {}
+    assert selection._registered == {}
     backends.register("mine", like_numpy(**{name: getattr(numpy_backend, name)}))
 
 
@@ -194,9 +195,9 @@ def test_its_threads_are_as_many_as_it_says() -> None:
         Trainer(Network([4, 3]), backend="mine", threads=2)
     members: set[int] = set()
 
-    def train(*arguments: Any) -> float:
-        members.add(int(arguments[-2][contract.MEMBERS]))
-        return numpy_backend.train(*arguments) if arguments[-1] == 0 else 0.0  # member 0 does everything
+    def train(call: contract.TrainCall) -> float:
+        members.add(int(call.team[contract.MEMBERS]))
+        return numpy_backend.train(call) if call.worker == 0 else 0.0  # worker 0 does everything
 
     backends.register("mine", like_numpy(MOST_MEMBERS=2, train=train))
     Trainer(Network([4, 3]), backend="mine", threads=8).fit(X, Y)
@@ -214,7 +215,7 @@ def test_it_may_have_something_to_compile() -> None:
 
 
 def test_an_error_of_its_own_reaches_the_user() -> None:
-    def train(*arguments: Any) -> float:
+    def train(call: contract.TrainCall) -> float:
         raise NotImplementedError("no dropout here")
 
     backends.register("mine", like_numpy(train=train))

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Network, Trainer, backends, sparse
-from fastnet.forward import work_of
+from fastnet import Network, Trainer, backends
+from fastnet.backends import compression, selection
+from fastnet.backends.forward import work_of
 from fastnet.kernels import contract as c
 
 scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
@@ -338,13 +339,13 @@ def test_sparse_input_stays_sparse() -> None:
 
 def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trainer().fit(BYTES, Y, epochs=9)["inputs"][0] == "dense"  # on numpy never
-    monkeypatch.setitem(backends._MODULES, "numpy", "fake_team")
+    monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
     full = np.maximum(FLOATS, np.float32(0.5))
     half = np.where(np.arange(70) < 70 * c.SPARSE_SHARE + 1, full, np.float32(0))
     for x, epochs, wanted in (
-        (FLOATS, sparse.SPARSE_EPOCHS, "compressed"),
-        (BYTES, sparse.SPARSE_EPOCHS, "dense"),  # their zeros are skipped as they are
-        (FLOATS, sparse.SPARSE_EPOCHS - 1, "dense"),
+        (FLOATS, compression.SPARSE_EPOCHS, "compressed"),
+        (BYTES, compression.SPARSE_EPOCHS, "dense"),  # their zeros are skipped as they are
+        (FLOATS, compression.SPARSE_EPOCHS - 1, "dense"),
         (full, 9, "dense"),
         (half, 9, "dense"),
         (np.zeros_like(FLOATS), 9, "compressed"),
@@ -357,9 +358,9 @@ def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sample_is_spread_over_all_rows() -> None:
     x = np.zeros((100_000, 64), np.float32)
-    assert sparse.compresses(None, fake_team, x, 9)  # a module
+    assert compression.compresses(None, fake_team, x, 9)  # a module
     x[60_000:] = 1
-    assert not sparse.compresses(None, fake_team, x, 9)
+    assert not compression.compresses(None, fake_team, x, 9)
 
 
 @pytest.mark.parametrize("wrong", ["yes", 1, None, 0.5, [True]])
@@ -380,7 +381,7 @@ def test_data_changed_while_they_are_compressed_are_an_error() -> None:
             return found
 
     with pytest.raises(ValueError, match="x was changed"):
-        sparse.compressed(Changing, x, np.dtype(np.float32))
+        compression.compressed(Changing, x, np.dtype(np.float32))
 
 
 def test_sparse_rows_are_work_by_their_entries() -> None:
@@ -394,4 +395,4 @@ def test_the_trainer_s_text_has_the_numbers_that_hold() -> None:
     text = str(Trainer.__doc__)
     assert f"{c.SPARSE_INPUTS} inputs or more" in text
     assert f"{c.SPARSE_SHARE:.0%} or fewer" in text
-    assert f"and {sparse.SPARSE_EPOCHS}\n        epochs or more" in text
+    assert f"and {compression.SPARSE_EPOCHS}\n        epochs or more" in text

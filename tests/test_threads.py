@@ -17,10 +17,11 @@ import kernel_cases as kc
 import numpy as np
 import pytest
 
-from fastnet import DivergedError, Network, Trainer, backends, threads
-from fastnet import trainer as trainer_module
+from fastnet import DivergedError, Network, Trainer, backends
+from fastnet.backends import selection, threads
+from fastnet.backends.threads import run_team, team_size, usable_cores
 from fastnet.kernels import contract as c
-from fastnet.threads import run_team, team_size, usable_cores
+from fastnet.training import trainer as trainer_module
 
 RNG = np.random.default_rng(0)
 X = RNG.random((203, 6), np.float32)
@@ -85,7 +86,7 @@ def test_of_this_machine() -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_a_process_tied_to_one_core_may_use_one() -> None:
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from fastnet.threads import usable_cores; print(usable_cores())"
+    code += "from fastnet.backends.threads import usable_cores; print(usable_cores())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 
@@ -201,7 +202,7 @@ def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param != "fake":
         backends.get(request.param)
         return str(request.param)
-    monkeypatch.setitem(backends._MODULES, "numpy", "fake_team")
+    monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
     fake_team.SEEN.clear()
     return "numpy"
 
@@ -326,9 +327,9 @@ FORK = """
 import os, sys, time
 sys.path.insert(0, TESTS)
 import numpy as np, fastnet
-from fastnet import backends, threads
+from fastnet.backends import selection, threads
 threads.usable_cores = lambda: 3
-backends._MODULES["numpy"] = "fake_team"
+selection._MODULES["numpy"] = "fake_team"
 def train():
     network = fastnet.Network([4, 3], seed=0)
     x = np.random.default_rng(0).random((50, 4), np.float32)

@@ -17,9 +17,9 @@ from conftest import name_of
 
 import fastnet
 from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
-from fastnet import trainer as trainer_module
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
+from fastnet.training import trainer as trainer_module
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
@@ -100,15 +100,18 @@ def test_fit_is_the_kernel_s_train(backend: Any, name: str, optimizer: str) -> N
     net = trainer.network
     params = net.parameters.copy()
     chosen = {"sgd": fastnet.GradientDescent(), "adam": Adam()}.get(optimizer) or Momentum(nesterov=optimizer[0] == "n")
-    vector = fastnet.optimizers.encode(chosen, 0.02, 0.5)  # a module, not exported
+    vector = fastnet.training.optimizers.encode(chosen, 0.02, 0.5)  # a module, not exported
     state = np.zeros((c.SLOTS[chosen.kind], len(params)), np.float32)
     work = c.aligned_empty(c.plan(net.layers, 8, len(state), 4).size, np.float32)
     rng, progress = np.random.default_rng(0), np.zeros(c.PROGRESS_COLUMNS, np.int64)
     costs = []
     for epoch in range(3):
         rates = 0.1 * 0.5 ** (epoch + np.arange(7) / 7)
-        arguments = (X, Y, rng.permutation(53), 8, rates, vector, 7 * epoch, progress, work, c.team(1), 0)
-        costs.append(backend.train(net.layers, params, state, *arguments) / 53)
+        order, team = rng.permutation(53), c.team(1)
+        call = c.TrainCall(
+            net.layers, params, state, X, Y, order, 8, rates, vector, 7 * epoch, progress, work, team, 0
+        )  # fmt: skip
+        costs.append(backend.train(call) / 53)
     history = trainer.fit(X, Y, epochs=3)
     assert bits(trainer) == params.tobytes()
     assert history["cost"] == pytest.approx(costs, rel=1e-6)  # the sum of a chunk's costs is added to the next's
@@ -201,9 +204,9 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
     threads = []
     train = numpy_backend.train
 
-    def spy(*arguments: Any) -> float:
+    def spy(call: c.TrainCall) -> float:
         threads.append(threading.current_thread() is threading.main_thread())
-        return train(*arguments)
+        return train(call)
 
     monkeypatch.setattr(numpy_backend, "train", spy)
     for constant, value in {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "PACKED_SECONDS": packed}.items():

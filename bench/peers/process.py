@@ -27,7 +27,7 @@ import numpy as np
 
 from fastnet.bench.workloads import Array, Images, Reference, VerificationError, Workload, checker
 from fastnet.errors import FastnetError
-from fastnet.files import shown
+from fastnet.text import shown
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 FAIR_ACCURACY = 0.05  # so far below the reference another algorithm may be

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.bench.machine import resident_peak
+from fastnet.backends.machine import resident_peak
 from fastnet.bench.workloads import SEED, Array, Workload
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.callbacks import Callback, Progress
 from fastnet.errors import DivergedError
-from fastnet.history import Epoch
 from fastnet.network import Network
-from fastnet.trainer import Trainer
+from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.history import Epoch
+from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks, extras
+from fastnet import checks
+from fastnet.errors import require_extra
 from fastnet.insight.confidence import top_outputs
 from fastnet.network import Network
 
@@ -119,7 +120,7 @@ def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = N
     Raises ValueError for a regression network, FastnetError without scipy (the extra `insight`).
     """
     _classifier(network)
-    extras.require("scipy.optimize", "fitting a temperature needs SciPy", "insight")
+    require_extra("scipy.optimize", "fitting a temperature needs SciPy", "insight")
     from scipy.optimize import minimize_scalar
 
     hottest = math.log(HOTTEST)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.callbacks import Callback, Progress
 from fastnet.errors import DivergedError
-from fastnet.history import Epoch
-from fastnet.trainer import Trainer
+from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.history import Epoch
+from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
 RESOLUTION = 1e-12  # of a change of cost, relative to the cost: what a sum in float64 may be wrong by

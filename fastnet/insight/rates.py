@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.network import Network
-from fastnet.trainer import Trainer
+from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
 BLOWN_UP = 4.0  # times the least smoothed cost: nothing is to be learned from higher rates

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.network import Evaluation
-from fastnet.recipe import Recipe
-from fastnet.trainer import Trainer
+from fastnet.training.recipe import Recipe
+from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastnet import extras, files
-from fastnet.datasets import Dataset
-from fastnet.errors import DataError
-from fastnet.files import PathLike
+from fastnet.data.datasets import Dataset
+from fastnet.data.files import PathLike, atomic_write
+from fastnet.errors import DataError, require_extra
 from fastnet.network import Network
 from fastnet.plots import style
-from fastnet.runs import Run, check_data
-from fastnet.trainer import Trainer
+from fastnet.training.runs import Run, check_data
+from fastnet.training.trainer import Trainer
 
 __all__ = ["Run", "check", "render", "write"]
 
@@ -25,8 +24,8 @@ __all__ = ["Run", "check", "render", "write"]
 def check() -> None:
     """Raises FastnetError where no report can be made, saying what to install."""
     style.check()
-    extras.require("jinja2", "reports need Jinja2", "plot")
-    extras.require("scipy", "reports need SciPy", "insight")
+    require_extra("jinja2", "reports need Jinja2", "plot")
+    require_extra("scipy", "reports need SciPy", "insight")
 
 
 def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> str:
@@ -67,5 +66,5 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None =
 def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> None:
     """Writes what `render` returns to a file, wholly or not at all. Raises DataError where that is impossible."""
     text = render(run, data, backend=backend)
-    with files.atomic_write(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))  # half a letter in a name is no reason to lose the report

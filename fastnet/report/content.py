@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnet import __version__, insight, plots
-from fastnet.datasets import Dataset
+from fastnet import insight, plots
+from fastnet.data.datasets import Dataset
 from fastnet.insight.classified import Classified
 from fastnet.network import Evaluation
 from fastnet.plots import style
 from fastnet.report.parts import NONE, Card, Facts, Page, Table, counted, duration, picture, share
-from fastnet.runs import Run, class_names
+from fastnet.training.runs import Run, class_names
+from fastnet.version import __version__
 
 WORST = 20  # mistakes that are shown
 NOISE_IMAGES = 2_000  # of each kind: shares to within about two in a hundred

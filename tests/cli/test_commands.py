@@ -13,7 +13,9 @@ import pytest
 from cli_cases import FIT, error, pictures, record
 
 import fastnet
-from fastnet import backends, cli, cli_run, threads
+from fastnet import cli
+from fastnet.backends import selection, threads
+from fastnet.cli import entry, run_files
 
 # -- train -----------------------------------------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ def test_train_compresses_and_says_so(folder: Path, data: str, capsys: pytest.Ca
 def test_train_shares_batches_among_threads(
     data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(backends._MODULES, "numpy", "fake_team")
+    monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
     monkeypatch.setattr(threads, "usable_cores", lambda: 3)
     fit = ("--data", data, *FIT, "--backend", "numpy", "--threads")
     assert record(capsys, "train", *fit, "2")["threads"] == 2
@@ -111,7 +113,7 @@ def test_train_says_that_it_compiles_where_that_takes_long(
     data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seconds, told in ((0.0, 0), (0.6, 1)):
-        monkeypatch.setattr(cli, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
+        monkeypatch.setattr(entry, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
         assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy"]) == 0
         assert capsys.readouterr().err.count("compiling the numpy kernels") == told
         assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy", "--quiet"]) == 0
@@ -267,7 +269,7 @@ def test_a_protected_file_is_not_replaced(
         raise PermissionError(13, "Permission denied")
 
     if os.access(path, os.W_OK):
-        monkeypatch.setattr(cli_run, "open", refuse, raising=False)
+        monkeypatch.setattr(run_files, "open", refuse, raising=False)
     assert "cannot be written (Permission denied)" in error(capsys, "train", "--data", data, "--save", path)
     assert path.read_text() == "precious"
 

@@ -18,9 +18,12 @@ import pytest
 from cli_cases import FIT, error, pictures, record, run
 
 import fastnet
-from fastnet import backends, cli, datasets
+from fastnet import backends, cli
+from fastnet.backends import selection
+from fastnet.cli import entry
+from fastnet.data import datasets
 from fastnet.kernels import contract as c
-from fastnet.optimizers import OPTIMIZERS, SCHEDULES
+from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
 
 # -- backends, data, help ----------------------------------------------------------------------------------------
 
@@ -44,8 +47,8 @@ def test_backends_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_backends_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(backends._MODULES, "cython", "fastnet.kernels.not_built")
-    monkeypatch.setitem(backends._MODULES, "numba", "fastnet.kernels.not_built")
+    monkeypatch.setitem(selection._MODULES, "cython", "fastnet.kernels.not_built")
+    monkeypatch.setitem(selection._MODULES, "numba", "fastnet.kernels.not_built")
     assert cli.main(["backends"]) == 0
     out = capsys.readouterr().out
     assert "cython: the cython backend is missing here" in out
@@ -188,7 +191,7 @@ def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], folder: Pa
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, env=buffered)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, b"")
+    assert (done.returncode, done.stderr) == (entry.PIPE_CLOSED, b"")
 
 
 def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
@@ -212,7 +215,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     model, history = folder / "model.npz", folder / "run.json"
     given = ("--data", data, "--layers", "64,8,3", "--backend", name, "--learning-rate", "0.5")
     status, seconds, _, last = interrupted(*given, "--save", model, "--history", history)
-    assert status == cli.INTERRUPTED
+    assert status == entry.INTERRUPTED
     assert seconds < 2  # 0.2 s of the library's, and the end of a Python process on a busy machine
     assert last.startswith("fastnet: interrupted after ")
     assert f"saved in {model}" in last
@@ -226,7 +229,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
 def test_interrupt_without_save(data: str) -> None:
     status, _, out, last = interrupted("--data", data, "--json")
-    assert (status, out) == (cli.INTERRUPTED, "")
+    assert (status, out) == (entry.INTERRUPTED, "")
     assert last.startswith("fastnet: interrupted after ")
     assert "saved" not in last
 
@@ -241,7 +244,7 @@ def test_interrupt_before_training_replaces_nothing(
     path.write_text("of another day")
     for where in (fastnet.Trainer, "fit"), (datasets, "load"):
         monkeypatch.setattr(*where, interrupt)
-        assert cli.main(["train", "--data", data, "--save", str(path)]) == cli.INTERRUPTED
+        assert cli.main(["train", "--data", data, "--save", str(path)]) == entry.INTERRUPTED
         assert capsys.readouterr().err.startswith("fastnet: interrupted")
     assert path.read_text() == "of another day"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from data_cases import STEMS, idx
 
-from fastnet import datasets, downloads
+from fastnet.data import datasets, downloads
 
 
 @pytest.fixture(autouse=True)

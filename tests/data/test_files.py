@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from fastnet import files
+from fastnet.data import arrays
+from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
 
 
@@ -39,7 +41,7 @@ def npy_header(descr: str, shape: object, fortran: bool = False) -> str:
 def test_idx_is_read_in_native_order(write, dtype, shape, packed):
     expected = (np.arange(np.prod(shape)).reshape(shape) - 1).astype(np.dtype(dtype))
     content = idx(expected)
-    array = files.read_idx(write("data", gzip.compress(content) if packed else content))
+    array = read_idx(write("data", gzip.compress(content) if packed else content))
     assert array.dtype == np.dtype(dtype).newbyteorder("=")
     assert array.dtype.isnative
     assert array.flags.writeable
@@ -50,7 +52,7 @@ def test_idx_is_read_in_native_order(write, dtype, shape, packed):
 def test_idx_of_several_gzip_members_is_read(write):
     content = idx(np.arange(100, dtype=np.uint8))
     path = write("x.gz", gzip.compress(content[:30]) + gzip.compress(content[30:]))
-    np.testing.assert_array_equal(files.read_idx(path), np.arange(100))
+    np.testing.assert_array_equal(read_idx(path), np.arange(100))
 
 
 def test_idx_checks_the_sha256_of_the_uncompressed_file(write):
@@ -58,8 +60,8 @@ def test_idx_checks_the_sha256_of_the_uncompressed_file(write):
 
     content = idx(np.arange(6, dtype=np.uint8))
     path = write("x.gz", gzip.compress(content))
-    assert files.read_idx(path, sha256=hashlib.sha256(content).hexdigest().upper()).size == 6
-    refused(lambda: files.read_idx(path, sha256="0" * 64), "SHA-256")
+    assert read_idx(path, sha256=hashlib.sha256(content).hexdigest().upper()).size == 6
+    refused(lambda: read_idx(path, sha256="0" * 64), "SHA-256")
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
@@ -84,37 +86,37 @@ def test_idx_checks_the_sha256_of_the_uncompressed_file(write):
 )
 def test_unsound_idx_is_refused(write, content, word, packed):
     path = write("bad.gz", gzip.compress(content) if packed else content)
-    message = refused(lambda: files.read_idx(path), "bad.gz")
+    message = refused(lambda: read_idx(path), "bad.gz")
     assert word in message or (packed and ("ends after" in message or "goes on after" in message))
 
 
 @pytest.mark.parametrize("cut", [1, 8, 100])
 def test_gzip_that_is_cut_short_is_refused(write, cut):
-    refused(lambda: files.read_idx(write("x.gz", gzip.compress(GOOD)[:-cut])), "x.gz")
+    refused(lambda: read_idx(write("x.gz", gzip.compress(GOOD)[:-cut])), "x.gz")
 
 
 def test_gzip_with_a_wrong_checksum_or_rubbish_behind_is_refused(write):
     packed = gzip.compress(GOOD)
-    refused(lambda: files.read_idx(write("x.gz", packed[:-8] + b"abcd" + packed[-4:])), "CRC")
-    refused(lambda: files.read_idx(write("x.gz", packed + b"rubbish")), "x.gz")
+    refused(lambda: read_idx(write("x.gz", packed[:-8] + b"abcd" + packed[-4:])), "CRC")
+    refused(lambda: read_idx(write("x.gz", packed + b"rubbish")), "x.gz")
 
 
 def test_gzip_bombs_are_refused_at_little_cost(write):
     zeros = bytes(200 << 20)
     # more than announced, over the caller's limit, and more than gzip can expand to
     longer = write("a.gz", gzip.compress(idx(np.zeros(4, np.uint8)) + zeros))
-    refused(lambda: files.read_idx(longer), "goes on after")
+    refused(lambda: read_idx(longer), "goes on after")
     honest = write("b.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", len(zeros)) + zeros))
-    refused(lambda: files.read_idx(honest, max_bytes=1 << 20), "over the limit")
+    refused(lambda: read_idx(honest, max_bytes=1 << 20), "over the limit")
     huge = write("c.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 2**32 - 1) + bytes(1000)))
-    refused(lambda: files.read_idx(huge), "can hold at most")
+    refused(lambda: read_idx(huge), "can hold at most")
 
 
 def test_gzip_has_a_limit_by_default(write, monkeypatch):
-    monkeypatch.setattr(files, "_MAX_UNPACKED", 50_000)
-    refused(lambda: files.read_idx(write("x.gz", gzip.compress(GOOD))), "over the limit of 50,000")
-    assert files.read_idx(write("x", GOOD)).size == 60_000
-    assert files.read_idx(write("x.gz", gzip.compress(GOOD)), max_bytes=60_000).size == 60_000
+    monkeypatch.setattr(arrays, "_MAX_UNPACKED", 50_000)
+    refused(lambda: read_idx(write("x.gz", gzip.compress(GOOD))), "over the limit of 50,000")
+    assert read_idx(write("x", GOOD)).size == 60_000
+    assert read_idx(write("x.gz", gzip.compress(GOOD)), max_bytes=60_000).size == 60_000
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
@@ -124,7 +126,7 @@ def test_idx_exists_once_in_memory(write, packed):
     del content
     tracemalloc.start()
     try:
-        array = files.read_idx(path)
+        array = read_idx(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -140,7 +142,7 @@ def test_idx_exists_once_in_memory(write, packed):
 def test_npy_is_read_in_native_order(tmp_path, dtype, order, shape):
     expected = np.asarray((np.arange(np.prod(shape)) * 3).reshape(shape).astype(np.dtype(dtype)), order=order)
     np.save(tmp_path / "x.npy", expected)
-    for array in (files.read_npy(tmp_path / "x.npy"), files.read_array(tmp_path / "x.npy")):
+    for array in (read_npy(tmp_path / "x.npy"), read_array(tmp_path / "x.npy")):
         assert array.dtype.isnative
         assert array.flags.writeable
         np.testing.assert_array_equal(array, expected)
@@ -149,7 +151,7 @@ def test_npy_is_read_in_native_order(tmp_path, dtype, order, shape):
 
 def test_npy_with_a_header_of_version_2_is_read(write):
     path = write("x.npy", npy_bytes(npy_header("<i2", (2,)), b"\1\0\2\0", (2, 0)))
-    assert files.read_npy(path).tolist() == [1, 2]
+    assert read_npy(path).tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_npy_with_a_header_of_version_2_is_read(write):
     ],
 )
 def test_unsound_npy_is_refused(write, content, word):
-    refused(lambda: files.read_npy(write("x.npy", content)), "x.npy", word)
+    refused(lambda: read_npy(write("x.npy", content)), "x.npy", word)
 
 
 def test_npy_header_of_gigabytes_is_not_read(tmp_path):
@@ -192,7 +194,7 @@ def test_npy_header_of_gigabytes_is_not_read(tmp_path):
     with open(path, "wb") as file:
         file.write(npy.magic(2, 0) + struct.pack("<I", 2**32 - 1))
         file.truncate(8 << 30)  # sparse: takes no room on the disk
-    refused(lambda: files.read_npy(path), "x.npy")
+    refused(lambda: read_npy(path), "x.npy")
 
 
 # ---- NPZ
@@ -217,7 +219,7 @@ def test_npz_is_read(tmp_path, save):
         "npy.npy": np.array([True]),
     }
     save(tmp_path / "x.npz", **arrays)
-    read = files.read_npz(tmp_path / "x.npz")
+    read = read_npz(tmp_path / "x.npz")
     assert list(read) == list(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(read[name], array)
@@ -227,7 +229,7 @@ def test_npz_is_read(tmp_path, save):
 
 
 def test_npz_without_arrays_is_an_empty_dict(tmp_path):
-    assert files.read_npz(zipped(tmp_path, {})) == {}
+    assert read_npz(zipped(tmp_path, {})) == {}
 
 
 def test_zip_bombs_are_refused_at_little_cost(tmp_path, monkeypatch):
@@ -235,22 +237,22 @@ def test_zip_bombs_are_refused_at_little_cost(tmp_path, monkeypatch):
     content = npy_bytes(npy_header("|u1", (n,)), bytes(n))
     path = zipped(tmp_path, {"x.npy": content})
     assert path.stat().st_size < n // 900
-    refused(lambda: files.read_npz(path, max_bytes=1 << 20), "over the limit")
-    monkeypatch.setattr(files, "_MAX_UNPACKED", 1 << 20)
-    refused(lambda: files.read_npz(path), "over the limit")
+    refused(lambda: read_npz(path, max_bytes=1 << 20), "over the limit")
+    monkeypatch.setattr(arrays, "_MAX_UNPACKED", 1 << 20)
+    refused(lambda: read_npz(path), "over the limit")
     monkeypatch.undo()
     del content
     # a header that announces less than the member holds: the rest is not unpacked
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (4,)), bytes(n))})
-    refused(lambda: files.read_npz(path), "announces 4 bytes")
+    refused(lambda: read_npz(path), "announces 4 bytes")
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (1 << 50,)), bytes(1000))})
-    refused(lambda: files.read_npz(path), "array x", "announces")
+    refused(lambda: read_npz(path), "array x", "announces")
 
 
 def test_npz_limit_counts_all_arrays_together(tmp_path):
     path = zipped(tmp_path, {f"{i}.npy": saved(np.zeros(1000)) for i in range(4)}, zipfile.ZIP_STORED)
-    assert len(files.read_npz(path, max_bytes=40_000)) == 4
-    refused(lambda: files.read_npz(path, max_bytes=20_000), "over the limit")
+    assert len(read_npz(path, max_bytes=40_000)) == 4
+    refused(lambda: read_npz(path, max_bytes=20_000), "over the limit")
 
 
 def patched(path: Path, at: int, value: bytes, signature: bytes = b"PK\1\2") -> None:
@@ -267,23 +269,23 @@ def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
         path = make()
         for at, value in changes:
             patched(path, at, value)
-        refused(lambda path=path: files.read_npz(path), "x.npz")
+        refused(lambda path=path: read_npz(path), "x.npz")
     path = make()
     patched(path, 8, b"\1\0")  # encrypted
-    refused(lambda: files.read_npz(path), "encrypted or of an unusual compression")
+    refused(lambda: read_npz(path), "encrypted or of an unusual compression")
     # a header and a table of contents that agree on three gigabytes that are not there
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
     patched(path, 24, struct.pack("<I", len(head) + (3 << 30)))
-    refused(lambda: files.read_npz(path), "more data than it can hold")
+    refused(lambda: read_npz(path), "more data than it can hold")
     path = make()
     patched(path, 12, struct.pack("<I", 1 << 30), b"PK\5\6")
-    refused(lambda: files.read_npz(path), "table of contents")
+    refused(lambda: read_npz(path), "table of contents")
 
 
 def test_npz_with_a_giant_table_of_contents_is_refused_at_little_cost(tmp_path):
     path = zipped(tmp_path, {f"{i:060}.npy": b"" for i in range(12_000)}, zipfile.ZIP_STORED)
-    refused(lambda: files.read_npz(path), "table of contents")
+    refused(lambda: read_npz(path), "table of contents")
 
 
 def test_npz_with_overlapping_members_is_refused(tmp_path):
@@ -295,7 +297,7 @@ def test_npz_with_overlapping_members_is_refused(tmp_path):
     entries = b"".join(entry.replace(b"x.npy", b"%c.npy" % (97 + i)) for i in range(20))
     tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 20, 20, len(entries), start, 0)
     path.write_bytes(content[:start] + entries + tail)
-    refused(lambda: files.read_npz(path), "x.npz")
+    refused(lambda: read_npz(path), "x.npz")
 
 
 def test_npz_with_a_wrong_checksum_is_refused(tmp_path):
@@ -303,23 +305,23 @@ def test_npz_with_a_wrong_checksum_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
     path.write_bytes(content)
-    refused(lambda: files.read_npz(path), "CRC")
+    refused(lambda: read_npz(path), "CRC")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_npz_with_unfit_members_is_refused(tmp_path):
-    refused(lambda: files.read_npz(zipped(tmp_path, {"evil.sh": b"rm"})), "evil.sh")
+    refused(lambda: read_npz(zipped(tmp_path, {"evil.sh": b"rm"})), "evil.sh")
     path = zipped(tmp_path, {"x.npy": b"rm"}, zipfile.ZIP_BZIP2)
-    refused(lambda: files.read_npz(path), "savez")
+    refused(lambda: read_npz(path), "savez")
     pickled = npy_bytes(npy_header("|O", (1,)), b"cos\nsystem\n.")
-    refused(lambda: files.read_npz(zipped(tmp_path, {"x.npy": pickled})), "array x", "pickled")
+    refused(lambda: read_npz(zipped(tmp_path, {"x.npy": pickled})), "array x", "pickled")
     path = tmp_path / "x.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", saved(1))
         archive.writestr("x.npy", saved(2))
-    refused(lambda: files.read_npz(path), "same name")
+    refused(lambda: read_npz(path), "same name")
     path.write_bytes(saved(1))
-    refused(lambda: files.read_npz(path), "not an NPZ file")
+    refused(lambda: read_npz(path), "not an NPZ file")
 
 
 # ---- fuzzing: whatever the bytes, an array or a DataError

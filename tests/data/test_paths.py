@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 
-from fastnet import Network, datasets, files
+from fastnet import Network
+from fastnet.data import datasets
+from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.files import atomic_write, make_folder
+from fastnet.data.pictures import read_picture
+from fastnet.data.tables import read_csv
+from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
-from fastnet.pictures import read_picture
-from fastnet.runs import Run, make_folder
+from fastnet.training.runs import Run
 
 NETWORK = Network([4, 3], seed=0)
 
 
 def write(path: Any) -> None:
-    with files.atomic_write(path) as file:
+    with atomic_write(path) as file:
         file.write(b"text")
 
 
@@ -29,11 +34,11 @@ def picture(path: Any) -> None:
 CALLS: dict[str, Callable[[Any], object]] = {
     "save": NETWORK.save,
     "load": Network.load,
-    "read_idx": files.read_idx,
-    "read_npy": files.read_npy,
-    "read_npz": files.read_npz,
-    "read_csv": files.read_csv,
-    "read_array": files.read_array,
+    "read_idx": read_idx,
+    "read_npy": read_npy,
+    "read_npz": read_npz,
+    "read_csv": read_csv,
+    "read_array": read_array,
     "atomic_write": write,
     "read_picture": lambda path: read_picture(path, (2, 2)),
     "plot": picture,

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from data_cases import GOOD, READERS, idx, refused, saved
 
-from fastnet import files, pictures
+from fastnet.data import pictures
+from fastnet.data.arrays import read_idx
+from fastnet.data.files import atomic_write
+from fastnet.data.tables import read_csv
+from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
 
 # ---- CSV, pictures, any
@@ -30,10 +34,10 @@ from fastnet.errors import DataError
 def test_csv_is_read(tmp_path, text, columns):
     path = tmp_path / "x.csv"
     path.write_bytes(text.encode())
-    assert files.read_csv(path)[0] == columns
-    assert files.read_csv(path)[1].tolist() == [[1, 2], [3, 4.5]]
-    assert files.read_csv(path)[1].dtype == np.float32
-    assert files.read_array(path).shape == (2, 2)
+    assert read_csv(path)[0] == columns
+    assert read_csv(path)[1].tolist() == [[1, 2], [3, 4.5]]
+    assert read_csv(path)[1].dtype == np.float32
+    assert read_array(path).shape == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_csv_is_read(tmp_path, text, columns):
     ids=["empty", "header only", "ragged", "text", "header", "encoding", "line", "NUL"],
 )
 def test_unsound_csv_is_refused(write, content, word):
-    refused(lambda: files.read_csv(write("x.csv", content)), word, peak=12 << 20)
+    refused(lambda: read_csv(write("x.csv", content)), word, peak=12 << 20)
 
 
 PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
@@ -65,7 +69,7 @@ def test_picture_is_read_resized_and_inverted(tmp_path):
     np.testing.assert_array_equal(read, PIXELS.ravel())
     inverted = pictures.read_picture(tmp_path / "x.png", (4, 4), invert=True)
     np.testing.assert_array_equal(inverted, 255 - PIXELS.ravel())
-    np.testing.assert_array_equal(files.read_array(tmp_path / "x.png"), PIXELS)
+    np.testing.assert_array_equal(read_array(tmp_path / "x.png"), PIXELS)
     small = pictures.read_picture(tmp_path / "x.png", (2, 2)).reshape(2, 2).astype(int)
     assert (np.diff(small, axis=0) > 0).all()
     assert (np.diff(small, axis=1) > 0).all()
@@ -120,12 +124,12 @@ def test_missing_pillow_is_named(monkeypatch, write):
 def test_read_array_goes_by_content(tmp_path, write):
     np.savez(tmp_path / "one.npz", x=PIXELS)
     np.savez(tmp_path / "two.npz", x=PIXELS, y=PIXELS)
-    np.testing.assert_array_equal(files.read_array(tmp_path / "one.npz"), PIXELS)
-    np.testing.assert_array_equal(files.read_array(write("any", idx(PIXELS))), PIXELS)
-    np.testing.assert_array_equal(files.read_array(write("any", gzip.compress(idx(PIXELS)))), PIXELS)
-    np.testing.assert_array_equal(files.read_array(write("any", saved(PIXELS))), PIXELS)
-    refused(lambda: files.read_array(tmp_path / "two.npz"), "2 arrays (x, y)")
-    refused(lambda: files.read_array(write("x.pkl", b"\x80\x04.")), "no known format")
+    np.testing.assert_array_equal(read_array(tmp_path / "one.npz"), PIXELS)
+    np.testing.assert_array_equal(read_array(write("any", idx(PIXELS))), PIXELS)
+    np.testing.assert_array_equal(read_array(write("any", gzip.compress(idx(PIXELS)))), PIXELS)
+    np.testing.assert_array_equal(read_array(write("any", saved(PIXELS))), PIXELS)
+    refused(lambda: read_array(tmp_path / "two.npz"), "2 arrays (x, y)")
+    refused(lambda: read_array(write("x.pkl", b"\x80\x04.")), "no known format")
 
 
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
@@ -148,7 +152,7 @@ def test_missing_permission_is_told(write, monkeypatch):
     path = write("x", GOOD)
     monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no")))
     with pytest.raises(DataError, match="check its permissions"):
-        files.read_idx(path)
+        read_idx(path)
 
 
 # ---- writing
@@ -158,7 +162,7 @@ def test_atomic_write_replaces_a_file(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"old")
     path.chmod(0o640)
-    with files.atomic_write(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert Path(file.name).parent == tmp_path
         assert path.read_bytes() == b"old"
@@ -169,7 +173,7 @@ def test_atomic_write_replaces_a_file(tmp_path):
 
 def test_atomic_write_gives_a_new_file_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
-    with files.atomic_write(tmp_path / "x"):
+    with atomic_write(tmp_path / "x"):
         pass
     assert (tmp_path / "x").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
@@ -180,7 +184,7 @@ def test_failed_atomic_write_leaves_no_trace(tmp_path, error):
     path.write_bytes(b"old")
 
     def write_and_fail() -> None:
-        with files.atomic_write(path) as file:
+        with atomic_write(path) as file:
             file.write(b"new")
             raise error
 
@@ -195,7 +199,7 @@ def test_failed_rename_leaves_no_trace(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(DataError, match="No space left"), files.atomic_write(tmp_path / "x") as file:
+    with pytest.raises(DataError, match="No space left"), atomic_write(tmp_path / "x") as file:
         file.write(b"new")
     assert os.listdir(tmp_path) == []
 
@@ -203,12 +207,12 @@ def test_failed_rename_leaves_no_trace(tmp_path, monkeypatch):
 def test_atomic_write_follows_a_link_and_refuses_what_is_no_file(tmp_path):
     (tmp_path / "x").write_bytes(b"old")
     (tmp_path / "link").symlink_to("x")
-    with files.atomic_write(tmp_path / "link") as file:
+    with atomic_write(tmp_path / "link") as file:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "x").read_bytes() == b"new"
     # a pipe of our own stands for devices: run by root, a broken check would replace the machine's /dev/null
     os.mkfifo(tmp_path / "pipe")
     for unfit in (tmp_path, tmp_path / "none" / "x", tmp_path / "pipe"):
-        with pytest.raises(DataError, match="cannot write"), files.atomic_write(unfit) as file:
+        with pytest.raises(DataError, match="cannot write"), atomic_write(unfit) as file:
             file.write(b"new")

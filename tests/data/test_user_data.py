@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from data_cases import STEMS, X, Y, idx, put
 
-from fastnet import datasets, user_data
+from fastnet.data import datasets, user_files
 from fastnet.errors import DataError
 
 # ---- the user's own data
@@ -52,7 +52,7 @@ def test_test_part_is_held_out(tmp_path, keys):
 def test_hold_out_is_exact_and_keeps_every_class(counts):
     y = np.repeat(np.arange(len(counts)), counts)
     x = np.arange(len(y))[:, None]
-    x_train, y_train, x_test, y_test = user_data.hold_out(x, y, 0.2)
+    x_train, y_train, x_test, y_test = user_files.hold_out(x, y, 0.2)
     assert sorted([*x_train.ravel(), *x_test.ravel()]) == list(range(len(y)))
     np.testing.assert_array_equal(y[x_train.ravel()], y_train)
     np.testing.assert_array_equal(y[x_test.ravel()], y_test)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet import datasets
+from fastnet.data import datasets
 from fastnet.errors import FastnetError
 from fastnet.explore import Finding, Setting, plain, run
 from fastnet.explore.descent import _stop_text
 from fastnet.insight import BatchRun, StopAtMinimum
 from fastnet.network import Evaluation
-from fastnet.recipe import CHAPTER
+from fastnet.training.recipe import CHAPTER
 
 
 @pytest.fixture(scope="module")

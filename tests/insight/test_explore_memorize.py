@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from fastnet import datasets
+from fastnet.data import datasets
 from fastnet.explore import Finding, Setting, memorize, minima, plain, run
 from fastnet.insight import CHAPTER, MEMORIZER
 

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgba
 
 import fastnet
 from fastnet import plots
-from fastnet.history import FIELDS
+from fastnet.training.history import FIELDS
 
 CLASSES = ["zero", "one", "$two$", "a very long name"]
 

@@ -13,7 +13,7 @@ from report_cases import picture_data, trained
 
 import fastnet
 from fastnet.errors import DataError
-from fastnet.runs import Run
+from fastnet.training.runs import Run
 
 
 @pytest.fixture(scope="module")

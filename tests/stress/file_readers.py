@@ -23,9 +23,12 @@ from data_cases import CODES, STEMS, idx
 from PIL import Image
 
 import fastnet
-from fastnet import datasets, files, pictures
-from fastnet.history import FIELDS
-from fastnet.runs import FILES, FORMAT, Run
+from fastnet.data import datasets, pictures
+from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.tables import read_csv
+from fastnet.data.user_files import read_array
+from fastnet.training.history import FIELDS
+from fastnet.training.runs import FILES, FORMAT, Run
 
 from . import file_grammar as grammar
 
@@ -104,13 +107,13 @@ def _run(folder: Path) -> None:
 
 
 def _arrays(folder: Path, names: Names) -> None:
-    for name, array in files.read_npz(folder / names[0]).items():
+    for name, array in read_npz(folder / names[0]).items():
         sound(isinstance(name, str), f"name {name!r}")
         _array(array)
 
 
 def _table(folder: Path, names: Names) -> None:
-    columns, values = files.read_csv(folder / names[0])
+    columns, values = read_csv(folder / names[0])
     sound(values.dtype == np.float32 and values.ndim == 2 and values.size, f"{values.dtype} {values.shape}")
     sound(len(columns) in (0, values.shape[1]) and all(isinstance(name, str) for name in columns), f"{columns}")
 
@@ -258,15 +261,15 @@ def _mnist() -> list[Document]:
 READERS = {
     "network": Reader(_networks, lambda folder, names: _network(folder / names[0])),
     "run": Reader(_runs, lambda folder, names: _run(folder)),
-    "idx": Reader(_idx, lambda folder, names: _array(files.read_idx(folder / names[0]), "iuf")),
-    "npy": Reader(_npy, lambda folder, names: _array(files.read_npy(folder / names[0]))),
+    "idx": Reader(_idx, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
+    "npy": Reader(_npy, lambda folder, names: _array(read_npy(folder / names[0]))),
     "npz": Reader(_npzs, _arrays),
     "csv": Reader(_tables, _table),
     "picture": Reader(_picture_documents, _picture, 320 << 20),  # of 2^24 pixels, of 4 bytes, five copies
     "ink": Reader(_picture_documents, functools.partial(_picture, invert=True), 320 << 20),
     "array": Reader(
         _any_arrays,
-        lambda folder, names: _array(files.read_array(folder / names[0])),
+        lambda folder, names: _array(read_array(folder / names[0])),
         320 << 20,
         rename=(".npy", ".npz", ".gz", ".csv", ".txt", ".png", ".tif", ".GIF", "", ".dat", ".eps"),
     ),

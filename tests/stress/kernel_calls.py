@@ -226,11 +226,21 @@ def trained(
     rates: Any, step: int, members: int,
 ) -> kc.Trained:  # fmt: skip
     """A call of train, every buffer against a protected page."""
-    params, state = edge.own(params), edge.own(state)
-    progress = edge.own(np.array([0, -7, -7]))
     size = plan.case["batch_size"]
-    vectors = (edge.read(order), size, edge.read(np.array(rates)), edge.read(kc.optimizer(plan.rule)), step)
-    work = edge.own(kc.workspace(plan.k, size, plan.rule.slots(), members))
-    arguments = (edge.read(plan.k.net), params, state, x, y, *vectors, progress, work)
-    cost = kc.together(backend, members, arguments, shared=edge.own(c.team(members)))
-    return kc.Trained(float(cost), params, state, int(progress[c.STEPS]), int(progress[c.CORRECT]))
+    call = c.TrainCall(
+        net=edge.read(plan.k.net),
+        params=edge.own(params),
+        state=edge.own(state),
+        x=x,
+        y=y,
+        order=edge.read(order),
+        batch_size=size,
+        rates=edge.read(np.array(rates)),
+        optimizer=edge.read(kc.optimizer(plan.rule)),
+        step=step,
+        progress=edge.own(np.array([0, -7, -7])),
+        work=edge.own(kc.workspace(plan.k, size, plan.rule.slots(), members)),
+        team=edge.own(c.team(members)),
+        worker=0,
+    )
+    return kc.trained(backend, call)

@@ -201,7 +201,7 @@ def check_interrupt(case: Case) -> str:
     if case["backend"] not in available():
         return f"skipped: no {case['backend']} here"
     fit = Fit(case)
-    with tempfile.TemporaryDirectory() as folder, patch("fastnet.threads.usable_cores", lambda: 4):
+    with tempfile.TemporaryDirectory() as folder, patch("fastnet.backends.threads.usable_cores", lambda: 4):
         with Child(partial(interrupted_fit, fit, Path(folder))) as child:
             child.expect("ready", 60)
             time.sleep(case["microseconds"] / 1e6)

@@ -30,9 +30,9 @@ import kernel_cases as kc
 import numpy as np
 
 import fastnet.kernels
+from fastnet.backends.threads import run_team
 from fastnet.kernels import compiled
 from fastnet.kernels import contract as c
-from fastnet.threads import run_team
 
 from .harness import Case, Danger, Unfit
 
@@ -145,21 +145,17 @@ class Problem:
 
         Returns the steps made and the examples right; and the cost, the parameters and the optimiser's state, in a row.
         """
-        progress = np.zeros(c.PROGRESS_COLUMNS, np.int64) if progress is None else progress
-        slots, order = self.rule.slots(), self.order[:n]
-        params, work = self.k.params.copy(), kc.workspace(self.k, self.batch, slots, members)
-        state = np.zeros((slots, len(params)), params.dtype)
-        rates, optimizer = self.rates[: -(-n // self.batch)], kc.optimizer(self.rule)
+        rates = self.rates[: -(-n // self.batch)]
+        call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, members=members)
+        if progress is not None:
+            call = call._replace(progress=progress)
 
-        def call(team: kc.Array, member: int) -> float:
-            return compiled.train(
-                self.k.net, params, state, self.k.x, self.k.y, order, self.batch, rates, optimizer, 0, progress, work,
-                team, member,
-            )  # fmt: skip
+        def train(team: kc.Array, worker: int) -> float:
+            return compiled.train(call._replace(team=team, worker=worker))
 
-        cost = run(members, call)
-        result = np.concatenate(([0.0 if cost is None else cost], params, state.ravel()))
-        return (int(progress[c.STEPS]), int(progress[c.CORRECT])), result
+        cost = run(members, train)
+        result = np.concatenate(([0.0 if cost is None else cost], call.params, call.state.ravel()))
+        return (int(call.progress[c.STEPS]), int(call.progress[c.CORRECT])), result
 
     def later(self, array: kc.Array, place: int) -> threading.Timer:
         """A thread that sets array[place] after the case's time."""

@@ -21,8 +21,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fastnet import Network, Trainer, cli_explore, cli_run, datasets, explore
-from fastnet.runs import RECORD, Run
+from fastnet import Network, Trainer, explore
+from fastnet.cli import explore as explore_command
+from fastnet.cli import run_files
+from fastnet.data import datasets
+from fastnet.training.runs import RECORD, Run
 
 LEFT_OVER = ".fastnet-*.tmp"  # what a kill may leave beside a file
 Files = Mapping[str, bytes]
@@ -113,8 +116,8 @@ def _train() -> tuple[Write, Write]:
     def write(folder: Path, trainer: Trainer, run: Run) -> None:
         saved, history = str(folder / "a.npz"), str(folder / "b.json")
         args = argparse.Namespace(save=saved, history=history, out=str(folder), data=None, labels=None, report=None)
-        cli_run.check_written(args)
-        cli_run.write(args, trainer, run)
+        run_files.check_written(args)
+        run_files.write(args, trainer, run)
 
     old, new = _runs()
     return lambda folder: write(folder, *old), lambda folder: write(folder, *new)
@@ -162,10 +165,10 @@ def _explore() -> tuple[Files, Write]:
         args = argparse.Namespace(out=str(folder), format="png", json=True, quiet=True)
         with contextlib.ExitStack() as patches:
             patches.enter_context(patch.object(style, "rendered", lambda figure, kind: content))
-            patches.enter_context(patch.object(cli_explore, "run", lambda name, setting: finding))
-            patches.enter_context(patch.object(cli_explore.time, "perf_counter", lambda: 0.0))
-            cli_explore._check_folder(args.out)
-            cli_explore._one(name, None, args)
+            patches.enter_context(patch.object(explore_command, "run", lambda name, setting: finding))
+            patches.enter_context(patch.object(explore.time, "perf_counter", lambda: 0.0))
+            explore._check_folder(args.out)
+            explore._one(name, None, args)
 
     return {"picture.png": b"old", f"{name}.json": b"{}"}, write
 

@@ -14,8 +14,9 @@ from statistics import median
 
 import numpy as np
 
-from fastnet import __version__, backends
+from fastnet import backends
 from fastnet.kernels import compiled
+from fastnet.version import __version__
 
 PEAK_SECONDS = 0.02
 PEAK_LIMIT = 1 << 32  # rounds no core does in that time

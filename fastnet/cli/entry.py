@@ -1,8 +1,8 @@
 """The command line: fastnet train | report | evaluate | predict | explore | backends | data | bench.
 
 Reports go to stdout, progress and errors to stderr. Every error is one line and exit status 2, Ctrl-C is 130.
-Not here: the options (cli_options.py), progress and the texts of reports (cli_report.py), what a training leaves
-behind and `fastnet report` (cli_run.py), `fastnet explore` (cli_explore.py).
+Not here: the options (options.py), progress and the texts of reports (progress.py), what a training leaves
+behind and `fastnet report` (run_files.py), `fastnet explore` (explore.py).
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import backends, checks, cli_options, cli_report, cli_run, datasets, files, pictures
-from fastnet.cli_common import load, report
-from fastnet.datasets import Dataset
+from fastnet import backends, checks
+from fastnet.backends.compression import compresses
+from fastnet.backends.interrupts import Interrupts
+from fastnet.backends.warming import warm_up, warmup
+from fastnet.cli import options, progress, run_files
+from fastnet.cli.common import confusion_text, load, report
+from fastnet.data import datasets, pictures
+from fastnet.data.datasets import Dataset
+from fastnet.data.user_files import read_array
 from fastnet.errors import BackendError, DataError, FastnetError
-from fastnet.files import shown
-from fastnet.interrupts import Interrupts
 from fastnet.network import Network
-from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
-from fastnet.recipe import CHAPTER
-from fastnet.runs import check_data, class_names, number
-from fastnet.sparse import compresses
-from fastnet.trainer import Trainer
-from fastnet.warming import warm_up, warmup
+from fastnet.text import facts, scores, shown, table
+from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from fastnet.training.recipe import CHAPTER
+from fastnet.training.runs import check_data, class_names, number
+from fastnet.training.trainer import Trainer
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -63,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["bench"]:
         return _bench(arguments[1:])
-    parser = cli_options.parser()
+    parser = options.parser()
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help()
@@ -89,8 +92,8 @@ def _reason(error: BaseException) -> str:
 def _train(args: argparse.Namespace) -> int:
     for name, value in (("epochs", args.epochs), ("seed", args.seed)):
         checks.whole_number(name, value, 0)
-    cli_run.check_written(args)
-    sparse = cli_options.SPARSE[checks.name_of("--sparse", args.sparse, cli_options.SPARSE)]
+    run_files.check_written(args)
+    sparse = options.SPARSE[checks.name_of("--sparse", args.sparse, options.SPARSE)]
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     choice = backends.resolve(args.backend)
@@ -107,7 +110,7 @@ def _train(args: argparse.Namespace) -> int:
     trainer = Trainer(
         network,
         optimizer=optimizer,
-        learning_rate=cli_options.learning_rate(args),
+        learning_rate=options.learning_rate(args),
         schedule=schedule,
         batch_size=args.batch_size,
         weight_decay=args.weight_decay,
@@ -135,10 +138,10 @@ def _train(args: argparse.Namespace) -> int:
             f"batches of {args.batch_size}{dropout}, {args.epochs} epochs, seed {args.seed}",
             "backend": f"{choice.name} ({choice.reason})",
         }
-        report(args, cli_report.facts(header), {})
+        report(args, facts(header), {})
     try:
         _compile(choice.name, data, network, checks.sparse(sparse), args)
-        with cli_report.training_progress(args.epochs, args.quiet) as callbacks:
+        with progress.training_progress(args.epochs, args.quiet) as callbacks:
             trainer.fit(
                 data.x_train,
                 data.y_train,
@@ -149,16 +152,16 @@ def _train(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         kept = ""
         if trainer.steps:  # an untrained network replaces nothing
-            cli_run.write(args, trainer, cli_run.run_of(args, data, trainer, initial))
+            run_files.write(args, trainer, run_files.run_of(args, data, trainer, initial))
             places = [shown(path) for path in (args.save, args.out) if path]
             kept = f"; the network trained so far is saved in {' and '.join(places)}" if places else ""
         _complain(f"interrupted after {trainer.steps:,} updates{kept}")
         return INTERRUPTED
-    run = cli_run.run_of(args, data, trainer, initial)
-    cli_run.write(args, trainer, run)
+    run = run_files.run_of(args, data, trainer, initial)
+    run_files.write(args, trainer, run)
     text, scored = _evaluated(network, data, args.backend)
     run.record["test"] = scored
-    cli_run.write_found(args, run, data)
+    run_files.write_found(args, run, data)
 
     seconds, examples = sum(trainer.history["seconds"]), sum(trainer.history["examples"])
     last = trainer.history.epochs[-1] if len(trainer.history) else None
@@ -168,7 +171,7 @@ def _train(args: argparse.Namespace) -> int:
         summary["inputs"] = last.inputs
     written = {name: getattr(args, name) for name in ("save", "history", "out", "report")}
     summary |= {name.replace("save", "saved"): shown(path) for name, path in written.items() if path}
-    report(args, f"{cli_report.facts(summary)}\n{text}", {**run.record, **written})
+    report(args, f"{facts(summary)}\n{text}", {**run.record, **written})
     return 0
 
 
@@ -182,7 +185,7 @@ def _compile(name: str, data: Dataset, network: Network, sparse: bool | None, ar
             warm_up(kernels, network.dtype, data.x_train.dtype, sparse=True)
 
     message = f"compiling the {name} kernels, or loading them ... (compiled once, cached afterwards)"
-    with cli_report.told_if_slow(message, args.quiet), Interrupts() as interrupts:
+    with progress.told_if_slow(message, args.quiet), Interrupts() as interrupts:
         interrupts.call(call, abandon=True)
 
 
@@ -227,7 +230,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     data = load(args)
     check_data(shown(args.model), network, data)
     text, scored = _evaluated(network, data, args.backend)
-    about = cli_report.facts({"model": shown(args.model), **_about(network), "data": data.name})
+    about = facts({"model": shown(args.model), **_about(network), "data": data.name})
     report(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **scored})
     return 0
 
@@ -235,14 +238,14 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _evaluated(network: Network, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
     """How the network does on the test examples: as text, and as a record."""
     cost, accuracy = network.evaluate(data.x_test, data.y_test, backend=backend)
-    text = cli_report.facts({"test": f"{cli_report.scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
+    text = facts({"test": f"{scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
     record: dict[str, Any] = {"cost": number(cost), "accuracy": number(accuracy), "examples": len(data.x_test)}
     if network.is_classifier:
         from fastnet.insight import classified  # here, since it would delay the start of every command
 
         names = class_names(network, data)
         matrix = classified(network, data.x_test, data.y_test, backend=backend).matrix
-        text += f"\n\n{cli_report.confusion_text(matrix, names)}"
+        text += f"\n\n{confusion_text(matrix, names)}"
         record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
     return text, record
 
@@ -263,7 +266,7 @@ def _predict(args: argparse.Namespace) -> int:
                 rows.append([title, *(f"{a:.4g}" for a in activations)])
             else:
                 rows.append([title, str(label), *(f"{a:.3f}" for a in activations)])
-    report(args, cli_report.table(rows), {"model": args.model, "predictions": predictions})
+    report(args, table(rows), {"model": args.model, "predictions": predictions})
     return 0
 
 
@@ -274,7 +277,7 @@ def _examples(path: str, n_in: int, args: argparse.Namespace) -> NDArray[Any]:
         return pictures.read_picture(path, _image_shape(n_in, args.image_shape), invert=args.invert)[None]
     if kind.startswith("text/"):
         raise DataError(f"{shown(path)} is a text file, which does not tell pixels from numbers: save it as NPY")
-    x = files.read_array(path)
+    x = read_array(path)
     if x.size == n_in:
         x = x.reshape(1, n_in)  # one example, with or without rows and columns
     if x.ndim < 2 or not x.size or math.prod(x.shape[1:]) != n_in:
@@ -308,11 +311,11 @@ def _backends(args: argparse.Namespace) -> int:
     except BackendError as error:  # the environment names one that is not there; the list is wanted all the more
         problem = error
     if args.warmup:
-        with cli_report.told_if_slow("compiling ahead ...", args.quiet):
+        with progress.told_if_slow("compiling ahead ...", args.quiet):
             seconds = {b.name: warmup(b.name) for b in found if b.available}
     rows = [["backend", "version", "instruction set"]]
     rows += [[b.name, b.version or "-", (b.instruction_set or "-") if b.available else "missing"] for b in found]
-    text = cli_report.table(rows, left=(0, 1, 2))
+    text = table(rows, left=(0, 1, 2))
     text += "".join(f"\n{b.name}: {b.problem}" for b in found if not b.available)
     if args.warmup:
         text += "\n\nready to run: " + ", ".join(f"{name} ({took:.1f} s)" for name, took in seconds.items())
@@ -332,7 +335,7 @@ def _data(args: argparse.Namespace) -> int:
         for s in sets:
             pixels = "x".join(map(str, s.image_shape))
             rows.append([s.name, f"{s.n_train:,}", f"{s.n_test:,}", pixels, s.where or f"not here: {s.get}"])
-        report(args, cli_report.table(rows, left=(0, 4)), {"data": [s._asdict() for s in sets]})
+        report(args, table(rows, left=(0, 4)), {"data": [s._asdict() for s in sets]})
         return 0
     data = load(args)
     parts = {"train": np.bincount(data.y_train), "test": np.bincount(data.y_test)}
@@ -356,7 +359,7 @@ def _data(args: argparse.Namespace) -> int:
         "class_names": data.class_names,
         "class_counts": counts,
     }
-    report(args, f"{cli_report.facts(about)}\n\n{cli_report.table(rows)}", record)
+    report(args, f"{facts(about)}\n\n{table(rows)}", record)
     return 0
 
 
@@ -369,7 +372,7 @@ def _bench(arguments: list[str]) -> int:
 
 
 def _explore(args: argparse.Namespace) -> int:
-    from fastnet.cli_explore import explore
+    from fastnet.cli.explore import explore
 
     return explore(args)
 
@@ -381,5 +384,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "backends": _backends,
     "data": _data,
     "explore": _explore,
-    "report": cli_run.report_on,
+    "report": run_files.report_on,
 }

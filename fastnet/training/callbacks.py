@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.checks import whole_number
-
-if TYPE_CHECKING:
-    from fastnet.history import Epoch
-    from fastnet.trainer import Trainer
+from fastnet.training.history import Epoch
 
 
 class Progress(NamedTuple):
@@ -37,24 +34,26 @@ class Callback:
 
     on_batches comes after every `every` batches, exactly; where `every` is None, about twenty times a second, or once
     a second for a network of more than a million parameters, which costs nothing measurable.
+
+    `trainer` is the Trainer. Its type here is Any, since trainer.py imports this file.
     """
 
     every: int | None = None
 
-    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+    def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """After each epoch and its validation."""
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Any, progress: Progress) -> None:
         """Between batches."""
 
 
 class OnEpochEnd(Callback):
     """A plain function as a callback."""
 
-    def __init__(self, function: Callable[[Trainer, Epoch], object]) -> None:
+    def __init__(self, function: Callable[[Any, Epoch], object]) -> None:
         self._function = function
 
-    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+    def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         self._function(trainer, epoch)
 
 

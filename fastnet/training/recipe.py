@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastnet import backends, checks
-from fastnet.interrupts import Together
+from fastnet.backends.interrupts import Together
+from fastnet.backends.threads import usable_cores
 from fastnet.network import Network
-from fastnet.threads import usable_cores
-from fastnet.trainer import Trainer
+from fastnet.training.trainer import Trainer
 
 T = TypeVar("T")
 

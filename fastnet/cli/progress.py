@@ -1,7 +1,4 @@
-"""What the command line shows: progress on stderr, and the texts of its reports.
-
-Not here: what is computed (the library), and which report a command prints (cli.py).
-"""
+"""Progress on stderr: of a training and of a download."""
 
 from __future__ import annotations
 
@@ -14,18 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fastnet.callbacks import Callback, Progress
-from fastnet.files import shown
-from fastnet.history import Epoch
-from fastnet.trainer import Trainer
-
-MOST_CLASSES_SHOWN = 30  # a wider matrix than this fits no terminal
-
-
-# -- progress --------------------------------------------------------------------------------------------------
+from fastnet.text import scores
+from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.history import Epoch
+from fastnet.training.trainer import Trainer
 
 
 @contextlib.contextmanager
@@ -118,42 +107,8 @@ class DownloadProgress:
             print(f"\rdownloading {file}: {done / 1e6:.1f}{size} MB", end=end, file=sys.stderr, flush=True)
 
 
-def scores(cost: float, accuracy: float) -> str:
-    """A cost, and an accuracy where there is one: a regression network has none."""
-    return f"cost {cost:.4g}" if math.isnan(accuracy) else f"cost {cost:.4f}, accuracy {accuracy:.2%}"
-
-
 def _short(number: float) -> str:
     for unit, suffix in ((1e6, "M"), (1e3, "k")):
         if number >= unit:
             return f"{number / unit:.1f}{suffix}"
     return f"{number:.0f}"
-
-
-# -- reports ---------------------------------------------------------------------------------------------------
-
-
-def facts(pairs: dict[str, str]) -> str:
-    """Names and what there is to say of them, a line each, the names in a column."""
-    width = max(10, *map(len, pairs))  # 10: so that the blocks of one command line up
-    return "\n".join(f"{name:{width}}  {text}" for name, text in pairs.items())
-
-
-def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Rows of cells in columns, the columns `left` to the left and the others, numbers, to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    layout = "  ".join(f"{{:{'<' if i in left else '>'}{width}}}" for i, width in enumerate(widths))
-    return "\n".join(layout.format(*row).rstrip() for row in rows)
-
-
-def confusion_text(matrix: NDArray[np.int64], class_names: Sequence[str]) -> str:
-    """The matrix as a table, with each class's recall: the share of its examples that were recognised."""
-    if len(matrix) > MOST_CLASSES_SHOWN:
-        return f"confusion matrix: too wide to show, {len(matrix)} classes; --json has it"
-    numbers = [str(k) for k in range(len(matrix))]
-    rows = [["", *numbers, "recall"]]
-    for k, (row, name) in enumerate(zip(matrix, class_names, strict=True)):
-        recall = f"{row[k] / row.sum():.1%}" if row.any() else "-"
-        title = name if name == numbers[k] else f"{k} {shown(name)}"
-        rows.append([title, *(str(count) if count else "." for count in row), recall])
-    return f"confusion matrix (row: the truth, column: the prediction)\n{table(rows)}"

@@ -1,47 +1,37 @@
-"""Readers of array files that hold against hostile input, and an atomic writer.
+"""Readers of IDX, NPY and NPZ files that hold against hostile input.
 
-A reader compares the size a file announces with the bytes that are really there BEFORE it allocates memory,
-and then reads the payload once, into one preallocated buffer. Whatever is wrong with a file comes out as one
-`fastnet.errors.DataError` of one line; nothing is ever unpickled.
+A reader compares the size that a file announces with the bytes that are there before it allocates memory.
+Nothing is unpickled.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
 import math
-import os
-import secrets
-import shutil
-import stat
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from fastnet.data.files import PathLike, reading
 from fastnet.errors import DataError
+from fastnet.text import reason, shown
 
-PathLike: TypeAlias = str | os.PathLike[str]
 Array: TypeAlias = NDArray[Any]
 
 _CHUNK = 1 << 20
 _EXPANSION = 1032  # deflate packs at most this many bytes into one, so a stream that claims more is lying
 _MAX_UNPACKED = 4 << 30  # what a compressed file may unpack to, unless the caller sets its own limit
 _MAX_DIRECTORY = 1 << 20  # bytes of a zip's table of contents; zipfile makes it some ten times larger in memory
-_MAX_LINE = 1 << 20
 _NPY_HEADER = 12 + 10_000  # the longest header that NumPy itself accepts
 _IDX_DIMENSIONS = 8
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-_PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P2", b"P5", b"P6")
-_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
 class _Source(NamedTuple):
@@ -148,180 +138,12 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
             return arrays
 
 
-def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Read a table of numbers, separated by commas, semicolons or tabs (whichever its first line has most of).
-
-    Returns
-    -------
-    columns : tuple of str
-        The header's names, or () if every cell of the first line is a number.
-    values : float32 array of shape (rows, columns)
-        May hold nan or inf where the file says so.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, has no rows, has rows of different lengths or cells that are not numbers.
-    """
-    with reading(path) as (file, _), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy warns of an empty table, and of numbers beyond float32
-        name = shown(path)
-        text = io.TextIOWrapper(file, encoding="utf-8-sig")
-        first = text.readline(_MAX_LINE)
-        if len(first) == _MAX_LINE:
-            raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected numbers")
-        separator = max(",;\t", key=first.count)
-        cells = tuple(cell.strip() for row in csv.reader([first], delimiter=separator) for cell in row)
-        columns = () if all(map(_is_number, cells)) else cells
-        if not columns:
-            text.seek(0)
-        try:
-            values = np.loadtxt(text, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
-        except ValueError as error:
-            raise DataError(
-                f"{name} is not a table of numbers ({reason(error)}): correct it; classes are numbers from 0"
-            ) from error
-        if not values.size:
-            raise DataError(f"{name} has no rows: expected a table of numbers")
-        if columns and len(columns) != values.shape[1]:
-            raise DataError(f"{name} names {len(columns)} columns but its rows have {values.shape[1]}: correct it")
-        return columns, values
-
-
-def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
-    """Read the one array of an IDX, NPY, NPZ, CSV or picture file, whichever its content (for CSV: name) says.
-
-    Returns
-    -------
-    array
-        A CSV file gives float32 (rows, columns) and a picture uint8 (rows, columns), without any inversion.
-
-    Raises
-    ------
-    DataError
-        As the format's own reader, and for an unknown format or an NPZ file of several arrays.
-    """
-    with reading(path) as (file, _):
-        head = file.read(8)
-    name = shown(path)
-    suffix = os.path.splitext(name)[1].lower()
-    if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
-        return read_npy(path, max_bytes=max_bytes)
-    if head.startswith(b"PK") or suffix == ".npz":
-        arrays = read_npz(path, max_bytes=max_bytes)
-        if len(arrays) != 1:
-            found = ", ".join(map(shown, list(arrays)[:8])) or "none"
-            raise DataError(f"{name} holds {len(arrays)} arrays ({found}): save the one you mean alone")
-        return next(iter(arrays.values()))
-    if head.startswith((b"\0\0", b"\x1f\x8b")):
-        return read_idx(path, max_bytes=max_bytes)
-    if head.startswith(_PICTURE_STARTS) or suffix in _PICTURE_SUFFIXES:
-        from fastnet.pictures import open_picture
-
-        with open_picture(path, invert=False) as picture:
-            return np.array(picture, np.uint8)
-    if suffix in (".csv", ".tsv", ".txt"):
-        return read_csv(path)[1]
-    raise DataError(f"{name} is of no known format: expected IDX (or .gz), NPY, NPZ, CSV (.csv) or a picture")
-
-
-@contextmanager
-def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
-    """Write a file wholly or not at all.
-
-    Yields a new binary file, open for reading too, in the same folder. When the block ends without an error
-    it is flushed to the disk and takes the name `path` in one step; otherwise it is removed and a file that
-    was there before stays as it was. A symbolic link is followed, and the old file's permissions are kept.
-
-    Raises
-    ------
-    DataError
-        The folder is missing or may not be written, the disk is full, or `path` is not a regular file.
-    """
-    name = named(path)
-    temporary = None
-    try:
-        target = os.path.realpath(path)
-        old = os.path.exists(target)
-        if old and not os.path.isfile(target):
-            raise DataError(f"cannot write {name}: it exists and is not a regular file; give another name")
-        temporary = os.path.join(os.path.dirname(target), f".fastnet-{secrets.token_hex(8)}.tmp")
-        with open(temporary, "x+b") as file:  # "x", unlike tempfile, gives the permissions of the user's umask
-            if old:
-                shutil.copymode(target, temporary)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        raise DataError(f"cannot write {name} ({reason(error)}): check the folder and the space in it") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
-
-
 def write_npz(file: BinaryIO, **arrays: Array) -> None:
     """np.savez, which on Ctrl-C may raise that it cannot close the archive: here what came first is raised."""
     try:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # allow_pickle takes a bool, and no array has that name
     except ValueError as error:
         raise error.__context__ or error from None
-
-
-def shown(path: PathLike) -> str:
-    """Return a path or name as it can stand in a message of one line."""
-    name = os.fsdecode(path)
-    return name if name.isprintable() and len(name) < 500 else ascii(name[:500])
-
-
-def named(path: PathLike) -> str:
-    """Return what `shown` does, for a path that may exist. Raises DataError for one that cannot."""
-    if not os.fspath(path):
-        raise DataError("the path is empty: give a name")
-    if "\0" in os.fsdecode(path):
-        raise DataError(f"{shown(path)} has a null byte, which no name of a file can have: give another name")
-    return shown(path)
-
-
-class _File(io.BufferedReader):
-    """A file whose `read` makes room for no more bytes than the file has, even where it is asked for gigabytes."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > _CHUNK:
-            size = min(size, os.fstat(self.fileno()).st_size)
-        return super().read(size)
-
-
-@contextmanager
-def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
-    """Open a regular file and yield it with its size; whatever the block raises becomes a DataError."""
-    name = named(path)
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{name} is a folder; expected a file: give the path of a file")
-        if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
-            raise DataError(f"{name} is not a regular file: give the path of a file on disk")
-        with open(path, "rb", buffering=0) as raw, _File(raw) as file:
-            yield file, os.fstat(file.fileno()).st_size
-    except DataError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"there is no file {name}: check the path") from error
-    except PermissionError as error:
-        raise DataError(f"{name} may not be read: check its permissions") from error
-    except MemoryError as error:
-        raise DataError(f"{name} needs more memory than there is: use a smaller file") from error
-    except Exception as error:  # on hostile bytes gzip, zipfile, NumPy and Pillow raise a dozen unrelated types
-        raise DataError(f"{name} is corrupt or cannot be read ({reason(error)}): get a fresh copy") from error
-
-
-def reason(error: Exception) -> str:
-    """Return what an exception says, in one short line that can be printed."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ascii(" ".join(text.split())[:160]).strip("'\"") or type(error).__name__
 
 
 def _limit(max_bytes: int | None, packed: bool) -> int | None:
@@ -429,11 +251,3 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, name: str, max_byt
     limit, total = _limit(max_bytes, packed), sum(member.file_size for member in members)
     if limit is not None and total > limit:
         raise DataError(f"{name} unpacks to {total:,} bytes, over the limit of {limit:,}: use a smaller file")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import __version__, backends, files
-from fastnet.datasets import Dataset
+from fastnet import backends
+from fastnet.data.datasets import Dataset
+from fastnet.data.files import PathLike, atomic_write, make_folder, named, reading
 from fastnet.errors import DataError
-from fastnet.files import PathLike, named, shown
-from fastnet.history import FIELDS
 from fastnet.kernels import contract as c
 from fastnet.network import Network
-from fastnet.optimizers import OPTIMIZERS, SCHEDULES
-from fastnet.trainer import Trainer
+from fastnet.text import reason, shown
+from fastnet.training.history import FIELDS
+from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
+from fastnet.training.trainer import Trainer
+from fastnet.version import __version__
 
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
@@ -100,7 +102,7 @@ class Run:
 
 def describe(trainer: Trainer) -> dict[str, Any]:
     """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
-    from fastnet.bench import machine  # it is not wanted before a training has ended
+    from fastnet.backends import machine  # it is not wanted before a training has ended
 
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
@@ -174,16 +176,6 @@ def check_data(what: str, network: Network, data: Dataset) -> None:
         )
 
 
-def make_folder(folder: PathLike) -> Path:
-    """The folder, made where it is missing. Raises DataError where that is impossible."""
-    named(folder)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): give another name") from error
-    return Path(folder)
-
-
 def _check_record(path: Path, record: Mapping[str, Any]) -> None:
     wrong = [name for name, kinds in _KINDS.items() if not isinstance(record.get(name), (*kinds, type(None)))]
     if not wrong:
@@ -212,11 +204,11 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"cannot remove {shown(path)} ({files.reason(error)}): give another folder") from error
+        raise DataError(f"cannot remove {shown(path)} ({reason(error)}): give another folder") from error
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with files.atomic_write(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(content, indent=1, allow_nan=False).encode())
 
 
@@ -229,7 +221,7 @@ def _number(text: str) -> float:
 
 def _object(path: Path) -> dict[str, Any]:
     """The object of a JSON file."""
-    with files.reading(path) as (file, _):
+    with reading(path) as (file, _):
         found = json.loads(file.read(), parse_int=_number, parse_float=_number, parse_constant=_number)
         if not isinstance(found, dict):
             raise ValueError("it holds no JSON object")

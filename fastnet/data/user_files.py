@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from fastnet import files
+from fastnet.data.arrays import Array, read_idx, read_npy, read_npz
+from fastnet.data.files import PathLike, reading
+from fastnet.data.pictures import open_picture
+from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
-from fastnet.files import Array, PathLike, shown
+from fastnet.text import shown
 
 Split: TypeAlias = tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]  # x and y to train, x and y to test
 ImageShape: TypeAlias = tuple[int, int] | None
@@ -21,6 +25,43 @@ IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 
 _LABEL_COLUMNS = ("label", "class", "target", "y")
 _MAX_CLASSES = 65_536
+_PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P2", b"P5", b"P6")
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+
+def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
+    """Read the one array of an IDX, NPY, NPZ, CSV or picture file, whichever its content (for CSV: name) says.
+
+    Returns
+    -------
+    array
+        A CSV file gives float32 (rows, columns) and a picture uint8 (rows, columns), without any inversion.
+
+    Raises
+    ------
+    DataError
+        As the format's own reader, and for an unknown format or an NPZ file of several arrays.
+    """
+    with reading(path) as (file, _):
+        head = file.read(8)
+    name = shown(path)
+    suffix = os.path.splitext(name)[1].lower()
+    if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
+        return read_npy(path, max_bytes=max_bytes)
+    if head.startswith(b"PK") or suffix == ".npz":
+        arrays = read_npz(path, max_bytes=max_bytes)
+        if len(arrays) != 1:
+            found = ", ".join(map(shown, list(arrays)[:8])) or "none"
+            raise DataError(f"{name} holds {len(arrays)} arrays ({found}): save the one you mean alone")
+        return next(iter(arrays.values()))
+    if head.startswith((b"\0\0", b"\x1f\x8b")):
+        return read_idx(path, max_bytes=max_bytes)
+    if head.startswith(_PICTURE_STARTS) or suffix in _PICTURE_SUFFIXES:
+        with open_picture(path, invert=False) as picture:
+            return np.array(picture, np.uint8)
+    if suffix in (".csv", ".tsv", ".txt"):
+        return read_csv(path)[1]
+    raise DataError(f"{name} is of no known format: expected IDX (or .gz), NPY, NPZ, CSV (.csv) or a picture")
 
 
 def find_idx(folders: list[Path], stem: str) -> Path | None:
@@ -40,7 +81,7 @@ def read(
         raise ValueError("label_column is for a CSV file that holds the labels too")
     arrays: dict[str, Array]
     if labels is not None:
-        arrays = {"x": files.read_array(source), "y": files.read_array(labels)}
+        arrays = {"x": read_array(source), "y": read_array(labels)}
         if suffix in (".csv", ".tsv", ".txt"):
             arrays["x"] = _pixels_if_any(arrays["x"])
     elif os.path.isdir(source):
@@ -48,16 +89,16 @@ def read(
         paths = {key: find_idx([Path(source)], stem) for key, stem in stems}
         if not any(paths.values()):
             raise DataError(f"{name} holds no data: expected {', '.join(IDX_FILES)}, with or without .gz")
-        arrays = {key: files.read_idx(path) for key, path in paths.items() if path}
+        arrays = {key: read_idx(path) for key, path in paths.items() if path}
     elif suffix in (".csv", ".tsv", ".txt"):
-        columns, table = files.read_csv(source)
+        columns, table = read_csv(source)
         position = _label_column(columns, table.shape[1], column, name)
         arrays = {"x": _pixels_if_any(np.delete(table, position, axis=1)), "y": table[:, position]}
         if column is None and (arrays["y"] == arrays["y"][0]).all():
             taken = shown(columns[position]) if columns else f"number {position}, the last"
             raise DataError(f"{name}: all labels in column {taken} are the same; name another with label_column")
     elif suffix == ".npz":
-        arrays = files.read_npz(source)
+        arrays = read_npz(source)
     else:
         raise DataError(f"{name} holds no labels: give the file that does as labels, or use NPZ, CSV or a folder")
     return _split(name, arrays, test_fraction)

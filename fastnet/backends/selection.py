@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 from fastnet import checks
 from fastnet.errors import BackendError
 from fastnet.kernels.contract import Backend
+from fastnet.version import __version__
 
 NAMES = ("cython", "numba", "numpy")  # best first
 ENVIRONMENT = "FASTNET_BACKEND"
@@ -158,8 +159,6 @@ def describe(name: str) -> BackendInfo:
         import numba
 
         return BackendInfo(name, True, numba.__version__, module.instruction_set(), "")
-    from fastnet import __version__
-
     return BackendInfo(name, True, __version__, module.instruction_set(), "")
 
 

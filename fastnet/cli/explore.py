@@ -1,6 +1,6 @@
 """The command `fastnet explore`: runs experiments, prints what they found, and keeps pictures and numbers.
 
-Not here: the experiments (fastnet.explore), the options (cli_options.py).
+Not here: the experiments (fastnet.explore), the options (options.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import tempfile
 import time
 from typing import Any
 
-from fastnet import __version__, backends, checks, cli_report, extras
-from fastnet.cli_common import load, report
-from fastnet.errors import DataError, DivergedError, FastnetError
+from fastnet import backends, checks
+from fastnet.cli.common import load, report
+from fastnet.data.files import atomic_write
+from fastnet.errors import DataError, DivergedError, FastnetError, require_extra
 from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Setting, plain, run
-from fastnet.files import atomic_write, shown
+from fastnet.text import facts, shown
+from fastnet.version import __version__
 
 
 def explore(args: argparse.Namespace) -> int:
@@ -26,14 +28,14 @@ def explore(args: argparse.Namespace) -> int:
     for name in names:
         checks.name_of("experiment", name, EXPERIMENTS)
     if not names:
-        text = f"experiments:\n{cli_report.facts(EXPERIMENTS)}\n\nfastnet explore NAME ..., or --all"
+        text = f"experiments:\n{facts(EXPERIMENTS)}\n\nfastnet explore NAME ..., or --all"
         report(args, text, {"experiments": EXPERIMENTS})
         return 0
     checks.whole_number("--seed", args.seed, 0)
     checks.whole_number("--seeds", args.seeds, 2)
     choice = backends.resolve(args.backend)
     for name in sorted(NEED_SCIPY.intersection(names)):  # now, not after the experiments before it
-        extras.require("scipy", f"the experiment {name} needs SciPy", "insight")
+        require_extra("scipy", f"the experiment {name} needs SciPy", "insight")
     if args.out is not None:
         _check_folder(args.out)
     setting = Setting(load(args), args.backend, args.seed, args.seeds)

@@ -12,13 +12,15 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 
-from fastnet import __version__, backends, datasets
+from fastnet import backends
+from fastnet.data import datasets
 from fastnet.explore import Setting
 from fastnet.kernels import contract as c
 from fastnet.network import Network
-from fastnet.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Schedule
-from fastnet.recipe import CHAPTER
-from fastnet.trainer import Trainer
+from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Schedule
+from fastnet.training.recipe import CHAPTER
+from fastnet.training.trainer import Trainer
+from fastnet.version import __version__
 
 SPARSE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and what the library calls it
 SEED = 0

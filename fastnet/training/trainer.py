@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import backends, checks
-from fastnet.callbacks import Callback, Progress, as_callbacks, every_of
-from fastnet.dropout import thinned
+from fastnet.backends.compression import compressed, compresses, described
+from fastnet.backends.forward import work_of
+from fastnet.backends.interrupts import Interrupts
+from fastnet.backends.threads import OneAtATime, run_team, team_size
+from fastnet.backends.warming import compiles, warm_up
 from fastnet.errors import DivergedError
-from fastnet.forward import work_of
-from fastnet.history import Epoch, History
-from fastnet.interrupts import Interrupts
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Ints, Rows, SparseRows
 from fastnet.network import Evaluation, Network
-from fastnet.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, as_schedule, encode
-from fastnet.sparse import compressed, compresses, described
-from fastnet.threads import OneAtATime, run_team, team_size
-from fastnet.warming import compiles, warm_up
+from fastnet.training.callbacks import Callback, Progress, as_callbacks, every_of
+from fastnet.training.dropout import thinned
+from fastnet.training.history import Epoch, History
+from fastnet.training.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, as_schedule, encode
 
 Array = NDArray[Any]
 CHUNK_SECONDS = 0.05  # of a kernel call: how often callbacks on batches run and an interrupt is seen
@@ -442,22 +442,24 @@ class Trainer:
     def _call(
         self, run: _Run, rows: NDArray[np.int64], rates: NDArray[np.float64], progress: NDArray[np.int64]
     ) -> tuple[float, int, int]:
-        def train(team: Ints, member: int) -> float:
+        def train(team: Ints, worker: int) -> float:
             return run.kernels.train(
-                self._layers,
-                run.parameters,
-                self._state,
-                run.x,
-                run.y,
-                rows,
-                run.batch_size,
-                rates,
-                self._encoded,
-                self._step,
-                progress,
-                run.work,
-                team,
-                member,
+                c.TrainCall(
+                    net=self._layers,
+                    params=run.parameters,
+                    state=self._state,
+                    x=run.x,
+                    y=run.y,
+                    order=rows,
+                    batch_size=run.batch_size,
+                    rates=rates,
+                    optimizer=self._encoded,
+                    step=self._step,
+                    progress=progress,
+                    work=run.work,
+                    team=team,
+                    worker=worker,
+                )
             )
 
         call = partial(run_team, run.members, train)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnet import backends, checks
-from fastnet.interrupts import Interrupts
+from fastnet.backends.compression import compressed
+from fastnet.backends.interrupts import Interrupts
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend
-from fastnet.sparse import compressed
 
 
 def warmup(
@@ -52,7 +52,8 @@ def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], spar
     progress, optimizer = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
     one, state = np.zeros(1, np.int64), np.empty((0, 2), dtype)
     kernels.predict(net, params, x, np.empty((1, 1), dtype), work)
-    kernels.train(net, params, state, x, one, one, 1, np.zeros(1), optimizer, 0, progress, work, c.team(1), 0)
+    call = c.TrainCall(net, params, state, x, one, one, 1, np.zeros(1), optimizer, 0, progress, work, c.team(1), 0)
+    kernels.train(call)
 
 
 def _everything(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.dtype[Any]]) -> None:

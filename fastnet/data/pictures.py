@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.data.files import PathLike, reading
 from fastnet.errors import DataError
-from fastnet.files import PathLike, reading, shown
+from fastnet.text import shown
 
 if TYPE_CHECKING:
     from PIL import Image

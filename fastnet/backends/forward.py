@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
-from fastnet.threads import run_team
 
 FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
 

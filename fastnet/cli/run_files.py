@@ -1,6 +1,6 @@
 """What a training leaves behind, for the command line: the files of `fastnet train`, and `fastnet report`.
 
-Not here: the run folder (runs.py), the report (fastnet.report), the options (cli_options.py).
+Not here: the run folder (runs.py), the report (fastnet.report), the options (options.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import dataclasses
 import os
 import tempfile
 
-from fastnet import backends, cli_common, cli_report, datasets, files
-from fastnet.datasets import Dataset
+from fastnet import backends
+from fastnet.cli import common, progress
+from fastnet.data import datasets
+from fastnet.data.datasets import Dataset
+from fastnet.data.files import atomic_write, make_folder
 from fastnet.errors import DataError
-from fastnet.files import shown
 from fastnet.network import Network
-from fastnet.runs import FILES, Run, check_data, make_folder
-from fastnet.trainer import Trainer
+from fastnet.text import facts, shown
+from fastnet.training.runs import FILES, Run, check_data
+from fastnet.training.trainer import Trainer
 
 _LOADING = ("data", "data_dir", "labels", "label_column")  # the options that say what data, and how they are read
 REPORT = "report.html"
@@ -92,7 +95,7 @@ def write(args: argparse.Namespace, trainer: Trainer, run: Run) -> None:
     if args.save is not None:
         run.network.save(args.save)
     if args.history is not None:
-        with files.atomic_write(args.history) as file:
+        with atomic_write(args.history) as file:
             file.write(trainer.history.to_json().encode())
     if args.out is not None:
         run.save(args.out)
@@ -109,7 +112,7 @@ def write_found(args: argparse.Namespace, run: Run, data: Dataset) -> None:
 def _write_report(args: argparse.Namespace, path: str, run: Run, data: Dataset) -> None:
     from fastnet import report
 
-    with cli_report.told_if_slow("making the report ...", args.quiet):
+    with progress.told_if_slow("making the report ...", args.quiet):
         report.write(path, run, data, backend=args.backend)
 
 
@@ -125,14 +128,14 @@ def report_on(args: argparse.Namespace) -> int:
     check_file("--output", path, args)
     check_data(shown(args.run), run.network, data)
     _write_report(args, path, run, data)
-    cli_common.report(args, cli_report.facts({"report": shown(path)}), {"run": args.run, "report": path})
+    common.report(args, facts({"report": shown(path)}), {"run": args.run, "report": path})
     return 0
 
 
 def _data(args: argparse.Namespace, run: Run) -> Dataset:
     """The data that --data names, else those of the training."""
     if args.data is not None:
-        return cli_common.load(args)
+        return common.load(args)
     source = run.record.get("source")
     if not isinstance(source, dict) or not isinstance(source.get("data"), str):
         raise DataError(f"{shown(args.run)} does not say what it was trained on: give --data")
@@ -140,7 +143,7 @@ def _data(args: argparse.Namespace, run: Run) -> Dataset:
         if getattr(args, name) is None:
             setattr(args, name, source.get(name))
     try:
-        data = cli_common.load(args)
+        data = common.load(args)
     except DataError as error:
         raise DataError(f"the data of {shown(args.run)}: {error}; --data says where they are now") from error
     return dataclasses.replace(data, name=str(run.record.get("data", data.name)))
