@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import load_backend
 
-from fastnet import backends
-from fastnet.cli_options import parser
+from fastnet.backends import selection
+from fastnet.cli.options import parser
 
 CHECKOUT = Path(__file__).parents[2]
 if not (CHECKOUT / "docs").is_dir():
@@ -41,7 +41,7 @@ def test_its_blocks_run_and_its_claims_hold(page: str, tmp_path: Path, monkeypat
     load_backend("cython")
     for package in ("matplotlib", "jinja2", "scipy", "mlxtend"):
         pytest.importorskip(package, reason="the pages have the extras of `all`")
-    monkeypatch.setattr(backends, "_registered", {})  # a page may register a backend
+    monkeypatch.setattr(selection, "_registered", {})  # a page may register a backend
     live_pages.run(PAGES[page], page.removesuffix(".md"), tmp_path)
 
 
