@@ -5,6 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+import command_line
+
 from fastnet import __version__
 from fastnet.kernels import formulas
 
@@ -26,7 +28,7 @@ default_role = "literal"  # a docstring's `name` is code
 
 myst_enable_extensions = ["substitution"]
 myst_heading_anchors = 3
-myst_substitutions = {"formulas": formulas.markdown()}
+myst_substitutions = {"command_line": command_line.markdown(), "formulas": formulas.markdown()}
 
 autosummary_generate = True
 autosummary_imported_members = True
