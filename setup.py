@@ -26,7 +26,7 @@ SANITIZERS = {
 }.get(os.environ.get("FASTNET_SANITIZE", ""), [])
 
 # Value-safe flags. Never -ffast-math: GCC before 13 then links code that flushes denormals in the whole process.
-# Not -fassociative-math either: it undoes the two-step range reduction of exp (CONTRIBUTING.md has the figures).
+# Not -fassociative-math either: it undoes the two-step range reduction of exp (docs/decisions/compiler-flags.md).
 UNIX_FLAGS = [
     "-O0" if DEBUG else "-O3",
     "-g" if DEBUG or SANITIZERS else "-g0",

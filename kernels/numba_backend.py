@@ -144,7 +144,7 @@ def _jit_without_cache() -> Any:
 
 
 def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
-    """A function of pointers and numbers that jitted ones call, compiled together with them: see CONTRIBUTING.md.
+    """A function of pointers and numbers, compiled in its caller's library (docs/decisions/numba-compilation.md).
 
     Numba would optimise it and generate its code by itself, then once more within each function that calls it, and so
     on up to the entry. This adds it to the code of the caller, once, all of which is then optimised together.
