@@ -224,7 +224,7 @@ def _groups_of(node):
 
 @_inner(types.intp)
 def _wait(b):
-    """For the other threads; whether one of them cannot go on. tests/test_barrier_model.py models it step by step."""
+    """For the other threads; whether one of them cannot go on. tests/kernels/test_contract_barrier.py models it step by step."""
     if b[N_THREADS] == 1:
         return 0
     team = _pointer(b[TEAM], b)
