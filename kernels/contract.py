@@ -53,7 +53,7 @@ COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 MAX_LAYERS = 256  # the Cython backend describes each layer on the C stack
 
 # -- dropout (Srivastava et al. 2014) --------------------------------------------------------------------------
-# `train` applies dropout to hidden layers; the last layer's DROP is 0. Each neuron has a random number from 0 to 2^32 - 1
+# `train` applies dropout to hidden layers; the last layer's DROP is 0. Each neuron has a random number, 0 to 2^32 - 1,
 # for each row of a batch. Where the number is below DROP, the neuron is dropped: its activation becomes 0. All other
 # activations are multiplied by drop_scale(DROP), so that prediction needs no change.
 #
