@@ -272,8 +272,8 @@ INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, u
     }
 }
 
-/* Dropout of the rows of a batch from row number `row` on, in whole vectors: a becomes 0 where a neuron is dropped, else
- * scale * a. `derivatives`, which the backward pass multiplies the deltas by, become 0 or scale * derivative(a). */
+/* Dropout of the rows of a batch from row number `row` on, in whole vectors: a becomes 0 where a neuron is dropped, and
+ * scale * a elsewhere. The backward pass multiplies the deltas by `derivatives`: 0, or scale * derivative(a). */
 static void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, ptrdiff_t ld, ptrdiff_t rows,
                       uint32_t row) {
     const uint32_t threshold = d->threshold;
@@ -687,8 +687,8 @@ static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict valu
 
 /* -- the output layer --------------------------------------------------------------------------------------------- */
 
-/* delta = factor (a - target) derivative(a), in whole vectors. Adds (a - target)^2 to squares. The target is 1 at `label`
- * and 0 elsewhere; where label < 0, delta holds the target on entry. */
+/* delta = factor (a - target) derivative(a), in whole vectors. Adds (a - target)^2 to squares. The target is 1 at
+ * `label` and 0 elsewhere; where label < 0, delta holds the target on entry. */
 INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t label, real factor,
                          real *squares) {
     vec sum = vload(squares);
