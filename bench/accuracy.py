@@ -11,7 +11,7 @@ from fastnet.bench.suites import PEER, Task, contenders
 from fastnet.bench.workloads import WORKLOADS
 
 TARGET = 0.95
-MOST_EPOCHS, QUICK_EPOCHS = 40, 2
+MAX_EPOCHS, QUICK_EPOCHS = 40, 2
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
     "{title}, learning rate {rate:g}, constant. Seconds of the epochs up to the first after which the test accuracy "
@@ -22,7 +22,7 @@ NOTE = (
 
 def run(task: Task) -> Section:
     task.say(f"time to {TARGET:.0%} test accuracy")
-    most = QUICK_EPOCHS if task.quick else MOST_EPOCHS
+    most = QUICK_EPOCHS if task.quick else MAX_EPOCHS
     with contenders(task, WORKLOAD) as running:
         records = [train(name, runner, most) for name, runner in running.items() if name != PEER]
     rows = [

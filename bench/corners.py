@@ -19,7 +19,7 @@ from fastnet.network import Network
 
 WORK = 1 << 30  # multiply-adds of a measurement, about
 QUICK_WORK = 1 << 22
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]
 NOTE = (
     "Medians of {rounds} rounds of an epoch on random floats without zeros, every multiply-add of the formula counted. "
@@ -106,7 +106,7 @@ def measure(task: Task, corner: Corner, names: list[str]) -> dict[str, list[floa
     workload = corner.workload
     work = workload.train_flops // 2
     batch, most = workload.batch_size, QUICK_WORK if task.quick else WORK
-    rows = max(min(most // work, MOST_ROWS) // batch, 1) * batch
+    rows = max(min(most // work, MAX_ROWS) // batch, 1) * batch
     rng = np.random.default_rng(0)
     x = rng.uniform(0.1, 1, (rows, workload.sizes[0])).astype(corner.dtype)
     y = rng.integers(0, workload.sizes[-1], rows)

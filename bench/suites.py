@@ -49,7 +49,7 @@ class Task:
 
 def most_threads(backend: str) -> int:
     """That can train together; 1 where the backend's arithmetic has threads of its own."""
-    return int(getattr(backends.get(backend), "MOST_MEMBERS", 1))
+    return int(getattr(backends.get(backend), "MAX_THREADS", 1))
 
 
 def verify_all(task: Task) -> None:

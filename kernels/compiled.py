@@ -96,6 +96,6 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 
 def __getattr__(name: str) -> Any:
-    if name == "MOST_MEMBERS":  # of a team: the build says whether it has the atomics
-        return module("float32").MOST_MEMBERS
+    if name == "MAX_THREADS":  # of a team: the build says whether it has the atomics
+        return module("float32").MAX_THREADS
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

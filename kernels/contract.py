@@ -3,13 +3,12 @@
 A backend is a module with the functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
 that grows with the parameters or with x), print or raise, have no random state (dropout's numbers are a function of
 their arguments), and they trust these: user input is rejected before it gets here, see fastnet/checks.
-This file computes nothing with data; the formulas themselves stand in the backends.
+This file computes nothing with data: the formulas are in formulas.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -25,30 +24,12 @@ Ints = NDArray[np.int64]
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
+# The codes of activations and costs. Their names and formulas are the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
-ACTIVATIONS = {
-    "sigmoid": SIGMOID,
-    "relu": RELU,
-    "tanh": TANH,
-    "leaky_relu": LEAKY_RELU,
-    "identity": IDENTITY,
-    "softmax": SOFTMAX,  # of the output layer only: its slope mixes the neurons of a layer
-}
 LEAKY_SLOPE = 0.01
-# The least and the largest output of each, which targets must not pass. The kernels do not use it.
-RANGES = {
-    "sigmoid": (0.0, 1.0),
-    "relu": (0.0, math.inf),
-    "tanh": (-1.0, 1.0),
-    "leaky_relu": (-math.inf, math.inf),
-    "identity": (-math.inf, math.inf),
-    "softmax": (0.0, 1.0),
-}
-
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
-COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 
-MOST_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
+MAX_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
 
 # Dropout (Srivastava et al. 2014), of hidden layers (the last layer's DROP is 0) and in `train` only. For each row of a
 # batch a neuron is dropped, its activation made 0, where its random number is below DROP, one of 0 to 2^32 - 1; the
@@ -129,21 +110,21 @@ class SparseRows:
 
 Rows = NDArray[Any] | SparseRows  # what x may be
 
-# -- a team of threads: int64 (TEAM_COLUMNS + members * TEAM_LINE,), zeros at first, see `team` ------------
-# The members of a team share one `train` call. ARRIVED and TURN are their barrier; a member that cannot go on sets
-# BROKEN, and the others return at once. From TEAM_COLUMNS on each member has a line of its own: its COST (float64) and
-# RIGHT (examples classified right) of the block under way. STOPPING is STOP as member 0 read it, and SPARSE
+# -- a team of threads: int64 (TEAM_COLUMNS + n_threads * TEAM_LINE,), zeros at first, see `team` ------------
+# The threads of a team share one `train` call. ARRIVED and TURN are their barrier; a worker that cannot go on sets
+# BROKEN, and the others return at once. From TEAM_COLUMNS on each worker has a line of its own: its COST (float64) and
+# RIGHT (examples classified right) of the block under way. STOPPING is STOP as worker 0 read it, and SPARSE
 # whether it found the inputs sparse: the same for all.
-MEMBERS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
+N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
-MEMBER_COST, MEMBER_RIGHT = range(2)
-MOST_MEMBERS = 64
+THREAD_COST, THREAD_CORRECT = range(2)
+MAX_THREADS = 64
 
 
-def team(members: int) -> Ints:
+def team(n_threads: int) -> Ints:
     """What a team of so many threads shares in one call of `train`."""
-    shared = np.zeros(TEAM_COLUMNS + members * TEAM_LINE, np.int64)
-    shared[MEMBERS] = members
+    shared = np.zeros(TEAM_COLUMNS + n_threads * TEAM_LINE, np.int64)
+    shared[N_THREADS] = n_threads
     return shared
 
 
@@ -176,7 +157,7 @@ class Plan(NamedTuple):
     (n_in, width), a row for each input and the neurons along it, padded with zeros: both to whole 64-byte lines.
 
     In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; PANEL_AT a packed panel
-    for each member of a team; ROWS_AT three int64 numbers for each row. A member sorts the entries of SORTED_INPUTS
+    for each worker of a team; ROWS_AT three int64 numbers for each row. A worker sorts the entries of SORTED_INPUTS
     inputs at a time, and has for it: at ENDS_AT an int32 number for each of them and two more, then one for each row;
     at SORTED_AT that many inputs of one row more, twice.
     The three areas of row 0 itself are for the inputs of all rows; for SparseRows, for PIECE_INPUTS of them at most.
@@ -200,16 +181,16 @@ def block_rows(net: Ints, rows: int) -> int:
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
 
 
-def plan(net: Ints, rows: int, slots: int, itemsize: int, members: int = 1, sparse: bool = False) -> Plan:
+def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:
     """The one formula of the workspace: for batches of at most `rows` rows and `slots` rows of state.
 
     `sparse`: x is SparseRows. Nothing then grows with rows times inputs.
     """
-    return _plan(net.tobytes(), rows, slots, itemsize, members, sparse)
+    return _plan(net.tobytes(), rows, slots, itemsize, n_threads, sparse)
 
 
 @functools.lru_cache(maxsize=64)  # thousands of small networks of a few shapes: the shapes repeat
-def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int, sparse: bool) -> Plan:
+def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
     rows = block_rows(net, rows)
@@ -230,12 +211,12 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int, 
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
-    nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
+    nodes[0, PANEL_AT], at = at, at + n_threads * PANEL_ROWS * PANEL_VECTORS * lane
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
-    sorts = min(PIECE_INPUTS, -(-sizes[0] // (members * GROUP)) * GROUP)  # the largest share of the inputs, in groups
+    sorts = min(PIECE_INPUTS, -(-sizes[0] // (n_threads * GROUP)) * GROUP)  # the largest share of the inputs, in groups
     nodes[0, SORTED_INPUTS] = sorts
-    nodes[0, ENDS_AT], at = at, at + padded(members * (sorts + 2 + rows), itemsize)
-    nodes[0, SORTED_AT], at = at, at + padded(2 * members * (rows + 1) * sorts, itemsize)
+    nodes[0, ENDS_AT], at = at, at + padded(n_threads * (sorts + 2 + rows), itemsize)
+    nodes[0, SORTED_AT], at = at, at + padded(2 * n_threads * (rows + 1) * sorts, itemsize)
     return Plan(rows, packed, at, frozen(nodes))
 
 
@@ -266,7 +247,7 @@ class TrainCall(NamedTuple):
     optimizer: NDArray[np.float64]  # IN (7,)
     step: int  # updates made before this call; Adam's bias correction and dropout count them
     progress: Ints  # (3,): IN STOP; OUT STEPS and CORRECT, which worker 0 writes
-    work: Floats  # plan(net, batch_size, slots, itemsize, members, sparse).size elements, or more
+    work: Floats  # plan(net, batch_size, slots, itemsize, n_threads, sparse).size elements, or more
     team: Ints  # INOUT: see `team`
     worker: int  # the number of this thread in its team, from 0
 
@@ -282,7 +263,7 @@ class Backend(Protocol):
     alone, since the compiled ones skip such inputs.
     """
 
-    MOST_MEMBERS: int  # of a team of threads in `train`; 1 where the backend's arithmetic has threads of its own
+    MAX_THREADS: int  # of a team of threads in `train`; 1 where the backend's arithmetic has threads of its own
     COMPRESSION_PAYS: bool  # whether it trains faster on SparseRows than on the same rows as sparse floats
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:

@@ -33,15 +33,15 @@ cdef extern from "vec.h" nogil:
     void restore_denormals(fp_state before)
     void PREFETCH(const void *p)
     int64_t read_now(const int64_t *p)
-    int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken)
+    int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken)
     void activate_tile(int activation, const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns,
                        Py_ssize_t used)
-    void times_slope(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns)
+    void times_derivative(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns)
     ctypedef struct drop_t:
         uint32_t threshold
     const uint32_t PHILOX_M0, PHILOX_M1, PHILOX_W0, PHILOX_W1
     drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t update)
-    void thin_rows(const drop_t *d, int activation, real *a, real *slopes, Py_ssize_t ld, Py_ssize_t rows, uint32_t row)
+    void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, Py_ssize_t ld, Py_ssize_t rows, uint32_t row)
     void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t n, const real *w,
                       Py_ssize_t ldw, int begin, const real *start, real *out, Py_ssize_t ldo)
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
@@ -55,24 +55,24 @@ cdef extern from "vec.h" nogil:
                        Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *w, Py_ssize_t ldw)
     void sorted_update(int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
                        const real *delta, Py_ssize_t ldd, real *out)
-    const Py_ssize_t MOST_BYTES_COLUMNS
+    const Py_ssize_t MAX_BYTES_COLUMNS
     Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
     Py_ssize_t compact_reals(const real *first, const real *second, Py_ssize_t n, int32_t *columns, real *values,
                              Py_ssize_t ldv)
     void unpack_bytes(int32_t *all, Py_ssize_t n, real *values, real *second)
-    void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t right, real factor,
+    void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t label, real factor,
                       real *squares)
-    bint is_first_largest(const real *a, Py_ssize_t n, int64_t right)
+    bint is_first_largest(const real *a, Py_ssize_t n, int64_t label)
     const int PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM
     ctypedef struct step_t:
         int kind
-        real scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon
-    void descend_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
+        real scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon
+    void step_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
 # The contract's codes as C integers.
 cdef enum:
-    MOST_LAYERS = 256  # those of a call live on the C stack
+    MAX_LAYERS = 256  # those of a call live on the C stack
     LINE_ENTRIES = 16  # as far beyond the last entry the compact_ functions may write
     CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
 cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
@@ -87,20 +87,20 @@ cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT, SORTED_INPU
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
 cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
-cdef int MEMBERS = contract.MEMBERS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
+cdef int N_THREADS = contract.N_THREADS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
 cdef int STOPPING = contract.STOPPING, TEAM_COLUMNS = contract.TEAM_COLUMNS, TEAM_LINE = contract.TEAM_LINE
-cdef int SPARSE = contract.SPARSE, MEMBER_COST = contract.MEMBER_COST, MEMBER_RIGHT = contract.MEMBER_RIGHT
+cdef int SPARSE = contract.SPARSE, THREAD_COST = contract.THREAD_COST, THREAD_CORRECT = contract.THREAD_CORRECT
 cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
 cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
-assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.GROUP == GROUP and contract.MOST_LAYERS == MOST_LAYERS and contract.PANEL_VECTORS >= TILE_VECTORS
-assert [contract.ACTIVATIONS[name] for name in ("sigmoid", "relu", "tanh", "leaky_relu", "identity", "softmax")] == [
-    SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX]
+assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS and contract.PANEL_VECTORS >= TILE_VECTORS
+assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX) == (
+    contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX)
 assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
-cdef double slope = contract.LEAKY_SLOPE  # by way of a double: Cython takes every Python number for a `real` as float
-LEAKY_SLOPE = <real> slope
+cdef double leaky_slope = contract.LEAKY_SLOPE  # by way of a double: Cython takes every Python number for a `real` as float
+LEAKY_SLOPE = <real> leaky_slope
 instruction_set = FASTNET_ISA.decode()
-MOST_MEMBERS = contract.MOST_MEMBERS if TEAMS else 1
+MAX_THREADS = contract.MAX_THREADS if TEAMS else 1
 
 
 cdef struct Layer:
@@ -114,7 +114,7 @@ cdef struct Layer:
     real *sums  # (rows, width): weighted sums; the last layer's stand apart: its classes and cost are taken from them
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
-    real *slopes  # (rows, width): with dropout, of the activations, those of dropped neurons 0
+    real *derivatives  # (rows, width): with dropout, of the activations, those of dropped neurons 0
     int64_t drop, drop_key  # 0 but in `train`
     double drop_scale
     Py_ssize_t weights_at, biases_at  # in the flat parameter vector
@@ -136,7 +136,7 @@ cdef struct Entries:  # of a sparse row, or of two: where one of them is not zer
     int32_t count, height  # height: rows; 0 for a second row
 
 
-cdef struct Block:  # what the functions below share; each member of a team has its own
+cdef struct Block:  # what the functions below share; each worker of a team has its own
     Layer *layers
     Py_ssize_t n_layers
     Data data
@@ -150,9 +150,9 @@ cdef struct Block:  # what the functions below share; each member of a team has 
     int32_t *ends  # (sorted_inputs + 2,): where the sorted entries of each input end,
     int32_t *sorted_rows  # their rows and values
     real *sorted_values
-    real *panel  # of this member
+    real *panel  # of this worker
     int64_t *team
-    Py_ssize_t member, members
+    Py_ssize_t worker, n_threads
     # the update's
     real *work
     Py_ssize_t packed  # elements of the packed parameters
@@ -184,10 +184,10 @@ cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
 
 
 cdef bint wait(Block *b) noexcept nogil:
-    """For the other members; whether one of them cannot go on."""
-    if b.members == 1:
+    """For the other threads; whether one of them cannot go on."""
+    if b.n_threads == 1:
         return False
-    return team_wait(&b.team[MEMBERS], &b.team[ARRIVED], &b.team[TURN], &b.team[BROKEN])
+    return team_wait(&b.team[N_THREADS], &b.team[ARRIVED], &b.team[TURN], &b.team[BROKEN])
 
 
 # -- inputs ------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ cdef bint is_sparse(const Block *b) noexcept nogil:
     cdef Entries entries
     if b.data.starts != NULL:
         return True
-    if n < SPARSE_INPUTS or (b.data.bytes != NULL and n > MOST_BYTES_COLUMNS):
+    if n < SPARSE_INPUTS or (b.data.bytes != NULL and n > MAX_BYTES_COLUMNS):
         return False
     for k in range(sample):
         find_entries(b, share(b.data.rows, k, sample), -1, b.columns, b.layers[0].inputs, &entries)
@@ -367,16 +367,16 @@ cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t las
 
 
 cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    """The deltas of the layer below: deltas . weights^T times the derivatives there."""
     multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
-             lower.deltas, lower.slopes if lower.drop else lower.outputs, lower.width, lower.n_out,
+             lower.deltas, lower.derivatives if lower.drop else lower.outputs, lower.width, lower.n_out,
              GIVEN if lower.drop else lower.activation, first, last)
 
 
 cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, const real *weights, Py_ssize_t ldw,
                    bint backward, const real *biases, real *sums, real *outputs, Py_ssize_t width, Py_ssize_t used,
                    int activation, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its slope, tile by tile."""
+    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its derivative, tile by tile."""
     cdef Py_ssize_t rows = last - first, tiles = tiles_of(rows, TILE_ROWS), step = TILE_VECTORS * VL
     cdef Py_ssize_t tile, start, height, k = 0, n, column, columns, ldp
     cdef bint packing = backward or (width > step and tiles > 2)
@@ -407,7 +407,7 @@ cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, co
                 if k + n < depth or activation == SOFTMAX:
                     continue
                 if backward:
-                    times_slope(activation, outputs + start * width + column, z, width, height, columns)
+                    times_derivative(activation, outputs + start * width + column, z, width, height, columns)
                 else:
                     activate_tile(activation, z, outputs + start * width + column, width, height, columns,
                                   used - column)
@@ -459,10 +459,10 @@ cdef void softmax(Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogi
             a[k] /= total
 
 
-cdef void thin(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Dropout of rows first to last."""
     cdef drop_t drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.number)
-    thin_rows(&drop, layer.activation, layer.outputs + first * layer.width, layer.slopes + first * layer.width,
+    apply_dropout(&drop, layer.activation, layer.outputs + first * layer.width, layer.derivatives + first * layer.width,
               layer.width, last - first, <uint32_t> (b.place + first))
 
 
@@ -476,7 +476,7 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if b.layers[l].activation == SOFTMAX:
             softmax(&b.layers[l], first, last)
         if b.layers[l].drop:
-            thin(b, &b.layers[l], first, last)
+            drop_neurons(b, &b.layers[l], first, last)
 
 
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -498,14 +498,14 @@ cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
 
 
 cdef double cross_entropy(const Layer *layer, const real *z, const real *a, const real *targets,
-                          Py_ssize_t right) noexcept nogil:
-    """The cross entropy of one example: targets, or the label `right` where they are NULL."""
+                          Py_ssize_t label) noexcept nogil:
+    """The cross entropy of one example: targets, or the label `label` where they are NULL."""
     cdef Py_ssize_t n = layer.n_out, k, best
     cdef double total = 0
     if layer.activation == SOFTMAX:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
         best = argmax(a, n)
         if targets == NULL:
-            return <double> z[best] - z[right] - log(<double> a[best])
+            return <double> z[best] - z[label] - log(<double> a[best])
         for k in range(n):
             if targets[k] != 0:
                 total += targets[k] * (<double> z[best] - z[k] - log(<double> a[best]))
@@ -514,14 +514,14 @@ cdef double cross_entropy(const Layer *layer, const real *z, const real *a, cons
         total += (z[k] if z[k] > 0 else 0) + log1p(exp(-fabs(<double> z[k])))
         if targets != NULL:
             total -= <double> z[k] * targets[k]
-    return total - z[right] if targets == NULL else total
+    return total - z[label] if targets == NULL else total
 
 
 cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                    int64_t *correct) noexcept nogil:
-    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
+    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the correct examples."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
-    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, right
+    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label
     cdef const real *sums
     cdef const real *a
     cdef const real *targets = NULL
@@ -530,7 +530,7 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     cdef double total = 0
     cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
     cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
-    # The slope of the cross entropy and its activation's cancel; a softmax mixes its layer.
+    # The derivative of the cross entropy and its activation's cancel; a softmax mixes its layer.
     cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
@@ -539,20 +539,20 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
         a = layer.outputs + i * width
         delta = layer.deltas + i * width
         if b.data.labels != NULL:
-            right = b.data.labels[row]
-            output_error(activation, a, delta, width, right, factor, squares)
+            label = b.data.labels[row]
+            output_error(activation, a, delta, width, label, factor, squares)
         else:
             targets = b.data.targets + row * n
-            right = argmax(targets, n)
+            label = argmax(targets, n)
             memcpy(delta, targets, n * sizeof(real))
             memset(delta + n, 0, (width - n) * sizeof(real))
             output_error(activation, a, delta, width, -1, factor, squares)
         if n == 1:
             correct[0] += (sums[0] >= 0) == ((targets[0] if targets != NULL else 1) >= 0.5)
         else:
-            correct[0] += is_first_largest(sums, n, right)
+            correct[0] += is_first_largest(sums, n, label)
         if b.cost == CROSS_ENTROPY:
-            total += cross_entropy(layer, sums, a, targets, right)
+            total += cross_entropy(layer, sums, a, targets, label)
         if mixing:
             mean = 0
             for k in range(n):
@@ -574,20 +574,20 @@ cdef inline bint by_rows(const Block *b) noexcept nogil:
 
 
 cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
-    """This member's share of every layer's gradient: inputs^T . deltas, to where b.target says."""
+    """This worker's share of every layer's gradient: inputs^T . deltas, to where b.target says."""
     cdef Py_ssize_t l = b.n_layers - 1, first, last
     cdef Layer *layer
     while l >= 0:
         layer = &b.layers[l]
-        first = share(layer.groups, b.member, b.members)
-        last = share(layer.groups, b.member + 1, b.members)
+        first = share(layer.groups, b.worker, b.n_threads)
+        last = share(layer.groups, b.worker + 1, b.n_threads)
         if l > 0 or not b.sparse:
             update_weights(b, layer, rows, first, last)
         elif by_rows(b):
             update_sparse(b, layer, rows, first * GROUP, last * GROUP)
         else:
             update_sorted(b, layer, rows, first * GROUP, last * GROUP)
-        if b.member == 0:
+        if b.worker == 0:
             update_biases(b, layer, rows)
         l -= 1
 
@@ -603,7 +603,7 @@ cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
         memset(sums, 0, layer.width * sizeof(real))
     add_rows(layer.deltas, layer.width, rows, layer.width, sums)
     if b.target == TO_OPTIMIZER:
-        descend(b, layer.biases, layer.width, sums, layer.width, 1, 0)
+        step_tile(b, layer.biases, layer.width, sums, layer.width, 1, 0)
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -627,7 +627,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
                              tile, columns)
-                descend(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
+                step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
                         b.decay)
                 g += count
         else:
@@ -662,7 +662,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
         if tile.height == 0:
             continue
         end = tile.count
-        if b.members > 1:
+        if b.n_threads > 1:
             begin = place(tile.columns, tile.count, first)
             end = place(tile.columns, tile.count, last)
         sparse_update(tile.height, <int> (layer.width // VL), tile.columns + begin, tile.values + begin, layer.below,
@@ -675,7 +675,7 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
     cdef const Entries *tile
     for i in range(rows):
         tile = &b.entries[i]
-        b.begins[i] = <int32_t> place(tile.columns, tile.count, first) if b.members > 1 and tile.height else 0
+        b.begins[i] = <int32_t> place(tile.columns, tile.count, first) if b.n_threads > 1 and tile.height else 0
     while first < last:
         end = min(first + b.sorted_inputs, last)
         sort_entries(b, rows, first, end)
@@ -705,7 +705,7 @@ cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first
             sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
                           columns, gradient)
             if b.target == TO_OPTIMIZER:
-                descend(b, weights, width, tile, columns, 1, b.decay)
+                step_tile(b, weights, width, tile, columns, 1, b.decay)
         column += columns
 
 
@@ -736,13 +736,13 @@ cdef void begin_optimizer(step_t *s, const double *options) noexcept nogil:
 
 
 cdef void begin_step(step_t *s, const double *options, double rate, double count) noexcept nogil:
-    s.speed = <real> rate
+    s.rate = <real> rate
     if s.kind == WITH_ADAM:
-        s.speed = <real> (rate / (1 - options[BETA1] ** count))
+        s.rate = <real> (rate / (1 - options[BETA1] ** count))
         s.root = <real> (1 / sqrt(1 - options[BETA2] ** count))
 
 
-cdef void descend(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
+cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
                   Py_ssize_t rows, double decay) noexcept nogil:
     """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
     cdef Py_ssize_t i
@@ -750,11 +750,11 @@ cdef void descend(Block *b, real *parameters, Py_ssize_t ld, const real *gradien
     b.step.decay = <real> decay
     for i in range(rows):
         p = parameters + i * ld
-        descend_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
+        step_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
 
 
-cdef void descend_stored(Block *b, const double *options) noexcept nogil:
-    """The optimiser's step for this member's share of all parameters, from the stored gradient."""
+cdef void step_stored(Block *b, const double *options) noexcept nogil:
+    """The optimiser's step for this worker's share of all parameters, from the stored gradient."""
     cdef Py_ssize_t l, first, last
     cdef Layer *layer
     cdef double norm
@@ -765,16 +765,16 @@ cdef void descend_stored(Block *b, const double *options) noexcept nogil:
             b.step.scale = <real> (options[CLIP_NORM] / norm)
     for l in range(b.n_layers):
         layer = &b.layers[l]
-        first = share(layer.groups, b.member, b.members) * GROUP * layer.width
-        last = share(layer.groups, b.member + 1, b.members) * GROUP * layer.width
-        descend(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, b.decay)
-        if b.member == 0:
-            descend(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
+        first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
+        last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP * layer.width
+        step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, b.decay)
+        if b.worker == 0:
+            step_tile(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
 
 
 cdef void clear_stored(Block *b) noexcept nogil:
-    """This member's share of the stored gradient = 0, padding included."""
-    cdef Py_ssize_t first = share(b.packed, b.member, b.members), last = share(b.packed, b.member + 1, b.members)
+    """This worker's share of the stored gradient = 0, padding included."""
+    cdef Py_ssize_t first = share(b.packed, b.worker, b.n_threads), last = share(b.packed, b.worker + 1, b.n_threads)
     memset(b.work + b.packed + first, 0, (last - first) * sizeof(real))
 
 
@@ -822,7 +822,7 @@ cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
 # -- the contract --------------------------------------------------------------------------------------------------
 
 cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t rows,
-                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t member) noexcept nogil:
+                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t worker) noexcept nogil:
     cdef Py_ssize_t l, last = net.shape[0] - 1
     cdef Layer *layer
     b.layers = layers
@@ -842,22 +842,22 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
         layer.outputs = work + nodes[l + 1, ACTIVATIONS_AT]
         layer.sums = work + nodes[0, OUTPUTS_AT] if l == last else layer.outputs
         layer.deltas = work + nodes[l + 1, DELTAS_AT]
-        layer.slopes = work + nodes[l + 1, SCRATCH_AT]
+        layer.derivatives = work + nodes[l + 1, SCRATCH_AT]
         layer.drop = 0
         layer.weights_at = net[l, WEIGHTS]
         layer.biases_at = net[l, BIASES]
     b.team = team
-    b.member = member
-    b.members = 1 if team == NULL else team[MEMBERS]
+    b.worker = worker
+    b.n_threads = 1 if team == NULL else team[N_THREADS]
     b.columns = <int32_t *> (work + nodes[0, SCRATCH_AT])
     b.ld_columns = layers[0].below * (sizeof(real) // sizeof(int32_t))
     b.entries = <Entries *> (work + nodes[0, ROWS_AT])
     b.sorted_inputs = nodes[0, SORTED_INPUTS]
-    b.ends = <int32_t *> (work + nodes[0, ENDS_AT]) + member * (b.sorted_inputs + 2 + rows)
+    b.ends = <int32_t *> (work + nodes[0, ENDS_AT]) + worker * (b.sorted_inputs + 2 + rows)
     b.begins = b.ends + b.sorted_inputs + 2
-    b.sorted_values = work + nodes[0, SORTED_AT] + 2 * member * (rows + 1) * b.sorted_inputs
+    b.sorted_values = work + nodes[0, SORTED_AT] + 2 * worker * (rows + 1) * b.sorted_inputs
     b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * b.sorted_inputs)
-    b.panel = work + nodes[0, PANEL_AT] + member * PANEL_ROWS * TILE_VECTORS * VL
+    b.panel = work + nodes[0, PANEL_AT] + worker * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
     b.packed = packed
     b.target = TO_STORE
@@ -930,7 +930,7 @@ def predict(net, params, x, out, work):
     cdef real[::1] space = work
     cdef real[:, ::1] result = out
     cdef Py_ssize_t rows = p.rows, packed = p.packed
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
@@ -945,7 +945,7 @@ def predict(net, params, x, out, work):
 cdef class Predictor:
     """The forward pass with parameters packed once: see contract.Backend.predictor."""
 
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block block
     cdef object work
     cdef Py_ssize_t rows, row_bytes
@@ -994,7 +994,7 @@ def gradient(net, params, x, y, grad, work):
     cdef const real[::1] params_view = params
     cdef real[::1] space = work, result = grad
     cdef Py_ssize_t n = len(x), rows = p.rows, packed = p.packed, start = 0, count
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     cdef double total = 0
@@ -1024,7 +1024,7 @@ def train(call):
     cdef object x = call.x
     cdef int64_t[::1] report = call.progress, shared = call.team
     cdef real[:, ::1] slots = call.state
-    cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[MEMBERS],
+    cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[N_THREADS],
                                   isinstance(x, contract.SparseRows))
     cdef const int64_t[:, ::1] layers_view = call.net, nodes = p.nodes
     cdef real[::1] params_view = call.params, space = call.work
@@ -1035,7 +1035,7 @@ def train(call):
     cdef Py_ssize_t worker = call.worker
     cdef int64_t done_before = call.step
     cdef double total = 0
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
@@ -1067,11 +1067,11 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     """All steps of a call of `train`: its own share of each, where it is a team's."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
     cdef double total = 0, cost, scale
-    cdef int64_t right, block_right
+    cdef int64_t batch_correct, block_correct
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the gradient of a batch is known block by block
     begin_optimizer(&b.step, options)
-    if b.member == 0:
+    if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
         pack_all(b, params, 0)
         for k in range(b.slots):
@@ -1091,29 +1091,29 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         if b.target == TO_STORE:
             clear_stored(b)  # others add to it only after they have waited for each other
         cost = 0
-        right = 0
+        batch_correct = 0
         first = start
         while first < stop:
             count = min(rows, stop - first)
             b.place = first - start
-            if b.member == 0:
+            if b.worker == 0:
                 b.team[STOPPING] = read_now(stop_now)
-            if b.members == 1 and b.team[STOPPING]:
+            if b.n_threads == 1 and b.team[STOPPING]:
                 stopped = True
                 break
-            from_row = share(count // 2, b.member, b.members) * 2  # whole pairs
-            to_row = share(count // 2, b.member + 1, b.members) * 2 if b.member + 1 < b.members else count
+            from_row = share(count // 2, b.worker, b.n_threads) * 2  # whole pairs
+            to_row = share(count // 2, b.worker + 1, b.n_threads) * 2 if b.worker + 1 < b.n_threads else count
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
             forward(b, from_row, to_row)
-            block_right = 0
-            cost_of(b, b.member)[0] = output(b, order, first, from_row, to_row, scale, &block_right)
-            right_of(b, b.member)[0] = block_right
+            block_correct = 0
+            cost_of(b, b.worker)[0] = output(b, order, first, from_row, to_row, scale, &block_correct)
+            correct_of(b, b.worker)[0] = block_correct
             backward(b, from_row, to_row)
             if wait(b):
                 return 0
-            for k in range(b.members):
+            for k in range(b.n_threads):
                 cost += cost_of(b, k)[0]
-                right += right_of(b, k)[0]
+                batch_correct += correct_of(b, k)[0]
             if b.team[STOPPING] or not isfinite(cost):
                 stopped = True
                 break
@@ -1124,26 +1124,26 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         if stopped:
             break
         if b.target == TO_STORE:
-            descend_stored(b, options)
+            step_stored(b, options)
             if wait(b):
                 return 0
         total += cost
-        correct[0] += right
+        correct[0] += batch_correct
         steps[0] += 1
         start = stop
-    if b.member == 0:
+    if b.worker == 0:
         unpack_all(b, params, 0)
         for k in range(b.slots):
             unpack_all(b, state + k * n_params, (3 + k) * b.packed)
     return total
 
 
-cdef inline double *cost_of(Block *b, Py_ssize_t member) noexcept nogil:
-    return <double *> &b.team[TEAM_COLUMNS + member * TEAM_LINE + MEMBER_COST]
+cdef inline double *cost_of(Block *b, Py_ssize_t worker) noexcept nogil:
+    return <double *> &b.team[TEAM_COLUMNS + worker * TEAM_LINE + THREAD_COST]
 
 
-cdef inline int64_t *right_of(Block *b, Py_ssize_t member) noexcept nogil:
-    return &b.team[TEAM_COLUMNS + member * TEAM_LINE + MEMBER_RIGHT]
+cdef inline int64_t *correct_of(Block *b, Py_ssize_t worker) noexcept nogil:
+    return &b.team[TEAM_COLUMNS + worker * TEAM_LINE + THREAD_CORRECT]
 
 
 def compress(x, starts, indices, values):
@@ -1175,7 +1175,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
         else:
             if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # it may write so far
                 found = compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
-            elif data.bytes != NULL and n_in <= MOST_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
+            elif data.bytes != NULL and n_in <= MAX_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
                 found = compact_bytes(data.bytes + at, NULL, n_in, columns + total)
                 unpack_bytes(columns + total, found, values + total, NULL)
             else:

@@ -48,14 +48,14 @@ from fastnet.kernels.numba_vectors import (
     GROUP,
     LINE_ENTRIES,
     MACHINE,
-    MOST_BYTES_COLUMNS,
+    MAX_BYTES_COLUMNS,
     NODE_COLUMNS,
     PLAIN,
+    RATE,
     REST1,
     REST2,
     ROOT,
     SCALE,
-    SPEED,
     SPINS,
     STEP_COLUMNS,
     TILE_ROWS,
@@ -73,7 +73,7 @@ from fastnet.kernels.numba_vectors import (
     _intrinsic,
     _itemsize,
     _lanes,
-    _least,
+    _min,
     _node,
     _pointer,
     _prefetch,
@@ -89,10 +89,10 @@ from fastnet.kernels.numba_vectors import (
     _zero,
     activate_tile,
     add_rows,
+    apply_dropout,
     compress_bytes,
     compress_reals,
     count_entries,
-    descend_rows,
     forward_tile,
     is_first_largest,
     output_error,
@@ -103,8 +103,8 @@ from fastnet.kernels.numba_vectors import (
     sparse_forward,
     sparse_update,
     square_sum,
-    thin_rows,
-    times_slope,
+    step_rows,
+    times_derivative,
     total_of,
     transpose_panel,
     unpack_bytes,
@@ -179,7 +179,7 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
 _added: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
-MOST_MEMBERS = c.MOST_MEMBERS
+MAX_THREADS = c.MAX_THREADS
 COMPRESSION_PAYS = True
 
 
@@ -198,7 +198,7 @@ def instruction_set() -> str:
 (
     PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
-    COUNT, COLUMNS, ROOM, DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, NUMBER, PLACE, OPTIMIZER_STEP,
+    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, CORRECT, NUMBER, PLACE, OPTIMIZER_STEP,
 ) = range(37)  # fmt: skip
 BLOCK_COLUMNS = OPTIMIZER_STEP + STEP_COLUMNS
 # The fields of a call that have a column. `net`, `x`, `y` and `work` have none: they reach the kernels in other forms.
@@ -224,12 +224,12 @@ def _groups_of(node):
 
 @_inner(types.intp)
 def _wait(b):
-    """For the other members; whether one of them cannot go on. tests/test_barrier_model.py models it step by step."""
-    if b[MEMBERS] == 1:
+    """For the other threads; whether one of them cannot go on. tests/test_barrier_model.py models it step by step."""
+    if b[N_THREADS] == 1:
         return 0
     team = _pointer(b[TEAM], b)
     now, spins = _read_now(team, c.TURN), 0
-    if _add_now(team, c.ARRIVED, 1) == b[MEMBERS]:
+    if _add_now(team, c.ARRIVED, 1) == b[N_THREADS]:
         _write_now(team, c.ARRIVED, 0)
         _write_now(team, c.TURN, now + 1)
     while _read_now(team, c.TURN) == now:
@@ -257,7 +257,7 @@ def _compact_bytes(first, second, pair, n, places):
     found = compress_bytes(first, second, pair, n, places)
     k = _quotient(n, 16) * 16 * COMPRESSES
     while k < n:
-        end = _least(k + 8, n)
+        end = _min(k + 8, n)
         if end == k + 8 and (_eight(first, k) | _eight(second, k)) == 0:
             k = end  # most of an image's pixels are zero
         while k < end:
@@ -298,10 +298,10 @@ def _find_entries(b, n, work, first, second, columns, values, ldv):
 def _is_sparse(b, t, work):
     """Whether so few inputs are not zero that it pays to skip the others: told by some of all rows of the data, so
     that the answer depends on no order."""
-    n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _least(b[ROWS], c.SPARSE_SAMPLE), 0
+    n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _min(b[ROWS], c.SPARSE_SAMPLE), 0
     if b[STARTS] != 0:
         return 1
-    if n < c.SPARSE_INPUTS or (b[BYTES] != 0 and n > MOST_BYTES_COLUMNS):
+    if n < c.SPARSE_INPUTS or (b[BYTES] != 0 and n > MAX_BYTES_COLUMNS):
         return 0
     columns, values = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32), _at(work, t[c.ACTIVATIONS_AT])
     for k in range(sample):
@@ -416,16 +416,16 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
 def _multiply(
     x, ldx, depth, weights, ldw, backward, biases, sums, outputs, width, used, activation, first, last, panel
 ):  # fmt: skip
-    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its slope, tile by tile."""
+    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its derivative, tile by tile."""
     rows = last - first
     tiles, step = _quotient(rows + TILE_ROWS - 1, TILE_ROWS), TILE_VECTORS * _lanes(x)
     packing = backward or (width > step and tiles > 2)
     most = c.PANEL_DEPTH if packing else depth
     for k in range(0, depth, most):
-        n = _least(most, depth - k)
+        n = _min(most, depth - k)
         begin = ADD if k > 0 else FROM_ZERO if backward else FROM_START
         for column in range(0, width, step):
-            columns = _least(step, width - column)
+            columns = _min(step, width - column)
             w, ldp = panel, columns
             if backward:
                 transpose_panel(_at(weights, column * ldw + k), ldw, n, columns, panel)
@@ -443,7 +443,7 @@ def _multiply(
                 if k + n < depth or activation == c.SOFTMAX:
                     continue
                 if backward:
-                    times_slope(activation, _at(outputs, at), z, width, height, columns)
+                    times_derivative(activation, _at(outputs, at), z, width, height, columns)
                 else:
                     _activate_tile(activation, z, _at(outputs, at), width, height, columns, used - column)
 
@@ -478,15 +478,15 @@ def _weighted_sums(b, t, work, layer, first, last):
 
 @_inner()
 def _propagate(b, t, work, layer, first, last):
-    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    """The deltas of the layer below: deltas . weights^T times the derivatives there."""
     node, lower = _node(t, layer), _node(t, layer - 1)
-    slopes, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
+    derivatives, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
     if _drop(b, lower):
-        slopes, activation = lower[c.SCRATCH_AT], GIVEN
+        derivatives, activation = lower[c.SCRATCH_AT], GIVEN
     _multiply(
         _at(work, node[c.DELTAS_AT]), node[c.WIDTH], _in_groups(node[c.LAYER + c.N_OUT]),
         _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], 1, _at(work, lower[c.DELTAS_AT]),
-        _at(work, lower[c.DELTAS_AT]), _at(work, slopes), lower[c.WIDTH], lower[c.LAYER + c.N_OUT], activation,
+        _at(work, lower[c.DELTAS_AT]), _at(work, derivatives), lower[c.WIDTH], lower[c.LAYER + c.N_OUT], activation,
         first, last, _at(work, _panel_at(b, t, work)),
     )  # fmt: skip
 
@@ -524,11 +524,11 @@ _drop_scale = _inner(types.float64)(c.drop_scale)
 
 
 @_inner()
-def _thin(b, node, work, first, last):
+def _drop_neurons(b, node, work, first, last):
     """Dropout of rows first to last."""
     at, factors, drop = first * node[c.WIDTH], _room(work), _drop(b, node)
     factors[0] = _real(work, _drop_scale(drop))
-    thin_rows(
+    apply_dropout(
         node[c.LAYER + c.ACTIVATION], drop, node[c.LAYER + c.DROP_KEY], b[NUMBER], b[PLACE] + first, factors,
         _at(work, node[c.ACTIVATIONS_AT] + at), _at(work, node[c.SCRATCH_AT] + at), node[c.WIDTH], last - first,
     )  # fmt: skip
@@ -542,7 +542,7 @@ def _forward(b, t, work, first, last):
         else:
             _weighted_sums(b, t, work, layer, first, last)
         if _drop(b, _node(t, layer)):
-            _thin(b, _node(t, layer), work, first, last)
+            _drop_neurons(b, _node(t, layer), work, first, last)
     node = _node(t, b[LAYERS] - 1)
     if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # of the last layer only
         width, z, a = node[c.WIDTH], _at(work, t[c.OUTPUTS_AT]), _at(work, node[c.ACTIVATIONS_AT])
@@ -569,14 +569,14 @@ def _argmax(values, n):
 
 
 @_inner(types.float64)
-def _cross_entropy(softmax, n, z, a, target, labelled, right):
-    """The cross entropy of one example, of its sums, outputs, and target or else its label `right`."""
+def _cross_entropy(softmax, n, z, a, target, labelled, label):
+    """The cross entropy of one example, of its sums, outputs, and target or else its label."""
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
         best = _argmax(a, n)
         log_best, largest = math.log(np.float64(a[best])), np.float64(z[best])
         if labelled:
-            return largest - np.float64(z[right]) - log_best
+            return largest - np.float64(z[label]) - log_best
         for k in range(n):
             if target[k] != 0:
                 total += target[k] * (largest - np.float64(z[k]) - log_best)
@@ -586,12 +586,12 @@ def _cross_entropy(softmax, n, z, a, target, labelled, right):
         total += (value if value > 0 else 0.0) + math.log1p(math.exp(-abs(value)))
         if not labelled:
             total -= value * target[k]
-    return total - np.float64(z[right]) if labelled else total
+    return total - np.float64(z[label]) if labelled else total
 
 
 @_inner(types.float64)
 def _output(b, t, work, begin, first, last, scale, correct):
-    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
+    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the correct examples."""
     layer = b[LAYERS] - 1
     node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
@@ -600,25 +600,25 @@ def _output(b, t, work, begin, first, last, scale, correct):
     factor = _at(squares, _lanes(work))
     factor[0] = _real(work, scale if cross_entropy else 2 * scale)
     _zero(squares, _lanes(work))
-    # The slope of the cross entropy and its activation's cancel; a softmax mixes its layer.
-    slope = c.IDENTITY if cross_entropy or softmax else activation
+    # The derivative of the cross entropy and its activation's cancel; a softmax mixes its layer.
+    derivative = c.IDENTITY if cross_entropy or softmax else activation
     for i in range(first, last):
         row = _row_of(b, begin + i)
         z, a = _at(work, t[c.OUTPUTS_AT] + i * width), _at(work, node[c.ACTIVATIONS_AT] + i * width)
         delta, target = _at(work, node[c.DELTAS_AT] + i * width), _pointer(b[TARGETS] + row * n * _itemsize(work), work)
         if labelled:
-            right = wanted = _pointer(b[LABELS], b)[row]
+            label = one_hot = _pointer(b[LABELS], b)[row]
         else:
-            right, wanted = _argmax(target, n), -1
+            label, one_hot = _argmax(target, n), -1
             _copy(target, delta, n)
             _zero(_at(delta, n), width - n)
-        output_error(slope, a, delta, width, wanted, factor, squares)
+        output_error(derivative, a, delta, width, one_hot, factor, squares)
         if n == 1:
             correct[0] += (z[0] >= 0) == (labelled or target[0] >= 0.5)
         else:
-            correct[0] += is_first_largest(z, n, right)
+            correct[0] += is_first_largest(z, n, label)
         if cross_entropy:
-            total += _cross_entropy(softmax, n, z, a, target, labelled, right)
+            total += _cross_entropy(softmax, n, z, a, target, labelled, label)
         elif softmax:
             mean = _real(work, 0)
             for k in range(n):
@@ -632,12 +632,12 @@ def _output(b, t, work, begin, first, last, scale, correct):
 
 
 @_inner()
-def _descend(b, p, ld, gradient, ldg, columns, rows, decay):
+def _step_tile(b, p, ld, gradient, ldg, columns, rows, decay):
     """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[DECAY] = decay
     m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
-    descend_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
+    step_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
 
 
 @_inner(types.float64)
@@ -655,11 +655,11 @@ def _by_rows(b, t, work):
 
 @_inner()
 def _update(b, t, work, rows):
-    """This member's share of every layer's gradient: inputs^T . deltas, to where b[TARGET] says."""
+    """This worker's share of every layer's gradient: inputs^T . deltas, to where b[TARGET] says."""
     for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
         groups = _groups_of(node)
-        first, last = _share(groups, b[WORKER], b[MEMBERS]), _share(groups, b[WORKER] + 1, b[MEMBERS])
+        first, last = _share(groups, b[WORKER], b[N_THREADS]), _share(groups, b[WORKER] + 1, b[N_THREADS])
         if layer > 0 or not b[SPARSE]:
             _update_weights(b, t, work, layer, rows, first, last)
         elif _by_rows(b, t, work):
@@ -684,7 +684,7 @@ def _update_biases(b, node, work, rows):
         _zero(sums, width)
     add_rows(_at(work, node[c.DELTAS_AT]), width, rows, width, sums)
     if fused:
-        _descend(b, biases, 0, sums, 0, width, 1, 0.0)
+        _step_tile(b, biases, 0, sums, 0, width, 1, 0.0)
 
 
 @_inner()
@@ -696,7 +696,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
     packing, tile, fused = width > step and last - first > 2, _room(work), b[TARGET] == TO_OPTIMIZER
     most_rows, most = (rows, CHUNK_INPUTS // GROUP) if fused else (c.PANEL_DEPTH, last - first)
     for column in range(0, width, step):
-        columns = _least(step, width - column)
+        columns = _min(step, width - column)
         deltas, ldd = _at(work, node[c.DELTAS_AT] + column), width
         if packing:
             panel = _at(work, _panel_at(b, t, work))
@@ -704,7 +704,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
             deltas, ldd = panel, columns
         g, row = 0, 0
         while g < last - first and row < rows:  # in chunks of inputs for the optimiser, or of rows, which stay in the
-            n, count = _least(most_rows, rows - row), _least(most, last - first - g)  # first-level cache
+            n, count = _min(most_rows, rows - row), _min(most, last - first - g)  # first-level cache
             weights = _at(w, g * GROUP * width + column)
             target, ldo = _at(weights, _offset(b)), width
             if fused:
@@ -713,7 +713,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
             inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
             update_tiles(_quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo)
             if fused:
-                _descend(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
+                _step_tile(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
                 g += count
             else:
                 row += n
@@ -741,7 +741,7 @@ def _update_sparse(b, t, work, rows, first, last):
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
         columns, values, end = _pointer(entry[0], like), _pointer(entry[1], work), entry[2] >> 2
-        if b[MEMBERS] > 1:
+        if b[N_THREADS] > 1:
             begin, end = _below(columns, end, first), _below(columns, end, last)
         sparse_update(
             entry[2] & 3, vectors, _at(columns, begin), _at(values, begin), t[c.WIDTH], end - begin,
@@ -760,10 +760,10 @@ def _update_sorted(b, t, work, rows, first, last):
     begins = _at(ends, sorts + 2)
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
-        count = entry[2] >> 2 if b[MEMBERS] > 1 and entry[2] & 3 else 0
+        count = entry[2] >> 2 if b[N_THREADS] > 1 and entry[2] & 3 else 0
         begins[i] = _below(_pointer(entry[0], ends), count, first)
     for start in range(first, last, sorts):
-        end = _least(start + sorts, last)
+        end = _min(start + sorts, last)
         _sort_entries(entries, work, rows, start, end, t[c.WIDTH], begins, ends, numbers, values)
         _update_piece(b, t, work, rows, start, end, ends, numbers, values)
 
@@ -774,7 +774,7 @@ def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
     node, lanes, tile, fused = _node(t, 0), _lanes(work), _room(work), b[TARGET] == TO_OPTIMIZER
     width, step, panel = node[c.WIDTH], TILE_VECTORS * lanes, _at(work, _panel_at(b, t, work))
     for column in range(0, width, step):
-        columns = _least(step, width - column)
+        columns = _min(step, width - column)
         vectors = _quotient(columns, lanes)
         pack_panel(_at(work, node[c.DELTAS_AT] + column), width, rows, columns, panel)
         for i in range(last - first):
@@ -786,7 +786,7 @@ def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
                 _zero(tile, columns)
             sorted_update(vectors, _at(numbers, at), _at(values, at), ends[i + 1] - at, panel, columns, target)
             if fused:
-                _descend(b, weights, 0, tile, 0, columns, 1, _decay(b))
+                _step_tile(b, weights, 0, tile, 0, columns, 1, _decay(b))
 
 
 @_inner()
@@ -803,15 +803,15 @@ def _begin_optimizer(b, options):
 @_inner()
 def _begin_step(b, options, rate, count):
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
-    step[SPEED] = rate
+    step[RATE] = rate
     if b[RULE] == WITH_ADAM:
-        step[SPEED] = rate / (1 - math.pow(options[c.BETA1], float(count)))
+        step[RATE] = rate / (1 - math.pow(options[c.BETA1], float(count)))
         step[ROOT] = 1 / math.sqrt(1 - math.pow(options[c.BETA2], float(count)))
 
 
 @_inner()
-def _descend_stored(b, t, work, options):
-    """The optimiser's step for this member's share of all parameters, from the stored gradient."""
+def _step_stored(b, t, work, options):
+    """The optimiser's step for this worker's share of all parameters, from the stored gradient."""
     step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
@@ -821,18 +821,18 @@ def _descend_stored(b, t, work, options):
     for layer in range(b[LAYERS]):
         node = _node(t, layer)
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
-        first, last = _share(groups, b[WORKER], b[MEMBERS]) * size, _share(groups, b[WORKER] + 1, b[MEMBERS]) * size
+        first, last = _share(groups, b[WORKER], b[N_THREADS]) * size, _share(groups, b[WORKER] + 1, b[N_THREADS]) * size
         w = _at(work, node[c.WEIGHTS_AT] + first)
-        _descend(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
+        _step_tile(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
         if b[WORKER] == 0:
             w = _at(work, node[c.BIASES_AT])
-            _descend(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
+            _step_tile(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
 
 
 @_inner()
 def _clear_stored(b, work):
-    """This member's share of the stored gradient = 0, padding included."""
-    first, last = _share(b[PACKED], b[WORKER], b[MEMBERS]), _share(b[PACKED], b[WORKER] + 1, b[MEMBERS])
+    """This worker's share of the stored gradient = 0, padding included."""
+    first, last = _share(b[PACKED], b[WORKER], b[N_THREADS]), _share(b[PACKED], b[WORKER] + 1, b[N_THREADS])
     _zero(_at(work, b[PACKED] + first), last - first)
 
 
@@ -844,8 +844,8 @@ def _transpose(source, lds, target, ldt, rows, columns):
     """target[columns][rows] = source[rows][columns]"""
     for first in range(0, rows, 16):  # 16 by 16: few enough lines to stay in the cache
         for start in range(0, columns, 16):
-            for i in range(first, _least(first + 16, rows)):
-                for j in range(start, _least(start + 16, columns)):
+            for i in range(first, _min(first + 16, rows)):
+                for j in range(start, _min(start + 16, columns)):
                     target[j * ldt + i] = source[i * lds + j]
 
 
@@ -880,8 +880,8 @@ def _predict_rows(b, t, work):
     node, out = _node(t, b[LAYERS] - 1), _pointer(b[RESULT], work)
     n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
     for start in range(0, b[ROWS], b[BLOCK]):
-        count = _least(b[BLOCK], b[ROWS] - start)
-        _gather(b, t, work, start, count, 0, count, _least(b[BLOCK], b[ROWS] - start - count))
+        count = _min(b[BLOCK], b[ROWS] - start)
+        _gather(b, t, work, start, count, 0, count, _min(b[BLOCK], b[ROWS] - start - count))
         _forward(b, t, work, 0, count)
         for i in range(count):
             _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (start + i) * n), n)
@@ -893,14 +893,14 @@ def _train_batches(b, t, work, correct):
     rows, and no step."""
     options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
-    member, members, total, steps, stopped = b[WORKER], b[MEMBERS], 0.0, 0, False
+    worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the gradient of a batch is known block by block
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
             b[TARGET] = TO_WEIGHTS
         elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # else a tile would pass all rows again and again
             b[TARGET] = TO_OPTIMIZER
     for start in range(0, n, size):
-        stop, rate = _least(start + size, n), 0.0
+        stop, rate = _min(start + size, n), 0.0
         if training:
             rate = rates[steps]
             b[NUMBER] = b[STEP] + steps + 1
@@ -908,31 +908,31 @@ def _train_batches(b, t, work, correct):
         scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
         if b[TARGET] == TO_STORE:
             _clear_stored(b, work)  # others add to it only after they have waited for each other
-        cost, right = 0.0, 0
+        cost, batch_correct = 0.0, 0
         for first in range(start, stop, block):
-            count = _least(block, stop - first)
+            count = _min(block, stop - first)
             b[PLACE] = first - start
-            if member == 0:
+            if worker == 0:
                 team[c.STOPPING] = _read_now(progress, c.STOP)
-            if members == 1 and team[c.STOPPING] != 0:
+            if n_threads == 1 and team[c.STOPPING] != 0:
                 stopped = True
                 break
             pairs = count >> 1  # rows are shared out in whole pairs
-            from_row = _share(pairs, member, members) * 2
-            to_row = _share(pairs, member + 1, members) * 2 if member + 1 < members else count
-            _gather(b, t, work, first, count, from_row, to_row, _least(block, n - first - count) if training else 0)
+            from_row = _share(pairs, worker, n_threads) * 2
+            to_row = _share(pairs, worker + 1, n_threads) * 2 if worker + 1 < n_threads else count
+            _gather(b, t, work, first, count, from_row, to_row, _min(block, n - first - count) if training else 0)
             _forward(b, t, work, from_row, to_row)
-            line = _at(team, c.TEAM_COLUMNS + member * c.TEAM_LINE)
-            line[c.MEMBER_RIGHT] = 0
-            part = _output(b, t, work, first, from_row, to_row, scale, _at(line, c.MEMBER_RIGHT))
-            _pointer(line, np.float64)[c.MEMBER_COST] = part
+            line = _at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE)
+            line[c.THREAD_CORRECT] = 0
+            part = _output(b, t, work, first, from_row, to_row, scale, _at(line, c.THREAD_CORRECT))
+            _pointer(line, np.float64)[c.THREAD_COST] = part
             _backward(b, t, work, from_row, to_row)
             if _wait(b):
                 return 0.0
-            for k in range(members):
+            for k in range(n_threads):
                 line = _at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE)
-                cost += _pointer(line, np.float64)[c.MEMBER_COST]
-                right += line[c.MEMBER_RIGHT]
+                cost += _pointer(line, np.float64)[c.THREAD_COST]
+                batch_correct += line[c.THREAD_CORRECT]
             if training and (team[c.STOPPING] != 0 or not math.isfinite(cost)):
                 stopped = True
                 break
@@ -942,13 +942,13 @@ def _train_batches(b, t, work, correct):
         if stopped:
             break
         if training and b[TARGET] == TO_STORE:
-            _descend_stored(b, t, work, options)
+            _step_stored(b, t, work, options)
             if _wait(b):
                 return 0.0
         total += cost
-        correct[0] += right
+        correct[0] += batch_correct
         steps += 1
-    if member == 0:
+    if worker == 0:
         progress[c.STEPS] = steps
     return total
 
@@ -957,7 +957,7 @@ def _train_batches(b, t, work, correct):
 def _compress_rows(b, values):
     n, rows, room, total = b[COUNT], b[ROWS], b[ROOM], 0
     octets, reals, starts = _pointer(b[BYTES], np.uint8), _pointer(b[REALS], values), _pointer(b[STARTS], b)
-    columns, plain = _pointer(b[COLUMNS], np.int32), n <= MOST_BYTES_COLUMNS or b[BYTES] == 0
+    columns, plain = _pointer(b[COLUMNS], np.int32), n <= MAX_BYTES_COLUMNS or b[BYTES] == 0
     starts[0] = 0
     for i in range(rows):
         found, at = 0, i * n
@@ -1033,7 +1033,7 @@ def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
     """A block with these columns: their names in lower case."""
     block = np.zeros(BLOCK_COLUMNS, np.int64)
     block[TASK] = task
-    block[MEMBERS] = 1
+    block[N_THREADS] = 1
     block[TARGET] = TO_STORE
     if p is not None:
         block[NODES], block[LAYERS] = p.nodes.ctypes.data, len(p.nodes) - 1
@@ -1104,13 +1104,13 @@ def gradient(net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], grad: Floats
 
 
 def train(call: c.TrainCall) -> float:
-    members = int(call.team[c.MEMBERS])
+    n_threads = int(call.team[c.N_THREADS])
     compressed = isinstance(call.x, c.SparseRows)
-    p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, members, compressed)
+    p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, n_threads, compressed)
     if call.worker != 0:  # progress is for worker 0 alone to write
         call = call._replace(progress=np.zeros(c.PROGRESS_COLUMNS, np.int64))
     block = _block(
-        TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), members=members,
+        TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), n_threads=n_threads,
         **_inputs(call.x), **_outputs(call.y),
     )  # fmt: skip
     for name, column in CALL_COLUMNS.items():

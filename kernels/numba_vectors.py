@@ -81,7 +81,7 @@ VECTOR_BYTES = max(MACHINE.register_bytes, 32)  # LLVM splits what is longer tha
 COMPRESSES = MACHINE.compresses
 TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # what the registers hold
 GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
-MOST_BYTES_COLUMNS = 32768  # a place and two bytes are one int32 number
+MAX_BYTES_COLUMNS = 32768  # a place and two bytes are one int32 number
 LINE_ENTRIES = 16  # as far beyond the last entry a compression may write
 CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
 SPINS = 4000  # some 40 microseconds
@@ -712,7 +712,8 @@ def count_entries(v: _Lanes, x: Any, n: Any) -> Any:
     return _vectors_and_rest(v, n, count, [I64(0)])[0]
 
 
-# -- activations, and slopes in terms of the output: a switch for each vector, which is foretold ----------------------
+# -- activations, and their derivatives as functions of the output ---------------------------------------------
+# Each vector goes through a switch. The branch predictor hides it: a tile has one activation.
 
 
 def _tanh(v: _Lanes, z: _Vector) -> _Vector:
@@ -726,13 +727,13 @@ ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # the identity:
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
-GIVEN = len(c.ACTIVATIONS)  # no activation: slopes that are at hand already, see thin_rows
-SLOPE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
+GIVEN = c.SOFTMAX + 1  # no activation: derivatives that are at hand already, see apply_dropout
+DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
     c.TANH: lambda v, a: 1 - a * a,
     c.LEAKY_RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)),
-    GIVEN: lambda v, slope: slope,
+    GIVEN: lambda v, derivative: derivative,
 }
 
 
@@ -759,13 +760,13 @@ def activate_tile(v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any
 
 
 @_kernel
-def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: Any, columns: Any) -> None:
-    """delta *= slope, where the activations are a"""
+def times_derivative(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: Any, columns: Any) -> None:
+    """delta *= derivative, where the activations are a"""
 
     def row(r: ir.Value, _: list[_Vector]) -> None:
         def vector(k: ir.Value, _: list[_Vector]) -> None:
-            slope = _chosen(v, SLOPE, activation, v.load(a, (r, ld), (k, v.n)), v.splat(1))
-            v.store(v.load(delta, (r, ld), (k, v.n)) * slope, delta, (r, ld), (k, v.n))
+            derivative = _chosen(v, DERIVATIVE, activation, v.load(a, (r, ld), (k, v.n)), v.splat(1))
+            v.store(v.load(delta, (r, ld), (k, v.n)) * derivative, delta, (r, ld), (k, v.n))
 
         _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
 
@@ -808,13 +809,14 @@ def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value
 
 
 @_kernel
-def thin_rows(
-    v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, slopes: Any, ld: Any,
-    rows: Any,
+def apply_dropout(
+    v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, derivatives: Any,
+    ld: Any, rows: Any,
 ) -> None:  # fmt: skip
-    """Dropout of rows `row` on of a batch: activations a become 0 where a neuron is dropped, else scale * a; slopes,
-    which the deltas are multiplied by on the way back, 0 or scale * slope(a). factors has room for a tile, and the
-    scale in front.
+    """Dropout of the rows of a batch from row number `row` on: a becomes 0 where a neuron is dropped, else scale * a.
+
+    `derivatives`, which backward multiplies the deltas by, become 0 or scale * derivative(a). factors[0] is the scale
+    on entry; the kernel overwrites it and uses `factors` as room for a tile.
     """
     b, most = v.b, 4 * DROP_GROUPS
     scale = _spread(b, b.load(factors), most)
@@ -833,7 +835,7 @@ def thin_rows(
             def vector(i: ir.Value, _: list[_Vector]) -> None:
                 at = (r, ld), start, (i, v.n)
                 x, factor = v.load(a, *at), v.load(factors, (i, v.n))
-                v.store(factor * _chosen(v, SLOPE, activation, x, v.splat(1)), slopes, *at)
+                v.store(factor * _chosen(v, DERIVATIVE, activation, x, v.splat(1)), derivatives, *at)
                 v.store(factor * x, a, *at)
 
             _loop(b, b.udiv(n, I64(v.n)), vector)
@@ -880,36 +882,36 @@ def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
 
 @_kernel
 def output_error(
-    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, right: Any, factor: Any, squares: Any
+    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, label: Any, factor: Any, squares: Any
 ) -> None:
-    """delta = factor[0] (a - target) slope(a), whole vectors; target: 1 at `right`, or what delta holds (right < 0).
+    """delta = factor[0] (a - target) derivative(a), in whole vectors; adds (a - target)^2 to squares.
 
-    Adds (a - target)^2 to squares.
+    The target is 1 at `label` and 0 elsewhere. Where label < 0, delta holds the target on entry.
     """
     b, scale = v.b, v.splat_at(factor)
-    given = _Mask(v, b.icmp_signed("<", right, I64(0)))
+    given = _Mask(v, b.icmp_signed("<", label, I64(0)))
     lanes = ir.Constant(v.ints, list(range(v.n)))
 
     def vector(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
         at = b.mul(k, I64(v.n))
         x = v.load(a, at)
-        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(right, at))))
+        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(label, at))))
         error = x - given.select(v.load(delta, at), one.select(v.splat(1), v.splat(0)))
-        v.store(error * scale * _chosen(v, SLOPE, activation, x, v.splat(1)), delta, at)
+        v.store(error * scale * _chosen(v, DERIVATIVE, activation, x, v.splat(1)), delta, at)
         return [v.fma(error, error, total[0])]
 
     v.store(_loop(b, b.udiv(columns, I64(v.n)), vector, [v.load(squares)])[0], squares)
 
 
 @_number
-def is_first_largest(v: _Lanes, a: Any, n: Any, right: Any) -> Any:
-    """Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors."""
-    b, best = v.b, v.splat_at(a, right)
+def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
+    """Whether a[label] is the first of the largest of a[n], without a chain of branches; the row is whole vectors."""
+    b, best = v.b, v.splat_at(a, label)
 
     def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:
         at = b.mul(k, I64(v.n))
         x = v.load(a, at)
-        tie = b.and_(b.fcmp_ordered("==", x.value, best.value), v.below(b.sub(right, at)).value)
+        tie = b.and_(b.fcmp_ordered("==", x.value, best.value), v.below(b.sub(label, at)).value)
         worse = b.and_(b.or_((x > best).value, tie), v.below(b.sub(n, at)).value)
         return [b.or_(beaten[0], worse)]
 
@@ -931,18 +933,18 @@ def total_of(v: _Lanes, vector: Any) -> Any:
 PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM = range(4)
 # A step, float64: the gradient's factor; the parameters', added to the gradient; the learning rate, Adam's first
 # correction included; 1 / sqrt(Adam's second correction).
-SCALE, DECAY, SPEED, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
+SCALE, DECAY, RATE, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
 STEP_COLUMNS = 9
 
 
 @_kernel
-def descend_rows(
+def step_rows(
     v: _Lanes, rule: Any, step: Any, p: Any, ldp: Any, g: Any, ldg: Any, m: Any, s: Any, columns: Any, rows: Any
 ) -> None:
     """One step of rows of parameters p, whole vectors, whose gradient is g: m and s are the optimiser's state."""
     b = v.b
     numbers = [b.load(b.gep(step, [I64(k)])) for k in range(STEP_COLUMNS)]
-    scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon = (
+    scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon = (
         v.splat(number if v.scalar == number.type else b.fptrunc(number, v.scalar)) for number in numbers
     )
 
@@ -957,7 +959,7 @@ def descend_rows(
             _loop(b, b.udiv(columns, I64(v.n)), vector)
 
         def plain(at: Any, d: _Vector) -> _Vector:
-            return speed * d
+            return rate * d
 
         def mean(at: Any, d: _Vector) -> _Vector:
             new = v.fma(beta1, v.load(m, *at), d)
@@ -965,16 +967,16 @@ def descend_rows(
             return new
 
         def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; the step is m,
-            return speed * mean(at, d)
+            return rate * mean(at, d)
 
         def nesterov(at: Any, d: _Vector) -> _Vector:  # or beta m + g once more
-            return speed * v.fma(beta1, mean(at, d), d)
+            return rate * v.fma(beta1, mean(at, d), d)
 
         def adam(at: Any, d: _Vector) -> _Vector:  # Kingma and Ba (2015), algorithm 1
             first = mean(at, rest1 * d)
             second = v.fma(beta2, v.load(s, *at), rest2 * d * d)
             v.store(second, s, *at)
-            return speed * first / v.fma(v.sqrt(second), root, epsilon)
+            return rate * first / v.fma(v.sqrt(second), root, epsilon)
 
         formulas = {PLAIN: plain, WITH_MOMENTUM: momentum, WITH_NESTEROV: nesterov, WITH_ADAM: adam}
         _cases(b, rule, {code: partial(each, formula) for code, formula in formulas.items()})
@@ -1003,7 +1005,7 @@ def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
 
 
 @_number
-def _least(v: _Lanes, one: Any, other: Any) -> Any:
+def _min(v: _Lanes, one: Any, other: Any) -> Any:
     return v.b.select(v.b.icmp_signed("<", one, other), one, other)
 
 

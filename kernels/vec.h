@@ -174,9 +174,9 @@ INLINE vec vexpm1(vec x) { /* accurate near 0, where exp(x) - 1 would cancel */
     return power * p + (power - 1);
 }
 
-/* -- activations of a tile of rows (whole vectors), and slopes in terms of the output ---------------------------- */
+/* -- activations of a tile of rows (whole vectors), and derivatives in terms of the output ---------------------------- */
 enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* as in contract.py, which the import asserts */
-       GIVEN };                                             /* only slopes, and at hand already: see thin_rows */
+       GIVEN };                                             /* only derivatives, and at hand already: see apply_dropout */
 static real LEAKY_SLOPE;                                     /* set when the module is imported, from contract.py */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
@@ -210,7 +210,7 @@ static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, 
                 vstore(padded + i, vselect(LANE < (bits)(used - i), vload(padded + i), vsplat(0)));
 }
 
-INLINE vec slope_(int activation, vec a) {
+INLINE vec derivative(int activation, vec a) {
     switch (activation) {
     case SIGMOID: return a * (1 - a);
     case RELU: return vmask(a > 0);
@@ -220,12 +220,12 @@ INLINE vec slope_(int activation, vec a) {
     default: return vsplat(1);
     }
 }
-/* delta *= slope, where the activations are a */
-static void times_slope(int activation, const real *a, real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns) {
+/* delta *= derivative, where the activations are a */
+static void times_derivative(int activation, const real *a, real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns) {
     if (activation != IDENTITY)
         for (ptrdiff_t r = 0; r < rows; r++, a += ld, delta += ld)
             for (ptrdiff_t i = 0; i < columns; i += VL)
-                vstore(delta + i, vload(delta + i) * slope_(activation, vload(a + i)));
+                vstore(delta + i, vload(delta + i) * derivative(activation, vload(a + i)));
 }
 
 /* -- dropout -------------------------------------------------------------------------------------------------------- */
@@ -274,14 +274,14 @@ INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, u
 }
 
 /* Activations a of whole vectors, of rows `row` on of a batch: a becomes 0 where a neuron is dropped, else scale * a;
- * slopes, which the deltas are multiplied by on the way back, 0 or scale * slope(a). */
-static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, ptrdiff_t ld, ptrdiff_t rows,
+ * derivatives, which the deltas are multiplied by on the way back, 0 or scale * derivative(a). */
+static void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, ptrdiff_t ld, ptrdiff_t rows,
                       uint32_t row) {
     const uint32_t threshold = d->threshold;
     const real scale = d->scale;
     uint32_t words[DROP_NEURONS] = {0};
     real factors[DROP_NEURONS];
-    for (ptrdiff_t r = 0; r < rows; r++, a += ld, slopes += ld)
+    for (ptrdiff_t r = 0; r < rows; r++, a += ld, derivatives += ld)
         for (ptrdiff_t at = 0; at < ld; at += DROP_NEURONS) {
             ptrdiff_t n = ld - at < DROP_NEURONS ? ld - at : DROP_NEURONS;
             if (n > DROP_NEURONS / 2) random_words(DROP_GROUPS, d, row + (uint32_t)r, (uint32_t)(at / 4), words);
@@ -289,7 +289,7 @@ static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, pt
             for (int k = 0; k < DROP_NEURONS; k++) factors[k] = words[k] < threshold ? 0 : scale;
             for (ptrdiff_t i = 0; i < n; i += VL) {
                 vec v = vload(a + at + i), factor = vload(factors + i);
-                vstore(slopes + at + i, factor * slope_(activation, v));
+                vstore(derivatives + at + i, factor * derivative(activation, v));
                 vstore(a + at + i, factor * v);
             }
         }
@@ -580,7 +580,7 @@ static void sorted_update(int vectors, const int32_t *rows, const real *values, 
 /* The places where one of two rows is not zero, and the values there; return their number. Up to a vector more may be
  * written than there are. `second` is NULL for one row. Of bytes, place and values come in one number,
  * place << 16 | first << 8 | second, so that one compression moves all. */
-#define MOST_BYTES_COLUMNS 32768
+#define MAX_BYTES_COLUMNS 32768
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrdiff_t n, int32_t *all) {
     __m512i places = _mm512_slli_epi32(_mm512_loadu_si512(LANES_IN_ORDER_32), 16);
@@ -688,26 +688,26 @@ static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict valu
 
 /* -- the output layer ----------------------------------------------------------------------------------------------- */
 
-/* delta = factor (a - target) slope(a), whole vectors; the target is 1 at `right`, or what delta holds (right < 0).
+/* delta = factor (a - target) derivative(a), whole vectors; the target is 1 at `label`, or what delta holds (label < 0).
  * Adds (a - target)^2 to squares. */
-INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t right, real factor,
+INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t label, real factor,
                          real *squares) {
     vec sum = vload(squares);
     for (ptrdiff_t i = 0; i < columns; i += VL) {
-        vec v = vload(a + i), target = right < 0 ? vload(delta + i) : vmask(LANE == (bits)(right - i));
+        vec v = vload(a + i), target = label < 0 ? vload(delta + i) : vmask(LANE == (bits)(label - i));
         sum += (v - target) * (v - target);
-        vstore(delta + i, (v - target) * factor * slope_(activation, v));
+        vstore(delta + i, (v - target) * factor * derivative(activation, v));
     }
     vstore(squares, sum);
 }
 
-/* Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors. */
-INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t right) {
+/* Whether a[label] is the first of the largest of a[n], without a chain of branches; the row is whole vectors. */
+INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t label) {
     vbits beaten = (vbits)vsplat(0);
-    vec best = vsplat(a[right]);
+    vec best = vsplat(a[label]);
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec v = vload(a + i);
-        beaten |= ((v > best) | ((v == best) & (LANE < (bits)(right - i)))) & (LANE < (bits)(n - i));
+        beaten |= ((v > best) | ((v == best) & (LANE < (bits)(label - i)))) & (LANE < (bits)(n - i));
     }
     return !vany(beaten);
 }
@@ -718,7 +718,7 @@ typedef struct {
     int kind;
     real scale; /* of the gradient */
     real decay; /* of the parameters, added to the gradient */
-    real speed; /* the learning rate, Adam's first correction included */
+    real rate; /* the learning rate, Adam's first correction included */
     real root;  /* 1 / sqrt(Adam's second correction) */
     real beta1, rest1, beta2, rest2, epsilon;
 } step_t;
@@ -737,27 +737,27 @@ INLINE vec vsqrt(vec x) {
 }
 
 /* One step of n parameters p (whole vectors), whose gradient is g: m and v are the optimiser's state. */
-static void descend_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
+static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
         switch (s->kind) {
-        case PLAIN: x -= s->speed * d; break;
+        case PLAIN: x -= s->rate * d; break;
         case WITH_MOMENTUM: /* m = beta m + g; the step is m, */
             mean = s->beta1 * vload(m + i) + d;
             vstore(m + i, mean);
-            x -= s->speed * mean;
+            x -= s->rate * mean;
             break;
         case WITH_NESTEROV: /* or beta m + g once more */
             mean = s->beta1 * vload(m + i) + d;
             vstore(m + i, mean);
-            x -= s->speed * (d + s->beta1 * mean);
+            x -= s->rate * (d + s->beta1 * mean);
             break;
-        default: /* Kingma and Ba (2015), algorithm 1, the bias corrections in speed and root */
+        default: /* Kingma and Ba (2015), algorithm 1, the bias corrections in rate and root */
             mean = s->beta1 * vload(m + i) + s->rest1 * d;
             square = s->beta2 * vload(v + i) + s->rest2 * d * d;
             vstore(m + i, mean);
             vstore(v + i, square);
-            x -= s->speed * mean / (vsqrt(square) * s->root + s->epsilon);
+            x -= s->rate * mean / (vsqrt(square) * s->root + s->epsilon);
         }
         vstore(p + i, x);
     }
@@ -783,12 +783,12 @@ INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p;
 #    include <sched.h>
 #    define YIELD() sched_yield()
 #  endif
-/* Waits until all members are here. Returns 0; or 1, at once, when one of them cannot go on. Each atomic operation is a
+/* Waits until all threads are here. Returns 0; or 1, at once, when one of them cannot go on. Each atomic operation is a
    step of the model in tests/test_barrier_model.py: change both together. */
-static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken) {
+static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) {
     int64_t now = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
-    if (*members == 1) return 0;
-    if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == *members) {
+    if (*n_threads == 1) return 0;
+    if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == *n_threads) {
         __atomic_store_n(arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(turn, now + 1, __ATOMIC_RELEASE);
     }
@@ -801,7 +801,7 @@ static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t 
 }
 #else
 #  define TEAMS 0
-static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
+static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
 #endif
 
 /* -- the multiply-add peak of this core, the yardstick of the benchmarks: returns the operations done ---------- */

@@ -171,7 +171,7 @@ def test_the_bandwidth_is_one() -> None:
     found = machine.bandwidth(1 << 20, repeats=3)
     assert np.isfinite(found)
     assert found > 0
-    assert machine.LEAST_STREAM <= machine.stream_bytes() <= machine.MOST_STREAM
+    assert machine.MIN_STREAM <= machine.stream_bytes() <= machine.MAX_STREAM
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
@@ -205,7 +205,7 @@ def test_a_wrong_backend_stops_the_benchmark(
     monkeypatch.setattr(
         backends,
         "get",
-        lambda name: SimpleNamespace(**{**vars(right), "MOST_MEMBERS": right.MOST_MEMBERS, broken: wrong}),
+        lambda name: SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, broken: wrong}),
     )
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)

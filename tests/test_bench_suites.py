@@ -56,7 +56,7 @@ def break_kernel(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
                 arguments[{"predict": 3, "train": 1}[name]].flat[0] += 1
             return result
 
-        return SimpleNamespace(**{**vars(right), "MOST_MEMBERS": right.MOST_MEMBERS, name: wrong})
+        return SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, name: wrong})
 
     monkeypatch.setattr(backends, "get", broken)
 

@@ -26,7 +26,7 @@ every_shape = pytest.mark.parametrize("sizes", SHAPES, ids=str)
 
 
 def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: float = 0.2) -> kc.Case:
-    return kc.thinned(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
+    return kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
 
 
 @every_input

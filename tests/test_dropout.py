@@ -97,7 +97,7 @@ def test_the_network_itself_drops_nothing(name: str) -> None:
     np.testing.assert_array_equal(net.gradient(X, Y, backend=name), before[1])
     assert not net.layers[:, [c.DROP, c.DROP_KEY]].any()
     assert history["validation_cost"][-1] == pytest.approx(net.cost(X, Y, backend=name), rel=1e-6)
-    assert history["cost"][-1] != pytest.approx(net.cost(X, Y, backend=name), rel=1e-3)  # the thinned network's
+    assert history["cost"][-1] != pytest.approx(net.cost(X, Y, backend=name), rel=1e-3)  # of the network with dropout
 
 
 def test_divergence_is_found_again_with_the_same_masks(name: str) -> None:

@@ -183,7 +183,7 @@ class TestDataOfTheCaller:
         calls = []
 
         class Reshapes:
-            MOST_MEMBERS, COMPRESSION_PAYS = 1, False
+            MAX_THREADS, COMPRESSION_PAYS = 1, False
 
             @staticmethod
             def predict(net: Any, params: Any, x: Any, part: Any, work: Any) -> None:

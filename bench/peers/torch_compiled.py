@@ -46,8 +46,8 @@ class Model:
             (w, b), a = self._parameters[level], activations[level]
             below = delta
             if level:
-                slope = a * (1 - a) if self._workload.activation == "sigmoid" else a > 0
-                below = (delta @ w) * slope
+                derivative = a * (1 - a) if self._workload.activation == "sigmoid" else a > 0
+                below = (delta @ w) * derivative
             w.addmm_(delta.t(), a)
             b.add_(delta.sum(0))
             delta = below
