@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fastnet import backends
 from fastnet.backends import machine
-from fastnet.bench import pages
+from fastnet.bench import pages, report
 from fastnet.data import datasets
 from fastnet.errors import FastnetError
 from fastnet.explore import EXPERIMENTS, Finding, Setting, run
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"Data: {setting.data.name}. Backend: {backends.resolve().name}. Time: {total:.0f} s without the drawing. "
             f"Machine: {machine.processor()}, {os.cpu_count()} cores. Written by `{command}`."
         )
-        pages.write(options.page, SECTION, "\n\n".join([about, *parts]))
+        pages.write(options.page, SECTION, "\n\n".join([report.paragraph(about), *parts]))
     except (FastnetError, OSError) as error:
         print(f"fastnet.bench.findings: error: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ def markdown(sections: Sequence[Section], facts: dict[str, str], picture: str | 
         parts.append(f"## {section.title}")
         if section.items:
             parts.append(_list(section.items))
-        parts += [table(section.columns, section.rows, section.text_columns), section.note]
+        parts += [table(section.columns, section.rows, section.text_columns), paragraph(section.note)]
     parts += ["## The machine", _list([f"{name}: {fact}" for name, fact in facts.items()])]
     return "\n\n".join(parts)
 
@@ -56,6 +57,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: i
     """A Markdown table; the columns after the first `text_columns` are aligned to the right."""
     rule = ["---"] * text_columns + ["---:"] * (len(columns) - text_columns)
     return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+
+
+def paragraph(text: str) -> str:
+    """The text in lines of at most 118 letters."""
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def _list(items: Sequence[str]) -> str:
