@@ -10,8 +10,8 @@ import conftest
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import cli, explore
-from fastnet.data import datasets
 from fastnet.errors import DataError
 from fastnet.explore import Finding, Setting
 
@@ -26,7 +26,7 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.importorskip(package, reason="the README has the extras of `all`")
     for name in ("mnist", "mnist-5k"):
         try:
-            datasets.load(name, download=False)
+            fastnet.data.load(name, download=False)
         except DataError as error:
             pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
@@ -93,7 +93,7 @@ def test_the_readme_s_commands_are_understood(capsys: pytest.CaptureFixture[str]
     """Each `fastnet ...` line of its text blocks is one that the options' parser accepts."""
     if not README.exists():
         pytest.skip("no README.md here")
-    from fastnet.cli.options import parser
+    from fastnet.cli.entry import parser
 
     blocks = re.findall(r"^```text\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").replace("&&", "\n").splitlines()

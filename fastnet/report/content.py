@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet import insight, plots
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.insight.classified import Classified
 from fastnet.network import Evaluation
 from fastnet.plots import style
