@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints, Plan, Predictor, Rows, SparseRows
 
-MOST_MEMBERS = 1  # BLAS has threads of its own
+MAX_THREADS = 1  # BLAS has threads of its own
 COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS, of many inputs piece by piece
 
 Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]  # functions and their arguments, the last one the output

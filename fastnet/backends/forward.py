@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
-FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
+FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
 
 
 def multiply_adds(layers: Ints) -> int:
@@ -36,7 +33,7 @@ def parts(layers: Ints, rows: int, threads: int = 1) -> Iterator[slice]:
     if rows <= c.BLOCK_ROWS and threads == 1:  # nothing to work out: such calls should be quick
         yield slice(0, rows)
         return
-    step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MOST_ROWS)
+    step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MAX_ROWS)
     if threads > 1:
         step = min(step, -(-rows // threads))
     for start in range(0, rows, step):
@@ -46,23 +43,14 @@ def parts(layers: Ints, rows: int, threads: int = 1) -> Iterator[slice]:
 def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Floats, threads: int = 1) -> None:
     """The last layer's activations of checked x (n, n_in), into out (n, n_out)."""
     pieces = list(parts(layers, len(x), threads))
-    members = min(threads, len(pieces))
+    n_threads = min(threads, len(pieces))
 
-    def call(team: Ints, member: int) -> None:
-        plan = c.plan(layers, min(len(x), MOST_ROWS), 0, out.itemsize, sparse=isinstance(x, SparseRows))
+    def call(team: Ints, worker: int) -> None:
+        plan = c.plan(layers, min(len(x), MAX_ROWS), 0, out.itemsize, sparse=isinstance(x, SparseRows))
         work = c.aligned_empty(plan.size, out.dtype)
-        for part in pieces[member :: int(team[c.MEMBERS])]:
+        for part in pieces[worker :: int(team[c.N_THREADS])]:
             if team[c.BROKEN]:
                 return
             kernels.predict(layers, parameters, x[part], out[part], work)
 
-    run_team(members, call)
-
-
-def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Classes (...) of the last layer's weighted sums (..., n_out), by the contract's rule of classes."""
-    if sums.shape[-1] == 1:
-        out[...] = sums[..., 0] >= 0
-    else:
-        out[...] = np.argmax(sums, axis=-1)
-    return out
+    run_team(n_threads, call)

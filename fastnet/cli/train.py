@@ -16,7 +16,7 @@ from fastnet.cli import progress, results
 from fastnet.cli.common import about_network, evaluate, load_data, print_result
 from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_name, add_number, defaults
 from fastnet.data import Dataset
-from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 from fastnet.network import Network
 from fastnet.text import facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Optimizer, Schedule
@@ -54,7 +54,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         metavar="N,N,...",
         help=f"widths of the layers, inputs first (default: inputs,{hidden},classes)",
     )
-    names = [name for name, code in c.ACTIVATIONS.items() if code != c.SOFTMAX]
+    names = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     group.add_argument(
         "--activation",
         default=_NETWORK["activation"],
@@ -67,7 +67,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="activation of the outputs: one of those, or softmax (default: the one that goes with the cost)",
     )
-    add_name(group, "--cost", _NETWORK["cost"], c.COSTS)
+    add_name(group, "--cost", _NETWORK["cost"], COSTS)
     group.add_argument(
         "--init",
         default=_NETWORK["init"],

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.confidence import top_outputs
+from fastnet.kernels.formulas import target_classes
 from fastnet.network import Network
 
 HOTTEST = 100.0  # temperatures are looked for from 1 / HOTTEST to HOTTEST
@@ -72,8 +73,7 @@ def tempered(network: Network, temperature: float) -> Network:
     """
     temperature = checks.number("temperature", temperature, least=1e-6)  # by less the weights could overflow
     hidden = _classifier(network).activations_by_layer[:-1]
-    output = "sigmoid" if network.sizes[-1] == 1 else "softmax"
-    result = Network(network.sizes, activation=hidden, output=output, cost="cross_entropy", dtype=network.dtype)
+    result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)
     result.parameters[...] = network.parameters
     for last in (result.weights[-1], result.biases[-1]):
         last /= temperature
@@ -101,7 +101,7 @@ def calibration(
     probabilities = _classifier(network) if temperature is None else tempered(network, temperature)
     answers, top = top_outputs(probabilities, x, backend)
     confidence = top.astype(np.float64)
-    truth = classes_of(network._outputs(y, len(answers)))
+    truth = classes_of(network.check_targets(y, len(answers)))
     edges = np.linspace(0, 1, bins + 1)
     # bin k: edges[k] < confidence <= edges[k + 1]
     numbers = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
@@ -142,4 +142,4 @@ def classes_of(y: NDArray[Any]) -> NDArray[Any]:
     """Class numbers (n,) of what the network takes as y: labels, or targets (n, n_out)."""
     if y.ndim == 1:
         return y
-    return np.argmax(y, axis=1) if y.shape[1] > 1 else (y[:, 0] >= 0.5).astype(np.int64)
+    return target_classes(y, axis=1)

@@ -10,7 +10,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 
 
-def thinned(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> Ints:
+def with_dropout(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> Ints:
     """A network's layers with the share of each hidden layer's activations that training drops.
 
     The keys are drawn from rng, but only where something is dropped: else its next numbers stay what they were.

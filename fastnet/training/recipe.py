@@ -72,7 +72,7 @@ def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> 
     from concurrent.futures import ThreadPoolExecutor  # the command line imports recipes, and need not wait for it
 
     together = Together()
-    workers = usable_cores() if backends.get(backends.resolve(backend).name).MOST_MEMBERS > 1 else 1
+    workers = usable_cores() if backends.get(backends.resolve(backend).name).MAX_THREADS > 1 else 1
     with ThreadPoolExecutor(workers, "fastnet") as pool:
         futures = [pool.submit(together.context().run, job) for job in jobs]
         try:

@@ -27,7 +27,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Ints, Rows, SparseRows
 from fastnet.network import Evaluation, Network
 from fastnet.training.callbacks import Callback, Progress, as_callbacks, every_of
-from fastnet.training.dropout import thinned
+from fastnet.training.dropout import with_dropout
 from fastnet.training.history import Epoch, History
 from fastnet.training.optimizers import FromFunction, Optimizer, Schedule, as_optimizer, as_schedule, encode
 
@@ -51,7 +51,7 @@ class _Run(NamedTuple):
     batch_size: int
     kernels: Backend
     choice: backends.Choice
-    members: int  # of the team of threads
+    n_threads: int  # of the team of threads
     work: Array
     work_of_batch: int  # about so many multiply-adds: what narrow layers cost counts as such too
     chunk_seconds: float
@@ -139,7 +139,7 @@ class Trainer:
         name = backends.resolve(backend).name  # a missing backend is an error now, not after the data is loaded
         team_size(self._threads, backends.get(name), name, 1, 0)  # and so are threads that it cannot have
         self._rng = checks.generator(seed)
-        self._layers = thinned(network.layers, self._dropout, self._rng)
+        self._layers = with_dropout(network.layers, self._dropout, self._rng)
         self._state = np.zeros((c.SLOTS[int(self._encoded[c.KIND])], network.n_parameters), network.dtype)
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._undo: _Undo | None = None
@@ -215,14 +215,14 @@ class Trainer:
         calls this.
         """
         epochs = checks.whole_number("epochs", epochs, 0)
-        x = self.network._inputs(x)
-        y = self.network._outputs(y, len(x))
+        x = self.network.check_inputs(x)
+        y = self.network.check_targets(y, len(x))
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise TypeError("validation_data must be a pair (x, y)")
-            validation_x = self.network._inputs(validation_data[0], "validation x")
-            validation = validation_x, self.network._outputs(validation_data[1], len(validation_x), "validation y")
+            validation_x = self.network.check_inputs(validation_data[0], "validation x")
+            validation = validation_x, self.network.check_targets(validation_data[1], len(validation_x), "validation y")
         with Interrupts() as interrupts, self._one_fit:  # in this order: Ctrl-C is not to keep it taken
             self._stopped = False
             run = self._start(x, y, (self._epoch, self._epoch + epochs), callbacks, interrupts, epochs)
@@ -251,8 +251,8 @@ class Trainer:
 
         The schedule counts a call as an epoch. Raises as `fit` does.
         """
-        x = self.network._inputs(x)
-        y = self.network._outputs(y, len(x))
+        x = self.network.check_inputs(x)
+        y = self.network.check_targets(y, len(x))
         if getattr(self._schedule, "epochs", 0) is None:
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
         with Interrupts() as interrupts, self._one_fit:  # in this order: Ctrl-C is not to keep it taken
@@ -284,12 +284,12 @@ class Trainer:
         kernels = backends.get(choice.name)
         batch_size = min(self._batch_size, len(x))
         net, itemsize = self.network.layers, self.network.dtype.itemsize
-        members = team_size(self._threads, kernels, choice.name, batch_size, work_of(net, x, batch_size))
+        n_threads = team_size(self._threads, kernels, choice.name, batch_size, work_of(net, x, batch_size))
         compress = compresses(self._sparse, kernels, x, epochs)
         self._warm_up(kernels, x, interrupts, compress)
         if compress and not interrupts.pending:
             x = cast(SparseRows, interrupts.call(partial(compressed, kernels, x, self.network.dtype)))
-        plan = c.plan(net, batch_size, len(self._state), itemsize, members, isinstance(x, SparseRows))
+        plan = c.plan(net, batch_size, len(self._state), itemsize, n_threads, isinstance(x, SparseRows))
         work_of_batch = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
         chunk_seconds = max(CHUNK_SECONDS, PACKED_SECONDS * self.network.n_parameters * (1 + len(self._state)))
         return _Run(
@@ -300,7 +300,7 @@ class Trainer:
             batch_size=batch_size,
             kernels=kernels,
             choice=choice,
-            members=members,
+            n_threads=n_threads,
             work=c.aligned_empty(plan.size, self.network.dtype),
             work_of_batch=work_of_batch,
             chunk_seconds=chunk_seconds,
@@ -356,7 +356,7 @@ class Trainer:
             rate,
             run.choice.name,
             run.choice.reason,
-            run.members,
+            run.n_threads,
             run.inputs,
         )
 
@@ -462,7 +462,7 @@ class Trainer:
                 )
             )
 
-        call = partial(run_team, run.members, train)
+        call = partial(run_team, run.n_threads, train)
         summed = run.interrupts.call(call) if run.in_a_thread else call()
         assert summed is not None
         made = int(progress[c.STEPS])
