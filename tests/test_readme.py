@@ -9,8 +9,8 @@ from typing import Any
 import conftest
 import pytest
 
+import fastnet
 from fastnet import cli
-from fastnet.data import datasets
 from fastnet.errors import DataError
 
 README = Path(__file__).parents[1] / "README.md"
@@ -23,7 +23,7 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for package in ("matplotlib", "jinja2", "scipy"):
         pytest.importorskip(package, reason="the README has the extras of `all`")
     try:
-        datasets.load("mnist-5k", download=False)
+        fastnet.data.load("mnist-5k", download=False)
     except DataError as error:
         pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
@@ -42,7 +42,7 @@ def test_the_readme_s_commands_are_understood(capsys: pytest.CaptureFixture[str]
     """Each `fastnet ...` line of its text blocks is one that the options' parser accepts."""
     if not README.exists():
         pytest.skip("no README.md here")
-    from fastnet.cli.options import parser
+    from fastnet.cli.entry import parser
 
     blocks = re.findall(r"^```text\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").replace("&&", "\n").splitlines()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.errors import DivergedError
 from fastnet.training.recipe import CHAPTER, Recipe
 from fastnet.training.trainer import Trainer

@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 
 from fastnet.data import arrays
 from fastnet.data.arrays import read_idx, read_npy, read_npz
-from fastnet.data.user_files import read_array
+from fastnet.data.formats import read_array
 from fastnet.errors import DataError
 
 
