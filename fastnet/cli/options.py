@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
         "--format", default="png", choices=("png", "svg", "pdf"), help="of the pictures (default: %(default)s)"
     )
     _number(explored, "--seed", SEED, "of the first network")
-    _number(explored, "--seeds", Setting.seeds, "networks where a figure needs several")
+    _number(explored, "--seeds", Setting.n_seeds, "networks where a figure needs several")
     _data_options(explored)
     _backend_option(explored)
     listed = command("backends", "list the kernel backends, and which one is used and why", "fastnet backends")
