@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.data import datasets
+from fastnet.data import load, locate
 from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
@@ -141,10 +141,10 @@ def load_images(data_dir: PathLike | None = None) -> Images:
     DataError
         If there is neither data set, or MNIST is there and corrupt.
     """
-    if datasets.locate("mnist", data_dir) is not None:
-        data = datasets.load("mnist", data_dir=data_dir, download=False)
+    if locate("mnist", data_dir) is not None:
+        data = load("mnist", data_dir=data_dir, download=False)
         return Images(data.x_train, data.y_train, data.x_test, data.y_test, f"mnist, {len(data.x_train):,} images")
-    data = datasets.load("mnist-5k")
+    data = load("mnist-5k")
     count, n_in = data.x_train.shape
     about = f"the {count:,} images of mnist-5k repeated up to {ROWS:,}, because mnist is not on this machine"
     x, y = np.resize(data.x_train, (ROWS, n_in)), np.resize(data.y_train, ROWS)

@@ -114,7 +114,7 @@ def test_a_command_starts_without_the_experiments() -> None:
     """`fastnet --help` and `fastnet train` need not wait for what other commands want."""
     loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
     assert "fastnet.cli" in loaded
-    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench", "cli.explore")}
+    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench")}
     assert not loaded & (late | {"concurrent.futures"})
 
 

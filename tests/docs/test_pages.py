@@ -12,7 +12,7 @@ import pytest
 from conftest import load_backend
 
 from fastnet.backends import selection
-from fastnet.cli.options import parser
+from fastnet.cli.entry import parser
 
 CHECKOUT = Path(__file__).parents[2]
 if not (CHECKOUT / "docs").is_dir():

@@ -1,4 +1,4 @@
-"""Damaged matrices of scipy whose entries are in lists, a dictionary or coordinates. The others: test_sparse_input.py.
+"""Damaged matrices of scipy whose entries are in lists, a dictionary or coordinates. The others: test_sparse_rows.py.
 
 scipy's own conversions trust them, and write outside their memory.
 """

@@ -1,4 +1,4 @@
-"""Trainer(dropout=...): what a user sees of it. What the kernels compute is in test_contract_dropout.py."""
+"""Trainer(dropout=...): what a user sees of it. What the kernels compute: tests/kernels/test_contract_dropout.py."""
 
 from __future__ import annotations
 

@@ -341,7 +341,7 @@ def train():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_can_train_with_a_team(name: str) -> None:
-    code = f"NAME, TESTS = {name!r}, {str(Path(__file__).parent)!r}\n{FORK + kc.AND_IN_A_CHILD}"
+    code = f"NAME, TESTS = {name!r}, {str(Path(__file__).parents[1])!r}\n{FORK + kc.AND_IN_A_CHILD}"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],

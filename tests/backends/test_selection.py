@@ -19,7 +19,7 @@ import fastnet
 from fastnet import BackendError, Network, Trainer, backends, use_backend
 from fastnet.kernels import compiled, contract
 
-TESTS = str(Path(__file__).parent)
+TESTS = str(Path(__file__).parents[1])
 X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 
 

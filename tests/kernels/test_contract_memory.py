@@ -136,7 +136,7 @@ def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytes
     if what == "teams" and backend.MAX_THREADS == 1:
         pytest.skip("no teams")
     name = request.node.callspec.params["backend"]
-    script = Path(__file__).with_name("guard_pages.py")
+    script = Path(__file__).parents[1] / "guard_pages.py"
     run = subprocess.run([sys.executable, script, name, what], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, f"exit status {run.returncode}\n{run.stderr}"
     assert run.stdout == "every page untouched\n"
