@@ -61,7 +61,7 @@ def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
 
 
 OWN = {
-    "numpy_backend": ("formulas", "numpy_sparse", "philox"),
+    "numpy_backend": ("formulas", "numpy_sparse", "numpy_workspace", "philox"),
     "numba_backend": ("numba_vectors",),
 }  # files of a backend's own
 
