@@ -20,7 +20,7 @@ def draw(pixels: np.ndarray) -> str:
 
 
 def main() -> None:
-    data = fastnet.datasets.load("mnist-5k")  # 4,000 images of 28 x 28 bytes to train on, 1,000 to test with
+    data = fastnet.data.load("mnist-5k")  # 4,000 images of 28 x 28 bytes to train on, 1,000 to test with
     x, y = data.x_train, data.y_train
     net = fastnet.Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error", seed=0)
     print(f"{net.n_parameters:,} weights and biases, all random: {net.accuracy(data.x_test, data.y_test):.1%} right")

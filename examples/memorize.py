@@ -16,7 +16,7 @@ import numpy as np
 
 import fastnet
 
-FITTED, MOST_EPOCHS = 0.99, 500
+FITTED, MAX_EPOCHS = 0.99, 500
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     for name, default in (("images", 1000), ("hidden", 128), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     x, y = data.x_train[: args.images], data.y_train[: args.images]
     shuffled = np.random.default_rng(args.seed).permutation(y)
     print(f"{len(x):,} images, 784-{args.hidden}-10, until {FITTED:.0%} of them are right:")
@@ -38,7 +38,7 @@ def main() -> None:
                 trainer.stop()
 
         trainer = fastnet.Trainer(net, optimizer="adam", batch_size=32, seed=args.seed)
-        epochs = len(trainer.fit(x, labels, epochs=MOST_EPOCHS, callbacks=[stop]))
+        epochs = len(trainer.fit(x, labels, epochs=MAX_EPOCHS, callbacks=[stop]))
         right, unseen = net.accuracy(x, labels), net.accuracy(data.x_test, data.y_test)
         print(f"{name:8} labels: {epochs:3} epochs, {right:.1%} right, {unseen:.1%} of 1,000 test images")
 

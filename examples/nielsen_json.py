@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("path", nargs="?", help="a network that the book's network2.py saved")
     path = parser.parse_args().path
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     if path is not None:
         net = load(path)
         print(f"{net!r}: {net.accuracy(data.x_test, data.y_test):.1%} of the test images right")

@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--data", default="mnist-5k", help="mnist-5k (default) or mnist")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another run (default 0)")
     args = parser.parse_args()
-    data = fastnet.datasets.load(args.data)
+    data = fastnet.data.load(args.data)
     training_data = data.x_train[:50_000], data.y_train[:50_000]  # the book keeps the last 10,000 for validation
     network = Network([784, 30, 10], args.seed)
     network.SGD(training_data, 30, 10, 3.0, test_data=(data.x_test, data.y_test))

@@ -1,7 +1,7 @@
 """fastnet: multi-layer perceptrons trained fast on a CPU, by interchangeable Cython, Numba and NumPy kernels.
 
     >>> import fastnet
-    >>> data = fastnet.datasets.load("mnist-5k")
+    >>> data = fastnet.data.load("mnist-5k")
     >>> network = fastnet.Network([784, 16, 16, 10], seed=0)
     >>> fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
 
@@ -12,28 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet import backends
 from fastnet.backends import use_backend
-from fastnet.callbacks import Callback, Progress
+from fastnet.backends.warming import warmup
 from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
-from fastnet.history import Epoch, History
 from fastnet.network import Evaluation, Network
-from fastnet.optimizers import (
-    Adam,
-    Constant,
-    Cosine,
-    Exponential,
-    GradientDescent,
-    Momentum,
-    Schedule,
-    Step,
-)
 from fastnet.predictor import Predictor
-from fastnet.trainer import Trainer
-from fastnet.warming import warmup
+from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.history import Epoch, History
+from fastnet.training.optimizers import Adam, Constant, Cosine, Exponential, GradientDescent, Momentum, Schedule, Step
+from fastnet.training.trainer import Trainer
+from fastnet.version import __version__
 
 if TYPE_CHECKING:
-    from fastnet import datasets, insight, plots, report
-
-__version__ = "0.1.0"
+    from fastnet import data, insight, plots, report
 
 __all__ = [
     "Adam",
@@ -58,7 +48,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "backends",
-    "datasets",
+    "data",
     "insight",
     "plots",
     "report",
@@ -68,7 +58,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "insight", "plots", "report"):  # not everyone's: they would double what the import costs
+    if name in ("data", "insight", "plots", "report"):  # not everyone's: they would double what the import costs
         from importlib import import_module
 
         return import_module(f"fastnet.{name}")

@@ -1,8 +1,9 @@
-"""The errors fastnet raises beyond ValueError and TypeError, which it raises for unusable arguments."""
+"""The errors that fastnet raises beyond ValueError and TypeError, and the check that an extra is installed."""
 
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 
@@ -39,3 +40,11 @@ class DivergedError(FastnetError, ArithmeticError):
         """By keywords, so that it comes back whole from another process."""
         make = partial(DivergedError, epoch=self.epoch, step=self.step, learning_rate=self.learning_rate)
         return make, self.args
+
+
+def require_extra(module: str, need: str, extra: str) -> None:
+    """Import a module that comes with an extra. Raises FastnetError where it is missing; `need` says what needs it."""
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise FastnetError(f'{need} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None

@@ -7,22 +7,34 @@ handed to the kernel. Whatever does not fit goes the way of Network.forward, whi
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
-from fastnet.forward import forward, work_of
+from fastnet.backends.forward import forward, work_of
+from fastnet.backends.threads import run_team, team_size
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Backend, Ints
-from fastnet.threads import run_team, team_size
-
-if TYPE_CHECKING:
-    from fastnet.network import Network
 
 Array = NDArray[Any]
+
+
+class Source(Protocol):
+    """The part of a Network that a predictor reads."""
+
+    @property
+    def layers(self) -> Ints: ...
+    @property
+    def n_parameters(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def is_classifier(self) -> bool: ...
+    def weighted_sums(self) -> Ints: ...
+    def kernel_parameters(self) -> Array: ...
 
 
 class Predictor:
@@ -43,7 +55,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: Network,
+        network: Source,
         *,
         backend: str | None = None,
         max_batch: int = 1,
@@ -119,14 +131,14 @@ class _Prepared:
         self._runs: dict[tuple[np.dtype[Any], int], c.Predictor] = {}
         self._ready: dict[np.dtype[Any], c.Predictor] = {}  # those of the calling thread
 
-    def prepare(self, x_dtype: np.dtype[Any], member: int = 0) -> c.Predictor:
-        if (x_dtype, member) not in self._runs:
+    def prepare(self, x_dtype: np.dtype[Any], worker: int = 0) -> c.Predictor:
+        if (x_dtype, worker) not in self._runs:
             work = c.aligned_empty(c.plan(self._layers, self._max_batch, 0, self._dtype.itemsize).size, self._dtype)
             run = self._kernels.predictor(self._layers, self._parameters, self._max_batch, x_dtype, work)
-            self._runs[x_dtype, member] = run
-            if member == 0:
+            self._runs[x_dtype, worker] = run
+            if worker == 0:
                 self._ready[x_dtype] = run
-        return self._runs[x_dtype, member]
+        return self._runs[x_dtype, worker]
 
     def __call__(self, x: Any, out: Array | None) -> Array:
         if not self._lock.acquire(False):
@@ -167,20 +179,21 @@ class _Prepared:
         rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype, finite=not as_it_is)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
         target = out[None] if one else out.view()
-        members = team_size(self._threads, self._kernels, self._name, len(rows), work_of(self._layers, rows, len(rows)))
+        work = work_of(self._layers, rows, len(rows))
+        n_threads = team_size(self._threads, self._kernels, self._name, len(rows), work)
         if isinstance(rows, c.SparseRows):
-            forward(self._kernels, self._layers, self._parameters, rows, target, members)
+            forward(self._kernels, self._layers, self._parameters, rows, target, n_threads)
             return out
         starts = range(0, len(rows), self._max_batch)
-        members = min(members, len(starts))
-        runs = [self.prepare(rows.dtype, member) for member in range(members)]
+        n_threads = min(n_threads, len(starts))
+        runs = [self.prepare(rows.dtype, worker) for worker in range(n_threads)]
 
-        def call(team: Ints, member: int) -> None:
-            for start in starts[member :: int(team[c.MEMBERS])]:
+        def call(team: Ints, worker: int) -> None:
+            for start in starts[worker :: int(team[c.N_THREADS])]:
                 if team[c.BROKEN]:
                     return
                 part = slice(start, start + self._max_batch)
-                runs[member](rows[part], target[part])
+                runs[worker](rows[part], target[part])
 
-        run_team(members, call)
+        run_team(n_threads, call)
         return out

@@ -1,7 +1,7 @@
 """The formulas: each activation and each cost once, with its derivative; each optimiser's update in words.
 
 The NumPy backend, the checks, the costs outside of training and the documentation read these tables.
-The compiled backends have vector code of their own, which tests/test_formulas.py compares with the tables.
+The compiled backends have vector code of their own, which tests/kernels/test_formulas.py compares with the tables.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from fastnet.kernels.contract import Floats, Ints, Predictor, Rows, SparseRows, 
 from fastnet.kernels.numpy_sparse import compress as compress  # a function of the contract
 from fastnet.kernels.numpy_workspace import Layer, Workspace
 
-MOST_MEMBERS = 1  # BLAS has threads of its own
+MAX_THREADS = 1  # BLAS has threads of its own
 COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS
 WINDOW = 1024  # examples whose targets are made together, and whose classes are counted together
 

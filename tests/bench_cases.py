@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnet.bench import machine, run
+from fastnet.backends import machine
+from fastnet.bench import run
 from fastnet.bench.contenders import Session
 from fastnet.bench.workloads import Images
 

@@ -11,8 +11,8 @@ import numpy as np
 from cli_cases import pictures
 
 import fastnet
-from fastnet.datasets import Dataset
-from fastnet.runs import Run
+from fastnet.data import Dataset
+from fastnet.training.runs import Run
 
 CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")
 VOID = {"meta", "link", "img", "br"}

@@ -20,7 +20,7 @@ from conftest import NAMES, load_backend
 from data_cases import REAL_DATA
 
 import fastnet
-from fastnet import backends
+from fastnet.backends import selection
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 if not EXAMPLES.is_dir():
@@ -32,7 +32,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 @pytest.fixture(autouse=True)
 def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Importing my_backend.py registers it: in the tests here only."""
-    monkeypatch.setattr(backends, "_registered", {})
+    monkeypatch.setattr(selection, "_registered", {})
 
 
 @pytest.fixture(params=NAMES)
@@ -128,7 +128,7 @@ def test_first_network(name: str) -> None:
     assert float(epochs[-1][2]) >= 90  # 91.2 to 91.5 with five seeds
     assert numbers(rf"([\d,]+) steps in [\d.]+ s, by the {name} backend", text) == [12_000]
 
-    data = fastnet.datasets.load("mnist-5k")
+    data = fastnet.data.load("mnist-5k")
     picture, outputs = text.split("ten outputs say to it:\n")[1].split("\n0 ")
     drawn = [line.ljust(56) for line in picture.split("\n")]
     assert [[mark != " " for mark in line[::2]] for line in drawn] == (data.x_test[0].reshape(28, 28) >= 43).tolist()
@@ -174,7 +174,7 @@ def columns(x: np.ndarray, y: np.ndarray, training: bool) -> list[tuple[Any, Any
 
 
 def test_nielsen_s_data_and_plain_arrays_train_alike(capsys: pytest.CaptureFixture[str]) -> None:
-    nielsen, data = module("nielsen_sgd"), fastnet.datasets.load("mnist-5k")
+    nielsen, data = module("nielsen_sgd"), fastnet.data.load("mnist-5k")
     x, x_test = (pixels.astype(np.float32) / 255 for pixels in (data.x_train[:500], data.x_test))
     y, y_test = data.y_train[:500], data.y_test
     lists, arrays = nielsen.Network([784, 30, 10], seed=0), nielsen.Network([784, 30, 10], seed=0)
@@ -299,7 +299,7 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(A_NETWORK))
     _, complaint = python(EXAMPLES / "nielsen_json.py", path, status=1)
     assert complaint == "x has shape (1000, 784): 784 values an example; the network takes 2\n"
-    data, net = fastnet.datasets.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
+    data, net = fastnet.data.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
     fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
     module("nielsen_json").save(net, path)
     (shown,) = numbers(r"([\d.]+)% of the test images right", run("nielsen_json.py", path))
@@ -351,7 +351,7 @@ LAWS = ("test_contract", "test_contract_numerics", "test_contract_predictor", "t
 
 def test_my_backend_keeps_the_laws() -> None:
     """Those of what is computed; half of them, to be done in time. The laws of memory are not for it: it allocates."""
-    files = [Path(__file__).with_name(f"{law}.py") for law in LAWS]
+    files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     command = (
         "-m",
         "pytest",

@@ -14,7 +14,8 @@ import pytest
 from conftest import name_of
 
 import fastnet
-from fastnet import Network, Predictor, backends, checks, threads
+from fastnet import Network, Predictor, checks
+from fastnet.backends import selection, threads
 from fastnet.errors import BackendError
 
 RNG = np.random.default_rng(0)
@@ -176,7 +177,7 @@ def test_what_is_tested_for_nan_is_the_same_in_every_call(name: str, dtype: str)
 
 @pytest.mark.parametrize("wanted", [2, 3])
 def test_threads_share_the_parts(wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backends._MODULES, "numpy", "fake_team")
+    monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     net = network()
     predictor = net.compile(backend="numpy", max_batch=8, threads=wanted)

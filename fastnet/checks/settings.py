@@ -24,18 +24,16 @@ def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
         raise TypeError(f"sizes must be a list of layer widths such as [784, 16, 16, 10], not {sizes!r}")
     if len(sizes) < 2:
         raise ValueError(f"sizes needs at least an input and an output width, such as [784, 10], not {list(sizes)}")
-    if len(sizes) > c.MOST_LAYERS + 1:
-        raise ValueError(f"a network has at most {c.MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
+    if len(sizes) > c.MAX_LAYERS + 1:
+        raise ValueError(f"a network has at most {c.MAX_LAYERS} layers of weights, not {len(sizes) - 1}")
     found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
     parameters = sum(b * (a + 1) for a, b in pairwise(found))
-    if parameters > MOST_PARAMETERS:
-        raise ValueError(
-            f"sizes {list(found)} make {parameters:,} parameters; at most {MOST_PARAMETERS:,} are possible"
-        )
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"sizes {list(found)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are possible")
     return found
 
 
-MOST_PARAMETERS = 2**31 - 1
+MAX_PARAMETERS = 2**31 - 1
 
 
 def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
@@ -104,16 +102,16 @@ def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
         )
 
 
-def image_shape(shape: object, n_in: int) -> tuple[int, int]:
-    """Rows and columns of images of n_in pixels: those given, or those of a square for None."""
+def image_shape(shape: object, n_in: int, name: str = "image_shape") -> tuple[int, int]:
+    """Return the rows and columns of images of n_in pixels: those given, or those of a square for None."""
     if shape is None:
         side = math.isqrt(n_in)
         if side * side != n_in:
-            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
+            raise ValueError(f"{n_in} inputs are not the pixels of a square image: give {name}, its rows and columns")
         return side, side
     rows, columns = rows_and_columns(shape)
     if rows * columns != n_in:
-        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+        raise ValueError(f"{name} {rows} x {columns} is {rows * columns} pixels, but the network has {n_in} inputs")
     return rows, columns
 
 
@@ -128,8 +126,8 @@ def rows_and_columns(shape: object) -> tuple[int, int]:
 def _activation(name: object, known: Iterable[str] = ACTIVATIONS) -> str:
     if isinstance(name, str) and name in HARD_STEPS:
         raise ValueError(
-            f"a hard step ({name!r}) cannot be trained: its derivative is 0 everywhere, so gradient descent finds no "
-            "direction; use 'sigmoid', the smooth step"
+            f"a hard step ({name!r}) cannot be trained: its derivative is zero everywhere, so gradient descent "
+            "finds no direction; use 'sigmoid', the smooth step"
         )
     return name_of("activation", name, known)
 
@@ -258,7 +256,7 @@ def backend(name: str, candidate: Any) -> None:
         if not _takes(getattr(candidate, key), len(wanted)):
             hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
             raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
-    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    whole_number(f"MAX_THREADS of the backend {name!r}", candidate.MAX_THREADS, 1)
     flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 

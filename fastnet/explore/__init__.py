@@ -1,7 +1,7 @@
 """The experiments of `fastnet explore`: each runs functions of fastnet.insight on one data set and tells what it found.
 
 An experiment is a module of this package with one function, explore(setting) -> Finding. Not here: the functions
-themselves (fastnet.insight), the pictures (fastnet.plots), the command (cli_explore.py).
+themselves (fastnet.insight), the pictures (fastnet.plots), the command (cli/explore.py).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.errors import DivergedError
-from fastnet.recipe import CHAPTER, Recipe
-from fastnet.trainer import Trainer
+from fastnet.training.recipe import CHAPTER, Recipe
+from fastnet.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from fastnet.cli_report import table
 from fastnet.explore import Finding, Setting
 from fastnet.insight.data_size import data_size
+from fastnet.text import table
 
 
 def explore(setting: Setting) -> Finding:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from fastnet import plots
-from fastnet.cli_report import facts, table
 from fastnet.explore import Finding, Setting
 from fastnet.insight.batches import BatchRun, compare_batches
 from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.rates import RangeTest, learning_rate_finder
 from fastnet.network import Evaluation, Network
-from fastnet.trainer import Trainer
+from fastnet.text import facts, table
+from fastnet.training.trainer import Trainer
 
 EXAMPLES = 5_000  # of the steps that take all examples: the first so many
 SLOW, SLOW_STEPS = 0.02, 300

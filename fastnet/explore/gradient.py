@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 
 from fastnet import plots
-from fastnet.cli_report import table
 from fastnet.explore import Finding, Setting
-from fastnet.history import Epoch
 from fastnet.insight.gradients import BIAS, Ranking, Verification, ranking, verify_ranking
 from fastnet.network import Network
-from fastnet.trainer import Trainer
+from fastnet.text import table
+from fastnet.training.history import Epoch
+from fastnet.training.trainer import Trainer
 
 EARLY = (1, 5)  # epochs after which the network is looked at, beside the first and the last
 LISTED = 5

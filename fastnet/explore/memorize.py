@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.cli_report import table
 from fastnet.explore import Finding, Setting
 from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.insight.task import stratified_order
-from fastnet.recipe import Recipe
+from fastnet.text import table
+from fastnet.training.recipe import Recipe
 
 IMAGES = TESTED = 1000  # at most: enough to tell, and seconds
 SWEPT = 3  # seeds at most where a setting goes through many values

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.cli_report import facts, table
 from fastnet.explore import Finding, Setting
 from fastnet.insight.landscape import Landscape, descent_landscape, descent_path, landscape
 from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
 from fastnet.insight.task import stratified_order
 from fastnet.network import Network
-from fastnet.recipe import Recipe, in_parallel
+from fastnet.text import facts, table
+from fastnet.training.recipe import Recipe, in_parallel
 
 SEEDS = 20  # of each width: a spread takes more than a mean
 TRAINED, SURVEYED = 4000, 1000  # examples, at most, to train on, and to measure a plane with

@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastnet import plots
-from fastnet.cli_report import table
-from fastnet.datasets import Dataset
+from fastnet.data import Dataset
+from fastnet.data.split import hold_out
 from fastnet.explore import Finding, Setting
-from fastnet.files import shown
 from fastnet.insight import Calibration, NoiseConfidence, calibration, confidence_on_noise, fit_temperature
-from fastnet.recipe import Recipe
-from fastnet.user_data import hold_out
+from fastnet.text import shown, table
+from fastnet.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastnet import plots
-from fastnet.cli_report import table
 from fastnet.explore import Finding, Setting
 from fastnet.insight import (
     ExcitingImages,
@@ -19,6 +18,7 @@ from fastnet.insight import (
     unlit_weights,
     weight_structure,
 )
+from fastnet.text import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -28,7 +28,7 @@ from fastnet.insight.weights import (
     unlit_weights,
     weight_structure,
 )
-from fastnet.recipe import CHAPTER, Recipe
+from fastnet.training.recipe import CHAPTER, Recipe
 
 __all__ = [
     "CHAPTER",

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks, extras
+from fastnet import checks
+from fastnet.errors import require_extra
 from fastnet.insight.confidence import top_outputs
 from fastnet.kernels.formulas import target_classes
 from fastnet.network import Network
@@ -100,7 +101,7 @@ def calibration(
     probabilities = _classifier(network) if temperature is None else tempered(network, temperature)
     answers, top = top_outputs(probabilities, x, backend)
     confidence = top.astype(np.float64)
-    truth = classes_of(network._outputs(y, len(answers)))
+    truth = classes_of(network.check_targets(y, len(answers)))
     edges = np.linspace(0, 1, bins + 1)
     # bin k: edges[k] < confidence <= edges[k + 1]
     numbers = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
@@ -119,7 +120,7 @@ def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = N
     Raises ValueError for a regression network, FastnetError without scipy (the extra `insight`).
     """
     _classifier(network)
-    extras.require("scipy.optimize", "fitting a temperature needs SciPy", "insight")
+    require_extra("scipy.optimize", "fitting a temperature needs SciPy", "insight")
     from scipy.optimize import minimize_scalar
 
     hottest = math.log(HOTTEST)

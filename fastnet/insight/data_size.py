@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.task import Task, stratified_order, task
-from fastnet.recipe import CHAPTER, Recipe, in_parallel
+from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.history import Epoch
 from fastnet.network import Evaluation, Network
-from fastnet.recipe import in_parallel
-from fastnet.trainer import Trainer
+from fastnet.training.history import Epoch
+from fastnet.training.recipe import in_parallel
+from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.history import Epoch
 from fastnet.insight.task import Task, full_scale, task
-from fastnet.recipe import Recipe, in_parallel
-from fastnet.trainer import Trainer
+from fastnet.training.history import Epoch
+from fastnet.training.recipe import Recipe, in_parallel
+from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
 IMAGES = ("true", "shuffled", "noise")

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks, extras
+from fastnet import checks
+from fastnet.errors import require_extra
 from fastnet.insight.memorization import MEMORIZER
 from fastnet.insight.task import Task, task
 from fastnet.network import Network
-from fastnet.recipe import Recipe, in_parallel
+from fastnet.training.recipe import Recipe, in_parallel
 
 Array = NDArray[Any]
 
@@ -135,7 +136,7 @@ def match_neurons(a: Network, b: Network) -> Network:
 
     Raises ValueError where the two are not of the same layers, FastnetError without scipy (the extra `insight`).
     """
-    extras.require("scipy.optimize", "matching neurons needs SciPy", "insight")
+    require_extra("scipy.optimize", "matching neurons needs SciPy", "insight")
     from scipy.optimize import linear_sum_assignment
 
     _alike(a, b)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.network import Network
-from fastnet.trainer import Trainer
+from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
 BLOWN_UP = 4.0  # times the least smoothed cost: nothing is to be learned from higher rates
@@ -74,8 +74,8 @@ def learning_rate_finder(
     network = network.copy()
     rng = checks.generator(seed)
     trial = Trainer(network, seed=rng, **trainer)
-    x = network._inputs(x)
-    y = network._outputs(y, len(x))
+    x = network.check_inputs(x)
+    y = network.check_targets(y, len(x))
     costs = list[float]()
     smoothed = list[float]()
     mean, weight, blew_up = 0.0, 0.0, False

@@ -1,6 +1,6 @@
 """What an experiment trains many networks on: examples, labels and test examples, checked once.
 
-Not here: data sets (datasets.py), and the trainings themselves.
+Not here: data sets (fastnet.data), and the trainings themselves.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.network import Evaluation
-from fastnet.recipe import Recipe
-from fastnet.trainer import Trainer
+from fastnet.training.recipe import Recipe
+from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
 

@@ -24,7 +24,7 @@ Bools = NDArray[np.bool_]
 WAVELENGTHS = (4.0, 8.0)  # of the edge filters, in pixels: strokes of digits are 2 to 4 pixels wide
 ORIENTATIONS = 8
 ASPECT = 0.5  # of their envelope: as long along the edge as a wavelength, half as wide across
-MOST_PLACES = 15  # of the centres of the filters, in each direction
+MAX_PLACES = 15  # of the centres of the filters, in each direction
 
 
 def _images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats, tuple[int, int]]:
@@ -96,7 +96,7 @@ def edge_share(images: Array, image_shape: tuple[int, int] | None = None, *, pix
     flat, shape = _images(images, image_shape)
     flat = flat * _use(pixels, shape)
     best = np.zeros(len(flat))
-    rows, columns = (np.linspace(0, side - 1, min(side, MOST_PLACES)).round().astype(np.int64) for side in shape)
+    rows, columns = (np.linspace(0, side - 1, min(side, MAX_PLACES)).round().astype(np.int64) for side in shape)
     middle = shape[0] - 1, shape[1] - 1  # of a patch twice as large, from which those at all places are cut
     for wavelength in WAVELENGTHS:
         for angle in np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NEURONS = 20  # of a layer that are drawn; of a wider one, SHOWN
+MAX_NEURONS = 20  # of a layer that are drawn; of a wider one, SHOWN
 SHOWN = 14
 PIXEL_LINKS = 5  # of a neuron, to the pixels that weigh most
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
-MOST_HIGH = 1.5  # from a neuron to the next, at most
-MOST_APART, NAMED = 5.0, 2.6  # from one layer to the next, at most; and where there is room for activations' names
+MAX_HIGH = 1.5  # from a neuron to the next, at most
+MAX_APART, NAMED = 5.0, 2.6  # from one layer to the next, at most; and where there is room for activations' names
 NAME = 9  # letters of a class's name
 
 
@@ -45,7 +45,7 @@ def architecture(
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_aspect("equal")
-    step = min(MOST_APART, WIDTH / (depth - 1))
+    step = min(MAX_APART, WIDTH / (depth - 1))
     lengths = [np.linalg.norm(w, axis=0) for w in network.weights]  # of each input's outgoing weights
     lengths.append(np.ones(sizes[-1]))
     image = image_shape is not None and image_shape[0] * image_shape[1] == sizes[0]
@@ -91,7 +91,7 @@ def architecture(
 
 def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:
     """Which neurons of a layer are drawn, in their order."""
-    if len(lengths) <= MOST_NEURONS:
+    if len(lengths) <= MAX_NEURONS:
         return np.arange(len(lengths))
     return np.sort(np.argsort(-lengths, kind="stable")[:SHOWN])
 
@@ -99,7 +99,7 @@ def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:
 def _places(count: int, size: int) -> NDArray[np.float64]:
     """How high each drawn neuron is, the first on top; between the halves of a part there is room for dots."""
     slots = count + (2 if count < size else 0)
-    gap = min(MOST_HIGH, HEIGHT / max(slots - 1, 1))
+    gap = min(MAX_HIGH, HEIGHT / max(slots - 1, 1))
     rows = np.arange(count, dtype=np.float64)
     if count < size:
         rows[count // 2 :] += 2

@@ -13,8 +13,8 @@ from fastnet.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_COUNTED = 15  # classes up to which every cell has its number
-MOST_NAMED = 20  # classes that are named; of more, some are
+MAX_COUNTED = 15  # classes up to which every cell has its number
+MAX_NAMED = 20  # classes that are named; of more, some are
 NAME = 12  # letters of a class's name
 ACROSS = 4  # mistakes in a row
 
@@ -37,15 +37,15 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
     figure = style.figure(width, 0.84 * width)
     axes = figure.add_subplot()
     shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
-    step = -(-classes // MOST_NAMED)
-    upright = 0 if max(map(len, names)) <= 2 and classes <= MOST_COUNTED else 90
+    step = -(-classes // MAX_NAMED)
+    upright = 0 if max(map(len, names)) <= 2 and classes <= MAX_COUNTED else 90
     axes.set_xticks(range(0, classes, step), names[::step], rotation=upright)
     axes.set_yticks(range(0, classes, step), names[::step])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("the network's answer")
     axes.set_ylabel("the truth")
-    if classes <= MOST_COUNTED:
+    if classes <= MAX_COUNTED:
         for i, j in np.argwhere(matrix):
             ink = "white" if share[i, j] > 0.4 else style.BLACK
             axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=ink, fontsize=style.FONT_SIZE - 1)

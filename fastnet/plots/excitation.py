@@ -17,7 +17,7 @@ from fastnet.plots import pixels, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_ROWS = 10  # neurons
+MAX_ROWS = 10  # neurons
 SHOWN = 6  # images of each
 
 
@@ -34,7 +34,7 @@ def excitation(
     if found.layer != ideal.layer:
         raise ValueError(f"found is of layer {found.layer} and ideal of layer {ideal.layer}: give the same layer's")
     shape = checks.image_shape(image_shape, found.mean.shape[1])
-    neurons = ideal.neurons[:MOST_ROWS]
+    neurons = ideal.neurons[:MAX_ROWS]
     shown = min(SHOWN, found.indices.shape[1])
     pictures = np.asarray(images)
     bright = full_scale(pictures)

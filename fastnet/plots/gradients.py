@@ -16,7 +16,7 @@ from fastnet.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_NEURONS = 32  # in one picture, unless they are asked for
+MAX_NEURONS = 32  # in one picture, unless they are asked for
 
 
 @style.picture
@@ -69,7 +69,7 @@ def neuron_gradients(
     """
     maps = network.views(gradient).weights[0]
     rows, columns = checks.image_shape(image_shape, maps.shape[1])
-    chosen = range(min(len(maps), MOST_NEURONS)) if neurons is None else neurons
+    chosen = range(min(len(maps), MAX_NEURONS)) if neurons is None else neurons
     shown = [checks.whole_number("neurons", neuron, 0) for neuron in chosen]
     if not shown or max(shown) >= len(maps):
         raise ValueError(f"neurons must be numbers from 0 to {len(maps) - 1}, at least one, not {list(shown)}")

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fastnet import extras
-from fastnet.errors import DataError
-from fastnet.files import atomic_write, named
+from fastnet.data.files import atomic_write, named
+from fastnet.errors import DataError, require_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +72,7 @@ _STYLE = {
 
 def check() -> None:
     """Raises FastnetError where no picture can be drawn."""
-    extras.require("matplotlib", "pictures need Matplotlib", "plot")
+    require_extra("matplotlib", "pictures need Matplotlib", "plot")
 
 
 def picture(draw: Callable[P, T]) -> Callable[P, T]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.history import History
 from fastnet.plots import style
+from fastnet.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

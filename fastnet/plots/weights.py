@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NEURONS = 64  # in one picture
+MAX_NEURONS = 64  # in one picture
 SHOWN = 6  # images of each set
 REACH = 99.5  # the percentile of |weight| where the colours end, so that a few extremes do not make the rest pale
 GAP = 0.3  # between before and after, in images
@@ -57,7 +57,7 @@ def weights(
 
 def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool) -> Figure:
     n = len(next(iter(drawn.values())))
-    shown = min(n, MOST_NEURONS)
+    shown = min(n, MAX_NEURONS)
     across = math.ceil(math.sqrt(shown))
     down = math.ceil(shown / across)
     beside, above = (1, len(drawn)) if narrow else (len(drawn), 1)

@@ -11,7 +11,7 @@ from insight_cases import SIZES, data, small
 
 from fastnet import Cosine, Network, Trainer
 from fastnet.insight import DescentLog, StopAtMinimum, descent_log
-from fastnet.trainer import Progress
+from fastnet.training.trainer import Progress
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 

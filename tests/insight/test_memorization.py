@@ -13,7 +13,7 @@ from insight_cases import blobs, images, unseen
 from fastnet.insight import MEMORIZER, Memorization, Recipe, memorization
 from fastnet.insight.memorization import _corrupted, _images
 from fastnet.insight.task import stratified_order, task
-from fastnet.trainer import Trainer
+from fastnet.training.trainer import Trainer
 
 SMALL = Recipe((8,), 6, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
 SHUFFLED: dict[str, Any] = {"corrupted": 1.0}

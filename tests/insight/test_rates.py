@@ -11,7 +11,7 @@ from insight_cases import data, small
 
 from fastnet import DivergedError, Network, Trainer
 from fastnet.insight import learning_rate_finder
-from fastnet.recipe import in_parallel
+from fastnet.training.recipe import in_parallel
 
 # sizes, network, trainer, and a grid of rates around the best
 KINDS: dict[str, tuple[list[int], dict[str, Any], dict[str, Any], list[float]]] = {

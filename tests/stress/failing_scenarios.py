@@ -16,9 +16,10 @@ import kernel_cases as kc
 import numpy as np
 
 from fastnet import Callback, Network, Progress, Trainer
-from fastnet.files import read_csv, read_idx
-from fastnet.history import FIELDS
-from fastnet.runs import Run
+from fastnet.data.arrays import read_idx
+from fastnet.data.tables import read_csv
+from fastnet.training.history import FIELDS
+from fastnet.training.runs import Run
 
 from . import writers
 from .fits import bits
@@ -203,7 +204,7 @@ class Predicting(Scenario):
 
 def manycores() -> Any:
     """As if the machine had cores for every team that is asked for."""
-    return patch("fastnet.threads.usable_cores", lambda: 4)
+    return patch("fastnet.backends.threads.usable_cores", lambda: 4)
 
 
 # -- the scenarios ----------------------------------------------------------------------------------------------------

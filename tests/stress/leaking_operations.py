@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Trainer, files, use_backend
+from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Trainer, use_backend
+from fastnet.data.files import atomic_write
+from fastnet.data.formats import read_array
 from fastnet.kernels.contract import SparseRows
 
 from .disturbances import raised, refused, together
@@ -244,7 +246,7 @@ def save(fit: Fit, folder: Path) -> Once:
 def save_breaks_off(fit: Fit, folder: Path) -> Once:
     def once() -> None:
         def write() -> None:
-            with files.atomic_write(folder / "broken off") as file:
+            with atomic_write(folder / "broken off") as file:
                 file.write(b"part")
                 raise KeyError
 
@@ -307,7 +309,7 @@ def refuse_files(fit: Fit, folder: Path) -> Once:
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
             broken.write_bytes(whole[:length])
             refused(FastnetError, ".", lambda: Network.load(broken))
-            refused(FastnetError, ".", lambda: files.read_array(broken))
+            refused(FastnetError, ".", lambda: read_array(broken))
         for nowhere in (folder, folder / "none" / "network.npz"):
             refused(FastnetError, ".", lambda nowhere=nowhere: Network.load(nowhere))
             refused(FastnetError, ".", lambda nowhere=nowhere: network.save(nowhere))

@@ -1,0 +1,175 @@
+"""Threads that share one call: how many there may be, and running them.
+
+They live only as long as the call, so that a process may be forked between calls, and any number of Python threads may
+train networks of their own.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from fastnet import checks
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Backend, Ints
+
+T = TypeVar("T")
+THREADED_WORK = 1 << 24  # multiply-adds forward of a batch from which on "auto" takes more than one thread for it
+THREAD_ROWS = 16  # of a batch, at least, for each of those
+
+
+def usable_cores(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
+    """Cores that this process may use: by its affinity, and by the quotas of the control groups it is in.
+
+    A quota of two and a half cores counts as three. At least 1. The arguments are where Linux tells of these.
+    """
+    quotas = [math.ceil(quota) for quota in _quotas(proc, cgroups)]
+    return max(1, min(_affinity(), *quotas)) if quotas else _affinity()
+
+
+def _affinity() -> int:
+    if hasattr(os, "process_cpu_count"):  # Python 3.13 and later; may be told by PYTHON_CPU_COUNT
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quotas(proc: str, cgroups: str) -> Iterator[float]:
+    """The limits, in cores, of this process's group and of all it lies in, of version 2 (cpu.max) and 1 (cfs_quota)."""
+    for line in _read(f"{proc}/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            mounts = [cgroups, f"{cgroups}/unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = [f"{cgroups}/cpu", f"{cgroups}/{controllers}"]
+        else:
+            continue
+        folders = path.strip("/").split("/") if path.strip("/") else []
+        for mount in mounts:
+            for depth in range(len(folders) + 1):
+                yield from _quota("/".join([mount, *folders[:depth]]))
+
+
+def _quota(folder: str) -> Iterator[float]:
+    numbers = _read(f"{folder}/cpu.max").split()
+    if not numbers:
+        numbers = [*_read(f"{folder}/cpu.cfs_quota_us").split(), *_read(f"{folder}/cpu.cfs_period_us").split()]
+    try:
+        quota, period = map(int, numbers)
+    except ValueError:  # "max", or no such file
+        return
+    if quota > 0 and period > 0:  # -1: no limit
+        yield quota / period
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return ""
+
+
+def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work: int) -> int:
+    """How many threads to use where `threads` were asked for, None being "auto", for `work` multiply-adds on `rows`.
+
+    Never more than the process has cores for. Raises ValueError where the backend called `name` takes one only.
+    """
+    most = kernels.MAX_THREADS
+    if most == 1:
+        checks.one_thread(threads, name)
+        return 1
+    if threads is None:
+        threads = max(1, rows // THREAD_ROWS) if work >= THREADED_WORK else 1
+    return min(threads, most, usable_cores()) if threads > 1 else 1
+
+
+class OneAtATime:
+    """A lock for `with`. Whoever finds it taken does not wait, but gets a RuntimeError with these words.
+
+    Copies and unpickled ones are not taken, even where the original is.
+    """
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(self._words)
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[OneAtATime], tuple[str]]:
+        return OneAtATime, (self._words,)
+
+
+def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
+    """Runs call(team, worker) in `n_threads` threads at once and returns what worker 0, this thread, returned.
+
+    Where a call raises, the team is marked as broken, so that no thread waits for ever, and the error is raised here.
+    Where a thread cannot be started, this thread makes the call alone, and a RuntimeWarning says so.
+    """
+    if n_threads == 1:
+        return call(c.team(1), 0)
+    team = c.team(n_threads)
+    all_here = threading.Event()  # before this nobody begins: a kernel would wait for those who never come
+    errors: list[BaseException] = []
+
+    def run(worker: int) -> None:
+        all_here.wait()
+        try:
+            if not team[c.BROKEN]:
+                call(team, worker)
+        except BaseException as error:
+            team[c.BROKEN] = 1
+            errors.append(error)
+
+    started: list[threading.Thread] = []
+    try:
+        try:
+            for worker in range(1, n_threads):
+                run_here = contextvars.copy_context().run  # the context of this thread: of use_backend, of np.errstate
+                thread = threading.Thread(target=run_here, args=(run, worker), name=f"fastnet-{worker}", daemon=True)
+                thread.start()
+                started.append(thread)
+        except RuntimeError as error:
+            team[c.BROKEN] = 1
+            alone = str(error)
+        else:
+            alone = ""
+            all_here.set()
+            result = call(team, 0)
+    except BaseException:
+        team[c.BROKEN] = 1
+        raise
+    finally:
+        all_here.set()
+        _join(started)
+    if alone:
+        warnings.warn(f"{n_threads} threads cannot be had here ({alone}): going on with one", RuntimeWarning, 2)
+        return call(c.team(1), 0)
+    if errors:
+        raise errors[0]
+    return result
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    """Waits for all, even where Ctrl-C comes: they are at work on arrays that are the caller's again afterwards."""
+    interrupt = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt

@@ -1,0 +1,81 @@
+"""What several commands do: load the data, test a network, print the result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import data as sets
+from fastnet.cli import progress
+from fastnet.data import Dataset
+from fastnet.errors import DataError
+from fastnet.network import Network
+from fastnet.text import facts, scores, shown, table
+from fastnet.training.runs import class_names, number
+
+MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
+
+
+def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
+    """Print the result of a command: the record with --json, nothing with --quiet, else the text."""
+    if args.json:
+        print(json.dumps(record, indent=1, allow_nan=False))
+    elif not args.quiet:
+        print(text, flush=True)
+
+
+def load_data(args: argparse.Namespace) -> Dataset:
+    """Load the data set that --data and the options beside it name."""
+    data = sets.load(
+        args.data,
+        data_dir=args.data_dir,
+        labels=args.labels,
+        label_column=args.label_column,
+        progress=None if args.quiet else progress.DownloadProgress(),
+    )
+    if not len(data.x_test):
+        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more")
+    return data
+
+
+def about_network(network: Network) -> dict[str, str]:
+    """Return the lines that describe a network."""
+    *hidden, output = network.activations_by_layer
+    sizes = "-".join(map(str, network.sizes))
+    return {
+        "network": f"{sizes}: {network.n_parameters:,} parameters, {network.dtype}, cost {network.cost_name}",
+        "activation": ", ".join([*dict.fromkeys(hidden), f"output {output}"]),
+    }
+
+
+def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
+    """Test a network on the test examples. Return the result as text and as a record for JSON."""
+    cost, accuracy = network.evaluate(data.x_test, data.y_test, backend=backend)
+    text = facts({"test": f"{scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
+    record: dict[str, Any] = {"cost": number(cost), "accuracy": number(accuracy), "examples": len(data.x_test)}
+    if network.is_classifier:
+        from fastnet.insight import classified  # imported here: at the top it would delay the start of every command
+
+        names = class_names(network, data)
+        matrix = classified(network, data.x_test, data.y_test, backend=backend).matrix
+        text += f"\n\n{_matrix_text(matrix, names)}"
+        record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
+    return text, record
+
+
+def _matrix_text(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Return the confusion matrix as a table, with each class's recall: the share classified right."""
+    if len(matrix) > MAX_CLASSES_SHOWN:
+        return f"confusion matrix: {len(matrix)} classes are too many to show here; --json prints it"
+    numbers = [str(k) for k in range(len(matrix))]
+    rows = [["", *numbers, "recall"]]
+    for k, (row, name) in enumerate(zip(matrix, names, strict=True)):
+        recall = f"{row[k] / row.sum():.1%}" if row.any() else "-"
+        title = name if name == numbers[k] else f"{k} {shown(name)}"
+        rows.append([title, *(str(count) if count else "." for count in row), recall])
+    return f"confusion matrix (row: the truth, column: the prediction)\n{table(rows)}"

@@ -1,0 +1,101 @@
+"""What a command is, and the options that several commands share.
+
+Names, lists and defaults come from the library's own tables and signatures. The library checks the values: argparse
+only tells numbers from text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+from fastnet import backends, data
+
+DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # they say which data to read, and how
+SEED = 0
+
+
+class Command(NamedTuple):
+    """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status."""
+
+    name: str
+    summary: str
+    examples: tuple[str, ...]
+    fill: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises its errors, so that every error of the command line is printed the same way."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ValueError in place of printing the usage and exiting."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the default of each parameter of a function or class."""
+    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+
+_DATA = defaults(data.load)["source"]
+
+
+def add_data_options(command: argparse.ArgumentParser, default: str | None = _DATA) -> None:
+    """Add --data and the options that go with it. A default of None stands for the data of the training."""
+    command.add_argument(
+        "--data",
+        default=default,
+        metavar="NAME",
+        help=f"{', '.join(data.names())}, or your own NPZ, CSV or IDX file or folder "
+        f"(default: {default or 'the data of the training'})",
+    )
+    add_file_options(command)
+
+
+def add_file_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where and how data are read."""
+    command.add_argument("--data-dir", metavar="FOLDER", help="look for the named data sets in this folder first")
+    command.add_argument("--labels", metavar="FILE", help="the file of labels, if --data is a file of examples only")
+    command.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="the column of labels in a CSV file, by name or by number from 0 (default: the column named label, "
+        "class, target or y, else the last)",
+    )
+
+
+def add_model_option(command: argparse.ArgumentParser) -> None:
+    """Add --model."""
+    command.add_argument("--model", required=True, metavar="FILE.npz", help="a network that fastnet train --save wrote")
+
+
+def add_backend_option(command: argparse._ActionsContainer) -> None:
+    """Add --backend."""
+    command.add_argument(
+        "--backend",
+        metavar="NAME",
+        help=f"{', '.join(('auto', *backends.NAMES))} (default: ${backends.ENVIRONMENT}, or auto)",
+    )
+
+
+def add_name(group: argparse._ActionsContainer, option: str, default: str, known: Any, about: str = "") -> None:
+    """Add an option whose value is one of the names `known`."""
+    group.add_argument(
+        option, default=default, metavar="NAME", help=f"{about}{', '.join(known)} (default: %(default)s)"
+    )
+
+
+def add_number(
+    group: argparse._ActionsContainer, option: str, default: float | None, about: str, kind: type | None = None
+) -> None:
+    """Add an option whose value is a number: of `kind`, or of the type of its default."""
+    group.add_argument(
+        option,
+        type=kind or type(default),
+        default=default,
+        metavar="N" if (kind or type(default)) is int else "X",
+        help=about if default is None else f"{about} (default: %(default)s)",
+    )

@@ -1,0 +1,109 @@
+"""Opening a user's file to read it, and writing one whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from fastnet.errors import DataError
+from fastnet.text import reason, shown
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+_MAX_UNCHECKED_READ = 1 << 20  # bytes; a longer read is first compared with the size of the file
+
+
+def named(path: PathLike) -> str:
+    """Return what `shown` does, for a path that may exist. Raises DataError for one that cannot."""
+    if not os.fspath(path):
+        raise DataError("the path is empty: give a name")
+    if "\0" in os.fsdecode(path):
+        raise DataError(f"{shown(path)} has a null byte, which no name of a file can have: give another name")
+    return shown(path)
+
+
+class _File(io.BufferedReader):
+    """A file whose `read` makes room for no more bytes than the file has, even where it is asked for gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MAX_UNCHECKED_READ:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
+
+
+@contextmanager
+def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
+    """Open a regular file and yield it with its size; whatever the block raises becomes a DataError."""
+    name = named(path)
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{name} is a folder; expected a file: give the path of a file")
+        if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
+            raise DataError(f"{name} is not a regular file: give the path of a file on disk")
+        with open(path, "rb", buffering=0) as raw, _File(raw) as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except DataError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"there is no file {name}: check the path") from error
+    except PermissionError as error:
+        raise DataError(f"{name} may not be read: check its permissions") from error
+    except MemoryError as error:
+        raise DataError(f"{name} needs more memory than there is: use a smaller file") from error
+    except Exception as error:  # on hostile bytes gzip, zipfile, NumPy and Pillow raise a dozen unrelated types
+        raise DataError(f"{name} is corrupt or cannot be read ({reason(error)}): get a fresh copy") from error
+
+
+@contextmanager
+def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+    """Write a file wholly or not at all.
+
+    Yields a new binary file, open for reading too, in the same folder. When the block ends without an error
+    it is flushed to the disk and takes the name `path` in one step; otherwise it is removed and a file that
+    was there before stays as it was. A symbolic link is followed, and the old file's permissions are kept.
+
+    Raises
+    ------
+    DataError
+        The folder is missing or may not be written, the disk is full, or `path` is not a regular file.
+    """
+    name = named(path)
+    temporary = None
+    try:
+        target = os.path.realpath(path)
+        old = os.path.exists(target)
+        if old and not os.path.isfile(target):
+            raise DataError(f"cannot write {name}: it exists and is not a regular file; give another name")
+        temporary = os.path.join(os.path.dirname(target), f".fastnet-{secrets.token_hex(8)}.tmp")
+        with open(temporary, "x+b") as file:  # "x", unlike tempfile, gives the permissions of the user's umask
+            if old:
+                shutil.copymode(target, temporary)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise DataError(f"cannot write {name} ({reason(error)}): check the folder and the space in it") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def make_folder(folder: PathLike, advice: str = "give another name") -> Path:
+    """Return the folder, which is made where it is missing. Raises DataError with the advice where that fails."""
+    named(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): {advice}") from error
+    return Path(folder)

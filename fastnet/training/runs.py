@@ -1,0 +1,228 @@
+"""A training run: a network with the record of its training, as `fastnet train --out` keeps it in a folder.
+
+The folder holds network.npz, initial.npz (the network before its training), history.json (a list for each column) and
+run.json (all else). Not here: what is found out about the network (fastnet.insight, fastnet.report).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnet import backends
+from fastnet.data import Dataset
+from fastnet.data.files import PathLike, atomic_write, make_folder, named, reading
+from fastnet.errors import DataError
+from fastnet.kernels import contract as c
+from fastnet.network import Network
+from fastnet.text import reason, shown
+from fastnet.training.history import FIELDS
+from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
+from fastnet.training.trainer import Trainer
+from fastnet.version import __version__
+
+NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
+FORMAT = "fastnet run 1"
+# What a record's entries are, where there are any and they are not null. Others may be added; no reader counts on them.
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),
+    **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "seconds"), (int, float)),
+    **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source"), (dict,)),
+    "dropout": (list,),
+}
+_TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that are not numbers
+_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # those that may have been nan
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network and what is known of its training.
+
+    history: the columns of History.to_dict, with None for what is nan. record: settings and figures by name, as
+    `fastnet train --json` prints them. initial: the network before its training, where it is known.
+    """
+
+    network: Network
+    history: Mapping[str, list[Any]] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    initial: Network | None = None
+
+    @classmethod
+    def of(cls, trainer: Trainer, initial: Network | None = None, **more: Any) -> Run:
+        """The run of a trainer, as it is now; `more` goes into its record."""
+        return cls(trainer.network, json.loads(trainer.history.to_json()), {**describe(trainer), **more}, initial)
+
+    def save(self, folder: PathLike) -> None:
+        """Writes the run into a folder, which is made where it is missing; run.json comes last.
+
+        Raises DataError where that is impossible.
+        """
+        folder = make_folder(folder)
+        self.network.save(folder / NETWORK)
+        if self.initial is not None:
+            self.initial.save(folder / INITIAL)
+        else:
+            _remove(folder / INITIAL)  # of another run
+        _write(folder / HISTORY, self.history)
+        self.save_record(folder)
+
+    def save_record(self, folder: PathLike) -> None:
+        """Writes run.json alone, for what was found out after the rest was kept."""
+        named(folder)
+        _write(Path(folder) / RECORD, {"format": FORMAT, **self.record})
+
+    @classmethod
+    def load(cls, folder: PathLike) -> Run:
+        """A run that `save` wrote. Raises DataError for a folder that holds none, or one that is not whole."""
+        name, path = named(folder), Path(folder)
+        if not path.is_dir():
+            raise DataError(f"there is no folder {name}: give one that fastnet train --out wrote")
+        if not (path / RECORD).is_file():
+            raise DataError(f"{name} holds no training run ({RECORD} is missing): give a folder of fastnet train --out")
+        record, history = _object(path / RECORD), _object(path / HISTORY)
+        if record.pop("format", None) != FORMAT:
+            raise DataError(f"{shown(path / RECORD)} is not of the format {FORMAT!r}: train anew with --out")
+        _check_record(path / RECORD, record)
+        _check_history(path / HISTORY, history)
+        network = Network.load(path / NETWORK)
+        initial = Network.load(path / INITIAL) if (path / INITIAL).exists() else None
+        if initial is not None and initial.sizes != network.sizes:
+            raise DataError(f"{name} holds files of two runs ({NETWORK}, {INITIAL}): train anew with --out")
+        return cls(network, history, record, initial)
+
+
+def describe(trainer: Trainer) -> dict[str, Any]:
+    """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
+    from fastnet.backends import machine  # it is not wanted before a training has ended
+
+    network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
+    name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
+    backend = backends.describe(name)
+    vector = trainer._encoded
+    return {
+        "layers": list(network.sizes),
+        "n_parameters": network.n_parameters,
+        "activations": list(network.activations_by_layer),
+        "cost_function": network.cost_name,
+        "dtype": network.dtype.name,
+        "optimizer": _name(trainer._optimizer, OPTIMIZERS),
+        "optimizer_settings": _settings(trainer._optimizer),
+        "learning_rate": trainer.learning_rate,
+        "schedule": _name(trainer._schedule, SCHEDULES),
+        "schedule_settings": _settings(trainer._schedule),
+        "batch_size": trainer.batch_size,
+        "weight_decay": float(vector[c.WEIGHT_DECAY]),
+        "clip_norm": float(vector[c.CLIP_NORM]) or None,
+        "dropout": list(trainer.dropout),
+        "shuffle": trainer._shuffle,
+        "epochs": len(trainer.history),
+        "backend": name,
+        "backend_reason": reason,
+        "backend_version": backend.version,
+        "instruction_set": backend.instruction_set,
+        "threads": last and last.threads,
+        "inputs": last and last.inputs,
+        "seconds": sum(trainer.history["seconds"]),
+        "train": {"cost": number(last.cost), "accuracy": number(last.accuracy)} if last else None,
+        "fastnet": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "processor": machine.processor(),
+        "cores": os.cpu_count(),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
+    """What the tables of names call an optimiser or a schedule."""
+    made = {name: make() for name, make in known.items()}
+    equal = [name for name, other in made.items() if other == thing]
+    alike = [name for name, other in made.items() if type(other) is type(thing)]
+    return next(iter(equal + alike), "a function")
+
+
+def _settings(thing: Any) -> dict[str, float]:
+    """The numbers of an optimiser or a schedule."""
+    return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
+
+
+def number(value: float) -> float | None:
+    """The value as JSON has it, which knows no nan."""
+    return value if math.isfinite(value) else None
+
+
+def class_names(network: Network, data: Dataset) -> list[str]:
+    """A name for each class that a classifier tells, of which the data set may have fewer."""
+    classes = max(network.sizes[-1], 2)
+    return [*data.class_names, *map(str, range(len(data.class_names), classes))]
+
+
+def check_data(what: str, network: Network, data: Dataset) -> None:
+    """Raises ValueError where a data set is not one for the network; `what` names the network."""
+    n_in, n_out = network.sizes[0], max(network.sizes[-1], 2)
+    if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
+        raise ValueError(
+            f"{what} takes {n_in} inputs and tells {n_out} classes, but {data.name} has "
+            f"{data.x_test.shape[1]} inputs and {len(data.class_names)} classes: give the data it was trained for"
+        )
+
+
+def _check_record(path: Path, record: Mapping[str, Any]) -> None:
+    wrong = [name for name, kinds in _KINDS.items() if not isinstance(record.get(name), (*kinds, type(None)))]
+    if not wrong:
+        settings = {name: (record.get(name) or {}).values() for name in ("optimizer_settings", "schedule_settings")}
+        found = {**settings, "dropout": record.get("dropout") or [], "test": [(record.get("test") or {}).get("cost")]}
+        wrong = [name for name, values in found.items() if not _numbers(values, null=name == "test")]
+    if wrong:
+        raise DataError(f"{shown(path)} is damaged ({', '.join(wrong)}): train anew with --out")
+
+
+def _check_history(path: Path, history: Mapping[str, Any]) -> None:
+    columns = [len(column) if isinstance(column, list) else None for column in history.values()]
+    if not set(FIELDS) <= set(history) or None in columns or len(set(columns)) > 1:
+        raise DataError(f"{shown(path)} is not a history: expected lists of one length, {', '.join(FIELDS)}")
+    for name in FIELDS:
+        whole = all(isinstance(text, str) for text in history[name])
+        if not (whole if name in _TEXTS else _numbers(history[name], null=name in _NULL)):
+            raise DataError(f"{shown(path)} is damaged ({name}): train anew with --out")
+
+
+def _numbers(values: Iterable[Any], null: bool = False) -> bool:
+    return all(isinstance(value, (int, float)) or (null and value is None) for value in values)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot remove {shown(path)} ({reason(error)}): give another folder") from error
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def _number(text: str) -> float:
+    """A number of JSON. Raises ValueError for what `_write` could not write again, and for more than a float holds."""
+    if not math.isfinite(float(text)):
+        raise ValueError(f"the number {text[:20]}")
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The object of a JSON file."""
+    with reading(path) as (file, _):
+        found = json.loads(file.read(), parse_int=_number, parse_float=_number, parse_constant=_number)
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
+    return found
