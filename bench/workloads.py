@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastnet.data import datasets
 from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
+from fastnet.names import Activation, Cost, Output, Sparse
 from fastnet.network import Network
 from fastnet.training.trainer import Trainer
 
@@ -41,7 +42,7 @@ class Setup:
 
     backend: str
     dtype: str = DTYPES[0]
-    sparse: bool | str = "auto"  # whether a Trainer compresses dense images: as it sees fit, always, never
+    sparse: Sparse = "auto"  # whether a Trainer compresses dense images: as it sees fit, always, never
     threads: int = 1
 
     def __str__(self) -> str:
@@ -56,9 +57,9 @@ class Workload:
 
     name: str
     sizes: tuple[int, ...]
-    activation: str
-    output: str
-    cost: str
+    activation: Activation
+    output: Output
+    cost: Cost
     batch_size: int
     learning_rate: float
 
@@ -101,7 +102,7 @@ class Workload:
         )
 
 
-_SMALL = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
+_SMALL: tuple[tuple[int, ...], Activation, Output, Cost] = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
 WORKLOADS = {
     workload.name: workload
     for workload in (

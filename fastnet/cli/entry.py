@@ -31,9 +31,10 @@ from fastnet.data.user_files import read_array
 from fastnet.errors import BackendError, DataError, FastnetError
 from fastnet.network import Network
 from fastnet.text import facts, scores, shown, table
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from fastnet.training.optimizers import OPTIMIZERS, Optimizer
 from fastnet.training.recipe import CHAPTER
 from fastnet.training.runs import check_data, class_names, number
+from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count

@@ -16,13 +16,15 @@ from fastnet import backends
 from fastnet.data import datasets
 from fastnet.explore import Setting
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
+from fastnet.names import Sparse
 from fastnet.network import Network
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Schedule
+from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum
 from fastnet.training.recipe import CHAPTER
+from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 from fastnet.version import __version__
 
-SPARSE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and what the library calls it
+SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and what the library calls it
 SEED = 0
 
 
