@@ -81,7 +81,7 @@ def test_no_module_hides_a_package() -> None:
 
 
 # What `import fastnet` may load of its own, by room. Nothing of the data sets, the experiments or the command line.
-LIGHT = {"backends", "checks", "errors", "kernels", "network", "predictor", "training", "version"}
+LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "training", "version"}
 
 
 def test_importing_loads_nothing_heavy() -> None:
