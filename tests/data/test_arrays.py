@@ -272,7 +272,7 @@ def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
         refused(lambda path=path: read_npz(path), "x.npz")
     path = make()
     patched(path, 8, b"\1\0")  # encrypted
-    refused(lambda: read_npz(path), "encrypted or of an unusual compression")
+    refused(lambda: read_npz(path), "encrypted or has an unusual compression")
     # a header and a table of contents that agree on three gigabytes that are not there
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
