@@ -138,7 +138,9 @@ def _jit_without_cache() -> Any:
 
 
 def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function of pointers and numbers that other jitted functions call. docs/decisions/numba-compilation.md says why.
+    """Make a function of pointers and numbers that other jitted functions call.
+
+    The reason is in docs/decisions/numba-compilation.md.
 
     Numba's own `njit` would compile it on its own, then again within each caller, up to the entry. This adds its code
     to the caller's once, and LLVM optimises all of it together.
