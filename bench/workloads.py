@@ -68,6 +68,11 @@ class Workload:
         return "-".join(map(str, self.sizes))
 
     @property
+    def label(self) -> str:
+        """The heading of the workload's bars in a picture."""
+        return f"{self.name}: {self.layers}, batch {self.batch_size}"
+
+    @property
     def title(self) -> str:
         cost = self.cost.replace("_", " ")
         return f"{self.layers} {self.activation}, {self.output} output, {cost}, batch {self.batch_size}"
