@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
-from fastnet.backends.forward import forward, labels, parts, work_of
+from fastnet.backends.forward import forward, parts, work_of
 from fastnet.backends.threads import team_size
 from fastnet.errors import DataError
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.predictor import Predictor
 
 Array = NDArray[Any]
@@ -97,8 +98,7 @@ class Network:
     def _initialise(self, init: str, rng: np.random.Generator) -> None:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
             n_in = w.shape[1]
-            gain = {"relu": 2.0, "leaky_relu": 2.0 / (1 + c.LEAKY_SLOPE**2)}.get(activation, 1.0)
-            scale = math.sqrt(gain / n_in) if init == "scaled" else 1.0
+            scale = math.sqrt(formulas.ACTIVATIONS[activation].gain / n_in) if init == "scaled" else 1.0
             w[...] = scale * rng.standard_normal(w.shape)  # in float64, so that both dtypes start from one network
             b[...] = rng.standard_normal(b.shape) if init == "normal" else 0
 
@@ -169,7 +169,7 @@ class Network:
     @property
     def is_classifier(self) -> bool:
         """Whether the outputs are read as classes: sigmoid and softmax outputs are, others are a regression's."""
-        return self._activations[-1] in ("sigmoid", "softmax")
+        return formulas.ACTIVATIONS[self._activations[-1]].is_probability
 
     def __repr__(self) -> str:
         *hidden, output = self._activations
@@ -206,7 +206,8 @@ class Network:
             return self.forward(x, backend=backend, out=out)
         rows = self._inputs(x)
         found = checks.result(out, (len(rows),), np.int64)
-        return labels(_forward(self.weighted_sums(), self.kernel_parameters(), rows, backend), found)
+        found[...] = formulas.classes(_forward(self.weighted_sums(), self.kernel_parameters(), rows, backend), axis=1)
+        return found
 
     def compile(
         self,
@@ -259,13 +260,11 @@ class Network:
         self, x: c.Rows, y: Array, backend: str | None, threads: int | None = 1
     ) -> Iterator[tuple[float, int]]:
         """The summed cost and the number right of a part of checked x, y after the other, each a short call."""
-        from fastnet.kernels.numpy_backend import output_cost
-
         layers = self.weighted_sums()
         output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
         for part in parts(layers, len(x)):
             sums = _forward(layers, self.kernel_parameters(), x[part], backend, threads=threads)
-            yield output_cost(*output, sums, y[part])
+            yield formulas.evaluate(*output, sums, y[part])
 
     def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
         """The gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
@@ -371,9 +370,9 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
     layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
     at = 0
     for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
-        row[: c.DROP] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
+        row[: c.DROP] = n_in, n_out, formulas.ACTIVATIONS[activation].code, at, at + n_in * n_out, c.NO_COST
         at += n_out * (n_in + 1)
-    layers[-1, c.COST] = c.COSTS[cost]
+    layers[-1, c.COST] = formulas.COSTS[cost].code
     return c.frozen(layers)
 
 

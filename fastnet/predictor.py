@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import backends, checks
-from fastnet.backends.forward import forward, labels, work_of
+from fastnet.backends.forward import forward, work_of
 from fastnet.backends.threads import run_team, team_size
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.kernels.contract import Backend, Ints
 
 Array = NDArray[Any]
@@ -102,7 +103,8 @@ class Predictor:
         if not self._network.is_classifier:
             return self._outputs(x, out)
         sums = self._sums(x, None)
-        found = labels(sums, checks.result(out, sums.shape[:-1], np.int64))
+        found = checks.result(out, sums.shape[:-1], np.int64)
+        found[...] = formulas.classes(sums, axis=-1)
         return found if out is not None else found[()]
 
     def __repr__(self) -> str:

@@ -1,12 +1,11 @@
 """The kernel contract: the functions of a backend, the arrays and codes they take, and the layout of the workspace.
 
-Start with `Backend` and `TrainCall`, at the end. This file computes nothing with data.
+Start with `Backend` and `TrainCall`, at the end. The formulas are in formulas.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -27,28 +26,10 @@ Ints = NDArray[np.int64]
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
+# The codes of activations and costs. Their names and formulas are the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
-ACTIVATIONS = {
-    "sigmoid": SIGMOID,
-    "relu": RELU,
-    "tanh": TANH,
-    "leaky_relu": LEAKY_RELU,
-    "identity": IDENTITY,
-    "softmax": SOFTMAX,  # of the output layer only: its derivative mixes the neurons of a layer
-}
 LEAKY_SLOPE = 0.01
-# The smallest and the largest output of each activation. Targets must lie between them. Kernels do not use RANGES.
-RANGES = {
-    "sigmoid": (0.0, 1.0),
-    "relu": (0.0, math.inf),
-    "tanh": (-1.0, 1.0),
-    "leaky_relu": (-math.inf, math.inf),
-    "identity": (-math.inf, math.inf),
-    "softmax": (0.0, 1.0),
-}
-
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
-COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
 
 MAX_LAYERS = 256  # the Cython backend describes each layer on the C stack
 

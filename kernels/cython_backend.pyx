@@ -98,8 +98,8 @@ cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
 assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.PANEL_VECTORS >= TILE_VECTORS
 assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
-assert [contract.ACTIVATIONS[name] for name in ("sigmoid", "relu", "tanh", "leaky_relu", "identity", "softmax")] == [
-    SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX]
+assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX) == (
+    contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX)
 assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
 cdef double leaky_slope = contract.LEAKY_SLOPE  # not straight to `real`: Cython would convert it as a float
 LEAKY_SLOPE = <real> leaky_slope

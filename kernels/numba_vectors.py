@@ -734,7 +734,7 @@ ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # others: the i
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
-GIVEN = len(c.ACTIVATIONS)  # no activation: apply_dropout has stored the derivatives already
+GIVEN = c.SOFTMAX + 1  # no activation: apply_dropout has stored the derivatives already
 DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # others: 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),

@@ -13,18 +13,15 @@ import pytest
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 
 Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
 INPUTS = ("floats", "bytes")  # x is T, or uint8
 TARGETS = ("labels", "vectors")  # y is int64, or T
-HIDDEN = ("sigmoid", "relu", "tanh", "leaky_relu", "identity")
-OUTPUTS = (
-    *((name, "squared_error") for name in c.ACTIVATIONS),
-    ("softmax", "cross_entropy"),
-    ("sigmoid", "cross_entropy"),
-)
+HIDDEN = tuple(row.name for row in formulas.ACTIVATIONS.values() if row.is_hidden)
+OUTPUTS = tuple((output, cost.name) for cost in formulas.COSTS.values() for output in cost.pairs)
 RULES = {
     "descent": naive.Rule(),
     "momentum": naive.Rule("momentum", 0.9),
@@ -65,9 +62,9 @@ def network(sizes: Sequence[int], activations: Sequence[str], cost: str) -> Arra
     for row, (n_in, n_out, activation, weights, biases) in zip(
         net, naive.Net(sizes, activations, cost).layers(), strict=True
     ):
-        row[[c.N_IN, c.N_OUT, c.ACTIVATION]] = n_in, n_out, c.ACTIVATIONS[activation]
+        row[[c.N_IN, c.N_OUT, c.ACTIVATION]] = n_in, n_out, formulas.ACTIVATIONS[activation].code
         row[[c.WEIGHTS, c.BIASES, c.COST]] = weights, biases, c.NO_COST
-    net[-1, c.COST] = c.COSTS[cost]
+    net[-1, c.COST] = formulas.COSTS[cost].code
     return net
 
 

@@ -11,7 +11,7 @@ import naive
 import numpy as np
 import pytest
 
-from fastnet.kernels import contract as c
+from fastnet.kernels import contract, formulas
 
 every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
 every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
@@ -68,7 +68,7 @@ def test_piecewise_linear_activations(backend: Any, name: str, dtype: str) -> No
 
 
 @every_dtype
-@pytest.mark.parametrize("name", c.ACTIVATIONS)
+@pytest.mark.parametrize("name", formulas.ACTIVATIONS)
 def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
     far = [0.0, 1e4, -1e4, 1e30, -1e30, 700.0, -700.0, 89.0, -89.0]
     found = activation_of(backend, name, np.array(far * 5, dtype))
@@ -78,7 +78,7 @@ def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("name", c.ACTIVATIONS)
+@pytest.mark.parametrize("name", formulas.ACTIVATIONS)
 def test_nan_gives_nan_and_only_there(backend: Any, name: str, dtype: str) -> None:
     z = np.linspace(-2, 2, 37).astype(dtype)
     clean = activation_of(backend, name, z)
@@ -138,7 +138,7 @@ def test_no_output_is_subnormal(compiled: Any, name: str, dtype: str) -> None:
 def test_training_makes_no_subnormal(compiled: Any, rule: str, dtype: str) -> None:
     """Slopes of a saturated layer, and a state that decays while the gradient of the weights is zero."""
     k = kc.case((4, 6, 3), dtype=dtype, rows=8)
-    at = k.net[0, c.BIASES]
+    at = k.net[0, contract.BIASES]
     k.params[at : at + 6] = {"float32": -89.0, "float64": -710.0}[dtype]
     k.x[:, 0] = 0
     tiny = float(np.finfo(dtype).tiny)

@@ -60,11 +60,14 @@ def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
     assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
 
 
+OWN = {"numpy_backend": ("formulas",), "numba_backend": ("numba_vectors",)}  # files of a backend's own
+
+
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
     folder = PACKAGE / "kernels"
-    for name in ("contract", "numpy_backend", "numba_vectors", "numba_backend"):
+    for name in ("contract", "formulas", "numpy_backend", "numba_vectors", "numba_backend"):
         ours = {found for found in imports(folder / f"{name}.py") if found.startswith("fastnet")}
-        allowed = ("fastnet.kernels.contract", *(["fastnet.kernels.numba_vectors"] if name == "numba_backend" else []))
+        allowed = ("fastnet.kernels.contract", *(f"fastnet.kernels.{own}" for own in OWN.get(name, ())))
         assert not {found for found in ours if not found.startswith(allowed)}
         assert name != "contract" or not ours
 
@@ -74,7 +77,6 @@ def test_no_module_hides_a_package() -> None:
     assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
 
 
-# What `import fastnet` may load of its own: no backend, no data set, no file format, no command line.
 # What `import fastnet` may load of its own, by room. Nothing of the data sets, the experiments or the command line.
 LIGHT = {"backends", "checks", "errors", "kernels", "network", "predictor", "training", "version"}
 
@@ -103,7 +105,8 @@ def test_importing_adds_few_modules_to_numpys() -> None:
     added = set(python(code).split())
     ours = {name for name in added if name.startswith("fastnet")}
     assert {name.split(".")[1] for name in ours if "." in name} <= LIGHT
-    assert {name for name in ours if name.startswith("fastnet.kernels.")} <= {"fastnet.kernels.contract"}
+    kernels = {name for name in ours if name.startswith("fastnet.kernels.")}
+    assert kernels <= {"fastnet.kernels.contract", "fastnet.kernels.formulas"}
     assert len(added - ours) <= 20
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
@@ -57,12 +54,3 @@ def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Fl
             kernels.predict(layers, parameters, x[part], out[part], work)
 
     run_team(n_threads, call)
-
-
-def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Classes (...) of the last layer's weighted sums (..., n_out), by the contract's rule of classes."""
-    if sums.shape[-1] == 1:
-        out[...] = sums[..., 0] >= 0
-    else:
-        out[...] = np.argmax(sums, axis=-1)
-    return out

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet.checks.values import flag, name_of, number, whole_number
 from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 
 Array = NDArray[Any]
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
@@ -39,13 +40,13 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
     """One name for each hidden layer, from one name for all or a list."""
     if not isinstance(activation, str) and not isinstance(activation, Sequence):
         raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
-    hidden = [name for name in c.ACTIVATIONS if name != "softmax"]
+    hidden = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
     if len(names) != n_hidden:
         raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; the output has its own")
     for name in [activation] if isinstance(activation, str) else names:  # wrong even where no layer is hidden
-        if name == "softmax":
-            raise ValueError("softmax is an output activation; for a hidden layer use sigmoid, relu or tanh")
+        if isinstance(name, str) and name in ACTIVATIONS and name not in hidden:
+            raise ValueError(f"{name} is an output activation; for a hidden layer use sigmoid, relu or tanh")
         _activation(name, hidden)
     return tuple(names)
 
@@ -72,14 +73,15 @@ def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[floa
 
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
     """The output activation (by default the one that goes with the cost) and the cost, if they go together."""
-    name_of("cost", cost, c.COSTS)
+    name_of("cost", cost, COSTS)
     if output is None:
-        output = "sigmoid" if cost == "squared_error" or n_out == 1 else "softmax"
+        output = "sigmoid" if n_out == 1 else COSTS[cost].default_output
     _activation(output)
-    if cost == "cross_entropy" and output not in ("softmax", "sigmoid"):
+    if output not in COSTS[cost].pairs:
+        outputs = ", ".join(f"output={name!r}" for name in COSTS[cost].pairs)
         raise ValueError(
-            f"cross_entropy needs outputs that are probabilities, and those of {output} are not; "
-            "use output='softmax', output='sigmoid' or cost='squared_error'"
+            f"{cost} needs outputs that are probabilities, and those of {output} are not; "
+            f"use {outputs} or cost='squared_error'"
         )
     if output == "softmax" and n_out == 1:
         raise ValueError("a softmax over one output is always 1 and cannot learn; use output='sigmoid'")
@@ -121,7 +123,7 @@ def rows_and_columns(shape: object) -> tuple[int, int]:
     return rows, columns
 
 
-def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
+def _activation(name: object, known: Iterable[str] = ACTIVATIONS) -> str:
     if isinstance(name, str) and name in HARD_STEPS:
         raise ValueError(
             f"a hard step ({name!r}) cannot be trained: its derivative is zero everywhere, so gradient descent "

@@ -15,7 +15,7 @@ import numpy as np
 from fastnet import backends
 from fastnet.data import datasets
 from fastnet.explore import Setting
-from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 from fastnet.network import Network
 from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Schedule
 from fastnet.training.recipe import CHAPTER
@@ -158,7 +158,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--layers", type=_widths, metavar="N,N,...", help=f"widths, inputs first (default: inputs,{hidden},classes)"
     )
-    names = [name for name, code in c.ACTIVATIONS.items() if code != c.SOFTMAX]
+    names = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     network.add_argument(
         "--activation",
         default=_NETWORK["activation"],
@@ -171,7 +171,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="activation of the output: those, or softmax (default: what goes with the cost)",
     )
-    _name(network, "--cost", _NETWORK["cost"], c.COSTS)
+    _name(network, "--cost", _NETWORK["cost"], COSTS)
     network.add_argument(
         "--init",
         default=_NETWORK["init"],

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.confidence import top_outputs
+from fastnet.kernels.formulas import target_classes
 from fastnet.network import Network
 
 HOTTEST = 100.0  # temperatures are looked for from 1 / HOTTEST to HOTTEST
@@ -72,8 +73,7 @@ def tempered(network: Network, temperature: float) -> Network:
     """
     temperature = checks.number("temperature", temperature, least=1e-6)  # by less the weights could overflow
     hidden = _classifier(network).activations_by_layer[:-1]
-    output = "sigmoid" if network.sizes[-1] == 1 else "softmax"
-    result = Network(network.sizes, activation=hidden, output=output, cost="cross_entropy", dtype=network.dtype)
+    result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)
     result.parameters[...] = network.parameters
     for last in (result.weights[-1], result.biases[-1]):
         last /= temperature
@@ -142,4 +142,4 @@ def classes_of(y: NDArray[Any]) -> NDArray[Any]:
     """Class numbers (n,) of what the network takes as y: labels, or targets (n, n_out)."""
     if y.ndim == 1:
         return y
-    return np.argmax(y, axis=1) if y.shape[1] > 1 else (y[:, 0] >= 0.5).astype(np.int64)
+    return target_classes(y, axis=1)

@@ -1,6 +1,6 @@
-"""Optimisers and learning-rate schedules: their numbers and names. The updates themselves are in the kernels.
+"""Optimisers and learning-rate schedules: their names and numbers.
 
-Not here: second-order methods, per-layer learning rates.
+Not here: the updates. Their formulas are OPTIMIZERS of kernels/formulas.py, their code is `update` of a backend.
 """
 
 from __future__ import annotations

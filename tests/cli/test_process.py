@@ -22,7 +22,7 @@ from fastnet import backends, cli
 from fastnet.backends import selection
 from fastnet.cli import entry
 from fastnet.data import datasets
-from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
 
 # -- backends, data, help ----------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_the_librarys_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for names in (c.ACTIVATIONS, c.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, datasets.names()):
+    for names in (formulas.ACTIVATIONS, formulas.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, datasets.names()):
         assert all(name in out for name in names)
 
 
