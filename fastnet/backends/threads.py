@@ -82,13 +82,13 @@ def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work:
 
     Never more than the process has cores for. Raises ValueError where the backend called `name` takes one only.
     """
-    most = kernels.MAX_THREADS
-    if most == 1:
+    max_threads = kernels.MAX_THREADS
+    if max_threads == 1:
         checks.one_thread(threads, name)
         return 1
     if threads is None:
         threads = max(1, rows // THREAD_ROWS) if work >= THREADED_WORK else 1
-    return min(threads, most, usable_cores()) if threads > 1 else 1
+    return min(threads, max_threads, usable_cores()) if threads > 1 else 1
 
 
 class OneAtATime:
