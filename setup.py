@@ -28,7 +28,7 @@ SANITIZERS = {
 }.get(os.environ.get("FASTNET_SANITIZE", ""), [])
 
 # These flags keep NaN, infinity and rounding. With -ffast-math, GCC before 13 links code that flushes denormals in the
-# whole process. -fassociative-math undoes the two-step range reduction of exp (CONTRIBUTING.md has the figures).
+# whole process. -fassociative-math undoes the two-step range reduction of exp (docs/decisions/compiler-flags.md).
 UNIX_FLAGS = [
     "-O0" if DEBUG else "-O3",
     "-g" if DEBUG or SANITIZERS else "-g0",

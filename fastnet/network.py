@@ -186,11 +186,11 @@ class Network:
         Sparse is a matrix or array of scipy.sparse, here and wherever else x is wanted. `out`: a C-contiguous array
         (n, n_out) of the network's dtype, which is filled and returned; it must not share memory with x.
         """
-        return _forward(self._layers, self.kernel_parameters(), self._inputs(x), backend, out)
+        return _forward(self._layers, self.kernel_parameters(), self.check_inputs(x), backend, out)
 
     def activations(self, x: Any, *, backend: str | None = None) -> list[Array]:
         """The activations of every layer of weights: one array (n, n_out) a layer, the output last."""
-        a, found = self._inputs(x), list[Array]()
+        a, found = self.check_inputs(x), list[Array]()
         for level in range(len(self._layers)):
             a = _forward(self._layers[level : level + 1], self.kernel_parameters(), a, backend)
             found.append(a)
@@ -204,7 +204,7 @@ class Network:
         """
         if not self.is_classifier:
             return self.forward(x, backend=backend, out=out)
-        rows = self._inputs(x)
+        rows = self.check_inputs(x)
         found = checks.result(out, (len(rows),), np.int64)
         found[...] = formulas.classes(_forward(self.weighted_sums(), self.kernel_parameters(), rows, backend), axis=1)
         return found
@@ -249,8 +249,8 @@ class Network:
         return self._evaluate(x, y, backend, 1)
 
     def _evaluate(self, x: Any, y: Any, backend: str | None, threads: int | None) -> Evaluation:
-        x = self._inputs(x)
-        y = self._outputs(y, len(x))
+        x = self.check_inputs(x)
+        y = self.check_targets(y, len(x))
         cost, correct = 0.0, 0
         for part_cost, part_correct in self.evaluate_parts(x, y, backend, threads):
             cost, correct = cost + part_cost, correct + part_correct
@@ -268,8 +268,8 @@ class Network:
 
     def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
         """The gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
-        x = self._inputs(x)
-        y = self._outputs(y, len(x))
+        x = self.check_inputs(x)
+        y = self.check_targets(y, len(x))
         kernels = backends.get(backends.resolve(backend).name)
         gradient = c.aligned_empty(self.n_parameters, self.dtype)
         plan = c.plan(self._layers, len(x), 0, self.dtype.itemsize, sparse=isinstance(x, c.SparseRows))
@@ -277,10 +277,51 @@ class Network:
         kernels.gradient(self._layers, self.kernel_parameters(), x, y, gradient, work)
         return gradient
 
-    def _inputs(self, x: object, name: str = "x") -> c.Rows:
+    def check_inputs(self, x: object, name: str = "x") -> c.Rows:
+        """Return x as this network's kernels take it.
+
+        Parameters
+        ----------
+        x : array or scipy.sparse matrix (n, n_in)
+            Examples, one a row: floats, or uint8, which stands for x / 255.
+        name : str
+            The argument's name, for the error message.
+
+        Returns
+        -------
+        numpy.ndarray or SparseRows (n, n_in)
+            C-contiguous rows of the network's dtype, or of uint8. They share memory with x where no conversion is
+            needed.
+
+        Raises
+        ------
+        ValueError
+            The shape or dtype is wrong, or a value is not finite.
+        """
         return checks.inputs(x, self._sizes[0], self.dtype, name)
 
-    def _outputs(self, y: object, n: int, name: str = "y") -> Array:
+    def check_targets(self, y: object, n: int, name: str = "y") -> Array:
+        """Return y as this network's kernels take it.
+
+        Parameters
+        ----------
+        y : array (n,) or (n, n_out)
+            Class labels, or a vector of targets for each example.
+        n : int
+            The number of examples.
+        name : str
+            The argument's name, for the error message.
+
+        Returns
+        -------
+        numpy.ndarray
+            Labels int64 (n,), or targets (n, n_out) of the network's dtype.
+
+        Raises
+        ------
+        ValueError
+            The shape or dtype is wrong, or a target lies outside the range of the output activation.
+        """
         return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self.dtype, name)
 
     # -- kept and copied ---------------------------------------------------------------------------------------

@@ -24,6 +24,11 @@ def scores(cost: float, accuracy: float) -> str:
     return f"cost {cost:.4g}" if math.isnan(accuracy) else f"cost {cost:.4f}, accuracy {accuracy:.2%}"
 
 
+def layers(sizes: Sequence[int]) -> str:
+    """The widths of a network's layers, as people write them: 784-16-16-10."""
+    return "-".join(map(str, sizes))
+
+
 def facts(pairs: dict[str, str]) -> str:
     """Names and what there is to say of them, a line each, the names in a column."""
     width = max(10, *map(len, pairs))  # 10: so that the blocks of one command line up

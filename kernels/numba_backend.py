@@ -138,7 +138,9 @@ def _jit_without_cache() -> Any:
 
 
 def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function of pointers and numbers that other jitted functions call. CONTRIBUTING.md has the reason.
+    """Make a function of pointers and numbers that other jitted functions call.
+
+    The reason is in docs/decisions/numba-compilation.md.
 
     Numba's own `njit` would compile it on its own, then again within each caller, up to the entry. This adds its code
     to the caller's once, and LLVM optimises all of it together.
@@ -223,7 +225,7 @@ def _groups_of(node):
 def _wait(b):
     """Wait for the other threads of the team. 1 where one of them cannot go on.
 
-    Each atomic operation is a step of the model in tests/test_barrier_model.py: change both together.
+    Each atomic operation is a step of the model in tests/kernels/test_contract_barrier.py: change both together.
     """
     if b[N_THREADS] == 1:
         return 0

@@ -783,7 +783,7 @@ INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p;
 #    define YIELD() sched_yield()
 #  endif
 /* Wait until all threads are here, and return 0. Return 1 at once where one of them cannot go on. Each atomic operation
- * is a step of the model in tests/test_barrier_model.py: change both together. */
+ * is a step of the model in tests/kernels/test_contract_barrier.py: change both together. */
 static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) {
     int64_t now = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
     if (*n_threads == 1) return 0;

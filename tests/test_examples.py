@@ -351,7 +351,7 @@ LAWS = ("test_contract", "test_contract_numerics", "test_contract_predictor", "t
 
 def test_my_backend_keeps_the_laws() -> None:
     """Those of what is computed; half of them, to be done in time. The laws of memory are not for it: it allocates."""
-    files = [Path(__file__).with_name(f"{law}.py") for law in LAWS]
+    files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     command = (
         "-m",
         "pytest",

@@ -62,8 +62,8 @@ def compare_batches(
     checks.instance("network", network, Network)
     epochs = checks.whole_number("epochs", epochs, 1)
     looks = checks.whole_number("looks", looks, 1)
-    x = network._inputs(x)
-    y = network._outputs(y, len(x))
+    x = network.check_inputs(x)
+    y = network.check_targets(y, len(x))
     if not isinstance(batch_sizes, Iterable):
         raise TypeError(f"batch_sizes must be a list such as (None, 10, 1), not {batch_sizes!r}")
     sizes = [len(x) if size is None else size for size in batch_sizes]

@@ -101,7 +101,7 @@ def calibration(
     probabilities = _classifier(network) if temperature is None else tempered(network, temperature)
     answers, top = top_outputs(probabilities, x, backend)
     confidence = top.astype(np.float64)
-    truth = classes_of(network._outputs(y, len(answers)))
+    truth = classes_of(network.check_targets(y, len(answers)))
     edges = np.linspace(0, 1, bins + 1)
     # bin k: edges[k] < confidence <= edges[k + 1]
     numbers = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)

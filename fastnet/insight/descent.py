@@ -87,8 +87,8 @@ class _Logger(Callback):
 
     def __init__(self, trainer: Trainer, x: Any, y: Any, steps: int, backend: str | None) -> None:
         self._twin = trainer.network.astype(np.float64)  # where the trainer's network is, or was a step ago
-        self._x = self._twin._inputs(x)
-        self._y = self._twin._outputs(y, len(self._x))
+        self._x = self._twin.check_inputs(x)
+        self._y = self._twin.check_targets(y, len(self._x))
         self._steps, self._backend = steps, backend
         self._cost = np.nan  # after the last step, on its batch
         self.examples = len(self._x)

@@ -177,8 +177,8 @@ class _Nudged:
 
     def __init__(self, network: Network, x: Any, y: Any, backend: str | None) -> None:
         self._twin = network.astype(np.float64)
-        self._x = self._twin._inputs(x)
-        self._y = self._twin._outputs(y, len(self._x))
+        self._x = self._twin.check_inputs(x)
+        self._y = self._twin.check_targets(y, len(self._x))
         self._backend = backend
         self._gradient = self._twin.gradient(self._x, self._y, backend=backend)
         self._parameters = self._twin.parameters.copy()

@@ -74,8 +74,8 @@ def learning_rate_finder(
     network = network.copy()
     rng = checks.generator(seed)
     trial = Trainer(network, seed=rng, **trainer)
-    x = network._inputs(x)
-    y = network._outputs(y, len(x))
+    x = network.check_inputs(x)
+    y = network.check_targets(y, len(x))
     costs = list[float]()
     smoothed = list[float]()
     mean, weight, blew_up = 0.0, 0.0, False

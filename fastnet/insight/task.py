@@ -1,6 +1,6 @@
 """What an experiment trains many networks on: examples, labels and test examples, checked once.
 
-Not here: data sets (datasets.py), and the trainings themselves.
+Not here: data sets (fastnet.data), and the trainings themselves.
 """
 
 from __future__ import annotations

@@ -215,14 +215,14 @@ class Trainer:
         calls this.
         """
         epochs = checks.whole_number("epochs", epochs, 0)
-        x = self.network._inputs(x)
-        y = self.network._outputs(y, len(x))
+        x = self.network.check_inputs(x)
+        y = self.network.check_targets(y, len(x))
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise TypeError("validation_data must be a pair (x, y)")
-            validation_x = self.network._inputs(validation_data[0], "validation x")
-            validation = validation_x, self.network._outputs(validation_data[1], len(validation_x), "validation y")
+            validation_x = self.network.check_inputs(validation_data[0], "validation x")
+            validation = validation_x, self.network.check_targets(validation_data[1], len(validation_x), "validation y")
         with Interrupts() as interrupts, self._one_fit:  # in this order: Ctrl-C is not to keep it taken
             self._stopped = False
             run = self._start(x, y, (self._epoch, self._epoch + epochs), callbacks, interrupts, epochs)
@@ -251,8 +251,8 @@ class Trainer:
 
         The schedule counts a call as an epoch. Raises as `fit` does.
         """
-        x = self.network._inputs(x)
-        y = self.network._outputs(y, len(x))
+        x = self.network.check_inputs(x)
+        y = self.network.check_targets(y, len(x))
         if getattr(self._schedule, "epochs", 0) is None:
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
         with Interrupts() as interrupts, self._one_fit:  # in this order: Ctrl-C is not to keep it taken
