@@ -17,7 +17,9 @@ def test_each_run_is_a_fit_of_its_own() -> None:
     network, x, y = small()
     before = network.parameters.copy()
     options: dict[str, Any] = {"optimizer": "momentum", "schedule": "cosine", "backend": "numpy", "seed": 3}
-    runs = compare_batches(network, x, y, (None, 7, 1), epochs=3, learning_rates=(0.3, 0.1, 0.01), measurements=4, **options)
+    runs = compare_batches(
+        network, x, y, (None, 7, 1), epochs=3, learning_rates=(0.3, 0.1, 0.01), measurements=4, **options
+    )
     np.testing.assert_array_equal(network.parameters, before)
     assert [run.batch_size for run in runs] == [60, 7, 1]
     for run, rate, batches in zip(runs, (0.3, 0.1, 0.01), (1, 9, 60), strict=True):
