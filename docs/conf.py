@@ -31,7 +31,6 @@ myst_heading_anchors = 3
 myst_substitutions = {"command_line": command_line.markdown(), "formulas": formulas.markdown()}
 
 autosummary_generate = True
-autosummary_imported_members = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 ALIASES = ("Array", "ArrayLike", "DTypeLike", "Floats", "Ints", "PathLike", "Rows")
