@@ -31,20 +31,21 @@ def forward(layers: list[Layer], sums: Floats, moment: tuple[int, int, int] | No
 
     moment: in training with dropout, which random numbers decide what is dropped (see Masks.of).
     """
+    last = layers[-1]
     for layer in layers:
-        z = sums if layer is layers[-1] else layer.a
+        z = sums if layer is last else layer.a
         if layer.pieces is None:
             layer.weights.dot(layer.inputs, z)
         else:
             layer.pieces.weighted_sums(layer.weights, z)
-        if z is sums:
+        if layer is last:
             break
         a = layer.function(z, z)  # in the place of z
         if layer.masks is not None and moment is not None:
             mask = layer.masks.of(*moment, a.dtype)
             layer.slope = layer.derivative(a) * mask
             a *= mask
-    return layer.function(sums)
+    return last.function(sums)
 
 
 def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
