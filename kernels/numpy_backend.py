@@ -45,7 +45,7 @@ def forward(layers: list[Layer], sums: Floats, moment: tuple[int, int, int] | No
         a = layer.function(z, z)  # in the place of z
         if layer.masks is not None and moment is not None:
             mask = layer.masks.of(*moment, a.dtype)
-            layer.slope = layer.derivative(a) * mask
+            layer.masked_derivative = layer.derivative(a) * mask
             a *= mask
     return last.function(sums)
 
@@ -67,7 +67,7 @@ def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
         below = layer.below
         if below is not None:
             delta = layer.weights_t.dot(delta)
-            delta *= below.derivative(below.a) if below.slope is None else below.slope
+            delta *= below.derivative(below.a) if below.masked_derivative is None else below.masked_derivative
 
 
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
