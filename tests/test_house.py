@@ -189,3 +189,11 @@ def test_the_symlink_to_the_kernels_is_there() -> None:
     link = CHECKOUT / "fastnet" / "kernels"
     assert link.is_symlink()
     assert os.readlink(link) == os.path.join("..", "kernels")
+
+
+@pytest.mark.skipif(not (CHECKOUT / ".git").exists(), reason="not a git checkout")
+def test_no_tracked_file_is_large() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True).stdout
+    files = [CHECKOUT / name for name in listed.decode().split("\0") if name]
+    assert len(files) > 100
+    assert {path: path.stat().st_size for path in files if path.is_file() and path.stat().st_size > 100_000} == {}
