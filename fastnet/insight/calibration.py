@@ -48,7 +48,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: |accuracy - confidence| of the bins, averaged over the examples.
+        """The expected calibration error: `|accuracy - confidence|` of the bins, averaged over the examples.
 
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
         """
