@@ -71,7 +71,7 @@ def tempered(network: Network, temperature: float) -> Network:
 
     Raises ValueError for a regression network and a temperature below 0.000001.
     """
-    temperature = checks.number("temperature", temperature, least=1e-6)  # by less the weights could overflow
+    temperature = checks.number("temperature", temperature, minimum=1e-6)  # by less the weights could overflow
     hidden = _classifier(network).activations_by_layer[:-1]
     result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)
     result.parameters[...] = network.parameters

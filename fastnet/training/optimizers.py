@@ -77,7 +77,7 @@ class Adam:
         _check_fraction("beta1", self.beta1)
         _check_fraction("beta2", self.beta2)
         # Below float32's smallest normal number it would be flushed to zero, and 0 / 0 is not a number.
-        number("epsilon", self.epsilon, least=1.2e-38)
+        number("epsilon", self.epsilon, minimum=1.2e-38)
 
     def numbers(self) -> dict[int, float]:
         return {c.BETA1: self.beta1, c.BETA2: self.beta2, c.EPSILON: self.epsilon}
@@ -117,7 +117,7 @@ class Schedule:
     warmup: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        number("warmup (epochs)", self.warmup, least=0)
+        number("warmup (epochs)", self.warmup, minimum=0)
 
     def factors(self, first: float, steps: int, per_epoch: int, horizon: tuple[float, float]) -> Rates:
         """The factors (steps,) of the updates from time `first` on, `per_epoch` of them an epoch.

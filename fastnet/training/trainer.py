@@ -128,7 +128,7 @@ class Trainer:
         self._batch_size = checks.whole_number("batch_size", batch_size, 1)
         self._encoded = encode(
             self._optimizer,
-            checks.number("weight_decay", weight_decay, least=0),
+            checks.number("weight_decay", weight_decay, minimum=0),
             None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0),
         )
         self._dropout = checks.dropout(dropout, len(network.sizes) - 2)
@@ -162,7 +162,7 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = checks.number("learning_rate", value, least=0)
+        self._learning_rate = checks.number("learning_rate", value, minimum=0)
 
     @property
     def batch_size(self) -> int:

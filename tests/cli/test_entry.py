@@ -219,7 +219,7 @@ def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixtu
         ("--dropout half", "expected a share such as 0.5, or 0.2,0.5, not 'half'"),
         ("--dropout 1", "from 0 to below 1, not 1"),
         ("--dropout 0.5,0.5 --layers 64,8,3", "dropout lists 2 numbers for 1 hidden layers"),
-        ("--dropout 0.5 --layers 64,3", "the network has no hidden layer"),
+        ("--dropout 0.5 --layers 64,3", "needs a hidden layer, and the network has none"),
         ("--threads 0", "threads must be at least 1"),
         ("--threads many", "threads must be a whole number or 'auto', not 'many'"),
         ("--threads 2 --backend numpy", "use threads=1 or 'auto'"),
@@ -382,7 +382,7 @@ def test_predict_takes_pictures_of_the_right_shape(folder: Path, capsys: pytest.
     image.fromarray(np.zeros((3, 5), np.uint8)).save(folder / "a.png")
     predict = ["predict", "--model", folder / "model.npz", folder / "a.png"]
     assert "15 inputs are not the pixels of a square image: give --image-shape" in error(capsys, *predict)
-    assert "is 16 pixels" in error(capsys, *predict, "--image-shape", "4x4")
+    assert "has 16 pixels, but there are 15 inputs" in error(capsys, *predict, "--image-shape", "4x4")
     assert "5 rows" not in error(capsys, *predict, "--image-shape", "5x3")
     assert "expected rows and columns" in error(capsys, *predict, "--image-shape", "15")
     assert len(record(capsys, *predict, "--image-shape", "3x5")["predictions"]) == 1
