@@ -23,7 +23,8 @@ from fastnet.backends import selection
 from fastnet.cli import entry
 from fastnet.data.downloads import Progress
 from fastnet.kernels import formulas
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
+from fastnet.training.optimizers import OPTIMIZERS
+from fastnet.training.schedules import SCHEDULES
 
 # -- backends, data, help ----------------------------------------------------------------------------------------
 
