@@ -298,7 +298,7 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     assert complaint == f"{missing} cannot be read: No such file or directory\n"
     path.write_text(json.dumps(A_NETWORK))
     _, complaint = python(EXAMPLES / "nielsen_json.py", path, status=1)
-    assert complaint == "x has shape (1000, 784): 784 values an example; the network takes 2\n"
+    assert complaint == "x has shape (1000, 784): 784 values for each example; the network takes 2\n"
     data, net = fastnet.data.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
     fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
     module("nielsen_json").save(net, path)

@@ -102,7 +102,7 @@ def tempered(network: Network, temperature: float) -> Network:
     >>> bool(hot.max() < tempered(network, 1.0).forward(x).max())
     True
     """
-    temperature = checks.number("temperature", temperature, least=MIN_TEMPERATURE)
+    temperature = checks.number("temperature", temperature, minimum=MIN_TEMPERATURE)
     check_classifier(network, LACKS)
     hidden = network.activations_by_layer[:-1]
     result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)

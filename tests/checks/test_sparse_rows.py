@@ -210,7 +210,7 @@ def test_corrupt_matrices_are_refused_in_time(form: str, change: Callable[[Any],
         x = broken(form, change)
     except ValueError:
         pytest.skip("scipy refuses it itself")
-    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it anew"):
+    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it again"):
         network().forward(x)
 
 
@@ -248,7 +248,7 @@ def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
 )
 def test_parts_replaced_by_something_else_are_refused(form: str, part: str, value: Any) -> None:
     x = broken(form, lambda x: setattr(x, part, value))
-    with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: .*build it anew"):
+    with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: .*build it again"):
         network().forward(x)
 
 

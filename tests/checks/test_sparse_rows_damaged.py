@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 X = RNG.random((60, 70), np.float32)
 X[RNG.random((60, 70)) < 0.8] = 0
 X[3, 5] = 0.5
-WORDS = r"^x is not a valid sparse matrix: .*; build it anew, with scipy's own functions$"
+WORDS = r"^x is not a valid sparse matrix: .*; build it again with functions of scipy$"
 Change = Callable[[Any], object]
 
 

@@ -80,7 +80,7 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"dropout": (0.5, 0.5)}, "dropout 2 numbers for 1 hidden outputs never"),
         ({"dropout": ["a"]}, "dropout[0] number 'a'"),
         ({"dropout": [2]}, "dropout from 0 to below 1 2"),
-        ({"network": Network([6, 3]), "dropout": 0.5}, "dropout=0.5 no hidden layer"),
+        ({"network": Network([6, 3]), "dropout": 0.5}, "dropout=0.5 hidden layer none"),
         ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout 1 numbers for 0 hidden"),
         ({"shuffle": "no"}, "shuffle 'no'"),
         ({"seed": "a"}, "seed 'a'"),
