@@ -121,7 +121,7 @@ def test_neurons_gradients_as_images(neurons: list[int] | None) -> None:
         np.testing.assert_array_equal(image.get_array(), maps[neuron].reshape(2, 3))
         assert image.get_clim() == pytest.approx((-largest, largest))  # one scale, with zero in its midst
         assert image.get_cmap().name == style.DIVERGING
-    assert figure.axes[-1].get_xlabel() == "change of the cost by that of the weight"
+    assert figure.axes[-1].get_xlabel() == "derivative of the cost by the weight"
 
 
 def test_many_neurons_are_not_all_drawn() -> None:
