@@ -18,7 +18,7 @@ from pathlib import Path
 from fastnet import backends
 from fastnet.backends import machine
 from fastnet.bench import pages, report
-from fastnet.data import datasets
+from fastnet.data import load
 from fastnet.errors import FastnetError
 from fastnet.explore import EXPERIMENTS, Finding, Setting, run
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         pages.split(options.page, SECTION)  # raises before minutes of work
         os.makedirs(options.pictures, exist_ok=True)
-        setting = Setting(datasets.load(options.data))
+        setting = Setting(load(options.data))
         parts, total = [], 0.0
         for name in options.experiments:
             print(f"{name} ...", file=sys.stderr, flush=True)

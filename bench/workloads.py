@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.data import datasets
+from fastnet.data import load, locate
 from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
+from fastnet.names import Activation, Cost, Output, Sparse
 from fastnet.network import Network
 from fastnet.training.trainer import Trainer
 
@@ -41,7 +42,7 @@ class Setup:
 
     backend: str
     dtype: str = DTYPES[0]
-    sparse: bool | str = "auto"  # Trainer(sparse=...): whether it compresses dense images
+    sparse: Sparse = "auto"  # Trainer(sparse=...): whether it compresses dense images
     threads: int = 1
 
     def __str__(self) -> str:
@@ -56,15 +57,20 @@ class Workload:
 
     name: str
     sizes: tuple[int, ...]
-    activation: str
-    output: str
-    cost: str
+    activation: Activation
+    output: Output
+    cost: Cost
     batch_size: int
     learning_rate: float
 
     @property
     def layers(self) -> str:
         return "-".join(map(str, self.sizes))
+
+    @property
+    def label(self) -> str:
+        """The heading of the workload's bars in a picture."""
+        return f"{self.name}: {self.layers}, batch {self.batch_size}"
 
     @property
     def title(self) -> str:
@@ -106,7 +112,7 @@ class Workload:
         )
 
 
-_SMALL = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
+_SMALL: tuple[tuple[int, ...], Activation, Output, Cost] = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
 WORKLOADS = {
     workload.name: workload
     for workload in (
@@ -136,10 +142,10 @@ def load_images(data_dir: PathLike | None = None) -> Images:
     DataError
         If there is neither data set, or MNIST is there and corrupt.
     """
-    if datasets.locate("mnist", data_dir) is not None:
-        data = datasets.load("mnist", data_dir=data_dir, download=False)
+    if locate("mnist", data_dir) is not None:
+        data = load("mnist", data_dir=data_dir, download=False)
         return Images(data.x_train, data.y_train, data.x_test, data.y_test, f"mnist, {len(data.x_train):,} images")
-    data = datasets.load("mnist-5k")
+    data = load("mnist-5k")
     count, n_in = data.x_train.shape
     about = f"the {count:,} images of mnist-5k repeated up to {ROWS:,}, because mnist is not on this machine"
     x, y = np.resize(data.x_train, (ROWS, n_in)), np.resize(data.y_train, ROWS)

@@ -6,8 +6,8 @@ setup.py builds this file once for each instruction set and dtype. The register 
 # How it is fast:
 # - A packed row holds the weights of one input to all neurons of a layer (contract.Plan). So the passes and the update
 #   run along the neurons and need no horizontal sums.
-# - Where most inputs are zero, as in images of digits, the kernels keep the others as sparse rows and touch their
-#   weights only.
+# - Where most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows and read only
+#   their weights.
 # - Plain gradient descent never stores the gradient: the update adds the scaled deltas straight to the weights.
 #   Momentum and Adam take the gradient from a tile in the first-level cache.
 

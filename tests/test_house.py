@@ -60,7 +60,10 @@ def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
     assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
 
 
-OWN = {"numpy_backend": ("formulas",), "numba_backend": ("numba_vectors",)}  # files of a backend's own
+OWN = {
+    "numpy_backend": ("formulas", "numpy_sparse", "numpy_workspace", "philox"),
+    "numba_backend": ("numba_vectors",),
+}  # files of a backend's own
 
 
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
@@ -78,7 +81,7 @@ def test_no_module_hides_a_package() -> None:
 
 
 # What `import fastnet` may load of its own, by room. Nothing of the data sets, the experiments or the command line.
-LIGHT = {"backends", "checks", "errors", "kernels", "network", "predictor", "training", "version"}
+LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "training", "version"}
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -114,7 +117,7 @@ def test_a_command_starts_without_the_experiments() -> None:
     """`fastnet --help` and `fastnet train` need not wait for what other commands want."""
     loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
     assert "fastnet.cli" in loaded
-    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench", "cli.explore")}
+    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench")}
     assert not loaded & (late | {"concurrent.futures"})
 
 

@@ -102,16 +102,16 @@ def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
         )
 
 
-def image_shape(shape: object, n_in: int) -> tuple[int, int]:
-    """Rows and columns of images of n_in pixels: those given, or those of a square for None."""
+def image_shape(shape: object, n_in: int, name: str = "image_shape") -> tuple[int, int]:
+    """Return the rows and columns of images of n_in pixels: those given, or those of a square for None."""
     if shape is None:
         side = math.isqrt(n_in)
         if side * side != n_in:
-            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
+            raise ValueError(f"{n_in} inputs are not the pixels of a square image: give {name}, its rows and columns")
         return side, side
     rows, columns = rows_and_columns(shape)
     if rows * columns != n_in:
-        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+        raise ValueError(f"{name} {rows} x {columns} is {rows * columns} pixels, but the network has {n_in} inputs")
     return rows, columns
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.errors import DivergedError
 from fastnet.explore.finding import Finding
 from fastnet.training.recipe import CHAPTER, Recipe

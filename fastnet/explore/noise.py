@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastnet import plots
-from fastnet.data.datasets import Dataset
-from fastnet.data.user_files import hold_out
+from fastnet.data import Dataset
+from fastnet.data.split import hold_out
 from fastnet.explore.experiments import Setting
 from fastnet.explore.finding import Finding
 from fastnet.insight import Calibration, NoiseConfidence, calibration, confidence_on_noise, fit_temperature

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.report import answers, confidence, network, settings
 from fastnet.report.parts import Card, Facts, Page, duration
 from fastnet.report.subject import Subject

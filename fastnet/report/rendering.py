@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import DataError, require_extra
 from fastnet.network import Network

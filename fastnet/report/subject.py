@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fastnet import insight
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.insight.classified import Classified
 from fastnet.network import Evaluation
 from fastnet.training.runs import Run, class_names

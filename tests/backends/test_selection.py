@@ -336,8 +336,8 @@ def test_numba_compiles_once_whatever_the_inputs(name: str) -> None:
 FORK = """
 import os, time, sys
 import numpy as np, fastnet
-import fastnet.training.trainer
-fastnet.training.trainer.LONG_BATCH = 0
+import fastnet.training.chunks
+fastnet.training.chunks.LONG_BATCH = 0
 def train():
     network = fastnet.Network([4, 3], seed=0)
     x = np.random.default_rng(0).random((50, 4), np.float32)

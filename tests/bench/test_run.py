@@ -21,7 +21,6 @@ from fastnet.bench.contenders import Session
 from fastnet.bench.pages import markers
 from fastnet.bench.training import Result
 from fastnet.bench.workloads import WORKLOADS, Setup, as_input
-from fastnet.data import datasets
 from fastnet.errors import BackendError
 
 BEGIN, END = markers(run.SECTION)
@@ -287,8 +286,8 @@ def test_without_mnist_the_small_set_is_repeated(there: bool, monkeypatch: pytes
         asked.append((name, options))
         return SimpleNamespace(x_train=images.x, y_train=images.y, x_test=images.x_test, y_test=images.y_test)
 
-    monkeypatch.setattr(datasets, "locate", lambda name, data_dir: "a folder" if there else None)
-    monkeypatch.setattr(datasets, "load", load)
+    monkeypatch.setattr(workloads, "locate", lambda name, data_dir: "a folder" if there else None)
+    monkeypatch.setattr(workloads, "load", load)
     monkeypatch.setattr(workloads, "ROWS", 160)
     found = workloads.load_images("folder")
     if there:

@@ -41,8 +41,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         module = ModuleType(f"fastnet.explore.{name.replace('-', '_')}")
         module.explore = run_it
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {"first": "whether", "second-one": "why"})
-    monkeypatch.setattr("fastnet.cli.explore.EXPERIMENTS", experiments.EXPERIMENTS)
+    table = {"first": "whether", "second-one": "why"}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", table)
+    monkeypatch.setattr(explore, "EXPERIMENTS", table)  # the name that the command reads
     return seen
 
 
@@ -138,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
 ) -> None:
     pytest.importorskip("matplotlib", reason="Matplotlib draws it")
     (folder / "taken").write_text("mine")
-    assert "taken cannot be written" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
+    assert "cannot make the folder" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
     assert (folder / "taken").read_text() == "mine"
     assert not fake
 
@@ -163,7 +164,7 @@ def test_without_scipy_what_needs_it_is_told_before_anything_runs(
     name: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
-    monkeypatch.setattr("fastnet.cli.explore.run", lambda name, setting: pytest.fail(f"{name} was run first"))
+    monkeypatch.setattr(explore, "run", lambda name, setting: pytest.fail(f"{name} was run first"))
     said = error(capsys, "explore", "descent", name, "--data", data)
     assert f"the experiment {name} needs SciPy" in said
     assert 'pip install "fastnet-mlp[insight]"' in said

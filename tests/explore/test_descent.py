@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet.data import datasets
+import fastnet
 from fastnet.errors import FastnetError
 from fastnet.explore import Finding, Setting, plain, run
 from fastnet.explore.descent import _stop_text
@@ -21,7 +21,7 @@ from fastnet.training.recipe import CHAPTER
 @pytest.fixture(scope="module")
 def setting() -> Setting:
     pytest.importorskip("sklearn", reason="the extra `sklearn` has the digits")
-    return Setting(datasets.load("digits"), seed=0, n_seeds=2, recipe=CHAPTER.but(epochs=12))
+    return Setting(fastnet.data.load("digits"), seed=0, n_seeds=2, recipe=CHAPTER.but(epochs=12))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_stop_is_told_as_it_was() -> None:
 def test_what_diverges_is_told_with_what_to_do() -> None:
     rng = np.random.default_rng(0)
     x, y = (1e4 * rng.normal(size=(40, 5))).astype(np.float32), np.arange(40) % 2
-    data = datasets.Dataset("large", x, y, x, y, None, ("0", "1"))
+    data = fastnet.data.Dataset("large", x, y, x, y, None, ("0", "1"))
     with pytest.raises(FastnetError, match=r"memorize: .* these are from -[\de+.]+ to [\de+.]+: scale them first"):
         run("memorize", Setting(data, "numpy", n_seeds=2))
 

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from fastnet.data import datasets
+import fastnet
 from fastnet.explore import Finding, Setting, memorize, minima, plain, run
 from fastnet.insight import CHAPTER, MEMORIZER
 
@@ -18,9 +18,9 @@ pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`"
 
 
 @cache
-def digits() -> datasets.Dataset:
+def digits() -> fastnet.data.Dataset:
     pytest.importorskip("sklearn", reason="digits need the extra `sklearn`")
-    return datasets.load("digits")
+    return fastnet.data.load("digits")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ PICTURES = {
 }
 
 
-def explored(name: str, data: datasets.Dataset | None = None) -> Finding:
+def explored(name: str, data: fastnet.data.Dataset | None = None) -> Finding:
     return run(name, Setting(data or digits(), n_seeds=2, recipe=CHAPTER.but(epochs=3)))
 
 
@@ -71,7 +71,7 @@ def test_a_few_examples_that_are_no_pictures_will_do(name: str) -> None:
     data, some = digits(), slice(40)
     few = (array[some].astype(np.float32) / 255 for array in (data.x_train[:, :30], data.x_test[:, :30]))
     x, tested = few
-    own = datasets.Dataset("own.csv", x, data.y_train[some], tested, data.y_test[some], None, data.class_names)
+    own = fastnet.data.Dataset("own.csv", x, data.y_train[some], tested, data.y_test[some], None, data.class_names)
     found = explored(name, own)
     assert found.text
     for draw in found.pictures.values():

@@ -9,7 +9,7 @@ import insight_cases as cases
 import numpy as np
 import pytest
 
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.explore import Setting, plain, run
 from fastnet.insight import CHAPTER
 

@@ -20,7 +20,7 @@ from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, t
 
 import fastnet
 from fastnet import insight, report
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.errors import DataError, FastnetError
 from fastnet.report import Run, answers, confidence, rendering
 from fastnet.report import network as network_cards

