@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 import fastnet
+from fastnet.names import Cost
 
 # A file holds sizes, weights (a matrix (n_out, n_in) for each layer), biases (a column [[b], ...] for each layer) and
 # the name of the cost. All neurons are sigmoids. QuadraticCost is half of fastnet's squared_error: train on with half
 # the book's eta. CrossEntropyCost equals fastnet's cross_entropy with sigmoid outputs.
-COSTS = {"QuadraticCost": "squared_error", "CrossEntropyCost": "cross_entropy"}
+COSTS: dict[str, Cost] = {"QuadraticCost": "squared_error", "CrossEntropyCost": "cross_entropy"}
 KEYS = ("sizes", "weights", "biases", "cost")
 
 
