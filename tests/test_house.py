@@ -75,6 +75,47 @@ def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
         assert name != "contract" or not ours
 
 
+def private_reaches(source: str) -> list[str]:
+    """Each `x._name` of a source where x is not self or cls, and the source itself defines no such name."""
+    tree = ast.parse(source)
+    own = {"_replace", "_asdict", "_fields"}  # the public interface of a NamedTuple
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            own.add(node.attr)
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if ast.unparse(node.value) not in ("self", "cls") and node.attr not in own
+    ]
+
+
+# argparse has no public name for the type of what add_argument is called on.
+ALLOWED = {"cli/options.py": "argparse._ActionsContainer"}
+
+
+def test_nothing_reaches_into_another_module_s_private_names() -> None:
+    assert private_reaches("trainer._state = 1") == ["line 1: trainer._state"]
+    folders = [folder for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name not in ("kernels", "bench")]
+    found = []
+    for path in [*PACKAGE.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]:
+        name = path.relative_to(PACKAGE).as_posix()
+        reaches = private_reaches(path.read_text(encoding="utf-8"))
+        found += [f"{name}, {reach}" for reach in reaches if not reach.endswith(ALLOWED.get(name, "\n"))]
+    assert found == []
+
+
+def test_dir_lists_the_public_names() -> None:
+    """The lazy ones too, and before anything loads them."""
+    code = "import fastnet; print(*dir(fastnet)); fastnet.Network; fastnet.data; print(*dir(fastnet))"
+    for line in python(code).splitlines():
+        assert line.split() == sorted(fastnet.__all__)
+
+
 def test_no_module_hides_a_package() -> None:
     found = {path.stem.partition(".")[0] for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyx", ".so")}
     assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
