@@ -18,6 +18,8 @@ from hypothesis import settings
 # Under --import-mode=importlib no test folder is on the path, and the helpers beside this file are wanted.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import kernel_cases as kc
+
 # A cached kernel stays stale when a function it calls in another file changes, so that a test could pass on
 # last week's code. Set here, at import, because Numba reads it when it is imported itself. CI may have its own.
 _NUMBA_CACHE = None
@@ -29,9 +31,6 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 settings.register_profile("fastnet", deadline=None, derandomize=True, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
 settings.load_profile(os.environ.get("FASTNET_HYPOTHESIS", "fastnet"))
-
-# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
-NAMES = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
 
 
 def pytest_unconfigure() -> None:
@@ -74,16 +73,25 @@ def name_of(backend: Any) -> str:
     return next(name for name in known if backends.get(name) is backend)
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="session", params=kc.BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Any:
     """Each backend that this machine has."""
     return load_backend(request.param)
 
 
-@pytest.fixture(scope="session", params=[name for name in NAMES if name in ("cython", "numba")])
+@pytest.fixture(scope="session", params=kc.COMPILED)
 def compiled(request: pytest.FixtureRequest) -> Any:
     """Each compiled backend that this machine has: what is asked of these NumPy cannot do."""
     return load_backend(request.param)
+
+
+@pytest.fixture(scope="session", params=kc.THREADED)
+def threaded(request: pytest.FixtureRequest) -> Any:
+    """Each backend that shares a call among threads."""
+    backend = load_backend(request.param)
+    if backend.MOST_MEMBERS == 1:
+        pytest.skip("this backend has no threads of its own")
+    return backend
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import kernel_cases as kc
 import naive
 import numpy as np
 import pytest
-from conftest import NAMES, load_backend
+from conftest import load_backend
 from data_cases import REAL_DATA
 
 import fastnet
@@ -35,7 +35,7 @@ def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "_registered", {})
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=kc.BACKENDS)
 def name(request: pytest.FixtureRequest) -> str:
     """Each backend that this machine has, by its name."""
     load_backend(request.param)
