@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import Any
 
 import kernel_cases as kc
@@ -14,20 +13,6 @@ import pytest
 from fastnet.kernels import contract as c
 
 TRAINED = kc.TRAINED
-
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
-every_target = pytest.mark.parametrize("targets", kc.TARGETS)
-every_rule = pytest.mark.parametrize("rule", kc.RULES)
-every_team = pytest.mark.parametrize("members", [2, 3])
-
-
-@pytest.fixture
-def team(backend: Any) -> Any:
-    """Each backend that has teams."""
-    if backend.MOST_MEMBERS == 1:
-        pytest.skip("this backend's arithmetic has threads of its own")
-    return backend
 
 
 def test_every_backend_says_how_large_a_team_may_be(backend: Any) -> None:
@@ -51,113 +36,98 @@ def assert_as_alone(
     return found
 
 
-@every_team
-@every_target
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("extra", kc.EXTRAS)
-def test_every_rule(team: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, members: int) -> None:
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+@kc.pairs("members", "rule", "extra", "dtype", "inputs", "targets")
+def test_every_rule(threaded: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, members: int) -> None:
+    optimizer = kc.rule(rule, extra)
     k = kc.case((30, 19, 9, 3), "tanh", ("softmax", "cross_entropy"), 60, dtype, inputs, targets)
-    assert_as_alone(team, k, np.random.default_rng(1).integers(0, 60, 100), 24, optimizer, members)
+    assert_as_alone(threaded, k, np.random.default_rng(1).integers(0, 60, 100), 24, optimizer, members)
 
 
-@every_team
-@every_dtype
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
-def test_batches_of_every_size(team: Any, batch_size: int, sparse: bool, dtype: str, members: int) -> None:
+@kc.pairs("members", "dtype", sparse=[False, True], batch_size=[1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
+def test_batches_of_every_size(threaded: Any, batch_size: int, sparse: bool, dtype: str, members: int) -> None:
     """Smaller than the team, ragged, and of more than a block."""
     k = kc.thinned(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
     if sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
     order = np.random.default_rng(2).permutation(1500)[: min(30 * batch_size + batch_size // 2 + 1, 1500)]
-    assert_as_alone(team, k, order, batch_size, naive.Rule(), members, 5)
+    assert_as_alone(threaded, k, order, batch_size, naive.Rule(), members, 5)
 
 
-@every_team
-@every_dtype
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
-@pytest.mark.parametrize("output", kc.OUTPUTS)
-def test_every_layer(team: Any, output: tuple[str, str], hidden: str, dtype: str, members: int) -> None:
+@kc.pairs("threaded", "members", "hidden", "output", "dtype")
+def test_every_layer(threaded: Any, output: tuple[str, str], hidden: str, dtype: str, members: int) -> None:
     k = kc.case((7, 33, 5, 2), hidden, output, 40, dtype)
-    assert_as_alone(team, k, np.arange(40), 16, naive.Rule(), members)
+    assert_as_alone(threaded, k, np.arange(40), 16, naive.Rule(), members)
 
 
-@every_team
-@pytest.mark.parametrize("sizes", [(1, 1), (1, 3), (2, 1, 2), (200, 2)])
-def test_fewer_neurons_than_members(team: Any, sizes: tuple[int, ...], members: int) -> None:
+@kc.pairs("threaded", "members", sizes=[(1, 1), (1, 3), (2, 1, 2), (200, 2)])
+def test_fewer_neurons_than_members(threaded: Any, sizes: tuple[int, ...], members: int) -> None:
     k = kc.case(sizes, "tanh", ("identity", "squared_error"), 30)
-    assert_as_alone(team, k, np.arange(30), 9, kc.RULES["momentum"], members)
+    assert_as_alone(threaded, k, np.arange(30), 9, kc.RULES["momentum"], members)
 
 
-@every_team
-@every_rule
-def test_stop_set_beforehand(team: Any, rule: str, members: int) -> None:
+@kc.pairs("threaded", "members", "rule")
+def test_stop_set_beforehand(threaded: Any, rule: str, members: int) -> None:
     k = kc.case((6, 5, 3))
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25)
-    found = kc.train(team, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, members=members)
+    found = kc.train(threaded, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, members=members)
     kc.assert_same_bits([found.params, found.state], [k.params, state])
     assert (found.cost, found.steps, found.correct) == (0, 0, 0)
 
 
-@every_team
-@every_dtype
-def test_stop_set_while_it_runs(team: Any, dtype: str, members: int) -> None:
+@kc.pairs("threaded", "members", "dtype")
+def test_stop_set_while_it_runs(threaded: Any, dtype: str, members: int) -> None:
     """All members stop before the same step, wherever each was."""
     k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
     steps = 150_000
     order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
     rule = naive.Rule()
-    kc.train(team, k, order[:64], 32, rule, members=members)
+    kc.train(threaded, k, order[:64], 32, rule, members=members)
     for delay in (0.05, 0.2, 0.8, 3.2):
         call = kc.call(k, order, 32, rule, rates, members=members)
         timer = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
         timer.start()
-        found = kc.trained(team, call)
+        found = kc.trained(threaded, call)
         timer.join()
         if found.steps:
             break
     assert 0 < found.steps < steps
-    again = kc.train(team, k, order[: 32 * found.steps], 32, rule, rates[: found.steps], members=members)
+    again = kc.train(threaded, k, order[: 32 * found.steps], 32, rule, rates[: found.steps], members=members)
     kc.assert_same_bits(found[1:], again[1:])
 
 
-@every_team
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("row", [12, 15])
-def test_a_cost_that_is_not_finite_stops_all(team: Any, row: int, rule: str, dtype: str, members: int) -> None:
+@kc.pairs("threaded", "members", "rule", "dtype", row=[12, 15])
+def test_a_cost_that_is_not_finite_stops_all(threaded: Any, row: int, rule: str, dtype: str, members: int) -> None:
     """Whichever member meets it: in the first row of a batch, or in its last."""
     k = kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype)
     k.x[row, 2] = np.nan
     order = np.arange(20)
-    found = kc.train(team, k, order, 4, kc.RULES[rule], members=members)
-    before = kc.train(team, k, order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3], members=members)
+    found = kc.train(threaded, k, order, 4, kc.RULES[rule], members=members)
+    before = kc.train(threaded, k, order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3], members=members)
     assert found.steps == 3
     kc.assert_same_bits(found, before)
 
 
-@every_team
-def test_split_at_any_batch(team: Any, members: int) -> None:
+@kc.pairs("threaded", "members")
+def test_split_at_any_batch(threaded: Any, members: int) -> None:
     k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 60, "float32", "bytes", "labels")
     order = np.random.default_rng(2).permutation(60)
     rates = kc.rates(order, 16)
-    whole = kc.train(team, k, order, 16, kc.RULES["adam"], rates, members=members)
-    head = kc.train(team, k, order[:32], 16, kc.RULES["adam"], rates[:2], members=members)
+    whole = kc.train(threaded, k, order, 16, kc.RULES["adam"], rates, members=members)
+    head = kc.train(threaded, k, order[:32], 16, kc.RULES["adam"], rates[:2], members=members)
     rest = k._replace(params=head.params)
-    tail = kc.train(team, rest, order[32:], 16, kc.RULES["adam"], rates[2:], step=2, state=head.state, members=members)
+    tail = kc.train(
+        threaded, rest, order[32:], 16, kc.RULES["adam"], rates[2:], step=2, state=head.state, members=members
+    )
     kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
 
 
-@every_team
-def test_a_broken_team_returns(team: Any, members: int) -> None:
+@kc.pairs("threaded", "members")
+def test_a_broken_team_returns(threaded: Any, members: int) -> None:
     """One member never comes, and says so: the others are not to wait for it."""
     k = kc.case((6, 5, 3), rows=40)
     call = kc.call(k, np.arange(40), 8, naive.Rule(), members=members)
     threads = [
-        threading.Thread(target=team.train, args=(call._replace(worker=worker),), daemon=True)
+        threading.Thread(target=threaded.train, args=(call._replace(worker=worker),), daemon=True)
         for worker in range(members - 1)
     ]
     for thread in threads:
@@ -168,8 +138,8 @@ def test_a_broken_team_returns(team: Any, members: int) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-@every_team
-def test_more_members_than_cores(team: Any, members: int) -> None:
+@kc.pairs("threaded", "members")
+def test_more_members_than_cores(threaded: Any, members: int) -> None:
     """Waiting members give way: no barrier takes a whole time slice of the others."""
     k = kc.case((20, 16, 3), rows=100)
-    assert_as_alone(team, k, np.arange(100), 20, naive.Rule(), min(8 * members, team.MOST_MEMBERS), 5)
+    assert_as_alone(threaded, k, np.arange(100), 20, naive.Rule(), min(8 * members, threaded.MOST_MEMBERS), 5)
