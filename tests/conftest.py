@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -26,11 +27,34 @@ _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
 
-# No deadline: the first example of a compiled backend may include its compilation. The seed is fixed, so that
-# a red build is about the change and not about luck; FASTNET_HYPOTHESIS=explore draws anew each time.
-settings.register_profile("fastnet", deadline=None, derandomize=True, database=None)
+# No deadline: the first example of a compiled backend may include its compilation.
+settings.register_profile("fastnet", deadline=None, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
-settings.load_profile(os.environ.get("FASTNET_HYPOTHESIS", "fastnet"))
+PROFILE = os.environ.get("FASTNET_HYPOTHESIS", "fastnet")
+settings.load_profile(PROFILE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis draws from one seed, 0 by default, so that a failure comes from the change and not from luck."""
+    if config.option.hypothesis_seed is None:  # pytest-xdist gives it to the workers
+        config.option.hypothesis_seed = secrets.randbelow(2**32) if PROFILE == "explore" else 0
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"draws again with: FASTNET_HYPOTHESIS={PROFILE} --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups the tests that share compiled kernels or trained networks: pytest-xdist runs a group in one worker."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        room = item.path.parent.name
+        if "numba" in parameters:
+            item.add_marker(pytest.mark.xdist_group("numba"))
+        elif room in ("insight", "explore"):
+            item.add_marker(pytest.mark.xdist_group(room))
 
 
 def pytest_unconfigure() -> None:

@@ -13,8 +13,8 @@ def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
     A row starts with the first pair that no row has. Each other axis then takes the value that completes most of
     the missing pairs.
     """
-    if len(axes) == 1:
-        return [(value,) for value in axes[0]]
+    if len(axes) == 1 or not all(axes):
+        return list(product(*axes))
     missing = dict.fromkeys(  # an ordered set of ((axis, index of the value), (axis, index of the value))
         ((a, i), (b, j))
         for a, b in combinations(range(len(axes)), 2)

@@ -25,3 +25,7 @@ def test_a_cover_is_far_smaller_than_the_product() -> None:
 
 def test_one_axis_is_all_its_values() -> None:
     assert cover("abc") == [("a",), ("b",), ("c",)]
+
+
+def test_without_a_value_there_is_no_row() -> None:
+    assert cover("abc", "", "de") == []
