@@ -50,11 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups the tests that share compiled kernels or trained networks: pytest-xdist runs a group in one worker."""
     for item in items:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        room = item.path.parent.name
-        if "numba" in parameters:
+        if any(isinstance(value, str) and value == "numba" for value in parameters):
             item.add_marker(pytest.mark.xdist_group("numba"))
-        elif room in ("insight", "explore"):
-            item.add_marker(pytest.mark.xdist_group(room))
+        elif item.path.parent.name in ("insight", "explore"):
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
 
 
 def pytest_unconfigure() -> None:

@@ -34,7 +34,7 @@ def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], d
     kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
 
 
-@kc.pairs("rule", "extra", "dtype", "inputs", sizes=SHAPES)
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs", sizes=SHAPES)
 def test_train(backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     """As a loop of `gradient` and the oracle's update; rows in any order, and a ragged last batch."""
     optimizer = kc.rule(rule, extra)
