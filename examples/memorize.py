@@ -16,7 +16,7 @@ import numpy as np
 
 import fastnet
 
-FITTED, MOST_EPOCHS = 0.99, 500
+FITTED, MAX_EPOCHS = 0.99, 500
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
                 trainer.stop()
 
         trainer = fastnet.Trainer(net, optimizer="adam", batch_size=32, seed=args.seed)
-        epochs = len(trainer.fit(x, labels, epochs=MOST_EPOCHS, callbacks=[stop]))
+        epochs = len(trainer.fit(x, labels, epochs=MAX_EPOCHS, callbacks=[stop]))
         right, unseen = net.accuracy(x, labels), net.accuracy(data.x_test, data.y_test)
         print(f"{name:8} labels: {epochs:3} epochs, {right:.1%} right, {unseen:.1%} of 1,000 test images")
 

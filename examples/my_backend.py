@@ -105,7 +105,7 @@ def update(net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float
 class MyBackend:
     """The contract: what fastnet looks for in a backend, in these words."""
 
-    MOST_MEMBERS = 1  # threads that share a call of train
+    MAX_THREADS = 1  # threads that share a call of train
     COMPRESSION_PAYS = False  # sparse rows are no quicker here
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 import fastnet
+from fastnet.names import Cost
 
-COSTS = {"QuadraticCost": "squared_error", "CrossEntropyCost": "cross_entropy"}
+COSTS: dict[str, Cost] = {"QuadraticCost": "squared_error", "CrossEntropyCost": "cross_entropy"}
 KEYS = ("sizes", "weights", "biases", "cost")
 
 

@@ -18,7 +18,8 @@ from fastnet.network import Evaluation, Network
 from fastnet.predictor import Predictor
 from fastnet.training.callbacks import Callback, Progress
 from fastnet.training.history import Epoch, History
-from fastnet.training.optimizers import Adam, Constant, Cosine, Exponential, GradientDescent, Momentum, Schedule, Step
+from fastnet.training.optimizers import Adam, GradientDescent, Momentum
+from fastnet.training.schedules import Constant, Cosine, Exponential, Schedule, Step
 from fastnet.training.trainer import Trainer
 from fastnet.version import __version__
 

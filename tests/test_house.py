@@ -60,11 +60,17 @@ def test_kernels_import_nothing_of_the_rest() -> None:
         assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set(), path
 
 
+OWN = {
+    "numpy_backend": ("formulas", "numpy_sparse", "numpy_workspace", "philox"),
+    "numba_backend": ("numba_vectors",),
+}  # files of a backend's own
+
+
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
     folder = PACKAGE / "kernels"
-    for name in ("contract", "numpy_backend", "numba_vectors", "numba_backend"):
+    for name in ("contract", "formulas", "numpy_backend", "numba_vectors", "numba_backend"):
         ours = {found for found in imports(folder / f"{name}.py") if found.startswith("fastnet")}
-        allowed = ("fastnet.kernels.contract", *(["fastnet.kernels.numba_vectors"] if name == "numba_backend" else []))
+        allowed = ("fastnet.kernels.contract", *(f"fastnet.kernels.{own}" for own in OWN.get(name, ())))
         assert not {found for found in ours if not found.startswith(allowed)}
         assert name != "contract" or not ours
 
@@ -74,9 +80,8 @@ def test_no_module_hides_a_package() -> None:
     assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
 
 
-# What `import fastnet` may load of its own: no backend, no data set, no file format, no command line.
 # What `import fastnet` may load of its own, by room. Nothing of the data sets, the experiments or the command line.
-LIGHT = {"backends", "checks", "errors", "kernels", "network", "predictor", "training", "version"}
+LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "training", "version"}
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -103,7 +108,8 @@ def test_importing_adds_few_modules_to_numpys() -> None:
     added = set(python(code).split())
     ours = {name for name in added if name.startswith("fastnet")}
     assert {name.split(".")[1] for name in ours if "." in name} <= LIGHT
-    assert {name for name in ours if name.startswith("fastnet.kernels.")} <= {"fastnet.kernels.contract"}
+    kernels = {name for name in ours if name.startswith("fastnet.kernels.")}
+    assert kernels <= {"fastnet.kernels.contract", "fastnet.kernels.formulas"}
     assert len(added - ours) <= 20
 
 
@@ -111,7 +117,7 @@ def test_a_command_starts_without_the_experiments() -> None:
     """`fastnet --help` and `fastnet train` need not wait for what other commands want."""
     loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
     assert "fastnet.cli" in loaded
-    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench", "cli.explore")}
+    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench")}
     assert not loaded & (late | {"concurrent.futures"})
 
 

@@ -331,7 +331,7 @@ def test_one_sigmoid_output_takes_only_0_and_1_as_whole_numbers() -> None:
         ({"sizes": [True, 3]}, "sizes[0] True"),
         ({"sizes": [2**40, 2**40]}, "sizes parameters"),
         ({"sizes": [1] * 300}, "layers 299"),
-        ({"activation": "step"}, "hard step slope zero sigmoid"),
+        ({"activation": "step"}, "hard step derivative zero sigmoid"),
         ({"activation": "heaviside"}, "hard step"),
         ({"output": "hard_step"}, "hard step"),
         ({"activation": "softmax"}, "softmax output hidden"),

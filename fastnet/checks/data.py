@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_sparse, shape_of_examples, sparse_inputs
 from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS
 
 Array = NDArray[Any]
 # How far targets may lie beyond the range of the outputs. Data that were scaled to 0..1 often reach 1 + 1e-7.
@@ -73,12 +74,12 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
 
 def _in_range(targets: Array, output: str, name: str) -> None:
     """Refuses targets that such outputs can never reach: training would drive them to the end of their range."""
-    least, most = c.RANGES[output]
-    from_, to = least - ROUNDING, most + ROUNDING
+    low, high = ACTIVATIONS[output].low, ACTIVATIONS[output].high
+    from_, to = low - ROUNDING, high + ROUNDING
     if targets.min() >= from_ and targets.max() <= to:
         return
     bad = _first((targets < from_) | (targets > to))
-    wanted = f"from {least:g} to {most:g}" if most < np.inf else f"of {least:g} or more"
+    wanted = f"from {low:g} to {high:g}" if high < np.inf else f"of {low:g} or more"
     raise ValueError(
         f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: scale them, or use "
         "output='identity' with cost='squared_error'"

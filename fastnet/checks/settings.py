@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet.checks.values import flag, name_of, number, whole_number
 from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 
 Array = NDArray[Any]
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
@@ -23,31 +24,29 @@ def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
         raise TypeError(f"sizes must be a list of layer widths such as [784, 16, 16, 10], not {sizes!r}")
     if len(sizes) < 2:
         raise ValueError(f"sizes needs at least an input and an output width, such as [784, 10], not {list(sizes)}")
-    if len(sizes) > c.MOST_LAYERS + 1:
-        raise ValueError(f"a network has at most {c.MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
+    if len(sizes) > c.MAX_LAYERS + 1:
+        raise ValueError(f"a network has at most {c.MAX_LAYERS} layers of weights, not {len(sizes) - 1}")
     found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
     parameters = sum(b * (a + 1) for a, b in pairwise(found))
-    if parameters > MOST_PARAMETERS:
-        raise ValueError(
-            f"sizes {list(found)} make {parameters:,} parameters; at most {MOST_PARAMETERS:,} are possible"
-        )
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"sizes {list(found)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are possible")
     return found
 
 
-MOST_PARAMETERS = 2**31 - 1
+MAX_PARAMETERS = 2**31 - 1
 
 
 def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
     """One name for each hidden layer, from one name for all or a list."""
     if not isinstance(activation, str) and not isinstance(activation, Sequence):
         raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
-    hidden = [name for name in c.ACTIVATIONS if name != "softmax"]
+    hidden = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
     if len(names) != n_hidden:
         raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; the output has its own")
     for name in [activation] if isinstance(activation, str) else names:  # wrong even where no layer is hidden
-        if name == "softmax":
-            raise ValueError("softmax is an output activation; for a hidden layer use sigmoid, relu or tanh")
+        if isinstance(name, str) and name in ACTIVATIONS and name not in hidden:
+            raise ValueError(f"{name} is an output activation; for a hidden layer use sigmoid, relu or tanh")
         _activation(name, hidden)
     return tuple(names)
 
@@ -74,14 +73,15 @@ def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[floa
 
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
     """The output activation (by default the one that goes with the cost) and the cost, if they go together."""
-    name_of("cost", cost, c.COSTS)
+    name_of("cost", cost, COSTS)
     if output is None:
-        output = "sigmoid" if cost == "squared_error" or n_out == 1 else "softmax"
+        output = "sigmoid" if n_out == 1 else COSTS[cost].default_output
     _activation(output)
-    if cost == "cross_entropy" and output not in ("softmax", "sigmoid"):
+    if output not in COSTS[cost].pairs:
+        outputs = ", ".join(f"output={name!r}" for name in COSTS[cost].pairs)
         raise ValueError(
-            f"cross_entropy needs outputs that are probabilities, and those of {output} are not; "
-            "use output='softmax', output='sigmoid' or cost='squared_error'"
+            f"{cost} needs outputs that are probabilities, and those of {output} are not; "
+            f"use {outputs} or cost='squared_error'"
         )
     if output == "softmax" and n_out == 1:
         raise ValueError("a softmax over one output is always 1 and cannot learn; use output='sigmoid'")
@@ -102,16 +102,16 @@ def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
         )
 
 
-def image_shape(shape: object, n_in: int) -> tuple[int, int]:
-    """Rows and columns of images of n_in pixels: those given, or those of a square for None."""
+def image_shape(shape: object, n_in: int, name: str = "image_shape") -> tuple[int, int]:
+    """Return the rows and columns of images of n_in pixels: those given, or those of a square for None."""
     if shape is None:
         side = math.isqrt(n_in)
         if side * side != n_in:
-            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
+            raise ValueError(f"{n_in} inputs are not the pixels of a square image: give {name}, its rows and columns")
         return side, side
     rows, columns = rows_and_columns(shape)
     if rows * columns != n_in:
-        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+        raise ValueError(f"{name} {rows} x {columns} is {rows * columns} pixels, but the network has {n_in} inputs")
     return rows, columns
 
 
@@ -123,11 +123,11 @@ def rows_and_columns(shape: object) -> tuple[int, int]:
     return rows, columns
 
 
-def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
+def _activation(name: object, known: Iterable[str] = ACTIVATIONS) -> str:
     if isinstance(name, str) and name in HARD_STEPS:
         raise ValueError(
-            f"a hard step ({name!r}) cannot be trained: its slope is zero everywhere, so gradient descent finds no "
-            "direction; use 'sigmoid', the smooth step"
+            f"a hard step ({name!r}) cannot be trained: its derivative is zero everywhere, so gradient descent "
+            "finds no direction; use 'sigmoid', the smooth step"
         )
     return name_of("activation", name, known)
 
@@ -256,7 +256,7 @@ def backend(name: str, candidate: Any) -> None:
         if not _takes(getattr(candidate, key), len(wanted)):
             hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
             raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
-    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    whole_number(f"MAX_THREADS of the backend {name!r}", candidate.MAX_THREADS, 1)
     flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 

@@ -214,7 +214,7 @@ for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
         for hidden, output in (("tanh", ("softmax", "cross_entropy")), ("relu", ("sigmoid", "squared_error"))):
             k = kc.case((n_in, 33, 5, 3), hidden, output, 9, dtype, inputs, "labels")
             if n_in == 79:  # as many as are skipped where they are zero
-                k = kc.thinned(k, 0.2)
+                k = kc.mostly_zero(k, 0.2)
             outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
             kc.assert_close(kc.predict(backend, k), outputs, tolerance)
             cost, grad = kc.naive_gradient(k)
@@ -336,8 +336,8 @@ def test_numba_compiles_once_whatever_the_inputs() -> None:
 FORK = """
 import os, time, sys
 import numpy as np, fastnet
-import fastnet.training.trainer
-fastnet.training.trainer.LONG_BATCH = 0
+import fastnet.training.chunks
+fastnet.training.chunks.LONG_BATCH = 0
 def train():
     network = fastnet.Network([4, 3], seed=0)
     x = np.random.default_rng(0).random((50, 4), np.float32)

@@ -16,7 +16,7 @@ from fastnet.kernels import contract, numpy_backend
 
 X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 FUNCTIONS = ("predict", "predictor", "gradient", "train", "compress")
-SETTINGS = ("MOST_MEMBERS", "COMPRESSION_PAYS")
+SETTINGS = ("MAX_THREADS", "COMPRESSION_PAYS")
 
 
 @pytest.fixture(autouse=True)
@@ -149,8 +149,8 @@ def test_something_else_is_refused(wrong: Any) -> None:
     ("member", "value", "error", "words"),
     [
         ("train", 3, TypeError, "train of the backend 'mine' must be a function, not 3"),
-        ("MOST_MEMBERS", "many", TypeError, "MOST_MEMBERS of the backend 'mine' must be a whole number, not 'many'"),
-        ("MOST_MEMBERS", 0, ValueError, "MOST_MEMBERS of the backend 'mine' must be at least 1, not 0"),
+        ("MAX_THREADS", "many", TypeError, "MAX_THREADS of the backend 'mine' must be a whole number, not 'many'"),
+        ("MAX_THREADS", 0, ValueError, "MAX_THREADS of the backend 'mine' must be at least 1, not 0"),
         ("COMPRESSION_PAYS", 1, TypeError, "COMPRESSION_PAYS of the backend 'mine' must be True or False, not 1"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_class_is_no_object_of_it() -> None:
     """Else its functions would take the network for self, and the first fit would tell of a missing argument."""
 
     class Mine:
-        MOST_MEMBERS, COMPRESSION_PAYS = 1, False
+        MAX_THREADS, COMPRESSION_PAYS = 1, False
 
         def predict(self, net: Any, params: Any, x: Any, out: Any, work: Any) -> None: ...
 
@@ -193,15 +193,15 @@ def test_its_threads_are_as_many_as_it_says() -> None:
     backends.register("mine", like_numpy())
     with pytest.raises(ValueError, match=r"threads=2: the mine backend takes one thread.*threads=1 or 'auto'"):
         Trainer(Network([4, 3]), backend="mine", threads=2)
-    members: set[int] = set()
+    n_threads: set[int] = set()
 
     def train(call: contract.TrainCall) -> float:
-        members.add(int(call.team[contract.MEMBERS]))
+        n_threads.add(int(call.team[contract.N_THREADS]))
         return numpy_backend.train(call) if call.worker == 0 else 0.0  # worker 0 does everything
 
-    backends.register("mine", like_numpy(MOST_MEMBERS=2, train=train))
+    backends.register("mine", like_numpy(MAX_THREADS=2, train=train))
     Trainer(Network([4, 3]), backend="mine", threads=8).fit(X, Y)
-    assert members == {min(2, usable_cores())}
+    assert n_threads == {min(2, usable_cores())}
 
 
 def test_it_may_have_something_to_compile() -> None:
@@ -225,7 +225,7 @@ def test_an_error_of_its_own_reaches_the_user() -> None:
 
 def test_a_class_s_object_and_a_module_will_do() -> None:
     class Backend:
-        MOST_MEMBERS, COMPRESSION_PAYS = 1, False
+        MAX_THREADS, COMPRESSION_PAYS = 1, False
 
         def __getattr__(self, name: str) -> Any:
             return getattr(numpy_backend, name)

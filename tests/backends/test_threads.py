@@ -21,7 +21,7 @@ from fastnet import DivergedError, Network, Trainer, backends
 from fastnet.backends import selection, threads
 from fastnet.backends.threads import run_team, team_size, usable_cores
 from fastnet.kernels import contract as c
-from fastnet.training import trainer as trainer_module
+from fastnet.training import chunks
 
 RNG = np.random.default_rng(0)
 X = RNG.random((203, 6), np.float32)
@@ -93,32 +93,32 @@ def test_a_process_tied_to_one_core_may_use_one() -> None:
 # -- run_team --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("members", [1, 2, 5])
-def test_all_members_run_at_once(members: int) -> None:
-    barrier, seen = threading.Barrier(members), []
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_all_threads_run_at_once(n_threads: int) -> None:
+    barrier, seen = threading.Barrier(n_threads), []
 
-    def call(team: c.Ints, member: int) -> str:
-        assert team[c.MEMBERS] == members
+    def call(team: c.Ints, worker: int) -> str:
+        assert team[c.N_THREADS] == n_threads
         barrier.wait(20)  # would fail if one had to end before another begins
-        seen.append((member, threading.current_thread() is threading.main_thread()))
-        return f"of {member}"
+        seen.append((worker, threading.current_thread() is threading.main_thread()))
+        return f"of {worker}"
 
-    assert run_team(members, call) == "of 0"
-    assert sorted(seen) == [(member, member == 0) for member in range(members)]
+    assert run_team(n_threads, call) == "of 0"
+    assert sorted(seen) == [(worker, worker == 0) for worker in range(n_threads)]
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_an_error_breaks_the_team_and_comes_back(failing: int) -> None:
     left = []
 
-    def call(team: c.Ints, member: int) -> None:
-        if member == failing:
+    def call(team: c.Ints, worker: int) -> None:
+        if worker == failing:
             raise LookupError("mine")
         deadline = time.monotonic() + 20
         while not team[c.BROKEN]:  # as a kernel waits for the others
             assert time.monotonic() < deadline
             time.sleep(1e-3)
-        left.append(member)
+        left.append(worker)
 
     before, began = threading.active_count(), time.monotonic()
     with pytest.raises(LookupError, match="mine"):
@@ -133,7 +133,7 @@ def test_a_team_has_its_starter_s_context() -> None:
     seen = []
     variable.set(7)
     with np.errstate(divide="raise"):
-        run_team(3, lambda team, member: seen.append((variable.get(), np.geterr()["divide"])))
+        run_team(3, lambda team, worker: seen.append((variable.get(), np.geterr()["divide"])))
     assert seen == [(7, "raise")] * 3
 
 
@@ -149,7 +149,7 @@ def test_where_no_thread_can_be_started_one_does_all(few: int, monkeypatch: pyte
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.warns(RuntimeWarning, match="4 threads cannot be had here"):
-        run_team(4, lambda team, member: seen.append((int(team[c.MEMBERS]), member)))
+        run_team(4, lambda team, worker: seen.append((int(team[c.N_THREADS]), worker)))
     assert seen == [(1, 0)]
     assert not any(thread.is_alive() for thread in started)
 
@@ -158,12 +158,12 @@ def test_an_interrupt_waits_for_the_others() -> None:
     """They still write to arrays that are the caller's again afterwards."""
     all_here, ended = threading.Barrier(3), []
 
-    def call(team: c.Ints, member: int) -> None:
+    def call(team: c.Ints, worker: int) -> None:
         all_here.wait(20)
-        if member == 0:
+        if worker == 0:
             raise KeyboardInterrupt
         time.sleep(0.2)
-        ended.append(member)
+        ended.append(worker)
 
     with pytest.raises(KeyboardInterrupt):
         run_team(3, call)
@@ -187,7 +187,7 @@ def test_an_interrupt_waits_for_the_others() -> None:
 )
 def test_team_size(wanted: int | None, rows: int, work: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: 6)
-    assert team_size(wanted, fake_team, "fake", rows, work) == used  # a module
+    assert team_size(wanted, fake_team.MAX_THREADS, rows, work) == used
 
 
 def make(name: str, **arguments: Any) -> Trainer:
@@ -264,9 +264,9 @@ def test_chunks_change_nothing(name: str, long: bool, monkeypatch: pytest.Monkey
     usual = make(name, threads=2)
     usual.fit(X, Y, epochs=2)
     for constant, value in {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1}.items():
-        monkeypatch.setattr(trainer_module, constant, value)
+        monkeypatch.setattr(chunks, constant, value)
     if long:
-        monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+        monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     other = make(name, threads=2)
     other.fit(X, Y, epochs=2)
     assert bits(usual) == bits(other)
@@ -293,7 +293,7 @@ def test_divergence_with_a_team(name: str) -> None:
 def test_ctrl_c_with_a_team(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     make(name, threads=2).fit(X, Y)
     if long:
-        monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+        monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     trainer = make(name, threads=2)
     timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -356,7 +356,7 @@ def test_training_needs_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+    monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     x, y = np.random.default_rng(0).random((40, 6), np.float32), np.arange(40) % 3
     expected = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y)
     monkeypatch.setattr(threading.Thread, "start", refuse)

@@ -1,4 +1,4 @@
-"""The benchmark's peers: what starts, what is compared, and what is said where one is missing, wrong or breaks off."""
+"""The peers: how they start, what is compared, and the errors for one that is missing, wrong or ends early."""
 
 from __future__ import annotations
 
@@ -137,10 +137,10 @@ def test_another_algorithm_must_learn(digits: Images, folder: str, monkeypatch: 
 
 
 def test_what_a_peer_s_process_ends_with_is_told(folder: str) -> None:
-    with pytest.raises(PeerError, match=r"the peer x ended, with status 1: ModuleNotFoundError: .*no_such"):
+    with pytest.raises(PeerError, match=r"the peer x ended with status 1: ModuleNotFoundError: .*no_such"):
         OwnPeer("x", "no_such", folder, WORKLOADS["W1"], "float32")
     peer = started("numpy-tuned", folder, WORKLOADS["W1"])
-    with pytest.raises(PeerError, match="ended, with status 1: ValueError: there is no question 'Z'"):
+    with pytest.raises(PeerError, match="ended with status 1: ValueError: unknown question 'Z'"):
         peer.ask("Z", "z")
     peer.close()
 
@@ -182,7 +182,7 @@ def test_a_peer_named_and_missing_is_an_error(
 
 @pytest.mark.usefixtures("small", "untimed")
 def test_an_unknown_peer_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no peer is called 'matlab'" in error_of(capsys, [*QUICK, "--peers", "numpy,matlab"])
+    assert "there is no peer 'matlab'" in error_of(capsys, [*QUICK, "--peers", "numpy,matlab"])
 
 
 @pytest.mark.usefixtures("small")
@@ -233,13 +233,13 @@ for number, line in enumerate(sys.stdin):
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("raise SystemExit(3)", "the peer ended, with status 3"),
-        ("print('hello')", "the peer said 'hello'; expected 'ready'"),
-        ("print('ready', flush=True); input(); print('t 0 0')", "the peer said 't 0 0'; expected 't <wall"),
-        ("print('ready', flush=True); input(); print('t nan 0')", "the peer said 't nan 0'; expected 't <wall"),
-        ("print('ready', flush=True); input(); print('t 1'); input()", "the peer said 't 1'; expected 't <wall"),
-        ("print('ready', flush=True); input(); print('x 1 1')", "the peer said 'x 1 1'; expected 't <wall"),
-        ("print('ready', flush=True)", "the peer ended, with status 0"),
+        ("raise SystemExit(3)", "the peer ended with status 3"),
+        ("print('hello')", "the peer printed 'hello'; expected 'ready'"),
+        ("print('ready', flush=True); input(); print('t 0 0')", "the peer printed 't 0 0'; expected 't <wall"),
+        ("print('ready', flush=True); input(); print('t nan 0')", "the peer printed 't nan 0'; expected 't <wall"),
+        ("print('ready', flush=True); input(); print('t 1'); input()", "the peer printed 't 1'; expected 't <wall"),
+        ("print('ready', flush=True); input(); print('x 1 1')", "the peer printed 'x 1 1'; expected 't <wall"),
+        ("print('ready', flush=True)", "the peer ended with status 0"),
     ],
 )
 def test_a_peer_that_breaks_the_protocol_is_an_error(

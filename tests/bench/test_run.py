@@ -1,4 +1,4 @@
-"""`fastnet bench`: nothing wrong is timed, figures are paired within a round, and a README keeps its text."""
+"""`fastnet bench`: nothing wrong is timed, figures are paired within a round, and a page keeps its text."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fastnet import backends
 from fastnet.backends import machine
 from fastnet.bench import contenders, run, workloads
 from fastnet.bench.contenders import Session
-from fastnet.bench.report import BEGIN, END
+from fastnet.bench.pages import markers
 from fastnet.bench.training import Result
 from fastnet.bench.workloads import WORKLOADS, Setup, as_input
-from fastnet.data import datasets
 from fastnet.errors import BackendError
 
-README = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # neither its line ends nor its last are ours
+BEGIN, END = markers(run.SECTION)
+PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # neither its line ends nor its last are ours
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_the_bandwidth_is_one() -> None:
     found = machine.bandwidth(1 << 20, repeats=3)
     assert np.isfinite(found)
     assert found > 0
-    assert machine.LEAST_STREAM <= machine.stream_bytes() <= machine.MOST_STREAM
+    assert machine.MIN_STREAM <= machine.stream_bytes() <= machine.MAX_STREAM
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
@@ -194,18 +194,18 @@ def test_a_wrong_backend_stops_the_benchmark(
     broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = backends.get("numpy")
-    output = {"predict": 3, "gradient": 4, "train": 1}[broken]  # the argument that it writes its result to
 
     def wrong(*arguments: Any) -> Any:
         result = getattr(right, broken)(*arguments)
-        if arguments[1].dtype == np.float32:  # the reference computes in float64
-            arguments[output][-1] *= 1.5
+        written = arguments[0].params if broken == "train" else arguments[{"predict": 3, "gradient": 4}[broken]]
+        if written.dtype == np.float32:  # the reference computes in float64
+            written[-1] *= 1.5
         return result
 
     monkeypatch.setattr(
         backends,
         "get",
-        lambda name: SimpleNamespace(**{**vars(right), "MOST_MEMBERS": right.MOST_MEMBERS, broken: wrong}),
+        lambda name: SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, broken: wrong}),
     )
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)
@@ -222,31 +222,31 @@ def test_a_missing_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "backend is missing here" in error_of(capsys, QUICK)
 
 
-# -- the README ---------------------------------------------------------------------------------------------------
+# -- the page -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("small")
-def test_a_readme_changes_only_between_its_markers(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_bytes(README.encode())
-    assert run.main([*QUICK, "--write-readme", str(path)]) == 0
+def test_a_page_changes_only_between_its_markers(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_bytes(PAGE.encode())
+    assert run.main([*QUICK, "--write", str(path)]) == 0
     text = path.read_bytes().decode()
     before, _, rest = text.partition(BEGIN)
     table, _, after = rest.partition(END)
     assert (before, after) == ("# Title\r\n\r\n", "\nthe end")
     assert "old figures" not in table
     assert "| W1 | numpy |" in table
-    assert f"`fastnet bench {' '.join(QUICK)} --write-readme {path}`" in table
-    assert run.main([*QUICK, "--write-readme", str(path)]) == 0
+    assert f"`fastnet bench {' '.join(QUICK)} --write {path}`" in table
+    assert run.main([*QUICK, "--write", str(path)]) == 0
     assert len(path.read_bytes().decode().splitlines()) == len(text.splitlines())  # it is replaced, not added
 
 
 @pytest.mark.usefixtures("small", "untimed")
 @pytest.mark.parametrize("text", ["# Title\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n", f"{BEGIN}\n{END}\n{BEGIN}\n"])
-def test_a_readme_without_its_markers_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "README.md"
+def test_a_page_without_its_markers_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "page.md"
     path.write_text(text)
-    assert BEGIN in error_of(capsys, [*QUICK, "--write-readme", str(path)])
+    assert BEGIN in error_of(capsys, [*QUICK, "--write", str(path)])
     assert path.read_text() == text
 
 
@@ -267,7 +267,7 @@ def test_the_command_runs_again_on_one_thread(
     start: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
     monkeypatch.setattr(run.subprocess, "run", noted)
     monkeypatch.setenv(run.ONE_THREAD[0], "4")
-    assert run.main(["--write-readme", str(tmp_path / "none.md")]) == 2  # an error that only the second process finds
+    assert run.main(["--write", str(tmp_path / "none.md")]) == 2  # an error that only the second process finds
     assert calls == 1
     captured = capfd.readouterr()
     assert captured.err.count("\n") == 1
@@ -286,8 +286,8 @@ def test_without_mnist_the_small_set_is_repeated(there: bool, monkeypatch: pytes
         asked.append((name, options))
         return SimpleNamespace(x_train=images.x, y_train=images.y, x_test=images.x_test, y_test=images.y_test)
 
-    monkeypatch.setattr(datasets, "locate", lambda name, data_dir: "a folder" if there else None)
-    monkeypatch.setattr(datasets, "load", load)
+    monkeypatch.setattr(workloads, "locate", lambda name, data_dir: "a folder" if there else None)
+    monkeypatch.setattr(workloads, "load", load)
     monkeypatch.setattr(workloads, "ROWS", 160)
     found = workloads.load_images("folder")
     if there:

@@ -119,7 +119,7 @@ def test_duplicates_are_summed_and_nothing_of_the_user_s_changes() -> None:
     before = copy.deepcopy(x.__dict__)
     expected = np.zeros((3, 70), np.float32)
     expected[0, 3], expected[0, 1], expected[2, 69] = 8, 2, 5
-    rows = network()._inputs(x)
+    rows = network().check_inputs(x)
     assert isinstance(rows, c.SparseRows)
     assert rows.starts.tolist() == [0, 2, 2, 4]
     assert rows.indices.tolist() == [1, 3, 0, 69]
@@ -138,20 +138,20 @@ def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None
     x = scipy_sparse.csr_array(dense)
     for array in (x.data, x.indices, x.indptr):
         array.flags.writeable = False
-    rows = network()._inputs(x)
+    rows = network().check_inputs(x)
     assert isinstance(rows, c.SparseRows)
     assert np.shares_memory(rows.values, x.data) == (dense is FLOATS)
     assert not np.shares_memory(rows.indices, x.indices)
     assert (rows.starts.dtype, rows.indices.dtype, rows.dtype) == (np.int64, np.int32, np.float32)
     part = kc.sparse(dense, np.float32)[3:50]  # out of the midst of larger arrays
-    again = network()._inputs(part)
+    again = network().check_inputs(part)
     assert isinstance(again, c.SparseRows)
     assert np.shares_memory(again.values, part.values)
     assert not np.shares_memory(again.indices, part.indices)
     np.testing.assert_allclose(network().forward(part), network().forward(dense[3:50]), rtol=1e-5)
     x = scipy_sparse.csr_array(dense)
     x.indices, x.indptr = x.indices.astype(np.int64), x.indptr.astype(np.int64)
-    rows = network()._inputs(x)
+    rows = network().check_inputs(x)
     assert isinstance(rows, c.SparseRows)
     assert rows.indices.dtype == np.int32
 

@@ -15,7 +15,8 @@ from cli_cases import FIT, error, pictures, record
 import fastnet
 from fastnet import cli
 from fastnet.backends import selection, threads
-from fastnet.cli import entry, run_files
+from fastnet.cli import results
+from fastnet.cli import train as train_command
 
 # -- train -----------------------------------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ def test_train_says_that_it_compiles_where_that_takes_long(
     data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seconds, told in ((0.0, 0), (0.6, 1)):
-        monkeypatch.setattr(entry, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
+        monkeypatch.setattr(train_command, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
         assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy"]) == 0
         assert capsys.readouterr().err.count("compiling the numpy kernels") == told
         assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy", "--quiet"]) == 0
@@ -269,7 +270,7 @@ def test_a_protected_file_is_not_replaced(
         raise PermissionError(13, "Permission denied")
 
     if os.access(path, os.W_OK):
-        monkeypatch.setattr(run_files, "open", refuse, raising=False)
+        monkeypatch.setattr(results, "open", refuse, raising=False)
     assert "cannot be written (Permission denied)" in error(capsys, "train", "--data", data, "--save", path)
     assert path.read_text() == "precious"
 
@@ -380,7 +381,7 @@ def test_predict_takes_pictures_of_the_right_shape(folder: Path, capsys: pytest.
     fastnet.Network([15, 2], seed=0).save(folder / "model.npz")
     image.fromarray(np.zeros((3, 5), np.uint8)).save(folder / "a.png")
     predict = ["predict", "--model", folder / "model.npz", folder / "a.png"]
-    assert "15 inputs are no square picture" in error(capsys, *predict)
+    assert "15 inputs are not the pixels of a square image: give --image-shape" in error(capsys, *predict)
     assert "is 16 pixels" in error(capsys, *predict, "--image-shape", "4x4")
     assert "5 rows" not in error(capsys, *predict, "--image-shape", "5x3")
     assert "expected rows and columns" in error(capsys, *predict, "--image-shape", "15")

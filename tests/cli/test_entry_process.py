@@ -21,9 +21,10 @@ import fastnet
 from fastnet import backends, cli
 from fastnet.backends import selection
 from fastnet.cli import entry
-from fastnet.data import datasets
-from fastnet.kernels import contract as c
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
+from fastnet.data.downloads import Progress
+from fastnet.kernels import formulas
+from fastnet.training.optimizers import OPTIMIZERS
+from fastnet.training.schedules import SCHEDULES
 
 # -- backends, data, help ----------------------------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ def test_backends_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_data(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     sets = record(capsys, "data")["data"]
-    assert [s["name"] for s in sets] == list(datasets.names())
+    assert [s["name"] for s in sets] == list(fastnet.data.names())
     assert cli.main(["data"]) == 0
     assert "not here: downloaded when first used" in capsys.readouterr().out
     found = record(capsys, "data", data)
@@ -107,7 +108,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_the_librarys_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for names in (c.ACTIVATIONS, c.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, datasets.names()):
+    for names in (formulas.ACTIVATIONS, formulas.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, fastnet.data.names()):
         assert all(name in out for name in names)
 
 
@@ -135,15 +136,15 @@ def test_an_error_is_one_line_whatever_it_says(
 def test_a_download_is_told_of_once_a_file(
     data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ready = datasets.load(data)
+    ready = fastnet.data.load(data)
 
-    def load(source: str, *, progress: datasets.Progress | None, **options: object) -> datasets.Dataset:
+    def load(source: str, *, progress: Progress | None, **options: object) -> fastnet.data.Dataset:
         for file in ("images", "labels"):
             for done in (1, 2, 3) if progress else ():
                 progress(file, done, 3)
         return ready
 
-    monkeypatch.setattr(datasets, "load", load)
+    monkeypatch.setattr(fastnet.data, "load", load)
     assert cli.main(["data", "mnist"]) == 0
     assert capsys.readouterr().err == "downloading images\ndownloading labels\n"
     assert cli.main(["data", "mnist", "--quiet"]) == 0
@@ -242,7 +243,7 @@ def test_interrupt_before_training_replaces_nothing(
 
     path = folder / "model.npz"
     path.write_text("of another day")
-    for where in (fastnet.Trainer, "fit"), (datasets, "load"):
+    for where in (fastnet.Trainer, "fit"), (fastnet.data, "load"):
         monkeypatch.setattr(*where, interrupt)
         assert cli.main(["train", "--data", data, "--save", str(path)]) == entry.INTERRUPTED
         assert capsys.readouterr().err.startswith("fastnet: interrupted")

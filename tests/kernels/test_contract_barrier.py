@@ -1,8 +1,8 @@
 """The barrier of a team of threads, step by step: every interleaving of two and of three threads is tried.
 
 WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py: one entry for each atomic
-operation, in their order. A change there has to be made here too. The steps of all members are interleaved in every
-way. What a member knows of the others' work follows from the memory orders as in C11: a load that acquires learns what
+operation, in their order. A change there has to be made here too. The steps of all threads are interleaved in every
+way. What a thread knows of the others' work follows from the memory orders as in C11: a load that acquires learns what
 the thread knew that stored the value with a release. Atomic words themselves are taken to be read without delay.
 """
 
@@ -23,7 +23,7 @@ WORK, ENDED = "work", "ended"  # between two barriers; after the last
 
 
 class Step(NamedTuple):
-    """One atomic operation on a shared word, and where the member goes from there."""
+    """One atomic operation on a shared word, and where the thread goes from there."""
 
     kind: str  # "load", "store" or "add"
     word: int
@@ -96,21 +96,21 @@ MUTATIONS: dict[str, tuple[Steps, str]] = {
 }
 
 
-# -- members, teams and all their interleavings ----------------------------------------------------------------------
+# -- threads, teams and all their interleavings ----------------------------------------------------------------------
 
-Known = tuple[int, ...]  # for each member, how many of its rounds of work are known to have been done
+Known = tuple[int, ...]  # for each thread, how many of its rounds of work are known to have been done
 
 
-class Member(NamedTuple):
+class Thread(NamedTuple):
     at: str  # the step that comes next, WORK or ENDED
     rounds: int  # barriers passed
     now: int
     got: int  # the last step's result
-    known: Known  # to this member; its own entry counts its own work
+    known: Known  # to this thread; its own entry counts its own work
 
 
 class Team(NamedTuple):
-    members: tuple[Member, ...]
+    threads: tuple[Thread, ...]
     words: tuple[int, ...]
     released: tuple[Known, ...]  # what an acquiring load of each word learns
 
@@ -128,60 +128,60 @@ def put(row: tuple[Any, ...], place: int, new: Any) -> tuple[Any, ...]:
 
 
 class Model:
-    """A team that waits ROUNDS times. `breaks`: the round in which member 0 sets BROKEN and leaves, if any."""
+    """A team that waits ROUNDS times. `breaks`: the round in which thread 0 sets BROKEN and leaves, if any."""
 
     def __init__(self, steps: Steps, size: int, breaks: int | None = None) -> None:
         self.steps, self.size, self.breaks = {**steps, "break": BREAK}, size, breaks
         nothing = (0,) * size
-        self.first = Team((Member(WORK, 0, 0, 0, nothing),) * size, (0,) * len(WORDS), (nothing,) * len(WORDS))
+        self.first = Team((Thread(WORK, 0, 0, 0, nothing),) * size, (0,) * len(WORDS), (nothing,) * len(WORDS))
 
     def worked(self, team: Team, i: int) -> Team:
-        """What the team is once member i has done its work between two barriers, of which only it knows as yet."""
-        member = team.members[i]
-        at = "break" if i == 0 and member.rounds == self.breaks else "look"
-        member = member._replace(at=at, known=put(member.known, i, member.rounds + 1))
-        return team._replace(members=put(team.members, i, member))
+        """What the team is once thread i has done its work between two barriers, of which only it knows as yet."""
+        thread = team.threads[i]
+        at = "break" if i == 0 and thread.rounds == self.breaks else "look"
+        thread = thread._replace(at=at, known=put(thread.known, i, thread.rounds + 1))
+        return team._replace(threads=put(team.threads, i, thread))
 
     def after(self, team: Team, i: int) -> Team:
-        """What the team is once member i has made its next step. Raises Wrong where it must not make it."""
-        member = team.members[i]
-        if member.at == WORK:
+        """What the team is once thread i has made its next step. Raises Wrong where it must not make it."""
+        thread = team.threads[i]
+        if thread.at == WORK:
             return self.worked(team, i)
-        step, word = self.steps[member.at], WORDS.index(self.steps[member.at].word)
-        known, released, got = member.known, team.released[word], team.words[word]
+        step, word = self.steps[thread.at], WORDS.index(self.steps[thread.at].word)
+        known, released, got = thread.known, team.released[word], team.words[word]
         if step.order in ("acquire", "acq_rel"):
             known = both(known, released)
         if step.kind != "load":
-            value = step.value(member.now, member.got)
+            value = step.value(thread.now, thread.got)
             new = got + value if step.kind == "add" else value
             # An addition hands on what the word's last store released; a plain store does not.
             handed_on = released if step.kind == "add" else (0,) * self.size
             released = both(handed_on, known) if step.order in ("release", "acq_rel") else handed_on
             team = team._replace(words=put(team.words, word, new), released=put(team.released, word, released))
             got = new
-        now = got if step.kept else member.now
-        member = Member(step.then(got, now, self.size), member.rounds, now, got, known)
-        if member.at == PASSED:
+        now = got if step.kept else thread.now
+        thread = Thread(step.then(got, now, self.size), thread.rounds, now, got, known)
+        if thread.at == PASSED:
             self.check_passing(team, i, known)
-            rounds = member.rounds + 1
-            member = Member(WORK if rounds < ROUNDS else ENDED, rounds, 0, 0, known)
-        elif member.at == GAVE_UP:
+            rounds = thread.rounds + 1
+            thread = Thread(WORK if rounds < ROUNDS else ENDED, rounds, 0, 0, known)
+        elif thread.at == GAVE_UP:
             if not team.words[WORDS.index(c.BROKEN)]:
-                raise Wrong(f"member {i} gives up, and the team is not broken")
-            member = member._replace(at=ENDED)
-        return team._replace(members=put(team.members, i, member))
+                raise Wrong(f"thread {i} gives up, and the team is not broken")
+            thread = thread._replace(at=ENDED)
+        return team._replace(threads=put(team.threads, i, thread))
 
     def check_passing(self, team: Team, i: int, known: Known) -> None:
-        """All have come to the barrier that member i passes, and it sees what they did before."""
-        passed = team.members[i].rounds + 1
-        for other, member in enumerate(team.members):
-            if member.known[other] < passed:
-                raise Wrong(f"member {i} {EARLY}, before member {other} came to barrier {passed}")
+        """All have come to the barrier that thread i passes, and it sees what they did before."""
+        passed = team.threads[i].rounds + 1
+        for other, thread in enumerate(team.threads):
+            if thread.known[other] < passed:
+                raise Wrong(f"thread {i} {EARLY}, before thread {other} came to barrier {passed}")
             if known[other] < passed:
-                raise Wrong(f"member {i} {UNSEEN} what member {other} did before barrier {passed}")
+                raise Wrong(f"thread {i} {UNSEEN} what thread {other} did before barrier {passed}")
 
     def running(self, team: Team) -> list[int]:
-        return [i for i, member in enumerate(team.members) if member.at != ENDED]
+        return [i for i, thread in enumerate(team.threads) if thread.at != ENDED]
 
     def check(self) -> int:
         """Tries every interleaving. Returns how many states there are; raises Wrong, with the shortest way there."""
@@ -201,7 +201,7 @@ class Model:
                 if following not in came_from:
                     came_from[following] = (team, i)
                     queue.append(following)
-        # From every state all members can come to their end: walk back from the ends.
+        # From every state all threads can come to their end: walk back from the ends.
         fine = {team for team in came_from if not self.running(team)}
         backwards = list(fine)
         while backwards:
@@ -214,19 +214,19 @@ class Model:
         return len(came_from)
 
     def check_return(self, team: Team, i: int) -> None:
-        """In a broken team member i returns without help of the others."""
+        """In a broken team thread i returns without help of the others."""
         for _ in range(4 * len(self.steps) * ROUNDS):
-            if team.members[i].at == ENDED:
+            if team.threads[i].at == ENDED:
                 return
             team = self.after(team, i)
-        raise Wrong(f"member {i} {NO_RETURN} from a broken team")
+        raise Wrong(f"thread {i} {NO_RETURN} from a broken team")
 
     def way(self, came_from: Mapping[Team, tuple[Team, int] | None], team: Team) -> str:
         """The steps from the beginning to this state."""
         steps: list[str] = []
         while (last := came_from[team]) is not None:
             team, i = last
-            steps.append(f"{i} {team.members[i].at}")
+            steps.append(f"{i} {team.threads[i].at}")
         return ", ".join(reversed(steps))
 
 

@@ -1,4 +1,4 @@
-"""The kernel contract, part seven: dropout thins every network as the oracle does, and nothing else has any part in it.
+"""The kernel contract, part seven: dropout drops what the oracle drops, and nothing else has any part in it.
 
 Law 2, train is gradient and update, does not hold with dropout: here train is held to the oracle.
 """
@@ -47,20 +47,20 @@ def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str)
     assert {factor for row in kept for factor in row[0]} == {0, 2}
     assert {factor for row in kept for factor in row[1]} == {0, 2**32 / (2**32 - THIRD)}
     grad, h = kc.naive_gradient(k, kept=kept)[1], 1e-5
-    for i, slope in enumerate(grad):
+    for i, derivative in enumerate(grad):
         sides = []
         for shift in (h, -h):
             moved = k.params.tolist()
             moved[i] += shift
             sides.append(naive.mean_cost(k.naive, moved, xs, ts, kept))
-        assert (sides[0] - sides[1]) / (2 * h) == pytest.approx(slope, rel=1e-6, abs=1e-9)
+        assert (sides[0] - sides[1]) / (2 * h) == pytest.approx(derivative, rel=1e-6, abs=1e-9)
 
 
-# -- train is the oracle's gradient of the thinned network, and the formula ----------------------------------
+# -- train is the oracle's gradient of the network with dropout, and the formula ----------------------------------
 
 
 def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> kc.Trained:
-    """A loop of the oracle's thinned gradient and its optimiser, rounded to the dtype after each step."""
+    """A loop of the oracle's gradient with dropout and its optimiser, rounded to the dtype after each step."""
     params, total, right = k.params, 0.0, 0
     state = [[0.0] * len(params) for _ in range(rule.slots())]
     rates = kc.rates(order, batch_size)
@@ -83,7 +83,7 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float, ti
 def test_train_is_the_oracle_s_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """Rows in any order, a ragged last batch, and steps made before; one layer of two thinned more than the other."""
+    """Rows in any order, a ragged last batch, and steps made before; the two layers drop different shares."""
     optimizer = kc.rule(rule, extra)
     k = kc.dropping(kc.case((6, 9, 5, 3), "tanh", CROSS, 20, dtype, inputs, targets), (HALF, 11), (THIRD, -12))
     order = np.random.default_rng(1).integers(0, 20, 18)
@@ -101,7 +101,7 @@ def test_every_layer(backend: Any, output: tuple[str, str], hidden: str, dtype: 
 
 @kc.pairs("backend", "rule", "dtype", given_sparse=[False, True])
 def test_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) -> None:
-    k = kc.dropping(kc.thinned(kc.case((70, 37, 3), "relu", CROSS, 20, dtype)), (HALF, 5))
+    k = kc.dropping(kc.mostly_zero(kc.case((70, 37, 3), "relu", CROSS, 20, dtype)), (HALF, 5))
     expected = expected_training(k, np.arange(20), 10, kc.RULES[rule])
     if given_sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
@@ -149,7 +149,7 @@ def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(backend: Any, ro
 
 
 def masks(
-    backend: Any, threshold: int, key: int, neurons: int, rows: int, update: int = 1, members: int = 1
+    backend: Any, threshold: int, key: int, neurons: int, rows: int, update: int = 1, n_threads: int = 1
 ) -> kc.Array:
     """What the activations of one hidden layer were multiplied by, (rows, neurons), read off an update.
 
@@ -160,7 +160,9 @@ def masks(
     params = np.zeros_like(k.params)
     params[neurons : 2 * neurons] = 1  # the hidden biases
     k = k._replace(params=params, y=np.eye(rows))
-    moved = kc.train(backend, k, np.arange(rows), rows, naive.Rule(), np.array([rows / 2]), update - 1, members=members)
+    moved = kc.train(
+        backend, k, np.arange(rows), rows, naive.Rule(), np.array([rows / 2]), update - 1, n_threads=n_threads
+    )
     weights = moved.params[2 * neurons : 2 * neurons + neurons * rows]
     return weights.reshape(rows, neurons)
 
@@ -206,8 +208,8 @@ def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> Non
     k = k._replace(y=np.zeros((1, 1)))
     expected = float(kc.predict(backend, k)[0, 0])
     for key in range(5):
-        thinned = kc.dropping(k, (HALF, key))
-        moved = kc.train(backend, thinned, np.zeros(4096, np.int64), 4096, naive.Rule(), np.array([0.5]))
+        dropped = kc.dropping(k, (HALF, key))
+        moved = kc.train(backend, dropped, np.zeros(4096, np.int64), 4096, naive.Rule(), np.array([0.5]))
         assert k.params[-1] - moved.params[-1] == pytest.approx(expected, abs=0.06)
 
 
@@ -217,11 +219,11 @@ def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> Non
 @kc.pairs("backend", "dtype")
 def test_predictions_and_gradients_ignore_it(backend: Any, dtype: str) -> None:
     k = kc.case((5, 18, 9, 3), "tanh", CROSS, 20, dtype)
-    thinned = kc.dropping(k, (HALF, 1), (THIRD, 2))
-    kc.assert_same_bits([kc.predict(backend, thinned)], [kc.predict(backend, k)])
-    kc.assert_same_bits(kc.gradient(backend, thinned), kc.gradient(backend, k))
+    dropped = kc.dropping(k, (HALF, 1), (THIRD, 2))
+    kc.assert_same_bits([kc.predict(backend, dropped)], [kc.predict(backend, k)])
+    kc.assert_same_bits(kc.gradient(backend, dropped), kc.gradient(backend, k))
     outs = [np.empty((20, 3), dtype) for _ in range(2)]
-    for out, case in zip(outs, (thinned, k), strict=True):
+    for out, case in zip(outs, (dropped, k), strict=True):
         backend.predictor(case.net, k.params, 20, k.x.dtype, kc.workspace(case, 20))(k.x, out)
     kc.assert_same_bits([outs[0]], [outs[1]])
 
@@ -258,17 +260,17 @@ def test_more_updates_than_a_kernel_draws_for_at_once(backend: Any, dtype: str) 
     kc.assert_same_bits([tail.params], [whole.params])
 
 
-@kc.pairs("threaded", "members", "rule", "dtype", batch_size=[1, 5, 64, 300])
-def test_teams_drop_the_same(threaded: Any, batch_size: int, rule: str, dtype: str, members: int) -> None:
+@kc.pairs("threaded", "n_threads", "rule", "dtype", batch_size=[1, 5, 64, 300])
+def test_teams_drop_the_same(threaded: Any, batch_size: int, rule: str, dtype: str, n_threads: int) -> None:
     backend = threaded
     k = kc.dropping(kc.case((40, 18, 70, 3), "sigmoid", CROSS, 300, dtype, "bytes", "labels"), (HALF, 8), (THIRD, 9))
     order = np.random.default_rng(3).permutation(300)[: 8 * batch_size + 2]
     alone, *together = (
-        kc.train(backend, k, order, batch_size, kc.RULES[rule], members=m) for m in (1, members, members)
+        kc.train(backend, k, order, batch_size, kc.RULES[rule], n_threads=m) for m in (1, n_threads, n_threads)
     )
     kc.assert_same_bits(*together)
     assert_trained(together[0], alone, 5 * TOLERANCE[dtype], ties=dtype == "float32")
-    np.testing.assert_array_equal(masks(backend, THIRD, 5, 70, 41, 3, members), masks(backend, THIRD, 5, 70, 41, 3))
+    np.testing.assert_array_equal(masks(backend, THIRD, 5, 70, 41, 3, n_threads), masks(backend, THIRD, 5, 70, 41, 3))
 
 
 @kc.pairs("backend", "rule", "dtype")

@@ -121,7 +121,7 @@ def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="guard pages are made with Linux's mmap and mprotect")
 @kc.pairs("backend", what=["dense", "sparse", "pieces", "predictor", "teams", "dropout"])
 def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytest.FixtureRequest) -> None:
-    if what == "teams" and backend.MOST_MEMBERS == 1:
+    if what == "teams" and backend.MAX_THREADS == 1:
         pytest.skip("no teams")
     name = request.node.callspec.params["backend"]
     script = Path(__file__).parents[1] / "guard_pages.py"

@@ -11,7 +11,7 @@ import naive
 import numpy as np
 import pytest
 
-from fastnet.kernels import contract as c
+from fastnet.kernels import contract, formulas
 
 RELATIVE = {"float32": 1e-6, "float64": 1e-14}
 
@@ -62,7 +62,7 @@ def test_piecewise_linear_activations(backend: Any, name: str, dtype: str) -> No
     np.testing.assert_allclose(activation_of(backend, name, z), expected, rtol=RELATIVE[dtype] / 5, atol=0)
 
 
-@kc.pairs("dtype", name=c.ACTIVATIONS)
+@kc.pairs("dtype", name=formulas.ACTIVATIONS)
 def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
     far = [0.0, 1e4, -1e4, 1e30, -1e30, 700.0, -700.0, 89.0, -89.0]
     found = activation_of(backend, name, np.array(far * 5, dtype))
@@ -71,7 +71,7 @@ def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
     np.testing.assert_allclose(found, expected * 5, rtol=RELATIVE[dtype], atol=4 * np.finfo(dtype).tiny)
 
 
-@kc.pairs("backend", "dtype", name=c.ACTIVATIONS)
+@kc.pairs("backend", "dtype", name=formulas.ACTIVATIONS)
 def test_nan_gives_nan_and_only_there(backend: Any, name: str, dtype: str) -> None:
     z = np.linspace(-2, 2, 37).astype(dtype)
     clean = activation_of(backend, name, z)
@@ -125,7 +125,7 @@ def test_no_output_is_subnormal(compiled: Any, name: str, dtype: str) -> None:
 def test_training_makes_no_subnormal(compiled: Any, rule: str, dtype: str) -> None:
     """Slopes of a saturated layer, and a state that decays while the gradient of the weights is zero."""
     k = kc.case((4, 6, 3), dtype=dtype, rows=8)
-    at = k.net[0, c.BIASES]
+    at = k.net[0, contract.BIASES]
     k.params[at : at + 6] = {"float32": -89.0, "float64": -710.0}[dtype]
     k.x[:, 0] = 0
     tiny = float(np.finfo(dtype).tiny)

@@ -21,7 +21,7 @@ SHAPES = [(64, 16, 3), (65, 1), (79, 17, 2), (80, 40), (101, 70, 4), (130, 9, 5)
 
 
 def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: float = 0.2) -> kc.Case:
-    return kc.thinned(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
+    return kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
 
 
 @kc.pairs("dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)

@@ -42,7 +42,7 @@ def assert_forward_and_back(backend: Any, k: kc.Case, zeros: bool = False) -> No
     zeros=st.booleans(),
 )
 def test_predict_and_gradient(backend: Any, k: kc.Case, share: float, zeros: bool) -> None:
-    assert_forward_and_back(backend, kc.thinned(k, share, len(k.params)), zeros)
+    assert_forward_and_back(backend, kc.mostly_zero(k, share, len(k.params)), zeros)
 
 
 @kc.pairs(
@@ -66,7 +66,7 @@ def test_rows_of_every_kind(backend: Any, width: int, kind: str, dtype: str, inp
 
 @kc.pairs("backend", "dtype", "inputs", "targets", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
 def test_more_rows_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
-    k = kc.thinned(kc.case((9, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets))
+    k = kc.mostly_zero(kc.case((9, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets))
     assert_forward_and_back(backend, k)
 
 
@@ -74,7 +74,7 @@ def test_more_rows_than_a_block(backend: Any, rows: int, dtype: str, inputs: str
 def test_train(backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str) -> None:
     """Rows in any order and more than once, others never, and a ragged last batch: as on the dense array."""
     optimizer = kc.rule(rule, extra)
-    k = kc.thinned(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
+    k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
     order = np.random.default_rng(1).integers(0, 20, 38)
     expected = kc.train(backend, k, order, 5, optimizer, step=3)
     found = kc.train(backend, on_sparse(k), order, 5, optimizer, step=3)
@@ -87,7 +87,7 @@ def test_train(backend: Any, rule: str, extra: str, dtype: str, inputs: str, tar
 
 @kc.pairs("backend", "dtype", "inputs", batch_size=[1, 7, 300, 1300])
 def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str, inputs: str) -> None:
-    k = kc.thinned(kc.case((70, 5, 3), "sigmoid", ("softmax", "cross_entropy"), 2000, dtype, inputs, "labels"), 0.1)
+    k = kc.mostly_zero(kc.case((70, 5, 3), "sigmoid", ("softmax", "cross_entropy"), 2000, dtype, inputs, "labels"), 0.1)
     order = np.random.default_rng(12).permutation(2000)[:1500]
     rate = np.full(-(-1500 // batch_size), 0.05)
     found, expected = (kc.train(backend, each, order, batch_size, naive.Rule(), rate) for each in (on_sparse(k), k))
@@ -98,7 +98,7 @@ def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str,
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_a_slice_is_those_rows(backend: Any, dtype: str, inputs: str) -> None:
-    k = kc.thinned(kc.case((20, 4, 3), rows=50, dtype=dtype, inputs=inputs))
+    k = kc.mostly_zero(kc.case((20, 4, 3), rows=50, dtype=dtype, inputs=inputs))
     s = on_sparse(k)
     for part in (slice(0, 9), slice(3, 50), slice(17, 18), slice(49, 60)):
         whole = kc.predict(backend, k)[part]
@@ -107,7 +107,7 @@ def test_a_slice_is_those_rows(backend: Any, dtype: str, inputs: str) -> None:
 
 @kc.pairs("backend", "rule", "dtype")
 def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: str, rule: str) -> None:
-    k = kc.thinned(kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype))
+    k = kc.mostly_zero(kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype))
     k.x[13, 2] = np.nan
     order = np.arange(20)
     found = kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule])
@@ -133,29 +133,29 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(("sizes", "rows"), [((9, 1), 7), ((33, 70, 3), 20), ((67, 4, 2), 2 * c.BLOCK_ROWS + 88)])
 @kc.pairs("backend", "dtype", share=[0.0, 0.05, 0.3, 1.0])
 def test_pieces(backend: Any, sizes: tuple[int, ...], rows: int, share: float, dtype: str) -> None:
-    k = kc.thinned(kc.case(sizes, "tanh", ("sigmoid", "cross_entropy"), rows, dtype), share)
+    k = kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "cross_entropy"), rows, dtype), share)
     assert_forward_and_back(backend, k)
 
 
 @pytest.mark.usefixtures("small_pieces")
-@kc.pairs("backend", "rule", "extra", "dtype", batch_size=[5, 140, 300], members=[1, 3])
+@kc.pairs("backend", "rule", "extra", "dtype", batch_size=[5, 140, 300], n_threads=[1, 3])
 def test_train_in_pieces(
-    backend: Any, members: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+    backend: Any, n_threads: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on the dense array. The compiled backends' bits are those of one piece, since they add up input by input."""
-    members = min(members, backend.MOST_MEMBERS)
+    n_threads = min(n_threads, backend.MAX_THREADS)
     optimizer = kc.rule(rule, extra)
-    k = kc.thinned(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
+    k = kc.mostly_zero(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
     order = np.random.default_rng(1).permutation(310)[: 2 * batch_size + 3]
-    found = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, members=members)
-    expected = kc.train(backend, k, order, batch_size, optimizer, step=3, members=members)
+    found = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
+    expected = kc.train(backend, k, order, batch_size, optimizer, step=3, n_threads=n_threads)
     kc.assert_close(found.params, expected.params, TRAINED[dtype])
     kc.assert_close(found.state, expected.state, TRAINED[dtype])
     kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
     if backend.COMPRESSION_PAYS:
         monkeypatch.undo()
         c._plan.cache_clear()
-        whole = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, members=members)
+        whole = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
         kc.assert_same_bits(found, whole)
 
 
@@ -204,7 +204,7 @@ def test_compress_keeps_the_smallest_and_drops_both_zeros(backend: Any, dtype: s
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_training_on_compressed_rows(backend: Any, dtype: str, inputs: str) -> None:
-    k = kc.thinned(kc.case((40, 6, 3), rows=30, dtype=dtype, inputs=inputs))
+    k = kc.mostly_zero(kc.case((40, 6, 3), rows=30, dtype=dtype, inputs=inputs))
     order = np.random.default_rng(13).permutation(30)
     s = k._replace(x=compressed(backend, k.x, dtype))
     found, expected = (kc.train(backend, each, order, 4, naive.Rule()) for each in (s, k))
@@ -227,7 +227,7 @@ def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str
 @kc.pairs("backend", "dtype")
 def test_bytes_of_more_columns_than_fit_a_number(backend: Any, dtype: str) -> None:
     """Place and bytes go into 32 bits together, up to 32768 places."""
-    k = kc.thinned(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
+    k = kc.mostly_zero(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
     kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])
     kc.assert_close(kc.predict(backend, on_sparse(k)), expected, kc.AGREEMENT[dtype])

@@ -23,15 +23,15 @@ def test_a_plan_is_read_only_for_good() -> None:
         nodes[0, 0] = 1
 
 
-@pytest.mark.parametrize("members", [1, 4])
+@pytest.mark.parametrize("n_threads", [1, 4])
 @pytest.mark.parametrize("itemsize", [4, 8])
-def test_for_sparse_rows_it_does_not_grow_with_rows_times_inputs(itemsize: int, members: int) -> None:
+def test_for_sparse_rows_it_does_not_grow_with_rows_times_inputs(itemsize: int, n_threads: int) -> None:
     def size(n_in: int, rows: int) -> int:
         net = kc.network((n_in, 2), ("sigmoid",), "squared_error")
-        plan = c.plan(net, rows, 2, itemsize, members, sparse=True)
+        plan = c.plan(net, rows, 2, itemsize, n_threads, sparse=True)
         return itemsize * (plan.size - 5 * plan.packed)  # but for parameters, gradient, scratch and state
 
-    assert size(10_000_000, 256) <= size(10_000, 256) < members << 26
+    assert size(10_000_000, 256) <= size(10_000, 256) < n_threads << 26
 
 
 TEN_MILLION_INPUTS = """

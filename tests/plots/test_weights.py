@@ -74,7 +74,7 @@ def test_many_neurons_are_drawn_in_part() -> None:
 
 def test_images_need_not_be_square() -> None:
     assert {array.shape for array in drawn(plots.weights(network(), image_shape=(2, 8)))} == {(2, 8)}
-    with pytest.raises(ValueError, match="12 inputs are no square image: give image_shape"):
+    with pytest.raises(ValueError, match="12 inputs are not the pixels of a square image: give image_shape"):
         plots.weights(Network([12, 3]))
     with pytest.raises(ValueError, match="image_shape 3 x 3 has 9 pixels, but there are 16 inputs"):
         plots.weights(network(), image_shape=(3, 3))
@@ -153,7 +153,7 @@ def test_noise_without_images() -> None:
     found = confidence_on_noise(net, RNG.random((3, 12)), n=10)
     assert drawn(plots.noise(found, samples=False)) == []
     assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # of the real ones there are but three
-    with pytest.raises(ValueError, match="no square image"):
+    with pytest.raises(ValueError, match="not the pixels of a square image"):
         plots.noise(found)
 
 

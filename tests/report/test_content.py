@@ -20,10 +20,10 @@ from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, t
 
 import fastnet
 from fastnet import insight, report
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.errors import DataError, FastnetError
-from fastnet.report import Run
-from fastnet.report import content as report_content
+from fastnet.report import Run, answers, confidence, rendering
+from fastnet.report import network as network_cards
 from fastnet.report.parts import picture
 
 DATA = picture_data()
@@ -252,7 +252,8 @@ def test_letters_in_pictures_are_not_small(monkeypatch: pytest.MonkeyPatch) -> N
         sizes[alt] = min(text.get_fontsize() for text in texts)
         return found
 
-    monkeypatch.setattr(report_content, "picture", measured)
+    for cards in (answers, confidence, network_cards):
+        monkeypatch.setattr(cards, "picture", measured)
     rendered(trained(DATA, 70, 24, 3, activation="relu", cost="cross_entropy", epochs=1), DATA)
     assert len(sizes) == 9
     assert min(sizes.values()) >= 9
@@ -317,7 +318,7 @@ def test_more_outputs_than_classes_in_the_data() -> None:
 
 
 def test_what_is_no_run_or_no_data_is_told(run: Run) -> None:
-    with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not of int"):
+    with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not int"):
         report.render(5, DATA)
     with pytest.raises(TypeError, match="must be a Dataset"):
         report.render(run, (DATA.x_test, DATA.y_test))
@@ -337,7 +338,7 @@ def test_no_mistakes() -> None:
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))
     page = rendered(trained(data, 2, epochs=50), data)
     assert page.figures["test accuracy"] == "100.0%"
-    assert "It made none on 40 test examples" in page.cards["mistakes"].text
+    assert "It made no mistakes on 40 test examples" in page.cards["mistakes"].text
     assert "Most often" not in page.cards["confusion"].text
 
 
@@ -390,7 +391,7 @@ def test_unfit_data_are_refused(run: Run) -> None:
 
 def test_writing_is_whole_or_not_at_all(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.html"
-    monkeypatch.setattr(report, "render", lambda *given, **options: "an older page é")
+    monkeypatch.setattr(rendering, "render", lambda *given, **options: "an older page é")
     report.write(path, run, DATA)
     monkeypatch.undo()
     monkeypatch.setattr(insight, "classified", lambda *given, **options: 1 / 0)

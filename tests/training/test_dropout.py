@@ -11,7 +11,7 @@ import pytest
 from fastnet import Network, Trainer
 from fastnet.errors import DivergedError
 from fastnet.kernels import contract as c
-from fastnet.training import trainer as trainer_module
+from fastnet.training import chunks
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
@@ -73,9 +73,9 @@ def test_a_number_is_one_for_each_hidden_layer() -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_3_and_2_epochs_are_5_whatever_the_chunks(name: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     once = fitted(backend=name, optimizer=optimizer, dropout=0.5)
-    monkeypatch.setattr(trainer_module, "CHUNK_SECONDS", 0)  # a batch a chunk
-    monkeypatch.setattr(trainer_module, "PACKED_SECONDS", 0)
-    monkeypatch.setattr(trainer_module, "FIRST_CHUNK", 0)
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 0)  # a batch a chunk
+    monkeypatch.setattr(chunks, "PACKED_SECONDS", 0)
+    monkeypatch.setattr(chunks, "FIRST_CHUNK", 0)
     twice = fitted(3, backend=name, optimizer=optimizer, dropout=0.5)
     twice.fit(X, Y, epochs=2)
     assert bits(once) == bits(twice)
@@ -97,7 +97,7 @@ def test_the_network_itself_drops_nothing(name: str) -> None:
     np.testing.assert_array_equal(net.gradient(X, Y, backend=name), before[1])
     assert not net.layers[:, [c.DROP, c.DROP_KEY]].any()
     assert history["validation_cost"][-1] == pytest.approx(net.cost(X, Y, backend=name), rel=1e-6)
-    assert history["cost"][-1] != pytest.approx(net.cost(X, Y, backend=name), rel=1e-3)  # the thinned network's
+    assert history["cost"][-1] != pytest.approx(net.cost(X, Y, backend=name), rel=1e-3)  # of the network with dropout
 
 
 def test_divergence_is_found_again_with_the_same_masks(name: str) -> None:

@@ -75,7 +75,7 @@ def test_a_backend_of_one_thread_gets_one_training_at_a_time(backend: Any) -> No
         together.discard(threading.get_ident())
 
     in_parallel([job] * 8, name_of(backend))
-    assert max(most) == (min(usable_cores(), 8) if backend.MOST_MEMBERS > 1 else 1)
+    assert max(most) == (min(usable_cores(), 8) if backend.MAX_THREADS > 1 else 1)
 
 
 def test_a_recipe_on_a_backend() -> None:

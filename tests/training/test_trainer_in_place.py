@@ -15,7 +15,7 @@ import pytest
 from conftest import name_of
 
 from fastnet import Callback, DivergedError, Network, Trainer, backends, checks
-from fastnet.backends import forward
+from fastnet.backends import forward, selection
 from fastnet.kernels import contract as c
 
 X = np.random.default_rng(0).random((12, 3), np.float32)
@@ -140,7 +140,7 @@ class TestDataOfTheCaller:
         assert found == trained(backend, sparse("csr"), LABELS)
 
     def test_those_of_sparse_rows_of_ones_own(self, backend: Any) -> None:
-        x, twin = (Network([70, 3])._inputs(sparse("csr")) for _ in range(2))
+        x, twin = (Network([70, 3]).check_inputs(sparse("csr")) for _ in range(2))
         assert isinstance(x, c.SparseRows)
         found = trained(backend, x, LABELS, lambda: (x.indices.fill(5000), x.starts.fill(1 << 40)))
         assert found == trained(backend, twin, LABELS)
@@ -170,8 +170,8 @@ class TestDataOfTheCaller:
             return found
 
         net = Network([70, 5, 3])
-        assert net._inputs(odd(EXAMPLES)).flags.aligned  # dense
-        assert net._outputs(odd(TARGETS), 500).flags.aligned
+        assert net.check_inputs(odd(EXAMPLES)).flags.aligned  # dense
+        assert net.check_targets(odd(TARGETS), 500).flags.aligned
         found = trained(backend, odd(EXAMPLES), odd(LABELS))
         assert found == trained(backend, EXAMPLES, LABELS)
 
@@ -183,7 +183,7 @@ class TestDataOfTheCaller:
         calls = []
 
         class Reshapes:
-            MOST_MEMBERS, COMPRESSION_PAYS = 1, False
+            MAX_THREADS, COMPRESSION_PAYS = 1, False
 
             @staticmethod
             def predict(net: Any, params: Any, x: Any, part: Any, work: Any) -> None:
@@ -191,7 +191,7 @@ class TestDataOfTheCaller:
                 out.shape = (3, 500)
                 calls.append(len(part))
 
-        monkeypatch.setattr(backends, "get", lambda name: Reshapes)
+        monkeypatch.setattr(selection, "get", lambda name: Reshapes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             net.forward(EXAMPLES, backend="numpy", out=out)
@@ -202,11 +202,11 @@ class TestDataOfTheCaller:
     def test_what_is_checked_is_a_copy(self) -> None:
         net = Network([70, 5, 3])
         for y in (LABELS, LABELS.astype(np.uint8), LABELS[::-1]):
-            assert not np.shares_memory(net._outputs(y, 500), y)
+            assert not np.shares_memory(net.check_targets(y, 500), y)
         assert not np.shares_memory(checks.classes(LABELS, 500)[0], LABELS)
         for form in ("csr", "csc", "bsr", "coo"):
             x = sparse(form)
-            rows = net._inputs(x)
+            rows = net.check_inputs(x)
             assert isinstance(rows, c.SparseRows)
             parts = [x.coords[0], x.coords[1]] if form == "coo" else [x.indices, x.indptr]
             assert not any(np.shares_memory(ours, part) for ours in (rows.starts, rows.indices) for part in parts)

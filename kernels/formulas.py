@@ -1,0 +1,326 @@
+"""The formulas: each activation and each cost once, with its derivative; each optimiser's update in words.
+
+The NumPy backend, the checks, the costs outside of training and the documentation read these tables.
+The compiled backends have vector code of their own, which tests/kernels/test_formulas.py compares with the tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Floats, Ints
+
+# Arrays are (neurons, examples), float32 or float64, and results have the dtype of their arguments.
+# z: weighted sums. a: activations. target: of the output layer. f'(z) is written in terms of a = f(z).
+
+# 1 as an array of each dtype. A Python number would cost each operation half a microsecond more, and an update of the
+# smallest networks has a dozen of them and takes 40.
+ONE: dict[np.dtype[Any], Floats] = {np.dtype(dtype): np.ones((), dtype) for dtype in (np.float32, np.float64)}
+
+# -- activations ------------------------------------------------------------------------------------------------------
+
+
+class Function(Protocol):
+    def __call__(self, z: Floats, out: Floats | None = None, /) -> Floats: ...
+
+
+Derivative = Callable[[Floats], Floats]  # f'(z) of a
+
+
+class Activation(NamedTuple):
+    """An activation function: one row of the table."""
+
+    name: str
+    code: int  # in a network's ACTIVATION column
+    function: Function  # a of z
+    derivative: Derivative | None  # f'(z) of a; None where a neuron's output depends on other neurons
+    low: float  # the smallest output, and the smallest target
+    high: float  # the largest
+    gain: float  # n_in times the variance of "scaled" initial weights
+    about: str
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether hidden layers may have it."""
+        return self.derivative is not None
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether outputs are probabilities, which are read as classes."""
+        return (self.low, self.high) == (0, 1)
+
+
+def sigmoid(z: Floats, out: Floats | None = None) -> Floats:
+    one = ONE[z.dtype]
+    return np.divide(one, one + np.exp(-z), out)
+
+
+def sigmoid_derivative(a: Floats) -> Floats:
+    return a * (ONE[a.dtype] - a)
+
+
+def relu(z: Floats, out: Floats | None = None) -> Floats:
+    return np.maximum(z, 0, out=out)
+
+
+def relu_derivative(a: Floats) -> Floats:
+    return (a > 0).astype(a.dtype)
+
+
+def tanh_derivative(a: Floats) -> Floats:
+    return ONE[a.dtype] - a * a
+
+
+def leaky_relu(z: Floats, out: Floats | None = None) -> Floats:
+    return np.maximum(z, c.LEAKY_SLOPE * z, out=out)
+
+
+def leaky_relu_derivative(a: Floats) -> Floats:
+    return np.where(a > 0, a.dtype.type(1), a.dtype.type(c.LEAKY_SLOPE))
+
+
+def softmax(z: Floats, out: Floats | None = None) -> Floats:
+    e = np.exp(z - z.max(0))  # e^z itself overflows
+    return np.divide(e, e.sum(0), out)
+
+
+ACTIVATIONS = {
+    row.name: row
+    for row in (
+        Activation(
+            *("sigmoid", c.SIGMOID, sigmoid, sigmoid_derivative, 0, 1, 1.0),
+            "1 / (1 + exp(-z)), a smooth step",
+        ),
+        Activation(
+            *("relu", c.RELU, relu, relu_derivative, 0, math.inf, 2.0),
+            "max(z, 0), the rectified linear unit",
+        ),
+        Activation(
+            *("tanh", c.TANH, np.tanh, tanh_derivative, -1, 1, 1.0),
+            "the hyperbolic tangent",
+        ),
+        Activation(
+            *("leaky_relu", c.LEAKY_RELU, leaky_relu, leaky_relu_derivative, -math.inf, math.inf),
+            2 / (1 + c.LEAKY_SLOPE**2),
+            f"max(z, {c.LEAKY_SLOPE:g} z), a rectified linear unit whose derivative is never 0",
+        ),
+        Activation(
+            *("identity", c.IDENTITY, np.positive, np.ones_like, -math.inf, math.inf, 1.0),
+            "z, for regression",
+        ),
+        Activation(
+            *("softmax", c.SOFTMAX, softmax, None, 0, 1, 1.0),
+            "exp(z) divided by its sum over the layer: probabilities of classes that exclude each other",
+        ),
+    )
+}
+
+# -- costs ------------------------------------------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """A cost of outputs of one activation."""
+
+    cost: Callable[[Floats, Floats, Floats], float]  # of z, a and target: summed over the examples
+    delta: Callable[[Floats, Floats], Floats]  # of a and target: the derivative of that sum by z
+
+
+class Cost(NamedTuple):
+    """A cost function: one row of the table."""
+
+    name: str
+    code: int  # in the COST column of a network's last layer
+    default_output: str  # the activation of the output where the user names none
+    pairs: dict[str, Pair]  # by the name of each output activation that the cost goes with
+    about: str
+
+
+def squared_error(z: Floats, a: Floats, target: Floats) -> float:
+    error = a - target
+    return float(np.vdot(error, error))
+
+
+def squared_error_delta(derivative: Derivative) -> Callable[[Floats, Floats], Floats]:
+    """The delta of outputs whose activation has this derivative."""
+
+    def delta(a: Floats, target: Floats) -> Floats:
+        error = a - target
+        return (error + error) * derivative(a)
+
+    return delta
+
+
+def squared_error_delta_of_softmax(a: Floats, target: Floats) -> Floats:
+    """Each output depends on all z of its example: da_i / dz_j = a_i ((i == j) - a_j)."""
+    error = 2 * (a - target)
+    return a * (error - (a * error).sum(0))
+
+
+def cross_entropy_of_softmax(z: Floats, a: Floats, target: Floats) -> float:
+    """-sum target log(a). It is taken from z, since a may have rounded to 0; targets sum to 1."""
+    z = z - z.max(0)
+    return float(np.vdot(target, np.log(np.exp(z).sum(0)) - z))
+
+
+def cross_entropy_of_sigmoid(z: Floats, a: Floats, target: Floats) -> float:
+    """-sum target log(a) + (1 - target) log(1 - a). It is taken from z, since a may have rounded to 0 or 1."""
+    return float((np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))).sum())
+
+
+def cross_entropy_delta(a: Floats, target: Floats) -> Floats:
+    """The derivative of the activation cancels against that of the logarithm."""
+    return a - target
+
+
+COSTS = {
+    row.name: row
+    for row in (
+        Cost(
+            *("squared_error", c.SQUARED_ERROR, "sigmoid"),
+            {
+                **{
+                    activation.name: Pair(squared_error, squared_error_delta(activation.derivative))
+                    for activation in ACTIVATIONS.values()
+                    if activation.derivative is not None
+                },
+                "softmax": Pair(squared_error, squared_error_delta_of_softmax),
+            },
+            "the sum of (a - target)^2 over the outputs, without a factor 1/2",
+        ),
+        Cost(
+            *("cross_entropy", c.CROSS_ENTROPY, "softmax"),
+            {
+                "softmax": Pair(cross_entropy_of_softmax, cross_entropy_delta),
+                "sigmoid": Pair(cross_entropy_of_sigmoid, cross_entropy_delta),
+            },
+            "minus the logarithm of the probability that the outputs give to the target, in nats",
+        ),
+    )
+}
+
+BY_CODE = {activation.code: activation for activation in ACTIVATIONS.values()}
+PAIRS = {(ACTIVATIONS[output].code, cost.code): pair for cost in COSTS.values() for output, pair in cost.pairs.items()}
+
+# -- targets and classes ----------------------------------------------------------------------------------------------
+
+
+def targets(y: NDArray[np.generic], out: Floats) -> Floats:
+    """Class labels (..., n) or targets (..., n, n_out) as targets (..., n_out, n), written to `out`."""
+    if y.ndim < out.ndim:
+        np.equal(y[..., None, :], np.arange(out.shape[-2])[:, None], out)
+    else:
+        out[...] = np.swapaxes(y, -1, -2)
+    return out
+
+
+def classes(z: Floats, axis: int) -> Ints:
+    """The class of each example by its weighted sums z, which lie along the axis: the contract's rule of classes."""
+    return _classes(z, axis, 0.0)
+
+
+def target_classes(target: Floats, axis: int) -> Ints:
+    """The class that each example's target names."""
+    return _classes(target, axis, 0.5)
+
+
+def _classes(values: Floats, axis: int, threshold: float) -> Ints:
+    """The number of the largest value, the first of equal ones; of a single value whether it reaches the threshold."""
+    if values.shape[axis] == 1:
+        return (values.squeeze(axis) >= threshold).astype(np.int64)
+    return values.argmax(axis)
+
+
+def count_correct(z: Floats, target: Floats) -> int:
+    """How many examples of (..., n_out, n) are classified right."""
+    return int(np.count_nonzero(classes(z, -2) == target_classes(target, -2)))
+
+
+# Outputs whose cost is taken together: so few stay in the cache, and OpenBLAS gives them to one thread. On a busy
+# machine its threads take 40 ms for the cost of 4,000 examples, and one thread 0.7 ms.
+COST_OUTPUTS = 1 << 13
+
+
+def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
+    """The summed cost of an output layer's weighted sums z (n, n_out), and the number of examples classified right.
+
+    It is computed in float64, and is every backend's cost outside of training.
+    """
+    total, right = 0.0, 0
+    rows = max(1, COST_OUTPUTS // z.shape[1])
+    with np.errstate(all="ignore"):  # a cost that overflows is inf
+        for first in range(0, len(z), rows):
+            sums = np.array(z[first : first + rows].T, np.float64, order="C")
+            target = targets(y[first : first + rows], np.empty_like(sums))
+            total += PAIRS[activation, cost].cost(sums, BY_CODE[activation].function(sums), target)
+            right += count_correct(sums, target)
+    return total, right
+
+
+# -- optimisers -------------------------------------------------------------------------------------------------------
+
+
+class Optimizer(NamedTuple):
+    """An optimiser's update of a parameter w with the gradient g, in words; numpy_backend.update has the code."""
+
+    name: str
+    formula: str
+    source: str
+
+
+OPTIMIZERS = {
+    row.name: row
+    for row in (
+        Optimizer("sgd", "w -= rate * g", "stochastic gradient descent, Robbins and Monro (1951)"),
+        Optimizer("momentum", "v = beta1 * v + g; w -= rate * v", "Polyak (1964)"),
+        Optimizer(
+            "nesterov",
+            "v = beta1 * v + g; w -= rate * (g + beta1 * v)",
+            "Sutskever et al. (2013), as PyTorch writes it",
+        ),
+        Optimizer(
+            "adam",
+            "m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2; "
+            "w -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) at update t",
+            "Kingma and Ba (2015), algorithm 1",
+        ),
+    )
+}
+
+# -- documentation ----------------------------------------------------------------------------------------------------
+
+
+def markdown() -> str:
+    """The three tables as Markdown."""
+    outputs = {cost.name: cost.pairs for cost in COSTS.values()}
+    return "\n\n".join(
+        [
+            _table(
+                ("activation", "output a of the weighted sum z", "from", "to", "hidden layers", "costs of the output"),
+                (
+                    (
+                        *(f"`{row.name}`", row.about, f"{row.low:g}", f"{row.high:g}"),
+                        *("yes" if row.is_hidden else "no", ", ".join(n for n in outputs if row.name in outputs[n])),
+                    )
+                    for row in ACTIVATIONS.values()
+                ),
+            ),
+            _table(
+                ("cost", "of an example", "outputs"),
+                ((f"`{row.name}`", row.about, ", ".join(row.pairs)) for row in COSTS.values()),
+            ),
+            _table(
+                ("optimiser", "update", "source"),
+                ((f"`{row.name}`", f"`{row.formula}`", row.source) for row in OPTIMIZERS.values()),
+            ),
+        ]
+    )
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
