@@ -54,10 +54,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sources(PACKAGE / "kernels"), ids=lambda path: path.name)
-def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
-    ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
-    assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
+def test_kernels_import_nothing_of_the_rest() -> None:
+    for path in sources(PACKAGE / "kernels"):
+        ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
+        assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set(), path
 
 
 OWN = {
@@ -169,19 +169,17 @@ def test_public_names_exist_once_each(module: ModuleType) -> None:
         assert hasattr(module, name)
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [(module, name) for module in (fastnet, insight, plots) for name in module.__all__ if name != "__version__"],
-)
-def test_public_names_have_docstrings(module: ModuleType, name: str) -> None:
-    thing = getattr(module, name)
-    if isinstance(thing, insight.Recipe):  # documented where it is made
-        return
-    assert inspect.getdoc(thing)
-    if inspect.isclass(thing):
-        own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
-        missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
-        assert missing <= SELF_EXPLANATORY
+@pytest.mark.parametrize("module", [fastnet, insight, plots], ids=lambda module: module.__name__)
+def test_public_names_have_docstrings(module: ModuleType) -> None:
+    things = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
+    for name, thing in things.items():
+        if isinstance(thing, insight.Recipe):  # documented where it is made
+            continue
+        assert inspect.getdoc(thing), name
+        if inspect.isclass(thing):
+            own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
+            missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
+            assert missing <= SELF_EXPLANATORY, name
 
 
 MODULES = [
@@ -192,11 +190,11 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_modules_say_what_they_are(name: str) -> None:
-    module: ModuleType = importlib.import_module(name)
-    assert module.__doc__
-    assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ","))
+def test_modules_say_what_they_are() -> None:
+    for name in MODULES:
+        module: ModuleType = importlib.import_module(name)
+        assert module.__doc__, name
+        assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ",")), name
 
 
 def test_the_version_is_the_distribution_s() -> None:
