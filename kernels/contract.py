@@ -1,6 +1,6 @@
 """The kernel contract: the functions of a backend, the arrays and codes they take, and the layout of the workspace.
 
-Start with `Backend` and `TrainCall`, at the end. This file computes nothing with data.
+Start with `Backend` and `TrainCall`, at the end. The formulas are in formulas.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAYER_COLUMNS = 8
 # The codes of activations and costs. Their names and formulas are the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
 LEAKY_SLOPE = 0.01
-NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
+NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
 
 MAX_LAYERS = 256  # the Cython backend describes each layer on the C stack
 

@@ -6,8 +6,8 @@ setup.py builds this file once for each instruction set and dtype. The register 
 # How it is fast:
 # - A packed row holds the weights of one input to all neurons of a layer (contract.Plan). So the passes and the update
 #   run along the neurons and need no horizontal sums.
-# - Where most inputs are zero, as in images of digits, the kernels keep the others as sparse rows and touch their
-#   weights only.
+# - Where most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows and read only
+#   their weights.
 # - Plain gradient descent never stores the gradient: the update adds the scaled deltas straight to the weights.
 #   Momentum and Adam take the gradient from a tile in the first-level cache.
 
@@ -15,8 +15,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
-
-import numpy as np
 
 from fastnet.kernels import contract
 
@@ -897,7 +895,7 @@ cdef int inputs_of(Data *data, x) except -1:
         data.starts = &starts[0]
         data.indices = &indices[0] if indices.shape[0] else &NO_INDEX
         data.reals = &values[0] if values.shape[0] else NO_VALUES
-    elif x.dtype == np.uint8:
+    elif x.itemsize == 1:  # uint8; a comparison of dtypes takes 0.3 microseconds
         octets = x
         data.bytes = &octets[0, 0]
     else:

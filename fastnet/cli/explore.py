@@ -28,7 +28,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--format", default="png", choices=("png", "svg", "pdf"), help="format of the pictures (default: %(default)s)"
     )
     add_number(parser, "--seed", SEED, "seed of the first network")
-    add_number(parser, "--seeds", explore.Setting.seeds, "number of networks where an experiment needs several")
+    add_number(parser, "--seeds", explore.Setting.n_seeds, "number of networks where an experiment needs several")
     add_data_options(parser)
     add_backend_option(parser)
 

@@ -17,7 +17,7 @@ from cli_cases import error, record
 
 from fastnet import cli, explore
 from fastnet.errors import DivergedError
-from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, plain
+from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, experiments, plain
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         module = ModuleType(f"fastnet.explore.{name.replace('-', '_')}")
         module.explore = run_it
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(explore, "EXPERIMENTS", {"first": "whether", "second-one": "why"})
+    table = {"first": "whether", "second-one": "why"}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", table)
+    monkeypatch.setattr(explore, "EXPERIMENTS", table)  # the name that the command reads
     return seen
 
 
@@ -78,7 +80,7 @@ def test_findings_are_told_and_kept(
     assert kept["seconds"] > 0
     assert fake[0] is fake[1]
     assert fake[0].trained is fake[1].trained  # one training for all
-    assert (fake[0].backend, fake[0].seed, fake[0].seeds) == ("numpy", 4, 3)
+    assert (fake[0].backend, fake[0].seed, fake[0].n_seeds) == ("numpy", 4, 3)
     assert set(fake[0].trained.history["backend"]) == {"numpy"}
 
 
@@ -113,7 +115,7 @@ def test_one_that_diverges_leaves_the_others(
     assert cli.main(["explore", "first", "--data", data, "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "first: a cost is no longer finite" in err
+    assert "first: the cost is no longer finite" in err
 
 
 def test_an_unknown_experiment_is_told_before_anything_runs(

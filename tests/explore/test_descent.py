@@ -21,7 +21,7 @@ from fastnet.training.recipe import CHAPTER
 @pytest.fixture(scope="module")
 def setting() -> Setting:
     pytest.importorskip("sklearn", reason="the extra `sklearn` has the digits")
-    return Setting(fastnet.data.load("digits"), seed=0, seeds=2, recipe=CHAPTER.but(epochs=12))
+    return Setting(fastnet.data.load("digits"), seed=0, n_seeds=2, recipe=CHAPTER.but(epochs=12))
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,13 @@ def test_the_descent_is_told(descent: Finding) -> None:
     assert rates[10.0].overshoot.any()
     assert f"{rates[10.0].overshoot.sum()} of {len(rates[10.0])}" in descent.text
     assert f"suggests {numbers['range_test'].suggestion:.2g}" in descent.text
-    assert f"test accuracy {numbers['accuracy']['suggested rate']:.2%} with it" in descent.text
+    assert f"test accuracy {numbers['accuracy']['suggested rate']:.2%} at the suggestion" in descent.text
     for found in numbers["batches"]:
         assert f"{found.steps[-1]:,}" in descent.text
         assert f"{found.cost[-1]:.4f}" in descent.text
     assert [found.batch_size for found in numbers["batches"]] == [1438, 10, 1]
     assert numbers["stop"]["reached"]
-    assert "a minimum as far as this step can tell; 1 an update, above, came lower" in descent.text
+    assert "the gradient is short enough for a minimum, but batches of 1, above, reached the lower cost" in descent.text
     assert f"after {numbers['stop']['steps'][-1]} steps" in descent.text
     assert numbers["stop"]["norms"][-1] <= 0.01 * slow.gradient_norm[0]
 
@@ -62,12 +62,14 @@ def test_the_stop_is_told_as_it_was() -> None:
     stop.steps, stop.norms = [3], [0.4]
     ones = np.ones(1)
     run = BatchRun(10, 0.5, ones.astype(int), ones.astype(int), ones, 0.2 * ones, False)
-    assert "tell; 10 an update, above, came lower: 0.200" in _stop_text(stop, Evaluation(0.3, 0.5), 7, [run])
-    assert _stop_text(stop, Evaluation(0.1, 0.5), 7, [run]).endswith("as far as this step can tell")
+    assert "minimum, but batches of 10, above, reached the lower cost 0.200" in _stop_text(
+        stop, Evaluation(0.3, 0.5), 7, [run]
+    )
+    assert _stop_text(stop, Evaluation(0.1, 0.5), 7, [run]).endswith("the gradient is short enough for a minimum")
     stop.norms = [0.6]
     text = _stop_text(stop, Evaluation(0.3, 0.5), 7, [run])
-    assert text.endswith("not flat yet")
-    assert "on 7 examples after 3 steps" in text
+    assert text.endswith("the gradient is not short yet")
+    assert "on all 7 examples, after 3 steps" in text
 
 
 def test_what_diverges_is_told_with_what_to_do() -> None:
@@ -75,7 +77,7 @@ def test_what_diverges_is_told_with_what_to_do() -> None:
     x, y = (1e4 * rng.normal(size=(40, 5))).astype(np.float32), np.arange(40) % 2
     data = fastnet.data.Dataset("large", x, y, x, y, None, ("0", "1"))
     with pytest.raises(FastnetError, match=r"memorize: .* these are from -[\de+.]+ to [\de+.]+: scale them first"):
-        run("memorize", Setting(data, "numpy", seeds=2))
+        run("memorize", Setting(data, "numpy", n_seeds=2))
 
 
 def test_the_gradient_is_told(gradient: Finding) -> None:
@@ -86,7 +88,7 @@ def test_the_gradient_is_told(gradient: Finding) -> None:
         assert f"{stage['top 1%']:.0%}" in gradient.text
         assert stage["nudges"].advantage > 2
         assert f"{stage['nudges'].advantage:.1f}" in gradient.text
-    most = gradient.text.partition("the most")[2].splitlines()[1:]
+    most = gradient.text.partition("components at the end:")[2].splitlines()[2:]
     assert len(most) == 5
     assert all(any(word in line for word in ("pixel ", "neuron ", "bias")) for line in most)
 
@@ -122,7 +124,7 @@ def test_data_that_are_no_images_have_no_pictures_of_pixels(setting: Setting) ->
     table = Setting(data, recipe=CHAPTER.but(epochs=3))
     found = run("gradient", table)
     assert list(found.pictures) == ["gradient-ranking"]
-    assert "the examples are no images" in found.text
+    assert "The examples are no images" in found.text
     assert "pixel" not in found.text
     assert list(found.numbers) == ["0", "1", "3"]
     assert "60 examples" in run("descent", table).text

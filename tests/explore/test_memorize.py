@@ -26,13 +26,13 @@ def digits() -> fastnet.data.Dataset:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer and smaller trainings: what they show is tested elsewhere."""
-    monkeypatch.setattr(memorize, "IMAGES", 200)
+    monkeypatch.setattr(memorize, "MAX_IMAGES", 200)
     monkeypatch.setattr(memorize, "CURVES", 5)
     monkeypatch.setattr(memorize, "PATIENCE", 5)
-    monkeypatch.setattr(memorize, "FILLED", (50, 100, 10_000))
+    monkeypatch.setattr(memorize, "CAPACITIES", (50, 100, 10_000))
     monkeypatch.setattr(memorize, "MEMORIZER", MEMORIZER.but(epochs=5))
-    monkeypatch.setattr(minima, "SEEDS", 3)
-    monkeypatch.setattr(minima, "TRAINED", 300)
+    monkeypatch.setattr(minima, "N_SEEDS", 3)
+    monkeypatch.setattr(minima, "MAX_TRAINED", 300)
 
 
 PICTURES = {
@@ -49,7 +49,7 @@ PICTURES = {
 
 
 def explored(name: str, data: fastnet.data.Dataset | None = None) -> Finding:
-    return run(name, Setting(data or digits(), seeds=2, recipe=CHAPTER.but(epochs=3)))
+    return run(name, Setting(data or digits(), n_seeds=2, recipe=CHAPTER.but(epochs=3)))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -124,6 +124,6 @@ def test_data_size_prints_a_line_for_each_size() -> None:
     sizes, test = found.numbers["found"].sizes, found.numbers["found"].test
     assert sizes == (100, 300, 1000, len(digits().y_train))
     assert len(set(found.numbers["found"].updates)) > 1  # no batch of 10 fills 1,438
-    assert "all sizes have as many images to see, to a part of an epoch" in found.text
+    assert "All sizes see equally many images, up to a part of an epoch." in found.text
     for size, accuracy in zip(sizes, test.mean(axis=0), strict=True):
         assert re.search(rf"^ *{size:,} .* {accuracy:.1%} ", found.text, re.M)

@@ -44,7 +44,7 @@ def test_weights_of_images(digits: Setting) -> None:
     told = numbers(found)
     assert set(told["structure"]) == {"initial", "trained", "blobs", "edges"}
     assert f"{told['structure']['trained']['neighbour_correlation']:.2f}" in found.text
-    assert "the trained weights are nearer to blobs." in found.text
+    assert "the trained weights are closer to blobs." in found.text
     assert told["unlit_weights"]["largest_change"] == 0
     assert f"{sum(told['unlit_weights']['pixels'])} of 64 inputs are zero in all training examples" in found.text
     assert told["unlit_weights_decay_0.0001"]["kept"] < 1
@@ -76,7 +76,7 @@ def test_noise_of_images(digits: Setting) -> None:
     pytest.importorskip("scipy", reason="temperatures are fitted by scipy (extra: insight)")
     found = run("noise", digits)
     told = numbers(found)
-    assert set(told) == {"as it is", "ReLU, cross-entropy"}
+    assert set(told) == {"recipe", "ReLU, cross-entropy"}
     for case in told.values():
         assert set(case["answers"]) == {"uniform", "gaussian", "shuffled pixels", "real"}
         for answers in case["answers"].values():
@@ -86,15 +86,15 @@ def test_noise_of_images(digits: Setting) -> None:
         assert f"{case['temperature']:.2f}" in found.text
         assert case["reliability"]["temperature"]["temperature"] == case["temperature"]
     # Five seeds: temperatures from 0.53 to 0.62, the error 0.12 to 0.20 before and 0.04 to 0.08 after.
-    assert told["as it is"]["temperature"] < 0.8
-    assert told["as it is"]["calibration_error"]["temperature"] < told["as it is"]["calibration_error"]["softmax"]
+    assert told["recipe"]["temperature"] < 0.8
+    assert told["recipe"]["calibration_error"]["temperature"] < told["recipe"]["calibration_error"]["softmax"]
     assert set(drawn(found)) == {"noise", "calibration", "noise-relu", "calibration-relu"}
 
 
 def test_noise_of_what_is_no_image(table: Setting) -> None:
     pytest.importorskip("scipy", reason="temperatures are fitted by scipy (extra: insight)")
     found = run("noise", table)
-    assert numbers(found)["as it is"]["test_accuracy"] > 0.5
+    assert numbers(found)["recipe"]["test_accuracy"] > 0.5
     assert f"Noise from {table.data.x_test.min():g} to {table.data.x_test.max():g}" in found.text
     assert any(name in found.text for name in ("low", "middle", "high"))
     assert "images" not in found.text
