@@ -80,9 +80,8 @@ def _figure(results: Sequence[Result], growth: Sequence[dict[str, Any]], bandwid
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     baseline = TUNED if TUNED in results[0].baselines else BASELINE
     for k, workload in enumerate(workloads):
-        title = f"{workload.name}: {workload.layers}, batch {workload.batch_size}"
         bars = [Bar(r.name, r.speed(baseline), r.timing.median) for r in results if r.workload == workload]
-        _bars(figure.add_subplot(grid[k // 2, k % 2]), title, bars, baseline)
+        _bars(figure.add_subplot(grid[k // 2, k % 2]), workload.label, bars, baseline)
     _roofline(figure.add_subplot(grid[n_lines, :]), results, bandwidth)
     for k, sweep in enumerate(sweeps):
         axes = figure.add_subplot(grid[n_lines + 1 + k // 2, k % 2])

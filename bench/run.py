@@ -24,6 +24,7 @@ from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
 from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
+from fastnet.names import Sparse
 from fastnet.plots import style
 
 OTHER_SUITES = {
@@ -37,7 +38,7 @@ SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
 ROUNDS, QUICK_ROUNDS = 7, 1
 QUICK_ROWS = 2_000
-SPARSE: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
+SPARSE: dict[str, Sparse] = {"auto": "auto", "on": True, "off": False}
 
 
 class _Parser(argparse.ArgumentParser):

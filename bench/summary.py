@@ -20,10 +20,10 @@ from fastnet.bench.workloads import ROWS, WORKLOADS, Workload
 from fastnet.errors import DataError, FastnetError
 
 SECTION = "speed"
-FASTEST = "cython"  # the backend that stands for fastnet in the table
+FASTNET = "cython"  # the backend that stands for fastnet in the table
 # The columns of the table, and the bars of the picture.
 COLUMNS = {
-    FASTEST: "fastnet",
+    FASTNET: "fastnet",
     TUNED: "NumPy, tuned",
     "jax": "JAX",
     "torch-compiled": "PyTorch, compiled",
@@ -64,12 +64,14 @@ def fact(page: str, name: str) -> str:
 
 
 def table(page: str) -> str:
-    """The README's table, a line for each workload, and the note below it."""
+    """The README's table, a line for each workload, and the note below it. Raises DataError for a missing row."""
     rows = training(page)
+    if missing := [f"{w}, {name}" for w in WORKLOADS for name in COLUMNS if (w, name) not in rows]:
+        raise DataError(f"the page's training table has no row for {missing[0]}: `fastnet bench --peers` measures all")
     lines = []
     for workload in WORKLOADS.values():
         cells = [_milliseconds(rows[workload.name, name]) for name in COLUMNS]
-        lines.append([_title(workload), f"**{cells[0]}**", *cells[1:], rows[workload.name, FASTEST][SPEED]])
+        lines.append([_title(workload), f"**{cells[0]}**", *cells[1:], rows[workload.name, FASTNET][SPEED]])
     columns = ["network, batch", *COLUMNS.values(), "speedup over tuned NumPy"]
     note = NOTE.format(processor=fact(page, "processor"), date=fact(page, "date"))
     return f"{report.table(columns, lines, 1)}\n\n{note}"
@@ -87,7 +89,7 @@ def bars(page: str) -> dict[str, list[Bar]]:
     """The bars of the README's picture, by the title of a workload."""
     rows = training(page)
     return {
-        f"{workload.name}: {workload.layers}, batch {workload.batch_size}": [
+        workload.label: [
             Bar(name, float(row[SPEED]), float(row["seconds per epoch"]))
             for name in BARS
             if (row := rows.get((workload.name, name)))

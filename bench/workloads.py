@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastnet.data import load, locate
 from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
+from fastnet.names import Activation, Cost, Output, Sparse
 from fastnet.network import Network
 from fastnet.training.trainer import Trainer
 
@@ -41,7 +42,7 @@ class Setup:
 
     backend: str
     dtype: str = DTYPES[0]
-    sparse: bool | str = "auto"  # Trainer(sparse=...): whether it compresses dense images
+    sparse: Sparse = "auto"  # Trainer(sparse=...): whether it compresses dense images
     threads: int = 1
 
     def __str__(self) -> str:
@@ -56,15 +57,20 @@ class Workload:
 
     name: str
     sizes: tuple[int, ...]
-    activation: str
-    output: str
-    cost: str
+    activation: Activation
+    output: Output
+    cost: Cost
     batch_size: int
     learning_rate: float
 
     @property
     def layers(self) -> str:
         return "-".join(map(str, self.sizes))
+
+    @property
+    def label(self) -> str:
+        """The heading of the workload's bars in a picture."""
+        return f"{self.name}: {self.layers}, batch {self.batch_size}"
 
     @property
     def title(self) -> str:
@@ -106,7 +112,7 @@ class Workload:
         )
 
 
-_SMALL = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
+_SMALL: tuple[tuple[int, ...], Activation, Output, Cost] = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
 WORKLOADS = {
     workload.name: workload
     for workload in (

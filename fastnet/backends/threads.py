@@ -14,9 +14,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from fastnet import checks
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Ints
+from fastnet.kernels.contract import Ints
 
 T = TypeVar("T")
 THREADED_WORK = 1 << 24  # multiply-adds forward of a batch from which on "auto" takes more than one thread for it
@@ -77,17 +76,20 @@ def _read(path: str) -> str:
         return ""
 
 
-def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work: int) -> int:
-    """How many threads to use where `threads` were asked for, None being "auto", for `work` multiply-adds on `rows`.
+def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> int:
+    """Return how many threads share a call: never more than this process has cores.
 
-    Never more than the process has cores for. Raises ValueError where the backend called `name` takes one only.
+    Parameters
+    ----------
+    threads : int or None
+        The number that the user asked for. None stands for "auto".
+    max_threads : int
+        The largest number that the backend takes.
+    n_rows, work : int
+        The rows of the call, and its multiply-adds on the way forward. "auto" decides by them.
     """
-    max_threads = kernels.MAX_THREADS
-    if max_threads == 1:
-        checks.one_thread(threads, name)
-        return 1
     if threads is None:
-        threads = max(1, rows // THREAD_ROWS) if work >= THREADED_WORK else 1
+        threads = n_rows // THREAD_ROWS if work >= THREADED_WORK else 1
     return min(threads, max_threads, usable_cores()) if threads > 1 else 1
 
 

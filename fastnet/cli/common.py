@@ -15,7 +15,7 @@ from fastnet.cli import progress
 from fastnet.data import Dataset
 from fastnet.errors import DataError
 from fastnet.network import Network
-from fastnet.text import facts, scores, shown, table
+from fastnet.text import facts, layers, scores, shown, table
 from fastnet.training.runs import class_names, number
 
 MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
@@ -46,9 +46,9 @@ def load_data(args: argparse.Namespace) -> Dataset:
 def about_network(network: Network) -> dict[str, str]:
     """Return the lines that describe a network."""
     *hidden, output = network.activations_by_layer
-    sizes = "-".join(map(str, network.sizes))
     return {
-        "network": f"{sizes}: {network.n_parameters:,} parameters, {network.dtype}, cost {network.cost_name}",
+        "network": f"{layers(network.sizes)}: {network.n_parameters:,} parameters, {network.dtype}, "
+        f"cost {network.cost_name}",
         "activation": ", ".join([*dict.fromkeys(hidden), f"output {output}"]),
     }
 

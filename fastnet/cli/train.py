@@ -17,13 +17,15 @@ from fastnet.cli.common import about_network, evaluate, load_data, print_result
 from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_name, add_number, defaults
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
+from fastnet.names import Sparse
 from fastnet.network import Network
 from fastnet.text import facts, shown
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, Adam, Momentum, Optimizer, Schedule
+from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer
 from fastnet.training.recipe import CHAPTER
+from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
-SPARSE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's name for it
+SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's name for it
 _NETWORK, _TRAINER = defaults(Network), defaults(Trainer)
 _CHAPTER = CHAPTER.trainer  # the settings with which plain `fastnet train` does well
 

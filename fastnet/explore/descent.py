@@ -44,9 +44,15 @@ def explore(setting: Setting) -> Finding:
     scores = setting.trained.evaluate(data.x_test, data.y_test), _suggested(setting, test.suggestion)
 
     options.pop("batch_size", None)
-    looks = MEASUREMENTS if len(data.x_train) <= MAX_EXAMPLES else FEW_MEASUREMENTS
-    settings: dict[str, Any] = {"epochs": EPOCHS, "learning_rates": own_rate, "looks": looks, "seed": setting.seed}
-    runs = compare_batches(new.network, data.x_train, data.y_train, BATCHES, **settings, **options)
+    measurements = MEASUREMENTS if len(data.x_train) <= MAX_EXAMPLES else FEW_MEASUREMENTS
+    runs = compare_batches(
+        *(new.network, data.x_train, data.y_train, BATCHES),
+        epochs=EPOCHS,
+        learning_rates=own_rate,
+        measurements=measurements,
+        seed=setting.seed,
+        **options,
+    )
     stop, stopped = _stopped(setting, new.network, slow.gradient_norm[0] * SHORT)
 
     text = "\n\n".join(

@@ -22,7 +22,7 @@ def noise(subject: Subject) -> Card:
         for kind, seen in found.kinds.items()
     ]
     images = np.stack([seen.samples[0].reshape(shape) for seen in found.kinds.values()])
-    names = [style.shortened(name, style.CAPTION) for name in subject.names]
+    names = [style.shortened(name, style.MAX_CAPTION) for name in subject.names]
     captions = [f"{kind}\nsays {names[seen.labels[0]]}\n{seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
     each = [f"{kind}, says {subject.names[seen.labels[0]]} ({seen.top[0]:.2f})" for kind, seen in found.kinds.items()]
     uniform = found["uniform"]

@@ -21,7 +21,7 @@ from fastnet import DivergedError, Network, Trainer, backends
 from fastnet.backends import selection, threads
 from fastnet.backends.threads import run_team, team_size, usable_cores
 from fastnet.kernels import contract as c
-from fastnet.training import trainer as trainer_module
+from fastnet.training import chunks
 
 RNG = np.random.default_rng(0)
 X = RNG.random((203, 6), np.float32)
@@ -187,7 +187,7 @@ def test_an_interrupt_waits_for_the_others() -> None:
 )
 def test_team_size(wanted: int | None, rows: int, work: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: 6)
-    assert team_size(wanted, fake_team, "fake", rows, work) == used  # a module
+    assert team_size(wanted, fake_team.MAX_THREADS, rows, work) == used
 
 
 def make(name: str, **arguments: Any) -> Trainer:
@@ -264,9 +264,9 @@ def test_chunks_change_nothing(name: str, long: bool, monkeypatch: pytest.Monkey
     usual = make(name, threads=2)
     usual.fit(X, Y, epochs=2)
     for constant, value in {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1}.items():
-        monkeypatch.setattr(trainer_module, constant, value)
+        monkeypatch.setattr(chunks, constant, value)
     if long:
-        monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+        monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     other = make(name, threads=2)
     other.fit(X, Y, epochs=2)
     assert bits(usual) == bits(other)
@@ -293,7 +293,7 @@ def test_divergence_with_a_team(name: str) -> None:
 def test_ctrl_c_with_a_team(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     make(name, threads=2).fit(X, Y)
     if long:
-        monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+        monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     trainer = make(name, threads=2)
     timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -356,7 +356,7 @@ def test_training_needs_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+    monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     x, y = np.random.default_rng(0).random((40, 6), np.float32), np.arange(40) % 3
     expected = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y)
     monkeypatch.setattr(threading.Thread, "start", refuse)

@@ -11,7 +11,8 @@ from conftest import name_of
 
 from fastnet import Adam, Callback, Network, Trainer
 from fastnet.kernels import contract as c
-from fastnet.training.optimizers import Exponential, GradientDescent, Schedule, Step
+from fastnet.training.optimizers import GradientDescent
+from fastnet.training.schedules import Exponential, Schedule, Step
 
 X = np.random.default_rng(0).random((40, 4), np.float32)
 Y = np.arange(40) % 3

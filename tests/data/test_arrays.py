@@ -8,6 +8,7 @@ import io
 import struct
 import tracemalloc
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +36,17 @@ def npy_header(descr: str, shape: object, fortran: bool = False) -> str:
 # ---- IDX
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("dtype", list(CODES))
-@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 5), (1,) * 8], ids=str)
-def test_idx_is_read_in_native_order(write, dtype, shape, packed):
-    expected = (np.arange(np.prod(shape)).reshape(shape) - 1).astype(np.dtype(dtype))
-    content = idx(expected)
-    array = read_idx(write("data", gzip.compress(content) if packed else content))
-    assert array.dtype == np.dtype(dtype).newbyteorder("=")
-    assert array.dtype.isnative
-    assert array.flags.writeable
-    assert array.flags.c_contiguous
-    np.testing.assert_array_equal(array, expected)
+def test_idx_is_read_in_native_order(write, dtype):
+    for shape, packed in product([(3,), (2, 3, 4), (0, 5), (1,) * 8], [False, True]):
+        expected = (np.arange(np.prod(shape)).reshape(shape) - 1).astype(np.dtype(dtype))
+        content = idx(expected)
+        array = read_idx(write("data", gzip.compress(content) if packed else content))
+        assert array.dtype == np.dtype(dtype).newbyteorder("=")
+        assert array.dtype.isnative
+        assert array.flags.writeable
+        assert array.flags.c_contiguous
+        np.testing.assert_array_equal(array, expected, err_msg=f"{shape}, {packed=}")
 
 
 def test_idx_of_several_gzip_members_is_read(write):
@@ -87,7 +87,7 @@ def test_idx_checks_the_sha256_of_the_uncompressed_file(write):
 def test_unsound_idx_is_refused(write, content, word, packed):
     path = write("bad.gz", gzip.compress(content) if packed else content)
     message = refused(lambda: read_idx(path), "bad.gz")
-    assert word in message or (packed and ("ends after" in message or "goes on after" in message))
+    assert word in message or (packed and ("ends after" in message or "holds more than" in message))
 
 
 @pytest.mark.parametrize("cut", [1, 8, 100])
@@ -105,7 +105,7 @@ def test_gzip_bombs_are_refused_at_little_cost(write):
     zeros = bytes(200 << 20)
     # more than announced, over the caller's limit, and more than gzip can expand to
     longer = write("a.gz", gzip.compress(idx(np.zeros(4, np.uint8)) + zeros))
-    refused(lambda: read_idx(longer), "goes on after")
+    refused(lambda: read_idx(longer), "holds more than")
     honest = write("b.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", len(zeros)) + zeros))
     refused(lambda: read_idx(honest, max_bytes=1 << 20), "over the limit")
     huge = write("c.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 2**32 - 1) + bytes(1000)))
@@ -137,16 +137,15 @@ def test_idx_exists_once_in_memory(write, packed):
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "<i4", ">i4", "<f2", ">f4", "<f8", ">f8", "<U5", ">U5"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4)], ids=str)
-def test_npy_is_read_in_native_order(tmp_path, dtype, order, shape):
-    expected = np.asarray((np.arange(np.prod(shape)) * 3).reshape(shape).astype(np.dtype(dtype)), order=order)
-    np.save(tmp_path / "x.npy", expected)
-    for array in (read_npy(tmp_path / "x.npy"), read_array(tmp_path / "x.npy")):
-        assert array.dtype.isnative
-        assert array.flags.writeable
-        np.testing.assert_array_equal(array, expected)
-        assert array.dtype == np.dtype(dtype).newbyteorder("=")
+def test_npy_is_read_in_native_order(tmp_path, dtype):
+    for shape, order in product([(), (0,), (5,), (3, 4), (2, 3, 4)], "CF"):
+        expected = np.asarray((np.arange(np.prod(shape)) * 3).reshape(shape).astype(np.dtype(dtype)), order=order)
+        np.save(tmp_path / "x.npy", expected)
+        for array in (read_npy(tmp_path / "x.npy"), read_array(tmp_path / "x.npy")):
+            assert array.dtype.isnative
+            assert array.flags.writeable
+            np.testing.assert_array_equal(array, expected, err_msg=f"{shape}, {order=}")
+            assert array.dtype == np.dtype(dtype).newbyteorder("=")
 
 
 def test_npy_with_a_header_of_version_2_is_read(write):
@@ -157,8 +156,8 @@ def test_npy_with_a_header_of_version_2_is_read(write):
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        (b"", "not a sound NPY"),
-        (b"\x93NUMPY", "not a sound NPY"),
+        (b"", "not a valid NPY"),
+        (b"\x93NUMPY", "not a valid NPY"),
         (npy_bytes(npy_header("<i2", (2,)), b"\1\0\2"), "announces"),
         (npy_bytes(npy_header("<i2", (2,)), b"\1\0\2\0\0"), "announces"),
         (npy_bytes(npy_header("<i2", (2,)), b"\1\0\2\0", (3, 0)), "version 3.0"),
@@ -168,21 +167,21 @@ def test_npy_with_a_header_of_version_2_is_read(write):
         (npy_bytes(npy_header("<f8", (-1,))), "announces"),
         (npy_bytes(npy_header("<f8", (-1, -1)), bytes(8)), "announces"),
         (npy_bytes(npy_header("<f8", (1,) * 33), bytes(8)), "announces"),
-        (npy_bytes(npy_header("<f8", [1]), bytes(8)), "not a sound NPY"),
+        (npy_bytes(npy_header("<f8", [1]), bytes(8)), "not a valid NPY"),
         (npy_bytes(npy_header("|O", (1,)), b"cos\nsystem\n."), "pickled"),
         (npy_bytes(npy_header("|V8", (1,)), bytes(8)), "expected numbers"),
         (npy_bytes(npy_header("<c8", (1,)), bytes(8)), "expected numbers"),
         (npy_bytes(npy_header("<M8[s]", (1,)), bytes(8)), "expected numbers"),
         (npy_bytes(npy_header("<U0", (1 << 61,))), "expected numbers"),
-        (npy_bytes(npy_header("<U1", (1,)), b"\xff\xff\xff\xff"), "impossible characters"),
+        (npy_bytes(npy_header("<U1", (1,)), b"\xff\xff\xff\xff"), "invalid characters"),
         (npy_bytes(npy_header("|b1", (3,)), b"\0\1\2"), "neither 0 nor 1"),
         (npy_bytes(npy_header("<U2147483647", (1 << 40,))), "x.npy"),
         (npy_bytes("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,)}", bytes(4)), "records"),
         (npy_bytes("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,)}", bytes(8)), "pickled"),
         (npy_bytes("{'descr': ('<f4', (1000000,)), 'fortran_order': False, 'shape': (1,)}"), "expected numbers"),
-        (npy_bytes("(" * 9_000), "not a sound NPY"),
-        (npy_bytes("{'descr': '\\d"), "not a sound NPY"),
-        (npy_bytes(npy_header("<i2", (2,)) + " " * 20_000, b"\1\0\2\0"), "not a sound NPY"),
+        (npy_bytes("(" * 9_000), "not a valid NPY"),
+        (npy_bytes("{'descr': '\\d"), "not a valid NPY"),
+        (npy_bytes(npy_header("<i2", (2,)) + " " * 20_000, b"\1\0\2\0"), "not a valid NPY"),
     ],
 )
 def test_unsound_npy_is_refused(write, content, word):
@@ -272,7 +271,7 @@ def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
         refused(lambda path=path: read_npz(path), "x.npz")
     path = make()
     patched(path, 8, b"\1\0")  # encrypted
-    refused(lambda: read_npz(path), "encrypted or of an unusual compression")
+    refused(lambda: read_npz(path), "encrypted or has an unusual compression")
     # a header and a table of contents that agree on three gigabytes that are not there
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})

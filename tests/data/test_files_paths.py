@@ -55,8 +55,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("", "the path is empty: give a name"),
-        ("a\0b", r"'a\x00b' has a null byte, which no name of a file can have: give another name"),
+        ("", "the path is empty: give the name of a file or folder"),
+        ("a\0b", r"'a\x00b' has a null byte, which no file name can contain: give another name"),
     ],
     ids=["empty", "null"],
 )

@@ -56,8 +56,7 @@ def test_its_commands_exist(page: str) -> None:
                 assert parser().parse_args([name, *options]).command == name
             case ["python", "-m", module, *_] if module.startswith(("fastnet", "tests")):
                 assert importlib.util.find_spec(module), command
-            case ["python", file, *_] if file.endswith(".py"):
-                assert (CHECKOUT / file).is_file(), command
+        assert all((CHECKOUT / word).is_file() for word in command if word.endswith(".py")), command
 
 
 def test_the_options_in_sentences_exist(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,11 +70,14 @@ def test_the_options_in_sentences_exist(capsys: pytest.CaptureFixture[str]) -> N
         assert set(re.findall(r"--[\w-]+", words)) <= set(re.findall(r"--[\w-]+", capsys.readouterr().out)), words
 
 
-def test_the_files_in_sentences_exist() -> None:
+def test_the_files_in_sentences_and_links_exist() -> None:
     folders = "bench|docs|examples|fastnet|kernels|tests"
-    named = {path for text in PAGES.values() for path in re.findall(rf"`((?:{folders})/[\w/.-]+)`", text)}
-    assert len(named) > 10
-    assert not [path for path in sorted(named) if not (CHECKOUT / path).exists()]
+    named = {CHECKOUT / path for text in PAGES.values() for path in re.findall(rf"`((?:{folders})/[\w/.-]+)`", text)}
+    linked = {
+        (CHECKOUT / page).parent / path for page in PAGES for path in re.findall(r"\]\(([^):#]+)[)#]", PAGES[page])
+    }
+    assert min(len(named), len(linked)) > 10
+    assert not [path for path in sorted(named | linked) if not path.exists()]
 
 
 # -- live_pages --------------------------------------------------------------------------------------------------------

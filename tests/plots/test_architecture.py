@@ -161,7 +161,7 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
         j, i = text.get_position()
         below = shades.cmap(shades.norm(shades.get_array()[int(i), int(j)]))
         assert abs(np.mean(below[:3]) - np.mean(to_rgba(text.get_color())[:3])) > 0.35
-    with pytest.raises(ValueError, match="needs as many names"):
+    with pytest.raises(ValueError, match="class_names has 1 names; the matrix needs 2"):
         plots.confusion(matrix, ["a"])
 
 
@@ -184,5 +184,5 @@ def test_mistakes_are_shown_with_their_captions() -> None:
         assert axes.images[0].get_clim() == (0, 255)
     floats = plots.captioned(images / 10, ["x"] * 6).axes[0].images[0]
     assert floats.get_clim() == (0, 7.1)
-    with pytest.raises(ValueError, match="no mistakes"):
+    with pytest.raises(ValueError, match="at least one mistake"):
         plots.mistakes(images[:0], [], [], np.empty(0))

@@ -68,8 +68,8 @@ def test_a_range_test_s_picture() -> None:
     shown = lines(axes)
     np.testing.assert_array_equal(shown["batch of each step"], (test.learning_rate, test.cost))
     np.testing.assert_array_equal(shown["smoothed"], (test.learning_rate, test.smoothed_cost))
-    assert shown["least smoothed cost"][1][0] == test.smoothed_cost.min()
-    marked = shown[f"suggestion: {test.suggestion:.2g}, a seventh of that rate"]
+    assert shown["smallest smoothed cost"][1][0] == test.smoothed_cost.min()
+    marked = shown[f"suggestion: {test.suggestion:.2g}, 1/7 of that rate"]
     assert set(marked[0]) == {test.suggestion}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "mean cost of the batch")
     assert axes.get_xscale() == "log"
@@ -81,7 +81,7 @@ def test_batches_side_by_side() -> None:
     figure = plots.batches(runs)
     seen, time = check(figure)
     for run in runs:
-        label = f"{run.batch_size} an update: {run.steps[-1]} updates"
+        label = f"batches of {run.batch_size}: {run.steps[-1]} updates"
         np.testing.assert_array_equal(lines(seen)[label], (run.examples, run.cost))
         np.testing.assert_array_equal(lines(time)[label], (run.seconds, run.cost))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines(seen))
@@ -121,7 +121,7 @@ def test_neurons_gradients_as_images(neurons: list[int] | None) -> None:
         np.testing.assert_array_equal(image.get_array(), maps[neuron].reshape(2, 3))
         assert image.get_clim() == pytest.approx((-largest, largest))  # one scale, with zero in its midst
         assert image.get_cmap().name == style.DIVERGING
-    assert figure.axes[-1].get_xlabel() == "change of the cost by that of the weight"
+    assert figure.axes[-1].get_xlabel() == "derivative of the cost by the weight"
 
 
 def test_many_neurons_are_not_all_drawn() -> None:
@@ -133,9 +133,9 @@ def test_many_neurons_are_not_all_drawn() -> None:
 def test_what_does_not_fit_is_told() -> None:
     network, x, y = small()
     gradient = network.gradient(x, y)
-    with pytest.raises(ValueError, match="image_shape 28 x 28 has 784 pixels, but there are 6 inputs"):
+    with pytest.raises(ValueError, match="image_shape 28 x 28 is 784 pixels, but the network has 6 inputs"):
         plots.neuron_gradients(network, gradient, (28, 28))
-    with pytest.raises(ValueError, match="neurons must be numbers from 0 to 4"):
+    with pytest.raises(ValueError, match="neurons must be at least one number, each from 0 to 4"):
         plots.neuron_gradients(network, gradient, (2, 3), [5])
     with pytest.raises(ValueError, match="at least one"):
         plots.neuron_gradients(network, gradient, (2, 3), [])

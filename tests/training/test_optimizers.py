@@ -23,7 +23,8 @@ from fastnet import (
     checks,
 )
 from fastnet.kernels import contract as c
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES, FromFunction, encode
+from fastnet.training.optimizers import OPTIMIZERS, encode
+from fastnet.training.schedules import SCHEDULES, FromFunction
 
 PER_EPOCH = 7
 TIMES = [k / PER_EPOCH for k in range(12 * PER_EPOCH)]

@@ -19,7 +19,7 @@ import fastnet
 from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
-from fastnet.training import trainer as trainer_module
+from fastnet.training import chunks as chunks_module
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
@@ -57,7 +57,7 @@ class Recorder(Callback):
         self.act = act
         self.seen: list[Any] = []
 
-    def on_batches(self, trainer: Trainer, progress: trainer_module.Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: fastnet.Progress) -> None:
         self.seen.append(progress)
         if self.act:
             self.act(trainer, progress)
@@ -180,8 +180,7 @@ CHUNKS = {
 }
 
 
-@pytest.mark.parametrize("chunks", CHUNKS)
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@kc.pairs("backend", optimizer=["sgd", "adam"], chunks=CHUNKS)
 def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> Trainer:
         trainer = make(optimizer=optimizer, schedule="exponential", backend=name)
@@ -190,7 +189,7 @@ def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypat
 
     usual = run()
     for constant, value in CHUNKS[chunks].items():
-        monkeypatch.setattr(trainer_module, constant, value)
+        monkeypatch.setattr(chunks_module, constant, value)
     other = run()
     assert bits(usual) == bits(other)
     assert usual.steps == other.steps
@@ -210,7 +209,7 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
 
     monkeypatch.setattr(numpy_backend, "train", spy)
     for constant, value in {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "PACKED_SECONDS": packed}.items():
-        monkeypatch.setattr(trainer_module, constant, value)
+        monkeypatch.setattr(chunks_module, constant, value)
     trainer = make()
     trainer.fit(X, Y)
     assert threads == [packed == 0] * calls  # seven batches; or one, to learn the speed, then five, then the last
@@ -296,7 +295,7 @@ def test_a_callback_s_error_surfaces(threads: bool, monkeypatch: pytest.MonkeyPa
         raise LookupError("mine")
 
     if threads:
-        monkeypatch.setattr(trainer_module, "LONG_BATCH", 0)
+        monkeypatch.setattr(chunks_module, "LONG_BATCH", 0)
     for callback in (fail, Recorder(2, fail)):
         trainer = make()
         with pytest.raises(LookupError, match="mine"):
@@ -393,11 +392,10 @@ FACTORS: dict[str, Callable[[int], float]] = {
 }
 
 
-@pytest.mark.parametrize("chunks", ["huge", "tiny", "threads"])
-@pytest.mark.parametrize("when", FACTORS)
+@kc.pairs("backend", when=FACTORS, chunks=["huge", "tiny", "threads"])
 def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in CHUNKS[chunks].items():
-        monkeypatch.setattr(trainer_module, constant, value)
+        monkeypatch.setattr(chunks_module, constant, value)
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     armed = [True]
 

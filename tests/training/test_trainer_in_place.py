@@ -15,7 +15,7 @@ import pytest
 from conftest import name_of
 
 from fastnet import Callback, DivergedError, Network, Trainer, backends, checks
-from fastnet.backends import forward
+from fastnet.backends import forward, selection
 from fastnet.kernels import contract as c
 
 X = np.random.default_rng(0).random((12, 3), np.float32)
@@ -191,7 +191,7 @@ class TestDataOfTheCaller:
                 out.shape = (3, 500)
                 calls.append(len(part))
 
-        monkeypatch.setattr(backends, "get", lambda name: Reshapes)
+        monkeypatch.setattr(selection, "get", lambda name: Reshapes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             net.forward(EXAMPLES, backend="numpy", out=out)
