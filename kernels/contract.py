@@ -283,7 +283,7 @@ class Backend(Protocol):
     Rules. A kernel leaves IN arrays unchanged; they may be read-only. It does not allocate, print, raise or hold the
     GIL. (The NumPy backend holds the GIL between operations, and may allocate what grows neither with the parameters
     nor with x.) Its result depends on its arguments alone: it keeps no state and no random generator. It does not check
-    its arguments: fastnet/checks has rejected bad input before. All numbers are finite. For an infinite weight, backends
+    its arguments: fastnet/checks has rejected bad input. All numbers are finite. For infinite weights, backends
     may differ: the compiled ones skip a zero input, where NumPy multiplies the two and gets NaN.
     """
 
