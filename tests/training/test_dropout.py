@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import conftest
+import kernel_cases as kc
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and
 Y = RNG.integers(0, 3, 53)
 
 
-@pytest.fixture(params=conftest.NAMES)
+@pytest.fixture(params=kc.BACKENDS)
 def name(request: pytest.FixtureRequest) -> str:
     conftest.load_backend(request.param)
     return str(request.param)
