@@ -255,21 +255,26 @@ def classes(z: Floats, axis: int) -> Ints:
     return _classes(z, axis, 0.0)
 
 
-def target_classes(target: Floats, axis: int) -> Ints:
+def target_classes(target: NDArray[np.generic], axis: int) -> Ints:
     """The class that the target of each example stands for."""
     return _classes(target, axis, 0.5)
 
 
-def _classes(values: Floats, axis: int, threshold: float) -> Ints:
+def _classes(values: NDArray[Any], axis: int, threshold: float) -> Ints:
     """The number of the largest value, the first of equal ones. For a single value: 1 from the threshold on, else 0."""
     if values.shape[axis] == 1:
         return (values.squeeze(axis) >= threshold).astype(np.int64)
     return values.argmax(axis)
 
 
-def count_correct(z: Floats, target: Floats) -> int:
-    """The number of examples classified right. Both arrays are (..., n_out, n)."""
-    return int(np.count_nonzero(classes(z, -2) == target_classes(target, -2)))
+def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
+    """The number of examples classified right. z is (..., n_out, n), y labels (..., n) or targets (..., n, n_out)."""
+    truth: NDArray[Any] = y
+    if y.ndim == z.ndim:
+        truth = target_classes(y, -1)
+    elif z.shape[-2] == 1:
+        truth = y == 0  # the label of a single output is 0: that is a target of 1, and so class 1
+    return int(np.count_nonzero(classes(z, -2) == truth))
 
 
 # `evaluate` takes so many outputs at a time: they stay in the cache, and OpenBLAS gives them to one thread. On a busy
@@ -289,7 +294,7 @@ def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> t
             sums = np.array(z[first : first + rows].T, np.float64, order="C")
             target = targets(y[first : first + rows], np.empty_like(sums))
             total += PAIRS[activation, cost].cost(sums, BY_CODE[activation].function(sums), target)
-            right += count_correct(sums, target)
+            right += count_correct(sums, y[first : first + rows])
     return total, right
 
 

@@ -45,7 +45,7 @@ def forward(layers: list[Layer], sums: Floats, moment: tuple[int, int, int] | No
         a = layer.function(z, z)  # in the place of z
         if layer.masks is not None and moment is not None:
             mask = layer.masks.of(*moment, a.dtype)
-            layer.slope = layer.derivative(a) * mask
+            layer.masked_derivative = layer.derivative(a) * mask
             a *= mask
     return last.function(sums)
 
@@ -67,7 +67,7 @@ def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
         below = layer.below
         if below is not None:
             delta = layer.weights_t.dot(delta)
-            delta *= below.derivative(below.a) if below.slope is None else below.slope
+            delta *= below.derivative(below.a) if below.masked_derivative is None else below.masked_derivative
 
 
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
@@ -181,8 +181,9 @@ def train(call: TrainCall) -> float:
         for window, rows, batch, place in _windows(len(order), call.batch_size, plan.rows):
             opens, closes, done = place == 0, place + rows == batch, 0
             numbers = order[window].reshape(-1, rows)  # of the rows of x, block by block
+            y = call.y[numbers]
             targets, sums = np.empty((2, len(numbers), space.n_out, rows), scale.dtype)
-            formulas.targets(call.y[numbers], targets)
+            formulas.targets(y, targets)
             for block, target, z in zip(numbers, targets, sums, strict=True):
                 if progress[c.STOP]:
                     break
@@ -201,7 +202,7 @@ def train(call: TrainCall) -> float:
                         update(space, optimizer, rates[steps], t)
                     total, steps = total + cost, steps + 1
                 done += 1
-            right += formulas.count_correct(sums[:done], targets[:done])
+            right += formulas.count_correct(sums[:done], y[:done])
             if closes and done:
                 correct, right = correct + right, 0
             if done < len(numbers):

@@ -35,7 +35,7 @@ class Layer:
         self.a = weights[:0]  # (n_out, rows): the activations, a view of the inputs of the next layer
         self.pieces: Pieces | None = None  # takes the place of the inputs where x is sparse and has many inputs
         self.masks: Masks | None = None  # with dropout
-        self.slope: Floats | None = None  # (n_out, rows): with dropout, the derivative times the mask
+        self.masked_derivative: Floats | None = None  # (n_out, rows), with dropout: the derivative times the mask
 
 
 class Workspace:
