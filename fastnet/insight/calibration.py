@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.answers import check_classifier, top_outputs, true_classes
+from fastnet.names import BackendName
 from fastnet.network import Network
 
 MIN_TEMPERATURE = 1e-6  # divided by less, weights could overflow
@@ -102,7 +103,7 @@ def tempered(network: Network, temperature: float) -> Network:
     >>> bool(hot.max() < tempered(network, 1.0).forward(x).max())
     True
     """
-    temperature = checks.number("temperature", temperature, least=MIN_TEMPERATURE)
+    temperature = checks.number("temperature", temperature, minimum=MIN_TEMPERATURE)
     check_classifier(network, LACKS)
     hidden = network.activations_by_layer[:-1]
     result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)
@@ -119,7 +120,7 @@ def calibration(
     *,
     temperature: float | None = 1.0,
     bins: int = 15,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Calibration:
     """Compare the confidence in the answers with how often they are right.
 
@@ -171,7 +172,7 @@ def calibration(
     return Calibration(temperature, edges, mean_confidence, accuracy, counts)
 
 
-def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = None) -> float:
+def fit_temperature(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
     """Fit the temperature that makes the labels most likely (Guo et al. 2017), from 0.01 to 100.
 
     x and y must be validation data. A network is too sure of its own training data. Data that the temperature was

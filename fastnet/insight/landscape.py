@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.names import BackendName
 from fastnet.network import Evaluation, Network
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import in_parallel
@@ -62,7 +63,7 @@ def landscape(
     seed: int = 0,
     span: float = 1.0,
     points: int = 25,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Landscape:
     """Map the cost along two random directions.
 
@@ -159,7 +160,7 @@ def descent_landscape(
     *,
     margin: float = 0.25,
     points: int = 25,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Landscape:
     """Map the cost on the plane that a descent moved in most, with its path on it.
 
@@ -203,7 +204,7 @@ def descent_landscape(
     (5, 2)
     """
     checks.instance("network", network, Network)
-    wanted = checks.number("margin", margin, least=0)
+    wanted = checks.number("margin", margin, minimum=0)
     count = checks.whole_number("points", points, 2)
     places = np.asarray(path, np.float64)
     if places.ndim != 2 or len(places) < 3 or places.shape[1] != network.n_parameters:
@@ -238,7 +239,7 @@ def _surface(
     up: Floats,
     x: Any,
     y: Any,
-    backend: str | None,
+    backend: BackendName | None,
     path: Floats | None = None,
     variance: Floats | None = None,
 ) -> Landscape:

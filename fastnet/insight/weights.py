@@ -16,7 +16,6 @@ from fastnet.insight.images import blobs, edge_share, edges, neighbour_correlati
 from fastnet.kernels import contract as c
 from fastnet.network import Network
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 

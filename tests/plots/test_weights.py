@@ -76,7 +76,7 @@ def test_images_need_not_be_square() -> None:
     assert {array.shape for array in drawn(plots.weights(network(), image_shape=(2, 8)))} == {(2, 8)}
     with pytest.raises(ValueError, match="12 inputs are not the pixels of a square image: give image_shape"):
         plots.weights(Network([12, 3]))
-    with pytest.raises(ValueError, match="image_shape 3 x 3 has 9 pixels, but there are 16 inputs"):
+    with pytest.raises(ValueError, match="image_shape 3 x 3 is 9 pixels, but the network has 16 inputs"):
         plots.weights(network(), image_shape=(3, 3))
 
 
@@ -86,9 +86,9 @@ def test_deeper_weights_are_a_table() -> None:
     assert [array.shape for array in drawn(figure)] == [(3, 5), (3, 5)]
     np.testing.assert_array_equal(drawn(figure)[1], net.weights[2])
     assert {"neuron of layer 3", "neuron of hidden layer 2", "before training"} <= set(texts(figure).splitlines())
-    with pytest.raises(ValueError, match="layer 3 is not there"):
+    with pytest.raises(ValueError, match="there is no layer 3"):
         plots.weights(net, layer=3)
-    with pytest.raises(ValueError, match="give the same before training"):
+    with pytest.raises(ValueError, match="give this network as it was before its training"):
         plots.weights(net, before=network(7))
 
 
