@@ -49,7 +49,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: |accuracy - confidence| of the bins, averaged over the examples.
+        """The expected calibration error: `|accuracy - confidence|` of the bins, averaged over the examples.
 
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
         """
@@ -103,7 +103,7 @@ def tempered(network: Network, temperature: float) -> Network:
     >>> bool(hot.max() < tempered(network, 1.0).forward(x).max())
     True
     """
-    temperature = checks.number("temperature", temperature, least=MIN_TEMPERATURE)
+    temperature = checks.number("temperature", temperature, minimum=MIN_TEMPERATURE)
     check_classifier(network, LACKS)
     hidden = network.activations_by_layer[:-1]
     result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)

@@ -28,7 +28,7 @@ class DescentLog:
     """The steps of a descent, one entry for each step.
 
     A step changes the parameters by s. With the gradient g the predicted change of the cost is g . s; for plain
-    gradient descent at rate r it is -r |g|^2.
+    gradient descent at rate r it is `-r |g|^2`.
 
     Attributes
     ----------

@@ -204,7 +204,7 @@ def descent_landscape(
     (5, 2)
     """
     checks.instance("network", network, Network)
-    wanted = checks.number("margin", margin, least=0)
+    wanted = checks.number("margin", margin, minimum=0)
     count = checks.whole_number("points", points, 2)
     places = np.asarray(path, np.float64)
     if places.ndim != 2 or len(places) < 3 or places.shape[1] != network.n_parameters:

@@ -161,7 +161,7 @@ def memorization(
     """
     recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     checks.whole_number("recipe.epochs", recipe.epochs, 1)
-    share = checks.number("corrupted", corrupted, least=0)
+    share = checks.number("corrupted", corrupted, minimum=0)
     goal = checks.number("goal", goal, above=0)
     for name, value in (("corrupted", share), ("goal", goal)):
         if value > 1:

@@ -168,7 +168,7 @@ class UnlitWeights:
         The largest change of any of their weights in training: 0 without weight decay. NaN where there are no such
         inputs.
     kept : float
-        The mean of |weight| after training, divided by that before. NaN where there are no such inputs.
+        The mean of `|weight|` after training, divided by that before. NaN where there are no such inputs.
     """
 
     pixels: Bools

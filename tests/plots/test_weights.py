@@ -86,9 +86,9 @@ def test_deeper_weights_are_a_table() -> None:
     assert [array.shape for array in drawn(figure)] == [(3, 5), (3, 5)]
     np.testing.assert_array_equal(drawn(figure)[1], net.weights[2])
     assert {"neuron of layer 3", "neuron of hidden layer 2", "before training"} <= set(texts(figure).splitlines())
-    with pytest.raises(ValueError, match="layer 3 is not there"):
+    with pytest.raises(ValueError, match="there is no layer 3"):
         plots.weights(net, layer=3)
-    with pytest.raises(ValueError, match="give the same before training"):
+    with pytest.raises(ValueError, match="give this network as it was before its training"):
         plots.weights(net, before=network(7))
 
 
