@@ -3,9 +3,11 @@
     >>> import fastnet
     >>> data = fastnet.data.load("mnist-5k")
     >>> network = fastnet.Network([784, 16, 16, 10], seed=0)
-    >>> fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
+    >>> trainer = fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0)
+    >>> trainer.fit(data.x_train, data.y_train)
+    <History of 1 epochs, the last with cost ..., accuracy ...>
 
-Importing it loads NumPy and nothing heavier; a backend is loaded when it is first used.
+The import loads NumPy and nothing heavier. A backend is loaded when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any
