@@ -31,9 +31,10 @@ myst_heading_anchors = 3
 myst_substitutions = {"command_line": command_line.markdown(), "formulas": formulas.markdown()}
 
 autosummary_generate = True
-autosummary_imported_members = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+ALIASES = ("Array", "ArrayLike", "DTypeLike", "Floats", "Ints", "PathLike", "Rows")
+autodoc_type_aliases = dict(zip(ALIASES, ALIASES, strict=True))  # shown by their names
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
 python_use_unqualified_type_names = True

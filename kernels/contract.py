@@ -283,8 +283,8 @@ class Backend(Protocol):
     Rules. A kernel leaves IN arrays unchanged; they may be read-only. It does not allocate, print, raise or hold the
     GIL. (The NumPy backend holds the GIL between operations, and may allocate what grows neither with the parameters
     nor with x.) Its result depends on its arguments alone: it keeps no state and no random generator. It does not check
-    its arguments: fastnet/checks has rejected bad input before. Numbers are finite. Otherwise backends may differ: the
-    compiled ones skip a zero input, where NumPy multiplies it by an infinite weight and gets NaN.
+    its arguments: fastnet/checks has rejected bad input. All numbers are finite. For infinite weights, backends
+    may differ: the compiled ones skip a zero input, where NumPy multiplies the two and gets NaN.
     """
 
     MAX_THREADS: int  # the largest team that `train` takes; 1 where the backend's arithmetic has its own threads

@@ -16,8 +16,6 @@ from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-import numpy as np
-
 from fastnet.kernels import contract
 
 cdef extern from "vec.h" nogil:
@@ -897,7 +895,7 @@ cdef int inputs_of(Data *data, x) except -1:
         data.starts = &starts[0]
         data.indices = &indices[0] if indices.shape[0] else &NO_INDEX
         data.reals = &values[0] if values.shape[0] else NO_VALUES
-    elif x.dtype == np.uint8:
+    elif x.itemsize == 1:  # uint8; a comparison of dtypes takes 0.3 microseconds
         octets = x
         data.bytes = &octets[0, 0]
     else:

@@ -1,6 +1,6 @@
-"""Sparse rows for the NumPy backend: unpacked again for BLAS, and where they have many inputs, piece by piece.
+"""Sparse rows in the NumPy backend. BLAS needs them dense: all at once, or piece by piece where there are many inputs.
 
-What is allocated here grows with the entries of a block of rows and with the neurons they meet.
+What is allocated here grows with the entries of a block of rows, and with rows times neurons.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnet.kernels.contract import Floats, Ints, SparseRows
 
 
 def entries(x: SparseRows, rows: Ints | slice) -> tuple[Ints, Ints]:
-    """The entries of some rows of x: the number of each one's row among those rows, and its place in x.values."""
+    """The entries of some rows of x: for each, the number of its row among these rows, and its place in x.values."""
     if isinstance(rows, slice):
         first, end = x.starts[rows], x.starts[rows.start + 1 : rows.stop + 1]
     else:
@@ -28,36 +28,38 @@ def entries(x: SparseRows, rows: Ints | slice) -> tuple[Ints, Ints]:
 
 
 def unpack(x: SparseRows, rows: Ints | slice, dense: Floats) -> None:
-    """Some rows of x as a dense array (rows, n_in)."""
+    """Writes some rows of x to a dense array (rows, n_in)."""
     dense.fill(0)
     lines, at = entries(x, rows)
     dense[lines, x.indices[at]] = x.values[at]
 
 
 class Pieces:
-    """A block of sparse rows of more than PIECE_INPUTS inputs, as the first layer's inputs.
+    """The inputs of the first layer where x is sparse and has more than PIECE_INPUTS inputs.
 
-    Only inputs that have entries in the block are looked at. They become dense PIECE_INPUTS at a time, for BLAS.
+    A piece is at most PIECE_INPUTS of those inputs that have entries in the block. Each piece becomes dense for BLAS.
     """
 
     def __init__(self, rows: int, dense: Floats, space: Floats) -> None:
-        """`dense`: room for a dense piece; `space`: room for the weights of the layer."""
+        """`dense` has room for a dense piece, `space` for the weights of the layer."""
         self.rows, self.dense, self.space = rows, dense, space
 
     def read(self, x: SparseRows, rows: Ints | slice) -> None:
-        """Takes the entries of these rows, by input."""
+        """Sorts the entries of these rows by input."""
         lines, at = entries(x, rows)
         columns = x.indices[at]
         # Numbers of 16 bits are sorted three times as fast.
         by_input = np.argsort(columns.astype(np.min_scalar_type(x.n_in), copy=False), kind="stable")
         columns, at = columns[by_input], at[by_input]
         self.lines, self.values = lines[by_input], x.values[at]
-        self.starts = np.flatnonzero(np.diff(columns, prepend=-1, append=-1))  # of each input's entries, and their end
+        self.starts = np.flatnonzero(
+            np.diff(columns, prepend=-1, append=-1)
+        )  # where each input's entries start, and the end
         self.inputs = columns[self.starts[:-1]]  # those with entries
         self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # each entry's place in `inputs`
 
     def _dense(self, n_out: int) -> Iterator[tuple[NDArray[np.int32], Floats, Floats]]:
-        """Some inputs, their values (rows, inputs), and space (inputs, n_out) for weights or a gradient."""
+        """For each piece its inputs, their values (rows, inputs), and space (inputs, n_out)."""
         for first in range(0, len(self.inputs), c.PIECE_INPUTS):
             inputs = self.inputs[first : first + c.PIECE_INPUTS]
             part = slice(self.starts[first], self.starts[first + len(inputs)])
@@ -67,7 +69,7 @@ class Pieces:
             yield inputs, dense, self.space[: len(inputs) * n_out].reshape(len(inputs), n_out)
 
     def weighted_sums(self, weights: Floats, z: Floats) -> None:
-        """z (n_out, rows) = weights (n_out, n_in + 1) times the inputs and a 1. The weights lie by input."""
+        """z (n_out, rows) = weights (n_out, n_in + 1) times the inputs and a row of ones."""
         by_input = weights.T
         z[...] = by_input[-1][:, None]
         for inputs, dense, some in self._dense(len(weights)):
@@ -75,7 +77,7 @@ class Pieces:
             z += some.T.dot(dense.T)
 
     def add_gradient(self, delta: Floats, gradient: Floats, adding: bool) -> None:
-        """gradient (n_out, n_in + 1) = delta (n_out, rows) times the inputs and a 1; or what was there and that."""
+        """gradient (n_out, n_in + 1) = delta (n_out, rows) times the inputs and ones, transposed; adding: +=."""
         by_input = gradient.T
         if not adding:
             by_input.fill(0)

@@ -1,6 +1,7 @@
-"""Dropout's masks for the NumPy backend, from the counter-based random numbers of Philox4x32-10.
+"""Dropout's masks in the NumPy backend, from the random numbers of Philox4x32-10.
 
-Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3". contract.py says which number is which neuron's.
+Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3". contract.py says which number belongs to which
+neuron.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats
 
-COUNTERS = 8192  # whose numbers are drawn together: their arrays stay in the cache
+COUNTERS = 8192  # so many counters give their numbers together: the arrays stay in the cache
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 MULTIPLIERS = np.array(c.PHILOX_MULTIPLIERS, np.uint64)[:, None, None, None]
 STEPS = np.array(c.PHILOX_STEPS, np.uint64)[:, None, None, None]
 
 
 class Masks:
-    """The masks of one hidden layer, for blocks of so many rows. A small layer's are drawn for several updates."""
+    """The masks of a hidden layer, for blocks of so many rows. A small layer draws those of several updates at once."""
 
     def __init__(self, drop: int, key: int, neurons: int, rows: int) -> None:
         self.neurons, self.threshold, self.scale = neurons, np.uint64(drop), c.drop_scale(drop)
         self.groups, self.rows = np.arange(-(-neurons // 4), dtype=np.uint64)[:, None], np.arange(rows, dtype=np.uint64)
         self.key = np.array([key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF], np.uint64)[:, None, None, None]
-        self.update = self.place = 0  # the first update of `kept`, and the place of the block's first row in its batch
+        self.update = self.place = 0  # `kept` begins with this update, for blocks at this place of their batches
         self.kept = np.empty((0, len(self.groups), 4, rows), np.bool_)
 
     def of(self, update: int, place: int, updates_left: int, dtype: np.dtype[np.floating]) -> Floats:
-        """(neurons, rows): 0 where a neuron is dropped, else what its activation is multiplied by."""
+        """The mask (neurons, rows) of an update: 0 where a neuron is dropped, else `scale`.
+
+        place: of the block's first row in its batch. updates_left: at most so many updates are drawn at once.
+        """
         if place != self.place or not self.update <= update < self.update + len(self.kept):
             some = max(1, COUNTERS // (self.groups.size * self.rows.size))
             self.update, self.place, self.kept = update, place, self._draw(update, place, min(updates_left, some))
@@ -36,7 +40,7 @@ class Masks:
         return kept * dtype.type(self.scale)
 
     def _draw(self, update: int, place: int, updates: int) -> NDArray[np.bool_]:
-        """Whether neurons are kept, (updates, groups of four, 4, rows); in wide layers some groups at a time."""
+        """Whether each neuron is kept, (updates, groups of four neurons, 4, rows)."""
         kept = np.empty((updates, *self.kept.shape[1:]), np.bool_)
         numbers = np.arange(update, update + updates, dtype=np.uint64)[:, None, None]
         size = max(1, COUNTERS // (updates * self.rows.size))

@@ -19,7 +19,12 @@ WRITTEN = [
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # An example of a plot needs Matplotlib, and some of insight need SciPy.
-EXTRAS = {"fastnet.plots": "matplotlib", "fastnet.report": "jinja2", "fastnet.insight": "scipy"}
+EXTRAS = {
+    "fastnet.plots": "matplotlib",
+    "fastnet.explore": "matplotlib",
+    "fastnet.report": "jinja2",
+    "fastnet.insight": "scipy",
+}
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -56,10 +56,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sources(PACKAGE / "kernels"), ids=lambda path: path.name)
-def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
-    ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
-    assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
+def test_kernels_import_nothing_of_the_rest() -> None:
+    for path in sources(PACKAGE / "kernels"):
+        ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
+        assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set(), path
 
 
 OWN = {
@@ -75,6 +75,47 @@ def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
         allowed = ("fastnet.kernels.contract", *(f"fastnet.kernels.{own}" for own in OWN.get(name, ())))
         assert not {found for found in ours if not found.startswith(allowed)}
         assert name != "contract" or not ours
+
+
+def private_reaches(source: str) -> list[str]:
+    """Each `x._name` of a source where x is not self or cls, and the source itself defines no such name."""
+    tree = ast.parse(source)
+    own = {"_replace", "_asdict", "_fields"}  # the public interface of a NamedTuple
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            own.add(node.attr)
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if ast.unparse(node.value) not in ("self", "cls") and node.attr not in own
+    ]
+
+
+# argparse has no public name for the type of what add_argument is called on.
+ALLOWED = {"cli/options.py": "argparse._ActionsContainer"}
+
+
+def test_nothing_reaches_into_another_module_s_private_names() -> None:
+    assert private_reaches("trainer._state = 1") == ["line 1: trainer._state"]
+    folders = [folder for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name not in ("kernels", "bench")]
+    found = []
+    for path in [*PACKAGE.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]:
+        name = path.relative_to(PACKAGE).as_posix()
+        reaches = private_reaches(path.read_text(encoding="utf-8"))
+        found += [f"{name}, {reach}" for reach in reaches if not reach.endswith(ALLOWED.get(name, "\n"))]
+    assert found == []
+
+
+def test_dir_lists_the_public_names() -> None:
+    """The lazy ones too, and before anything loads them."""
+    code = "import fastnet; print(*dir(fastnet)); fastnet.Network; fastnet.data; print(*dir(fastnet))"
+    for line in python(code).splitlines():
+        assert line.split() == sorted(fastnet.__all__)
 
 
 def test_no_module_hides_a_package() -> None:
@@ -130,19 +171,17 @@ def test_public_names_exist_once_each(module: ModuleType) -> None:
         assert hasattr(module, name)
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [(module, name) for module in (fastnet, insight, plots) for name in module.__all__ if name != "__version__"],
-)
-def test_public_names_have_docstrings(module: ModuleType, name: str) -> None:
-    thing = getattr(module, name)
-    if isinstance(thing, insight.Recipe):  # documented where it is made
-        return
-    assert inspect.getdoc(thing)
-    if inspect.isclass(thing):
-        own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
-        missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
-        assert missing <= SELF_EXPLANATORY
+@pytest.mark.parametrize("module", [fastnet, insight, plots], ids=lambda module: module.__name__)
+def test_public_names_have_docstrings(module: ModuleType) -> None:
+    things = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
+    for name, thing in things.items():
+        if isinstance(thing, insight.Recipe):  # documented where it is made
+            continue
+        assert inspect.getdoc(thing), name
+        if inspect.isclass(thing):
+            own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
+            missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
+            assert missing <= SELF_EXPLANATORY, name
 
 
 MODULES = [
@@ -153,11 +192,11 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_modules_say_what_they_are(name: str) -> None:
-    module: ModuleType = importlib.import_module(name)
-    assert module.__doc__
-    assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ","))
+def test_modules_say_what_they_are() -> None:
+    for name in MODULES:
+        module: ModuleType = importlib.import_module(name)
+        assert module.__doc__, name
+        assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ",")), name
 
 
 def test_the_version_is_the_distribution_s() -> None:
@@ -231,3 +270,15 @@ def test_files_named_in_prose_exist(pattern: str) -> None:
         for name in MENTIONED.findall(prose(path)):
             found = (CHECKOUT / name).exists() or (path.parent / name).exists() or (PACKAGE / name).exists()
             assert found if "/" in name else name in there, f"{path.relative_to(CHECKOUT)} names {name}"
+
+
+@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="not a checkout")
+def test_no_generated_file_is_large() -> None:
+    """Pictures and tables that a command writes; folders with _ are not tracked."""
+    kinds = {".png", ".svg", ".md", ".json", ".html", ".css"}
+    found = list(CHECKOUT.glob("*.md"))
+    for folder in ("bench", "docs", "examples", "fastnet", "kernels", "tests"):
+        found += [path for path in (CHECKOUT / folder).rglob("*") if path.suffix in kinds]
+    kept = [path for path in found if not any(part[0] in "_." for part in path.relative_to(CHECKOUT).parts)]
+    assert len(kept) > 40
+    assert {path: path.stat().st_size for path in kept if path.stat().st_size > 100_000} == {}

@@ -1,7 +1,8 @@
-"""Fits autodoc to this library: no lines for the fields of named tuples, and a sentence for each public constant."""
+"""Fits autodoc to this library: no lines for the fields of records, and a sentence for each public constant."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ CONSTANTS = {
 
 
 def _skip(app: Sphinx, kind: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Whether a class member is left out; None leaves it to autodoc."""
-    return True if type(member).__name__ == "_tuplegetter" else None
+    """Whether a class member is left out; None leaves it to autodoc. Fields stand in the signature already."""
+    if isinstance(member, (property, functools.cached_property)):
+        return None
+    return None if callable(member) and getattr(member, "__doc__", None) else True
 
 
 def _describe(app: Sphinx, kind: str, name: str, item: Any, options: Any, lines: list[str]) -> None:

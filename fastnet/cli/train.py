@@ -17,8 +17,7 @@ from fastnet.cli.common import about_network, evaluate, load_data, print_result
 from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_name, add_number, defaults
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
-from fastnet.names import Sparse
-from fastnet.names import Init
+from fastnet.names import Init, Sparse
 from fastnet.network import Network
 from fastnet.text import facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer

@@ -14,6 +14,7 @@ from fastnet import checks
 from fastnet.data import Dataset
 from fastnet.errors import DivergedError
 from fastnet.explore.finding import Finding
+from fastnet.names import BackendName
 from fastnet.training.recipe import CHAPTER, Recipe
 from fastnet.training.trainer import Trainer
 
@@ -49,7 +50,7 @@ class Setting:
     """
 
     data: Dataset
-    backend: str | None = None
+    backend: BackendName | None = None
     seed: int = 0
     n_seeds: int = 5
     recipe: Recipe = CHAPTER

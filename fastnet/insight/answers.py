@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.kernels.formulas import target_classes
+from fastnet.names import BackendName
 from fastnet.network import Network
 
 
@@ -23,7 +24,9 @@ def n_classes(network: Network) -> int:
     return max(network.sizes[-1], 2)
 
 
-def top_outputs(network: Network, x: Any, backend: str | None) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
+def top_outputs(
+    network: Network, x: Any, backend: BackendName | None
+) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
     """The answers (n,), and the output (n,) of each answer.
 
     The answer is the class with the largest output. A single output a answers 1 with the output a, or 0 with 1 - a.

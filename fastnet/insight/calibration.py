@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.answers import check_classifier, top_outputs, true_classes
+from fastnet.names import BackendName
 from fastnet.network import Network
 
 MIN_TEMPERATURE = 1e-6  # divided by less, weights could overflow
@@ -48,7 +49,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: |accuracy - confidence| of the bins, averaged over the examples.
+        """The expected calibration error: `|accuracy - confidence|` of the bins, averaged over the examples.
 
         Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
         """
@@ -119,7 +120,7 @@ def calibration(
     *,
     temperature: float | None = 1.0,
     bins: int = 15,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Calibration:
     """Compare the confidence in the answers with how often they are right.
 
@@ -171,7 +172,7 @@ def calibration(
     return Calibration(temperature, edges, mean_confidence, accuracy, counts)
 
 
-def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = None) -> float:
+def fit_temperature(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
     """Fit the temperature that makes the labels most likely (Guo et al. 2017), from 0.01 to 100.
 
     x and y must be validation data. A network is too sure of its own training data. Data that the temperature was

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.insight.answers import check_classifier, n_classes, top_outputs, true_classes
+from fastnet.names import BackendName
 from fastnet.network import Network
 
 Labels = NDArray[np.int64]
@@ -50,7 +51,7 @@ class Classified:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def classified(network: Network, x: Any, y: Any, *, backend: str | None = None) -> Classified:
+def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Classified:
     """Compare the network's answers with the truth.
 
     Parameters

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.insight.answers import check_classifier, n_classes, top_outputs
 from fastnet.insight.task import full_scale
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-Array = NDArray[Any]
 Floats = NDArray[np.floating[Any]]
 
 REAL = "real"
@@ -89,7 +89,7 @@ class NoiseConfidence:
 
 
 def confidence_on_noise(
-    network: Network, images: Any, *, n: int = 10_000, seed: int = 0, backend: str | None = None
+    network: Network, images: Any, *, n: int = 10_000, seed: int = 0, backend: BackendName | None = None
 ) -> NoiseConfidence:
     """Ask a classifier about noise, and about real images.
 
@@ -132,7 +132,7 @@ def confidence_on_noise(
     mean, deviation, low, high = _statistics(real)
     rng = checks.generator(seed)
 
-    def kinds() -> Iterator[tuple[str, Array]]:
+    def kinds() -> Iterator[tuple[str, Floats]]:
         shape, dtype = (n, network.sizes[0]), network.dtype.type
         uniform, gaussian, shuffled = NOISE
         yield uniform, dtype(low) + dtype(high - low) * rng.random(shape, dtype)
@@ -144,7 +144,7 @@ def confidence_on_noise(
     return NoiseConfidence(found, mean, deviation, low, high)
 
 
-def _statistics(images: Array) -> tuple[float, float, float, float]:
+def _statistics(images: Floats) -> tuple[float, float, float, float]:
     """Mean and standard deviation of the pixels, and the range that noise is drawn from."""
     scale = full_scale(images)
     mean, deviation = float(images.mean(dtype=np.float64)) / scale, float(images.std(dtype=np.float64)) / scale
@@ -152,7 +152,7 @@ def _statistics(images: Array) -> tuple[float, float, float, float]:
     return mean, deviation, min(low, 0.0), max(high, 1.0)
 
 
-def _answers(network: Network, x: Array, backend: str | None) -> Answers:
+def _answers(network: Network, x: Floats, backend: BackendName | None) -> Answers:
     labels, top = top_outputs(network, x, backend)
     counts = np.bincount(labels, minlength=n_classes(network))
     samples = x[:SAMPLES].astype(network.dtype)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.task import Task, stratified_order, task
+from fastnet.names import BackendName
 from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
 
 
@@ -49,7 +50,7 @@ def data_size(
     sizes: Sequence[int] | None = None,
     seeds: Iterable[int] = range(5),
     recipe: Recipe = CHAPTER,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> DataSize:
     """Train on the first 100, 300, 1,000, ... and on all examples. Each seed has a random order of its own.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.errors import DivergedError
+from fastnet.names import BackendName
 from fastnet.training.callbacks import Callback, Progress
 from fastnet.training.history import Epoch
 from fastnet.training.trainer import Trainer
@@ -27,7 +28,7 @@ class DescentLog:
     """The steps of a descent, one entry for each step.
 
     A step changes the parameters by s. With the gradient g the predicted change of the cost is g . s; for plain
-    gradient descent at rate r it is -r |g|^2.
+    gradient descent at rate r it is `-r |g|^2`.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class DescentLog:
             return np.where(self.predicted_change == 0, np.nan, self.actual_change / self.predicted_change)
 
 
-def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: str | None = None) -> DescentLog:
+def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: BackendName | None = None) -> DescentLog:
     """Train for some more steps, and log what each of them did.
 
     The steps are the trainer's own: its batch size, order, optimiser and schedule, over as many epochs as they take.
@@ -132,7 +133,7 @@ class _Logger(Callback):
 
     every = 1
 
-    def __init__(self, trainer: Trainer, x: Any, y: Any, steps: int, backend: str | None) -> None:
+    def __init__(self, trainer: Trainer, x: Any, y: Any, steps: int, backend: BackendName | None) -> None:
         self._twin = trainer.network.astype(np.float64)  # the network of one step ago
         self._x = self._twin.check_inputs(x)
         self._y = self._twin.check_targets(y, len(self._x))

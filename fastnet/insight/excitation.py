@@ -14,9 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
 from fastnet.insight.task import full_scale
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 
 STEPS = 200
 STEP = 0.05  # the mean change of a pixel in the first step
@@ -43,9 +44,9 @@ class ExcitingImages:
 
     layer: int
     indices: NDArray[np.int64]
-    sums: Array
-    activations: Array
-    mean: Array
+    sums: Floats
+    activations: Floats
+    mean: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,9 @@ class IdealInputs:
 
     layer: int
     neurons: NDArray[np.int64]
-    images: Array
-    sums: Array
-    activations: Array
+    images: Floats
+    sums: Floats
+    activations: Floats
 
 
 def first_layers(network: Network, layer: int, *, dtype: DTypeLike | None = None) -> Network:
@@ -85,7 +86,7 @@ def first_layers(network: Network, layer: int, *, dtype: DTypeLike | None = None
 
 
 def exciting_images(
-    network: Network, images: Any, layer: int, k: int = 9, *, backend: str | None = None
+    network: Network, images: Any, layer: int, k: int = 9, *, backend: BackendName | None = None
 ) -> ExcitingImages:
     """Find the k images that excite each neuron of a layer most.
 
@@ -135,8 +136,8 @@ def exciting_images(
 
 
 def input_gradient(
-    network: Network, images: Array, neurons: Sequence[int] | NDArray[np.int64], *, backend: str | None = None
-) -> tuple[Array, Array]:
+    network: Network, images: Floats, neurons: Sequence[int] | NDArray[np.int64], *, backend: BackendName | None = None
+) -> tuple[Floats, Floats]:
     """The outputs (m,) and their gradients (m, n_in) by the pixels: the output of neuron neurons[i] at images[i].
 
     It is for a network with identity outputs under the squared error, such as `first_layers` returns. The network's
@@ -165,7 +166,7 @@ def ideal_inputs(
     start: Any = None,
     steps: int = STEPS,
     step: float = STEP,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> IdealInputs:
     """Make images that excite neurons of a layer, by gradient ascent on the pixels.
 
@@ -234,7 +235,7 @@ def ideal_inputs(
     return IdealInputs(layer, chosen, images, sums, activations)
 
 
-def _start(start: Any, network: Network, m: int) -> Array:
+def _start(start: Any, network: Network, m: int) -> Floats:
     images = checks.dense_inputs(start, network.sizes[0], np.dtype(np.float64), "start")
     if len(images) != m:
         raise ValueError(f"start has {len(images)} images; expected one for each of the {m} neurons")

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 BIAS = -1  # in place of an input's position
@@ -97,7 +97,7 @@ class Ranking:
         return max(1, round(fraction * len(self.component)))
 
 
-def ranking(network: Network, x: Any, y: Any, *, backend: str | None = None) -> Ranking:
+def ranking(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Ranking:
     """Rank the weights and biases by how much the mean cost changes when each is nudged.
 
     Components of equal magnitude keep the order of network.parameters.
@@ -172,7 +172,9 @@ class Nudge:
     actual_change: float
 
 
-def nudge(network: Network, x: Any, y: Any, which: Any, length: float = LENGTH, *, backend: str | None = None) -> Nudge:
+def nudge(
+    network: Network, x: Any, y: Any, which: Any, length: float = LENGTH, *, backend: BackendName | None = None
+) -> Nudge:
     """Move some parameters against their part of the gradient, and measure the change of the cost.
 
     The network itself stays as it is. The arithmetic is in float64. Where the part of the gradient is zero there is no
@@ -245,7 +247,7 @@ def verify_ranking(
     length: float = LENGTH,
     draws: int = 20,
     seed: int | np.random.Generator | None = 0,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Verification:
     """Nudge the top fraction of the components, and as many random components.
 
@@ -301,7 +303,7 @@ def verify_ranking(
 class _Nudged:
     """A network in float64 whose parameters are nudged and put back."""
 
-    def __init__(self, network: Network, x: Any, y: Any, backend: str | None) -> None:
+    def __init__(self, network: Network, x: Any, y: Any, backend: BackendName | None) -> None:
         self._twin = network.astype(np.float64)
         self._x = self._twin.check_inputs(x)
         self._y = self._twin.check_targets(y, len(self._x))

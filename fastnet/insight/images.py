@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastnet import checks
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -36,7 +35,7 @@ def _pixel_mask(pixels: Any, image_shape: tuple[int, int]) -> Bools:
 
 
 def neighbour_correlation(
-    images: Array, image_shape: tuple[int, int] | None = None, *, pixels: Bools | None = None
+    images: ArrayLike, image_shape: tuple[int, int] | None = None, *, pixels: Bools | None = None
 ) -> float:
     """Correlate neighbouring pixels, to the right and below, over all images together.
 
@@ -95,7 +94,7 @@ def gabor(image_shape: tuple[int, int], centre: tuple[Any, Any], wavelength: Any
     return found
 
 
-def edge_share(images: Array, image_shape: tuple[int, int] | None = None, *, pixels: Bools | None = None) -> Floats:
+def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *, pixels: Bools | None = None) -> Floats:
     """Measure how much of each image is one oriented edge.
 
     It is the largest share of the image's squared weights that one filter of a bank explains. The bank has 8
@@ -198,7 +197,7 @@ def edges(image_shape: tuple[int, int], n: int = 48, *, seed: int = 0) -> Floats
 
 
 def blobs(
-    image_shape: tuple[int, int], correlation: float, n: int = 48, *, strength: Array | None = None, seed: int = 0
+    image_shape: tuple[int, int], correlation: float, n: int = 48, *, strength: Floats | None = None, seed: int = 0
 ) -> Floats:
     """Draw images of smooth noise without orientation: Gaussian blobs.
 

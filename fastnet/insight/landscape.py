@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.names import BackendName
 from fastnet.network import Evaluation, Network
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import in_parallel
@@ -62,7 +63,7 @@ def landscape(
     seed: int = 0,
     span: float = 1.0,
     points: int = 25,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Landscape:
     """Map the cost along two random directions.
 
@@ -159,7 +160,7 @@ def descent_landscape(
     *,
     margin: float = 0.25,
     points: int = 25,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Landscape:
     """Map the cost on the plane that a descent moved in most, with its path on it.
 
@@ -238,7 +239,7 @@ def _surface(
     up: Floats,
     x: Any,
     y: Any,
-    backend: str | None,
+    backend: BackendName | None,
     path: Floats | None = None,
     variance: Floats | None = None,
 ) -> Landscape:

@@ -9,18 +9,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.task import Task, full_scale, task
+from fastnet.names import BackendName
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import Recipe, in_parallel
 from fastnet.training.trainer import Trainer
 
-IMAGES = ("true", "shuffled", "noise")
+Images: TypeAlias = Literal["true", "shuffled", "noise"]
 
 # Wide enough to memorise some thousand digits within its epochs.
 MEMORIZER = Recipe(
@@ -61,7 +62,7 @@ class Memorization:
     n: int
     n_batches: int
     corrupted: float
-    images: str
+    images: Images
     goal: float
     training: NDArray[np.float64]
     test: NDArray[np.float64]
@@ -100,12 +101,12 @@ def memorization(
     *,
     test: tuple[Any, Any] | None = None,
     corrupted: float = 0.0,
-    images: str = "true",
+    images: Images = "true",
     recipe: Recipe = MEMORIZER,
     seeds: Iterable[int] = range(5),
     goal: float = 0.99,
     stop: bool = False,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Memorization:
     """Train a network for each seed, and follow its training and test accuracy.
 
@@ -165,7 +166,7 @@ def memorization(
     for name, value in (("corrupted", share), ("goal", goal)):
         if value > 1:
             raise ValueError(f"{name} must be at most 1, not {value:g}")
-    checks.name_of("images", images, IMAGES)
+    checks.name_of("images", images, get_args(Images))
     checks.flag("stop", stop)
     whole = task(x, y, test, recipe)
     if images != "true" and not isinstance(whole.x, np.ndarray):
@@ -189,7 +190,7 @@ def memorization(
 
 
 def _follow(
-    whole: Task, share: float, images: str, recipe: Recipe, seed: int, until: float
+    whole: Task, share: float, images: Images, recipe: Recipe, seed: int, until: float
 ) -> tuple[Trainer, NDArray[np.float64], NDArray[np.float64]]:
     """One run: its trainer, and the training and test accuracies (epochs,)."""
     rng = np.random.default_rng([seed, 1])  # the network and the order draw from [seed]
@@ -214,7 +215,7 @@ def _corrupted(y: NDArray[np.int64], share: float, rng: np.random.Generator) -> 
     return labels
 
 
-def _images(x: Any, images: str, rng: np.random.Generator) -> Any:
+def _images(x: Any, images: Images, rng: np.random.Generator) -> Any:
     if images == "shuffled":
         return rng.permuted(x, axis=1)
     if images == "noise":

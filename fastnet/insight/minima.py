@@ -18,6 +18,7 @@ from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.memorization import MEMORIZER
 from fastnet.insight.task import Task, task
+from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.training.recipe import Recipe, in_parallel
 
@@ -94,7 +95,7 @@ def minima(
     seeds: Iterable[int] = range(20),
     recipe: Recipe = MINIMIZER,
     test: tuple[Any, Any] | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Minima:
     """Train a network with one hidden layer for each width and seed.
 
@@ -158,7 +159,9 @@ def _variation(costs: Floats) -> Floats:
     return np.asarray(costs.std(axis=1, ddof=1) / costs.mean(axis=1))
 
 
-def interpolate(a: Network, b: Network, x: Any, y: Any, *, points: int = 25, backend: str | None = None) -> Path:
+def interpolate(
+    a: Network, b: Network, x: Any, y: Any, *, points: int = 25, backend: BackendName | None = None
+) -> Path:
     """Evaluate the networks on the straight line from a's parameters to b's.
 
     Parameters

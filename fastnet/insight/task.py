@@ -13,8 +13,6 @@ from fastnet.network import Evaluation
 from fastnet.training.recipe import Recipe
 from fastnet.training.trainer import Trainer
 
-Array = NDArray[Any]
-
 
 class Task(NamedTuple):
     """x (n, n_in): an array or SparseRows. y (n,): labels below n_out. test: such a pair, or None."""

@@ -16,7 +16,6 @@ from fastnet.insight.images import blobs, edge_share, edges, neighbour_correlati
 from fastnet.kernels import contract as c
 from fastnet.network import Network
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -169,7 +168,7 @@ class UnlitWeights:
         The largest change of any of their weights in training: 0 without weight decay. NaN where there are no such
         inputs.
     kept : float
-        The mean of |weight| after training, divided by that before. NaN where there are no such inputs.
+        The mean of `|weight|` after training, divided by that before. NaN where there are no such inputs.
     """
 
     pixels: Bools

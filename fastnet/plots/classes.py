@@ -83,7 +83,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
 
 @style.picture
 def mistakes(
-    images: NDArray[Any],
+    images: NDArray[np.number[Any]],
     truth: Sequence[str],
     predicted: Sequence[str],
     confidence: NDArray[np.floating],
@@ -130,7 +130,7 @@ def mistakes(
 
 
 @style.picture
-def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = style.COLUMN) -> Figure:
+def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width: float = style.COLUMN) -> Figure:
     """Draw images, four in a row, each below a caption of a few lines.
 
     Parameters

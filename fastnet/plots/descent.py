@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def descent_log(log: DescentLog) -> Figure:
     return figure
 
 
-def _crosses(axes: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
+def _crosses(axes: Axes, x: NDArray[np.int64], y: NDArray[np.float64]) -> None:
     if len(x):
         axes.plot(x, y, "X", color=style.BLACK, markersize=5, linestyle="none", label=f"overshot: {len(x)} steps")
 

@@ -6,9 +6,10 @@ Not here: the conditions that are compared (explore/memorize.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnet.plots import style
 from fastnet.plots.bands import BAND, band
@@ -221,7 +222,7 @@ def _subject(*results: Memorization) -> str:
     return f"{network} on {results[0].n:,} examples"
 
 
-def _columns(results: Sequence[Memorization], name: str) -> np.ndarray:
+def _columns(results: Sequence[Memorization], name: str) -> NDArray[np.float64]:
     """A property (n_seeds,) of each result, as columns (n_seeds, n_results)."""
     return np.column_stack([getattr(found, name) for found in results])
 
@@ -234,7 +235,7 @@ def _accuracies(axes: Axes, x: Sequence[float], results: Sequence[Memorization])
 
 
 def _epochs_to_fit(
-    axes: Axes, places: np.ndarray, results: Sequence[Memorization], name: str, colour: str, marker: str
+    axes: Axes, places: NDArray[np.number[Any]], results: Sequence[Memorization], name: str, colour: str, marker: str
 ) -> None:
     """A band, and a cross at the limit for a value at which not every seed fits."""
     columns = _columns(results, "epochs_to_fit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.plots import style
@@ -21,7 +22,7 @@ def heading(figure: Figure, place: Any, text: str) -> None:
     frame.set_title(text)
 
 
-def show(axes: Axes, image: NDArray[Any], shape: tuple[int, int], **options: Any) -> AxesImage:
+def show(axes: Axes, image: NDArray[np.number[Any]], shape: tuple[int, int], **options: Any) -> AxesImage:
     """Draw pixels (n_in,) as an image without ticks. `options` are those of imshow."""
     axes.set_xticks([])
     axes.set_yticks([])

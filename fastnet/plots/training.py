@@ -48,7 +48,7 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
     >>> figure = history(fastnet.Trainer(fastnet.Network([4, 3], seed=0)).fit(x, y, epochs=3))
     """
-    epochs = np.asarray(history["epoch"])
+    epochs = np.asarray(history["epoch"], np.int64)
     if not len(epochs):
         raise ValueError("history has no epochs; expected at least one: train first")
     drawn = [name for name in ("cost", "accuracy") if np.isfinite(_column(history, name)).any()]
@@ -62,7 +62,7 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
     return figure
 
 
-def _draw(axes: Axes, history: Any, epochs: NDArray[Any], name: str) -> None:
+def _draw(axes: Axes, history: Any, epochs: NDArray[np.int64], name: str) -> None:
     values = []
     for (prefix, label, marker), colour in zip(KINDS, (style.BLUE, style.RED), strict=True):
         column = _column(history, prefix + name)

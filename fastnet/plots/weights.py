@@ -77,7 +77,9 @@ def weights(
     return _tables(drawn, layer, scale)
 
 
-def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool) -> Figure:
+def _galleries(
+    drawn: dict[str, NDArray[np.floating[Any]]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool
+) -> Figure:
     n = len(next(iter(drawn.values())))
     shown = min(n, MAX_NEURONS)
     across = math.ceil(math.sqrt(shown))
@@ -104,7 +106,7 @@ def _blocks(count: int, of: int) -> list[float]:
     return [*[1.0] * of, *[GAP, *[1.0] * of] * (count - 1)]
 
 
-def _tables(drawn: dict[str, NDArray[Any]], layer: int, scale: dict[str, Any]) -> Figure:
+def _tables(drawn: dict[str, NDArray[np.floating[Any]]], layer: int, scale: dict[str, Any]) -> Figure:
     rows, columns = next(iter(drawn.values())).shape
     panel = 3.9
     figure = style.figure(panel * len(drawn) + 1, min(7.0, max(2.2, panel * rows / columns)) + 0.8)

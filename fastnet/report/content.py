@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from fastnet.data import Dataset
+from fastnet.names import BackendName
 from fastnet.report import answers, confidence, network, settings
 from fastnet.report.parts import Card, Facts, Page, duration
 from fastnet.report.subject import Subject
@@ -13,7 +14,7 @@ from fastnet.training.runs import Run
 from fastnet.version import __version__
 
 
-def page(run: Run, data: Dataset, backend: str | None = None) -> Page:
+def page(run: Run, data: Dataset, backend: BackendName | None = None) -> Page:
     """Everything that the report of a run on a data set says."""
     subject = Subject(run, data, backend)
     net = run.network

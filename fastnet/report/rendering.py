@@ -7,6 +7,7 @@ from pathlib import Path
 from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import DataError, require_extra
+from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.plots import style
 from fastnet.training.runs import Run, check_data
@@ -26,7 +27,7 @@ def check() -> None:
     require_extra("scipy", "reports need SciPy", "insight")
 
 
-def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> str:
+def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName | None = None) -> str:
     """Render the report of a training run as HTML.
 
     The test examples judge the network. Nothing is trained, and nothing changes.
@@ -84,7 +85,7 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: str | None =
     return environment.get_template("page.html").render(page=page(run, data, backend)) + "\n"
 
 
-def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: str | None = None) -> None:
+def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: BackendName | None = None) -> None:
     """Write the report of a training run to an HTML file. An existing file is replaced only by a complete one.
 
     Parameters

@@ -11,6 +11,7 @@ from functools import cached_property
 from fastnet import insight
 from fastnet.data import Dataset
 from fastnet.insight.classified import Classified
+from fastnet.names import BackendName
 from fastnet.network import Evaluation
 from fastnet.training.runs import Run, class_names
 
@@ -21,7 +22,7 @@ class Subject:
 
     run: Run
     data: Dataset
-    backend: str | None = None
+    backend: BackendName | None = None
 
     @cached_property
     def names(self) -> list[str]:

@@ -213,7 +213,7 @@ def bits(trainer: Trainer) -> bytes:
 
 def test_numpy_takes_one_and_says_why() -> None:
     for threads_ in (2, 100):
-        with pytest.raises(ValueError, match=r"numpy.*BLAS.*threads=1 or 'auto'"):
+        with pytest.raises(ValueError, match=r"numpy.*threads=1 or 'auto'.*BLAS"):
             make("numpy", threads=threads_)
     trainer = make("numpy", threads="auto")
     assert trainer.fit(X, Y)["threads"] == [1]

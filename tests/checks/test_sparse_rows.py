@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import fake_team
@@ -77,15 +78,14 @@ def test_every_call_takes_it(name: str, dense: kc.Array) -> None:
         kc.assert_close(found, expected, 2e-6)
 
 
-@pytest.mark.parametrize("dense", [BYTES, FLOATS, FLOATS.astype(np.float64)], ids=["bytes", "float32", "float64"])
 @pytest.mark.parametrize("kind", ["array", "matrix"])
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
-def test_any_format_counts_the_same(form: str, kind: str, dense: kc.Array) -> None:
-    x = getattr(scipy_sparse, f"csr_{kind}")(dense).asformat(form)
-    for dtype in kc.DTYPES:
+def test_any_format_counts_the_same(form: str, kind: str) -> None:
+    for dense, dtype in product([BYTES, FLOATS, FLOATS.astype(np.float64)], kc.DTYPES):
+        x = getattr(scipy_sparse, f"csr_{kind}")(dense).asformat(form)
         net = network(dtype=dtype)
-        np.testing.assert_allclose(net.forward(x), net.forward(dense), rtol=1e-5)
+        np.testing.assert_allclose(net.forward(x), net.forward(dense), rtol=1e-5, err_msg=f"{dense.dtype}, {dtype}")
 
 
 def test_sparse_rows_themselves_are_taken(name: str) -> None:
@@ -243,13 +243,12 @@ def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
 
 @pytest.mark.parametrize("part", ["data", "indices", "indptr", "_shape"])
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
-@pytest.mark.parametrize(
-    "value", [None, 3, "data", [1, 2], np.ma.masked_array([1.0], mask=[True]), np.zeros((2, 2, 2, 2))]
-)
-def test_parts_replaced_by_something_else_are_refused(form: str, part: str, value: Any) -> None:
-    x = broken(form, lambda x: setattr(x, part, value))
-    with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: .*build it again"):
-        network().forward(x)
+def test_parts_replaced_by_something_else_are_refused(form: str, part: str) -> None:
+    masked = np.ma.masked_array([1.0], mask=[True])
+    for value in (None, 3, "data", [1, 2], masked, np.zeros((2, 2, 2, 2))):
+        x = broken(form, lambda x, value=value: setattr(x, part, value))
+        with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: .*build it again"):
+            network().forward(x)
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr", "dia"])

@@ -8,6 +8,7 @@ import io
 import struct
 import tracemalloc
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +36,17 @@ def npy_header(descr: str, shape: object, fortran: bool = False) -> str:
 # ---- IDX
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("dtype", list(CODES))
-@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 5), (1,) * 8], ids=str)
-def test_idx_is_read_in_native_order(write, dtype, shape, packed):
-    expected = (np.arange(np.prod(shape)).reshape(shape) - 1).astype(np.dtype(dtype))
-    content = idx(expected)
-    array = read_idx(write("data", gzip.compress(content) if packed else content))
-    assert array.dtype == np.dtype(dtype).newbyteorder("=")
-    assert array.dtype.isnative
-    assert array.flags.writeable
-    assert array.flags.c_contiguous
-    np.testing.assert_array_equal(array, expected)
+def test_idx_is_read_in_native_order(write, dtype):
+    for shape, packed in product([(3,), (2, 3, 4), (0, 5), (1,) * 8], [False, True]):
+        expected = (np.arange(np.prod(shape)).reshape(shape) - 1).astype(np.dtype(dtype))
+        content = idx(expected)
+        array = read_idx(write("data", gzip.compress(content) if packed else content))
+        assert array.dtype == np.dtype(dtype).newbyteorder("=")
+        assert array.dtype.isnative
+        assert array.flags.writeable
+        assert array.flags.c_contiguous
+        np.testing.assert_array_equal(array, expected, err_msg=f"{shape}, {packed=}")
 
 
 def test_idx_of_several_gzip_members_is_read(write):
@@ -137,16 +137,15 @@ def test_idx_exists_once_in_memory(write, packed):
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "<i4", ">i4", "<f2", ">f4", "<f8", ">f8", "<U5", ">U5"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4)], ids=str)
-def test_npy_is_read_in_native_order(tmp_path, dtype, order, shape):
-    expected = np.asarray((np.arange(np.prod(shape)) * 3).reshape(shape).astype(np.dtype(dtype)), order=order)
-    np.save(tmp_path / "x.npy", expected)
-    for array in (read_npy(tmp_path / "x.npy"), read_array(tmp_path / "x.npy")):
-        assert array.dtype.isnative
-        assert array.flags.writeable
-        np.testing.assert_array_equal(array, expected)
-        assert array.dtype == np.dtype(dtype).newbyteorder("=")
+def test_npy_is_read_in_native_order(tmp_path, dtype):
+    for shape, order in product([(), (0,), (5,), (3, 4), (2, 3, 4)], "CF"):
+        expected = np.asarray((np.arange(np.prod(shape)) * 3).reshape(shape).astype(np.dtype(dtype)), order=order)
+        np.save(tmp_path / "x.npy", expected)
+        for array in (read_npy(tmp_path / "x.npy"), read_array(tmp_path / "x.npy")):
+            assert array.dtype.isnative
+            assert array.flags.writeable
+            np.testing.assert_array_equal(array, expected, err_msg=f"{shape}, {order=}")
+            assert array.dtype == np.dtype(dtype).newbyteorder("=")
 
 
 def test_npy_with_a_header_of_version_2_is_read(write):

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from typing import Any
 
 import kernel_cases as kc
 import naive
 import numpy as np
 import pytest
-from hypothesis import given
+from drawn_cases import cases, rules
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnet.kernels import contract as c
 
 TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
-
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
-every_target = pytest.mark.parametrize("targets", kc.TARGETS)
-every_rule = pytest.mark.parametrize("rule", kc.RULES)
-
-# Widths of one, and on both sides of a vector's or of a line's end.
-widths = st.sampled_from([1, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33])
-
-
-@st.composite
-def shapes(draw: st.DrawFn) -> dict[str, Any]:
-    """A network's shape and a number of rows, as arguments of kc.case."""
-    sizes = [draw(widths) for _ in range(draw(st.integers(2, 4)))]
-    hidden = [draw(st.sampled_from(kc.HIDDEN)) for _ in sizes[2:]]
-    rows = draw(st.sampled_from([1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 16, 17, 20]))
-    output = draw(st.sampled_from(kc.OUTPUTS))
-    return {"sizes": sizes, "hidden": hidden, "output": output, "rows": rows, "seed": draw(st.integers(0, 999))}
 
 
 # -- the oracle itself, and law 1 ------------------------------------------------------------------------
@@ -68,8 +50,7 @@ def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
     assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
 
 
-@pytest.mark.parametrize("output", kc.OUTPUTS)
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
+@kc.pairs("hidden", "output")
 def test_the_oracle_follows_its_own_cost(hidden: str, output: tuple[str, str]) -> None:
     k = smooth_case(sizes=(2, 3, 2), hidden=hidden, output=output, rows=2)
     xs, ts = kc.naive_inputs(k.x), kc.naive_targets(k.y, 2)
@@ -77,10 +58,7 @@ def test_the_oracle_follows_its_own_cost(hidden: str, output: tuple[str, str]) -
     assert_derivatives(np.array(kc.naive_gradient(k)[1]), expected)
 
 
-@every_target
-@every_input
-@pytest.mark.parametrize("output", kc.OUTPUTS)
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
+@kc.pairs("backend", "hidden", "output", "inputs", "targets")
 def test_gradient_equals_central_differences(
     backend: Any, hidden: str, output: tuple[str, str], inputs: str, targets: str
 ) -> None:
@@ -89,14 +67,10 @@ def test_gradient_equals_central_differences(
     assert_derivatives(kc.gradient(backend, k)[1], expected)
 
 
-@every_target
-@every_input
-@every_dtype
-@given(shape=shapes())
-def test_predict_and_gradient_equal_the_oracle(
-    backend: Any, dtype: str, inputs: str, targets: str, shape: dict[str, Any]
-) -> None:
-    k = kc.case(**shape, dtype=dtype, inputs=inputs, targets=targets)
+@settings(max_examples=200)
+@given(k=cases())
+def test_predict_and_gradient_equal_the_oracle(backend: Any, k: kc.Case) -> None:
+    dtype = k.params.dtype.name
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
     kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
     cost, grad = kc.gradient(backend, k)
@@ -105,10 +79,7 @@ def test_predict_and_gradient_equal_the_oracle(
     kc.assert_close(grad, naive_grad, TOLERANCE[dtype])
 
 
-@every_target
-@every_input
-@every_dtype
-@pytest.mark.parametrize("rows", [c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
+@kc.pairs("dtype", "inputs", "targets", rows=[c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
 def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
     k = kc.case((3, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
@@ -123,8 +94,7 @@ def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, input
     assert trained.correct == kc.naive_correct(k, k.params)
 
 
-@every_input
-@every_dtype
+@kc.pairs("backend", "dtype", "inputs")
 def test_blocks_made_small_by_a_wide_layer(
     backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +112,7 @@ def test_blocks_made_small_by_a_wide_layer(
     c._plan.cache_clear()
 
 
-@every_dtype
+@kc.pairs("dtype")
 def test_some_rows_of_net_are_a_network_too(backend: Any, dtype: str) -> None:
     """Offsets point into the whole vector of parameters, so that one can look at the layers between."""
     k = kc.case((5, 17, 4, 3), "relu", ("softmax", "cross_entropy"), 9, dtype, "bytes")
@@ -181,16 +151,12 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float) ->
     assert (found.steps, found.correct) == (expected.steps, expected.correct)
 
 
-@every_target
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("extra", kc.EXTRAS)
+@kc.pairs("rule", "extra", "dtype", "inputs", "targets")
 def test_train_is_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
     """Rows in any order and more than once, others never, a ragged last batch, and steps made before."""
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    optimizer = kc.rule(rule, extra)
     k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets)
     order = np.random.default_rng(1).integers(0, 20, 38)
     found = kc.train(backend, k, order, 5, optimizer, step=3)
@@ -198,9 +164,7 @@ def test_train_is_gradient_and_the_formula(
     assert found.steps == 8  # the last one of three rows
 
 
-@every_target
-@every_dtype
-@pytest.mark.parametrize("batch_size", [7, 1300])
+@kc.pairs("backend", "dtype", "targets", batch_size=[7, 1300])
 def test_a_long_order(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
     """A kernel may prepare or judge some thousand examples at a time; a call is longer than that."""
     k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets)
@@ -214,39 +178,17 @@ def test_a_long_order(backend: Any, batch_size: int, dtype: str, targets: str) -
     kc.assert_same_bits(kc.train(backend, k, order, batch_size, naive.Rule()), before)
 
 
-@every_target
-@every_input
-@every_dtype
-@given(
-    shape=shapes(),
-    batch_size=st.integers(1, 24),
-    length=st.integers(1, 30),
-    rule=st.sampled_from(list(kc.RULES)),
-    extra=st.sampled_from(list(kc.EXTRAS)),
-)
-def test_train_on_any_shape(
-    backend: Any,
-    dtype: str,
-    inputs: str,
-    targets: str,
-    shape: dict[str, Any],
-    batch_size: int,
-    length: int,
-    rule: str,
-    extra: str,
-) -> None:
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
-    k = kc.case(**shape, dtype=dtype, inputs=inputs, targets=targets)
+@settings(max_examples=200)
+@given(k=cases(), batch_size=st.integers(1, 24), length=st.integers(1, 30), optimizer=rules())
+def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: int, optimizer: naive.Rule) -> None:
     order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
     found = kc.train(backend, k, order, batch_size, optimizer)
     expected = expected_training(backend, k, order, batch_size, optimizer, 0)
     # Rounding may tip a tie between outputs, or move a relu over its kink: a step later all may differ.
-    assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[dtype])
+    assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[k.params.dtype.name])
 
 
-@pytest.mark.parametrize("outputs", [1, 3])
-@every_target
-@every_dtype
+@kc.pairs("dtype", "targets", outputs=[1, 3])
 def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets: str, outputs: int) -> None:
     """With rate 0, so that every row meets the same parameters."""
     k = kc.case((4, outputs), output=("sigmoid", "squared_error"), rows=60, dtype=dtype, targets=targets)
@@ -255,8 +197,7 @@ def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets
     assert 0 < found.correct < 60
 
 
-@every_target
-@every_dtype
+@kc.pairs("dtype", "targets")
 def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: str) -> None:
     """All parameters zero: outputs are all a half, and so the first class is what the network says."""
     k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
@@ -268,8 +209,7 @@ def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: st
     assert kc.train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1)).correct == 3  # rows 0, 18, 36
 
 
-@every_dtype
-@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+@kc.pairs("dtype", output=["identity", "sigmoid"])
 def test_exactly_the_boundary_counts_as_more(backend: Any, output: str, dtype: str) -> None:
     """With one output a sum of 0, which is the bias here, and a target of 0.5 are on the side of 1."""
     k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
@@ -281,8 +221,7 @@ def test_exactly_the_boundary_counts_as_more(backend: Any, output: str, dtype: s
         assert found.correct == right
 
 
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype")
 def test_an_empty_order_changes_nothing(backend: Any, rule: str, dtype: str) -> None:
     k = kc.case((4, 3, 2), dtype=dtype)
     found = kc.train(backend, k, np.empty(0, np.int64), 4, kc.RULES[rule])
@@ -290,15 +229,11 @@ def test_an_empty_order_changes_nothing(backend: Any, rule: str, dtype: str) -> 
     kc.assert_same_bits([found.params], [k.params])
 
 
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("extra", kc.EXTRAS)
-@pytest.mark.parametrize("batch_size", [1, 6])
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs", batch_size=[1, 6])
 def test_train_can_be_split_at_any_batch(
     backend: Any, rule: str, extra: str, batch_size: int, dtype: str, inputs: str
 ) -> None:
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    optimizer = kc.rule(rule, extra)
     k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 20, dtype, inputs, "labels")
     order = np.random.default_rng(2).permutation(20)
     rates = kc.rates(order, batch_size)
@@ -316,22 +251,22 @@ def test_train_can_be_split_at_any_batch(
 # -- laws 5, 6 and 7 -------------------------------------------------------------------------------------
 
 
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("extra", kc.EXTRAS)
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs")
 def test_rate_zero_leaves_the_parameters(backend: Any, rule: str, extra: str, dtype: str, inputs: str) -> None:
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    optimizer = kc.rule(rule, extra)
     k = kc.case((17, 5, 3), dtype=dtype, inputs=inputs, rows=9)
     found = kc.train(backend, k, np.arange(9), 2, optimizer, np.zeros(5))
     kc.assert_same_bits([found.params], [k.params])
     assert found.steps == 5
 
 
-@every_input
-@every_dtype
-@pytest.mark.parametrize("rule", ["descent", "momentum", "adam"])
-@pytest.mark.parametrize("output", [("sigmoid", "squared_error"), ("softmax", "cross_entropy")])
+@kc.pairs(
+    "backend",
+    "dtype",
+    "inputs",
+    rule=["descent", "momentum", "adam"],
+    output=[("sigmoid", "squared_error"), ("softmax", "cross_entropy")],
+)
 def test_one_example_is_memorised(backend: Any, output: tuple[str, str], rule: str, dtype: str, inputs: str) -> None:
     k = kc.case((12, 5, 4), "tanh", output, 1, dtype, inputs, "labels")
     rate = 0.02 if rule == "adam" else 0.3
@@ -340,10 +275,7 @@ def test_one_example_is_memorised(backend: Any, output: tuple[str, str], rule: s
     assert kc.gradient(backend, k._replace(params=found.params))[0] < 0.003
 
 
-@every_target
-@every_input
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype", "inputs", "targets")
 def test_two_runs_are_the_same(backend: Any, rule: str, dtype: str, inputs: str, targets: str) -> None:
     k = kc.case((33, 17, 10), "sigmoid", ("softmax", "cross_entropy"), 50, dtype, inputs, targets)
     order = np.random.default_rng(3).permutation(50)
@@ -352,11 +284,7 @@ def test_two_runs_are_the_same(backend: Any, rule: str, dtype: str, inputs: str,
     kc.assert_same_bits(kc.gradient(backend, k), kc.gradient(backend, k))
 
 
-@every_target
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
+@kc.pairs("compiled", "rule", "hidden", "dtype", "inputs", "targets")
 def test_backends_agree_after_an_epoch(
     compiled: Any, reference: Any, hidden: str, rule: str, dtype: str, inputs: str, targets: str
 ) -> None:
@@ -371,7 +299,7 @@ def test_backends_agree_after_an_epoch(
     assert found.steps == expected.steps == 50
 
 
-@pytest.mark.parametrize("name", ["predict", "predictor", "gradient", "train", "compress"])
+@kc.pairs("backend", name=["predict", "predictor", "gradient", "train", "compress"])
 def test_signatures_are_the_protocol_s(backend: Any, name: str) -> None:
     """So that the trainer may call every backend by position or by keyword."""
     expected = list(inspect.signature(getattr(c.Backend, name)).parameters)[1:]  # without self

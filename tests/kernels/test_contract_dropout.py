@@ -5,7 +5,6 @@ Law 2, train is gradient and update, does not hold with dropout: here train is h
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import kernel_cases as kc
@@ -20,11 +19,6 @@ from fastnet.kernels import contract as c
 TOLERANCE = kc.TRAINED
 HALF, THIRD = 1 << 31, 1431655765
 CROSS = ("softmax", "cross_entropy")
-
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
-every_target = pytest.mark.parametrize("targets", kc.TARGETS)
-every_rule = pytest.mark.parametrize("rule", kc.RULES)
 
 
 # -- the oracle --------------------------------------------------------------------------------------------
@@ -85,25 +79,19 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float, ti
     assert ties or found.correct == expected.correct
 
 
-@every_target
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("extra", kc.EXTRAS)
+@kc.pairs("rule", "extra", "dtype", "inputs", "targets")
 def test_train_is_the_oracle_s_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
     """Rows in any order, a ragged last batch, and steps made before; the two layers drop different shares."""
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    optimizer = kc.rule(rule, extra)
     k = kc.dropping(kc.case((6, 9, 5, 3), "tanh", CROSS, 20, dtype, inputs, targets), (HALF, 11), (THIRD, -12))
     order = np.random.default_rng(1).integers(0, 20, 18)
     found = kc.train(backend, k, order, 5, optimizer, step=3)
     assert_trained(found, expected_training(k, order, 5, optimizer, 3), TOLERANCE[dtype])
 
 
-@every_dtype
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
-@pytest.mark.parametrize("output", kc.OUTPUTS)
+@kc.pairs("backend", "hidden", "output", "dtype")
 def test_every_layer(backend: Any, output: tuple[str, str], hidden: str, dtype: str) -> None:
     """Layers of more neurons than any kernel draws numbers for at once, and one without dropout between two with it."""
     k = kc.dropping(kc.case((3, 70, 5, 18, 2), hidden, output, 7, dtype), (HALF, 1), (0, 2), (THIRD, 3))
@@ -111,9 +99,7 @@ def test_every_layer(backend: Any, output: tuple[str, str], hidden: str, dtype: 
     assert_trained(found, expected_training(k, np.arange(7), 7, naive.Rule()), TOLERANCE[dtype])
 
 
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("given_sparse", [False, True])
+@kc.pairs("backend", "rule", "dtype", given_sparse=[False, True])
 def test_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.mostly_zero(kc.case((70, 37, 3), "relu", CROSS, 20, dtype)), (HALF, 5))
     expected = expected_training(k, np.arange(20), 10, kc.RULES[rule])
@@ -122,8 +108,8 @@ def test_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) 
     assert_trained(kc.train(backend, k, np.arange(20), 10, kc.RULES[rule]), expected, TOLERANCE[dtype])
 
 
-@every_dtype
 @given(
+    dtype=st.sampled_from(kc.DTYPES),
     widths=st.lists(st.sampled_from([1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 66]), min_size=1, max_size=3),
     drops=st.lists(
         st.tuples(
@@ -151,9 +137,7 @@ def test_any_shape_any_threshold_any_key_any_step(
     kc.assert_close(moved, 1e-3 * np.array(grad) / largest, TOLERANCE[dtype])
 
 
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("rows", [c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
+@kc.pairs("backend", "rule", "dtype", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
 def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(backend: Any, rows: int, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.case((3, 6, 2), "tanh", CROSS, rows, dtype), (HALF, 77))
     order = np.concatenate([np.arange(rows)[::-1], np.arange(40)])
@@ -184,14 +168,14 @@ def masks(
 
 
 @pytest.mark.parametrize(("neurons", "rows", "key"), [(1, 300, 0), (67, 40, -1), (400, 5, 1 << 40), (6, 7, -(1 << 63))])
-@pytest.mark.parametrize("update", [1, 2, 1 << 32, (1 << 33) + 5])
+@kc.pairs("backend", update=[1, 2, 1 << 32, (1 << 33) + 5])
 def test_masks_are_the_oracle_s(backend: Any, neurons: int, rows: int, key: int, update: int) -> None:
     net = naive.Net((1, neurons, rows), ("identity", "identity"), "squared_error", ((THIRD, key),))
     expected = np.array([layers[0] for layers in naive.factors(net, rows, update)])
     kc.assert_close(masks(backend, THIRD, key, neurons, rows, update), expected, 1e-15)
 
 
-@pytest.mark.parametrize("threshold", [1 << 26, THIRD, HALF, 15 << 28])
+@kc.pairs("backend", threshold=[1 << 26, THIRD, HALF, 15 << 28])
 def test_the_share_dropped(backend: Any, threshold: int) -> None:
     """Of all neurons, and of each row and each neuron: z scores of binomial counts.
 
@@ -232,7 +216,7 @@ def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> Non
 # -- what has no part in it ------------------------------------------------------------------------------------
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_predictions_and_gradients_ignore_it(backend: Any, dtype: str) -> None:
     k = kc.case((5, 18, 9, 3), "tanh", CROSS, 20, dtype)
     dropped = kc.dropping(k, (HALF, 1), (THIRD, 2))
@@ -244,18 +228,14 @@ def test_predictions_and_gradients_ignore_it(backend: Any, dtype: str) -> None:
     kc.assert_same_bits([outs[0]], [outs[1]])
 
 
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype")
 def test_a_threshold_of_zero_changes_no_bit(backend: Any, rule: str, dtype: str) -> None:
     k = kc.case((5, 18, 9, 3), "tanh", CROSS, 20, dtype)
     found = kc.train(backend, kc.dropping(k, (0, 5), (0, 6)), np.arange(20), 6, kc.RULES[rule])
     kc.assert_same_bits(found, kc.train(backend, k, np.arange(20), 6, kc.RULES[rule]))
 
 
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("batch_size", [1, 6])
+@kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 6])
 def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: int, dtype: str, inputs: str) -> None:
     k = kc.dropping(kc.case((17, 5, 20, 3), "relu", CROSS, 20, dtype, inputs, "labels"), (THIRD, 3), (HALF, 4))
     order = np.random.default_rng(2).permutation(20)
@@ -270,7 +250,7 @@ def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: in
         assert head.cost + tail.cost == pytest.approx(whole.cost, rel=1e-12)
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_more_updates_than_a_kernel_draws_for_at_once(backend: Any, dtype: str) -> None:
     k = kc.dropping(kc.case((3, 100, 2), "tanh", CROSS, 20, dtype), (HALF, 6))
     order, rates = np.resize(np.arange(20), 800), np.full(40, 0.1)
@@ -280,13 +260,9 @@ def test_more_updates_than_a_kernel_draws_for_at_once(backend: Any, dtype: str) 
     kc.assert_same_bits([tail.params], [whole.params])
 
 
-@pytest.mark.parametrize("n_threads", [2, 3])
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("batch_size", [1, 5, 64, 300])
-def test_teams_drop_the_same(backend: Any, batch_size: int, rule: str, dtype: str, n_threads: int) -> None:
-    if backend.MAX_THREADS == 1:
-        pytest.skip("this backend's arithmetic has threads of its own")
+@kc.pairs("threaded", "n_threads", "rule", "dtype", batch_size=[1, 5, 64, 300])
+def test_teams_drop_the_same(threaded: Any, batch_size: int, rule: str, dtype: str, n_threads: int) -> None:
+    backend = threaded
     k = kc.dropping(kc.case((40, 18, 70, 3), "sigmoid", CROSS, 300, dtype, "bytes", "labels"), (HALF, 8), (THIRD, 9))
     order = np.random.default_rng(3).permutation(300)[: 8 * batch_size + 2]
     alone, *together = (
@@ -297,8 +273,7 @@ def test_teams_drop_the_same(backend: Any, batch_size: int, rule: str, dtype: st
     np.testing.assert_array_equal(masks(backend, THIRD, 5, 70, 41, 3, n_threads), masks(backend, THIRD, 5, 70, 41, 3))
 
 
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype")
 def test_it_stops_where_the_cost_is_not_finite(backend: Any, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.case((6, 5, 3), "tanh", CROSS, 20, dtype), (HALF, 2))
     k.x[13, 2] = np.nan
@@ -308,11 +283,7 @@ def test_it_stops_where_the_cost_is_not_finite(backend: Any, rule: str, dtype: s
     kc.assert_same_bits(found, kc.train(backend, k, order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3]))
 
 
-@every_target
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
+@kc.pairs("compiled", "rule", "hidden", "dtype", "inputs", "targets")
 def test_backends_agree_after_an_epoch(
     compiled: Any, reference: Any, hidden: str, rule: str, dtype: str, inputs: str, targets: str
 ) -> None:

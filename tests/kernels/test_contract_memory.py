@@ -7,7 +7,6 @@ import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,6 @@ import numpy as np
 import pytest
 
 from fastnet.kernels import contract as c
-
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
-every_target = pytest.mark.parametrize("targets", kc.TARGETS)
-every_rule = pytest.mark.parametrize("rule", kc.RULES)
 
 GUARD = 256  # bytes on each side of a buffer: more than any vector that could be stored by mistake
 BATCH = 5
@@ -80,17 +74,13 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
     return [out, np.array(cost), grad, moved, state, np.array(total), progress]
 
 
-@every_target
-@every_input
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("sizes", [(1, 1), (5, 3, 2), (33, 17, 15, 10)])
+@kc.pairs("rule", "dtype", "inputs", "targets", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])
 def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str) -> None:
     """Guards intact, read-only inputs accepted and unchanged, and nothing outside of the inputs matters.
 
     Once the guards are 0 and once 0xFF, which is NaN: a kernel that reads past an end and uses it shows.
     """
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS["both"])
+    optimizer = kc.rule(rule, "both")
     k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)
     clean = all_calls(backend, k, optimizer, 0x00, 0, 0.0)
     assert all(np.isfinite(array).all() for array in clean)
@@ -101,16 +91,14 @@ def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, in
         kc.assert_close(found, expected, {"float32": 5e-6, "float64": 1e-13}[dtype])
 
 
-@every_input
-@every_dtype
+@kc.pairs("backend", "dtype", "inputs")
 def test_buffers_of_several_blocks(backend: Any, dtype: str, inputs: str) -> None:
     k = kc.case((5, 18, 3), "sigmoid", ("sigmoid", "cross_entropy"), c.BLOCK_ROWS + 9, dtype, inputs)
     clean = all_calls(backend, k, naive.Rule(), 0x00, 0, 0.0)
     kc.assert_same_bits(all_calls(backend, k, naive.Rule(), 0xFF, 0, np.nan), clean)
 
 
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype")
 def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
     k = kc.case((33, 17, 70, 10), "relu", ("softmax", "cross_entropy"), 13, dtype)
     k = kc.dropping(k, (1 << 31, 5), (1 << 30, -5))
@@ -119,7 +107,7 @@ def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
     kc.assert_same_bits(all_calls(backend, k, kc.RULES[rule], 0xFF, 0, -1e30), clean)
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
     """The trainer keeps one for all its calls."""
     k = kc.case((7, 5, 3), dtype=dtype)
@@ -131,7 +119,7 @@ def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guard pages are made with Linux's mmap and mprotect")
-@pytest.mark.parametrize("what", ["dense", "sparse", "pieces", "predictor", "teams", "dropout"])
+@kc.pairs("backend", what=["dense", "sparse", "pieces", "predictor", "teams", "dropout"])
 def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytest.FixtureRequest) -> None:
     if what == "teams" and backend.MAX_THREADS == 1:
         pytest.skip("no teams")
@@ -145,9 +133,7 @@ def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytes
 # -- stopping --------------------------------------------------------------------------------------------
 
 
-@every_input
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype", "inputs")
 def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -> None:
     k = kc.case((6, 5, 3), dtype=dtype, inputs=inputs)
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25, dtype)
@@ -156,8 +142,7 @@ def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -
     assert (found.cost, found.steps, found.correct) == (0, 0, 0)
 
 
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype")
 def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None:
     """It ends a call long before its time, after a whole number of steps; so no kernel keeps the GIL."""
     k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
@@ -177,16 +162,19 @@ def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None
     kc.assert_same_bits(found[1:], again[1:])
 
 
-@every_target
-@every_dtype
-@every_rule
-@pytest.mark.parametrize("output", [("identity", "squared_error"), ("softmax", "cross_entropy")])
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
+@kc.pairs(
+    "backend",
+    "rule",
+    "hidden",
+    "dtype",
+    "targets",
+    output=[("identity", "squared_error"), ("softmax", "cross_entropy")],
+)
 def test_a_cost_that_is_not_finite_stops_before_the_update(
     backend: Any, hidden: str, output: tuple[str, str], rule: str, dtype: str, targets: str
 ) -> None:
     """A NaN in x at the fourth batch. A relu made of a maximum may well lose it."""
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS["both"])
+    optimizer = kc.rule(rule, "both")
     k = kc.case((6, 5, 3), hidden, output, 20, dtype, targets=targets)
     k.x[13, 2] = np.nan
     order = np.arange(20)
@@ -197,8 +185,7 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(
     assert np.isfinite(found.cost)
 
 
-@every_input
-@every_dtype
+@kc.pairs("backend", "dtype", "inputs")
 def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) -> None:
     """The rate of the second step throws the outputs so far that their squares are infinite."""
     k = kc.case((6, 4), output=("identity", "squared_error"), rows=12, dtype=dtype, inputs=inputs)
@@ -212,8 +199,7 @@ def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) 
 # -- threads ---------------------------------------------------------------------------------------------
 
 
-@every_dtype
-@every_rule
+@kc.pairs("backend", "rule", "dtype")
 def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> None:
     """Every thread with its own buffers and a network of its own shape: kernels keep nothing between calls."""
     order = np.random.default_rng(6).integers(0, 40, 400)

@@ -13,9 +13,6 @@ import pytest
 
 from fastnet.kernels import contract, formulas
 
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
-every_target = pytest.mark.parametrize("targets", kc.TARGETS)
 RELATIVE = {"float32": 1e-6, "float64": 1e-14}
 
 
@@ -39,9 +36,8 @@ def worst_relative(found: kc.Array, expected: list[float]) -> float:
     return float(np.max(np.abs(found.astype(np.float64) - exact) / np.abs(exact)))
 
 
-@every_dtype
-@pytest.mark.parametrize("name", ["sigmoid", "softmax"])
 @pytest.mark.parametrize(("low", "high"), [(-20, 20), (-1e-3, 1e-3), (-80, -20), (20, 300)])
+@kc.pairs("backend", "dtype", name=["sigmoid", "softmax"])
 def test_sigmoid_is_accurate(backend: Any, name: str, low: float, high: float, dtype: str) -> None:
     """To its last digits even where it is 1e-35, for the cost is a logarithm. The softmax of (z, 0) is it too."""
     z = sweep(dtype, low, high)
@@ -49,8 +45,8 @@ def test_sigmoid_is_accurate(backend: Any, name: str, low: float, high: float, d
     assert worst_relative(activation_of(backend, name, z), expected) < RELATIVE[dtype]
 
 
-@every_dtype
 @pytest.mark.parametrize(("low", "high"), [(-3, 3), (-1e-3, 1e-3), (-1e-20, 1e-20), (0.3, 0.7), (-400, 400)])
+@kc.pairs("backend", "dtype")
 def test_tanh_is_accurate(backend: Any, low: float, high: float, dtype: str) -> None:
     """Relative to its value near zero too, where (e^2z - 1) / (e^2z + 1) would have lost every digit."""
     z = sweep(dtype, low, high)
@@ -59,16 +55,14 @@ def test_tanh_is_accurate(backend: Any, low: float, high: float, dtype: str) -> 
     assert worst_relative(activation_of(backend, "tanh", z), expected) < RELATIVE[dtype]
 
 
-@every_dtype
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "identity"])
+@kc.pairs("backend", "dtype", name=["relu", "leaky_relu", "identity"])
 def test_piecewise_linear_activations(backend: Any, name: str, dtype: str) -> None:
     z = sweep(dtype, -30, 30)
     expected = np.array([naive.activate(name, [v])[0] for v in z.tolist()])
     np.testing.assert_allclose(activation_of(backend, name, z), expected, rtol=RELATIVE[dtype] / 5, atol=0)
 
 
-@every_dtype
-@pytest.mark.parametrize("name", formulas.ACTIVATIONS)
+@kc.pairs("dtype", name=formulas.ACTIVATIONS)
 def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
     far = [0.0, 1e4, -1e4, 1e30, -1e30, 700.0, -700.0, 89.0, -89.0]
     found = activation_of(backend, name, np.array(far * 5, dtype))
@@ -77,8 +71,7 @@ def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
     np.testing.assert_allclose(found, expected * 5, rtol=RELATIVE[dtype], atol=4 * np.finfo(dtype).tiny)
 
 
-@every_dtype
-@pytest.mark.parametrize("name", formulas.ACTIVATIONS)
+@kc.pairs("backend", "dtype", name=formulas.ACTIVATIONS)
 def test_nan_gives_nan_and_only_there(backend: Any, name: str, dtype: str) -> None:
     z = np.linspace(-2, 2, 37).astype(dtype)
     clean = activation_of(backend, name, z)
@@ -92,11 +85,7 @@ def test_nan_gives_nan_and_only_there(backend: Any, name: str, dtype: str) -> No
 # -- saturation ------------------------------------------------------------------------------------------
 
 
-@every_target
-@every_input
-@every_dtype
-@pytest.mark.parametrize("output", kc.OUTPUTS)
-@pytest.mark.parametrize("hidden", ["sigmoid", "tanh", "relu"])
+@kc.pairs("backend", "output", "dtype", "inputs", "targets", hidden=["sigmoid", "tanh", "relu"])
 def test_saturated_networks(
     backend: Any, hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
 ) -> None:
@@ -122,8 +111,7 @@ def count_subnormal(array: kc.Array) -> int:
     return int(np.count_nonzero((size > 0) & (size < np.finfo(array.dtype).tiny)))
 
 
-@every_dtype
-@pytest.mark.parametrize("name", ["sigmoid", "softmax"])
+@kc.pairs("compiled", "dtype", name=["sigmoid", "softmax"])
 def test_no_output_is_subnormal(compiled: Any, name: str, dtype: str) -> None:
     """e^-90 is subnormal in float32, and arithmetic with such numbers is up to a hundred times slower."""
     z = sweep(dtype, *{"float32": (-104, -86), "float64": (-746, -706)}[dtype])
@@ -133,8 +121,7 @@ def test_no_output_is_subnormal(compiled: Any, name: str, dtype: str) -> None:
     assert (found < 1e-36).all()
 
 
-@every_dtype
-@pytest.mark.parametrize("rule", kc.RULES)
+@kc.pairs("compiled", "rule", "dtype")
 def test_training_makes_no_subnormal(compiled: Any, rule: str, dtype: str) -> None:
     """Slopes of a saturated layer, and a state that decays while the gradient of the weights is zero."""
     k = kc.case((4, 6, 3), dtype=dtype, rows=8)
@@ -177,14 +164,14 @@ def every_way_out(backend: Any, dtype: str) -> Iterator[str]:
     yield "train, not finite"
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_the_caller_keeps_its_subnormals(backend: Any, dtype: str) -> None:
     assert keeps_subnormals()
     for call in every_way_out(backend, dtype):
         assert keeps_subnormals(), call
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
     """One that flushes subnormals itself finds that unchanged too: restored means as it was, not as usual."""
     torch = pytest.importorskip("torch", reason="PyTorch sets the flag for this test")
@@ -199,7 +186,6 @@ def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
     assert keeps_subnormals()
 
 
-@every_dtype
 @pytest.mark.parametrize(
     ("output", "biases"),
     [
@@ -207,6 +193,7 @@ def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
         (("relu", "squared_error"), (-3, -1, -2)),
     ],
 )
+@kc.pairs("backend", "dtype")
 def test_classes_are_those_of_the_weighted_sums(
     backend: Any, output: tuple[str, str], biases: tuple[int, ...], dtype: str
 ) -> None:

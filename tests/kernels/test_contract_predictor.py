@@ -7,12 +7,9 @@ from typing import Any
 
 import kernel_cases as kc
 import numpy as np
-import pytest
 
 from fastnet.kernels import contract as c
 
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
 SIZES = [(1, 1), (5, 3, 2), (784, 16, 16, 10), (33, 130, 70, 1)]
 
 
@@ -31,10 +28,7 @@ def call(predictor: Any, k: kc.Case) -> kc.Array:
     return room[2:-2].copy()
 
 
-@every_input
-@every_dtype
-@pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("rows", [1, 2, 7, 64, 300])
+@kc.pairs("backend", "dtype", "inputs", sizes=SIZES, rows=[1, 2, 7, 64, 300])
 def test_equals_predict_bit_for_bit(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs)
     expected = kc.predict(backend, k)
@@ -43,8 +37,7 @@ def test_equals_predict_bit_for_bit(backend: Any, rows: int, sizes: tuple[int, .
         kc.assert_same_bits([call(predictor, k)], [expected])
 
 
-@every_input
-@every_dtype
+@kc.pairs("backend", "dtype", "inputs")
 def test_any_number_of_rows_in_any_order(backend: Any, dtype: str, inputs: str) -> None:
     k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 500, dtype, inputs)
     predictor = made(backend, k, 500)
@@ -53,9 +46,7 @@ def test_any_number_of_rows_in_any_order(backend: Any, dtype: str, inputs: str) 
         kc.assert_same_bits([call(predictor, part)], [kc.predict(backend, part)])
 
 
-@every_input
-@every_dtype
-@pytest.mark.parametrize("most", [1, 3, 64, 257])
+@kc.pairs("backend", "dtype", "inputs", most=[1, 3, 64, 257])
 def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, inputs: str) -> None:
     k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 600, dtype, inputs)
     predictor = made(backend, k, most)
@@ -63,8 +54,7 @@ def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, 
         kc.assert_close(call(predictor, k), kc.predict(backend, k), {"float32": 2e-6, "float64": 3e-14}[dtype])
 
 
-@every_input
-@every_dtype
+@kc.pairs("backend", "dtype", "inputs")
 def test_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
     """And meets no other call: each has a workspace of its own."""
     k = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs)
@@ -80,7 +70,7 @@ def test_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs:
         kc.gradient(backend, other)
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
     k = kc.case((12, 6, 3), rows=5, dtype=dtype)
     expected = kc.predict(backend, k)
@@ -91,7 +81,7 @@ def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
     kc.assert_same_bits([call(predictor, k)], [expected])
 
 
-@every_dtype
+@kc.pairs("backend", "dtype")
 def test_another_shape_of_x_has_it_read_no_more(backend: Any, dtype: str) -> None:
     """Another thread may set x.shape after it was checked: rows are then counted by bytes, or the call is refused."""
     k = kc.case((20, 3), "relu", rows=2, dtype=dtype)

@@ -5,7 +5,6 @@ They do so from SPARSE_INPUTS inputs on, which the shapes of the other parts do 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import kernel_cases as kc
@@ -20,19 +19,12 @@ TRAINED = {"float32": 1e-5, "float64": 2e-13}
 # From one vector of neurons to nine, and inputs that are no whole number of anything.
 SHAPES = [(64, 16, 3), (65, 1), (79, 17, 2), (80, 40), (101, 70, 4), (130, 9, 5), (70, 130, 2), (784, 16, 16, 10)]
 
-every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
-every_input = pytest.mark.parametrize("inputs", kc.INPUTS)
-every_shape = pytest.mark.parametrize("sizes", SHAPES, ids=str)
-
 
 def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: float = 0.2) -> kc.Case:
     return kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
 
 
-@every_input
-@every_dtype
-@every_shape
-@pytest.mark.parametrize("rows", [1, 2, 7, 20])
+@kc.pairs("dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)
 def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = case(sizes, rows, dtype, inputs)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
@@ -42,14 +34,10 @@ def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], d
     kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
 
 
-@every_input
-@every_dtype
-@every_shape
-@pytest.mark.parametrize("rule", kc.RULES)
-@pytest.mark.parametrize("extra", kc.EXTRAS)
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs", sizes=SHAPES)
 def test_train(backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     """As a loop of `gradient` and the oracle's update; rows in any order, and a ragged last batch."""
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    optimizer = kc.rule(rule, extra)
     k = case(sizes, 12, dtype, inputs)
     order = np.random.default_rng(1).integers(0, 12, 11)
     params, is_weight = k.params.tolist(), k.naive.is_weight()
@@ -64,10 +52,7 @@ def test_train(backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtyp
     kc.assert_same_bits(found, kc.train(backend, k, order, 4, optimizer))
 
 
-@every_input
-@every_dtype
-@pytest.mark.parametrize("rule", kc.RULES)
-@pytest.mark.parametrize("batch_size", [1, 2, 127, 128, 129, 256, 257, 600])
+@kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 2, 127, 128, 129, 256, 257, 600])
 def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: str, inputs: str) -> None:
     """The whole is the head and then the tail, bit for bit, and what the rows say as SparseRows."""
     k = case((70, 20, 3), 700, dtype, inputs)
@@ -84,8 +69,7 @@ def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: st
     kc.assert_close(found.params, whole.params, {"float32": 1e-4, "float64": 1e-12}[dtype])
 
 
-@every_input
-@every_dtype
+@kc.pairs("backend", "dtype", "inputs")
 def test_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> None:
     """All rows are full but those that are looked at: the workspace has room for them all the same."""
     n = 4 * c.SPARSE_SAMPLE
@@ -101,8 +85,8 @@ def test_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> N
     kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
 
 
-@every_input
 @pytest.mark.parametrize(("n_in", "share", "skips"), [(64, 0.35, True), (64, 0.45, False), (63, 0.2, False)])
+@kc.pairs("backend", "inputs")
 def test_zeros_are_skipped_where_there_are_enough(
     backend: Any, n_in: int, share: float, skips: bool, inputs: str
 ) -> None:

@@ -123,11 +123,9 @@ def assert_same_training(
     assert found.cost == pytest.approx(total, rel=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("dtype", kc.DTYPES)
-@pytest.mark.parametrize("extra", kc.EXTRAS)
-@pytest.mark.parametrize("rule", kc.RULES)
+@kc.pairs("rule", "extra", "dtype")
 def test_every_optimizer(backend: Any, rule: str, extra: str, dtype: str) -> None:
-    optimizer = replace(kc.RULES[rule], **kc.EXTRAS[extra])
+    optimizer = kc.rule(rule, extra)
     assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype)
 
 
@@ -137,16 +135,12 @@ def test_adam_as_it_comes(backend: Any) -> None:
     assert_same_training(backend, "tanh", ("sigmoid", "squared_error"), rule, "float64")
 
 
-@pytest.mark.parametrize("dtype", kc.DTYPES)
-@pytest.mark.parametrize("output", kc.OUTPUTS)
-@pytest.mark.parametrize("hidden", kc.HIDDEN)
+@kc.pairs("backend", "hidden", "output", "dtype")
 def test_every_activation_and_cost(backend: Any, hidden: str, output: tuple[str, str], dtype: str) -> None:
     rule = replace(kc.RULES["momentum"], beta1=0.5, weight_decay=0.01, clip_norm=0.5)
     assert_same_training(backend, hidden, output, rule, dtype)
 
 
-@pytest.mark.parametrize("dtype", kc.DTYPES)
-@pytest.mark.parametrize("output", [*kc.OUTPUTS[:1], *kc.OUTPUTS[-3:]])
-@pytest.mark.parametrize("inputs", kc.INPUTS)
+@kc.pairs("backend", "dtype", "inputs", output=[*kc.OUTPUTS[:1], *kc.OUTPUTS[-3:]])
 def test_bytes_and_labels(backend: Any, output: tuple[str, str], inputs: str, dtype: str) -> None:
     assert_same_training(backend, "sigmoid", output, naive.Rule(), dtype, inputs, "labels")

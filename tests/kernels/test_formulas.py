@@ -47,6 +47,9 @@ def test_a_function_and_its_derivative(row: formulas.Activation, dtype: str) -> 
     a = row.function(z)
     kc.assert_close(a, np.transpose([naive.activate(row.name, column) for column in z.T.tolist()]), TOLERANCE[dtype])
     assert a.dtype == dtype
+    in_place = z.copy()
+    assert row.function(in_place, in_place) is in_place
+    kc.assert_same_bits([in_place], [a])
     assert row.low <= a.min()
     assert a.max() <= row.high
     if row.derivative is not None:

@@ -180,8 +180,7 @@ CHUNKS = {
 }
 
 
-@pytest.mark.parametrize("chunks", CHUNKS)
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@kc.pairs("backend", optimizer=["sgd", "adam"], chunks=CHUNKS)
 def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> Trainer:
         trainer = make(optimizer=optimizer, schedule="exponential", backend=name)
@@ -393,8 +392,7 @@ FACTORS: dict[str, Callable[[int], float]] = {
 }
 
 
-@pytest.mark.parametrize("chunks", ["huge", "tiny", "threads"])
-@pytest.mark.parametrize("when", FACTORS)
+@kc.pairs("backend", when=FACTORS, chunks=["huge", "tiny", "threads"])
 def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in CHUNKS[chunks].items():
         monkeypatch.setattr(chunks_module, constant, value)

@@ -35,14 +35,12 @@ def bits(trainer: Trainer) -> bytes:
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["sgd", "momentum", "nesterov", "adam", Momentum(0.5, nesterov=True), Adam(beta1=0.8)]
-)
 @pytest.mark.parametrize("schedule", [*SCHEDULES.values(), "cosine", "exponential", "step", lambda step: 0.5])
-def test_every_optimizer_goes_with_every_schedule(optimizer: Any, schedule: Any) -> None:
-    trainer = make(optimizer=optimizer, schedule=schedule, learning_rate=0.01)
-    history = trainer.fit(X, Y, epochs=3)
-    assert history["cost"][-1] < history["cost"][0]
+def test_every_optimizer_goes_with_every_schedule(schedule: Any) -> None:
+    for optimizer in ("sgd", "momentum", "nesterov", "adam", Momentum(0.5, nesterov=True), Adam(beta1=0.8)):
+        trainer = make(optimizer=optimizer, schedule=schedule, learning_rate=0.01)
+        history = trainer.fit(X, Y, epochs=3)
+        assert history["cost"][-1] < history["cost"][0], optimizer
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("momentum", 0.01), ("nesterov", 0.01), ("adam", 0.001)])
