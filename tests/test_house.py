@@ -6,10 +6,12 @@ import ast
 import importlib
 import importlib.metadata
 import inspect
+import io
 import os
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 from types import ModuleType
 
@@ -228,6 +230,46 @@ def test_the_symlink_to_the_kernels_is_there() -> None:
     link = CHECKOUT / "fastnet" / "kernels"
     assert link.is_symlink()
     assert os.readlink(link) == os.path.join("..", "kernels")
+
+
+# -- names of files in prose -----------------------------------------------------------------------------------
+
+# What follows "python " is the reader's own script.
+MENTIONED = re.compile(r"(?<!python )(?<![\w.*/<-])(?:[\w-]+/)*[\w-]+\.(?:py|pyx|md)\b")
+HAVE_PROSE = (
+    "fastnet/**/*.py",
+    "kernels/*.py",
+    "kernels/*.pyx",
+    "kernels/*.h",
+    "bench/**/*.py",
+    "*.md",
+    "docs/**/*.md",
+)
+
+
+def prose(path: Path) -> str:
+    """The comments and docstrings of a Python source; all of another file."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".py":
+        return text
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return "\n".join(docstrings + [token.string for token in tokens if token.type == tokenize.COMMENT])
+
+
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
+@pytest.mark.parametrize("pattern", HAVE_PROSE)
+def test_files_named_in_prose_exist(pattern: str) -> None:
+    paths = [path for path in CHECKOUT.glob(pattern) if "generated" not in path.parts]
+    assert paths
+    folders = ("fastnet", "kernels", "bench", "tests", "docs", "examples")
+    there = {path.name for folder in folders for path in (CHECKOUT / folder).rglob("*.*")}
+    there |= {path.name for path in CHECKOUT.iterdir()}
+    for path in paths:
+        for name in MENTIONED.findall(prose(path)):
+            found = (CHECKOUT / name).exists() or (path.parent / name).exists() or (PACKAGE / name).exists()
+            assert found if "/" in name else name in there, f"{path.relative_to(CHECKOUT)} names {name}"
 
 
 @pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="not a checkout")
