@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -18,20 +19,41 @@ from hypothesis import settings
 # Under --import-mode=importlib no test folder is on the path, and the helpers beside this file are wanted.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import kernel_cases as kc
+
 # A cached kernel stays stale when a function it calls in another file changes, so that a test could pass on
 # last week's code. Set here, at import, because Numba reads it when it is imported itself. CI may have its own.
 _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
 
-# No deadline: the first example of a compiled backend may include its compilation. The seed is fixed, so that
-# a red build is about the change and not about luck; FASTNET_HYPOTHESIS=explore draws anew each time.
-settings.register_profile("fastnet", deadline=None, derandomize=True, database=None)
+# No deadline: the first example of a compiled backend may include its compilation.
+settings.register_profile("fastnet", deadline=None, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
-settings.load_profile(os.environ.get("FASTNET_HYPOTHESIS", "fastnet"))
+PROFILE = os.environ.get("FASTNET_HYPOTHESIS", "fastnet")
+settings.load_profile(PROFILE)
 
-# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
-NAMES = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis draws from one seed, 0 by default, so that a failure comes from the change and not from luck."""
+    if config.option.hypothesis_seed is None:  # pytest-xdist gives it to the workers
+        config.option.hypothesis_seed = secrets.randbelow(2**32) if PROFILE == "explore" else 0
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"draws again with: FASTNET_HYPOTHESIS={PROFILE} --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups the tests that share compiled kernels or trained networks: pytest-xdist runs a group in one worker."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(isinstance(value, str) and value == "numba" for value in parameters):
+            item.add_marker(pytest.mark.xdist_group("numba"))
+        elif item.path.parent.name in ("insight", "explore"):
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
 
 
 def pytest_unconfigure() -> None:
@@ -74,16 +96,25 @@ def name_of(backend: Any) -> str:
     return next(name for name in known if backends.get(name) is backend)
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="session", params=kc.BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Any:
     """Each backend that this machine has."""
     return load_backend(request.param)
 
 
-@pytest.fixture(scope="session", params=[name for name in NAMES if name in ("cython", "numba")])
+@pytest.fixture(scope="session", params=kc.COMPILED)
 def compiled(request: pytest.FixtureRequest) -> Any:
     """Each compiled backend that this machine has: what is asked of these NumPy cannot do."""
     return load_backend(request.param)
+
+
+@pytest.fixture(scope="session", params=kc.THREADED)
+def threaded(request: pytest.FixtureRequest) -> Any:
+    """Each backend that shares a call among threads."""
+    backend = load_backend(request.param)
+    if backend.MAX_THREADS == 1:
+        pytest.skip("this backend has no threads of its own")
+    return backend
 
 
 @pytest.fixture(scope="session")

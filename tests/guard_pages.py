@@ -1,4 +1,4 @@
-"""Kernel calls with every buffer against a page that must not be touched; run by test_contract_memory.py.
+"""Kernel calls with every buffer against a page that must not be touched; run by kernels/test_contract_memory.py.
 
 A kernel that reads or writes one byte past the end (or, with "start", before the beginning) of any buffer dies
 of a segmentation fault here; elsewhere it would do so one day in a thousand. Hence a process of its own.

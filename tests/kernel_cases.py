@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +13,7 @@ import naive
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pairwise import cover
 
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
@@ -39,6 +42,38 @@ TRAINED = {"float32": 5e-6, "float64": 1e-13}
 # How far backends may differ from each other after an epoch, and a team from one thread: docs/promises.md.
 AGREEMENT = {"float32": 2e-5, "float64": 1e-12}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
+
+
+# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
+BACKENDS = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
+COMPILED = tuple(name for name in BACKENDS if name in ("cython", "numba"))
+THREADED = tuple(name for name in BACKENDS if name != "numpy")  # its arithmetic has threads of its own
+# The axes of the contract. A law is tested on a pairwise cover of those that it is about.
+AXES: dict[str, Sequence[Any]] = {
+    "backend": BACKENDS,
+    "compiled": COMPILED,
+    "threaded": THREADED,
+    "n_threads": (2, 3),
+    "rule": tuple(RULES),
+    "extra": tuple(EXTRAS),
+    "hidden": HIDDEN,
+    "output": OUTPUTS,
+    "dtype": DTYPES,
+    "inputs": INPUTS,
+    "targets": TARGETS,
+}
+
+
+def pairs(*names: str, **axes: Sequence[Any]) -> pytest.MarkDecorator:
+    """Parametrizes a test with a pairwise cover of these axes: each pair of values of two axes occurs.
+
+    If "backend", "compiled" or "threaded" is not among the names, each backend meets the whole cover.
+    """
+    axes = {name: AXES[name] for name in names} | axes
+    rows = cover(*map(tuple, axes.values()))
+    fixtures = [name for name in names if name in ("backend", "compiled", "threaded")]
+    ids = ["-".join(re.sub(r"\W+", "_", str(value)).strip("_") for value in row) for row in rows]
+    return pytest.mark.parametrize(tuple(axes), rows, indirect=fixtures, ids=ids)
 
 
 class Case(NamedTuple):
@@ -194,6 +229,10 @@ def optimizer(rule: naive.Rule) -> Array:
     vector[[c.KIND, c.BETA1, c.BETA2, c.EPSILON]] = KINDS[rule.kind], rule.beta1, rule.beta2, rule.epsilon
     vector[[c.NESTEROV, c.WEIGHT_DECAY, c.CLIP_NORM]] = rule.nesterov, rule.weight_decay, rule.clip_norm
     return vector
+
+
+def rule(name: str, extra: str) -> naive.Rule:
+    return replace(RULES[name], **EXTRAS[extra])
 
 
 def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:

@@ -41,14 +41,10 @@ def network(n_out: int = 3, **arguments: Any) -> Network:
 # -- it is Network.forward and predict ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("x", [BYTES, FLOATS], ids=["bytes", "floats"])
-@pytest.mark.parametrize("dtype", kc.DTYPES)
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("n_out", [1, 3])
-def test_equals_the_network(name: str, n_out: int, head: dict[str, Any], dtype: str, x: kc.Array) -> None:
-    if n_out == 1 and head["output"] == "softmax":
-        pytest.skip("no such network")
-    net = network(n_out, dtype=dtype, **head)
+@kc.pairs("backend", "dtype", "inputs", head=HEADS, n_out=[3, 1])
+def test_equals_the_network(name: str, n_out: int, head: dict[str, Any], dtype: str, inputs: str) -> None:
+    n_out = 3 if head["output"] == "softmax" else n_out  # there is no softmax of one output
+    net, x = network(n_out, dtype=dtype, **head), BYTES if inputs == "bytes" else FLOATS
     predictor = net.compile(backend=name, max_batch=32)
     assert isinstance(predictor, Predictor)
     for n in (32, 1, 17, 32, 2):

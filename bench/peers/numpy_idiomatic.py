@@ -1,4 +1,4 @@
-"""NumPy as a tutorial writes it: whole batches, one expression a formula, a new array for each result."""
+"""NumPy as in a tutorial: whole batches, one expression per formula, a new array for each result."""
 
 from __future__ import annotations
 

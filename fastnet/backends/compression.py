@@ -9,7 +9,7 @@ import numpy as np
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Rows, SparseRows
 
-SPARSE_EPOCHS = 8  # fewer passes over the data do not pay for compressing it: measured, see CONTRIBUTING.md
+SPARSE_EPOCHS = 8  # fewer epochs do not pay for compressing (docs/decisions/compressed-rows.md)
 SAMPLE_ROWS = 512  # rows in which the entries that are not zero are counted
 
 

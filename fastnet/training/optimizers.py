@@ -119,7 +119,7 @@ class Adam:
         _check_fraction("beta1", self.beta1)
         _check_fraction("beta2", self.beta2)
         # A number below float32's smallest normal one would be flushed to zero, and 0 / 0 is not a number.
-        number("epsilon", self.epsilon, least=1.2e-38)
+        number("epsilon", self.epsilon, minimum=1.2e-38)
 
     def numbers(self) -> dict[int, float]:
         """Return the settings by their columns in the kernel's vector."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import backends
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write, make_folder, named, reading
 from fastnet.errors import DataError
 from fastnet.network import Network

@@ -42,7 +42,7 @@ class Schedule:
     warmup: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        number("warmup (epochs)", self.warmup, least=0)
+        number("warmup (epochs)", self.warmup, minimum=0)
 
     def factors(self, first: float, steps: int, per_epoch: int, horizon: tuple[float, float]) -> Factors:
         """Return the factors (steps,) of consecutive updates.

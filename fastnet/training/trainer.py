@@ -110,7 +110,7 @@ class Trainer:
         self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
         self._batch_size = checks.whole_number("batch_size", batch_size, 1)
-        self._weight_decay = checks.number("weight_decay", weight_decay, least=0)
+        self._weight_decay = checks.number("weight_decay", weight_decay, minimum=0)
         self._clip_norm = None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0)
         settings = encode(self._optimizer, self._weight_decay, self._clip_norm)
         self._dropout = checks.dropout(dropout, len(network.sizes) - 2)
@@ -147,7 +147,7 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = checks.number("learning_rate", value, least=0)
+        self._learning_rate = checks.number("learning_rate", value, minimum=0)
 
     @property
     def schedule(self) -> Schedule:

@@ -6,7 +6,7 @@ it is stopped, broken or meets a number that is not finite; or threads call all 
 The worker ends at the first race that is reported, which is a failure, as is another result than that of one thread.
 
 It does not see the masked loads of AVX-512, nor the Numba backend: only code that GCC compiles is instrumented. Numba's
-barrier is modelled in tests/test_barrier_model.py, as this one's is.
+barrier is modelled in tests/kernels/test_contract_barrier.py, as this one's is.
 """
 
 from __future__ import annotations
