@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import subprocess
 import sys
@@ -185,7 +186,6 @@ def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
     return lambda x: getattr(x, name).__setitem__(at, value)
 
 
-@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
 @pytest.mark.parametrize(
     "change",
     [
@@ -204,14 +204,16 @@ def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
         lambda x: setattr(x, "indptr", x.indptr[:, None]),
     ],
 )
-def test_corrupt_matrices_are_refused_in_time(form: str, change: Callable[[Any], object]) -> None:
-    """Any of these would have a kernel, or scipy's own conversion, touch memory that is not the matrix's."""
-    try:
-        x = broken(form, change)
-    except ValueError:
-        pytest.skip("scipy refuses it itself")
-    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it again"):
-        network().forward(x)
+def test_corrupt_matrices_are_refused_in_time(change: Callable[[Any], object]) -> None:
+    """Each would make a kernel, or scipy's own conversion, touch memory outside the matrix."""
+    refused = 0
+    for form in ("csr", "csc", "bsr"):
+        with contextlib.suppress(ValueError):  # scipy itself refuses some of them
+            x = broken(form, change)
+            with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it again"):
+                network().forward(x)
+            refused += 1
+    assert refused
 
 
 @pytest.mark.parametrize("place", [("row", 60), ("row", -1), ("col", 70), ("col", -1)])

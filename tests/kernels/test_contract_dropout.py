@@ -167,12 +167,12 @@ def masks(
     return weights.reshape(rows, neurons)
 
 
-@pytest.mark.parametrize(("neurons", "rows", "key"), [(1, 300, 0), (67, 40, -1), (400, 5, 1 << 40), (6, 7, -(1 << 63))])
-@kc.pairs("backend", update=[1, 2, 1 << 32, (1 << 33) + 5])
-def test_masks_are_the_oracle_s(backend: Any, neurons: int, rows: int, key: int, update: int) -> None:
-    net = naive.Net((1, neurons, rows), ("identity", "identity"), "squared_error", ((THIRD, key),))
-    expected = np.array([layers[0] for layers in naive.factors(net, rows, update)])
-    kc.assert_close(masks(backend, THIRD, key, neurons, rows, update), expected, 1e-15)
+@pytest.mark.parametrize("update", [1, 2, 1 << 32, (1 << 33) + 5])
+def test_masks_are_the_oracle_s(backend: Any, update: int) -> None:
+    for neurons, rows, key in [(1, 300, 0), (67, 40, -1), (400, 5, 1 << 40), (6, 7, -(1 << 63))]:
+        net = naive.Net((1, neurons, rows), ("identity", "identity"), "squared_error", ((THIRD, key),))
+        expected = np.array([layers[0] for layers in naive.factors(net, rows, update)])
+        kc.assert_close(masks(backend, THIRD, key, neurons, rows, update), expected, 1e-15)
 
 
 @kc.pairs("backend", threshold=[1 << 26, THIRD, HALF, 15 << 28])

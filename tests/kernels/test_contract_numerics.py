@@ -36,23 +36,23 @@ def worst_relative(found: kc.Array, expected: list[float]) -> float:
     return float(np.max(np.abs(found.astype(np.float64) - exact) / np.abs(exact)))
 
 
-@pytest.mark.parametrize(("low", "high"), [(-20, 20), (-1e-3, 1e-3), (-80, -20), (20, 300)])
-@kc.pairs("backend", "dtype", name=["sigmoid", "softmax"])
-def test_sigmoid_is_accurate(backend: Any, name: str, low: float, high: float, dtype: str) -> None:
-    """To its last digits even where it is 1e-35, for the cost is a logarithm. The softmax of (z, 0) is it too."""
-    z = sweep(dtype, low, high)
-    expected = [naive.sigmoid(v) for v in z.tolist()]
-    assert worst_relative(activation_of(backend, name, z), expected) < RELATIVE[dtype]
+@kc.pairs("dtype", name=["sigmoid", "softmax"])
+def test_sigmoid_is_accurate(backend: Any, name: str, dtype: str) -> None:
+    """To its last digits even where it is 1e-35, for the cost is a logarithm. The softmax of (z, 0) equals it."""
+    for low, high in [(-20, 20), (-1e-3, 1e-3), (-80, -20), (20, 300)]:
+        z = sweep(dtype, low, high)
+        expected = [naive.sigmoid(v) for v in z.tolist()]
+        assert worst_relative(activation_of(backend, name, z), expected) < RELATIVE[dtype], (low, high)
 
 
-@pytest.mark.parametrize(("low", "high"), [(-3, 3), (-1e-3, 1e-3), (-1e-20, 1e-20), (0.3, 0.7), (-400, 400)])
-@kc.pairs("backend", "dtype")
-def test_tanh_is_accurate(backend: Any, low: float, high: float, dtype: str) -> None:
+@kc.pairs("dtype")
+def test_tanh_is_accurate(backend: Any, dtype: str) -> None:
     """Relative to its value near zero too, where (e^2z - 1) / (e^2z + 1) would have lost every digit."""
-    z = sweep(dtype, low, high)
-    z = z[z != 0]
-    expected = [math.tanh(v) for v in z.tolist()]
-    assert worst_relative(activation_of(backend, "tanh", z), expected) < RELATIVE[dtype]
+    for low, high in [(-3, 3), (-1e-3, 1e-3), (-1e-20, 1e-20), (0.3, 0.7), (-400, 400)]:
+        z = sweep(dtype, low, high)
+        z = z[z != 0]
+        expected = [math.tanh(v) for v in z.tolist()]
+        assert worst_relative(activation_of(backend, "tanh", z), expected) < RELATIVE[dtype], (low, high)
 
 
 @kc.pairs("backend", "dtype", name=["relu", "leaky_relu", "identity"])

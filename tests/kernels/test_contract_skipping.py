@@ -24,7 +24,7 @@ def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: floa
     return kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
 
 
-@kc.pairs("dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)
+@kc.pairs("backend", "dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)
 def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = case(sizes, rows, dtype, inputs)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))

@@ -123,7 +123,7 @@ def assert_same_training(
     assert found.cost == pytest.approx(total, rel=TOLERANCE[dtype])
 
 
-@kc.pairs("rule", "extra", "dtype")
+@kc.pairs("backend", "rule", "extra", "dtype")
 def test_every_optimizer(backend: Any, rule: str, extra: str, dtype: str) -> None:
     optimizer = kc.rule(rule, extra)
     assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype)
