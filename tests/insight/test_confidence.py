@@ -87,7 +87,7 @@ def test_what_cannot_be_asked_of_noise_is_refused() -> None:
     sparse = pytest.importorskip("scipy.sparse", reason="sparse images are scipy's")
     with pytest.raises(ValueError, match="identity outputs is for regression and has no answers"):
         confidence_on_noise(network(output="identity"), RNG.random((4, 12)))
-    with pytest.raises(ValueError, match="images must be dense"):
+    with pytest.raises(ValueError, match="images is sparse"):
         confidence_on_noise(network(), sparse.csr_array(np.eye(12)))
     with pytest.raises(ValueError, match="images has shape"):
         confidence_on_noise(network(), RNG.random((4, 11)))

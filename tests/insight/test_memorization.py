@@ -218,13 +218,13 @@ def test_every_beginning_of_a_stratified_order_has_the_classes_in_proportion() -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"corrupted": 1.5}, "share"),
+        ({"corrupted": 1.5}, "at most 1"),
         ({"corrupted": -0.1}, "at least 0"),
         ({"goal": 0}, "more than 0"),
-        ({"goal": 1.01}, "share"),
+        ({"goal": 1.01}, "at most 1"),
         ({"images": "random"}, "unknown images"),
-        ({"seeds": []}, "at least one"),
-        ({"seeds": [1, 1]}, "twice"),
+        ({"seeds": []}, "one or more different"),
+        ({"seeds": [1, 1]}, "one or more different"),
         ({"seeds": [-1]}, "at least 0"),
         ({"recipe": SMALL.but(epochs=0)}, "epochs must be at least 1"),
     ],

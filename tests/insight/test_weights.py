@@ -146,7 +146,7 @@ def test_the_structure_of_weights_wants_images() -> None:
     net = Network([12, 3], seed=0)
     with pytest.raises(ValueError, match="12 inputs are not the pixels of a square image"):
         weight_structure(net, net)
-    with pytest.raises(ValueError, match="image_shape 3 x 5 is 15 pixels"):
+    with pytest.raises(ValueError, match="image_shape 3 x 5 has 15 pixels"):
         weight_structure(net, net, (3, 5))
     with pytest.raises(TypeError, match="rows and columns such as"):
         weight_structure(net, net, 12)

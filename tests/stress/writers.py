@@ -124,11 +124,11 @@ def _train() -> tuple[Write, Write]:
 
 
 def _report() -> tuple[Write, Write]:
-    from fastnet import report
+    from fastnet.report import rendering
 
     def write(folder: Path, text: str) -> None:
-        with patch.object(report, "render", lambda run, data, backend: text):
-            report.write(folder / "report.html", None, None)
+        with patch.object(rendering, "render", lambda run, data, backend: text):
+            rendering.write(folder / "report.html", None, None)
 
     return lambda folder: write(folder, "old" * 10_000), lambda folder: write(folder, "new report" * 20_000)
 
