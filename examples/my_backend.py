@@ -64,7 +64,7 @@ def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Float
             derivative = formulas.BY_CODE[net[level - 1, c.ACTIVATION]].derivative
             assert derivative is not None  # only a softmax has none, and no hidden layer has a softmax
             delta = views(net[level], params)[0].T @ delta * derivative(below)
-    return cost, gradient, formulas.count_correct(z, target)
+    return cost, gradient, formulas.count_correct(z, y)
 
 
 @np.errstate(all="ignore")

@@ -211,7 +211,7 @@ def test_an_unusable_out_is_refused(out: Any) -> None:
             with pytest.raises(ValueError, match=r"^out must be"):
                 call(FLOATS[:4], out=out)
     for labels in (net.predict, quick.predict):
-        with pytest.raises(ValueError, match=r"^out must be an array \(4,\) int64"):
+        with pytest.raises(ValueError, match=r"^out must be an array of shape \(4,\) and dtype int64"):
             labels(FLOATS[:4], out=out)
 
 
@@ -242,8 +242,8 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         ({"max_batch": 1.5}, "max_batch"),
         ({"threads": 0}, "threads"),
         ({"threads": 2}, "threads=2.*numpy"),
-        ({"x_dtype": "int64"}, "uint8 or floats"),
-        ({"x_dtype": "nonsense"}, "uint8 or floats"),
+        ({"x_dtype": "int64"}, "uint8 or a float"),
+        ({"x_dtype": "nonsense"}, "uint8 or a float"),
         ({"backend": "nmpy"}, "nmpy"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastnet.cli.common import about_network, evaluate, load_data, print_result
 from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_name, add_number, defaults
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
-from fastnet.names import Sparse
+from fastnet.names import Init, Sparse
 from fastnet.network import Network
 from fastnet.text import facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer
@@ -74,7 +74,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         "--init",
         default=_NETWORK["init"],
         metavar="NAME",
-        help="initial weights: scaled, normal (default: %(default)s)",
+        help=f"initial weights: {', '.join(get_args(Init))} (default: %(default)s)",
     )
     group.add_argument(
         "--dtype",

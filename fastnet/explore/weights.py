@@ -85,7 +85,7 @@ def _structure_text(found: WeightStructure) -> str:
         shares = part.edge_shares
         rows.append([kind, f"{part.correlation:.2f}", f"{shares.mean():.2f}", f"{shares.max():.2f}"])
     return (
-        f"{table(rows)}\nBlobs are noise, as smooth as the trained weights and as large at each pixel.\n"
+        f"{table(rows)}\nBlobs are noise, drawn with the trained weights' correlation and size at each pixel.\n"
         f"By their share of one oriented edge, the trained weights are closer to {nearer}."
     )
 
@@ -96,7 +96,7 @@ def _unlit_text(unlit: UnlitWeights, decayed: UnlitWeights) -> str:
         return "No input is zero in all training examples."
     return (
         f"{count} of {n_in} inputs are zero in all training examples. Training changed their weights by at most "
-        f"{unlit.largest_change:g}.\nWeight decay {DECAY:g} left {decayed.kept:.0%} of these weights."
+        f"{unlit.largest_change:g}.\nWith weight decay {DECAY:g} they kept {decayed.kept:.0%} of their size."
     )
 
 

@@ -54,7 +54,7 @@ class WeightStructure:
     Attributes
     ----------
     kinds : dict of str to Structure
-        "initial", "trained", "blobs" (as smooth as the trained weights, and as large at each pixel) and "edges".
+        "initial", "trained", "blobs" (drawn with the trained weights' correlation and size at each pixel) and "edges".
     """
 
     kinds: dict[str, Structure]

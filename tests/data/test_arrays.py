@@ -276,7 +276,7 @@ def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
     patched(path, 24, struct.pack("<I", len(head) + (3 << 30)))
-    refused(lambda: read_npz(path), "more data than it can hold")
+    refused(lambda: read_npz(path), "more data than fits into it")
     path = make()
     patched(path, 12, struct.pack("<I", 1 << 30), b"PK\5\6")
     refused(lambda: read_npz(path), "table of contents")

@@ -133,7 +133,7 @@ def test_many_neurons_are_not_all_drawn() -> None:
 def test_what_does_not_fit_is_told() -> None:
     network, x, y = small()
     gradient = network.gradient(x, y)
-    with pytest.raises(ValueError, match="image_shape 28 x 28 is 784 pixels, but the network has 6 inputs"):
+    with pytest.raises(ValueError, match="image_shape 28 x 28 has 784 pixels, but there are 6 inputs"):
         plots.neuron_gradients(network, gradient, (28, 28))
     with pytest.raises(ValueError, match="neurons must be at least one number, each from 0 to 4"):
         plots.neuron_gradients(network, gradient, (2, 3), [5])
