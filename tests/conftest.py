@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -45,15 +46,19 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"draws again with: FASTNET_HYPOTHESIS={PROFILE} --hypothesis-seed={config.option.hypothesis_seed}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups the tests that share compiled kernels or trained networks: pytest-xdist runs a group in one worker."""
-    for item in items:
-        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if any(isinstance(value, str) and value == "numba" for value in parameters):
-            item.add_marker(pytest.mark.xdist_group("numba"))
-        elif item.path.parent.name in ("insight", "explore"):
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker runs all tests of the Numba backend and compiles each kernel once; another trains the experiments."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if re.search(r"\[(.*-)?numba\b|numba_compiles", nodeid):
+                return "numba"
+            folder = Path(nodeid.partition("::")[0]).parent.name
+            return folder if folder in ("insight", "explore") else nodeid
+
+    return Groups(config, log)
 
 
 def pytest_unconfigure() -> None:

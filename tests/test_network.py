@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any
 
 import kernel_cases as kc
@@ -361,45 +359,3 @@ def test_one_sigmoid_output_takes_only_0_and_1_as_whole_numbers() -> None:
 )
 def test_impossible_networks_are_refused(arguments: dict[str, Any], words: str) -> None:
     refused(lambda: Network(**({"sizes": [4, 3, 2]} | arguments)), *words.split())
-
-
-# -- copies ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "twin_of",
-    [Network.copy, copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
-    ids=["method", "copy", "deepcopy", "pickle"],
-)
-def test_copies_are_whole_and_independent(twin_of: Any) -> None:
-    net = random_network([4, 3, 2], activation=["tanh"], output="softmax", cost="cross_entropy", dtype=np.float64)
-    before = net.parameters.copy()
-    twin = twin_of(net)
-    assert repr(twin) == repr(net)
-    assert twin.parameters.tobytes() == before.tobytes()
-    twin.weights[1][...] = 7
-    twin.biases[0][...] = 8
-    assert np.count_nonzero(twin.parameters == 7) == 6
-    assert np.count_nonzero(twin.parameters == 8) == 3
-    assert net.parameters.tobytes() == before.tobytes()
-    assert not twin.layers.flags.writeable
-    fastnet.Trainer(twin, seed=0).fit(X, Y % 2)
-    assert net.parameters.tobytes() == before.tobytes()
-
-
-def test_a_copied_trainer_trains_its_own_network() -> None:
-    net = random_network([4, 3])
-    trainer = fastnet.Trainer(net, optimizer="adam", batch_size=2, seed=0)
-    trainer.fit(X, Y)
-    twin = copy.deepcopy(trainer)
-    before = net.parameters.copy()
-    twin.fit(X, Y)
-    assert net.parameters.tobytes() == before.tobytes()
-    trainer.fit(X, Y)
-    assert twin.network.parameters.tobytes() == net.parameters.tobytes()
-
-
-def test_repr_is_one_line_that_says_it_all() -> None:
-    text = repr(Network([784, 16, 16, 10]))
-    assert all(word in text for word in ("784-16-16-10", "13,002", "sigmoid", "squared_error", "float32"))
-    assert "\n" not in text

@@ -327,7 +327,6 @@ print(counts)
 """
 
 
-@pytest.mark.xdist_group("numba")
 def test_numba_compiles_once_whatever_the_inputs() -> None:
     load_backend("numba")
     assert python(SPECIALISATIONS).strip() == "[1, 1]"  # bytes and floats share it

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,8 @@ from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, t
 import fastnet
 from fastnet import insight, report
 from fastnet.data import Dataset
-from fastnet.errors import DataError, FastnetError
-from fastnet.report import Run, answers, confidence, rendering
+from fastnet.errors import DataError
+from fastnet.report import Run, answers, confidence
 from fastnet.report import network as network_cards
 from fastnet.report.parts import picture
 
@@ -384,57 +382,3 @@ def test_unfit_data_are_refused(run: Run) -> None:
         report.render(run, table_data())
     with pytest.raises(DataError, match="has no test examples"):
         report.render(run, dataclasses.replace(DATA, x_test=DATA.x_test[:0], y_test=DATA.y_test[:0]))
-
-
-# -- writing it ------------------------------------------------------------------------------------------------
-
-
-def test_writing_is_whole_or_not_at_all(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "out.html"
-    monkeypatch.setattr(rendering, "render", lambda *given, **options: "an older page é")
-    report.write(path, run, DATA)
-    monkeypatch.undo()
-    monkeypatch.setattr(insight, "classified", lambda *given, **options: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        report.write(path, run, DATA)
-    assert path.read_text("utf-8") == "an older page é"
-    assert [found.name for found in tmp_path.iterdir()] == ["out.html"]
-    monkeypatch.undo()
-    with pytest.raises(DataError, match="cannot write"):
-        report.write(tmp_path / "nowhere" / "x.html", fastnet.Network([6, 2]), table_data())
-
-
-@pytest.mark.parametrize(
-    ("module", "said"),
-    [
-        ("jinja2", r"reports need Jinja2.*mlp\[plot\]"),
-        ("matplotlib", r"need Matplotlib.*mlp\[plot\]"),
-        ("scipy", r"reports need SciPy.*mlp\[insight\]"),
-    ],
-)
-def test_missing_extras_are_named(module: str, said: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(FastnetError, match=said):
-        report.render(run, DATA)
-
-
-def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
-    run.save(tmp_path)
-    (tmp_path / "run.json").write_text('{"format": "fastnet run 1", "learning_rate": null, "new": [{}]}')
-    page = Page(report.render(Run.load(tmp_path), DATA, backend="numpy"))
-    assert "learning rate" not in page.cards["settings"].facts
-
-
-def test_validation_that_came_later() -> None:
-    trainer = fastnet.Trainer(fastnet.Network([64, 3], seed=0), backend="numpy", seed=0)
-    test = DATA.x_test, DATA.y_test
-    trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
-    trainer.fit(DATA.x_train, DATA.y_train, epochs=1, validation_data=test)
-    card = Page(report.render(trainer, DATA, backend="numpy")).cards["learning"]
-    last = f"{trainer.history['validation_accuracy'][-1]:.1%}"
-    assert card.facts["validation accuracy in the end"] == last
-    assert f"validation accuracy {last} in the end" in card.images[0]["alt"]
-
-
-def test_the_report_is_no_part_of_the_import() -> None:
-    assert importlib.import_module("fastnet").report is report

@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-import pickle
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import kernel_cases as kc
 import numpy as np
 import pytest
 from conftest import name_of
+from trainer_cases import CHUNKS, OPTIMIZERS, SCHEDULES, Recorder, X, Y, bits, make
 
 import fastnet
-from fastnet import Adam, Callback, Cosine, DivergedError, Exponential, Momentum, Network, Step, Trainer
+from fastnet import Adam, Callback, Cosine, Exponential, Momentum, Network, Trainer
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 from fastnet.training import chunks as chunks_module
-
-RNG = np.random.default_rng(0)
-X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
-Y = RNG.integers(0, 3, 53)
-OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"]
-SCHEDULES: dict[str, Any] = {
-    "constant": "constant",
-    "step": Step(every=7.5),
-    "exponential": Exponential(factor=0.9, warmup=2),
-    "cosine": Cosine(epochs=40, warmup=3),
-    "function": lambda step: 1 / (1 + step),
-}
 
 
 @pytest.fixture
 def name(backend: Any) -> str:
     """Each backend that this machine has, by the name a user calls it."""
     return name_of(backend)
-
-
-def make(**arguments: Any) -> Trainer:
-    net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    return Trainer(net, **{"learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments)
-
-
-def bits(trainer: Trainer) -> bytes:
-    return trainer.network.parameters.tobytes()
-
-
-class Recorder(Callback):
-    """Notes what it is called with, and may act on it."""
-
-    def __init__(self, every: int | None = None, act: Callable[[Trainer, Any], None] | None = None) -> None:
-        self.every = every
-        self.act = act
-        self.seen: list[Any] = []
-
-    def on_batches(self, trainer: Trainer, progress: fastnet.Progress) -> None:
-        self.seen.append(progress)
-        if self.act:
-            self.act(trainer, progress)
 
 
 # -- what must not change the result -----------------------------------------------------------------------------
@@ -169,15 +132,6 @@ def test_shuffle_and_seeds() -> None:
     assert after(seed=1) != after(seed=2)
     assert after(shuffle=False, seed=1) == after(shuffle=False, seed=2) != after()
     assert after(seed=None) != after(seed=None)
-
-
-CHUNKS = {
-    "tiny": {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1},
-    "huge": {"CHUNK_SECONDS": 1e9, "FIRST_CHUNK": 1 << 60},
-    "first small": {"CHUNK_SECONDS": 1e9, "FIRST_CHUNK": 1},
-    "threads": {"LONG_BATCH": 0},
-    "tiny threads": {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1, "LONG_BATCH": 0},
-}
 
 
 @kc.pairs("backend", optimizer=["sgd", "adam"], chunks=CHUNKS)
@@ -379,78 +333,3 @@ def test_no_epochs_change_nothing() -> None:
     before = bits(trainer)
     assert len(trainer.fit(X, Y, epochs=0)) == 0
     assert bits(trainer) == before
-
-
-# -- divergence ------------------------------------------------------------------------------------------------------
-
-FACTORS: dict[str, Callable[[int], float]] = {
-    "the first batch": lambda step: 1e38,
-    "the first of an epoch": lambda step: 1e30 if step == 6 else 1.0,
-    "mid-epoch": lambda step: 1e30 if step == 10 else 1.0,
-    "the last of an epoch": lambda step: 1e30 if step == 12 else 1.0,
-    "the parameters": lambda step: 1e300 if step == 10 else 1.0,  # infinite at once, after a finite cost
-}
-
-
-@kc.pairs("backend", when=FACTORS, chunks=["huge", "tiny", "threads"])
-def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, value in CHUNKS[chunks].items():
-        monkeypatch.setattr(chunks_module, constant, value)
-    net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
-    armed = [True]
-
-    def factor(step: int) -> float:
-        return FACTORS[when](step) if armed else 1.0
-
-    trainer = Trainer(net, learning_rate=0.01, batch_size=8, schedule=factor, seed=0, backend=name)
-    with pytest.raises(DivergedError) as caught:
-        trainer.fit(X, Y, epochs=5)
-    error = caught.value
-    at_once = when == "the parameters"
-    bad = {"the first batch": 0, "the first of an epoch": 6, "the last of an epoch": 12}.get(when, 10)
-    assert error.step == bad + (1 if at_once else 2)  # the update was bad, and the next cost shows it
-    assert error.epoch == 1 + (error.step - 1) // 7
-    assert error.learning_rate == pytest.approx(0.01 * FACTORS[when](error.step - 1))
-    for word in (f"epoch {error.epoch}", f"step {error.step}", f"rate {error.learning_rate:g}"):
-        assert word in str(error)
-    assert "\n" not in str(error)
-    assert np.isfinite(net.parameters).all()
-    assert np.isfinite(net.cost(X, Y))
-    assert trainer.steps == bad  # exactly the updates that went well
-    same = Network([6, 5, 3], activation="relu", output="identity", seed=0)
-    again = Trainer(same, learning_rate=0.01, batch_size=8, seed=0, backend=name)
-    if bad:
-        again.fit(X, Y, epochs=5, callbacks=[Recorder(1, lambda t, p: t.stop() if t.steps == bad else None)])
-    assert bits(trainer) == same.parameters.tobytes()
-    armed.clear()
-    trainer.learning_rate = 0.001
-    before = net.cost(X, Y)
-    trainer.fit(X, Y, epochs=3)
-    assert trainer.evaluate(X, Y).cost < before
-
-
-def test_a_network_that_starts_out_of_bounds_diverges_at_step_1() -> None:
-    trainer = make()
-    trainer.network.parameters[0] = np.inf
-    with pytest.raises(DivergedError, match="step 1"):
-        trainer.fit(X, Y)
-    assert trainer.steps == 0
-
-
-def test_divergence_comes_back_from_another_process() -> None:
-    error = DivergedError("the cost", epoch=2, step=30, learning_rate=0.5)
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert isinstance(twin, DivergedError)
-        assert str(twin) == "the cost"
-        assert (twin.epoch, twin.step, twin.learning_rate) == (2, 30, 0.5)
-
-
-def test_parameters_set_by_a_callback_are_not_rolled_back() -> None:
-    def spoil(trainer: Trainer, epoch: fastnet.Epoch) -> None:
-        trainer.network.parameters[...] = 1e30
-
-    trainer = Trainer(Network([6, 5, 3], activation="relu", output="identity", seed=0), backend="numpy")
-    with pytest.raises(DivergedError) as caught:
-        trainer.fit(np.ones((50, 6), np.float32), np.ones((50, 3), np.float32), epochs=5, callbacks=[spoil])
-    assert caught.value.epoch == 2
-    assert (trainer.network.parameters == np.float32(1e30)).all()
