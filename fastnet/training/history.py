@@ -1,4 +1,4 @@
-"""What a training run leaves behind: a record for each epoch."""
+"""The history of a training: a record for each epoch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,49 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, overload
+
+FloatField: TypeAlias = Literal[
+    "cost",
+    "accuracy",
+    "validation_cost",
+    "validation_accuracy",
+    "seconds",
+    "examples_per_second",
+    "learning_rate",
+]
+IntField: TypeAlias = Literal["epoch", "examples", "threads"]
+TextField: TypeAlias = Literal["backend", "backend_reason", "inputs"]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of training.
+    """The record of one epoch.
 
-    cost and accuracy are means over the epoch's examples, each taken just before its batch's update, with
-    dropout if there is any; accuracy is nan for a regression network, and what is about validation data nan where there
-    was none. seconds are those of training alone; learning_rate is that of the last update. examples is smaller than
-    the data where the epoch was broken off. threads is how many shared each batch; inputs is "dense", or "sparse: 2.0%
-    not zero" where x was given as sparse, or "compressed: 19.1% not zero" where the trainer made it so.
+    Attributes
+    ----------
+    epoch : int
+        The epoch's number, counted from 1.
+    cost, accuracy : float
+        Means over the epoch's examples, each taken just before its batch's update, with dropout if there is any. The
+        accuracy of a regression network is nan.
+    validation_cost, validation_accuracy : float
+        Means over the validation data after the epoch, or nan without such data.
+    seconds : float
+        The time of the training alone.
+    examples : int
+        The examples trained on: fewer than there are where the epoch was interrupted.
+    examples_per_second : float
+        The speed of the training.
+    learning_rate : float
+        The rate of the last update.
+    backend, backend_reason : str
+        The backend, and why it was chosen.
+    threads : int
+        How many threads shared each batch.
+    inputs : str
+        "dense"; "sparse: 2.0% not zero" where x was sparse; "compressed: 19.1% not zero" where the trainer
+        compressed it.
     """
 
     epoch: int
@@ -36,7 +67,21 @@ class Epoch:
 
 
 class History:
-    """The epochs of a trainer, all calls of `fit` together. history["cost"] is a list, one entry an epoch."""
+    """The epochs of a trainer, over all calls of `fit`. history["cost"] is a list with one entry for each epoch.
+
+    Attributes
+    ----------
+    epochs : list of Epoch
+        The records.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> trainer = fastnet.Trainer(fastnet.Network([2, 2], seed=0), seed=0)
+    >>> history = trainer.fit([[0, 0], [1, 1]], [0, 1], epochs=3)
+    >>> history["epoch"]
+    [1, 2, 3]
+    """
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
@@ -47,10 +92,16 @@ class History:
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self.epochs)
 
+    @overload
+    def __getitem__(self, name: FloatField) -> list[float]: ...
+    @overload
+    def __getitem__(self, name: IntField) -> list[int]: ...
+    @overload
+    def __getitem__(self, name: TextField) -> list[str]: ...
     def __getitem__(self, name: str) -> list[Any]:
         if name not in FIELDS:
             raise KeyError(f"{name!r}; a history has {', '.join(FIELDS)}")
-        return [getattr(epoch, name) for epoch in self.epochs]
+        return self._column(name)
 
     def __repr__(self) -> str:
         if not self.epochs:
@@ -59,11 +110,11 @@ class History:
         return f"<History of {len(self)} epochs, the last with cost {last.cost:.4g}, accuracy {last.accuracy:.4g}>"
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """A dict of lists, one entry an epoch: what pandas.DataFrame takes."""
-        return {name: self[name] for name in FIELDS}
+        """Return a list for each field, with one entry for each epoch: pandas.DataFrame takes this."""
+        return {name: self._column(name) for name in FIELDS}
 
     def to_json(self) -> str:
-        """The same as JSON text; what is nan becomes null, since JSON has no nan."""
+        """Return `to_dict` as JSON text. JSON has no nan, so nan becomes null."""
         import json
 
         columns = {
@@ -71,6 +122,9 @@ class History:
             for name, values in self.to_dict().items()
         }
         return json.dumps(columns, indent=1)
+
+    def _column(self, name: str) -> list[Any]:
+        return [getattr(epoch, name) for epoch in self.epochs]
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Epoch))
