@@ -105,8 +105,9 @@ class Copy:
         began = time.monotonic()
         self._apply(fault.patch)
         try:
-            caught = self._build() if fault.compiled else ""
-            caught = caught or self.suite(*fault.tests) or self.suite(workers=2)
+            if fault.compiled:
+                self._build()
+            caught = self.suite(*fault.tests) or self.suite(workers=2)
         finally:
             self._apply(fault.patch, "--reverse")
             for path, content in self._kernels.items() if fault.compiled else ():
@@ -118,10 +119,12 @@ class Copy:
         command = ["git", "apply", "--unsafe-paths", f"--directory={self._folder}", *options, str(patch)]
         subprocess.run(command, cwd="/", check=True)
 
-    def _build(self) -> str:
+    def _build(self) -> None:
+        """Build the kernels. A fault that does not compile shows nothing about the suite, so it is an error here."""
         command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
         done = subprocess.run(command, cwd=self._folder, env=self._environment, capture_output=True, text=True)
-        return "the build" if done.returncode else ""
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
 
 
 def _best_build() -> str:
