@@ -1,10 +1,6 @@
-"""Build of the Cython kernels: one source, one extension module per instruction set and dtype.
+"""Builds the Cython kernels: one extension module for each instruction set and dtype, from one source.
 
-A machine without a C compiler still installs, with the Numba and NumPy backends. Environment:
-FASTNET_REQUIRE_EXT=1 makes a failed build fatal; FASTNET_DEBUG=1 builds with Cython's bounds checks, symbols and
-without optimisation; FASTNET_SANITIZE=1 builds with the address and undefined-behaviour sanitizers (CONTRIBUTING.md
-says how to run it), FASTNET_SANITIZE=thread with the thread sanitizer (tests/stress/races.py builds and runs it);
-FASTNET_ISA_BUILD=x86_v4 (a comma-separated list) builds only those instruction sets.
+Without a C compiler, fastnet installs with the Numba and NumPy backends only.
 """
 
 from __future__ import annotations
@@ -17,16 +13,22 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE = Path("kernels/cython_backend.pyx")  # the only kernel source
-GENERATED = Path("build/kernels")  # copies of it under the modules' names: cythonize takes one name per source
+# Environment variables of a build:
+# FASTNET_REQUIRE_EXT=1      a failed build is fatal
+# FASTNET_ISA_BUILD=x86_v4   build these instruction sets only, separated by commas
+# FASTNET_DEBUG=1            no optimisation, with debug symbols and Cython's bounds checks
+# FASTNET_SANITIZE=1         with the address and undefined-behaviour sanitizers: CONTRIBUTING.md says how to run it
+# FASTNET_SANITIZE=thread    with the thread sanitizer: tests/stress/races.py builds and runs it
+SOURCE = Path("kernels/cython_backend.pyx")
+GENERATED = Path("build/kernels")  # a copy of SOURCE for each module: cythonize takes one module name per source
 DEBUG = os.environ.get("FASTNET_DEBUG") == "1"
 SANITIZERS = {
     "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "thread": ["-fsanitize=thread"],
 }.get(os.environ.get("FASTNET_SANITIZE", ""), [])
 
-# Value-safe flags. Never -ffast-math: GCC before 13 then links code that flushes denormals in the whole process.
-# Not -fassociative-math either: it undoes the two-step range reduction of exp (CONTRIBUTING.md has the figures).
+# These flags keep NaN, infinity and rounding. With -ffast-math, GCC before 13 links code that flushes denormals in the
+# whole process. -fassociative-math undoes the two-step range reduction of exp (docs/decisions/compiler-flags.md).
 UNIX_FLAGS = [
     "-O0" if DEBUG else "-O3",
     "-g" if DEBUG or SANITIZERS else "-g0",
@@ -36,10 +38,10 @@ UNIX_FLAGS = [
     "-fno-signed-zeros",
     "-ffp-contract=fast",  # a * b + c becomes one instruction
     "-fno-strict-aliasing",  # the workspace holds flags and numbers
-    "-Wno-psabi",  # vectors never cross a module's border
+    "-Wno-psabi",  # no vector crosses a module boundary
 ]
-# Exactly the features kernels/compiled.py asks for before it imports a module: no -march=x86-64-vN, which would
-# also use BMI, LZCNT and MOVBE.
+# Exactly the features that kernels/compiled.py looks for before it imports a module. -march=x86-64-vN would also use
+# BMI, LZCNT and MOVBE.
 SSE = ["-msse4.2", "-mpopcnt"]
 AVX2 = [*SSE, "-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "cd", "bw", "dq", "vl")), "-mprefer-vector-width=512"]
@@ -71,7 +73,7 @@ def module(isa: str, dtype: str) -> Extension:
 
 
 class BuildExt(build_ext):
-    """Adds the compiler's flags, which are known only once the compiler is."""
+    """Adds the flags of the compiler, which setuptools chooses late."""
 
     def build_extensions(self) -> None:
         msvc = self.compiler.compiler_type == "msvc"
@@ -85,7 +87,7 @@ class BuildExt(build_ext):
 extensions = cythonize(
     [
         *(module(isa, dtype) for isa in instruction_sets() for dtype in DTYPES),
-        Extension("fastnet.kernels._cyutility", ["build/cython/_cyutility.c"]),  # what the modules share
+        Extension("fastnet.kernels._cyutility", ["build/cython/_cyutility.c"]),  # code that the modules share
     ],
     shared_utility_qualified_name="fastnet.kernels._cyutility",
     build_dir="build/cython",
@@ -99,7 +101,7 @@ extensions = cythonize(
         "freethreading_compatible": True,
     },
 )
-for extension in extensions:  # cythonize() drops the option, so it is set here
+for extension in extensions:  # cythonize() drops this option
     extension.optional = os.environ.get("FASTNET_REQUIRE_EXT") != "1"
 
 setup(

@@ -1,1 +1,1 @@
-"""Benchmarks: `fastnet bench` (run.py) for a table, `python -m pytest bench` (test_kernels.py) for pytest-benchmark."""
+"""Benchmarks. `fastnet bench` is run.py; `python -m pytest bench` is test_kernels.py, for pytest-benchmark."""

@@ -1,4 +1,4 @@
-"""The suite `accuracy`: seconds of training until W1 reads 95 of 100 test images, by backend and peer."""
+"""The suite `accuracy`: seconds of training until W1 reaches 95% test accuracy, by backend and peer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from fastnet.bench.suites import PEER, Task, contenders
 from fastnet.bench.workloads import WORKLOADS
 
 TARGET = 0.95
-MOST_EPOCHS, QUICK_EPOCHS = 40, 2
+MAX_EPOCHS, QUICK_EPOCHS = 40, 2
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
-    "{title}, learning rate {rate:g}, constant. Seconds of the epochs up to the first after which the test accuracy "
-    "is {target:.0%}, of at most {most}; the tests in between are not counted, what is done once a fit is not either. "
-    "How many epochs is luck within a few: over a whole training rounding leads to another, equally good network."
+    "{title}, constant learning rate {rate:g}. The seconds are those of all epochs until the test accuracy first "
+    "reaches {target:.0%}, at most {limit} epochs. The tests between epochs and the work before the first one do not "
+    "count. The number of epochs varies by chance: rounding leads a whole training to another, equally good network."
 )
 
 
 def run(task: Task) -> Section:
     task.say(f"time to {TARGET:.0%} test accuracy")
-    most = QUICK_EPOCHS if task.quick else MOST_EPOCHS
+    limit = QUICK_EPOCHS if task.quick else MAX_EPOCHS
     with contenders(task, WORKLOAD) as running:
-        records = [train(name, runner, most) for name, runner in running.items() if name != PEER]
+        records = [train(name, runner, limit) for name, runner in running.items() if name != PEER]
     rows = [
         (
             *(r["backend"], number(r["seconds_to_target"]), str(r["epochs"]), percent(r["test_accuracy"][-1], 2)),
@@ -37,16 +37,17 @@ def run(task: Task) -> Section:
         f"Time to {TARGET:.0%} test accuracy",
         ("backend", "seconds", "epochs", "test accuracy", "remark"),
         rows,
-        NOTE.format(title=WORKLOAD.title, rate=WORKLOAD.learning_rate, target=TARGET, most=most),
+        NOTE.format(title=WORKLOAD.title, rate=WORKLOAD.learning_rate, target=TARGET, limit=limit),
         records,
         text_columns=1,
     )
 
 
-def train(name: str, runner: Runner, most: int) -> dict[str, Any]:
+def train(name: str, runner: Runner, limit: int) -> dict[str, Any]:
+    """Trains until the target, at most `limit` epochs."""
     seconds: list[float] = []
     accuracies: list[float] = []
-    while len(seconds) < most and (not accuracies or accuracies[-1] < TARGET):
+    while len(seconds) < limit and (not accuracies or accuracies[-1] < TARGET):
         seconds.append(runner.epoch())
         accuracies.append(runner.accuracy() or 0.0)
     reached = accuracies[-1] >= TARGET

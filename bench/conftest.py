@@ -1,4 +1,4 @@
-"""The suite's option and its fixtures: backends, images, and one thread for NumPy's BLAS."""
+"""The option --backend of `python -m pytest bench`, and its fixtures: a backend, images, one BLAS thread."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
-    """The name of a backend that works here; skips one that is missing unless this run is to prove that none is."""
+    """The name of a backend that works here. Skips a missing one, or fails with FASTNET_REQUIRE_EXT=1."""
     name = str(request.param)
     try:
         backends.get(name)
     except BackendError as error:
         if os.environ.get("FASTNET_REQUIRE_EXT") == "1":
-            pytest.fail(f"FASTNET_REQUIRE_EXT=1, and there is no backend {name}: {error}")
+            pytest.fail(f"FASTNET_REQUIRE_EXT=1, but the backend {name} is missing: {error}")
         pytest.skip(str(error))
     return name
 
@@ -44,7 +44,7 @@ def images() -> Images:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """By threadpoolctl: by the environment it would be too late, since NumPy is imported by now."""
+    """Limits BLAS by threadpoolctl; the environment would be too late, because NumPy is already imported."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):

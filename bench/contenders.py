@@ -1,4 +1,4 @@
-"""Who is timed: fastnet in this process, other programs in their own; and the rounds in which they take turns."""
+"""The contenders: fastnet in this process, other programs in theirs; and the rounds in which they take turns."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ Key = TypeVar("Key", bound=Hashable)
 
 class Runner(Protocol):
     def epoch(self) -> float:
-        """Trains one epoch more and returns the seconds it took."""
+        """Trains one more epoch and returns its seconds."""
 
     def accuracy(self) -> float | None:
-        """The share of the test set that it classifies right by now; None where it cannot tell."""
+        """The test accuracy now; None where it is unknown."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the training and frees its process or thread."""
 
 
 class Session:
-    """fastnet in one long call of `fit`, which waits for its turn after each epoch.
+    """fastnet in one long call of `fit` that waits for its turn after each epoch.
 
-    So an epoch's time has all that an epoch does, its order drawn and its record made included, and what a call of fit
-    does once (to check the data, and perhaps to compress it) is told apart, as `preparation`.
+    The seconds of an epoch contain everything that recurs, such as drawing the order and recording the epoch. The work
+    that a call of fit does once (checking the data, perhaps compressing it) is `preparation`.
     """
 
     def __init__(self, workload: Workload, setup: Setup, images: Images) -> None:
-        self.preparation = math.nan  # seconds, known after the first epoch
+        self.preparation = math.nan  # seconds; known after the first epoch
         self._network = workload.network(setup.dtype)
         self._trainer = workload.trainer(self._network, setup)
         self._setup, self._images = setup, images
@@ -55,7 +55,7 @@ class Session:
             if self._turns.get():
                 self._began = time.perf_counter()
                 self._trainer.fit(self._images.x, self._images.y, epochs=ENDLESS, callbacks=[self._at_end])
-        except BaseException as error:  # it is the other thread's to raise
+        except BaseException as error:  # epoch() raises it in the caller's thread
             self._answers.put(error)
 
     def _at_end(self, trainer: Trainer, epoch: Epoch) -> None:
@@ -85,30 +85,30 @@ class Session:
 
 @dataclass
 class Timing:
-    """The rounds of one contender: an entry a round in each list."""
+    """The rounds of one contender: each list has one entry per round."""
 
     seconds: list[float] = field(default_factory=list)
-    peaks: list[float] = field(default_factory=list)  # operations a second just before; nan where not known
+    peaks: list[float] = field(default_factory=list)  # operations a second just before; NaN where unknown
 
     @property
     def median(self) -> float:
         return median(self.seconds)
 
     def speed(self, baseline: Timing) -> float:
-        """How many times faster than the baseline: the median of the rounds' own ratios."""
+        """How many times faster than the baseline: the median of the ratios within each round."""
         return median(b / s for b, s in zip(baseline.seconds, self.seconds, strict=True))
 
     def share(self, operations: float) -> float:
-        """Of the multiply-add peak, with so many operations a turn."""
+        """The share of the multiply-add peak that a turn of `operations` operations reaches."""
         return median(operations / s / peak for s, peak in zip(self.seconds, self.peaks, strict=True))
 
 
 def take_turns(
     turns: Mapping[Key, Callable[[], float]], rounds: int, peak: Meter | None = None, rehearsals: int = 1
 ) -> dict[Key, Timing]:
-    """Calls each function, which tells its seconds, once a round; each round begins with another of them.
+    """Calls each function once per round; it returns its seconds. Each round begins with another function.
 
-    What slows the machine for a while so slows all. The first `rehearsals` rounds do not count.
+    So a slow moment of the machine slows all of them. The first `rehearsals` rounds do not count.
     """
     names = list(turns)
     timings = {name: Timing() for name in names}

@@ -1,6 +1,6 @@
-"""The suite `corners`: nanoseconds a multiply-add where kernels are often slow, against the best of their shapes.
+"""The suite `corners`: nanoseconds per multiply-add where kernels are often slow, compared with ordinary shapes.
 
-On random floats without zeros, so that every multiply-add of the formula is made.
+The inputs are random floats without zeros, so that no kernel can skip a multiply-add.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from fastnet.bench.suites import BASELINE, Task
 from fastnet.bench.workloads import WORKLOADS, Array, Setup, Workload, verify
 from fastnet.network import Network
 
-WORK = 1 << 30  # multiply-adds of a measurement, about
+WORK = 1 << 30  # multiply-adds of a measurement, roughly
 QUICK_WORK = 1 << 22
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]
 NOTE = (
-    "Medians of {rounds} rounds of an epoch on random floats without zeros, every multiply-add of the formula counted. "
-    "To the best: against the fastest of the backend's first lines, which are no corners. To its like: against the one "
-    "of those that differs in nothing else."
+    "Medians of {rounds} rounds of one epoch on random floats without zeros; every multiply-add of the formula counts. "
+    "The lines named by a shape alone are ordinary, the others are corners. One column divides by the backend's "
+    "fastest ordinary line, the last one by the ordinary line that differs from the corner in one property only."
 )
 
 
 class Corner(NamedTuple):
+    """One measurement; an ordinary shape, or a corner that differs from one in one property."""
+
     title: str
     workload: Workload
-    like: str  # the title of the ordinary case
+    ordinary: str  # the title of that ordinary shape; empty for an ordinary shape itself
     dtype: str = "float32"
-    change: Callable[[Network, Array], None] | None = None  # of parameters and inputs, in place
+    change: Callable[[Network, Array], None] | None = None  # changes parameters or inputs in place
 
 
 def _tiny_inputs(network: Network, x: Array) -> None:
@@ -75,7 +77,7 @@ CORNERS = (
 
 
 def run(task: Task) -> Section:
-    """On the compiled backends; NumPy's is in the table too, where it stands alone."""
+    """Runs on the compiled backends, or on NumPy where there is no other."""
     names = [setup.backend for setup in task.setups if setup.backend != BASELINE] or [BASELINE]
     found: dict[tuple[str, str], list[float]] = {}
     for corner in CORNERS:
@@ -85,39 +87,39 @@ def run(task: Task) -> Section:
     for corner in CORNERS:
         for name in names:
             own = {other: float(np.median(seconds)) for (other, who), seconds in found.items() if who == name}
-            best = min(own[ordinary.title] for ordinary in CORNERS if not ordinary.like)
+            best = min(own[other.title] for other in CORNERS if not other.ordinary)
             records.append(
                 {
                     "corner": corner.title,
                     "backend": name,
-                    "layers": "-".join(map(str, corner.workload.sizes)),
+                    "layers": corner.workload.layers,
                     "batch_size": corner.workload.batch_size,
                     "dtype": corner.dtype,
                     "seconds_per_multiply_add": found[corner.title, name],
                     "times_the_best": own[corner.title] / best,
-                    "times_its_like": own[corner.title] / own[corner.like] if corner.like else 1.0,
+                    "times_its_ordinary": own[corner.title] / own[corner.ordinary] if corner.ordinary else 1.0,
                 }
             )
     return _section(records, NOTE.format(rounds=task.rounds))
 
 
 def measure(task: Task, corner: Corner, names: list[str]) -> dict[str, list[float]]:
-    """Seconds a multiply-add, by backend."""
+    """Seconds per multiply-add of each round, by backend."""
     workload = corner.workload
     work = workload.train_flops // 2
-    batch, most = workload.batch_size, QUICK_WORK if task.quick else WORK
-    rows = max(min(most // work, MOST_ROWS) // batch, 1) * batch
+    batch, total = workload.batch_size, QUICK_WORK if task.quick else WORK
+    rows = max(min(total // work, MAX_ROWS) // batch, 1) * batch
     rng = np.random.default_rng(0)
     x = rng.uniform(0.1, 1, (rows, workload.sizes[0])).astype(corner.dtype)
     y = rng.integers(0, workload.sizes[-1], rows)
     turns = {}
     for name in names:
         setup = Setup(name, corner.dtype, sparse=False)
-        verify(workload, setup, x, y)  # with ordinary numbers: these would leave rounding nothing to show
+        verify(workload, setup, x, y)  # before the change: extreme numbers would hide an error
         network, own_x = workload.network(corner.dtype), x.copy()
         if corner.change is not None:
             corner.change(network, own_x)
-        # At a rate of 0 the numbers stay as they are, and all the work is done.
+        # A learning rate of 0 keeps the numbers extreme and skips no work.
         trainer = workload.trainer(network, setup)
         trainer.learning_rate = 0.0
         turns[name] = _epoch(trainer, own_x, y)
@@ -133,9 +135,9 @@ def _section(records: list[dict[str, Any]], note: str) -> Section:
     rows = [
         (
             *(record["corner"], record["backend"], number(float(np.median(record["seconds_per_multiply_add"])) * 1e9)),
-            *(ratio(record["times_the_best"]), ratio(record["times_its_like"])),
+            *(ratio(record["times_the_best"]), ratio(record["times_its_ordinary"])),
         )
         for record in records
     ]
-    columns = ("corner", "backend", "ns a multiply-add", "to the best", "to its like")
+    columns = ("shape or corner", "backend", "ns per multiply-add", "fastest ordinary = 1", "same shape = 1")
     return Section("corners", "Corners", columns, rows, note, records)

@@ -1,8 +1,8 @@
-"""Writes what `fastnet explore --all` finds into the README: its texts and a few of its pictures.
+"""Writes what `fastnet explore --all` finds into a page: the numbers of each experiment and one of its pictures.
 
-    python -m fastnet.bench.findings README.md --pictures docs
+    python -m fastnet.bench.findings docs/findings.md --pictures docs/pictures
 
-Not here: the experiments (fastnet.explore). Run on an otherwise idle machine: the seconds are part of the text.
+Run it on an idle machine: the page states the seconds.
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ from pathlib import Path
 
 from fastnet import backends
 from fastnet.backends import machine
-from fastnet.bench import report
-from fastnet.data import datasets
+from fastnet.bench import pages, report
+from fastnet.data import load
 from fastnet.errors import FastnetError
 from fastnet.explore import EXPERIMENTS, Finding, Setting, run
-from fastnet.plots import save
 
 SECTION = "findings"
-# One picture of each experiment, and what to read in it.
+# One picture of each experiment, with its alternative text.
 SHOWN = {
-    "descent": ("batches", "The cost by examples seen and by time, for steps on all, ten and single examples"),
-    "gradient": ("gradient-ranking", "The share of the gradient's squared norm that its top components hold"),
+    "descent": ("batches", "The cost over examples and over seconds, for updates on all, ten and single examples"),
+    "gradient": ("gradient-ranking", "The share of the gradient's squared norm that its largest components hold"),
     "weights": ("weights", "The weights of the first hidden layer as images, before and after training"),
-    "noise": ("noise", "What the network answers to noise and to real images, and how sure it is"),
-    "memorize": ("memorize", "Accuracy by epoch with true labels, shuffled labels and images of nothing"),
-    "minima": ("minima-descent", "The descent's way over the surface of the cost"),
-    "data-size": ("data-size", "Accuracy by the number of training images"),
+    "noise": ("noise", "The answers to noise and to real images, and the top outputs"),
+    "memorize": ("memorize", "Accuracy over epochs with true labels, shuffled labels and noise as images"),
+    "minima": ("minima-descent", "The path of gradient descent over the surface of the cost"),
+    "data-size": ("data-size", "Accuracy over the number of training images"),
 }
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m fastnet.bench.findings", description=__doc__.splitlines()[0])
-    made.add_argument("readme", help=f"has the lines {' and '.join(report.marks(SECTION))}; the text goes between")
-    made.add_argument("--pictures", required=True, metavar="FOLDER", help="for the pictures shown, as PNG")
+    made.add_argument("page", help=f"the text goes between its lines {' and '.join(pages.markers(SECTION))}")
+    made.add_argument("--pictures", required=True, metavar="FOLDER", help="where to write the pictures, as PNG")
     made.add_argument("--data", default="mnist-5k", metavar="NAME", help="default: %(default)s")
     made.add_argument("--experiments", nargs="+", default=list(EXPERIMENTS), choices=EXPERIMENTS, metavar="NAME")
     return made
@@ -50,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = parser().parse_args(arguments)
     try:
-        report.split_readme(options.readme, SECTION)
+        pages.split(options.page, SECTION)  # raises before minutes of work
         os.makedirs(options.pictures, exist_ok=True)
-        setting = Setting(datasets.load(options.data))
+        setting = Setting(load(options.data))
         parts, total = [], 0.0
         for name in options.experiments:
             print(f"{name} ...", file=sys.stderr, flush=True)
@@ -63,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             parts.append(_part(name, found, seconds, options))
         command = shlex.join(["python", "-m", "fastnet.bench.findings", *arguments])
         about = (
-            f"{setting.data.name}, the {backends.resolve().name} backend, {total:.0f} s in all, without the drawing; "
-            f"{machine.processor()}, {os.cpu_count()} cores. Written by `{command}`."
+            f"Data: {setting.data.name}. Backend: {backends.resolve().name}. Time: {total:.0f} s without the drawing. "
+            f"Machine: {machine.processor()}, {os.cpu_count()} cores. Written by `{command}`."
         )
-        report.write_readme(options.readme, "\n\n".join([*parts, about]), SECTION)
+        pages.write(options.page, SECTION, "\n\n".join([report.paragraph(about), *parts]))
     except (FastnetError, OSError) as error:
         print(f"fastnet.bench.findings: error: {error}", file=sys.stderr)
         return 2
@@ -76,14 +75,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _part(name: str, found: Finding, seconds: float, options: argparse.Namespace) -> str:
-    """An experiment's title, picture and text, the text folded."""
-    stem, alt = SHOWN[name]
+    """The heading, picture and numbers of an experiment. Draws the picture."""
+    stem, alternative = SHOWN[name]
     path = Path(options.pictures, f"{stem}.png")
-    save(found.pictures[stem](), path)
-    link = Path(os.path.relpath(path, Path(options.readme).parent)).as_posix()
-    title = f"**{EXPERIMENTS[name].capitalize()}** (`{name}`, {seconds:.1f} s)"
-    text = f"<details><summary>The numbers</summary>\n\n```text\n{found.text.rstrip()}\n```\n\n</details>"
-    return f"{title}\n\n![{alt}]({link})\n\n{text}"
+    pages.save_picture(found.pictures[stem](), path)
+    picture = f"![{alternative}]({pages.link(path, options.page)})"
+    numbers = f"```text\n{found.text.rstrip()}\n```"
+    return "\n\n".join([f"## {heading(name)}", f"`fastnet explore {name}`, {seconds:.1f} s.", picture, numbers])
+
+
+def heading(name: str) -> str:
+    """The experiment's question as a heading."""
+    question = EXPERIMENTS[name]
+    return question[0].upper() + question[1:]
 
 
 if __name__ == "__main__":

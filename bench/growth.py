@@ -9,19 +9,20 @@ from typing import Any, NamedTuple
 
 from fastnet.bench.contenders import Session, take_turns
 from fastnet.bench.report import Section, number, ratio
-from fastnet.bench.suites import Task, most_threads
+from fastnet.bench.suites import Task, max_threads
 from fastnet.bench.workloads import WORKLOADS, Setup, Workload, verify
 
 NOTE = (
-    "Medians of {rounds} rounds of an epoch, in which the backends of one line take turns. Growth: against the first "
-    "line of the backend, time over time; linear where it grows as the work does. {cores} cores here."
+    "Medians of {rounds} rounds of one epoch, in which the backends take turns. The last two columns divide the time "
+    "and the work of a line by those of the backend's first line in the sweep; the cost is linear where the two are "
+    "equal. The machine has {cores} cores."
 )
 SMALL, WIDE = WORKLOADS["W1"], WORKLOADS["W6"]
 BATCH_ROWS = 6_144  # a multiple of every batch size
 
 
 class Point(NamedTuple):
-    """One measurement of a sweep."""
+    """One measurement: the value that the sweep varies, and the workload at this value."""
 
     sweep: str
     value: int
@@ -45,7 +46,7 @@ def points(task: Task) -> list[Point]:
 
 
 def _of_width(n: int) -> Workload:
-    """Of sigmoids: among so many ReLUs rounding takes a sum across zero here and there, and the check would object."""
+    """W3 with other widths. Not W6: with so many ReLUs rounding moves some sum across zero, and `verify` fails."""
     return replace(WORKLOADS["W3"], name=f"width {n}", sizes=(784, n, n, 10))
 
 
@@ -53,7 +54,7 @@ def run(task: Task) -> Section:
     records: list[dict[str, Any]] = []
     for sweep, value, workload, rows, threads in points(task):
         task.say(f"growth: {sweep} {value}")
-        setups = [replace(s, threads=threads) for s in task.setups if most_threads(s.backend) >= threads]
+        setups = [replace(s, threads=threads) for s in task.setups if max_threads(s.backend) >= threads]
         timings = measure(task, workload, setups, rows)
         for name, seconds in timings.items():
             first = next((r for r in records if (r["sweep"], r["backend"]) == (sweep, name)), None)
@@ -63,7 +64,7 @@ def run(task: Task) -> Section:
                     "sweep": sweep,
                     "value": value,
                     "backend": name,
-                    "layers": "-".join(map(str, workload.sizes)),
+                    "layers": workload.layers,
                     "batch_size": workload.batch_size,
                     "examples": rows,
                     "seconds": seconds,
@@ -78,7 +79,7 @@ def run(task: Task) -> Section:
 
 
 def measure(task: Task, workload: Workload, setups: Sequence[Setup], rows: int) -> dict[str, list[float]]:
-    """Seconds of an epoch on the first rows, by backend, once each is verified."""
+    """Seconds of each epoch on the first rows, by backend. Verifies each backend first."""
     images = task.images._replace(x=task.images.x[:rows], y=task.images.y[:rows])
     for setup in setups:
         verify(workload, setup, images.x, images.y)
@@ -107,7 +108,7 @@ def _section(records: list[dict[str, Any]], note: str) -> Section:
         )
     ]
     columns = (
-        *("growth", "backend", "network", "batch", "examples", "seconds an epoch", "ns a multiply-add"),
-        *("times the time", "times the work"),
+        *("growth", "backend", "network", "batch", "examples", "seconds per epoch", "ns per multiply-add"),
+        *("time, first = 1", "work, first = 1"),
     )
     return Section("growth", "How the cost grows", columns, rows, note, records, text_columns=3)

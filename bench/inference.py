@@ -1,4 +1,4 @@
-"""The suite `inference`: one image, by the Python call and in the kernel alone, and 10,000 images at once."""
+"""The suite `inference`: one image by the public call, one image in the kernel alone, and 10,000 images at once."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from fastnet.network import Network
 
 MANY = 10_000
 CALLS, QUICK_CALLS = 1_000, 20
-BYTE, FLOAT, KERNEL, OVERHEAD = "one image", "one image, floats", "kernel and call", "call"  # what is timed
+BYTE, FLOAT, KERNEL, OVERHEAD = "one image", "one image, floats", "kernel and call", "call"  # the measurements
 BYTES, FLOATS = "images", "images, floats"
 NOTE = (
-    "Medians of {rounds} rounds of {calls:,} calls, each on the next of as many images, or of one call on {many:,}. "
-    "Predictor: the public Python call, an image in, its label out. Kernel: a call of the backend's own function, less "
-    "one for a 1-1 network, which is hardly more than the call. The peers get floats, made ready in their own form."
+    "Medians of {rounds} rounds. One image: the mean over {calls:,} public Python calls on different images; an image "
+    "goes in and its label comes out. In the kernel: the backend's own function; the time of the same call for a 1-1 "
+    "network, which is nearly all overhead, is subtracted. {many:,} images: one call. The peers get floats, converted "
+    "beforehand to the form that they need."
 )
-Turns = dict[tuple[str, str], Callable[[], float]]  # by contender and what it does
+Turns = dict[tuple[str, str], Callable[[], float]]  # by contender and measurement
 
 
 def run(task: Task) -> Section:
@@ -49,11 +50,11 @@ def run(task: Task) -> Section:
     return _section(records, many, NOTE.format(rounds=task.rounds, calls=calls, many=many))
 
 
-# -- what is timed ------------------------------------------------------------------------------------------------
+# -- the measurements ---------------------------------------------------------------------------------------------
 
 
 def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls: int) -> Turns:
-    """The calls of a backend, each verified."""
+    """The verified calls of a backend."""
     network, name = workload.network(setup.dtype), setup.backend
     pixels = as_input(task.dense, "bytes").x_test[:many]
     floats = pixels if pixels.dtype != np.uint8 else np.divide(pixels, 255, dtype=setup.dtype)
@@ -64,7 +65,7 @@ def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls
         labels = _predictor(network, setup, many)
         found = labels(x)
         wrong = int(np.sum(found != expected.argmax(1)))
-        if wrong > len(x) // 1000:  # rounding may tell which of two outputs is larger
+        if wrong > len(x) // 1000:  # rounding decides between two outputs that are nearly equal
             raise VerificationError(f"{workload.name}, {setup}: {wrong} of {len(x)} labels of {kind} are wrong")
         single = _predictor(network, setup, 1)
         turns[name, one] = functools.partial(_each, single, list(x[:calls]), calls)
@@ -86,12 +87,12 @@ def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls
 
 
 def _predictor(network: Network, setup: Setup, rows: int) -> Callable[[Any], Any]:
-    """What gives labels: compiled for at most so many rows."""
+    """A function from images to labels, compiled for at most `rows` images."""
     return network.compile(backend=setup.backend, max_batch=rows).predict
 
 
 def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Callable[[Array, Array], None], Array]:
-    """A backend's function of one row and its output, and that."""
+    """The backend's function of one row and an output array, and such an array."""
     kernels: Any = backends.get(backend)
     layers, parameters = network.layers, network.parameters
     out = np.empty((1, network.sizes[-1]), network.dtype)
@@ -102,7 +103,7 @@ def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Calla
 
 
 def _each(call: Callable[[Any], Any], images: Sequence[Any], calls: int) -> float:
-    """Seconds of a call."""
+    """The mean seconds of a call."""
     began = time.perf_counter()
     for image in images:
         call(image)
@@ -115,7 +116,7 @@ def _once(call: Callable[[Any], Any], x: Any) -> float:
     return time.perf_counter() - began
 
 
-# -- what it comes to ---------------------------------------------------------------------------------------------
+# -- the results --------------------------------------------------------------------------------------------------
 
 
 def _records(workload: Workload, many: int, timings: dict[tuple[str, str], Timing]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The suite `memory`: the most a fresh process has had in memory after an epoch of W1, by backend and peer."""
+"""The suite `memory`: the peak resident memory of a new process after one epoch of W1, by backend and peer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fastnet.bench.workloads import WORKLOADS, Setup
 
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
-    "Resident memory of a fresh process at its highest, Python, libraries and images included; the images alone: "
-    "{images:.0f} MB. The backends get them as they are; a peer makes floats of them."
+    "Peak resident memory of a new process. It includes Python, the libraries and the images; the images alone take "
+    "{images:.0f} MB. The backends read the images as they are, a peer converts them to floats."
 )
 CODE = "import sys; sys.path[:] = {!r}; from fastnet.bench.memory import trained; print(trained(*{!r}))"
 
@@ -34,7 +34,9 @@ def run(task: Task) -> Section:
         words = [sys.executable, "-c", CODE.format(sys.path, arguments)]
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode:
-            raise PeerError(f"the process of {setup.backend} ended: {done.stderr.strip().splitlines()[-1]}")
+            raise PeerError(
+                f"the process of the backend {setup.backend} failed: {done.stderr.strip().splitlines()[-1]}"
+            )
         records.append({"backend": setup.backend, "peak_bytes": int(done.stdout)})
     for name in task.peers:
         peer = OwnPeer(name, PEERS[name].module, task.folder, WORKLOAD, task.dtype)
@@ -48,7 +50,7 @@ def run(task: Task) -> Section:
         "memory",
         "Memory of an epoch of W1",
         ("backend", "MB"),
-        [(r["backend"], f"{r['peak_bytes'] / 1e6:.0f}" if r["peak_bytes"] else "not known here") for r in records],
+        [(r["backend"], f"{r['peak_bytes'] / 1e6:.0f}" if r["peak_bytes"] else "unknown") for r in records],
         NOTE.format(images=images / 1e6),
         records,
         text_columns=1,
@@ -56,7 +58,7 @@ def run(task: Task) -> Section:
 
 
 def trained(folder: str, setup: str) -> int:
-    """Trains an epoch of W1 on the images of the folder and returns the memory this process has had for it."""
+    """Trains one epoch of W1 on the images of the folder and returns the peak memory of this process in bytes."""
     x, y = (np.load(Path(folder, f"{name}.npy")) for name in ("x", "y"))
     made = Setup(**json.loads(setup))
     WORKLOAD.trainer(WORKLOAD.network(made.dtype), made).fit(x, y)

@@ -1,13 +1,14 @@
-"""The picture of a run: bars of speed ratios, a roofline, and how the cost grows where that was measured."""
+"""Pictures of the results: bars of speed ratios, a roofline, and curves of how the cost grows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastnet.bench import pages
 from fastnet.bench.peers import TUNED
 from fastnet.bench.report import number
 from fastnet.bench.suites import BASELINE
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Shapes and labels say again what the colours do; the lighter ones are the lesser of a library's two contenders.
+# Markers and labels repeat what the colours say. A library with two contenders has a dark and a light colour.
 COLOURS = {
     "cython": style.BLUE,
     "numba": style.RED,
@@ -34,65 +35,83 @@ COLOURS = {
 }
 MARKERS = dict(zip(COLOURS, "osD^vPX*<", strict=True))
 OTHER = "#555555"
-SHIFT = 1.18  # between two workloads of one intensity, to either side
+SHIFT = 1.18  # the factor that moves two workloads of one intensity apart
+
+
+class Bar(NamedTuple):
+    """One contender on one workload."""
+
+    name: str
+    speed: float  # relative to the baseline
+    seconds: float  # per epoch
 
 
 def check(path: str) -> None:
-    """Raises DataError or FastnetError where no picture can be made or of that kind, before anything is measured."""
+    """Raises DataError for a wrong kind of file, FastnetError where Matplotlib is missing."""
     if PurePath(path).suffix.lower() not in style.KINDS:
-        raise DataError(f"--picture {shown(path)}: give it a name that ends in {', '.join(style.KINDS)}")
+        raise DataError(f"--picture {shown(path)}: expected a name that ends in {', '.join(style.KINDS)}")
     style.check()
 
 
 def write(path: str, results: Sequence[Result], growth: Sequence[dict[str, Any]], bandwidth: float, about: str) -> None:
-    style.save(_figure(results, growth, bandwidth, about), path)
+    """Draws a run to a file. `growth` has the records of that suite, and may be empty."""
+    pages.save_picture(_figure(results, growth, bandwidth, about), path)
+
+
+@style.picture
+def speeds(workloads: Mapping[str, Sequence[Bar]], baseline: str) -> Figure:
+    """The bars alone, in two columns; `workloads` has titles as keys."""
+    n_lines = math.ceil(len(workloads) / 2)
+    figure = style.figure(8, n_lines * (0.6 + 0.24 * max(map(len, workloads.values()))))
+    for k, (title, bars) in enumerate(workloads.items()):
+        _bars(figure.add_subplot(n_lines, 2, k + 1), title, bars, baseline)
+    return figure
 
 
 @style.picture
 def _figure(results: Sequence[Result], growth: Sequence[dict[str, Any]], bandwidth: float, about: str) -> Figure:
     workloads = list(dict.fromkeys(result.workload for result in results))
-    most = max(sum(r.workload == w for r in results) for w in workloads)
-    lines = math.ceil(len(workloads) / 2)
+    n_bars = max(sum(r.workload == w for r in results) for w in workloads)
+    n_lines = math.ceil(len(workloads) / 2)
     sweeps = list(dict.fromkeys(record["sweep"] for record in growth))
-    heights = [0.55 + 0.27 * most] * lines + [4.0] + [2.6] * math.ceil(len(sweeps) / 2)
+    heights = [0.55 + 0.27 * n_bars] * n_lines + [4.0] + [2.6] * math.ceil(len(sweeps) / 2)
     figure = style.figure(10, sum(heights) + 1.3)
     figure.set_layout_engine("constrained", h_pad=0.07)
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
+    baseline = TUNED if TUNED in results[0].baselines else BASELINE
     for k, workload in enumerate(workloads):
-        _bars(figure.add_subplot(grid[k // 2, k % 2]), [r for r in results if r.workload == workload])
-    _roofline(figure.add_subplot(grid[lines, :]), results, bandwidth)
+        bars = [Bar(r.name, r.speed(baseline), r.timing.median) for r in results if r.workload == workload]
+        _bars(figure.add_subplot(grid[k // 2, k % 2]), workload.label, bars, baseline)
+    _roofline(figure.add_subplot(grid[n_lines, :]), results, bandwidth)
     for k, sweep in enumerate(sweeps):
-        axes = figure.add_subplot(grid[lines + 1 + k // 2, k % 2])
+        axes = figure.add_subplot(grid[n_lines + 1 + k // 2, k % 2])
         _growth(axes, sweep, [record for record in growth if record["sweep"] == sweep])
     figure.suptitle(about, fontsize=10)
     return figure
 
 
-def _bars(axes: Axes, results: Sequence[Result]) -> None:
-    """How many times faster than the baseline, the fastest on top."""
-    baseline = TUNED if TUNED in results[0].baselines else BASELINE
-    ordered = sorted(results, key=lambda r: r.speed(baseline))
-    speeds = [r.speed(baseline) for r in ordered]
+def _bars(axes: Axes, title: str, bars: Sequence[Bar], baseline: str) -> None:
+    """Speeds relative to the baseline, the fastest on top."""
+    ordered = sorted(bars, key=lambda bar: bar.speed)
+    fastest = ordered[-1].speed
     axes.axvline(1, color="black", linewidth=0.8, linestyle=":", zorder=0)
-    axes.barh([r.name for r in ordered], speeds, color=[COLOURS.get(r.name, OTHER) for r in ordered], height=0.72)
-    for place, (result, speed) in enumerate(zip(ordered, speeds, strict=True)):
-        label = f"{speed:.2f}   {number(1000 * result.timing.median)} ms"
+    colours = [COLOURS.get(bar.name, OTHER) for bar in ordered]
+    axes.barh([bar.name for bar in ordered], [bar.speed for bar in ordered], color=colours, height=0.72)
+    for place, bar in enumerate(ordered):
+        label = f"{bar.speed:.2f}   {number(1000 * bar.seconds)} ms"
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.text(speed + 0.012 * max(speeds), place, label, va="center", fontsize=8, bbox=box)
-    axes.set_xlim(0, 1.35 * max(speeds))
+        axes.text(bar.speed + 0.012 * fastest, place, label, va="center", fontsize=8, bbox=box)
+    axes.set_xlim(0, 1.35 * fastest)
     axes.tick_params(axis="y", length=0)
-    workload = results[0].workload
-    layers = "-".join(map(str, workload.sizes))
-    axes.set_title(f"{workload.name}: {layers}, batch {workload.batch_size}", loc="left", fontsize=9, weight="bold")
-    of = "tuned NumPy" if baseline == TUNED else "NumPy"
-    axes.set_xlabel(f"speed ({of} = 1), and milliseconds an epoch", fontsize=8)
+    axes.set_title(title, loc="left", fontsize=9, weight="bold")
+    axes.set_xlabel(f"speed ({baseline} = 1), and milliseconds per epoch", fontsize=8)
 
 
 def _roofline(axes: Axes, results: Sequence[Result], bandwidth: float) -> None:
-    """Operations a second against operations for each byte of images read from memory."""
+    """Operations a second over operations per byte of images read from memory."""
     places = _places(results)
     left, right = min(places.values()) / 4, max(places.values()) * 2
-    best, least = max(result.flops for result in results), min(result.flops for result in results)
+    best, worst = max(result.flops for result in results), min(result.flops for result in results)
     peaks = [peak for result in results for peak in result.timing.peaks if not math.isnan(peak)]
     xs = [left, right]
     if peaks:
@@ -122,21 +141,21 @@ def _roofline(axes: Axes, results: Sequence[Result], bandwidth: float) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(left, right)
-    axes.set_ylim(least / 3.5 / 1e9, best * 1.7 / 1e9)
+    axes.set_ylim(worst / 3.5 / 1e9, best * 1.7 / 1e9)
     for (name, _), place in places.items():
-        axes.text(place, least / 1.9 / 1e9, name, ha="center", fontsize=8, weight="bold")
+        axes.text(place, worst / 1.9 / 1e9, name, ha="center", fontsize=8, weight="bold")
     for size, intensity in {(result.row_bytes, result.intensity) for result in results}:
-        axes.text(intensity, least / 3 / 1e9, f"{size} B", ha="center", fontsize=7)
+        axes.text(intensity, worst / 3 / 1e9, f"{size} B", ha="center", fontsize=7)
     axes.grid(alpha=0.25, which="both", linewidth=0.5)
-    axes.set_xlabel("operations for each byte of images read; at the bottom the workload, and the bytes of an image")
+    axes.set_xlabel("operations per byte of images read (at the bottom: the workload, and the bytes of an image)")
     axes.set_ylabel("GFLOP/s, dense-equivalent")
-    title = "Roofline. Zeros that a kernel skips count as done: a point may lie above"
+    title = "Roofline. Skipped zeros count as operations, so a point may lie above the roof"
     axes.set_title(title, loc="left", fontsize=9, weight="bold")
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _places(results: Sequence[Result]) -> dict[tuple[str, int], float]:
-    """Where a workload's points are, by its name and the bytes of an example: its intensity, but side by side."""
+    """The horizontal place of each (workload, bytes of an example): its intensity; equal intensities stand apart."""
     columns: dict[float, list[tuple[str, int]]] = {}
     for result in results:
         keys = columns.setdefault(result.intensity, [])
@@ -168,5 +187,5 @@ def _growth(axes: Axes, sweep: str, records: Sequence[dict[str, Any]]) -> None:
     axes.set_xlabel(
         {"examples": "examples", "width": "width of two hidden layers", "batch": "batch size"}.get(sweep, sweep)
     )
-    axes.set_ylabel("ns a multiply-add" if per_item else "seconds an epoch")
+    axes.set_ylabel("ns per multiply-add" if per_item else "seconds per epoch")
     axes.legend(fontsize=8, frameon=False)

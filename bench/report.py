@@ -1,45 +1,31 @@
-"""What a run comes to: tables as text and as Markdown, the README between its markers, and JSON."""
+"""The results of a run as text, as Markdown and as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from fastnet.data.files import atomic_write
-from fastnet.errors import DataError
-from fastnet.text import shown
-
-LONG = 30  # rows of a table that Markdown folds
-
-
-def marks(section: str) -> tuple[str, str]:
-    """The lines of a README between which a section is written."""
-    return f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-
-
-BENCHMARK = "benchmark"
-BEGIN, END = marks(BENCHMARK)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table, what there is to say of it, and the same figures as JSON has them: raw."""
+    """One table with its note, and the same figures unrounded for JSON."""
 
-    name: str  # under which JSON has it
+    name: str  # the key in JSON
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]  # of cells
-    note: str
-    records: Sequence[dict[str, Any]]
-    text_columns: int = 2  # so many from the left are words; the others are numbers
-    items: Sequence[str] = ()  # said before the table
+    rows: Sequence[Sequence[str]]  # the cells of each row
+    note: str  # a paragraph below the table
+    records: Sequence[dict[str, Any]]  # for JSON
+    text_columns: int = 2  # the first columns hold words, the others numbers
+    items: Sequence[str] = ()  # a list above the table
 
 
 def text(sections: Sequence[Section], facts: dict[str, str]) -> str:
+    """For a terminal: the facts, then each table with aligned columns."""
     parts = ["\n".join(f"{name}: {fact}" for name, fact in facts.items())]
     for section in sections:
         table = [section.columns, *section.rows]
@@ -56,28 +42,40 @@ def text(sections: Sequence[Section], facts: dict[str, str]) -> str:
 
 
 def markdown(sections: Sequence[Section], facts: dict[str, str], picture: str | None = None) -> str:
-    parts = [f"![Speed ratios and roofline]({picture})"] if picture else []
+    """For a page: the picture, each table under a heading of its own, then the facts."""
+    parts = [f"![Speed of each backend and library, and a roofline]({picture})"] if picture else []
     for section in sections:
-        numbers = ["---:"] * (len(section.columns) - section.text_columns)
-        table = [section.columns, ["---"] * section.text_columns + numbers, *section.rows]
-        long = len(section.rows) > LONG
-        parts.append(f"<details><summary><b>{section.title}</b></summary>" if long else f"**{section.title}**")
+        parts.append(f"## {section.title}")
         if section.items:
-            parts.append("\n".join(f"- {item}" for item in section.items))
-        parts += ["\n".join("| " + " | ".join(row) + " |" for row in table), section.note]
-        parts += ["</details>"] if long else []
-    parts.append("\n".join(f"- {name}: {fact}" for name, fact in facts.items()))
+            parts.append(_list(section.items))
+        parts += [table(section.columns, section.rows, section.text_columns), paragraph(section.note)]
+    parts += ["## The machine", _list([f"{name}: {fact}" for name, fact in facts.items()])]
     return "\n\n".join(parts)
 
 
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """A Markdown table; the columns after the first `text_columns` are aligned to the right."""
+    rule = ["---"] * text_columns + ["---:"] * (len(columns) - text_columns)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+
+
+def paragraph(text: str) -> str:
+    """The text in lines of at most 118 letters."""
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
+
+
+def _list(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
 def as_json(sections: Sequence[Section], **about: Any) -> str:
-    """One object: `about`, and a list of records under each section's name."""
+    """One JSON object: the items of `about`, and a list of records under each section's name."""
     found = about | {section.name: [_plain(record) for record in section.records] for section in sections}
     return json.dumps(found, indent=1, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it, which knows no nan."""
+    """The value for JSON, which has no NaN and no infinity: null in their place."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -85,32 +83,11 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def split_readme(path: str, section: str = BENCHMARK) -> tuple[str, str]:
-    """The text up to the first marker and from the second on; DataError unless each stands there once, in order."""
-    begin, end = marks(section)
-    try:
-        text = Path(path).read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {shown(path)}: {error}") from error
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise DataError(
-            f"{shown(path)} must have one line {begin} and after it one line {end}: what is written goes between"
-        )
-    before, after = text.index(begin) + len(begin), text.index(end)
-    return text[:before], text[after:]
-
-
-def write_readme(path: str, content: str, section: str = BENCHMARK) -> None:
-    head, tail = split_readme(path, section)  # anew: it may have been edited during a run of minutes
-    with atomic_write(path) as file:
-        file.write(f"{head}\n\n{content}\n\n{tail}".encode())
-
-
 # -- cells --------------------------------------------------------------------------------------------------------
 
 
 def number(value: float) -> str:
-    """Three digits, in as plain a form as they have."""
+    """Three significant digits, without an exponent where that stays short."""
     if math.isnan(value):
         return "-"
     if value and not 1e-3 <= abs(value) < 1e4:

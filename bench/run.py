@@ -1,8 +1,7 @@
-"""`fastnet bench`: the command's options, and the suites they ask for.
+"""`fastnet bench`: its options, and the suites that it runs.
 
-Each round takes an epoch of each contender in turn, so that what slows the machine for a while slows all of them, and
-measures the core's multiply-add peak just before each. What is compared is paired within its round. Nothing is timed
-before its results have been found right.
+Every backend and peer trains one epoch in each round, and ratios are taken within a round: a slow moment of the machine
+slows all of them. Each backend is verified before it is timed.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from fastnet import backends
 from fastnet.backends import machine
-from fastnet.bench import accuracy, corners, growth, inference, memory, peers, picture, report, training
+from fastnet.bench import accuracy, corners, growth, inference, memory, pages, peers, picture, report, training
 from fastnet.bench.peers.process import ONE_THREAD, write_images
-from fastnet.bench.report import BEGIN, END, Section
-from fastnet.bench.suites import BASELINE, Task, most_threads, verify_all
+from fastnet.bench.report import Section
+from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
 from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
 from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
+from fastnet.names import Sparse
 from fastnet.plots import style
 
 OTHER_SUITES = {
@@ -36,8 +35,10 @@ OTHER_SUITES = {
     "accuracy": accuracy.run,
 }
 SUITES = ("train", *OTHER_SUITES)
+SECTION = "benchmark"  # of the page that --write fills
+ROUNDS, QUICK_ROUNDS = 7, 1
 QUICK_ROWS = 2_000
-SPARSE: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
+SPARSE: dict[str, Sparse] = {"auto": "auto", "on": True, "off": False}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,9 +46,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
-def _from_one(text: str) -> int:
+def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
     return int(text)
 
 
@@ -55,16 +56,16 @@ def _suites(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in SUITES:
-            raise argparse.ArgumentTypeError(f"no suite is called {name!r}; there are {', '.join(SUITES)}")
+            raise argparse.ArgumentTypeError(f"there is no suite {name!r}; choose from {', '.join(SUITES)}")
     return names
 
 
 def parser() -> argparse.ArgumentParser:
     made = _Parser(
         prog="fastnet bench",
-        description="Times an epoch of training on each backend, interleaved, on one thread, after a check that its\n"
-        "results are right; with --suite and --peers more than that. MNIST is looked for as `fastnet train` does but\n"
-        "not downloaded; without it, mnist-5k is repeated up to its size.",
+        description="Times one epoch of training on each backend, on one thread; the backends take turns in rounds.\n"
+        "Each backend is verified first. --suite and --peers measure more. The images are MNIST where it is on this\n"
+        "machine (it is not downloaded), otherwise mnist-5k repeated up to 60,000 images.",
         epilog="examples:\n  fastnet bench --workload W1 --rounds 11\n  fastnet bench --peers --json all.json --all\n"
         "  fastnet bench --peers numpy,jax --picture speed.png\n"
         '  fastnet bench --workload W1 --backend numpy --input float32 --peer "python your_own.py {workload}"',
@@ -76,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         "--backend",
         action="append",
         choices=backends.NAMES,
-        help="repeatable; default: those that work here. numpy, the baseline, is always among them",
+        help="repeatable; default: all that work here. numpy is the baseline and always runs",
     )
     made.add_argument(
         "--suite",
@@ -91,42 +92,44 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="all",
         metavar="NAMES",
-        help="other libraries at the same work: all that are installed, or names separated by commas: "
-        f"{', '.join(peers.PEERS)}, or numpy, torch",
+        help="time other libraries on the same work: all that are installed, or names separated by commas: "
+        f"{', '.join(peers.PEERS)}; numpy and torch stand for two each",
     )
-    made.add_argument("--rounds", type=_from_one, metavar="R", help="default: 7, and 1 with --quick")
-    made.add_argument("--quick", action="store_true", help="verify everything, time hardly anything")
+    made.add_argument("--rounds", type=_positive, metavar="R", help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}")
+    made.add_argument("--quick", action="store_true", help="verify everything, time a small part of the data")
     made.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="default: %(default)s")
     made.add_argument(
         "--input",
         choices=(*INPUTS, "uint8"),
         default=INPUTS[0],
-        help="what the images are to fastnet (uint8 is bytes); default: %(default)s",
+        help="the form in which fastnet gets the images (uint8 means bytes); default: %(default)s",
     )
-    made.add_argument("--sparse", choices=SPARSE, default="auto", help="the Trainer's choice; default: %(default)s")
+    made.add_argument("--sparse", choices=SPARSE, default="auto", help="Trainer(sparse=...); default: %(default)s")
     made.add_argument(
-        "--threads", type=_from_one, default=1, metavar="N", help="of the training, where the backend can; default: 1"
+        "--threads", type=_positive, default=1, metavar="N", help="training threads, where the backend can; default: 1"
     )
-    made.add_argument("--data-dir", metavar="DIR", help="where to look first for a folder mnist")
+    made.add_argument("--data-dir", metavar="DIR", help="the first place to look for a folder mnist")
     made.add_argument(
         "--peer",
         metavar="COMMAND",
-        help="another program to time in the same rounds, {workload} in it replaced: it prints the line `ready`, then "
-        "answers each line `E` with an epoch and the line `t <wall seconds> <cpu seconds>`. Its results go unchecked",
+        help="a program of yours to time in the same rounds; {workload} in COMMAND becomes the workload's name. The "
+        "program prints the line `ready`. For each line `E` it trains one epoch and prints the line "
+        "`t <wall seconds> <cpu seconds>`. Its results are not checked",
     )
     made.add_argument(
         "--json",
         nargs="?",
         const="-",
         metavar="FILE",
-        help="all figures as JSON to a file; without one, to standard output instead of the tables",
+        help="write all figures as JSON to FILE, or without FILE to standard output in place of the tables",
     )
-    made.add_argument("--picture", metavar="FILE", help=f"of the training's figures, {', '.join(style.KINDS)}")
-    made.add_argument("--quiet", action="store_true", help="no table and no progress, errors only")
+    made.add_argument("--picture", metavar="FILE", help=f"draw the training results ({', '.join(style.KINDS)})")
+    made.add_argument("--quiet", action="store_true", help="print errors only")
     made.add_argument(
-        "--write-readme",
-        metavar="FILE",
-        help=f"put the tables, and the --picture, between its lines {BEGIN} and {END}, and nothing else",
+        "--write",
+        metavar="PAGE",
+        help=f"replace what stands in PAGE between the lines {' and '.join(pages.markers(SECTION))} by the tables and "
+        "the --picture",
     )
     return made
 
@@ -148,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _on_one_thread(arguments: list[str]) -> int:
-    """The command once more in a process whose BLAS has one thread: it reads that when NumPy is imported."""
+    """Runs the command again in a new process with one BLAS thread: BLAS reads its limit when NumPy is imported."""
     again = "import sys; sys.path[:] = {!r}; from fastnet.bench.run import main; sys.exit(main({!r}))"
     environment = os.environ | dict.fromkeys(ONE_THREAD, "1")
     return subprocess.run([sys.executable, "-c", again.format(sys.path, arguments)], env=environment).returncode
@@ -185,30 +188,29 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.json not in (None, "-"):
         with atomic_write(options.json) as file:
             file.write(json.encode() + b"\n")
-    shown = None
+    linked = None
     if options.picture:
         grown = next((section.records for section in sections if section.name == "growth"), [])
         about = f"Training on {facts['processor']}: {facts['arithmetic']}"
         picture.write(options.picture, results, grown, bandwidth, about)
-        if options.write_readme:
-            shown = os.path.relpath(options.picture, Path(options.write_readme).parent).replace(os.sep, "/")
-    if options.write_readme:
+        linked = pages.link(options.picture, options.write) if options.write else None
+    if options.write:
         written = facts | {"written by": f"`{command}`"}
-        report.write_readme(options.write_readme, report.markdown(sections, written, shown))
+        pages.write(options.write, SECTION, report.markdown(sections, written, linked))
 
 
 def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
-    """Finds what is wrong with the options now rather than after minutes."""
-    if options.write_readme:
-        report.split_readme(options.write_readme)
+    """Raises for a wrong option now, not after minutes of measuring."""
+    if options.write:
+        pages.split(options.write, SECTION)
     if options.picture:
         picture.check(options.picture)
         if "train" not in suites:
-            raise FastnetError("--picture shows the training's figures: add train to --suite")
+            raise FastnetError("--picture draws the results of the suite train: add train to --suite")
 
 
 def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str]]:
-    """What was asked for, its images written to the folder, and the facts to report."""
+    """The task that the options describe, and the facts to report. Writes the images for the peers to the folder."""
 
     def say(text: str) -> None:
         if not options.quiet:
@@ -228,13 +230,13 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
     sparse = SPARSE[options.sparse]
     task = Task(
         workloads=[WORKLOADS[name] for name in dict.fromkeys(options.workload or WORKLOADS)],
-        setups=[Setup(n, options.dtype, sparse, min(options.threads, most_threads(n))) for n in chosen],
+        setups=[Setup(n, options.dtype, sparse, min(options.threads, max_threads(n))) for n in chosen],
         peers=names,
         command=options.peer,
         images=as_input(images, "sparse") if kind == "sparse" else dense,
         folder=folder,
         dense=dense,
-        rounds=options.rounds or (1 if options.quick else 7),
+        rounds=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         quick=options.quick,
         peak=machine.peak_meter(options.dtype),
         say=say,

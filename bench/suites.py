@@ -1,4 +1,4 @@
-"""What every suite is handed, and the contenders they have in common, verified before any of them is timed."""
+"""The task that every suite gets, and its contenders: backends and peers, verified before they are timed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from fastnet.bench.peers.process import OwnPeer, start_command
 from fastnet.bench.workloads import Images, Setup, Workload, reference, verified_rows, verify
 
 BASELINE = "numpy"
-PEER = "peer"  # the user's own
-LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # another algorithm than ours is to have learnt something by then
+PEER = "peer"  # the name of the user's own program
+LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # a different algorithm is verified by its accuracy after so much training
 
 
 @dataclass(frozen=True)
 class Task:
-    """What was asked for."""
+    """The options of a run."""
 
     workloads: Sequence[Workload]
-    setups: Sequence[Setup]  # one for each backend
+    setups: Sequence[Setup]  # one per backend
     peers: Sequence[str]
-    command: str | None  # of a peer of the user's own
-    images: Images  # as fastnet gets them
-    folder: str  # where the peers find the same
+    command: str | None  # starts the user's own program
+    images: Images  # in the form that fastnet gets
+    folder: str  # where the peers find the images
     dense: Images  # as bytes or floats
     rounds: int
     quick: bool
@@ -43,13 +43,13 @@ class Task:
         return len(self.dense.y)
 
     def some(self, rows: int) -> int:
-        """So many examples at most, and far fewer for a quick run."""
+        """At most `rows` examples; far fewer in a quick run."""
         return min(rows, self.rows, 500 if self.quick else rows)
 
 
-def most_threads(backend: str) -> int:
-    """That can train together; 1 where the backend's arithmetic has threads of its own."""
-    return int(getattr(backends.get(backend), "MOST_MEMBERS", 1))
+def max_threads(backend: str) -> int:
+    """How many threads can share a batch; 1 where the backend's BLAS has threads of its own."""
+    return int(getattr(backends.get(backend), "MAX_THREADS", 1))
 
 
 def verify_all(task: Task) -> None:
@@ -62,7 +62,7 @@ def verify_all(task: Task) -> None:
 
 @contextlib.contextmanager
 def peers(task: Task, workload: Workload) -> Iterator[dict[str, OwnPeer]]:
-    """The peers of this package at a workload, verified."""
+    """The verified peers of this package, on one workload."""
     with contextlib.ExitStack() as stack:
         running: dict[str, OwnPeer] = {}
         for name in task.peers:
@@ -80,7 +80,7 @@ def peers(task: Task, workload: Workload) -> Iterator[dict[str, OwnPeer]]:
 
 @contextlib.contextmanager
 def contenders(task: Task, workload: Workload) -> Iterator[dict[str, Runner]]:
-    """All that train: the backends, the peers, and the user's own program, whose results go unchecked."""
+    """The backends, the peers, and the user's own program. The program's results are not checked."""
     with contextlib.ExitStack() as stack:
         running: dict[str, Runner] = {}
         for setup in task.setups:

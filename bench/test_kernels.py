@@ -1,6 +1,6 @@
-"""pytest-benchmark suite: `python -m pytest bench --backend numba`. For the README's figures see run.py.
+"""The suite for pytest-benchmark: `python -m pytest bench --backend numba`. Each test verifies its backend first.
 
-Each test first verifies its backend. With --benchmark-disable everything runs once, on a small part of the data.
+With --benchmark-disable each test runs once, on a small part of the data. The published figures come from run.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from fastnet.bench.workloads import DTYPES, INPUTS, ROWS, WORKLOADS, Images, Setup, Workload, as_input, verify
 
-EPOCH_ROWS = dict.fromkeys(WORKLOADS, ROWS) | {"W6": ROWS // 10}  # so that it ends in reasonable time
+EPOCH_ROWS = dict.fromkeys(WORKLOADS, ROWS) | {"W6": ROWS // 10}  # W6 takes 50 times as long as W1
 PREDICTED_ROWS, SWEPT_ROWS, DISABLED_ROWS = 10_000, 6_144, 1_000
 BATCH_SIZES = [2**k for k in range(11)]
 
@@ -25,13 +25,13 @@ every_workload = pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WOR
 
 @pytest.fixture(scope="module")
 def inputs(images: Images) -> Callable[[str], Images]:
-    """The images as a kind, made once."""
+    """The images in each form, converted once."""
     return functools.cache(functools.partial(as_input, images))
 
 
 @pytest.fixture(scope="module")
 def verified(inputs: Callable[[str], Images]) -> Verify:
-    """Call it with what is about to be timed; it does its work once for each combination."""
+    """A function that verifies what a test is about to time, once for each combination."""
 
     @functools.cache
     def once(workload: Workload, setup: Setup, kind: str) -> None:
@@ -41,7 +41,7 @@ def verified(inputs: Callable[[str], Images]) -> Verify:
 
 
 def record(benchmark: Any, images: Images, rows: int, flops: int) -> None:
-    """Adds to the report what `rows` examples of `flops` dense operations each, in the median time, amount to."""
+    """Adds examples per second and GFLOP/s to the report: `rows` examples of `flops` dense operations each."""
     benchmark.extra_info.update(data=images.about, rows=rows)
     if benchmark.enabled:
         rate = rows / benchmark.stats.stats.median
@@ -100,7 +100,7 @@ def test_predict(
 def test_predict_one(
     benchmark: Any, verified: Verify, images: Images, workload: Workload, dtype: str, backend: str
 ) -> None:
-    """The latency of a single example, the checks of the public call included."""
+    """The latency of a single example, including the checks of the public call."""
     verified(workload, Setup(backend, dtype), "bytes")
     predict = functools.partial(workload.network(dtype).predict, backend=backend)
     benchmark.pedantic(predict, (images.x[:1],), rounds=20, iterations=50, warmup_rounds=1)
@@ -109,7 +109,7 @@ def test_predict_one(
 
 @every_dtype
 def test_predictor_of_one(benchmark: Any, verified: Verify, images: Images, dtype: str, backend: str) -> None:
-    """The same of a compiled predictor."""
+    """The latency of a single example with a compiled predictor."""
     workload = WORKLOADS["W1"]
     verified(workload, Setup(backend, dtype), "bytes")
     network = workload.network(dtype)

@@ -17,14 +17,14 @@ from fastnet.bench.suites import BASELINE, Task, contenders
 from fastnet.bench.workloads import Workload
 
 NOTE = (
-    "Medians of {rounds} rounds; each ratio is taken within a round. Dense-equivalent: every multiply-add of the "
-    "formula counts, though kernels may skip inputs that are zero, so that more than 100% of the peak is possible. "
-    "Once a fit: what fastnet does before the first epoch (to check the data, to compress it where that pays), which "
-    "an epoch's seconds do not have."
+    "Medians of {rounds} rounds. A speed is the median of the ratios within each round. Dense-equivalent: every "
+    "multiply-add of the formula counts, although the compiled kernels skip inputs that are zero, so a share of more "
+    "than 100% of the peak is possible. Seconds per fit: the work before the first epoch (checks of the data, "
+    "compression where it pays). The seconds per epoch do not contain it."
 )
 PEER_NOTE = (
-    " The peers run in processes of their own, on one thread, from the same parameters on the same batches, the images "
-    "as floats; scikit-learn's cost, parameters and order are its own."
+    " Each peer runs in a process of its own, on one thread, from the same parameters and on the same batches, with "
+    "the images as floats. scikit-learn has its own cost, parameters and order."
 )
 
 
@@ -35,15 +35,15 @@ class Result:
     workload: Workload
     name: str
     rows: int  # examples of an epoch
-    row_bytes: int  # of an example, as this contender reads it
+    row_bytes: int  # of one example in the form that this contender reads
     timing: Timing
-    baselines: dict[str, Timing]  # of the same rounds, by name
+    baselines: dict[str, Timing]  # by name, of the same rounds
     accuracy: float | None
-    preparation: float = math.nan  # seconds, once a fit
-    cpu_seconds: tuple[float, ...] = ()  # where known, the rehearsal's first
+    preparation: float = math.nan  # seconds per fit, before the first epoch
+    cpu_seconds: tuple[float, ...] = ()  # of each epoch, rehearsals first; empty where unknown
 
     def speed(self, baseline: str = BASELINE) -> float:
-        """How many times faster than the baseline; nan without one."""
+        """How many times faster than the baseline; NaN without one."""
         return self.timing.speed(self.baselines[baseline]) if baseline in self.baselines else math.nan
 
     @property
@@ -56,7 +56,7 @@ class Result:
 
     @property
     def intensity(self) -> float:
-        """Operations for each byte of examples."""
+        """Operations per byte of examples."""
         return self.workload.train_flops / self.row_bytes
 
     @property
@@ -91,7 +91,7 @@ class Result:
 
 
 def stored_bytes(x: Any) -> int:
-    """Of an array, or of a sparse matrix's three."""
+    """The bytes of an array, or of the three arrays of a sparse matrix."""
     return int(x.nbytes if isinstance(x, np.ndarray) else x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
 
 
@@ -105,7 +105,7 @@ def run(task: Task) -> list[Result]:
             for name, runner in running.items():
                 once = runner.preparation if isinstance(runner, Session) else math.nan
                 cpu = tuple(runner.cpu_seconds) if isinstance(runner, Peer) else ()
-                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # a peer's; of the user's own a guess
+                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # of a peer; a guess for the user's own
                 if isinstance(runner, Session):
                     row_bytes = max(1, stored_bytes(task.images.x) // task.rows)
                 results.append(
@@ -124,8 +124,8 @@ def section(results: list[Result], rounds: int) -> Section:
         "results",
         "Training",
         (
-            *("workload", "backend", "seconds an epoch", "min to max", "speed, NumPy = 1", *tuned),
-            *("dense-equivalent GFLOP/s", "of the FMA peak", "test accuracy", "seconds once a fit"),
+            *("workload", "backend", "seconds per epoch", "min to max", "speed, NumPy = 1", *tuned),
+            *("dense-equivalent GFLOP/s", "share of the FMA peak", "test accuracy", "seconds per fit"),
         ),
         [result.cells() for result in results],
         NOTE.format(rounds=rounds) + (PEER_NOTE if peers else ""),

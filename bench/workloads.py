@@ -1,4 +1,4 @@
-"""What is timed: networks and data as data, and the check that results are right before anything is timed."""
+"""The workloads and their data, and the check of a backend's results before it is timed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.data import datasets
+from fastnet.data import load, locate
 from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
+from fastnet.names import Activation, Cost, Output, Sparse
 from fastnet.network import Network
 from fastnet.training.trainer import Trainer
 
@@ -21,27 +22,27 @@ Array = NDArray[Any]
 ROWS = 60_000  # examples of an epoch
 DTYPES = ("float32", "float64")
 INPUTS = ("bytes", "float32", "sparse")
-SEED = 0  # of parameters and order: every backend trains one network on the same batches
+SEED = 0  # of parameters and order: every backend trains the same network on the same batches
 
 VERIFIED_BATCHES = 30
-# The largest ||found - expected|| / ||expected|| there may be, against the NumPy backend in float64. Rounding alone
-# leaves about a hundredth of it; a slip in a formula, a row or a rate leaves far more than all of it.
+# The largest allowed ||found - expected|| / ||expected||; the NumPy backend in float64 gives what is expected. Rounding
+# alone causes about a hundredth of the tolerance. A wrong formula, row or rate exceeds the tolerance by far.
 TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
-# Where float32 rounds a ReLU's sum across zero, all of a neuron's part in an example's gradient comes or goes.
+# Rounding in float32 can move a ReLU's weighted sum across zero, which switches the neuron's gradient on or off.
 KINK_TOLERANCE = 5e-3
 
 
 class VerificationError(FastnetError, ArithmeticError):
-    """A backend's results differ from the reference's: its speed is of no interest."""
+    """A backend's results differ from the reference by more than rounding."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How fastnet is asked to compute."""
+    """The settings of fastnet in a measurement."""
 
     backend: str
     dtype: str = DTYPES[0]
-    sparse: bool | str = "auto"  # whether a Trainer compresses dense images: as it sees fit, always, never
+    sparse: Sparse = "auto"  # Trainer(sparse=...): whether it compresses dense images
     threads: int = 1
 
     def __str__(self) -> str:
@@ -52,31 +53,41 @@ class Setup:
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and how it is trained, by plain gradient descent at a constant rate."""
+    """A network and its training: stochastic gradient descent at a constant learning rate."""
 
     name: str
     sizes: tuple[int, ...]
-    activation: str
-    output: str
-    cost: str
+    activation: Activation
+    output: Output
+    cost: Cost
     batch_size: int
     learning_rate: float
 
     @property
+    def layers(self) -> str:
+        return "-".join(map(str, self.sizes))
+
+    @property
+    def label(self) -> str:
+        """The heading of the workload's bars in a picture."""
+        return f"{self.name}: {self.layers}, batch {self.batch_size}"
+
+    @property
     def title(self) -> str:
-        layers, cost = "-".join(map(str, self.sizes)), self.cost.replace("_", " ")
-        return f"{layers} {self.activation}, {self.output} output, {cost}, batch {self.batch_size}"
+        cost = self.cost.replace("_", " ")
+        return f"{self.layers} {self.activation}, {self.output} output, {cost}, batch {self.batch_size}"
 
     @property
     def forward_flops(self) -> int:
-        """Operations of predicting one example: a multiplication and an addition for each weight."""
+        """Operations of one prediction: a multiplication and an addition for each weight."""
         return 2 * sum(n_in * n_out for n_in, n_out in pairwise(self.sizes))
 
     @property
     def train_flops(self) -> int:
         """Operations of training on one example.
 
-        Three products a layer: outputs, gradient and the deltas of its inputs, which the first layer does not need.
+        A layer takes three matrix products: its outputs, its gradient and the deltas of its inputs. The first layer
+        does not need the last one.
         """
         return 3 * self.forward_flops - 2 * self.sizes[0] * self.sizes[1]
 
@@ -101,7 +112,7 @@ class Workload:
         )
 
 
-_SMALL = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
+_SMALL: tuple[tuple[int, ...], Activation, Output, Cost] = ((784, 16, 16, 10), "sigmoid", "sigmoid", "squared_error")
 WORKLOADS = {
     workload.name: workload
     for workload in (
@@ -114,7 +125,7 @@ WORKLOADS = {
 
 
 class Images(NamedTuple):
-    """ROWS images as bytes (ROWS, 784) and their labels, a test set, and what they are."""
+    """ROWS images as bytes (ROWS, 784) and their labels, a test set, and a description."""
 
     x: Array
     y: NDArray[np.int64]
@@ -124,22 +135,25 @@ class Images(NamedTuple):
 
 
 def load_images(data_dir: PathLike | None = None) -> Images:
-    """MNIST where it is on this machine, else mnist-5k over and over; nothing is downloaded.
+    """MNIST where it is on this machine, otherwise mnist-5k repeated up to ROWS. Nothing is downloaded.
 
-    Raises DataError where there is neither, or MNIST is there and corrupt.
+    Raises
+    ------
+    DataError
+        If there is neither data set, or MNIST is there and corrupt.
     """
-    if datasets.locate("mnist", data_dir) is not None:
-        data = datasets.load("mnist", data_dir=data_dir, download=False)
+    if locate("mnist", data_dir) is not None:
+        data = load("mnist", data_dir=data_dir, download=False)
         return Images(data.x_train, data.y_train, data.x_test, data.y_test, f"mnist, {len(data.x_train):,} images")
-    data = datasets.load("mnist-5k")
+    data = load("mnist-5k")
     count, n_in = data.x_train.shape
-    about = f"the {count:,} images of mnist-5k over and over up to {ROWS:,}, as mnist is not on this machine"
+    about = f"the {count:,} images of mnist-5k repeated up to {ROWS:,}, because mnist is not on this machine"
     x, y = np.resize(data.x_train, (ROWS, n_in)), np.resize(data.y_train, ROWS)
     return Images(x, y, data.x_test, data.y_test, about)
 
 
 def as_input(images: Images, kind: str) -> Images:
-    """The same images as `kind`, one of INPUTS: bytes (as they are), floats from 0 to 1, or CSR of the bytes."""
+    """The images in the form `kind`, one of INPUTS: bytes as they are, floats from 0 to 1, or a CSR array of bytes."""
     if kind == "bytes":
         return images
     if kind == "float32":
@@ -154,35 +168,35 @@ def as_input(images: Images, kind: str) -> Images:
 
 # -- the check ----------------------------------------------------------------------------------------------------
 
-Check = Callable[[str, Array, Array], None]  # what it is, as found, as expected
+Check = Callable[[str, Array, Array], None]  # name, found, expected
 
 
 def checker(who: str, tolerance: float) -> Check:
-    """A function that raises VerificationError where what `who` found is further off than rounding explains."""
+    """A function that raises VerificationError where `found` differs from `expected` by more than the tolerance."""
 
     def check(what: str, found: Array, expected: Array) -> None:
         error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-        if not error <= tolerance:  # a nan is wrong too
+        if not error <= tolerance:  # true for NaN too
             raise VerificationError(
-                f"{who}: the {what} is wrong: off by {error:.2g} of its size, of which {tolerance:g} could be "
-                "rounding; nothing was timed"
+                f"{who}: the {what} is wrong: its relative error is {error:.2g}, and rounding explains at most "
+                f"{tolerance:g}; nothing was timed"
             )
 
     return check
 
 
 def verified_rows(workload: Workload) -> int:
-    """So many examples that the last batch is a smaller one."""
+    """The number of examples of a verification; its last batch is smaller than the others."""
     return VERIFIED_BATCHES * workload.batch_size - workload.batch_size // 2
 
 
 class Reference(NamedTuple):
-    """What a short training run comes to on the NumPy backend in float64."""
+    """The results of a short training run on the NumPy backend in float64."""
 
     start: Array
     parameters: Array
     cost: Array
-    outputs: Array  # after it, of the rows it was trained on
+    outputs: Array  # of the training rows, after the run
 
 
 def reference(workload: Workload, x: Array, y: Array) -> Reference:
@@ -193,11 +207,15 @@ def reference(workload: Workload, x: Array, y: Array) -> Reference:
 
 
 def verify(workload: Workload, setup: Setup, x: Any, y: Array) -> None:
-    """Compares what is timed with the NumPy backend in float64, on the first rows of x and y.
+    """Compares a backend with the NumPy backend in float64, on the first rows of x and y.
 
-    These are the outputs, the gradient (of a batch, and of many) and the cost and parameters of a short training
-    run, whose last batch is a smaller one; where the Trainer may choose to compress x, also of one where it must.
-    Raises VerificationError, naming the first that is off.
+    Compared are the outputs, the gradient of one batch and of many, and the cost and the parameters after a short
+    training run whose last batch is smaller. With sparse="auto" a second run compresses x.
+
+    Raises
+    ------
+    VerificationError
+        With the name of the first result that differs.
     """
     rows = verified_rows(workload)
     x, y = x[:rows], y[:rows]

@@ -1,8 +1,6 @@
-"""The first network: 784-16-16-10 learns to read handwritten digits, by gradient descent on the squared error.
+"""The first network: 784-16-16-10 learns to read handwritten digits by gradient descent.
 
-Run: python examples/first_network.py (some 2 seconds; the digits: python -m pip install "fastnet-mlp[data]").
-It shows what the cost is, a step of gradient descent by hand and the same step by the Trainer, a whole training, and
-a digit with the ten outputs of the trained network.
+Run: python examples/first_network.py (some 2 seconds; the digits: python -m pip install "fastnet-mlp[data]")
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import fastnet
 
 
 def draw(pixels: np.ndarray) -> str:
-    """A picture (28, 28) of bytes in characters, two a pixel, since they are taller than wide."""
+    """A picture (28, 28) of bytes in characters. Two characters make a pixel, since they are taller than wide."""
     return "\n".join("".join(2 * " .:*#@"[pixel // 43] for pixel in row).rstrip() for row in pixels)
 
 
@@ -25,13 +23,13 @@ def main() -> None:
     net = fastnet.Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error", seed=0)
     print(f"{net.n_parameters:,} weights and biases, all random: {net.accuracy(data.x_test, data.y_test):.1%} right")
 
-    # The cost of an example: its ten outputs should be 0 but for that of its class, which should be 1. The squares of
-    # the differences are added up (without the factor 1/2 of some books), and averaged over the examples.
+    # The ten outputs of an example have targets: 1 for its class, 0 for the others. The cost is the sum of the squared
+    # differences, without the factor 1/2 of some books, averaged over the examples.
     targets = np.eye(10)[y]
     by_hand = ((net.forward(x) - targets) ** 2).sum(axis=1).mean()
     print(f"the cost: {by_hand:.6f} by hand, {net.cost(x, y):.6f} by net.cost")
 
-    # A step of gradient descent: all parameters at once, against the gradient of the cost over all examples.
+    # A step of gradient descent moves all parameters at once, against the gradient of the cost over all examples.
     rate, stepped, trained = 1.0, net.copy(), net.copy()
     stepped.parameters[:] -= rate * net.gradient(x, y)
     fastnet.Trainer(trained, learning_rate=rate, batch_size=len(x), shuffle=False).fit(x, y)
@@ -40,7 +38,7 @@ def main() -> None:
     print(f"a step lowers it to {stepped.cost(x, y):.6f}, by the Trainer to {trained.cost(x, y):.6f}")
     print(f"a parameter moves by up to {moved:.1e}; by hand and by the Trainer they differ by up to {apart:.1e}")
 
-    # A whole training: 30 times all examples, in another order each time, a step for every ten of them.
+    # A whole training passes 30 times over all examples, each time in another order, with a step for every ten.
     trainer = fastnet.Trainer(net, learning_rate=0.5, schedule="cosine", batch_size=10, seed=0)
     history = trainer.fit(x, y, epochs=30, validation_data=(data.x_test, data.y_test))
     for epoch in history.epochs[4::5]:
@@ -57,5 +55,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except fastnet.FastnetError as error:  # no data set, or no such backend: the message says what to do
+    except fastnet.FastnetError as error:  # no data set or no such backend: the message says what to do
         sys.exit(str(error))

@@ -1,10 +1,6 @@
-"""Does a network learn or memorise? The same images with their true labels, then with the labels shuffled.
+"""Does a network learn or memorise? It fits the same images with their true labels, and with the labels shuffled.
 
 Run: python examples/memorize.py [--images 1000] [--hidden 128] [--seed 0]  (a second)
-
-A network with many more parameters than examples fits both in the end, so that all it has on the training images
-proves nothing; but what has a rule is fitted in fewer epochs, and only then are images right that it never saw
-(Zhang et al. 2017, "Understanding deep learning requires rethinking generalization").
 """
 
 from __future__ import annotations
@@ -16,7 +12,10 @@ import numpy as np
 
 import fastnet
 
-FITTED, MOST_EPOCHS = 0.99, 500
+# A network with many more parameters than examples fits both in the end, so a good fit of the training images proves
+# nothing. It fits labels with a rule in fewer epochs, and only then does it recognise new images (Zhang et al. 2017,
+# "Understanding deep learning requires rethinking generalization").
+FITTED, MAX_EPOCHS = 0.99, 500
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
                 trainer.stop()
 
         trainer = fastnet.Trainer(net, optimizer="adam", batch_size=32, seed=args.seed)
-        epochs = len(trainer.fit(x, labels, epochs=MOST_EPOCHS, callbacks=[stop]))
+        epochs = len(trainer.fit(x, labels, epochs=MAX_EPOCHS, callbacks=[stop]))
         right, unseen = net.accuracy(x, labels), net.accuracy(data.x_test, data.y_test)
         print(f"{name:8} labels: {epochs:3} epochs, {right:.1%} right, {unseen:.1%} of 1,000 test images")
 
@@ -46,5 +45,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (fastnet.FastnetError, ValueError) as error:  # no data set, or no such backend: the message says what to do
+    except (fastnet.FastnetError, ValueError) as error:  # no data set or no such backend: the message says what to do
         sys.exit(str(error))

@@ -1,14 +1,7 @@
-"""For readers of Michael Nielsen's "Neural Networks and Deep Learning": its Network and SGD call, on top of fastnet.
+"""The Network and SGD of Michael Nielsen's "Neural Networks and Deep Learning", on top of fastnet.
 
 Run: python examples/nielsen_sgd.py               (784-30-10 on 4,000 images, 30 epochs: a second)
      python examples/nielsen_sgd.py --data mnist  (50,000 images, as in the book, about 95%: 2 to 8 seconds)
-
-The book's cost is half the squared error, so its gradient is half of fastnet's: the book's eta of 3.0 is a
-learning_rate of 1.5 here. Its weights and biases start standard normal: init="normal". So wide a start may leave a
-digit unlearned for long: on 4,000 images --seed 3 ends at 80%, not 90%.
-
-Data are the book's lists of pairs of columns, (x (784, 1), y (10, 1)) to train on and (x (784, 1), digit) to test
-with, or a pair of plain arrays, x (n, 784) and y (n,), the digits.
 """
 
 from __future__ import annotations
@@ -22,11 +15,13 @@ import numpy as np
 
 import fastnet
 
+# The book's lists of pairs of columns: (x (784, 1), y (10, 1)) to train on, (x (784, 1), digit) to test with. Or a pair
+# of plain arrays, x (n, 784) and y (n,), the digits.
 Data = tuple[Any, Any] | Iterable[tuple[Any, Any]]
 
 
 def as_arrays(data: Data) -> tuple[Any, Any]:
-    """x (n, n_in) and y, digits (n,) or targets (n, n_out), of either form."""
+    """x (n, n_in) and y, digits (n,) or targets (n, n_out), of data in either form."""
     if isinstance(data, tuple):
         x, y = data
         return x, y
@@ -36,9 +31,11 @@ def as_arrays(data: Data) -> tuple[Any, Any]:
 
 
 class Network:
-    """The book's class; `net` is fastnet's network behind it."""
+    """The book's class. `net` is the fastnet network behind it."""
 
     def __init__(self, sizes: list[int], seed: int | None = None) -> None:
+        # The book starts from standard normal weights and biases. So wide a start can leave a digit unlearned for long:
+        # on 4,000 images --seed 3 ends at 80%, not 90%.
         self.net = fastnet.Network(sizes, activation="sigmoid", cost="squared_error", init="normal", seed=seed)
         self.seed = seed
 
@@ -47,14 +44,17 @@ class Network:
         return self.net.forward(np.reshape(a, (1, -1))).T
 
     def evaluate(self, test_data: Data) -> int:
-        """How many of the test inputs get the right digit."""
+        """The number of test inputs with the right digit."""
         x, y = as_arrays(test_data)
         return int(np.count_nonzero(self.net.predict(x) == y))
 
     def SGD(
         self, training_data: Data, epochs: int, mini_batch_size: int, eta: float, test_data: Data | None = None
     ) -> None:
-        """Stochastic gradient descent; with test_data each epoch ends with a line such as Epoch 0: 9045 / 10000."""
+        """Stochastic gradient descent. With test_data each epoch prints a line such as Epoch 0: 9045 / 10000.
+
+        The book's cost is half the squared error. Its gradient is half of fastnet's, so the learning rate is eta / 2.
+        """
         x, y = as_arrays(training_data)
         test = None if test_data is None else as_arrays(test_data)
 
@@ -79,5 +79,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (fastnet.FastnetError, ValueError) as error:  # no data set, or no such backend: it says what to do
+    except (fastnet.FastnetError, ValueError) as error:  # no data set or no such backend: the message says what to do
         sys.exit(str(error))

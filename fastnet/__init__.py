@@ -1,11 +1,13 @@
 """fastnet: multi-layer perceptrons trained fast on a CPU, by interchangeable Cython, Numba and NumPy kernels.
 
-    >>> import fastnet
-    >>> data = fastnet.data.load("mnist-5k")
-    >>> network = fastnet.Network([784, 16, 16, 10], seed=0)
-    >>> fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
+>>> import fastnet
+>>> data = fastnet.data.load("mnist-5k")
+>>> network = fastnet.Network([784, 16, 16, 10], seed=0)
+>>> trainer = fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0)
+>>> history = trainer.fit(data.x_train, data.y_train)
 
-Importing it loads NumPy and nothing heavier; a backend is loaded when it is first used.
+`import fastnet` loads NumPy and nothing heavier. A backend is loaded when it is first used; data, insight, plots and
+report are loaded when they are first named.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,14 +18,27 @@ from fastnet.backends.warming import warmup
 from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
 from fastnet.network import Evaluation, Network
 from fastnet.predictor import Predictor
-from fastnet.training.callbacks import Callback, Progress
-from fastnet.training.history import Epoch, History
-from fastnet.training.optimizers import Adam, Constant, Cosine, Exponential, GradientDescent, Momentum, Schedule, Step
-from fastnet.training.trainer import Trainer
+from fastnet.training import (
+    Adam,
+    Callback,
+    Constant,
+    Cosine,
+    Epoch,
+    Exponential,
+    GradientDescent,
+    History,
+    Momentum,
+    Progress,
+    Schedule,
+    Step,
+    Trainer,
+)
 from fastnet.version import __version__
 
 if TYPE_CHECKING:
     from fastnet import data, insight, plots, report
+
+_LAZY = ("data", "insight", "plots", "report")  # not every user needs them: they would double the time of the import
 
 __all__ = [
     "Adam",
@@ -58,8 +73,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("data", "insight", "plots", "report"):  # not everyone's: they would double what the import costs
+    if name in _LAZY:
         from importlib import import_module
 
         return import_module(f"fastnet.{name}")
     raise AttributeError(f"module 'fastnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""`python -m fastnet`: the same as the command `fastnet`."""
+"""`python -m fastnet`: the command `fastnet`."""
 
 import sys
 

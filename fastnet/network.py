@@ -1,7 +1,4 @@
-"""Network: a multi-layer perceptron's shape and its parameters, all in one flat buffer.
-
-Not here: training (trainer.py), convolutions, recurrent layers, autograd.
-"""
+"""Network: the shape of a multi-layer perceptron, and its parameters in one flat buffer."""
 
 from __future__ import annotations
 
@@ -9,22 +6,20 @@ import copy
 import math
 import os
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnet import backends, checks
-from fastnet.backends.forward import forward, labels, parts, work_of
-from fastnet.backends.threads import team_size
-from fastnet.errors import DataError
+from fastnet import checks
+from fastnet.backends.engine import Engine, choose
+from fastnet.backends.forward import parts
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
+from fastnet.names import Activation, BackendName, Cost, Init, Output, Threads
 from fastnet.predictor import Predictor
 
 Array = NDArray[Any]
-FORMAT = "fastnet network 1"
-SETTINGS = ("activation", "output", "cost")  # that a file keeps, by the names of Network's arguments
 
 
 class Views(NamedTuple):
@@ -46,44 +41,58 @@ class Network:
 
     Parameters
     ----------
-    sizes
-        The layers' widths, inputs first: [784, 16, 16, 10].
-    activation
-        Of the hidden layers, one name for all or a list: "sigmoid", "relu", "tanh", "leaky_relu" (slope 0.01 below
-        zero), "identity".
-    output
-        Of the output layer: those, or "softmax". By default "sigmoid" with squared_error or a single output, and
-        "softmax" with cross_entropy.
-    cost
-        "squared_error": the sum over outputs of squared differences, averaged over examples, WITHOUT the factor 1/2
-        of some texts: its gradient is twice theirs, so their learning rate of 3.0 is 1.5 here. "cross_entropy", in
-        nats, with softmax or sigmoid outputs.
-    init
-        "scaled": weights normal with variance 1/n_in, 2/n_in where the activation is (leaky) ReLU (LeCun et al.
-        1998; He et al. 2015), biases zero. "normal": weights and biases standard normal.
-    seed
-        Of the initial parameters: the same seed, the same network. None: another each time.
-    dtype
-        float32 or float64, of the parameters and of the arithmetic.
+    sizes : sequence of int
+        The layers' widths, inputs first, such as [784, 16, 16, 10].
+    activation : str or sequence of str
+        The activation of the hidden layers, one name for all or one for each: "sigmoid", "relu", "tanh", "leaky_relu"
+        (its derivative is 0.01 below zero) or "identity".
+    output : str, optional
+        The activation of the output layer: one of those above, or "softmax". The default is "softmax" with
+        cross_entropy and several outputs, else "sigmoid".
+    cost : str
+        "squared_error" is the sum over the outputs of the squared differences, averaged over the examples. It has no
+        factor 1/2. Texts that have the factor get half this gradient, so a learning rate of 3.0 there is 1.5 here.
+        "cross_entropy" is in nats, and needs softmax or sigmoid outputs.
+    init : str
+        "scaled" draws weights from a normal distribution of variance 1/n_in (LeCun et al. 1998), or 2/n_in for a layer
+        with a ReLU (He et al. 2015); biases are zero. "normal" draws weights and biases from the standard normal
+        distribution.
+    seed : int or numpy.random.Generator, optional
+        The seed of the initial parameters. The same seed gives the same network; None gives a new one each time.
+    dtype : float32 or float64
+        The dtype of the parameters and of the arithmetic.
 
-    Raises ValueError or TypeError for an impossible network.
+    Raises
+    ------
+    ValueError, TypeError
+        There is no such network.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> network = fastnet.Network([4, 8, 3], activation="relu", cost="cross_entropy", seed=0)
+    >>> network
+    <Network 4-8-3 relu, softmax, cross_entropy, 67 parameters, float32>
+    >>> network.forward([[0.1, 0.2, 0.3, 0.4]]).shape
+    (1, 3)
     """
 
     def __init__(
         self,
         sizes: Sequence[int],
         *,
-        activation: str | Sequence[str] = "sigmoid",
-        output: str | None = None,
-        cost: str = "squared_error",
-        init: str = "scaled",
+        activation: Activation | Sequence[Output] = "sigmoid",
+        output: Output | None = None,
+        cost: Cost = "squared_error",
+        init: Init = "scaled",
         seed: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self._sizes = checks.layer_sizes(sizes)
         hidden = checks.hidden_activations(activation, len(self._sizes) - 2)
-        output, self._cost = checks.output_and_cost(output, cost, self._sizes[-1])
-        self._activations = (*hidden, output)
+        output_name, cost_name = checks.output_and_cost(output, cost, self._sizes[-1])
+        self._activations = cast(tuple[Output, ...], (*hidden, output_name))
+        self._cost = cast(Cost, cost_name)
         checks.name_of("init", init, ("scaled", "normal"))
         self._make_buffer(checks.real_dtype(dtype))
         self._initialise(init, checks.generator(seed))
@@ -91,14 +100,13 @@ class Network:
     def _make_buffer(self, dtype: np.dtype[Any]) -> None:
         self._layers = _encode(self._sizes, self._activations, self._cost)
         n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
-        self._buffer = c.aligned_empty(n_parameters, dtype)  # what kernels are handed, and nobody else
-        self._parameters = self._buffer.view()  # the same memory, whose shape, dtype and flags a user may set
+        self._buffer = c.aligned_empty(n_parameters, dtype)  # handed to kernels only
+        self._parameters = self._buffer.view()  # the same memory; users may set this array's shape, dtype and flags
 
-    def _initialise(self, init: str, rng: np.random.Generator) -> None:
+    def _initialise(self, init: Init, rng: np.random.Generator) -> None:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
             n_in = w.shape[1]
-            gain = {"relu": 2.0, "leaky_relu": 2.0 / (1 + c.LEAKY_SLOPE**2)}.get(activation, 1.0)
-            scale = math.sqrt(gain / n_in) if init == "scaled" else 1.0
+            scale = math.sqrt(formulas.ACTIVATIONS[activation].gain / n_in) if init == "scaled" else 1.0
             w[...] = scale * rng.standard_normal(w.shape)  # in float64, so that both dtypes start from one network
             b[...] = rng.standard_normal(b.shape) if init == "normal" else 0
 
@@ -110,66 +118,56 @@ class Network:
         return self._sizes
 
     @property
-    def activations_by_layer(self) -> tuple[str, ...]:
-        """The activation of each layer of weights, the output's last."""
+    def activations_by_layer(self) -> tuple[Output, ...]:
+        """The activation of each layer of weights, the output layer's last."""
         return self._activations
 
     @property
-    def cost_name(self) -> str:
+    def cost_name(self) -> Cost:
+        """The cost that training minimises."""
         return self._cost
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters: float32 or float64."""
         return self._buffer.dtype
 
     @property
-    def layers(self) -> NDArray[np.int64]:
-        """The network as the kernels see it (fastnet.kernels.contract), read-only."""
-        return self._layers.view()  # its shape and dtype are the caller's to change
+    def is_classifier(self) -> bool:
+        """Whether the outputs are read as classes: sigmoid and softmax outputs are. Others belong to a regression."""
+        return formulas.ACTIVATIONS[self._activations[-1]].is_probability
 
     @property
     def n_parameters(self) -> int:
+        """The number of weights and biases."""
         return self._buffer.size
 
     @property
     def parameters(self) -> Array:
-        """The one contiguous buffer (n_parameters,): layer by layer weights, row by row, then biases."""
+        """The one contiguous buffer (n_parameters,): for each layer its weights, row by row, then its biases."""
         return self._parameters
 
     @property
     def weights(self) -> tuple[Array, ...]:
-        """weights[l] (n_out, n_in), a view: row j is neuron j's picture of the layer below."""
+        """A view (n_out, n_in) of each layer's weights. Row j holds the weights of neuron j."""
         return self.views(self._intact_parameters()).weights
 
     @property
     def biases(self) -> tuple[Array, ...]:
-        """biases[l] (n_out,), a view."""
+        """A view (n_out,) of each layer's biases."""
         return self.views(self._intact_parameters()).biases
 
-    def kernel_parameters(self, *, trained: bool = False) -> Array:
-        """`parameters` as a kernel is handed them: the same memory, as an array that no user holds.
-
-        Raises ValueError where `parameters` was reshaped, was given another dtype or, to be trained, is read-only.
-        """
-        self._intact_parameters(trained)
-        return self._buffer
-
-    def _intact_parameters(self, trained: bool = False) -> Array:
-        return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
-
     def views(self, vector: Array) -> Views:
-        """The same views of any vector (n_parameters,): a gradient, a snapshot. Raises ValueError for another shape."""
+        """Return a vector (n_parameters,), such as a gradient, layer by layer, as `weights` and `biases` do.
+
+        Raises ValueError for another shape.
+        """
         checks.vector(vector, self.n_parameters, "vector")
         weights, biases = [], []
         for n_in, n_out, _, w, b, *_ in self._layers.tolist():
             weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
             biases.append(vector[b : b + n_out])
         return Views(tuple(weights), tuple(biases))
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether the outputs are read as classes: sigmoid and softmax outputs are, others are a regression's."""
-        return self._activations[-1] in ("sigmoid", "softmax")
 
     def __repr__(self) -> str:
         *hidden, output = self._activations
@@ -180,125 +178,179 @@ class Network:
 
     # -- what it computes ------------------------------------------------------------------------------------
 
-    def forward(self, x: Any, *, backend: str | None = None, out: Array | None = None) -> Array:
-        """The output activations (n, n_out) of x (n, n_in), float or uint8 (which stands for x / 255), or sparse.
+    def forward(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
+        """Return the output layer's activations.
 
-        Sparse is a matrix or array of scipy.sparse, here and wherever else x is wanted. `out`: a C-contiguous array
-        (n, n_out) of the network's dtype, which is filled and returned; it must not share memory with x.
+        Parameters
+        ----------
+        x : array or scipy.sparse matrix (n, n_in)
+            Examples, one a row: floats, or uint8, which stands for x / 255.
+        backend : str, optional
+            A backend's name. None: the backend in use.
+        out : numpy.ndarray (n, n_out), optional
+            A C-contiguous array of the network's dtype for the result. It must not share memory with x.
+
+        Returns
+        -------
+        numpy.ndarray (n, n_out)
+            `out`, or a new array of the network's dtype.
+
+        Raises
+        ------
+        ValueError
+            x or `out` is unusable.
         """
-        return _forward(self._layers, self.kernel_parameters(), self._inputs(x), backend, out)
+        rows = self.check_inputs(x)
+        return choose(backend).forward(self._layers, self.kernel_parameters(), rows, out)
 
-    def activations(self, x: Any, *, backend: str | None = None) -> list[Array]:
-        """The activations of every layer of weights: one array (n, n_out) a layer, the output last."""
-        a, found = self._inputs(x), list[Array]()
+    def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Array]:
+        """Return the activations of every layer of weights: an array (n, n_out) each, the output layer's last."""
+        a, engine, found = self.check_inputs(x), choose(backend), list[Array]()
         for level in range(len(self._layers)):
-            a = _forward(self._layers[level : level + 1], self.kernel_parameters(), a, backend)
+            a = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), a)
             found.append(a)
         return found
 
-    def predict(self, x: Any, *, backend: str | None = None, out: Array | None = None) -> Array:
-        """Class labels int64 (n,); for a regression network the outputs (n, n_out). `out` is filled and returned.
+    def predict(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
+        """Return the class of each example, or the outputs of a regression network.
 
-        The label is the number of the largest weighted sum of the output layer, which still tells classes apart where
-        outputs round to 1; with a single output it is 1 where the sum is at least 0, a sigmoid of at least a half.
+        The class is the number of the output neuron with the largest weighted sum. Weighted sums still differ where
+        activations round to 1. With a single output the class is 1 where the weighted sum is at least 0.
+
+        Parameters
+        ----------
+        x, backend
+            As for `forward`.
+        out : numpy.ndarray, optional
+            An array for the result, of its shape and dtype.
+
+        Returns
+        -------
+        numpy.ndarray
+            Class labels int64 (n,); for a regression network the outputs (n, n_out).
         """
         if not self.is_classifier:
             return self.forward(x, backend=backend, out=out)
-        rows = self._inputs(x)
-        found = checks.result(out, (len(rows),), np.int64)
-        return labels(_forward(self.weighted_sums(), self.kernel_parameters(), rows, backend), found)
+        rows = self.check_inputs(x)
+        labels = checks.result(out, (len(rows),), np.int64)
+        sums = choose(backend).forward(self.weighted_sums(), self.kernel_parameters(), rows)
+        labels[...] = formulas.classes(sums, axis=1)
+        return labels
 
     def compile(
         self,
         *,
-        backend: str | None = None,
+        backend: BackendName | None = None,
         max_batch: int = 1,
-        threads: int | str = 1,
+        threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> Predictor:
-        """A function of x for hot loops, with the parameters as they are now: see Predictor.
-
-        max_batch: rows of a kernel call, at most; larger inputs go in parts of as many, which `threads` threads (or
-        "auto") share. x_dtype: of the inputs to prepare for at once; the others are when they first come.
-
-        Raises ValueError or TypeError for impossible settings, BackendError for a missing backend.
-        """
+        """Return a function of x for hot loops, which keeps the present parameters. See `Predictor`."""
         return Predictor(self, backend=backend, max_batch=max_batch, threads=threads, x_dtype=x_dtype)
 
-    def weighted_sums(self) -> NDArray[np.int64]:
-        """`layers` without the last activation: a network whose outputs are the weighted sums of the last layer.
+    def cost(self, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
+        """Return the mean cost over the examples. The arguments are those of `evaluate`."""
+        return self.evaluate(x, y, backend=backend).cost
 
-        Costs and classes are taken from them: they overflow nothing and still differ where sigmoids round to 1.
+    def accuracy(self, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
+        """Return the share of examples classified right. Raises ValueError for a regression network."""
+        checks.classifier(self.is_classifier, self._activations[-1], "accuracy: use cost")
+        return self.evaluate(x, y, backend=backend).accuracy
+
+    def evaluate(self, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Evaluation:
+        """Return the mean cost over the examples, and the share classified right.
+
+        Parameters
+        ----------
+        x, backend
+            As for `forward`.
+        y : array
+            Class labels (n,), or targets (n, n_out).
+        threads : int or "auto"
+            How many threads may share the work.
+        """
+        rows = self.check_inputs(x)
+        targets = self.check_targets(y, len(rows))
+        cost, n_right = 0.0, 0
+        for part_cost, part_right in self.evaluate_parts(rows, targets, choose(backend, threads)):
+            cost, n_right = cost + part_cost, n_right + part_right
+        return Evaluation(cost / len(rows), n_right / len(rows) if self.is_classifier else math.nan)
+
+    def gradient(self, x: Any, y: Any, *, backend: BackendName | None = None) -> Array:
+        """Return the gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
+        rows = self.check_inputs(x)
+        targets = self.check_targets(y, len(rows))
+        return choose(backend).gradient(self._layers, self.kernel_parameters(), rows, targets)
+
+    # -- what the training, the predictor and the experiments need ---------------------------------------------
+
+    @property
+    def layers(self) -> NDArray[np.int64]:
+        """The network as the kernels see it, read-only: `fastnet.kernels.contract` names the columns."""
+        return self._layers.view()  # a view, since users may set an array's shape and dtype
+
+    def weighted_sums(self) -> NDArray[np.int64]:
+        """Return `layers` without the last activation: the outputs are then the last layer's weighted sums.
+
+        Costs and classes are computed from weighted sums, which still differ where sigmoids round to 1.
         """
         layers = self._layers.copy()
         layers[-1, c.ACTIVATION] = c.IDENTITY
         return layers
 
-    def cost(self, x: Any, y: Any, *, backend: str | None = None) -> float:
-        """The mean cost over the examples; y int labels (n,) or targets (n, n_out)."""
-        return self.evaluate(x, y, backend=backend).cost
+    def kernel_parameters(self, *, trained: bool = False) -> Array:
+        """Return `parameters` for a kernel: the same memory, in an array that no user holds.
 
-    def accuracy(self, x: Any, y: Any, *, backend: str | None = None) -> float:
-        """The share of examples classified right. Raises ValueError for a regression network."""
-        checks.classifier(self.is_classifier, self._activations[-1], "accuracy: use cost")
-        return self.evaluate(x, y, backend=backend).accuracy
+        Raises ValueError where a user reshaped `parameters` or set its dtype, or made it read-only before training.
+        """
+        self._intact_parameters(trained)
+        return self._buffer
 
-    def evaluate(self, x: Any, y: Any, *, backend: str | None = None) -> Evaluation:
-        """The mean cost and the accuracy, in one pass."""
-        return self._evaluate(x, y, backend, 1)
+    def _intact_parameters(self, trained: bool = False) -> Array:
+        return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
 
-    def _evaluate(self, x: Any, y: Any, backend: str | None, threads: int | None) -> Evaluation:
-        x = self._inputs(x)
-        y = self._outputs(y, len(x))
-        cost, correct = 0.0, 0
-        for part_cost, part_correct in self.evaluate_parts(x, y, backend, threads):
-            cost, correct = cost + part_cost, correct + part_correct
-        return Evaluation(cost / len(x), correct / len(x) if self.is_classifier else math.nan)
+    def evaluate_parts(self, x: c.Rows, y: Array, engine: Engine) -> Iterator[tuple[float, int]]:
+        """Yield the summed cost and the number classified right of one part of checked data after the other.
 
-    def evaluate_parts(
-        self, x: c.Rows, y: Array, backend: str | None, threads: int | None = 1
-    ) -> Iterator[tuple[float, int]]:
-        """The summed cost and the number right of a part of checked x, y after the other, each a short call."""
-        from fastnet.kernels.numpy_backend import output_cost
-
+        Each part is one short kernel call, so that the caller can stop in between.
+        """
         layers = self.weighted_sums()
         output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
         for part in parts(layers, len(x)):
-            sums = _forward(layers, self.kernel_parameters(), x[part], backend, threads=threads)
-            yield output_cost(*output, sums, y[part])
+            sums = engine.forward(layers, self.kernel_parameters(), x[part])
+            yield formulas.evaluate(*output, sums, y[part])
 
-    def gradient(self, x: Any, y: Any, *, backend: str | None = None) -> Array:
-        """The gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
-        x = self._inputs(x)
-        y = self._outputs(y, len(x))
-        kernels = backends.get(backends.resolve(backend).name)
-        gradient = c.aligned_empty(self.n_parameters, self.dtype)
-        plan = c.plan(self._layers, len(x), 0, self.dtype.itemsize, sparse=isinstance(x, c.SparseRows))
-        work = c.aligned_empty(plan.size, self.dtype)
-        kernels.gradient(self._layers, self.kernel_parameters(), x, y, gradient, work)
-        return gradient
+    def check_inputs(self, x: object, name: str = "x") -> c.Rows:
+        """Return examples x (n, n_in) as this network's kernels take them; `name` is for the error message.
 
-    def _inputs(self, x: object, name: str = "x") -> c.Rows:
+        They are C-contiguous rows of the network's dtype or of uint8, or sparse rows, and share memory with x where no
+        conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
+        """
         return checks.inputs(x, self._sizes[0], self.dtype, name)
 
-    def _outputs(self, y: object, n: int, name: str = "y") -> Array:
+    def check_targets(self, y: object, n: int, name: str = "y") -> Array:
+        """Return y, of n examples, as this network's kernels take it; `name` is for the error message.
+
+        Labels are int64 (n,), targets (n, n_out) of the network's dtype. Raises ValueError for a wrong shape or dtype,
+        or a target outside the range of the output activation.
+        """
         return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self.dtype, name)
 
-    # -- kept and copied ---------------------------------------------------------------------------------------
+    # -- copies and files ----------------------------------------------------------------------------------------
 
     def copy(self) -> Self:
-        """An independent network with the same parameters."""
+        """Return an independent network with the same parameters."""
         return copy.copy(self)
 
     def astype(self, dtype: DTypeLike) -> Self:
-        """An independent network with the same parameters as float32 or float64. Raises as Network for other dtypes."""
+        """Return an independent network with the same parameters as float32 or float64."""
         twin = self.copy()
         twin._make_buffer(checks.real_dtype(dtype))
         twin._buffer[...] = self._buffer
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle keeps: all but the buffer and what is made with it, and the parameters themselves."""
+        """What copies and pickles keep: the parameters' values in place of the buffers."""
         kept = {name: value for name, value in vars(self).items() if name not in ("_layers", "_buffer", "_parameters")}
         return kept | {"parameters": np.array(self._buffer)}
 
@@ -308,87 +360,38 @@ class Network:
         self._buffer[...] = state["parameters"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the network to an .npz file, without pickle; a file of that name is replaced only by a whole one.
+        """Write the network to an .npz file, without pickle. An existing file is replaced only by a complete one.
 
-        Raises DataError where it cannot be written.
+        Raises DataError where the file cannot be written.
         """
-        import json
-
-        from fastnet.data.arrays import write_npz
-        from fastnet.data.files import atomic_write
+        from fastnet import network_file  # it imports fastnet.data, which `import fastnet` does not load
 
         *hidden, output = self._activations
-        about = {
-            "format": FORMAT,
-            "sizes": self._sizes,
-            "activation": hidden,
-            "output": output,
-            "cost": self._cost,
-            "dtype": self.dtype.name,
-        }
-        with atomic_write(path) as file:
-            write_npz(file, about=np.array(json.dumps(about)), parameters=self._buffer)
+        settings = {"activation": hidden, "output": output, "cost": self._cost}
+        network_file.write(path, self._sizes, settings, self._buffer)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """A network that `save` wrote. Raises DataError for a file that is missing, corrupt or something else.
+        """Return the network that `save` wrote.
 
-        A subclass loads as itself. Its own `__init__` is not called, as with pickle.
+        A subclass loads as itself; as with pickle, its own `__init__` is not called. Raises DataError for a file that
+        is missing, damaged, or none of `save`.
         """
-        import json
+        from fastnet import network_file
 
-        from fastnet.data.arrays import read_npz
-        from fastnet.text import reason, shown
-
-        arrays = read_npz(path)
-        try:
-            if absent := [name for name in ("about", "parameters") if name not in arrays]:
-                raise ValueError(f"it has no array {' and no '.join(absent)}")
-            about = json.loads(str(arrays["about"][()]))
-            if not isinstance(about, dict) or not about.keys() >= {"format", "sizes", "dtype", *SETTINGS}:
-                raise ValueError("its array about does not describe a network")
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
-            sizes = checks.layer_sizes(about["sizes"])
-            parameters, expected = (
-                arrays["parameters"],
-                sum(b * (a + 1) for a, b in pairwise(sizes)),
-            )
-            if parameters.shape != (expected,) or parameters.dtype != about["dtype"]:
-                raise ValueError(
-                    f"it holds parameters {parameters.shape} {parameters.dtype}, not ({expected},) {about['dtype']}"
-                )
+        with network_file.opened(path) as saved:
             network = cls.__new__(cls)
-            settings = {name: about[name] for name in SETTINGS}
-            Network.__init__(network, sizes, **settings, seed=0, dtype=parameters.dtype)
-            network._buffer[...] = parameters
-            return network
-        except (TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"{shown(path)} is not a network that fastnet saved: {reason(error)}") from error
+            Network.__init__(network, saved.sizes, **saved.settings, seed=0, dtype=saved.parameters.dtype)
+            network._buffer[...] = saved.parameters
+        return network
 
 
 def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:
+    """Return the network as the kernels see it: see `fastnet.kernels.contract`."""
     layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
     at = 0
     for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
-        row[: c.DROP] = n_in, n_out, c.ACTIVATIONS[activation], at, at + n_in * n_out, c.NO_COST
+        row[: c.DROP] = n_in, n_out, formulas.ACTIVATIONS[activation].code, at, at + n_in * n_out, c.NO_COST
         at += n_out * (n_in + 1)
-    layers[-1, c.COST] = c.COSTS[cost]
+    layers[-1, c.COST] = formulas.COSTS[cost].code
     return c.frozen(layers)
-
-
-def _forward(
-    layers: NDArray[np.int64],
-    parameters: Array,
-    x: c.Rows,
-    backend: str | None,
-    out: Array | None = None,
-    threads: int | None = 1,
-) -> Array:
-    name = backends.resolve(backend).name
-    kernels = backends.get(name)
-    out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
-    if threads != 1:
-        threads = team_size(threads, kernels, name, len(x), work_of(layers, x, len(x)))
-    forward(kernels, layers, parameters, x, out.view(), threads)  # of which nobody else can set the shape
-    return out

@@ -1,7 +1,7 @@
-"""Predictor: a network's way forward made ready for hot loops.
+"""Predictor: a network's forward pass, prepared once for many small calls.
 
-What a call needs is prepared once, for each dtype of inputs, and a call that fits is tested with a few comparisons and
-handed to the kernel. Whatever does not fit goes the way of Network.forward, which explains what is wrong with it.
+A call that fits is recognised by a few comparisons and handed to the kernel. Any other call is checked as
+Network.forward checks it, and gets the same error messages.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnet import backends, checks
-from fastnet.backends.forward import forward, labels, work_of
-from fastnet.backends.threads import run_team, team_size
+from fastnet import checks
+from fastnet.backends.engine import Engine, choose
+from fastnet.backends.forward import forward
+from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Ints
+from fastnet.kernels import formulas
+from fastnet.kernels.contract import Ints
+from fastnet.names import BackendName, Threads
 
 Array = NDArray[Any]
 
@@ -37,40 +40,64 @@ class Source(Protocol):
 
 
 class Predictor:
-    """What Network.compile returns: the network with its parameters as they were then, ready for many small calls.
+    """A function of x for hot loops: a network with the parameters that it has now. `Network.compile` makes one.
 
-    Called with x (n, n_in) it returns the outputs (n, n_out), and with one example (n_in,) its outputs (n_out,); so
-    does `forward`, and `predict` gives labels. x may be anything that Network.forward takes; quick are C-contiguous
-    arrays of the network's dtype or of uint8, of at most max_batch rows, and a C-contiguous `out` of the network's
-    dtype for the result, which shares no memory with x. More rows go in parts of max_batch. The last bits of a row's
-    outputs may depend on which rows it is handed over with.
+    A call takes what `Network.forward` takes, and also one example (n_in,). The fast path is for C-contiguous arrays
+    of the network's dtype or of uint8 with at most `max_batch` rows. A C-contiguous array of the network's dtype is not
+    tested for nan and infinity; other arrays are. The last bits of a row's outputs may depend on the other rows of its
+    call.
 
-    A call tests whether dense floats are finite where it has to convert or copy x first; a C-contiguous array of the
-    network's dtype is never tested.
+    A predictor reuses its workspace, so that it serves one thread at a time: make one for each thread. It cannot be
+    pickled or copied; a network can.
 
-    A predictor is for one thread at a time, since its workspace is reused: make one for each thread (RuntimeError). It
-    cannot be pickled or copied; the network can.
+    Parameters
+    ----------
+    network : Network
+        The network. `refresh` takes over its later parameters.
+    backend : str, optional
+        A backend's name. None: the backend in use.
+    max_batch : int
+        The largest number of rows of a kernel call. Larger inputs are cut into parts of this size.
+    threads : int or "auto"
+        How many threads may share the parts of a larger input.
+    x_dtype : dtype, optional
+        The dtype of inputs to prepare for now. Other dtypes are prepared for when they first come.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is impossible.
+    BackendError
+        The backend is unknown, or missing here.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> import numpy as np
+    >>> predictor = fastnet.Network([4, 8, 3], seed=0).compile()
+    >>> predictor(np.zeros(4, np.float32)).shape
+    (3,)
+    >>> predictor.predict(np.zeros((2, 4), np.float32)).shape
+    (2,)
     """
 
     def __init__(
         self,
         network: Source,
         *,
-        backend: str | None = None,
+        backend: BackendName | None = None,
         max_batch: int = 1,
-        threads: int | str = 1,
+        threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> None:
         self._network = network
         self._parameters = c.aligned_empty(network.n_parameters, network.dtype)
         self._max_batch = checks.whole_number("max_batch", max_batch, 1)
-        wanted, name = checks.threads(threads), backends.resolve(backend).name
-        self._about = f"{network!r}, on {name}, for {self._max_batch} rows a call"
+        engine = choose(backend, threads)
+        self._about = f"{network!r}, on {engine.name}, for {self._max_batch} rows a call"
         x_dtype = None if x_dtype is None else checks.input_dtype(x_dtype, network.dtype)
-        kernels = backends.get(name)
-        team_size(wanted, kernels, name, 1, 0)  # impossible threads are an error now, not at the first large input
         self._outputs, self._sums = (
-            _Prepared(kernels, name, layers, self._parameters, self._max_batch, wanted)
+            _Prepared(engine, layers, self._parameters, self._max_batch)
             for layers in (network.layers, network.weighted_sums())
         )
         self.refresh()
@@ -78,32 +105,45 @@ class Predictor:
             self._outputs.prepare(x_dtype)
 
     def refresh(self) -> None:
-        """Takes over the network's present parameters."""
+        """Take over the network's present parameters."""
         self._parameters[...] = self._network.kernel_parameters()
         self._outputs.forget()
         self._sums.forget()
 
     def __call__(self, x: Any, out: Array | None = None) -> Array:
-        """The outputs (n, n_out) of x (n, n_in), or (n_out,) of one example (n_in,), in `out` where it is given.
+        """Return the outputs (n, n_out) of x (n, n_in), or (n_out,) of one example (n_in,).
 
-        Raises ValueError for an unusable x or out.
+        Parameters
+        ----------
+        x : array or scipy.sparse matrix
+            Examples, one a row, or a single example.
+        out : numpy.ndarray, optional
+            A C-contiguous array of the result's shape and the network's dtype. It must not share memory with x.
+
+        Raises
+        ------
+        ValueError
+            x or `out` is unusable.
+        RuntimeError
+            Another thread is in a call of this predictor.
         """
         return self._outputs(x, out)
 
     def forward(self, x: Any, out: Array | None = None) -> Array:
-        """The same as calling it."""
+        """Return what calling the predictor returns."""
         return self._outputs(x, out)
 
     def predict(self, x: Any, out: Array | None = None) -> Array:
-        """Labels int64 (n,), or one number (numpy.int64) for one example; for a regression network the outputs.
+        """Return class labels int64 (n,), or one numpy.int64 for one example; for a regression network the outputs.
 
-        `out`, where it is given, has the result's shape, () for one example.
+        `out`, if given, has the result's shape: () for the label of one example.
         """
         if not self._network.is_classifier:
             return self._outputs(x, out)
         sums = self._sums(x, None)
-        found = labels(sums, checks.result(out, sums.shape[:-1], np.int64))
-        return found if out is not None else found[()]
+        labels = checks.result(out, sums.shape[:-1], np.int64)
+        labels[...] = formulas.classes(sums, axis=-1)
+        return labels if out is not None else labels[()]
 
     def __repr__(self) -> str:
         return f"<Predictor of {self._about}>"
@@ -113,13 +153,11 @@ class Predictor:
 
 
 class _Prepared:
-    """The kernels' functions of (x, out) for one network, made when first needed: one a dtype of x and thread."""
+    """The kernel's functions of (x, out): one for each dtype of x and each thread, made on first use."""
 
-    def __init__(
-        self, kernels: Backend, name: str, layers: Ints, parameters: Array, max_batch: int, threads: int | None
-    ) -> None:
-        self._kernels, self._name, self._layers, self._parameters = kernels, name, layers, parameters
-        self._max_batch, self._threads = max_batch, threads
+    def __init__(self, engine: Engine, layers: Ints, parameters: Array, max_batch: int) -> None:
+        self._engine, self._layers, self._parameters = engine, layers, parameters
+        self._max_batch = max_batch
         self._dtype = parameters.dtype
         self._lock = threading.Lock()
         self._n_in, self._n_out = int(layers[0, c.N_IN]), int(layers[-1, c.N_OUT])
@@ -127,16 +165,16 @@ class _Prepared:
 
     def forget(self) -> None:
         self._runs: dict[tuple[np.dtype[Any], int], c.Predictor] = {}
-        self._ready: dict[np.dtype[Any], c.Predictor] = {}  # those of the calling thread
+        self._ready: dict[np.dtype[Any], c.Predictor] = {}  # those of worker 0, the calling thread
 
-    def prepare(self, x_dtype: np.dtype[Any], member: int = 0) -> c.Predictor:
-        if (x_dtype, member) not in self._runs:
+    def prepare(self, x_dtype: np.dtype[Any], worker: int = 0) -> c.Predictor:
+        if (x_dtype, worker) not in self._runs:
             work = c.aligned_empty(c.plan(self._layers, self._max_batch, 0, self._dtype.itemsize).size, self._dtype)
-            run = self._kernels.predictor(self._layers, self._parameters, self._max_batch, x_dtype, work)
-            self._runs[x_dtype, member] = run
-            if member == 0:
+            run = self._engine.kernels.predictor(self._layers, self._parameters, self._max_batch, x_dtype, work)
+            self._runs[x_dtype, worker] = run
+            if worker == 0:
                 self._ready[x_dtype] = run
-        return self._runs[x_dtype, member]
+        return self._runs[x_dtype, worker]
 
     def __call__(self, x: Any, out: Array | None) -> Array:
         if not self._lock.acquire(False):
@@ -147,7 +185,7 @@ class _Prepared:
             self._lock.release()
 
     def _call(self, x: Any, out: Array | None) -> Array:
-        # The quick way: nothing here but what tells that the kernel can be trusted with x and out.
+        # The fast path: only the comparisons that make x and out safe for the kernel.
         if type(x) is np.ndarray and (run := self._ready.get(x.dtype)) is not None and x.flags.c_contiguous:
             shape = x.shape
             if len(shape) == 2:
@@ -168,29 +206,29 @@ class _Prepared:
                 out = checks.result(out, (self._n_out,), self._dtype)
                 run(x[None], out[None])
                 return out
-        return self._any(x, out)
+        return self._call_with_any(x, out)
 
-    def _any(self, x: Any, out: Array | None) -> Array:
-        """Whatever x is, checked like any other."""
+    def _call_with_any(self, x: Any, out: Array | None) -> Array:
+        """Check any x and out as Network.forward does, then compute."""
         as_it_is = isinstance(x, np.ndarray) and x.dtype == self._dtype and x.flags.c_contiguous
         one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x)) and np.ndim(x) == 1
         rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype, finite=not as_it_is)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
         target = out[None] if one else out.view()
-        members = team_size(self._threads, self._kernels, self._name, len(rows), work_of(self._layers, rows, len(rows)))
+        n_threads = self._engine.n_threads(self._layers, rows, len(rows))
         if isinstance(rows, c.SparseRows):
-            forward(self._kernels, self._layers, self._parameters, rows, target, members)
+            forward(self._engine.kernels, self._layers, self._parameters, rows, target, n_threads)
             return out
         starts = range(0, len(rows), self._max_batch)
-        members = min(members, len(starts))
-        runs = [self.prepare(rows.dtype, member) for member in range(members)]
+        n_threads = min(n_threads, len(starts))
+        runs = [self.prepare(rows.dtype, worker) for worker in range(n_threads)]
 
-        def call(team: Ints, member: int) -> None:
-            for start in starts[member :: int(team[c.MEMBERS])]:
+        def call(team: Ints, worker: int) -> None:
+            for start in starts[worker :: int(team[c.N_THREADS])]:
                 if team[c.BROKEN]:
                     return
                 part = slice(start, start + self._max_batch)
-                runs[member](rows[part], target[part])
+                runs[worker](rows[part], target[part])
 
-        run_team(members, call)
+        run_team(n_threads, call)
         return out

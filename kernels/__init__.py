@@ -1,4 +1,1 @@
-"""Compute kernels: three interchangeable backends under one contract (see contract.py).
-
-Imports nothing from the rest of fastnet.
-"""
+"""The kernels: three interchangeable backends under one contract (contract.py). They import nothing else of fastnet."""

@@ -1,6 +1,6 @@
-"""The Cython backend's face: the extension module for this CPU and the dtype at hand, found when first needed.
+"""The Cython backend: hands each call to the extension module for this CPU and dtype.
 
-Never imports a module built for instructions the CPU lacks. FASTNET_ISA (such as x86_v3) caps the choice.
+It never imports a module with instructions that the CPU lacks. FASTNET_ISA, such as x86_v3, limits the choice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows, TrainCall
 
-# Best first; the features each build uses (setup.py compiles for exactly these), as NumPy names them.
+# The builds, best first, and the CPU features that each uses, by NumPy's names. setup.py compiles for exactly these.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
 V3 = (*V2, "AVX", "F16C", "FMA3", "AVX2")
 V4 = (*V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL")
@@ -26,7 +26,7 @@ LEVELS: Mapping[str, tuple[str, ...]] = {"x86_v4": V4, "x86_v3": V3, "x86_v2": V
 
 
 def cpu_features() -> Mapping[str, bool]:
-    """What NumPy found in this CPU; newer versions of it name only whole levels, such as X86_V3."""
+    """The features that NumPy found in this CPU. Newer versions name whole levels only, such as X86_V3."""
     from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[import-not-found]  # no stubs
 
     return cast("Mapping[str, bool]", __cpu_features__)
@@ -40,11 +40,11 @@ def has(features: Mapping[str, bool], name: str) -> bool:
 
 
 def runnable(features: Mapping[str, bool]) -> list[str]:
-    """The builds this CPU can run, best first, whether or not they are installed."""
+    """The builds that this CPU can run, best first, whether they are installed or not."""
     names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
     cap = os.environ.get("FASTNET_ISA")
     if cap and cap not in LEVELS:
-        raise ValueError(f"FASTNET_ISA={cap}: there are {', '.join(LEVELS)}")  # not a missing backend: a mistake
+        raise ValueError(f"FASTNET_ISA={cap} is unknown: use one of {', '.join(LEVELS)}")  # no ImportError: a typo
     return names[names.index(cap) :] if cap in names else names
 
 
@@ -54,12 +54,12 @@ COMPRESSION_PAYS = True
 
 @functools.cache
 def module(dtype: str) -> ModuleType:
-    """The extension module for "float32" or "float64"; ImportError when none is installed that the CPU can run."""
+    """The extension module for "float32" or "float64". ImportError where none is installed that the CPU can run."""
     builds = [f"fastnet.kernels._cython_{isa}_" for isa in runnable(cpu_features())]
     for build in builds:
         if all(find_spec(build + each) is not None for each in DTYPES):
             return importlib.import_module(build + dtype)
-    raise ImportError("no compiled kernels were built for this CPU")
+    raise ImportError("no compiled kernels are installed for this CPU")
 
 
 def instruction_set() -> str:
@@ -67,7 +67,7 @@ def instruction_set() -> str:
 
 
 def peak_flops(repeats: int) -> float:
-    """Runs `repeats` rounds of float32 multiply-adds in registers; returns the operations done (bench/)."""
+    """Run `repeats` rounds of float32 multiply-adds in registers and return the operations done. bench/ uses it."""
     return float(module("float32").peak_flops(repeats))
 
 
@@ -96,6 +96,6 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 
 def __getattr__(name: str) -> Any:
-    if name == "MOST_MEMBERS":  # of a team: the build says whether it has the atomics
-        return module("float32").MOST_MEMBERS
+    if name == "MAX_THREADS":  # 1 where the compiler had no atomics
+        return module("float32").MAX_THREADS
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,11 @@
-"""The kernel contract: what a backend is, the codes it is handed, and the workspace it may use.
+"""The kernel contract: the functions of a backend, the arrays and codes they take, and the layout of the workspace.
 
-A backend is a module with the functions of `Backend`. Kernels never allocate (the NumPy backend: nothing
-that grows with the parameters or with x), print or raise, have no random state (dropout's numbers are a function of
-their arguments), and they trust these: user input is rejected before it gets here, see fastnet/checks.
-This file computes nothing with data; the formulas themselves stand in the backends.
+Start with `Backend` and `TrainCall`, at the end. The formulas are in formulas.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -20,70 +16,64 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]  # float32 or float64: one of the two throughout a call
 Ints = NDArray[np.int64]
 
-# -- a network, as the kernels see it: int64 (n_layers, 8), one row a layer -----------------------------
-# WEIGHTS and BIASES are offsets into the flat parameter vector; a slice of consecutive rows is a network too.
+# -- a network: int64 (n_layers, LAYER_COLUMNS), one row for each layer of weights ---------------------------
+# N_IN, N_OUT      the layer's inputs and neurons
+# ACTIVATION       SIGMOID, ...
+# WEIGHTS, BIASES  where they start in the flat parameter vector: weights (n_out, n_in) row by row, biases (n_out,)
+# COST             of the last layer; NO_COST in the other rows
+# DROP, DROP_KEY   dropout, see below; 0 for none
+# A slice of consecutive rows is a network, too.
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
+# The codes of activations and costs. Their names and formulas are the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
-ACTIVATIONS = {
-    "sigmoid": SIGMOID,
-    "relu": RELU,
-    "tanh": TANH,
-    "leaky_relu": LEAKY_RELU,
-    "identity": IDENTITY,
-    "softmax": SOFTMAX,  # of the output layer only: its slope mixes the neurons of a layer
-}
 LEAKY_SLOPE = 0.01
-# The least and the largest output of each, which targets must not pass. The kernels do not use it.
-RANGES = {
-    "sigmoid": (0.0, 1.0),
-    "relu": (0.0, math.inf),
-    "tanh": (-1.0, 1.0),
-    "leaky_relu": (-math.inf, math.inf),
-    "identity": (-math.inf, math.inf),
-    "softmax": (0.0, 1.0),
-}
+NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
 
-NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)  # NO_COST: of every layer but the last
-COSTS = {"squared_error": SQUARED_ERROR, "cross_entropy": CROSS_ENTROPY}
+MAX_LAYERS = 256  # the Cython backend describes each layer on the C stack
 
-MOST_LAYERS = 256  # the Cython backend keeps their descriptions on the C stack
-
-# Dropout (Srivastava et al. 2014), of hidden layers (the last layer's DROP is 0) and in `train` only. For each row of a
-# batch a neuron is dropped, its activation made 0, where its random number is below DROP, one of 0 to 2^32 - 1; the
-# other activations are multiplied by drop_scale(DROP) then, so that prediction needs no change.
-# The random numbers are those of Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): its
-# four numbers at counter (g, row, update low, update high) are those of neurons 4 g to 4 g + 3. The row is the place
-# in its batch, the update its number as Adam counts it, the first being 1; the key is DROP_KEY, 64 bits: (low, high).
-# So no mask depends on blocks, threads or on how an order is cut.
+# -- dropout (Srivastava et al. 2014) --------------------------------------------------------------------------
+# `train` applies dropout to hidden layers; the last layer's DROP is 0. Each neuron has a random number, 0 to 2^32 - 1,
+# for each row of a batch. Where the number is below DROP, the neuron is dropped: its activation becomes 0. All other
+# activations are multiplied by drop_scale(DROP), so that prediction needs no change.
+#
+# The numbers come from Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), with the 64
+# bits of DROP_KEY as its key (low word, high word). The counter (g, row, low word of update, high word of update) gives
+# the numbers of neurons 4 g to 4 g + 3. `row` is the row's place in its batch. `update` counts updates from 1, as Adam
+# does. So a mask does not depend on blocks, on threads or on how an order is split into calls.
 PHILOX_ROUNDS = 10
 PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # of counters 0 and 2
-PHILOX_STEPS = 0x9E3779B9, 0xBB67AE85  # what the keys grow by from round to round
+PHILOX_STEPS = 0x9E3779B9, 0xBB67AE85  # added to the two words of the key after each round
 DROP_RANGE = 1 << 32
 
 
 def drop_scale(drop: int) -> float:
-    """What activations that are kept are multiplied by: 1 / (1 - the share that is dropped)."""
+    """The factor of the activations that are not dropped: 1 / (1 - the share that is dropped)."""
     return DROP_RANGE / (DROP_RANGE - drop)
 
 
-# -- an optimiser, as the kernels see it: float64 (7,) --------------------------------------------------
-# BETA1 is momentum's too; a CLIP_NORM or WEIGHT_DECAY of 0 means none.
+# -- an optimiser: float64 (OPTIMIZER_COLUMNS,) ----------------------------------------------------------------
+# KIND                      GRADIENT_DESCENT, MOMENTUM or ADAM
+# BETA1, BETA2, EPSILON     Adam's; BETA1 is also momentum's coefficient
+# NESTEROV                  1 for Nesterov's momentum
+# WEIGHT_DECAY, CLIP_NORM   0 for none
 KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM = range(7)
 OPTIMIZER_COLUMNS = 7
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
-SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state, as long as the parameters: v; m and v
+SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the velocity; Adam's m and v
 
-# -- what `train` reports: int64 (3,) ---------------------------------------------------------------------
-# STOP is IN: read before every block of rows; once it is not zero the kernel returns, the batch under way
-# undone. STEPS (updates made) and CORRECT (examples of those batches classified right) are OUT.
+# -- the progress of a call of `train`: int64 (PROGRESS_COLUMNS,) ------------------------------------------------
+# STOP     IN: the kernel reads it before every block of rows. Once it is not 0, the kernel drops the current batch and
+#          returns. Another thread may set it at any time.
+# STEPS    OUT: updates made
+# CORRECT  OUT: examples of those batches that were classified correctly
 #
-# The one rule of classes: the class of an example is taken from the weighted sums of the last layer, whatever its
-# activation. Outputs may be equal where sums still differ, as sigmoids that round to 1. The class is the number of the
-# largest sum, the first of equal ones. With one output it is 1 where the sum is at least 0, else 0. The class of a
-# vector of targets is the number of its largest, the first of equal ones. Of one target it is 1 where that is at least
-# a half, else 0. An example with a sum that is not a number may count as right or not.
+# The class of an example follows from the weighted sums of the last layer, whatever its activation, since different
+# sums can give equal outputs (sigmoids that round to 1). The class is the index of the largest sum, the first of equal
+# ones. With one output, the class is 1 where the sum is at least 0, else 0. The class of a target vector is the index
+# of its largest number, the first of equal ones. The class of a single target is 1 where it is at least 0.5, else 0.
+# Where a sum is NaN, the example may count as correct or not.
 STOP, STEPS, CORRECT = range(3)
 PROGRESS_COLUMNS = 3
 
@@ -92,11 +82,11 @@ PROGRESS_COLUMNS = 3
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """Rows (n, n_in) of which only the entries that are not zero are kept: compressed sparse rows (CSR).
+    """Compressed sparse rows (CSR): of rows (n, n_in), only the entries that are not zero.
 
-    Row i has values[k] in column indices[k] for k from starts[i] to starts[i + 1], columns ascending, none twice.
-    starts int64 (n + 1,), indices int32 and values, of the parameters' dtype, (n_entries,). A slice shares them; an
-    array of row numbers takes copies of those rows.
+    Row i holds values[k] in column indices[k], for k from starts[i] to starts[i + 1] - 1. Columns ascend within a row,
+    and none occurs twice. starts is int64 (n + 1,), indices int32 (n_entries,) and values (n_entries,) of the
+    parameters' dtype. A slice of rows shares these arrays; an array of row numbers copies its rows.
     """
 
     starts: Ints
@@ -127,65 +117,73 @@ class SparseRows:
         return len(self), self.n_in
 
 
-Rows = NDArray[Any] | SparseRows  # what x may be
+Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 
-# -- a team of threads: int64 (TEAM_COLUMNS + members * TEAM_LINE,), zeros at first, see `team` ------------
-# The members of a team share one `train` call. ARRIVED and TURN are their barrier; a member that cannot go on sets
-# BROKEN, and the others return at once. From TEAM_COLUMNS on each member has a line of its own: its COST (float64) and
-# RIGHT (examples classified right) of the block under way. STOPPING is STOP as member 0 read it, and SPARSE
-# whether it found the inputs sparse: the same for all.
-MEMBERS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
+# -- a team of threads: int64 (TEAM_COLUMNS + n_threads * TEAM_LINE,) --------------------------------------------
+# The threads of a team share one call of `train`, and this array.
+# ARRIVED, TURN  their barrier
+# BROKEN         1 once a thread cannot go on: the others return at once
+# STOPPING       STOP as worker 0 last read it
+# SPARSE         whether worker 0 found the inputs sparse
+# From TEAM_COLUMNS on, each thread has a cache line of its own: THREAD_COST (a float64) and THREAD_CORRECT, both of the
+# current block.
+N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
-MEMBER_COST, MEMBER_RIGHT = range(2)
-MOST_MEMBERS = 64
+THREAD_COST, THREAD_CORRECT = range(2)
+MAX_THREADS = 64
 
 
-def team(members: int) -> Ints:
-    """What a team of so many threads shares in one call of `train`."""
-    shared = np.zeros(TEAM_COLUMNS + members * TEAM_LINE, np.int64)
-    shared[MEMBERS] = members
+def team(n_threads: int) -> Ints:
+    """The array that `n_threads` threads share in one call of `train`."""
+    shared = np.zeros(TEAM_COLUMNS + n_threads * TEAM_LINE, np.int64)
+    shared[N_THREADS] = n_threads
     return shared
 
 
 # -- the workspace ----------------------------------------------------------------------------------------
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-BLOCK_ROWS = 256  # a larger batch goes through the layers in blocks of at most this many rows,
-BLOCK_WORK = 1 << 31  # and of at most this many multiply-adds forward, so that STOP is read often enough
-MIN_BLOCK_ROWS = 16
-GROUP = 4  # inputs the compiled backends handle together
-PANEL_ROWS, PANEL_VECTORS = 256, 4  # the compiled backends' packed panel; 4 vectors of at most 64 bytes
-PANEL_DEPTH = 128  # rows of it that stay in the first-level cache
-# The compiled backends skip inputs that are zero where there are at least SPARSE_INPUTS of them, and in SPARSE_SAMPLE
-# rows, spread over all, at most a SPARSE_SHARE is not zero.
+# A batch goes through the layers in blocks of at most BLOCK_ROWS rows, and of at most BLOCK_WORK multiply-adds forward
+# where that leaves MIN_BLOCK_ROWS, so that STOP is read often enough.
+BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
+GROUP = 4  # inputs that the compiled backends handle together
+PANEL_ROWS, PANEL_VECTORS = 256, 4  # the packed panel of the compiled backends; a vector has at most 64 bytes
+PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
+# The compiled backends skip inputs that are zero if there are at least SPARSE_INPUTS inputs and at most a SPARSE_SHARE
+# of them is not zero in SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
-# What would grow with rows times inputs is for so many inputs at a time: a sort of entries, and all that is dense of
-# sparse rows. The images of the benchmarks, of 784 inputs, are in one piece.
+# Areas that would grow with rows times inputs hold PIECE_INPUTS inputs at a time: sorted entries, and sparse rows made
+# dense. The 784 inputs of the benchmarks' images are one piece.
 PIECE_INPUTS = 4096
 
-# Columns of Plan.nodes; row 0 is the input, row l the output of layer l. From LAYER on, row l repeats the network's
-# row of layer l, and row 0 has the places that are no layer's.
+# The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From LAYER on, row l repeats the
+# network's row of layer l. Row 0 has other places there: OUTPUTS_AT and so on.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
 OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT, SORTED_INPUTS = range(LAYER, LAYER + 6)
 
 
 class Plan(NamedTuple):
-    """Where a kernel call keeps what, counted in elements of the dtype from the start of the workspace.
+    """The layout of the workspace. Offsets count elements of the dtype from its start.
 
-    The workspace starts with the packed parameters, the packed gradient, a scratch of the same length and
-    `slots` packed rows of optimiser state, `packed` elements each. The compiled backends pack weights as
-    (n_in, width), a row for each input and the neurons along it, padded with zeros: both to whole 64-byte lines.
+    The workspace starts with the packed parameters, the packed gradient, a scratch area of the same length and `slots`
+    packed rows of the optimiser's state: `packed` elements each. The compiled backends pack the weights of a layer as
+    (n_in, width), so that a row has the weights of one input to all neurons. Rows and columns are padded with zeros to
+    whole 64-byte lines.
 
-    In row 0 are the places of: OUTPUTS_AT two more areas as large as one of the last layer's; PANEL_AT a packed panel
-    for each member of a team; ROWS_AT three int64 numbers for each row. A member sorts the entries of SORTED_INPUTS
-    inputs at a time, and has for it: at ENDS_AT an int32 number for each of them and two more, then one for each row;
-    at SORTED_AT that many inputs of one row more, twice.
-    The three areas of row 0 itself are for the inputs of all rows; for SparseRows, for PIECE_INPUTS of them at most.
+    For each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are areas of `rows` rows. Those of row 0 hold the
+    inputs; for SparseRows they are at most PIECE_INPUTS wide. WIDTH is the padded width. WEIGHTS_AT and BIASES_AT are
+    offsets into the packed parameters. Row 0 also has:
+
+    - OUTPUTS_AT: two more areas as large as one of the last layer's.
+    - PANEL_AT: a packed panel for each thread.
+    - ROWS_AT: three int64 numbers for each row.
+    - SORTED_INPUTS: how many inputs a thread sorts at a time. Each thread has, at ENDS_AT, an int32 number for each of
+      them, two more, and one for each row; at SORTED_AT, (rows + 1) * SORTED_INPUTS elements, twice.
     """
 
     rows: int  # rows of a block
     packed: int  # elements of the packed parameters
     size: int  # elements of the whole workspace
-    nodes: Ints  # (n_layers + 1, 14), offsets of areas, rows * WIDTH elements each: see the columns above
+    nodes: Ints  # (n_layers + 1, LAYER + LAYER_COLUMNS)
 
 
 def padded(n: int, itemsize: int) -> int:
@@ -195,21 +193,21 @@ def padded(n: int, itemsize: int) -> int:
 
 
 def block_rows(net: Ints, rows: int) -> int:
-    """Rows of a block when a batch has `rows` rows. It depends on nothing else, so no result depends on time."""
+    """Rows of a block where a batch has `rows` rows. Time and threads do not change it, so that results repeat."""
     work = int((net[:, N_IN] * net[:, N_OUT]).sum())
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
 
 
-def plan(net: Ints, rows: int, slots: int, itemsize: int, members: int = 1, sparse: bool = False) -> Plan:
-    """The one formula of the workspace: for batches of at most `rows` rows and `slots` rows of state.
+def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:
+    """The workspace of a call, for batches of at most `rows` rows and `slots` rows of optimiser state.
 
-    `sparse`: x is SparseRows. Nothing then grows with rows times inputs.
+    `sparse` says that x is SparseRows. No area then grows with rows times inputs.
     """
-    return _plan(net.tobytes(), rows, slots, itemsize, members, sparse)
+    return _plan(net.tobytes(), rows, slots, itemsize, n_threads, sparse)
 
 
-@functools.lru_cache(maxsize=64)  # thousands of small networks of a few shapes: the shapes repeat
-def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int, sparse: bool) -> Plan:
+@functools.lru_cache(maxsize=64)  # a program with thousands of networks has few shapes of them
+def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
     rows = block_rows(net, rows)
@@ -226,21 +224,21 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, members: int, 
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed
     for level, n in enumerate([min(sizes[0], PIECE_INPUTS) if sparse else sizes[0], *sizes[1:]]):
-        area = rows * (padded(n, itemsize) + lane)  # a line more a row: the NumPy backend keeps a row of ones
+        area = rows * (padded(n, itemsize) + lane)  # one line more for each row: the NumPy backend keeps a row of ones
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
-    nodes[0, PANEL_AT], at = at, at + members * PANEL_ROWS * PANEL_VECTORS * lane
+    nodes[0, PANEL_AT], at = at, at + n_threads * PANEL_ROWS * PANEL_VECTORS * lane
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
-    sorts = min(PIECE_INPUTS, -(-sizes[0] // (members * GROUP)) * GROUP)  # the largest share of the inputs, in groups
+    sorts = min(PIECE_INPUTS, -(-sizes[0] // (n_threads * GROUP)) * GROUP)  # a thread's share, in whole groups
     nodes[0, SORTED_INPUTS] = sorts
-    nodes[0, ENDS_AT], at = at, at + padded(members * (sorts + 2 + rows), itemsize)
-    nodes[0, SORTED_AT], at = at, at + padded(2 * members * (rows + 1) * sorts, itemsize)
+    nodes[0, ENDS_AT], at = at, at + padded(n_threads * (sorts + 2 + rows), itemsize)
+    nodes[0, SORTED_AT], at = at, at + padded(2 * n_threads * (rows + 1) * sorts, itemsize)
     return Plan(rows, packed, at, frozen(nodes))
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
-    """An uninitialised vector that starts on a 64-byte line: a misaligned panel costs a quarter of the speed."""
+    """An uninitialised vector that starts on a 64-byte line. A misaligned panel costs a quarter of the speed."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.empty(size * itemsize + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -248,83 +246,88 @@ def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
 
 
 def frozen(numbers: Ints) -> Ints:
-    """A copy that nobody can make writeable again: its memory is a bytes object's. Not for an empty array."""
+    """A read-only copy that cannot be made writeable again: a bytes object owns its memory. Not for empty arrays."""
     return np.frombuffer(numbers.tobytes(), numbers.dtype).reshape(numbers.shape)
 
 
 class TrainCall(NamedTuple):
-    """All that one call of `Backend.train` is given. The threads of a team differ in `worker` only."""
+    """The arguments of one call of `Backend.train`. The threads of a team share a record and differ in `worker` only.
 
-    net: Ints  # IN (n_layers, 8)
+    IN arrays are read, OUT arrays overwritten, INOUT arrays updated in place. T is the dtype of `params`.
+    """
+
+    net: Ints  # IN (n_layers, LAYER_COLUMNS)
     params: Floats  # INOUT (n_params,)
-    state: Floats  # INOUT (slots, n_params): the optimiser's, SLOTS says how many rows
+    state: Floats  # INOUT (slots, n_params), T: the optimiser's state, with SLOTS[kind] rows
     x: Rows  # IN (n, n_in)
-    y: NDArray[Any]  # IN (n,) labels, or (n, n_out) targets
-    order: Ints  # IN (m,): rows of x and y; the first batch_size are the first batch, and so on
+    y: NDArray[Any]  # IN (n,) or (n, n_out)
+    order: Ints  # IN (m,): rows of x and y; the first batch_size of them are the first batch, and so on
     batch_size: int  # the last batch may be smaller
     rates: NDArray[np.float64]  # IN (ceil(m / batch_size),): the learning rate of each step
-    optimizer: NDArray[np.float64]  # IN (7,)
-    step: int  # updates made before this call; Adam's bias correction and dropout count them
-    progress: Ints  # (3,): IN STOP; OUT STEPS and CORRECT, which worker 0 writes
-    work: Floats  # plan(net, batch_size, slots, itemsize, members, sparse).size elements, or more
-    team: Ints  # INOUT: see `team`
-    worker: int  # the number of this thread in its team, from 0
+    optimizer: NDArray[np.float64]  # IN (OPTIMIZER_COLUMNS,)
+    step: int  # updates made before this call: Adam's bias correction and dropout count on from here
+    progress: Ints  # (PROGRESS_COLUMNS,): IN STOP; OUT STEPS and CORRECT, which worker 0 writes
+    work: Floats  # T, at least plan(net, batch_size, slots, itemsize, n_threads, sparse).size elements
+    team: Ints  # INOUT: what `team(n_threads)` returned
+    worker: int  # the number of this thread in its team, from 0 to n_threads - 1
 
 
 class Backend(Protocol):
-    """A kernel backend. Every array is C-contiguous, in native byte order, and allocated by the caller.
+    """What a backend offers: five functions and two constants. A backend is a module, or any object that has them.
 
-    T is the dtype of the parameters, float32 or float64. x is an array of T, or of uint8, which stands for x / 255, or
-    SparseRows of T. y is int64 (n,), class labels, or T (n, n_out), targets. work is T (at least
-    plan(...).size,), its contents of no matter before or after; `plan` is told where x is SparseRows. IN arrays may be
-    read-only and are left unchanged.
-    Numbers are finite: a weight of infinity meets an input of zero, which is not a number, in the NumPy backend
-    alone, since the compiled ones skip such inputs.
+    Arguments. Every array is C-contiguous, in native byte order, and allocated by the caller. T, float32 or float64, is
+    the dtype of the parameters. `x` is an array of T, or SparseRows of T, or an array of uint8, whose values stand for
+    value / 255. `y` is either int64 (n,), class labels, or T (n, n_out), targets. `work` is at least as large as the
+    plan says; its contents do not matter before a call or after it.
+
+    Rules. A kernel leaves IN arrays unchanged; they may be read-only. It does not allocate, print, raise or hold the
+    GIL. (The NumPy backend holds the GIL between operations, and may allocate what grows neither with the parameters
+    nor with x.) Its result depends on its arguments alone: it keeps no state and no random generator. It does not check
+    its arguments: fastnet/checks has rejected bad input. All numbers are finite. For infinite weights, backends
+    may differ: the compiled ones skip a zero input, where NumPy multiplies the two and gets NaN.
     """
 
-    MOST_MEMBERS: int  # of a team of threads in `train`; 1 where the backend's arithmetic has threads of its own
-    COMPRESSION_PAYS: bool  # whether it trains faster on SparseRows than on the same rows as sparse floats
+    MAX_THREADS: int  # the largest team that `train` takes; 1 where the backend's arithmetic has its own threads
+    COMPRESSION_PAYS: bool  # whether training is faster on SparseRows than on the same rows as mostly zero floats
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
-        """The forward pass.
+        """Compute the activations of the last layer.
 
-        IN net (n_layers, 8), params (n_params,), x (n, n_in); OUT out (n, n_out): the last layer's
-        activations; work of plan(net, n, 0, itemsize).
+        IN net, params (n_params,), x (n, n_in). OUT out (n, n_out). work: plan(net, n, 0, itemsize, sparse=...).
         """
 
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
-        """A function of (x, out) that does what `predict` does with the parameters as they are now.
+        """Return a function of (x, out) that does what `predict` does with the present parameters.
 
-        For many calls on few rows: what can be done once is done now. x: an array of x_dtype, T or uint8; work of
-        plan(net, rows, 0, itemsize), where calls with more rows go by `rows` at a time; it is the function's own from
-        now on.
+        It serves many calls on few rows: `predictor` does once what `predict` does in every call. x is an array of
+        x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time. work: plan(net, rows, 0,
+        itemsize); it belongs to the function from now on.
         """
 
     def gradient(self, net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
-        """The mean cost over the rows of x, and its gradient.
+        """Return the mean cost over the rows of x and overwrite `grad` with its gradient.
 
-        IN net, params, x (n, n_in), y; OUT grad (n_params,), overwritten; work of
-        plan(net, n, 0, itemsize).
+        IN net, params (n_params,), x (n, n_in), y. OUT grad (n_params,). work: plan(net, n, 0, itemsize, sparse=...).
         """
 
     def train(self, call: TrainCall) -> float:
         """Make one optimiser step for each batch of rows that `call.order` names, in that order.
 
-        Returns the cost summed over the examples of the steps made. The cost of a batch is taken before its update.
-        With dropout, the cost and progress[CORRECT] are those of the network with its dropped neurons.
-        `train` stops before the update of a batch whose cost is not finite: progress[STEPS] then tells which.
+        Return the cost summed over the examples of the steps made. A batch's cost and its correct examples are taken
+        before its update; with dropout, they are those of the network with dropped neurons. `train` returns before the
+        update of a batch whose cost is not finite; progress[STEPS] tells which batch that was.
 
-        The threads of a team make the call together. Each hands over the same record but for `worker`, and all run at
-        once, since they wait for each other. They share out the rows of a batch for the passes, then the inputs of
-        each layer for the update, so that no gradient is added up across threads. Only what worker 0 returns counts.
+        The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
+        barriers. Forward and backward, they share the rows of a batch; in the update, they share the inputs of each
+        layer. So no gradient is summed across threads. The result of worker 0 counts.
         """
 
     def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
-        """Writes the entries of x that are not zero as SparseRows and returns their number.
+        """Write the entries of x that are not zero as SparseRows and return their number.
 
-        IN x (n, n_in) of T or uint8; OUT starts (n + 1,), indices and values, T, as long as there are entries, or
-        both empty: then they are counted only. No more are written than fit; another number than was counted tells that
-        x has changed in between.
+        IN x (n, n_in), T or uint8. OUT starts (n + 1,), indices and values (n_entries,), T. With empty indices and
+        values, `compress` counts the entries only. It never writes beyond the arrays: where another thread changes x
+        after the count, the number returned differs from the count.
         """
 
 

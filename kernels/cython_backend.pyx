@@ -1,26 +1,25 @@
-"""The Cython backend: whole-batch kernels over packed, padded weights; one dtype and instruction set a build.
+"""The Cython backend: `forward`, `backward` and `update` on blocks of rows, and the contract's functions around them.
 
-Weights are packed with the neurons of a layer along a row (contract.Plan), so that the passes and the update run
-along the neurons and need no horizontal sums. Inputs that are mostly zero, as the pixels of digits are, are held as
-sparse rows: only the weights of the others are touched. With plain gradient descent the gradient is never stored:
-the update adds the deltas, scaled by the learning rate, straight to the weights; momentum and Adam take it from a
-tile in the first-level cache. The register tiles are in vec.h.
-
-Where to look: `forward`, `backward` (deltas), `update` (weights), and `train` around them. Not here: checks of
-arguments (fastnet/checks), the starting of threads (fastnet/threads.py), other than first-order optimisers.
+setup.py builds this file once for each instruction set and dtype. The register tiles are in vec.h.
 """
+
+# How it is fast:
+# - A packed row holds the weights of one input to all neurons of a layer (contract.Plan). So the passes and the update
+#   run along the neurons and need no horizontal sums.
+# - Where most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows and read only
+#   their weights.
+# - Plain gradient descent never stores the gradient: the update adds the scaled deltas straight to the weights.
+#   Momentum and Adam take the gradient from a tile in the first-level cache.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-import numpy as np
-
 from fastnet.kernels import contract
 
 cdef extern from "vec.h" nogil:
-    ctypedef float real  # float or double, as the build says
+    ctypedef float real  # float or double: FASTNET_FLOAT64 decides
     ctypedef int fp_state
     const char *FASTNET_ISA
     const int TEAMS
@@ -33,15 +32,17 @@ cdef extern from "vec.h" nogil:
     void restore_denormals(fp_state before)
     void PREFETCH(const void *p)
     int64_t read_now(const int64_t *p)
-    int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken)
+    int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken)
     void activate_tile(int activation, const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns,
                        Py_ssize_t used)
-    void times_slope(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns)
+    void times_derivative(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows,
+                          Py_ssize_t columns)
     ctypedef struct drop_t:
         uint32_t threshold
     const uint32_t PHILOX_M0, PHILOX_M1, PHILOX_W0, PHILOX_W1
     drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t update)
-    void thin_rows(const drop_t *d, int activation, real *a, real *slopes, Py_ssize_t ld, Py_ssize_t rows, uint32_t row)
+    void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, Py_ssize_t ld, Py_ssize_t rows,
+                       uint32_t row)
     void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t n, const real *w,
                       Py_ssize_t ldw, int begin, const real *start, real *out, Py_ssize_t ldo)
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
@@ -55,26 +56,26 @@ cdef extern from "vec.h" nogil:
                        Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *w, Py_ssize_t ldw)
     void sorted_update(int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
                        const real *delta, Py_ssize_t ldd, real *out)
-    const Py_ssize_t MOST_BYTES_COLUMNS
+    const Py_ssize_t MAX_BYTES_COLUMNS
     Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
     Py_ssize_t compact_reals(const real *first, const real *second, Py_ssize_t n, int32_t *columns, real *values,
                              Py_ssize_t ldv)
     void unpack_bytes(int32_t *all, Py_ssize_t n, real *values, real *second)
-    void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t right, real factor,
+    void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t label, real factor,
                       real *squares)
-    bint is_first_largest(const real *a, Py_ssize_t n, int64_t right)
+    bint is_first_largest(const real *a, Py_ssize_t n, int64_t label)
     const int PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM
     ctypedef struct step_t:
         int kind
-        real scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon
-    void descend_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
+        real scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon
+    void step_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
 # The contract's codes as C integers.
 cdef enum:
-    MOST_LAYERS = 256  # those of a call live on the C stack
-    LINE_ENTRIES = 16  # as far beyond the last entry the compact_ functions may write
-    CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
+    MAX_LAYERS = 256  # the layers of a call live on the C stack
+    LINE_ENTRIES = 16  # compact_bytes and compact_reals may write so far beyond the last entry
+    CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile has the gradient of so many inputs
 cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
@@ -87,96 +88,97 @@ cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT, SORTED_INPU
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
 cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
-cdef int MEMBERS = contract.MEMBERS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
+cdef int N_THREADS = contract.N_THREADS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
 cdef int STOPPING = contract.STOPPING, TEAM_COLUMNS = contract.TEAM_COLUMNS, TEAM_LINE = contract.TEAM_LINE
-cdef int SPARSE = contract.SPARSE, MEMBER_COST = contract.MEMBER_COST, MEMBER_RIGHT = contract.MEMBER_RIGHT
+cdef int SPARSE = contract.SPARSE, THREAD_COST = contract.THREAD_COST, THREAD_CORRECT = contract.THREAD_CORRECT
 cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
 cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
-assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.GROUP == GROUP and contract.MOST_LAYERS == MOST_LAYERS and contract.PANEL_VECTORS >= TILE_VECTORS
-assert [contract.ACTIVATIONS[name] for name in ("sigmoid", "relu", "tanh", "leaky_relu", "identity", "softmax")] == [
-    SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX]
+assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.PANEL_VECTORS >= TILE_VECTORS
+assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
+assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX) == (
+    contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX)
 assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
-cdef double slope = contract.LEAKY_SLOPE  # by way of a double: Cython takes every Python number for a `real` as float
-LEAKY_SLOPE = <real> slope
+cdef double leaky_slope = contract.LEAKY_SLOPE  # not straight to `real`: Cython would convert it as a float
+LEAKY_SLOPE = <real> leaky_slope
 instruction_set = FASTNET_ISA.decode()
-MOST_MEMBERS = contract.MOST_MEMBERS if TEAMS else 1
+MAX_THREADS = contract.MAX_THREADS if TEAMS else 1
 
 
 cdef struct Layer:
     Py_ssize_t n_in, n_out
-    Py_ssize_t groups  # of inputs
-    Py_ssize_t below, width  # row lengths of its inputs and of its outputs
+    Py_ssize_t groups  # of GROUP inputs
+    Py_ssize_t below, width  # padded row lengths of its inputs and outputs
     int activation
     real *weights  # packed (below, width); the biases (width,) follow
     real *biases
     real *inputs  # (rows, below): the activations of the layer below
-    real *sums  # (rows, width): weighted sums; the last layer's stand apart: its classes and cost are taken from them
+    real *sums  # (rows, width): weighted sums. The last layer keeps them, for cost and class; others overwrite them
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
-    real *slopes  # (rows, width): with dropout, of the activations, those of dropped neurons 0
-    int64_t drop, drop_key  # 0 but in `train`
+    real *derivatives  # (rows, width), with dropout only: derivatives of the activation, 0 for dropped neurons
+    int64_t drop, drop_key  # drop is 0 outside of `train`
     double drop_scale
     Py_ssize_t weights_at, biases_at  # in the flat parameter vector
 
 
-cdef struct Data:  # one of bytes and reals, and one of labels and targets, is not NULL
+cdef struct Data:  # x is either bytes or reals, y either labels or targets; the other is NULL
     const uint8_t *bytes
     const real *reals
-    const int64_t *starts  # NULL, or reals are the values of sparse rows,
-    const int32_t *indices  # and these their columns
+    const int64_t *starts  # not NULL for SparseRows: then reals are their values
+    const int32_t *indices
     const int64_t *labels
     const real *targets
     Py_ssize_t rows
 
 
-cdef struct Entries:  # of a sparse row, or of two: where one of them is not zero
+cdef struct Entries:  # a sparse row, or a pair of rows: the columns where at least one row is not zero
     const int32_t *columns
-    const real *values  # the second row's are a row of inputs further on
-    int32_t count, height  # height: rows; 0 for a second row
+    const real *values  # of the first row; those of the second row start Layer.below elements further on
+    int32_t count, height  # height: 1, or 2 for a pair; 0 in the second row of a pair, which has no entries of its own
 
 
-cdef struct Block:  # what the functions below share; each member of a team has its own
+cdef struct Block:  # the arguments of most functions below; each thread of a team has a Block of its own
     Layer *layers
     Py_ssize_t n_layers
     Data data
     int cost
-    bint sparse  # the inputs are sparse rows: `entries`, those of the data or
-    int32_t *columns  # made here (rows, ld_columns), the values in layers[0].inputs
+    bint sparse  # whether the inputs are `entries`, either SparseRows or found in dense data
+    int32_t *columns  # (rows, ld_columns): the columns of entries found in dense data; layers[0].inputs has the values
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
-    Py_ssize_t sorted_inputs  # whose entries are sorted at a time, see sort_entries
-    int32_t *begins  # (rows,): where the entries to be sorted next begin in each row
-    int32_t *ends  # (sorted_inputs + 2,): where the sorted entries of each input end,
-    int32_t *sorted_rows  # their rows and values
+    Py_ssize_t sorted_inputs  # sort_entries sorts the entries of so many inputs at a time
+    int32_t *begins  # (rows,): the first entry of each row that is still to be sorted
+    int32_t *ends  # (sorted_inputs + 2,): where the sorted entries of each input end
+    int32_t *sorted_rows
     real *sorted_values
-    real *panel  # of this member
+    real *panel  # of this thread
     int64_t *team
-    Py_ssize_t member, members
-    # the update's
+    Py_ssize_t worker, n_threads
+    # for the update:
     real *work
     Py_ssize_t packed  # elements of the packed parameters
     int target  # of the gradient: one of the three below
     step_t step
     double decay  # of the weights
     Py_ssize_t slots  # rows of the optimiser's state
-    int64_t number  # of the update under way, the first being 1
-    Py_ssize_t place  # in its batch, of the first row of the block under way
+    int64_t update_number  # of the current update, from 1
+    Py_ssize_t batch_row  # where the current block starts in its batch
 
 
-cdef enum:  # where the gradient goes
-    TO_WEIGHTS, TO_STORE, TO_OPTIMIZER  # straight to the weights; to the packed gradient; tile by tile to a step
+cdef enum:  # the gradient goes straight to the weights; to the packed gradient; tile by tile to the optimiser
+    TO_WEIGHTS, TO_STORE, TO_OPTIMIZER
 
 
 # -- shares and tiles --------------------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t share(Py_ssize_t n, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
-    """Where part number `part` of n things begins: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
+    """The start of part number `part` of n items. The parts are even: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
     return n * part // parts
 
 
-cdef inline Py_ssize_t tiles_of(Py_ssize_t rows, Py_ssize_t most) noexcept nogil:
-    return (rows + most - 1) // most
+cdef inline Py_ssize_t tiles_of(Py_ssize_t rows, Py_ssize_t height) noexcept nogil:
+    return (rows + height - 1) // height
 
 
 cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
@@ -184,10 +186,10 @@ cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
 
 
 cdef bint wait(Block *b) noexcept nogil:
-    """For the other members; whether one of them cannot go on."""
-    if b.members == 1:
+    """Wait for the other threads of the team. True where one of them cannot go on."""
+    if b.n_threads == 1:
         return False
-    return team_wait(&b.team[MEMBERS], &b.team[ARRIVED], &b.team[TURN], &b.team[BROKEN])
+    return team_wait(&b.team[N_THREADS], &b.team[ARRIVED], &b.team[TURN], &b.team[BROKEN])
 
 
 # -- inputs ------------------------------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ cdef inline Py_ssize_t row_of(const int64_t *order, Py_ssize_t k) noexcept nogil
 
 cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int32_t *columns, real *values,
                        Entries *entries) noexcept nogil:
-    """Where in a row of the data, or in two (second >= 0), there are entries that are not zero."""
+    """Find the entries of a row of the data, or of a pair of rows (second >= 0), that are not zero."""
     cdef Py_ssize_t n = b.layers[0].n_in, ld = b.layers[0].below
     cdef const uint8_t *bytes
     cdef const real *reals
@@ -211,7 +213,8 @@ cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int3
     entries.values = values
     if b.data.bytes != NULL:
         bytes = b.data.bytes
-        entries.count = <int32_t> compact_bytes(bytes + first * n, bytes + second * n if second >= 0 else NULL, n, columns)
+        entries.count = <int32_t> compact_bytes(bytes + first * n, bytes + second * n if second >= 0 else NULL, n,
+                                                columns)
         unpack_bytes(columns, entries.count, values, values + ld if second >= 0 else NULL)
     else:
         reals = b.data.reals
@@ -220,13 +223,15 @@ cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int3
 
 
 cdef bint is_sparse(const Block *b) noexcept nogil:
-    """Whether so few inputs are not zero that it pays to skip the others: told by some of all rows of the data, so
-    that the answer depends on no order."""
+    """Whether enough inputs are zero that skipping them pays.
+
+    The answer comes from a sample of the data, not of the current batch, so it does not depend on the order of rows.
+    """
     cdef Py_ssize_t n = b.layers[0].n_in, sample = min(b.data.rows, SPARSE_SAMPLE), k, found = 0
     cdef Entries entries
     if b.data.starts != NULL:
         return True
-    if n < SPARSE_INPUTS or (b.data.bytes != NULL and n > MOST_BYTES_COLUMNS):
+    if n < SPARSE_INPUTS or (b.data.bytes != NULL and n > MAX_BYTES_COLUMNS):
         return False
     for k in range(sample):
         find_entries(b, share(b.data.rows, k, sample), -1, b.columns, b.layers[0].inputs, &entries)
@@ -260,9 +265,9 @@ cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
 
 cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
                  Py_ssize_t ahead) noexcept nogil:
-    """Rows first to last of a block into the inputs, which are order[begin:begin + rows], bytes scaled.
+    """Copy rows first to last of the block order[begin:begin + rows] to the inputs, as entries or with bytes scaled.
 
-    As many as `ahead` rows that come after the block are prefetched.
+    Prefetch the first `ahead` rows of the next block.
     """
     cdef Layer *layer = b.layers
     cdef Py_ssize_t n = layer.n_in, i, k
@@ -270,7 +275,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef real *inputs
     cdef bint pair
     for i in range(first, last):
-        if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
+        if i < ahead:  # one row after each conversion: many prefetches at once would wait for each other
             prefetch_row(b, row_of(order, begin + rows + i))
         inputs = layer.inputs + i * layer.below
         if b.sparse:
@@ -292,10 +297,10 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The entries of inputs first to last of all rows, by input (a counting sort). b.begins moves on to the next ones.
+    """Sort the entries of inputs first to last of all rows by input (a counting sort), and advance b.begins past them.
 
-    Those of input first + i stand from b.ends[i] + 1 to b.ends[i + 1]: there is a place to spare after each input's,
-    so that a pair's zero can be written without asking, and the next entry over it.
+    The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One place after each input's entries is
+    spare: a zero of a pair is written there without a branch, and the next entry overwrites it.
     """
     cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
     cdef int32_t *ends = b.ends
@@ -317,7 +322,7 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
     ends[1] = 0
     for k in range(2, n + 2):
         ends[k] += ends[k - 1]
-    for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
+    for i in range(rows):  # ends[k + 1] moves from the first entry of input k to its end
         tile = &b.entries[i]
         values = tile.values
         seconds = values + ldv
@@ -337,7 +342,7 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
         b.begins[i] = <int32_t> k
 
 
-# -- the forward pass, and the deltas backward -------------------------------------------------------------------
+# -- the forward pass and the backward pass -----------------------------------------------------------------------
 
 cdef const real *pack_panel(const real *source, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t width,
                             real *panel) noexcept nogil:
@@ -361,31 +366,34 @@ cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t r
 
 
 cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """outputs = activation(inputs . weights + biases) of rows first to last, a softmax's apart."""
+    """outputs = activation(inputs . weights + biases) for rows first to last. `softmax` follows separately."""
     multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
              layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
 
 
 cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    """The deltas of the layer below: deltas . weights^T, times the derivatives of its activation."""
     multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
-             lower.deltas, lower.slopes if lower.drop else lower.outputs, lower.width, lower.n_out,
+             lower.deltas, lower.derivatives if lower.drop else lower.outputs, lower.width, lower.n_out,
              GIVEN if lower.drop else lower.activation, first, last)
 
 
 cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, const real *weights, Py_ssize_t ldw,
                    bint backward, const real *biases, real *sums, real *outputs, Py_ssize_t width, Py_ssize_t used,
                    int activation, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its slope, tile by tile."""
+    """sums[first:last] = x . weights + biases, then outputs = activation(sums), tile by tile over packed panels.
+
+    With `backward`, sums[first:last] = (x . weights^T) * derivative(outputs).
+    """
     cdef Py_ssize_t rows = last - first, tiles = tiles_of(rows, TILE_ROWS), step = TILE_VECTORS * VL
     cdef Py_ssize_t tile, start, height, k = 0, n, column, columns, ldp
     cdef bint packing = backward or (width > step and tiles > 2)
-    cdef Py_ssize_t most = PANEL_DEPTH if packing else depth
+    cdef Py_ssize_t max_depth = PANEL_DEPTH if packing else depth
     cdef const real *w
     cdef real *z
     cdef int begin
     while k < depth:
-        n = min(most, depth - k)
+        n = min(max_depth, depth - k)
         begin = ADD if k > 0 else FROM_ZERO if backward else FROM_START
         column = 0
         while column < width:
@@ -407,7 +415,7 @@ cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, co
                 if k + n < depth or activation == SOFTMAX:
                     continue
                 if backward:
-                    times_slope(activation, outputs + start * width + column, z, width, height, columns)
+                    times_derivative(activation, outputs + start * width + column, z, width, height, columns)
                 else:
                     activate_tile(activation, z, outputs + start * width + column, width, height, columns,
                                   used - column)
@@ -416,7 +424,7 @@ cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, co
 
 
 cdef void sparse_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """weighted_sums of sparse rows."""
+    """`weighted_sums` for sparse rows."""
     cdef Py_ssize_t i, column = 0, width = layer.width
     cdef const Entries *tile
     cdef int part
@@ -459,11 +467,11 @@ cdef void softmax(Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogi
             a[k] /= total
 
 
-cdef void thin(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Dropout of rows first to last."""
-    cdef drop_t drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.number)
-    thin_rows(&drop, layer.activation, layer.outputs + first * layer.width, layer.slopes + first * layer.width,
-              layer.width, last - first, <uint32_t> (b.place + first))
+cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Apply dropout to rows first to last."""
+    cdef drop_t drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.update_number)
+    apply_dropout(&drop, layer.activation, layer.outputs + first * layer.width, layer.derivatives + first * layer.width,
+              layer.width, last - first, <uint32_t> (b.batch_row + first))
 
 
 cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -476,11 +484,11 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if b.layers[l].activation == SOFTMAX:
             softmax(&b.layers[l], first, last)
         if b.layers[l].drop:
-            thin(b, &b.layers[l], first, last)
+            drop_neurons(b, &b.layers[l], first, last)
 
 
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of every layer but the last, which has them."""
+    """The deltas of all layers but the last. `output` has made those."""
     cdef Py_ssize_t l = b.n_layers - 1
     while l > 0:
         propagate(b, &b.layers[l], &b.layers[l - 1], first, last)
@@ -498,14 +506,14 @@ cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
 
 
 cdef double cross_entropy(const Layer *layer, const real *z, const real *a, const real *targets,
-                          Py_ssize_t right) noexcept nogil:
-    """The cross entropy of one example: targets, or the label `right` where they are NULL."""
+                          Py_ssize_t label) noexcept nogil:
+    """The cross entropy of one example with these targets, or with `label` where targets are NULL."""
     cdef Py_ssize_t n = layer.n_out, k, best
     cdef double total = 0
     if layer.activation == SOFTMAX:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
         best = argmax(a, n)
         if targets == NULL:
-            return <double> z[best] - z[right] - log(<double> a[best])
+            return <double> z[best] - z[label] - log(<double> a[best])
         for k in range(n):
             if targets[k] != 0:
                 total += targets[k] * (<double> z[best] - z[k] - log(<double> a[best]))
@@ -514,14 +522,14 @@ cdef double cross_entropy(const Layer *layer, const real *z, const real *a, cons
         total += (z[k] if z[k] > 0 else 0) + log1p(exp(-fabs(<double> z[k])))
         if targets != NULL:
             total -= <double> z[k] * targets[k]
-    return total - z[right] if targets == NULL else total
+    return total - z[label] if targets == NULL else total
 
 
 cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                    int64_t *correct) noexcept nogil:
-    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
+    """Return the cost summed over rows first to last; set the last layer's deltas; add the correct examples."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
-    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, right
+    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label
     cdef const real *sums
     cdef const real *a
     cdef const real *targets = NULL
@@ -530,7 +538,7 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     cdef double total = 0
     cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
     cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
-    # The slope of the cross entropy and its activation's cancel; a softmax mixes its layer.
+    # In the cross entropy, the derivative of the activation cancels. That of a softmax is not elementwise: see below.
     cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
@@ -539,20 +547,20 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
         a = layer.outputs + i * width
         delta = layer.deltas + i * width
         if b.data.labels != NULL:
-            right = b.data.labels[row]
-            output_error(activation, a, delta, width, right, factor, squares)
+            label = b.data.labels[row]
+            output_error(activation, a, delta, width, label, factor, squares)
         else:
             targets = b.data.targets + row * n
-            right = argmax(targets, n)
+            label = argmax(targets, n)
             memcpy(delta, targets, n * sizeof(real))
             memset(delta + n, 0, (width - n) * sizeof(real))
             output_error(activation, a, delta, width, -1, factor, squares)
         if n == 1:
             correct[0] += (sums[0] >= 0) == ((targets[0] if targets != NULL else 1) >= 0.5)
         else:
-            correct[0] += is_first_largest(sums, n, right)
+            correct[0] += is_first_largest(sums, n, label)
         if b.cost == CROSS_ENTROPY:
-            total += cross_entropy(layer, sums, a, targets, right)
+            total += cross_entropy(layer, sums, a, targets, label)
         if mixing:
             mean = 0
             for k in range(n):
@@ -565,35 +573,37 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     return total
 
 
-# -- the update: the gradient, and what the optimiser makes of it --------------------------------------------------
+# -- the update: the gradient, and the optimiser's step with it ----------------------------------------------------
 
 cdef inline bint by_rows(const Block *b) noexcept nogil:
-    """Whether the first layer's gradient is taken row by row of sparse inputs, as is best where rows of weights are
-    short; not into tiles."""
+    """Whether the first layer's gradient is added row by row of the sparse inputs, not input by input.
+
+    That is faster where rows of weights are short.
+    """
     return b.sparse and b.layers[0].width <= 2 * VL and b.target != TO_OPTIMIZER
 
 
 cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
-    """This member's share of every layer's gradient: inputs^T . deltas, to where b.target says."""
+    """Add this thread's share of every layer's gradient, inputs^T . deltas, to b.target."""
     cdef Py_ssize_t l = b.n_layers - 1, first, last
     cdef Layer *layer
     while l >= 0:
         layer = &b.layers[l]
-        first = share(layer.groups, b.member, b.members)
-        last = share(layer.groups, b.member + 1, b.members)
+        first = share(layer.groups, b.worker, b.n_threads)
+        last = share(layer.groups, b.worker + 1, b.n_threads)
         if l > 0 or not b.sparse:
             update_weights(b, layer, rows, first, last)
         elif by_rows(b):
             update_sparse(b, layer, rows, first * GROUP, last * GROUP)
         else:
             update_sorted(b, layer, rows, first * GROUP, last * GROUP)
-        if b.member == 0:
+        if b.worker == 0:
             update_biases(b, layer, rows)
         l -= 1
 
 
 cdef inline real *stored(Block *b, real *parameters) noexcept nogil:
-    """Where the gradient of packed parameters goes: to themselves, or to its own place."""
+    """Where the gradient of packed parameters is added: to the parameters themselves, or to the packed gradient."""
     return parameters if b.target == TO_WEIGHTS else parameters + b.packed
 
 
@@ -603,7 +613,7 @@ cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
         memset(sums, 0, layer.width * sizeof(real))
     add_rows(layer.deltas, layer.width, rows, layer.width, sums)
     if b.target == TO_OPTIMIZER:
-        descend(b, layer.biases, layer.width, sums, layer.width, 1, 0)
+        step_tile(b, layer.biases, layer.width, sums, layer.width, 1, 0)
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -627,13 +637,13 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
                              tile, columns)
-                descend(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
+                step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
                         b.decay)
                 g += count
         else:
             weights = stored(b, layer.weights + first * GROUP * width + column)
             row = 0
-            while row < rows:  # as many as stay in the first-level cache
+            while row < rows:  # as many at a time as stay in the first-level cache
                 n = min(PANEL_DEPTH, rows - row)
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
                              last - first, deltas + row * ldd, ldd, weights, width)
@@ -641,8 +651,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
         column += columns
 
 
-cdef inline Py_ssize_t place(const int32_t *columns, Py_ssize_t n, Py_ssize_t column) noexcept nogil:
-    """How many of n ascending columns are below one."""
+cdef inline Py_ssize_t count_below(const int32_t *columns, Py_ssize_t n, Py_ssize_t column) noexcept nogil:
+    """How many of n ascending columns are smaller than `column`."""
     cdef Py_ssize_t below = 0, middle
     while below < n:
         middle = (below + n) // 2
@@ -662,20 +672,20 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
         if tile.height == 0:
             continue
         end = tile.count
-        if b.members > 1:
-            begin = place(tile.columns, tile.count, first)
-            end = place(tile.columns, tile.count, last)
+        if b.n_threads > 1:
+            begin = count_below(tile.columns, tile.count, first)
+            end = count_below(tile.columns, tile.count, last)
         sparse_update(tile.height, <int> (layer.width // VL), tile.columns + begin, tile.values + begin, layer.below,
                       end - begin, layer.deltas + i * layer.width, layer.width, stored(b, layer.weights), layer.width)
 
 
 cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
+    """The gradient of the weights of inputs first to last, input by input: the entries are sorted for it."""
     cdef Py_ssize_t i, end
     cdef const Entries *tile
     for i in range(rows):
         tile = &b.entries[i]
-        b.begins[i] = <int32_t> place(tile.columns, tile.count, first) if b.members > 1 and tile.height else 0
+        b.begins[i] = <int32_t> count_below(tile.columns, tile.count, first) if b.n_threads > 1 and tile.height else 0
     while first < last:
         end = min(first + b.sorted_inputs, last)
         sort_entries(b, rows, first, end)
@@ -684,7 +694,7 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 
 cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The same of inputs whose entries are sorted."""
+    """`update_sorted` for inputs first to last, whose entries are sorted now."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, column = 0, columns, i, at
     cdef const real *deltas
     cdef real *weights
@@ -705,11 +715,11 @@ cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first
             sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
                           columns, gradient)
             if b.target == TO_OPTIMIZER:
-                descend(b, weights, width, tile, columns, 1, b.decay)
+                step_tile(b, weights, width, tile, columns, 1, b.decay)
         column += columns
 
 
-# -- optimisers -------------------------------------------------------
+# -- optimisers -----------------------------------------------------------------------------------------------------
 
 cdef double square_sum(const real *g, Py_ssize_t n) noexcept nogil:
     cdef double lanes[8]
@@ -736,25 +746,25 @@ cdef void begin_optimizer(step_t *s, const double *options) noexcept nogil:
 
 
 cdef void begin_step(step_t *s, const double *options, double rate, double count) noexcept nogil:
-    s.speed = <real> rate
+    s.rate = <real> rate
     if s.kind == WITH_ADAM:
-        s.speed = <real> (rate / (1 - options[BETA1] ** count))
+        s.rate = <real> (rate / (1 - options[BETA1] ** count))
         s.root = <real> (1 / sqrt(1 - options[BETA2] ** count))
 
 
-cdef void descend(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
+cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
                   Py_ssize_t rows, double decay) noexcept nogil:
-    """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
+    """The optimiser's step for a tile of packed parameters with this gradient (rows, columns)."""
     cdef Py_ssize_t i
     cdef real *p
     b.step.decay = <real> decay
     for i in range(rows):
         p = parameters + i * ld
-        descend_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
+        step_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
 
 
-cdef void descend_stored(Block *b, const double *options) noexcept nogil:
-    """The optimiser's step for this member's share of all parameters, from the stored gradient."""
+cdef void step_stored(Block *b, const double *options) noexcept nogil:
+    """The optimiser's step for this thread's share of all parameters, with the packed gradient."""
     cdef Py_ssize_t l, first, last
     cdef Layer *layer
     cdef double norm
@@ -765,20 +775,20 @@ cdef void descend_stored(Block *b, const double *options) noexcept nogil:
             b.step.scale = <real> (options[CLIP_NORM] / norm)
     for l in range(b.n_layers):
         layer = &b.layers[l]
-        first = share(layer.groups, b.member, b.members) * GROUP * layer.width
-        last = share(layer.groups, b.member + 1, b.members) * GROUP * layer.width
-        descend(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, b.decay)
-        if b.member == 0:
-            descend(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
+        first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
+        last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP * layer.width
+        step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, b.decay)
+        if b.worker == 0:
+            step_tile(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
 
 
 cdef void clear_stored(Block *b) noexcept nogil:
-    """This member's share of the stored gradient = 0, padding included."""
-    cdef Py_ssize_t first = share(b.packed, b.member, b.members), last = share(b.packed, b.member + 1, b.members)
+    """Set this thread's share of the packed gradient to 0, padding included."""
+    cdef Py_ssize_t first = share(b.packed, b.worker, b.n_threads), last = share(b.packed, b.worker + 1, b.n_threads)
     memset(b.work + b.packed + first, 0, (last - first) * sizeof(real))
 
 
-# -- packing: (n_out, n_in) rows into (inputs in whole lines, padded neurons) and back -----------------------------
+# -- packing: weights (n_out, n_in) become (below, width), and back -------------------------------------------------
 
 cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset) noexcept nogil:
     cdef Py_ssize_t width = layer.width, i, j, start
@@ -786,7 +796,7 @@ cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset) noexcept
     cdef const real *source = flat + layer.weights_at
     memset(weights, 0, (layer.below + 1) * width * sizeof(real))  # the biases follow the weights
     start = 0
-    while start < layer.n_out:  # 16 neurons at a time: their rows stay in the cache
+    while start < layer.n_out:  # 16 neurons at a time, whose rows stay in the cache
         for i in range(layer.n_in):
             for j in range(start, min(start + 16, layer.n_out)):
                 weights[i * width + j] = source[j * layer.n_in + i]
@@ -822,7 +832,7 @@ cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
 # -- the contract --------------------------------------------------------------------------------------------------
 
 cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t rows,
-                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t member) noexcept nogil:
+                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t worker) noexcept nogil:
     cdef Py_ssize_t l, last = net.shape[0] - 1
     cdef Layer *layer
     b.layers = layers
@@ -842,28 +852,28 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
         layer.outputs = work + nodes[l + 1, ACTIVATIONS_AT]
         layer.sums = work + nodes[0, OUTPUTS_AT] if l == last else layer.outputs
         layer.deltas = work + nodes[l + 1, DELTAS_AT]
-        layer.slopes = work + nodes[l + 1, SCRATCH_AT]
+        layer.derivatives = work + nodes[l + 1, SCRATCH_AT]
         layer.drop = 0
         layer.weights_at = net[l, WEIGHTS]
         layer.biases_at = net[l, BIASES]
     b.team = team
-    b.member = member
-    b.members = 1 if team == NULL else team[MEMBERS]
+    b.worker = worker
+    b.n_threads = 1 if team == NULL else team[N_THREADS]
     b.columns = <int32_t *> (work + nodes[0, SCRATCH_AT])
     b.ld_columns = layers[0].below * (sizeof(real) // sizeof(int32_t))
     b.entries = <Entries *> (work + nodes[0, ROWS_AT])
     b.sorted_inputs = nodes[0, SORTED_INPUTS]
-    b.ends = <int32_t *> (work + nodes[0, ENDS_AT]) + member * (b.sorted_inputs + 2 + rows)
+    b.ends = <int32_t *> (work + nodes[0, ENDS_AT]) + worker * (b.sorted_inputs + 2 + rows)
     b.begins = b.ends + b.sorted_inputs + 2
-    b.sorted_values = work + nodes[0, SORTED_AT] + 2 * member * (rows + 1) * b.sorted_inputs
+    b.sorted_values = work + nodes[0, SORTED_AT] + 2 * worker * (rows + 1) * b.sorted_inputs
     b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * b.sorted_inputs)
-    b.panel = work + nodes[0, PANEL_AT] + member * PANEL_ROWS * TILE_VECTORS * VL
+    b.panel = work + nodes[0, PANEL_AT] + worker * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
     b.packed = packed
     b.target = TO_STORE
 
 
-cdef const real *NO_VALUES = &LEAKY_SLOPE  # an address, for sparse rows without entries
+cdef const real *NO_VALUES = &LEAKY_SLOPE  # any valid address, for sparse rows without entries
 cdef int32_t NO_INDEX = 0
 
 
@@ -885,7 +895,7 @@ cdef int inputs_of(Data *data, x) except -1:
         data.starts = &starts[0]
         data.indices = &indices[0] if indices.shape[0] else &NO_INDEX
         data.reals = &values[0] if values.shape[0] else NO_VALUES
-    elif x.dtype == np.uint8:
+    elif x.itemsize == 1:  # uint8; a comparison of dtypes takes 0.3 microseconds
         octets = x
         data.bytes = &octets[0, 0]
     else:
@@ -909,7 +919,7 @@ cdef int outputs_of(Data *data, y) except -1:
 
 
 cdef void predict_rows(Block *b, Py_ssize_t n, Py_ssize_t rows, real *out) noexcept nogil:
-    """The outputs of all n rows of the data, `rows` at a time."""
+    """The outputs of all n rows of the data, `rows` of them at a time."""
     cdef Layer *last = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t start = 0, count, i
     b.data.rows = n
@@ -930,7 +940,7 @@ def predict(net, params, x, out, work):
     cdef real[::1] space = work
     cdef real[:, ::1] result = out
     cdef Py_ssize_t rows = p.rows, packed = p.packed
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
@@ -943,9 +953,9 @@ def predict(net, params, x, out, work):
 
 
 cdef class Predictor:
-    """The forward pass with parameters packed once: see contract.Backend.predictor."""
+    """The function that contract.Backend.predictor returns. It has packed the parameters once."""
 
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block block
     cdef object work
     cdef Py_ssize_t rows, row_bytes
@@ -994,7 +1004,7 @@ def gradient(net, params, x, y, grad, work):
     cdef const real[::1] params_view = params
     cdef real[::1] space = work, result = grad
     cdef Py_ssize_t n = len(x), rows = p.rows, packed = p.packed, start = 0, count
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     cdef double total = 0
@@ -1024,7 +1034,7 @@ def train(call):
     cdef object x = call.x
     cdef int64_t[::1] report = call.progress, shared = call.team
     cdef real[:, ::1] slots = call.state
-    cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[MEMBERS],
+    cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[N_THREADS],
                                   isinstance(x, contract.SparseRows))
     cdef const int64_t[:, ::1] layers_view = call.net, nodes = p.nodes
     cdef real[::1] params_view = call.params, space = call.work
@@ -1035,7 +1045,7 @@ def train(call):
     cdef Py_ssize_t worker = call.worker
     cdef int64_t done_before = call.step
     cdef double total = 0
-    cdef Layer layers[MOST_LAYERS]
+    cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
@@ -1064,14 +1074,14 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                           Py_ssize_t size, Py_ssize_t rows, const double *rates, const double *options,
                           int64_t done_before,
                           const int64_t *stop_now, int64_t *steps, int64_t *correct) noexcept nogil:
-    """All steps of a call of `train`: its own share of each, where it is a team's."""
+    """All steps of a call of `train`: this thread's share of each."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
     cdef double total = 0, cost, scale
-    cdef int64_t right, block_right
+    cdef int64_t batch_correct, block_correct
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
-    cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the gradient of a batch is known block by block
+    cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # one block, and no norm to take first
     begin_optimizer(&b.step, options)
-    if b.member == 0:
+    if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
         pack_all(b, params, 0)
         for k in range(b.slots):
@@ -1081,39 +1091,39 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     b.sparse = b.team[SPARSE] != 0
     if fused and plain:
         b.target = TO_WEIGHTS
-    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # else a tile would pass all rows again and again
+    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows
         b.target = TO_OPTIMIZER
     while start < n and not stopped:
         stop = min(start + size, n)
-        b.number = done_before + steps[0] + 1
-        begin_step(&b.step, options, rates[steps[0]], <double> b.number)
+        b.update_number = done_before + steps[0] + 1
+        begin_step(&b.step, options, rates[steps[0]], <double> b.update_number)
         scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / (stop - start)
         if b.target == TO_STORE:
-            clear_stored(b)  # others add to it only after they have waited for each other
+            clear_stored(b)  # others add to it after the next barrier only
         cost = 0
-        right = 0
+        batch_correct = 0
         first = start
         while first < stop:
             count = min(rows, stop - first)
-            b.place = first - start
-            if b.member == 0:
+            b.batch_row = first - start
+            if b.worker == 0:
                 b.team[STOPPING] = read_now(stop_now)
-            if b.members == 1 and b.team[STOPPING]:
+            if b.n_threads == 1 and b.team[STOPPING]:
                 stopped = True
                 break
-            from_row = share(count // 2, b.member, b.members) * 2  # whole pairs
-            to_row = share(count // 2, b.member + 1, b.members) * 2 if b.member + 1 < b.members else count
+            from_row = share(count // 2, b.worker, b.n_threads) * 2  # pairs of rows stay together
+            to_row = share(count // 2, b.worker + 1, b.n_threads) * 2 if b.worker + 1 < b.n_threads else count
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
             forward(b, from_row, to_row)
-            block_right = 0
-            cost_of(b, b.member)[0] = output(b, order, first, from_row, to_row, scale, &block_right)
-            right_of(b, b.member)[0] = block_right
+            block_correct = 0
+            cost_of(b, b.worker)[0] = output(b, order, first, from_row, to_row, scale, &block_correct)
+            correct_of(b, b.worker)[0] = block_correct
             backward(b, from_row, to_row)
             if wait(b):
                 return 0
-            for k in range(b.members):
+            for k in range(b.n_threads):
                 cost += cost_of(b, k)[0]
-                right += right_of(b, k)[0]
+                batch_correct += correct_of(b, k)[0]
             if b.team[STOPPING] or not isfinite(cost):
                 stopped = True
                 break
@@ -1124,26 +1134,26 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         if stopped:
             break
         if b.target == TO_STORE:
-            descend_stored(b, options)
+            step_stored(b, options)
             if wait(b):
                 return 0
         total += cost
-        correct[0] += right
+        correct[0] += batch_correct
         steps[0] += 1
         start = stop
-    if b.member == 0:
+    if b.worker == 0:
         unpack_all(b, params, 0)
         for k in range(b.slots):
             unpack_all(b, state + k * n_params, (3 + k) * b.packed)
     return total
 
 
-cdef inline double *cost_of(Block *b, Py_ssize_t member) noexcept nogil:
-    return <double *> &b.team[TEAM_COLUMNS + member * TEAM_LINE + MEMBER_COST]
+cdef inline double *cost_of(Block *b, Py_ssize_t worker) noexcept nogil:
+    return <double *> &b.team[TEAM_COLUMNS + worker * TEAM_LINE + THREAD_COST]
 
 
-cdef inline int64_t *right_of(Block *b, Py_ssize_t member) noexcept nogil:
-    return &b.team[TEAM_COLUMNS + member * TEAM_LINE + MEMBER_RIGHT]
+cdef inline int64_t *correct_of(Block *b, Py_ssize_t worker) noexcept nogil:
+    return &b.team[TEAM_COLUMNS + worker * TEAM_LINE + THREAD_CORRECT]
 
 
 def compress(x, starts, indices, values):
@@ -1173,15 +1183,15 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
                 for k in range(n_in):
                     found += data.reals[at + k] != 0
         else:
-            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # it may write so far
+            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # room for all that it may write
                 found = compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
-            elif data.bytes != NULL and n_in <= MOST_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
+            elif data.bytes != NULL and n_in <= MAX_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
                 found = compact_bytes(data.bytes + at, NULL, n_in, columns + total)
                 unpack_bytes(columns + total, found, values + total, NULL)
             else:
                 for k in range(n_in):
                     if data.reals[at + k] != 0 if data.bytes == NULL else data.bytes[at + k] != 0:
-                        if total + found == room:  # another thread has changed x since it was counted
+                        if total + found == room:  # another thread has changed x since the count
                             return room + 1
                         columns[total + found] = <int32_t> k
                         values[total + found] = (data.reals[at + k] if data.bytes == NULL
@@ -1193,7 +1203,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
 
 
 def peak_flops(repeats):
-    """Runs `repeats` rounds of independent multiply-adds in registers and returns the operations done."""
+    """Run `repeats` rounds of independent multiply-adds in registers and return the operations done."""
     cdef real sink[64]
     cdef Py_ssize_t n = repeats
     cdef double done

@@ -1,12 +1,6 @@
-"""The Numba backend: the kernels of cython_backend.pyx and vec.h, in the same structure, compiled when first called.
+"""The Numba backend: the functions of cython_backend.pyx, by the same names, jitted on first use.
 
-Arithmetic on whole vectors is in numba_vectors.py; here is jitted Python on pointers and numbers. There is one jitted
-entry, `_run`, which takes two arrays, the `block` (all arguments, arrays by their addresses) and the workspace, and so
-is compiled once for each dtype.
-
-Where to look: `_forward`, `_backward` (deltas), `_update` (weights), and `_train_batches` around them.
-Not here: checks of arguments (fastnet/checks), the starting of threads (fastnet/backends/threads.py), any other than
-first-order optimisers.
+They work on pointers and numbers. The vector code, which vec.h is to Cython, is in numba_vectors.py.
 """
 
 from __future__ import annotations
@@ -48,14 +42,14 @@ from fastnet.kernels.numba_vectors import (
     GROUP,
     LINE_ENTRIES,
     MACHINE,
-    MOST_BYTES_COLUMNS,
+    MAX_BYTES_COLUMNS,
     NODE_COLUMNS,
     PLAIN,
+    RATE,
     REST1,
     REST2,
     ROOT,
     SCALE,
-    SPEED,
     SPINS,
     STEP_COLUMNS,
     TILE_ROWS,
@@ -73,7 +67,7 @@ from fastnet.kernels.numba_vectors import (
     _intrinsic,
     _itemsize,
     _lanes,
-    _least,
+    _min,
     _node,
     _pointer,
     _prefetch,
@@ -89,10 +83,10 @@ from fastnet.kernels.numba_vectors import (
     _zero,
     activate_tile,
     add_rows,
+    apply_dropout,
     compress_bytes,
     compress_reals,
     count_entries,
-    descend_rows,
     forward_tile,
     is_first_largest,
     output_error,
@@ -103,8 +97,8 @@ from fastnet.kernels.numba_vectors import (
     sparse_forward,
     sparse_update,
     square_sum,
-    thin_rows,
-    times_slope,
+    step_rows,
+    times_derivative,
     total_of,
     transpose_panel,
     unpack_bytes,
@@ -115,11 +109,11 @@ from fastnet.kernels.numba_vectors import (
 JIT_OPTIONS: dict[str, Any] = {
     "nogil": True,  # the trainer runs long calls in a thread
     "error_model": "numpy",  # a division by zero gives inf, not an exception
-    "fastmath": {"contract"},  # a * b + c may become one instruction; nothing that would lose a NaN
+    "fastmath": {"contract"},  # a * b + c may become one instruction; no option that ignores NaN
 }
 
 
-# What is compiled in from other files, of whose changes Numba's cache would not know.
+# Numba's cache notices changes of this file only. These are the hashes of the files whose code is compiled in, too.
 OTHERS = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors)]
 
 
@@ -128,7 +122,7 @@ def _jit(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(cache=True, **JIT_OPTIONS)(function)
         file = dispatcher._cache._cache_file
         file._source_stamp = (file._source_stamp, *OTHERS)
-    except (RuntimeError, AttributeError):  # Numba finds no folder for its cache, or keeps its stamp elsewhere now
+    except (RuntimeError, AttributeError):  # no cache folder, or another layout of Numba's cache
         return _jit_without_cache()(function)
     return dispatcher
 
@@ -136,7 +130,7 @@ def _jit(function: Callable[..., Any]) -> Any:
 @cache  # warns once
 def _jit_without_cache() -> Any:
     warnings.warn(
-        "Numba has no folder for its cache, and each process compiles anew: set NUMBA_CACHE_DIR to one it can write",
+        "Numba cannot write its cache, so each process compiles again: set NUMBA_CACHE_DIR to a writable folder",
         RuntimeWarning,
         stacklevel=3,
     )
@@ -144,10 +138,12 @@ def _jit_without_cache() -> Any:
 
 
 def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
-    """A function of pointers and numbers that jitted ones call, compiled together with them: see CONTRIBUTING.md.
+    """Make a function of pointers and numbers that other jitted functions call.
 
-    Numba would optimise it and generate its code by itself, then once more within each function that calls it, and so
-    on up to the entry. This adds it to the code of the caller, once, all of which is then optimised together.
+    The reason is in docs/decisions/numba-compilation.md.
+
+    Numba's own `njit` would compile it on its own, then again within each caller, up to the entry. This adds its code
+    to the caller's once, and LLVM optimises all of it together.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -158,12 +154,12 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
                 library = context.active_code_library
                 added = _added.setdefault(library, {})
                 if (function, kinds) not in added:
-                    flags = ConfigStack().top().copy()  # the caller's
+                    flags = ConfigStack().top().copy()  # those of the caller
                     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_rewrites = True
                     code = compile_internal(
                         context.typing_context, context, library, function, kinds, returns, flags, {}
                     ).fndesc
-                    library.get_function(code.mangled_name).linkage = "linkonce_odr"  # no more where all is inlined
+                    library.get_function(code.mangled_name).linkage = "linkonce_odr"  # dropped if all calls are inlined
                     added[function, kinds] = code
                 return context.call_internal_no_propagate(builder, added[function, kinds], signature, values)[1]
 
@@ -175,40 +171,43 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
     return decorate
 
 
-# What _inner has added to each library, under Numba's lock.
+# What _inner has added to each library. Numba's lock guards it.
 _added: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
-MOST_MEMBERS = c.MOST_MEMBERS
+MAX_THREADS = c.MAX_THREADS
 COMPRESSION_PAYS = True
 
 
 def instruction_set() -> str:
-    """What the kernels are compiled for."""
+    """The instruction set that Numba compiles for."""
     return MACHINE.instruction_set
 
 
-# -- the block: what the functions below share ----------------------------------------------------------------
+# -- the block: the arguments of the functions below ------------------------------------------------------------
 
-# The block: a call's arguments and what is worked out from them, as int64 numbers; arrays by their addresses, 0 for
-# none. Each thread of a team has a block of its own. A field of TrainCall is in the column of its name.
-# Either BYTES or REALS is set, and either LABELS or TARGETS. With STARTS and INDICES, REALS are the values of sparse
-# rows. NUMBER is the number of the current update, from 1 (0: there is none, and no dropout). PLACE is where the
-# current block of rows begins in its batch.
+# The block holds int64 numbers: a call's arguments, arrays by their addresses (0 for none), and what follows from them.
+# Each thread of a team has a block of its own. A field of TrainCall is in the column of its name. Either BYTES or REALS
+# is set, and either LABELS or TARGETS. With STARTS and INDICES, REALS are the values of SparseRows. UPDATE_NUMBER
+# counts updates from 1; it is 0 outside of training, where there is no dropout. BATCH_ROW is where the current block of
+# rows starts in its batch.
 (
     PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
-    COUNT, COLUMNS, ROOM, DATA, MEMBERS, SPARSE, TARGET, RULE, CORRECT, NUMBER, PLACE, OPTIMIZER_STEP,
+    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, CORRECT, UPDATE_NUMBER, BATCH_ROW, OPTIMIZER_STEP,
 ) = range(37)  # fmt: skip
 BLOCK_COLUMNS = OPTIMIZER_STEP + STEP_COLUMNS
 # The fields of a call that have a column. `net`, `x`, `y` and `work` have none: they reach the kernels in other forms.
 CALL_COLUMNS = {name: globals()[name.upper()] for name in c.TrainCall._fields if name.upper() in globals()}
-TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)  # a gradient goes straight to the weights, to its own place, or by tiles
-ENTRIES = 3  # of a row, or of two: addresses of columns and values, and 4 * number + rows (0 for a second row)
+# The gradient goes straight to the weights; to the packed gradient; tile by tile to the optimiser.
+TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)
+# The entries of a row, or of a pair: the addresses of columns and values, and 4 * count + height. The height is 1, or 2
+# for a pair, or 0 in the second row of a pair.
+ENTRIES = 3
 
-# Everything is a pointer or a number: cheap to compile, to pass and to index (Numba's own arrays are seven values,
-# which count references, and take negative indices). First come b, the block; t, the table Plan.nodes (a layer's row
-# is one more than its number); and work, the workspace. Each function is as in cython_backend.pyx.
+# All arguments are pointers or numbers, which are cheap to compile, to pass and to index. (A Numba array is seven
+# values; it counts references and checks for negative indices.) The first ones are b, the block; t, the table
+# Plan.nodes, where layer l is row l + 1; and work, the workspace. The functions of cython_backend.pyx explain the rest.
 
 
 @_inner(types.intp)
@@ -218,18 +217,21 @@ def _in_groups(n):
 
 @_inner(types.intp)
 def _groups_of(node):
-    """Of a layer's inputs."""
+    """The number of groups of a layer's inputs."""
     return _quotient(node[c.LAYER + c.N_IN] + GROUP - 1, GROUP)
 
 
 @_inner(types.intp)
 def _wait(b):
-    """For the other members; whether one of them cannot go on. tests/test_barrier_model.py models it step by step."""
-    if b[MEMBERS] == 1:
+    """Wait for the other threads of the team. 1 where one of them cannot go on.
+
+    Each atomic operation is a step of the model in tests/kernels/test_contract_barrier.py: change both together.
+    """
+    if b[N_THREADS] == 1:
         return 0
     team = _pointer(b[TEAM], b)
     now, spins = _read_now(team, c.TURN), 0
-    if _add_now(team, c.ARRIVED, 1) == b[MEMBERS]:
+    if _add_now(team, c.ARRIVED, 1) == b[N_THREADS]:
         _write_now(team, c.ARRIVED, 0)
         _write_now(team, c.TURN, now + 1)
     while _read_now(team, c.TURN) == now:
@@ -237,7 +239,7 @@ def _wait(b):
             return 1
         spins += 1
         if spins > SPINS:
-            _give_way()  # more threads than cores: let the others come
+            _give_way()  # there may be more threads than cores
         else:
             _relax()
     return 0
@@ -253,11 +255,11 @@ def _row_of(b, k):
 
 @_inner(types.intp)
 def _compact_bytes(first, second, pair, n, places):
-    """Where one of two rows (second is the first once more without a pair) is not zero: see compress_bytes."""
+    """Find where a row, or one of a pair, is not zero: see compress_bytes. Without a pair, `second` is `first`."""
     found = compress_bytes(first, second, pair, n, places)
     k = _quotient(n, 16) * 16 * COMPRESSES
     while k < n:
-        end = _least(k + 8, n)
+        end = _min(k + 8, n)
         if end == k + 8 and (_eight(first, k) | _eight(second, k)) == 0:
             k = end  # most of an image's pixels are zero
         while k < end:
@@ -282,7 +284,7 @@ def _compact_reals(first, second, pair, n, columns, values, ldv):
 
 @_inner(types.intp)
 def _find_entries(b, n, work, first, second, columns, values, ldv):
-    """Where in a row of dense data, or in two (second >= 0), there are entries that are not zero."""
+    """Find the entries of a row of dense data, or of a pair of rows (second >= 0), that are not zero."""
     pair = np.int64(second >= 0)
     other = second if pair else first
     if b[BYTES] != 0:
@@ -296,12 +298,14 @@ def _find_entries(b, n, work, first, second, columns, values, ldv):
 
 @_inner(types.intp)
 def _is_sparse(b, t, work):
-    """Whether so few inputs are not zero that it pays to skip the others: told by some of all rows of the data, so
-    that the answer depends on no order."""
-    n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _least(b[ROWS], c.SPARSE_SAMPLE), 0
+    """Whether enough inputs are zero that skipping them pays.
+
+    The answer comes from a sample of the data, not of the current batch, so it does not depend on the order of rows.
+    """
+    n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _min(b[ROWS], c.SPARSE_SAMPLE), 0
     if b[STARTS] != 0:
         return 1
-    if n < c.SPARSE_INPUTS or (b[BYTES] != 0 and n > MOST_BYTES_COLUMNS):
+    if n < c.SPARSE_INPUTS or (b[BYTES] != 0 and n > MAX_BYTES_COLUMNS):
         return 0
     columns, values = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32), _at(work, t[c.ACTIVATIONS_AT])
     for k in range(sample):
@@ -334,15 +338,15 @@ def _prefetch_row(b, n, itemsize, row):
 
 @_inner()
 def _gather(b, t, work, begin, rows, first, last, ahead):
-    """Rows first to last of a block into the inputs, which are order[begin:begin + rows], bytes scaled.
+    """Copy rows first to last of the block order[begin:begin + rows] to the inputs, as entries or with bytes scaled.
 
-    As many as `ahead` rows that come after the block are prefetched.
+    Prefetch the first `ahead` rows of the next block.
     """
     n, below, itemsize = t[NODE_COLUMNS + c.LAYER + c.N_IN], t[c.WIDTH], _itemsize(work)
     ld_columns = _quotient(below * itemsize, 4)
     columns = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32)
     for i in range(first, last):
-        if i < ahead:  # a row at a time, between the conversions: all at once they would wait for each other
+        if i < ahead:  # one row after each conversion: many prefetches at once would wait for each other
             _prefetch_row(b, n, itemsize, _row_of(b, begin + rows + i))
         inputs, row = _at(work, t[c.ACTIVATIONS_AT] + i * below), _row_of(b, begin + i)
         if b[SPARSE]:
@@ -370,10 +374,10 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
 @_inner()
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
-    """The entries of inputs first to last of all rows, by input (a counting sort). begins moves on to the next ones.
+    """Sort the entries of inputs first to last of all rows by input (a counting sort), and advance `begins` past them.
 
-    Those of input first + i stand from ends[i] + 1 to ends[i + 1]: there is a place to spare after each input's, so
-    that a pair's zero can be written without asking, and the next entry over it.
+    The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. One place after each input's entries is
+    spare: a zero of a pair is written there without a branch, and the next entry overwrites it.
     """
     n = last - first
     for k in range(n + 2):
@@ -389,7 +393,7 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
     ends[1] = 0
     for k in range(2, n + 2):
         ends[k] += ends[k - 1]
-    for i in range(rows):  # ends[k + 1] moves from where input k's begin to where they end
+    for i in range(rows):  # ends[k + 1] moves from the first entry of input k to its end
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
         k, count = begins[i], entry[2] >> 2 if height else 0
@@ -409,23 +413,26 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
         begins[i] = k
 
 
-# -- the forward pass, and the deltas backward ----------------------------------------------------------------
+# -- the forward pass and the backward pass --------------------------------------------------------------------
 
 
 @_inner()
 def _multiply(
     x, ldx, depth, weights, ldw, backward, biases, sums, outputs, width, used, activation, first, last, panel
 ):  # fmt: skip
-    """sums[first:last] = x . weights, or x . weights^T, in panels; the activation, or its slope, tile by tile."""
+    """sums[first:last] = x . weights + biases, then outputs = activation(sums), tile by tile over packed panels.
+
+    With `backward`, sums[first:last] = (x . weights^T) * derivative(outputs).
+    """
     rows = last - first
     tiles, step = _quotient(rows + TILE_ROWS - 1, TILE_ROWS), TILE_VECTORS * _lanes(x)
     packing = backward or (width > step and tiles > 2)
-    most = c.PANEL_DEPTH if packing else depth
-    for k in range(0, depth, most):
-        n = _least(most, depth - k)
+    max_depth = c.PANEL_DEPTH if packing else depth
+    for k in range(0, depth, max_depth):
+        n = _min(max_depth, depth - k)
         begin = ADD if k > 0 else FROM_ZERO if backward else FROM_START
         for column in range(0, width, step):
-            columns = _least(step, width - column)
+            columns = _min(step, width - column)
             w, ldp = panel, columns
             if backward:
                 transpose_panel(_at(weights, column * ldw + k), ldw, n, columns, panel)
@@ -443,7 +450,7 @@ def _multiply(
                 if k + n < depth or activation == c.SOFTMAX:
                     continue
                 if backward:
-                    times_slope(activation, _at(outputs, at), z, width, height, columns)
+                    times_derivative(activation, _at(outputs, at), z, width, height, columns)
                 else:
                     _activate_tile(activation, z, _at(outputs, at), width, height, columns, used - column)
 
@@ -455,7 +462,7 @@ def _activate_tile(activation, z, a, ld, rows, columns, used):
 
 @_inner(types.intp)
 def _sums_at(b, t, layer):
-    """Of a layer's weighted sums; the last layer's stand apart: its classes and cost are taken from them."""
+    """The offset of a layer's weighted sums. The last layer keeps them, for cost and class; others overwrite them."""
     return t[c.OUTPUTS_AT] if layer == b[LAYERS] - 1 else _node(t, layer)[c.ACTIVATIONS_AT]
 
 
@@ -466,7 +473,7 @@ def _panel_at(b, t, work):
 
 @_inner()
 def _weighted_sums(b, t, work, layer, first, last):
-    """outputs = activation(inputs . weights + biases) of rows first to last, a softmax's apart."""
+    """outputs = activation(inputs . weights + biases) for rows first to last. A softmax follows separately."""
     node, lower = _node(t, layer), _node(t, layer - 1)
     _multiply(
         _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
@@ -478,22 +485,22 @@ def _weighted_sums(b, t, work, layer, first, last):
 
 @_inner()
 def _propagate(b, t, work, layer, first, last):
-    """The deltas of the layer below: deltas . weights^T times the slopes there."""
+    """The deltas of the layer below: deltas . weights^T, times the derivatives of its activation."""
     node, lower = _node(t, layer), _node(t, layer - 1)
-    slopes, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
+    derivatives, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
     if _drop(b, lower):
-        slopes, activation = lower[c.SCRATCH_AT], GIVEN
+        derivatives, activation = lower[c.SCRATCH_AT], GIVEN
     _multiply(
         _at(work, node[c.DELTAS_AT]), node[c.WIDTH], _in_groups(node[c.LAYER + c.N_OUT]),
         _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], 1, _at(work, lower[c.DELTAS_AT]),
-        _at(work, lower[c.DELTAS_AT]), _at(work, slopes), lower[c.WIDTH], lower[c.LAYER + c.N_OUT], activation,
+        _at(work, lower[c.DELTAS_AT]), _at(work, derivatives), lower[c.WIDTH], lower[c.LAYER + c.N_OUT], activation,
         first, last, _at(work, _panel_at(b, t, work)),
     )  # fmt: skip
 
 
 @_inner()
 def _sparse_sums(b, t, work, first, last):
-    """The first layer's outputs from sparse rows."""
+    """`_weighted_sums` for sparse rows."""
     node, ldv, lanes, column = _node(t, 0), t[c.WIDTH], _lanes(work), 0
     width, sums = node[c.WIDTH], _at(work, _sums_at(b, t, 0))
     entries, columns = _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
@@ -516,20 +523,20 @@ def _sparse_sums(b, t, work, first, last):
 
 @_inner(types.intp)
 def _drop(b, node):
-    """A layer's threshold of dropout: 0 but in training."""
-    return node[c.LAYER + c.DROP] if b[NUMBER] != 0 else 0
+    """A layer's dropout threshold. It is 0 outside of training."""
+    return node[c.LAYER + c.DROP] if b[UPDATE_NUMBER] != 0 else 0
 
 
 _drop_scale = _inner(types.float64)(c.drop_scale)
 
 
 @_inner()
-def _thin(b, node, work, first, last):
-    """Dropout of rows first to last."""
+def _drop_neurons(b, node, work, first, last):
+    """Apply dropout to rows first to last."""
     at, factors, drop = first * node[c.WIDTH], _room(work), _drop(b, node)
     factors[0] = _real(work, _drop_scale(drop))
-    thin_rows(
-        node[c.LAYER + c.ACTIVATION], drop, node[c.LAYER + c.DROP_KEY], b[NUMBER], b[PLACE] + first, factors,
+    apply_dropout(
+        node[c.LAYER + c.ACTIVATION], drop, node[c.LAYER + c.DROP_KEY], b[UPDATE_NUMBER], b[BATCH_ROW] + first, factors,
         _at(work, node[c.ACTIVATIONS_AT] + at), _at(work, node[c.SCRATCH_AT] + at), node[c.WIDTH], last - first,
     )  # fmt: skip
 
@@ -542,16 +549,16 @@ def _forward(b, t, work, first, last):
         else:
             _weighted_sums(b, t, work, layer, first, last)
         if _drop(b, _node(t, layer)):
-            _thin(b, _node(t, layer), work, first, last)
+            _drop_neurons(b, _node(t, layer), work, first, last)
     node = _node(t, b[LAYERS] - 1)
-    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # of the last layer only
+    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # only the last layer may have it
         width, z, a = node[c.WIDTH], _at(work, t[c.OUTPUTS_AT]), _at(work, node[c.ACTIVATIONS_AT])
         softmax(_at(z, first * width), _at(a, first * width), node[c.LAYER + c.N_OUT], width, last - first)
 
 
 @_inner()
 def _backward(b, t, work, first, last):
-    """The deltas of every layer but the last, which has them."""
+    """The deltas of all layers but the last. `_output` has made those."""
     for layer in range(b[LAYERS] - 1, 0, -1):
         _propagate(b, t, work, layer, first, last)
 
@@ -569,14 +576,14 @@ def _argmax(values, n):
 
 
 @_inner(types.float64)
-def _cross_entropy(softmax, n, z, a, target, labelled, right):
-    """The cross entropy of one example, of its sums, outputs, and target or else its label `right`."""
+def _cross_entropy(softmax, n, z, a, target, labelled, label):
+    """The cross entropy of one example with this target, or with `label` if it is labelled."""
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
         best = _argmax(a, n)
         log_best, largest = math.log(np.float64(a[best])), np.float64(z[best])
         if labelled:
-            return largest - np.float64(z[right]) - log_best
+            return largest - np.float64(z[label]) - log_best
         for k in range(n):
             if target[k] != 0:
                 total += target[k] * (largest - np.float64(z[k]) - log_best)
@@ -586,12 +593,12 @@ def _cross_entropy(softmax, n, z, a, target, labelled, right):
         total += (value if value > 0 else 0.0) + math.log1p(math.exp(-abs(value)))
         if not labelled:
             total -= value * target[k]
-    return total - np.float64(z[right]) if labelled else total
+    return total - np.float64(z[label]) if labelled else total
 
 
 @_inner(types.float64)
 def _output(b, t, work, begin, first, last, scale, correct):
-    """The cost summed over rows first to last; the last layer's deltas, times scale; counts the examples right."""
+    """Return the cost summed over rows first to last; set the last layer's deltas; add the correct examples."""
     layer = b[LAYERS] - 1
     node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
@@ -600,25 +607,25 @@ def _output(b, t, work, begin, first, last, scale, correct):
     factor = _at(squares, _lanes(work))
     factor[0] = _real(work, scale if cross_entropy else 2 * scale)
     _zero(squares, _lanes(work))
-    # The slope of the cross entropy and its activation's cancel; a softmax mixes its layer.
-    slope = c.IDENTITY if cross_entropy or softmax else activation
+    # In the cross entropy, the derivative of the activation cancels. That of a softmax is not elementwise: see below.
+    derivative = c.IDENTITY if cross_entropy or softmax else activation
     for i in range(first, last):
         row = _row_of(b, begin + i)
         z, a = _at(work, t[c.OUTPUTS_AT] + i * width), _at(work, node[c.ACTIVATIONS_AT] + i * width)
         delta, target = _at(work, node[c.DELTAS_AT] + i * width), _pointer(b[TARGETS] + row * n * _itemsize(work), work)
         if labelled:
-            right = wanted = _pointer(b[LABELS], b)[row]
+            label = one_hot = _pointer(b[LABELS], b)[row]
         else:
-            right, wanted = _argmax(target, n), -1
+            label, one_hot = _argmax(target, n), -1
             _copy(target, delta, n)
             _zero(_at(delta, n), width - n)
-        output_error(slope, a, delta, width, wanted, factor, squares)
+        output_error(derivative, a, delta, width, one_hot, factor, squares)
         if n == 1:
             correct[0] += (z[0] >= 0) == (labelled or target[0] >= 0.5)
         else:
-            correct[0] += is_first_largest(z, n, right)
+            correct[0] += is_first_largest(z, n, label)
         if cross_entropy:
-            total += _cross_entropy(softmax, n, z, a, target, labelled, right)
+            total += _cross_entropy(softmax, n, z, a, target, labelled, label)
         elif softmax:
             mean = _real(work, 0)
             for k in range(n):
@@ -628,38 +635,40 @@ def _output(b, t, work, begin, first, last, scale, correct):
     return total if cross_entropy else total_of(squares)
 
 
-# -- the update: the gradient, and what the optimiser makes of it ---------------------------------------------
+# -- the update: the gradient, and the optimiser's step with it -----------------------------------------------
 
 
 @_inner()
-def _descend(b, p, ld, gradient, ldg, columns, rows, decay):
-    """The optimiser's step for a tile of packed parameters, whose gradient (rows, columns) is at hand."""
+def _step_tile(b, p, ld, gradient, ldg, columns, rows, decay):
+    """The optimiser's step for a tile of packed parameters with this gradient (rows, columns)."""
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[DECAY] = decay
     m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
-    descend_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
+    step_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
 
 
 @_inner(types.float64)
 def _decay(b):
-    """Of the weights; biases do not."""
+    """The decay of weights. Biases do not decay."""
     return _pointer(b[OPTIMIZER], np.float64)[c.WEIGHT_DECAY]
 
 
 @_inner(types.intp)
 def _by_rows(b, t, work):
-    """Whether the first layer's gradient is taken row by row of sparse inputs, as is best where rows of weights are
-    short; not into tiles."""
+    """Whether the first layer's gradient is added row by row of the sparse inputs, not input by input.
+
+    That is faster where rows of weights are short.
+    """
     return b[SPARSE] != 0 and _node(t, 0)[c.WIDTH] <= 2 * _lanes(work) and b[TARGET] != TO_OPTIMIZER
 
 
 @_inner()
 def _update(b, t, work, rows):
-    """This member's share of every layer's gradient: inputs^T . deltas, to where b[TARGET] says."""
+    """Add this thread's share of every layer's gradient, inputs^T . deltas, to b[TARGET]."""
     for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
         groups = _groups_of(node)
-        first, last = _share(groups, b[WORKER], b[MEMBERS]), _share(groups, b[WORKER] + 1, b[MEMBERS])
+        first, last = _share(groups, b[WORKER], b[N_THREADS]), _share(groups, b[WORKER] + 1, b[N_THREADS])
         if layer > 0 or not b[SPARSE]:
             _update_weights(b, t, work, layer, rows, first, last)
         elif _by_rows(b, t, work):
@@ -672,7 +681,7 @@ def _update(b, t, work, rows):
 
 @_inner(types.intp)
 def _offset(b):
-    """How far from packed parameters their gradient goes: to themselves, or to its own place."""
+    """The offset from packed parameters to where their gradient is added: to themselves, or to the packed gradient."""
     return 0 if b[TARGET] == TO_WEIGHTS else b[PACKED]
 
 
@@ -684,7 +693,7 @@ def _update_biases(b, node, work, rows):
         _zero(sums, width)
     add_rows(_at(work, node[c.DELTAS_AT]), width, rows, width, sums)
     if fused:
-        _descend(b, biases, 0, sums, 0, width, 1, 0.0)
+        _step_tile(b, biases, 0, sums, 0, width, 1, 0.0)
 
 
 @_inner()
@@ -694,17 +703,17 @@ def _update_weights(b, t, work, layer, rows, first, last):
     width, below, step = node[c.WIDTH], lower[c.WIDTH], TILE_VECTORS * lanes
     x, w = _at(work, lower[c.ACTIVATIONS_AT] + first * GROUP), _at(work, node[c.WEIGHTS_AT] + first * GROUP * width)
     packing, tile, fused = width > step and last - first > 2, _room(work), b[TARGET] == TO_OPTIMIZER
-    most_rows, most = (rows, CHUNK_INPUTS // GROUP) if fused else (c.PANEL_DEPTH, last - first)
+    max_rows, max_groups = (rows, CHUNK_INPUTS // GROUP) if fused else (c.PANEL_DEPTH, last - first)
     for column in range(0, width, step):
-        columns = _least(step, width - column)
+        columns = _min(step, width - column)
         deltas, ldd = _at(work, node[c.DELTAS_AT] + column), width
         if packing:
             panel = _at(work, _panel_at(b, t, work))
             pack_panel(deltas, width, rows, columns, panel)
             deltas, ldd = panel, columns
         g, row = 0, 0
-        while g < last - first and row < rows:  # in chunks of inputs for the optimiser, or of rows, which stay in the
-            n, count = _least(most_rows, rows - row), _least(most, last - first - g)  # first-level cache
+        while g < last - first and row < rows:  # a few groups of inputs for the optimiser, else rows that stay in the
+            n, count = _min(max_rows, rows - row), _min(max_groups, last - first - g)  # first-level cache
             weights = _at(w, g * GROUP * width + column)
             target, ldo = _at(weights, _offset(b)), width
             if fused:
@@ -713,15 +722,15 @@ def _update_weights(b, t, work, layer, rows, first, last):
             inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
             update_tiles(_quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo)
             if fused:
-                _descend(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
+                _step_tile(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
                 g += count
             else:
                 row += n
 
 
 @_inner(types.intp)
-def _below(columns, n, column):
-    """How many of n ascending columns are below one."""
+def _count_below(columns, n, column):
+    """How many of n ascending columns are smaller than `column`."""
     below = 0
     while below < n:
         middle = (below + n) >> 1
@@ -741,8 +750,8 @@ def _update_sparse(b, t, work, rows, first, last):
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
         columns, values, end = _pointer(entry[0], like), _pointer(entry[1], work), entry[2] >> 2
-        if b[MEMBERS] > 1:
-            begin, end = _below(columns, end, first), _below(columns, end, last)
+        if b[N_THREADS] > 1:
+            begin, end = _count_below(columns, end, first), _count_below(columns, end, last)
         sparse_update(
             entry[2] & 3, vectors, _at(columns, begin), _at(values, begin), t[c.WIDTH], end - begin,
             _at(work, node[c.DELTAS_AT] + i * width), width, w, width,
@@ -751,7 +760,7 @@ def _update_sparse(b, t, work, rows, first, last):
 
 @_inner()
 def _update_sorted(b, t, work, rows, first, last):
-    """The gradient of the weights of inputs first to last, input by input, from the entries in that order."""
+    """The gradient of the weights of inputs first to last, input by input: the entries are sorted for it."""
     entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
     size = (b[BLOCK] + 1) * sorts
     values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * size)
@@ -760,21 +769,21 @@ def _update_sorted(b, t, work, rows, first, last):
     begins = _at(ends, sorts + 2)
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
-        count = entry[2] >> 2 if b[MEMBERS] > 1 and entry[2] & 3 else 0
-        begins[i] = _below(_pointer(entry[0], ends), count, first)
+        count = entry[2] >> 2 if b[N_THREADS] > 1 and entry[2] & 3 else 0
+        begins[i] = _count_below(_pointer(entry[0], ends), count, first)
     for start in range(first, last, sorts):
-        end = _least(start + sorts, last)
+        end = _min(start + sorts, last)
         _sort_entries(entries, work, rows, start, end, t[c.WIDTH], begins, ends, numbers, values)
         _update_piece(b, t, work, rows, start, end, ends, numbers, values)
 
 
 @_inner()
 def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
-    """The same of inputs whose entries are sorted."""
+    """`_update_sorted` for inputs first to last, whose entries are sorted now."""
     node, lanes, tile, fused = _node(t, 0), _lanes(work), _room(work), b[TARGET] == TO_OPTIMIZER
     width, step, panel = node[c.WIDTH], TILE_VECTORS * lanes, _at(work, _panel_at(b, t, work))
     for column in range(0, width, step):
-        columns = _least(step, width - column)
+        columns = _min(step, width - column)
         vectors = _quotient(columns, lanes)
         pack_panel(_at(work, node[c.DELTAS_AT] + column), width, rows, columns, panel)
         for i in range(last - first):
@@ -786,7 +795,7 @@ def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
                 _zero(tile, columns)
             sorted_update(vectors, _at(numbers, at), _at(values, at), ends[i + 1] - at, panel, columns, target)
             if fused:
-                _descend(b, weights, 0, tile, 0, columns, 1, _decay(b))
+                _step_tile(b, weights, 0, tile, 0, columns, 1, _decay(b))
 
 
 @_inner()
@@ -803,15 +812,15 @@ def _begin_optimizer(b, options):
 @_inner()
 def _begin_step(b, options, rate, count):
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
-    step[SPEED] = rate
+    step[RATE] = rate
     if b[RULE] == WITH_ADAM:
-        step[SPEED] = rate / (1 - math.pow(options[c.BETA1], float(count)))
+        step[RATE] = rate / (1 - math.pow(options[c.BETA1], float(count)))
         step[ROOT] = 1 / math.sqrt(1 - math.pow(options[c.BETA2], float(count)))
 
 
 @_inner()
-def _descend_stored(b, t, work, options):
-    """The optimiser's step for this member's share of all parameters, from the stored gradient."""
+def _step_stored(b, t, work, options):
+    """The optimiser's step for this thread's share of all parameters, with the packed gradient."""
     step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
@@ -821,31 +830,31 @@ def _descend_stored(b, t, work, options):
     for layer in range(b[LAYERS]):
         node = _node(t, layer)
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
-        first, last = _share(groups, b[WORKER], b[MEMBERS]) * size, _share(groups, b[WORKER] + 1, b[MEMBERS]) * size
+        first, last = _share(groups, b[WORKER], b[N_THREADS]) * size, _share(groups, b[WORKER] + 1, b[N_THREADS]) * size
         w = _at(work, node[c.WEIGHTS_AT] + first)
-        _descend(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
+        _step_tile(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
         if b[WORKER] == 0:
             w = _at(work, node[c.BIASES_AT])
-            _descend(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
+            _step_tile(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
 
 
 @_inner()
 def _clear_stored(b, work):
-    """This member's share of the stored gradient = 0, padding included."""
-    first, last = _share(b[PACKED], b[WORKER], b[MEMBERS]), _share(b[PACKED], b[WORKER] + 1, b[MEMBERS])
+    """Set this thread's share of the packed gradient to 0, padding included."""
+    first, last = _share(b[PACKED], b[WORKER], b[N_THREADS]), _share(b[PACKED], b[WORKER] + 1, b[N_THREADS])
     _zero(_at(work, b[PACKED] + first), last - first)
 
 
-# -- packing: (n_out, n_in) rows into (inputs in whole lines, padded neurons) and back -------------------------
+# -- packing: weights (n_out, n_in) become (padded n_in, width), and back ---------------------------------------
 
 
 @_inner()
 def _transpose(source, lds, target, ldt, rows, columns):
     """target[columns][rows] = source[rows][columns]"""
-    for first in range(0, rows, 16):  # 16 by 16: few enough lines to stay in the cache
+    for first in range(0, rows, 16):  # 16 by 16 elements, whose lines stay in the cache
         for start in range(0, columns, 16):
-            for i in range(first, _least(first + 16, rows)):
-                for j in range(start, _least(start + 16, columns)):
+            for i in range(first, _min(first + 16, rows)):
+                for j in range(start, _min(start + 16, columns)):
                     target[j * ldt + i] = source[i * lds + j]
 
 
@@ -870,18 +879,18 @@ def _unpack(b, t, packed, flat):
 
 # -- the contract ---------------------------------------------------------------------------------------------
 
-# One jitted entry for all functions: compiled once for each dtype, not for each of them.
+# All functions go through one jitted entry, which is compiled once for each dtype.
 READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
 
 
 @_inner()
 def _predict_rows(b, t, work):
-    """The outputs of all rows of the data, a block at a time."""
+    """The outputs of all rows of the data, block by block."""
     node, out = _node(t, b[LAYERS] - 1), _pointer(b[RESULT], work)
     n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
     for start in range(0, b[ROWS], b[BLOCK]):
-        count = _least(b[BLOCK], b[ROWS] - start)
-        _gather(b, t, work, start, count, 0, count, _least(b[BLOCK], b[ROWS] - start - count))
+        count = _min(b[BLOCK], b[ROWS] - start)
+        _gather(b, t, work, start, count, 0, count, _min(b[BLOCK], b[ROWS] - start - count))
         _forward(b, t, work, 0, count)
         for i in range(count):
             _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (start + i) * n), n)
@@ -889,50 +898,49 @@ def _predict_rows(b, t, work):
 
 @_inner(types.float64)
 def _train_batches(b, t, work, correct):
-    """All steps of a call of `train`: its own share of each, where it is a team's. Of `gradient`: one batch of all
-    rows, and no step."""
+    """All steps of a call of `train`: this thread's share of each. For `gradient`: one batch of all rows, no step."""
     options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
-    member, members, total, steps, stopped = b[WORKER], b[MEMBERS], 0.0, 0, False
-    if training and options[c.CLIP_NORM] == 0 and size <= block:  # the gradient of a batch is known block by block
+    worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
+    if training and options[c.CLIP_NORM] == 0 and size <= block:  # one block, and no norm to take first
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
             b[TARGET] = TO_WEIGHTS
-        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # else a tile would pass all rows again and again
+        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows
             b[TARGET] = TO_OPTIMIZER
     for start in range(0, n, size):
-        stop, rate = _least(start + size, n), 0.0
+        stop, rate = _min(start + size, n), 0.0
         if training:
             rate = rates[steps]
-            b[NUMBER] = b[STEP] + steps + 1
-            _begin_step(b, options, rate, b[NUMBER])
+            b[UPDATE_NUMBER] = b[STEP] + steps + 1
+            _begin_step(b, options, rate, b[UPDATE_NUMBER])
         scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
         if b[TARGET] == TO_STORE:
-            _clear_stored(b, work)  # others add to it only after they have waited for each other
-        cost, right = 0.0, 0
+            _clear_stored(b, work)  # others add to it after the next barrier only
+        cost, batch_correct = 0.0, 0
         for first in range(start, stop, block):
-            count = _least(block, stop - first)
-            b[PLACE] = first - start
-            if member == 0:
+            count = _min(block, stop - first)
+            b[BATCH_ROW] = first - start
+            if worker == 0:
                 team[c.STOPPING] = _read_now(progress, c.STOP)
-            if members == 1 and team[c.STOPPING] != 0:
+            if n_threads == 1 and team[c.STOPPING] != 0:
                 stopped = True
                 break
-            pairs = count >> 1  # rows are shared out in whole pairs
-            from_row = _share(pairs, member, members) * 2
-            to_row = _share(pairs, member + 1, members) * 2 if member + 1 < members else count
-            _gather(b, t, work, first, count, from_row, to_row, _least(block, n - first - count) if training else 0)
+            pairs = count >> 1  # pairs of rows stay together
+            from_row = _share(pairs, worker, n_threads) * 2
+            to_row = _share(pairs, worker + 1, n_threads) * 2 if worker + 1 < n_threads else count
+            _gather(b, t, work, first, count, from_row, to_row, _min(block, n - first - count) if training else 0)
             _forward(b, t, work, from_row, to_row)
-            line = _at(team, c.TEAM_COLUMNS + member * c.TEAM_LINE)
-            line[c.MEMBER_RIGHT] = 0
-            part = _output(b, t, work, first, from_row, to_row, scale, _at(line, c.MEMBER_RIGHT))
-            _pointer(line, np.float64)[c.MEMBER_COST] = part
+            line = _at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE)
+            line[c.THREAD_CORRECT] = 0
+            part = _output(b, t, work, first, from_row, to_row, scale, _at(line, c.THREAD_CORRECT))
+            _pointer(line, np.float64)[c.THREAD_COST] = part
             _backward(b, t, work, from_row, to_row)
             if _wait(b):
                 return 0.0
-            for k in range(members):
+            for k in range(n_threads):
                 line = _at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE)
-                cost += _pointer(line, np.float64)[c.MEMBER_COST]
-                right += line[c.MEMBER_RIGHT]
+                cost += _pointer(line, np.float64)[c.THREAD_COST]
+                batch_correct += line[c.THREAD_CORRECT]
             if training and (team[c.STOPPING] != 0 or not math.isfinite(cost)):
                 stopped = True
                 break
@@ -942,13 +950,13 @@ def _train_batches(b, t, work, correct):
         if stopped:
             break
         if training and b[TARGET] == TO_STORE:
-            _descend_stored(b, t, work, options)
+            _step_stored(b, t, work, options)
             if _wait(b):
                 return 0.0
         total += cost
-        correct[0] += right
+        correct[0] += batch_correct
         steps += 1
-    if member == 0:
+    if worker == 0:
         progress[c.STEPS] = steps
     return total
 
@@ -957,19 +965,19 @@ def _train_batches(b, t, work, correct):
 def _compress_rows(b, values):
     n, rows, room, total = b[COUNT], b[ROWS], b[ROOM], 0
     octets, reals, starts = _pointer(b[BYTES], np.uint8), _pointer(b[REALS], values), _pointer(b[STARTS], b)
-    columns, plain = _pointer(b[COLUMNS], np.int32), n <= MOST_BYTES_COLUMNS or b[BYTES] == 0
+    columns, plain = _pointer(b[COLUMNS], np.int32), n <= MAX_BYTES_COLUMNS or b[BYTES] == 0
     starts[0] = 0
     for i in range(rows):
         found, at = 0, i * n
         if room == 0:
             found = count_entries(_at(octets, at), n) if b[BYTES] != 0 else count_entries(_at(reals, at), n)
-        elif plain and total + n + LINE_ENTRIES <= room:  # it may write so far
+        elif plain and total + n + LINE_ENTRIES <= room:  # room for all that it may write
             found = _find_entries(b, n, values, i, -1, _at(columns, total), _at(values, total), 0)
         else:
             for k in range(n):
                 value = octets[at + k] * _real(values, 1 / 255) if b[BYTES] != 0 else reals[at + k]
                 if value != 0:
-                    if total + found == room:  # another thread has changed x since it was counted
+                    if total + found == room:  # another thread has changed x since the count
                         return room + 1
                     columns[total + found] = k
                     values[total + found] = value
@@ -983,7 +991,7 @@ def _compress_rows(b, values):
 def _task(b, work):
     t, task, cost, params = _pointer(b[NODES], b), b[TASK], 0.0, _pointer(b[PARAMS], work)
     if task == READY:
-        if b[DATA] != 0:  # from the arrays' objects to their numbers
+        if b[DATA] != 0:  # from the array objects to their data
             source = BYTES if b[BYTES] != 0 else REALS
             b[source], b[RESULT] = _pointer(b[source] + b[DATA], b)[0], _pointer(b[RESULT] + b[DATA], b)[0]
         b[SPARSE] = _is_sparse(b, t, work)
@@ -1018,10 +1026,12 @@ def _task(b, work):
 
 @_jit
 def _run(block, work):
-    """The one entry: all arguments but the workspace are in the block. So a call unboxes two arrays, and whatever the
-    kinds of the others, there is one version for each dtype."""
+    """The one entry. The block has all arguments but the workspace.
+
+    So a call unboxes two arrays, and Numba compiles one version for each dtype, whatever the types of x and y.
+    """
     b, start = _start_of(block), _start_of(work)
-    if b[TASK] == COMPRESS:  # which keeps denormals
+    if b[TASK] == COMPRESS:  # it keeps denormals
         return float(_compress_rows(b, start))
     before = _flush_denormals()
     cost = _task(b, start)
@@ -1030,10 +1040,10 @@ def _run(block, work):
 
 
 def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
-    """A block with these columns: their names in lower case."""
+    """A new block with these numbers in the columns of these names."""
     block = np.zeros(BLOCK_COLUMNS, np.int64)
     block[TASK] = task
-    block[MEMBERS] = 1
+    block[N_THREADS] = 1
     block[TARGET] = TO_STORE
     if p is not None:
         block[NODES], block[LAYERS] = p.nodes.ctypes.data, len(p.nodes) - 1
@@ -1048,8 +1058,8 @@ def _data(array: NDArray[Any]) -> int:
 
 
 def _data_at() -> int:
-    """How far into an array's object the address of its numbers is, which takes NumPy a microsecond to tell; or 0."""
-    array, at = np.zeros(1), object.__basicsize__  # the first field after the head of every object
+    """The offset of the data address in a NumPy array object, or 0 if unknown. `ctypes.data` takes a microsecond."""
+    array, at = np.zeros(1), object.__basicsize__  # the first field after the object's header
     sound = platform.python_implementation() == "CPython"
     return at if sound and ctypes.c_void_p.from_address(id(array) + at).value == array.ctypes.data else 0
 
@@ -1079,11 +1089,11 @@ def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> 
 def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> c.Predictor:
     p, team = c.plan(net, rows, 0, params.itemsize), c.team(1)
     block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
-    _run(block, work)  # packs the parameters; there are no rows yet
+    _run(block, work)  # packs the parameters; no rows yet
     block[TASK], block[DATA], run, place = READY, DATA_AT, _run, id if DATA_AT else _data
     source, row_bytes = BYTES if x_dtype == np.uint8 else REALS, int(net[0, c.N_IN]) * x_dtype.itemsize
 
-    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # p: its table must live on
+    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # keeps p.nodes alive
         block[ROWS] = x.nbytes // row_bytes  # not len(x): another thread may set x.shape
         block[source] = place(x)
         block[RESULT] = place(out)
@@ -1104,13 +1114,13 @@ def gradient(net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], grad: Floats
 
 
 def train(call: c.TrainCall) -> float:
-    members = int(call.team[c.MEMBERS])
+    n_threads = int(call.team[c.N_THREADS])
     compressed = isinstance(call.x, c.SparseRows)
-    p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, members, compressed)
-    if call.worker != 0:  # progress is for worker 0 alone to write
+    p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, n_threads, compressed)
+    if call.worker != 0:  # only worker 0 reads and writes the team's progress
         call = call._replace(progress=np.zeros(c.PROGRESS_COLUMNS, np.int64))
     block = _block(
-        TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), members=members,
+        TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), n_threads=n_threads,
         **_inputs(call.x), **_outputs(call.y),
     )  # fmt: skip
     for name, column in CALL_COLUMNS.items():
@@ -1129,12 +1139,12 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
-    """Compiles, or takes from the cache, what a network of this dtype needs, whatever its inputs."""
+    """Compile what a network of this dtype needs for any inputs, or load it from the cache."""
     net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)
 
 
 def specialisations() -> int:
-    """How many versions of the kernels are compiled: one for each dtype that was used."""
+    """How many versions of the kernels are compiled: one for each dtype in use."""
     return len(_run.signatures)

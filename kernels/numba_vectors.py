@@ -1,9 +1,10 @@
-"""Vectors and register tiles of the Numba backend: code generators over LLVM values, as vec.h is to Cython.
+"""The inner loops of the Numba backend on vectors, written as generators of LLVM code. vec.h is their Cython twin.
 
-Each kernel below is a Python function that writes the code of one, with ordinary loops and operators, for the dtype of
-its first pointer; jitted code calls it like a function of pointers and numbers. Numba's cache does not notice a change
-of this file: numba_backend.py tells it. Not here: loops over layers, batches or blocks, nor any allocation.
+Loops over layers, batches and blocks are in numba_backend.py.
 """
+
+# A `_kernel` is a Python function that generates a kernel's code for one dtype, with ordinary loops and operators.
+# Jitted code calls the kernel like a function of pointers and numbers.
 
 from __future__ import annotations
 
@@ -26,14 +27,14 @@ from fastnet.kernels import contract as c
 
 
 def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspect.Parameter]) -> Any:
-    """Numba folds a call's arguments into the signature, which it must know: *arguments would not do."""
+    """An intrinsic with this signature. Numba matches a call's arguments with it, so *arguments would not do."""
     typed.__name__, typed.__signature__ = name, inspect.Signature(parameters)  # type: ignore[attr-defined]
     return intrinsic(typed)
 
 
 # -- what Numba compiles for -----------------------------------------------------------------------------------
 
-# llvmlite cannot say which instructions a CPU's name stands for. The assembly of these two functions shows it.
+# llvmlite cannot tell which instructions a CPU has. The assembly of these two functions shows it.
 PROBE = """
 declare <16 x float> @llvm.fmuladd.v16f32(<16 x float>, <16 x float>, <16 x float>)
 define <16 x float> @multiply_add(<16 x float> %a, <16 x float> %b, <16 x float> %c) {
@@ -50,17 +51,17 @@ define <8 x i32> @add_some(i8 %lanes, <8 x i32> %a, <8 x i32> %b) {
 
 
 class Machine(NamedTuple):
-    """The machine that Numba compiles for, which may have fewer instructions than the one that runs."""
+    """The machine that Numba compiles for. The CPU at hand may have more instructions."""
 
-    x86: bool  # of 64 bits, as the other
-    arm: bool
-    register_bytes: int  # of the longest vectors that it has instructions for
-    compresses: bool  # has an instruction for it, for all vectors of AVX-512
+    x86: bool  # x86-64
+    arm: bool  # ARM64
+    register_bytes: int  # the longest vector that its instructions work on
+    compresses: bool  # has AVX-512's compress instruction for all vector lengths
     instruction_set: str
 
 
 def machine(triple: str, cpu: str, features: str) -> Machine:
-    """What LLVM makes of these names, which `magic_tuple` of Numba's code generator tells."""
+    """The machine of these LLVM names, which `magic_tuple` of Numba's code generator gives."""
     compiler = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
     code, architecture = compiler.emit_assembly(llvm.parse_assembly(PROBE)), triple.partition("-")[0]
     x86, arm = architecture == "x86_64", architecture in ("aarch64", "arm64")
@@ -77,21 +78,21 @@ MACHINE = machine(*cpu_target.target_context.codegen().magic_tuple())
 
 # -- vectors: LLVM values with operators ---------------------------------------------------------------------
 
-VECTOR_BYTES = max(MACHINE.register_bytes, 32)  # LLVM splits what is longer than a register
+VECTOR_BYTES = max(MACHINE.register_bytes, 32)  # LLVM splits vectors that are longer than a register
 COMPRESSES = MACHINE.compresses
-TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # what the registers hold
+TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # so that a tile fits the registers
 GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
-MOST_BYTES_COLUMNS = 32768  # a place and two bytes are one int32 number
-LINE_ENTRIES = 16  # as far beyond the last entry a compression may write
-CHUNK_INPUTS = 16  # whose gradient is in a tile of its own when an optimiser takes it from there
-SPINS = 4000  # some 40 microseconds
+MAX_BYTES_COLUMNS = 32768  # a column and two bytes are packed into one int32 number
+LINE_ENTRIES = 16  # a compression may write so far beyond the last entry
+CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile has the gradient of so many inputs
+SPINS = 4000  # about 40 microseconds
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 assert c.BLOCK_ROWS <= c.PANEL_ROWS
 assert c.PANEL_VECTORS >= TILE_VECTORS
 
 
 class _Lanes:
-    """A vector of a dtype: its types and constants, and the formulas on it."""
+    """The vector of a dtype: its LLVM types, its constants, and the operations on it."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: types.Float) -> None:
         self.b = builder
@@ -103,7 +104,7 @@ class _Lanes:
         self.mantissa, self.bias = (52, 1023) if double else (23, 127)
         self.exp_range = (-708.0, 709.0) if double else (-87.0, 88.0)
         self.exp_degree = 13 if double else 7
-        # ln 2 in two parts, the first with so few digits that n * ln2[0] is exact
+        # ln 2 in two parts. The first has so few digits that n * ln2[0] is exact.
         self.ln2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10) if double else (0.693359375, -2.12194440e-4)
 
     def splat(self, value: Any) -> _Vector:
@@ -133,8 +134,8 @@ class _Lanes:
         name = f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}"
         return _Vector(self, _call_llvm(self.b, name, self.type, x.value, y.value, z.value))
 
-    # exp(x) = 2^n (1 + p(r)), x = n ln 2 + r, |r| <= ln 2 / 2; p is the Taylor series of exp(r) - 1, cut where its
-    # remainder is below the rounding. Arguments beyond the exponent's range are clamped to it; NaN stays NaN.
+    # exp(x) = 2^n (1 + p(r)) with x = n ln 2 + r and |r| <= ln 2 / 2. p is the Taylor series of exp(r) - 1, up to the
+    # degree where the remainder is below rounding. Arguments are clamped to the exponent's range; NaN stays NaN.
     def exp_parts(self, x: _Vector) -> tuple[_Vector, _Vector]:
         low, high = self.exp_range
         x = (x < low).select(self.splat(low), x)
@@ -159,12 +160,12 @@ class _Lanes:
         return self.fma(power, p, power)
 
     def expm1(self, x: _Vector) -> _Vector:
-        """Accurate near 0, where exp(x) - 1 would cancel."""
+        """exp(x) - 1, accurate near 0, where the difference cancels."""
         p, power = self.exp_parts(x)
         return self.fma(power, p, power - 1)
 
     def below(self, n: ir.Value) -> _Mask:
-        """The lanes whose number is less than n."""
+        """The mask of the first n lanes."""
         lanes = ir.Constant(self.ints, list(range(self.n)))
         return _Mask(self, self.b.icmp_signed("<", lanes, self.int_splat(n)))
 
@@ -172,7 +173,7 @@ class _Lanes:
         return _spread(self.b, self.b.trunc(n, self.ints.element), self.n)
 
     def across(self, vector: _Vector, fold: Callable[[_Vector, _Vector], _Vector]) -> ir.Value:
-        """All lanes folded into one number, halves at a time."""
+        """Fold all lanes into one number: each step folds one half into the other."""
         lanes = self.n
         while lanes > 1:
             lanes //= 2
@@ -183,13 +184,13 @@ class _Lanes:
     def sqrt(self, x: _Vector) -> _Vector:
         return _Vector(self, _call_llvm(self.b, f"llvm.sqrt.v{self.n}f{8 * self.scalar_bytes}", self.type, x.value))
 
-    # Four values loaded at once, again and again in the lanes, to be spread by shuffles.
+    # One load of four values, repeated over the lanes. `spread` then shuffles one of them into all lanes.
     def quad_load(self, base: ir.Value, *offsets: Any) -> ir.Value:
         four = ir.VectorType(self.scalar, 4)
         at = self.b.bitcast(self.pointer(base, *offsets), four.as_pointer())
         value = self.b.load(at, align=self.scalar_bytes)
         value = _shuffled(self.b, value, value, [i % 4 for i in range(self.n)])
-        if MACHINE.x86 and MACHINE.register_bytes == VECTOR_BYTES:  # without it LLVM makes a load of each spread
+        if MACHINE.x86 and MACHINE.register_bytes == VECTOR_BYTES:  # else LLVM turns each spread into a load
             value = self.b.asm(ir.FunctionType(self.type, [self.type]), "", "=v,0", [value], side_effect=False)
         return value
 
@@ -198,7 +199,7 @@ class _Lanes:
 
 
 class _Vector:
-    """A vector value; operators write instructions. A comparison gives a mask, which selects."""
+    """A vector value. Its operators generate instructions; a comparison returns a `_Mask`."""
 
     def __init__(self, lanes: _Lanes, value: ir.Value) -> None:
         self.lanes, self.value = lanes, value
@@ -244,7 +245,7 @@ def _shuffled(b: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Sequence[i
 
 
 def _spread(b: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
-    """A vector with the value in all lanes."""
+    """A vector with this value in all lanes."""
     empty = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
     return _shuffled(b, b.insert_element(empty, value, I32(0)), empty, [0] * lanes)
 
@@ -255,7 +256,7 @@ def _call_llvm(b: ir.IRBuilder, name: str, returns: ir.Type, *values: ir.Value) 
 
 
 def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
-    """A 64-bit integer: the sum of values, numbers and (value, factor) products."""
+    """The 64-bit sum of terms: LLVM values, Python numbers, and products (value, factor)."""
     number, total = 0, None
     for term in terms:
         if isinstance(term, int):
@@ -269,7 +270,7 @@ def _sum(b: ir.IRBuilder, *terms: Any) -> ir.Value:
     return b.add(total, I64(number)) if number else total
 
 
-Carried = Any  # a _Vector, or any other value
+Carried = Any  # a _Vector, or any LLVM value
 
 
 def _value(x: Carried) -> ir.Value:
@@ -286,7 +287,7 @@ def _loop(
     body: Callable[[ir.Value, list[Carried]], list[Carried] | None],
     carried: Sequence[Carried] = (),
 ) -> list[Carried]:
-    """for i in range(count): carried = body(i, carried); what is carried stays in registers."""
+    """for i in range(count): carried = body(i, carried). The carried values stay in registers."""
     before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
     b.cbranch(b.icmp_signed(">", count, I64(0)), head, done)
     b.position_at_end(head)
@@ -312,7 +313,7 @@ def _loop(
 def _cases(
     b: ir.IRBuilder, key: ir.Value, bodies: Mapping[int, Callable[[], Carried]], default: Carried = None
 ) -> Carried:
-    """switch (key): the code of one of the bodies is run, and what it returns, or the default, returned."""
+    """switch (key): run the code of one body. Return its result, or the default where no body has the key."""
     before, done = b.block, b.append_basic_block()
     switch = b.switch(key, done)
     results = [] if default is None else [(default, before)]
@@ -333,9 +334,9 @@ def _cases(
 
 
 def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
-    """An intrinsic of pointers and whole numbers whose code `write(lanes, *arguments)` generates.
+    """An intrinsic on pointers and whole numbers. `write(lanes, *arguments)` generates its code.
 
-    The lanes are of the last floating-point type that is pointed to.
+    The dtype of the lanes is that of the last pointer to floating-point numbers.
     """
 
     def typed(typing_context: Any, *arguments: Any) -> Any:
@@ -355,7 +356,7 @@ def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
 _number = partial(_kernel, returns=types.intp)
 
 
-# -- register tiles: pointers to their first elements, row lengths in elements --------------------------------
+# -- register tiles: arguments are pointers to their first elements, and row lengths in elements ---------------
 
 FROM_ZERO, FROM_START, ADD = range(3)
 
@@ -365,7 +366,7 @@ def forward_tile(
     v: _Lanes, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, begin: Any, start: Any, out: Any,
     ldo: Any,
 ) -> None:  # fmt: skip
-    """out[rows][vectors] = x[rows][n] w[n][vectors], plus nothing, the row `start`, or out; n is whole groups."""
+    """out[rows][vectors] = x[rows][n] w[n][vectors] + 0, the row `start`, or out. n is a multiple of GROUP."""
     from_zero, from_start = v.b.icmp_signed("==", begin, I64(FROM_ZERO)), v.b.icmp_signed("==", begin, I64(FROM_START))
     source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
     groups = v.b.udiv(n, I64(GROUP))
@@ -373,7 +374,7 @@ def forward_tile(
     def tile(r_count: int, v_count: int) -> None:
         places = [(r, k) for r in range(r_count) for k in range(v_count)]
         size = len(places)
-        chains = 4 if size < 4 else 1  # sums of their own for each input of a group hide the latency
+        chains = 4 if size < 4 else 1  # a sum for each input of a group hides the latency
         lines = [v.pointer(x, (ldx, r)) for r in range(r_count)]
 
         def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
@@ -430,7 +431,7 @@ def update_tiles(
 
 @_kernel
 def add_rows(v: _Lanes, delta: Any, ld: Any, rows: Any, columns: Any, sums: Any) -> None:
-    """sums[columns] += the rows of delta, whole vectors"""
+    """sums[columns] += the sum of the rows of delta, in whole vectors."""
 
     def column(k: ir.Value, _: list[_Vector]) -> None:
         def row(i: ir.Value, total: list[_Vector]) -> list[_Vector]:
@@ -443,7 +444,7 @@ def add_rows(v: _Lanes, delta: Any, ld: Any, rows: Any, columns: Any, sums: Any)
 
 @_kernel
 def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
-    """panel[rows][width] = source[rows][width], whole vectors"""
+    """panel[rows][width] = source[rows][width], in whole vectors."""
 
     def row(i: ir.Value, _: list[_Vector]) -> None:
         def column(k: ir.Value, _: list[_Vector]) -> None:
@@ -456,12 +457,12 @@ def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: An
 
 @_kernel
 def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
-    """panel[rows][width] = source[width][rows], rows rounded up to whole vectors; squares of vectors in registers."""
+    """panel[rows][width] = source[width][rows], rows rounded up to whole vectors, one square of vectors at a time."""
 
     def square(at: ir.Value, target: ir.Value) -> None:
         lines = [v.load(at, (ld, i)).value for i in range(v.n)]
         step = 1
-        while step < v.n:  # lanes are swapped between vectors so far apart
+        while step < v.n:  # swap lanes between vectors that are `step` apart
             upper = [v.n + i - step if i & step else i for i in range(v.n)]
             lower = [v.n + i if i & step else i + step for i in range(v.n)]
             for i in range(v.n):
@@ -483,21 +484,21 @@ def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, pane
 
 
 # -- sparse rows: n entries, each a column and a value --------------------------------------------------------
-# Four of the first row's values are loaded at once and spread by shuffles, the second row's are loaded one by one: so
-# neither the loads nor the shuffles are more than the multiply-adds.
+# One load takes four values of the first row, and shuffles spread them. The second row's values are loaded one by one.
+# So there are no more loads, and no more shuffles, than multiply-adds.
 
 SPARSE_VECTORS = 1, 2, 4, 8
 
 
 def _fours(b: ir.IRBuilder, n: ir.Value, four: Callable[..., Any], one: Callable[..., Any], carried: Any) -> Any:
-    """carried = four(i, carried) for each four of n entries, one(i, carried) for each of the rest."""
+    """carried = four(i, carried) for every four of n entries, then one(i, carried) for each of the rest."""
     whole = b.and_(n, I64(-4))
     carried = _loop(b, b.udiv(n, I64(4)), lambda g, acc: four(b.mul(g, I64(4)), acc), carried)
     return _loop(b, b.and_(n, I64(3)), lambda k, acc: one(b.add(whole, k), acc), carried)
 
 
 def _place(v: _Lanes, base: ir.Value, ld: ir.Value, numbers: ir.Value, *at: Any) -> ir.Value:
-    """Row numbers[at] of base."""
+    """A pointer to row numbers[at] of base."""
     return v.pointer(base, (v.b.sext(v.b.load(v.pointer(numbers, *at)), I64), ld))
 
 
@@ -506,7 +507,7 @@ def sparse_forward(
     v: _Lanes, rows: Any, vectors: Any, columns: Any, values: Any, ldv: Any, n: Any, w: Any, ldw: Any, start: Any,
     out: Any, ldo: Any,
 ) -> None:  # fmt: skip
-    """out[rows][vectors] = start + the sum of values[rows][k] w[columns[k]]"""
+    """out[rows][vectors] = start + the sum of values[rows][k] w[columns[k]]."""
 
     def tile(r_count: int, v_count: int) -> None:
         size = r_count * v_count
@@ -548,7 +549,7 @@ def sparse_update(
     v: _Lanes, rows: Any, vectors: Any, columns: Any, values: Any, ldv: Any, n: Any, delta: Any, ldd: Any, w: Any,
     ldw: Any,
 ) -> None:  # fmt: skip
-    """w[columns[k]][vectors] += values[rows][k] delta[rows][vectors], summed over the rows"""
+    """w[columns[k]][vectors] += values[rows][k] delta[rows][vectors], summed over the rows."""
 
     def tile(r_count: int, v_count: int) -> None:
         deltas = [[v.load(delta, (ldd, r), j * v.n) for j in range(v_count)] for r in range(r_count)]
@@ -577,7 +578,7 @@ def sparse_update(
 
 @_kernel
 def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta: Any, ldd: Any, out: Any) -> None:
-    """out[vectors] += the sum of values[k] delta[rows[k]]: the entries of one input"""
+    """out[vectors] += the sum of values[k] delta[rows[k]] over the entries of one input."""
 
     def tile(v_count: int) -> None:
         def entry(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
@@ -591,8 +592,8 @@ def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta
     _cases(v.b, vectors, {k: partial(tile, k) for k in range(1, TILE_VECTORS + 1)})
 
 
-# Of entries that are not zero: whole vectors in registers, where the processor has an instruction for it; its form that
-# writes to memory, which LLVM's masked.compressstore gives, is very slow on some processors.
+# Compression moves the lanes that are not zero to the front of a register, where the processor has an instruction for
+# it. The form that writes to memory, which LLVM's masked.compressstore generates, is very slow on some processors.
 
 
 def _compressed(b: ir.IRBuilder, values: ir.Value, some: ir.Value) -> ir.Value:
@@ -604,7 +605,7 @@ def _compressed(b: ir.IRBuilder, values: ir.Value, some: ir.Value) -> ir.Value:
 
 
 def _count(b: ir.IRBuilder, mask: ir.Value) -> ir.Value:
-    """How many lanes of a mask are set."""
+    """The number of lanes of a mask that are set."""
     bits = ir.IntType(mask.type.count)
     return b.zext(_call_llvm(b, f"llvm.ctpop.i{bits.width}", bits, b.bitcast(mask, bits)), I64)
 
@@ -616,7 +617,10 @@ def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir
 
 @_number
 def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
-    """Whole sixteens of two rows of bytes as place << 16 | first << 8 | second; returns how many were not zero."""
+    """Write where one of two rows of bytes is not zero: column << 16 | first << 8 | second. Return how many.
+
+    It takes whole vectors of sixteen; the caller does the rest.
+    """
     if not COMPRESSES:
         return I64(0)
     b, kind = v.b, ir.VectorType(I32, 16)
@@ -636,7 +640,10 @@ def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places
 
 @_number
 def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
-    """Whole vectors of two rows: the places where one is not zero, and the values there; returns their number."""
+    """Write the columns where one of two rows is not zero, and the values there. Return how many.
+
+    It takes whole vectors; the caller does the rest.
+    """
     if not COMPRESSES:
         return I64(0)
     b, kind, zero = v.b, ir.VectorType(I32, v.n), v.splat(0).value
@@ -645,7 +652,7 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
     def vector(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
         found, here = carried
         a, z = v.load(first, (k, v.n)).value, v.load(second, (k, v.n)).value
-        # where there is no second row, it is the first once more
+        # without a second row, `second` is the first row
         some = b.or_(b.fcmp_unordered("!=", a, zero), b.fcmp_unordered("!=", z, zero))
         b.store(_compressed(b, here, some), _vector_at(b, v.n, columns, found), align=4)
         v.store(_Vector(v, _compressed(b, a, some)), values, found)
@@ -658,7 +665,7 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
 
 @_kernel
 def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """What compress_bytes left, as columns (in its place) and values, shares of 255; whole vectors are written."""
+    """Split what compress_bytes wrote into columns, which stay in `places`, and values / 255, in whole vectors."""
     b, kind = v.b, ir.VectorType(I32, v.n)
     paired = b.icmp_signed("!=", pair, I64(0))
 
@@ -678,7 +685,7 @@ def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: An
 
 
 def _vectors_and_rest(v: _Lanes, n: ir.Value, body: Callable[..., Any], carried: Sequence[Carried] = ()) -> Any:
-    """body(lanes, place, carried) for n numbers: for whole vectors, then one by one."""
+    """body(lanes, place, carried) for n numbers: first in whole vectors, then one by one."""
     whole = v.b.udiv(n, I64(v.n))
     carried = _loop(v.b, whole, lambda k, acc: body(v.n, v.b.mul(k, I64(v.n)), acc), carried)
     start, rest = v.b.mul(whole, I64(v.n)), v.b.urem(n, I64(v.n))
@@ -687,7 +694,7 @@ def _vectors_and_rest(v: _Lanes, n: ir.Value, body: Callable[..., Any], carried:
 
 @_kernel
 def scale_bytes(v: _Lanes, octets: Any, n: Any, out: Any) -> None:
-    """out[n] = octets[n] / 255"""
+    """out[n] = octets[n] / 255."""
 
     def convert(lanes: int, at: ir.Value, _: list[_Vector]) -> None:
         kind = ir.VectorType(v.scalar, lanes)
@@ -712,7 +719,8 @@ def count_entries(v: _Lanes, x: Any, n: Any) -> Any:
     return _vectors_and_rest(v, n, count, [I64(0)])[0]
 
 
-# -- activations, and slopes in terms of the output: a switch for each vector, which is foretold ----------------------
+# -- activations, and their derivatives as functions of the output ---------------------------------------------
+# A switch selects the formula for each vector. The branch predictor makes the switch almost free.
 
 
 def _tanh(v: _Lanes, z: _Vector) -> _Vector:
@@ -720,19 +728,19 @@ def _tanh(v: _Lanes, z: _Vector) -> _Vector:
     return e / (e + 2)
 
 
-ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # the identity: none
+ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # others: the identity
     c.SIGMOID: lambda v, z: 1 / (v.exp(0 - z) + 1),
     c.RELU: lambda v, z: (z < 0).select(v.splat(0), z),  # a NaN stays
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
-GIVEN = len(c.ACTIVATIONS)  # no activation: slopes that are at hand already, see thin_rows
-SLOPE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # of the others 1
+GIVEN = c.SOFTMAX + 1  # no activation: apply_dropout has stored the derivatives already
+DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # others: 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
     c.TANH: lambda v, a: 1 - a * a,
     c.LEAKY_RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)),
-    GIVEN: lambda v, slope: slope,
+    GIVEN: lambda v, derivative: derivative,
 }
 
 
@@ -744,7 +752,7 @@ def _chosen(v: _Lanes, formulas: dict[int, Any], activation: ir.Value, x: _Vecto
 
 @_kernel
 def activate_tile(v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any, columns: Any, used: Any) -> None:
-    """a = activation(z); columns from `used` on are padding, and made zero."""
+    """a = activation(z). Columns from `used` on are padding and become zero."""
 
     def row(r: ir.Value, _: list[_Vector]) -> None:
         def vector(k: ir.Value, _: list[_Vector]) -> None:
@@ -759,13 +767,13 @@ def activate_tile(v: _Lanes, activation: Any, z: Any, a: Any, ld: Any, rows: Any
 
 
 @_kernel
-def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: Any, columns: Any) -> None:
-    """delta *= slope, where the activations are a"""
+def times_derivative(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: Any, columns: Any) -> None:
+    """delta *= the derivative of the activation at outputs a."""
 
     def row(r: ir.Value, _: list[_Vector]) -> None:
         def vector(k: ir.Value, _: list[_Vector]) -> None:
-            slope = _chosen(v, SLOPE, activation, v.load(a, (r, ld), (k, v.n)), v.splat(1))
-            v.store(v.load(delta, (r, ld), (k, v.n)) * slope, delta, (r, ld), (k, v.n))
+            derivative = _chosen(v, DERIVATIVE, activation, v.load(a, (r, ld), (k, v.n)), v.splat(1))
+            v.store(v.load(delta, (r, ld), (k, v.n)) * derivative, delta, (r, ld), (k, v.n))
 
         _loop(v.b, v.b.udiv(columns, I64(v.n)), vector)
 
@@ -774,17 +782,17 @@ def times_slope(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, rows: A
 
 # -- dropout ---------------------------------------------------------------------------------------------------
 
-DROP_GROUPS = 8  # of four neurons, whose random numbers are made together
+DROP_GROUPS = 8  # random numbers are drawn for so many groups of four neurons together
 
 
 def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value, update: ir.Value) -> ir.Value:
-    """Philox4x32-10: the four numbers of DROP_GROUPS groups from `first` on, one after the other."""
+    """Philox4x32-10: the four numbers of each of DROP_GROUPS groups, from group `first` on, in order."""
     wide = ir.VectorType(I64, DROP_GROUPS)
 
     def all_lanes(value: Any) -> ir.Value:
         return ir.Constant(wide, [value] * DROP_GROUPS) if isinstance(value, int) else _spread(b, value, DROP_GROUPS)
 
-    half, low = all_lanes(32), all_lanes(0xFFFFFFFF)  # numbers of 32 bits in lanes of 64, as the products need them
+    half, low = all_lanes(32), all_lanes(0xFFFFFFFF)  # 32-bit words in 64-bit lanes, for the products
     keys = [all_lanes(part) for part in (b.and_(key, I64(0xFFFFFFFF)), b.lshr(key, I64(32)))]
     lanes = ir.Constant(wide, list(range(DROP_GROUPS)))
     c0, c1 = b.and_(b.add(all_lanes(first), lanes), low), b.and_(all_lanes(row), low)
@@ -808,17 +816,18 @@ def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value
 
 
 @_kernel
-def thin_rows(
-    v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, slopes: Any, ld: Any,
-    rows: Any,
+def apply_dropout(
+    v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, derivatives: Any,
+    ld: Any, rows: Any,
 ) -> None:  # fmt: skip
-    """Dropout of rows `row` on of a batch: activations a become 0 where a neuron is dropped, else scale * a; slopes,
-    which the deltas are multiplied by on the way back, 0 or scale * slope(a). factors has room for a tile, and the
-    scale in front.
+    """Dropout of the rows of a batch from row number `row` on: a becomes 0 where a neuron is dropped, else scale * a.
+
+    `derivatives`, which backward multiplies the deltas by, become 0 or scale * derivative(a). factors[0] is the scale
+    on entry; the kernel overwrites it and uses `factors` as room for a tile.
     """
-    b, most = v.b, 4 * DROP_GROUPS
-    scale = _spread(b, b.load(factors), most)
-    threshold = _spread(b, b.trunc(drop, I32), most)
+    b, n_numbers = v.b, 4 * DROP_GROUPS
+    scale = _spread(b, b.load(factors), n_numbers)
+    threshold = _spread(b, b.trunc(drop, I32), n_numbers)
 
     def line(r: ir.Value, _: list[_Vector]) -> None:
         def chunk(k: ir.Value, _: list[_Vector]) -> None:
@@ -826,26 +835,26 @@ def thin_rows(
             words = _random_words(b, first, b.add(row, r), key, update)
             kept = b.select(b.icmp_unsigned("<", words, threshold), ir.Constant(scale.type, None), scale)
             b.store(kept, b.bitcast(factors, scale.type.as_pointer()), align=v.scalar_bytes)
-            start = b.mul(k, I64(most))
+            start = b.mul(k, I64(n_numbers))
             left = b.sub(ld, start)
-            n = b.select(b.icmp_signed("<", left, I64(most)), left, I64(most))
+            n = b.select(b.icmp_signed("<", left, I64(n_numbers)), left, I64(n_numbers))
 
             def vector(i: ir.Value, _: list[_Vector]) -> None:
                 at = (r, ld), start, (i, v.n)
                 x, factor = v.load(a, *at), v.load(factors, (i, v.n))
-                v.store(factor * _chosen(v, SLOPE, activation, x, v.splat(1)), slopes, *at)
+                v.store(factor * _chosen(v, DERIVATIVE, activation, x, v.splat(1)), derivatives, *at)
                 v.store(factor * x, a, *at)
 
             _loop(b, b.udiv(n, I64(v.n)), vector)
 
-        _loop(b, b.udiv(_sum(b, ld, most - 1), I64(most)), chunk)
+        _loop(b, b.udiv(_sum(b, ld, n_numbers - 1), I64(n_numbers)), chunk)
 
     _loop(b, rows, line)
 
 
 @_kernel
 def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
-    """a[rows][width] = softmax(z[rows][n]), padding zero"""
+    """a[rows][width] = softmax(z[rows][n]), with padding 0."""
     vectors = v.b.udiv(width, I64(v.n))
 
     def used(k: ir.Value) -> _Mask:
@@ -880,36 +889,36 @@ def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
 
 @_kernel
 def output_error(
-    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, right: Any, factor: Any, squares: Any
+    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, label: Any, factor: Any, squares: Any
 ) -> None:
-    """delta = factor[0] (a - target) slope(a), whole vectors; target: 1 at `right`, or what delta holds (right < 0).
+    """delta = factor[0] (a - target) derivative(a), in whole vectors; adds (a - target)^2 to squares.
 
-    Adds (a - target)^2 to squares.
+    The target is 1 at `label` and 0 elsewhere. Where label < 0, delta holds the target on entry.
     """
     b, scale = v.b, v.splat_at(factor)
-    given = _Mask(v, b.icmp_signed("<", right, I64(0)))
+    given = _Mask(v, b.icmp_signed("<", label, I64(0)))
     lanes = ir.Constant(v.ints, list(range(v.n)))
 
     def vector(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
         at = b.mul(k, I64(v.n))
         x = v.load(a, at)
-        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(right, at))))
+        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(label, at))))
         error = x - given.select(v.load(delta, at), one.select(v.splat(1), v.splat(0)))
-        v.store(error * scale * _chosen(v, SLOPE, activation, x, v.splat(1)), delta, at)
+        v.store(error * scale * _chosen(v, DERIVATIVE, activation, x, v.splat(1)), delta, at)
         return [v.fma(error, error, total[0])]
 
     v.store(_loop(b, b.udiv(columns, I64(v.n)), vector, [v.load(squares)])[0], squares)
 
 
 @_number
-def is_first_largest(v: _Lanes, a: Any, n: Any, right: Any) -> Any:
-    """Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors."""
-    b, best = v.b, v.splat_at(a, right)
+def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
+    """Whether a[label] is the largest of a[n], and the first of equal ones. No branches; rows are whole vectors."""
+    b, best = v.b, v.splat_at(a, label)
 
     def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:
         at = b.mul(k, I64(v.n))
         x = v.load(a, at)
-        tie = b.and_(b.fcmp_ordered("==", x.value, best.value), v.below(b.sub(right, at)).value)
+        tie = b.and_(b.fcmp_ordered("==", x.value, best.value), v.below(b.sub(label, at)).value)
         worse = b.and_(b.or_((x > best).value, tie), v.below(b.sub(n, at)).value)
         return [b.or_(beaten[0], worse)]
 
@@ -929,20 +938,20 @@ def total_of(v: _Lanes, vector: Any) -> Any:
 # -- optimisers -----------------------------------------------------------------------------------------------
 
 PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM = range(4)
-# A step, float64: the gradient's factor; the parameters', added to the gradient; the learning rate, Adam's first
-# correction included; 1 / sqrt(Adam's second correction).
-SCALE, DECAY, SPEED, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
+# The numbers of a step, float64. SCALE multiplies the gradient. DECAY times the parameters is added to it. RATE is the
+# learning rate, for Adam divided by 1 - beta1^t. ROOT is Adam's 1 / sqrt(1 - beta2^t). REST is 1 - beta.
+SCALE, DECAY, RATE, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
 STEP_COLUMNS = 9
 
 
 @_kernel
-def descend_rows(
+def step_rows(
     v: _Lanes, rule: Any, step: Any, p: Any, ldp: Any, g: Any, ldg: Any, m: Any, s: Any, columns: Any, rows: Any
 ) -> None:
-    """One step of rows of parameters p, whole vectors, whose gradient is g: m and s are the optimiser's state."""
+    """One step of rows of parameters p, in whole vectors, with gradient g. m and s are the optimiser's state."""
     b = v.b
     numbers = [b.load(b.gep(step, [I64(k)])) for k in range(STEP_COLUMNS)]
-    scale, decay, speed, root, beta1, rest1, beta2, rest2, epsilon = (
+    scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon = (
         v.splat(number if v.scalar == number.type else b.fptrunc(number, v.scalar)) for number in numbers
     )
 
@@ -957,24 +966,24 @@ def descend_rows(
             _loop(b, b.udiv(columns, I64(v.n)), vector)
 
         def plain(at: Any, d: _Vector) -> _Vector:
-            return speed * d
+            return rate * d
 
         def mean(at: Any, d: _Vector) -> _Vector:
             new = v.fma(beta1, v.load(m, *at), d)
             v.store(new, m, *at)
             return new
 
-        def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; the step is m,
-            return speed * mean(at, d)
+        def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; the step is m
+            return rate * mean(at, d)
 
-        def nesterov(at: Any, d: _Vector) -> _Vector:  # or beta m + g once more
-            return speed * v.fma(beta1, mean(at, d), d)
+        def nesterov(at: Any, d: _Vector) -> _Vector:  # the step is beta m + g, with the new m
+            return rate * v.fma(beta1, mean(at, d), d)
 
         def adam(at: Any, d: _Vector) -> _Vector:  # Kingma and Ba (2015), algorithm 1
             first = mean(at, rest1 * d)
             second = v.fma(beta2, v.load(s, *at), rest2 * d * d)
             v.store(second, s, *at)
-            return speed * first / v.fma(v.sqrt(second), root, epsilon)
+            return rate * first / v.fma(v.sqrt(second), root, epsilon)
 
         formulas = {PLAIN: plain, WITH_MOMENTUM: momentum, WITH_NESTEROV: nesterov, WITH_ADAM: adam}
         _cases(b, rule, {code: partial(each, formula) for code, formula in formulas.items()})
@@ -984,7 +993,7 @@ def descend_rows(
 
 @partial(_kernel, returns=types.float64)
 def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
-    """The sum of the squares of g[n], whole vectors, in float64."""
+    """The sum of the squares of g[n], in float64 and whole vectors."""
     b, double = v.b, ir.VectorType(ir.DoubleType(), v.n)
 
     def vector(k: ir.Value, total: list[ir.Value]) -> list[ir.Value]:
@@ -1003,19 +1012,19 @@ def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
 
 
 @_number
-def _least(v: _Lanes, one: Any, other: Any) -> Any:
+def _min(v: _Lanes, one: Any, other: Any) -> Any:
     return v.b.select(v.b.icmp_signed("<", one, other), one, other)
 
 
 @_number
 def _quotient(v: _Lanes, dividend: Any, divisor: Any) -> Any:
-    """dividend // divisor, neither negative: Numba's own minds signs and zeros, in a page of code."""
+    """dividend // divisor for unsigned numbers. Numba's own generates much code for signs and zeros."""
     return v.b.udiv(dividend, divisor)
 
 
 @_number
 def _share(v: _Lanes, n: Any, part: Any, parts: Any) -> Any:
-    """Where part number `part` of n things begins: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
+    """The start of part number `part` of n items. The parts are even: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
     return v.b.udiv(v.b.mul(n, part), parts)
 
 
@@ -1026,7 +1035,7 @@ def _address(v: _Lanes, pointer: Any) -> Any:
 
 @_number
 def _eight(v: _Lanes, octets: Any, offset: Any) -> Any:
-    """Eight bytes as one number."""
+    """Eight bytes as one 64-bit number."""
     return v.b.load(v.b.bitcast(v.b.gep(octets, [offset]), I64.as_pointer()), align=1)
 
 
@@ -1042,14 +1051,14 @@ def _copy(v: _Lanes, source: Any, target: Any, n: Any) -> None:
 
 @_kernel
 def _prefetch(v: _Lanes, address: Any) -> None:
-    """Asks for the cache line there: to read, into the second-level cache, data."""
+    """Prefetch the cache line at this address into the second-level cache, to read it."""
     at = v.b.inttoptr(address, I8.as_pointer())
     _call_llvm(v.b, "llvm.prefetch.p0i8", ir.VoidType(), at, I32(0), I32(2), I32(1))
 
 
 @intrinsic
 def _node(typing_context: Any, t: Any, layer: Any) -> Any:
-    """The row of a layer in the table, a pointer: of its outputs; that of layer - 1 has its inputs."""
+    """A pointer to the row of a layer's outputs in Plan.nodes. The row of layer - 1 has its inputs."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         return builder.gep(values[0], [builder.mul(builder.add(values[1], I64(1)), I64(NODE_COLUMNS))])
@@ -1079,7 +1088,7 @@ def _at(typing_context: Any, pointer: Any, offset: Any) -> Any:
 
 @intrinsic
 def _pointer(typing_context: Any, place: Any, like: Any) -> Any:
-    """An address, or another pointer, as a pointer to numbers of a dtype, or of what another pointer points to."""
+    """An address or a pointer as a pointer to the dtype of `like`, which is a dtype or a pointer."""
     kind = like if isinstance(like, types.CPointer) else types.CPointer(like.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
@@ -1091,7 +1100,7 @@ def _pointer(typing_context: Any, place: Any, like: Any) -> Any:
 
 @intrinsic
 def _real(typing_context: Any, pointer: Any, value: Any) -> Any:
-    """A number of the dtype that pointer points to."""
+    """The value converted to the dtype that pointer points to."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         return context.cast(builder, values[1], signature.args[1], signature.return_type)
@@ -1106,13 +1115,13 @@ def _itemsize(v: _Lanes, pointer: Any) -> Any:
 
 @_number
 def _lanes(v: _Lanes, pointer: Any) -> Any:
-    """How many numbers a vector holds."""
+    """The number of lanes of a vector."""
     return I64(v.n)
 
 
 @intrinsic
 def _room(typing_context: Any, pointer: Any) -> Any:
-    """A pointer to room on the stack for the largest tile of a gradient."""
+    """A pointer to stack memory that holds the largest gradient tile."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         lanes = _Lanes(builder, signature.return_type.dtype)
@@ -1122,30 +1131,30 @@ def _room(typing_context: Any, pointer: Any) -> Any:
     return pointer(pointer), generate
 
 
-# -- threads: what other threads read and write ---------------------------------------------------------------
+# -- threads: atomic access to memory that other threads read and write -----------------------------------------
 
 
 @_number
 def _read_now(v: _Lanes, pointer: Any, index: Any) -> Any:
-    """pointer[index], read from memory each time: another thread may write it. No later read comes before it."""
+    """pointer[index], loaded from memory each time (acquire): another thread may write it."""
     return v.b.load_atomic(v.b.gep(pointer, [index]), "acquire", 8)
 
 
 @_kernel
 def _write_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> None:
-    """No earlier write comes after it."""
+    """pointer[index] = value (release)."""
     v.b.store_atomic(value, v.b.gep(pointer, [index]), "release", 8)
 
 
 @_number
 def _add_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> Any:
-    """The sum, made in one go."""
+    """Add value to pointer[index] atomically and return the sum."""
     return v.b.add(v.b.atomic_rmw("add", v.b.gep(pointer, [index]), value, "acq_rel"), value)
 
 
 @_kernel
 def _relax(v: _Lanes) -> None:
-    """A moment's pause of a thread that waits."""
+    """Pause briefly in a spin loop."""
     if MACHINE.x86:
         _call_llvm(v.b, "llvm.x86.sse2.pause", ir.VoidType())
     elif MACHINE.arm:
@@ -1154,14 +1163,14 @@ def _relax(v: _Lanes) -> None:
 
 @_kernel
 def _give_way(v: _Lanes) -> None:
-    """Lets another thread have this core, where the C library can."""
+    """Yield the core to another thread, where the C library can."""
     if hasattr(os, "sched_yield"):
         _call_llvm(v.b, "sched_yield", I32)
 
 
 @intrinsic
 def _flush_denormals(typing_context: Any) -> Any:
-    """Makes denormals zero on this thread; returns the floating-point state before."""
+    """Flush denormals to zero on this thread. Return the previous floating-point state."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         state = _floating_point_state(builder)
@@ -1182,7 +1191,7 @@ def _restore_denormals(typing_context: Any, state: Any) -> Any:
 
 
 def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) -> ir.Value:
-    """Reads the control register, or sets it; nothing on machines that are neither x86-64 nor ARM64."""
+    """Read the floating-point control register, or set it. Other machines than x86-64 and ARM64 do nothing."""
     if MACHINE.x86:
         slot = cgutils.alloca_once(builder, I32)
         name = "llvm.x86.sse.stmxcsr" if new is None else "llvm.x86.sse.ldmxcsr"
@@ -1193,7 +1202,7 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
             builder.store(builder.trunc(new, I32), slot)
         builder.call(function, [builder.bitcast(slot, I8.as_pointer())])
         return builder.zext(builder.load(slot), I64)
-    if MACHINE.arm:  # no assembly statement: LLVM needs a parser for it that Numba does not start
+    if MACHINE.arm:  # not inline assembly, for which Numba does not start LLVM's parser
         if new is None:
             return _call_llvm(builder, "llvm.aarch64.get.fpcr", I64)
         return _call_llvm(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), new)

@@ -1,9 +1,5 @@
-/* Vectors, register tiles and the threads' barrier of the Cython backend, for one dtype and instruction set a build.
- *
- * GCC's and Clang's vector extensions give AVX-512, AVX2, SSE and NEON code from this one text; another compiler
- * gets vectors of one element. Every width is a whole number of vectors: the caller pads with zeros.
- * Not here: loops over layers, batches or blocks (cython_backend.pyx), nor any allocation.
- */
+/* The inner loops of the Cython backend on vectors, and the barrier of its threads. Loops over layers, batches and
+ * blocks are in cython_backend.pyx. */
 #ifndef FASTNET_VEC_H
 #define FASTNET_VEC_H
 #include <math.h>
@@ -14,6 +10,8 @@
 #  include <immintrin.h>
 #endif
 
+/* GCC's and Clang's vector extensions turn the one source into AVX-512, AVX2, SSE or NEON code. Any other compiler gets
+ * vectors of one element. Rows are a whole number of vectors long: the caller pads them with zeros. */
 #ifdef FASTNET_FLOAT64
 typedef double real;
 #  define REAL_BYTES 8
@@ -57,7 +55,7 @@ typedef int32_t bits;
 #  define VL VECTOR_ELEMENTS
 #  define INLINE static inline __attribute__((always_inline))
 #  define UNROLL _Pragma("GCC unroll 16")
-/* The empty assembly keeps GCC from taking a function that does nothing else for one without effect. */
+/* Without the empty assembly, GCC drops the calls of a function that only prefetches. */
 #  define PREFETCH(p) do { __builtin_prefetch((p), 0, 2); __asm__ volatile(""); } while (0)
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
@@ -65,7 +63,7 @@ typedef bits vbits __attribute__((vector_size(VECTOR_BYTES), may_alias));
 INLINE vec vload(const real *p) { return *(const vec_unaligned *)p; }
 INLINE void vstore(real *p, vec v) { *(vec_unaligned *)p = v; }
 INLINE vec vsplat(real a) { return a - (vec){0}; }
-INLINE vbits vround(vec x) { /* to nearest, halves away from zero; NaN gives some integer */
+INLINE vbits vround(vec x) { /* to nearest, halves away from zero; a NaN gives any integer */
     vbits half = ((vbits)x & (vbits)vsplat(REAL(-0.0))) | (vbits)vsplat(REAL(0.5));
     return __builtin_convertvector(x + (vec)half, vbits);
 }
@@ -76,8 +74,8 @@ INLINE vec vpow2(vbits n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA); }
 static const bits LANES_IN_ORDER[16] = IN_ORDER;
 static const int32_t LANES_IN_ORDER_32[16] = IN_ORDER;
 typedef bits vbits_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(bits)), may_alias));
-#  define LANE (*(const vbits_unaligned *)LANES_IN_ORDER) /* each lane's number */
-INLINE int vany(vbits mask) { /* whether a lane is all ones; the others are zeros */
+#  define LANE (*(const vbits_unaligned *)LANES_IN_ORDER) /* the number of each lane */
+INLINE int vany(vbits mask) { /* whether any lane is set; a lane is all ones or all zeros */
 #  if defined(__AVX512F__)
     return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
 #  elif defined(__AVX2__)
@@ -120,7 +118,7 @@ INLINE int vany(vbits mask) { return mask != 0; }
 #  define FASTNET_ISA "generic"
 #endif
 
-/* -- the floating-point environment: denormals flushed for the duration of a call ---------------------------- */
+/* -- the floating-point environment: a call treats denormals as zero ------------------------------------------- */
 #if defined(__x86_64__) || defined(_M_X64)
 typedef unsigned int fp_state;
 static fp_state flush_denormals(void) {
@@ -145,8 +143,8 @@ static void restore_denormals(fp_state before) { (void)before; }
 #endif
 
 /* -- the exponential -------------------------------------------------------------------------------------------
- * exp(x) = 2^n (1 + p(r)), x = n ln 2 + r, |r| <= ln 2 / 2; p is the Taylor series of exp(r) - 1, cut where its
- * remainder is below the rounding. Arguments beyond the exponent's range are clamped to it; NaN stays NaN. */
+ * exp(x) = 2^n (1 + p(r)) with x = n ln 2 + r and |r| <= ln 2 / 2. p is the Taylor series of exp(r) - 1, up to the
+ * degree where the remainder is below rounding. Arguments are clamped to the exponent's range; NaN stays NaN. */
 static const real INVERSE_FACTORIAL[14] = {
     REAL(1.0), REAL(1.0), REAL(1.0) / 2, REAL(1.0) / 6, REAL(1.0) / 24, REAL(1.0) / 120, REAL(1.0) / 720,
     REAL(1.0) / 5040, REAL(1.0) / 40320, REAL(1.0) / 362880, REAL(1.0) / 3628800, REAL(1.0) / 39916800,
@@ -169,15 +167,15 @@ INLINE vec vexp(vec x) {
     return power * p + power;
 }
 
-INLINE vec vexpm1(vec x) { /* accurate near 0, where exp(x) - 1 would cancel */
+INLINE vec vexpm1(vec x) { /* accurate near 0, where exp(x) - 1 cancels */
     vec power, p = exp_parts(x, &power);
     return power * p + (power - 1);
 }
 
-/* -- activations of a tile of rows (whole vectors), and slopes in terms of the output ---------------------------- */
-enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* as in contract.py, which the import asserts */
-       GIVEN };                                             /* only slopes, and at hand already: see thin_rows */
-static real LEAKY_SLOPE;                                     /* set when the module is imported, from contract.py */
+/* -- activations of a tile of rows, in whole vectors; derivatives as functions of the output ---------------------- */
+enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* equal to contract.py's: the import asserts it */
+       GIVEN };                                             /* apply_dropout has stored the derivatives already */
+static real LEAKY_SLOPE;                                     /* contract.py's, set by the import */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
     return e / (e + 2);
@@ -191,7 +189,7 @@ INLINE vec vmask(vbits mask) { return vselect(mask, vsplat(1), vsplat(0)); }
             vstore(a + i, EXPRESSION);                      \
         }                                                   \
     break;
-/* a = activation(z); a softmax's exponentials only. Columns from `used` on are padding, and made zero. */
+/* a = activation(z); for a softmax, the exponentials only. Columns from `used` on are padding and become zero. */
 static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns,
                           ptrdiff_t used) {
     real *padded = a;
@@ -210,7 +208,7 @@ static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, 
                 vstore(padded + i, vselect(LANE < (bits)(used - i), vload(padded + i), vsplat(0)));
 }
 
-INLINE vec slope_(int activation, vec a) {
+INLINE vec derivative(int activation, vec a) {
     switch (activation) {
     case SIGMOID: return a * (1 - a);
     case RELU: return vmask(a > 0);
@@ -220,23 +218,24 @@ INLINE vec slope_(int activation, vec a) {
     default: return vsplat(1);
     }
 }
-/* delta *= slope, where the activations are a */
-static void times_slope(int activation, const real *a, real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns) {
+/* delta *= the derivative of the activation at outputs a */
+static void times_derivative(int activation, const real *a, real *delta, ptrdiff_t ld, ptrdiff_t rows,
+                             ptrdiff_t columns) {
     if (activation != IDENTITY)
         for (ptrdiff_t r = 0; r < rows; r++, a += ld, delta += ld)
             for (ptrdiff_t i = 0; i < columns; i += VL)
-                vstore(delta + i, vload(delta + i) * slope_(activation, vload(a + i)));
+                vstore(delta + i, vload(delta + i) * derivative(activation, vload(a + i)));
 }
 
-/* -- dropout -------------------------------------------------------------------------------------------------------- */
-#define PHILOX_M0 0xD2511F53u /* these as in contract.py, which the import asserts */
+/* -- dropout ------------------------------------------------------------------------------------------------------ */
+#define PHILOX_M0 0xD2511F53u /* these four equal contract.py's: the import asserts it */
 #define PHILOX_M1 0xCD9E8D57u
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
 #define PHILOX_ROUNDS 10
 #define DROP_NEURONS (4 * DROP_GROUPS)
-#define DROP_GROUPS 16 /* of four neurons, whose random numbers are made together */
-typedef struct { /* of a layer and an update; 64 bits are two numbers, the low one first */
+#define DROP_GROUPS 16 /* random numbers are drawn for so many groups of four neurons together */
+typedef struct { /* the dropout of a layer in an update; 64-bit numbers as two words, the low one first */
     uint32_t threshold, key[2], update[2];
     real scale;
 } drop_t;
@@ -248,8 +247,8 @@ static drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t upda
     return d;
 }
 
-/* Philox4x32-10: the four numbers of some groups, `first` on, in a loop that the compiler makes vectors of: numbers
- * of 32 bits in lanes of 64, as the products need them, so that nothing is moved from lane to lane. */
+/* Philox4x32-10: the four numbers of each group, from group `first` on. The compiler vectorises the loop. Words of 32
+ * bits stay in lanes of 64 bits, which their products need, so that no value moves between lanes. */
 INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, uint32_t first,
                          uint32_t *restrict words) {
     const uint32_t u0 = d->update[0], u1 = d->update[1], key0 = d->key[0], key1 = d->key[1];
@@ -273,15 +272,15 @@ INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, u
     }
 }
 
-/* Activations a of whole vectors, of rows `row` on of a batch: a becomes 0 where a neuron is dropped, else scale * a;
- * slopes, which the deltas are multiplied by on the way back, 0 or scale * slope(a). */
-static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, ptrdiff_t ld, ptrdiff_t rows,
+/* Dropout of the rows of a batch from row number `row` on, in whole vectors: a becomes 0 where a neuron is dropped, and
+ * scale * a elsewhere. The backward pass multiplies the deltas by `derivatives`: 0, or scale * derivative(a). */
+static void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, ptrdiff_t ld, ptrdiff_t rows,
                       uint32_t row) {
     const uint32_t threshold = d->threshold;
     const real scale = d->scale;
     uint32_t words[DROP_NEURONS] = {0};
     real factors[DROP_NEURONS];
-    for (ptrdiff_t r = 0; r < rows; r++, a += ld, slopes += ld)
+    for (ptrdiff_t r = 0; r < rows; r++, a += ld, derivatives += ld)
         for (ptrdiff_t at = 0; at < ld; at += DROP_NEURONS) {
             ptrdiff_t n = ld - at < DROP_NEURONS ? ld - at : DROP_NEURONS;
             if (n > DROP_NEURONS / 2) random_words(DROP_GROUPS, d, row + (uint32_t)r, (uint32_t)(at / 4), words);
@@ -289,22 +288,22 @@ static void thin_rows(const drop_t *d, int activation, real *a, real *slopes, pt
             for (int k = 0; k < DROP_NEURONS; k++) factors[k] = words[k] < threshold ? 0 : scale;
             for (ptrdiff_t i = 0; i < n; i += VL) {
                 vec v = vload(a + at + i), factor = vload(factors + i);
-                vstore(slopes + at + i, factor * slope_(activation, v));
+                vstore(derivatives + at + i, factor * derivative(activation, v));
                 vstore(a + at + i, factor * v);
             }
         }
 }
 
-/* -- register tiles: their sizes are constants in each case of a switch, so that registers hold them ---------------- */
-#define GROUP 4 /* inputs in a step of a tile */
+/* -- register tiles: each case of a switch has a constant size, so that the tile stays in registers --------------- */
+#define GROUP 4 /* a tile takes so many inputs in one step */
 #define TILE_VECTORS (REGISTERS == 32 ? 4 : 2)
 #define TILE_ROWS 6
 enum { FROM_ZERO, FROM_START, ADD };
 
-/* out[R][C vectors] = x[R][n] w[n][C vectors], plus nothing, the row `start`, or out; n is a multiple of GROUP. */
+/* out[R][C vectors] = x[R][n] w[n][C vectors] + 0, the row `start`, or out. n is a multiple of GROUP. */
 INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t n, const real *w,
                           ptrdiff_t ldw, int from, const real *start, real *out, ptrdiff_t ldo) {
-    const int chains = R * C < 4 ? 4 : 1; /* sums of their own for each input of a group hide the latency */
+    const int chains = R * C < 4 ? 4 : 1; /* a sum for each input of a group hides the latency */
     vec acc[4][TILE_ROWS][4];
     UNROLL
     for (int r = 0; r < R; r++)
@@ -362,7 +361,7 @@ INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t r
     }
 }
 
-/* sums[columns] += the rows of delta, whole vectors */
+/* sums[columns] += the sum of the rows of delta, in whole vectors */
 static void add_rows(const real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns, real *sums) {
     for (ptrdiff_t k = 0; k < columns; k += VL) {
         vec total = vload(sums + k);
@@ -388,7 +387,7 @@ static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t ro
     switch (vectors) { UPDATE_CASE(1) UPDATE_CASE(2) UPDATE_CASE(3) UPDATE_CASE(4) }
 }
 
-/* out[k][i] = w[i][k] for VL by VL elements: in step s, lanes are swapped between vectors s apart. */
+/* out[k][i] = w[i][k] for VL by VL elements. Step s swaps lanes between vectors that are s apart. */
 #if VECTOR_BYTES && (defined(__clang__) || __GNUC__ >= 12)
 #  define LANES2(F, s, o) F(s, o), F(s, o + 1)
 #  define LANES4(F, s, o) LANES2(F, s, o), LANES2(F, s, o + 2)
@@ -438,10 +437,10 @@ static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
 #endif
 
 /* -- sparse rows: n entries, each a column and a value ------------------------------------------------------------
- * Four of the first row's values are loaded at once and spread by shuffles, the second row's are loaded one by one: so
- * neither the loads nor the shuffles are more than the multiply-adds. */
+ * One load takes four values of the first row, and shuffles spread them. The second row's values are loaded one by one.
+ * So there are no more loads, and no more shuffles, than multiply-adds. */
 #if VECTOR_ELEMENTS >= 4 && (defined(__clang__) || __GNUC__ >= 12)
-typedef vec quad; /* the four values, again and again */
+typedef vec quad; /* the four values, repeated over the lanes */
 INLINE quad quad_load(const real *p) {
 #  if VECTOR_ELEMENTS == 4
     return vload(p);
@@ -549,7 +548,7 @@ INLINE void sorted_update_(const int C, const int32_t *rows, const real *values,
     for (int v = 0; v < C; v++) vstore(out + v * VL, acc[v]);
 }
 
-/* The widest part of `vectors` that a case below has. */
+/* The largest number of vectors, of at most `vectors`, for which there is a case below. */
 static int sparse_part(ptrdiff_t vectors) { return vectors >= 8 ? 8 : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1; }
 #define SPARSE_FORWARD_CASE(R, C) \
     case R * 16 + C: sparse_forward_(R, C, columns, values, ldv, n, w, ldw, start, out, ldo); break;
@@ -577,10 +576,10 @@ static void sorted_update(int vectors, const int32_t *rows, const real *values, 
 
 #define BYTE_SCALE REAL(0.00392156862745098039216) /* 1 / 255 */
 
-/* The places where one of two rows is not zero, and the values there; return their number. Up to a vector more may be
- * written than there are. `second` is NULL for one row. Of bytes, place and values come in one number,
- * place << 16 | first << 8 | second, so that one compression moves all. */
-#define MOST_BYTES_COLUMNS 32768
+/* Write the columns where at least one of two rows is not zero, and the values there; return their number. Both may
+ * write up to a vector beyond the last entry. `second` is NULL for a single row. compact_bytes packs column and values
+ * into one number, column << 16 | first << 8 | second, so that one compression moves all three. */
+#define MAX_BYTES_COLUMNS 32768
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrdiff_t n, int32_t *all) {
     __m512i places = _mm512_slli_epi32(_mm512_loadu_si512(LANES_IN_ORDER_32), 16);
@@ -629,7 +628,7 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
 #  else
         __mmask16 some = _mm512_cmp_ps_mask(a, zero, _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, zero, _CMP_NEQ_UQ);
 #  endif
-        if (!some) continue; /* saves three stores that cross a line */
+        if (!some) continue; /* saves three stores that cross a cache line */
         _mm512_storeu_si512(columns + found,
                             _mm512_maskz_compress_epi32(some, _mm512_add_epi32(order, _mm512_set1_epi32((int)k))));
         FEW(_mm512_storeu)(values + found, FEW(_mm512_maskz_compress)(some, a));
@@ -669,7 +668,7 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
     return found;
 }
 #endif
-/* The same of bytes, as columns (in place of `all`) and values, which are shares of 255. */
+/* Split what compact_bytes wrote into columns, which stay in `all`, and values / 255. */
 static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict values, real *restrict second) {
     if (second)
         for (ptrdiff_t k = 0; k < n; k++) {
@@ -686,40 +685,40 @@ static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict valu
         }
 }
 
-/* -- the output layer ----------------------------------------------------------------------------------------------- */
+/* -- the output layer --------------------------------------------------------------------------------------------- */
 
-/* delta = factor (a - target) slope(a), whole vectors; the target is 1 at `right`, or what delta holds (right < 0).
- * Adds (a - target)^2 to squares. */
-INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t right, real factor,
+/* delta = factor (a - target) derivative(a), in whole vectors. Adds (a - target)^2 to squares. The target is 1 at
+ * `label` and 0 elsewhere; where label < 0, delta holds the target on entry. */
+INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t label, real factor,
                          real *squares) {
     vec sum = vload(squares);
     for (ptrdiff_t i = 0; i < columns; i += VL) {
-        vec v = vload(a + i), target = right < 0 ? vload(delta + i) : vmask(LANE == (bits)(right - i));
+        vec v = vload(a + i), target = label < 0 ? vload(delta + i) : vmask(LANE == (bits)(label - i));
         sum += (v - target) * (v - target);
-        vstore(delta + i, (v - target) * factor * slope_(activation, v));
+        vstore(delta + i, (v - target) * factor * derivative(activation, v));
     }
     vstore(squares, sum);
 }
 
-/* Whether a[right] is the first of the largest of a[n], without a chain of branches; the row is whole vectors. */
-INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t right) {
+/* Whether a[label] is the largest of a[n], and the first of equal ones. It has no branches; rows are whole vectors. */
+INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t label) {
     vbits beaten = (vbits)vsplat(0);
-    vec best = vsplat(a[right]);
+    vec best = vsplat(a[label]);
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec v = vload(a + i);
-        beaten |= ((v > best) | ((v == best) & (LANE < (bits)(right - i)))) & (LANE < (bits)(n - i));
+        beaten |= ((v > best) | ((v == best) & (LANE < (bits)(label - i)))) & (LANE < (bits)(n - i));
     }
     return !vany(beaten);
 }
 
-/* -- optimisers ----------------------------------------------------------------------------------------------------- */
+/* -- optimisers --------------------------------------------------------------------------------------------------- */
 enum { PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM };
 typedef struct {
     int kind;
     real scale; /* of the gradient */
-    real decay; /* of the parameters, added to the gradient */
-    real speed; /* the learning rate, Adam's first correction included */
-    real root;  /* 1 / sqrt(Adam's second correction) */
+    real decay; /* times the parameters is added to the gradient */
+    real rate;  /* the learning rate; Adam's is divided by 1 - beta1^t */
+    real root;  /* Adam: 1 / sqrt(1 - beta2^t) */
     real beta1, rest1, beta2, rest2, epsilon;
 } step_t;
 
@@ -729,35 +728,35 @@ INLINE vec vsqrt(vec x) {
 #elif VECTOR_BYTES == 64
     return (vec)_mm512_sqrt_ps((__m512)x);
 #else
-    real lanes[VL]; /* the compiler sees one instruction in these */
+    real lanes[VL]; /* the compiler turns this loop into one instruction */
     vstore(lanes, x);
     for (int k = 0; k < VL; k++) lanes[k] = REAL_SQRT(lanes[k]);
     return vload(lanes);
 #endif
 }
 
-/* One step of n parameters p (whole vectors), whose gradient is g: m and v are the optimiser's state. */
-static void descend_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
+/* One step of n parameters p, in whole vectors, with gradient g. m and v are the optimiser's state. */
+static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
         switch (s->kind) {
-        case PLAIN: x -= s->speed * d; break;
-        case WITH_MOMENTUM: /* m = beta m + g; the step is m, */
+        case PLAIN: x -= s->rate * d; break;
+        case WITH_MOMENTUM: /* m = beta m + g; the step is m */
             mean = s->beta1 * vload(m + i) + d;
             vstore(m + i, mean);
-            x -= s->speed * mean;
+            x -= s->rate * mean;
             break;
-        case WITH_NESTEROV: /* or beta m + g once more */
+        case WITH_NESTEROV: /* the step is beta m + g, with the new m */
             mean = s->beta1 * vload(m + i) + d;
             vstore(m + i, mean);
-            x -= s->speed * (d + s->beta1 * mean);
+            x -= s->rate * (d + s->beta1 * mean);
             break;
-        default: /* Kingma and Ba (2015), algorithm 1, the bias corrections in speed and root */
+        default: /* Adam: Kingma and Ba (2015), algorithm 1; rate and root have the bias corrections */
             mean = s->beta1 * vload(m + i) + s->rest1 * d;
             square = s->beta2 * vload(v + i) + s->rest2 * d * d;
             vstore(m + i, mean);
             vstore(v + i, square);
-            x -= s->speed * mean / (vsqrt(square) * s->root + s->epsilon);
+            x -= s->rate * mean / (vsqrt(square) * s->root + s->epsilon);
         }
         vstore(p + i, x);
     }
@@ -765,10 +764,10 @@ static void descend_row(const step_t *s, real *p, const real *g, real *m, real *
 
 INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p; } /* another thread may write */
 
-/* -- a team of threads ---------------------------------------------------------------------------------------------- */
+/* -- a team of threads -------------------------------------------------------------------------------------------- */
 #if defined(__GNUC__) || defined(__clang__)
 #  define TEAMS 1
-#  define SPINS 4000 /* some 40 microseconds */
+#  define SPINS 4000 /* about 40 microseconds */
 #  if defined(__x86_64__)
 #    define RELAX() _mm_pause()
 #  elif defined(__aarch64__)
@@ -783,28 +782,28 @@ INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p;
 #    include <sched.h>
 #    define YIELD() sched_yield()
 #  endif
-/* Waits until all members are here. Returns 0; or 1, at once, when one of them cannot go on. Each atomic operation is a
-   step of the model in tests/test_barrier_model.py: change both together. */
-static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken) {
+/* Wait until all threads are here, and return 0. Return 1 at once where one of them cannot go on. Each atomic operation
+ * is a step of the model in tests/kernels/test_contract_barrier.py: change both together. */
+static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) {
     int64_t now = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
-    if (*members == 1) return 0;
-    if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == *members) {
+    if (*n_threads == 1) return 0;
+    if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == *n_threads) {
         __atomic_store_n(arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(turn, now + 1, __ATOMIC_RELEASE);
     }
     for (int spins = 0; __atomic_load_n(turn, __ATOMIC_ACQUIRE) == now; spins++) {
         if (__atomic_load_n(broken, __ATOMIC_RELAXED)) return 1;
-        if (spins > SPINS) YIELD(); /* more threads than cores: let the others come */
+        if (spins > SPINS) YIELD(); /* there may be more threads than cores */
         else RELAX();
     }
     return 0;
 }
 #else
 #  define TEAMS 0
-static int team_wait(int64_t *members, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
+static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
 #endif
 
-/* -- the multiply-add peak of this core, the yardstick of the benchmarks: returns the operations done ---------- */
+/* -- the multiply-add peak of this core, which benchmarks compare with: returns the number of operations ------- */
 static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
     vec acc[12], x = vsplat(REAL(0.999)), y = vsplat(REAL(0.001));
     UNROLL
@@ -816,7 +815,7 @@ static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
     UNROLL
     for (int i = 1; i < 12; i++) acc[0] += acc[i];
     vstore(sink, acc[0]);
-    *(volatile real *)sink = sink[0]; /* or the compiler sees that nobody reads it, and leaves out the work */
+    *(volatile real *)sink = sink[0]; /* else the compiler removes the loop as unused */
     return 2.0 * 12 * VL * (double)repeats;
 }
 #endif

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -18,20 +20,45 @@ from hypothesis import settings
 # Under --import-mode=importlib no test folder is on the path, and the helpers beside this file are wanted.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import kernel_cases as kc
+
 # A cached kernel stays stale when a function it calls in another file changes, so that a test could pass on
 # last week's code. Set here, at import, because Numba reads it when it is imported itself. CI may have its own.
 _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
 
-# No deadline: the first example of a compiled backend may include its compilation. The seed is fixed, so that
-# a red build is about the change and not about luck; FASTNET_HYPOTHESIS=explore draws anew each time.
-settings.register_profile("fastnet", deadline=None, derandomize=True, database=None)
+# No deadline: the first example of a compiled backend may include its compilation.
+settings.register_profile("fastnet", deadline=None, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
-settings.load_profile(os.environ.get("FASTNET_HYPOTHESIS", "fastnet"))
+PROFILE = os.environ.get("FASTNET_HYPOTHESIS", "fastnet")
+settings.load_profile(PROFILE)
 
-# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
-NAMES = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis draws from one seed, 0 by default, so that a failure comes from the change and not from luck."""
+    if config.option.hypothesis_seed is None:  # pytest-xdist gives it to the workers
+        config.option.hypothesis_seed = secrets.randbelow(2**32) if PROFILE == "explore" else 0
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"draws again with: FASTNET_HYPOTHESIS={PROFILE} --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker runs all tests of the Numba backend and compiles each kernel once; another trains the experiments."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if re.search(r"\[(.*-)?numba\b|numba_compiles", nodeid):
+                return "numba"
+            folder = Path(nodeid.partition("::")[0]).parent.name
+            return folder if folder in ("insight", "explore") else nodeid
+
+    return Groups(config, log)
 
 
 def pytest_unconfigure() -> None:
@@ -74,16 +101,25 @@ def name_of(backend: Any) -> str:
     return next(name for name in known if backends.get(name) is backend)
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="session", params=kc.BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Any:
     """Each backend that this machine has."""
     return load_backend(request.param)
 
 
-@pytest.fixture(scope="session", params=[name for name in NAMES if name in ("cython", "numba")])
+@pytest.fixture(scope="session", params=kc.COMPILED)
 def compiled(request: pytest.FixtureRequest) -> Any:
     """Each compiled backend that this machine has: what is asked of these NumPy cannot do."""
     return load_backend(request.param)
+
+
+@pytest.fixture(scope="session", params=kc.THREADED)
+def threaded(request: pytest.FixtureRequest) -> Any:
+    """Each backend that shares a call among threads."""
+    backend = load_backend(request.param)
+    if backend.MAX_THREADS == 1:
+        pytest.skip("this backend has no threads of its own")
+    return backend
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnet.data import datasets
+import fastnet
+from fastnet.data import named_sets
 from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.formats import read_array
 from fastnet.data.tables import read_csv
-from fastnet.data.user_files import read_array
 from fastnet.errors import DataError
 
 REAL_DATA = os.environ.get("FASTNET_DATA")  # as given to the test session; each test sees its own environment
-STEMS = tuple(datasets.FILE_SIZES)
+STEMS = tuple(named_sets.FILE_SIZES)
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 X = np.random.default_rng(1).integers(0, 256, (50, 16)).astype(np.uint8)
 Y = np.arange(50) % 5
@@ -67,7 +68,7 @@ def put(folder: Path, content: dict[str, bytes], packed: bool = True) -> Path:
     return folder
 
 
-def check_small(data: datasets.Dataset, content: dict[str, bytes]) -> None:
+def check_small(data: fastnet.data.Dataset, content: dict[str, bytes]) -> None:
     assert data.name == "mnist"
     assert data.x_train.tobytes() == content[STEMS[0]][16:]
     assert data.y_train.tolist() == list(content[STEMS[1]][8:])

@@ -1,4 +1,4 @@
-"""A backend with teams that need no compiler: member 0 does all, once every member is there. For the policy's tests."""
+"""A backend with teams that need no compiler: worker 0 does all, once every thread is there. For the policy's tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastnet.kernels.numpy_backend import compress, gradient, predict, predictor
 
 __all__ = ["compress", "gradient", "predict", "predictor"]
 
-MOST_MEMBERS = 8
+MAX_THREADS = 8
 COMPRESSION_PAYS = True
-SEEN: list[int] = []  # the members of each call
+SEEN: list[int] = []  # the number of threads of each call
 _lock = threading.Lock()
 
 
@@ -22,10 +22,10 @@ def train(call: c.TrainCall) -> float:
     with _lock:
         team[c.ARRIVED] += 1
     deadline = time.monotonic() + 30
-    while team[c.ARRIVED] < team[c.MEMBERS] and not team[c.BROKEN]:
-        assert time.monotonic() < deadline, "a member never came"
+    while team[c.ARRIVED] < team[c.N_THREADS] and not team[c.BROKEN]:
+        assert time.monotonic() < deadline, "a thread never came"
         time.sleep(1e-4)
     if team[c.BROKEN] or call.worker:
         return 0.0
-    SEEN.append(int(team[c.MEMBERS]))
+    SEEN.append(int(team[c.N_THREADS]))
     return numpy_backend.train(call._replace(team=c.team(1)))

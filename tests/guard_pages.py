@@ -1,4 +1,4 @@
-"""Kernel calls with every buffer against a page that must not be touched; run by test_contract_memory.py.
+"""Kernel calls with every buffer against a page that must not be touched; run by kernels/test_contract_memory.py.
 
 A kernel that reads or writes one byte past the end (or, with "start", before the beginning) of any buffer dies
 of a segmentation fault here; elsewhere it would do so one day in a thousand. Hence a process of its own.
@@ -52,7 +52,7 @@ def dense(backend: Any, k: kc.Case, side: str) -> None:
 
 
 def sparse(backend: Any, k: kc.Case, side: str) -> None:
-    k = kc.thinned(k)
+    k = kc.mostly_zero(k)
     calls(backend, k._replace(x=sparse_at_the_edge(k.x, k.params.dtype, side)), side)
     s = sparse_at_the_edge(k.x, k.params.dtype, side)
     backend.compress(at_the_edge(k.x, side), s.starts, s.indices, s.values)
@@ -61,10 +61,10 @@ def sparse(backend: Any, k: kc.Case, side: str) -> None:
 def pieces(backend: Any, k: kc.Case, side: str) -> None:
     """With 8 inputs at a time, so that most cases have several pieces, or a ragged last one."""
     c.PIECE_INPUTS = 8
-    k = kc.thinned(k)
+    k = kc.mostly_zero(k)
     x = sparse_at_the_edge(k.x, k.params.dtype, side)
-    for members in {1, min(3, backend.MOST_MEMBERS)}:
-        calls(backend, k._replace(x=x), side, members)
+    for n_threads in {1, min(3, backend.MAX_THREADS)}:
+        calls(backend, k._replace(x=x), side, n_threads)
 
 
 def predictor(backend: Any, k: kc.Case, side: str) -> None:
@@ -74,14 +74,14 @@ def predictor(backend: Any, k: kc.Case, side: str) -> None:
 
 
 def teams(backend: Any, k: kc.Case, side: str) -> None:
-    calls(backend, k._replace(x=at_the_edge(k.x, side)), side, members=3)
+    calls(backend, k._replace(x=at_the_edge(k.x, side)), side, n_threads=3)
 
 
 def dropout(backend: Any, k: kc.Case, side: str) -> None:
     calls(backend, kc.dropping(k, (1 << 31, 7)), side)
 
 
-def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
+def calls(backend: Any, k: kc.Case, side: str, n_threads: int = 1) -> None:
     rows, rule, x = len(k.x), kc.RULES["adam"], k.x
     net, params, y = (at_the_edge(array, side) for array in (k.net, k.params, k.y))
     work = at_the_edge(kc.workspace(k, rows), side)
@@ -89,11 +89,11 @@ def calls(backend: Any, k: kc.Case, side: str, members: int = 1) -> None:
     backend.gradient(net, params, x, y, at_the_edge(params, side), work)
     order, batch = np.arange(rows)[::-1].copy(), 4
     state, progress = np.zeros((rule.slots(), len(params)), params.dtype), np.zeros(c.PROGRESS_COLUMNS, np.int64)
-    work = kc.workspace(k, batch, rule.slots(), members)
+    work = kc.workspace(k, batch, rule.slots(), n_threads)
     vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, work)
     order, rates, optimizer, progress, work = (at_the_edge(array, side) for array in vectors)
     state = at_the_edge(state, side)
-    team = c.team(members)
+    team = c.team(n_threads)
     call = c.TrainCall(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work, team, 0)
     kc.together(backend, call)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import fastnet
 from fastnet import Network
-from fastnet.data import datasets
-from fastnet.data.user_files import hold_out
+from fastnet.data.split import hold_out
 from fastnet.errors import DataError
 from fastnet.insight import CHAPTER
 from fastnet.insight.task import stratified_order
@@ -26,7 +26,7 @@ SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, tra
 def data(name: str = "mnist-5k") -> Any:
     """A data set; skips where its package is not installed, or its files are not there."""
     try:
-        return datasets.load(name, download=False)
+        return fastnet.data.load(name, download=False)
     except DataError as error:
         pytest.skip(str(error))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,20 +13,18 @@ import naive
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pairwise import cover
 
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 
 Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
 INPUTS = ("floats", "bytes")  # x is T, or uint8
 TARGETS = ("labels", "vectors")  # y is int64, or T
-HIDDEN = ("sigmoid", "relu", "tanh", "leaky_relu", "identity")
-OUTPUTS = (
-    *((name, "squared_error") for name in c.ACTIVATIONS),
-    ("softmax", "cross_entropy"),
-    ("sigmoid", "cross_entropy"),
-)
+HIDDEN = tuple(row.name for row in formulas.ACTIVATIONS.values() if row.is_hidden)
+OUTPUTS = tuple((output, cost.name) for cost in formulas.COSTS.values() for output in cost.pairs)
 RULES = {
     "descent": naive.Rule(),
     "momentum": naive.Rule("momentum", 0.9),
@@ -42,6 +42,38 @@ TRAINED = {"float32": 5e-6, "float64": 1e-13}
 # How far backends may differ from each other after an epoch, and a team from one thread: docs/promises.md.
 AGREEMENT = {"float32": 2e-5, "float64": 1e-12}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
+
+
+# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
+BACKENDS = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
+COMPILED = tuple(name for name in BACKENDS if name in ("cython", "numba"))
+THREADED = tuple(name for name in BACKENDS if name != "numpy")  # its arithmetic has threads of its own
+# The axes of the contract. A law is tested on a pairwise cover of those that it is about.
+AXES: dict[str, Sequence[Any]] = {
+    "backend": BACKENDS,
+    "compiled": COMPILED,
+    "threaded": THREADED,
+    "n_threads": (2, 3),
+    "rule": tuple(RULES),
+    "extra": tuple(EXTRAS),
+    "hidden": HIDDEN,
+    "output": OUTPUTS,
+    "dtype": DTYPES,
+    "inputs": INPUTS,
+    "targets": TARGETS,
+}
+
+
+def pairs(*names: str, **axes: Sequence[Any]) -> pytest.MarkDecorator:
+    """Parametrizes a test with a pairwise cover of these axes: each pair of values of two axes occurs.
+
+    If "backend", "compiled" or "threaded" is not among the names, each backend meets the whole cover.
+    """
+    axes = {name: AXES[name] for name in names} | axes
+    rows = cover(*map(tuple, axes.values()))
+    fixtures = [name for name in names if name in ("backend", "compiled", "threaded")]
+    ids = ["-".join(re.sub(r"\W+", "_", str(value)).strip("_") for value in row) for row in rows]
+    return pytest.mark.parametrize(tuple(axes), rows, indirect=fixtures, ids=ids)
 
 
 class Case(NamedTuple):
@@ -65,9 +97,9 @@ def network(sizes: Sequence[int], activations: Sequence[str], cost: str) -> Arra
     for row, (n_in, n_out, activation, weights, biases) in zip(
         net, naive.Net(sizes, activations, cost).layers(), strict=True
     ):
-        row[[c.N_IN, c.N_OUT, c.ACTIVATION]] = n_in, n_out, c.ACTIVATIONS[activation]
+        row[[c.N_IN, c.N_OUT, c.ACTIVATION]] = n_in, n_out, formulas.ACTIVATIONS[activation].code
         row[[c.WEIGHTS, c.BIASES, c.COST]] = weights, biases, c.NO_COST
-    net[-1, c.COST] = c.COSTS[cost]
+    net[-1, c.COST] = formulas.COSTS[cost].code
     return net
 
 
@@ -109,7 +141,7 @@ def dropping(k: Case, *drops: tuple[int, int]) -> Case:
     return k._replace(net=net, naive=replace(k.naive, drops=drops))
 
 
-def thinned(k: Case, share: float = 0.3, seed: int = 0) -> Case:
+def mostly_zero(k: Case, share: float = 0.3, seed: int = 0) -> Case:
     """The same with most inputs zero: whole rows and whole columns of them too, and a row without any."""
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(k.x.shape) < share, k.x, 0).astype(k.x.dtype)
@@ -184,9 +216,9 @@ def naive_step(
 # -- buffers and calls -----------------------------------------------------------------------------------
 
 
-def workspace(k: Case, rows: int, slots: int = 0, members: int = 1) -> Array:
+def workspace(k: Case, rows: int, slots: int = 0, n_threads: int = 1) -> Array:
     """Of exactly the size of the plan, and full of NaN: what it holds must not matter."""
-    plan = c.plan(k.net, rows, slots, k.params.itemsize, members, isinstance(k.x, c.SparseRows))
+    plan = c.plan(k.net, rows, slots, k.params.itemsize, n_threads, isinstance(k.x, c.SparseRows))
     work = c.aligned_empty(plan.size, k.params.dtype)
     work.fill(np.nan)
     return work
@@ -197,6 +229,10 @@ def optimizer(rule: naive.Rule) -> Array:
     vector[[c.KIND, c.BETA1, c.BETA2, c.EPSILON]] = KINDS[rule.kind], rule.beta1, rule.beta2, rule.epsilon
     vector[[c.NESTEROV, c.WEIGHT_DECAY, c.CLIP_NORM]] = rule.nesterov, rule.weight_decay, rule.clip_norm
     return vector
+
+
+def rule(name: str, extra: str) -> naive.Rule:
+    return replace(RULES[name], **EXTRAS[extra])
 
 
 def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:
@@ -226,10 +262,10 @@ def train(
     step: int = 0,
     state: Array | None = None,
     stop: int = 0,
-    members: int = 1,
+    n_threads: int = 1,
 ) -> Trained:
     """What a call of `train` by a team of so many threads comes to; the case is not changed."""
-    return trained(backend, call(k, order, batch_size, rule, rate, step, state, stop, members))
+    return trained(backend, call(k, order, batch_size, rule, rate, step, state, stop, n_threads))
 
 
 def call(
@@ -241,7 +277,7 @@ def call(
     step: int = 0,
     state: Array | None = None,
     stop: int = 0,
-    members: int = 1,
+    n_threads: int = 1,
 ) -> c.TrainCall:
     """The record of a call of `train`, with copies of what `train` changes."""
     progress = np.full(c.PROGRESS_COLUMNS, -7)  # STEPS and CORRECT are to be overwritten
@@ -258,8 +294,8 @@ def call(
         optimizer=optimizer(rule),
         step=step,
         progress=progress,
-        work=workspace(k, batch_size, rule.slots(), members),
-        team=c.team(members),
+        work=workspace(k, batch_size, rule.slots(), n_threads),
+        team=c.team(n_threads),
         worker=0,
     )
 
@@ -272,22 +308,22 @@ def trained(backend: Any, call: c.TrainCall) -> Trained:
 
 def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
     """What worker 0 returns from `train`, called by all threads of the team; fails where a thread does not return."""
-    members = int(call.team[c.MEMBERS])
-    if members == 1:
+    n_threads = int(call.team[c.N_THREADS])
+    if n_threads == 1:
         return backend.train(call)
     returned: dict[int, Any] = {}
 
     def run(worker: int) -> None:
         returned[worker] = backend.train(call._replace(worker=worker))
 
-    threads = [threading.Thread(target=run, args=(worker,), daemon=True) for worker in range(members)]
+    threads = [threading.Thread(target=run, args=(worker,), daemon=True) for worker in range(n_threads)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(seconds)
-    if len(returned) < members:
+    if len(returned) < n_threads:
         call.team[c.BROKEN] = 1
-        pytest.fail(f"only workers {sorted(returned)} of {members} came back")
+        pytest.fail(f"only workers {sorted(returned)} of {n_threads} came back")
     return returned[0]
 
 

@@ -71,7 +71,7 @@ def activate(name: str, z: Vector) -> Vector:
     return [scalar(value) for value in z]
 
 
-def slope(name: str, z: float) -> float:
+def derivative(name: str, z: float) -> float:
     """The derivative of an activation that treats each neuron alone."""
     if name == "sigmoid":
         return sigmoid(z) * sigmoid(-z)
@@ -168,7 +168,7 @@ def output_delta(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> Vec
             if name == "softmax":  # every output depends on every sum: da_j/dz_k = a_j ([j = k] - a_k)
                 delta.append(math.fsum(by_output[j] * a[j] * ((j == k) - a[k]) for j in range(n)))
             else:
-                delta.append(by_output[k] * slope(name, z[k]))
+                delta.append(by_output[k] * derivative(name, z[k]))
         return delta
     for k in range(n):
         if name == "softmax":  # d(log p_j)/dz_k = [j = k] - p_k
@@ -223,7 +223,7 @@ def gradient(
                     for j in range(n_out):
                         felt += params[weights + j * n_in + i] * delta[j]
                     factor = kept[row][level - 1][i] if kept else 1.0
-                    back.append(felt * factor * slope(name, z[i]))
+                    back.append(felt * factor * derivative(name, z[i]))
                 delta = back
     return math.fsum(costs) / len(costs), [value / len(costs) for value in grad]
 

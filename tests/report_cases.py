@@ -11,7 +11,7 @@ import numpy as np
 from cli_cases import pictures
 
 import fastnet
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.training.runs import Run
 
 CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")

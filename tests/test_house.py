@@ -6,10 +6,12 @@ import ast
 import importlib
 import importlib.metadata
 import inspect
+import io
 import os
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 from types import ModuleType
 
@@ -54,19 +56,66 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sources(PACKAGE / "kernels"), ids=lambda path: path.name)
-def test_kernels_import_nothing_of_the_rest(path: Path) -> None:
-    ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
-    assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set()
+def test_kernels_import_nothing_of_the_rest() -> None:
+    for path in sources(PACKAGE / "kernels"):
+        ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
+        assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set(), path
+
+
+OWN = {
+    "numpy_backend": ("formulas", "numpy_sparse", "numpy_workspace", "philox"),
+    "numba_backend": ("numba_vectors",),
+}  # files of a backend's own
 
 
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
     folder = PACKAGE / "kernels"
-    for name in ("contract", "numpy_backend", "numba_vectors", "numba_backend"):
+    for name in ("contract", "formulas", "numpy_backend", "numba_vectors", "numba_backend"):
         ours = {found for found in imports(folder / f"{name}.py") if found.startswith("fastnet")}
-        allowed = ("fastnet.kernels.contract", *(["fastnet.kernels.numba_vectors"] if name == "numba_backend" else []))
+        allowed = ("fastnet.kernels.contract", *(f"fastnet.kernels.{own}" for own in OWN.get(name, ())))
         assert not {found for found in ours if not found.startswith(allowed)}
         assert name != "contract" or not ours
+
+
+def private_reaches(source: str) -> list[str]:
+    """Each `x._name` of a source where x is not self or cls, and the source itself defines no such name."""
+    tree = ast.parse(source)
+    own = {"_replace", "_asdict", "_fields"}  # the public interface of a NamedTuple
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            own.add(node.attr)
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if ast.unparse(node.value) not in ("self", "cls") and node.attr not in own
+    ]
+
+
+# argparse has no public names for the types of a parser's parts.
+ALLOWED = ("argparse._ActionsContainer", "argparse._ArgumentGroup", "argparse._SubParsersAction")
+
+
+def test_nothing_reaches_into_another_module_s_private_names() -> None:
+    assert private_reaches("trainer._state = 1") == ["line 1: trainer._state"]
+    folders = [folder for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name not in ("kernels", "bench")]
+    found = []
+    for path in [*PACKAGE.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]:
+        name = path.relative_to(PACKAGE).as_posix()
+        reaches = private_reaches(path.read_text(encoding="utf-8"))
+        found += [f"{name}, {reach}" for reach in reaches if not reach.endswith(ALLOWED)]
+    assert found == []
+
+
+def test_dir_lists_the_public_names() -> None:
+    """The lazy ones too, and before anything loads them."""
+    code = "import fastnet; print(*dir(fastnet)); fastnet.Network; fastnet.data; print(*dir(fastnet))"
+    for line in python(code).splitlines():
+        assert line.split() == sorted(fastnet.__all__)
 
 
 def test_no_module_hides_a_package() -> None:
@@ -74,9 +123,8 @@ def test_no_module_hides_a_package() -> None:
     assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
 
 
-# What `import fastnet` may load of its own: no backend, no data set, no file format, no command line.
 # What `import fastnet` may load of its own, by room. Nothing of the data sets, the experiments or the command line.
-LIGHT = {"backends", "checks", "errors", "kernels", "network", "predictor", "training", "version"}
+LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "training", "version"}
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -103,7 +151,8 @@ def test_importing_adds_few_modules_to_numpys() -> None:
     added = set(python(code).split())
     ours = {name for name in added if name.startswith("fastnet")}
     assert {name.split(".")[1] for name in ours if "." in name} <= LIGHT
-    assert {name for name in ours if name.startswith("fastnet.kernels.")} <= {"fastnet.kernels.contract"}
+    kernels = {name for name in ours if name.startswith("fastnet.kernels.")}
+    assert kernels <= {"fastnet.kernels.contract", "fastnet.kernels.formulas"}
     assert len(added - ours) <= 20
 
 
@@ -111,7 +160,7 @@ def test_a_command_starts_without_the_experiments() -> None:
     """`fastnet --help` and `fastnet train` need not wait for what other commands want."""
     loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
     assert "fastnet.cli" in loaded
-    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench", "cli.explore")}
+    late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench")}
     assert not loaded & (late | {"concurrent.futures"})
 
 
@@ -122,19 +171,17 @@ def test_public_names_exist_once_each(module: ModuleType) -> None:
         assert hasattr(module, name)
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [(module, name) for module in (fastnet, insight, plots) for name in module.__all__ if name != "__version__"],
-)
-def test_public_names_have_docstrings(module: ModuleType, name: str) -> None:
-    thing = getattr(module, name)
-    if isinstance(thing, insight.Recipe):  # documented where it is made
-        return
-    assert inspect.getdoc(thing)
-    if inspect.isclass(thing):
-        own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
-        missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
-        assert missing <= SELF_EXPLANATORY
+@pytest.mark.parametrize("module", [fastnet, insight, plots], ids=lambda module: module.__name__)
+def test_public_names_have_docstrings(module: ModuleType) -> None:
+    things = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
+    for name, thing in things.items():
+        if isinstance(thing, insight.Recipe):  # documented where it is made
+            continue
+        assert inspect.getdoc(thing), name
+        if inspect.isclass(thing):
+            own = [key for key, value in vars(thing).items() if inspect.isroutine(value) or isinstance(value, property)]
+            missing = {key for key in own if key[0] != "_" and not inspect.getdoc(getattr(thing, key))}
+            assert missing <= SELF_EXPLANATORY, name
 
 
 MODULES = [
@@ -145,11 +192,11 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_modules_say_what_they_are(name: str) -> None:
-    module: ModuleType = importlib.import_module(name)
-    assert module.__doc__
-    assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ","))
+def test_modules_say_what_they_are() -> None:
+    for name in MODULES:
+        module: ModuleType = importlib.import_module(name)
+        assert module.__doc__, name
+        assert module.__doc__.splitlines()[0].strip().endswith((".", ":", ",")), name
 
 
 def test_the_version_is_the_distribution_s() -> None:
@@ -183,3 +230,55 @@ def test_the_symlink_to_the_kernels_is_there() -> None:
     link = CHECKOUT / "fastnet" / "kernels"
     assert link.is_symlink()
     assert os.readlink(link) == os.path.join("..", "kernels")
+
+
+# -- names of files in prose -----------------------------------------------------------------------------------
+
+# What follows "python " is the reader's own script.
+MENTIONED = re.compile(r"(?<!python )(?<![\w.*/<-])(?:[\w-]+/)*[\w-]+\.(?:py|pyx|md)\b")
+HAVE_PROSE = (
+    "fastnet/**/*.py",
+    "kernels/*.py",
+    "kernels/*.pyx",
+    "kernels/*.h",
+    "bench/**/*.py",
+    "*.md",
+    "docs/**/*.md",
+)
+
+
+def prose(path: Path) -> str:
+    """The comments and docstrings of a Python source; all of another file."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".py":
+        return text
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return "\n".join(docstrings + [token.string for token in tokens if token.type == tokenize.COMMENT])
+
+
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
+@pytest.mark.parametrize("pattern", HAVE_PROSE)
+def test_files_named_in_prose_exist(pattern: str) -> None:
+    paths = [path for path in CHECKOUT.glob(pattern) if "generated" not in path.parts]
+    assert paths
+    folders = ("fastnet", "kernels", "bench", "tests", "docs", "examples")
+    there = {path.name for folder in folders for path in (CHECKOUT / folder).rglob("*.*")}
+    there |= {path.name for path in CHECKOUT.iterdir()}
+    for path in paths:
+        for name in MENTIONED.findall(prose(path)):
+            found = (CHECKOUT / name).exists() or (path.parent / name).exists() or (PACKAGE / name).exists()
+            assert found if "/" in name else name in there, f"{path.relative_to(CHECKOUT)} names {name}"
+
+
+@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="not a checkout")
+def test_no_generated_file_is_large() -> None:
+    """Pictures and tables that a command writes; folders with _ are not tracked."""
+    kinds = {".png", ".svg", ".md", ".json", ".html", ".css"}
+    found = list(CHECKOUT.glob("*.md"))
+    for folder in ("bench", "docs", "examples", "fastnet", "kernels", "tests"):
+        found += [path for path in (CHECKOUT / folder).rglob("*") if path.suffix in kinds]
+    kept = [path for path in found if not any(part[0] in "_." for part in path.relative_to(CHECKOUT).parts)]
+    assert len(kept) > 40
+    assert {path: path.stat().st_size for path in kept if path.stat().st_size > 100_000} == {}

@@ -1,7 +1,7 @@
-"""Other libraries at the same work, each in a process of its own: what there is, and how to get it.
+"""The peers: other libraries that do the same work, each in a process of its own; which ones, and how to install them.
 
-A peer starts from fastnet's parameters and takes the same batches in the same order. worker.py is what runs in its
-process, process.py how this one talks to it; each other file is one library's model.
+A peer starts from fastnet's parameters and trains on the same batches in the same order. worker.py runs in the peer's
+process and process.py talks to it; each other file is the model of one library.
 """
 
 from __future__ import annotations
@@ -18,53 +18,57 @@ COMPILERS = ("c++", "g++", "clang++")
 
 
 class About(NamedTuple):
-    """A peer: its module here, and what it needs."""
+    """A peer: its module in this package, and its requirements."""
 
-    family: str  # its name on the command line, of all its kind
+    family: str  # a name on the command line for all peers of one library
     module: str
     title: str
-    package: str  # that it imports, and whose version is reported
-    get: str  # how to install that
-    compiler: bool = False  # whether it compiles C++ as it runs
+    package: str  # the package that it imports; its version is reported
+    get: str  # how to install the package
+    compiler: bool = False  # whether it compiles C++ when it runs
     same: bool = True  # whether it is the same algorithm, so that parameters can be compared
 
 
 _TORCH = 'python -m pip install "torch>=2.2"'
 PEERS = {
-    "numpy-tuned": About(
-        "numpy", f"{__name__}.numpy_tuned", "NumPy, tuned: nothing allocated in the loop", "numpy", ""
-    ),
-    "numpy-idiomatic": About("numpy", f"{__name__}.numpy_idiomatic", "NumPy as a tutorial has it", "numpy", ""),
+    "numpy-tuned": About("numpy", f"{__name__}.numpy_tuned", "NumPy, tuned: no allocation in the loop", "numpy", ""),
+    "numpy-idiomatic": About("numpy", f"{__name__}.numpy_idiomatic", "NumPy as in a tutorial", "numpy", ""),
     "sklearn": About(
-        *("sklearn", f"{__name__}.sklearn_mlp", "scikit-learn's MLPClassifier, its own cost", "sklearn"),
+        *("sklearn", f"{__name__}.sklearn_mlp", "scikit-learn's MLPClassifier, with its own cost", "sklearn"),
         "python -m pip install scikit-learn",
         same=False,
     ),
-    "torch-eager": About("torch", f"{__name__}.torch_eager", "PyTorch, eager, autograd", "torch", _TORCH),
+    "torch-eager": About("torch", f"{__name__}.torch_eager", "PyTorch, eager, with autograd", "torch", _TORCH),
     "torch-compiled": About(
-        *("torch", f"{__name__}.torch_compiled", "PyTorch, a step written out and compiled", "torch", _TORCH),
+        *("torch", f"{__name__}.torch_compiled", "PyTorch, compiled, with a backward pass by hand", "torch", _TORCH),
         compiler=True,
     ),
-    "jax": About("jax", f"{__name__}.jax_scan", "JAX, an epoch in one scan", "jax", "python -m pip install jax"),
+    "jax": About(
+        "jax", f"{__name__}.jax_scan", "JAX, with one compiled scan per epoch", "jax", "python -m pip install jax"
+    ),
 }
 TUNED = "numpy-tuned"
 
 
 def missing(name: str) -> str:
-    """Why the peer cannot run here and how to change that; empty where it can."""
+    """Why the peer cannot run here and how to change that; empty if it can."""
     about = PEERS[name]
     if find_spec(about.package) is None:
         return f"{about.package} is not installed: {about.get}"
     if about.compiler and not any(map(shutil.which, COMPILERS)):
-        return "it needs a C++ compiler: on Debian apt-get install g++"
+        return "it needs a C++ compiler; on Debian: apt-get install g++"
     return ""
 
 
 def chosen(text: str) -> tuple[list[str], dict[str, str]]:
-    """The peers that `text` asks for, and those left out, each with the reason.
+    """The peers that `text` asks for, and the reason for each that is left out.
 
-    "all" is those that can run; else names or families (torch), separated by commas: one of those that cannot run is a
-    PeerError, as is an unknown one.
+    "all" takes the peers that can run here. Otherwise `text` has names or families (torch), separated by commas.
+
+    Raises
+    ------
+    PeerError
+        For an unknown name, or for a named peer that cannot run here.
     """
     if text == "all":
         problems = {name: missing(name) for name in PEERS}
@@ -80,12 +84,14 @@ def _named(part: str) -> Sequence[str]:
     names = [name for name, about in PEERS.items() if part in (name, about.family)]
     if not names:
         families = dict.fromkeys(about.family for about in PEERS.values())
-        raise PeerError(f"no peer is called {part!r}; there are {', '.join([*PEERS, *families, 'all'])}")
+        raise PeerError(
+            f"there is no peer {part!r}; choose from {', '.join(dict.fromkeys([*PEERS, *families, 'all']))}"
+        )
     return names
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """Of the packages behind the peers, NumPy's apart."""
+    """The versions of the packages behind the peers, except NumPy."""
     packages = dict.fromkeys(PEERS[name].package for name in names)
     known = {"sklearn": "scikit-learn"}
     return {known.get(p, p): version(known.get(p, p)) for p in packages if p != "numpy"}

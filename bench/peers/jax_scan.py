@@ -1,4 +1,4 @@
-"""JAX with all batches of an epoch in one compiled `lax.scan`; weights as (n_out, n_in), which is the faster way."""
+"""JAX with all batches of an epoch in one compiled `lax.scan`; weights are (n_out, n_in), which is faster."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import functools
 import os
 
-# Before JAX is imported: it makes its threads, as many as there are cores for it, and reads its flags then.
+# Before the import of JAX, which reads its flags and starts a thread for each core that it may use.
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false " + os.environ.get("XLA_FLAGS", "")
-with contextlib.suppress(AttributeError, OSError):  # no such call on macOS
+with contextlib.suppress(AttributeError, OSError):  # macOS has no such call
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import jax
@@ -55,7 +55,7 @@ class Model:
 
 
 def sums(workload: Workload, parameters: Parameters, x: jax.Array) -> jax.Array:
-    """The weighted sums of the last layer."""
+    """The weighted sums of the last layer, (n, n_out)."""
     hidden = jax.nn.sigmoid if workload.activation == "sigmoid" else jax.nn.relu
     for w, b in parameters[:-1]:
         x = hidden(x @ w.T + b)

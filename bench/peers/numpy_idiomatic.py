@@ -1,4 +1,4 @@
-"""NumPy as a tutorial writes it: whole batches, one expression a formula, a new array for each result."""
+"""NumPy as in a tutorial: whole batches, one expression per formula, a new array for each result."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Model:
                 a = activations[level]
                 gradient, bias_gradient = delta.T @ a / len(rows), delta.mean(axis=0)
                 if level:
-                    slope = a * (1 - a) if self._workload.activation == "sigmoid" else a > 0
-                    delta = delta @ self._weights[level] * slope
+                    derivative = a * (1 - a) if self._workload.activation == "sigmoid" else a > 0
+                    delta = delta @ self._weights[level] * derivative
                 self._weights[level] -= self._workload.learning_rate * gradient
                 self._biases[level] -= self._workload.learning_rate * bias_gradient
 

@@ -1,9 +1,8 @@
-"""NumPy as fast as it goes: the baseline that speed is judged against.
+"""NumPy as fast as we could make it: the baseline of the speed ratios."""
 
-Nothing is allocated in the loop. A layer's activations are (neurons, examples) with a row of ones below them, so that
-biases are a column of the weights and every product is one call of BLAS; the parameters are one vector, updated by one
-addition, the learning rate being folded into the deltas. The calls of a batch are looked up once, in lists.
-"""
+# Nothing is allocated in the loop. The activations of a layer are (neurons, examples) with a row of ones below, so that
+# the biases are a column of the weights and each product is one call of BLAS. The parameters are one vector; one
+# addition updates them, because the deltas contain the learning rate. The calls of a batch are looked up once.
 
 from __future__ import annotations
 
@@ -20,14 +19,14 @@ Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
 
 class Buffers(NamedTuple):
-    """What batches of one size are computed in."""
+    """The arrays and calls for batches of one size."""
 
     x: Array  # (examples, inputs + 1)
     target: Array
     forward: Calls
     logits: Array  # of the last layer
     finish: Calls  # from the logits to the outputs
-    step: Calls  # the rest of a step: from the outputs to the update
+    step: Calls  # from the outputs to the update
 
 
 class Model:
@@ -57,7 +56,7 @@ class Model:
     def _planned(self, rows: int) -> Buffers:
         sizes, squared = self._workload.sizes, self._workload.cost == "squared_error"
         x = np.empty((rows, sizes[0] + 1), self._dtype)
-        # Of each layer above the input: activations with their ones, deltas and scratch.
+        # For each layer above the input: activations with ones, deltas, and scratch arrays.
         biased = [x.T, *(np.ones((n + 1, rows), self._dtype) for n in sizes[1:])]
         plain = [a[:-1] for a in biased]
         deltas, scratch = ([np.empty((n, rows), self._dtype) for n in sizes[1:]] for _ in range(2))
@@ -106,7 +105,7 @@ class Model:
         step.append((np.add, (self._flat, self._gradient, self._flat)))
         return Buffers(x, target, forward, out, finish, step)
 
-    # -- what is asked of it -----------------------------------------------------------------------------------
+    # -- the questions of worker.Model -------------------------------------------------------------------------
 
     def epoch(self, order: NDArray[np.int64]) -> None:
         size = self._workload.batch_size
@@ -133,7 +132,7 @@ class Model:
         return [(w[:, :-1], w[:, -1]) for w in self._weights]
 
     def prepared(self, x: Array) -> Array:
-        """With the column of ones that meets the biases."""
+        """The images with the column of ones that multiplies the biases."""
         return np.hstack([x, np.ones((len(x), 1), self._dtype)])
 
     def _forward(self, prepared: Array) -> Buffers:
@@ -151,5 +150,5 @@ class Model:
         return buffers.logits.T.copy()
 
     def predict(self, prepared: Array) -> Array:
-        """From the weighted sums: neither a sigmoid nor a softmax changes which is largest."""
+        """From the weighted sums, because neither sigmoid nor softmax changes which output is the largest."""
         return np.asarray(self._forward(prepared).logits.argmax(0))

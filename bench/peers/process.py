@@ -1,13 +1,12 @@
-"""A peer as seen from here: a process, and the lines that go to and fro.
+"""Starts a peer's process and talks to it: one line for a question, one line for the answer."""
 
-It says `ready`, then answers one line with one line:
-  E -> t <wall seconds> <cpu seconds>      an epoch more
-and, of the peers of this package only (worker.py),
-  V <rows> <file.npz> -> v                 the same anew, on the first rows only, and what came of it
-  A -> a <test accuracy>
-  I <rows> <times> -> i <seconds a call>   the labels of the first test images
-  M -> m <bytes>                           the most memory it has had
-"""
+# The process first prints `ready`. Then it answers
+#   E -> t <wall seconds> <cpu seconds>      one more epoch
+# and a peer of this package (worker.py) also answers
+#   V <rows> <file.npz> -> v                 trains a new model on the first rows and writes the results to the file
+#   A -> a <test accuracy>
+#   I <rows> <times> -> i <seconds a call>   labels of the first test images
+#   M -> m <bytes>                           peak resident memory
 
 from __future__ import annotations
 
@@ -30,27 +29,27 @@ from fastnet.errors import FastnetError
 from fastnet.text import shown
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-FAIR_ACCURACY = 0.05  # so far below the reference another algorithm may be
-TIE = 1e-3  # between the two largest outputs: rounding may tell which is larger
+MAX_ACCURACY_GAP = 0.05  # between the reference and a different algorithm
+TIE = 1e-3  # outputs that are closer may change places by rounding
 
 
 class PeerError(FastnetError, RuntimeError):
-    """The other program is missing, did not start, ended, or said something else than the protocol has."""
+    """The other program is missing, did not start, ended early, or broke the protocol."""
 
 
 class Peer:
-    """A program that trains, started by its words. With `environment` what it complains of is kept for its end."""
+    """A program that trains. With `environment` its standard error is kept and shown when it ends early."""
 
     def __init__(self, words: Sequence[str], name: str = "peer", environment: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self.cpu_seconds: list[float] = []  # of each epoch: far more than the wall's is more than one thread
-        self._errors = None if environment is None else tempfile.TemporaryFile()  # noqa: SIM115  # till close
+        self.cpu_seconds: list[float] = []  # of each epoch; far more than the wall time means more than one thread
+        self._errors = None if environment is None else tempfile.TemporaryFile()  # noqa: SIM115  # open until close()
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0, env=environment
         )
         try:
             if (line := self._line()) != "ready":
-                raise PeerError(f"the {name} said {line!r}; expected 'ready'")
+                raise PeerError(f"the {name} printed {line!r}; expected 'ready'")
         except BaseException:
             self.close()
             raise
@@ -59,10 +58,10 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise PeerError(f"the {self.name} ended, with status {self._process.wait()}{self._last_words()}")
+            raise PeerError(f"the {self.name} ended with status {self._process.wait()}{self._last_error()}")
         return line.decode(errors="replace").strip()
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         if self._errors is None:
             return ""
         self._errors.seek(0)
@@ -70,9 +69,9 @@ class Peer:
         return f": {lines[-1][:300]}" if lines else ""
 
     def ask(self, question: str, letter: str, *names: str, above: float = -1.0) -> list[float]:
-        """The answer's numbers, one for each of `names`, the first of them larger than `above`."""
+        """The numbers of the answer, one for each of `names`. Raises PeerError unless the first exceeds `above`."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which the answer tells
+        with contextlib.suppress(BrokenPipeError):  # the process has ended; _line() raises for that
             self._process.stdin.write(f"{question}\n".encode())
         line = self._line()
         try:
@@ -82,7 +81,7 @@ class Peer:
                 raise ValueError
         except ValueError:
             expected = " ".join([letter, *(f"<{name}>" for name in names)])
-            raise PeerError(f"the {self.name} said {line!r}; expected {expected!r}") from None
+            raise PeerError(f"the {self.name} printed {line!r}; expected {expected!r}") from None
         return numbers
 
     def epoch(self) -> float:
@@ -102,18 +101,18 @@ class Peer:
 
 
 def start_command(command: str, workload: Workload) -> Peer:
-    """A program of the user's, by its command."""
+    """Starts the user's own program."""
     try:
         words = [word.replace("{workload}", workload.name) for word in shlex.split(command)]
         if not words:
-            raise ValueError("it is empty")
+            raise ValueError("the command is empty")
         return Peer(words)
     except (OSError, ValueError) as error:
         raise PeerError(f"cannot start the peer {shown(command)!r}: {error}") from error
 
 
 class OwnPeer(Peer):
-    """A peer of this package, on one thread, with the images that `write_images` put into `folder`."""
+    """A peer of this package, on one thread, with the images that `write_images` wrote to `folder`."""
 
     def __init__(self, name: str, module: str, folder: str, workload: Workload, dtype: str) -> None:
         code = "import sys; sys.path[:] = {!r}; from fastnet.bench.peers.worker import main; main(*{!r})"
@@ -127,17 +126,21 @@ class OwnPeer(Peer):
         return self.ask("A", "a", "test accuracy")[0]
 
     def inference(self, rows: int, times: int) -> float:
-        """Seconds of a call for the labels of so many images."""
+        """Seconds per call that labels `rows` images; the mean over `times` calls."""
         return self.ask(f"I {rows} {times}", "i", "seconds a call", above=0)[0]
 
     def memory(self) -> int:
         return int(self.ask("M", "m", "bytes")[0])
 
     def verify(self, right: Reference, y: Array, same: bool) -> None:
-        """Raises VerificationError where training on the first len(y) examples comes to something else than it should.
+        """Compares training on the first len(y) examples with the reference.
 
-        Compared are the parameters, the outputs and the labels; where the algorithm is not the same, the share of the
-        examples it was trained on that it gets right.
+        Compared are the parameters, the outputs and the labels; for a different algorithm, the training accuracy.
+
+        Raises
+        ------
+        VerificationError
+            If they differ by more than rounding, or the accuracy by more than MAX_ACCURACY_GAP.
         """
         rows, who = len(y), f"{self._workload.name}, {self.name}, {self._dtype}"
         with tempfile.TemporaryDirectory() as folder:
@@ -148,9 +151,9 @@ class OwnPeer(Peer):
         labels, expected = found["labels"], right.outputs.argmax(1)
         if not same:
             shares = np.mean(labels == y), np.mean(expected == y)
-            if shares[0] < shares[1] - FAIR_ACCURACY:
+            if shares[0] < shares[1] - MAX_ACCURACY_GAP:
                 raise VerificationError(
-                    f"{who}: after {rows} examples of training it gets {shares[0]:.1%} of them right, the reference "
+                    f"{who}: after {rows} examples its training accuracy is {shares[0]:.1%}, that of the reference "
                     f"{shares[1]:.1%}; nothing was timed"
                 )
             return
@@ -163,6 +166,6 @@ class OwnPeer(Peer):
 
 
 def write_images(images: Images, folder: str) -> None:
-    """Puts dense images where the peers of this package read them."""
+    """Writes dense images where the peers of this package read them."""
     for name in ("x", "y", "x_test", "y_test"):
         np.save(Path(folder, name), getattr(images, name))

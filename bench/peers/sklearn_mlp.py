@@ -1,6 +1,6 @@
-"""scikit-learn's MLPClassifier, an epoch a partial_fit: plain gradient descent at a constant rate.
+"""scikit-learn's MLPClassifier, one partial_fit per epoch: gradient descent at a constant learning rate.
 
-Its cost is softmax cross-entropy, whatever the workload's is, and it starts from parameters of its own.
+Its cost is always softmax cross-entropy, and it starts from parameters of its own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Model:
             nesterovs_momentum=False,
             random_state=SEED,
         )
-        first = slice(0, workload.batch_size)  # a step makes its parameters, without which it predicts nothing
+        first = slice(0, workload.batch_size)  # one step creates the parameters that predict needs
         self._classifier.partial_fit(x[first], y[first], classes=self._classes)
 
     def epoch(self, order: NDArray[np.int64]) -> None:
-        """In an order of its own drawing."""
+        """One partial_fit, in an order that scikit-learn draws."""
         self._classifier.partial_fit(self._x, self._y, classes=self._classes)
 
     def layers(self) -> list[tuple[Array, Array]]:

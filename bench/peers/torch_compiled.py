@@ -1,4 +1,4 @@
-"""PyTorch's compiler on a step whose backward pass is written out: one graph a batch, no autograd at run time."""
+"""PyTorch with a compiled step: one graph per batch, and a backward pass by hand in place of autograd."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Model:
         self._labels = torch.compile(lambda x: self._sums(x)[-1].argmax(1), dynamic=False)
 
     def _sums(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The activations of the layers, the input first; of the last the weighted sums."""
+        """The input, the activations of the hidden layers, and the weighted sums of the last layer."""
         hidden = torch.sigmoid if self._workload.activation == "sigmoid" else torch.relu
         activations = [x]
         for w, b in self._parameters[:-1]:
@@ -46,8 +46,8 @@ class Model:
             (w, b), a = self._parameters[level], activations[level]
             below = delta
             if level:
-                slope = a * (1 - a) if self._workload.activation == "sigmoid" else a > 0
-                below = (delta @ w) * slope
+                derivative = a * (1 - a) if self._workload.activation == "sigmoid" else a > 0
+                below = (delta @ w) * derivative
             w.addmm_(delta.t(), a)
             b.add_(delta.sum(0))
             delta = below

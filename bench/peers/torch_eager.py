@@ -1,4 +1,4 @@
-"""PyTorch as its tutorials have it: a Sequential, autograd, an SGD optimiser; the data one tensor, no DataLoader."""
+"""PyTorch as in its tutorials: Sequential, autograd and the SGD optimiser; one tensor in place of a DataLoader."""
 
 from __future__ import annotations
 

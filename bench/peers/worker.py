@@ -1,4 +1,4 @@
-"""What runs in a peer's process: one library's model, behind the lines that process.py asks."""
+"""Runs in a peer's process: answers the questions of process.py with the model of one library."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from fastnet.bench.workloads import SEED, Array, Workload
 
 
 class Model(Protocol):
-    """What each module of a library has, as `Model`: (workload, dtype, x, y) starts from fastnet's parameters.
+    """The class `Model` in the module of each library.
 
-    x (n, n_in) floats of the dtype, from 0 to 1; y (n,) labels.
+    Model(workload, dtype, x, y) starts from fastnet's parameters.
+    x: (n, n_in) floats of the dtype, from 0 to 1. y: (n,) labels.
     """
 
     def epoch(self, order: NDArray[np.int64]) -> None:
-        """A step for each batch of the order, the last of which may be smaller."""
+        """One step for each batch of the order. The last batch may be smaller."""
 
     def layers(self) -> list[tuple[Array, Array]]:
-        """The weights (n_out, n_in) and biases (n_out,) of each layer; [] where the algorithm is another."""
+        """The weights (n_out, n_in) and biases (n_out,) of each layer; [] for a different algorithm."""
 
     def prepared(self, x: Array) -> Any:
-        """Images as the library takes them, made once."""
+        """The images in the form that the library needs."""
 
     def outputs(self, prepared: Any) -> Array:
-        """Their output activations (n, n_out), as a NumPy array."""
+        """The output activations (n, n_out) of prepared images."""
 
     def predict(self, prepared: Any) -> Array:
-        """Their labels, as a NumPy array."""
+        """The labels (n,) of prepared images."""
 
 
 def main(module: str, folder: str, workload: str, dtype: str) -> None:
     say = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is not to get among the answers
+    os.dup2(2, 1)  # keeps the libraries' own output out of the answers
     worker = Worker(module, Path(folder), Workload(**json.loads(workload)), dtype)
     print("ready", file=say)
     for line in sys.stdin:
@@ -56,14 +57,14 @@ class Worker:
         self._y, self._y_test = (np.load(folder / f"{name}.npy") for name in ("y", "y_test"))
         self._model: Model | None = None
         self._rng = np.random.default_rng(SEED)
-        self._prepared: dict[int, list[Any]] = {}  # test images, by the rows of a call
+        self._prepared: dict[int, list[Any]] = {}  # test images, by the rows per call
 
     def _floats(self, x: Array) -> Array:
         return np.divide(x, 255, dtype=self._dtype) if x.dtype == np.uint8 else x.astype(self._dtype)
 
     @property
     def model(self) -> Model:
-        if self._model is None:  # not before a verification is over: it needs memory too
+        if self._model is None:  # later than the verification, whose model needs memory too
             self._model = self._make(self._workload, self._dtype, self._x, self._y)
         return self._model
 
@@ -80,12 +81,12 @@ class Worker:
             return f"i {self._inference(int(words[0]), int(words[1]))!r}"
         if letter == "M":
             return f"m {resident_peak()}"
-        raise ValueError(f"there is no question {letter!r}")
+        raise ValueError(f"unknown question {letter!r}; expected E, V, A, I or M")
 
     def _epoch(self) -> str:
         model = self.model
         wall, cpu = time.perf_counter(), time.process_time()
-        model.epoch(self._rng.permutation(len(self._x)))  # to draw it is part of an epoch, as it is in fastnet
+        model.epoch(self._rng.permutation(len(self._x)))  # drawing the order is part of an epoch, as in fastnet
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         return f"t {wall!r} {cpu!r}"
 
@@ -100,11 +101,11 @@ class Worker:
         np.savez(path, allow_pickle=False, **results)
 
     def _inference(self, rows: int, times: int) -> float:
-        """Seconds of a call, over calls on different images where there are enough."""
+        """The mean seconds of a call, on different images where there are enough."""
         if rows not in self._prepared:
             starts = range(0, max(len(self._x_test) - rows, 0) + 1, rows)[:times]
             self._prepared[rows] = [self.model.prepared(self._x_test[k : k + rows]) for k in starts]
-            self.model.predict(self._prepared[rows][0])  # which may compile
+            self.model.predict(self._prepared[rows][0])  # the first call may compile
         calls = [self._prepared[rows][k % len(self._prepared[rows])] for k in range(times)]
         predict = self.model.predict
         began = time.perf_counter()

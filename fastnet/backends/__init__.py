@@ -1,4 +1,8 @@
-"""The kernel backends: which one runs and why, the threads of a call, and compiling ahead."""
+"""The kernel backends: list them, choose one, register your own.
+
+`available` lists the backends and says why one is missing. `resolve` says which one a call would use, `use_backend`
+changes that, and `register` adds a backend of your own.
+"""
 
 from fastnet.backends.selection import (
     ENVIRONMENT,

@@ -1,4 +1,4 @@
-"""Dense data as sparse rows: whether it pays, and doing it. Sparse data of the user's own: checks.inputs."""
+"""Compress dense rows to sparse ones where that makes training faster. checks.inputs takes a user's sparse data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Rows, SparseRows
 
-SPARSE_EPOCHS = 8  # passes over the data, at least, that have to pay for compressing it (CONTRIBUTING.md)
-SAMPLE_ROWS = 512  # that are looked at
+SPARSE_EPOCHS = 8  # fewer epochs do not pay for compressing (docs/decisions/compressed-rows.md)
+SAMPLE_ROWS = 512  # rows in which the entries that are not zero are counted
 
 
 def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> bool:
-    """Whether x, checked, is compressed for so many epochs: as the setting says, None being "auto"."""
+    """Whether training for some epochs compresses checked rows first. A setting of None stands for "auto"."""
     if isinstance(x, SparseRows):
         return False
     if setting is not None:
@@ -28,18 +28,24 @@ def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> 
 
 
 def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
-    """Dense rows as sparse ones of the network's dtype, by the backend's own pass over them."""
+    """Return dense rows as sparse rows of the network's dtype.
+
+    Raises
+    ------
+    ValueError
+        Another thread changed x meanwhile.
+    """
     assert not isinstance(x, SparseRows)
     starts = np.empty(len(x) + 1, np.int64)
-    counted = kernels.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
-    indices, values = np.empty(counted, np.int32), np.empty(counted, dtype)
-    if kernels.compress(x, starts, indices, values) != counted:
+    n_entries = kernels.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
+    indices, values = np.empty(n_entries, np.int32), np.empty(n_entries, dtype)
+    if kernels.compress(x, starts, indices, values) != n_entries:
         raise ValueError("x was changed while it was read: another thread writes to it; give fit a copy")
     return SparseRows(starts, indices, values, x.shape[1])
 
 
 def described(x: Rows, compressed: bool) -> str:
-    """For the history: "dense", "sparse: 2.0% not zero" or "compressed: 19.1% not zero"."""
+    """Return the inputs' description: "dense", "sparse: 2.0% not zero" or "compressed: 19.1% not zero"."""
     if not isinstance(x, SparseRows):
         return "dense"
     share = int(x.starts[-1] - x.starts[0]) / (len(x) * x.n_in)

@@ -1,68 +1,55 @@
-"""Rows through a network's layers: in parts that bound memory and time, on one thread or several."""
+"""The forward pass of many rows: cut into parts that bound memory and time, on one thread or several."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
-FORWARD_WORK, MOST_ROWS = 1 << 30, 1 << 14  # multiply-adds and rows of one call forward, at most
+FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the largest kernel call: its multiply-adds, and its rows
 
 
 def multiply_adds(layers: Ints) -> int:
-    """Of one row's way forward."""
+    """Return the multiply-adds of one row's forward pass."""
     return int((layers[:, c.N_IN] * layers[:, c.N_OUT]).sum())
 
 
-def work_of(layers: Ints, x: Rows, rows: int) -> int:
-    """Multiply-adds of `rows` rows of x on their way forward; sparse ones meet only the weights of their entries."""
+def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
+    """Return the multiply-adds of the forward pass of `n_rows` rows of x.
+
+    In the first layer a sparse row meets only the weights of its entries.
+    """
     work = multiply_adds(layers)
     if isinstance(x, SparseRows):
         entries = int(x.starts[-1] - x.starts[0]) / len(x)
         work -= int((x.n_in - entries) * int(layers[0, c.N_OUT]))
-    return rows * work
+    return n_rows * work
 
 
-def parts(layers: Ints, rows: int, threads: int = 1) -> Iterator[slice]:
-    """Cuts rows so that a kernel call on one part is short, and an interrupt need not wait for all.
-
-    For several threads there are as many parts, or more.
-    """
-    if rows <= c.BLOCK_ROWS and threads == 1:  # nothing to work out: such calls should be quick
-        yield slice(0, rows)
+def parts(layers: Ints, n_rows: int, n_threads: int = 1) -> Iterator[slice]:
+    """Cut rows into parts so small that Ctrl-C need not wait long, and at least as many as there are threads."""
+    if n_rows <= c.BLOCK_ROWS and n_threads == 1:  # the shortcut of small calls
+        yield slice(0, n_rows)
         return
-    step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MOST_ROWS)
-    if threads > 1:
-        step = min(step, -(-rows // threads))
-    for start in range(0, rows, step):
+    step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MAX_ROWS)
+    if n_threads > 1:
+        step = min(step, -(-n_rows // n_threads))
+    for start in range(0, n_rows, step):
         yield slice(start, start + step)
 
 
-def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Floats, threads: int = 1) -> None:
-    """The last layer's activations of checked x (n, n_in), into out (n, n_out)."""
-    pieces = list(parts(layers, len(x), threads))
-    members = min(threads, len(pieces))
+def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Floats, n_threads: int = 1) -> None:
+    """Write the last layer's activations of checked rows x (n, n_in) to out (n, n_out)."""
+    pieces = list(parts(layers, len(x), n_threads))
 
-    def call(team: Ints, member: int) -> None:
-        plan = c.plan(layers, min(len(x), MOST_ROWS), 0, out.itemsize, sparse=isinstance(x, SparseRows))
+    def call(team: Ints, worker: int) -> None:
+        plan = c.plan(layers, min(len(x), MAX_ROWS), 0, out.itemsize, sparse=isinstance(x, SparseRows))
         work = c.aligned_empty(plan.size, out.dtype)
-        for part in pieces[member :: int(team[c.MEMBERS])]:
+        for part in pieces[worker :: int(team[c.N_THREADS])]:
             if team[c.BROKEN]:
                 return
             kernels.predict(layers, parameters, x[part], out[part], work)
 
-    run_team(members, call)
-
-
-def labels(sums: Floats, out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Classes (...) of the last layer's weighted sums (..., n_out), by the contract's rule of classes."""
-    if sums.shape[-1] == 1:
-        out[...] = sums[..., 0] >= 0
-    else:
-        out[...] = np.argmax(sums, axis=-1)
-    return out
+    run_team(min(n_threads, len(pieces)), call)

@@ -20,7 +20,7 @@ from fastnet.version import __version__
 
 PEAK_SECONDS = 0.02
 PEAK_LIMIT = 1 << 32  # rounds no core does in that time
-LEAST_STREAM, MOST_STREAM = 1 << 27, 1 << 29  # bytes
+MIN_STREAM, MAX_STREAM = 1 << 27, 1 << 29  # bytes
 CACHES = 4  # the stream is so many times the largest cache
 Meter = Callable[[], float]
 
@@ -48,7 +48,7 @@ def peak_meter(dtype: str) -> Meter | None:
 
 def stream_bytes() -> int:
     """How much to read so that hardly any of it can be in a cache."""
-    return min(max(CACHES * largest_cache(), LEAST_STREAM), MOST_STREAM)
+    return min(max(CACHES * largest_cache(), MIN_STREAM), MAX_STREAM)
 
 
 def largest_cache() -> int:

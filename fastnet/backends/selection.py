@@ -1,9 +1,4 @@
-"""Which kernel backend runs, and why.
-
-The argument beats the context manager, which beats the environment (FASTNET_BACKEND), which beats "auto": the
-first of NAMES that works here. Only "auto" chooses; a named backend that is missing is an error that says how to
-get it. A user's own is registered under a name, and then chosen by that name only.
-"""
+"""Which backend runs, and why; the table of backends, and registering one of your own."""
 
 from __future__ import annotations
 
@@ -18,9 +13,10 @@ from typing import NamedTuple, cast
 from fastnet import checks
 from fastnet.errors import BackendError
 from fastnet.kernels.contract import Backend
+from fastnet.names import BackendName
 from fastnet.version import __version__
 
-NAMES = ("cython", "numba", "numpy")  # best first
+NAMES = ("cython", "numba", "numpy")  # "auto" takes the first that works here
 ENVIRONMENT = "FASTNET_BACKEND"
 
 _MODULES = {
@@ -39,17 +35,27 @@ _context: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastnet_b
 
 
 class Choice(NamedTuple):
-    """A backend and why it was chosen."""
+    """A backend's name, and why this backend was chosen."""
 
     name: str
     reason: str
 
 
 class BackendInfo(NamedTuple):
-    """What is known of a backend on this machine.
+    """What is known about a backend on this machine. A text is empty where it does not apply.
 
-    version is that of the package behind it; instruction_set what its kernels were compiled for; problem says why
-    it cannot be used and how to get it. Each is empty where it does not apply.
+    Attributes
+    ----------
+    name : str
+        The backend's name.
+    available : bool
+        Whether the backend can be used here.
+    version : str
+        The version of the package behind the backend.
+    instruction_set : str
+        The instruction set that the kernels were compiled for.
+    problem : str
+        Why the backend cannot be used, and how to get it.
     """
 
     name: str
@@ -60,26 +66,43 @@ class BackendInfo(NamedTuple):
 
 
 def register(name: str, backend: Backend) -> None:
-    """Makes `backend=name` choose a backend of one's own, in this process, wherever a backend is named.
+    """Make a backend of your own known in this process, so that `backend=name` chooses it.
 
-    backend: a module, or any object, with all that `fastnet.kernels.contract.Backend` asks for; examples/my_backend.py
-    is one. "auto" never chooses it. Registered again, a name stands for the new one.
+    "auto" never chooses a registered backend. A second registration under the same name replaces the first.
 
-    Raises ValueError for the name of one of fastnet's own, TypeError for an object that lacks something or has
-    functions of other arguments.
+    Parameters
+    ----------
+    name : str
+        A word, such as "mine".
+    backend : Backend
+        A module, or any object, with everything that `fastnet.kernels.contract.Backend` lists. `examples/my_backend.py`
+        is a complete example.
+
+    Raises
+    ------
+    ValueError
+        The name belongs to one of fastnet's own backends, or is no word.
+    TypeError
+        The object lacks a function or setting, or one of its functions takes other arguments.
     """
     checks.backend_name(name, ("auto", *NAMES))
     checks.backend(name, backend)
     _registered[name] = backend
 
 
-def get(name: str) -> Backend:
-    """The backend's module, or the object registered, with the functions of `fastnet.kernels.contract.Backend`.
+def get(name: BackendName) -> Backend:
+    """Return the backend's module, or the object that was registered under the name.
 
     Raises
     ------
     BackendError
-        No such backend, or it cannot be used here; the message says how to get it.
+        No backend has this name, or it cannot be used here. The message says how to get it.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> fastnet.backends.get("numpy").MAX_THREADS
+    1
     """
     _check_name(name, "backend")
     if name in _registered:
@@ -87,14 +110,34 @@ def get(name: str) -> Backend:
     try:
         backend = import_module(_MODULES[name])
         if name == "cython":
-            backend.module("float32")  # the face imports anywhere; this finds out whether anything is behind it
+            backend.module("float32")  # its face imports anywhere; this call fails where no build is behind it
     except ImportError as error:
         raise BackendError(f"the {name} backend is missing here ({error}); to get it: {_HOW_TO_GET[name]}") from error
     return cast(Backend, backend)
 
 
-def resolve(argument: str | None = None) -> Choice:
-    """The backend to use and why. Raises BackendError when a named one is missing or unknown."""
+def resolve(argument: BackendName | None = None) -> Choice:
+    """Return the name of the backend that a call would use, and the reason.
+
+    The argument counts first, then `use_backend`, then the environment variable FASTNET_BACKEND. If none of them names
+    a backend, or the first that does says "auto", the first of `NAMES` that works here is chosen.
+
+    Raises
+    ------
+    BackendError
+        The named backend is unknown, or missing here. Only "auto" looks for another one.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> fastnet.backends.resolve("numpy")
+    Choice(name='numpy', reason='named by the argument')
+    """
+    return find(argument)[0]
+
+
+def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
+    """Return the choice of `resolve`, and the backend itself. Raises as `resolve`."""
     for name, source in (
         (argument, "named by the argument"),
         (_context.get(), "named by use_backend"),
@@ -104,25 +147,36 @@ def resolve(argument: str | None = None) -> Choice:
             continue
         _check_name(name, "backend" if name == argument else source.removeprefix("named by "), auto=True)
         if name != "auto":
-            get(name)
-            return Choice(name, source)
-        break  # an outer "auto" hides what is further in
+            return Choice(name, source), get(name)
+        break  # "auto" decides here: what use_backend or the environment say no longer counts
     missing = []
     for name in NAMES:
         try:
-            get(name)
+            backend = get(name)
         except BackendError:
             missing.append(name)
             continue
-        return Choice(name, "auto: " + (f"{' and '.join(missing)} missing" if missing else "the fastest here"))
+        return Choice(name, "auto: " + (f"{' and '.join(missing)} missing" if missing else "the fastest here")), backend
     raise AssertionError("the NumPy backend needs nothing but NumPy")
 
 
 @contextlib.contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """`with fastnet.use_backend("numpy"):` chooses the backend of everything inside that names none.
+def use_backend(name: BackendName) -> Iterator[None]:
+    """Choose the backend of every call inside a `with` block that names none itself.
 
-    Holds for the current thread or task only. Raises BackendError when the backend is unknown or missing.
+    The choice holds for the current thread or asyncio task only.
+
+    Raises
+    ------
+    BackendError
+        The backend is unknown, or missing here.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> with fastnet.use_backend("numpy"):
+    ...     fastnet.backends.resolve().name
+    'numpy'
     """
     _check_name(name, "use_backend", auto=True)
     if name != "auto":
@@ -135,15 +189,21 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def available() -> list[BackendInfo]:
-    """Every backend: name, version, instruction set, or why it is missing. Imports each to find out.
+    """Describe every backend: fastnet's own, the fastest first, then the registered ones.
 
-    fastnet's own, best first, then those registered.
+    Each backend is imported, to find out whether it works.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> [info.name for info in fastnet.backends.available()]
+    ['cython', 'numba', 'numpy']
     """
     return [describe(name) for name in (*NAMES, *_registered)]
 
 
-def describe(name: str) -> BackendInfo:
-    """A backend by its name: its version, its instruction set, or why it is missing. Imports it to find out."""
+def describe(name: BackendName) -> BackendInfo:
+    """Describe one backend: its version and instruction set, or why it is missing. The backend is imported."""
     try:
         get(name)
     except BackendError as error:

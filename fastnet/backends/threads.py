@@ -14,9 +14,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from fastnet import checks
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Ints
+from fastnet.kernels.contract import Ints
 
 T = TypeVar("T")
 THREADED_WORK = 1 << 24  # multiply-adds forward of a batch from which on "auto" takes more than one thread for it
@@ -77,18 +76,21 @@ def _read(path: str) -> str:
         return ""
 
 
-def team_size(threads: int | None, kernels: Backend, name: str, rows: int, work: int) -> int:
-    """How many threads to use where `threads` were asked for, None being "auto", for `work` multiply-adds on `rows`.
+def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> int:
+    """Return how many threads share a call: never more than this process has cores.
 
-    Never more than the process has cores for. Raises ValueError where the backend called `name` takes one only.
+    Parameters
+    ----------
+    threads : int or None
+        The number that the user asked for. None stands for "auto".
+    max_threads : int
+        The largest number that the backend takes.
+    n_rows, work : int
+        The rows of the call, and its multiply-adds on the way forward. "auto" decides by them.
     """
-    most = kernels.MOST_MEMBERS
-    if most == 1:
-        checks.one_thread(threads, name)
-        return 1
     if threads is None:
-        threads = max(1, rows // THREAD_ROWS) if work >= THREADED_WORK else 1
-    return min(threads, most, usable_cores()) if threads > 1 else 1
+        threads = n_rows // THREAD_ROWS if work >= THREADED_WORK else 1
+    return min(threads, max_threads, usable_cores()) if threads > 1 else 1
 
 
 class OneAtATime:
@@ -112,23 +114,23 @@ class OneAtATime:
         return OneAtATime, (self._words,)
 
 
-def run_team(members: int, call: Callable[[Ints, int], T]) -> T:
-    """Runs call(team, member) for each member at once, 0 in this thread, and returns what that one returned.
+def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
+    """Runs call(team, worker) in `n_threads` threads at once and returns what worker 0, this thread, returned.
 
-    Where one raises, the team is marked as broken, so that none waits for it for ever, and its error is raised here.
-    Where a thread cannot be started, member 0 of a team of its own does everything, and a RuntimeWarning says so.
+    Where a call raises, the team is marked as broken, so that no thread waits for ever, and the error is raised here.
+    Where a thread cannot be started, this thread makes the call alone, and a RuntimeWarning says so.
     """
-    if members == 1:
+    if n_threads == 1:
         return call(c.team(1), 0)
-    team = c.team(members)
+    team = c.team(n_threads)
     all_here = threading.Event()  # before this nobody begins: a kernel would wait for those who never come
     errors: list[BaseException] = []
 
-    def run(member: int) -> None:
+    def run(worker: int) -> None:
         all_here.wait()
         try:
             if not team[c.BROKEN]:
-                call(team, member)
+                call(team, worker)
         except BaseException as error:
             team[c.BROKEN] = 1
             errors.append(error)
@@ -136,9 +138,9 @@ def run_team(members: int, call: Callable[[Ints, int], T]) -> T:
     started: list[threading.Thread] = []
     try:
         try:
-            for member in range(1, members):
+            for worker in range(1, n_threads):
                 run_here = contextvars.copy_context().run  # the context of this thread: of use_backend, of np.errstate
-                thread = threading.Thread(target=run_here, args=(run, member), name=f"fastnet-{member}", daemon=True)
+                thread = threading.Thread(target=run_here, args=(run, worker), name=f"fastnet-{worker}", daemon=True)
                 thread.start()
                 started.append(thread)
         except RuntimeError as error:
@@ -155,7 +157,7 @@ def run_team(members: int, call: Callable[[Ints, int], T]) -> T:
         all_here.set()
         _join(started)
     if alone:
-        warnings.warn(f"{members} threads cannot be had here ({alone}): going on with one", RuntimeWarning, 2)
+        warnings.warn(f"{n_threads} threads cannot be had here ({alone}): going on with one", RuntimeWarning, 2)
         return call(c.team(1), 0)
     if errors:
         raise errors[0]

@@ -1,4 +1,4 @@
-"""Compiling ahead: what a backend that compiles when first used would otherwise do in the midst of a call."""
+"""Compile a backend's kernels ahead of the call that needs them. Only Numba compiles."""
 
 from __future__ import annotations
 
@@ -9,46 +9,86 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnet import backends, checks
+from fastnet import checks
 from fastnet.backends.compression import compressed
+from fastnet.backends.engine import choose
 from fastnet.backends.interrupts import Interrupts
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend
+from fastnet.names import BackendName
 
 
 def warmup(
-    backend: str | None = None, *, dtype: DTypeLike = "float32", x_dtypes: Sequence[DTypeLike] = ("uint8", "float32")
+    backend: BackendName | None = None,
+    *,
+    dtype: DTypeLike = "float32",
+    x_dtypes: Sequence[DTypeLike] = ("uint8", "float32"),
 ) -> float:
-    """Compiles ahead, or loads from the cache, all that training and prediction will need; returns the seconds.
+    """Compile everything that training and prediction will need, or load it from the cache.
 
-    backend as everywhere: a name, or None for the one in use; only numba compiles, the others return at once. dtype:
-    that of the networks, float32 or float64; x_dtypes: those of the inputs, uint8 and floats, which are converted to
-    dtype.
+    Only Numba compiles; for the other backends this function returns at once.
 
-    Raises ValueError or TypeError for another dtype, BackendError for a missing backend, KeyboardInterrupt at once.
+    Parameters
+    ----------
+    backend : str, optional
+        A backend's name. None: the backend in use.
+    dtype : float32 or float64
+        The dtype of the networks.
+    x_dtypes : sequence of dtypes
+        The dtypes of the inputs: uint8, or floats, which are converted to `dtype`.
+
+    Returns
+    -------
+    float
+        The seconds that it took.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A dtype is none of these.
+    BackendError
+        The backend is unknown, or missing here.
+    KeyboardInterrupt
+        On Ctrl-C, at once.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> fastnet.warmup("numpy") < 60
+    True
     """
     found = checks.real_dtype(dtype)
     kinds = {checks.input_dtype(x_dtype, found) for x_dtype in x_dtypes}
-    kernels = backends.get(backends.resolve(backend).name)
+    kernels = choose(backend).kernels
     began = time.perf_counter()
     with Interrupts() as interrupts:
-        interrupts.call(lambda: _everything(kernels, found, kinds), abandon=True)
+        interrupts.call(lambda: _compile_all(kernels, found, kinds), abandon=True)
     return time.perf_counter() - began
 
 
 def compiles(kernels: Backend) -> bool:
-    """Whether there is anything to compile."""
+    """Whether the backend compiles its kernels when they are first called."""
     return hasattr(kernels, "warm_up")
 
 
 def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], sparse: bool = False) -> None:
-    """Has the backend compile what a network of this dtype needs for inputs of x_dtype, or for sparse rows of them."""
+    """Compile the kernels of `predict` and `train` by calling them once, for a network of one weight.
+
+    Parameters
+    ----------
+    kernels : Backend
+        The backend. If it does not compile, nothing is done.
+    dtype, x_dtype : numpy.dtype
+        The dtypes of the network and of its inputs.
+    sparse : bool
+        Whether the inputs are sparse rows.
+    """
     if not compiles(kernels):
         return
     x: c.Rows = np.ones((1, 1), x_dtype)
     if sparse:
         x = compressed(kernels, x, dtype)
-    net, params, work = _smallest(dtype)
+    net, params, work = _smallest_network(dtype)
     progress, optimizer = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
     one, state = np.zeros(1, np.int64), np.empty((0, 2), dtype)
     kernels.predict(net, params, x, np.empty((1, 1), dtype), work)
@@ -56,17 +96,17 @@ def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], spar
     kernels.train(call)
 
 
-def _everything(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.dtype[Any]]) -> None:
+def _compile_all(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.dtype[Any]]) -> None:
     if not compiles(kernels):
         return
-    net, params, work = _smallest(dtype)
+    net, params, work = _smallest_network(dtype)
     for x_dtype in x_dtypes:
         warm_up(kernels, dtype, x_dtype)
         warm_up(kernels, dtype, x_dtype, sparse=True)
         kernels.predictor(net, params, 1, x_dtype, work)(np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype))
 
 
-def _smallest(dtype: np.dtype[Any]) -> tuple[c.Ints, c.Floats, c.Floats]:
-    """A network of one weight and one bias, its parameters, and a workspace for it."""
+def _smallest_network(dtype: np.dtype[Any]) -> tuple[c.Ints, c.Floats, c.Floats]:
+    """Return the layers, parameters and workspace of a network with one weight and one bias."""
     net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     return net, np.zeros(2, dtype), c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)

@@ -1,8 +1,6 @@
-"""What rejects arguments: once, at the boundary, in the user's words.
+"""The checks of arguments. Each returns its argument in the form that the library works with, or raises.
 
-Each function returns its argument in the form the library works with, or raises ValueError or TypeError that says
-what was wrong, what was expected and what to do. What only one function could ask of its own arguments, such as that
-two of them are of one length, it asks itself. Files are rejected by their readers (files.py, datasets.py).
+The error says what was wrong, what was expected and what to do. Files are checked by their readers, in fastnet/data.
 """
 
 from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector

@@ -1,4 +1,4 @@
-"""Checks of examples, labels and targets. Sparse examples: sparse.py."""
+"""Checks of examples, labels, targets and parameters. Not here: sparse examples (sparse_rows.py)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 
 from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_sparse, shape_of_examples, sparse_inputs
 from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS
 
 Array = NDArray[Any]
-# How far targets may lie beyond the range of the outputs. Data that were scaled to 0..1 often reach 1 + 1e-7.
+# Targets may lie this far outside the range of the outputs: data scaled to 0..1 often reach 1 + 1e-7.
 ROUNDING = 1e-6
 
 
 def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:
-    """x as C-contiguous (n, n_in), uint8 or dtype; a copy is made only where it is neither already.
+    """Return x as a C-contiguous array (n, n_in) of uint8 or dtype. It is copied only where it must be converted.
 
-    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A matrix or array of
-    scipy.sparse, of any format, becomes SparseRows. `finite`: whether dense floats are tested for that.
+    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A scipy.sparse matrix
+    or array of any format becomes SparseRows. `finite` says whether nan and infinity are refused in dense floats.
     """
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name)
@@ -33,22 +34,22 @@ def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finit
 
 
 def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array:
-    """The same for what is looked at pixel by pixel, and so must not be sparse."""
+    """Return x as `inputs` does, but refuse sparse examples."""
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
-        raise ValueError(f"{name} must be dense, for the pixels are looked at: use {name}.toarray()")
+        raise ValueError(f"{name} is sparse, but its pixels are needed one by one: use {name}.toarray()")
     found = inputs(x, n_in, dtype, name)
     assert not isinstance(found, c.SparseRows)
     return found
 
 
 def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
-    """y as int64 (n,) class labels or dtype (n, n_out) targets, C-contiguous.
+    """Return y as class labels, int64 (n,), or as targets, dtype (n, n_out), C-contiguous.
 
-    For a network with one output, y (n,) holds the target values themselves: 0 and 1, or a regression's numbers.
+    For a network with one output, y (n,) holds the targets: 0 and 1, or the numbers of a regression.
     """
     array = _array(y, name)
     if array.ndim == 0 or len(array) != n:
-        raise ValueError(f"{name} has shape {array.shape}; expected one entry for each of the {n} examples")
+        raise ValueError(f"{name} has shape {array.shape}; expected one entry for each of {n} examples")
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} has dtype {array.dtype}; expected whole-number class labels from 0 to {n_out - 1}, or targets of "
@@ -66,19 +67,19 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
         worst = int(np.argmax(np.abs(sums - 1)))
         if abs(sums[worst] - 1) > 1e-3:
             raise ValueError(
-                f"{name}[{worst}] sums to {sums[worst]:g}; the targets of a softmax are probabilities and sum to 1"
+                f"{name}[{worst}] sums to {sums[worst]:g}; targets of a softmax are probabilities, whose sum is 1"
             )
     return targets.reshape(n, n_out)
 
 
 def _in_range(targets: Array, output: str, name: str) -> None:
-    """Refuses targets that such outputs can never reach: training would drive them to the end of their range."""
-    least, most = c.RANGES[output]
-    from_, to = least - ROUNDING, most + ROUNDING
+    """Refuse targets that the outputs cannot reach. Training would drive the outputs to the end of their range."""
+    low, high = ACTIVATIONS[output].low, ACTIVATIONS[output].high
+    from_, to = low - ROUNDING, high + ROUNDING
     if targets.min() >= from_ and targets.max() <= to:
         return
     bad = _first((targets < from_) | (targets > to))
-    wanted = f"from {least:g} to {most:g}" if most < np.inf else f"of {least:g} or more"
+    wanted = f"from {low:g} to {high:g}" if high < np.inf else f"of {low:g} or more"
     raise ValueError(
         f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: scale them, or use "
         "output='identity' with cost='squared_error'"
@@ -86,7 +87,7 @@ def _in_range(targets: Array, output: str, name: str) -> None:
 
 
 def _labels(array: Array, n_out: int, name: str) -> Array:
-    """int64 labels, checked. The array is the caller's own copy: kernels index by labels."""
+    """Return checked int64 labels. Kernels index by them, so that `array` must be a copy that no user can change."""
     if array.dtype.kind == "f":
         raise ValueError(
             f"{name} holds floats of shape {array.shape}; class labels are whole numbers: use {name}.astype(np.int64), "
@@ -101,7 +102,7 @@ def _labels(array: Array, n_out: int, name: str) -> Array:
 
 
 def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
-    """y as int64 class labels (n,), and the number of classes: one more than the largest label."""
+    """Return y as int64 class labels (n,), and the number of classes: one more than the largest label."""
     array = _array(y, name).copy()
     if array.shape != (n,) or array.dtype.kind not in "biu":
         raise ValueError(
@@ -112,11 +113,14 @@ def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
 
 
 def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], trained: bool) -> Array:
-    """The array that a user holds, if it is still as the network made it, and writeable where it is to be trained."""
+    """Return the array of parameters that a user holds, if its shape, dtype and order are those the network made.
+
+    An array to train must be writeable too.
+    """
     if held.shape != shape or held.dtype != dtype or not held.flags.c_contiguous:
         raise ValueError(
-            f"network.parameters was changed in place to {held.dtype} {held.shape}; the network needs it as it was, "
-            f"{dtype} {shape}: set its shape and dtype back, and reshape a view or a copy instead"
+            f"network.parameters was changed in place to {held.dtype} {held.shape}; the network made it as {dtype} "
+            f"{shape}: set its shape and dtype back, and reshape a view or a copy instead"
         )
     if trained and not held.flags.writeable:
         raise ValueError(
@@ -127,7 +131,7 @@ def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], traine
 
 
 def vector(v: object, length: int, name: str) -> Array:
-    """A one-dimensional array of that length, as it is: views of it are asked for, never a copy."""
+    """Return v, if it is a one-dimensional array of that length. It is not copied, since views of it are made."""
     if not isinstance(v, np.ndarray) or v.shape != (length,):
         shape = v.shape if isinstance(v, np.ndarray) else type(v).__name__
         raise ValueError(f"{name} must be an array of shape ({length},), not {shape}")
@@ -135,11 +139,11 @@ def vector(v: object, length: int, name: str) -> Array:
 
 
 def _array(values: object, name: str) -> Array:
-    """The values as an array object of our own, which shares their memory: nobody else can set its shape or dtype."""
+    """Return the values as a new array object on the same memory, whose shape and dtype no user can change."""
     parts = values if isinstance(values, (list, tuple)) else [values]
-    kinds = set(map(type, parts))  # asking each of a million numbers by itself takes longer than converting them
+    kinds = set(map(type, parts))  # a check of each of a million numbers would take longer than to convert them
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) and any(map(np.ma.is_masked, parts)):
-        raise ValueError(f"{name} has masked values, which would be trained on: fill or drop them first")
+        raise ValueError(f"{name} has masked values, which a network would train on: fill or drop them first")
     try:
         array = np.asarray(values).view(np.ndarray)
     except (ValueError, TypeError) as error:
@@ -150,7 +154,7 @@ def _array(values: object, name: str) -> Array:
 
 
 def _finite(array: Array, name: str) -> Array:
-    # A NaN is the minimum and the maximum of any array that holds one, and no temporary array is needed.
+    # min and max are nan for an array that holds one. Unlike isfinite(array) they need no temporary array.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = _first(~np.isfinite(array))
         raise ValueError(f"{_entry(name, bad)} is {array[bad]}; every value must be finite")

@@ -1,4 +1,4 @@
-"""Checks of what a network, a training and a backend are made of."""
+"""Checks of the settings of a network, a trainer and a backend."""
 
 from __future__ import annotations
 
@@ -13,75 +13,74 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet.checks.values import flag, name_of, number, whole_number
 from fastnet.kernels import contract as c
+from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 
 Array = NDArray[Any]
+MAX_PARAMETERS = 2**31 - 1
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
 
 
 def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the widths of the layers, inputs first."""
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, (Sequence, np.ndarray)):
         raise TypeError(f"sizes must be a list of layer widths such as [784, 16, 16, 10], not {sizes!r}")
     if len(sizes) < 2:
         raise ValueError(f"sizes needs at least an input and an output width, such as [784, 10], not {list(sizes)}")
-    if len(sizes) > c.MOST_LAYERS + 1:
-        raise ValueError(f"a network has at most {c.MOST_LAYERS} layers of weights, not {len(sizes) - 1}")
+    if len(sizes) > c.MAX_LAYERS + 1:
+        raise ValueError(f"a network has at most {c.MAX_LAYERS} layers of weights, not {len(sizes) - 1}")
     found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
     parameters = sum(b * (a + 1) for a, b in pairwise(found))
-    if parameters > MOST_PARAMETERS:
-        raise ValueError(
-            f"sizes {list(found)} make {parameters:,} parameters; at most {MOST_PARAMETERS:,} are possible"
-        )
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"sizes {list(found)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are possible")
     return found
 
 
-MOST_PARAMETERS = 2**31 - 1
-
-
 def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
-    """One name for each hidden layer, from one name for all or a list."""
+    """Return one activation for each hidden layer, from one name for all or a list."""
     if not isinstance(activation, str) and not isinstance(activation, Sequence):
-        raise TypeError(f"activation must be a name or a list of names, one a hidden layer, not {activation!r}")
-    hidden = [name for name in c.ACTIVATIONS if name != "softmax"]
+        raise TypeError(f"activation must be a name, or a list with one name for each hidden layer, not {activation!r}")
+    hidden = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
     if len(names) != n_hidden:
-        raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; the output has its own")
-    for name in [activation] if isinstance(activation, str) else names:  # wrong even where no layer is hidden
-        if name == "softmax":
-            raise ValueError("softmax is an output activation; for a hidden layer use sigmoid, relu or tanh")
+        raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; output is separate")
+    for name in [activation] if isinstance(activation, str) else names:  # without a hidden layer, too
+        if isinstance(name, str) and name in ACTIVATIONS and name not in hidden:
+            raise ValueError(f"{name} is an output activation; for a hidden layer use sigmoid, relu or tanh")
         _activation(name, hidden)
     return tuple(names)
 
 
 def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[float, ...]:
-    """A share from 0 to below 1 for each hidden layer, from one for all or a list."""
+    """Return a share from 0 to below 1 for each hidden layer, from one share for all or a list."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        rates = [number("dropout", value, least=0)] * max(n_hidden, 1)
+        rates = [number("dropout", value, minimum=0)] * max(n_hidden, 1)
     elif len(value) != n_hidden:
         raise ValueError(
             f"dropout lists {len(value)} numbers for {n_hidden} hidden layers; inputs and outputs are never dropped"
         )
     else:
-        rates = [number(f"dropout[{i}]", rate, least=0) for i, rate in enumerate(value)]
+        rates = [number(f"dropout[{i}]", rate, minimum=0) for i, rate in enumerate(value)]
     for rate in rates:
         if rate >= 1:
-            raise ValueError(f"dropout is the share of the activations to drop, from 0 to below 1, not {rate:g}")
+            raise ValueError(f"dropout must be a share of the activations from 0 to below 1, not {rate:g}")
     if not n_hidden and any(rates):
-        raise ValueError(f"dropout={rates[0]:g}: the network has no hidden layer, whose activations could be dropped")
+        raise ValueError(f"dropout={rates[0]:g} needs a hidden layer, and the network has none: use dropout=0")
     return tuple(rates[:n_hidden])
 
 
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
-    """The output activation (by default the one that goes with the cost) and the cost, if they go together."""
-    name_of("cost", cost, c.COSTS)
+    """Return the output activation and the cost, if they go together. An output of None is chosen for the cost."""
+    name_of("cost", cost, COSTS)
     if output is None:
-        output = "sigmoid" if cost == "squared_error" or n_out == 1 else "softmax"
+        output = "sigmoid" if n_out == 1 else COSTS[cost].default_output
     _activation(output)
-    if cost == "cross_entropy" and output not in ("softmax", "sigmoid"):
+    if output not in COSTS[cost].pairs:
+        outputs = ", ".join(f"output={name!r}" for name in COSTS[cost].pairs)
         raise ValueError(
-            f"cross_entropy needs outputs that are probabilities, and those of {output} are not; "
-            "use output='softmax', output='sigmoid' or cost='squared_error'"
+            f"{cost} needs outputs that are probabilities, and those of {output} are not; "
+            f"use {outputs} or cost='squared_error'"
         )
     if output == "softmax" and n_out == 1:
         raise ValueError("a softmax over one output is always 1 and cannot learn; use output='sigmoid'")
@@ -89,84 +88,86 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
 
 
 def classifier(is_one: bool, output: str, lacks: str) -> None:
-    """Refuses a regression network, which has no classes to answer with."""
+    """Refuse a regression network. It has no classes, and so `lacks` what the caller needs."""
     if not is_one:
-        raise ValueError(f"a network with {output} outputs is a regression's and has no {lacks}")
+        raise ValueError(f"a network with {output} outputs is for regression and has no {lacks}")
 
 
 def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
-    """Refuses to compare a network with another shape's."""
+    """Refuse to compare two networks of different sizes."""
     if sizes != before:
         raise ValueError(
-            f"before is a network {list(before)}, and the other {list(sizes)}: give the same before training"
+            f"before has the sizes {list(before)}, but the network has {list(sizes)}: give this network as it was "
+            "before its training"
         )
 
 
-def image_shape(shape: object, n_in: int) -> tuple[int, int]:
-    """Rows and columns of images of n_in pixels: those given, or those of a square for None."""
+def image_shape(shape: object, n_in: int, name: str = "image_shape") -> tuple[int, int]:
+    """Return the rows and columns of images of n_in pixels: those given, or those of a square for None."""
     if shape is None:
         side = math.isqrt(n_in)
         if side * side != n_in:
-            raise ValueError(f"{n_in} inputs are no square image: give image_shape, such as (28, 28), if they are one")
+            raise ValueError(f"{n_in} inputs are not the pixels of a square image: give {name}, its rows and columns")
         return side, side
     rows, columns = rows_and_columns(shape)
     if rows * columns != n_in:
-        raise ValueError(f"image_shape {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
+        raise ValueError(f"{name} {rows} x {columns} has {rows * columns} pixels, but there are {n_in} inputs")
     return rows, columns
 
 
 def rows_and_columns(shape: object) -> tuple[int, int]:
-    """The rows and columns of an image."""
+    """Return the rows and columns of an image."""
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise TypeError(f"image_shape must be rows and columns such as (28, 28), not {shape!r}")
     rows, columns = (whole_number("image_shape", side, 1) for side in shape)
     return rows, columns
 
 
-def _activation(name: object, known: Iterable[str] = c.ACTIVATIONS) -> str:
+def _activation(name: object, known: Iterable[str] = ACTIVATIONS) -> str:
     if isinstance(name, str) and name in HARD_STEPS:
         raise ValueError(
-            f"a hard step ({name!r}) cannot be trained: its slope is zero everywhere, so gradient descent finds no "
-            "direction; use 'sigmoid', the smooth step"
+            f"a hard step ({name!r}) cannot be trained: its derivative is zero everywhere, so gradient descent "
+            "finds no direction; use 'sigmoid', the smooth step"
         )
     return name_of("activation", name, known)
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64 as NumPy's own dtype object, in native byte order."""
     try:
-        if dtype is None:  # which NumPy takes for float64
+        if dtype is None:  # NumPy takes None for float64
             raise TypeError
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
         raise TypeError(f"dtype must be float32 or float64, not {dtype!r}") from None
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {found}")
-    return np.dtype(found.type)  # in native byte order, and the one object that NumPy has for it
+    return np.dtype(found.type)  # drops the byte order and any metadata
 
 
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
-    """What inputs of that dtype are for a network of another: bytes stay bytes, floats become the network's."""
+    """Return the dtype in which a network gets inputs of `dtype`: uint8 stays, floats become the network's dtype."""
     try:
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
         found = np.dtype(object)
     if found != np.uint8 and found.kind != "f":
-        raise ValueError(f"inputs are uint8 or floats such as float32, not {dtype!r}")
+        raise ValueError(f"the dtype of inputs must be uint8 or a float such as float32, not {dtype!r}")
     return np.dtype(np.uint8) if found == np.uint8 else network
 
 
 def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
-    """A schedule's factors (steps,) of the updates from number `first` on: a copy, for it may keep its own."""
+    """Return a copy of the factors (steps,) that a schedule gave for the updates from `first` on."""
     try:
         given = np.asarray(values)
     except ValueError:
         given = np.empty(0, object)
     if given.dtype.kind not in "biuf":
-        raise ValueError(f"the schedule gave {values!r:.80}; expected an array of factors, one an update")
-    with np.errstate(over="ignore"):  # of a float128; infinities are refused below
+        raise ValueError(f"the schedule gave {values!r:.80}; expected an array with a factor for each update")
+    with np.errstate(over="ignore"):  # for a float128; infinity is refused below
         found = given.astype(np.float64)
     if found.shape != (steps,):
-        raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one an update")
+        raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one for each update")
     bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
     if bad.size:
         raise ValueError(
@@ -176,7 +177,7 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
 
 
 def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    """The learning rates of the updates from number `first` on."""
+    """Return the learning rates of the updates from `first` on."""
     with np.errstate(over="ignore"):
         found = learning_rate * factors
     bad = np.flatnonzero(~np.isfinite(found))
@@ -189,7 +190,7 @@ def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDA
 
 
 def threads(value: object) -> int | None:
-    """A number of threads, or None for "auto"."""
+    """Return the number of threads, or None for "auto"."""
     if isinstance(value, str):
         if value == "auto":
             return None
@@ -198,16 +199,16 @@ def threads(value: object) -> int | None:
 
 
 def one_thread(threads: int | None, backend: str) -> None:
-    """Refuses more than one thread for a backend that takes no team, such as one whose BLAS has threads of its own."""
+    """Refuse more than one thread for a backend that runs on one thread."""
     if threads is not None and threads > 1:
         raise ValueError(
-            f"threads={threads}: the {backend} backend takes one thread of ours (of BLAS's own, OPENBLAS_NUM_THREADS "
-            "and the like say how many); use threads=1 or 'auto', or another backend"
+            f"threads={threads}: the {backend} backend runs on one thread of fastnet; use threads=1 or 'auto', or "
+            "another backend (OPENBLAS_NUM_THREADS and its like set the threads of BLAS)"
         )
 
 
 def sparse(value: object) -> bool | None:
-    """True, False, or None for "auto"."""
+    """Return True, False, or None for "auto"."""
     if isinstance(value, str) and value == "auto":
         return None
     if not isinstance(value, (bool, np.bool_)):
@@ -218,36 +219,36 @@ def sparse(value: object) -> bool | None:
 
 
 def result(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> Array:
-    """The array to write a result to: `out`, or a new one for None."""
+    """Return the array to write a result to: `out`, or a new array for None."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out must be an array {shape} {np.dtype(dtype)}, as the result is, not {given}")
+        given = f"of {out.shape} and {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be an array of shape {shape} and dtype {np.dtype(dtype)}, not {given}")
     if not (out.flags.carray and out.dtype.isnative):
         raise ValueError("out must be C-contiguous, aligned, writeable and in native byte order: use np.empty")
     return out
 
 
-# -- a backend of the user's own ---------------------------------------------------------------------------------
+# -- a backend that a user registers ---------------------------------------------------------------------------------
 
 
 def backend_name(name: object, taken: Iterable[str]) -> None:
-    """Refuses what cannot name a backend of the user's own."""
+    """Refuse a name that a registered backend cannot have."""
     if not isinstance(name, str) or not name or name != "".join(name.split()):
-        raise ValueError(f"a backend's name is a word, such as 'mine', not {name!r}")
+        raise ValueError(f"the name of a backend must be one word, such as 'mine', not {name!r}")
     if name in taken:
-        raise ValueError(f"{name!r} is fastnet's own: give your backend another name")
+        raise ValueError(f"{name!r} is a backend of fastnet: give your backend another name")
 
 
 def backend(name: str, candidate: Any) -> None:
-    """Refuses an object that is no c.Backend, as far as can be seen without calling it."""
+    """Refuse an object that is not a `Backend` of the contract, as far as that shows without a call."""
     settings = tuple(c.Backend.__annotations__)
     functions = [key for key in vars(c.Backend) if not key.startswith("_")]
     missing = [key for key in (*functions, *settings) if not hasattr(candidate, key)]
     if missing:
         raise TypeError(
-            f"the backend {name!r} lacks {', '.join(missing)}: fastnet.kernels.contract.Backend says what each is"
+            f"the backend {name!r} lacks {', '.join(missing)}: fastnet.kernels.contract.Backend describes them"
         )
     for key in functions:
         if not callable(getattr(candidate, key)):
@@ -256,15 +257,15 @@ def backend(name: str, candidate: Any) -> None:
         if not _takes(getattr(candidate, key), len(wanted)):
             hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
             raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
-    whole_number(f"MOST_MEMBERS of the backend {name!r}", candidate.MOST_MEMBERS, 1)
+    whole_number(f"MAX_THREADS of the backend {name!r}", candidate.MAX_THREADS, 1)
     flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether so many arguments, by their places, are what a function takes, as far as it tells."""
+    """Return whether a function takes `count` positional arguments. True if its signature is not known."""
     try:
         signature = inspect.signature(function)
-    except ValueError:  # compiled, and silent about it
+    except ValueError:  # a compiled function without a signature
         return True
     try:
         signature.bind(*range(count))

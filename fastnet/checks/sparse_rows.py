@@ -1,7 +1,7 @@
-"""Checks of sparse examples, and what sparse and dense ones have in common: shape and dtype.
+"""Checks of sparse examples, and the checks of shape and dtype that dense examples need too.
 
-Kernels, and scipy's own conversions, read and write wherever an index array says. The caller may change its arrays at
-any time, from another thread too. So index arrays are copied first, and the copies are checked and used.
+Kernels and the conversions of scipy read and write where index arrays point, and another thread may change the user's
+arrays at any time. So index arrays are copied first; the copies are checked and used.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ Array = NDArray[Any]
 
 
 def is_scipy_sparse(x: object) -> bool:
-    scipy_sparse = sys.modules.get("scipy.sparse")  # whoever has such a matrix has imported it: we need not
+    """Return whether x is a matrix or array of scipy.sparse. SciPy is not imported for it."""
+    scipy_sparse = sys.modules.get("scipy.sparse")  # a user who has such a matrix has imported it
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 
 
 class _Compressed(NamedTuple):
-    """Lines of entries as CSR has them: the entries of line i stand from starts[i] to starts[i + 1]."""
+    """Entries in the form of CSR: those of line i are at starts[i] to starts[i + 1] - 1."""
 
     starts: Array
     indices: Array
@@ -34,7 +35,7 @@ class _Compressed(NamedTuple):
 
 
 def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
-    """x as canonical SparseRows of dtype, sharing its values where they fit; x itself is never changed."""
+    """Return x as canonical SparseRows of dtype. It shares the values of x where they fit, and never changes x."""
     if isinstance(x, c.SparseRows):
         n = max(np.size(x.starts) - 1, 0)
         shape_of_examples((n, x.n_in), n_in, name, "")
@@ -50,11 +51,11 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
             )
         dtype_of_x = _part(x, "dtype", name)
         if not isinstance(dtype_of_x, np.dtype):
-            raise _corrupt(name, f"its dtype is {dtype_of_x!r:.80}, which is none of NumPy's")
+            raise _corrupt(name, f"its dtype is {dtype_of_x!r:.80}, not a dtype of NumPy")
         floats_or_bytes(dtype_of_x, name)
         starts, indices, values = _csr(x, x.shape[0], n_in, name)
     floats_or_bytes(values.dtype, name)
-    indices = indices.astype(np.int32, copy=False)  # a network has no more inputs than these can count
+    indices = indices.astype(np.int32, copy=False)  # a network has fewer than 2**31 inputs
     if not _ascending(starts, indices):
         starts, indices, values = _summed(starts, indices, values)
     if values.dtype == np.uint8:
@@ -69,7 +70,7 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
 
 
 def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
-    """A matrix of scipy's, of whatever format. What scipy is to convert is built anew from what was checked."""
+    """Return a scipy.sparse matrix of any format as CSR. SciPy converts only matrices built from checked arrays."""
     scipy_sparse, shape = sys.modules["scipy.sparse"], (n, width)
     parts: tuple[Any, ...]
     if x.format == "csr":
@@ -89,14 +90,14 @@ def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
         values = _own_view(_part(x, "data", name), name)
         if not _diagonals_in(offsets, values, n, width):
             raise _corrupt(
-                name, "its offsets are not those of different diagonals in its shape, one for each row of data"
+                name, "its offsets do not name a different diagonal within its shape for each row of its data"
             )
         form, parts = scipy_sparse.dia_array, (_native(values), offsets.astype(np.int64))
     else:
         form, parts = scipy_sparse.coo_array, _triplets(x, n, width, name)
     try:
         found = form(parts, shape=shape).tocsr()
-    except (ValueError, OverflowError) as error:  # of a dtype or a size that scipy cannot convert
+    except (ValueError, OverflowError) as error:  # SciPy cannot convert every dtype and size
         raise ValueError(
             f"{name} is {x.format} of {parts[0].dtype} and shape {shape}, which scipy cannot convert ({error}): give "
             "it as CSR of float32 or float64"
@@ -105,27 +106,29 @@ def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
 
 
 def _lines(x: Any, name: str) -> _Compressed:
-    """The arrays of a CSR, CSC or BSR matrix, still the caller's and not checked."""
+    """Return the arrays of a CSR, CSC or BSR matrix. They are still the user's, and only the first is checked."""
     starts = _whole(_part(x, "indptr", name), name)
     if starts[:1].any():
-        raise _corrupt(name, "indptr does not begin with 0")
+        raise _corrupt(name, "indptr does not start with 0")
     return _Compressed(starts, _part(x, "indices", name), _own_view(_part(x, "data", name), name))
 
 
 def _compressed(
     starts: Any, indices: Any, values: Any, lines: int, width: int, name: str, dimensions: int = 1
 ) -> _Compressed:
-    """The entries in use. The index arrays are copies, and checked; the values share the caller's memory."""
+    """Return the entries in use. The index arrays are checked copies; the values share the user's memory."""
     starts = _whole(starts, name).astype(np.int64)
     if len(starts) != lines + 1:
-        raise _corrupt(name, f"indptr has {len(starts)} entries, not {lines + 1}")
+        raise _corrupt(name, f"indptr has {len(starts)} entries; expected {lines + 1}")
     if starts[0] < 0 or (starts[1:] < starts[:-1]).any():
-        raise _corrupt(name, "indptr does not ascend")
+        raise _corrupt(name, "indptr decreases")
     indices, values = _whole(indices, name), _own_view(values, name)
     if values.ndim != dimensions:
-        raise _corrupt(name, f"its data have {values.ndim} dimensions, not {dimensions}")
+        raise _corrupt(name, f"its data have {values.ndim} dimensions; expected {dimensions}")
     if starts[-1] > min(len(indices), len(values)):
-        raise _corrupt(name, f"indptr ends at {starts[-1]}, with {len(indices)} indices and {len(values)} values")
+        raise _corrupt(
+            name, f"indptr ends at {starts[-1]}, but there are {len(indices)} indices and {len(values)} values"
+        )
     used = slice(int(starts[0]), int(starts[-1]))
     indices = _within(indices[used].copy(), width, name)
     index = np.int32 if width < 2**31 else np.int64
@@ -133,7 +136,7 @@ def _compressed(
 
 
 def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array, Array]]:
-    """Values, rows and columns of a COO, DOK or LIL matrix, checked."""
+    """Return the values, rows and columns of a COO, DOK or LIL matrix, checked."""
     if x.format == "coo":
         places = getattr(x, "coords", None)
         if places is None:
@@ -143,7 +146,7 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
         try:
             entries = list(x.items())
         except (AttributeError, TypeError):
-            raise _corrupt(name, "it has no dictionary") from None
+            raise _corrupt(name, "it is DOK without a dictionary") from None
         keys = [key if isinstance(key, tuple) else () for key, _ in entries]
         if any(len(key) != 2 for key in keys):
             raise _corrupt(name, "a key is not a row and a column")
@@ -162,7 +165,7 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
 
 
 def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
-    """Rows and columns, and values, of a LIL matrix: a list of columns and a list of values for each row."""
+    """Return the rows and columns, and the values, of a LIL matrix. It has a list of each for every row."""
     kept = [_own_view(_part(x, part, name), name) for part in ("rows", "data")]
     if any(lists.shape != (n,) or lists.dtype != object for lists in kept):
         raise _corrupt(name, f"its rows and data are not {n} lists each")
@@ -172,24 +175,24 @@ def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
         raise _corrupt(name, "its rows and data are not lists") from None
     counts = [len(found) for found in columns]
     if counts != [len(found) for found in values]:
-        raise _corrupt(name, "a row has not as many values as columns")
+        raise _corrupt(name, "a row has more or fewer values than columns")
     total = sum(counts)
     flat = _counted(chain.from_iterable(columns), np.dtype(np.int64), total, name)
     rows = np.repeat(np.arange(n), counts)
     if (flat[1:] <= flat[:-1])[rows[1:] == rows[:-1]].any():
-        raise _corrupt(name, "the columns of a row do not ascend")
+        raise _corrupt(name, "the columns of a row are not in ascending order")
     return (rows, flat), _counted(chain.from_iterable(values), x.dtype, total, name)
 
 
 def _counted(numbers: Any, dtype: np.dtype[Any], count: int, name: str) -> Array:
-    """An array of so many numbers from Python objects, which may be anything."""
+    """Return an array of `count` numbers made of Python objects of any type."""
     try:
-        if dtype.kind in "iu":  # NumPy itself would cut a fraction off
+        if dtype.kind in "iu":  # NumPy would drop a fraction
             numbers = map(operator.index, numbers)
-        with np.errstate(over="ignore"):  # an infinity made here is refused like one that was given
+        with np.errstate(over="ignore"):  # an infinite sum is refused later, like an infinite entry
             return np.fromiter(numbers, dtype, count)
     except (TypeError, ValueError, OverflowError) as error:
-        raise _corrupt(name, f"an entry is no number of {dtype} ({error})") from None
+        raise _corrupt(name, f"an entry is not a number of {dtype} ({error})") from None
 
 
 def _part(x: Any, part: str, name: str) -> Any:
@@ -200,9 +203,9 @@ def _part(x: Any, part: str, name: str) -> Any:
 
 
 def _own_view(array: Any, name: str) -> Array:
-    """An array object of our own, whose shape, dtype and strides nobody else can set."""
+    """Return a new array object on the same memory, whose shape, dtype and strides no user can set."""
     if not isinstance(array, np.ndarray):
-        raise _corrupt(name, f"a part of it is of the type {type(array).__name__}, not an array")
+        raise _corrupt(name, f"a part of it has the type {type(array).__name__}; expected an array")
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise _corrupt(name, "a part of it has masked values")
     return array.view(np.ndarray)
@@ -211,7 +214,7 @@ def _own_view(array: Any, name: str) -> Array:
 def _whole(array: Any, name: str) -> Array:
     found = _own_view(array, name)
     if found.ndim != 1 or found.dtype.kind not in "iu":
-        raise _corrupt(name, "its index arrays are not one-dimensional and of whole numbers")
+        raise _corrupt(name, "its index arrays are not one-dimensional arrays of whole numbers")
     return found
 
 
@@ -222,7 +225,7 @@ def _within(numbers: Array, end: int, name: str) -> Array:
 
 
 def _native(values: Array) -> Array:
-    """The values in a dtype that scipy can convert."""
+    """Return the values in a dtype that scipy can convert."""
     dtype = values.dtype.newbyteorder("=") if values.dtype != np.float16 else np.dtype(np.float32)
     return values.astype(dtype, copy=False)
 
@@ -237,43 +240,44 @@ def _diagonals_in(offsets: Array, data: Array, n: int, width: int) -> bool:
 
 
 def _corrupt(name: str, why: str) -> ValueError:
-    return ValueError(f"{name} is not a valid sparse matrix: {why}; build it anew, with scipy's own functions")
+    return ValueError(f"{name} is not a valid sparse matrix: {why}; build it again with functions of scipy")
 
 
 def _ascending(starts: Array, indices: Array) -> bool:
-    """Whether each row's columns ascend, none twice. scipy's own flag for it may be out of date."""
+    """Return whether the columns of each row ascend, none twice. SciPy's own flag for that may be out of date."""
     fall = np.flatnonzero(indices[1:] <= indices[:-1]) + 1 + starts[0]
-    return bool(np.isin(fall, starts).all())  # such a place is right only where a row begins
+    return bool(np.isin(fall, starts).all())  # a column may be smaller than the one before only at the start of a row
 
 
 def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array, Array]:
-    """The same entries in order, those of one place added up, as scipy's toarray does (bytes: modulo 256)."""
+    """Return the entries in order, with duplicates summed as scipy's toarray does (bytes: modulo 256)."""
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     order = np.lexsort((indices, rows))
     rows, indices = rows[order], indices[order]
     first = np.flatnonzero(np.append(True, (np.diff(rows) != 0) | (np.diff(indices) != 0)))
-    with np.errstate(over="ignore"):  # an infinity made here is refused like one that was given
+    with np.errstate(over="ignore"):  # an infinite sum is refused later, like an infinite entry
         values = np.add.reduceat(values[order], first, dtype=values.dtype)
     counts = np.bincount(rows[first], minlength=len(starts) - 1)
     return np.concatenate(([0], np.cumsum(counts))), np.ascontiguousarray(indices[first]), values
 
 
-# -- of dense examples, too --------------------------------------------------------------------------------------------
+# -- for dense examples too --------------------------------------------------------------------------------------------
 
 
 def shape_of_examples(shape: tuple[int, ...], n_in: int, name: str, one: str) -> None:
-    """Refuses a shape that is not that of some examples; `one` is how to give a single one."""
+    """Refuse a shape that examples cannot have. `one` is the expression for a single example."""
     if len(shape) < 2:
         hint = f": for one example, {one}" if len(shape) == 1 else ""
-        raise ValueError(f"{name} has shape {shape}; expected (n, {n_in}), one row an example{hint}")
+        raise ValueError(f"{name} has shape {shape}; expected (n, {n_in}), one row for each example{hint}")
     if shape[0] == 0:
         raise ValueError(f"{name} is empty; expected at least one example")
     width = math.prod(shape[1:])
     if width != n_in:
-        raise ValueError(f"{name} has shape {shape}: {width} values an example; the network takes {n_in}")
+        raise ValueError(f"{name} has shape {shape}: {width} values for each example; the network takes {n_in}")
 
 
 def floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse examples that are neither floats nor uint8."""
     if dtype != np.uint8 and dtype.kind != "f":
         raise ValueError(
             f"{name} has dtype {dtype}; expected floats, or uint8, which stands for value / 255: "
@@ -282,13 +286,13 @@ def floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
 
 
 def converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
-    """The array C-contiguous and aligned, in dtype."""
-    with np.errstate(over="ignore", invalid="ignore"):  # an infinity made here is told from the user's own below
+    """Return the array in dtype, C-contiguous and aligned. Refuse finite numbers that dtype cannot hold."""
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity from overflow is refused below
         result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     if result.dtype.itemsize < array.dtype.itemsize and array.size:
         for extreme, found in ((array.min(), result.min()), (array.max(), result.max())):
             if np.isinf(found) and np.isfinite(extreme):
                 larger = "a float64 network or " if np.isfinite(np.float64(extreme)) else ""
-                shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() may make it inf
+                shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() could turn it into inf
                 raise ValueError(f"{name} holds {shown}, beyond {dtype}: use {larger}smaller values")
     return result

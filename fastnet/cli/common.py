@@ -1,4 +1,4 @@
-"""What the commands share: loading the data they name, and printing their result."""
+"""What several commands do: load the data, test a network, print the result."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet import data as sets
 from fastnet.cli import progress
-from fastnet.data import datasets
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.errors import DataError
-from fastnet.text import shown, table
+from fastnet.network import Network
+from fastnet.text import facts, layers, scores, shown, table
+from fastnet.training.runs import class_names, number
 
-MAX_CLASSES_SHOWN = 30  # a wider matrix than this fits no terminal
+MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 
 
-def report(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
-    """Prints a command's result: the record with --json, nothing with --quiet, else the text."""
+def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
+    """Print the result of a command: the record with --json, nothing with --quiet, else the text."""
     if args.json:
         print(json.dumps(record, indent=1, allow_nan=False))
     elif not args.quiet:
         print(text, flush=True)
 
 
-def load(args: argparse.Namespace) -> Dataset:
-    """The data set that --data names, with the options that go with it."""
-    data = datasets.load(
+def load_data(args: argparse.Namespace) -> Dataset:
+    """Load the data set that --data and the options beside it name."""
+    data = sets.load(
         args.data,
         data_dir=args.data_dir,
         labels=args.labels,
@@ -41,13 +43,38 @@ def load(args: argparse.Namespace) -> Dataset:
     return data
 
 
-def confusion_text(matrix: NDArray[np.int64], class_names: Sequence[str]) -> str:
-    """The matrix as a table, with each class's recall: the share of its examples that were recognised."""
+def about_network(network: Network) -> dict[str, str]:
+    """Return the lines that describe a network."""
+    *hidden, output = network.activations_by_layer
+    return {
+        "network": f"{layers(network.sizes)}: {network.n_parameters:,} parameters, {network.dtype}, "
+        f"cost {network.cost_name}",
+        "activation": ", ".join([*dict.fromkeys(hidden), f"output {output}"]),
+    }
+
+
+def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
+    """Test a network on the test examples. Return the result as text and as a record for JSON."""
+    cost, accuracy = network.evaluate(data.x_test, data.y_test, backend=backend)
+    text = facts({"test": f"{scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
+    record: dict[str, Any] = {"cost": number(cost), "accuracy": number(accuracy), "examples": len(data.x_test)}
+    if network.is_classifier:
+        from fastnet.insight import classified  # imported here: at the top it would delay the start of every command
+
+        names = class_names(network, data)
+        matrix = classified(network, data.x_test, data.y_test, backend=backend).matrix
+        text += f"\n\n{_matrix_text(matrix, names)}"
+        record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
+    return text, record
+
+
+def _matrix_text(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Return the confusion matrix as a table, with each class's recall: the share classified right."""
     if len(matrix) > MAX_CLASSES_SHOWN:
-        return f"confusion matrix: too wide to show, {len(matrix)} classes; --json has it"
+        return f"confusion matrix: {len(matrix)} classes are too many to show here; --json prints it"
     numbers = [str(k) for k in range(len(matrix))]
     rows = [["", *numbers, "recall"]]
-    for k, (row, name) in enumerate(zip(matrix, class_names, strict=True)):
+    for k, (row, name) in enumerate(zip(matrix, names, strict=True)):
         recall = f"{row[k] / row.sum():.1%}" if row.any() else "-"
         title = name if name == numbers[k] else f"{k} {shown(name)}"
         rows.append([title, *(str(count) if count else "." for count in row), recall])

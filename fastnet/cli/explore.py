@@ -1,7 +1,4 @@
-"""The command `fastnet explore`: runs experiments, prints what they found, and keeps pictures and numbers.
-
-Not here: the experiments (fastnet.explore), the options (options.py).
-"""
+"""`fastnet explore`: runs experiments, prints what they found, and writes their pictures and numbers."""
 
 from __future__ import annotations
 
@@ -9,36 +6,53 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from typing import Any
 
-from fastnet import backends, checks
-from fastnet.cli.common import load, report
+from fastnet import backends, checks, explore
+from fastnet.cli import results
+from fastnet.cli.common import load_data, print_result
+from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_number
 from fastnet.data.files import atomic_write
-from fastnet.errors import DataError, DivergedError, FastnetError, require_extra
-from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Setting, plain, run
+from fastnet.errors import DivergedError, FastnetError, require_extra
 from fastnet.text import facts, shown
 from fastnet.version import __version__
 
 
-def explore(args: argparse.Namespace) -> int:
-    """The command; its exit status."""
-    names = list(dict.fromkeys(EXPERIMENTS if args.all else args.names))
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the experiments to run (default: list them)")
+    parser.add_argument("--all", action="store_true", help="run every experiment")
+    parser.add_argument("--out", metavar="FOLDER", help="write the pictures, and the numbers as JSON, into this folder")
+    parser.add_argument(
+        "--format", default="png", choices=("png", "svg", "pdf"), help="format of the pictures (default: %(default)s)"
+    )
+    add_number(parser, "--seed", SEED, "seed of the first network")
+    add_number(parser, "--seeds", explore.Setting.n_seeds, "number of networks where an experiment needs several")
+    add_data_options(parser)
+    add_backend_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    names = list(dict.fromkeys(explore.EXPERIMENTS if args.all else args.names))
     for name in names:
-        checks.name_of("experiment", name, EXPERIMENTS)
+        checks.name_of("experiment", name, explore.EXPERIMENTS)
     if not names:
-        text = f"experiments:\n{facts(EXPERIMENTS)}\n\nfastnet explore NAME ..., or --all"
-        report(args, text, {"experiments": EXPERIMENTS})
+        text = f"experiments:\n{facts(explore.EXPERIMENTS)}\n\nfastnet explore NAME ..., or --all"
+        print_result(args, text, {"experiments": explore.EXPERIMENTS})
         return 0
     checks.whole_number("--seed", args.seed, 0)
     checks.whole_number("--seeds", args.seeds, 2)
     choice = backends.resolve(args.backend)
-    for name in sorted(NEED_SCIPY.intersection(names)):  # now, not after the experiments before it
+    for name in sorted(explore.NEED_SCIPY.intersection(names)):  # before the first experiment, not after some hours
         require_extra("scipy", f"the experiment {name} needs SciPy", "insight")
     if args.out is not None:
-        _check_folder(args.out)
-    setting = Setting(load(args), args.backend, args.seed, args.seeds)
+        from fastnet.plots.style import check
+
+        check()
+        results.check_folder("--out", args.out)
+    setting = explore.Setting(load_data(args), args.backend, args.seed, args.seeds)
     record: dict[str, Any] = {
         "fastnet": __version__,
         "data": setting.data.name,
@@ -52,27 +66,27 @@ def explore(args: argparse.Namespace) -> int:
     for name in names:
         try:
             record["experiments"][name] = _one(name, setting, args)
-        except DivergedError as error:  # the others need not fail with it
+        except DivergedError as error:  # the other experiments still run
             diverged.append(error)
     if diverged and not record["experiments"]:
         raise diverged[0]
     total = time.perf_counter() - began
     record["seconds"] = total
     done = len(record["experiments"])
-    report(args, f"{done} experiments in {total:.1f} s on {choice.name}" if len(names) > 1 else "", record)
+    print_result(args, f"{done} experiments in {total:.1f} s on {choice.name}" if len(names) > 1 else "", record)
     if diverged:
         raise FastnetError("; ".join(map(str, diverged)))
     return 0
 
 
-def _one(name: str, setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
-    """Runs an experiment, tells what it found, and writes it where that is wanted."""
+def _one(name: str, setting: explore.Setting, args: argparse.Namespace) -> dict[str, Any]:
+    """Run one experiment, print what it found, write its files, and return its record."""
     began = time.perf_counter()
     if not args.quiet:
         print(f"{name} ...", file=sys.stderr, flush=True)
-    found = run(name, setting)
+    found = explore.run(name, setting)
     seconds = time.perf_counter() - began
-    record = {"question": EXPERIMENTS[name], "seconds": seconds, "numbers": plain(found.numbers)}
+    record = {"question": explore.EXPERIMENTS[name], "seconds": seconds, "numbers": explore.plain(found.numbers)}
     written = []
     if args.out is not None:
         from fastnet.plots.style import save
@@ -85,19 +99,21 @@ def _one(name: str, setting: Setting, args: argparse.Namespace) -> dict[str, Any
             file.write(json.dumps(record, indent=1, allow_nan=False).encode())
     record["files"] = written
     if not args.json:
-        title = f"{name}: {EXPERIMENTS[name]} ({seconds:.1f} s)"
+        title = f"{name}: {explore.EXPERIMENTS[name]} ({seconds:.1f} s)"
         kept = f"\nwritten: {', '.join(map(shown, written))}" if written else ""
-        report(args, f"{title}\n{'-' * len(title)}\n{found.text.rstrip()}{kept}\n", {})
+        print_result(args, f"{title}\n{'-' * len(title)}\n{found.text.rstrip()}{kept}\n", {})
     return record
 
 
-def _check_folder(path: str) -> None:
-    """Finds out before any training whether results can be kept."""
-    from fastnet.plots.style import check
-
-    check()
-    try:
-        os.makedirs(path, exist_ok=True)
-        tempfile.TemporaryFile(dir=path, prefix=".fastnet-", suffix=".tmp").close()
-    except OSError as error:
-        raise DataError(f"--out {shown(path)} cannot be written ({error.strerror}): give another folder") from error
+COMMAND = Command(
+    "explore",
+    "find out what the network really learned, by experiments",
+    (
+        "fastnet explore",
+        "fastnet explore noise weights",
+        "fastnet explore --all --out findings",
+        "fastnet explore memorize --data mnist --backend cython --json",
+    ),
+    fill,
+    run,
+)

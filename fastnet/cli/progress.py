@@ -1,4 +1,4 @@
-"""Progress on stderr: of a training and of a download."""
+"""Shows the progress of a training and of a download on stderr."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fastnet.training.trainer import Trainer
 
 @contextlib.contextmanager
 def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
-    """The callbacks that show a run of so many epochs: a live bar on a terminal with tqdm, else plain lines."""
+    """Yield the callbacks that show a training: a live bar on a terminal with tqdm, otherwise a line for each epoch."""
     if quiet:
         yield []
         return
-    # A pseudo-terminal that was given no size, as in some containers, has 0 columns: room for no bar.
+    # A pseudo-terminal without a size, as in some containers, has 0 columns, too few for a bar.
     if sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns:
         try:
             from tqdm import tqdm
@@ -39,7 +39,7 @@ def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
 
 @contextlib.contextmanager
 def told_if_slow(message: str, quiet: bool, seconds: float = 0.3) -> Iterator[None]:
-    """Prints a line, once, while the block is still running after so many seconds."""
+    """Print a line once, if the block still runs after so many seconds."""
     timer = threading.Timer(seconds, lambda: print(message, file=sys.stderr, flush=True))
     timer.daemon = True
     if not quiet:
@@ -51,7 +51,7 @@ def told_if_slow(message: str, quiet: bool, seconds: float = 0.3) -> Iterator[No
 
 
 class _Lines(Callback):
-    """One line an epoch."""
+    """Prints one line for each epoch."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
@@ -64,7 +64,7 @@ class _Lines(Callback):
 
 
 class _Bar(Callback):
-    """One live bar for all epochs; tqdm draws it at most ten times a second, however often it is told."""
+    """Shows one live bar for all epochs. tqdm draws it at most ten times a second."""
 
     def __init__(self, bar: Any, epochs: int) -> None:
         self._bar, self._epochs = bar, epochs
@@ -87,7 +87,7 @@ class _Bar(Callback):
 
 
 class DownloadProgress:
-    """Tells how a download goes: one line a file, drawn over again on a terminal, at most five times a second."""
+    """Shows a download: one line for each file, which a terminal shows updated up to five times a second."""
 
     def __init__(self) -> None:
         self._file = ""

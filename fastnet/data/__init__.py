@@ -1,5 +1,7 @@
-"""Data sets by name, and the user's own files."""
+"""Data sets by name, and the user's own files: `fastnet.data.load("mnist")`."""
 
-from fastnet.data.datasets import Dataset, SetInfo, cache_dir, describe, load, locate, names
+from fastnet.data.dataset import Dataset
+from fastnet.data.loading import load
+from fastnet.data.named_sets import SetInfo, cache_dir, describe, locate, names
 
 __all__ = ["Dataset", "SetInfo", "cache_dir", "describe", "load", "locate", "names"]

@@ -1,6 +1,6 @@
-"""Downloading one file: resumed where a connection broke, bounded in size and in time.
+"""Downloads one file: resumes after a broken connection, with limits on the size and the time.
 
-Not here: which file, from where, and whether it is the right one (datasets.py).
+Not here: the mirrors and the verification (named_sets.py).
 """
 
 from __future__ import annotations
@@ -9,15 +9,33 @@ from collections.abc import Callable
 from typing import BinaryIO, TypeAlias
 
 from fastnet.errors import DataError
+from fastnet.text import reason
 
-Progress: TypeAlias = Callable[[str, int, int | None], None]  # file name, bytes done, bytes in all if known
+Progress: TypeAlias = Callable[[str, int, int | None], None]  # file name, bytes done, bytes in total or None
 
-TIMEOUT = 20.0  # seconds without a byte
+TIMEOUT = 20.0  # seconds to wait for the next byte
 ATTEMPTS = 5
 
 
 def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> None:
-    """Download into an open file, going on where a broken connection ended; stop at `limit` bytes."""
+    """Download one file. A broken connection is resumed at the byte where it broke.
+
+    Parameters
+    ----------
+    url : str
+        The file to download.
+    file : binary file
+        Open for writing; its content is replaced.
+    limit : int
+        The largest number of bytes to accept.
+    progress : callable or None
+        Called as ``progress(file_name, bytes_done, bytes_total)``; bytes_total may be None.
+
+    Raises
+    ------
+    DataError
+        The server does not answer, sends more than `limit` bytes, or breaks the connection too often.
+    """
     from http.client import HTTPException
     from urllib.request import Request, urlopen
 
@@ -30,9 +48,9 @@ def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> No
         try:
             with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:
                 if response.status != 206 or not start:
-                    start = done = 0  # the server does not resume: it sends all again
+                    start = done = 0  # the server cannot resume, and sends the whole file
                 elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                    raise DataError(f"{url} sent another part than asked for")
+                    raise DataError(f"{url} sent the wrong part of the file")
                 file.seek(start)
                 file.truncate()
                 length = response.headers.get("Content-Length", "")
@@ -40,17 +58,17 @@ def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> No
                 while chunk := response.read(1 << 16):
                     done += len(chunk)
                     if done > limit or (total or 0) > limit:
-                        raise DataError(f"{url} sent more than the {limit:,} bytes it may have")
+                        raise DataError(f"{url} sent more than the {limit:,} bytes expected")
                     file.write(chunk)
                     if progress is not None:
                         progress(url.rpartition("/")[2], done, total)
             if total is None or done >= total:
                 return
-            reason = "the connection was cut"
+            problem = "the connection was cut"
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, DataError):
                 raise
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            problem = reason(error)
         if done <= start:
             break
-    raise DataError(f"{url}: {reason}")
+    raise DataError(f"{url}: {problem}")

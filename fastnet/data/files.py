@@ -1,4 +1,4 @@
-"""Opening a user's file to read it, and writing one whole or not at all."""
+"""Opens files to read them, and writes files completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from fastnet.text import reason, shown
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-_MAX_UNCHECKED_READ = 1 << 20  # bytes; a longer read is first compared with the size of the file
+_MAX_UNCHECKED_READ = 1 << 20  # bytes; a longer read is limited to the size of the file
 
 
 def named(path: PathLike) -> str:
-    """Return what `shown` does, for a path that may exist. Raises DataError for one that cannot."""
+    """Return the path as `shown` does. Raises DataError for a path that no file can have."""
     if not os.fspath(path):
-        raise DataError("the path is empty: give a name")
+        raise DataError("the path is empty: give the name of a file or folder")
     if "\0" in os.fsdecode(path):
-        raise DataError(f"{shown(path)} has a null byte, which no name of a file can have: give another name")
+        raise DataError(f"{shown(path)} has a null byte, which no file name can contain: give another name")
     return shown(path)
 
 
 class _File(io.BufferedReader):
-    """A file whose `read` makes room for no more bytes than the file has, even where it is asked for gigabytes."""
+    """A file whose `read` allocates no more bytes than the file has, even when gigabytes are asked for."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_UNCHECKED_READ:
@@ -40,12 +40,18 @@ class _File(io.BufferedReader):
 
 @contextmanager
 def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
-    """Open a regular file and yield it with its size; whatever the block raises becomes a DataError."""
+    """Open a regular file and yield it with its size in bytes.
+
+    Raises
+    ------
+    DataError
+        The path is no readable regular file, or the block raised any exception.
+    """
     name = named(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise DataError(f"{name} is a folder; expected a file: give the path of a file")
+            raise DataError(f"{name} is a folder: give the path of a file")
         if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
             raise DataError(f"{name} is not a regular file: give the path of a file on disk")
         with open(path, "rb", buffering=0) as raw, _File(raw) as file:
@@ -55,25 +61,25 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"there is no file {name}: check the path") from error
     except PermissionError as error:
-        raise DataError(f"{name} may not be read: check its permissions") from error
+        raise DataError(f"{name} cannot be read: check its permissions") from error
     except MemoryError as error:
-        raise DataError(f"{name} needs more memory than there is: use a smaller file") from error
-    except Exception as error:  # on hostile bytes gzip, zipfile, NumPy and Pillow raise a dozen unrelated types
+        raise DataError(f"{name} needs more memory than this machine has: use a smaller file") from error
+    except Exception as error:  # gzip, zipfile, NumPy and Pillow raise a dozen unrelated types for hostile bytes
         raise DataError(f"{name} is corrupt or cannot be read ({reason(error)}): get a fresh copy") from error
 
 
 @contextmanager
 def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
-    """Write a file wholly or not at all.
+    """Write a file completely or not at all.
 
-    Yields a new binary file, open for reading too, in the same folder. When the block ends without an error
-    it is flushed to the disk and takes the name `path` in one step; otherwise it is removed and a file that
-    was there before stays as it was. A symbolic link is followed, and the old file's permissions are kept.
+    Yields a new binary file in the same folder, open for writing and reading. When the block ends without an error,
+    the new file is flushed to the disk and renamed to `path` in one step. Otherwise it is removed, and an older file
+    at `path` stays as it was. A symbolic link is followed. The permissions of an older file are kept.
 
     Raises
     ------
     DataError
-        The folder is missing or may not be written, the disk is full, or `path` is not a regular file.
+        The folder is missing or cannot be written, the disk is full, or `path` exists and is not a regular file.
     """
     name = named(path)
     temporary = None
@@ -83,7 +89,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         if old and not os.path.isfile(target):
             raise DataError(f"cannot write {name}: it exists and is not a regular file; give another name")
         temporary = os.path.join(os.path.dirname(target), f".fastnet-{secrets.token_hex(8)}.tmp")
-        with open(temporary, "x+b") as file:  # "x", unlike tempfile, gives the permissions of the user's umask
+        with open(temporary, "x+b") as file:  # "x" follows the user's umask, which tempfile does not
             if old:
                 shutil.copymode(target, temporary)
             yield file
@@ -92,7 +98,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
-        raise DataError(f"cannot write {name} ({reason(error)}): check the folder and the space in it") from error
+        raise DataError(f"cannot write {name} ({reason(error)}): check the folder and its free space") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -100,7 +106,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: PathLike, advice: str = "give another name") -> Path:
-    """Return the folder, which is made where it is missing. Raises DataError with the advice where that fails."""
+    """Make a folder where it is missing, and return it. Raises DataError, with the advice, if that fails."""
     named(folder)
     try:
         os.makedirs(folder, exist_ok=True)

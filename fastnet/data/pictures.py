@@ -1,4 +1,4 @@
-"""Pictures as pixels, through Pillow, which is imported only when a picture is read."""
+"""Reads pictures as pixels. Pillow does it, and is imported only when a picture is read."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MAX_PIXELS = 1 << 24
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not all of Pillow: EPS would run a program
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not EPS and others of Pillow: EPS would run a program
 
 
 def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool = False) -> NDArray[np.uint8]:
-    """Read an 8-bit picture as greyscale pixels, ready for a network trained on images of `image_shape`.
+    """Read an 8-bit picture as greyscale pixels for a network trained on images of `image_shape`.
 
-    Digits are expected as in MNIST: white on black. A picture of another size is resized, smoothly, if it has
-    the proportions of `image_shape`. What is transparent counts as background.
+    Digits are expected as in MNIST: white on black. A picture of another size is resized smoothly if it has the
+    proportions of `image_shape`. Transparent pixels become background.
 
     Parameters
     ----------
     path : path
         A PNG, JPEG, GIF (its first frame), BMP, TIFF, WebP or PGM/PPM file.
     image_shape : (int, int)
-        Rows and columns wanted.
+        Rows and columns of the result.
     invert : bool
-        Set it for dark on light, such as ink on paper.
+        Whether the picture is dark on light, such as ink on paper.
 
     Returns
     -------
     uint8 array of shape (rows * columns,)
+        The pixels, row by row.
 
     Raises
     ------
     DataError
-        The file cannot be read, is not such a picture, has other proportions, or Pillow is not installed.
+        The file cannot be read, is not a picture of these formats, has other proportions, or Pillow is missing.
     """
     rows, columns = image_shape
     with open_picture(path, invert) as picture:
@@ -54,25 +55,27 @@ def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool =
                 f"{rows} x {columns}: crop or pad the picture to these proportions"
             )
         if (height, width) != image_shape:
-            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear, averaging when it shrinks
+            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear; it averages when the picture shrinks
         pixels = np.array(picture, np.uint8).reshape(-1)
     return np.invert(pixels, out=pixels) if invert else pixels
 
 
 @contextmanager
 def open_picture(path: PathLike, invert: bool) -> Iterator[Image.Image]:
-    """Yield a picture in greyscale, after a check of its size; what is transparent becomes background."""
+    """Open a picture, check its size, and yield it in greyscale. Transparent pixels become background."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        message = f'{shown(path)} needs Pillow to be read: python -m pip install "fastnet-mlp[cli]"'
+        message = f'{shown(path)} is a picture, which only Pillow can read: python -m pip install "fastnet-mlp[cli]"'
         raise DataError(message) from error
     with reading(path) as (file, _), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; the checks are below
+        warnings.simplefilter("ignore")  # Pillow warns about large pictures, checked below, and about odd metadata
         with Image.open(file, formats=_FORMATS) as opened:
             width, height = opened.size
             if width * height > _MAX_PIXELS:
-                raise DataError(f"{shown(path)} has {width} x {height} pixels, too many: make it smaller")
+                raise DataError(
+                    f"{shown(path)} has {width} x {height} pixels; expected at most {_MAX_PIXELS:,}: make it smaller"
+                )
             if opened.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"):
                 raise DataError(f"{shown(path)} has pixels of type {opened.mode}: save it as an 8-bit picture")
             picture: Image.Image = ImageOps.exif_transpose(opened)

@@ -1,4 +1,4 @@
-"""The reader of tables of numbers in text: CSV."""
+"""The reader of CSV files: tables of numbers as text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ _MAX_LINE = 1 << 20  # characters
 
 
 def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Read a table of numbers, separated by commas, semicolons or tabs (whichever its first line has most of).
+    """Read a table of numbers from a CSV file.
+
+    The separator is a comma, a semicolon or a tab: the one that is most frequent in the first line.
+
+    Parameters
+    ----------
+    path : path
+        The file, encoded as UTF-8.
 
     Returns
     -------
     columns : tuple of str
-        The header's names, or () if every cell of the first line is a number.
+        The names in the first line, or () if every cell of the first line is a number.
     values : float32 array of shape (rows, columns)
-        May hold nan or inf where the file says so.
+        It holds nan or inf where the file says so.
 
     Raises
     ------
@@ -32,12 +39,12 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         The file cannot be read, has no rows, has rows of different lengths or cells that are not numbers.
     """
     with reading(path) as (file, _), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy warns of an empty table, and of numbers beyond float32
+        warnings.simplefilter("ignore")  # NumPy warns about an empty table and about numbers beyond float32
         name = shown(path)
         text = io.TextIOWrapper(file, encoding="utf-8-sig")
         first = text.readline(_MAX_LINE)
         if len(first) == _MAX_LINE:
-            raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected numbers")
+            raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected a row of numbers")
         separator = max(",;\t", key=first.count)
         cells = tuple(cell.strip() for row in csv.reader([first], delimiter=separator) for cell in row)
         columns = () if all(map(_is_number, cells)) else cells
@@ -47,12 +54,14 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
             values = np.loadtxt(text, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
         except ValueError as error:
             raise DataError(
-                f"{name} is not a table of numbers ({reason(error)}): correct it; classes are numbers from 0"
+                f"{name} is not a table of numbers ({reason(error)}): correct it, and write classes as numbers from 0"
             ) from error
         if not values.size:
-            raise DataError(f"{name} has no rows: expected a table of numbers")
+            raise DataError(f"{name} has no rows: expected at least one row of numbers")
         if columns and len(columns) != values.shape[1]:
-            raise DataError(f"{name} names {len(columns)} columns but its rows have {values.shape[1]}: correct it")
+            raise DataError(
+                f"{name} names {len(columns)} columns, but its rows have {values.shape[1]}: correct the first line"
+            )
         return columns, values
 
 

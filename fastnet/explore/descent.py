@@ -1,4 +1,4 @@
-"""What gradient descent does: its steps and what they promise, rates, batches, and where it seems to end."""
+"""The experiment descent: what each step promises and brings, learning rates, batch sizes, and where descent ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastnet import plots
-from fastnet.explore import Finding, Setting
+from fastnet.explore.experiments import Setting
+from fastnet.explore.finding import Finding
 from fastnet.insight.batches import BatchRun, compare_batches
 from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.rates import RangeTest, learning_rate_finder
@@ -17,19 +18,19 @@ from fastnet.network import Evaluation, Network
 from fastnet.text import facts, table
 from fastnet.training.trainer import Trainer
 
-EXAMPLES = 5_000  # of the steps that take all examples: the first so many
-SLOW, SLOW_STEPS = 0.02, 300
-RATES, STEPS = (0.1, 1.0, 3.0, 10.0, 30.0), 40  # of plain descent from the trained network
+MAX_EXAMPLES = 5_000  # steps on all examples take at most so many, the first ones
+SLOW, SLOW_STEPS = 0.02, 300  # learning rate and steps from the new network
+RATES, STEPS = (0.1, 1.0, 3.0, 10.0, 30.0), 40  # learning rates and steps from the trained network
 BATCHES, EPOCHS = (None, 10, 1), 10
-FAST = 0.5  # of the descent that is stopped
-FLAT = 0.01  # of the first gradient's norm: what the stop criterion takes for a minimum
-LOOKS = {True: 2, False: 10}  # at the cost an epoch, whether there are more than EXAMPLES or not
+FAST = 0.5  # learning rate of the descent that stops at a short gradient
+SHORT = 0.01  # times the norm of the first gradient: this short, the gradient ends the descent
+MEASUREMENTS, FEW_MEASUREMENTS = 10, 2  # of the cost in an epoch; few with more than MAX_EXAMPLES
 
 
 def explore(setting: Setting) -> Finding:
-    """Logs steps on all examples and on batches, tries rates, compares batch sizes, and stops where it is flat."""
+    """Log single steps, try learning rates, compare batch sizes, and stop at a short gradient."""
     data = setting.data
-    x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
+    x, y = data.x_train[:MAX_EXAMPLES], data.y_train[:MAX_EXAMPLES]
     new = setting.start()
     slow = descent_log(_plain(setting, new.network, SLOW, len(x)), x, y, SLOW_STEPS + 1)
     trained = setting.trained.network
@@ -43,10 +44,16 @@ def explore(setting: Setting) -> Finding:
     scores = setting.trained.evaluate(data.x_test, data.y_test), _suggested(setting, test.suggestion)
 
     options.pop("batch_size", None)
-    looks = LOOKS[len(data.x_train) > EXAMPLES]
-    settings: dict[str, Any] = {"epochs": EPOCHS, "learning_rates": own_rate, "looks": looks, "seed": setting.seed}
-    runs = compare_batches(new.network, data.x_train, data.y_train, BATCHES, **settings, **options)
-    stop, stopped = _stopped(setting, new.network, slow.gradient_norm[0] * FLAT)
+    measurements = MEASUREMENTS if len(data.x_train) <= MAX_EXAMPLES else FEW_MEASUREMENTS
+    runs = compare_batches(
+        *(new.network, data.x_train, data.y_train, BATCHES),
+        epochs=EPOCHS,
+        learning_rates=own_rate,
+        measurements=measurements,
+        seed=setting.seed,
+        **options,
+    )
+    stop, stopped = _stopped(setting, new.network, slow.gradient_norm[0] * SHORT)
 
     text = "\n\n".join(
         [
@@ -77,14 +84,14 @@ def explore(setting: Setting) -> Finding:
 
 
 def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> Trainer:
-    """Plain gradient descent of a copy."""
+    """A trainer of plain gradient descent, for a copy of the network."""
     return Trainer(
         network.copy(), learning_rate=rate, batch_size=batch_size, backend=setting.backend, seed=setting.seed
     )
 
 
 def _suggested(setting: Setting, rate: float) -> Evaluation:
-    """The test's result after the recipe's training at another rate."""
+    """The test scores after the recipe's training at another learning rate; NaN for no rate."""
     if np.isnan(rate):
         return Evaluation(np.nan, np.nan)
     data, trainer = setting.data, setting.start()
@@ -94,8 +101,8 @@ def _suggested(setting: Setting, rate: float) -> Evaluation:
 
 
 def _stopped(setting: Setting, network: Network, norm: float) -> tuple[StopAtMinimum, Evaluation]:
-    """Steps on all examples until their gradient is that short."""
-    x, y = setting.data.x_train[:EXAMPLES], setting.data.y_train[:EXAMPLES]
+    """Steps on all examples until the gradient is as short as `norm`."""
+    x, y = setting.data.x_train[:MAX_EXAMPLES], setting.data.y_train[:MAX_EXAMPLES]
     trainer = _plain(setting, network, FAST, len(x))
     stop = StopAtMinimum(x, y, norm)
     trainer.fit(x, y, epochs=SLOW_STEPS, callbacks=[stop])
@@ -106,10 +113,11 @@ def _steps_text(slow: DescentLog, batched: DescentLog) -> str:
     norms = ", ".join(f"{slow.gradient_norm[k]:.2f} at step {k}" for k in (0, 50, SLOW_STEPS) if k < len(slow))
     return facts(
         {
-            "slow": f"{SLOW_STEPS} steps on {slow.batch_size:,} examples, rate {SLOW:g}: gradient's norm {norms}",
-            "": f"each step brought {_range(slow.ratio)} of the fall that its gradient predicted",
-            "batches": f"{len(batched)} steps on {batched.batch_size} each, rate {batched.learning_rate[0]:g}: "
-            f"{np.nanmedian(batched.ratio):.1%} of it in the median, {batched.overshoot.sum()} overshot",
+            "slow": f"{SLOW_STEPS} steps on all {slow.batch_size:,} examples at rate {SLOW:g}: gradient norm {norms}",
+            "": f"each step lowered the cost by {_range(slow.ratio)} of what the gradient predicted",
+            "batches": f"{len(batched)} steps on {batched.batch_size} examples each at rate "
+            f"{batched.learning_rate[0]:g}: {np.nanmedian(batched.ratio):.1%} of the prediction in the median, "
+            f"{batched.overshoot.sum()} steps overshot",
         }
     )
 
@@ -119,43 +127,45 @@ def _range(values: Any) -> str:
 
 
 def _rates_text(by_rate: dict[float, DescentLog], cost: float, examples: int) -> str:
-    rows = [["rate", "first step brought", "overshot", "last cost"]]
+    rows = [["rate", "first step, of the prediction", "steps that overshot", "last cost"]]
     for rate, log in by_rate.items():
         last = "diverged" if log.diverged else f"{log.cost[-1] + log.actual_change[-1]:.4f}"
         kept = f"{log.ratio[0]:.1%}" if len(log) else "-"
         rows.append([f"{rate:g}", kept, f"{log.overshoot.sum()} of {len(log)}", last])
-    return f"from the trained network, cost {cost:.4f}, on {examples:,} examples at once:\n{table(rows)}"
+    return f"From the trained network, cost {cost:.4f}, steps on all {examples:,} examples:\n{table(rows)}"
 
 
 def _range_text(test: RangeTest, trainer: Trainer, scores: tuple[Evaluation, Evaluation]) -> str:
     own, suggested = (f"{score.accuracy:.2%}" for score in scores)
+    if np.isnan(test.suggestion):
+        return facts({"range test": "the smoothed cost never fell, so the test suggests no learning rate"})
     best = test.learning_rate[test.best]
     return facts(
         {
-            "range test": f"the smoothed cost is least at rate {best:.3g}, which suggests {test.suggestion:.2g}",
-            "": f"test accuracy {suggested} with it, {own} with the recipe's {trainer.learning_rate:g}",
+            "range test": f"the smoothed cost is smallest at rate {best:.3g}, which suggests {test.suggestion:.2g}",
+            "": f"test accuracy {suggested} at the suggestion, {own} at the recipe's {trainer.learning_rate:g}",
         }
     )
 
 
 def _batches_text(runs: list[BatchRun]) -> str:
-    rows = [["examples an update", "updates", "examples seen", "seconds", "cost"]]
+    rows = [["examples in a batch", "updates", "examples seen", "seconds", "cost"]]
     for run in runs:
         cost = "diverged" if run.diverged else f"{run.cost[-1]:.4f}"
         seconds = f"{run.seconds[-1]:.3f}"
         rows.append([f"{run.batch_size:,}", f"{run.steps[-1]:,}", f"{run.examples[-1]:,}", seconds, cost])
-    return f"from one start, all at rate {runs[0].learning_rate:g}:\n{table(rows)}"
+    return f"From the same new network, all at rate {runs[0].learning_rate:g}:\n{table(rows)}"
 
 
 def _stop_text(stop: StopAtMinimum, score: Evaluation, examples: int, runs: list[BatchRun]) -> str:
-    end = f"gradient's norm {stop.norms[-1]:.4f}, cost {score.cost:.3f}, accuracy {score.accuracy:.1%}"
-    about = "a minimum as far as this step can tell" if stop.reached else "not flat yet"
+    end = f"gradient norm {stop.norms[-1]:.4f}, cost {score.cost:.3f}, accuracy {score.accuracy:.1%}"
+    about = "the gradient is short enough for a minimum" if stop.reached else "the gradient is not short yet"
     best = min(runs, key=lambda run: math.inf if run.diverged else float(run.cost[-1]))
     if stop.reached and best.cost[-1] < score.cost:
-        about += f"; {best.batch_size:,} an update, above, came lower: {best.cost[-1]:.3f}"
+        about += f", but batches of {best.batch_size:,}, above, reached the lower cost {best.cost[-1]:.3f}"
     return facts(
         {
-            "stop": f"plain descent at rate {FAST:g} on {examples:,} examples after {stop.steps[-1]} steps: {end}",
+            "stop": f"descent at rate {FAST:g} on all {examples:,} examples, after {stop.steps[-1]} steps: {end}",
             "": about,
         }
     )

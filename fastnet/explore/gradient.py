@@ -1,4 +1,4 @@
-"""Which weights and biases matter most: the gradient's components in order, and what nudging them does."""
+"""The experiment gradient: the components of the gradient in order, and what nudging the largest ones does."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from functools import partial
 import numpy as np
 
 from fastnet import plots
-from fastnet.explore import Finding, Setting
+from fastnet.explore.experiments import Setting
+from fastnet.explore.finding import Finding
 from fastnet.insight.gradients import BIAS, Ranking, Verification, ranking, verify_ranking
 from fastnet.network import Network
 from fastnet.text import table
 from fastnet.training.history import Epoch
 from fastnet.training.trainer import Trainer
 
-EARLY = (1, 5)  # epochs after which the network is looked at, beside the first and the last
-LISTED = 5
+EARLY = (1, 5)  # epochs after which the network is ranked, besides the start and the end
+MAX_LISTED = 5
 
 
 def explore(setting: Setting) -> Finding:
-    """Ranks the components of new, half-trained and trained networks, and verifies the rankings by nudging."""
+    """Rank the components for the new, half-trained and trained network, and verify the rankings by nudges."""
     data = setting.data
     x, y = data.x_train, data.y_train
     stages = _stages(setting)
@@ -49,12 +50,12 @@ def explore(setting: Setting) -> Finding:
         gradient = final.gradient(x, y, backend=setting.backend)
         pictures["neuron-gradients"] = partial(plots.neuron_gradients, final, gradient, data.image_shape)
     else:
-        text += "\n\nno picture of the neurons' gradients: the examples are no images"
+        text += "\n\nThe examples are no images, so there is no picture of the neurons' gradients."
     return Finding(text, numbers, pictures)
 
 
 def _stages(setting: Setting) -> dict[int, Network]:
-    """The network after so many epochs of its training: of one run, of which the setting has the end."""
+    """Copies of the network, by the number of epochs that they were trained. The last is the setting's."""
     trainer = setting.start()
     epochs = setting.recipe.epochs
     found = {0: trainer.network.copy()}
@@ -70,20 +71,21 @@ def _stages(setting: Setting) -> dict[int, Network]:
 
 
 def _stages_text(rankings: dict[int, Ranking], verified: dict[int, Verification]) -> str:
-    rows = [["after epoch", "norm", "top 1% hold", "top 10% hold", "exactly zero", "fall by a nudge of the top 1%"]]
-    rows[0].append("of a random 1%")
+    rows = [["after epoch", "norm", "top 1% hold", "top 10% hold", "exactly zero", "top 1% nudged", "random 1% nudged"]]
     for epoch, found in rankings.items():
         nudges = verified[epoch]
         random = np.mean([one.actual_change for one in nudges.random])
-        falls = [f"{-nudges.top.actual_change:.2g}", f"{-random:.2g}"]
+        changes = [f"{change:+.2g}" for change in (nudges.top.actual_change, random)]
         shares = [f"{share:.0%}" for share in (found.share(0.01), found.share(0.1), found.zero_share)]
-        rows.append([str(epoch), f"{found.norm:.3f}", *shares, *falls])
-    times = ", ".join(f"{verification.advantage:.1f}" for verification in verified.values())
+        rows.append([str(epoch), f"{found.norm:.3f}", *shares, *changes])
+    ratios = ", ".join(f"{verification.advantage:.1f}" for verification in verified.values())
     first = next(iter(verified.values()))
     return (
-        f"of the squared norm:\n{table(rows, left=())}\n"
-        f"nudges of one length, {first.top.length:g}, the random ones {len(first.random)} times: "
-        f"the top 1% lower the cost {times} times more"
+        "What the largest components hold of the squared norm, and how the cost changes when they are nudged:\n"
+        f"{table(rows, left=())}\n"
+        f"All nudges have the length {first.top.length:g}. The random change is the mean of {len(first.random)} draws."
+        "\n"
+        f"The change by the top 1%, divided by the random change: {ratios}."
     )
 
 
@@ -92,12 +94,12 @@ def _layers_text(rankings: dict[int, Ranking]) -> str:
     rows = [["after epoch", *(f"layer {layer + 1} {part}" for layer in layers for part in ("weights", "biases"))]]
     for epoch, found in rankings.items():
         rows.append([str(epoch), *(f"{share:.1%}" for share in found.by_layer.ravel())])
-    return f"share of the squared norm:\n{table(rows, left=())}"
+    return f"Share of the squared norm by layer:\n{table(rows, left=())}"
 
 
 def _top_text(found: Ranking, shape: tuple[int, int] | None) -> str:
-    rows = [["the most", "layer", "neuron", "from", "gradient"]]
-    for k in range(min(LISTED, len(found.component))):
+    rows = [["", "layer", "neuron", "from", "gradient"]]
+    for k in range(min(MAX_LISTED, len(found.component))):
         below = int(found.input[k])
         source = f"neuron {below}" if found.layer[k] else f"input {below}"
         if below == BIAS:
@@ -105,4 +107,4 @@ def _top_text(found: Ranking, shape: tuple[int, int] | None) -> str:
         elif found.layer[k] == 0 and shape is not None:
             source = "pixel {}, {}".format(*divmod(below, shape[1]))
         rows.append([str(k + 1), str(found.layer[k] + 1), str(found.neuron[k]), source, f"{found.component[k]:+.2g}"])
-    return table(rows, left=(0, 3))
+    return f"The largest components at the end:\n{table(rows, left=(0, 3))}"

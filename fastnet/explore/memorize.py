@@ -1,7 +1,4 @@
-"""Whether the network learns or memorises: labels and images without sense, and what helps or hinders memory.
-
-Not here: one condition's trainings (fastnet.insight.memorization).
-"""
+"""The experiment memorize: how fast the network fits true labels, shuffled labels and images of noise."""
 
 from __future__ import annotations
 
@@ -12,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.explore import Finding, Setting
+from fastnet import plots
+from fastnet.explore.experiments import Setting
+from fastnet.explore.finding import Finding
 from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
-from fastnet.insight.task import stratified_order
-from fastnet.text import table
+from fastnet.text import layers, table
 from fastnet.training.recipe import Recipe
 
-IMAGES = TESTED = 1000  # at most: enough to tell, and seconds
-SWEPT = 3  # seeds at most where a setting goes through many values
+MAX_IMAGES = MAX_TESTED = 1000  # enough to see the effects; a run takes seconds
+MAX_SEEDS = 3  # where a setting goes through many values
 CONDITIONS: dict[str, dict[str, Any]] = {
     "true labels": {},
     "shuffled labels": {"corrupted": 1.0},
@@ -27,34 +25,28 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "noise as images": {"images": "noise"},
 }
 CORRUPTED = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-# what is changed, its values, and the recipe with one
+# A setting, its values, and the recipe with one value.
 EFFECTS: dict[str, tuple[tuple[float, ...], Callable[[Any], Recipe]]] = {
     "width": ((16, 32, 64, 128, 256, 512), lambda value: MEMORIZER.but(hidden=(value,))),
     "weight decay": ((0.0, 1e-4, 1e-3, 1e-2), lambda value: MEMORIZER.but(trainer={"weight_decay": value})),
     "dropout": ((0.0, 0.2, 0.5), lambda value: MEMORIZER.but(trainer={"dropout": value})),
 }
-FILLED = (250, 500, 1000, 2000, 4000, 16000)  # images whose shuffled labels are to fit into a network
-NETWORKS = ((16, 16), (128,))
-PATIENCE = 200  # epochs for that
+CAPACITIES = (250, 500, 1000, 2000, 4000, 16000)  # numbers of images with shuffled labels
+NETWORKS = ((16, 16), (128,))  # the hidden layers of the networks that fit them
+PATIENCE = 200  # epochs for one capacity
 CURVES = 60  # epochs of the conditions
 
 
 def explore(setting: Setting) -> Finding:
-    """Compares conditions, shares of shuffled labels, widths, decays, dropouts and capacities."""
+    """Compare conditions, shares of shuffled labels, widths, weight decays, dropouts and capacities."""
     data = setting.data
-    order = stratified_order(data.y_train, np.random.default_rng(setting.seed))
-    some = order[:IMAGES]
-    tested = stratified_order(data.y_test, np.random.default_rng(setting.seed))[:TESTED]
-    follow = partial(
-        memorization,
-        test=(data.x_test[tested], data.y_test[tested]),
-        backend=setting.backend,
-    )
-    seeds = range(setting.seed, setting.seed + setting.seeds)
-    on_some = partial(follow, data.x_train[some], data.y_train[some], seeds=seeds)
+    test = setting.test_sample(MAX_TESTED)
+    follow = partial(memorization, test=test, backend=setting.backend)
+    few_seeds = setting.seeds[:MAX_SEEDS]
+    on_some = partial(follow, *setting.training_sample(MAX_IMAGES), seeds=setting.seeds)
     conditions = {name: on_some(recipe=MEMORIZER.but(epochs=CURVES), **change) for name, change in CONDITIONS.items()}
     corrupted = [on_some(corrupted=share, stop=True) for share in CORRUPTED]
-    until = partial(on_some, seeds=seeds[:SWEPT], stop=True)
+    until = partial(on_some, seeds=few_seeds, stop=True)
     effects = {
         what: {
             labels: [until(recipe=recipe(value), **CONDITIONS[labels]) for value in values]
@@ -62,30 +54,30 @@ def explore(setting: Setting) -> Finding:
         }
         for what, (values, recipe) in EFFECTS.items()
     }
-    sizes = sorted({min(n, len(order)) for n in FILLED})
+    sizes = sorted({min(n, len(data.x_train)) for n in CAPACITIES})
     filled = {
         hidden: [
             follow(
-                *(data.x_train[order[:n]], data.y_train[order[:n]]),
+                *setting.training_sample(n),
                 recipe=MEMORIZER.but(hidden=hidden, epochs=PATIENCE),
                 corrupted=1.0,
-                seeds=seeds[:SWEPT],
+                seeds=few_seeds,
                 stop=True,
             )
             for n in sizes
         ]
         for hidden in NETWORKS
     }
-    by_network = {"-".join(map(str, found[0].sizes)): found for found in filled.values()}
+    by_network = {layers(found[0].sizes): found for found in filled.values()}
     first = conditions["true labels"]
     text = [
-        f"{'-'.join(map(str, first.sizes))} {MEMORIZER.network['activation']}, {first.n:,} {setting.examples}, "
-        f"{setting.seeds} seeds, {CURVES} epochs; tested on {len(tested):,}\n",
+        f"{layers(first.sizes)} with {MEMORIZER.network['activation']} on {first.n:,} {setting.examples}, "
+        f"{setting.n_seeds} seeds, {CURVES} epochs, tested on {len(test[0]):,}:\n",
         _table("", conditions),
-        "\nshare of labels shuffled, trained until they fit",
+        "\nShare of labels shuffled, trained until they fit:",
         _table("", {f"{share:.0%}": found for share, found in zip(CORRUPTED, corrupted, strict=True)}),
         *(_effect(what, EFFECTS[what][0], by_labels) for what, by_labels in effects.items()),
-        f"\nshuffled labels fitted within {PATIENCE} epochs, {len(seeds[:SWEPT])} seeds",
+        f"\nShare of shuffled labels fitted within {PATIENCE} epochs, {len(few_seeds)} seeds:",
         _capacity(setting.examples, sizes, by_network),
     ]
     return Finding(
@@ -112,8 +104,6 @@ def _pictures(
     effects: Mapping[str, Mapping[str, Sequence[Memorization]]],
     by_network: Mapping[str, Sequence[Memorization]],
 ) -> dict[str, Callable[[], Any]]:
-    from fastnet import plots
-
     return {
         "memorize": partial(plots.memorization, conditions),
         "memorize-corruption": partial(plots.corruption, corrupted),
@@ -152,7 +142,7 @@ def _effect(what: str, values: Sequence[float], by_labels: Mapping[str, Sequence
         f"{value:g}, {labels}": found[i] for i, value in enumerate(values) for labels, found in by_labels.items()
     }
     seeds = len(by_labels["true labels"][0].training)
-    return f"\n{what}, trained until they fit, {seeds} seeds\n{_table('', results)}"
+    return f"\n{what.capitalize()}, trained until the labels fit, {seeds} seeds:\n{_table('', results)}"
 
 
 def _capacity(what: str, sizes: Sequence[int], by_network: Mapping[str, Sequence[Memorization]]) -> str:
@@ -163,7 +153,7 @@ def _capacity(what: str, sizes: Sequence[int], by_network: Mapping[str, Sequence
 
 
 def _epochs(found: Memorization) -> tuple[str, str]:
-    """The mean epochs to fit, and the lowest and highest; a bound where not every seed got there."""
+    """The mean number of epochs to fit, and the range; a bound where not every seed fits."""
     epochs = found.epochs_to_fit
     if np.isnan(epochs).any():
         return f">{found.training.shape[1]}", f"{np.isfinite(epochs).sum()} of {len(epochs)} seeds"

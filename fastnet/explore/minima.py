@@ -1,7 +1,4 @@
-"""Why it is so easy: where many seeds end, the ways between two of them, and the surface around one.
-
-Not here: how these are found (fastnet.insight.minima, fastnet.insight.landscape).
-"""
+"""The experiment minima: where many seeds end, the line between two of their networks, and the surface around one."""
 
 from __future__ import annotations
 
@@ -10,39 +7,34 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from fastnet.explore import Finding, Setting
+from fastnet import plots
+from fastnet.explore.experiments import Setting
+from fastnet.explore.finding import Finding
 from fastnet.insight.landscape import Landscape, descent_landscape, descent_path, landscape
 from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
-from fastnet.insight.task import stratified_order
 from fastnet.network import Network
-from fastnet.text import facts, table
+from fastnet.text import facts, layers, table
 from fastnet.training.recipe import Recipe, in_parallel
 
-SEEDS = 20  # of each width: a spread takes more than a mean
-TRAINED, SURVEYED = 4000, 1000  # examples, at most, to train on, and to measure a plane with
+N_SEEDS = 20  # of each width: a spread needs more seeds than a mean
+MAX_TRAINED, MAX_MAPPED = 4000, 1000  # examples to train on, and to map a plane with
 WIDE = MINIMIZER.but(hidden=(128,))
 
 
 def explore(setting: Setting) -> Finding:
-    """Many seeds by width, lines between two networks before and after matching neurons, and two planes."""
-    from fastnet import plots
-
-    data = setting.data
-    some = stratified_order(data.y_train, np.random.default_rng(setting.seed))[:TRAINED]
-    x, y = data.x_train[some], data.y_train[some]
-    n_in, n_out, backend = x.shape[1], len(data.class_names), setting.backend
+    """Train many seeds by width, walk from one network to another, and map two planes."""
+    data, backend = setting.data, setting.backend
+    x, y = setting.training_sample(MAX_TRAINED)
     ends = minima(
         x,
         y,
-        seeds=range(setting.seed, setting.seed + SEEDS),
+        seeds=range(setting.seed, setting.seed + N_SEEDS),
         test=(data.x_test, data.y_test),
         backend=backend,
     )
 
     def trained(recipe: Recipe, seed: int) -> Network:
-        trainer = recipe.on(setting.backend).start(n_in, n_out, seed)
+        trainer = setting.start(recipe, seed)
         trainer.fit(x, y, epochs=recipe.epochs)
         return trainer.network
 
@@ -51,19 +43,19 @@ def explore(setting: Setting) -> Finding:
         a, b = in_parallel([partial(trained, recipe, setting.seed + k) for k in (0, 1)], backend)
         between = partial(interpolate, x=x, y=y, backend=backend)
         matched = match_neurons(a, b)
-        lines["-".join(map(str, a.sizes))] = {"as trained": between(a, b), "neurons matched": between(a, matched)}
+        lines[layers(a.sizes)] = {"as trained": between(a, b), "neurons matched": between(a, matched)}
 
-    trainer = setting.recipe.on(setting.backend).start(n_in, n_out, setting.seed)
+    trainer = setting.start()
     path = descent_path(trainer, x, y, epochs=setting.recipe.epochs)
-    surveyed = x[:SURVEYED], y[:SURVEYED]
-    random = landscape(trainer.network, *surveyed, seed=setting.seed, backend=backend)
-    own = descent_landscape(trainer.network, path, *surveyed, backend=backend)
+    mapped = x[:MAX_MAPPED], y[:MAX_MAPPED]
+    random = landscape(trainer.network, *mapped, seed=setting.seed, backend=backend)
+    own = descent_landscape(trainer.network, path, *mapped, backend=backend)
     text = [
-        f"costs at the end: {SEEDS} seeds a width, one hidden layer, {len(some):,} training examples",
+        f"Costs at the end, {N_SEEDS} seeds for each width of one hidden layer, {len(x):,} training examples:",
         _ends(ends),
-        "\non the straight line between two networks",
+        "\nOn the straight line between two networks:",
         _lines(lines),
-        f"\non planes through {'-'.join(map(str, trainer.network.sizes))}, of {len(surveyed[1]):,} training examples",
+        f"\nOn planes through {layers(trainer.network.sizes)}, the cost on {len(mapped[1]):,} training examples:",
         _planes(random, own),
     ]
     return Finding(
@@ -118,15 +110,15 @@ def _planes(random: Landscape, own: Landscape) -> str:
     first, second = own.variance
     return facts(
         {
-            "random": f"cost {here:.3g} at the network, {worst:.3g} at most where weights have moved by up to their "
-            "size along each",
-            "descent's": f"{first:.0%} and {second:.0%} of the path's variance; cost {own.cost.min():.3g} to "
-            f"{own.cost.max():.3g}",
+            "random": f"{here:.3g} at the network, at most {worst:.3g} where each direction moves the weights by up to "
+            "their own size",
+            "descent": f"{own.cost.min():.3g} to {own.cost.max():.3g}; the plane holds {first:.0%} and {second:.0%} of "
+            "the path's variance",
         }
     )
 
 
 def _numbers(found: Landscape) -> dict[str, Any]:
-    """All but the directions, which are as long as the network has parameters."""
+    """The fields without the directions, which have as many entries as the network has parameters."""
     fields = {entry.name: getattr(found, entry.name) for entry in dataclasses.fields(found)}
     return {name: value for name, value in fields.items() if name != "directions"}

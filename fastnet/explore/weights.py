@@ -1,4 +1,4 @@
-"""What the hidden neurons look at: their weights as pictures, and whether these are edges."""
+"""The experiment weights: the hidden neurons' weights as pictures, and whether they are edges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastnet import plots
-from fastnet.explore import Finding, Setting
+from fastnet.explore.experiments import Setting
+from fastnet.explore.finding import Finding
 from fastnet.insight import (
     ExcitingImages,
     IdealInputs,
@@ -23,12 +24,13 @@ from fastnet.text import table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DECAY = 1e-4  # L2, of the run that shows what decay does to weights without a gradient
-NO_IMAGES = "The examples are no images: nothing is said of edges, and no pictures of pixels are drawn."
+DECAY = 1e-4  # weight decay shrinks weights that have no gradient, too
+MAX_EXCITING = 9  # images of each neuron
+NO_IMAGES = "The examples are no images, so there are no edges to find and no pictures of pixels."
 
 
 def explore(setting: Setting) -> Finding:
-    """The recipe's network before and after its training, and what excites the neurons of its deeper layers."""
+    """Compare the recipe's network before and after its training, and find what excites its deeper neurons."""
     data, network, before = setting.data, setting.trained.network, setting.start().network
     unlit, decayed = unlit_weights(network, before, data.x_train), _decayed(setting)
     texts = [_unlit_text(unlit, decayed)]
@@ -51,7 +53,8 @@ def explore(setting: Setting) -> Finding:
 
     excited = {}
     for layer in deeper:
-        exciting = exciting_images(network, data.x_train, layer, min(9, len(data.x_train)), backend=setting.backend)
+        count = min(MAX_EXCITING, len(data.x_train))
+        exciting = exciting_images(network, data.x_train, layer, count, backend=setting.backend)
         start = data.x_train[exciting.indices[:, 0]]
         ideal = ideal_inputs(network, layer, start=start, backend=setting.backend)
         excited[layer] = exciting, ideal
@@ -66,10 +69,9 @@ def explore(setting: Setting) -> Finding:
 
 
 def _decayed(setting: Setting) -> UnlitWeights:
-    """The same training, but with weight decay."""
+    """The same training with weight decay."""
     recipe = setting.recipe.but(trainer={"weight_decay": DECAY})
-    data = setting.data
-    trainer = recipe.on(setting.backend).start(data.x_train.shape[1], len(data.class_names), setting.seed)
+    data, trainer = setting.data, setting.start(recipe)
     before = trainer.network.copy()
     trainer.fit(data.x_train, data.y_train, epochs=recipe.epochs)
     return unlit_weights(trainer.network, before, data.x_train)
@@ -78,13 +80,13 @@ def _decayed(setting: Setting) -> UnlitWeights:
 def _structure_text(found: WeightStructure) -> str:
     share = {kind: part.edge_shares.mean() for kind, part in found.kinds.items()}
     nearer = min(("blobs", "edges"), key=lambda kind: abs(share["trained"] - share[kind]))
-    rows = [["first layer", "correlation of neighbours", "share in one oriented edge", "at most"]]
+    rows = [["first layer", "correlation of neighbours", "share of one edge, mean", "largest"]]
     for kind, part in found.kinds.items():
         shares = part.edge_shares
         rows.append([kind, f"{part.correlation:.2f}", f"{shares.mean():.2f}", f"{shares.max():.2f}"])
     return (
-        f"{table(rows)}\nBlobs are noise as smooth as the trained weights, and as strong at each pixel.\n"
-        f"By that share the trained weights are nearer to {nearer}."
+        f"{table(rows)}\nBlobs are noise, drawn with the trained weights' correlation and size at each pixel.\n"
+        f"By their share of one oriented edge, the trained weights are closer to {nearer}."
     )
 
 
@@ -93,15 +95,15 @@ def _unlit_text(unlit: UnlitWeights, decayed: UnlitWeights) -> str:
     if not count:
         return "No input is zero in all training examples."
     return (
-        f"{count} of {n_in} inputs are zero in all training examples. The largest change of their weights is "
-        f"{unlit.largest_change:g};\nwith weight decay {DECAY:g} {decayed.kept:.0%} is left of them."
+        f"{count} of {n_in} inputs are zero in all training examples. Training changed their weights by at most "
+        f"{unlit.largest_change:g}.\nWith weight decay {DECAY:g} they kept {decayed.kept:.0%} of their size."
     )
 
 
 def _excitation_text(excited: dict[int, tuple[ExcitingImages, IdealInputs]]) -> str:
-    rows = [["weighted sums, mean of the neurons", "best training image", "image by gradient ascent", "larger in"]]
+    rows = [["mean weighted sum", "best training image", "image by gradient ascent", "ascent higher in"]]
     for layer, (exciting, ideal) in excited.items():
         real = exciting.sums[:, 0]
-        larger = f"{int((ideal.sums > real).sum())} of {len(real)}"
-        rows.append([f"layer {layer + 1}", f"{real.mean():.2f}", f"{ideal.sums.mean():.2f}", larger])
+        higher = f"{int((ideal.sums > real).sum())} of {len(real)}"
+        rows.append([f"layer {layer + 1}", f"{real.mean():.2f}", f"{ideal.sums.mean():.2f}", higher])
     return table(rows)

@@ -1,7 +1,6 @@
-"""What a trained network really learned: experiments that return numbers, as arrays and small dataclasses.
+"""Experiments on networks that return numbers: what a network learned, and how it learned.
 
-Everything here trains and computes through Trainer and Network, thus through the kernels. Pictures of the results are
-drawn by fastnet.plots; `fastnet explore` runs the experiments from the command line.
+Results are arrays and small dataclasses. `fastnet.plots` draws them, and `fastnet explore` runs the experiments.
 """
 
 from fastnet.insight.batches import BatchRun, compare_batches
@@ -12,22 +11,12 @@ from fastnet.insight.data_size import DataSize, data_size
 from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.excitation import ExcitingImages, IdealInputs, exciting_images, ideal_inputs
 from fastnet.insight.gradients import Nudge, Ranking, Verification, nudge, ranking, verify_ranking
+from fastnet.insight.images import blobs, edge_share, edges, neighbour_correlation
 from fastnet.insight.landscape import Landscape, descent_landscape, descent_path, landscape
 from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
 from fastnet.insight.rates import RangeTest, learning_rate_finder
-from fastnet.insight.weights import (
-    Structure,
-    UnlitWeights,
-    WeightStructure,
-    blobs,
-    edge_share,
-    edges,
-    neighbour_correlation,
-    never_lit,
-    unlit_weights,
-    weight_structure,
-)
+from fastnet.insight.weights import Structure, UnlitWeights, WeightStructure, never_lit, unlit_weights, weight_structure
 from fastnet.training.recipe import CHAPTER, Recipe
 
 __all__ = [

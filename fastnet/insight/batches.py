@@ -1,6 +1,6 @@
-"""Full-batch, mini-batch and single-example descent, side by side.
+"""Full-batch, mini-batch and single-example descent side by side: the cost by examples and by seconds.
 
-Not here: what single steps do (descent.py), how fast the kernels are (fastnet.bench).
+Not here: what single steps do (descent.py).
 """
 
 from __future__ import annotations
@@ -24,10 +24,24 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BatchRun:
-    """A training with one batch size, looked at now and then: arrays (n,), the first entry before the first step.
+    """A training with one batch size. Its cost is measured before the first step and several times an epoch.
 
-    steps and examples are updates made and examples seen, int64; seconds are those of training alone; cost is
-    that over all examples. diverged: the run ended early, because cost or parameters were no longer finite.
+    Attributes
+    ----------
+    batch_size : int
+        Examples in a batch.
+    learning_rate : float
+        The learning rate, before any schedule.
+    steps : ndarray of int64, shape (n,)
+        Updates made at each measurement.
+    examples : ndarray of int64, shape (n,)
+        Examples seen at each measurement.
+    seconds : ndarray of float64, shape (n,)
+        Seconds of training alone, without the measurements.
+    cost : ndarray of float64, shape (n,)
+        The mean cost over all examples.
+    diverged : bool
+        Whether the run ended early because the cost or the parameters were no longer finite.
     """
 
     batch_size: int
@@ -47,23 +61,55 @@ def compare_batches(
     *,
     epochs: int = 10,
     learning_rates: float | Sequence[float] | None = None,
-    looks: int = 10,
+    measurements: int = 10,
     seed: int = 0,
     **trainer: Any,
 ) -> list[BatchRun]:
-    """Trains copies of the network with different batch sizes, one after the other: cost against examples and seconds.
+    """Train copies of a network with different batch sizes, one after the other.
 
-    batch_sizes: examples an update, None for all of them. learning_rates: one for all, or one each; the
-    optimiser's own for None. looks: how often an epoch the cost is taken, at most once a batch. `trainer`: further
-    arguments of Trainer, such as optimizer, schedule or backend.
+    Parameters
+    ----------
+    network : Network
+        The network to start from. It stays as it is.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    batch_sizes : sequence of int or None
+        The sizes to compare. None stands for all examples.
+    epochs : int
+        Passes over the examples.
+    learning_rates : float or sequence of float, optional
+        One learning rate for all sizes, or one for each. By default the optimiser's own.
+    measurements : int
+        Measurements of the cost in an epoch, at most one for each batch.
+    seed : int
+        The seed of the order of the examples.
+    **trainer
+        Further arguments of Trainer, such as optimizer, schedule or backend.
 
-    Raises ValueError or TypeError for unusable arguments.
+    Returns
+    -------
+    list of BatchRun
+        One run for each batch size. A diverged run ends early.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> runs = compare_batches(fastnet.Network([4, 3], seed=0), x, y, (None, 10), epochs=2)
+    >>> [(run.batch_size, int(run.steps[-1])) for run in runs]
+    [(60, 2), (10, 12)]
     """
     checks.instance("network", network, Network)
     epochs = checks.whole_number("epochs", epochs, 1)
-    looks = checks.whole_number("looks", looks, 1)
-    x = network._inputs(x)
-    y = network._outputs(y, len(x))
+    measurements = checks.whole_number("measurements", measurements, 1)
+    x = network.check_inputs(x)
+    y = network.check_targets(y, len(x))
     if not isinstance(batch_sizes, Iterable):
         raise TypeError(f"batch_sizes must be a list such as (None, 10, 1), not {batch_sizes!r}")
     sizes = [len(x) if size is None else size for size in batch_sizes]
@@ -73,37 +119,37 @@ def compare_batches(
     runs = []
     for size, rate in zip(sizes, rates, strict=True):
         trial = Trainer(network.copy(), batch_size=size, learning_rate=rate, seed=seed, **trainer)
-        looker = _Looker(trial, x, y, looks)
+        log = _CostLog(trial, x, y, measurements)
         base_rate, diverged = trial.learning_rate, False
         try:
-            trial.fit(x, y, epochs=epochs, callbacks=[looker])
+            trial.fit(x, y, epochs=epochs, callbacks=[log])
         except DivergedError:
             diverged = True
-        steps, examples, seconds, cost = zip(*looker.seen, strict=True)
+        steps, examples, seconds, cost = zip(*log.lines, strict=True)
         counts = np.array(steps), np.array(examples)
         runs.append(BatchRun(size, base_rate, *counts, np.array(seconds), np.array(cost), diverged))
     return runs
 
 
-class _Looker(Callback):
-    """Takes the cost over all examples several times an epoch."""
+class _CostLog(Callback):
+    """Measures the cost over all examples several times an epoch."""
 
-    def __init__(self, trainer: Trainer, x: Any, y: Any, looks: int) -> None:
+    def __init__(self, trainer: Trainer, x: Any, y: Any, measurements: int) -> None:
         self._x, self._y = x, y
-        self.every = max(1, len(x) // (trainer.batch_size * looks))
-        self._examples, self._seconds = 0, 0.0  # of the epochs that are over
-        self.seen = list[tuple[int, int, float, float]]()
-        self._look(trainer, 0, 0.0)
+        self.every = max(1, len(x) // (trainer.batch_size * measurements))
+        self._examples, self._seconds = 0, 0.0  # of the epochs before this one
+        self.lines = list[tuple[int, int, float, float]]()
+        self._measure(trainer, 0, 0.0)
 
     def on_batches(self, trainer: Trainer, progress: Progress) -> None:
         if progress.batch < progress.batches:
-            self._look(trainer, progress.examples, progress.seconds)
+            self._measure(trainer, progress.examples, progress.seconds)
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        self._look(trainer, epoch.examples, epoch.seconds)
+        self._measure(trainer, epoch.examples, epoch.seconds)
         self._examples += epoch.examples
         self._seconds += epoch.seconds
 
-    def _look(self, trainer: Trainer, examples: int, seconds: float) -> None:
+    def _measure(self, trainer: Trainer, examples: int, seconds: float) -> None:
         cost = trainer.evaluate(self._x, self._y).cost
-        self.seen.append((trainer.steps, self._examples + examples, self._seconds + seconds, cost))
+        self.lines.append((trainer.steps, self._examples + examples, self._seconds + seconds, cost))

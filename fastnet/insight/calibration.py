@@ -1,12 +1,6 @@
-"""Whether a network is right as often as it is sure: calibration, and the temperature that mends it.
+"""Calibration: whether a network is right as often as it is sure, and the temperature that corrects it.
 
-Not here: what it answers to noise (confidence.py).
-
-What counts as the probability of a class. A temperature T divides the weighted sums of the last layer, and the softmax
-of these is taken, whatever output the network was trained with (Guo et al. 2017, On calibration of modern neural
-networks). For softmax outputs T = 1 is the network itself. Ten sigmoids, the chapter's outputs, are ten answers to ten
-questions and do not sum to 1: their softmax makes one distribution of them, is larger than the outputs say, and is what
-a temperature above 1 mends. Without a temperature (None) the top output itself is the confidence.
+Not here: the answers to noise (confidence.py).
 """
 
 from __future__ import annotations
@@ -20,18 +14,31 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.errors import require_extra
-from fastnet.insight.confidence import top_outputs
+from fastnet.insight.answers import check_classifier, top_outputs, true_classes
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-HOTTEST = 100.0  # temperatures are looked for from 1 / HOTTEST to HOTTEST
+MIN_TEMPERATURE = 1e-6  # divided by less, weights could overflow
+MAX_FITTED = 100.0  # fit_temperature searches from 1 / MAX_FITTED to MAX_FITTED
+LACKS = "confidence in classes to calibrate"  # of a regression network
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A reliability diagram: examples in bins of equal width by the confidence in their answer.
+    """A reliability diagram: examples in bins of equal width, by the confidence in their answer.
 
-    edges: (bins + 1,) from 0 to 1. confidence, accuracy: (bins,), the mean confidence and the share of right answers of
-    each bin, NaN where it is empty. counts: int64 (bins,). temperature: None where the outputs were taken as they are.
+    Attributes
+    ----------
+    temperature : float or None
+        The temperature of the confidence; None where the outputs were taken as they are.
+    edges : ndarray of float64, shape (bins + 1,)
+        The edges of the bins, from 0 to 1.
+    confidence : ndarray of float64, shape (bins,)
+        The mean confidence in each bin; NaN in an empty bin.
+    accuracy : ndarray of float64, shape (bins,)
+        The share of right answers in each bin; NaN in an empty bin.
+    counts : ndarray of int64, shape (bins,)
+        The number of examples in each bin.
     """
 
     temperature: float | None
@@ -42,9 +49,9 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean over examples of |accuracy - confidence| of their bins.
+        """The expected calibration error: `|accuracy - confidence|` of the bins, averaged over the examples.
 
-        Naeini et al. 2015, Obtaining well calibrated probabilities using Bayesian binning.
+        Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
         """
         return self._mean(np.abs(self.accuracy - self.confidence))
 
@@ -58,22 +65,48 @@ class Calibration:
         """The share of right answers."""
         return self._mean(self.accuracy)
 
-    def _mean(self, of_bins: NDArray[np.float64]) -> float:
-        return float(np.nansum(of_bins * self.counts) / self.counts.sum())
+    def _mean(self, values: NDArray[np.float64]) -> float:
+        return float(np.nansum(values * self.counts) / self.counts.sum())
 
 
 def tempered(network: Network, temperature: float) -> Network:
-    """The network whose outputs are the probabilities of the classes at that temperature.
+    """Return the network whose outputs are the probabilities of the classes at a temperature.
 
-    A copy with the weights and biases of the last layer divided by the temperature, with a softmax output (with a
-    single output a sigmoid) and the cross-entropy as its cost. Its answers are those of the network.
+    A temperature T divides the weighted sums of the last layer, and the outputs are their softmax (of a single output,
+    their sigmoid): Guo et al. (2017), "On calibration of modern neural networks". T above 1 lowers the confidence, T
+    below 1 raises it. For softmax outputs T = 1 changes nothing. Ten sigmoids answer ten questions and need not sum
+    to 1; their softmax makes one distribution of them.
 
-    Raises ValueError for a regression network and a temperature below 0.000001.
+    Parameters
+    ----------
+    network : Network
+        A classifier. It stays as it is.
+    temperature : float
+        At least 0.000001.
+
+    Returns
+    -------
+    Network
+        A copy with the weights and biases of the last layer divided by the temperature, a softmax (or sigmoid) output
+        and the cross-entropy as its cost. It gives the same answers as `network`.
+
+    Raises
+    ------
+    ValueError
+        The network is a regression network, or the temperature is too small.
+
+    Examples
+    --------
+    >>> network = fastnet.Network([4, 3], seed=0)
+    >>> x = np.ones((1, 4))
+    >>> hot = tempered(network, 10.0).forward(x)
+    >>> bool(hot.max() < tempered(network, 1.0).forward(x).max())
+    True
     """
-    temperature = checks.number("temperature", temperature, least=1e-6)  # by less the weights could overflow
-    hidden = _classifier(network).activations_by_layer[:-1]
-    output = "sigmoid" if network.sizes[-1] == 1 else "softmax"
-    result = Network(network.sizes, activation=hidden, output=output, cost="cross_entropy", dtype=network.dtype)
+    temperature = checks.number("temperature", temperature, minimum=MIN_TEMPERATURE)
+    check_classifier(network, LACKS)
+    hidden = network.activations_by_layer[:-1]
+    result = Network(network.sizes, activation=hidden, cost="cross_entropy", dtype=network.dtype)
     result.parameters[...] = network.parameters
     for last in (result.weights[-1], result.biases[-1]):
         last /= temperature
@@ -87,59 +120,102 @@ def calibration(
     *,
     temperature: float | None = 1.0,
     bins: int = 15,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Calibration:
-    """How the confidence in the answers to x (n, n_in) compares with how often they are right, by labels y (n,).
+    """Compare the confidence in the answers with how often they are right.
 
-    The confidence is the largest probability at that temperature (see above), in a network with a single output that
-    of the answer; with temperature=None it is the top output as it is. x and y should be data that neither the network
-    nor the temperature was fitted to.
+    x and y should be data that neither the network nor the temperature was fitted to.
 
-    Raises ValueError for a regression network and impossible arguments.
+    Parameters
+    ----------
+    network : Network
+        A classifier.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    temperature : float or None
+        The confidence is the largest probability at this temperature, see `tempered`. None: the largest output as it
+        is. With a single output a the confidence is a for class 1 and 1 - a for class 0.
+    bins : int
+        The number of bins.
+    backend : str, optional
+        The backend that computes the outputs.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    ValueError
+        The network is a regression network, or an argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
+    >>> int(calibration(fastnet.Network([4, 3], seed=0), x, y, bins=5).counts.sum())
+    50
     """
+    check_classifier(network, LACKS)
     bins = checks.whole_number("bins", bins, 1)
-    probabilities = _classifier(network) if temperature is None else tempered(network, temperature)
+    probabilities = network if temperature is None else tempered(network, temperature)
     answers, top = top_outputs(probabilities, x, backend)
     confidence = top.astype(np.float64)
-    truth = classes_of(network._outputs(y, len(answers)))
+    truth = true_classes(network, y, len(answers))
     edges = np.linspace(0, 1, bins + 1)
-    # bin k: edges[k] < confidence <= edges[k + 1]
-    numbers = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
-    counts = np.bincount(numbers, minlength=bins)
+    # Bin k holds edges[k] < confidence <= edges[k + 1].
+    bin_of = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
     with np.errstate(invalid="ignore"):  # the mean of an empty bin is NaN
-        means = [np.bincount(numbers, of, bins) / counts for of in (confidence, answers == truth)]
-    return Calibration(temperature, edges, means[0], means[1], counts)
+        mean_confidence, accuracy = (np.bincount(bin_of, of, bins) / counts for of in (confidence, answers == truth))
+    return Calibration(temperature, edges, mean_confidence, accuracy, counts)
 
 
-def fit_temperature(network: Network, x: Any, y: Any, *, backend: str | None = None) -> float:
-    """The temperature, from 0.01 to 100, that makes the labels y (n,) of x (n, n_in) most likely (Guo et al. 2017).
+def fit_temperature(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
+    """Fit the temperature that makes the labels most likely (Guo et al. 2017), from 0.01 to 100.
 
-    x and y are validation data: not those that the network was trained on, of which it is too sure, and not those that
-    its calibration is then measured with. The cross-entropy falls towards one temperature from both sides.
+    x and y must be validation data. A network is too sure of its own training data. Data that the temperature was
+    fitted to must not measure its calibration.
 
-    Raises ValueError for a regression network, FastnetError without scipy (the extra `insight`).
+    Parameters
+    ----------
+    network : Network
+        A classifier.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    backend : str, optional
+        The backend that computes the outputs.
+
+    Returns
+    -------
+    float
+        The temperature. It minimises the cross-entropy.
+
+    Raises
+    ------
+    ValueError
+        The network is a regression network, or the data do not fit.
+    FastnetError
+        SciPy is missing (the extra `insight`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
+    >>> 0.01 <= fit_temperature(fastnet.Network([4, 3], seed=0), x, y) <= 100
+    True
     """
-    _classifier(network)
+    check_classifier(network, LACKS)
     require_extra("scipy.optimize", "fitting a temperature needs SciPy", "insight")
     from scipy.optimize import minimize_scalar
 
-    hottest = math.log(HOTTEST)
+    limit = math.log(MAX_FITTED)
 
     def cost(log_temperature: float) -> float:
         return tempered(network, math.exp(log_temperature)).cost(x, y, backend=backend)
 
-    found = minimize_scalar(cost, bounds=(-hottest, hottest), method="bounded", options={"xatol": 1e-4})
+    # The cross-entropy has one minimum in log T.
+    found = minimize_scalar(cost, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-4})
     return math.exp(float(found.x))
-
-
-def _classifier(network: Network) -> Network:
-    checks.instance("network", network, Network)
-    checks.classifier(network.is_classifier, network.activations_by_layer[-1], "confidence in classes to calibrate")
-    return network
-
-
-def classes_of(y: NDArray[Any]) -> NDArray[Any]:
-    """Class numbers (n,) of what the network takes as y: labels, or targets (n, n_out)."""
-    if y.ndim == 1:
-        return y
-    return np.argmax(y, axis=1) if y.shape[1] > 1 else (y[:, 0] >= 0.5).astype(np.int64)

@@ -1,4 +1,4 @@
-"""How a classifier sorts given examples: what it confuses, and its worst mistakes.
+"""The answers of a classifier to given examples: which classes it confuses, and its worst mistakes.
 
 Not here: whether its confidence can be trusted (calibration.py).
 """
@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet import checks
-from fastnet.insight.calibration import classes_of
-from fastnet.insight.confidence import top_outputs
+from fastnet.insight.answers import check_classifier, n_classes, top_outputs, true_classes
+from fastnet.names import BackendName
 from fastnet.network import Network
 
 Labels = NDArray[np.int64]
@@ -23,8 +22,16 @@ Labels = NDArray[np.int64]
 class Classified:
     """Examples and the network's answers to them.
 
-    truth, predicted: int64 (n,). confidence: (n,), the output of each answer. matrix: int64 (classes, classes), how
-    many examples of each class (row) were taken for each class (column).
+    Attributes
+    ----------
+    truth : ndarray of int64, shape (n,)
+        The class of each example.
+    predicted : ndarray of int64, shape (n,)
+        The answer to each example.
+    confidence : ndarray, shape (n,)
+        The output of each answer, in the network's dtype.
+    matrix : ndarray of int64, shape (n_classes, n_classes)
+        The number of examples of each class (row) that got each answer (column): the confusion matrix.
     """
 
     truth: Labels
@@ -39,20 +46,44 @@ class Classified:
 
     @property
     def mistakes(self) -> Labels:
-        """The numbers of the examples that were answered wrong, the most confident answer first."""
+        """The positions of the wrongly answered examples, int64, the surest answer first."""
         wrong = np.flatnonzero(self.truth != self.predicted)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def classified(network: Network, x: Any, y: Any, *, backend: str | None = None) -> Classified:
-    """The network's answers to x (n, n_in), of which y says the truth: labels (n,) or targets (n, n_out).
+def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Classified:
+    """Compare the network's answers with the truth.
 
-    Raises ValueError for a regression network, and for data that the network does not take.
+    Parameters
+    ----------
+    network : Network
+        A classifier.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    backend : str, optional
+        The backend that computes the outputs.
+
+    Returns
+    -------
+    Classified
+
+    Raises
+    ------
+    ValueError
+        The network is a regression network, or the data do not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
+    >>> found = classified(fastnet.Network([4, 3], seed=0), x, y)
+    >>> found.matrix.sum(axis=1)
+    array([17, 17, 16])
     """
-    checks.instance("network", network, Network)
-    checks.classifier(network.is_classifier, network.activations_by_layer[-1], "classes to confuse")
+    check_classifier(network, "classes to confuse")
     predicted, confidence = top_outputs(network, x, backend)
-    truth = classes_of(network._outputs(y, len(predicted)))
-    classes = max(network.sizes[-1], 2)
-    counts = np.bincount(truth.astype(np.int64) * classes + predicted, minlength=classes * classes)
-    return Classified(truth.astype(np.int64), predicted, confidence, counts.reshape(classes, classes))
+    truth = true_classes(network, y, len(predicted))
+    classes = n_classes(network)
+    counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
+    return Classified(truth, predicted, confidence, counts.reshape(classes, classes))

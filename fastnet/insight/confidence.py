@@ -1,6 +1,6 @@
-"""How sure a network is: of images that show nothing, beside real ones.
+"""The confidence of a network in noise: images that show nothing, beside real ones.
 
-Not here: whether it is right as often as it is sure (calibration.py).
+Not here: whether a network is right as often as it is sure (calibration.py).
 """
 
 from __future__ import annotations
@@ -13,29 +13,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.insight.answers import check_classifier, n_classes, top_outputs
 from fastnet.insight.task import full_scale
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 
 REAL = "real"
 NOISE = ("uniform", "gaussian", "shuffled pixels")
-ANSWERS = "answers to be sure of"  # what a regression network lacks
-SAMPLES = 8  # images of each kind that are kept to be looked at
+SAMPLES = 8  # images kept of each kind
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a network answers to n images of one kind.
+    """The answers of a network to n images of one kind.
 
-    labels: int64 (n,), the answers. top: (n,), the output of each answer, the largest. shares: (n_classes,), how often
-    each class is the answer. samples: (at most 8, n_in), the first of the images, with pixels as floats.
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (n,)
+        The answers.
+    top : ndarray, shape (n,)
+        The output of each answer, in the network's dtype.
+    shares : ndarray of float64, shape (n_classes,)
+        The share of the images that get each class as their answer.
+    samples : ndarray, shape (at most 8, n_in)
+        The first images, with pixels as floats.
     """
 
     labels: NDArray[np.int64]
-    top: Array
+    top: Floats
     shares: NDArray[np.float64]
-    samples: Array
+    samples: Floats
 
     @property
     def favourite(self) -> int:
@@ -48,17 +57,25 @@ class Answers:
         return float(np.median(self.top))
 
     def quantiles(self, at: Any = (0.05, 0.25, 0.5, 0.75, 0.95)) -> NDArray[np.float64]:
-        """Quantiles of the top outputs."""
+        """The quantiles of the top outputs, float64, at the given shares."""
         found: NDArray[np.float64] = np.quantile(self.top.astype(np.float64), at)
         return found
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseConfidence:
-    """What a network answers to noise, and to the real images.
+    """The answers of a network to three kinds of noise and to real images.
 
-    kinds: "uniform", "gaussian", "shuffled pixels" and "real", in this order. mean, deviation: of the real images'
-    pixels, and so of the Gaussian noise before it is clipped to low..high. low, high: the range of all noise.
+    `found["uniform"]` is found.kinds["uniform"].
+
+    Attributes
+    ----------
+    kinds : dict of str to Answers
+        "uniform", "gaussian", "shuffled pixels" and "real", in this order.
+    mean, deviation : float
+        Mean and standard deviation of the real images' pixels. The Gaussian noise has them before it is clipped.
+    low, high : float
+        The range of all noise.
     """
 
     kinds: dict[str, Answers]
@@ -72,25 +89,50 @@ class NoiseConfidence:
 
 
 def confidence_on_noise(
-    network: Network, images: Any, *, n: int = 10_000, seed: int = 0, backend: str | None = None
+    network: Network, images: Any, *, n: int = 10_000, seed: int = 0, backend: BackendName | None = None
 ) -> NoiseConfidence:
-    """What a classifier answers to n images of each kind of noise, and how sure it is, beside the real `images`.
+    """Ask a classifier about noise, and about real images.
 
-    images: (m, n_in), floats or uint8 (which stands for value / 255), such as those of a test set. Uniform: each pixel
-    by itself from 0 to 1, or over the range of images that leave 0..1. Gaussian: each pixel normal with the mean and
-    standard deviation of all pixels of `images`, clipped to that range. Shuffled pixels: the pixels of one of the
-    images each (in turn), in an order of its own.
+    Three kinds of noise are drawn. Uniform: each pixel is uniform from 0 to 1, or over the range of `images` where
+    that is wider. Gaussian: each pixel is normal with the mean and standard deviation of all pixels of `images`,
+    clipped to that range. Shuffled pixels: the pixels of one real image each, in a random order.
 
-    Raises ValueError for a regression network, for sparse images, and for what the network does not take.
+    Parameters
+    ----------
+    network : Network
+        A classifier.
+    images : array_like, shape (m, n_in)
+        Real images, such as those of a test set: floats, or uint8, which stands for value / 255.
+    n : int
+        The number of noise images of each kind.
+    seed : int
+        The seed of the noise.
+    backend : str, optional
+        The backend that computes the outputs.
+
+    Returns
+    -------
+    NoiseConfidence
+
+    Raises
+    ------
+    ValueError
+        The network is a regression network, or the images are sparse or do not fit.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((20, 9))
+    >>> found = confidence_on_noise(fastnet.Network([9, 3], seed=0), images, n=100)
+    >>> len(found["uniform"].top), len(found["real"].top)
+    (100, 20)
     """
-    checks.instance("network", network, Network)
-    checks.classifier(network.is_classifier, network.activations_by_layer[-1], ANSWERS)
+    check_classifier(network, "answers to be sure of")
     n = checks.whole_number("n", n, 1)
     real = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
     mean, deviation, low, high = _statistics(real)
     rng = checks.generator(seed)
 
-    def kinds() -> Iterator[tuple[str, Array]]:
+    def kinds() -> Iterator[tuple[str, Floats]]:
         shape, dtype = (n, network.sizes[0]), network.dtype.type
         uniform, gaussian, shuffled = NOISE
         yield uniform, dtype(low) + dtype(high - low) * rng.random(shape, dtype)
@@ -102,7 +144,7 @@ def confidence_on_noise(
     return NoiseConfidence(found, mean, deviation, low, high)
 
 
-def _statistics(images: Array) -> tuple[float, float, float, float]:
+def _statistics(images: Floats) -> tuple[float, float, float, float]:
     """Mean and standard deviation of the pixels, and the range that noise is drawn from."""
     scale = full_scale(images)
     mean, deviation = float(images.mean(dtype=np.float64)) / scale, float(images.std(dtype=np.float64)) / scale
@@ -110,19 +152,8 @@ def _statistics(images: Array) -> tuple[float, float, float, float]:
     return mean, deviation, min(low, 0.0), max(high, 1.0)
 
 
-def top_outputs(network: Network, x: Any, backend: str | None) -> tuple[NDArray[np.int64], Array]:
-    """A classifier's answers (n,), and the output (n,) of each: the largest.
-
-    With a single output that of the answer: a for class 1, 1 - a for class 0.
-    """
-    labels, outputs = network.predict(x, backend=backend), network.forward(x, backend=backend)
-    if outputs.shape[1] == 1:
-        return labels, np.where(labels == 1, outputs[:, 0], 1 - outputs[:, 0])
-    return labels, outputs.max(axis=1)
-
-
-def _answers(network: Network, x: Array, backend: str | None) -> Answers:
+def _answers(network: Network, x: Floats, backend: BackendName | None) -> Answers:
     labels, top = top_outputs(network, x, backend)
-    counts = np.bincount(labels, minlength=max(2, network.sizes[-1]))
+    counts = np.bincount(labels, minlength=n_classes(network))
     samples = x[:SAMPLES].astype(network.dtype)
     return Answers(labels, top, counts / len(x), samples / full_scale(x))

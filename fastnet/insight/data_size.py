@@ -1,7 +1,4 @@
-"""How much data it needs: accuracy against the number of training examples.
-
-Not here: what is done with the data to make more of it.
-"""
+"""The accuracy against the number of training examples."""
 
 from __future__ import annotations
 
@@ -16,15 +13,26 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.task import Task, stratified_order, task
+from fastnet.names import BackendName
 from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
 
 
 @dataclass(frozen=True)
 class DataSize:
-    """Accuracies of networks that were trained on more and more examples.
+    """The accuracies of networks that were trained on more and more examples.
 
-    sizes (s,): training examples. epochs (s,): passes over them, and updates (s,) made in these. training, test float64
-    (seeds, s): accuracies at the end, on the examples trained on and on the test's.
+    Attributes
+    ----------
+    sizes : tuple of int
+        The numbers of training examples.
+    epochs : ndarray of int64, shape (n_sizes,)
+        Passes over the examples.
+    updates : ndarray of int64, shape (n_sizes,)
+        Updates made in these passes.
+    training : ndarray of float64, shape (n_seeds, n_sizes)
+        The accuracies at the end on the training examples.
+    test : ndarray of float64, shape (n_seeds, n_sizes)
+        The accuracies at the end on the test examples.
     """
 
     sizes: tuple[int, ...]
@@ -42,21 +50,52 @@ def data_size(
     sizes: Sequence[int] | None = None,
     seeds: Iterable[int] = range(5),
     recipe: Recipe = CHAPTER,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> DataSize:
-    """Trains on the first 100, 300, 1,000, ... and all of x (n, n_in), y (n,), each seed in a random order of its own.
+    """Train on the first 100, 300, 1,000, ... and on all examples. Each seed has a random order of its own.
 
-    The classes are in proportion at every size (stratified). All sizes see as many examples as the recipe's epochs over
-    all of x have, up to a part of an epoch: few examples have many more epochs. They have as many updates, too, where
-    the batches fill each size.
+    The classes are in proportion at every size (stratified). All sizes see equally many examples, up to a part of an
+    epoch: few examples are seen in more epochs. All sizes make equally many updates where the batches fill each size.
 
-    sizes: others, each at most n. Raises ValueError or TypeError for unusable data or settings, DivergedError where a
-    training fails.
+    Parameters
+    ----------
+    x : array_like or sparse matrix, shape (n, n_in)
+        Training examples.
+    y : array_like of int, shape (n,)
+        Their labels.
+    test : tuple
+        Test examples and their labels.
+    sizes : sequence of int, optional
+        The numbers of training examples, at most n.
+    seeds : iterable of int
+        A training for each seed and size.
+    recipe : Recipe
+        How the networks are made and trained.
+    backend : str, optional
+        The backend of the trainings.
+
+    Returns
+    -------
+    DataSize
+
+    Raises
+    ------
+    TypeError, ValueError
+        The data or a setting do not fit.
+    DivergedError
+        A training diverged.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((200, 4)), np.arange(200) % 2
+    >>> found = data_size(x, y, test=(x, y), seeds=[0, 1], recipe=CHAPTER.but(hidden=(4,), epochs=1))
+    >>> found.sizes, found.test.shape
+    ((100, 200), (2, 2))
     """
     recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     whole = task(x, y, test, recipe)
     if whole.test is None:
-        raise TypeError("test must be a pair (x, y): what is asked for is the accuracy on it")
+        raise TypeError("test must be a pair (x, y): data_size measures the accuracy on it")
     n = len(whole.y)
     counts = checks.whole_numbers("sizes", steps_to(n) if sizes is None else sizes, 1, n)
     drawn = checks.seeds(seeds)
@@ -73,8 +112,8 @@ def steps_to(n: int) -> tuple[int, ...]:
 
 
 def _run(whole: Task, recipe: Recipe, count: int, seed: int) -> tuple[float, ...]:
-    """The epochs and updates of one training, and its accuracies on what it trained on and on the test."""
-    rng = np.random.default_rng([seed, 1])  # the same order for all sizes: a larger set holds the smaller
+    """The epochs and updates of one training, and its accuracies on the training and on the test examples."""
+    rng = np.random.default_rng([seed, 1])  # all sizes share the order, so a larger set holds the smaller ones
     chosen = stratified_order(whole.y, rng)[:count]
     x, y = whole.x[chosen], whole.y[chosen]
     epochs = round(recipe.epochs * len(whole.y) / count)

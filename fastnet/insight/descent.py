@@ -1,7 +1,6 @@
-"""The descent, step by step: what the gradient promises of each step and what the step brings.
+"""The steps of a descent: the change of cost that the gradient predicts for each step, and the actual change.
 
-Not here: how large the rate should be (rates.py), batches of different sizes (batches.py), the gradient's own
-components (gradients.py).
+Not here: the learning rate (rates.py), batch sizes (batches.py), the gradient's components (gradients.py).
 """
 
 from __future__ import annotations
@@ -15,24 +14,42 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.errors import DivergedError
+from fastnet.names import BackendName
 from fastnet.training.callbacks import Callback, Progress
 from fastnet.training.history import Epoch
 from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
-RESOLUTION = 1e-12  # of a change of cost, relative to the cost: what a sum in float64 may be wrong by
+ROUNDING = 1e-12  # the error of a change of cost in float64, relative to the cost
 
 
 @dataclass(frozen=True)
 class DescentLog:
-    """The steps of a descent, one entry a step: arrays (n_steps,), float64 but for `overshoot`.
+    """The steps of a descent, one entry for each step.
 
-    cost is that before the step, of the step's own batch, and so are gradient_norm and the changes of cost; where the
-    batch is all examples they are those of the whole. step_length is the Euclidean length of what the step really did
-    to the parameters, predicted_change is gradient . step: for plain gradient descent rate * norm and -rate * norm^2.
-    overshoot: predicted and actual change differ in sign, and by more than rounding.
+    A step changes the parameters by s. With the gradient g the predicted change of the cost is g . s; for plain
+    gradient descent at rate r it is `-r |g|^2`.
 
-    diverged: the trainer raised DivergedError after the last step of the log.
+    Attributes
+    ----------
+    learning_rate : ndarray of float64, shape (n_steps,)
+        The learning rate of each step.
+    gradient_norm : ndarray of float64, shape (n_steps,)
+        The Euclidean norm of the gradient before the step, on the step's batch.
+    step_length : ndarray of float64, shape (n_steps,)
+        The Euclidean length of the change of the parameters.
+    cost : ndarray of float64, shape (n_steps,)
+        The mean cost of the step's batch before the step.
+    predicted_change : ndarray of float64, shape (n_steps,)
+        The change of that cost that the gradient predicts.
+    actual_change : ndarray of float64, shape (n_steps,)
+        The change of that cost by the step.
+    overshoot : ndarray of bool, shape (n_steps,)
+        Whether the two changes differ in sign by more than rounding.
+    batch_size : int
+        Examples in a batch.
+    diverged : bool
+        Whether the trainer raised DivergedError after the last step.
     """
 
     learning_rate: Floats
@@ -50,53 +67,84 @@ class DescentLog:
 
     @property
     def ratio(self) -> Floats:
-        """actual_change / predicted_change (n_steps,): 1 for short steps, below 0 where overshot, NaN for 0 / 0."""
+        """actual_change / predicted_change, float64 (n_steps,).
+
+        It is near 1 for short steps, below 0 where a step overshot, and NaN where the prediction is 0.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.predicted_change == 0, np.nan, self.actual_change / self.predicted_change)
 
 
-def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: str | None = None) -> DescentLog:
-    """Trains for some steps more, as `trainer.fit` does, and returns what each of them did.
+def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: BackendName | None = None) -> DescentLog:
+    """Train for some more steps, and log what each of them did.
 
-    x (n, n_in) and y as for `fit`. The steps are the trainer's own: its batch size, order, optimiser, and its schedule,
-    over as many epochs as the steps take. Its state and history are left as by a fit that was stopped after so many.
-    Costs and gradients are taken in float64 on `backend`, by default the trainer's, at the parameters that the network
-    really had, whatever its dtype: a change of cost is known to 1e-12 of the cost. They are the cost's alone: of
-    weight decay, clipping, momentum and dropout only the step knows. Floats x are kept as float64 meanwhile.
+    The steps are the trainer's own: its batch size, order, optimiser and schedule, over as many epochs as they take.
+    The trainer's state and history end as after a fit that was stopped at the last step. Costs and gradients are
+    computed in float64 at the parameters that the network really had. They are those of the cost alone: weight decay,
+    clipping, momentum and dropout appear only in the step.
 
-    Raises TypeError or ValueError for unusable arguments. A diverged trainer ends the log, see DescentLog.
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer. It trains its network.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples. Floats are kept as float64 meanwhile.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    steps : int
+        The number of steps.
+    backend : str, optional
+        The backend that computes costs and gradients. By default the trainer's.
+
+    Returns
+    -------
+    DescentLog
+        The steps. A diverged trainer ends the log early.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), batch_size=60, learning_rate=0.01)
+    >>> log = descent_log(trainer, x, y, 5)
+    >>> len(log), bool(log.overshoot.any())
+    (5, False)
     """
     checks.instance("trainer", trainer, Trainer)
     steps = checks.whole_number("steps", steps, 1)
     logger = _Logger(trainer, x, y, steps, trainer.backend if backend is None else backend)
-    batches = math.ceil(logger.examples / logger.batch_size)  # of an epoch, the last perhaps a smaller one
+    batches = math.ceil(logger.n_examples / logger.batch_size)  # of an epoch
     diverged = False
     try:
         trainer.fit(x, y, epochs=math.ceil(steps / batches), callbacks=[logger])
     except DivergedError:
         diverged = True
     rate, norm, length, cost, predicted, actual = np.array(logger.lines, np.float64).reshape(-1, 6).T
-    overshoot = (predicted * actual < 0) & (np.abs(actual) > RESOLUTION * np.abs(cost))
+    overshoot = (predicted * actual < 0) & (np.abs(actual) > ROUNDING * np.abs(cost))
     return DescentLog(rate, norm, length, cost, predicted, actual, overshoot, logger.batch_size, diverged)
 
 
 class _Logger(Callback):
-    """Notes a line of figures after each step, and stops the trainer after so many."""
+    """Logs a line of numbers after each step, and stops the trainer after the last one."""
 
     every = 1
 
-    def __init__(self, trainer: Trainer, x: Any, y: Any, steps: int, backend: str | None) -> None:
-        self._twin = trainer.network.astype(np.float64)  # where the trainer's network is, or was a step ago
-        self._x = self._twin._inputs(x)
-        self._y = self._twin._outputs(y, len(self._x))
+    def __init__(self, trainer: Trainer, x: Any, y: Any, steps: int, backend: BackendName | None) -> None:
+        self._twin = trainer.network.astype(np.float64)  # the network of one step ago
+        self._x = self._twin.check_inputs(x)
+        self._y = self._twin.check_targets(y, len(self._x))
         self._steps, self._backend = steps, backend
-        self._cost = np.nan  # after the last step, on its batch
-        self.examples = len(self._x)
-        self.batch_size = min(trainer.batch_size, self.examples)
+        self._cost = np.nan  # of the last batch, after its step
+        self.n_examples = len(self._x)
+        self.batch_size = min(trainer.batch_size, self.n_examples)
         self.lines: list[tuple[float, ...]] = []
 
     def on_batches(self, trainer: Trainer, progress: Progress) -> None:
-        twin, whole = self._twin, self.batch_size == self.examples
+        twin, whole = self._twin, self.batch_size == self.n_examples
         x, y = (self._x, self._y) if whole else (self._x[progress.rows], self._y[progress.rows])
         gradient = twin.gradient(x, y, backend=self._backend)
         before = self._cost if whole and self.lines else twin.cost(x, y, backend=self._backend)
@@ -110,24 +158,42 @@ class _Logger(Callback):
 
 
 class StopAtMinimum(Callback):
-    """Stops a fit where the gradient of the cost over x, y is no longer than `norm`: as flat as this tells, a minimum.
+    """A callback that stops a fit where the gradient of the cost over x, y is short.
 
-    A small gradient is no proof: at a saddle, or where neurons are saturated, it is small too. It is taken
-    after every epoch, or every `every` batches, and is that of the cost alone: with weight decay the two balance each
-    other at a minimum, and neither is zero.
+    A short gradient is no proof of a minimum: at a saddle point, or where neurons are saturated, it is short, too. The
+    gradient is that of the cost alone. With weight decay it does not vanish at a minimum, where it balances the decay.
 
-        >>> trainer.fit(x, y, epochs=1000, callbacks=[fastnet.insight.StopAtMinimum(x, y, 1e-3)])
+    Parameters
+    ----------
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    norm : float
+        The fit stops at a gradient of this Euclidean norm or less.
+    every : int, optional
+        The gradient is computed every so many batches. By default it is computed after each epoch.
 
     Attributes
     ----------
     steps : list of int
-        The trainer's steps when it was looked at.
+        The trainer's steps at each measurement.
     norms : list of float
-        The gradient's norm each time.
-    reached : bool
-        Whether the last of them was small enough.
+        The norm of the gradient at each measurement.
 
-    Raises ValueError or TypeError for impossible settings, and from within `fit` for unusable data.
+    Raises
+    ------
+    TypeError, ValueError
+        A setting does not fit, or from within `fit`: the data do not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), learning_rate=0.1)
+    >>> stop = StopAtMinimum(x, y, 0.1)
+    >>> history = trainer.fit(x, y, epochs=100, callbacks=[stop])
+    >>> stop.reached, len(history) < 100
+    (True, True)
     """
 
     def __init__(self, x: Any, y: Any, norm: float, *, every: int | None = None) -> None:
@@ -139,20 +205,20 @@ class StopAtMinimum(Callback):
 
     @property
     def reached(self) -> bool:
-        """Whether the gradient was small enough when it was last looked at."""
+        """Whether the gradient was short enough at the last measurement."""
         return bool(self.norms) and self.norms[-1] <= self._norm
 
     def on_batches(self, trainer: Trainer, progress: Progress) -> None:
-        """Looks, where `every` was given."""
+        """Measure, where `every` was given."""
         if self.every is not None:
-            self._look(trainer)
+            self._measure(trainer)
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        """Looks, where `every` was not given."""
+        """Measure, where `every` was not given."""
         if self.every is None:
-            self._look(trainer)
+            self._measure(trainer)
 
-    def _look(self, trainer: Trainer) -> None:
+    def _measure(self, trainer: Trainer) -> None:
         gradient = trainer.network.gradient(self._x, self._y, backend=trainer.backend)
         self.steps.append(trainer.steps)
         self.norms.append(_norm(gradient.astype(np.float64)))
@@ -161,7 +227,7 @@ class StopAtMinimum(Callback):
 
 
 def _dot(a: Floats, b: Floats) -> float:
-    """The dot product, not by BLAS: its threads, started for each, can take longer than the whole step."""
+    """The dot product. BLAS would start threads for each, which can take longer than the whole step."""
     return float(np.multiply(a, b).sum())
 
 

@@ -1,7 +1,6 @@
-"""What excites a neuron: the images that do so most, and an image made to do so.
+"""What excites a neuron: the images with the largest weighted sums, and images made to have large ones.
 
-Not here: what its weights look like (weights.py). Neurons are told apart by their weighted sums, which still differ
-where activations round to 1.
+Weighted sums still differ where activations round to 1. Not here: the neurons' weights (weights.py).
 """
 
 from __future__ import annotations
@@ -15,69 +14,116 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
 from fastnet.insight.task import full_scale
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 
 STEPS = 200
-STEP = 0.05  # the mean change of a pixel in the first of them
-GROWTH = 1.2  # of the next step, after one that went up
+STEP = 0.05  # the mean change of a pixel in the first step
+GROWTH = 1.2  # of the step size after a step that went up
 
 
 @dataclass(frozen=True, eq=False)
 class ExcitingImages:
-    """The k images that excite each of m neurons most, the most exciting first.
+    """The k images that excite each of m neurons most, the most exciting image first.
 
-    layer: of weights, from 0. indices: int64 (m, k), of the images. sums: (m, k), the neuron's weighted sums.
-    activations: (m, k). mean: (m, n_in), the mean of the k images, as floats.
+    Attributes
+    ----------
+    layer : int
+        The layer of weights, from 0.
+    indices : ndarray of int64, shape (m, k)
+        The positions of the images.
+    sums : ndarray, shape (m, k)
+        The neuron's weighted sums.
+    activations : ndarray, shape (m, k)
+        The neuron's activations.
+    mean : ndarray, shape (m, n_in)
+        The mean of the k images, with pixels as floats.
     """
 
     layer: int
     indices: NDArray[np.int64]
-    sums: Array
-    activations: Array
-    mean: Array
+    sums: Floats
+    activations: Floats
+    mean: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class IdealInputs:
     """Images made to excite m neurons.
 
-    layer: of weights, from 0. neurons: int64 (m,). images: (m, n_in), pixels from 0 to 1. sums: (m,), the neurons'
-    weighted sums. activations: (m,).
+    Attributes
+    ----------
+    layer : int
+        The layer of weights, from 0.
+    neurons : ndarray of int64, shape (m,)
+        The neurons' positions in the layer.
+    images : ndarray of float64, shape (m, n_in)
+        The images, with pixels from 0 to 1.
+    sums : ndarray of float64, shape (m,)
+        The neurons' weighted sums.
+    activations : ndarray, shape (m,)
+        The neurons' activations.
     """
 
     layer: int
     neurons: NDArray[np.int64]
-    images: Array
-    sums: Array
-    activations: Array
+    images: Floats
+    sums: Floats
+    activations: Floats
 
 
-def up_to(network: Network, layer: int, *, dtype: DTypeLike | None = None) -> Network:
+def first_layers(network: Network, layer: int, *, dtype: DTypeLike | None = None) -> Network:
     """A copy of the first layers, whose outputs are the weighted sums of layer `layer` (-1: the last)."""
     checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     hidden = network.activations_by_layer[:layer]
     sizes = network.sizes[: layer + 2]
     found = Network(sizes, activation=hidden, output="identity", dtype=network.dtype if dtype is None else dtype)
-    found.parameters[...] = network.parameters[: found.n_parameters]  # layer by layer, so that the first come first
+    found.parameters[...] = network.parameters[: found.n_parameters]  # they lie layer by layer
     return found
 
 
 def exciting_images(
-    network: Network, images: Any, layer: int, k: int = 9, *, backend: str | None = None
+    network: Network, images: Any, layer: int, k: int = 9, *, backend: BackendName | None = None
 ) -> ExcitingImages:
-    """The k images (of m, n_in) that excite each neuron of a layer most. layer: of weights, from 0; -1 is the output.
+    """Find the k images that excite each neuron of a layer most.
 
-    Raises ValueError for a layer that is not there, fewer than k images, and what the network does not take.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    images : array_like, shape (n, n_in)
+        The images to choose from: floats, or uint8, which stands for value / 255.
+    layer : int
+        The layer of weights, from 0; -1 is the output.
+    k : int
+        Images for each neuron.
+    backend : str, optional
+        The backend that computes the sums.
+
+    Returns
+    -------
+    ExcitingImages
+
+    Raises
+    ------
+    ValueError
+        There is no such layer, there are fewer than k images, or the images do not fit.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((20, 9))
+    >>> exciting_images(fastnet.Network([9, 5, 3], seed=0), images, 0, k=2).indices.shape
+    (5, 2)
     """
     checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     rows = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
     if checks.whole_number("k", k, 1) > len(rows):
-        raise ValueError(f"k={k} images are asked for, and there are {len(rows)}")
-    sums = up_to(network, layer).forward(rows, backend=backend)
+        raise ValueError(f"k is {k}, and there are only {len(rows)} images: give a smaller k")
+    sums = first_layers(network, layer).forward(rows, backend=backend)
     indices = np.argsort(-sums, axis=0, kind="stable")[:k].T
     activations = network.activations(rows, backend=backend)[layer]
     return ExcitingImages(
@@ -90,13 +136,13 @@ def exciting_images(
 
 
 def input_gradient(
-    network: Network, images: Array, neurons: Sequence[int] | NDArray[np.int64], *, backend: str | None = None
-) -> tuple[Array, Array]:
-    """The outputs (m,) and their gradients (m, n_in) by the pixels: of output neurons[i] at images[i].
+    network: Network, images: Floats, neurons: Sequence[int] | NDArray[np.int64], *, backend: BackendName | None = None
+) -> tuple[Floats, Floats]:
+    """The outputs (m,) and their gradients (m, n_in) by the pixels: the output of neuron neurons[i] at images[i].
 
-    For a network with identity outputs, such as `up_to` gives, under the squared error. The pixels are made parameters:
-    weights of a layer in front, whose one-hot inputs choose an image each; the network's own gradient does the rest. A
-    target half above an output makes that output's error, 2 (output - target), -1.
+    It is for a network with identity outputs under the squared error, such as `first_layers` returns. The network's
+    own gradient does the work: a layer in front has the images as its weights, and one-hot inputs choose an image
+    each. A target half above an output makes that output's error 2 (output - target) = -1.
     """
     m = len(images)
     hidden = network.activations_by_layer[:-1]
@@ -109,7 +155,7 @@ def input_gradient(
     targets = outputs.copy()
     targets[each, neurons] += 0.5
     gradient = front.views(front.gradient(choose, targets, backend=backend)).weights[0]
-    return outputs[each, neurons], -m * gradient.T  # the cost is a mean over the m images, and was to fall
+    return outputs[each, neurons], -m * gradient.T  # the cost is a mean over m images, and its error is -1
 
 
 def ideal_inputs(
@@ -120,17 +166,47 @@ def ideal_inputs(
     start: Any = None,
     steps: int = STEPS,
     step: float = STEP,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> IdealInputs:
-    """Images that excite neurons of a layer, found by gradient ascent on the pixels, held from 0 to 1.
+    """Make images that excite neurons of a layer, by gradient ascent on the pixels.
 
-    layer: of weights, from 0; -1 is the output. neurons: their numbers, by default all. start: (m, n_in), an image for
-    each neuron, by default grey (0.5), from where deep sigmoids may be too flat to leave: the image that excites the
-    neuron most is a better start. step: the mean change of a pixel, before the limits, in the first step. A step that
-    does not go up is taken back, and the next is half as long. The weighted sum is followed, whose gradient does not
-    vanish as that of a sigmoid does (Erhan et al. 2009, Visualizing higher-layer features of a deep network).
+    The ascent raises the weighted sum, whose gradient does not vanish as that of a sigmoid does (Erhan et al. 2009,
+    "Visualizing higher-layer features of a deep network"). Pixels stay from 0 to 1. A step that does not go up is
+    taken back, and the next step is half as long.
 
-    Raises ValueError for neurons or a layer that are not there, and impossible arguments.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    layer : int
+        The layer of weights, from 0; -1 is the output.
+    neurons : sequence of int, optional
+        The neurons' positions. By default all neurons of the layer.
+    start : array_like, shape (m, n_in), optional
+        An image for each neuron to start from. By default grey (0.5), from where deep sigmoids may be too flat to
+        leave; the real image that excites the neuron most is a better start.
+    steps : int
+        The number of steps.
+    step : float
+        The mean change of a pixel in the first step.
+    backend : str, optional
+        The backend that computes the gradients.
+
+    Returns
+    -------
+    IdealInputs
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is no such layer or neuron, or an argument does not fit.
+
+    Examples
+    --------
+    >>> network = fastnet.Network([9, 5, 3], seed=0)
+    >>> made = ideal_inputs(network, -1, steps=20)
+    >>> made.images.shape, float(made.images.min()) >= 0
+    ((3, 9), True)
     """
     checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
@@ -144,7 +220,7 @@ def ideal_inputs(
     if not len(chosen):
         raise ValueError("neurons is empty; expected at least one neuron's number")
     steps, step = checks.whole_number("steps", steps, 0), checks.number("step", step, above=0)
-    cut = up_to(network, layer, dtype=np.float64)
+    cut = first_layers(network, layer, dtype=np.float64)
     images = np.full((len(chosen), network.sizes[0]), 0.5) if start is None else _start(start, network, len(chosen))
     sums, gradient = input_gradient(cut, images, chosen, backend=backend)
     rate = np.full((len(chosen), 1), step)
@@ -159,7 +235,7 @@ def ideal_inputs(
     return IdealInputs(layer, chosen, images, sums, activations)
 
 
-def _start(start: Any, network: Network, m: int) -> Array:
+def _start(start: Any, network: Network, m: int) -> Floats:
     images = checks.dense_inputs(start, network.sizes[0], np.dtype(np.float64), "start")
     if len(images) != m:
         raise ValueError(f"start has {len(images)} images; expected one for each of the {m} neurons")

@@ -1,4 +1,4 @@
-"""The gradient's components: which weights and biases the cost would notice most, and whether it really does.
+"""The components of the gradient: which weights and biases change the cost most, as predicted and as measured.
 
 Not here: the descent along the gradient (descent.py).
 """
@@ -12,26 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.names import BackendName
 from fastnet.network import Network
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-BIAS = -1  # in place of an input's number
-LENGTH = 0.02  # of a nudge: short enough that the gradient, not the curvature, decides what it brings
+BIAS = -1  # in place of an input's position
+LENGTH = 0.02  # of a nudge: at this length the gradient decides its effect, not the curvature
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All weights and biases, those first for which the cost changes most when they are nudged: arrays (n_parameters,).
+    """All weights and biases, in the order of how much the cost changes when each is nudged.
 
-    component: the gradient's, float64, the largest in magnitude first. parameter: its number in network.parameters.
-    layer, neuron: where it is, from 0, layer 0 being that above the inputs. input: the pixel or neuron below that a
-    weight comes from; -1 for a bias. by_layer: the share of the squared norm in each layer's weights and in its biases
-    (n_layers, 2); by_neuron: that of each neuron's weights and bias together, an array (n_out,) a layer. Shares are NaN
-    where the whole gradient is zero.
+    For a step of plain gradient descent the cost falls, at first, by the squared norm of the gradient times the
+    learning rate. So a component's share of the squared norm is its share of this fall.
 
-    The squared norm is what the cost falls by, at first, for a step of plain gradient descent, divided by the rate.
+    Attributes
+    ----------
+    component : ndarray of float64, shape (n_parameters,)
+        The gradient's components, the largest in magnitude first.
+    parameter : ndarray of int64, shape (n_parameters,)
+        The position of each in network.parameters.
+    layer : ndarray of int64, shape (n_parameters,)
+        The layer of weights of each, from 0.
+    neuron : ndarray of int64, shape (n_parameters,)
+        The neuron of each, from 0.
+    input : ndarray of int64, shape (n_parameters,)
+        The input, or the neuron of the layer below, that a weight comes from; -1 for a bias.
+    by_layer : ndarray of float64, shape (n_layers, 2)
+        The share of the squared norm in the weights and in the biases of each layer. Shares are NaN where the whole
+        gradient is zero.
+    by_neuron : tuple of ndarray of float64, each of shape (n_out,)
+        The share in the weights and the bias of each neuron, one array for each layer.
     """
 
     component: Floats
@@ -44,29 +57,38 @@ class Ranking:
 
     @property
     def norm(self) -> float:
-        """The gradient's Euclidean norm."""
+        """The Euclidean norm of the gradient."""
         return float(np.linalg.norm(self.component))
 
     @property
     def zero_share(self) -> float:
-        """The share of components that are exactly zero, as those of weights from pixels that are never lit."""
+        """The share of components that are exactly zero, such as the weights of pixels that are always zero."""
         return float(np.mean(self.component == 0))
 
     @property
     def cumulative(self) -> Floats:
-        """The share of the squared norm held by the first k components, k from 0 (n_parameters + 1,)."""
+        """The share of the squared norm in the first k components, float64 (n_parameters + 1,), for k from 0."""
         squares = np.concatenate(([0.0], np.cumsum(self.component**2)))
         return np.asarray(squares / (squares[-1] or np.nan))
 
     def top(self, fraction: float) -> Ints:
-        """The numbers in network.parameters of that fraction of them, the first of the ranking, rounded, at least one.
+        """The positions in network.parameters of the top fraction of the components, at least one.
 
-        Raises ValueError unless 0 < fraction <= 1.
+        Raises
+        ------
+        ValueError
+            Unless 0 < fraction <= 1.
         """
         return self.parameter[: self._count(fraction)]
 
     def share(self, fraction: float) -> float:
-        """The share of the squared norm that the top fraction of the components holds. Raises as `top` does."""
+        """The share of the squared norm in the top fraction of the components.
+
+        Raises
+        ------
+        ValueError
+            Unless 0 < fraction <= 1.
+        """
         return float(self.cumulative[self._count(fraction)])
 
     def _count(self, fraction: float) -> int:
@@ -75,10 +97,37 @@ class Ranking:
         return max(1, round(fraction * len(self.component)))
 
 
-def ranking(network: Network, x: Any, y: Any, *, backend: str | None = None) -> Ranking:
-    """Orders the network's weights and biases by how much the mean cost over x, y changes for a nudge of each.
+def ranking(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Ranking:
+    """Rank the weights and biases by how much the mean cost changes when each is nudged.
 
-    x (n, n_in) and y as for Network.gradient. Equal components keep the order of network.parameters. Raises as it does.
+    Components of equal magnitude keep the order of network.parameters.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    backend : str, optional
+        The backend that computes the gradient.
+
+    Returns
+    -------
+    Ranking
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> found = ranking(fastnet.Network([4, 3], seed=0), x, y)
+    >>> len(found.component), len(found.top(0.2)), round(float(found.by_layer.sum()), 6)
+    (15, 3, 1.0)
     """
     checks.instance("network", network, Network)
     gradient = network.gradient(x, y, backend=backend).astype(np.float64)
@@ -92,7 +141,7 @@ def ranking(network: Network, x: Any, y: Any, *, backend: str | None = None) -> 
 
 
 def _places(network: Network) -> Ints:
-    """Layer, neuron and input of each parameter (3, n_parameters), in their order."""
+    """Layer, neuron and input of each parameter, int64 (3, n_parameters), in the order of network.parameters."""
     blocks = []
     for layer, weights in enumerate(network.weights):
         neuron, below = np.indices(weights.shape).reshape(2, -1)
@@ -106,34 +155,81 @@ def _places(network: Network) -> Ints:
 
 @dataclass(frozen=True)
 class Nudge:
-    """What a nudge of some parameters does to the cost: the change the gradient predicts, and the actual one."""
+    """The effect of a nudge of some parameters on the cost.
+
+    Attributes
+    ----------
+    length : float
+        The Euclidean length of the nudge; 0 where the gradient gives no direction.
+    predicted_change : float
+        The change of the cost that the gradient predicts.
+    actual_change : float
+        The actual change of the cost.
+    """
 
     length: float
     predicted_change: float
     actual_change: float
 
 
-def nudge(network: Network, x: Any, y: Any, which: Any, length: float = LENGTH, *, backend: str | None = None) -> Nudge:
-    """What the cost over x, y would change by, were the parameters `which` moved against their part of the gradient.
+def nudge(
+    network: Network, x: Any, y: Any, which: Any, length: float = LENGTH, *, backend: BackendName | None = None
+) -> Nudge:
+    """Move some parameters against their part of the gradient, and measure the change of the cost.
 
-    which: numbers in network.parameters, such as `Ranking.top` gives, each once. length: Euclidean, of the move. The
-    network itself stays as it is; the arithmetic is in float64. Where their part of the gradient is zero there is no
-    direction to go, and nothing changes.
+    The network itself stays as it is. The arithmetic is in float64. Where the part of the gradient is zero there is no
+    direction, and nothing changes.
 
-    Raises ValueError or TypeError for unusable arguments.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    which : array_like of int
+        Positions in network.parameters, such as `Ranking.top` returns, each at most once.
+    length : float
+        The Euclidean length of the nudge.
+    backend : str, optional
+        The backend that computes the gradient and the costs.
+
+    Returns
+    -------
+    Nudge
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> nudge(fastnet.Network([4, 3], seed=0), x, y, [0, 1, 2]).actual_change < 0
+    True
     """
     checks.instance("network", network, Network)
     length = checks.number("length", length, above=0)
-    which = _numbers(which, network.n_parameters)
+    which = _positions(which, network.n_parameters)
     return _Nudged(network, x, y, backend).by(which, length)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Nudges of the top fraction of a ranking's components, and of as many at random, by the same length.
+    """Nudges of the top fraction of a ranking, and of as many random components, all of the same length.
 
-    random: one entry a draw. advantage: how many times more the cost falls by the top ones than by random ones in the
-    mean.
+    Attributes
+    ----------
+    fraction : float
+        The top fraction.
+    top : Nudge
+        The nudge of the top components.
+    random : tuple of Nudge
+        The nudges of random components, one for each draw.
+    advantage : float
+        The change of the cost by the top components, divided by the mean change by random ones.
     """
 
     fraction: float
@@ -151,15 +247,47 @@ def verify_ranking(
     length: float = LENGTH,
     draws: int = 20,
     seed: int | np.random.Generator | None = 0,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Verification:
-    """Nudges the top fraction of the components against their gradient, and as many drawn at random.
+    """Nudge the top fraction of the components, and as many random components.
 
-    All nudges are of one length: the parameters move equally far, and the advantage is in the direction alone,
-    sqrt(share of the top / share of the draw) for a short way. At one rate it would be the square of that, for the
-    top ones would also move farther.
+    All nudges have one length, so the advantage of the top components is in the direction alone: for short nudges it
+    is sqrt(share of the top / share of the draw). At one learning rate it would be the square of this, since the top
+    components would also move farther.
 
-    Raises ValueError or TypeError for unusable arguments.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    fraction : float
+        The top fraction of the components.
+    length : float
+        The Euclidean length of each nudge.
+    draws : int
+        The number of random draws.
+    seed : int, Generator or None
+        The seed of the draws.
+    backend : str, optional
+        The backend that computes the gradient and the costs.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> verify_ranking(fastnet.Network([4, 3], seed=0), x, y, fraction=0.2).advantage > 1
+    True
     """
     which = ranking(network, x, y, backend=backend).top(fraction)
     length = checks.number("length", length, above=0)
@@ -173,12 +301,12 @@ def verify_ranking(
 
 
 class _Nudged:
-    """A network in float64 whose parameters are moved and put back."""
+    """A network in float64 whose parameters are nudged and put back."""
 
-    def __init__(self, network: Network, x: Any, y: Any, backend: str | None) -> None:
+    def __init__(self, network: Network, x: Any, y: Any, backend: BackendName | None) -> None:
         self._twin = network.astype(np.float64)
-        self._x = self._twin._inputs(x)
-        self._y = self._twin._outputs(y, len(self._x))
+        self._x = self._twin.check_inputs(x)
+        self._y = self._twin.check_targets(y, len(self._x))
         self._backend = backend
         self._gradient = self._twin.gradient(self._x, self._y, backend=backend)
         self._parameters = self._twin.parameters.copy()
@@ -195,12 +323,12 @@ class _Nudged:
         return Nudge(length, -length * norm, change)
 
 
-def _numbers(which: Any, n_parameters: int) -> Ints:
+def _positions(which: Any, n_parameters: int) -> Ints:
     found = np.asarray(which)
     if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
-        raise ValueError("which must be a list of numbers of parameters, at least one, such as ranking(...).top(0.01)")
+        raise ValueError("which must be a list of at least one position, such as ranking(...).top(0.01) returns")
     if found.min() < 0 or found.max() >= n_parameters:
-        raise ValueError(f"which runs from {found.min()} to {found.max()}; the parameters are 0 to {n_parameters - 1}")
+        raise ValueError(f"which runs from {found.min()} to {found.max()}; positions are 0 to {n_parameters - 1}")
     if len(np.unique(found)) < len(found):
-        raise ValueError("which names a parameter twice")
+        raise ValueError("which holds a parameter twice; expected each at most once")
     return found.astype(np.int64)

@@ -1,7 +1,5 @@
-"""The cost's surface around a network, on a plane through its parameters.
+"""The surface of the cost around a network, on a plane through its parameters.
 
-Two directions of thousands: what a plane shows depends on which. Along random directions, made as long as the neurons'
-own weights, planes of different networks can be compared; along the principal directions of a descent it moves most.
 Not here: the line between two networks (minima.py).
 """
 
@@ -15,30 +13,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.names import BackendName
 from fastnet.network import Evaluation, Network
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import in_parallel
 from fastnet.training.trainer import Trainer
 
-Array = NDArray[Any]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """The cost on a plane through a network's parameters, which are at (0, 0).
+    """The cost on a plane through a network's parameters. The network is at (0, 0).
 
-    across (p,), up (q,): the coordinates, in units of the two directions. cost, accuracy float64 (q, p): of the network
-    at (across[j], up[i]). directions (2, n_parameters). path (k, 2): where a descent went, as projected on the plane,
-    or None; variance (2,): the share of the variance of the path's points along each direction, or None.
+    What a plane shows depends on its two directions, of thousands.
+
+    Attributes
+    ----------
+    across : ndarray of float64, shape (p,)
+        The coordinates along the first direction, in units of its length.
+    up : ndarray of float64, shape (q,)
+        The coordinates along the second direction.
+    cost : ndarray of float64, shape (q, p)
+        The cost of the network at (across[j], up[i]).
+    accuracy : ndarray of float64, shape (q, p)
+        The accuracy there.
+    directions : ndarray of float64, shape (2, n_parameters)
+        The two directions.
+    path : ndarray of float64, shape (k, 2), or None
+        The path of a descent, projected on the plane.
+    variance : ndarray of float64, shape (2,), or None
+        The share of the variance of the path's points along each direction.
     """
 
-    across: NDArray[np.float64]
-    up: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    path: NDArray[np.float64] | None = None
-    variance: NDArray[np.float64] | None = None
+    across: Floats
+    up: Floats
+    cost: Floats
+    accuracy: Floats
+    directions: Floats
+    path: Floats | None = None
+    variance: Floats | None = None
 
 
 def landscape(
@@ -49,14 +63,45 @@ def landscape(
     seed: int = 0,
     span: float = 1.0,
     points: int = 25,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Landscape:
-    """The cost on x, y at points x points places up to `span` each way along two random directions.
+    """Map the cost along two random directions.
 
-    Each neuron's part of a direction is made as long as its incoming weights, so that 1 changes every neuron as much as
-    it is large; biases are left alone (Li et al. 2018, "Visualizing the loss landscape of neural nets").
+    Each neuron's part of a direction is as long as the neuron's incoming weights, so that 1 changes every neuron by as
+    much as it is large, and maps of different networks can be compared. Biases stay (Li et al. 2018, "Visualizing the
+    loss landscape of neural nets").
 
-    Raises ValueError or TypeError for unusable data or settings.
+    Parameters
+    ----------
+    network : Network
+        The network in the middle of the map.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    seed : int
+        The seed of the directions.
+    span : float
+        The map reaches so far along each direction, both ways.
+    points : int
+        Points along each direction.
+    backend : str, optional
+        The backend that computes the costs.
+
+    Returns
+    -------
+    Landscape
+
+    Raises
+    ------
+    TypeError, ValueError
+        The data or a setting do not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> landscape(fastnet.Network([4, 3], seed=0), x, y, points=5).cost.shape
+    (5, 5)
     """
     checks.instance("network", network, Network)
     rng = checks.generator(seed)
@@ -67,9 +112,34 @@ def landscape(
 
 
 def descent_path(trainer: Trainer, x: Any, y: Any, *, epochs: int) -> NDArray[np.floating[Any]]:
-    """Trains, and returns the parameters (k, n_parameters) before and after each epoch.
+    """Train, and return the parameters before and after each epoch.
 
-    Raises what Trainer.fit does.
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer. It trains its network.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    epochs : int
+        Passes over the examples.
+
+    Returns
+    -------
+    ndarray, shape (epochs + 1, n_parameters)
+        The parameters, in the network's dtype. There are fewer rows where a callback stopped the trainer.
+
+    Raises
+    ------
+    TypeError, ValueError, DivergedError
+        As Trainer.fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> descent_path(fastnet.Trainer(fastnet.Network([4, 3], seed=0)), x, y, epochs=3).shape
+    (4, 15)
     """
     checks.instance("trainer", trainer, Trainer)
     checks.whole_number("epochs", epochs, 1)
@@ -90,31 +160,60 @@ def descent_landscape(
     *,
     margin: float = 0.25,
     points: int = 25,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Landscape:
-    """The cost on x, y on the plane that a descent's path (k, n_parameters) moved in most, and the path on it.
+    """Map the cost on the plane that a descent moved in most, with its path on it.
 
-    The plane goes through the network's parameters, the path's last as a rule, along the first two principal directions
-    of the path's points; it reaches beyond the path by `margin` of its length each way. The path's points lie near the
-    plane, not in it, where the variance of both directions is less than 1. That it is close to 1 says little: a random
-    walk in many dimensions has 0.61 and 0.15 (Antognini and Sohl-Dickstein 2018, "PCA of high dimensional random walks
-    with comparison to neural network training").
+    The plane goes through the network's parameters along the first two principal directions of the path's points.
+    Where the variances of the two sum to less than 1, the points lie near the plane, not in it. A sum close to 1 says
+    little: a random walk in many dimensions has 0.61 and 0.15 (Antognini and Sohl-Dickstein 2018, "PCA of high
+    dimensional random walks with comparison to neural network training").
 
-    Raises ValueError for a path of fewer than three different points, or of other networks, or for unusable data.
+    Parameters
+    ----------
+    network : Network
+        The network, as a rule at the end of the path.
+    path : array_like, shape (k, n_parameters)
+        The parameters on the way, such as `descent_path` returns.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    margin : float
+        The map reaches beyond the path by this fraction of the path's extent, each way.
+    points : int
+        Points along each direction.
+    backend : str, optional
+        The backend that computes the costs.
+
+    Returns
+    -------
+    Landscape
+
+    Raises
+    ------
+    TypeError, ValueError
+        The path has fewer than three different points or is for other networks, or another argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), batch_size=10)
+    >>> path = descent_path(trainer, x, y, epochs=4)
+    >>> descent_landscape(trainer.network, path, x, y, points=5).path.shape
+    (5, 2)
     """
     checks.instance("network", network, Network)
-    wanted = checks.number("margin", margin, least=0)
+    wanted = checks.number("margin", margin, minimum=0)
     count = checks.whole_number("points", points, 2)
     places = np.asarray(path, np.float64)
     if places.ndim != 2 or len(places) < 3 or places.shape[1] != network.n_parameters:
-        raise ValueError(
-            f"path has shape {places.shape}; expected (k, {network.n_parameters}): parameters of three times or more"
-        )
+        raise ValueError(f"path has shape {places.shape}; expected (k, {network.n_parameters}) with k of at least 3")
     if not np.isfinite(places).all():
-        raise ValueError("path holds numbers that are not finite")
+        raise ValueError("path holds values that are not finite; expected a training that did not diverge")
     _, lengths, directions = np.linalg.svd(places - places.mean(axis=0), full_matrices=False)
     if not lengths[1] > 1e-9 * lengths[0]:
-        raise ValueError("the path does not leave one line: a plane needs a path that bends")
+        raise ValueError("path lies on a line; expected three points that are not on one line, which span a plane")
     directions = directions[:2]
     found = (places - network.parameters) @ directions.T
     low, high = found.min(axis=0), found.max(axis=0)
@@ -124,7 +223,8 @@ def descent_landscape(
     return _surface(network, directions, across, up, x, y, backend, found, variance)
 
 
-def _random_direction(network: Network, rng: np.random.Generator) -> Array:
+def _random_direction(network: Network, rng: np.random.Generator) -> Floats:
+    """A random direction (n_parameters,), each neuron's part as long as its weights, with no biases."""
     direction = np.zeros(network.n_parameters)
     for drawn, weights in zip(network.views(direction).weights, network.weights, strict=True):
         drawn[...] = rng.standard_normal(drawn.shape)
@@ -134,15 +234,17 @@ def _random_direction(network: Network, rng: np.random.Generator) -> Array:
 
 def _surface(
     network: Network,
-    directions: Array,
-    across: Array,
-    up: Array,
+    directions: Floats,
+    across: Floats,
+    up: Floats,
     x: Any,
     y: Any,
-    backend: str | None,
-    path: Array | None = None,
-    variance: Array | None = None,
+    backend: BackendName | None,
+    path: Floats | None = None,
+    variance: Floats | None = None,
 ) -> Landscape:
+    """Cost and accuracy at the points of the plane, row by row in parallel."""
+
     def row(height: float) -> list[Evaluation]:
         moved, found = network.copy(), []
         for width in across:

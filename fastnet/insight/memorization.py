@@ -1,10 +1,6 @@
-"""Learning or memorising: how fast a network fits true labels, wrong labels and images of nothing.
+"""Learning or memorising: how fast a network fits true labels, shuffled labels and images of noise.
 
-A network that has only learned rules could not fit labels without any; one that is wide enough fits them all the same,
-but later (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization"; Arpit et al. 2017, "A
-closer look at memorization in deep networks"). What fits depends on patience too: 784-16-16-10 does not fit 4,000
-shuffled digits within 200 epochs of MEMORIZER; with sigmoids and Adam at a falling rate it has them after some 1,000.
-Not here: comparisons of conditions (fastnet.explore.memorize).
+Not here: the comparison of conditions (explore/memorize.py).
 """
 
 from __future__ import annotations
@@ -13,21 +9,21 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.task import Task, full_scale, task
+from fastnet.names import BackendName
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import Recipe, in_parallel
 from fastnet.training.trainer import Trainer
 
-Array = NDArray[Any]
-IMAGES = ("true", "shuffled", "noise")
+Images: TypeAlias = Literal["true", "shuffled", "noise"]
 
-# wide enough to memorise some thousand digits within its epochs
+# Wide enough to memorise some thousand digits within its epochs.
 MEMORIZER = Recipe(
     hidden=(128,),
     epochs=100,
@@ -40,18 +36,33 @@ MEMORIZER = Recipe(
 class Memorization:
     """How networks that differ in their seed fit one set of examples.
 
-    sizes: the networks' layers, n_parameters of them. n: training images. corrupted, images: as they were asked for.
-    training, test: accuracies float64 (seeds, epochs) after each epoch, training's on all its examples with the
-    labels it trained on; NaN after a run that was stopped, and where there is no test. chance: the test accuracy
-    expected of answers that know the training labels' frequencies and nothing else.
+    Attributes
+    ----------
+    sizes : tuple of int
+        The widths of the networks' layers.
+    n_parameters : int
+        The parameters of a network.
+    n : int
+        The number of training examples.
+    n_batches : int
+        Updates in an epoch.
+    corrupted, images, goal
+        The arguments of `memorization`.
+    training : ndarray of float64, shape (n_seeds, epochs)
+        The accuracy on all training examples, with the labels they were trained with, after each epoch; NaN after a
+        run that was stopped.
+    test : ndarray of float64, shape (n_seeds, epochs)
+        The accuracy on the test examples after each epoch; NaN where there are none.
+    chance : float
+        The expected test accuracy of answers drawn with the frequencies of the training labels.
     """
 
     sizes: tuple[int, ...]
     n_parameters: int
     n: int
-    batches: int  # updates an epoch
+    n_batches: int
     corrupted: float
-    images: str
+    images: Images
     goal: float
     training: NDArray[np.float64]
     test: NDArray[np.float64]
@@ -59,27 +70,27 @@ class Memorization:
 
     @property
     def epochs_to_fit(self) -> NDArray[np.float64]:
-        """For each seed (seeds,) the first epoch after which training accuracy is at the goal; NaN where none is."""
+        """The first epoch (n_seeds,) after which the training accuracy reaches the goal; NaN where no epoch does."""
         fitted = self.training >= self.goal
         return np.where(fitted.any(axis=1), fitted.argmax(axis=1) + 1.0, np.nan)
 
     @property
     def steps_to_fit(self) -> NDArray[np.float64]:
-        """The same in updates."""
-        return self.epochs_to_fit * self.batches
+        """The updates (n_seeds,) until the training accuracy reaches the goal."""
+        return self.epochs_to_fit * self.n_batches
 
     @property
     def final_training(self) -> NDArray[np.float64]:
-        """Training accuracy (seeds,) after the last epoch of each run."""
+        """The training accuracy (n_seeds,) after the last epoch of each run."""
         return self.training[self._last]
 
     @property
     def final_test(self) -> NDArray[np.float64]:
-        """Test accuracy (seeds,) after the last epoch of each run."""
+        """The test accuracy (n_seeds,) after the last epoch of each run."""
         return self.test[self._last]
 
     @property
-    def _last(self) -> tuple[Array, Array]:
+    def _last(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         done = np.isfinite(self.training).sum(axis=1)
         return np.arange(len(done)), done - 1
 
@@ -90,34 +101,76 @@ def memorization(
     *,
     test: tuple[Any, Any] | None = None,
     corrupted: float = 0.0,
-    images: str = "true",
+    images: Images = "true",
     recipe: Recipe = MEMORIZER,
     seeds: Iterable[int] = range(5),
     goal: float = 0.99,
     stop: bool = False,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Memorization:
-    """Trains a network for each seed on x (n, n_in) and labels y (n,), and follows its training and test accuracy.
+    """Train a network for each seed, and follow its training and test accuracy.
 
-    corrupted: the share of examples, drawn at random, whose labels are shuffled among themselves: 0 are the true
-    labels, 1 all of them shuffled. images: "true"; "shuffled", each image's pixels in a random order of its own; or
-    "noise", Gaussian of the mean and variance of x. Test images and labels stay true. The seed is of the network, the
-    order and what is drawn. stop: end a run when its training accuracy is at the `goal`.
+    A network that can only learn rules could not fit labels without any. A network that is wide enough fits them all
+    the same, but later (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization"; Arpit et
+    al. 2017, "A closer look at memorization in deep networks"). Whether it fits depends on patience, too: 784-16-16-10
+    does not fit 4,000 shuffled digits within 200 epochs of MEMORIZER; with sigmoids and Adam at a falling rate it fits
+    them after some 1,000.
 
-    Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
+    Parameters
+    ----------
+    x : array_like or sparse matrix, shape (n, n_in)
+        Training examples.
+    y : array_like of int, shape (n,)
+        Their labels.
+    test : tuple, optional
+        Test examples and their labels. They stay true.
+    corrupted : float
+        The share of examples, drawn at random, whose labels are shuffled among themselves: 0 for true labels, 1 for
+        all shuffled.
+    images : {"true", "shuffled", "noise"}
+        "shuffled": the pixels of each image in a random order of its own. "noise": Gaussian with the mean and variance
+        of x.
+    recipe : Recipe
+        How the networks are made and trained.
+    seeds : iterable of int
+        A training for each seed. The seed is that of the network, of the order and of what is shuffled.
+    goal : float
+        The training accuracy that counts as fitted.
+    stop : bool
+        Whether a run ends when it reaches the goal.
+    backend : str, optional
+        The backend of the trainings.
+
+    Returns
+    -------
+    Memorization
+
+    Raises
+    ------
+    TypeError, ValueError
+        The data or a setting do not fit.
+    DivergedError
+        A training diverged.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> found = memorization(x, y, corrupted=1.0, recipe=MEMORIZER.but(epochs=3), seeds=[0, 1])
+    >>> found.training.shape
+    (2, 3)
     """
     recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     checks.whole_number("recipe.epochs", recipe.epochs, 1)
-    share = checks.number("corrupted", corrupted, least=0)
+    share = checks.number("corrupted", corrupted, minimum=0)
     goal = checks.number("goal", goal, above=0)
     for name, value in (("corrupted", share), ("goal", goal)):
         if value > 1:
-            raise ValueError(f"{name} is a share and at most 1, not {value:g}")
-    checks.name_of("images", images, IMAGES)
+            raise ValueError(f"{name} must be at most 1, not {value:g}")
+    checks.name_of("images", images, get_args(Images))
     checks.flag("stop", stop)
     whole = task(x, y, test, recipe)
     if images != "true" and not isinstance(whole.x, np.ndarray):
-        raise ValueError(f"images={images!r} leaves no zeros to skip: give x as an array, x.toarray()")
+        raise ValueError(f"images={images!r} needs x as an array, not sparse: give x.toarray()")
     until = goal if stop else math.inf
     jobs = [partial(_follow, whole, share, images, recipe, seed, until) for seed in checks.seeds(seeds)]
     trainers, training, tested = zip(*in_parallel(jobs, recipe.trainer.get("backend")), strict=True)
@@ -137,10 +190,10 @@ def memorization(
 
 
 def _follow(
-    whole: Task, share: float, images: str, recipe: Recipe, seed: int, until: float
+    whole: Task, share: float, images: Images, recipe: Recipe, seed: int, until: float
 ) -> tuple[Trainer, NDArray[np.float64], NDArray[np.float64]]:
     """One run: its trainer, and the training and test accuracies (epochs,)."""
-    rng = np.random.default_rng([seed, 1])  # not the numbers that the network and the order are drawn from
+    rng = np.random.default_rng([seed, 1])  # the network and the order draw from [seed]
     x, y = _images(whole.x, images, rng), _corrupted(whole.y, share, rng)
     training, tested = np.full((2, recipe.epochs), np.nan)
 
@@ -155,14 +208,14 @@ def _follow(
     return trainer, training, tested
 
 
-def _corrupted(y: Array, share: float, rng: np.random.Generator) -> Array:
+def _corrupted(y: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
     chosen = rng.permutation(len(y))[: round(share * len(y))]
     labels = y.copy()
     labels[chosen] = y[rng.permutation(chosen)]
     return labels
 
 
-def _images(x: Any, images: str, rng: np.random.Generator) -> Any:
+def _images(x: Any, images: Images, rng: np.random.Generator) -> Any:
     if images == "shuffled":
         return rng.permuted(x, axis=1)
     if images == "noise":

@@ -1,4 +1,4 @@
-"""Why it is so easy: the costs that many seeds end at, and the ways between two of their networks.
+"""Minima: the costs that trainings with different seeds end at, and the line between two of their networks.
 
 Not here: the surface around one network (landscape.py).
 """
@@ -18,12 +18,13 @@ from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.memorization import MEMORIZER
 from fastnet.insight.task import Task, task
+from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.training.recipe import Recipe, in_parallel
 
-Array = NDArray[Any]
+Floats = NDArray[np.float64]
 
-# one hidden layer, and as many epochs as training examples take to be fitted
+# One hidden layer, and enough epochs to fit the training examples.
 MINIMIZER = MEMORIZER.but(epochs=10, trainer={"learning_rate": 0.05})
 
 
@@ -31,40 +32,57 @@ MINIMIZER = MEMORIZER.but(epochs=10, trainer={"learning_rate": 0.05})
 class Minima:
     """Where trainings that differ in their seed ended, for each width of the hidden layer.
 
-    widths (w,). Costs and accuracies float64 (w, seeds), of the training and of the test examples; NaN without a test.
+    Attributes
+    ----------
+    widths : tuple of int
+        The widths.
+    cost, accuracy : ndarray of float64, shape (n_widths, n_seeds)
+        Cost and accuracy on the training examples.
+    test_cost, test_accuracy : ndarray of float64, shape (n_widths, n_seeds)
+        Cost and accuracy on the test examples; NaN without a test.
     """
 
     widths: tuple[int, ...]
-    cost: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    test_cost: NDArray[np.float64]
-    test_accuracy: NDArray[np.float64]
+    cost: Floats
+    accuracy: Floats
+    test_cost: Floats
+    test_accuracy: Floats
 
     @property
-    def variation(self) -> NDArray[np.float64]:
-        """The coefficient of variation (w,) of the test cost: standard deviation over the seeds, by the mean."""
+    def variation(self) -> Floats:
+        """The coefficient of variation (n_widths,) of the test cost: standard deviation over the seeds / mean."""
         return _variation(self.test_cost)
 
     @property
-    def training_variation(self) -> NDArray[np.float64]:
-        """The same of the training cost."""
+    def training_variation(self) -> Floats:
+        """The coefficient of variation (n_widths,) of the training cost."""
         return _variation(self.cost)
 
 
 @dataclass(frozen=True)
 class Path:
-    """Cost and accuracy (points,) along the straight line from one network, at 0, to another, at 1."""
+    """Cost and accuracy along the straight line from one network, at 0, to another, at 1.
 
-    at: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    Attributes
+    ----------
+    at : ndarray of float64, shape (points,)
+        The places on the line.
+    cost : ndarray of float64, shape (points,)
+        The cost of the network there.
+    accuracy : ndarray of float64, shape (points,)
+        The accuracy of the network there.
+    """
+
+    at: Floats
+    cost: Floats
+    accuracy: Floats
 
     @property
     def barrier(self) -> float:
-        """How far the cost rises above the line between the costs of the ends, at most; 0 where it nowhere does.
+        """The largest height of the cost above the line between the costs of the ends; 0 where it is never above.
 
-        Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis", in the form of Entezari et
-        al. 2022.
+        Frankle et al. (2020), "Linear mode connectivity and the lottery ticket hypothesis", as Entezari et al. (2022)
+        write it.
         """
         return float(np.max(self.cost - ((1 - self.at) * self.cost[0] + self.at * self.cost[-1])))
 
@@ -77,14 +95,46 @@ def minima(
     seeds: Iterable[int] = range(20),
     recipe: Recipe = MINIMIZER,
     test: tuple[Any, Any] | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Minima:
-    """Trains a network with one hidden layer for each width and seed, on x (n, n_in) and labels y (n,).
+    """Train a network with one hidden layer for each width and seed.
 
-    The wider they are, the closer together the costs lie where they end (Choromanska et al. 2015, "The loss surfaces of
-    multilayer networks").
+    Choromanska et al. (2015), "The loss surfaces of multilayer networks", report that the wider the networks are, the
+    closer together their final costs lie.
 
-    Raises ValueError or TypeError for unusable data or settings, DivergedError where a training fails.
+    Parameters
+    ----------
+    x : array_like or sparse matrix, shape (n, n_in)
+        Training examples.
+    y : array_like of int, shape (n,)
+        Their labels.
+    widths : sequence of int
+        The widths of the hidden layer.
+    seeds : iterable of int
+        A training for each seed and width.
+    recipe : Recipe
+        How the networks are made and trained.
+    test : tuple, optional
+        Test examples and their labels.
+    backend : str, optional
+        The backend of the trainings.
+
+    Returns
+    -------
+    Minima
+
+    Raises
+    ------
+    TypeError, ValueError
+        The data or a setting do not fit.
+    DivergedError
+        A training diverged.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> minima(x, y, widths=(2, 8), seeds=range(3), recipe=MINIMIZER.but(epochs=1)).cost.shape
+    (2, 3)
     """
     recipe = checks.instance("recipe", recipe, Recipe).on(backend)
     whole = task(x, y, test, recipe)
@@ -97,23 +147,54 @@ def minima(
 
 
 def _end(whole: Task, recipe: Recipe, seed: int) -> tuple[float, ...]:
+    """Cost and accuracy of one training at its end, on the training and on the test examples."""
     trainer = whole.start(recipe, seed)
     trainer.fit(whole.x, whole.y, epochs=recipe.epochs)
     return (*trainer.evaluate(whole.x, whole.y), *whole.tested(trainer))
 
 
-def _variation(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variation(costs: Floats) -> Floats:
     if costs.shape[1] < 2:
         return np.full(len(costs), np.nan)
     return np.asarray(costs.std(axis=1, ddof=1) / costs.mean(axis=1))
 
 
-def interpolate(a: Network, b: Network, x: Any, y: Any, *, points: int = 25, backend: str | None = None) -> Path:
-    """The cost and accuracy on x, y of networks on the straight line from a's parameters to b's.
+def interpolate(
+    a: Network, b: Network, x: Any, y: Any, *, points: int = 25, backend: BackendName | None = None
+) -> Path:
+    """Evaluate the networks on the straight line from a's parameters to b's.
 
-    Raises ValueError where the two are not of the same layers, or for unusable data.
+    Parameters
+    ----------
+    a, b : Network
+        Networks of the same layers and dtype.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples.
+    y : array_like, shape (n,) or (n, n_out)
+        Labels, or targets.
+    points : int
+        Points on the line, with the ends.
+    backend : str, optional
+        The backend that computes the costs.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    TypeError, ValueError
+        The two networks differ in their layers, or another argument does not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> a, b = fastnet.Network([4, 5, 3], seed=0), fastnet.Network([4, 5, 3], seed=1)
+    >>> line = interpolate(a, b, x, y, points=5)
+    >>> line.at
+    array([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    _alike(a, b)
+    _check_same_layers(a, b)
     at = np.linspace(0.0, 1.0, checks.whole_number("points", points, 2))
 
     def evaluated(t: float) -> tuple[float, float]:
@@ -126,22 +207,47 @@ def interpolate(a: Network, b: Network, x: Any, y: Any, *, points: int = 25, bac
 
 
 def match_neurons(a: Network, b: Network) -> Network:
-    """A network that computes what b does, with its hidden neurons in the order in which they are most like a's.
+    """Put the hidden neurons of b in the order in which they are most like a's.
 
-    Neurons are alike whose weights, incoming, outgoing and bias, have a large scalar product; each hidden layer in turn
-    is put in the best order (the linear sum assignment problem) until none changes: the best of all with one hidden
-    layer, a good one with several. This is the "weight matching" of Ainsworth et al. 2023, "Git Re-Basin", begun with
-    the incoming weights alone; what it tries is the conjecture of Entezari et al. 2022, "The role of permutation
-    invariance in linear mode connectivity of neural networks".
+    The result computes what b does. The likeness of two neurons is the scalar product of their weights, incoming and
+    outgoing, and biases. Each hidden layer in turn is put in its best order (a linear sum assignment) until none
+    changes. With one hidden layer this is the best order of all, with several a good one. It is the "weight matching"
+    of Ainsworth et al. (2023), "Git Re-Basin", started from the incoming weights alone. It tests the conjecture of
+    Entezari et al. (2022), "The role of permutation invariance in linear mode connectivity of neural networks".
 
-    Raises ValueError where the two are not of the same layers, FastnetError without scipy (the extra `insight`).
+    Parameters
+    ----------
+    a, b : Network
+        Networks of the same layers and dtype. They stay as they are.
+
+    Returns
+    -------
+    Network
+        b with its hidden neurons in another order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The two networks differ in their layers.
+    FastnetError
+        SciPy is missing (the extra `insight`).
+
+    Examples
+    --------
+    >>> a = fastnet.Network([4, 5, 3], seed=0)
+    >>> b = a.copy()
+    >>> for w in (b.weights[0], b.biases[0]):
+    ...     w[...] = w[::-1].copy()
+    >>> b.weights[1][...] = b.weights[1][:, ::-1].copy()
+    >>> bool((match_neurons(a, b).parameters == a.parameters).all())
+    True
     """
     require_extra("scipy.optimize", "matching neurons needs SciPy", "insight")
     from scipy.optimize import linear_sum_assignment
 
-    _alike(a, b)
+    _check_same_layers(a, b)
     found = b.copy()
-    # at first by what comes in, since what goes out leads to neurons that are in no order yet
+    # The incoming weights come first: the outgoing weights lead to neurons that are in no order yet.
     for outgoing in (False, True):
         changed = True
         while changed:
@@ -150,24 +256,24 @@ def match_neurons(a: Network, b: Network) -> Network:
                 likeness = _neurons(a, layer, outgoing) @ _neurons(found, layer, outgoing).T
                 order = linear_sum_assignment(likeness, maximize=True)[1]
                 gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
-                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could have two equal orders alternate for ever
+                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could make two equal orders alternate forever
                     _reorder(found, layer, order)
                     changed = True
     return found
 
 
-def _neurons(network: Network, layer: int, outgoing: bool) -> Array:
-    """A row for each neuron of a hidden layer: its incoming weights and bias, and its outgoing weights if wanted."""
+def _neurons(network: Network, layer: int, outgoing: bool) -> Floats:
+    """A row for each neuron of a hidden layer: incoming weights and bias, and outgoing weights if wanted."""
     parts = [network.weights[layer], network.biases[layer], *([network.weights[layer + 1].T] if outgoing else [])]
     return np.column_stack(parts).astype(np.float64)
 
 
-def _reorder(network: Network, layer: int, order: Array) -> None:
+def _reorder(network: Network, layer: int, order: NDArray[np.int64]) -> None:
     incoming, bias, outgoing = network.weights[layer], network.biases[layer], network.weights[layer + 1]
     incoming[...], bias[...], outgoing[...] = incoming[order], bias[order], outgoing[:, order]
 
 
-def _alike(a: Network, b: Network) -> None:
+def _check_same_layers(a: Network, b: Network) -> None:
     for name, network in (("a", a), ("b", b)):
         checks.instance(name, network, Network)
     if not np.array_equal(a.layers, b.layers) or a.dtype != b.dtype:

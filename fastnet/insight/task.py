@@ -1,7 +1,4 @@
-"""What an experiment trains many networks on: examples, labels and test examples, checked once.
-
-Not here: data sets (datasets.py), and the trainings themselves.
-"""
+"""The task of an experiment that trains many networks: examples, labels and test examples, checked once."""
 
 from __future__ import annotations
 
@@ -16,20 +13,18 @@ from fastnet.network import Evaluation
 from fastnet.training.recipe import Recipe
 from fastnet.training.trainer import Trainer
 
-Array = NDArray[Any]
-
 
 class Task(NamedTuple):
-    """x (n, n_in), an array or SparseRows; y int64 (n,); test such a pair, or None; labels below n_out."""
+    """x (n, n_in): an array or SparseRows. y (n,): labels below n_out. test: such a pair, or None."""
 
     x: Any
-    y: Array
-    test: tuple[Any, Array] | None
+    y: NDArray[np.int64]
+    test: tuple[Any, NDArray[np.int64]] | None
     n_in: int
     n_out: int
 
     def start(self, recipe: Recipe, seed: int) -> Trainer:
-        """A new trainer of the recipe, for such examples."""
+        """A new trainer of the recipe for these examples."""
         return recipe.start(self.n_in, self.n_out, seed)
 
     def tested(self, trainer: Trainer) -> Evaluation:
@@ -38,7 +33,7 @@ class Task(NamedTuple):
 
 
 def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
-    """The task for networks of that recipe. Raises ValueError or TypeError for unusable data."""
+    """Check the examples of networks of that recipe. Raises ValueError or TypeError for data that do not fit."""
     shape = np.shape(x) if not checks.is_scipy_sparse(x) else x.shape
     n_in = math.prod(shape[1:])
     dtype = checks.real_dtype(recipe.network.get("dtype", np.float32))
@@ -53,18 +48,18 @@ def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
     return Task(rows, labels, (test_rows, test_labels), n_in, max(n_out, n_test))
 
 
-def full_scale(x: Array) -> int:
-    """What stands for 1 in x: 255 in bytes, 1 in floats."""
+def full_scale(x: NDArray[np.generic]) -> int:
+    """The value in x that stands for 1: 255 in bytes, 1 in floats."""
     return 255 if x.dtype == np.uint8 else 1
 
 
-def stratified_order(y: Array, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random order (n,) of examples with labels y (n,), of which every beginning has the classes in proportion.
+def stratified_order(y: NDArray[np.integer[Any]], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random order (n,) of examples with labels y (n,). Every beginning of it has the classes in proportion.
 
-    A class's members stand at equal distances, each at a random place within its part.
+    The examples of a class stand at equal distances, each at a random place within its part.
     """
     place = np.empty(len(y))
     for label in np.unique(y):
-        members = np.flatnonzero(y == label)
-        place[members] = (rng.permutation(len(members)) + rng.random(len(members))) / len(members)
+        of_class = np.flatnonzero(y == label)
+        place[of_class] = (rng.permutation(len(of_class)) + rng.random(len(of_class))) / len(of_class)
     return np.argsort(place)

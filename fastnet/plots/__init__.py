@@ -1,9 +1,6 @@
-"""Pictures of what fastnet.insight finds, one function a picture; each returns a matplotlib Figure.
+"""Pictures of the results of fastnet.insight. Each function returns a Matplotlib figure and computes nothing else.
 
-    >>> figure = fastnet.plots.weights(network)
-    >>> fastnet.plots.save(figure, "weights.png")
-
-Needs the extra `plot`. All share one look (style.py); none computes anything but what it shows.
+They need the extra `plot` (Matplotlib). `save` writes a figure to a file.
 """
 
 from fastnet.plots.architecture import architecture

@@ -1,4 +1,7 @@
-"""The picture of a network as neurons and links. Not here: the weights as images (weights.py)."""
+"""The picture of a network as neurons and links.
+
+Not here: the weights as images (weights.py).
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NEURONS = 20  # of a layer that are drawn; of a wider one, SHOWN
-SHOWN = 14
-PIXEL_LINKS = 5  # of a neuron, to the pixels that weigh most
+MAX_NEURONS = 20  # drawn of a layer
+SHOWN = 14  # drawn of a wider layer
+PIXEL_LINKS = 5  # of a neuron, to the pixels with the largest weights
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
-MOST_HIGH = 1.5  # from a neuron to the next, at most
-MOST_APART, NAMED = 5.0, 2.6  # from one layer to the next, at most; and where there is room for activations' names
-NAME = 9  # letters of a class's name
+MAX_GAP = 1.5  # from one neuron to the next
+MAX_STEP = 5.0  # from one layer to the next
+NAMED_STEP = 2.6  # leaves room for the names of activations
+MAX_LETTERS = 9  # of a class's name
 
 
 @style.picture
@@ -32,21 +36,45 @@ def architecture(
     class_names: Sequence[str] = (),
     width: float = style.COLUMN,
 ) -> Figure:
-    """The network as neurons (circles) and links (lines): colour is a weight's sign and size, width its size.
+    """Draw the network as neurons (circles) and links (lines).
 
-    A layer of more than 20 neurons is drawn by the 14 whose outgoing weights are the longest vectors, and dots for the
-    rest. With `image_shape` the inputs are drawn as the image they are, each pixel as dark as its outgoing weights are
-    long, and each neuron of the first layer is linked to the five pixels that weigh most for it. Each layer of
-    links has its own scale: its largest weight has the full colour. class_names stand beside the outputs. width:
-    inches.
+    The colour of a link shows the sign and size of its weight, its width shows the size. Each layer of links has its
+    own scale: its largest weight has the full colour. A layer of more than 20 neurons is drawn by the 14 neurons whose
+    outgoing weights are longest, with dots for the others.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    image_shape : tuple of int, optional
+        Rows and columns of the inputs. Then the inputs are drawn as an image: a pixel is the darker, the longer the
+        vector of its outgoing weights is. Each neuron of the first layer is linked to the five pixels with its largest
+        weights.
+    class_names : sequence of str
+        Names to write beside the outputs.
+    width : float
+        The width in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> figure = architecture(fastnet.Network([4, 5, 3], seed=0), class_names=["a", "b", "c"])
     """
     sizes, depth = network.sizes, len(network.sizes)
     figure = style.figure(width, 0.76 * width)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_aspect("equal")
-    step = min(MOST_APART, WIDTH / (depth - 1))
-    lengths = [np.linalg.norm(w, axis=0) for w in network.weights]  # of each input's outgoing weights
+    step = min(MAX_STEP, WIDTH / (depth - 1))
+    lengths = [np.linalg.norm(w, axis=0) for w in network.weights]  # of the outgoing weights of each input
     lengths.append(np.ones(sizes[-1]))
     image = image_shape is not None and image_shape[0] * image_shape[1] == sizes[0]
     shown = [_shown(length) for length in lengths]
@@ -55,7 +83,7 @@ def architecture(
     side = 0.0
     if image:
         assert image_shape is not None
-        side = 1.35 * max(step, NAMED)
+        side = 1.35 * max(step, NAMED_STEP)
         columns, rows = _pixels(image_shape, side, across[0])
         _draw_image(axes, lengths[0].reshape(image_shape), columns, rows, side, across[0])
     for level, w in enumerate(network.weights):
@@ -81,25 +109,25 @@ def architecture(
             _draw_neurons(axes, across[level], places[level], sizes[level])
         low = -HEIGHT / 2 - 0.7
         what = "inputs" if level == 0 else network.activations_by_layer[level - 1].replace("_", " ")
-        title = f"{sizes[level]:,}\n{what}" if step >= NAMED else f"{sizes[level]:,}"
+        title = f"{sizes[level]:,}\n{what}" if step >= NAMED_STEP else f"{sizes[level]:,}"
         axes.text(across[level], low, title, ha="center", va="top", color=style.BLACK)
     for y, name in zip(places[-1], named, strict=False):
-        axes.text(across[-1] + 0.55, y, style.shortened(name, NAME), va="center", color=style.BLACK)
+        axes.text(across[-1] + 0.55, y, style.shortened(name, MAX_LETTERS), va="center", color=style.BLACK)
     _legend(axes)
     return figure
 
 
 def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Which neurons of a layer are drawn, in their order."""
-    if len(lengths) <= MOST_NEURONS:
+    """The neurons of a layer that are drawn, in their order."""
+    if len(lengths) <= MAX_NEURONS:
         return np.arange(len(lengths))
     return np.sort(np.argsort(-lengths, kind="stable")[:SHOWN])
 
 
 def _places(count: int, size: int) -> NDArray[np.float64]:
-    """How high each drawn neuron is, the first on top; between the halves of a part there is room for dots."""
+    """The height of each drawn neuron, the first on top. Dots fill the gap in the middle of a layer drawn in part."""
     slots = count + (2 if count < size else 0)
-    gap = min(MOST_HIGH, HEIGHT / max(slots - 1, 1))
+    gap = min(MAX_GAP, HEIGHT / max(slots - 1, 1))
     rows = np.arange(count, dtype=np.float64)
     if count < size:
         rows[count // 2 :] += 2
@@ -107,7 +135,7 @@ def _places(count: int, size: int) -> NDArray[np.float64]:
 
 
 def _pixels(shape: tuple[int, int], side: float, centre: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the pixels (rows * columns) of the image of inputs are."""
+    """The places of the pixels (rows * columns) of the image of inputs."""
     rows, columns = shape
     pixel = side / max(shape)
     i, j = np.divmod(np.arange(rows * columns), columns)
@@ -123,13 +151,13 @@ def _draw_image(axes: Axes, values: Array, x: Array, y: Array, side: float, cent
 
 
 def _draw_links(axes: Axes, starts: Array, ends: Array, values: Array) -> None:
-    """The strongest on top, so that they are not hidden by the many."""
+    """Draw the links, the strongest last, so that none hides it."""
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
 
     order = np.argsort(np.abs(values), kind="stable")
     strength = values[order] / (np.abs(values).max() or 1)
-    # not through the middle of the map, which is the paper's colour
+    # without the middle of the map, which is the colour of the paper
     colours = colormaps[style.DIVERGING](0.5 + np.sign(strength) * (0.2 + 0.3 * np.abs(strength)))
     colours[:, 3] = 0.25 + 0.75 * np.abs(strength)
     lines = LineCollection(

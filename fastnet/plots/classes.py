@@ -1,4 +1,4 @@
-"""Pictures of a classifier's answers: what it confuses, and its worst mistakes."""
+"""Pictures of the answers of a classifier: which classes it confuses, and its worst mistakes."""
 
 from __future__ import annotations
 
@@ -8,49 +8,74 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.insight.task import full_scale
 from fastnet.plots import style
+from fastnet.plots.scales import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_COUNTED = 15  # classes up to which every cell has its number
-MOST_NAMED = 20  # classes that are named; of more, some are
-NAME = 12  # letters of a class's name
-ACROSS = 4  # mistakes in a row
+MAX_NUMBERED = 15  # classes: with more the cells have no numbers
+MAX_NAMED = 20  # classes: of more only some are named
+MAX_LETTERS = 12  # of a class's name
+ACROSS = 4  # images in a row
 
 
 @style.picture
 def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: float = style.COLUMN) -> Figure:
-    """How many examples of each class (row) were taken for each (column), as insight.answers has it.
+    """Draw a confusion matrix: how many examples of each class (row) got each answer (column).
 
-    The colour is the share of the row's examples, on a scale that shows rare mistakes too (its square root). Up to 15
-    classes, the numbers stand in the cells. width: inches. Raises ValueError where the names do not fit.
+    The colour is the share of the row's examples. The scale is a square root, so that rare mistakes are visible. With
+    at most 15 classes the cells have numbers.
+
+    Parameters
+    ----------
+    matrix : ndarray of int64, shape (n_classes, n_classes)
+        The counts, as `insight.classified` returns them.
+    class_names : sequence of str
+        A name for each class.
+    width : float
+        The width in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        There are more or fewer names than classes.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> figure = confusion(np.array([[8, 2], [0, 40]]), ["a", "b"])
     """
     from matplotlib.colors import PowerNorm
-    from matplotlib.ticker import PercentFormatter
 
     classes = len(matrix)
     if len(class_names) != classes:
-        raise ValueError(f"a confusion matrix of {classes} classes needs as many names, not {len(class_names)}")
+        raise ValueError(f"class_names has {len(class_names)} names; the matrix needs {classes}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [style.shortened(name, NAME) for name in class_names]
+    names = [style.shortened(name, MAX_LETTERS) for name in class_names]
     figure = style.figure(width, 0.84 * width)
     axes = figure.add_subplot()
     shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
-    step = -(-classes // MOST_NAMED)
-    upright = 0 if max(map(len, names)) <= 2 and classes <= MOST_COUNTED else 90
+    step = -(-classes // MAX_NAMED)
+    upright = 0 if max(map(len, names)) <= 2 and classes <= MAX_NUMBERED else 90
     axes.set_xticks(range(0, classes, step), names[::step], rotation=upright)
     axes.set_yticks(range(0, classes, step), names[::step])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("the network's answer")
     axes.set_ylabel("the truth")
-    if classes <= MOST_COUNTED:
+    if classes <= MAX_NUMBERED:
         for i, j in np.argwhere(matrix):
             ink = "white" if share[i, j] > 0.4 else style.BLACK
             axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=ink, fontsize=style.FONT_SIZE - 1)
     bar = figure.colorbar(shades, ax=axes, pad=0.02, ticks=[0, 0.01, 0.1, 0.5, 1])
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    percent(bar.ax.yaxis)
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     return figure
@@ -58,34 +83,79 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
 
 @style.picture
 def mistakes(
-    images: NDArray[Any],
+    images: NDArray[np.number[Any]],
     truth: Sequence[str],
     predicted: Sequence[str],
     confidence: NDArray[np.floating],
     *,
     width: float = style.COLUMN,
 ) -> Figure:
-    """Images (n, rows, columns) answered wrong, each with what it is, what the network says, and how sure it is.
+    """Draw wrongly answered images, each with its class, the answer, and how sure the network was.
 
-    truth and predicted: class names, one an image. confidence: from 0 to 1. Ink is a large value. width: inches. Raises
-    ValueError for no images.
+    Parameters
+    ----------
+    images : ndarray, shape (n, rows, columns)
+        The images. Large values are dark.
+    truth : sequence of str
+        The class of each image.
+    predicted : sequence of str
+        The answer to each image.
+    confidence : ndarray, shape (n,)
+        How sure the network was, from 0 to 1.
+    width : float
+        The width in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        There are no images.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> figure = mistakes(np.ones((2, 8, 8)), ["a", "b"], ["b", "a"], np.array([0.9, 0.6]))
     """
     if not len(images):
-        raise ValueError("there are no mistakes to draw")
+        raise ValueError("images is empty; expected at least one mistake to draw")
     captions = [
-        f"is {style.shortened(is_, style.CAPTION)}\nsays {style.shortened(says, style.CAPTION)}\n{sure:.0%} sure"
-        for is_, says, sure in zip(truth, predicted, confidence, strict=True)
+        f"is {is_}\nsays {says}\n{sure:.0%} sure"
+        for is_, says, sure in zip(_shortened(truth), _shortened(predicted), confidence, strict=True)
     ]
     return captioned(images, captions, width=width)
 
 
 @style.picture
-def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = style.COLUMN) -> Figure:
-    """Images (n, rows, columns), four in a row, each below a caption of a few lines. Ink is a large value.
+def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width: float = style.COLUMN) -> Figure:
+    """Draw images, four in a row, each below a caption of a few lines.
 
-    Bytes are drawn on the scale from 0 to 255, floats on that of all the images together. width: inches.
+    Parameters
+    ----------
+    images : ndarray, shape (n, rows, columns)
+        The images. Large values are dark. Bytes have the scale from 0 to 255, floats that of all the images together.
+    captions : sequence of str
+        A caption for each image.
+    width : float
+        The width in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> figure = captioned(np.ones((2, 8, 8)), ["first", "second"])
     """
-    low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
+    low, high = (0, full_scale(images)) if images.dtype == np.uint8 else (images.min(), images.max())
     rows = -(-len(images) // ACROSS)
     tall = images.shape[1] / images.shape[2]
     figure = style.figure(width, 0.12 + rows * (0.6 + 0.8 * tall * width / ACROSS))
@@ -96,3 +166,7 @@ def captioned(images: NDArray[Any], captions: Sequence[str], *, width: float = s
         axes.imshow(image, cmap=style.INK, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(caption, fontsize=style.FONT_SIZE - 1, fontweight="normal", loc="center", pad=3)
     return figure
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    return [style.shortened(name, style.MAX_CAPTION) for name in names]

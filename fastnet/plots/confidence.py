@@ -1,4 +1,4 @@
-"""Pictures of how sure a network is: of noise, and as often as it is right."""
+"""Pictures of confidence: the answers to noise, and whether a network is right as often as it is sure."""
 
 from __future__ import annotations
 
@@ -29,16 +29,43 @@ def noise(
     class_names: Sequence[str] | None = None,
     width: float | None = None,
 ) -> Figure:
-    """For each kind of image: a few with their answers, how often each class is the answer, and the top outputs.
+    """Draw, for each kind of image, a few images with their answers, the shares of the answers, and the top outputs.
 
-    image_shape: of the images, by default square. samples=False leaves them out, for inputs that are no images. width:
-    inches.
+    Parameters
+    ----------
+    found : NoiseConfidence
+        The result of `insight.confidence_on_noise`.
+    image_shape : tuple of int, optional
+        Rows and columns of the images. By default they are square.
+    samples : bool
+        Whether to draw images. False is for inputs that are no images.
+    class_names : sequence of str, optional
+        A name for each class. By default its number.
+    width : float, optional
+        The width in inches.
 
-    Raises ValueError where the shape does not fit.
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The shape does not fit.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((20, 9))
+    >>> found = fastnet.insight.confidence_on_noise(fastnet.Network([9, 3], seed=0), images, n=100)
+    >>> figure = noise(found)
     """
     kinds = found.kinds
     shown, what = (SHOWN, "images") if samples else (0, "examples")
-    names = [style.shortened(name, style.CAPTION) for name in class_names or map(str, range(len(found[REAL].shares)))]
+    names = [
+        style.shortened(name, style.MAX_CAPTION) for name in class_names or map(str, range(len(found[REAL].shares)))
+    ]
     figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
     grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
     first: list[Axes] = []
@@ -77,7 +104,7 @@ def _samples(
 
 
 def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str, what: str) -> None:
-    """How often each class is the answer."""
+    """Draw the share of each answer."""
     axes.bar(range(len(names)), answers.shares, color=colour)
     axes.set_ylabel(f"share of {what}", fontsize=style.FONT_SIZE - 1)
     axes.set_ylim(0, 1)
@@ -87,20 +114,41 @@ def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str, wha
 
 
 def _tops(axes: Axes, answers: Answers, colour: str) -> None:
-    """The distribution of the top output, and its median."""
+    """Draw the distribution of the top output, and its median."""
     counts, edges = np.histogram(answers.top, bins=TOP_BINS, range=(0, 1))
     axes.bar(edges[:-1], counts / len(answers.top), np.diff(edges), align="edge", color=colour)
     axes.axvline(answers.median, color=style.BLACK, linestyle="--", label=f"median {answers.median:.2f}")
     axes.set_xlim(0, 1)
     corner = "upper left" if answers.median > 0.5 else "upper right"
-    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # it may cover the line
+    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # the legend may cover the line
 
 
 @style.picture
 def reliability(found: Calibration, calibrated: Calibration | None = None, *, width: float | None = None) -> Figure:
-    """A reliability diagram, and beside it another, such as after a temperature: accuracy against confidence by bin.
+    """Draw a reliability diagram: accuracy against confidence by bin, and the number of examples in each bin.
 
-    Below each how many examples a bin has. width: inches.
+    Parameters
+    ----------
+    found : Calibration
+        The result of `insight.calibration`.
+    calibrated : Calibration, optional
+        Another one to draw beside it, such as the calibration at a temperature.
+    width : float, optional
+        The width in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
+    >>> figure = reliability(fastnet.insight.calibration(fastnet.Network([4, 3], seed=0), x, y))
     """
     diagrams = [found] if calibrated is None else [found, calibrated]
     figure = style.figure(width or style.COLUMN * len(diagrams) + 0.4, 5)
@@ -113,7 +161,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
         below.bar(diagram.edges[:-1], diagram.counts, widths, align="edge", color=style.GREY, edgecolor="white")
         below.set_xlabel("confidence")
         below.set_xlim(0, 1)
-    axes[1, 0].set_yscale("log")  # shared: bins of one example are to be seen beside those of most
+    axes[1, 0].set_yscale("log")  # shared: a bin of one example is visible beside a bin of thousands
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(diagrams) + 1)

@@ -1,14 +1,12 @@
-"""Accuracy against the number of training examples, as a picture: of fastnet.insight.data_size's result.
-
-Not here: the trainings.
-"""
+"""The picture of the accuracy against the number of training examples."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fastnet.plots import style
-from fastnet.plots.bands import BAND, band, counts, percent
+from fastnet.plots.bands import BAND, band
+from fastnet.plots.scales import counts, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +16,28 @@ if TYPE_CHECKING:
 
 @style.picture
 def data_size(found: DataSize) -> Figure:
-    """Training and test accuracy at the end against the number of training examples."""
+    """Draw training and test accuracy at the end against the number of training examples.
+
+    Parameters
+    ----------
+    found : DataSize
+        The result of `insight.data_size`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((200, 4)), np.arange(200) % 2
+    >>> recipe = fastnet.insight.CHAPTER.but(hidden=(4,), epochs=1)
+    >>> figure = data_size(fastnet.insight.data_size(x, y, test=(x, y), seeds=[0, 1], recipe=recipe))
+    """
     figure = style.figure(7, 4.2)
     axes = figure.subplots()
     counts(axes, found.sizes)
@@ -40,6 +59,6 @@ def data_size(found: DataSize) -> Figure:
         title=f"{len(found.test)} seeds, {found.updates[-1]:,} updates each",
         ylim=(max(0, low - 0.15), 1.02),
     )
-    percent(axes)
+    percent(axes.yaxis)
     axes.legend(loc="lower right", **BAND)
     return figure

@@ -1,6 +1,6 @@
-"""Pictures of what excites neurons: real images, and images made to.
+"""The picture of what excites neurons: real images, and images made to excite them.
 
-Not here: their weights (weights.py).
+Not here: the neurons' weights (weights.py).
 """
 
 from __future__ import annotations
@@ -17,24 +17,52 @@ from fastnet.plots import pixels, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_ROWS = 10  # neurons
-SHOWN = 6  # images of each
+MAX_NEURONS = 10  # drawn
+SHOWN = 6  # images of each neuron
 
 
 @style.picture
 def excitation(
     found: ExcitingImages, ideal: IdealInputs, images: Any, *, image_shape: tuple[int, int] | None = None
 ) -> Figure:
-    """Of the first 10 neurons that `ideal` has: the images that excite it most, their mean, and the image made to.
+    """Draw the images that excite each of at most 10 neurons: real ones, their mean, and the one made by ascent.
 
-    images: (m, n_in), those that `found` numbers. image_shape: by default square. Below each image the weighted sum.
+    The number below an image is the neuron's weighted sum.
 
-    Raises ValueError where the shape does not fit, or the two are of different layers.
+    Parameters
+    ----------
+    found : ExcitingImages
+        The result of `insight.exciting_images`.
+    ideal : IdealInputs
+        The result of `insight.ideal_inputs` for the same layer. Its first 10 neurons are drawn.
+    images : array_like, shape (n, n_in)
+        The images that `found` was chosen from.
+    image_shape : tuple of int, optional
+        Rows and columns of the images. By default they are square.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The shape does not fit, or `found` and `ideal` are of different layers.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> network, images = fastnet.Network([9, 5, 3], seed=0), np.random.default_rng(0).random((20, 9))
+    >>> found = fastnet.insight.exciting_images(network, images, 1, k=2)
+    >>> figure = excitation(found, fastnet.insight.ideal_inputs(network, 1, steps=5), images)
     """
     if found.layer != ideal.layer:
-        raise ValueError(f"found is of layer {found.layer} and ideal of layer {ideal.layer}: give the same layer's")
+        raise ValueError(
+            f"found is of layer {found.layer} and ideal of layer {ideal.layer}: give two of the same layer"
+        )
     shape = checks.image_shape(image_shape, found.mean.shape[1])
-    neurons = ideal.neurons[:MOST_ROWS]
+    neurons = ideal.neurons[:MAX_NEURONS]
     shown = min(SHOWN, found.indices.shape[1])
     pictures = np.asarray(images)
     bright = full_scale(pictures)

@@ -1,4 +1,4 @@
-"""Pictures of the gradient's components: how few hold most of it, in which layers, and a neuron's as an image."""
+"""Pictures of the gradient: its top components, the shares of the layers, and each neuron's part as an image."""
 
 from __future__ import annotations
 
@@ -11,28 +11,47 @@ import numpy as np
 from fastnet import checks
 from fastnet.insight.gradients import Ranking
 from fastnet.network import Array, Network
-from fastnet.plots import style
+from fastnet.plots import pixels, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_NEURONS = 32  # in one picture, unless they are asked for
+MAX_NEURONS = 32  # drawn by default
 
 
 @style.picture
 def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figure:
-    """The share of the squared norm that the top components hold, with some fractions marked, and the layers' shares.
+    """Draw the share of the squared norm that the top components hold, and the shares of the layers.
 
-    Raises ValueError unless the fractions are above 0 and at most 1.
+    Parameters
+    ----------
+    ranking : Ranking
+        The result of `insight.ranking`.
+    fractions : sequence of float
+        The top fractions to mark.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Unless each fraction is above 0 and at most 1.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> figure = ranking(fastnet.insight.ranking(fastnet.Network([4, 3], seed=0), x, y))
     """
     figure = style.figure(8.8, 4.2)
     curve, layers = figure.subplots(1, 2, width_ratios=(1.5, 1))
     cumulative = ranking.cumulative[1:]
-    percent = 100 * np.arange(1, len(cumulative) + 1) / len(cumulative)
-    curve.plot(percent, 100 * cumulative, color=style.BLUE)
-    curve.set(
-        title="How few hold most of the gradient", xlabel="top components (%)", ylabel="share of squared norm (%)"
-    )
+    position = 100 * np.arange(1, len(cumulative) + 1) / len(cumulative)
+    curve.plot(position, 100 * cumulative, color=style.BLUE)
+    curve.set(title="What the top components hold", xlabel="top components (%)", ylabel="share of squared norm (%)")
     curve.set(xscale="log", ylim=(0, 104))
     curve.xaxis.set_major_formatter("{x:g}")
     for fraction, colour, marker in zip(fractions, style.COLOURS[1:], style.MARKERS, strict=False):
@@ -51,7 +70,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
     for row, share in enumerate(left):
         layers.annotate(f" {share:.1%}", (100 * share, row), va="center", fontsize=style.SMALL)
     layers.invert_yaxis()
-    layers.set(title="In which layer", xlabel="share of squared norm (%)", xlim=(0, 118 * left.max()))
+    layers.set(title="Shares of the layers", xlabel="share of squared norm (%)", xlim=(0, 118 * left.max()))
     layers.legend(loc="lower right")
     return figure
 
@@ -60,35 +79,58 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
 def neuron_gradients(
     network: Network, gradient: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None = None
 ) -> Figure:
-    """What the cost says of each weight of the first layer's neurons: their parts of the gradient as images.
+    """Draw the gradient by the weights of the first layer's neurons as images.
 
-    gradient (n_parameters,), such as network.gradient(x, y). One scale for all, red below zero, where a higher
-    weight lowers the cost, blue above. neurons: their numbers, by default the first 32.
+    All images have one scale. Where a pixel is red the gradient is below zero: a higher weight lowers the cost. Where
+    it is blue, a higher weight raises the cost.
 
-    Raises ValueError or TypeError where the gradient, the shape or the neurons do not fit the network.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    gradient : ndarray, shape (n_parameters,)
+        Its gradient, such as network.gradient(x, y).
+    image_shape : tuple of int
+        Rows and columns of the inputs.
+    neurons : sequence of int, optional
+        The neurons' numbers. By default the first 32.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError, ValueError
+        The gradient, the shape or the neurons do not fit the network.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 9)), np.arange(60) % 3
+    >>> network = fastnet.Network([9, 3], seed=0)
+    >>> figure = neuron_gradients(network, network.gradient(x, y), (3, 3))
     """
     maps = network.views(gradient).weights[0]
     rows, columns = checks.image_shape(image_shape, maps.shape[1])
-    chosen = range(min(len(maps), MOST_NEURONS)) if neurons is None else neurons
+    chosen = range(min(len(maps), MAX_NEURONS)) if neurons is None else neurons
     shown = [checks.whole_number("neurons", neuron, 0) for neuron in chosen]
     if not shown or max(shown) >= len(maps):
-        raise ValueError(f"neurons must be numbers from 0 to {len(maps) - 1}, at least one, not {list(shown)}")
+        raise ValueError(f"neurons must be at least one number, each from 0 to {len(maps) - 1}, not {list(shown)}")
     across = min(8, len(shown))
     down = math.ceil(len(shown) / across)
-    largest = float(np.abs(maps[shown]).max()) or 1.0
     width = max(4.5, 1.1 * across)
     figure = style.figure(width, 1.3 + down * (width - 0.4) / across * rows / columns)
     grid = figure.subplots(down, across, squeeze=False)
-    scale = {"cmap": style.DIVERGING, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
+    scale = pixels.diverging(float(np.abs(maps[shown]).max()))
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes, neuron in zip(grid.flat, shown, strict=False):
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(True)
         axes.set_title(f"neuron {neuron}", fontsize=style.SMALL, fontweight="normal")
-        image = axes.imshow(maps[neuron].reshape(rows, columns), **scale)
+        image = pixels.show(axes, maps[neuron], (rows, columns), **scale)
     bar = figure.colorbar(image, ax=grid, location="bottom", shrink=0.6, aspect=40)
-    bar.set_label("change of the cost by that of the weight")
+    bar.set_label("derivative of the cost by the weight")
     bar.ax.locator_params(nbins=5)
     figure.suptitle(
         "The gradient by the first layer's weights", x=0.01, ha="left", fontsize=style.FONT_SIZE, weight="bold"

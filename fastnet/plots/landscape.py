@@ -1,4 +1,4 @@
-"""The cost's surface around a network, as a map: of fastnet.insight.landscape's results.
+"""The map of the cost around a network.
 
 Not here: the line between two networks (minima.py).
 """
@@ -19,7 +19,27 @@ if TYPE_CHECKING:
 
 @style.picture
 def landscape(found: Landscape) -> Figure:
-    """The cost as a map with contour lines, the network as a star, and the descent's path on it where there is one."""
+    """Draw the cost as a map with contour lines. A star marks the network, a line the path of the descent.
+
+    Parameters
+    ----------
+    found : Landscape
+        The result of `insight.landscape` or `insight.descent_landscape`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> figure = landscape(fastnet.insight.landscape(fastnet.Network([4, 3], seed=0), x, y, points=5))
+    """
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -51,7 +71,7 @@ def landscape(found: Landscape) -> Figure:
             f"{name} principal direction: {share:.0%} of the variance"
             for name, share in zip(("first", "second"), found.variance, strict=True)
         ]
-        title = "The way down, on the plane it moved in most"
+        title = "The descent on the plane that it moved in most"
     axes.set(xlabel=names[0], ylabel=names[1], title=title)
     figure.legend(loc="outside lower center", ncols=3)
     return figure

@@ -1,17 +1,19 @@
-"""Pictures of learning and memorising: of fastnet.insight.memorization's results.
+"""Pictures of learning and memorising.
 
-Not here: the trainings, and which conditions are compared (fastnet.explore.memorize).
+Not here: the conditions that are compared (explore/memorize.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnet.plots import style
-from fastnet.plots.bands import BAND, band, counts, percent
+from fastnet.plots.bands import BAND, band
+from fastnet.plots.scales import counts, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +24,29 @@ if TYPE_CHECKING:
 
 @style.picture
 def memorization(conditions: Mapping[str, Memorization]) -> Figure:
-    """Training (full line) and test accuracy (dashed) against epochs, for conditions by their name."""
+    """Draw training accuracy (full line) and test accuracy (dashed) against epochs.
+
+    Parameters
+    ----------
+    conditions : Mapping[str, Memorization]
+        Results of `insight.memorization` by the names of their conditions.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> recipe = fastnet.insight.MEMORIZER.but(epochs=3)
+    >>> run = fastnet.insight.memorization(x, y, test=(x, y), recipe=recipe, seeds=[0, 1])
+    >>> figure = memorization({"true labels": run})
+    """
     from matplotlib.lines import Line2D
 
     figure = style.figure(8.5, 4.4)
@@ -46,14 +70,35 @@ def memorization(conditions: Mapping[str, Memorization]) -> Figure:
     axes.set(ylabel="accuracy", ylim=(0, 1.02), title=f"{_subject(first)}, {len(first.training)} seeds")
     counts(axes, ticks)
     axes.set(xlabel="epochs", xlim=(1, max(last, 2)))
-    percent(axes)
+    percent(axes.yaxis)
     figure.legend(handles=handles, loc="outside right center", **BAND)
     return figure
 
 
 @style.picture
 def corruption(results: Sequence[Memorization]) -> Figure:
-    """Accuracy at the end, and epochs to fit, against the share of labels shuffled."""
+    """Draw the accuracy at the end, and the epochs to fit, against the share of labels shuffled.
+
+    Parameters
+    ----------
+    results : sequence of Memorization
+        Results of `insight.memorization`, one for each share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> options = {"test": (x, y), "recipe": fastnet.insight.MEMORIZER.but(epochs=3), "seeds": [0, 1]}
+    >>> figure = corruption([fastnet.insight.memorization(x, y, corrupted=c, **options) for c in (0, 1)])
+    """
     figure = style.figure(8.5, 3.8)
     accuracy, epochs = figure.subplots(1, 2)
     shares = [found.corrupted for found in results]
@@ -63,11 +108,11 @@ def corruption(results: Sequence[Memorization]) -> Figure:
     _epochs_to_fit(epochs, np.asarray(shares), results, "every seed", style.GREEN, "^")
     if not all(np.isfinite(found.epochs_to_fit).all() for found in results):
         epochs.legend(loc="lower right", **BAND)
-    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="How long it takes")
+    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="Epochs until it fits")
     epochs.set_ylim(0, 1.05 * epochs.get_ylim()[1])  # room for a cross at the limit
     for axes in (accuracy, epochs):
         axes.set_xlabel("share of labels shuffled")
-        percent(axes, "x")
+        percent(axes.xaxis)
     return figure
 
 
@@ -75,7 +120,33 @@ def corruption(results: Sequence[Memorization]) -> Figure:
 def memorization_effect(
     what: str, values: Sequence[float], true: Sequence[Memorization], shuffled: Sequence[Memorization]
 ) -> Figure:
-    """What a setting does, such as the width: epochs to fit, and the accuracies at the end, for each of its values."""
+    """Draw the effect of a setting, such as the width: the epochs to fit, and the accuracies at the end.
+
+    Parameters
+    ----------
+    what : str
+        The name of the setting.
+    values : sequence of float
+        Its values.
+    true, shuffled : sequence of Memorization
+        Results with true and with shuffled labels, one for each value.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> recipes = [fastnet.insight.MEMORIZER.but(epochs=3, hidden=(width,)) for width in (4, 8)]
+    >>> runs = [fastnet.insight.memorization(x, y, test=(x, y), recipe=r, seeds=[0, 1]) for r in recipes]
+    >>> figure = memorization_effect("width", [4, 8], runs, runs)
+    """
     figure = style.figure(9, 4.1)
     epochs, end = figure.subplots(1, 2)
     places = np.arange(len(values))
@@ -89,19 +160,41 @@ def memorization_effect(
     goal = true[0].goal
     epochs.set(ylabel=f"epochs to fit {goal:.0%}", title=_subject(*true), ylim=(0, None))
     end.set(ylabel="accuracy", ylim=(0, 1.04), title=f"After at most {true[0].training.shape[1]} epochs")
-    percent(end)
+    percent(end.yaxis)
     for axes in (epochs, end):
         axes.set_xlabel(what)
         axes.set_xticks(places, [f"{value:g}" for value in values])
     epochs.set_ylim(0, 1.4 * epochs.get_ylim()[1])  # room for the legend
     epochs.legend(loc="upper left", **BAND)
-    figure.legend(*end.get_legend_handles_labels(), loc="outside lower right", ncols=4)  # anywhere else lines may run
+    figure.legend(*end.get_legend_handles_labels(), loc="outside lower right", ncols=4)  # lines may run anywhere inside
     return figure
 
 
 @style.picture
 def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
-    """Training accuracy at the end against the number of examples with shuffled labels, for networks by their name."""
+    """Draw the training accuracy at the end against the number of examples with shuffled labels.
+
+    Parameters
+    ----------
+    results : Mapping[str, sequence of Memorization]
+        For each network by its name, results for several numbers of examples.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> options = {"corrupted": 1, "recipe": fastnet.insight.MEMORIZER.but(epochs=3), "seeds": [0, 1]}
+    >>> runs = [fastnet.insight.memorization(x[:n], y[:n], **options) for n in (30, 60)]
+    >>> figure = capacity({"4-128-3": runs})
+    """
     figure = style.figure(7, 4)
     axes = figure.subplots()
     for i, (name, found) in enumerate(results.items()):
@@ -114,10 +207,10 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
     axes.set(
         xlabel="training examples with shuffled labels",
         ylabel=f"of them fitted after {epochs} epochs",
-        title="How much fits into a network",
+        title="Share of the labels that the network fits",
         ylim=(0, 1.04),
     )
-    percent(axes)
+    percent(axes.yaxis)
     axes.legend(loc="lower left", **BAND)
     return figure
 
@@ -129,8 +222,8 @@ def _subject(*results: Memorization) -> str:
     return f"{network} on {results[0].n:,} examples"
 
 
-def _columns(results: Sequence[Memorization], name: str) -> np.ndarray:
-    """One of the properties (seeds,) of each result, as columns (seeds, results)."""
+def _columns(results: Sequence[Memorization], name: str) -> NDArray[np.float64]:
+    """A property (n_seeds,) of each result, as columns (n_seeds, n_results)."""
     return np.column_stack([getattr(found, name) for found in results])
 
 
@@ -138,13 +231,13 @@ def _accuracies(axes: Axes, x: Sequence[float], results: Sequence[Memorization])
     band(axes, x, _columns(results, "final_training"), style.BLUE, marker="o", label="training, labels as given")
     band(axes, x, _columns(results, "final_test"), style.RED, marker="s", ls="--", label="test, true labels")
     axes.set(ylabel="accuracy", ylim=(0, 1.04), title=f"{_subject(results[0])}, at the end")
-    percent(axes)
+    percent(axes.yaxis)
 
 
 def _epochs_to_fit(
-    axes: Axes, places: np.ndarray, results: Sequence[Memorization], name: str, colour: str, marker: str
+    axes: Axes, places: NDArray[np.number[Any]], results: Sequence[Memorization], name: str, colour: str, marker: str
 ) -> None:
-    """A band, and a cross at the limit for a value at which not every seed got there."""
+    """A band, and a cross at the limit for a value at which not every seed fits."""
     columns = _columns(results, "epochs_to_fit")
     band(axes, places, columns, colour, marker=marker, label=name)
     missing = ~np.isfinite(columns).all(axis=0)

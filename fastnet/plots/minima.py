@@ -1,4 +1,4 @@
-"""Pictures of the minima that trainings end in, and of the ways between them: of fastnet.insight.minima's results.
+"""Pictures of the minima that trainings end in, and of the line between two of them.
 
 Not here: the surface around a minimum (landscape.py).
 """
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet.plots import style
-from fastnet.plots.bands import BAND, band, counts, percent
+from fastnet.plots.bands import BAND, band
+from fastnet.plots.scales import counts, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +22,28 @@ if TYPE_CHECKING:
 
 @style.picture
 def minima(found: Minima) -> Figure:
-    """The costs at which the seeds ended, and how much they vary, against the width of the hidden layer."""
+    """Draw the costs at which the seeds ended, and how much they vary, against the width of the hidden layer.
+
+    Parameters
+    ----------
+    found : Minima
+        The result of `insight.minima`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> recipe = fastnet.insight.MINIMIZER.but(epochs=1)
+    >>> figure = minima(fastnet.insight.minima(x, y, widths=(2, 8), seeds=range(3), recipe=recipe))
+    """
     figure = style.figure(9, 3.9)
     costs, variation = figure.subplots(1, 2)
     of_test = np.isfinite(found.test_cost).all()
@@ -29,7 +51,7 @@ def minima(found: Minima) -> Figure:
     counts(costs, found.widths)
     counts(variation, found.widths)
     band(costs, found.widths, cost.T, style.BLUE, label="mean")
-    aside = np.exp(np.linspace(-0.08, 0.08, cost.shape[1]))  # so that no seed's point hides another's
+    aside = np.exp(np.linspace(-0.08, 0.08, cost.shape[1]))  # moves the points aside, so that none hides another
     for i, (width, ends) in enumerate(zip(found.widths, cost, strict=True)):
         label = {"label": "one seed"} if i == 0 else {}
         costs.plot(width * aside, ends, "o", color=style.BLUE, markersize=3.5, alpha=0.5, markeredgewidth=0, **label)
@@ -41,7 +63,7 @@ def minima(found: Minima) -> Figure:
     ):
         if np.isfinite(values).all():
             variation.plot(found.widths, values, color=colour, marker=marker, label=name)
-    variation.set(ylabel="coefficient of variation", title="Standard deviation by the mean", ylim=(0, None))
+    variation.set(ylabel="coefficient of variation", title="Standard deviation / mean", ylim=(0, None))
     variation.legend()
     for axes in (costs, variation):
         axes.set_xlabel("neurons in the hidden layer")
@@ -50,7 +72,28 @@ def minima(found: Minima) -> Figure:
 
 @style.picture
 def interpolation(paths: Mapping[str, Path]) -> Figure:
-    """Cost and accuracy along straight lines between two networks, by name: before and after matching, as a rule."""
+    """Draw cost and accuracy along straight lines between two networks.
+
+    Parameters
+    ----------
+    paths : Mapping[str, Path]
+        Results of `insight.interpolate` by name, such as before and after matching neurons.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> a, b = fastnet.Network([4, 5, 3], seed=0), fastnet.Network([4, 5, 3], seed=1)
+    >>> figure = interpolation({"as trained": fastnet.insight.interpolate(a, b, x, y, points=5)})
+    """
     figure = style.figure(9, 3.8)
     cost, accuracy = figure.subplots(1, 2)
     for i, (name, path) in enumerate(paths.items()):
@@ -61,7 +104,7 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
     cost.set_ylim(0, 1.25 * cost.get_ylim()[1])  # room for the legend
     cost.legend(loc="upper center")
     accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy there")
-    percent(accuracy)
+    percent(accuracy.yaxis)
     accuracy.legend(loc="lower center")
     for axes in (cost, accuracy):
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["network a", "1/4", "1/2", "3/4", "network b"])

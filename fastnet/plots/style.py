@@ -1,7 +1,4 @@
-"""The one look of all pictures: colours, fonts, sizes, and how a figure is made and saved.
-
-Not here: any picture. Needs Matplotlib, the extra `plot`; without it the first figure is an error that says so.
-"""
+"""The one look of all pictures: colours, fonts and sizes, and how a figure is made and saved."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
 COLUMN = 4.2  # inches: the width of a picture that stands beside another, and can be read on a phone
 FONT_SIZE = 10  # points; none in a picture is smaller than SMALL
 SMALL = 8
-CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
+MAX_CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
 
-# Okabe and Ito's colours, which colour-blind people tell apart; shapes and labels say the same again.
+# Okabe and Ito's colours, which colour-blind people tell apart. Markers and labels repeat what colours say.
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW = (
     "#0072B2",
     "#E69F00",
@@ -41,9 +38,9 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW = (
 GREY, BLACK = "#767676", "#222222"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY)  # of lines, in this order
 MARKERS = "osD^vP*"  # of the same lines
-DIVERGING = "RdBu"  # red below zero, blue above: read alike by the colour-blind
-SEQUENTIAL = "cividis"  # one quantity from little to much
-COUNTS = "Blues"  # the same on white: none is the paper's colour
+DIVERGING = "RdBu"  # red below zero, blue above, which colour-blind people tell apart
+SEQUENTIAL = "cividis"  # one quantity, from small to large
+COUNTS = "Blues"  # one quantity from 0, which has the colour of the paper
 INK = "Greys"  # pictures of the data: ink on paper
 
 _STYLE = {
@@ -65,18 +62,18 @@ _STYLE = {
     "lines.markersize": 4.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "svg.hashsalt": "fastnet",  # the same numbers, the same file
-    "svg.fonttype": "path",  # it looks the same whatever fonts there are
+    "svg.hashsalt": "fastnet",  # the same numbers give the same file
+    "svg.fonttype": "path",  # looks the same without the fonts
 }
 
 
 def check() -> None:
-    """Raises FastnetError where no picture can be drawn."""
+    """Raise FastnetError where Matplotlib is missing."""
     require_extra("matplotlib", "pictures need Matplotlib", "plot")
 
 
 def picture(draw: Callable[P, T]) -> Callable[P, T]:
-    """Of a function that draws a figure: it finds Matplotlib, and draws in this style whatever the user's own is."""
+    """Decorate a function that draws a figure: it needs Matplotlib, and ignores the user's own style."""
     import functools
 
     @functools.wraps(draw)
@@ -91,37 +88,56 @@ def picture(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
-def shortened(name: str, most: int) -> str:
-    """A name as it fits a picture: of at most so many letters, on one line, without what would be read as a formula."""
+def shortened(name: str, max_letters: int) -> str:
+    """A name that fits a picture: at most so many letters, on one line, with $ escaped."""
     name = "".join(letter if letter.isprintable() else " " for letter in name)
-    name = name if len(name) <= most else f"{name[: most - 1]}…"
+    name = name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
     return name.replace("$", r"\$")
 
 
 def figure(width: float = 8.0, height: float = 4.0) -> Figure:
-    """An empty figure, in inches, that lays itself out. It belongs to no window and needs no display."""
+    """An empty figure, in inches, that lays itself out. It has no window and needs no display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
-    """The figure as the bytes of a file of that kind: png, svg or pdf."""
+    """The bytes of a file of the figure. kind: png, svg or pdf."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     # Without a date the same numbers give the same bytes.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a name in letters that the font lacks
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # in the name of a class
         figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **options})
     return buffer.getvalue()
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes the figure to a file that ends in .png, .svg or .pdf. Raises DataError where it cannot be written."""
+    """Write a figure to a file. An existing file is replaced only by a complete one.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    path : str or os.PathLike
+        A name that ends in .png, .svg or .pdf.
+
+    Raises
+    ------
+    DataError
+        The name has another ending, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(fastnet.plots.architecture(fastnet.Network([4, 3])), os.path.join(folder, "network.svg"))
+    """
     name, kind = named(path), PurePath(path).suffix.lower()
     if kind not in KINDS:
-        raise DataError(f"{name}: give a picture a name that ends in {', '.join(KINDS)}")
+        raise DataError(f"{name} is no name of a picture: expected one that ends in {', '.join(KINDS)}")
     with atomic_write(path) as file:
         file.write(rendered(figure, kind[1:]))

@@ -9,27 +9,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.plots import style
+from fastnet.plots.scales import percent
 from fastnet.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MANY_EPOCHS = 40  # from here on the lines go without markers
-WIDE = 20.0  # costs that span more than this factor are drawn on a logarithmic axis
+MAX_MARKED = 40  # epochs: with more the lines have no markers
+WIDE = 20.0  # costs that span more than this factor have a logarithmic axis
 KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 
 
 @style.picture
 def history(history: History | Mapping[str, Sequence[Any]], *, width: float = style.COLUMN) -> Figure:
-    """Cost, and accuracy where there is one, against epochs: of training, and of validation data where there were some.
+    """Draw cost and accuracy against epochs, of the training and of validation data where there are some.
 
-    history: as `fit` returns it, or the columns of its to_dict or to_json. width: inches. Raises ValueError for a
-    history of no epochs.
+    Parameters
+    ----------
+    history : History or Mapping
+        What `fit` returns, or the columns of its to_dict or to_json.
+    width : float
+        The width in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The history has no epochs.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> figure = history(fastnet.Trainer(fastnet.Network([4, 3], seed=0)).fit(x, y, epochs=3))
     """
-    epochs = np.asarray(history["epoch"])
+    epochs = np.asarray(history["epoch"], np.int64)
     if not len(epochs):
-        raise ValueError("a history of no epochs has no curves: train first")
+        raise ValueError("history has no epochs; expected at least one: train first")
     drawn = [name for name in ("cost", "accuracy") if np.isfinite(_column(history, name)).any()]
     figure = style.figure(width, 0.25 + 1.9 * len(drawn))
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
@@ -41,22 +62,20 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
     return figure
 
 
-def _draw(axes: Axes, history: Any, epochs: NDArray[Any], name: str) -> None:
-    from matplotlib.ticker import PercentFormatter
-
+def _draw(axes: Axes, history: Any, epochs: NDArray[np.int64], name: str) -> None:
     values = []
     for (prefix, label, marker), colour in zip(KINDS, (style.BLUE, style.RED), strict=True):
         column = _column(history, prefix + name)
         if np.isfinite(column).any():
             values.append(column[np.isfinite(column)])
-            marker = marker if len(epochs) <= MANY_EPOCHS else ""
+            marker = marker if len(epochs) <= MAX_MARKED else ""
             axes.plot(epochs, column, color=colour, marker=marker, markersize=3, label=label)
     found = np.concatenate(values)
     axes.set_ylabel(name)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     if name == "accuracy":
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if np.ptp(found) > 0.04 else 1))
+        percent(axes.yaxis, decimals=0 if np.ptp(found) > 0.04 else 1)
     elif found.min() > 0 and found.max() > WIDE * found.min():
         axes.set_yscale("log")
     elif found.min() >= 0:
@@ -64,5 +83,5 @@ def _draw(axes: Axes, history: Any, epochs: NDArray[Any], name: str) -> None:
 
 
 def _column(history: Any, name: str) -> NDArray[np.float64]:
-    """An epoch's figures; what JSON has as null is nan."""
+    """A column of the history. JSON has null for NaN."""
     return np.array([np.nan if value is None else value for value in history[name]], np.float64)

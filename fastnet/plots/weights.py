@@ -1,4 +1,4 @@
-"""Pictures of what neurons look at: their weights, and how far from edges these are.
+"""Pictures of the weights of neurons, and of how close they are to edges.
 
 Not here: what excites neurons (excitation.py).
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NEURONS = 64  # in one picture
+MAX_NEURONS = 64  # drawn
 SHOWN = 6  # images of each set
-REACH = 99.5  # the percentile of |weight| where the colours end, so that a few extremes do not make the rest pale
-GAP = 0.3  # between before and after, in images
+REACH = 99.5  # the percentile of |weight| with full colour: a few extremes would make the other weights pale
+GAP = 0.3  # between before and after, in widths of an image
 
 
 @style.picture
@@ -35,29 +35,53 @@ def weights(
     layer: int = 0,
     narrow: bool = False,
 ) -> Figure:
-    """Each neuron's incoming weights: of the first layer as images, at most 64; of a deeper one as rows of a table.
+    """Draw the incoming weights of each neuron: those of the first layer as images, those of a deeper layer as a table.
 
-    before: the network before its training, drawn beside it in the same colours. image_shape: of the inputs, by default
-    square. layer: of weights, from 0; -1 is the output. narrow: for a column of a page or a phone; the images of the
-    network before its training then stand above those after it.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    image_shape : tuple of int, optional
+        Rows and columns of the inputs. By default inputs are square images.
+    before : Network, optional
+        The network before its training. It is drawn in the same colours.
+    layer : int
+        The layer of weights, from 0; -1 is the output.
+    narrow : bool
+        Whether the picture is for a column of a page or a phone. Then the weights before training stand above those
+        after it, not beside them.
 
-    Raises ValueError where the shape does not fit, the networks differ, or there is no such layer.
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The shape does not fit, the networks differ in their sizes, or there is no such layer.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> figure = weights(fastnet.Network([9, 4, 3], seed=0))
     """
     layer = checks.position("layer", layer, len(network.weights))
     drawn = {"after training": network.weights[layer]}
     if before is not None:
         checks.same_sizes(network.sizes, before.sizes)
         drawn = {"before training": before.weights[layer], **drawn}
-    reach = float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)) or 1.0
-    scale = {"cmap": style.DIVERGING, "vmin": -reach, "vmax": reach}
+    scale = pixels.diverging(float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)))
     if layer == 0:
         return _galleries(drawn, checks.image_shape(image_shape, network.sizes[0]), scale, narrow)
     return _tables(drawn, layer, scale)
 
 
-def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool) -> Figure:
+def _galleries(
+    drawn: dict[str, NDArray[np.floating[Any]]], shape: tuple[int, int], scale: dict[str, Any], narrow: bool
+) -> Figure:
     n = len(next(iter(drawn.values())))
-    shown = min(n, MOST_NEURONS)
+    shown = min(n, MAX_NEURONS)
     across = math.ceil(math.sqrt(shown))
     down = math.ceil(shown / across)
     beside, above = (1, len(drawn)) if narrow else (len(drawn), 1)
@@ -78,11 +102,11 @@ def _galleries(drawn: dict[str, NDArray[Any]], shape: tuple[int, int], scale: di
 
 
 def _blocks(count: int, of: int) -> list[float]:
-    """The sizes of so many blocks of rows or columns, with a gap from one to the next."""
+    """The sizes of `count` blocks of `of` rows or columns, with a gap between two blocks."""
     return [*[1.0] * of, *[GAP, *[1.0] * of] * (count - 1)]
 
 
-def _tables(drawn: dict[str, NDArray[Any]], layer: int, scale: dict[str, Any]) -> Figure:
+def _tables(drawn: dict[str, NDArray[np.floating[Any]]], layer: int, scale: dict[str, Any]) -> Figure:
     rows, columns = next(iter(drawn.values())).shape
     panel = 3.9
     figure = style.figure(panel * len(drawn) + 1, min(7.0, max(2.2, panel * rows / columns)) + 0.8)
@@ -98,9 +122,30 @@ def _tables(drawn: dict[str, NDArray[Any]], layer: int, scale: dict[str, Any]) -
 
 @style.picture
 def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = None) -> Figure:
-    """The trained weights beside the initial ones, blobs and edges: a few of each, how smooth, and how edge-like.
+    """Draw trained weights beside initial weights, blobs and edges: some images, their smoothness and their edges.
 
-    image_shape: of the images, by default square. Raises ValueError where it does not fit.
+    Parameters
+    ----------
+    found : WeightStructure
+        The result of `insight.weight_structure`.
+    image_shape : tuple of int, optional
+        Rows and columns of the images. By default they are square.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The shape does not fit.
+    FastnetError
+        Matplotlib is missing (the extra `plot`).
+
+    Examples
+    --------
+    >>> network, before = (fastnet.Network([64, 5, 3], seed=seed) for seed in (0, 1))
+    >>> figure = structure(fastnet.insight.weight_structure(network, before))
     """
     kinds = found.kinds
     shape = checks.image_shape(image_shape, found["trained"].images.shape[1])
@@ -109,8 +154,8 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     for row, (kind, part) in enumerate(kinds.items()):
         for k, image in enumerate(part.images[:SHOWN]):
             axes = figure.add_subplot(grid[row, k])
-            reach = float(np.abs(image).max()) or 1.0  # each for itself: the sets have no common unit
-            pixels.show(axes, image, shape, cmap=style.DIVERGING, vmin=-reach, vmax=reach)
+            scale = pixels.diverging(float(np.abs(image).max()))  # of each image: the sets have no common unit
+            pixels.show(axes, image, shape, **scale)
             if k == 0:
                 axes.set_ylabel(kind)
     smooth, edge = (figure.add_subplot(grid[:, SHOWN + k]) for k in (0, 1))
@@ -118,7 +163,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     smooth.barh(places, [part.correlation for part in kinds.values()], height=0.5, color=colours)
     smooth.axvline(0, color=style.GREY, linewidth=0.8)
     smooth.set_xlabel("correlation of\nneighbouring pixels")
-    spread = np.random.default_rng(0)  # of the points, up and down, so that they do not hide each other
+    spread = np.random.default_rng(0)  # moves points up and down, so that they do not hide each other
     for place, colour, marker, part in zip(places, colours, style.MARKERS, kinds.values(), strict=False):
         shares = part.edge_shares
         edge.plot(shares, place + spread.uniform(-0.2, 0.2, len(shares)), marker, color=colour, alpha=0.4)

@@ -1,7 +1,4 @@
-"""What a page of a report is made of - cards, pictures, tables - and how numbers are put into words.
-
-Not here: what a report says (content.py).
-"""
+"""The parts of a report's page - cards, pictures, tables - and the words for its numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from fastnet.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHARP = 2 * style.DPI  # of pictures made of pixels, for screens with fine ones
+SHARP = 2 * style.DPI  # of PNG images: screens of laptops and phones have two pixels or more for a CSS pixel
 NONE = "-"
 
 Facts = Sequence[tuple[str, str]]
@@ -23,7 +20,7 @@ Facts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as a data URI; width and height in CSS pixels at its full size; `alt` says what it shows."""
+    """An image as a data URI. width and height: CSS pixels at full size. alt: what the image shows, in words."""
 
     source: str
     alt: str
@@ -33,7 +30,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns' titles, and rows of cells of which the first is the row's title."""
+    """head: the titles of the columns. rows: cells; the first cell of a row is its title."""
 
     caption: str
     head: Sequence[str]
@@ -42,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """A part of the report. `key` names it in the page; a wide one takes the page's whole width."""
+    """One section of the report. key: its id in the page. wide: whether it takes the full width of the page."""
 
     key: str
     title: str
@@ -56,7 +53,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole report: what network it is about, on what data, and what there is to say."""
+    """The whole report: the network, the data set, and all there is to say."""
 
     network: str
     data: str
@@ -68,7 +65,7 @@ class Page:
 
 
 def picture(figure: Figure, alt: str, kind: str = "svg") -> Picture:
-    """A figure as it stands in the page: drawn by lines, or, where it consists of pixels, as these."""
+    """The figure as an image of the page: svg for lines, png for pixels."""
     content = style.rendered(figure, kind, dpi=SHARP)
     media = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     width, height = (round(inches * style.DPI) for inches in figure.get_size_inches())
@@ -76,14 +73,17 @@ def picture(figure: Figure, alt: str, kind: str = "svg") -> Picture:
 
 
 def duration(seconds: float) -> str:
+    """Seconds in words: ms, s or min."""
     if seconds < 0.1:
         return f"{1e3 * seconds:.1f} ms"
     return f"{seconds:.2f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def counted(count: int, what: str = "time") -> str:
-    return f"{count:,} {what}{'s' if count != 1 else ''}"
+def counted(count: int, one: str = "time", many: str = "") -> str:
+    """A count with its noun: 1 mistake, 2 mistakes."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def share(part: int, whole: int) -> str:
+    """A part of a whole in percent; a dash where the whole is empty."""
     return f"{part / whole:.1%}" if whole else NONE

@@ -1,8 +1,8 @@
-"""What a user's own code hears of a running fit."""
+"""Callbacks: code of the user's own that a fit calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,22 @@ from fastnet.training.history import Epoch
 
 
 class Progress(NamedTuple):
-    """How far an epoch is: what a callback on batches is given. Costs and accuracy are means so far.
+    """How far an epoch is. `Callback.on_batches` gets it.
 
-    rows: the numbers of the last batch's examples in x, read-only.
+    Attributes
+    ----------
+    epoch, batch, batches : int
+        The epoch and the batch, counted from 1, and the number of batches in the epoch.
+    examples : int
+        The examples so far in this epoch.
+    cost, accuracy : float
+        Means over these examples, each taken just before its batch's update. The accuracy of a regression is nan.
+    seconds : float
+        The time of this epoch's training so far.
+    learning_rate : float
+        The rate of the last update.
+    rows : numpy.ndarray of int64 (batch_size,)
+        The numbers of the last batch's examples in x, read-only.
     """
 
     epoch: int
@@ -30,21 +43,34 @@ class Progress(NamedTuple):
 
 
 class Callback:
-    """Base of callbacks: override what is wanted. Each may call trainer.stop() or set trainer.learning_rate.
+    """Base of callbacks. Override the methods that you need.
 
-    on_batches comes after every `every` batches, exactly; where `every` is None, about twenty times a second, or once
-    a second for a network of more than a million parameters, which costs nothing measurable.
+    A callback may call `trainer.stop()`, set `trainer.learning_rate`, and change the parameters of `trainer.network`.
+    The trainer that a method gets is a `fastnet.Trainer`. Annotate it so in your own class; this class says Any only
+    because the trainer's module imports this one.
 
-    `trainer` is the Trainer. Its type here is Any, since trainer.py imports this file.
+    Attributes
+    ----------
+    every : int, optional
+        `on_batches` is called after every so many batches, exactly. None: about twenty times a second, or once a
+        second for a network of more than a million parameters; then the calls cost nothing measurable.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> class StopEarly(fastnet.Callback):
+    ...     def on_epoch_end(self, trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
+    ...         if epoch.validation_accuracy > 0.95:
+    ...             trainer.stop()
     """
 
     every: int | None = None
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
-        """After each epoch and its validation."""
+        """Do something after an epoch and its validation."""
 
     def on_batches(self, trainer: Any, progress: Progress) -> None:
-        """Between batches."""
+        """Do something between two batches."""
 
 
 class OnEpochEnd(Callback):
@@ -54,11 +80,12 @@ class OnEpochEnd(Callback):
         self._function = function
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
+        """Call the function."""
         self._function(trainer, epoch)
 
 
 def as_callbacks(callbacks: object) -> list[Callback]:
-    """Callbacks from a list of them and of functions. Raises TypeError or ValueError for anything else."""
+    """Return the callbacks of a list of callbacks and functions. Raises TypeError or ValueError for anything else."""
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, such as [callback], not {callbacks!r}")
     found = []
@@ -73,6 +100,22 @@ def as_callbacks(callbacks: object) -> list[Callback]:
 
 
 def every_of(callback: Callback) -> int | None:
-    """Its `every`, which it may change while a fit runs. Raises TypeError or ValueError for what is no such number."""
+    """Return a callback's `every`, which may change during a fit.
+
+    Raises TypeError or ValueError where it is neither None nor a whole number of 1 or more.
+    """
     every = callback.every
     return None if every is None else whole_number("every", every, 1)
+
+
+def batches_until_due(callbacks: Iterable[Callback], n_batches: int) -> Iterator[int]:
+    """Yield how many more batches each callback with an `every` waits for, after `n_batches` of an epoch."""
+    for callback in callbacks:
+        if (every := every_of(callback)) is not None:
+            yield every - n_batches % every
+
+
+def is_due(callback: Callback, n_batches: int) -> bool:
+    """Whether `on_batches` is to be called after a chunk that ended with batch number `n_batches`."""
+    every = every_of(callback)
+    return every is None or n_batches % every == 0

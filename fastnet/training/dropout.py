@@ -1,4 +1,4 @@
-"""Dropout as the kernels see it: a threshold and a generator's key for each layer. Its arithmetic is in the kernels."""
+"""Dropout as the kernels see it: a threshold and a random key for each hidden layer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 
 
-def thinned(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> Ints:
-    """A network's layers with the share of each hidden layer's activations that training drops.
+def with_dropout(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> Ints:
+    """Return a network's layers with the dropout rate of each hidden layer.
 
-    The keys are drawn from rng, but only where something is dropped: else its next numbers stay what they were.
+    Keys are drawn from `rng` only where a rate is not 0, so that dropout of 0 leaves the order of the examples as it
+    is without dropout.
     """
     if not any(rates):
         return layers

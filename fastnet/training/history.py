@@ -13,8 +13,8 @@ from typing import Any
 class Epoch:
     """One epoch of training.
 
-    cost and accuracy are means over the epoch's examples, each taken just before its batch's update, with dropout of
-    the thinned network; accuracy is nan for a regression network, and what is about validation data nan where there
+    cost and accuracy are means over the epoch's examples, each taken just before its batch's update, with
+    dropout if there is any; accuracy is nan for a regression network, and what is about validation data nan where there
     was none. seconds are those of training alone; learning_rate is that of the last update. examples is smaller than
     the data where the epoch was broken off. threads is how many shared each batch; inputs is "dense", or "sparse: 2.0%
     not zero" where x was given as sparse, or "compressed: 19.1% not zero" where the trainer made it so.

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fastnet import backends, checks
+from fastnet import checks
+from fastnet.backends.engine import choose
 from fastnet.backends.interrupts import Together
 from fastnet.backends.threads import usable_cores
 from fastnet.network import Network
@@ -72,7 +73,7 @@ def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> 
     from concurrent.futures import ThreadPoolExecutor  # the command line imports recipes, and need not wait for it
 
     together = Together()
-    workers = usable_cores() if backends.get(backends.resolve(backend).name).MOST_MEMBERS > 1 else 1
+    workers = usable_cores() if choose(backend).takes_threads else 1
     with ThreadPoolExecutor(workers, "fastnet") as pool:
         futures = [pool.submit(together.context().run, job) for job in jobs]
         try:

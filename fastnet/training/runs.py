@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from fastnet import backends
-from fastnet.data.datasets import Dataset
+from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write, make_folder, named, reading
 from fastnet.errors import DataError
-from fastnet.kernels import contract as c
 from fastnet.network import Network
 from fastnet.text import reason, shown
 from fastnet.training.history import FIELDS
-from fastnet.training.optimizers import OPTIMIZERS, SCHEDULES
+from fastnet.training.optimizers import OPTIMIZERS
+from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
 from fastnet.version import __version__
 
@@ -107,23 +107,22 @@ def describe(trainer: Trainer) -> dict[str, Any]:
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
     backend = backends.describe(name)
-    vector = trainer._encoded
     return {
         "layers": list(network.sizes),
         "n_parameters": network.n_parameters,
         "activations": list(network.activations_by_layer),
         "cost_function": network.cost_name,
         "dtype": network.dtype.name,
-        "optimizer": _name(trainer._optimizer, OPTIMIZERS),
-        "optimizer_settings": _settings(trainer._optimizer),
+        "optimizer": _name(trainer.optimizer, OPTIMIZERS),
+        "optimizer_settings": _settings(trainer.optimizer),
         "learning_rate": trainer.learning_rate,
-        "schedule": _name(trainer._schedule, SCHEDULES),
-        "schedule_settings": _settings(trainer._schedule),
+        "schedule": _name(trainer.schedule, SCHEDULES),
+        "schedule_settings": _settings(trainer.schedule),
         "batch_size": trainer.batch_size,
-        "weight_decay": float(vector[c.WEIGHT_DECAY]),
-        "clip_norm": float(vector[c.CLIP_NORM]) or None,
+        "weight_decay": trainer.weight_decay,
+        "clip_norm": trainer.clip_norm,
         "dropout": list(trainer.dropout),
-        "shuffle": trainer._shuffle,
+        "shuffle": trainer.shuffle,
         "epochs": len(trainer.history),
         "backend": name,
         "backend_reason": reason,

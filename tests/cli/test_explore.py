@@ -17,7 +17,7 @@ from cli_cases import error, record
 
 from fastnet import cli, explore
 from fastnet.errors import DivergedError
-from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, plain
+from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, experiments, plain
 
 
 @pytest.fixture
@@ -41,8 +41,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         module = ModuleType(f"fastnet.explore.{name.replace('-', '_')}")
         module.explore = run_it
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(explore, "EXPERIMENTS", {"first": "whether", "second-one": "why"})
-    monkeypatch.setattr("fastnet.cli.explore.EXPERIMENTS", explore.EXPERIMENTS)
+    table = {"first": "whether", "second-one": "why"}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", table)
+    monkeypatch.setattr(explore, "EXPERIMENTS", table)  # the name that the command reads
     return seen
 
 
@@ -79,7 +80,7 @@ def test_findings_are_told_and_kept(
     assert kept["seconds"] > 0
     assert fake[0] is fake[1]
     assert fake[0].trained is fake[1].trained  # one training for all
-    assert (fake[0].backend, fake[0].seed, fake[0].seeds) == ("numpy", 4, 3)
+    assert (fake[0].backend, fake[0].seed, fake[0].n_seeds) == ("numpy", 4, 3)
     assert set(fake[0].trained.history["backend"]) == {"numpy"}
 
 
@@ -114,7 +115,7 @@ def test_one_that_diverges_leaves_the_others(
     assert cli.main(["explore", "first", "--data", data, "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "first: a cost is no longer finite" in err
+    assert "first: the cost is no longer finite" in err
 
 
 def test_an_unknown_experiment_is_told_before_anything_runs(
@@ -138,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
 ) -> None:
     pytest.importorskip("matplotlib", reason="Matplotlib draws it")
     (folder / "taken").write_text("mine")
-    assert "taken cannot be written" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
+    assert "cannot make the folder" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
     assert (folder / "taken").read_text() == "mine"
     assert not fake
 
@@ -163,7 +164,7 @@ def test_without_scipy_what_needs_it_is_told_before_anything_runs(
     name: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
-    monkeypatch.setattr("fastnet.cli.explore.run", lambda name, setting: pytest.fail(f"{name} was run first"))
+    monkeypatch.setattr(explore, "run", lambda name, setting: pytest.fail(f"{name} was run first"))
     said = error(capsys, "explore", "descent", name, "--data", data)
     assert f"the experiment {name} needs SciPy" in said
     assert 'pip install "fastnet-mlp[insight]"' in said

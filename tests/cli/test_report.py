@@ -218,12 +218,12 @@ def test_ctrl_c_before_training_leaves_an_older_run(folder: Path, data: str, mon
 def test_a_report_that_fails_keeps_the_network(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fastnet import report
+    from fastnet.report import rendering
 
     def fail(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "render", fail)
+    monkeypatch.setattr(rendering, "render", fail)
     assert train("--data", data, "--out", folder / "run", "--report", folder / "x.html", "--quiet") == 2
     assert capsys.readouterr().err == "fastnet: error: No space left on device\n"
     assert Run.load(folder / "run").record["test"]["accuracy"] == 1

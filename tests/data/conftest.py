@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from data_cases import STEMS, idx
 
-from fastnet.data import datasets, downloads
+from fastnet.data import downloads, named_sets
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +19,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FASTNET_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(datasets, "SYSTEM_FOLDERS", {})
-    monkeypatch.setattr(datasets, "MIRRORS", {"mnist": (), "fashion-mnist": ()})
+    monkeypatch.setattr(named_sets, "SYSTEM_FOLDERS", {})
+    monkeypatch.setattr(named_sets, "MIRRORS", {"mnist": (), "fashion-mnist": ()})
     monkeypatch.setattr(downloads, "TIMEOUT", 5.0)
     return tmp_path / "cache"
 
@@ -34,8 +34,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         content[f"{part}-images-idx3-ubyte"] = idx(rng.integers(0, 256, (n, 28, 28)).astype(np.uint8))
         content[f"{part}-labels-idx1-ubyte"] = idx(np.arange(n, dtype=np.uint8) % 10)
     hashes = {stem: hashlib.sha256(data).hexdigest() for stem, data in content.items()}
-    monkeypatch.setattr(datasets, "SHA256", {**datasets.SHA256, "mnist": hashes})
-    monkeypatch.setattr(datasets, "FILE_SIZES", {stem: len(content[stem]) for stem in STEMS})
+    monkeypatch.setattr(named_sets, "SHA256", {**named_sets.SHA256, "mnist": hashes})
+    monkeypatch.setattr(named_sets, "FILE_SIZES", {stem: len(content[stem]) for stem in STEMS})
     return content
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from data_cases import STEMS, check_small, put
 
-from fastnet.data import datasets, downloads
+import fastnet
+from fastnet.data import downloads, named_sets
 from fastnet.errors import DataError
 
 # ---- a mirror on this machine
@@ -79,7 +80,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch, small: dict[str, bytes]) -> Iterato
         threads[-1].start()
         servers.append(server)
     urls = tuple(f"http://127.0.0.1:{server.server_port}/data/" for server in servers)
-    monkeypatch.setattr(datasets, "MIRRORS", {"mnist": urls})
+    monkeypatch.setattr(named_sets, "MIRRORS", {"mnist": urls})
     yield states
     for server, thread in zip(servers, threads, strict=True):
         server.shutdown()
@@ -89,7 +90,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch, small: dict[str, bytes]) -> Iterato
 
 def test_download_is_verified_cached_and_reported(mirrors, small, cache):
     calls = []
-    check_small(datasets.load("mnist", progress=lambda *call: calls.append(call)), small)
+    check_small(fastnet.data.load("mnist", progress=lambda *call: calls.append(call)), small)
     assert sorted(os.listdir(cache / "mnist")) == sorted(f"{stem}.gz" for stem in STEMS)
     assert [name for name, _ in mirrors[0].requests] == [f"{stem}.gz" for stem in STEMS]
     assert not mirrors[1].requests
@@ -97,14 +98,14 @@ def test_download_is_verified_cached_and_reported(mirrors, small, cache):
         done = [call for call in calls if call[0] == name]
         assert done[-1] == (name, len(content), len(content))
         assert done == sorted(done)
-    check_small(datasets.load("mnist", download=False), small)
+    check_small(fastnet.data.load("mnist", download=False), small)
     assert len(mirrors[0].requests) == 4
 
 
 def test_only_what_is_missing_is_downloaded(mirrors, small, cache, tmp_path):
     put(tmp_path / "mine" / "mnist", {STEMS[0]: small[STEMS[0]]}, packed=False)
     put(cache / "mnist", {STEMS[1]: small[STEMS[1]]})
-    check_small(datasets.load("mnist", data_dir=tmp_path / "mine"), small)
+    check_small(fastnet.data.load("mnist", data_dir=tmp_path / "mine"), small)
     assert [name for name, _ in mirrors[0].requests] == [f"{stem}.gz" for stem in STEMS[2:]]
 
 
@@ -126,8 +127,8 @@ def test_faulty_mirror_is_passed_over(mirrors, small, cache, fault, monkeypatch)
     elif fault == "long":
         first.content = {key: data + bytes(1 << 20) for key, data in first.content.items()}
     else:
-        monkeypatch.setitem(datasets.MIRRORS, "mnist", ("http://127.0.0.1:1/", datasets.MIRRORS["mnist"][1]))
-    check_small(datasets.load("mnist"), small)
+        monkeypatch.setitem(named_sets.MIRRORS, "mnist", ("http://127.0.0.1:1/", named_sets.MIRRORS["mnist"][1]))
+    check_small(fastnet.data.load("mnist"), small)
     assert (name, None) in second.requests
     if fault in ("404", "503"):
         assert len(first.requests) == 4  # an answer without a byte is not asked for again
@@ -138,7 +139,7 @@ def test_faulty_mirror_is_passed_over(mirrors, small, cache, fault, monkeypatch)
 def test_cut_connection_goes_on_or_starts_again(mirrors, small, resumes):
     first, second = mirrors
     first.cuts, first.resumes = 2, resumes
-    check_small(datasets.load("mnist"), small)
+    check_small(fastnet.data.load("mnist"), small)
     ranges = [wanted for name, wanted in first.requests if name == f"{STEMS[0]}.gz"]
     assert not second.requests
     size = len(first.content[f"{STEMS[0]}.gz"])
@@ -151,21 +152,21 @@ def test_cut_connection_goes_on_or_starts_again(mirrors, small, resumes):
 def test_restart_leaves_nothing_of_what_came_before(mirrors):
     name = f"{STEMS[0]}.gz"
     file = io.BytesIO(bytes(1 << 20))
-    downloads.fetch(datasets.MIRRORS["mnist"][0] + name, file, 1 << 20, None)
+    downloads.fetch(named_sets.MIRRORS["mnist"][0] + name, file, 1 << 20, None)
     assert file.getvalue() == mirrors[0].content[name]
 
 
 def test_part_other_than_asked_for_is_not_used(mirrors, small):
     first, second = mirrors
     first.cuts, first.wrong_part = 1, True
-    check_small(datasets.load("mnist"), small)
+    check_small(fastnet.data.load("mnist"), small)
     assert second.requests[0] == (f"{STEMS[0]}.gz", None)
 
 
 def test_mirror_that_always_cuts_is_given_up(mirrors, small):
     first, second = mirrors
     first.cuts = 10**6
-    check_small(datasets.load("mnist"), small)
+    check_small(fastnet.data.load("mnist"), small)
     assert len(first.requests) <= 4 * downloads.ATTEMPTS
     assert len(second.requests) == 4
 
@@ -177,9 +178,9 @@ def test_file_has_its_name_only_when_verified(mirrors, cache, monkeypatch):
         seen.append({Path(path).name: os.listdir(cache / "mnist")})
         raise DataError("wrong")
 
-    monkeypatch.setattr(datasets, "read_idx", watch)
+    monkeypatch.setattr(named_sets, "read_idx", watch)
     with pytest.raises(DataError, match="cannot be downloaded"):
-        datasets.load("mnist")
+        fastnet.data.load("mnist")
     assert len(seen) == 2
     assert not any(name.endswith(".gz") for call in seen for names in call.values() for name in names)
     assert os.listdir(cache / "mnist") == []
@@ -190,22 +191,22 @@ def test_interrupted_download_leaves_nothing(mirrors, cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        datasets.load("mnist", progress=stop)
+        fastnet.data.load("mnist", progress=stop)
     assert os.listdir(cache / "mnist") == []
 
 
 def test_downloads_at_once_do_not_disturb_each_other(mirrors, small, cache):
     with ThreadPoolExecutor(4) as pool:
-        for data in pool.map(lambda _: datasets.load("mnist"), range(4)):
+        for data in pool.map(lambda _: fastnet.data.load("mnist"), range(4)):
             check_small(data, small)
     assert sorted(os.listdir(cache / "mnist")) == sorted(f"{stem}.gz" for stem in STEMS)
 
 
 def test_offline_is_one_clear_error(small, monkeypatch, cache):
     put(cache / "mnist", {STEMS[3]: small[STEMS[3]]})
-    monkeypatch.setitem(datasets.MIRRORS, "mnist", ("http://127.0.0.1:1/a/", "http://127.0.0.1:1/b/"))
+    monkeypatch.setitem(named_sets.MIRRORS, "mnist", ("http://127.0.0.1:1/a/", "http://127.0.0.1:1/b/"))
     with pytest.raises(DataError) as caught:
-        datasets.load("mnist")
+        fastnet.data.load("mnist")
     message = str(caught.value)
     assert message.startswith("mnist cannot be downloaded (http://127.0.0.1:1/a/")
     assert "http://127.0.0.1:1/b/" in message
@@ -213,7 +214,7 @@ def test_offline_is_one_clear_error(small, monkeypatch, cache):
     assert f"{STEMS[3]}.gz" not in message
     assert "\n" not in message
     with pytest.raises(DataError, match="may not be downloaded: put train-images"):
-        datasets.load("mnist", download=False)
+        fastnet.data.load("mnist", download=False)
 
 
 def test_silent_server_is_given_up(small, monkeypatch):
@@ -222,16 +223,16 @@ def test_silent_server_is_given_up(small, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        monkeypatch.setitem(datasets.MIRRORS, "mnist", (url,))
+        monkeypatch.setitem(named_sets.MIRRORS, "mnist", (url,))
         with pytest.raises(DataError, match="timed out"):
-            datasets.load("mnist")
+            fastnet.data.load("mnist")
 
 
 def test_unwritable_cache_is_told(mirrors, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"cannot make the folder.*FASTNET_CACHE"):
-        datasets.load("mnist")
+        fastnet.data.load("mnist")
 
 
 def test_user_file_with_a_wrong_hash_is_refused_and_kept(mirrors, small, tmp_path, monkeypatch):
@@ -240,8 +241,8 @@ def test_user_file_with_a_wrong_hash_is_refused_and_kept(mirrors, small, tmp_pat
     before = (folder / f"{STEMS[1]}.gz").read_bytes()
     monkeypatch.setenv("FASTNET_DATA", str(tmp_path / "mine"))
     for data_dir in (None, tmp_path / "mine"):
-        with pytest.raises(DataError, match="replace it by the original or move it away") as caught:
-            datasets.load("mnist", data_dir=data_dir)
+        with pytest.raises(DataError, match=f"by the original {STEMS[1]} of mnist, or move it away") as caught:
+            fastnet.data.load("mnist", data_dir=data_dir)
         assert str(folder / f"{STEMS[1]}.gz") in str(caught.value)
         assert "SHA-256" in str(caught.value)
     assert (folder / f"{STEMS[1]}.gz").read_bytes() == before
@@ -254,8 +255,8 @@ def test_damaged_cache_is_downloaded_again(mirrors, small, cache, damage):
     path = folder / f"{STEMS[2]}.gz"
     path.write_bytes(gzip.compress(small[STEMS[2]][:-1] + b"x") if damage is None else damage)
     with pytest.raises(DataError, match="may not be downloaded") as caught:
-        datasets.load("mnist", download=False)
+        fastnet.data.load("mnist", download=False)
     assert str(path) in str(caught.value)
-    check_small(datasets.load("mnist"), small)
+    check_small(fastnet.data.load("mnist"), small)
     assert [name for name, _ in mirrors[0].requests] == [path.name]
-    check_small(datasets.load("mnist", download=False), small)
+    check_small(fastnet.data.load("mnist", download=False), small)

@@ -1,360 +1,218 @@
-"""Readers of array files: sound files are read right, hostile ones are refused before they cost anything."""
+"""Readers of text tables, pictures and files of any kind; the atomic writer."""
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import io
-import struct
-import tracemalloc
-import zipfile
+import os
+import stat
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_cases import CODES, GOOD, READERS, idx, refused, saved
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from numpy.lib import format as npy
+from data_cases import GOOD, READERS, idx, refused, saved
 
-from fastnet.data import arrays
-from fastnet.data.arrays import read_idx, read_npy, read_npz
-from fastnet.data.user_files import read_array
+from fastnet.data import pictures
+from fastnet.data.arrays import read_idx
+from fastnet.data.files import atomic_write
+from fastnet.data.formats import read_array
+from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
 
-
-def npy_bytes(header: str, payload: bytes = b"", version: tuple[int, int] = (1, 0)) -> bytes:
-    length = struct.pack("<H" if version == (1, 0) else "<I", len(header))
-    return npy.magic(*version) + length + header.encode() + payload
+# ---- CSV, pictures, any
 
 
-def npy_header(descr: str, shape: object, fortran: bool = False) -> str:
-    return f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape!r}, }}\n"
-
-
-# ---- IDX
-
-
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-@pytest.mark.parametrize("dtype", list(CODES))
-@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 5), (1,) * 8], ids=str)
-def test_idx_is_read_in_native_order(write, dtype, shape, packed):
-    expected = (np.arange(np.prod(shape)).reshape(shape) - 1).astype(np.dtype(dtype))
-    content = idx(expected)
-    array = read_idx(write("data", gzip.compress(content) if packed else content))
-    assert array.dtype == np.dtype(dtype).newbyteorder("=")
-    assert array.dtype.isnative
-    assert array.flags.writeable
-    assert array.flags.c_contiguous
-    np.testing.assert_array_equal(array, expected)
-
-
-def test_idx_of_several_gzip_members_is_read(write):
-    content = idx(np.arange(100, dtype=np.uint8))
-    path = write("x.gz", gzip.compress(content[:30]) + gzip.compress(content[30:]))
-    np.testing.assert_array_equal(read_idx(path), np.arange(100))
-
-
-def test_idx_checks_the_sha256_of_the_uncompressed_file(write):
-    import hashlib
-
-    content = idx(np.arange(6, dtype=np.uint8))
-    path = write("x.gz", gzip.compress(content))
-    assert read_idx(path, sha256=hashlib.sha256(content).hexdigest().upper()).size == 6
-    refused(lambda: read_idx(path, sha256="0" * 64), "SHA-256")
-
-
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(
-    ("content", "word"),
+    ("text", "columns"),
     [
-        (b"", "not an IDX file"),
-        (b"\0\0\x08", "not an IDX file"),
-        (b"\1" + GOOD[1:], "not an IDX file"),
-        (b"\0\0\x0a\1" + GOOD[4:], "not an IDX file"),
-        (b"\0\0\x08\0" + GOOD[4:], "dimension"),
-        (b"\0\0\x08\x09" + bytes(100), "dimension"),
-        (b"\0\0\x08\x03\0\0", "dimension"),
-        (GOOD[:-1], "announces"),
-        (GOOD + b"\0", "announces"),
-        (b"\0\0\x08\3" + b"\xff" * 12, "announces"),
-        (b"\0\0\x0e\2" + struct.pack(">2I", 1 << 31, 1 << 31), "announces"),
-        (b"\0\0\x08\3" + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1), "announces"),
-        (b"\0\0\x08\2" + struct.pack(">2I", 1_000_000, 1_000), "announces"),
+        ("a,b\n1,2\n3,4.5\n", ("a", "b")),
+        ("\ufeffa, b\r\n1, 2\r\n3, 4.5\r\n", ("a", "b")),
+        ('"a";"b"\n1;2\n3;4.5', ("a", "b")),
+        ("1\t2\n3\t4.5\n\n", ()),
     ],
-    ids=str,
 )
-def test_unsound_idx_is_refused(write, content, word, packed):
-    path = write("bad.gz", gzip.compress(content) if packed else content)
-    message = refused(lambda: read_idx(path), "bad.gz")
-    assert word in message or (packed and ("ends after" in message or "goes on after" in message))
-
-
-@pytest.mark.parametrize("cut", [1, 8, 100])
-def test_gzip_that_is_cut_short_is_refused(write, cut):
-    refused(lambda: read_idx(write("x.gz", gzip.compress(GOOD)[:-cut])), "x.gz")
-
-
-def test_gzip_with_a_wrong_checksum_or_rubbish_behind_is_refused(write):
-    packed = gzip.compress(GOOD)
-    refused(lambda: read_idx(write("x.gz", packed[:-8] + b"abcd" + packed[-4:])), "CRC")
-    refused(lambda: read_idx(write("x.gz", packed + b"rubbish")), "x.gz")
-
-
-def test_gzip_bombs_are_refused_at_little_cost(write):
-    zeros = bytes(200 << 20)
-    # more than announced, over the caller's limit, and more than gzip can expand to
-    longer = write("a.gz", gzip.compress(idx(np.zeros(4, np.uint8)) + zeros))
-    refused(lambda: read_idx(longer), "goes on after")
-    honest = write("b.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", len(zeros)) + zeros))
-    refused(lambda: read_idx(honest, max_bytes=1 << 20), "over the limit")
-    huge = write("c.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 2**32 - 1) + bytes(1000)))
-    refused(lambda: read_idx(huge), "can hold at most")
-
-
-def test_gzip_has_a_limit_by_default(write, monkeypatch):
-    monkeypatch.setattr(arrays, "_MAX_UNPACKED", 50_000)
-    refused(lambda: read_idx(write("x.gz", gzip.compress(GOOD))), "over the limit of 50,000")
-    assert read_idx(write("x", GOOD)).size == 60_000
-    assert read_idx(write("x.gz", gzip.compress(GOOD)), max_bytes=60_000).size == 60_000
-
-
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_idx_exists_once_in_memory(write, packed):
-    content = idx(np.zeros((20 << 20,), np.uint8))
-    path = write("x", gzip.compress(content, 1) if packed else content)
-    del content
-    tracemalloc.start()
-    try:
-        array = read_idx(path)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert array.nbytes <= peak < array.nbytes + (4 << 20)
-
-
-# ---- NPY
-
-
-@pytest.mark.parametrize("dtype", ["?", "u1", "<i4", ">i4", "<f2", ">f4", "<f8", ">f8", "<U5", ">U5"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4)], ids=str)
-def test_npy_is_read_in_native_order(tmp_path, dtype, order, shape):
-    expected = np.asarray((np.arange(np.prod(shape)) * 3).reshape(shape).astype(np.dtype(dtype)), order=order)
-    np.save(tmp_path / "x.npy", expected)
-    for array in (read_npy(tmp_path / "x.npy"), read_array(tmp_path / "x.npy")):
-        assert array.dtype.isnative
-        assert array.flags.writeable
-        np.testing.assert_array_equal(array, expected)
-        assert array.dtype == np.dtype(dtype).newbyteorder("=")
-
-
-def test_npy_with_a_header_of_version_2_is_read(write):
-    path = write("x.npy", npy_bytes(npy_header("<i2", (2,)), b"\1\0\2\0", (2, 0)))
-    assert read_npy(path).tolist() == [1, 2]
+def test_csv_is_read(tmp_path, text, columns):
+    path = tmp_path / "x.csv"
+    path.write_bytes(text.encode())
+    assert read_csv(path)[0] == columns
+    assert read_csv(path)[1].tolist() == [[1, 2], [3, 4.5]]
+    assert read_csv(path)[1].dtype == np.float32
+    assert read_array(path).shape == (2, 2)
 
 
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        (b"", "not a sound NPY"),
-        (b"\x93NUMPY", "not a sound NPY"),
-        (npy_bytes(npy_header("<i2", (2,)), b"\1\0\2"), "announces"),
-        (npy_bytes(npy_header("<i2", (2,)), b"\1\0\2\0\0"), "announces"),
-        (npy_bytes(npy_header("<i2", (2,)), b"\1\0\2\0", (3, 0)), "version 3.0"),
-        (npy_bytes(npy_header("<f8", (1 << 50,))), "announces"),
-        (npy_bytes(npy_header("<f8", (1 << 200,))), "announces"),
-        (npy_bytes(npy_header("<f8", (0, 1 << 62, 1 << 62))), "announces"),
-        (npy_bytes(npy_header("<f8", (-1,))), "announces"),
-        (npy_bytes(npy_header("<f8", (-1, -1)), bytes(8)), "announces"),
-        (npy_bytes(npy_header("<f8", (1,) * 33), bytes(8)), "announces"),
-        (npy_bytes(npy_header("<f8", [1]), bytes(8)), "not a sound NPY"),
-        (npy_bytes(npy_header("|O", (1,)), b"cos\nsystem\n."), "pickled"),
-        (npy_bytes(npy_header("|V8", (1,)), bytes(8)), "expected numbers"),
-        (npy_bytes(npy_header("<c8", (1,)), bytes(8)), "expected numbers"),
-        (npy_bytes(npy_header("<M8[s]", (1,)), bytes(8)), "expected numbers"),
-        (npy_bytes(npy_header("<U0", (1 << 61,))), "expected numbers"),
-        (npy_bytes(npy_header("<U1", (1,)), b"\xff\xff\xff\xff"), "impossible characters"),
-        (npy_bytes(npy_header("|b1", (3,)), b"\0\1\2"), "neither 0 nor 1"),
-        (npy_bytes(npy_header("<U2147483647", (1 << 40,))), "x.npy"),
-        (npy_bytes("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,)}", bytes(4)), "records"),
-        (npy_bytes("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,)}", bytes(8)), "pickled"),
-        (npy_bytes("{'descr': ('<f4', (1000000,)), 'fortran_order': False, 'shape': (1,)}"), "expected numbers"),
-        (npy_bytes("(" * 9_000), "not a sound NPY"),
-        (npy_bytes("{'descr': '\\d"), "not a sound NPY"),
-        (npy_bytes(npy_header("<i2", (2,)) + " " * 20_000, b"\1\0\2\0"), "not a sound NPY"),
+        (b"", "no rows"),
+        (b"a,b\n", "no rows"),
+        (b"a,b\n1,2\n3\n", "not a table"),
+        (b"1,2\n3,x\n", "'x'"),
+        (b"a,b,c\n1,2\n", "3 columns"),
+        (b"\xff\xfe\x00", "x.csv"),
+        (b"1" * (1 << 20), "first line"),
+        (b"1,2\n\0\0\n", "not a table"),
     ],
+    ids=["empty", "header only", "ragged", "text", "header", "encoding", "line", "NUL"],
 )
-def test_unsound_npy_is_refused(write, content, word):
-    refused(lambda: read_npy(write("x.npy", content)), "x.npy", word)
+def test_unsound_csv_is_refused(write, content, word):
+    refused(lambda: read_csv(write("x.csv", content)), word, peak=12 << 20)
 
 
-def test_npy_header_of_gigabytes_is_not_read(tmp_path):
-    path = tmp_path / "x.npy"
-    with open(path, "wb") as file:
-        file.write(npy.magic(2, 0) + struct.pack("<I", 2**32 - 1))
-        file.truncate(8 << 30)  # sparse: takes no room on the disk
-    refused(lambda: read_npy(path), "x.npy")
+PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
 
 
-# ---- NPZ
+def test_picture_is_read_resized_and_inverted(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(PIXELS).save(tmp_path / "x.png")
+    read = pictures.read_picture(tmp_path / "x.png", (4, 4))
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, PIXELS.ravel())
+    inverted = pictures.read_picture(tmp_path / "x.png", (4, 4), invert=True)
+    np.testing.assert_array_equal(inverted, 255 - PIXELS.ravel())
+    np.testing.assert_array_equal(read_array(tmp_path / "x.png"), PIXELS)
+    small = pictures.read_picture(tmp_path / "x.png", (2, 2)).reshape(2, 2).astype(int)
+    assert (np.diff(small, axis=0) > 0).all()
+    assert (np.diff(small, axis=1) > 0).all()
+    assert pictures.read_picture(tmp_path / "x.png", (8, 8)).shape == (64,)
+    refused(lambda: pictures.read_picture(tmp_path / "x.png", (4, 5)), "4 rows and 4 columns", "4 x 5")
 
 
-def zipped(tmp_path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    path = tmp_path / "x.npz"
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_picture_of_any_8_bit_kind_is_read(tmp_path, mode):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(np.full((4, 4), 255, np.uint8)).convert(mode).save(tmp_path / "x.png")
+    assert pictures.read_picture(tmp_path / "x.png", (4, 4)).tolist() == [255] * 16
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_npz_is_read(tmp_path, save):
-    arrays = {
-        "a": np.arange(6.0).reshape(2, 3),
-        "text": np.array("a täxt\n" * 50),
-        "empty": np.empty((0, 3), np.float32),
-        "big": np.arange(4, dtype=">i8"),
-        "layer/0": np.array(3),
-        "npy.npy": np.array([True]),
-    }
-    save(tmp_path / "x.npz", **arrays)
-    read = read_npz(tmp_path / "x.npz")
-    assert list(read) == list(arrays)
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(read[name], array)
-        assert read[name].dtype.isnative
-    assert read["text"].shape == ()
-    assert read["text"].item() == "a täxt\n" * 50
+def test_transparent_picture_has_the_background_asked_for(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGBA", (4, 4), (90, 90, 90, 0)).save(tmp_path / "x.png")
+    for invert in (False, True):
+        assert not pictures.read_picture(tmp_path / "x.png", (4, 4), invert=invert).any()
 
 
-def test_npz_without_arrays_is_an_empty_dict(tmp_path):
-    assert read_npz(zipped(tmp_path, {})) == {}
+def test_unfit_picture_is_refused(tmp_path, write):
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "x.png"
+    refused(lambda: pictures.read_picture(write("y.png", b"no picture"), (4, 4)), "y.png", peak=8 << 20)
+    image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
+    refused(lambda: pictures.read_picture(path, (4, 4)), "8-bit")
+    image.fromarray(PIXELS).save(path)
+    path.write_bytes(path.read_bytes()[:50])
+    refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
+    image.new("1", (20_000, 20_000)).save(path)  # over Pillow's own limit as well
+    refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
+    image.new("1", (5_000, 5_000)).save(path)
+    refused(lambda: pictures.read_picture(path, (4, 4)), "5000 x 5000")
 
 
-def test_zip_bombs_are_refused_at_little_cost(tmp_path, monkeypatch):
-    n = 100 << 20
-    content = npy_bytes(npy_header("|u1", (n,)), bytes(n))
-    path = zipped(tmp_path, {"x.npy": content})
-    assert path.stat().st_size < n // 900
-    refused(lambda: read_npz(path, max_bytes=1 << 20), "over the limit")
-    monkeypatch.setattr(arrays, "_MAX_UNPACKED", 1 << 20)
-    refused(lambda: read_npz(path), "over the limit")
-    monkeypatch.undo()
-    del content
-    # a header that announces less than the member holds: the rest is not unpacked
-    path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (4,)), bytes(n))})
-    refused(lambda: read_npz(path), "announces 4 bytes")
-    path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (1 << 50,)), bytes(1000))})
-    refused(lambda: read_npz(path), "array x", "announces")
+def test_a_picture_that_announces_gigabytes_is_refused_at_little_cost(tmp_path, write):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (4, 4)).save(tmp_path / "x.png")
+    whole = (tmp_path / "x.png").read_bytes()
+    at = whole.index(b"IDAT")
+    path = write("y.png", whole[: at - 4] + b"\x7f\xff\xff\xffIDATxx")
+    refused(lambda: pictures.read_picture(path, (4, 4)), "y.png")
 
 
-def test_npz_limit_counts_all_arrays_together(tmp_path):
-    path = zipped(tmp_path, {f"{i}.npy": saved(np.zeros(1000)) for i in range(4)}, zipfile.ZIP_STORED)
-    assert len(read_npz(path, max_bytes=40_000)) == 4
-    refused(lambda: read_npz(path, max_bytes=20_000), "over the limit")
+def test_missing_pillow_is_named(monkeypatch, write):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    path = write("x.png", b"\x89PNG")
+    refused(lambda: pictures.read_picture(path, (4, 4)), 'python -m pip install "fastnet-mlp[cli]"')
 
 
-def patched(path: Path, at: int, value: bytes, signature: bytes = b"PK\1\2") -> None:
-    content = bytearray(path.read_bytes())
-    position = content.index(signature) + at
-    content[position : position + len(value)] = value
-    path.write_bytes(content)
+def test_read_array_goes_by_content(tmp_path, write):
+    np.savez(tmp_path / "one.npz", x=PIXELS)
+    np.savez(tmp_path / "two.npz", x=PIXELS, y=PIXELS)
+    np.testing.assert_array_equal(read_array(tmp_path / "one.npz"), PIXELS)
+    np.testing.assert_array_equal(read_array(write("any", idx(PIXELS))), PIXELS)
+    np.testing.assert_array_equal(read_array(write("any", gzip.compress(idx(PIXELS)))), PIXELS)
+    np.testing.assert_array_equal(read_array(write("any", saved(PIXELS))), PIXELS)
+    refused(lambda: read_array(tmp_path / "two.npz"), "2 arrays (x, y)")
+    refused(lambda: read_array(write("x.pkl", b"\x80\x04.")), "no known format")
 
 
-def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
-    make = lambda: zipped(tmp_path, {"x.npy": saved(np.arange(1000))})  # noqa: E731  # short, and of this test only
-    size = struct.pack("<I", 3 << 30)
-    for changes in ([(24, size)], [(20, size), (24, size)], [(20, size)], [(42, size)], [(10, b"\x0e\0")]):
-        path = make()
-        for at, value in changes:
-            patched(path, at, value)
-        refused(lambda path=path: read_npz(path), "x.npz")
-    path = make()
-    patched(path, 8, b"\1\0")  # encrypted
-    refused(lambda: read_npz(path), "encrypted or of an unusual compression")
-    # a header and a table of contents that agree on three gigabytes that are not there
-    head = npy_bytes(npy_header("|u1", (3 << 30,)))
-    path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
-    patched(path, 24, struct.pack("<I", len(head) + (3 << 30)))
-    refused(lambda: read_npz(path), "more data than it can hold")
-    path = make()
-    patched(path, 12, struct.pack("<I", 1 << 30), b"PK\5\6")
-    refused(lambda: read_npz(path), "table of contents")
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+def test_what_is_no_readable_file_is_refused(tmp_path, read):
+    refused(lambda: read(tmp_path / "none"), "there is no file", "none")
+    refused(lambda: read(tmp_path), "is a folder")
+    refused(lambda: read("a\0b"), "null byte")
+    refused(lambda: read(tmp_path / "two\nlines"), "there is no file")
+    refused(lambda: read("x" * 5000))
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        refused(lambda: read(tmp_path / "pipe"), "not a regular file")
+        refused(lambda: read("/dev/zero"), "not a regular file")
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        (tmp_path / "locked").touch(mode=0)
+        refused(lambda: read(tmp_path / "locked"), "permissions")
 
 
-def test_npz_with_a_giant_table_of_contents_is_refused_at_little_cost(tmp_path):
-    path = zipped(tmp_path, {f"{i:060}.npy": b"" for i in range(12_000)}, zipfile.ZIP_STORED)
-    refused(lambda: read_npz(path), "table of contents")
+def test_missing_permission_is_told(write, monkeypatch):
+    path = write("x", GOOD)
+    monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no")))
+    with pytest.raises(DataError, match="check its permissions"):
+        read_idx(path)
 
 
-def test_npz_with_overlapping_members_is_refused(tmp_path):
-    path = tmp_path / "x.npz"
-    zipped(tmp_path, {"x.npy": saved(np.zeros(100_000))})
-    content = path.read_bytes()
-    start, end = content.index(b"PK\1\2"), content.index(b"PK\5\6")
-    entry = content[start:end]
-    entries = b"".join(entry.replace(b"x.npy", b"%c.npy" % (97 + i)) for i in range(20))
-    tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 20, 20, len(entries), start, 0)
-    path.write_bytes(content[:start] + entries + tail)
-    refused(lambda: read_npz(path), "x.npz")
+# ---- writing
 
 
-def test_npz_with_a_wrong_checksum_is_refused(tmp_path):
-    path = zipped(tmp_path, {"x.npy": saved(np.arange(1000))}, zipfile.ZIP_STORED)
-    content = bytearray(path.read_bytes())
-    content[1000] ^= 1
-    path.write_bytes(content)
-    refused(lambda: read_npz(path), "CRC")
+def test_atomic_write_replaces_a_file(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    with atomic_write(path) as file:
+        file.write(b"new")
+        assert Path(file.name).parent == tmp_path
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["x"]
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_npz_with_unfit_members_is_refused(tmp_path):
-    refused(lambda: read_npz(zipped(tmp_path, {"evil.sh": b"rm"})), "evil.sh")
-    path = zipped(tmp_path, {"x.npy": b"rm"}, zipfile.ZIP_BZIP2)
-    refused(lambda: read_npz(path), "savez")
-    pickled = npy_bytes(npy_header("|O", (1,)), b"cos\nsystem\n.")
-    refused(lambda: read_npz(zipped(tmp_path, {"x.npy": pickled})), "array x", "pickled")
-    path = tmp_path / "x.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x.npy", saved(1))
-        archive.writestr("x.npy", saved(2))
-    refused(lambda: read_npz(path), "same name")
-    path.write_bytes(saved(1))
-    refused(lambda: read_npz(path), "not an NPZ file")
+def test_atomic_write_gives_a_new_file_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    with atomic_write(tmp_path / "x"):
+        pass
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-# ---- fuzzing: whatever the bytes, an array or a DataError
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_failed_atomic_write_leaves_no_trace(tmp_path, error):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
 
-SEEDS = {
-    "idx": GOOD[:40],
-    "idx.gz": gzip.compress(idx(np.arange(12, dtype=np.float64).reshape(3, 4))),
-    "npy": saved(np.arange(6, dtype=">i2").reshape(2, 3)),
-    "U.npy": saved(np.array("text")),
-    "csv": b"a,b\n1,2\n3,4\n",
-}
-with io.BytesIO() as _buffer:
-    np.savez_compressed(_buffer, x=np.arange(9.0), y=np.array("text"))
-    SEEDS["npz"] = _buffer.getvalue()
+    def write_and_fail() -> None:
+        with atomic_write(path) as file:
+            file.write(b"new")
+            raise error
 
-
-@st.composite
-def mutations(draw: st.DrawFn) -> bytes:
-    content = bytearray(SEEDS[draw(st.sampled_from(sorted(SEEDS)))])
-    for _ in range(draw(st.integers(1, 6))):
-        at = draw(st.integers(0, len(content)))
-        new = draw(st.binary(max_size=6) | st.sampled_from([b"\xff" * 4, bytes(4), b"-1", b"9" * 20, b"'|O'"]))
-        content[at : at + draw(st.integers(0, 8))] = new
-    return bytes(content)
+    with pytest.raises(DataError if error is OSError else error):
+        write_and_fail()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=mutations() | st.binary(max_size=200) | st.binary(max_size=60).map(lambda b: b"\x93NUMPY\1\0" + b))
-@example(content=b"PK\5\6" + bytes(18))
-@example(content=b"\x1f\x8b")
-def test_only_data_errors_come_out(tmp_path, content):
-    path = tmp_path / "fuzz"
-    path.write_bytes(content)
-    for read in READERS:
-        with contextlib.suppress(DataError):
-            read(path)
+def test_failed_rename_leaves_no_trace(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(DataError, match="No space left"), atomic_write(tmp_path / "x") as file:
+        file.write(b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_atomic_write_follows_a_link_and_refuses_what_is_no_file(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("x")
+    with atomic_write(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "x").read_bytes() == b"new"
+    # a pipe of our own stands for devices: run by root, a broken check would replace the machine's /dev/null
+    os.mkfifo(tmp_path / "pipe")
+    for unfit in (tmp_path, tmp_path / "none" / "x", tmp_path / "pipe"):
+        with pytest.raises(DataError, match="cannot write"), atomic_write(unfit) as file:
+            file.write(b"new")

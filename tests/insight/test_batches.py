@@ -17,7 +17,9 @@ def test_each_run_is_a_fit_of_its_own() -> None:
     network, x, y = small()
     before = network.parameters.copy()
     options: dict[str, Any] = {"optimizer": "momentum", "schedule": "cosine", "backend": "numpy", "seed": 3}
-    runs = compare_batches(network, x, y, (None, 7, 1), epochs=3, learning_rates=(0.3, 0.1, 0.01), looks=4, **options)
+    runs = compare_batches(
+        network, x, y, (None, 7, 1), epochs=3, learning_rates=(0.3, 0.1, 0.01), measurements=4, **options
+    )
     np.testing.assert_array_equal(network.parameters, before)
     assert [run.batch_size for run in runs] == [60, 7, 1]
     for run, rate, batches in zip(runs, (0.3, 0.1, 0.01), (1, 9, 60), strict=True):
@@ -46,7 +48,7 @@ def test_small_batches_learn_more_from_as_many_examples(backend: Any) -> None:
     digits = data()
     x, y = digits.x_train, digits.y_train
     runs = compare_batches(
-        Network(SIZES, seed=0), x, y, epochs=4, learning_rates=0.5, looks=1, backend=name_of(backend)
+        Network(SIZES, seed=0), x, y, epochs=4, learning_rates=0.5, measurements=1, backend=name_of(backend)
     )
     whole, ten, one = (run.cost[-1] for run in runs)
     assert whole > 0.8

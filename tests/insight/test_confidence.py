@@ -85,9 +85,9 @@ def test_a_single_output_is_as_sure_of_no_as_of_yes() -> None:
 
 def test_what_cannot_be_asked_of_noise_is_refused() -> None:
     sparse = pytest.importorskip("scipy.sparse", reason="sparse images are scipy's")
-    with pytest.raises(ValueError, match="identity outputs is a regression's and has no answers"):
+    with pytest.raises(ValueError, match="identity outputs is for regression and has no answers"):
         confidence_on_noise(network(output="identity"), RNG.random((4, 12)))
-    with pytest.raises(ValueError, match="images must be dense"):
+    with pytest.raises(ValueError, match="images is sparse"):
         confidence_on_noise(network(), sparse.csr_array(np.eye(12)))
     with pytest.raises(ValueError, match="images has shape"):
         confidence_on_noise(network(), RNG.random((4, 11)))
@@ -238,9 +238,9 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
     x, y = RNG.random((10, 12)), RNG.integers(0, 3, 10)
     regression = network(output="identity")
     for call in (calibration, fit_temperature):
-        with pytest.raises(ValueError, match="is a regression's and has no confidence"):
+        with pytest.raises(ValueError, match="is for regression and has no confidence"):
             call(regression, x, np.eye(3)[y])
-    with pytest.raises(ValueError, match="is a regression's"):
+    with pytest.raises(ValueError, match="is for regression"):
         calibration(regression, x, np.eye(3)[y], temperature=None)
     with pytest.raises(ValueError, match="temperature must be at least"):
         calibration(network(), x, y, temperature=0)

@@ -80,9 +80,9 @@ def test_all_examples_are_the_default_s_last_size() -> None:
     ("change", "message"),
     [
         ({"sizes": (61,)}, "at most 60"),
-        ({"sizes": ()}, "at least one"),
+        ({"sizes": ()}, "one or more different"),
         ({"sizes": (0,)}, "at least 1"),
-        ({"sizes": (5, 5)}, "twice"),
+        ({"sizes": (5, 5)}, "one or more different"),
         ({"seeds": ()}, "seeds"),
     ],
 )

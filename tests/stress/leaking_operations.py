@@ -18,7 +18,7 @@ from scipy import sparse
 
 from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Trainer, use_backend
 from fastnet.data.files import atomic_write
-from fastnet.data.user_files import read_array
+from fastnet.data.formats import read_array
 from fastnet.kernels.contract import SparseRows
 
 from .disturbances import raised, refused, together

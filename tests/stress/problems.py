@@ -17,7 +17,7 @@ def problem(case: Case) -> kc.Case:
     hidden = [case["hidden"][i % len(case["hidden"])] if case["hidden"] else "identity" for i in range(len(sizes) - 2)]
     words = {key: case[key] for key in ("rows", "dtype", "inputs", "targets", "seed")}
     k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], **words)
-    return kc.thinned(k, seed=case["seed"]) if case["thin"] else k
+    return kc.mostly_zero(k, seed=case["seed"]) if case["mostly_zero"] else k
 
 
 def drops_of(case: Case) -> list[float]:

@@ -6,7 +6,7 @@ it is stopped, broken or meets a number that is not finite; or threads call all 
 The worker ends at the first race that is reported, which is a failure, as is another result than that of one thread.
 
 It does not see the masked loads of AVX-512, nor the Numba backend: only code that GCC compiles is instrumented. Numba's
-barrier is modelled in tests/test_barrier_model.py, as this one's is.
+barrier is modelled in tests/kernels/test_contract_barrier.py, as this one's is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fastnet.kernels import contract as c
 from .harness import Case, Danger, Unfit
 
 CHECKOUT = Path(__file__).parents[2]
-MOST_ROWS = 3000  # that a team trains on
+MAX_ROWS = 3000  # that a team trains on
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
@@ -76,7 +76,7 @@ class Program(Danger):
         n_in = up_to(60) if inputs == "dense" else up_to(300, c.SPARSE_INPUTS)
         return {
             "ending": ending,
-            "members": int(rng.integers(2, 9)),
+            "n_threads": int(rng.integers(2, 9)),
             "sizes": [n_in, *(up_to(100) for _ in range(rng.integers(0, 4))), up_to(20, 2)],
             "hidden": one_of(kc.HIDDEN),
             "output": int(rng.integers(len(kc.OUTPUTS))),
@@ -95,7 +95,7 @@ class Program(Danger):
         }
 
     def check(self, case: Case) -> str:
-        if case["members"] < 2 or len(case["sizes"]) < 2 or min(case["sizes"]) < 1 or case["rows"] < 1:
+        if case["n_threads"] < 2 or len(case["sizes"]) < 2 or min(case["sizes"]) < 1 or case["rows"] < 1:
             raise Unfit
         if case["batch"] < 1 or case["steps"] < 1:
             raise Unfit
@@ -114,14 +114,14 @@ class Problem:
     """A network, data and settings, and what is done with them."""
 
     def __init__(self, case: Case) -> None:
-        self.case, self.members = case, int(case["members"])
+        self.case, self.n_threads = case, int(case["n_threads"])
         rng = np.random.default_rng(case["seed"])
         hidden, x, sizes = case["hidden"], case["x"], case["sizes"]
         if case["ending"] == "not finite":  # which relu might hide, and bytes cannot be
             hidden, x = "tanh", "floats"
         k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], case["rows"], case["dtype"], x, case["y"], case["seed"])
         if case["inputs"] != "dense":
-            k = kc.thinned(k, 0.2, case["seed"])
+            k = kc.mostly_zero(k, 0.2, case["seed"])
         if case["ending"] == "not finite":
             k.x[rng.integers(len(k.x)), rng.integers(k.x.shape[1])] = np.nan
         if case["inputs"] == "sparse":
@@ -132,28 +132,28 @@ class Problem:
         extra: dict[str, Any] = kc.EXTRAS[case["extra"]]
         self.rule = replace(kc.RULES[case["rule"]], **extra)
         self.batch = int(case["batch"])
-        n = min(self.batch * case["steps"], max(MOST_ROWS, self.batch))
+        n = min(self.batch * case["steps"], max(MAX_ROWS, self.batch))
         self.order = rng.integers(0, case["rows"], n - int(rng.integers(self.batch)))
         self.rates = kc.rates(self.order, self.batch, 0.1 / max(sizes))
         for array in (k.net, k.params, k.y, self.order, self.rates):
             array.flags.writeable = False
 
     def train(
-        self, members: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
+        self, n_threads: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
     ) -> tuple[Any, kc.Array]:
-        """Trains on the first n rows of the order. run(members, call): such as run_team.
+        """Trains on the first n rows of the order. run(n_threads, call): such as run_team.
 
         Returns the steps made and the examples right; and the cost, the parameters and the optimiser's state, in a row.
         """
         rates = self.rates[: -(-n // self.batch)]
-        call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, members=members)
+        call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, n_threads=n_threads)
         if progress is not None:
             call = call._replace(progress=progress)
 
         def train(team: kc.Array, worker: int) -> float:
             return compiled.train(call._replace(team=team, worker=worker))
 
-        cost = run(members, train)
+        cost = run(n_threads, train)
         result = np.concatenate(([0.0 if cost is None else cost], call.params, call.state.ravel()))
         return (int(call.progress[c.STEPS]), int(call.progress[c.CORRECT])), result
 
@@ -167,7 +167,7 @@ class Problem:
         """A team comes to what one thread comes to."""
         progress, n = np.zeros(c.PROGRESS_COLUMNS, np.int64), len(self.order)
         timer = self.later(progress, c.STOP) if self.case["ending"] == "stop" else None
-        (steps, correct), found = self.train(self.members, n, run_team, progress)
+        (steps, correct), found = self.train(self.n_threads, n, run_team, progress)
         if timer is not None:
             timer.cancel()
             timer.join()
@@ -181,35 +181,35 @@ class Problem:
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
     def broken(self) -> str:
-        """The last member never comes, and the others return once the team is broken."""
+        """The last thread never comes, and the others return once the team is broken."""
 
-        def run(members: int, call: Callable[[kc.Array, int], Any]) -> None:
-            team = c.team(members)
-            threads = [threading.Thread(target=call, args=(team, member)) for member in range(members - 1)]
+        def run(n_threads: int, call: Callable[[kc.Array, int], Any]) -> None:
+            team = c.team(n_threads)
+            threads = [threading.Thread(target=call, args=(team, worker)) for worker in range(n_threads - 1)]
             timer = self.later(team, c.BROKEN)
             for thread in threads:
                 thread.start()
             for thread in [*threads, timer]:
                 thread.join()
 
-        self.train(self.members, len(self.order), run)
+        self.train(self.n_threads, len(self.order), run)
         return "a broken team"
 
     def all_at_once(self) -> str:
         """Threads call all kernels on the same inputs, and each comes to what it comes to alone."""
         expected = self.results()
-        together, found = threading.Barrier(self.members), []
+        together, found = threading.Barrier(self.n_threads), []
 
         def run() -> None:
             together.wait()
             found.append(self.results())
 
-        threads = [threading.Thread(target=run) for _ in range(self.members)]
+        threads = [threading.Thread(target=run) for _ in range(self.n_threads)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(found) == self.members, "a thread ended with an error"
+        assert len(found) == self.n_threads, "a thread ended with an error"
         for results in found:
             kc.assert_same_bits(results, expected)
         return f"all kernels at once, {self.case['inputs']} inputs"

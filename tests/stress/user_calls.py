@@ -220,7 +220,7 @@ class Recorder(fastnet.Callback):
         self.updates: list[Update] = []
 
     def on_batches(self, trainer: fastnet.Trainer, progress: fastnet.Progress) -> None:
-        params, state = trainer.network.parameters.copy(), trainer._state.copy()
+        params, state = trainer.network.parameters.copy(), trainer._state.moments.copy()
         self.updates.append(Update(progress.rows.copy(), progress.learning_rate, params, state))
 
 
@@ -249,7 +249,7 @@ def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fa
     results = Results(
         outputs_before,
         net.parameters.copy(),
-        trainer._state.copy(),
+        trainer._state.moments.copy(),
         np.array([history[name] for name in ("accuracy", "validation_cost", "validation_accuracy")], float),
         np.array(trainer.evaluate(x, y)),
         net.predict(x, backend=case["backend"]),

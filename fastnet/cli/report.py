@@ -1,0 +1,68 @@
+"""`fastnet report`: writes the report of a run that `fastnet train --out` kept."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+
+from fastnet import backends
+from fastnet.cli import results
+from fastnet.cli.common import load_data, print_result
+from fastnet.cli.options import DATA_OPTIONS, Command, add_backend_option, add_data_options
+from fastnet.data import Dataset
+from fastnet.errors import DataError
+from fastnet.text import facts, shown
+from fastnet.training.runs import Run, check_data
+
+FILE = "report.html"
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("run", metavar="FOLDER", help="a folder that fastnet train --out wrote")
+    parser.add_argument("--output", metavar="FILE.html", help=f"the file to write (default: FOLDER/{FILE})")
+    add_data_options(parser, default=None)
+    add_backend_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    from fastnet import report  # imported here: at the top it would delay the start of every command
+
+    report.check()
+    backends.resolve(args.backend)
+    trained = Run.load(args.run)
+    path = os.path.join(args.run, FILE) if args.output is None else args.output
+    data = _data(args, trained)
+    results.check_file("--output", path, args)
+    check_data(shown(args.run), trained.network, data)
+    results.write_report(args, path, trained, data)
+    print_result(args, facts({"report": shown(path)}), {"run": args.run, "report": path})
+    return 0
+
+
+def _data(args: argparse.Namespace, trained: Run) -> Dataset:
+    """Load the data that --data names, or those of the training."""
+    if args.data is not None:
+        return load_data(args)
+    source = trained.record.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("data"), str):
+        raise DataError(f"{shown(args.run)} does not say what it was trained on: give --data")
+    for name in DATA_OPTIONS:
+        if getattr(args, name) is None:
+            setattr(args, name, source.get(name))
+    try:
+        data = load_data(args)
+    except DataError as error:
+        raise DataError(f"the data of {shown(args.run)}: {error}; --data says where they are now") from error
+    return dataclasses.replace(data, name=str(trained.record.get("data", data.name)))
+
+
+COMMAND = Command(
+    "report",
+    "write a report of a training run, one HTML file to open in a browser",
+    ("fastnet train --out run && fastnet report run", "fastnet report run --output report.html"),
+    fill,
+    run,
+)

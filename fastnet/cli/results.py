@@ -1,0 +1,127 @@
+"""The files that commands write: checked before the work starts, written as soon as their content is known."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+
+from fastnet import data as sets
+from fastnet.cli import progress
+from fastnet.cli.options import DATA_OPTIONS
+from fastnet.data import Dataset
+from fastnet.data.files import atomic_write, make_folder
+from fastnet.errors import DataError
+from fastnet.network import Network
+from fastnet.text import shown
+from fastnet.training.runs import FILES, Run
+from fastnet.training.trainer import Trainer
+
+
+def check_training(args: argparse.Namespace) -> None:
+    """Refuse files of `fastnet train` that cannot be written, or would replace the data or each other."""
+    given = {"--save": args.save, "--history": args.history, "--report": args.report}
+    if args.out is not None:
+        _check_name("--out", args.out)
+        make_folder(args.out)
+        given |= {f"--out: {name}": os.path.join(args.out, name) for name in FILES}
+    if args.report is not None:
+        from fastnet import report
+
+        report.check()
+    seen: dict[str, str] = {}
+    for option, path in given.items():
+        if path is not None:
+            check_file(option, path, args)
+            other = seen.setdefault(os.path.realpath(path), option)
+            if other != option:
+                raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
+
+
+def check_file(option: str, path: str, args: argparse.Namespace) -> None:
+    """Refuse a file that cannot be written, or would replace the data that the command reads."""
+    _check_name(option, path)
+    if path.endswith(os.sep):
+        raise DataError(f"{option} {shown(path)} names a folder: give the name of a file")
+    read = [path for path in (args.data, args.labels) if path is not None and path not in sets.names()]
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")
+    if any(os.path.realpath(path) == os.path.realpath(source) for source in read):
+        raise DataError(f"{option} {shown(path)} would replace the data that are read: give another name")
+    try:
+        if os.path.exists(path):
+            open(path, "r+b").close()  # fails for a write-protected file, which must not be replaced
+    except OSError as error:
+        raise _unwritable(option, path, error) from error
+    _check_writable(option, path, os.path.dirname(os.path.realpath(path)))
+
+
+def check_folder(option: str, path: str) -> None:
+    """Make a folder for results where it is missing. Refuse one that no file can be written into."""
+    _check_name(option, path)
+    make_folder(path)
+    _check_writable(option, path, path)
+
+
+def _check_name(option: str, path: str) -> None:
+    if not path:
+        raise DataError(f"{option} is empty: give a name")
+
+
+def _check_writable(option: str, path: str, folder: str) -> None:
+    try:
+        tempfile.TemporaryFile(dir=folder, prefix=".fastnet-", suffix=".tmp").close()
+    except OSError as error:
+        raise _unwritable(option, path, error) from error
+
+
+def _unwritable(option: str, path: str, error: OSError) -> DataError:
+    return DataError(f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder, or give another")
+
+
+def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> Run:
+    """Return the run of `fastnet train` so far, with what only the command line knows."""
+    return Run.of(
+        trainer,
+        initial,
+        data=data.name,
+        examples={"train": len(data.x_train), "test": len(data.x_test)},
+        source={name: _absolute(name, getattr(args, name)) for name in DATA_OPTIONS},
+        optimizer=args.optimizer,
+        init=args.init,
+        seed=args.seed,
+    )
+
+
+def _absolute(name: str, value: str | None) -> str | None:
+    """Return the value of a data option with an absolute path, so that it holds in every folder."""
+    if value is None or name == "label_column" or (name == "data" and value in sets.names()):
+        return value
+    return os.path.abspath(value)
+
+
+def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None:
+    """Write what --save, --history and --out ask for, as soon as the training has ended."""
+    if args.save is not None:
+        run.network.save(args.save)
+    if args.history is not None:
+        with atomic_write(args.history) as file:
+            file.write(trainer.history.to_json().encode())
+    if args.out is not None:
+        run.save(args.out)
+
+
+def write_test(args: argparse.Namespace, run: Run, data: Dataset) -> None:
+    """Write what is known only after the test: its result into --out, and the --report."""
+    if args.out is not None:
+        run.save_record(args.out)
+    if args.report is not None:
+        write_report(args, args.report, run, data)
+
+
+def write_report(args: argparse.Namespace, path: str, run: Run, data: Dataset) -> None:
+    """Write the report of a run."""
+    from fastnet import report
+
+    with progress.told_if_slow("writing the report ...", args.quiet):
+        report.write(path, run, data, backend=args.backend)

@@ -1,0 +1,88 @@
+"""Recognises the format of a file, and finds IDX files by their names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from fastnet.data.arrays import Array, read_idx, read_npy, read_npz
+from fastnet.data.files import PathLike, reading
+from fastnet.data.pictures import open_picture
+from fastnet.data.tables import read_csv
+from fastnet.errors import DataError
+from fastnet.text import shown
+
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+_TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+_PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P2", b"P5", b"P6")
+
+
+def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
+    """Read the one array of an IDX, NPY, NPZ, CSV or picture file.
+
+    The content of the file tells the format; a CSV file is known by its name.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    max_bytes : int, optional
+        The largest array to accept, as in `read_idx`, `read_npy` and `read_npz`.
+
+    Returns
+    -------
+    array
+        In the shape and dtype of the file. A CSV file gives float32 (rows, columns), a picture uint8 (rows, columns).
+
+    Raises
+    ------
+    DataError
+        The reader of the format refuses the file, its format is unknown, or an NPZ file holds several arrays.
+    """
+    with reading(path) as (file, _):
+        head = file.read(8)
+    name = shown(path)
+    suffix = suffix_of(path)
+    if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
+        return read_npy(path, max_bytes=max_bytes)
+    if head.startswith(b"PK") or suffix == ".npz":
+        arrays = read_npz(path, max_bytes=max_bytes)
+        if len(arrays) != 1:
+            raise DataError(f"{name} holds {len(arrays)} arrays ({listed(arrays)}): save the one you mean alone")
+        return next(iter(arrays.values()))
+    if head.startswith((b"\0\0", b"\x1f\x8b")):
+        return read_idx(path, max_bytes=max_bytes)
+    if head.startswith(_PICTURE_STARTS) or suffix in _PICTURE_SUFFIXES:
+        with open_picture(path, invert=False) as picture:
+            return np.array(picture, np.uint8)
+    if is_table(path):
+        return read_csv(path)[1]
+    raise DataError(f"{name} has no known format: expected IDX (or .gz), NPY, NPZ, CSV (.csv) or a picture")
+
+
+def is_table(path: PathLike) -> bool:
+    """Return whether a file is a CSV file by its name."""
+    return suffix_of(path) in _TABLE_SUFFIXES
+
+
+def suffix_of(path: PathLike) -> str:
+    """Return the ending of a file's name in small letters, such as ``.csv``."""
+    return Path(os.fsdecode(path)).suffix.lower()
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first eight names of a file's arrays or columns for a message."""
+    return ", ".join(map(shown, list(names)[:8])) or "none"
+
+
+def find_idx(folders: list[Path], stem: str) -> Path | None:
+    """Return the first file named `stem`, gzipped or plain. Some archives write ``.idx`` for ``-idx``."""
+    spellings = (f"{stem}.gz", stem, f"{stem.replace('-idx', '.idx')}.gz", stem.replace("-idx", ".idx"))
+    paths = (folder / spelling for folder in folders for spelling in spellings)
+    return next((path for path in paths if os.path.isfile(path)), None)

@@ -1,0 +1,93 @@
+"""`load`: returns a data set by its name, or the user's own data by their path."""
+
+from __future__ import annotations
+
+import os
+
+from fastnet.data import named_sets, user_files
+from fastnet.data.dataset import Dataset
+from fastnet.data.downloads import Progress
+from fastnet.data.files import PathLike
+from fastnet.text import shown
+
+
+def load(
+    source: PathLike = "mnist-5k",
+    *,
+    data_dir: PathLike | None = None,
+    labels: PathLike | None = None,
+    test_fraction: float = 0.2,
+    label_column: str | int | None = None,
+    download: bool = True,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load a data set by name, or your own data by path.
+
+    A named set always has the same split and the same order. The sets ``mnist`` and ``fashion-mnist`` are files.
+    They are looked for in a folder named after the set: first in `data_dir`, then in $FASTNET_DATA, then in the
+    cache. If they are missing they are downloaded into the cache. Their SHA-256 is always verified. All named sets
+    hold pixels from 0 to 255; the 0 to 16 of ``digits`` are scaled to that range.
+
+    Your own data may be one of these:
+
+    - an NPZ file with x_train and y_train, and perhaps x_test and y_test; or with x and y
+    - a folder of IDX files named as MNIST's
+    - a CSV file with a column of labels
+    - a file of examples and a file of labels
+
+    Data without a test part are split at random, by a fixed seed and with the same share of every class. Pixels must
+    be uint8. The numbers of a CSV file are taken for pixels if all are whole numbers from 0 to 255, some over 127.
+
+    Parameters
+    ----------
+    source : str or path
+        A name, or the path of a file or folder. A plain string that is both is taken as the name.
+    data_dir : path, optional
+        The folder to look in first for a named set.
+    labels : path, optional
+        The file of labels, where the file `source` holds examples only.
+    test_fraction : float
+        The share, from 0 to below 1, to hold out of your own data where they have no test part.
+    label_column : str or int, optional
+        The column of labels in a CSV file, by name or by number from 0. The default is the column named label,
+        class, target or y, else the last.
+    download : bool
+        Whether a named set that this machine lacks may be downloaded.
+    progress : callable, optional
+        Called during a download as ``progress(file_name, bytes_done, bytes_total)``; bytes_total may be None.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        There is no such set or file, or it cannot be read, used or downloaded.
+    ValueError
+        `test_fraction` is out of range, or an argument does not go with this kind of source.
+
+    Examples
+    --------
+    >>> import fastnet
+    >>> fastnet.data.load("mnist-5k")
+    <Dataset mnist-5k: 4000 to train, 1000 to test, 784 inputs, 10 classes>
+
+    Your own data:
+
+    >>> import numpy as np
+    >>> np.savez("mine.npz", x=np.random.default_rng(0).random((50, 4)), y=np.arange(50) % 2)
+    >>> fastnet.data.load("mine.npz", test_fraction=0.1)
+    <Dataset mine.npz: 45 to train, 5 to test, 4 inputs, 2 classes>
+    """
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"test_fraction must be from 0 to below 1, not {test_fraction!r}")
+    if isinstance(source, str) and source in named_sets.names():
+        if labels is not None or label_column is not None:
+            raise ValueError(f"{source} has its own labels: leave out labels and label_column")
+        return named_sets.load_named(source, data_dir, download, progress)
+    if not os.path.exists(source):
+        raise named_sets.unknown_set(source)
+    split, image_shape = user_files.read(source, labels, test_fraction, label_column)
+    n_classes = 1 + int(max(part.max(initial=0) for part in (split[1], split[3])))
+    return Dataset(shown(source), *split, image_shape, tuple(map(str, range(n_classes))))

@@ -1,0 +1,134 @@
+"""The table of experiments, what the experiments of one command share, and how one is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import checks
+from fastnet.data import Dataset
+from fastnet.errors import DivergedError
+from fastnet.explore.finding import Finding
+from fastnet.names import BackendName
+from fastnet.training.recipe import CHAPTER, Recipe
+from fastnet.training.trainer import Trainer
+
+# The name on the command line, and the question. The module of an experiment has its name, with _ for -.
+EXPERIMENTS = {
+    "descent": "what gradient descent does, step by step",
+    "gradient": "which weights and biases matter most",
+    "weights": "what the hidden neurons look at, and whether it is edges",
+    "noise": "how sure the network is about noise, and how well calibrated",
+    "memorize": "whether the network learns or memorises",
+    "minima": "whether all seeds end equally well, and what lies between two of them",
+    "data-size": "how much data the network needs",
+}
+NEED_SCIPY = {"noise", "minima"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the experiments of one command share.
+
+    Attributes
+    ----------
+    data : Dataset
+        The examples to train on and to test with.
+    backend : str, optional
+        The backend of all trainings. By default fastnet chooses one.
+    seed : int
+        The seed of a single training.
+    n_seeds : int
+        The number of trainings where an experiment compares several: seed, seed + 1, ...
+    recipe : Recipe
+        How the network is made and trained.
+    """
+
+    data: Dataset
+    backend: BackendName | None = None
+    seed: int = 0
+    n_seeds: int = 5
+    recipe: Recipe = CHAPTER
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of several trainings."""
+        return range(self.seed, self.seed + self.n_seeds)
+
+    @property
+    def examples(self) -> str:
+        """The word for the data's examples: images or examples."""
+        return "images" if self.data.image_shape else "examples"
+
+    def start(self, recipe: Recipe | None = None, seed: int | None = None) -> Trainer:
+        """A trainer of a new network, by default of the setting's recipe and seed."""
+        recipe = (recipe or self.recipe).on(self.backend)
+        seed = self.seed if seed is None else seed
+        return recipe.start(self.data.x_train.shape[1], len(self.data.class_names), seed)
+
+    @cached_property
+    def trained(self) -> Trainer:
+        """The recipe's network after its training. All experiments share it, and none may change it."""
+        trainer = self.start()
+        test = self.data.x_test, self.data.y_test
+        trainer.fit(self.data.x_train, self.data.y_train, epochs=self.recipe.epochs, validation_data=test)
+        return trainer
+
+    def training_sample(self, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """n random training examples, or all if there are fewer, with the classes in proportion."""
+        return _sample(self.data.x_train, self.data.y_train, n, self.seed)
+
+    def test_sample(self, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """n random test examples, or all if there are fewer, with the classes in proportion."""
+        return _sample(self.data.x_test, self.data.y_test, n, self.seed)
+
+
+def _sample(x: NDArray[Any], y: NDArray[np.int64], n: int, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    from fastnet.insight.task import stratified_order  # here: the command line imports Setting, and insight is slow
+
+    chosen = stratified_order(y, np.random.default_rng(seed))[:n]
+    return x[chosen], y[chosen]
+
+
+def run(name: str, setting: Setting) -> Finding:
+    """Run one experiment.
+
+    Parameters
+    ----------
+    name : str
+        A key of EXPERIMENTS.
+    setting : Setting
+        The data, the seeds and the recipe.
+
+    Raises
+    ------
+    ValueError
+        There is no experiment of this name.
+    DivergedError
+        A training diverged.
+
+    Examples
+    --------
+    >>> setting = Setting(fastnet.data.load("mnist-5k"))
+    >>> print(run("weights", setting).text)  # doctest: +SKIP
+    """
+    checks.name_of("experiment", name, EXPERIMENTS)
+    module = import_module(f"{__package__}.{name.replace('-', '_')}")
+    try:
+        found: Finding = module.explore(setting)
+    except DivergedError as error:
+        x = setting.data.x_train
+        raise DivergedError(
+            f"{name}: the cost is no longer finite, at learning rate {error.learning_rate:g}. The experiments expect "
+            f"inputs from about 0 to 1, or of standard deviation 1; these are from {x.min():g} to {x.max():g}: scale "
+            "them first",
+            epoch=error.epoch,
+            step=error.step,
+            learning_rate=error.learning_rate,
+        ) from error
+    return found

@@ -1,0 +1,16 @@
+"""The names that are choices, as types: a type checker refuses Network(..., activation="rleu")."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Activation: TypeAlias = Literal["sigmoid", "relu", "tanh", "leaky_relu", "identity"]  # of hidden layers
+Output: TypeAlias = Literal["sigmoid", "relu", "tanh", "leaky_relu", "identity", "softmax"]  # of the last layer
+Cost: TypeAlias = Literal["squared_error", "cross_entropy"]
+Init: TypeAlias = Literal["scaled", "normal"]
+OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adam"]
+ScheduleName: TypeAlias = Literal["constant", "step", "cosine", "exponential"]
+Threads: TypeAlias = int | Literal["auto"]
+Sparse: TypeAlias = bool | Literal["auto"]
+# A registered backend may have any name. So a type checker cannot refuse a misspelt one; an editor offers these four.
+BackendName: TypeAlias = Literal["auto", "cython", "numba", "numpy"] | str

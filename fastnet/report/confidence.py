@@ -1,0 +1,92 @@
+"""The cards about confidence: what the network answers to noise, and whether it is right as often as it is sure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnet import insight, plots
+from fastnet.plots import style
+from fastnet.report.parts import Card, Table, picture
+from fastnet.report.subject import Subject
+
+N_NOISE = 2_000  # images of each kind. The standard error of a share is then at most 0.011.
+
+
+def noise(subject: Subject) -> Card:
+    """What the network answers to images of noise."""
+    title, shape = "Is it sure about noise?", subject.data.image_shape
+    assert shape is not None
+    found = insight.confidence_on_noise(subject.run.network, subject.data.x_test, n=N_NOISE, backend=subject.backend)
+    rows = [
+        [kind, subject.names[seen.favourite], f"{seen.shares.max():.0%}", f"{seen.median:.2f}"]
+        for kind, seen in found.kinds.items()
+    ]
+    images = np.stack([seen.samples[0].reshape(shape) for seen in found.kinds.values()])
+    names = [style.shortened(name, style.MAX_CAPTION) for name in subject.names]
+    captions = [f"{kind}\nsays {names[seen.labels[0]]}\n{seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
+    each = [f"{kind}, says {subject.names[seen.labels[0]]} ({seen.top[0]:.2f})" for kind, seen in found.kinds.items()]
+    uniform = found["uniform"]
+    said = (
+        f"It takes {uniform.shares.max():.0%} of {N_NOISE:,} images of uniform noise for "
+        f"“{subject.names[uniform.favourite]}”. Its median top output is {uniform.median:.2f} on this noise and "
+        f"{found['real'].median:.2f} on real images."
+    )
+    return Card(
+        "noise",
+        title,
+        said,
+        [
+            picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(each)}.", "png"),
+            picture(
+                plots.noise(found, samples=False, class_names=subject.names, width=style.COLUMN),
+                f"How often each class is the answer to noise and to real images, and the top outputs. {said}",
+            ),
+        ],
+        table=Table(
+            "The most frequent answer to each kind of image, its share, and the median top output.",
+            ["images", "answer", "share", "top output"],
+            rows,
+        ),
+    )
+
+
+def calibration(subject: Subject) -> Card:
+    """Whether the network is right as often as it is sure."""
+    title, data, network = "Can its confidence be trusted?", subject.data, subject.run.network
+    if len(data.x_test) < 2:
+        return Card("calibration", title, "There are too few test examples to tell.")
+    # One half of the test examples fits the temperature, the other half judges it.
+    fit, judge = slice(0, None, 2), slice(1, None, 2)
+    x, y = data.x_test[judge], data.y_test[judge]
+    plain = insight.calibration(network, x, y, temperature=None, backend=subject.backend)
+    temperature = insight.fit_temperature(network, data.x_test[fit], data.y_test[fit], backend=subject.backend)
+    mended = insight.calibration(network, x, y, temperature=temperature, backend=subject.backend)
+    said = (
+        f"On average it is {plain.mean_confidence:.0%} sure and right in {plain.mean_accuracy:.0%} of the cases. Where "
+        "a bar ends below the dashed line, the network is too sure."
+    )
+    facts = [
+        ("expected calibration error", f"{plain.error:.3f}"),
+        ("temperature fitted", f"{temperature:.2f}"),
+        ("error at that temperature", f"{mended.error:.3f}"),
+    ]
+    return Card(
+        "calibration",
+        title,
+        said,
+        [
+            picture(
+                plots.reliability(plain, width=style.COLUMN),
+                f"Reliability diagram of the outputs as they are: share of right answers against confidence. Expected "
+                f"calibration error {plain.error:.3f}.",
+            ),
+            picture(
+                plots.reliability(mended, width=style.COLUMN),
+                f"The same at the temperature {temperature:.2f}. Expected calibration error {mended.error:.3f}.",
+            ),
+        ],
+        facts,
+        note="A temperature divides the weighted sums of the last layer before the softmax. Every other test example "
+        "fitted the temperature; all figures here come from the rest.",
+        wide=True,
+    )

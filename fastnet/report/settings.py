@@ -1,0 +1,72 @@
+"""The cards about the making of a network: the settings of its training, and the time and machine it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastnet.report.parts import Card, duration
+from fastnet.report.subject import Subject
+
+
+def settings(subject: Subject) -> Card:
+    """The settings of the training."""
+    record, data = subject.run.record, subject.data
+    dropout = record.get("dropout") or ()
+    facts = [
+        ("trained on", record.get("data")),
+        ("tested here on", None if subject.is_of_same_data else data.name),
+        ("optimiser", _with_settings(record, "optimizer")),
+        ("learning rate", _general(record.get("learning_rate"))),
+        ("schedule", _with_settings(record, "schedule")),
+        ("batch size", record.get("batch_size")),
+        ("weight decay", _general(record.get("weight_decay") or None)),
+        ("dropout", ", ".join(f"{rate:g}" for rate in dropout) if any(dropout) else None),
+        ("gradient clipped to", _general(record.get("clip_norm"))),
+        ("epochs", record.get("epochs")),
+        ("initial weights", record.get("init")),
+        ("seed", record.get("seed")),
+    ]
+    known = [(name, str(value)) for name, value in facts if value is not None]
+    if not known:
+        sentence = "The settings are not known."
+    elif record.get("seed") is None:
+        sentence = "The settings of the training."
+    else:
+        sentence = "The same settings, backend, thread count and machine give the same network again."
+    return Card("settings", "How it was made", sentence, facts=known)
+
+
+def machine(subject: Subject) -> Card:
+    """How long the training took, and on what machine."""
+    record, history = subject.run.record, subject.run.history
+    examples = sum(history["examples"]) if history else 0
+    seconds = record.get("seconds") or 0
+    facts = [
+        ("training time", duration(seconds) if seconds else None),
+        ("an epoch", duration(seconds / len(history["epoch"])) if examples and seconds else None),
+        ("examples a second", f"{examples / seconds:,.0f}" if examples and seconds else None),
+        ("backend", " ".join(filter(None, (record.get("backend"), record.get("backend_version"))))),
+        ("chosen because", record.get("backend_reason")),
+        ("instruction set", record.get("instruction_set")),
+        ("threads", record.get("threads")),
+        ("inputs", record.get("inputs")),
+        ("processor", record.get("processor")),
+        ("cores", record.get("cores")),
+        ("fastnet, NumPy, Python", ", ".join(str(record[n]) for n in ("fastnet", "numpy", "python") if n in record)),
+        ("date", str(record.get("date", ""))[:16].replace("T", " ")),
+    ]
+    known = [(name, str(value)) for name, value in facts if value]
+    sentence = "How long the training took, and on what machine."
+    return Card("machine", "Time and machine", sentence if known else "Time and machine are not known.", facts=known)
+
+
+def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
+    """An optimiser or a schedule with its settings, without those that are off."""
+    settings = {key: value for key, value in record.get(f"{name}_settings", {}).items() if value}
+    told = ", ".join(key if value is True else f"{key} {value:g}" for key, value in settings.items())
+    return f"{record[name]} ({told})" if told else record.get(name)
+
+
+def _general(value: Any) -> str | None:
+    return None if value is None else f"{value:g}"

@@ -1,0 +1,91 @@
+"""Divergence: a chunk of updates that ends in numbers that are not finite, and finding its first bad update."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.errors import DivergedError
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Ints
+from fastnet.training.updates import Made, Snapshot, Updates
+
+
+class DivergenceWatch:
+    """Makes chunks of updates, and raises DivergedError where one diverges.
+
+    A bad update shows in the cost of the next batch. So the watch keeps a snapshot from before the last batch of each
+    chunk. If the next chunk diverges, the watch repeats the updates from that snapshot on, one at a time. They are the
+    same, bit for bit, and the first bad one is found.
+    """
+
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
+        self._before_last: Snapshot | None = None
+
+    def forget(self) -> None:
+        """Drop the snapshot, since the parameters were changed from outside."""
+        self._before_last = None
+
+    def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int) -> Made:
+        """Make the updates of a chunk in two calls: all batches but the last, then the last.
+
+        Raises
+        ------
+        DivergedError
+            The cost, a parameter or the optimiser's state is not finite. The network gets the last parameters with
+            which all of them were.
+        """
+        updates = self._updates
+        first = self._before_last or updates.snapshot(rows[:0], rates[:0])
+        last = (len(rates) - 1) * updates.batch_size
+        cost, n_updates, n_right = 0.0, 0, 0
+        for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates[-1:])):
+            if not part.size or updates.interrupts.pending:
+                continue
+            if part_rates.size == 1:
+                self._before_last = updates.snapshot(part, part_rates)
+            made = updates.make(part, part_rates)
+            stopped_early = made.n_updates < part_rates.size and not updates.interrupts.pending
+            if stopped_early or updates.not_finite():
+                self._find(first, rows, rates, epoch)
+            cost, n_updates, n_right = cost + made.cost, n_updates + made.n_updates, n_right + made.n_right
+        return Made(cost, n_updates, n_right)
+
+    def _find(self, first: Snapshot, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NoReturn:
+        """Repeat the updates from a snapshot on, then those of the chunk, and raise at the first bad one."""
+        updates = self._updates
+        updates.restore(first)
+        never_stopped = np.zeros(c.PROGRESS_COLUMNS, np.int64)
+        size = updates.batch_size
+        batches = [(rows[k * size : (k + 1) * size], rates[k : k + 1]) for k in range(len(rates))]
+        good: Snapshot | None = None
+        for part, rate in [(first.rows, first.rates), *batches]:
+            if not part.size:
+                continue
+            before = updates.snapshot(part, rate)
+            made = updates.make(part, rate, never_stopped)
+            what = updates.not_finite() if made.n_updates else "cost is"
+            if not what:
+                good = before
+                continue
+            # Without an update the cost was bad, and so was the update before: go back by two.
+            updates.restore(before if made.n_updates or good is None else good)
+            self._raise(what, epoch, before.step + 1, float(rate[0]))
+        # Another thread changed the data or the parameters, so that the updates went well this time.
+        self._raise("cost or a parameter is", epoch, updates.state.step + 1, float(rates[-1]))
+
+    def _raise(self, what: str, epoch: int, step: int, rate: float) -> NoReturn:
+        self.forget()
+        advice = "try a smaller learning rate, or clip_norm"
+        if self._updates.not_finite():
+            advice = "they were not finite before that step: look at what set them"
+        raise DivergedError(
+            f"the {what} no longer finite in epoch {epoch}, step {step}, at learning rate {rate:g}; the network "
+            f"has its parameters of step {self._updates.state.step}: {advice}",
+            epoch=epoch,
+            step=step,
+            learning_rate=rate,
+        )

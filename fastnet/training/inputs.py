@@ -1,0 +1,63 @@
+"""What a fit does with its data before the first batch: check, compress and compile for them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.backends.compression import compressed, compresses, described
+from fastnet.backends.engine import Engine
+from fastnet.backends.interrupts import Interrupts
+from fastnet.backends.warming import compiles, warm_up
+from fastnet.kernels.contract import Rows, SparseRows
+from fastnet.network import Network
+
+
+class Examples(NamedTuple):
+    """Checked examples: x (n, n_in), and y, labels (n,) or targets (n, n_out)."""
+
+    x: Rows
+    y: NDArray[Any]
+
+
+def check_examples(network: Network, x: object, y: object, name: str = "") -> Examples:
+    """Return the examples as the network's kernels take them; `name` comes before x and y in error messages.
+
+    Raises ValueError where they are unusable.
+    """
+    rows = network.check_inputs(x, f"{name}x")
+    return Examples(rows, network.check_targets(y, len(rows), f"{name}y"))
+
+
+def check_validation_data(network: Network, pair: object) -> Examples | None:
+    """Return the pair (x, y) as checked examples. Raises ValueError or TypeError where it is unusable."""
+    if pair is None:
+        return None
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError("validation_data must be a pair (x, y)")
+    return check_examples(network, pair[0], pair[1], "validation ")
+
+
+def prepare(
+    x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
+) -> tuple[Rows, str]:
+    """Return checked rows as training for some epochs reads them, and their description for the history.
+
+    `sparse` says whether dense rows are compressed; None stands for "auto". Kernels are compiled now, so that the first
+    epoch's seconds do not count the compilation.
+    """
+    is_compressed = compresses(sparse, engine.kernels, x, epochs)
+    compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
+    if is_compressed and not interrupts.pending:
+        x = cast(SparseRows, interrupts.call(partial(compressed, engine.kernels, x, dtype)))
+    return x, described(x, is_compressed)
+
+
+def compile_for(x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool = False) -> None:
+    """Compile the kernels for rows like these, as sparse rows if `sparse`. Ctrl-C ends it at once."""
+    if compiles(engine.kernels) and not interrupts.pending:
+        sparse = sparse or isinstance(x, SparseRows)
+        interrupts.call(partial(warm_up, engine.kernels, dtype, x.dtype, sparse), abandon=True)

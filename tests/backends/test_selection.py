@@ -1,0 +1,397 @@
+"""Which backend runs and why; what a missing one says; builds, specialisations, forks and caches."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kernel_cases as kc
+import numpy as np
+import pytest
+from conftest import load_backend, name_of, python
+
+import fastnet
+from fastnet import BackendError, Network, Trainer, backends, use_backend
+from fastnet.kernels import compiled, contract
+
+TESTS = str(Path(__file__).parents[1])
+X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
+
+
+@pytest.fixture
+def name(backend: Any) -> str:
+    """Each backend that this machine has, by the name a user calls it."""
+    return name_of(backend)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FASTNET_BACKEND", raising=False)
+
+
+def chosen(argument: str | None = None) -> tuple[str, str]:
+    """The backend and reason that a fit's history tells."""
+    history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y)
+    return history["backend"][0], history["backend_reason"][0]
+
+
+# -- who decides -------------------------------------------------------------------------------------------------
+
+
+def test_auto_takes_the_best_there_is() -> None:
+    best = next(info.name for info in backends.available() if info.available)
+    assert chosen() == chosen("auto")
+    assert chosen()[0] == best
+    assert chosen()[1].startswith("auto: ")
+
+
+def test_argument_beats_context_beats_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = chosen()[0]
+    monkeypatch.setenv("FASTNET_BACKEND", "numpy")
+    assert chosen() == ("numpy", "named by $FASTNET_BACKEND")
+    assert chosen("auto")[0] == best  # "auto" decides too, and hides what is further out
+    with use_backend("auto"):
+        assert chosen()[0] == best
+    with use_backend("numpy"):
+        assert chosen() == ("numpy", "named by use_backend")
+        assert chosen("auto")[0] == best
+    assert chosen("numpy") == ("numpy", "named by the argument")
+    monkeypatch.setenv("FASTNET_BACKEND", "auto")
+    assert chosen()[0] == best
+    monkeypatch.setenv("FASTNET_BACKEND", "")
+    assert chosen()[0] == best
+
+
+def test_every_backend_can_be_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(name) == (name, "named by the argument")
+    with use_backend(name):
+        assert chosen() == (name, "named by use_backend")
+        assert chosen("numpy")[0] == "numpy"
+        with use_backend("numpy"):
+            assert chosen()[0] == "numpy"
+        assert chosen()[0] == name
+    monkeypatch.setenv("FASTNET_BACKEND", name)
+    assert chosen() == (name, "named by $FASTNET_BACKEND")
+
+
+def test_an_error_inside_use_backend_ends_it() -> None:
+    before = backends.resolve()
+    with pytest.raises(LookupError), use_backend("numpy"), use_backend("auto"):
+        raise LookupError
+    assert backends.resolve() == before
+
+
+def test_use_backend_holds_for_its_own_thread() -> None:
+    found: list[str] = []
+    with use_backend("numpy"):
+        thread = threading.Thread(target=lambda: found.append(backends.resolve().reason))
+        thread.start()
+        thread.join()
+    assert found[0].startswith("auto")
+
+
+def test_the_calls_of_a_network_choose_too() -> None:
+    net = Network([4, 3], seed=0)
+    for call in (net.forward, net.predict, net.activations):
+        with pytest.raises(BackendError, match="numpie"):
+            call(X, backend="numpie")
+    for call in (net.cost, net.accuracy, net.evaluate, net.gradient):
+        with pytest.raises(BackendError, match="numpie"):
+            call(X, Y, backend="numpie")
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("numbers", "numba"), ("cpython", "cython"), ("Numpy", "numpy")])
+def test_unknown_names_are_told_what_there_is(wrong: str, right: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(where: str, call: Any) -> None:
+        with pytest.raises(BackendError) as caught:
+            call()
+        message = str(caught.value)
+        assert message.startswith(where)
+        assert f"did you mean '{right}'" in message
+        assert "auto, cython, numba, numpy" in message
+
+    refused("backend", lambda: Trainer(Network([4, 3]), backend=wrong))
+    refused("use_backend", lambda: use_backend(wrong).__enter__())
+    monkeypatch.setenv("FASTNET_BACKEND", wrong)
+    refused("$FASTNET_BACKEND", lambda: Trainer(Network([4, 3])))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "", "auto"])
+def test_get_wants_a_backend_s_name(wrong: Any) -> None:
+    with pytest.raises(BackendError, match="no backend is called"):
+        backends.get(wrong)
+
+
+# -- what is missing ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_cython(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(compiled, "find_spec", lambda name: None)
+    compiled.module.cache_clear()
+    yield
+    compiled.module.cache_clear()
+
+
+def test_a_missing_cython_backend_says_how_to_get_it(without_cython: None) -> None:
+    for call in (lambda: chosen("cython"), lambda: backends.get("cython"), lambda: use_backend("cython").__enter__()):
+        with pytest.raises(BackendError) as caught:
+            call()
+        assert "C compiler" in str(caught.value)
+        assert "python -m pip install" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    info = {info.name: info for info in backends.available()}["cython"]
+    assert not info.available
+    assert "pip install" in info.problem
+    name, reason = chosen()
+    assert name in ("numba", "numpy")
+    assert reason.startswith("auto: ")
+    assert "cython" in reason
+    assert "missing" in reason
+
+
+WITHOUT = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED or any(name.startswith(f"fastnet.kernels.{b}") for b in BLOCKED):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+import numpy as np, fastnet
+def history(backend):
+    return fastnet.Trainer(fastnet.Network([4, 3]), backend=backend).fit(np.ones((5, 4)), np.zeros(5, int))
+try:
+    history("numba")
+except fastnet.BackendError as error:
+    print(error)
+h = history(None)
+print(h["backend"][0], "|", h["backend_reason"][0])
+print([info.name for info in fastnet.backends.available() if info.available])
+"""
+
+
+@pytest.mark.parametrize("blocked", [("numba",), ("llvmlite",), ("numba", "compiled")])
+def test_a_missing_numba_says_how_to_get_it(blocked: tuple[str, ...]) -> None:
+    message, choice, there = python(f"BLOCKED = {blocked}\n" + WITHOUT).splitlines()
+    assert 'python -m pip install "fastnet-mlp[numba]"' in message
+    if "compiled" in blocked:
+        assert choice == "numpy | auto: cython and numba missing"
+        assert there == "['numpy']"
+    else:
+        assert "numba" not in there
+        assert choice in ("cython | auto: the fastest here", "numpy | auto: cython and numba missing")
+
+
+def test_available_tells_of_each() -> None:
+    found = backends.available()
+    assert [info.name for info in found] == ["cython", "numba", "numpy"]
+    for info in found:
+        assert bool(info.problem) != info.available
+        assert bool(info.version) == bool(info.instruction_set) == info.available
+    assert found[2].version == np.__version__
+    if found[0].available:
+        assert found[0].version == fastnet.__version__
+
+
+# -- builds for an instruction set ---------------------------------------------------------------------------------
+
+ORACLE = """
+import itertools, sys
+sys.path.insert(0, TESTS)
+import numpy as np
+import kernel_cases as kc, naive
+from fastnet import backends
+from fastnet.kernels import compiled
+for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
+    backend = compiled.module(dtype)
+    assert backend.__name__ == f"fastnet.kernels._cython_{ISA}_{dtype}", backend.__name__
+    for inputs, n_in in itertools.product(kc.INPUTS, (19, 79)):
+        for hidden, output in (("tanh", ("softmax", "cross_entropy")), ("relu", ("sigmoid", "squared_error"))):
+            k = kc.case((n_in, 33, 5, 3), hidden, output, 9, dtype, inputs, "labels")
+            if n_in == 79:  # as many as are skipped where they are zero
+                k = kc.mostly_zero(k, 0.2)
+            outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+            kc.assert_close(kc.predict(backend, k), outputs, tolerance)
+            cost, grad = kc.naive_gradient(k)
+            kc.assert_close(kc.gradient(backend, k)[0], cost, tolerance)
+            kc.assert_close(kc.gradient(backend, k)[1], grad, tolerance)
+            params, is_weight = k.params.tolist(), k.naive.is_weight()
+            rule, state = kc.RULES["adam"], [[0.0] * len(params), [0.0] * len(params)]
+            for step in (1, 2):
+                now = k._replace(params=np.array(params))
+                naive.update(rule, params, state, kc.naive_gradient(now)[1], is_weight, 0.1, step)
+            twice = kc.train(backend, k, np.tile(np.arange(9), 2), 9, rule, np.full(2, 0.1))
+            kc.assert_close(twice.params, params, 20 * tolerance)
+print(compiled.instruction_set())
+"""
+
+
+@pytest.mark.parametrize("isa", list(compiled.LEVELS))
+def test_each_build_equals_the_oracle(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FASTNET_ISA", raising=False)
+    if isa not in compiled.runnable(compiled.cpu_features()):
+        pytest.skip(f"this CPU does not run {isa}")
+    built = [compiled.find_spec(f"fastnet.kernels._cython_{isa}_{dtype}") is not None for dtype in compiled_dtypes()]
+    if not all(built):
+        wanted = isa != "generic" and os.environ.get("FASTNET_REQUIRE_EXT") == "1"
+        assert not wanted, f"FASTNET_REQUIRE_EXT=1, and {isa} was not built for both dtypes"
+        pytest.skip(f"{isa} was not built")
+    assert python(f"TESTS, ISA = {TESTS!r}, {isa!r}\n" + ORACLE, FASTNET_ISA=isa).strip()
+
+
+def compiled_dtypes() -> tuple[str, str]:
+    return "float32", "float64"
+
+
+def features(*names: str) -> dict[str, bool]:
+    """A feature table as NumPy's, in which only these are there."""
+    return dict.fromkeys(compiled.V4, False) | dict.fromkeys(names, True)
+
+
+@pytest.mark.parametrize(
+    ("table", "builds"),
+    [
+        ({}, ["generic"]),
+        (features(), ["generic"]),
+        (features(*compiled.V2), ["x86_v2", "generic"]),
+        (features(*compiled.V3), ["x86_v3", "x86_v2", "generic"]),
+        (features(*compiled.V4), ["x86_v4", "x86_v3", "x86_v2", "generic"]),
+        (features(*compiled.V4) | {"AVX512VL": False}, ["x86_v3", "x86_v2", "generic"]),
+        (features(*compiled.V4) | {"FMA3": False}, ["x86_v2", "generic"]),
+        (features(*compiled.V4) | {"SSE41": False}, ["generic"]),
+        ({"X86_V2": True, "X86_V3": True, "X86_V4": False}, ["x86_v3", "x86_v2", "generic"]),
+        ({"X86_V2": True, "X86_V3": True, "X86_V4": True}, ["x86_v4", "x86_v3", "x86_v2", "generic"]),
+        ({"X86_V3": True}, ["generic"]),  # no such CPU; what is not said to be there is not there
+        ({"NEON": True, "ASIMD": True}, ["generic"]),
+    ],
+)
+def test_no_build_is_named_that_the_cpu_cannot_run(
+    table: dict[str, bool], builds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTNET_ISA", raising=False)
+    assert compiled.runnable(table) == builds
+    for cap in compiled.LEVELS:
+        monkeypatch.setenv("FASTNET_ISA", cap)
+        capped = compiled.runnable(table)
+        assert capped == builds[builds.index(cap) :] if cap in builds else set(capped) <= set(builds)
+
+
+def test_each_dtype_s_module_is_one_the_cpu_can_run(compiled: Any) -> None:
+    if name_of(compiled) != "cython":
+        pytest.skip("only Cython is built per instruction set")
+    for dtype in compiled_dtypes():
+        name = compiled.module(dtype).__name__
+        assert any(f"_cython_{isa}_{dtype}" in name for isa in compiled.runnable(compiled.cpu_features()))
+
+
+# -- the backends' modules -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["predict", "gradient", "train"])
+def test_signatures_are_the_protocol_s(backend: Any, function: str) -> None:
+    wanted = list(inspect.signature(getattr(contract.Backend, function)).parameters)[1:]
+    assert list(inspect.signature(getattr(backend, function)).parameters) == wanted
+    if backend is compiled:
+        for dtype in compiled_dtypes():
+            assert list(inspect.signature(getattr(compiled.module(dtype), function)).parameters) == wanted
+
+
+SPECIALISATIONS = """
+import numpy as np, fastnet
+from fastnet.kernels import numba_backend
+rng = np.random.default_rng(0)
+bytes_ = rng.integers(0, 256, (20, 4), np.uint8)
+floats = rng.random((20, 4), np.float32)
+labels = rng.integers(0, 3, 20)
+targets = np.eye(3, dtype=np.float32)[labels]
+counts = []
+for x in (bytes_, floats):
+    for y in (labels, targets):
+        for optimizer in ("sgd", "momentum", "nesterov", "adam"):
+            for writeable in (True, False):
+                x.flags.writeable = y.flags.writeable = writeable
+                network = fastnet.Network([4, 3, 3], output="softmax", cost="cross_entropy")
+                trainer = fastnet.Trainer(network, optimizer=optimizer, backend="numba", batch_size=6, clip_norm=1)
+                trainer.fit(x, y, epochs=2, validation_data=(x, y))
+                for call in (network.forward, network.predict, network.activations):
+                    call(x, backend="numba")
+                network.gradient(x, y, backend="numba")
+                trainer.partial_fit(x[3:].astype(x.dtype.newbyteorder()), y[3:])
+    counts.append(numba_backend.specialisations())
+print(counts)
+"""
+
+
+def test_numba_compiles_once_whatever_the_inputs() -> None:
+    load_backend("numba")
+    assert python(SPECIALISATIONS).strip() == "[1, 1]"  # bytes and floats share it
+
+
+FORK = """
+import os, time, sys
+import numpy as np, fastnet
+import fastnet.training.chunks
+fastnet.training.chunks.LONG_BATCH = 0
+def train():
+    network = fastnet.Network([4, 3], seed=0)
+    x = np.random.default_rng(0).random((50, 4), np.float32)
+    fastnet.Trainer(network, backend=NAME, seed=0).fit(x, np.arange(50) % 3, epochs=5)
+    return network.parameters.tobytes()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_can_train(name: str) -> None:
+    python(f"NAME = {name!r}\n" + FORK + kc.AND_IN_A_CHILD, "-W", "ignore::DeprecationWarning")
+
+
+CACHELESS = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from fastnet.kernels import numba_backend
+print([w.category.__name__ for w in caught])
+print(str(caught[0].message) if caught else "")
+"""
+
+
+def test_a_cache_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+    load_backend("numba")
+    (tmp_path / "file").touch()
+    environment = {
+        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # no folder can be made there, not even by root
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",  # nor is one looked for elsewhere
+    }
+    categories, message = python(CACHELESS, **environment).splitlines()
+    assert "NUMBA_CACHE_DIR" in message
+    assert categories == "['RuntimeWarning']"
+
+
+STALE = """
+import numpy as np, fastnet
+net = fastnet.Network([1, 1], activation=[], output="leaky_relu")
+net.parameters[:] = 1, 0
+print(float(net.forward(-np.ones((1, 1)), backend="numba")[0, 0]))
+"""
+
+
+def test_a_change_elsewhere_makes_cached_kernels_stale(tmp_path: Path) -> None:
+    load_backend("numba")
+    package = Path(fastnet.__file__).parent
+    shutil.copytree(package, tmp_path / "fastnet", ignore=shutil.ignore_patterns("__pycache__", "bench"))
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    assert float(python(STALE, **environment)) == pytest.approx(-0.01)
+    changes = [
+        ("contract.py", "LEAKY_SLOPE = 0.01", "LEAKY_SLOPE = 0.25", -0.25),
+        ("numba_vectors.py", "z * c.LEAKY_SLOPE", "z * 0.5", -0.5),
+    ]
+    for file, line, changed, output in changes:
+        source = tmp_path / "fastnet" / "kernels" / file
+        assert source.read_text().count(line) == 1, file
+        source.write_text(source.read_text().replace(line, changed))
+        assert float(python(STALE, **environment)) == pytest.approx(output), file

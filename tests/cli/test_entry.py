@@ -1,0 +1,198 @@
+"""The entry point: help, errors, exit statuses, Ctrl-C, and progress on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import conftest
+import numpy as np
+import pytest
+from cli_cases import FIT, error, run
+
+import fastnet
+from fastnet import backends, cli
+from fastnet.cli import entry
+from fastnet.kernels import formulas
+from fastnet.training.optimizers import OPTIMIZERS
+from fastnet.training.schedules import SCHEDULES
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "backends", "data", "bench"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if command == "bench":
+        pytest.importorskip("fastnet.bench.run")
+    assert cli.main([command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert f"usage: fastnet {command}" in out
+    assert f"  fastnet {command}" in out.partition("example")[2]
+    assert not err
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_help_lists_the_librarys_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for names in (formulas.ACTIVATIONS, formulas.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, fastnet.data.names()):
+        assert all(name in out for name in names)
+
+
+def test_no_command_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "usage: fastnet" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastnet {fastnet.__version__}\n"
+    assert "invalid choice: 'tarin'" in error(capsys, "tarin")
+
+
+def test_an_error_is_one_line_whatever_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [MemoryError(), MemoryError("9 GB"), OSError(28, "No space left on device", "a\nb"), ValueError("a\nb")]
+    for failure in errors:
+
+        def fail(failure: Exception = failure) -> None:
+            raise failure
+
+        monkeypatch.setattr(backends, "available", fail)
+        assert len(error(capsys, "backends").split("error: ")[1]) > 3
+
+
+# -- as a process ------------------------------------------------------------------------------------------------
+
+
+def test_status_and_streams(data: str) -> None:
+    done = run("train", "--data", data, *FIT)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 15)
+    assert "confusion matrix" in done.stdout
+    done = run("train", "--data", data, *FIT, "--json", "--quiet")
+    assert json.loads(done.stdout)["test"]["accuracy"] == 1
+    assert not done.stderr
+    done = run("train", "--data", data, *FIT, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run("train", "--data", "nowhere")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("fastnet: error: there is no data set or file nowhere")
+    assert run().returncode == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, fastnet.cli; fastnet.cli.main(['--help']); "
+        "heavy = {'numba', 'matplotlib', 'mlxtend', 'tqdm', 'PIL', 'sklearn', 'scipy'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently there")
+@pytest.mark.parametrize("arguments", [("train", "--help"), ("data",), ("data", "--json"), ("predict",)])
+def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], folder: Path, model: str) -> None:
+    if arguments == ("predict",):
+        np.save(folder / "many.npy", np.zeros((20_000, 64), np.uint8))  # more lines than a pipe holds
+        arguments = ("predict", "--model", model, str(folder / "many.npy"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "fastnet", *arguments]
+    # Without a buffer, what is left in it when Python exits would go untested.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, env=buffered)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (entry.PIPE_CLOSED, b"")
+
+
+def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
+    """Ctrl-C once so many epochs were told: the status, the seconds it took to end, stdout and the last of stderr."""
+    command = [sys.executable, "-m", "fastnet", "train", *map(str, arguments), "--epochs", "100000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for _ in range(after):
+            assert process.stderr.readline().startswith("epoch ")
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        seconds = time.monotonic() - sent
+    return process.returncode, seconds, out, err.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.parametrize("name", ["numpy", "cython"])
+def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None:
+    conftest.load_backend(name)
+    model, history = folder / "model.npz", folder / "run.json"
+    given = ("--data", data, "--layers", "64,8,3", "--backend", name, "--learning-rate", "0.5")
+    status, seconds, _, last = interrupted(*given, "--save", model, "--history", history)
+    assert status == entry.INTERRUPTED
+    assert seconds < 2  # 0.2 s of the library's, and the end of a Python process on a busy machine
+    assert last.startswith("fastnet: interrupted after ")
+    assert f"saved in {model}" in last
+    untrained = fastnet.Network([64, 8, 3], seed=0)
+    found = fastnet.Network.load(model)
+    assert not np.array_equal(found.parameters, untrained.parameters)
+    assert len(json.loads(history.read_text())["cost"]) >= 3
+    assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "model.npz", "run.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+def test_interrupt_without_save(data: str) -> None:
+    status, _, out, last = interrupted("--data", data, "--json")
+    assert (status, out) == (entry.INTERRUPTED, "")
+    assert last.startswith("fastnet: interrupted after ")
+    assert "saved" not in last
+
+
+def test_interrupt_before_training_replaces_nothing(
+    folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    path = folder / "model.npz"
+    path.write_text("of another day")
+    for where in (fastnet.Trainer, "fit"), (fastnet.data, "load"):
+        monkeypatch.setattr(*where, interrupt)
+        assert cli.main(["train", "--data", data, "--save", str(path)]) == entry.INTERRUPTED
+        assert capsys.readouterr().err.startswith("fastnet: interrupted")
+    assert path.read_text() == "of another day"
+
+
+def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
+    """The status of a command whose stderr is a terminal of so many columns, and all that it drew there."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    command = [sys.executable, "-m", "fastnet", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the other side is closed
+            while part := os.read(ours, 1 << 16):
+                drawn += part
+        os.close(ours)
+        process.communicate(timeout=60)
+    return process.returncode, drawn.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals there")
+def test_live_bar_on_a_terminal(data: str) -> None:
+    pytest.importorskip("tqdm")
+    status, drawn = on_terminal(100, "train", "--data", data, *FIT, "--validate")
+    assert status == 0
+    *_, last, end = drawn.split("\r")
+    assert end == "\n"
+    assert last.startswith("epoch 15/15, cost ")
+    assert all(part in last for part in ("accuracy 100.00%", "test 100.00%", "examples/s", "left"))
+    assert drawn.count("\n") == 1
+    status, drawn = on_terminal(0, "train", "--data", data, *FIT)  # a terminal without a size
+    assert (status, drawn.count("\nepoch")) == (0, 14)

@@ -1,0 +1,308 @@
+"""The kernel contract, part one: what the kernels compute (laws 1, 2, 3, 5, 6 and 7 of the design)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+from drawn_cases import cases, rules
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastnet.kernels import contract as c
+
+TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
+
+
+# -- the oracle itself, and law 1 ------------------------------------------------------------------------
+
+
+def differences(cost: Any, params: np.ndarray) -> np.ndarray:
+    """The gradient of cost(params) by central differences, with the h^2 term of the error removed."""
+    h, found = 1e-3, np.empty_like(params)
+    for i in range(len(params)):
+        sides = []
+        for shift in (h, -h, 2 * h, -2 * h):
+            moved = params.copy()
+            moved[i] += shift
+            sides.append(cost(moved))
+        found[i] = (8 * (sides[0] - sides[1]) - (sides[2] - sides[3])) / (12 * h)
+    return found
+
+
+def smooth_case(**arguments: Any) -> kc.Case:
+    """A case where no weighted sum is so near zero that a difference would straddle a kink."""
+    for seed in range(100):
+        k = kc.case(seed=seed, **arguments)
+        xs, params = kc.naive_inputs(k.x), k.params.tolist()
+        sums = [z for x in xs for layer in naive.forward(k.naive, params, x)[0] for z in layer]
+        if min(abs(z) for z in sums) > 0.02:
+            return k
+    raise AssertionError("no smooth case: make it smaller")
+
+
+def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
+    """A relative error below 1e-6; the rounding of the differences, about 1e-11, excuses what is nearly zero."""
+    assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
+
+
+@kc.pairs("hidden", "output")
+def test_the_oracle_follows_its_own_cost(hidden: str, output: tuple[str, str]) -> None:
+    k = smooth_case(sizes=(2, 3, 2), hidden=hidden, output=output, rows=2)
+    xs, ts = kc.naive_inputs(k.x), kc.naive_targets(k.y, 2)
+    expected = differences(lambda params: naive.mean_cost(k.naive, params.tolist(), xs, ts), k.params)
+    assert_derivatives(np.array(kc.naive_gradient(k)[1]), expected)
+
+
+@kc.pairs("backend", "hidden", "output", "inputs", "targets")
+def test_gradient_equals_central_differences(
+    backend: Any, hidden: str, output: tuple[str, str], inputs: str, targets: str
+) -> None:
+    k = smooth_case(sizes=(3, 2, 2), hidden=hidden, output=output, rows=3, inputs=inputs, targets=targets)
+    expected = differences(lambda params: kc.gradient(backend, k._replace(params=params))[0], k.params)
+    assert_derivatives(kc.gradient(backend, k)[1], expected)
+
+
+@settings(max_examples=200)
+@given(k=cases())
+def test_predict_and_gradient_equal_the_oracle(backend: Any, k: kc.Case) -> None:
+    dtype = k.params.dtype.name
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
+    cost, grad = kc.gradient(backend, k)
+    naive_cost, naive_grad = kc.naive_gradient(k)
+    kc.assert_close(cost, naive_cost, TOLERANCE[dtype])
+    kc.assert_close(grad, naive_grad, TOLERANCE[dtype])
+
+
+@kc.pairs("dtype", "inputs", "targets", rows=[c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
+def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
+    k = kc.case((3, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets)
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
+    cost, grad = kc.gradient(backend, k)
+    naive_cost, naive_grad = kc.naive_gradient(k)
+    kc.assert_close(cost, naive_cost, TOLERANCE[dtype])
+    kc.assert_close(grad, naive_grad, TOLERANCE[dtype])
+    trained = kc.train(backend, k, np.arange(rows)[::-1].copy(), rows, naive.Rule(), np.array([0.5]))
+    kc.assert_close(trained.params, k.params - 0.5 * np.array(naive_grad), TOLERANCE[dtype])
+    kc.assert_close(trained.cost / rows, naive_cost, TOLERANCE[dtype])
+    assert trained.correct == kc.naive_correct(k, k.params)
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_blocks_made_small_by_a_wide_layer(
+    backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle would take minutes here: the gradient of a batch is the mean of its parts' instead."""
+    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # or the layer would have to be wider still
+    c._plan.cache_clear()
+    k = kc.case((1200, 1100), output=("sigmoid", "cross_entropy"), rows=150, dtype=dtype, inputs=inputs)
+    assert c.block_rows(k.net, 150) == 101  # of neither BLOCK_ROWS nor MIN_BLOCK_ROWS rows, and odd
+    parts = [kc.gradient(backend, k._replace(x=k.x[at], y=k.y[at])) for at in (slice(60), slice(60, None))]
+    cost, grad = kc.gradient(backend, k)
+    kc.assert_close(cost / 1100, (60 * parts[0][0] + 90 * parts[1][0]) / 150 / 1100, TOLERANCE[dtype])
+    kc.assert_close(grad, 0.4 * parts[0][1] + 0.6 * parts[1][1], TOLERANCE[dtype])
+    step = kc.train(backend, k, np.arange(150), 150, naive.Rule(), np.array([2.0]))
+    kc.assert_close(step.params, k.params - 2 * grad.astype(np.float64), TOLERANCE[dtype])
+    c._plan.cache_clear()
+
+
+@kc.pairs("dtype")
+def test_some_rows_of_net_are_a_network_too(backend: Any, dtype: str) -> None:
+    """Offsets point into the whole vector of parameters, so that one can look at the layers between."""
+    k = kc.case((5, 17, 4, 3), "relu", ("softmax", "cross_entropy"), 9, dtype, "bytes")
+    between = np.empty((9, 4), dtype)
+    head, tail = k._replace(net=k.net[:2]), k._replace(net=k.net[2:], x=between)
+    backend.predict(head.net, k.params, k.x, between, kc.workspace(head, 9))
+    kc.assert_close(kc.predict(backend, tail), kc.predict(backend, k), TOLERANCE[dtype])
+
+
+# -- laws 2 and 3: train ---------------------------------------------------------------------------------
+
+
+def expected_training(
+    backend: Any, k: kc.Case, order: np.ndarray, batch_size: int, rule: naive.Rule, step: int
+) -> kc.Trained:
+    """A loop of the backend's gradient and the oracle's optimiser, rounded to the dtype after each step."""
+    params, is_weight = k.params.copy(), k.naive.is_weight()
+    state = [[0.0] * len(params) for _ in range(rule.slots())]
+    rates, total, right = kc.rates(order, batch_size), 0.0, 0
+    for number, rate in enumerate(rates.tolist()):
+        rows = order[number * batch_size : (number + 1) * batch_size]
+        now = k._replace(params=params)
+        cost, grad = kc.gradient(backend, now._replace(x=k.x[rows], y=k.y[rows]))
+        total += cost * len(rows)
+        right += kc.naive_correct(now, params, rows)
+        moved = params.tolist()
+        naive.update(rule, moved, state, grad.tolist(), is_weight, rate, step + number + 1)
+        params = np.array(moved, params.dtype)
+    return kc.Trained(total, params, np.array(state).reshape(-1, len(params)), len(rates), right)
+
+
+def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float) -> None:
+    kc.assert_close(found.params, expected.params, tolerance)
+    kc.assert_close(found.state, expected.state, tolerance)
+    kc.assert_close(found.cost, expected.cost, tolerance)
+    assert (found.steps, found.correct) == (expected.steps, expected.correct)
+
+
+@kc.pairs("rule", "extra", "dtype", "inputs", "targets")
+def test_train_is_gradient_and_the_formula(
+    backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
+) -> None:
+    """Rows in any order and more than once, others never, a ragged last batch, and steps made before."""
+    optimizer = kc.rule(rule, extra)
+    k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets)
+    order = np.random.default_rng(1).integers(0, 20, 38)
+    found = kc.train(backend, k, order, 5, optimizer, step=3)
+    assert_trained(found, expected_training(backend, k, order, 5, optimizer, 3), TRAINED[dtype])
+    assert found.steps == 8  # the last one of three rows
+
+
+@kc.pairs("backend", "dtype", "targets", batch_size=[7, 1300])
+def test_a_long_order(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
+    """A kernel may prepare or judge some thousand examples at a time; a call is longer than that."""
+    k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets)
+    order = np.random.default_rng(10).permutation(3000)
+    expected = expected_training(backend, k, order, batch_size, naive.Rule(), 0)
+    assert_trained(kc.train(backend, k, order, batch_size, naive.Rule()), expected, TRAINED[dtype])
+    # One that has to stop in the midst of it tells the same as one that was asked for no more.
+    done = 2000 // batch_size * batch_size
+    before = kc.train(backend, k, order[:done], batch_size, naive.Rule())
+    k.x[order[done]] = np.nan
+    kc.assert_same_bits(kc.train(backend, k, order, batch_size, naive.Rule()), before)
+
+
+@settings(max_examples=200)
+@given(k=cases(), batch_size=st.integers(1, 24), length=st.integers(1, 30), optimizer=rules())
+def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: int, optimizer: naive.Rule) -> None:
+    order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
+    found = kc.train(backend, k, order, batch_size, optimizer)
+    expected = expected_training(backend, k, order, batch_size, optimizer, 0)
+    # Rounding may tip a tie between outputs, or move a relu over its kink: a step later all may differ.
+    assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[k.params.dtype.name])
+
+
+@kc.pairs("dtype", "targets", outputs=[1, 3])
+def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets: str, outputs: int) -> None:
+    """With rate 0, so that every row meets the same parameters."""
+    k = kc.case((4, outputs), output=("sigmoid", "squared_error"), rows=60, dtype=dtype, targets=targets)
+    found = kc.train(backend, k, np.arange(60), 8, naive.Rule(), np.zeros(8))
+    assert found.correct == kc.naive_correct(k, k.params)
+    assert 0 < found.correct < 60
+
+
+@kc.pairs("dtype", "targets")
+def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: str) -> None:
+    """All parameters zero: outputs are all a half, and so the first class is what the network says."""
+    k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
+    k = k._replace(params=np.zeros_like(k.params), y=np.arange(40) % 18)
+    if targets == "vectors":  # two largest targets each: again it is the first that counts
+        y = np.zeros((40, 18), dtype)
+        y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
+        k = k._replace(y=y)
+    assert kc.train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1)).correct == 3  # rows 0, 18, 36
+
+
+@kc.pairs("dtype", output=["identity", "sigmoid"])
+def test_exactly_the_boundary_counts_as_more(backend: Any, output: str, dtype: str) -> None:
+    """With one output a sum of 0, which is the bias here, and a target of 0.5 are on the side of 1."""
+    k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
+    k = k._replace(y=np.array([[0.25], [0.5], [1]], dtype))
+    for bias, right in ((0, 2), (-(2.0**-30), 1)):
+        found = kc.train(
+            backend, k._replace(params=np.array([0, 0, bias], dtype)), np.arange(3), 3, naive.Rule(), np.zeros(1)
+        )
+        assert found.correct == right
+
+
+@kc.pairs("backend", "rule", "dtype")
+def test_an_empty_order_changes_nothing(backend: Any, rule: str, dtype: str) -> None:
+    k = kc.case((4, 3, 2), dtype=dtype)
+    found = kc.train(backend, k, np.empty(0, np.int64), 4, kc.RULES[rule])
+    assert (found.cost, found.steps, found.correct) == (0, 0, 0)
+    kc.assert_same_bits([found.params], [k.params])
+
+
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs", batch_size=[1, 6])
+def test_train_can_be_split_at_any_batch(
+    backend: Any, rule: str, extra: str, batch_size: int, dtype: str, inputs: str
+) -> None:
+    optimizer = kc.rule(rule, extra)
+    k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 20, dtype, inputs, "labels")
+    order = np.random.default_rng(2).permutation(20)
+    rates = kc.rates(order, batch_size)
+    whole = kc.train(backend, k, order, batch_size, optimizer, rates)
+    at = 2 * batch_size
+    head = kc.train(backend, k, order[:at], batch_size, optimizer, rates[:2])
+    rest = k._replace(params=head.params)
+    tail = kc.train(backend, rest, order[at:], batch_size, optimizer, rates[2:], step=2, state=head.state)
+    kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
+    assert head.correct + tail.correct == whole.correct
+    assert head.steps + tail.steps == whole.steps
+    assert head.cost + tail.cost == pytest.approx(whole.cost, rel=1e-12)
+
+
+# -- laws 5, 6 and 7 -------------------------------------------------------------------------------------
+
+
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs")
+def test_rate_zero_leaves_the_parameters(backend: Any, rule: str, extra: str, dtype: str, inputs: str) -> None:
+    optimizer = kc.rule(rule, extra)
+    k = kc.case((17, 5, 3), dtype=dtype, inputs=inputs, rows=9)
+    found = kc.train(backend, k, np.arange(9), 2, optimizer, np.zeros(5))
+    kc.assert_same_bits([found.params], [k.params])
+    assert found.steps == 5
+
+
+@kc.pairs(
+    "backend",
+    "dtype",
+    "inputs",
+    rule=["descent", "momentum", "adam"],
+    output=[("sigmoid", "squared_error"), ("softmax", "cross_entropy")],
+)
+def test_one_example_is_memorised(backend: Any, output: tuple[str, str], rule: str, dtype: str, inputs: str) -> None:
+    k = kc.case((12, 5, 4), "tanh", output, 1, dtype, inputs, "labels")
+    rate = 0.02 if rule == "adam" else 0.3
+    found = kc.train(backend, k, np.zeros(2000, np.int64), 1, kc.RULES[rule], np.full(2000, rate))
+    assert kc.gradient(backend, k)[0] > 0.1
+    assert kc.gradient(backend, k._replace(params=found.params))[0] < 0.003
+
+
+@kc.pairs("backend", "rule", "dtype", "inputs", "targets")
+def test_two_runs_are_the_same(backend: Any, rule: str, dtype: str, inputs: str, targets: str) -> None:
+    k = kc.case((33, 17, 10), "sigmoid", ("softmax", "cross_entropy"), 50, dtype, inputs, targets)
+    order = np.random.default_rng(3).permutation(50)
+    runs = [kc.train(backend, k, order, 8, kc.RULES[rule]) for _ in range(2)]
+    kc.assert_same_bits(*runs)
+    kc.assert_same_bits(kc.gradient(backend, k), kc.gradient(backend, k))
+
+
+@kc.pairs("compiled", "rule", "hidden", "dtype", "inputs", "targets")
+def test_backends_agree_after_an_epoch(
+    compiled: Any, reference: Any, hidden: str, rule: str, dtype: str, inputs: str, targets: str
+) -> None:
+    k = kc.case((40, 16, 10), hidden, ("softmax", "cross_entropy"), 500, dtype, inputs, targets)
+    order = np.random.default_rng(4).permutation(500)
+    rates = np.full(50, 0.01 if rule == "adam" else 0.1)
+    found, expected = (kc.train(b, k, order, 10, kc.RULES[rule], rates) for b in (compiled, reference))
+    tolerance = kc.AGREEMENT[dtype]
+    kc.assert_close(found.params, expected.params, tolerance)
+    assert found.cost == pytest.approx(expected.cost, rel=tolerance)
+    assert abs(found.correct - expected.correct) <= (2 if dtype == "float32" else 0)
+    assert found.steps == expected.steps == 50
+
+
+@kc.pairs("backend", name=["predict", "predictor", "gradient", "train", "compress"])
+def test_signatures_are_the_protocol_s(backend: Any, name: str) -> None:
+    """So that the trainer may call every backend by position or by keyword."""
+    expected = list(inspect.signature(getattr(c.Backend, name)).parameters)[1:]  # without self
+    found = inspect.signature(getattr(backend, name)).parameters
+    assert list(found) == expected
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in found.values())

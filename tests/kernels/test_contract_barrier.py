@@ -1,0 +1,250 @@
+"""The barrier of a team of threads, step by step: every interleaving of two and of three threads is tried.
+
+WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py: one entry for each atomic
+operation, in their order. A change there has to be made here too. The steps of all threads are interleaved in every
+way. What a thread knows of the others' work follows from the memory orders as in C11: a load that acquires learns what
+the thread knew that stored the value with a release. Atomic words themselves are taken to be read without delay.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+
+from fastnet.kernels import contract as c
+
+ROUNDS = 4  # barriers in a row
+WORDS = (c.ARRIVED, c.TURN, c.BROKEN)
+PASSED, GAVE_UP = "passed", "gave up"  # what the wait returns
+WORK, ENDED = "work", "ended"  # between two barriers; after the last
+
+
+class Step(NamedTuple):
+    """One atomic operation on a shared word, and where the thread goes from there."""
+
+    kind: str  # "load", "store" or "add"
+    word: int
+    order: str  # "relaxed", "acquire", "release" or "acq_rel"
+    then: Callable[[int, int, int], str]  # the next step, of (what was loaded or the sum, `now`, the team's size)
+    value: Callable[[int, int], int] = lambda now, got: 0  # what is stored or added, of (`now`, the last step's result)
+    kept: bool = False  # what was loaded is `now` from here on
+
+
+Steps = dict[str, Step]
+
+WAIT: Steps = {
+    "look": Step("load", c.TURN, "acquire", lambda got, now, size: "arrive", kept=True),
+    "arrive": Step(
+        "add", c.ARRIVED, "acq_rel", lambda got, now, size: "reset" if got == size else "spin", lambda now, got: 1
+    ),
+    "reset": Step("store", c.ARRIVED, "relaxed", lambda got, now, size: "advance"),
+    "advance": Step("store", c.TURN, "release", lambda got, now, size: "spin", lambda now, got: now + 1),
+    "spin": Step("load", c.TURN, "acquire", lambda got, now, size: "check" if got == now else PASSED),
+    "check": Step("load", c.BROKEN, "relaxed", lambda got, now, size: GAVE_UP if got else "spin"),
+}
+SOURCES: dict[str, Steps] = {
+    "vec.h": WAIT,
+    "numba_backend.py": WAIT  # its loads all acquire, its stores all release
+    | {"reset": WAIT["reset"]._replace(order="release"), "check": WAIT["check"]._replace(order="acquire")},
+}
+BREAK = Step("store", c.BROKEN, "relaxed", lambda got, now, size: GAVE_UP, lambda now, got: 1)  # threads.run_team
+
+# -- what may go wrong with such a barrier, and what is seen then ----------------------------------------------------
+
+EARLY, UNSEEN, STUCK, NO_RETURN = "passed too early", "does not see", "nobody can go on", "does not return"
+
+
+def ordered(step: str, order: str) -> Steps:
+    return {step: WAIT[step]._replace(order=order)}
+
+
+def leading(step: str, then: Callable[[int, int, int], str]) -> Steps:
+    return {step: WAIT[step]._replace(then=then)}
+
+
+MUTATIONS: dict[str, tuple[Steps, str]] = {
+    "TURN is advanced before ARRIVED is reset": (
+        leading("arrive", lambda got, now, size: "advance" if got == size else "spin")
+        | leading("advance", lambda got, now, size: "reset")
+        | leading("reset", lambda got, now, size: "spin"),
+        STUCK,
+    ),
+    "ARRIVED is not reset": (leading("arrive", lambda got, now, size: "advance" if got == size else "spin"), STUCK),
+    "TURN is not advanced": (leading("reset", lambda got, now, size: "spin"), STUCK),
+    "waits for the wrong turn": (leading("spin", lambda got, now, size: "check" if got == now + 1 else PASSED), EARLY),
+    "one is not waited for": (leading("arrive", lambda got, now, size: "reset" if got == size - 1 else "spin"), EARLY),
+    "arrives, and looks at TURN after that": (
+        {"look": WAIT["arrive"]._replace(then=lambda got, now, size: "look, last" if got == size else "look, not last")}
+        | {"look, last": WAIT["look"]._replace(then=lambda got, now, size: "reset")}
+        | {"look, not last": WAIT["look"]._replace(then=lambda got, now, size: "spin")},
+        STUCK,
+    ),
+    "ARRIVED is loaded, then stored": (
+        {"arrive": Step("load", c.ARRIVED, "acquire", lambda got, now, size: "add")}
+        | {"add": Step("store", c.ARRIVED, "release", WAIT["arrive"].then, lambda now, got: got + 1)},
+        STUCK,
+    ),
+    "the arrival is relaxed": (ordered("arrive", "relaxed"), UNSEEN),
+    "the arrival only acquires": (ordered("arrive", "acquire"), UNSEEN),
+    "the arrival only releases": (ordered("arrive", "release"), UNSEEN),
+    "the new TURN is stored relaxed": (ordered("advance", "relaxed"), UNSEEN),
+    "the new TURN is loaded relaxed": (ordered("spin", "relaxed"), UNSEEN),
+    "BROKEN is not looked at": (leading("spin", lambda got, now, size: "spin" if got == now else PASSED), NO_RETURN),
+}
+
+
+# -- threads, teams and all their interleavings ----------------------------------------------------------------------
+
+Known = tuple[int, ...]  # for each thread, how many of its rounds of work are known to have been done
+
+
+class Thread(NamedTuple):
+    at: str  # the step that comes next, WORK or ENDED
+    rounds: int  # barriers passed
+    now: int
+    got: int  # the last step's result
+    known: Known  # to this thread; its own entry counts its own work
+
+
+class Team(NamedTuple):
+    threads: tuple[Thread, ...]
+    words: tuple[int, ...]
+    released: tuple[Known, ...]  # what an acquiring load of each word learns
+
+
+class Wrong(Exception):
+    """The barrier does not keep what it promises."""
+
+
+def both(a: Known, b: Known) -> Known:
+    return tuple(map(max, a, b))
+
+
+def put(row: tuple[Any, ...], place: int, new: Any) -> tuple[Any, ...]:
+    return (*row[:place], new, *row[place + 1 :])
+
+
+class Model:
+    """A team that waits ROUNDS times. `breaks`: the round in which thread 0 sets BROKEN and leaves, if any."""
+
+    def __init__(self, steps: Steps, size: int, breaks: int | None = None) -> None:
+        self.steps, self.size, self.breaks = {**steps, "break": BREAK}, size, breaks
+        nothing = (0,) * size
+        self.first = Team((Thread(WORK, 0, 0, 0, nothing),) * size, (0,) * len(WORDS), (nothing,) * len(WORDS))
+
+    def worked(self, team: Team, i: int) -> Team:
+        """What the team is once thread i has done its work between two barriers, of which only it knows as yet."""
+        thread = team.threads[i]
+        at = "break" if i == 0 and thread.rounds == self.breaks else "look"
+        thread = thread._replace(at=at, known=put(thread.known, i, thread.rounds + 1))
+        return team._replace(threads=put(team.threads, i, thread))
+
+    def after(self, team: Team, i: int) -> Team:
+        """What the team is once thread i has made its next step. Raises Wrong where it must not make it."""
+        thread = team.threads[i]
+        if thread.at == WORK:
+            return self.worked(team, i)
+        step, word = self.steps[thread.at], WORDS.index(self.steps[thread.at].word)
+        known, released, got = thread.known, team.released[word], team.words[word]
+        if step.order in ("acquire", "acq_rel"):
+            known = both(known, released)
+        if step.kind != "load":
+            value = step.value(thread.now, thread.got)
+            new = got + value if step.kind == "add" else value
+            # An addition hands on what the word's last store released; a plain store does not.
+            handed_on = released if step.kind == "add" else (0,) * self.size
+            released = both(handed_on, known) if step.order in ("release", "acq_rel") else handed_on
+            team = team._replace(words=put(team.words, word, new), released=put(team.released, word, released))
+            got = new
+        now = got if step.kept else thread.now
+        thread = Thread(step.then(got, now, self.size), thread.rounds, now, got, known)
+        if thread.at == PASSED:
+            self.check_passing(team, i, known)
+            rounds = thread.rounds + 1
+            thread = Thread(WORK if rounds < ROUNDS else ENDED, rounds, 0, 0, known)
+        elif thread.at == GAVE_UP:
+            if not team.words[WORDS.index(c.BROKEN)]:
+                raise Wrong(f"thread {i} gives up, and the team is not broken")
+            thread = thread._replace(at=ENDED)
+        return team._replace(threads=put(team.threads, i, thread))
+
+    def check_passing(self, team: Team, i: int, known: Known) -> None:
+        """All have come to the barrier that thread i passes, and it sees what they did before."""
+        passed = team.threads[i].rounds + 1
+        for other, thread in enumerate(team.threads):
+            if thread.known[other] < passed:
+                raise Wrong(f"thread {i} {EARLY}, before thread {other} came to barrier {passed}")
+            if known[other] < passed:
+                raise Wrong(f"thread {i} {UNSEEN} what thread {other} did before barrier {passed}")
+
+    def running(self, team: Team) -> list[int]:
+        return [i for i, thread in enumerate(team.threads) if thread.at != ENDED]
+
+    def check(self) -> int:
+        """Tries every interleaving. Returns how many states there are; raises Wrong, with the shortest way there."""
+        came_from: dict[Team, tuple[Team, int] | None] = {self.first: None}
+        before: dict[Team, list[Team]] = {}
+        queue = deque([self.first])
+        while queue:
+            team = queue.popleft()
+            for i in self.running(team):
+                try:
+                    following = self.after(team, i)
+                    if team.words[WORDS.index(c.BROKEN)]:
+                        self.check_return(team, i)
+                except Wrong as wrong:
+                    raise Wrong(f"{wrong}: {self.way(came_from, team)}") from None
+                before.setdefault(following, []).append(team)
+                if following not in came_from:
+                    came_from[following] = (team, i)
+                    queue.append(following)
+        # From every state all threads can come to their end: walk back from the ends.
+        fine = {team for team in came_from if not self.running(team)}
+        backwards = list(fine)
+        while backwards:
+            new = set(before.get(backwards.pop(), ())) - fine
+            fine |= new
+            backwards += new
+        for team in came_from:  # the nearest first
+            if team not in fine:
+                raise Wrong(f"{STUCK}: {self.way(came_from, team)}")
+        return len(came_from)
+
+    def check_return(self, team: Team, i: int) -> None:
+        """In a broken team thread i returns without help of the others."""
+        for _ in range(4 * len(self.steps) * ROUNDS):
+            if team.threads[i].at == ENDED:
+                return
+            team = self.after(team, i)
+        raise Wrong(f"thread {i} {NO_RETURN} from a broken team")
+
+    def way(self, came_from: Mapping[Team, tuple[Team, int] | None], team: Team) -> str:
+        """The steps from the beginning to this state."""
+        steps: list[str] = []
+        while (last := came_from[team]) is not None:
+            team, i = last
+            steps.append(f"{i} {team.threads[i].at}")
+        return ", ".join(reversed(steps))
+
+
+def check(steps: Steps, size: int) -> int:
+    """Checks a team of that size of which nobody breaks, and teams in which one breaks in each round."""
+    return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_interleaving_is_right(source: str, size: int) -> None:
+    """Nobody passes early, all see what was done before, all come to the end, and none stays in a broken team."""
+    assert check(SOURCES[source], size) > 5**size  # states
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_wrong_barrier_is_found(mutation: str, size: int) -> None:
+    changes, words = MUTATIONS[mutation]
+    with pytest.raises(Wrong, match=words):
+        check(WAIT | changes, size)

@@ -1,0 +1,225 @@
+"""The kernel contract, part two: whose memory a kernel touches, and when it stops (law 4 of the design)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+
+from fastnet.kernels import contract as c
+
+GUARD = 256  # bytes on each side of a buffer: more than any vector that could be stored by mistake
+BATCH = 5
+
+
+class Guarded:
+    """Arrays inside larger ones whose bytes around them must not change."""
+
+    def __init__(self, fill: int, shift: int) -> None:
+        self.fill = fill
+        self.shift = shift  # elements after a 64-byte line at which arrays start
+        self.buffers: list[tuple[kc.Array, slice]] = []
+
+    def copy(self, source: kc.Array, writable: bool = True) -> kc.Array:
+        raw = c.aligned_empty(source.nbytes + 2 * GUARD + 64, np.uint8)
+        raw.fill(self.fill)
+        start = GUARD + self.shift * source.itemsize
+        inside = slice(start, start + source.nbytes)
+        copy = raw[inside].view(source.dtype).reshape(source.shape)
+        copy[...] = source
+        copy.flags.writeable = writable
+        self.buffers.append((raw, inside))
+        return copy
+
+    def assert_intact(self) -> None:
+        for raw, inside in self.buffers:
+            assert (raw[: inside.start] == self.fill).all()
+            assert (raw[inside.stop :] == self.fill).all()
+
+
+def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int, poison: float) -> list[kc.Array]:
+    """What the three functions compute, each buffer guarded, each workspace full of `poison`."""
+    rows, slots = len(k.x), rule.slots()
+    guarded = Guarded(fill, shift)
+    given = [k.net, k.params, k.x, k.y]
+    net, params, x, y = (guarded.copy(array, writable=False) for array in given)
+    work = guarded.copy(np.full_like(kc.workspace(k, rows), poison))
+    out = guarded.copy(np.full((rows, k.naive.sizes[-1]), poison, params.dtype))
+    grad = guarded.copy(np.full_like(params, poison))
+    backend.predict(net, params, x, out, work)
+    work.fill(poison)
+    cost = backend.gradient(net, params, x, y, grad, work)
+
+    order = np.random.default_rng(5).permutation(rows)
+    vectors = [order, kc.rates(order, BATCH), kc.optimizer(rule)]
+    order, rates, optimizer = (guarded.copy(array, writable=False) for array in vectors)
+    moved, state = guarded.copy(params), guarded.copy(np.full((slots, len(params)), 0.01, params.dtype))
+    progress = guarded.copy(np.array([0, 77, 77]))
+    work = guarded.copy(np.full_like(kc.workspace(k, BATCH, slots), poison))
+    call = c.TrainCall(net, moved, state, x, y, order, BATCH, rates, optimizer, 1, progress, work, c.team(1), 0)
+    total = backend.train(call)
+
+    guarded.assert_intact()
+    after = [net, params, x, y, order, rates, optimizer]
+    kc.assert_same_bits(after, given + vectors)
+    return [out, np.array(cost), grad, moved, state, np.array(total), progress]
+
+
+@kc.pairs("rule", "dtype", "inputs", "targets", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])
+def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str) -> None:
+    """Guards intact, read-only inputs accepted and unchanged, and nothing outside of the inputs matters.
+
+    Once the guards are 0 and once 0xFF, which is NaN: a kernel that reads past an end and uses it shows.
+    """
+    optimizer = kc.rule(rule, "both")
+    k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)
+    clean = all_calls(backend, k, optimizer, 0x00, 0, 0.0)
+    assert all(np.isfinite(array).all() for array in clean)
+    kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, np.nan), clean)
+    kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, -1e30), clean)
+    # Off the lines of 64 bytes a BLAS may add up in another order, but no more than that.
+    for found, expected in zip(all_calls(backend, k, optimizer, 0xFF, 1, np.nan), clean, strict=True):
+        kc.assert_close(found, expected, {"float32": 5e-6, "float64": 1e-13}[dtype])
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_buffers_of_several_blocks(backend: Any, dtype: str, inputs: str) -> None:
+    k = kc.case((5, 18, 3), "sigmoid", ("sigmoid", "cross_entropy"), c.BLOCK_ROWS + 9, dtype, inputs)
+    clean = all_calls(backend, k, naive.Rule(), 0x00, 0, 0.0)
+    kc.assert_same_bits(all_calls(backend, k, naive.Rule(), 0xFF, 0, np.nan), clean)
+
+
+@kc.pairs("backend", "rule", "dtype")
+def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
+    k = kc.case((33, 17, 70, 10), "relu", ("softmax", "cross_entropy"), 13, dtype)
+    k = kc.dropping(k, (1 << 31, 5), (1 << 30, -5))
+    clean = all_calls(backend, k, kc.RULES[rule], 0x00, 0, 0.0)
+    kc.assert_same_bits(all_calls(backend, k, kc.RULES[rule], 0xFF, 0, np.nan), clean)
+    kc.assert_same_bits(all_calls(backend, k, kc.RULES[rule], 0xFF, 0, -1e30), clean)
+
+
+@kc.pairs("backend", "dtype")
+def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
+    """The trainer keeps one for all its calls."""
+    k = kc.case((7, 5, 3), dtype=dtype)
+    grads = [np.empty_like(k.params) for _ in range(2)]
+    exact = kc.workspace(k, len(k.x))
+    for grad, size in zip(grads, (exact.size, 3 * exact.size), strict=True):
+        backend.gradient(k.net, k.params, k.x, k.y, grad, c.aligned_empty(size, dtype))
+    kc.assert_same_bits([grads[0]], [grads[1]])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guard pages are made with Linux's mmap and mprotect")
+@kc.pairs("backend", what=["dense", "sparse", "pieces", "predictor", "teams", "dropout"])
+def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytest.FixtureRequest) -> None:
+    if what == "teams" and backend.MAX_THREADS == 1:
+        pytest.skip("no teams")
+    name = request.node.callspec.params["backend"]
+    script = Path(__file__).parents[1] / "guard_pages.py"
+    run = subprocess.run([sys.executable, script, name, what], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, f"exit status {run.returncode}\n{run.stderr}"
+    assert run.stdout == "every page untouched\n"
+
+
+# -- stopping --------------------------------------------------------------------------------------------
+
+
+@kc.pairs("backend", "rule", "dtype", "inputs")
+def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -> None:
+    k = kc.case((6, 5, 3), dtype=dtype, inputs=inputs)
+    state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25, dtype)
+    found = kc.train(backend, k, np.arange(7), 2, kc.RULES[rule], state=state, stop=1)
+    kc.assert_same_bits([found.params, found.state], [k.params, state])
+    assert (found.cost, found.steps, found.correct) == (0, 0, 0)
+
+
+@kc.pairs("backend", "rule", "dtype")
+def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None:
+    """It ends a call long before its time, after a whole number of steps; so no kernel keeps the GIL."""
+    k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
+    optimizer, steps = kc.RULES[rule], 150_000  # at 10 to 200 microseconds a step
+    order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
+    kc.train(backend, k, order[:64], 32, optimizer)  # any compiling is done before the clock starts
+    for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be made by then: wait longer
+        call = kc.call(k, order, 32, optimizer, rates)
+        thread = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
+        thread.start()
+        found = kc.trained(backend, call)
+        thread.join()
+        if found.steps:
+            break
+    assert 0 < found.steps < steps
+    again = kc.train(backend, k, order[: 32 * found.steps], 32, optimizer, rates[: found.steps])
+    kc.assert_same_bits(found[1:], again[1:])
+
+
+@kc.pairs(
+    "backend",
+    "rule",
+    "hidden",
+    "dtype",
+    "targets",
+    output=[("identity", "squared_error"), ("softmax", "cross_entropy")],
+)
+def test_a_cost_that_is_not_finite_stops_before_the_update(
+    backend: Any, hidden: str, output: tuple[str, str], rule: str, dtype: str, targets: str
+) -> None:
+    """A NaN in x at the fourth batch. A relu made of a maximum may well lose it."""
+    optimizer = kc.rule(rule, "both")
+    k = kc.case((6, 5, 3), hidden, output, 20, dtype, targets=targets)
+    k.x[13, 2] = np.nan
+    order = np.arange(20)
+    found = kc.train(backend, k, order, 4, optimizer)
+    before = kc.train(backend, k, order[:12], 4, optimizer, kc.rates(order, 4)[:3])
+    assert found.steps == 3
+    kc.assert_same_bits(found, before)
+    assert np.isfinite(found.cost)
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) -> None:
+    """The rate of the second step throws the outputs so far that their squares are infinite."""
+    k = kc.case((6, 4), output=("identity", "squared_error"), rows=12, dtype=dtype, inputs=inputs)
+    huge = {"float32": 1e30, "float64": 1e200}[dtype]
+    found = kc.train(backend, k, np.arange(12), 3, naive.Rule(), np.array([0.01, huge, 0.01, 0.01]))
+    assert found.steps == 2
+    assert np.isfinite(found.cost)
+    assert np.isfinite(found.params).all()
+
+
+# -- threads ---------------------------------------------------------------------------------------------
+
+
+@kc.pairs("backend", "rule", "dtype")
+def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> None:
+    """Every thread with its own buffers and a network of its own shape: kernels keep nothing between calls."""
+    order = np.random.default_rng(6).integers(0, 40, 400)
+    cases = [kc.case((9, 5 + i, 3), "tanh", rows=40, dtype=dtype, seed=i) for i in range(4)]
+    alone = [kc.train(backend, k, order, 10, kc.RULES[rule]) for k in cases]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda k: kc.train(backend, k, order, 10, kc.RULES[rule]), cases * 3))
+    for found, expected in zip(together, alone * 3, strict=True):
+        kc.assert_same_bits(found, expected)
+
+
+def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
+    """One batch of all examples: a full one-hot matrix would be 40 MB."""
+    n, n_out = 20_000, 500
+    k = kc.case((4, n_out), "sigmoid", ("softmax", "cross_entropy"), 300, "float32", "uint8")
+    k = k._replace(x=np.resize(k.x, (n, 4)), y=np.arange(n) % n_out)
+    call = kc.call(k, np.arange(n), n, naive.Rule(), np.ones(1))
+    backend.train(call)  # compiled, if it has to be
+    tracemalloc.start()
+    backend.train(call)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6

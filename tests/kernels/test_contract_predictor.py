@@ -1,0 +1,93 @@
+"""The kernel contract, part five: a predictor does what predict does, with the parameters as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import kernel_cases as kc
+import numpy as np
+
+from fastnet.kernels import contract as c
+
+SIZES = [(1, 1), (5, 3, 2), (784, 16, 16, 10), (33, 130, 70, 1)]
+
+
+def made(backend: Any, k: kc.Case, most: int) -> Any:
+    return backend.predictor(k.net, k.params, most, k.x.dtype, kc.workspace(k, most))
+
+
+def call(predictor: Any, k: kc.Case) -> kc.Array:
+    """Into the midst of a larger array, which must stay as it is around it."""
+    n_out = k.naive.sizes[-1]
+    room = np.full((len(k.x) + 4, n_out), 7, k.params.dtype)
+    k.x.flags.writeable = False
+    predictor(k.x, room[2:-2])
+    assert (room[:2] == 7).all()
+    assert (room[-2:] == 7).all()
+    return room[2:-2].copy()
+
+
+@kc.pairs("backend", "dtype", "inputs", sizes=SIZES, rows=[1, 2, 7, 64, 300])
+def test_equals_predict_bit_for_bit(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
+    k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs)
+    expected = kc.predict(backend, k)
+    predictor = made(backend, k, rows)
+    for _ in range(3):
+        kc.assert_same_bits([call(predictor, k)], [expected])
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_any_number_of_rows_in_any_order(backend: Any, dtype: str, inputs: str) -> None:
+    k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 500, dtype, inputs)
+    predictor = made(backend, k, 500)
+    for first, rows in ((0, 500), (3, 1), (9, 256), (9, 257), (4, 1), (100, 17), (0, 500), (7, 2)):
+        part = k._replace(x=k.x[first : first + rows].copy())
+        kc.assert_same_bits([call(predictor, part)], [kc.predict(backend, part)])
+
+
+@kc.pairs("backend", "dtype", "inputs", most=[1, 3, 64, 257])
+def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, inputs: str) -> None:
+    k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 600, dtype, inputs)
+    predictor = made(backend, k, most)
+    for _ in range(2):
+        kc.assert_close(call(predictor, k), kc.predict(backend, k), {"float32": 2e-6, "float64": 3e-14}[dtype])
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
+    """And meets no other call: each has a workspace of its own."""
+    k = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs)
+    expected = kc.predict(backend, k)
+    params = k.params.copy()
+    predictor = made(backend, k._replace(params=params), 5)
+    params += 1
+    other = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs, seed=1)
+    another = made(backend, other, 5)
+    for _ in range(2):
+        kc.assert_same_bits([call(predictor, k)], [expected])
+        kc.assert_same_bits([call(another, other)], [kc.predict(backend, other)])
+        kc.gradient(backend, other)
+
+
+@kc.pairs("backend", "dtype")
+def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
+    k = kc.case((12, 6, 3), rows=5, dtype=dtype)
+    expected = kc.predict(backend, k)
+    predictor = made(backend, k._replace(params=k.params.copy(), net=k.net.copy()), 5)
+    rubbish = [c.aligned_empty(size, dtype) for size in range(50, 3000, 50)]
+    for array in rubbish:
+        array.fill(np.nan)
+    kc.assert_same_bits([call(predictor, k)], [expected])
+
+
+@kc.pairs("backend", "dtype")
+def test_another_shape_of_x_has_it_read_no_more(backend: Any, dtype: str) -> None:
+    """Another thread may set x.shape after it was checked: rows are then counted by bytes, or the call is refused."""
+    k = kc.case((20, 3), "relu", rows=2, dtype=dtype)
+    predictor = made(backend, k, 300)
+    expected, out = call(predictor, k), np.full((302, 3), 7, dtype)
+    with contextlib.suppress(ValueError):  # NumPy finds it out
+        predictor(k.x.reshape(40, 1), out[:2])
+        assert np.array_equal(out[:2], expected)
+    assert (out[2:] == 7).all()

@@ -1,0 +1,101 @@
+"""The kernel contract, part six: dense inputs that are mostly zero, which the compiled backends skip.
+
+They do so from SPARSE_INPUTS inputs on, which the shapes of the other parts do not have.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+
+from fastnet.kernels import contract as c
+
+TOLERANCE = {"float32": 3e-6, "float64": 3e-14}
+TRAINED = {"float32": 1e-5, "float64": 2e-13}
+# From one vector of neurons to nine, and inputs that are no whole number of anything.
+SHAPES = [(64, 16, 3), (65, 1), (79, 17, 2), (80, 40), (101, 70, 4), (130, 9, 5), (70, 130, 2), (784, 16, 16, 10)]
+
+
+def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: float = 0.2) -> kc.Case:
+    return kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
+
+
+@kc.pairs("backend", "dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)
+def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
+    k = case(sizes, rows, dtype, inputs)
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
+    (cost, grad), (expected_cost, expected_grad) = kc.gradient(backend, k), kc.naive_gradient(k)
+    kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
+    kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
+
+
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs", sizes=SHAPES)
+def test_train(backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
+    """As a loop of `gradient` and the oracle's update; rows in any order, and a ragged last batch."""
+    optimizer = kc.rule(rule, extra)
+    k = case(sizes, 12, dtype, inputs)
+    order = np.random.default_rng(1).integers(0, 12, 11)
+    params, is_weight = k.params.tolist(), k.naive.is_weight()
+    state = [[0.0] * len(params) for _ in range(optimizer.slots())]
+    for step, start in enumerate(range(0, 11, 4)):
+        rows = order[start : start + 4]
+        now = k._replace(params=np.array(params, dtype), x=k.x[rows], y=k.y[rows])
+        grad = kc.gradient(backend, now)[1].tolist()
+        naive.update(optimizer, params, state, grad, is_weight, kc.rates(order, 4)[step], step + 1)
+    found = kc.train(backend, k, order, 4, optimizer)
+    kc.assert_close(found.params, params, TRAINED[dtype])
+    kc.assert_same_bits(found, kc.train(backend, k, order, 4, optimizer))
+
+
+@kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 2, 127, 128, 129, 256, 257, 600])
+def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: str, inputs: str) -> None:
+    """The whole is the head and then the tail, bit for bit, and what the rows say as SparseRows."""
+    k = case((70, 20, 3), 700, dtype, inputs)
+    order = np.random.default_rng(2).permutation(700)[:600]
+    whole = kc.train(backend, k, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
+    at = 600 // 2 // batch_size * batch_size
+    rates, done = kc.rates(order, batch_size), at // batch_size
+    head = kc.train(backend, k, order[:at], batch_size, kc.RULES[rule], rates[:done])
+    rest = k._replace(params=head.params)
+    tail = kc.train(backend, rest, order[at:], batch_size, kc.RULES[rule], rates[done:], done, head.state)
+    kc.assert_same_bits((whole.params, whole.state), (tail.params, tail.state))
+    sparse = k._replace(x=kc.sparse(k.x, k.params.dtype, False))
+    found = kc.train(backend, sparse, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
+    kc.assert_close(found.params, whole.params, {"float32": 1e-4, "float64": 1e-12}[dtype])
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> None:
+    """All rows are full but those that are looked at: the workspace has room for them all the same."""
+    n = 4 * c.SPARSE_SAMPLE
+    k = kc.case((66, 33, 2), "tanh", ("sigmoid", "squared_error"), n, dtype, inputs)
+    x = np.where(k.x == 0, 1, k.x).astype(k.x.dtype)
+    x[:: n // c.SPARSE_SAMPLE] = 0
+    k, order = k._replace(x=x), np.arange(n)
+    for rule in ("descent", "adam"):
+        found = kc.train(backend, k, order, 101, kc.RULES[rule])
+        sparse = k._replace(x=kc.sparse(k.x, k.params.dtype, False))
+        kc.assert_close(found.params, kc.train(backend, sparse, order, 101, kc.RULES[rule]).params, TRAINED[dtype])
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(("n_in", "share", "skips"), [(64, 0.35, True), (64, 0.45, False), (63, 0.2, False)])
+@kc.pairs("backend", "inputs")
+def test_zeros_are_skipped_where_there_are_enough(
+    backend: Any, n_in: int, share: float, skips: bool, inputs: str
+) -> None:
+    """A weight that is not a number tells: it belongs to an input that is always zero."""
+    k = kc.case((n_in, 5, 2), "tanh", ("sigmoid", "squared_error"), 40, "float64", inputs)
+    k.x[k.x == 0] = 1
+    k.x[:, int(n_in * share) :] = 0
+    k.x[:, 3] = 0
+    k.params[3 : n_in * 5 : n_in] = np.nan
+    if backend.__name__.endswith("numpy_backend"):
+        skips = False
+    assert np.isfinite(kc.predict(backend, k)).all() == skips

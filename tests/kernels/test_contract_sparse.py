@@ -1,0 +1,237 @@
+"""The kernel contract, part four: rows of which only the entries that are not zero are kept, and making them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+from drawn_cases import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastnet.kernels import contract as c
+
+TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
+
+
+def on_sparse(k: kc.Case, zeros: bool = False) -> kc.Case:
+    return k._replace(x=kc.sparse(k.x, k.params.dtype, zeros))
+
+
+def assert_forward_and_back(backend: Any, k: kc.Case, zeros: bool = False) -> None:
+    """Sparse rows and dense rows give what the oracle gives."""
+    dtype = k.params.dtype.name
+    s = on_sparse(k, zeros)
+    found, (cost, grad) = kc.predict(backend, s), kc.gradient(backend, s)
+    kc.assert_close(found, naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x)), TOLERANCE[dtype])
+    kc.assert_close(found, kc.predict(backend, k), TOLERANCE[dtype])
+    for expected_cost, expected_grad in (kc.naive_gradient(k), kc.gradient(backend, k)):
+        kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
+        kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
+
+
+@settings(max_examples=200)
+@given(
+    k=cases(),
+    share=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    zeros=st.booleans(),
+)
+def test_predict_and_gradient(backend: Any, k: kc.Case, share: float, zeros: bool) -> None:
+    assert_forward_and_back(backend, kc.mostly_zero(k, share, len(k.params)), zeros)
+
+
+@kc.pairs(
+    "backend",
+    "dtype",
+    "inputs",
+    kind=["no entries at all", "all full", "one entry", "only the last column"],
+    width=[1, 16, 67],
+)
+def test_rows_of_every_kind(backend: Any, width: int, kind: str, dtype: str, inputs: str) -> None:
+    k = kc.case((width, 6, 3), "tanh", ("softmax", "cross_entropy"), 11, dtype, inputs)
+    x = np.zeros_like(k.x)
+    if kind == "all full":
+        x = k.x + (k.x == 0).astype(x.dtype)
+    elif kind == "one entry":
+        x[4, width // 2] = 3
+    elif kind == "only the last column":
+        x[:, -1] = 1 + np.arange(11)
+    k = k._replace(x=x)
+    assert_forward_and_back(backend, k)
+    order = np.arange(11)
+    found, expected = (kc.train(backend, each, order, 4, kc.RULES["adam"]) for each in (on_sparse(k), k))
+    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+
+
+@kc.pairs("backend", "dtype", "inputs", "targets", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
+def test_more_rows_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
+    k = kc.mostly_zero(kc.case((9, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets))
+    assert_forward_and_back(backend, k)
+
+
+@kc.pairs("rule", "extra", "dtype", "inputs", "targets")
+def test_train(backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str) -> None:
+    """Rows in any order and more than once, others never, and a ragged last batch: as on the dense array."""
+    optimizer = kc.rule(rule, extra)
+    k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
+    order = np.random.default_rng(1).integers(0, 20, 38)
+    expected = kc.train(backend, k, order, 5, optimizer, step=3)
+    found = kc.train(backend, on_sparse(k), order, 5, optimizer, step=3)
+    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+    kc.assert_close(found.state, expected.state, TRAINED[dtype])
+    kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
+    assert (found.steps, found.correct) == (expected.steps, expected.correct)
+    kc.assert_same_bits(found, kc.train(backend, on_sparse(k), order, 5, optimizer, step=3))
+
+
+@kc.pairs("backend", "dtype", "inputs", batch_size=[1, 7, 300, 1300])
+def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str, inputs: str) -> None:
+    k = kc.mostly_zero(kc.case((70, 5, 3), "sigmoid", ("softmax", "cross_entropy"), 2000, dtype, inputs, "labels"), 0.1)
+    order = np.random.default_rng(12).permutation(2000)[:1500]
+    rate = np.full(-(-1500 // batch_size), 0.05)
+    found, expected = (kc.train(backend, each, order, batch_size, naive.Rule(), rate) for each in (on_sparse(k), k))
+    kc.assert_close(found.params, expected.params, kc.AGREEMENT[dtype])
+    assert found.cost == pytest.approx(expected.cost, rel=kc.AGREEMENT[dtype])
+    assert abs(found.correct - expected.correct) <= (2 if dtype == "float32" else 0)
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_a_slice_is_those_rows(backend: Any, dtype: str, inputs: str) -> None:
+    k = kc.mostly_zero(kc.case((20, 4, 3), rows=50, dtype=dtype, inputs=inputs))
+    s = on_sparse(k)
+    for part in (slice(0, 9), slice(3, 50), slice(17, 18), slice(49, 60)):
+        whole = kc.predict(backend, k)[part]
+        kc.assert_close(kc.predict(backend, s._replace(x=s.x[part])), whole, TOLERANCE[dtype])
+
+
+@kc.pairs("backend", "rule", "dtype")
+def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: str, rule: str) -> None:
+    k = kc.mostly_zero(kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype))
+    k.x[13, 2] = np.nan
+    order = np.arange(20)
+    found = kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule])
+    before = kc.train(backend, on_sparse(k), order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3])
+    assert found.steps == 3
+    kc.assert_same_bits(found, before)
+    assert kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule], stop=1).steps == 0
+
+
+# -- more inputs than are in one piece -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pieces of 8 inputs, or the oracle would take minutes."""
+    monkeypatch.setattr(c, "PIECE_INPUTS", 8)
+    c._plan.cache_clear()
+    yield
+    c._plan.cache_clear()
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize(("sizes", "rows"), [((9, 1), 7), ((33, 70, 3), 20), ((67, 4, 2), 2 * c.BLOCK_ROWS + 88)])
+@kc.pairs("backend", "dtype", share=[0.0, 0.05, 0.3, 1.0])
+def test_pieces(backend: Any, sizes: tuple[int, ...], rows: int, share: float, dtype: str) -> None:
+    k = kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "cross_entropy"), rows, dtype), share)
+    assert_forward_and_back(backend, k)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@kc.pairs("backend", "rule", "extra", "dtype", batch_size=[5, 140, 300], n_threads=[1, 3])
+def test_train_in_pieces(
+    backend: Any, n_threads: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the dense array. The compiled backends' bits are those of one piece, since they add up input by input."""
+    n_threads = min(n_threads, backend.MAX_THREADS)
+    optimizer = kc.rule(rule, extra)
+    k = kc.mostly_zero(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
+    order = np.random.default_rng(1).permutation(310)[: 2 * batch_size + 3]
+    found = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
+    expected = kc.train(backend, k, order, batch_size, optimizer, step=3, n_threads=n_threads)
+    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+    kc.assert_close(found.state, expected.state, TRAINED[dtype])
+    kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
+    if backend.COMPRESSION_PAYS:
+        monkeypatch.undo()
+        c._plan.cache_clear()
+        whole = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
+        kc.assert_same_bits(found, whole)
+
+
+# -- compress --------------------------------------------------------------------------------------------------------
+
+
+def compressed(backend: Any, x: kc.Array, dtype: Any) -> c.SparseRows:
+    """Counted first, with nothing to write to; then written into arrays that fit exactly."""
+    starts = np.full(len(x) + 1, -1)
+    found = backend.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
+    again = np.full(len(x) + 1, -1)
+    indices, values = np.full(found, -1, np.int32), np.full(found, np.nan, dtype)
+    assert backend.compress(x, again, indices, values) == found == np.count_nonzero(x)
+    kc.assert_same_bits([starts], [again])
+    return c.SparseRows(again, indices, values, x.shape[1])
+
+
+@kc.pairs("dtype", "inputs")
+def test_compress_keeps_what_is_not_zero(backend: Any, inputs: str, dtype: str) -> None:
+    widths, shares = [1, 2, 15, 16, 17, 31, 33, 64, 65, 784], [0.0, 0.03, 0.2, 0.9, 1.0]
+    for width, share, rows in product(widths, shares, [1, 3, 40, 600]):
+        assert_compressed(backend, rows, share, width, inputs, dtype)
+
+
+def assert_compressed(backend: Any, rows: int, share: float, width: int, inputs: str, dtype: str) -> None:
+    rng = np.random.default_rng(width)
+    x = rng.integers(1, 256, (rows, width)) * (rng.random((rows, width)) < share)
+    x = x.astype(np.uint8 if inputs == "bytes" else dtype)
+    x[1::4] = 0
+    x.flags.writeable = False
+    s = compressed(backend, x, dtype)
+    at_rows, columns = np.nonzero(x)
+    starts = np.concatenate(([0], np.cumsum((x != 0).sum(1))))
+    kc.assert_same_bits([s.starts, s.indices], [starts, columns.astype(np.int32)])
+    np.testing.assert_allclose(
+        s.values, kc.as_floats(x, dtype)[at_rows, columns], rtol=np.finfo(dtype).eps if inputs == "bytes" else 0
+    )
+
+
+@kc.pairs("backend", "dtype")
+def test_compress_keeps_the_smallest_and_drops_both_zeros(backend: Any, dtype: str) -> None:
+    tiny = np.finfo(dtype).tiny
+    x = np.array([[0.0, -0.0, tiny, -tiny] * 5, [-1.0, 0.0, 0.0, 0.0] * 5], dtype)
+    assert compressed(backend, x, dtype).starts.tolist() == [0, 10, 15]
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_training_on_compressed_rows(backend: Any, dtype: str, inputs: str) -> None:
+    k = kc.mostly_zero(kc.case((40, 6, 3), rows=30, dtype=dtype, inputs=inputs))
+    order = np.random.default_rng(13).permutation(30)
+    s = k._replace(x=compressed(backend, k.x, dtype))
+    found, expected = (kc.train(backend, each, order, 4, naive.Rule()) for each in (s, k))
+    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+
+
+@kc.pairs("backend", "dtype", "inputs")
+def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str) -> None:
+    """Another thread may have filled x since its entries were counted."""
+    k = kc.case((70, 2), "tanh", ("sigmoid", "squared_error"), 9, dtype, inputs)
+    room = 100
+    indices, values = np.full(room + 50, -7, np.int32), np.full(room + 50, -7, dtype)
+    x = np.where(k.x == 0, 1, k.x).astype(k.x.dtype)
+    found = backend.compress(x, np.empty(10, np.int64), indices[:room], values[:room])
+    assert found != room
+    assert (indices[room:] == -7).all()
+    assert (values[room:] == -7).all()
+
+
+@kc.pairs("backend", "dtype")
+def test_bytes_of_more_columns_than_fit_a_number(backend: Any, dtype: str) -> None:
+    """Place and bytes go into 32 bits together, up to 32768 places."""
+    k = kc.mostly_zero(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])
+    kc.assert_close(kc.predict(backend, on_sparse(k)), expected, kc.AGREEMENT[dtype])

@@ -1,0 +1,147 @@
+"""The kernel contract, part six: a team of threads in one call of train computes what one thread does."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+
+from fastnet.kernels import contract as c
+
+TRAINED = kc.TRAINED
+
+
+def test_every_backend_says_how_large_a_team_may_be(backend: Any) -> None:
+    assert isinstance(backend.MAX_THREADS, int)
+    assert backend.MAX_THREADS >= 1
+
+
+def assert_as_alone(
+    backend: Any, k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, n_threads: int, scale: float = 1
+) -> kc.Trained:
+    dtype = k.params.dtype.name
+    found = kc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
+    alone = kc.train(backend, k, order, batch_size, rule)
+    kc.assert_close(found.params, alone.params, scale * TRAINED[dtype])
+    kc.assert_close(found.state, alone.state, scale * TRAINED[dtype])
+    assert found.cost == pytest.approx(alone.cost, rel=scale * TRAINED[dtype])
+    assert found.steps == alone.steps == -(-len(order) // batch_size)
+    assert abs(found.correct - alone.correct) <= (1 if dtype == "float32" else 0)
+    again = kc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
+    kc.assert_same_bits(again, found)
+    return found
+
+
+@kc.pairs("n_threads", "rule", "extra", "dtype", "inputs", "targets")
+def test_every_rule(
+    threaded: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, n_threads: int
+) -> None:
+    optimizer = kc.rule(rule, extra)
+    k = kc.case((30, 19, 9, 3), "tanh", ("softmax", "cross_entropy"), 60, dtype, inputs, targets)
+    assert_as_alone(threaded, k, np.random.default_rng(1).integers(0, 60, 100), 24, optimizer, n_threads)
+
+
+@kc.pairs("n_threads", "dtype", sparse=[False, True], batch_size=[1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
+def test_batches_of_every_size(threaded: Any, batch_size: int, sparse: bool, dtype: str, n_threads: int) -> None:
+    """Smaller than the team, ragged, and of more than a block."""
+    k = kc.mostly_zero(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
+    if sparse:
+        k = k._replace(x=kc.sparse(k.x, dtype))
+    order = np.random.default_rng(2).permutation(1500)[: min(30 * batch_size + batch_size // 2 + 1, 1500)]
+    assert_as_alone(threaded, k, order, batch_size, naive.Rule(), n_threads, 5)
+
+
+@kc.pairs("threaded", "n_threads", "hidden", "output", "dtype")
+def test_every_layer(threaded: Any, output: tuple[str, str], hidden: str, dtype: str, n_threads: int) -> None:
+    k = kc.case((7, 33, 5, 2), hidden, output, 40, dtype)
+    assert_as_alone(threaded, k, np.arange(40), 16, naive.Rule(), n_threads)
+
+
+@kc.pairs("threaded", "n_threads", sizes=[(1, 1), (1, 3), (2, 1, 2), (200, 2)])
+def test_fewer_neurons_than_threads(threaded: Any, sizes: tuple[int, ...], n_threads: int) -> None:
+    k = kc.case(sizes, "tanh", ("identity", "squared_error"), 30)
+    assert_as_alone(threaded, k, np.arange(30), 9, kc.RULES["momentum"], n_threads)
+
+
+@kc.pairs("threaded", "n_threads", "rule")
+def test_stop_set_beforehand(threaded: Any, rule: str, n_threads: int) -> None:
+    k = kc.case((6, 5, 3))
+    state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25)
+    found = kc.train(threaded, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, n_threads=n_threads)
+    kc.assert_same_bits([found.params, found.state], [k.params, state])
+    assert (found.cost, found.steps, found.correct) == (0, 0, 0)
+
+
+@kc.pairs("threaded", "n_threads", "dtype")
+def test_stop_set_while_it_runs(threaded: Any, dtype: str, n_threads: int) -> None:
+    """All n_threads stop before the same step, wherever each was."""
+    k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
+    steps = 150_000
+    order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
+    rule = naive.Rule()
+    kc.train(threaded, k, order[:64], 32, rule, n_threads=n_threads)
+    for delay in (0.05, 0.2, 0.8, 3.2):
+        call = kc.call(k, order, 32, rule, rates, n_threads=n_threads)
+        timer = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
+        timer.start()
+        found = kc.trained(threaded, call)
+        timer.join()
+        if found.steps:
+            break
+    assert 0 < found.steps < steps
+    again = kc.train(threaded, k, order[: 32 * found.steps], 32, rule, rates[: found.steps], n_threads=n_threads)
+    kc.assert_same_bits(found[1:], again[1:])
+
+
+@kc.pairs("threaded", "n_threads", "rule", "dtype", row=[12, 15])
+def test_a_cost_that_is_not_finite_stops_all(threaded: Any, row: int, rule: str, dtype: str, n_threads: int) -> None:
+    """Whichever member meets it: in the first row of a batch, or in its last."""
+    k = kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype)
+    k.x[row, 2] = np.nan
+    order = np.arange(20)
+    found = kc.train(threaded, k, order, 4, kc.RULES[rule], n_threads=n_threads)
+    before = kc.train(threaded, k, order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3], n_threads=n_threads)
+    assert found.steps == 3
+    kc.assert_same_bits(found, before)
+
+
+@kc.pairs("threaded", "n_threads")
+def test_split_at_any_batch(threaded: Any, n_threads: int) -> None:
+    k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 60, "float32", "bytes", "labels")
+    order = np.random.default_rng(2).permutation(60)
+    rates = kc.rates(order, 16)
+    whole = kc.train(threaded, k, order, 16, kc.RULES["adam"], rates, n_threads=n_threads)
+    head = kc.train(threaded, k, order[:32], 16, kc.RULES["adam"], rates[:2], n_threads=n_threads)
+    rest = k._replace(params=head.params)
+    tail = kc.train(
+        threaded, rest, order[32:], 16, kc.RULES["adam"], rates[2:], step=2, state=head.state, n_threads=n_threads
+    )
+    kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
+
+
+@kc.pairs("threaded", "n_threads")
+def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
+    """One member never comes, and says so: the others are not to wait for it."""
+    k = kc.case((6, 5, 3), rows=40)
+    call = kc.call(k, np.arange(40), 8, naive.Rule(), n_threads=n_threads)
+    threads = [
+        threading.Thread(target=threaded.train, args=(call._replace(worker=worker),), daemon=True)
+        for worker in range(n_threads - 1)
+    ]
+    for thread in threads:
+        thread.start()
+    threading.Timer(0.2, call.team.__setitem__, (c.BROKEN, 1)).start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@kc.pairs("threaded", "n_threads")
+def test_more_threads_than_cores(threaded: Any, n_threads: int) -> None:
+    """Waiting n_threads give way: no barrier takes a whole time slice of the others."""
+    k = kc.case((20, 16, 3), rows=100)
+    assert_as_alone(threaded, k, np.arange(100), 20, naive.Rule(), min(8 * n_threads, threaded.MAX_THREADS), 5)

@@ -1,0 +1,146 @@
+"""PyTorch as a second oracle, by other hands: the same start, batches and rates must end in the same place.
+
+PyTorch's costs, automatic derivatives and optimisers take 200 steps, and so does one call of `train`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import kernel_cases as kc
+import naive
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch, the second oracle, is not installed (extra: peers)")
+functional = torch.nn.functional
+
+# Relative to the largest parameter, after 200 steps. In float32 the two paths part a little with every step.
+TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
+STEPS, BATCH, ROWS = 200, 6, 40
+HIDDEN = {
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "leaky_relu": functional.leaky_relu,  # its slope is 0.01 by default
+    "identity": lambda z: z,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """For speed, networks being tiny here, and so that no other test finds PyTorch changed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def torch_cost(net: naive.Net, z: Any, y: Any) -> Any:
+    """The mean cost of a batch from the last layer's weighted sums."""
+    if net.cost == "squared_error":
+        a = torch.softmax(z, 1) if net.activations[-1] == "softmax" else HIDDEN[net.activations[-1]](z)
+        target = functional.one_hot(y, z.shape[1]) if y.ndim == 1 else y
+        return (a - target).square().sum(1).mean()
+    if net.activations[-1] == "softmax":
+        return functional.cross_entropy(z, y)  # takes labels and distributions both
+    target = functional.one_hot(y, z.shape[1]).to(z.dtype) if y.ndim == 1 else y
+    return functional.binary_cross_entropy_with_logits(z, target, reduction="sum") / len(z)
+
+
+def torch_optimizer(rule: naive.Rule, weights: list[Any], biases: list[Any]) -> Any:
+    groups = [{"params": weights, "weight_decay": rule.weight_decay}, {"params": biases, "weight_decay": 0.0}]
+    if rule.kind == "adam":
+        return torch.optim.Adam(groups, betas=(rule.beta1, rule.beta2), eps=rule.epsilon)
+    return torch.optim.SGD(groups, lr=0.1, momentum=rule.beta1, nesterov=rule.nesterov)
+
+
+def clip(parameters: list[Any], limit: float) -> None:
+    """By hand: clip_grad_norm_ divides by the norm plus 1e-6, which float64 would show."""
+    norm = torch.sqrt(sum(p.grad.square().sum() for p in parameters))
+    if limit and norm > limit:
+        for p in parameters:
+            p.grad.mul_(limit / norm)
+
+
+def problem(
+    hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
+) -> tuple[kc.Case, kc.Array, kc.Array]:
+    """A case, an order whose last batch is ragged, and the rates."""
+    k = kc.case((5, 7, 6, 3), hidden, output, ROWS, dtype, inputs, targets, seed=8)
+    order = np.random.default_rng(9).integers(0, ROWS, STEPS * BATCH - 2)
+    return k, order, 0.1 / (1 + 0.01 * np.arange(STEPS))
+
+
+@functools.cache  # the same for every backend
+def torch_training(
+    hidden: str, output: tuple[str, str], rule: naive.Rule, dtype: str, inputs: str, targets: str
+) -> tuple[kc.Array, float]:
+    """The parameters and the summed cost of PyTorch's training."""
+    k, order, rates = problem(hidden, output, dtype, inputs, targets)
+    x, y = torch.from_numpy(k.x), torch.from_numpy(k.y)
+    x = x.to(getattr(torch, dtype)) / 255 if inputs == "bytes" else x
+    weights, biases = [], []
+    for n_in, n_out, _, at, biases_at in k.naive.layers():
+        weights.append(torch.tensor(k.params[at:biases_at].reshape(n_out, n_in), requires_grad=True))
+        biases.append(torch.tensor(k.params[biases_at : biases_at + n_out], requires_grad=True))
+    optimizer, total = torch_optimizer(rule, weights, biases), 0.0
+    for number, rate in enumerate(rates.tolist()):
+        rows = torch.from_numpy(order[number * BATCH : (number + 1) * BATCH])
+        z = functional.linear(x[rows], weights[0], biases[0])
+        for w, b in zip(weights[1:], biases[1:], strict=True):
+            z = functional.linear(HIDDEN[hidden](z), w, b)
+        cost = torch_cost(k.naive, z, y[rows])
+        optimizer.zero_grad()
+        cost.backward()
+        clip(weights + biases, rule.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        total += float(cost.detach()) * len(rows)
+    layers = zip(weights, biases, strict=True)
+    return np.concatenate([p.detach().numpy().ravel() for layer in layers for p in layer]), total
+
+
+def assert_same_training(
+    backend: Any,
+    hidden: str,
+    output: tuple[str, str],
+    rule: naive.Rule,
+    dtype: str,
+    inputs: str = "floats",
+    targets: str = "vectors",
+) -> None:
+    expected, total = torch_training(hidden, output, rule, dtype, inputs, targets)
+    k, order, rates = problem(hidden, output, dtype, inputs, targets)
+    assert np.abs(expected - k.params).max() > 0.05  # it did train
+    found = kc.train(backend, k, order, BATCH, rule, rates)
+    assert found.steps == STEPS
+    kc.assert_close(found.params, expected, TOLERANCE[dtype])
+    assert found.cost == pytest.approx(total, rel=TOLERANCE[dtype])
+
+
+@kc.pairs("backend", "rule", "extra", "dtype")
+def test_every_optimizer(backend: Any, rule: str, extra: str, dtype: str) -> None:
+    optimizer = kc.rule(rule, extra)
+    assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype)
+
+
+def test_adam_as_it_comes(backend: Any) -> None:
+    """With PyTorch's own defaults, in float64: epsilon is 1e-8."""
+    rule = naive.Rule("adam", 0.9, 0.999, 1e-8)
+    assert_same_training(backend, "tanh", ("sigmoid", "squared_error"), rule, "float64")
+
+
+@kc.pairs("backend", "hidden", "output", "dtype")
+def test_every_activation_and_cost(backend: Any, hidden: str, output: tuple[str, str], dtype: str) -> None:
+    rule = replace(kc.RULES["momentum"], beta1=0.5, weight_decay=0.01, clip_norm=0.5)
+    assert_same_training(backend, hidden, output, rule, dtype)
+
+
+@kc.pairs("backend", "dtype", "inputs", output=[*kc.OUTPUTS[:1], *kc.OUTPUTS[-3:]])
+def test_bytes_and_labels(backend: Any, output: tuple[str, str], inputs: str, dtype: str) -> None:
+    assert_same_training(backend, "sigmoid", output, naive.Rule(), dtype, inputs, "labels")

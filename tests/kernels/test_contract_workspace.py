@@ -1,0 +1,66 @@
+"""The plan of the workspace: nobody can change it, and what it takes for sparse rows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import kernel_cases as kc
+import pytest
+from conftest import name_of
+
+from fastnet.kernels import contract as c
+
+
+def test_a_plan_is_read_only_for_good() -> None:
+    """It is kept for later calls, whose kernels take addresses from it."""
+    nodes = c.plan(kc.network((3, 2), ("sigmoid",), "squared_error"), 4, 0, 4).nodes
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        nodes.flags.writeable = True
+    with pytest.raises(ValueError, match="read-only"):
+        nodes[0, 0] = 1
+
+
+@pytest.mark.parametrize("n_threads", [1, 4])
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_for_sparse_rows_it_does_not_grow_with_rows_times_inputs(itemsize: int, n_threads: int) -> None:
+    def size(n_in: int, rows: int) -> int:
+        net = kc.network((n_in, 2), ("sigmoid",), "squared_error")
+        plan = c.plan(net, rows, 2, itemsize, n_threads, sparse=True)
+        return itemsize * (plan.size - 5 * plan.packed)  # but for parameters, gradient, scratch and state
+
+    assert size(10_000_000, 256) <= size(10_000, 256) < n_threads << 26
+
+
+TEN_MILLION_INPUTS = """
+import resource, sys
+import numpy as np
+from fastnet import Network, Trainer
+from fastnet.kernels.contract import SparseRows
+
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+name, rows, n_in = sys.argv[1], 64, 10_000_000
+y = np.arange(rows) % 2
+indices = np.sort(np.random.default_rng(0).integers(2, n_in, (rows, 20), np.int32), axis=1)
+indices[:, 0] = y  # the input that tells the class
+x = SparseRows(np.arange(0, indices.size + 1, 20), indices.ravel(), np.ones(indices.size, np.float32), n_in)
+net = Network([n_in, 1], seed=0)
+trainer = Trainer(net, learning_rate=2, batch_size=rows, backend=name)
+costs = trainer.fit(x, y, epochs=2)["cost"]
+evaluation = trainer.evaluate(x, y)
+gradient = net.gradient(x, y, backend=name)
+print(costs[0] > costs[1] > evaluation.cost, evaluation.accuracy, np.array_equal(net.predict(x, backend=name), y))
+print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory is beyond the limit")
+def test_ten_million_inputs_fit_into_little_memory(backend: Any) -> None:
+    """The packed parameters of the compiled backends are 640 MB, three times. Rows times inputs are 2.6 GB."""
+    call = [sys.executable, "-c", TEN_MILLION_INPUTS, name_of(backend)]
+    run = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "True 1.0 True\nTrue\n"

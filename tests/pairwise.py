@@ -1,0 +1,35 @@
+"""A pairwise cover: few combinations in which every pair of values of two axes occurs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, product
+from typing import Any
+
+
+def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Rows with one value of each axis. Greedy and deterministic: the same axes give the same rows.
+
+    A row starts with the first pair that no row has. Each other axis then takes the value that completes most of
+    the missing pairs.
+    """
+    if len(axes) == 1 or not all(axes):
+        return list(product(*axes))
+    missing = dict.fromkeys(  # an ordered set of ((axis, index of the value), (axis, index of the value))
+        ((a, i), (b, j))
+        for a, b in combinations(range(len(axes)), 2)
+        for i, j in product(range(len(axes[a])), range(len(axes[b])))
+    )
+    rows = []
+    while missing:
+        row = dict(next(iter(missing)))
+        for axis in (axis for axis in range(len(axes)) if axis not in row):
+
+            def completed(i: int, axis: int = axis, row: dict[int, int] = row) -> int:
+                return sum(tuple(sorted(((axis, i), chosen))) in missing for chosen in row.items())
+
+            row[axis] = max(range(len(axes[axis])), key=completed)
+        for pair in combinations(sorted(row.items()), 2):
+            missing.pop(pair, None)
+        rows.append(tuple(values[row[axis]] for axis, values in enumerate(axes)))
+    return rows

@@ -1,0 +1,188 @@
+"""The report's own pictures: of a network's neurons and links, of its training, of its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="the extra plot")
+
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colors import to_rgba
+
+import fastnet
+from fastnet import plots
+from fastnet.training.history import FIELDS
+
+CLASSES = ["zero", "one", "$two$", "a very long name"]
+
+
+def network(*sizes: int, **options: Any) -> fastnet.Network:
+    return fastnet.Network(sizes, seed=0, **options)
+
+
+def links(figure: Any) -> list[LineCollection]:
+    found = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    assert all(len(c.get_segments()) == len(c.get_linewidths()) == len(c.get_colors()) for c in found)
+    return found
+
+
+def circles(figure: Any) -> list[int]:
+    return [len(c.get_paths()) for c in figure.axes[0].collections if isinstance(c, PatchCollection)]
+
+
+def words(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+# -- the network -----------------------------------------------------------------------------------------------
+
+
+def test_every_neuron_and_link_of_a_small_network_is_drawn() -> None:
+    net = network(3, 5, 4, activation="tanh")
+    figure = plots.architecture(net, class_names=CLASSES)
+    assert circles(figure) == [3, 5, 4]
+    assert [len(c.get_segments()) for c in links(figure)] == [15, 20]
+    assert words(figure) == ["3\ninputs", "5\ntanh", "4\nsigmoid", "zero", "one", r"\$two\$", "a very l…"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["excites (weight above 0)", "inhibits (below 0)"]
+
+
+def test_links_tell_sign_and_size() -> None:
+    net = network(2, 2)
+    net.weights[0][...] = [[0.5, -1.0], [0.25, -0.125]]
+    (found,) = links(plots.architecture(net))
+    drawn = {}
+    for segment, width, colour in zip(found.get_segments(), found.get_linewidths(), found.get_colors(), strict=True):
+        (_, y0), (_, y1) = segment
+        drawn[int(y1 < 0), int(y0 < 0)] = width, colour  # the upper neurons are the first
+    for (j, i), (_, (red, _, blue, _)) in drawn.items():
+        assert (blue > red) == (net.weights[0][j, i] > 0)
+    by_width = sorted(drawn, key=lambda place: drawn[place][0])
+    assert by_width == [(1, 1), (1, 0), (0, 0), (0, 1)]
+    # the strongest is the last drawn, so that none hides it
+    assert found.get_linewidths()[-1] == max(found.get_linewidths())
+
+
+def test_wide_layers_are_elided_to_the_strongest() -> None:
+    net = network(30, 64, 3)
+    net.weights[1][:, 40] = 100
+    figure = plots.architecture(net)
+    assert circles(figure) == [14, 14, 3]
+    assert [len(c.get_segments()) for c in links(figure)] == [14 * 14, 14 * 3]
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in dots] == [3, 3]
+    # neuron 40 is among those drawn: its links are the strongest of the last layer
+    strongest = np.asarray(links(figure)[1].get_linewidths())
+    assert np.sum(strongest > 2) == 3
+    assert circles(plots.architecture(network(20, 21))) == [20, 14]
+
+
+def test_images_of_inputs_are_drawn_and_linked_from_their_pixels() -> None:
+    net = network(12, 2, 2)
+    net.weights[0][...] = 0.01
+    net.weights[0][0, 3] = 3
+    figure = plots.architecture(net, image_shape=(3, 4))
+    (image,) = figure.axes[0].images
+    pixels = np.asarray(image.get_array())
+    assert pixels.shape == (3, 4)
+    np.testing.assert_allclose(pixels.ravel(), np.linalg.norm(net.weights[0], axis=0), rtol=1e-6)
+    assert circles(figure) == [2, 2]
+    first = links(figure)[0]
+    assert len(first.get_segments()) == 2 * 5
+    strongest = first.get_segments()[-1][0]
+    left, right, low, high = image.get_extent()
+    place = (strongest[0] - left) / (right - left) * 4, (high - strongest[1]) / (high - low) * 3
+    assert (int(place[0]), int(place[1])) == (3, 0)  # pixel 3: the last of the first row
+    assert not plots.architecture(net, image_shape=(5, 5)).axes[0].images  # of another shape: no image
+
+
+def test_deep_and_shallow_and_dead_networks_are_drawn() -> None:
+    deep = plots.architecture(network(*[6] * 12))
+    assert words(deep) == ["6"] * 12
+    assert circles(plots.architecture(network(2, 1))) == [2, 1]
+    dead = network(3, 3)
+    dead.parameters[...] = 0
+    assert np.isfinite(links(plots.architecture(dead, image_shape=(1, 3)))[0].get_colors()).all()
+
+
+# -- the training ----------------------------------------------------------------------------------------------
+
+
+def columns(n: int, **given: list[Any]) -> dict[str, list[Any]]:
+    return {name: [None] * n for name in FIELDS} | {"epoch": list(range(1, n + 1))} | given
+
+
+def test_curves_are_the_history() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 4)), np.arange(60) % 3
+    trainer = fastnet.Trainer(network(4, 3), backend="numpy")
+    history = trainer.fit(x, y, epochs=4, validation_data=(x[:20], y[:20]))
+    cost, accuracy = plots.history(history).axes
+    assert (cost.get_ylabel(), accuracy.get_ylabel(), accuracy.get_xlabel()) == ("cost", "accuracy", "epoch")
+    for axes, name in ((cost, "cost"), (accuracy, "accuracy")):
+        training, validation = axes.lines
+        assert training.get_ydata().tolist() == history[name]
+        assert validation.get_ydata().tolist() == history[f"validation_{name}"]
+        assert training.get_xdata().tolist() == [1, 2, 3, 4]
+        assert (training.get_label(), validation.get_label()) == ("training", "validation")
+        assert training.get_color() != validation.get_color()
+        assert training.get_marker() != validation.get_marker()
+    assert {text.get_text() for text in cost.get_legend().texts} == {"training", "validation"}
+    same = plots.history(history.to_dict()).axes
+    assert same[0].lines[0].get_ydata().tolist() == history["cost"]
+
+
+def test_what_is_not_known_is_not_drawn() -> None:
+    (cost,) = plots.history(columns(3, cost=[3.0, 2.0, 1.0])).axes
+    assert len(cost.lines) == 1
+    assert cost.get_yscale() == "linear"
+    assert plots.history(columns(3, cost=[3.0, 0.3, 0.01])).axes[0].get_yscale() == "log"
+    assert plots.history(columns(2, cost=[3.0, 0.0])).axes[0].get_yscale() == "linear"
+    with pytest.raises(ValueError, match="no epochs"):
+        plots.history(columns(0))
+
+
+# -- the answers -----------------------------------------------------------------------------------------------
+
+
+def test_confusions_are_counted_and_coloured_by_share() -> None:
+    matrix = np.array([[8, 2], [0, 40]])
+    figure = plots.confusion(matrix, ["a", "b"])
+    axes, bar = figure.axes
+    assert sorted(words(figure)) == ["2", "40", "8"]  # where there are none, nothing stands
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 1]])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("the network's answer", "the truth")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+    assert bar.get_ylabel() == "share of the true class"
+    shades = axes.images[0]
+    for text in axes.texts:  # letters stand out from what is below them
+        j, i = text.get_position()
+        below = shades.cmap(shades.norm(shades.get_array()[int(i), int(j)]))
+        assert abs(np.mean(below[:3]) - np.mean(to_rgba(text.get_color())[:3])) > 0.35
+    with pytest.raises(ValueError, match="class_names has 1 names; the matrix needs 2"):
+        plots.confusion(matrix, ["a"])
+
+
+def test_many_classes_are_named_in_part() -> None:
+    figure = plots.confusion(np.eye(50, dtype=np.int64), [f"class {k}" for k in range(50)])
+    assert words(figure) == []
+    named = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert named == [f"class {k}" for k in range(0, 50, 3)]
+    empty = plots.confusion(np.zeros((2, 2), np.int64), ["a", "b"])
+    assert not np.asarray(empty.axes[0].images[0].get_array()).any()
+
+
+def test_mistakes_are_shown_with_their_captions() -> None:
+    images = np.arange(6 * 12, dtype=np.uint8).reshape(6, 3, 4)
+    figure = plots.mistakes(images, ["a"] * 6, ["$b"] * 6, np.linspace(0.99, 0.5, 6))
+    drawn = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in drawn][::5] == ["is a\nsays \\$b\n99% sure", "is a\nsays \\$b\n50% sure"]
+    for axes, image in zip(drawn, images, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image)
+        assert axes.images[0].get_clim() == (0, 255)
+    floats = plots.captioned(images / 10, ["x"] * 6).axes[0].images[0]
+    assert floats.get_clim() == (0, 7.1)
+    with pytest.raises(ValueError, match="at least one mistake"):
+        plots.mistakes(images[:0], [], [], np.empty(0))

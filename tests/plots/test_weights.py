@@ -1,0 +1,181 @@
+"""Pictures of weights, of what excites neurons, and of how sure a network is: that they show what they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="pictures are drawn by Matplotlib (extra: plot)")
+
+from fastnet import Network, plots
+from fastnet.insight import (
+    calibration,
+    confidence_on_noise,
+    exciting_images,
+    ideal_inputs,
+    weight_structure,
+)
+from fastnet.plots import style
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (40, 16)).astype(np.uint8)
+LABELS = RNG.integers(0, 3, 40)
+
+
+def network(hidden: int = 6, seed: int = 0) -> Network:
+    return Network([16, hidden, 5, 3], seed=seed)
+
+
+def texts(figure: Any) -> str:
+    """All that can be read in a figure, of 8 points or more."""
+    from matplotlib.text import Text
+
+    found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert min(text.get_fontsize() for text in found) >= style.SMALL
+    return "\n".join(text.get_text() for text in found)
+
+
+def drawn(figure: Any) -> list[Any]:
+    """The arrays of the images in a figure, in the order they were drawn."""
+    return [np.asarray(image.get_array()) for axes in figure.axes for image in axes.images]
+
+
+def images_of(figure: Any) -> list[Any]:
+    return [image for axes in figure.axes for image in axes.images]
+
+
+# -- weights ---------------------------------------------------------------------------------------------------
+
+
+def test_weights_are_drawn_as_images_on_one_scale_around_zero() -> None:
+    net, before = network(), network(seed=1)
+    figure = plots.weights(net, before=before)
+    arrays = drawn(figure)
+    expected = [*before.weights[0].reshape(-1, 4, 4), *net.weights[0].reshape(-1, 4, 4)]
+    assert len(arrays) == 12
+    for array, weights in zip(arrays, expected, strict=True):
+        np.testing.assert_array_equal(array, weights)
+    limits = {image.get_clim() for image in images_of(figure)}
+    assert len(limits) == 1
+    low, high = limits.pop()
+    assert low == -high
+    assert high == pytest.approx(np.percentile(np.abs([before.weights[0], net.weights[0]]), 99.5))
+    assert {image.get_cmap().name for image in images_of(figure)} == {"RdBu"}
+    assert {"neurons, before training", "neurons, after training", "weight"} <= set(texts(figure).splitlines())
+
+
+def test_many_neurons_are_drawn_in_part() -> None:
+    figure = plots.weights(network(100))
+    assert len(drawn(figure)) == 64
+    assert "the first 64 of 100 neurons, after training" in texts(figure)
+
+
+def test_images_need_not_be_square() -> None:
+    assert {array.shape for array in drawn(plots.weights(network(), image_shape=(2, 8)))} == {(2, 8)}
+    with pytest.raises(ValueError, match="12 inputs are not the pixels of a square image: give image_shape"):
+        plots.weights(Network([12, 3]))
+    with pytest.raises(ValueError, match="image_shape 3 x 3 has 9 pixels, but there are 16 inputs"):
+        plots.weights(network(), image_shape=(3, 3))
+
+
+def test_deeper_weights_are_a_table() -> None:
+    net = network()
+    figure = plots.weights(net, before=network(seed=1), layer=-1)
+    assert [array.shape for array in drawn(figure)] == [(3, 5), (3, 5)]
+    np.testing.assert_array_equal(drawn(figure)[1], net.weights[2])
+    assert {"neuron of layer 3", "neuron of hidden layer 2", "before training"} <= set(texts(figure).splitlines())
+    with pytest.raises(ValueError, match="there is no layer 3"):
+        plots.weights(net, layer=3)
+    with pytest.raises(ValueError, match="give this network as it was before its training"):
+        plots.weights(net, before=network(7))
+
+
+def test_structure_shows_each_set_with_its_figures() -> None:
+    found = weight_structure(network(), network(seed=1))
+    figure = plots.structure(found)
+    smooth, edge = (axes for axes in figure.axes if not axes.images)
+    assert [bar.get_width() for bar in smooth.patches] == [part.correlation for part in found.kinds.values()]
+    assert [tick.get_text() for tick in smooth.get_yticklabels()] == ["initial", "trained", "blobs", "edges"]
+    points = [line.get_xdata() for line in edge.lines if line.get_marker() != "None"]
+    for shares, part in zip(points, found.kinds.values(), strict=True):
+        np.testing.assert_array_equal(shares, part.edge_shares)
+    assert [note.get_text() for note in edge.texts] == [f"{p.edge_shares.mean():.2f}" for p in found.kinds.values()]
+    assert len(drawn(figure)) == 4 * 6
+    assert "correlation of\nneighbouring pixels" in texts(figure)
+
+
+def test_excitation_shows_the_images_their_mean_and_the_one_made() -> None:
+    found = exciting_images(network(), IMAGES, 1, k=4)
+    ideal = ideal_inputs(network(), 1, [3, 0], steps=3)
+    figure = plots.excitation(found, ideal, IMAGES)
+    arrays = drawn(figure)
+    assert len(arrays) == 2 * (4 + 2)
+    rows = [arrays[:6], arrays[6:]]
+    for row, neuron, made in zip(rows, (3, 0), ideal.images, strict=True):
+        for array, index in zip(row, found.indices[neuron], strict=False):
+            np.testing.assert_array_equal(array.ravel(), IMAGES[index])
+        np.testing.assert_array_equal(row[4].ravel(), found.mean[neuron])
+        np.testing.assert_array_equal(row[5].ravel(), made)
+    assert [image.get_clim()[1] for image in images_of(figure)[:6]] == [255] * 4 + [1] * 2
+    read = set(texts(figure).splitlines())
+    assert {"neuron 3", "neuron 0", "by ascent", "mean of 4", f"{found.sums[3, 0]:.1f}", f"{ideal.sums[1]:.1f}"} <= read
+    with pytest.raises(ValueError, match="found is of layer 1 and ideal of layer 2"):
+        plots.excitation(found, ideal_inputs(network(), 2, steps=0), IMAGES)
+
+
+# -- confidence ------------------------------------------------------------------------------------------------
+
+
+def test_noise_shows_images_answers_and_how_sure() -> None:
+    found = confidence_on_noise(network(), IMAGES, n=300)
+    figure = plots.noise(found, class_names=("ant", "bee", "cat"))
+    assert len(drawn(figure)) == 4 * 5
+    np.testing.assert_array_equal(drawn(figure)[-1].ravel(), found["real"].samples[4])
+    charts = [axes for axes in figure.axes if axes.patches]
+    assert len(charts) == 8
+    for shares, tops, answers in zip(charts[::2], charts[1::2], found.kinds.values(), strict=True):
+        np.testing.assert_allclose([bar.get_height() for bar in shares.patches], answers.shares)
+        assert sum(bar.get_height() for bar in tops.patches) == pytest.approx(1)
+        assert tops.get_legend().get_texts()[0].get_text() == f"median {answers.median:.2f}"
+    titles = [axes.get_title(loc="left") for axes in charts[::2]]
+    assert titles == ["uniform, 300 images", "gaussian, 300 images", "shuffled pixels, 300 images", "real, 40 images"]
+    first = found["uniform"]
+    name = ("ant", "bee", "cat")[first.labels[0]]
+    assert {f"{name}", f"{first.top[0]:.2f}", "answer", "top output", "share of images"} <= set(
+        texts(figure).splitlines()
+    )
+
+
+def test_noise_without_images() -> None:
+    net = Network([12, 3], seed=0)
+    found = confidence_on_noise(net, RNG.random((3, 12)), n=10)
+    assert drawn(plots.noise(found, samples=False)) == []
+    assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # of the real ones there are but three
+    with pytest.raises(ValueError, match="not the pixels of a square image"):
+        plots.noise(found)
+
+
+def test_reliability_shows_bins_gaps_and_counts() -> None:
+    before, after = (calibration(network(), IMAGES, LABELS, temperature=t, bins=10) for t in (1.0, 0.25))
+    figure = plots.reliability(before, after)
+    above, below = figure.axes[:2], figure.axes[2:]
+    for axes, counts, found in zip(above, below, (before, after), strict=True):
+        filled = found.counts > 0
+        np.testing.assert_allclose([bar.get_height() for bar in axes.patches], found.accuracy[filled])
+        gaps = axes.collections[0].get_segments()
+        np.testing.assert_allclose([gap[0] for gap in gaps], np.stack([found.confidence, found.accuracy], 1)[filled])
+        np.testing.assert_allclose([gap[1] for gap in gaps], np.stack([found.confidence] * 2, 1)[filled])
+        np.testing.assert_array_equal([bar.get_height() for bar in counts.patches], found.counts)
+        assert counts.get_yscale() == "log"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "gap to its confidence",
+        "right as often as sure",
+        "accuracy of the bin",
+    ]
+    assert above[1].get_title(loc="left") == f"temperature 0.25: error {after.error:.3f}"
+    assert {"accuracy", "examples", "confidence"} <= set(texts(figure).splitlines())
+    one = plots.reliability(calibration(network(), IMAGES, LABELS, temperature=None))
+    assert "outputs as they are: error" in texts(one)
+    assert len(one.axes) == 2

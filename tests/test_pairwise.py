@@ -1,0 +1,31 @@
+"""The cover that the contract's laws are tested on has every pair."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pairwise import cover
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=6))
+def test_every_pair_is_in_some_row(sizes: list[int]) -> None:
+    axes = [[f"{axis}{i}" for i in range(size)] for axis, size in enumerate(sizes)]
+    rows = cover(*axes)
+    for a, b in combinations(range(len(axes)), 2):
+        assert {(row[a], row[b]) for row in rows} == set(product(axes[a], axes[b]))
+    assert len(set(rows)) == len(rows)
+    assert rows == cover(*axes)
+
+
+def test_a_cover_is_far_smaller_than_the_product() -> None:
+    assert len(cover(range(5), range(8), range(4), range(4), range(2), range(2), range(2))) <= 48  # of 10,240
+
+
+def test_one_axis_is_all_its_values() -> None:
+    assert cover("abc") == [("a",), ("b",), ("c",)]
+
+
+def test_without_a_value_there_is_no_row() -> None:
+    assert cover("abc", "", "de") == []

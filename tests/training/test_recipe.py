@@ -1,0 +1,154 @@
+"""Recipes: the same seed the same network, changes merged, and many trainings at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import name_of
+
+import fastnet
+from fastnet import backends
+from fastnet.backends.interrupts import Together
+from fastnet.backends.threads import usable_cores
+from fastnet.errors import BackendError
+from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
+
+X = np.linspace(0, 1, 40).reshape(10, 4)
+Y = np.arange(10) % 2
+
+
+def test_a_recipe_is_the_plain_calls() -> None:
+    recipe = Recipe((5, 3), 2, {"activation": "tanh"}, {"optimizer": "adam", "batch_size": 4, "backend": "numpy"})
+    trainer = recipe.start(4, 2, seed=3)
+    trainer.fit(X, Y, epochs=recipe.epochs)
+    network = fastnet.Network([4, 5, 3, 2], activation="tanh", seed=3)
+    fastnet.Trainer(network, optimizer="adam", batch_size=4, backend="numpy", seed=3).fit(X, Y, epochs=2)
+    np.testing.assert_array_equal(trainer.network.parameters, network.parameters)
+    assert not np.array_equal(
+        recipe.start(4, 2, seed=4).network.parameters, recipe.start(4, 2, seed=3).network.parameters
+    )
+
+
+def test_the_default_is_the_chapter_s_network() -> None:
+    assert Recipe() == CHAPTER
+    assert CHAPTER.start(784, 10, 0).network.n_parameters == 13_002
+
+
+def test_changes_are_merged() -> None:
+    changed = CHAPTER.but(hidden=(7,), trainer={"batch_size": 32}, network={"activation": "relu"})
+    assert (changed.hidden, changed.epochs) == ((7,), CHAPTER.epochs)
+    assert changed.trainer == {**CHAPTER.trainer, "batch_size": 32}
+    assert changed.network == {"activation": "relu"}
+    assert changed.start(4, 2, 0, learning_rate=0.125).learning_rate == 0.125
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": -1}, {"hidden": (0,)}, {"trainer": {"learning_rate": -1}}])
+def test_what_cannot_be_is_an_error(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"epochs|sizes|learning_rate"):
+        CHAPTER.but(**wrong).start(4, 2, 0)
+
+
+def test_parallel_results_keep_their_order_and_the_backend_of_the_caller() -> None:
+    with fastnet.use_backend("numpy"):
+        found = in_parallel(
+            [lambda k=k: (k, backends.resolve().name, threading.current_thread().name) for k in range(9)]
+        )
+    assert [(k, name) for k, name, _ in found] == [(k, "numpy") for k in range(9)]
+    assert all(thread.startswith("fastnet") for *_, thread in found)
+
+
+def test_a_backend_of_one_thread_gets_one_training_at_a_time(backend: Any) -> None:
+    together, most = set(), []
+
+    def job() -> None:
+        together.add(threading.get_ident())
+        most.append(len(together))
+        time.sleep(0.02)
+        together.discard(threading.get_ident())
+
+    in_parallel([job] * 8, name_of(backend))
+    assert max(most) == (min(usable_cores(), 8) if backend.MAX_THREADS > 1 else 1)
+
+
+def test_a_recipe_on_a_backend() -> None:
+    assert CHAPTER.on(None) is CHAPTER
+    assert CHAPTER.on("numpy").start(4, 2, 0).backend == "numpy"
+
+
+def test_parallel_is_the_same_as_one_after_the_other() -> None:
+    def final(seed: int) -> np.ndarray:
+        trainer = CHAPTER.start(4, 2, seed, backend="numpy")
+        trainer.fit(X, Y, epochs=3)
+        return trainer.network.parameters
+
+    for together, alone in zip(
+        in_parallel([lambda s=s: final(s) for s in range(6)]), map(final, range(6)), strict=True
+    ):
+        np.testing.assert_array_equal(together, alone)
+
+
+def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
+    begun = []
+
+    def job(k: int) -> None:
+        begun.append(k)
+        if k == 1:
+            raise BackendError("gone")
+
+    with pytest.raises(BackendError, match="gone"):
+        in_parallel([lambda k=k: job(k) for k in range(5000)])
+    assert len(begun) < 5000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
+@pytest.mark.parametrize("jobs", [1, 50])
+def test_ctrl_c_ends_the_trainings_that_run(jobs: int) -> None:
+    ended = []
+
+    def job() -> None:
+        trainer = CHAPTER.start(4, 2, 0, backend="numpy")
+        try:
+            trainer.fit(X, Y, epochs=10**6)
+        except KeyboardInterrupt:
+            ended.append(trainer.steps)
+            raise
+
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel([job] * jobs)
+    assert time.perf_counter() - began < 5  # an hour, else
+    assert 1 <= len(ended) <= min(jobs, usable_cores())
+    assert min(ended) > 0
+
+
+def test_what_is_begun_after_the_stop_ends_at_once() -> None:
+    together = Together()
+    together.stop()
+    trainer = CHAPTER.start(4, 2, 0, backend="numpy")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+        pool.submit(together.context().run, partial(trainer.fit, X, Y, epochs=3)).result()
+    assert trainer.steps == 0
+    trainer.fit(X, Y, epochs=1)  # outside it is as it was
+    assert trainer.steps == 1
+
+
+def test_an_error_of_a_fit_is_not_hidden_by_the_stop() -> None:
+    together = Together()
+    trainer = CHAPTER.start(4, 2, 0, backend="numpy")
+
+    def stop_and_fail(trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
+        together.stop()
+        raise RuntimeError("mine")
+
+    fit = partial(trainer.fit, X, Y, epochs=3, callbacks=[stop_and_fail])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="mine"):
+        pool.submit(together.context().run, fit).result()

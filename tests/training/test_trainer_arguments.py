@@ -1,0 +1,174 @@
+"""Trainer: what it refuses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnet import Adam, Cosine, Exponential, Momentum, Network, Schedule, Step, Trainer
+
+RNG = np.random.default_rng(0)
+X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
+Y = RNG.integers(0, 3, 53)
+SCHEDULES: dict[str, Any] = {
+    "constant": "constant",
+    "step": Step(every=7.5),
+    "exponential": Exponential(factor=0.9, warmup=2),
+    "cosine": Cosine(epochs=40, warmup=3),
+    "function": lambda step: 1 / (1 + step),
+}
+
+
+def make(**arguments: Any) -> Trainer:
+    net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
+    defaults = {"network": net, "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0}
+    return Trainer(**defaults | arguments)
+
+
+def bits(trainer: Trainer) -> bytes:
+    return trainer.network.parameters.tobytes()
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES.values(), "cosine", "exponential", "step", lambda step: 0.5])
+def test_every_optimizer_goes_with_every_schedule(schedule: Any) -> None:
+    for optimizer in ("sgd", "momentum", "nesterov", "adam", Momentum(0.5, nesterov=True), Adam(beta1=0.8)):
+        trainer = make(optimizer=optimizer, schedule=schedule, learning_rate=0.01)
+        history = trainer.fit(X, Y, epochs=3)
+        assert history["cost"][-1] < history["cost"][0], optimizer
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("momentum", 0.01), ("nesterov", 0.01), ("adam", 0.001)])
+def test_default_learning_rates(optimizer: str, rate: float) -> None:
+    assert make(optimizer=optimizer, learning_rate=None).learning_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"optimizer": "adm"}, "optimizer 'adm' did you mean 'adam'"),
+        ({"optimizer": 5}, "optimizer 5"),
+        ({"optimizer": Momentum}, "optimizer Momentum"),
+        ({"learning_rate": "0.1"}, "learning_rate number '0.1'"),
+        ({"learning_rate": -1}, "learning_rate -1"),
+        ({"learning_rate": math.nan}, "learning_rate nan"),
+        ({"learning_rate": math.inf}, "learning_rate inf"),
+        ({"schedule": "cosin"}, "schedule 'cosin' did you mean 'cosine'"),
+        ({"schedule": 5}, "schedule 5"),
+        ({"schedule": Cosine}, "schedule Cosine"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"batch_size": 1.5}, "batch_size 1.5"),
+        ({"batch_size": True}, "batch_size True"),
+        ({"batch_size": None}, "batch_size None"),
+        ({"weight_decay": -1}, "weight_decay -1"),
+        ({"weight_decay": None}, "weight_decay None"),
+        ({"clip_norm": 0}, "clip_norm 0"),
+        ({"clip_norm": "a"}, "clip_norm 'a'"),
+        ({"dropout": "0.5"}, "dropout number '0.5'"),
+        ({"dropout": None}, "dropout number None"),
+        ({"dropout": True}, "dropout number True"),
+        ({"dropout": 1}, "dropout from 0 to below 1"),
+        ({"dropout": -0.1}, "dropout at least 0"),
+        ({"dropout": math.nan}, "dropout finite nan"),
+        ({"dropout": (0.5, 0.5)}, "dropout 2 numbers for 1 hidden outputs never"),
+        ({"dropout": ["a"]}, "dropout[0] number 'a'"),
+        ({"dropout": [2]}, "dropout from 0 to below 1 2"),
+        ({"network": Network([6, 3]), "dropout": 0.5}, "dropout=0.5 hidden layer none"),
+        ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout 1 numbers for 0 hidden"),
+        ({"shuffle": "no"}, "shuffle 'no'"),
+        ({"seed": "a"}, "seed 'a'"),
+        ({"seed": -1}, "seed -1"),
+    ],
+)
+def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        make(**arguments)
+    assert "\n" not in str(caught.value)
+    assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
+
+
+def test_what_is_no_network_is_refused() -> None:
+    with pytest.raises(TypeError, match="network must be a fastnet"):
+        Trainer([784, 10])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"epochs": -1}, "epochs -1"),
+        ({"epochs": 1.5}, "epochs 1.5"),
+        ({"epochs": True}, "epochs True"),
+        ({"validation_data": X}, "validation_data pair"),
+        ({"validation_data": (X,)}, "validation_data pair"),
+        ({"validation_data": (X, Y, Y)}, "validation_data pair"),
+        ({"validation_data": (X[:, :5], Y)}, "validation x (53, 5)"),
+        ({"validation_data": (X[:0], Y[:0])}, "validation x empty"),
+        ({"validation_data": (X, Y + 1)}, "validation y["),
+        ({"x": X[:, :5]}, "x (53, 5) 6"),
+        ({"y": Y[:9]}, "y (9,) 53"),
+    ],
+)
+def test_impossible_fits_are_refused_and_change_nothing(arguments: dict[str, Any], words: str) -> None:
+    trainer = make()
+    before = bits(trainer)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        trainer.fit(**{"x": X, "y": Y} | arguments)
+    assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
+    assert bits(trainer) == before
+    assert len(trainer.fit(X, Y)) == 1
+
+
+def test_a_new_learning_rate_is_checked() -> None:
+    trainer = make()
+    with pytest.raises(ValueError, match="learning_rate must be at least 0"):
+        trainer.learning_rate = -1
+    assert trainer.learning_rate == 0.1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])
+def test_a_bad_factor_of_a_function_is_told(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"schedule gave .* at step 9"):
+        make(schedule=lambda step: bad if step == 9 else 1.0).fit(X, Y, epochs=3)
+
+
+class Own(Schedule):
+    """A schedule of the user's own, which may be wrong."""
+
+    def __init__(self, values: object) -> None:
+        super().__init__()
+        object.__setattr__(self, "values", values)
+
+    def proper(self, time: Any, horizon: Any) -> Any:
+        return self.values  # set around the frozen dataclass
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array([0.5]), r"shape \(1,\); expected \(4,\)"),
+        (np.array([1.0, 1.0, -1.0, 1.0]), "-1.0 at step 2"),
+        (np.array([1.0, np.nan, 1.0, 1.0]), "nan at step 1"),
+    ],
+)
+def test_factors_of_a_users_schedule_are_checked(values: Any, words: str) -> None:
+    trainer = Trainer(Network([2, 2]), schedule=Own(values), batch_size=5)
+    with pytest.raises(ValueError, match=words):
+        trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+    assert trainer.steps == 0
+
+
+def test_factors_may_be_of_any_float_dtype() -> None:
+    trainer = Trainer(Network([2, 2]), schedule=Own(np.ones(4, np.float32)), batch_size=5)
+    trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+    assert trainer.steps == 4
+
+
+def test_a_trainer_keeps_its_network() -> None:
+    trainer = Trainer(Network([4, 3]), optimizer="adam")
+    with pytest.raises(AttributeError):
+        trainer.network = Network([400, 400, 10])  # what is refused
