@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -165,6 +166,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the draw (default: the day's date, such as 20260131)")
     parser.add_argument("--jobs", type=int, default=1, help="how many to plant at a time (default: %(default)s)")
     args = parser.parse_args()
+    # A shell's background job ignores Ctrl-C, and so would the tests, some of which send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     faults = [read(patch) for patch in sorted(HERE.glob("*.patch"))]
     if args.names:
         unknown = set(args.names) - {fault.name for fault in faults}
