@@ -15,7 +15,7 @@ import pytest
 from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
 from fastnet import backends
-from fastnet.backends import machine
+from fastnet.backends import machine, selection
 from fastnet.bench import contenders, run, workloads
 from fastnet.bench.contenders import Session
 from fastnet.bench.pages import markers
@@ -202,11 +202,12 @@ def test_a_wrong_backend_stops_the_benchmark(
             written[-1] *= 1.5
         return result
 
-    monkeypatch.setattr(
+    module = SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, broken: wrong})
+    for place in (
+        selection,
         backends,
-        "get",
-        lambda name: SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, broken: wrong}),
-    )
+    ):  # networks and trainers take a backend from the first, the benchmarks from the second
+        monkeypatch.setattr(place, "get", lambda name: module)
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)
     assert f"W1, numpy, float32: the {what[broken]}" in message

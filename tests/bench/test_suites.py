@@ -13,6 +13,7 @@ import pytest
 from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
 from fastnet import backends
+from fastnet.backends import selection
 from fastnet.bench import accuracy, corners, growth, inference, picture, report, run
 from fastnet.bench.contenders import Timing
 from fastnet.bench.pages import markers
@@ -58,7 +59,8 @@ def break_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, "train": wrong})
 
-    monkeypatch.setattr(backends, "get", broken)
+    monkeypatch.setattr(selection, "get", broken)  # where networks and trainers take it from
+    monkeypatch.setattr(backends, "get", broken)  # and where the suites do
 
 
 # -- the command --------------------------------------------------------------------------------------------------
