@@ -29,8 +29,8 @@ RULES = {
     "descent": naive.Rule(),
     "momentum": naive.Rule("momentum", 0.9),
     "nesterov": naive.Rule("momentum", 0.8, nesterov=True),
-    # A large epsilon. With 1e-8 in float32, a gradient that is only rounding error moves a parameter by a whole step, in
-    # a direction that differs between correct programs. A misplaced epsilon would go unnoticed.
+    # A large epsilon. With 1e-8 in float32, a gradient that is only rounding error moves a parameter by a whole step,
+    # in a direction that differs between correct programs. A misplaced epsilon would go unnoticed.
     "adam": naive.Rule("adam", 0.8, 0.95, 1e-3),
 }
 EXTRAS = {"plain": {}, "decay": {"weight_decay": 0.05}, "clip": {"clip_norm": 0.3}}
