@@ -148,7 +148,7 @@ def test_where_no_thread_can_be_started_one_does_all(few: int, monkeypatch: pyte
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.warns(RuntimeWarning, match="4 threads cannot be had here"):
+    with pytest.warns(RuntimeWarning, match="4 threads cannot be started here"):
         run_team(4, lambda team, worker: seen.append((int(team[c.N_THREADS]), worker)))
     assert seen == [(1, 0)]
     assert not any(thread.is_alive() for thread in started)

@@ -317,7 +317,8 @@ def test_history_tells_it_all(name: str) -> None:
     assert parsed["cost"] == history["cost"]
     with pytest.raises(KeyError, match="validation_cost"):
         history["loss"]
-    assert "3 epochs" in repr(history)
+    assert "of 3 epochs," in repr(history)
+    assert "of 1 epoch," in repr(make(backend=name).fit(X, Y))
 
 
 def test_a_regression_has_no_accuracy() -> None:
