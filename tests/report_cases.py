@@ -8,14 +8,23 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
+import pytest
 from cli_cases import pictures
 
 import fastnet
 from fastnet.data import Dataset
+from fastnet.plots import style
 from fastnet.training.runs import Run
 
 CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")
+A_PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "link", "img", "br"}
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture is drawn: Matplotlib takes three of the four seconds of a report."""
+    monkeypatch.setattr(style, "rendered", lambda figure, kind="png", **options: A_PNG)
 
 
 def picture_data(name: str = "<i>bands</i>") -> Dataset:

@@ -266,6 +266,7 @@ INF[5, 3] = -np.inf
         (np.ones((3, 4), complex), "x complex128"),
         (NAN, "x[2, 1] nan"),
         (INF, "x[5, 3] -inf"),
+        (-INF, "x[5, 3] inf"),
         (np.full((2, 4), 1e300), "x 1e+300 float32 float64"),
         (np.full((2, 4), -1e300), "x -1e+300 float32 float64"),
         (X.astype(object), "x Python objects"),

@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib", reason="the extra plot")
 pytest.importorskip("jinja2", reason="the extra plot")
 pytest.importorskip("scipy", reason="the extra insight")
 
-from report_cases import Page
+from report_cases import Page, undrawn  # noqa: F401  # a fixture is found by name
 
 import fastnet
 from fastnet import cli
@@ -64,6 +64,7 @@ def test_a_run_and_its_report(folder: Path, data: str, capsys: pytest.CaptureFix
     assert (run / "report.html").read_bytes() == html.read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_record_is_that_of_json(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = record(capsys, "train", "--data", data, *TRAIN, "--out", folder / "run")
     kept = json.loads((folder / "run" / "run.json").read_text())
@@ -80,6 +81,7 @@ def test_the_record_is_that_of_json(folder: Path, data: str, capsys: pytest.Capt
     assert (folder / "x.html").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_knows_its_data_from_anywhere(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_missing_extra_is_told_before_training(
     assert 'python -m pip install "fastnet-mlp[plot]"' in error(capsys, *given)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_ctrl_c_keeps_the_run(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,11 +233,13 @@ def test_a_report_that_fails_keeps_the_network(
     assert not (folder / "x.html").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_has_the_validation_s_curves(folder: Path, data: str) -> None:
     assert train("--data", data, "--report", folder / "x.html", "--quiet") == 0
     assert Page((folder / "x.html").read_text("utf-8")).cards["learning"].facts["validation accuracy in the end"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_no_epochs(folder: Path, data: str) -> None:
     assert train("--data", data, "--out", folder / "run", "--epochs", 0, "--quiet") == 0
     assert cli.main(["report", str(folder / "run"), "--quiet"]) == 0

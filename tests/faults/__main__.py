@@ -54,15 +54,12 @@ def read(patch: Path) -> Fault:
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy what git knows of the checkout, changes included, and the kernels that were built in place."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True).stdout.decode().split("\0")
-    built = [str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "kernels").glob("*.so")]
-    for name in filter(None, [*names, *built]):
-        source = CHECKOUT / name
-        if source.is_symlink() or source.is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / name, follow_symlinks=False)
+    """Copy the checkout with its changes and the kernels that were built in place, but without what tools leave."""
+    left = shutil.ignore_patterns(".git", ".*cache", ".benchmarks", ".hypothesis", ".venv", "__pycache__", "*.egg-info")
+    built = {str(CHECKOUT): {"build", "dist"}, str(CHECKOUT / "docs"): {"_build"}}
+    shutil.copytree(
+        CHECKOUT, target, symlinks=True, ignore=lambda folder, names: left(folder, names) | built.get(folder, set())
+    )
 
 
 class Copy:

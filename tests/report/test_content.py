@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="the extra plot")
 pytest.importorskip("jinja2", reason="the extra plot")
 pytest.importorskip("scipy", reason="the extra insight")
 
-from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, trained
+from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, trained, undrawn  # noqa: F401  # a fixture is found by name
 
 import fastnet
 from fastnet import insight, report
@@ -148,6 +148,7 @@ def test_settings_and_machine(run: Run, page: Page) -> None:
     assert machine["date"] == run.record["date"][:16].replace("T", " ")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_optimisers_and_schedules_are_told_with_their_numbers() -> None:
     trainer = fastnet.Trainer(
         fastnet.Network([64, 3], seed=0),
@@ -274,6 +275,7 @@ def test_data_that_are_no_pictures() -> None:
     assert not page.cards["mistakes"].images
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_two_classes_on_one_output() -> None:
     data = table_data()
     run = trained(data, 5, 1)
@@ -296,6 +298,7 @@ def test_a_regression_has_no_classes() -> None:
     assert set(page.cards["learning"].facts) == {"cost in the first epoch", "in the last"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_targets_of_numbers() -> None:
     data = table_data()
     y, y_test = (part[:, :2].astype(np.float32) for part in (data.x_train, data.x_test))
@@ -309,6 +312,7 @@ def test_many_classes() -> None:
     assert len(page.cards["confusion"].rows) == 36
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_more_outputs_than_classes_in_the_data() -> None:
     data = table_data()
     page = rendered(trained(data, 4), data)
@@ -331,6 +335,7 @@ def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
         assert [row[0] for row in page.cards["confusion"].rows[1:]] == [name.replace("\udcff", "?") for name in names]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_no_mistakes() -> None:
     x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))
@@ -340,6 +345,7 @@ def test_no_mistakes() -> None:
     assert "Most often" not in page.cards["confusion"].text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_test_example() -> None:
     data = table_data()
     data = dataclasses.replace(data, x_test=data.x_test[:1], y_test=data.y_test[:1])
@@ -347,6 +353,7 @@ def test_one_test_example() -> None:
     assert "too few" in page.cards["calibration"].text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_network_alone_and_a_trainer() -> None:
     network = fastnet.Network([64, 4, 3], seed=0)
     page = rendered(network, DATA)
@@ -362,6 +369,7 @@ def test_a_network_alone_and_a_trainer() -> None:
     assert page.cards["settings"].facts["epochs"] == "1"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_data_and_changed_data_are_told() -> None:
     data = table_data()
     run = trained(data, 3, 2)

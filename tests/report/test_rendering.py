@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib", reason="the extra plot")
 pytest.importorskip("jinja2", reason="the extra plot")
 pytest.importorskip("scipy", reason="the extra insight")
 
-from report_cases import Page, picture_data, table_data, trained
+from report_cases import Page, picture_data, table_data, trained, undrawn  # noqa: F401  # a fixture is found by name
 
 import fastnet
 from fastnet import insight, report
@@ -56,6 +56,7 @@ def test_missing_extras_are_named(module: str, said: str, run: Run, monkeypatch:
         report.render(run, DATA)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
     run.save(tmp_path)
     (tmp_path / "run.json").write_text('{"format": "fastnet run 1", "learning_rate": null, "new": [{}]}')
@@ -63,6 +64,7 @@ def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
     assert "learning rate" not in page.cards["settings"].facts
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_validation_that_came_later() -> None:
     trainer = fastnet.Trainer(fastnet.Network([64, 3], seed=0), backend="numpy", seed=0)
     test = DATA.x_test, DATA.y_test
