@@ -1,4 +1,4 @@
-"""The folder of a training run: what is kept comes back, and what is not whole is refused."""
+"""The folder of a training run: a saved run loads unchanged, and an incomplete or damaged one is refused."""
 
 from __future__ import annotations
 
