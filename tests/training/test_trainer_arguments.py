@@ -55,6 +55,7 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"optimizer": 5}, "optimizer 5"),
         ({"optimizer": Momentum}, "optimizer Momentum"),
         ({"learning_rate": "0.1"}, "learning_rate number '0.1'"),
+        ({"learning_rate": 10**400}, "learning_rate float can hold"),
         ({"learning_rate": -1}, "learning_rate -1"),
         ({"learning_rate": math.nan}, "learning_rate nan"),
         ({"learning_rate": math.inf}, "learning_rate inf"),
