@@ -23,8 +23,9 @@ MAX_ROWS = 20_000
 SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]
 NOTE = (
     "Medians of {rounds} rounds of one epoch on random floats without zeros; every multiply-add of the formula counts. "
-    "The lines named by a shape alone are ordinary, the others are corners. One column divides by the backend's "
-    "fastest ordinary line, the last one by the ordinary line that differs from the corner in one property only."
+    "The lines named by a shape alone are ordinary, the others are corners. The last two columns: "
+    "time relative to the backend's fastest ordinary line, and relative to the ordinary line that differs from the "
+    "corner in one property only."
 )
 
 

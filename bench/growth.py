@@ -13,9 +13,9 @@ from fastnet.bench.suites import Task, max_threads
 from fastnet.bench.workloads import WORKLOADS, Setup, Workload, verify
 
 NOTE = (
-    "Medians of {rounds} rounds of one epoch, in which the backends take turns. The last two columns divide the time "
-    "and the work of a line by those of the backend's first line in the sweep; the cost is linear where the two are "
-    "equal. The machine has {cores} cores."
+    "Medians of {rounds} rounds of one epoch, in which the backends take turns. The last two columns: time and "
+    "work relative to the first row of the same backend in the sweep. If both are equal, the time grows linearly. The "
+    "machine has {cores} cores."
 )
 SMALL, WIDE = WORKLOADS["W1"], WORKLOADS["W6"]
 BATCH_ROWS = 6_144  # a multiple of every batch size

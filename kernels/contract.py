@@ -142,21 +142,21 @@ def team(n_threads: int) -> Ints:
 
 # -- the workspace ----------------------------------------------------------------------------------------
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-# A batch goes through the layers in blocks of at most BLOCK_ROWS rows, and of at most BLOCK_WORK multiply-adds forward
-# where that leaves MIN_BLOCK_ROWS, so that STOP is read often enough.
+# A batch goes through the layers in blocks, so that STOP is read often enough. A block has at most BLOCK_ROWS rows. If
+# its forward pass needs more than BLOCK_WORK multiply-adds, it gets fewer rows, but not below MIN_BLOCK_ROWS.
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
 PANEL_ROWS, PANEL_VECTORS = 256, 4  # the packed panel of the compiled backends; a vector has at most 64 bytes
 PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
 # The compiled backends skip inputs that are zero if there are at least SPARSE_INPUTS inputs and at most a SPARSE_SHARE
-# of them is not zero in SPARSE_SAMPLE rows, spread evenly over the data.
+# of the inputs is not zero in SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
 # Areas that would grow with rows times inputs hold PIECE_INPUTS inputs at a time: sorted entries, and sparse rows made
 # dense. The 784 inputs of the benchmarks' images are one piece.
 PIECE_INPUTS = 4096
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From LAYER on, row l repeats the
-# network's row of layer l. Row 0 has other places there: OUTPUTS_AT and so on.
+# network's row of layer l. In row 0 these columns hold other offsets: OUTPUTS_AT and the names beside it.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
 OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT, SORTED_INPUTS = range(LAYER, LAYER + 6)
 
@@ -169,15 +169,16 @@ class Plan(NamedTuple):
     (n_in, width), so that a row has the weights of one input to all neurons. Rows and columns are padded with zeros to
     whole 64-byte lines.
 
-    For each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are areas of `rows` rows. Those of row 0 hold the
-    inputs; for SparseRows they are at most PIECE_INPUTS wide. WIDTH is the padded width. WEIGHTS_AT and BIASES_AT are
+    For each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are areas of `rows` rows. The areas of row 0
+    hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded width. WEIGHTS_AT and BIASES_AT are
     offsets into the packed parameters. Row 0 also has:
 
-    - OUTPUTS_AT: two more areas as large as one of the last layer's.
+    - OUTPUTS_AT: two more areas, each as large as an area of the last layer.
     - PANEL_AT: a packed panel for each thread.
     - ROWS_AT: three int64 numbers for each row.
-    - SORTED_INPUTS: how many inputs a thread sorts at a time. Each thread has, at ENDS_AT, an int32 number for each of
-      them, two more, and one for each row; at SORTED_AT, (rows + 1) * SORTED_INPUTS elements, twice.
+    - SORTED_INPUTS: how many inputs a thread sorts at a time.
+    - ENDS_AT: SORTED_INPUTS + 2 + rows int32 numbers for each thread.
+    - SORTED_AT: two arrays of (rows + 1) * SORTED_INPUTS elements for each thread.
     """
 
     rows: int  # rows of a block
@@ -193,7 +194,7 @@ def padded(n: int, itemsize: int) -> int:
 
 
 def block_rows(net: Ints, rows: int) -> int:
-    """Rows of a block where a batch has `rows` rows. Time and threads do not change it, so that results repeat."""
+    """Rows of a block, if a batch has `rows` rows. Time and threads do not change this number: results repeat."""
     work = int((net[:, N_IN] * net[:, N_OUT]).sum())
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
 
@@ -206,7 +207,7 @@ def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sp
     return _plan(net.tobytes(), rows, slots, itemsize, n_threads, sparse)
 
 
-@functools.lru_cache(maxsize=64)  # a program with thousands of networks has few shapes of them
+@functools.lru_cache(maxsize=64)  # even thousands of networks have only a few shapes
 def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize

@@ -71,7 +71,8 @@ class DivergenceWatch:
             if not what:
                 good = before
                 continue
-            # Without an update the cost was bad, and so was the update before: go back by two.
+            # If no update was made, the cost was bad already: the update before caused it. Restore the state before
+            # that update.
             updates.restore(before if made.n_updates or good is None else good)
             self._raise(what, epoch, before.step + 1, float(rate[0]))
         # Another thread changed the data or the parameters, so that the updates went well this time.

@@ -37,7 +37,7 @@ class Epoch:
     seconds : float
         The time of the training alone.
     examples : int
-        The examples trained on: fewer than there are where the epoch was interrupted.
+        The examples trained on: fewer than n if the epoch was interrupted.
     examples_per_second : float
         The speed of the training.
     learning_rate : float
