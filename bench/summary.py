@@ -32,10 +32,9 @@ COLUMNS = {
 BARS = ("numba", *COLUMNS)
 SPEED = "speed, tuned NumPy = 1"
 NOTE = (
-    f"Milliseconds per epoch of {ROWS:,} MNIST images on one core ({{processor}}, {{date}}); less is better. The "
-    "speedup\nis the median over rounds of the ratio of two times. fastnet {version} runs its Cython backend. The "
-    "arithmetic is\nfloat32; fastnet reads the images as bytes, the other libraries as floats. All train the same "
-    "network on the same\nbatches; only scikit-learn has its own cost."
+    f"Milliseconds per epoch of {ROWS:,} MNIST images in float32 arithmetic on one core ({{processor}}, {{date}}). "
+    "fastnet {version}\nruns its Cython backend and reads the images as bytes, the others as floats. All train the same network "
+    "on the same\nbatches; only scikit-learn has its own cost. The speedup is the median of each round's ratio of two times."
 )
 Rows = dict[tuple[str, str], dict[str, str]]  # the cells by column, of each (workload, contender)
 

@@ -170,8 +170,8 @@ class Plan(NamedTuple):
     whole 64-byte lines.
 
     For each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are areas of `rows` rows. The areas of row 0
-    hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded width. WEIGHTS_AT and BIASES_AT are
-    offsets into the packed parameters. Row 0 also has:
+    hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded width. WEIGHTS_AT
+    and BIASES_AT are offsets into the packed parameters. Row 0 also has:
 
     - OUTPUTS_AT: two more areas, each as large as an area of the last layer.
     - PANEL_AT: a packed panel for each thread.

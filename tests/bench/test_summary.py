@@ -19,7 +19,7 @@ TRAINING = """
 | workload | backend | seconds per epoch | speed, tuned NumPy = 1 |
 | --- | --- | ---: | ---: |
 """
-FACTS = "\n## The machine\n\n- processor: a 386\n- date: 1985-10-17\n"
+FACTS = "\n## The machine\n\n- processor: a 386\n- fastnet: 0.1.0\n- date: 1985-10-17\n"
 
 
 def a_page(**seconds: float) -> str:
@@ -42,7 +42,7 @@ def test_the_table_has_a_line_for_each_workload_in_milliseconds() -> None:
     assert [line.split("|")[1].strip() for line in table[3:6]] == [
         *("784-16-16-10, 128", "784-128-64-10, 64", "784-512-512-10, 128"),
     ]
-    assert "(a 386, 1985-10-17)" in table[-2]
+    assert "(a 386, 1985-10-17)" in table[-3]
 
 
 @pytest.mark.parametrize("page", ["", FACTS, a_page().replace(summary.SPEED, "speed"), a_page().replace("jax", "jix")])
