@@ -33,8 +33,9 @@ BARS = ("numba", *COLUMNS)
 SPEED = "speed, tuned NumPy = 1"
 NOTE = (
     f"Milliseconds per epoch of {ROWS:,} MNIST images in float32 arithmetic on one core ({{processor}}, {{date}}). "
-    "fastnet {version}\nruns its Cython backend and reads the images as bytes, the others as floats. All train the same network "
-    "on the same\nbatches; only scikit-learn has its own cost. The speedup is the median of each round's ratio of two times."
+    "fastnet {version}\nruns its Cython backend and reads the images as bytes, the others as floats. "
+    "All train the same network on the same\nbatches; only scikit-learn has its own cost. "
+    "The speedup is the median of each round's ratio of two times."
 )
 Rows = dict[tuple[str, str], dict[str, str]]  # the cells by column, of each (workload, contender)
 
