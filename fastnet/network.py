@@ -65,7 +65,7 @@ class Network:
     Raises
     ------
     ValueError, TypeError
-        There is no such network.
+        A size, an activation, the output or the cost is invalid, or they do not fit together.
 
     Examples
     --------
@@ -222,7 +222,7 @@ class Network:
         x, backend
             As for `forward`.
         out : numpy.ndarray, optional
-            An array for the result, of its shape and dtype.
+            The array for the result: int64 (n,), or (n, n_out) for a regression network.
 
         Returns
         -------
@@ -310,7 +310,7 @@ class Network:
         return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
 
     def evaluate_parts(self, x: c.Rows, y: Array, engine: Engine) -> Iterator[tuple[float, int]]:
-        """Yield the summed cost and the number classified right of one part of checked data after the other.
+        """For each part of checked data, yield its summed cost and the number of examples classified right.
 
         Each part is one short kernel call, so that the caller can stop in between.
         """
@@ -375,7 +375,7 @@ class Network:
         """Return the network that `save` wrote.
 
         A subclass loads as itself; as with pickle, its own `__init__` is not called. Raises DataError for a file that
-        is missing, damaged, or none of `save`.
+        is missing or damaged, or was not written by `save`.
         """
         from fastnet import network_file
 

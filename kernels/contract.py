@@ -142,8 +142,8 @@ def team(n_threads: int) -> Ints:
 
 # -- the workspace ----------------------------------------------------------------------------------------
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-# A batch goes through the layers in blocks of at most BLOCK_ROWS rows, and of at most BLOCK_WORK multiply-adds forward
-# where that leaves MIN_BLOCK_ROWS, so that STOP is read often enough.
+# A batch goes through the layers in blocks of at most BLOCK_ROWS rows. If the forward pass of a block would need more
+# than BLOCK_WORK multiply-adds, the block gets fewer rows, but not below MIN_BLOCK_ROWS. So STOP is read often enough.
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
 PANEL_ROWS, PANEL_VECTORS = 256, 4  # the packed panel of the compiled backends; a vector has at most 64 bytes
@@ -156,7 +156,7 @@ SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
 PIECE_INPUTS = 4096
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From LAYER on, row l repeats the
-# network's row of layer l. Row 0 has other places there: OUTPUTS_AT and so on.
+# network's row of layer l. In row 0 these columns hold other offsets: OUTPUTS_AT and so on.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
 OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT, SORTED_INPUTS = range(LAYER, LAYER + 6)
 
@@ -176,8 +176,8 @@ class Plan(NamedTuple):
     - OUTPUTS_AT: two more areas as large as one of the last layer's.
     - PANEL_AT: a packed panel for each thread.
     - ROWS_AT: three int64 numbers for each row.
-    - SORTED_INPUTS: how many inputs a thread sorts at a time. Each thread has, at ENDS_AT, an int32 number for each of
-      them, two more, and one for each row; at SORTED_AT, (rows + 1) * SORTED_INPUTS elements, twice.
+    - SORTED_INPUTS: how many inputs a thread sorts at a time. Each thread has SORTED_INPUTS + 2 + rows int32 numbers at
+      ENDS_AT, and two arrays of (rows + 1) * SORTED_INPUTS elements at SORTED_AT.
     """
 
     rows: int  # rows of a block
@@ -206,7 +206,7 @@ def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sp
     return _plan(net.tobytes(), rows, slots, itemsize, n_threads, sparse)
 
 
-@functools.lru_cache(maxsize=64)  # a program with thousands of networks has few shapes of them
+@functools.lru_cache(maxsize=64)  # even thousands of networks have only a few shapes
 def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize

@@ -74,7 +74,7 @@ cdef extern from "vec.h" nogil:
 # The contract's codes as C integers.
 cdef enum:
     MAX_LAYERS = 256  # the layers of a call live on the C stack
-    LINE_ENTRIES = 16  # compact_bytes and compact_reals may write so far beyond the last entry
+    LINE_ENTRIES = 16  # compact_bytes and compact_reals may write so many places past the last entry
     CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile has the gradient of so many inputs
 cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
@@ -135,7 +135,7 @@ cdef struct Data:  # x is either bytes or reals, y either labels or targets; the
 cdef struct Entries:  # a sparse row, or a pair of rows: the columns where at least one row is not zero
     const int32_t *columns
     const real *values  # of the first row; those of the second row start Layer.below elements further on
-    int32_t count, height  # height: 1, or 2 for a pair; 0 in the second row of a pair, which has no entries of its own
+    int32_t count, height  # height: 1, or 2 for a pair; 0: second row of a pair, whose entries are the first's
 
 
 cdef struct Block:  # the arguments of most functions below; each thread of a team has a Block of its own
@@ -300,7 +300,7 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
     """Sort the entries of inputs first to last of all rows by input (a counting sort), and advance b.begins past them.
 
     The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One place after each input's entries is
-    spare: a zero of a pair is written there without a branch, and the next entry overwrites it.
+    spare. The zeros of a pair are written there too, which saves a branch, and the next entry overwrites them.
     """
     cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
     cdef int32_t *ends = b.ends
@@ -1079,7 +1079,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     cdef double total = 0, cost, scale
     cdef int64_t batch_correct, block_correct
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
-    cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # one block, and no norm to take first
+    cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the batch is one block and needs no clipping
     begin_optimizer(&b.step, options)
     if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)

@@ -187,10 +187,10 @@ def instruction_set() -> str:
 # -- the block: the arguments of the functions below ------------------------------------------------------------
 
 # The block holds int64 numbers: a call's arguments, arrays by their addresses (0 for none), and what follows from them.
-# Each thread of a team has a block of its own. A field of TrainCall is in the column of its name. Either BYTES or REALS
-# is set, and either LABELS or TARGETS. With STARTS and INDICES, REALS are the values of SparseRows. UPDATE_NUMBER
-# counts updates from 1; it is 0 outside of training, where there is no dropout. BATCH_ROW is where the current block of
-# rows starts in its batch.
+# Each thread of a team has its own block. The columns are named after the fields of TrainCall. Either BYTES or REALS is
+# set, and either LABELS or TARGETS. With STARTS and INDICES, REALS are the values of SparseRows. UPDATE_NUMBER counts
+# updates from 1; it is 0 outside of training, where there is no dropout. BATCH_ROW is where the current block of rows
+# starts in its batch.
 (
     PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
@@ -261,7 +261,7 @@ def _compact_bytes(first, second, pair, n, places):
     while k < n:
         end = _min(k + 8, n)
         if end == k + 8 and (_eight(first, k) | _eight(second, k)) == 0:
-            k = end  # most of an image's pixels are zero
+            k = end  # skips eight zero bytes at once
         while k < end:
             octets = np.int64(first[k]) << 8 | np.int64(second[k]) * pair
             places[found] = k << 16 | octets
@@ -991,7 +991,7 @@ def _compress_rows(b, values):
 def _task(b, work):
     t, task, cost, params = _pointer(b[NODES], b), b[TASK], 0.0, _pointer(b[PARAMS], work)
     if task == READY:
-        if b[DATA] != 0:  # from the array objects to their data
+        if b[DATA] != 0:  # turns array objects into addresses of data
             source = BYTES if b[BYTES] != 0 else REALS
             b[source], b[RESULT] = _pointer(b[source] + b[DATA], b)[0], _pointer(b[RESULT] + b[DATA], b)[0]
         b[SPARSE] = _is_sparse(b, t, work)
@@ -1031,7 +1031,7 @@ def _run(block, work):
     So a call unboxes two arrays, and Numba compiles one version for each dtype, whatever the types of x and y.
     """
     b, start = _start_of(block), _start_of(work)
-    if b[TASK] == COMPRESS:  # it keeps denormals
+    if b[TASK] == COMPRESS:  # compressing must not flush denormals
         return float(_compress_rows(b, start))
     before = _flush_denormals()
     cost = _task(b, start)

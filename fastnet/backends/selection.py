@@ -156,7 +156,8 @@ def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
         except BackendError:
             missing.append(name)
             continue
-        return Choice(name, "auto: " + (f"{' and '.join(missing)} missing" if missing else "the fastest here")), backend
+        reason = f"{' and '.join(missing)} missing" if missing else "the first that works here"
+        return Choice(name, f"auto: {reason}"), backend
     raise AssertionError("the NumPy backend needs nothing but NumPy")
 
 

@@ -43,7 +43,7 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
     if len(names) != n_hidden:
         raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; output is separate")
-    for name in [activation] if isinstance(activation, str) else names:  # without a hidden layer, too
+    for name in [activation] if isinstance(activation, str) else names:  # checked even if there is no hidden layer
         if isinstance(name, str) and name in ACTIVATIONS and name not in hidden:
             raise ValueError(f"{name} is an output activation; for a hidden layer use sigmoid, relu or tanh")
         _activation(name, hidden)
@@ -88,7 +88,7 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
 
 
 def classifier(is_one: bool, output: str, lacks: str) -> None:
-    """Refuse a regression network. It has no classes, and so `lacks` what the caller needs."""
+    """Refuse a regression network. `lacks` names what the caller needs and such a network does not have."""
     if not is_one:
         raise ValueError(f"a network with {output} outputs is for regression and has no {lacks}")
 

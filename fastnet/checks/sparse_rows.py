@@ -106,7 +106,7 @@ def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
 
 
 def _lines(x: Any, name: str) -> _Compressed:
-    """Return the arrays of a CSR, CSC or BSR matrix. They are still the user's, and only the first is checked."""
+    """Return the arrays of a CSR, CSC or BSR matrix, without a copy. Only indptr is checked."""
     starts = _whole(_part(x, "indptr", name), name)
     if starts[:1].any():
         raise _corrupt(name, "indptr does not start with 0")

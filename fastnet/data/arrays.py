@@ -152,10 +152,11 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
 def write_npz(file: BinaryIO, **arrays: Array) -> None:
     """Write arrays as `numpy.savez` does.
 
-    After Ctrl-C `numpy.savez` may raise ValueError, since it cannot close the archive. This raises the first exception.
+    After Ctrl-C `numpy.savez` may raise ValueError, since it cannot close the archive. This
+    function raises the KeyboardInterrupt instead.
     """
     try:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take every keyword for allow_pickle, a bool
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's stubs type every keyword as allow_pickle, a bool
     except ValueError as error:
         raise error.__context__ or error from None
 

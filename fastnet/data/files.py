@@ -21,7 +21,7 @@ _MAX_UNCHECKED_READ = 1 << 20  # bytes; a longer read is limited to the size of 
 
 
 def named(path: PathLike) -> str:
-    """Return the path as `shown` does. Raises DataError for a path that no file can have."""
+    """Return the path for messages. Raises DataError if it is empty or holds a null byte."""
     if not os.fspath(path):
         raise DataError("the path is empty: give the name of a file or folder")
     if "\0" in os.fsdecode(path):

@@ -273,7 +273,7 @@ def _digits() -> Split:
 
 
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
-    """Return the folders to look in, in order, and for each whether it is the user's or the system's, not fastnet's."""
+    """Return the folders to look in, in order, each with a flag: whether fastnet must not write there."""
     if data_dir is not None and not os.path.isdir(data_dir):
         raise DataError(f"there is no folder {named(data_dir)}: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]

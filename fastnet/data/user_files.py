@@ -1,4 +1,4 @@
-"""Makes examples and labels of the user's own files and folders, or refuses them."""
+"""Reads examples and labels from the user's own files and folders, or refuses them."""
 
 from __future__ import annotations
 

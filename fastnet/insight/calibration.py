@@ -74,8 +74,8 @@ def tempered(network: Network, temperature: float) -> Network:
 
     A temperature T divides the weighted sums of the last layer, and the outputs are their softmax (of a single output,
     their sigmoid): Guo et al. (2017), "On calibration of modern neural networks". T above 1 lowers the confidence, T
-    below 1 raises it. For softmax outputs T = 1 changes nothing. Ten sigmoids answer ten questions and need not sum
-    to 1; their softmax makes one distribution of them.
+    below 1 raises it. For softmax outputs T = 1 changes nothing. Sigmoid outputs need not sum
+    to 1. The softmax turns them into one distribution.
 
     Parameters
     ----------

@@ -251,9 +251,9 @@ def verify_ranking(
 ) -> Verification:
     """Nudge the top fraction of the components, and as many random components.
 
-    All nudges have one length, so the advantage of the top components is in the direction alone: for short nudges it
-    is sqrt(share of the top / share of the draw). At one learning rate it would be the square of this, since the top
-    components would also move farther.
+    All nudges have the same length, which isolates the effect of the direction. For short nudges the advantage of the
+    top components is sqrt(share of the top / share of the draw). At one learning rate it would be the square of this,
+    since the top components would also move farther.
 
     Parameters
     ----------

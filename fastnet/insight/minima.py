@@ -79,7 +79,7 @@ class Path:
 
     @property
     def barrier(self) -> float:
-        """The largest height of the cost above the line between the costs of the ends; 0 where it is never above.
+        """The largest height of the path's cost above the straight line between the costs of its ends, at least 0.
 
         Frankle et al. (2020), "Linear mode connectivity and the lottery ticket hypothesis", as Entezari et al. (2022)
         write it.

@@ -46,8 +46,8 @@ class Callback:
     """Base of callbacks. Override the methods that you need.
 
     A callback may call `trainer.stop()`, set `trainer.learning_rate`, and change the parameters of `trainer.network`.
-    The trainer that a method gets is a `fastnet.Trainer`. Annotate it so in your own class; this class says Any only
-    because the trainer's module imports this one.
+    The trainer that a method gets is a `fastnet.Trainer`. Annotate it as that in your own class. This
+    class says Any to avoid a circular import.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def every_of(callback: Callback) -> int | None:
 
 
 def batches_until_due(callbacks: Iterable[Callback], n_batches: int) -> Iterator[int]:
-    """Yield how many more batches each callback with an `every` waits for, after `n_batches` of an epoch."""
+    """For each callback with an `every`, yield the number of batches until its next call, after `n_batches` batches."""
     for callback in callbacks:
         if (every := every_of(callback)) is not None:
             yield every - n_batches % every

@@ -71,7 +71,7 @@ class DivergenceWatch:
             if not what:
                 good = before
                 continue
-            # Without an update the cost was bad, and so was the update before: go back by two.
+            # If no update was made, the cost was bad already, and the update before caused it. Go back behind that one.
             updates.restore(before if made.n_updates or good is None else good)
             self._raise(what, epoch, before.step + 1, float(rate[0]))
         # Another thread changed the data or the parameters, so that the updates went well this time.

@@ -68,7 +68,7 @@ def begin(
     dtype, n_slots = network.dtype, len(state.moments)
     n_threads = engine.n_threads(layers, examples.x, batch_size)
     x, inputs = prepare(examples.x, dtype, engine, interrupts, sparse=sparse, epochs=epochs)
-    # The plan of network.layers: those with dropout have random keys, and would get an entry each in the plans' cache.
+    # Layers with dropout hold random keys, so that each fit would add an entry to the cache of plans.
     plan = c.plan(network.layers, batch_size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
     chunks = Chunks(plan, batch_size, network.n_parameters * (1 + n_slots))
     updates = Updates(

@@ -37,7 +37,7 @@ class Epoch:
     seconds : float
         The time of the training alone.
     examples : int
-        The examples trained on: fewer than there are where the epoch was interrupted.
+        The number of examples trained on, smaller than that of all examples if the epoch was interrupted.
     examples_per_second : float
         The speed of the training.
     learning_rate : float

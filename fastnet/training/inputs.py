@@ -44,7 +44,7 @@ def check_validation_data(network: Network, pair: object) -> Examples | None:
 def prepare(
     x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
 ) -> tuple[Rows, str]:
-    """Return checked rows as training for some epochs reads them, and their description for the history.
+    """Return checked rows, compressed if that pays for so many epochs, and their description for the history.
 
     `sparse` says whether dense rows are compressed; None stands for "auto". Kernels are compiled now, so that the first
     epoch's seconds do not count the compilation.

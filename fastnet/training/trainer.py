@@ -63,7 +63,7 @@ class Trainer:
         parameters, bit for bit.
     threads : int or "auto"
         How many threads share the work of each batch, at most as many as this process has cores. "auto" takes one
-        thread for small batches, else as many as there are cores, with 16 examples each or more. numpy takes one
+        thread for small batches, else one for each core, with at least 16 examples for each thread. numpy takes one
         only, since its BLAS has threads of its own.
     sparse : bool or "auto"
         Whether `fit` first compresses dense inputs to their entries that are not zero, 8 bytes each in float32. "auto"
@@ -156,7 +156,7 @@ class Trainer:
 
     @property
     def batch_size(self) -> int:
-        """The examples of an update, as given. Where there are fewer, a batch has them all."""
+        """The examples of an update, as given. If there are fewer examples, one batch holds all of them."""
         return self._batch_size
 
     @property
@@ -275,7 +275,7 @@ class Trainer:
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(examples, (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(fit, np.arange(len(examples.x)))
-        if epoch is None:  # on Ctrl-C, where the user's handler of the signal does not raise
+        if epoch is None:  # Ctrl-C, and the user's handler of the signal did not raise
             raise KeyboardInterrupt
         return epoch
 

@@ -33,7 +33,7 @@ class OptimizerState:
 
 
 class Snapshot(NamedTuple):
-    """What updates change, as it was before an update; and the rows and the rate of that update."""
+    """A copy of the parameters and the optimiser's state before an update, with the update's rows and rate."""
 
     parameters: Floats
     moments: Floats

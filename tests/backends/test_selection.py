@@ -184,7 +184,7 @@ def test_a_missing_numba_says_how_to_get_it(blocked: tuple[str, ...]) -> None:
         assert there == "['numpy']"
     else:
         assert "numba" not in there
-        assert choice in ("cython | auto: the fastest here", "numpy | auto: cython and numba missing")
+        assert choice in ("cython | auto: the first that works here", "numpy | auto: cython and numba missing")
 
 
 def test_available_tells_of_each() -> None:
