@@ -37,13 +37,13 @@ class DivergedError(FastnetError, ArithmeticError):
         self.learning_rate = learning_rate
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By keywords, so that it comes back whole from another process."""
+        """Pickle the keywords too: the error must survive the way back from another process."""
         make = partial(DivergedError, epoch=self.epoch, step=self.step, learning_rate=self.learning_rate)
         return make, self.args
 
 
 def require_extra(module: str, need: str, extra: str) -> None:
-    """Import a module that comes with an extra. Raises FastnetError where it is missing; `need` says what needs it."""
+    """Import a module of an extra. Raise FastnetError if it is missing; `need` says what needs it."""
     try:
         import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What the command-line tests share: a small data set, and ways to run a command."""
+"""Shared by the command-line tests: a small data set, and ways to run a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIT = ("--layers", "64,8,3", "--epochs", "15", "--learning-rate", "0.5")
 
 
 def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy pictures of 8x8 bytes with a bright band that tells the class."""
+    """Return noisy 8x8 pictures of bytes and their classes. The position of a bright band gives the class."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % CLASSES
     x = rng.integers(0, 90, (n, SIDE, SIDE)).astype(np.uint8)
@@ -27,13 +27,13 @@ def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """`python -m fastnet` in a process of its own."""
+    """Run `python -m fastnet` in a new process."""
     command = [sys.executable, "-m", "fastnet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
 def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    """What a command prints with --json, which must be all that it prints there."""
+    """Return the record that a command prints with --json. It must print nothing else on stdout."""
     assert cli.main([*map(str, arguments), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert isinstance(found, dict)
@@ -41,7 +41,7 @@ def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, 
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of a command that must fail, having printed no result."""
+    """Return the one error line of a command that must fail and print no result."""
     assert cli.main(list(map(str, arguments))) == 2
     out, err = capsys.readouterr()
     assert "confusion" not in out

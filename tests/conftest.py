@@ -1,4 +1,4 @@
-"""What every test shares: which backends there are, and Numba's cache out of harm's way."""
+"""Shared by all tests: the backends of this machine, and a Numba cache of the tests' own."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Under --import-mode=importlib no test folder is on the path, and the helpers beside this file are wanted.
+# --import-mode=importlib puts no test folder on the path, but tests import the helpers beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import kernel_cases as kc
 
-# A cached kernel stays stale when a function it calls in another file changes, so that a test could pass on
-# last week's code. Set here, at import, because Numba reads it when it is imported itself. CI may have its own.
+# Numba does not recompile a cached kernel when a function it calls in another file changes, so a test could pass on
+# old code. Numba reads the variable when it is imported, hence it is set here. CI may set its own.
 _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
@@ -37,8 +37,8 @@ settings.load_profile(PROFILE)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Hypothesis draws from one seed, 0 by default, so that a failure comes from the change and not from luck."""
-    if config.option.hypothesis_seed is None:  # pytest-xdist gives it to the workers
+    """Give Hypothesis one seed, 0 by default: then a failure comes from a change, not from chance."""
+    if config.option.hypothesis_seed is None:  # pytest-xdist passes it to the workers
         config.option.hypothesis_seed = secrets.randbelow(2**32) if PROFILE == "explore" else 0
 
 
@@ -48,7 +48,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+<<<<<<< HEAD
     """One worker runs all tests of the Numba backend and compiles each kernel once; slow fixtures stay on one too."""
+=======
+    """Run all Numba tests in one worker, which then compiles each kernel once, and all experiments in another."""
+>>>>>>> 4ee24cc08cb48e7fb8660157a172b05f37a91f4b
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
@@ -67,7 +71,7 @@ def pytest_unconfigure() -> None:
 
 
 def python(code: str, *options: str, **environment: str) -> str:
-    """What a fresh interpreter prints that runs the code, from a folder with nothing of ours in it."""
+    """Run code in a new interpreter, in a folder without fastnet's sources, and return what it prints."""
     done = subprocess.run(
         [sys.executable, *options, "-c", code],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
@@ -81,7 +85,7 @@ def python(code: str, *options: str, **environment: str) -> str:
 
 
 def load_backend(name: str) -> Any:
-    """The backend's module; skips where it cannot be had, unless this run is to prove that it can."""
+    """Return a backend's module. Skip the test if it is missing, unless FASTNET_REQUIRE_EXT demands it."""
     from fastnet import backends
     from fastnet.errors import BackendError
 
@@ -94,7 +98,7 @@ def load_backend(name: str) -> Any:
 
 
 def name_of(backend: Any) -> str:
-    """What a user calls a backend of the fixtures."""
+    """Return the name of a backend from the fixtures."""
     from fastnet import backends
 
     known = [found.name for found in backends.available() if found.available]
@@ -103,19 +107,19 @@ def name_of(backend: Any) -> str:
 
 @pytest.fixture(scope="session", params=kc.BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Any:
-    """Each backend that this machine has."""
+    """Each backend of this machine."""
     return load_backend(request.param)
 
 
 @pytest.fixture(scope="session", params=kc.COMPILED)
 def compiled(request: pytest.FixtureRequest) -> Any:
-    """Each compiled backend that this machine has: what is asked of these NumPy cannot do."""
+    """Each compiled backend of this machine, for tests of what NumPy cannot do."""
     return load_backend(request.param)
 
 
 @pytest.fixture(scope="session", params=kc.THREADED)
 def threaded(request: pytest.FixtureRequest) -> Any:
-    """Each backend that shares a call among threads."""
+    """Each backend whose calls several threads can share."""
     backend = load_backend(request.param)
     if backend.MAX_THREADS == 1:
         pytest.skip("this backend has no threads of its own")
@@ -129,7 +133,7 @@ def reference() -> Any:
 
 @pytest.fixture
 def usual_sigint_handler() -> Iterator[None]:
-    """Python's own handler, which must be in place again afterwards."""
+    """Set Python's own SIGINT handler, and check afterwards that it is in place again."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     after = signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Problems for the kernels as Hypothesis draws them."""
+"""Hypothesis strategies that draw problems for the kernels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import kernel_cases as kc
 from hypothesis import strategies as st
 
-# Widths of one, and widths on both sides of a vector's or of a cache line's end.
+# Width 1, and widths just below and above the size of a vector or a cache line.
 WIDTHS = (1, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 64)
 ROWS = (1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 16, 17, 20)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> kc.Case:
-    """Any shape, activations, cost, dtype, inputs and targets."""
+    """Draw any shape, activations, cost, dtype, inputs and targets."""
     sizes = [draw(st.sampled_from(WIDTHS)) for _ in range(draw(st.integers(2, 4)))]
     arguments: dict[str, Any] = {
         "hidden": [draw(st.sampled_from(kc.HIDDEN)) for _ in sizes[2:]],
@@ -29,7 +29,7 @@ def cases(draw: st.DrawFn) -> kc.Case:
 
 
 def rules() -> st.SearchStrategy[Any]:
-    """Each optimiser, with and without weight decay and a limit of the gradient's norm."""
+    """Draw each optimiser, with and without weight decay and clipping."""
     return st.builds(
         lambda rule, extra: kc.rule(rule, extra), st.sampled_from(list(kc.RULES)), st.sampled_from(list(kc.EXTRAS))
     )

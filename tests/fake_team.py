@@ -1,4 +1,4 @@
-"""A backend with teams that need no compiler: worker 0 does all, once every thread is there. For the policy's tests."""
+"""A backend for the tests of threads that needs no compiler: worker 0 waits for all threads and does all the work."""
 
 from __future__ import annotations
 

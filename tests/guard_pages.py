@@ -1,7 +1,7 @@
-"""Kernel calls with every buffer against a page that must not be touched; run by kernels/test_contract_memory.py.
+"""Kernel calls with every buffer next to a protected page. kernels/test_contract_memory.py runs this file.
 
-A kernel that reads or writes one byte past the end (or, with "start", before the beginning) of any buffer dies
-of a segmentation fault here; elsewhere it would do so one day in a thousand. Hence a process of its own.
+A kernel that reads or writes one byte past the end of a buffer, or with "start" before its beginning, ends the process
+with a segmentation fault. Without the page such a fault would nearly always go unnoticed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def at_the_edge(source: kc.Array, side: str) -> kc.Array:
-    """A copy of an array whose last byte is the last of its page (or the first the first)."""
+    """Return a copy of an array that ends at the end of a page, or with "start" begins at the start of one."""
     page, used = mmap.PAGESIZE, -(-max(source.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     area = mmap.mmap(-1, used + 2 * page)
     address = ctypes.addressof(ctypes.c_char.from_buffer(area))
@@ -59,7 +59,7 @@ def sparse(backend: Any, k: kc.Case, side: str) -> None:
 
 
 def pieces(backend: Any, k: kc.Case, side: str) -> None:
-    """With 8 inputs at a time, so that most cases have several pieces, or a ragged last one."""
+    """Call the kernels with pieces of 8 inputs: most cases then have several pieces or a shorter last one."""
     c.PIECE_INPUTS = 8
     k = kc.mostly_zero(k)
     x = sparse_at_the_edge(k.x, k.params.dtype, side)
@@ -110,7 +110,7 @@ def main(name: str, what: str) -> None:
             for inputs in kc.INPUTS:
                 for targets in kc.TARGETS:
                     for n_in in (1, 5, 17, 35):
-                        sizes = (n_in, 34, 3)  # as wide as sorted entries need with every vector
+                        sizes = (n_in, 34, 3)  # wide enough for sorted entries at every vector width
                         k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 9, dtype, inputs, targets)
                         WHAT[what](backend, k, side)
     print("every page untouched")

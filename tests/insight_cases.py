@@ -1,4 +1,4 @@
-"""What the tests of the experiments share: data, and networks trained on them once for each backend."""
+"""Shared by the experiments' tests: data, and networks trained on them once for each backend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, tra
 
 @cache
 def data(name: str = "mnist-5k") -> Any:
-    """A data set; skips where its package is not installed, or its files are not there."""
+    """Return a data set. Skip the test if its package or its files are missing."""
     try:
         return fastnet.data.load(name, download=False)
     except DataError as error:
@@ -33,20 +33,20 @@ def data(name: str = "mnist-5k") -> Any:
 
 @cache
 def trained(backend: str) -> list[Network]:
-    """The chapter's network after its training on mnist-5k, one for each seed. Not to be changed."""
+    """Return the chapter's network trained on mnist-5k, one for each seed. Tests must not change them."""
     x, y = data().x_train, data().y_train
     return [_fitted(CHAPTER, backend, seed, x, y) for seed in SEEDS]
 
 
 @cache
 def held_out() -> Any:
-    """mnist-5k's training images and labels in two parts: x, y to train on and x, y to fit a temperature with."""
+    """Return mnist-5k's training images and labels in two parts: x, y to train on, then x, y to fit a temperature."""
     return hold_out(data().x_train, data().y_train, 0.2)
 
 
 @cache
 def surer(backend: str) -> list[Network]:
-    """The same with ReLU and cross-entropy, which end surer; trained on the first part of `held_out`."""
+    """Return more confident networks: ReLU and cross-entropy, trained on the first part of `held_out`."""
     x, y, _, _ = held_out()
     return [_fitted(SURER, backend, seed, x, y) for seed in SEEDS]
 
@@ -58,7 +58,7 @@ def _fitted(recipe: Any, backend: str, seed: int, x: Any, y: Any) -> Network:
 
 
 def images(n: int) -> tuple[Array, Array]:
-    """So many training images and labels, the classes in proportion."""
+    """Return n training images and labels, with the classes in proportion."""
     digits = data()
     some = stratified_order(digits.y_train, np.random.default_rng(0))[:n]
     return digits.x_train[some], digits.y_train[some]
@@ -69,14 +69,14 @@ def unseen() -> tuple[Array, Array]:
 
 
 def blobs(n: int = 60, seed: int = 0) -> tuple[Array, Array]:
-    """Three clouds of points in ten dimensions: examples (n, 10) and labels (n,)."""
+    """Return three clouds of points in ten dimensions: examples (n, 10) and labels (n,)."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 3
     return rng.normal(np.eye(3, 10)[y] * 3, 1).astype(np.float32), y
 
 
 def small(seed: int = 0, n: int = 60, dtype: Any = np.float32) -> tuple[Network, np.ndarray, np.ndarray]:
-    """A network 6-5-3 and as many examples for it."""
+    """Return a 6-5-3 network and n examples for it."""
     rng = np.random.default_rng(seed)
     network = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=seed, dtype=dtype)
     return network, rng.random((n, 6), np.float32), rng.integers(0, 3, n)

@@ -1,4 +1,4 @@
-"""Problems for the kernels: networks, data and buffers as contract.py lays them out, and calls with them."""
+"""Problems for the kernels: networks, data and buffers in the layout of contract.py, and kernel calls on them."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ RULES = {
     "descent": naive.Rule(),
     "momentum": naive.Rule("momentum", 0.9),
     "nesterov": naive.Rule("momentum", 0.8, nesterov=True),
-    # An epsilon that counts: with 1e-8 a gradient that is all rounding, in float32, moves a parameter by a whole
-    # step in a direction that no two right programs share; and a misplaced epsilon would go unseen.
+    # A large epsilon. With 1e-8 in float32, a gradient that is only rounding error moves a parameter by a whole step,
+    # in a direction that differs between correct programs. A misplaced epsilon would go unnoticed.
     "adam": naive.Rule("adam", 0.8, 0.95, 1e-3),
 }
 EXTRAS = {"plain": {}, "decay": {"weight_decay": 0.05}, "clip": {"clip_norm": 0.3}}
 EXTRAS["both"] = EXTRAS["decay"] | EXTRAS["clip"]
-# How far from the oracle, which works in float64: some tens of roundings of sums whose terms are about 1.
+# Tolerance against the oracle, which works in float64: some tens of rounding errors of sums of terms near 1.
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
-# How far after a few dozen optimiser steps, each of which adds its roundings and bends the path a little.
+# Tolerance after a few dozen optimiser steps, each of which adds its rounding errors.
 TRAINED = {"float32": 5e-6, "float64": 1e-13}
-# How far backends may differ from each other after an epoch, and a team from one thread: docs/promises.md.
+# How far backends, or a team and one thread, may differ after an epoch: docs/promises.md.
 AGREEMENT = {"float32": 2e-5, "float64": 1e-12}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
 
 
-# Another backend is held to the same laws by its name here and `-p`, which imports what registers it (CONTRIBUTING.md).
+# To test another backend, name it in this variable and load its module with `-p` (CONTRIBUTING.md).
 BACKENDS = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
 COMPILED = tuple(name for name in BACKENDS if name in ("cython", "numba"))
-THREADED = tuple(name for name in BACKENDS if name != "numpy")  # its arithmetic has threads of its own
-# The axes of the contract. A law is tested on a pairwise cover of those that it is about.
+THREADED = tuple(name for name in BACKENDS if name != "numpy")  # NumPy's BLAS has its own threads
+# The axes of the contract. The test of a law takes a pairwise cover of the axes that matter to it.
 AXES: dict[str, Sequence[Any]] = {
     "backend": BACKENDS,
     "compiled": COMPILED,
@@ -65,9 +65,9 @@ AXES: dict[str, Sequence[Any]] = {
 
 
 def pairs(*names: str, **axes: Sequence[Any]) -> pytest.MarkDecorator:
-    """Parametrizes a test with a pairwise cover of these axes: each pair of values of two axes occurs.
+    """Parametrize a test with a pairwise cover of these axes: each pair of values of two axes occurs.
 
-    If "backend", "compiled" or "threaded" is not among the names, each backend meets the whole cover.
+    Without the axis "backend", "compiled" or "threaded", each backend runs the whole cover.
     """
     axes = {name: AXES[name] for name in names} | axes
     rows = cover(*map(tuple, axes.values()))
@@ -113,7 +113,7 @@ def case(
     targets: str = "vectors",
     seed: int = 0,
 ) -> Case:
-    """A random problem. Weighted sums are of the order of 1, where no activation is flat."""
+    """Return a random problem. Weighted sums are of the order of 1, where no activation saturates."""
     rng = np.random.default_rng(seed)
     layers = len(sizes) - 1
     activations = (*([hidden] * (layers - 1) if isinstance(hidden, str) else hidden), output[0])
@@ -123,26 +123,26 @@ def case(
         params[row[c.WEIGHTS] : row[c.BIASES]] = rng.normal(0, row[c.N_IN] ** -0.5, row[c.N_IN] * row[c.N_OUT])
         params[row[c.BIASES] : row[c.BIASES] + row[c.N_OUT]] = rng.normal(0, 0.5, row[c.N_OUT])
     x = rng.normal(size=(rows, sizes[0])).astype(dtype)
-    if inputs == "bytes":  # mostly zeros, as images are
+    if inputs == "bytes":  # mostly zeros, like images
         x = (rng.integers(0, 256, x.shape) * (rng.random(x.shape) < 0.6)).astype(np.uint8)
     if targets == "labels":
         y = rng.integers(0, sizes[-1], rows)
     else:
         y = rng.random((rows, sizes[-1])).astype(dtype)
-        if output[0] == "softmax":  # its outputs sum to one, and the cross entropy expects it of the targets
+        if output[0] == "softmax":  # cross-entropy expects targets that sum to 1
             y /= y.sum(1, keepdims=True)
     return Case(naive.Net(tuple(sizes), activations, output[1]), net, params, x, y)
 
 
 def dropping(k: Case, *drops: tuple[int, int]) -> Case:
-    """The same with dropout: a threshold and a key for each hidden layer."""
+    """Return the case with dropout: a threshold and a key for each hidden layer."""
     net = k.net.copy()
     net[:-1, [c.DROP, c.DROP_KEY]] = drops
     return k._replace(net=net, naive=replace(k.naive, drops=drops))
 
 
 def mostly_zero(k: Case, share: float = 0.3, seed: int = 0) -> Case:
-    """The same with most inputs zero: whole rows and whole columns of them too, and a row without any."""
+    """Return the case with most inputs zero, including whole rows and columns, and one row without zeros."""
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(k.x.shape) < share, k.x, 0).astype(k.x.dtype)
     x[::5] = 0
@@ -152,14 +152,14 @@ def mostly_zero(k: Case, share: float = 0.3, seed: int = 0) -> Case:
 
 
 def as_floats(x: Array, dtype: Any) -> Array:
-    """Bytes stand for v / 255."""
+    """Return x as floats; a byte v stands for v / 255."""
     return x.astype(dtype) / np.dtype(dtype).type(255) if x.dtype == np.uint8 else x.astype(dtype)
 
 
 def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
-    """The same rows as SparseRows, read-only, out of the midst of larger arrays that hold nonsense elsewhere.
+    """Return the rows as read-only SparseRows whose arrays are slices of larger arrays filled with nonsense.
 
-    `zeros` keeps some entries that are zero, as a user's matrix may have them.
+    `zeros` keeps some zero entries, which a user's matrix may hold.
     """
     keep = x != 0
     if zeros:
@@ -174,7 +174,7 @@ def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
     return c.SparseRows(starts, indices, values, x.shape[1])
 
 
-# -- the same as the oracle wants them -------------------------------------------------------------------
+# -- the same for the oracle -------------------------------------------------------------------
 
 
 def naive_inputs(x: Array) -> list[list[float]]:
@@ -201,7 +201,7 @@ def naive_correct(k: Case, params: Array, rows: Any = slice(None), kept: Sequenc
 def naive_step(
     k: Case, params: Array, state: list[list[float]], rows: Array, rule: naive.Rule, rate: float, count: int
 ) -> Trained:
-    """The update number `count`, on these rows of x, by the oracle alone; in `state`, and rounded to the dtype."""
+    """Do update number `count` with the oracle on these rows of x. Change `state` in place; round to the dtype."""
     now = k._replace(params=params)
     kept = naive.factors(k.naive, len(rows), count) if k.naive.drops else None
     cost, grad = naive_gradient(now, rows, kept)
@@ -217,7 +217,7 @@ def naive_step(
 
 
 def workspace(k: Case, rows: int, slots: int = 0, n_threads: int = 1) -> Array:
-    """Of exactly the size of the plan, and full of NaN: what it holds must not matter."""
+    """Return a workspace of exactly the planned size, full of NaN, because its contents must not matter."""
     plan = c.plan(k.net, rows, slots, k.params.itemsize, n_threads, isinstance(k.x, c.SparseRows))
     work = c.aligned_empty(plan.size, k.params.dtype)
     work.fill(np.nan)
@@ -236,7 +236,7 @@ def rule(name: str, extra: str) -> naive.Rule:
 
 
 def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:
-    """A learning rate for each step, no two of them the same."""
+    """Return a different learning rate for each step."""
     return first / (1 + 0.25 * np.arange(-(-len(order) // batch_size)))
 
 
@@ -264,7 +264,7 @@ def train(
     stop: int = 0,
     n_threads: int = 1,
 ) -> Trained:
-    """What a call of `train` by a team of so many threads comes to; the case is not changed."""
+    """Call `train` with a team of n_threads on copies of the case, and return what it wrote."""
     return trained(backend, call(k, order, batch_size, rule, rate, step, state, stop, n_threads))
 
 
@@ -279,8 +279,8 @@ def call(
     stop: int = 0,
     n_threads: int = 1,
 ) -> c.TrainCall:
-    """The record of a call of `train`, with copies of what `train` changes."""
-    progress = np.full(c.PROGRESS_COLUMNS, -7)  # STEPS and CORRECT are to be overwritten
+    """Return the record of a call of `train`, with copies of all that `train` changes."""
+    progress = np.full(c.PROGRESS_COLUMNS, -7)  # `train` must overwrite STEPS and CORRECT
     progress[c.STOP] = stop
     return c.TrainCall(
         net=k.net,
@@ -301,13 +301,13 @@ def call(
 
 
 def trained(backend: Any, call: c.TrainCall) -> Trained:
-    """Makes a call of `train` and collects what it wrote."""
+    """Call `train` and collect what it wrote."""
     cost = together(backend, call)
     return Trained(float(cost), call.params, call.state, int(call.progress[c.STEPS]), int(call.progress[c.CORRECT]))
 
 
 def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
-    """What worker 0 returns from `train`, called by all threads of the team; fails where a thread does not return."""
+    """Call `train` from all threads of the team and return worker 0's result. Fail if a thread does not return."""
     n_threads = int(call.team[c.N_THREADS])
     if n_threads == 1:
         return backend.train(call)
@@ -331,8 +331,10 @@ def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
-    """Within `tolerance` of the largest value or of 1, whichever is more: rounding is relative to the terms of
-    a sum, which are of the order of 1 here, and not to what their cancelling leaves."""
+    """Compare within `tolerance` times the largest value, or times 1 if that is larger.
+
+    A rounding error is relative to the terms of a sum, which are of the order of 1 here, not to a small result.
+    """
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert actual.shape == expected.shape
     assert np.isfinite(actual).all()
@@ -342,13 +344,13 @@ def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
 
 
 def assert_same_bits(first: Any, second: Any) -> None:
-    """Equal to the bit, so that -0.0 is not 0.0 and a NaN equals itself."""
+    """Compare bit for bit: -0.0 differs from 0.0, and a NaN equals itself."""
     for a, b in zip(first, second, strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-# The end of a program whose train() is to give the same bytes in a forked child, which must not hang. It imports os,
-# sys and time.
+# The end of a program that checks that train() gives the same bytes in a forked child and does not hang there. The
+# program imports os, sys and time.
 AND_IN_A_CHILD = """
 expected = train()
 child = os.fork()

@@ -1,7 +1,7 @@
 """The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time.
 
-It is written from the definitions, in plain Python floats, and imports neither NumPy nor anything of fastnet,
-so that an error in a kernel cannot be here too. It is slow on purpose: nothing in it is clever.
+It is written from the definitions, in plain Python floats, and imports neither NumPy nor fastnet, so it shares no error
+with a kernel. It is slow on purpose.
 
 Layout of the parameter vector, layer after layer: the weights, (n_out, n_in) row-major, then the biases.
 """
@@ -22,10 +22,10 @@ class Net:
     cost: str
     drops: Sequence[
         tuple[int, int]
-    ] = ()  # of each hidden layer, or of none: dropout's threshold and its generator's key
+    ] = ()  # dropout's threshold and its generator's key for each hidden layer; empty without dropout
 
     def layers(self) -> list[tuple[int, int, str, int, int]]:
-        """(n_in, n_out, activation, where the weights start, where the biases start) of each layer."""
+        """Return (n_in, n_out, activation, offset of the weights, offset of the biases) of each layer."""
         found, at = [], 0
         for n_in, n_out, activation in zip(self.sizes, self.sizes[1:], self.activations, strict=False):
             found.append((n_in, n_out, activation, at, at + n_in * n_out))
@@ -33,7 +33,7 @@ class Net:
         return found
 
     def is_weight(self) -> list[bool]:
-        """For each parameter, whether it is a weight (True) or a bias."""
+        """Return for each parameter whether it is a weight (True) or a bias."""
         kinds: list[bool] = []
         for n_in, n_out, _, _, _ in self.layers():
             kinds += [True] * (n_in * n_out) + [False] * n_out
@@ -72,7 +72,7 @@ def activate(name: str, z: Vector) -> Vector:
 
 
 def derivative(name: str, z: float) -> float:
-    """The derivative of an activation that treats each neuron alone."""
+    """The derivative of an elementwise activation."""
     if name == "sigmoid":
         return sigmoid(z) * sigmoid(-z)
     if name == "tanh":
@@ -101,7 +101,7 @@ def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]:
 
 
 def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
-    """For each row of a batch and each hidden layer, what its activations are multiplied by at that update."""
+    """Return for each row of a batch and each hidden layer the factors of its activations in that update."""
     found = []
     for row in range(rows):
         layers = []
@@ -120,9 +120,9 @@ def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
 def forward(
     net: Net, params: Sequence[float], x: Sequence[float], kept: Sequence[Vector] | None = None
 ) -> tuple[list[Vector], list[Vector]]:
-    """The weighted sums z of every layer, and the activations, the input being the first of them.
+    """Return the weighted sums z of every layer, and the activations, of which the first are the inputs.
 
-    `kept`: with dropout, what each hidden layer's activations are multiplied by.
+    `kept`: with dropout, the factors of each hidden layer's activations.
     """
     sums: list[Vector] = []
     activations: list[Vector] = [list(x)]
@@ -159,7 +159,7 @@ def example_cost(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> flo
 
 
 def output_delta(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> Vector:
-    """How the cost of one example changes with each of the last layer's weighted sums."""
+    """The derivative of one example's cost with respect to each of the last layer's weighted sums."""
     n, name = len(z), net.activations[-1]
     delta = []
     if net.cost == "squared_error":
@@ -185,7 +185,7 @@ def mean_cost(
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
 ) -> float:
-    """The mean cost over the examples; `kept`: for each of them, see forward."""
+    """The mean cost over the examples. `kept` has an entry for each example, see forward."""
     costs = []
     for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
         sums, activations = forward(net, params, x, kept[row] if kept else None)
@@ -256,12 +256,12 @@ def update(
     rate: float,
     count: int,
 ) -> None:
-    """One step, in place. `count` is this update's number, the first being 1."""
+    """Do one update in place. `count` is its number, from 1."""
     norm = math.sqrt(math.fsum(g * g for g in grad))
     scale = rule.clip_norm / norm if rule.clip_norm and norm > rule.clip_norm else 1.0
     for i in range(len(params)):
         g = grad[i] * scale
-        if is_weight[i]:  # after the clipping, and never on a bias
+        if is_weight[i]:  # after clipping, and never on a bias
             g += rule.weight_decay * params[i]
         if rule.kind == "gradient_descent":
             params[i] -= rate * g
@@ -280,16 +280,16 @@ def update(
             raise ValueError(rule.kind)
 
 
-# -- what data mean --------------------------------------------------------------------------------------
+# -- the meaning of data --------------------------------------------------------------------------------------
 
 
 def pixels(row: Sequence[int]) -> Vector:
-    """A row of bytes stands for the same row divided by 255."""
+    """Return the values that a row of bytes stands for: each byte divided by 255."""
     return [byte / 255 for byte in row]
 
 
 def target_of(label: int, n_out: int) -> Vector:
-    """The indicator vector a class label stands for."""
+    """Return the indicator vector of a class label."""
     return [1.0 if j == label else 0.0 for j in range(n_out)]
 
 
@@ -302,7 +302,7 @@ def first_largest(values: Sequence[float]) -> int:
 
 
 def class_of(sums: Sequence[float]) -> int:
-    """The class of an example, from the last layer's weighted sums."""
+    """Return the class of an example from the last layer's weighted sums."""
     return int(sums[0] >= 0) if len(sums) == 1 else first_largest(sums)
 
 

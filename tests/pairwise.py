@@ -1,4 +1,4 @@
-"""A pairwise cover: few combinations in which every pair of values of two axes occurs."""
+"""A pairwise cover: a small set of combinations that contains every pair of values of two axes."""
 
 from __future__ import annotations
 

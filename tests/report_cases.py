@@ -1,4 +1,4 @@
-"""What the tests of the report share: small runs, and a page taken apart."""
+"""Shared by the report's tests: small runs, and a parser of the page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def picture_data(name: str = "<i>bands</i>") -> Dataset:
-    """8x8 pictures of three classes, whose names a careless page would take for tags; some test labels are wrong."""
+    """Return 8x8 pictures of three classes with names that look like HTML tags. Some test labels are wrong."""
     (x, y), (x_test, y_test) = pictures(240, 0), pictures(90, 1)
     y_test[::7] = (y_test[::7] + 1) % 3
     y_test[1::40] = (y_test[1::40] + 2) % 3
@@ -36,7 +36,7 @@ def picture_data(name: str = "<i>bands</i>") -> Dataset:
 
 
 def table_data(classes: int = 2, n: int = 300) -> Dataset:
-    """Six numbers an example, no pictures; the first tells the class, nearly."""
+    """Return examples of six numbers. The first number nearly determines the class."""
     rng = np.random.default_rng(0)
     y = np.arange(n) % classes
     x = rng.standard_normal((n, 6)).astype(np.float32)
@@ -46,7 +46,7 @@ def table_data(classes: int = 2, n: int = 300) -> Dataset:
 
 
 def trained(data: Dataset, *sizes: int, epochs: int = 5, **network: Any) -> Run:
-    """A run with its beginning, on the data's test examples too."""
+    """Train a network and return its run, with the initial network and the test results."""
     net = fastnet.Network([data.x_train.shape[1], *sizes], seed=0, **network)
     initial = net.copy()
     trainer = fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0, backend="numpy")
@@ -64,7 +64,7 @@ class Card:
 
 
 class Page(HTMLParser):
-    """A page taken apart: its cards by their ids, all its tags, attributes and words."""
+    """A parsed page: its cards by id, and all its tags, attributes and words."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Page(HTMLParser):
 
 
 def content(source: str) -> bytes:
-    """The bytes of a data URI."""
+    """Return the bytes of a data URI."""
     head, _, body = source.partition(",")
     assert head in ("data:image/png;base64", "data:image/svg+xml;base64")
     return base64.b64decode(body, validate=True)

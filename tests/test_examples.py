@@ -1,4 +1,4 @@
-"""The scripts of examples/: each run as a user would, and what it prints; the own backend by the laws of fastnet's."""
+"""The scripts of examples/: run as a user would, and what they print. my_backend.py must keep the kernel contract."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 @pytest.fixture(autouse=True)
 def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing my_backend.py registers it: in the tests here only."""
+    """Undo what importing my_backend.py registers."""
     monkeypatch.setattr(selection, "_registered", {})
 
 
 @pytest.fixture(params=kc.BACKENDS)
 def name(request: pytest.FixtureRequest) -> str:
-    """Each backend that this machine has, by its name."""
+    """The name of each backend of this machine."""
     load_backend(request.param)
     return str(request.param)
 
 
 def python(*arguments: object, status: int = 0, **environment: str) -> tuple[str, str]:
-    """What a program prints, and what it complains of, where warnings are errors."""
+    """Run a program with warnings as errors. Return its stdout and stderr."""
     paths = os.pathsep.join([str(EXAMPLES), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-W", "error", *map(str, arguments)],
@@ -62,7 +62,7 @@ def run(script: str, *arguments: object, **environment: str) -> str:
 
 
 def numbers(pattern: str, text: str) -> list[float]:
-    """The groups of the one place that matches, as numbers."""
+    """Return the groups of the only match as numbers."""
     found = re.findall(pattern, text)
     assert len(found) == 1, f"{pattern!r} is {len(found)} times in {text}"
     groups = found[0] if isinstance(found[0], tuple) else (found[0],)
@@ -70,7 +70,7 @@ def numbers(pattern: str, text: str) -> list[float]:
 
 
 def module(script: str) -> ModuleType:
-    """A script as a module of its own."""
+    """Import a script as a module."""
     spec = importlib.util.spec_from_file_location(script, EXAMPLES / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -112,7 +112,7 @@ def test_first_network(name: str) -> None:
     text = run("first_network.py", FASTNET_BACKEND=name)
     parameters, chance = numbers(r"([\d,]+) weights and biases, all random: ([\d.]+)% right", text)
     assert parameters == 13_002
-    assert chance <= 20  # 10.0 with each of five seeds: it answers one digit to all
+    assert chance <= 20  # 10.0 with each of five seeds: it predicts the same digit for every image
     by_hand, cost = numbers(r"the cost: ([\d.]+) by hand, ([\d.]+) by net.cost", text)
     assert by_hand == pytest.approx(cost, abs=2e-6)  # printed to six digits
     stepped, trained = numbers(r"a step lowers it to ([\d.]+), by the Trainer to ([\d.]+)", text)
@@ -120,7 +120,7 @@ def test_first_network(name: str) -> None:
     assert stepped < 0.7 * cost  # 0.49 with the seed of the script
     moved, apart = numbers(r"moves by up to ([\d.e+-]+); by hand .* differ by up to ([\d.e+-]+)", text)
     assert moved > 0.1
-    assert apart < 1e-6  # 0 on all backends where this was written; a rounding or two is no difference
+    assert apart < 1e-6  # 0 on all backends where this was written; allow a rounding error or two
     epochs = re.findall(r"epoch +(\d+): cost ([\d.]+), ([\d.]+)% of the test images right", text)
     assert [int(epoch) for epoch, _, _ in epochs] == [5, 10, 15, 20, 25, 30]
     costs = [float(cost) for _, cost, _ in epochs]
@@ -144,7 +144,7 @@ def test_first_network(name: str) -> None:
 
 
 def epochs_of(text: str, images: int) -> list[int]:
-    """The right answers of each epoch's line; there are no others."""
+    """Return the number of right answers in each epoch's line; no other lines are allowed."""
     found = re.findall(rf"Epoch (\d+): (\d+) / {images}\n", text)
     assert [int(epoch) for epoch, _ in found] == list(range(30))
     assert text.count("\n") == 30
@@ -153,8 +153,8 @@ def epochs_of(text: str, images: int) -> list[int]:
 
 def test_nielsen_sgd_on_the_small_set(name: str) -> None:
     right = epochs_of(run("nielsen_sgd.py", FASTNET_BACKEND=name), 1_000)
-    # 900 and 901 with the seed of the script, 889 to 910 with three others; and 802 with the fifth (3), which leaves a
-    # digit unlearned, as so wide a start may.
+    # 900 and 901 with the seed of the script, 889 to 910 with three others. 802 with the fifth (3), which never
+    # learns one digit, because the initial weights are so large.
     assert right[-1] >= 880
     assert right[-1] > right[0]
 
@@ -169,7 +169,7 @@ def test_nielsen_sgd_lands_at_the_book_s_accuracy() -> None:
 
 
 def columns(x: np.ndarray, y: np.ndarray, training: bool) -> list[tuple[Any, Any]]:
-    """As the book's loader has them."""
+    """Return the data in the form of the book's loader."""
     targets = np.eye(10)[y][:, :, None] if training else y
     return [(image.reshape(784, 1), target) for image, target in zip(x, targets, strict=True)]
 
@@ -351,7 +351,7 @@ LAWS = ("test_contract", "test_contract_numerics", "test_contract_predictor", "t
 
 
 def test_my_backend_keeps_the_laws() -> None:
-    """The laws of what is computed. Those of memory are not for it: it allocates."""
+    """The laws of what kernels compute. The laws of memory do not apply: this backend allocates."""
     files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     options = ("-q", "-p", "my_backend", "-p", "no:cacheprovider", "--numprocesses=0", "--rootdir", EXAMPLES.parent)
     options = (*options, "-k", "not float32 and not any_shape and not flushing")  # half the laws in a third of the time

@@ -1,4 +1,4 @@
-"""Rules of the house: who imports whom, what an import costs, what is public and what the documents may say."""
+"""Rules of the code base: which module imports which, the cost of an import, public names and documents."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def python(code: str) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """The full names of all that a source imports, at its top or inside a function."""
+    """Return the full names of all that a source imports, at its top or inside a function."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -65,7 +65,7 @@ def test_kernels_import_nothing_of_the_rest() -> None:
 OWN = {
     "numpy_backend": ("formulas", "numpy_sparse", "numpy_workspace", "philox"),
     "numba_backend": ("numba_vectors",),
-}  # files of a backend's own
+}  # a backend's own files
 
 
 def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
@@ -78,7 +78,7 @@ def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
 
 
 def private_reaches(source: str) -> list[str]:
-    """Each `x._name` of a source where x is not self or cls, and the source itself defines no such name."""
+    """Return each `x._name` in a source where x is neither self nor cls and the source does not define the name."""
     tree = ast.parse(source)
     own = {"_replace", "_asdict", "_fields"}  # the public interface of a NamedTuple
     for node in ast.walk(tree):
@@ -112,7 +112,7 @@ def test_nothing_reaches_into_another_module_s_private_names() -> None:
 
 
 def test_dir_lists_the_public_names() -> None:
-    """The lazy ones too, and before anything loads them."""
+    """It includes the lazy ones, even before they are loaded."""
     code = "import fastnet; print(*dir(fastnet)); fastnet.Network; fastnet.data; print(*dir(fastnet))"
     for line in python(code).splitlines():
         assert line.split() == sorted(fastnet.__all__)
@@ -123,7 +123,7 @@ def test_no_module_hides_a_package() -> None:
     assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
 
 
-# What `import fastnet` may load of its own, by room. Nothing of the data sets, the experiments or the command line.
+# What `import fastnet` may load of the package: no data sets, experiments or command line.
 LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "training", "version"}
 
 
@@ -146,7 +146,7 @@ def test_the_numpy_backend_loads_nothing_heavy() -> None:
 
 
 def test_importing_adds_few_modules_to_numpys() -> None:
-    """What an import costs, counted in modules: their seconds would be the machine's as much as ours."""
+    """The cost of an import in modules. Its seconds would depend on the machine."""
     code = "import sys, numpy; before = set(sys.modules); import fastnet; print(*(set(sys.modules) - before))"
     added = set(python(code).split())
     ours = {name for name in added if name.startswith("fastnet")}
@@ -157,7 +157,7 @@ def test_importing_adds_few_modules_to_numpys() -> None:
 
 
 def test_a_command_starts_without_the_experiments() -> None:
-    """`fastnet --help` and `fastnet train` need not wait for what other commands want."""
+    """`fastnet --help` and `fastnet train` do not load what only other commands need."""
     loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
     assert "fastnet.cli" in loaded
     late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench")}
@@ -175,7 +175,7 @@ def test_public_names_exist_once_each(module: ModuleType) -> None:
 def test_public_names_have_docstrings(module: ModuleType) -> None:
     things = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
     for name, thing in things.items():
-        if isinstance(thing, insight.Recipe):  # documented where it is made
+        if isinstance(thing, insight.Recipe):  # documented beside its definition
             continue
         assert inspect.getdoc(thing), name
         if inspect.isclass(thing):
@@ -248,7 +248,7 @@ HAVE_PROSE = (
 
 
 def prose(path: Path) -> str:
-    """The comments and docstrings of a Python source; all of another file."""
+    """Return the comments and docstrings of a Python source, or the whole text of another file."""
     text = path.read_text("utf-8")
     if path.suffix != ".py":
         return text
@@ -274,7 +274,7 @@ def test_files_named_in_prose_exist(pattern: str) -> None:
 
 @pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="not a checkout")
 def test_no_generated_file_is_large() -> None:
-    """Pictures and tables that a command writes; folders with _ are not tracked."""
+    """Pictures and tables that a command writes. Folders with _ are not tracked."""
     kinds = {".png", ".svg", ".md", ".json", ".html", ".css"}
     found = list(CHECKOUT.glob("*.md"))
     for folder in ("bench", "docs", "examples", "fastnet", "kernels", "tests"):

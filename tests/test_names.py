@@ -1,4 +1,4 @@
-"""Names that are choices: the types list what the tables hold, and a type checker refuses a misspelt one."""
+"""Names of choices: the types list what the tables hold, and a type checker refuses a misspelt name."""
 
 from __future__ import annotations
 

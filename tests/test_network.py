@@ -1,4 +1,4 @@
-"""Network: its one buffer, what it computes against the scalar oracle, what it takes, refuses, saves and loads."""
+"""Network: its buffer, its results against the scalar oracle, and the inputs that it accepts and refuses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OUTPUTS = [kc.OUTPUTS[0], ("softmax", "cross_entropy"), ("sigmoid", "cross_entro
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
 def random_network(sizes: list[int], **arguments: Any) -> Network:
-    """With biases that are not zero, so that a misplaced one shows."""
+    """Return a network with nonzero biases, so that a misplaced bias changes the results."""
     return Network(sizes, init="normal", seed=1, **arguments)
 
 
@@ -170,7 +170,7 @@ def test_one_output_learns_the_right_way_round(name: str, output: str, cost: str
 
 
 def test_accuracy_judges_what_predict_predicts(name: str) -> None:
-    """Where sigmoids have all rounded to 1, too."""
+    """Also where all sigmoids have rounded to 1."""
     net = Network([784, 100, 10], activation="relu", init="normal", seed=3)
     x = np.random.default_rng(0).random((500, 784), np.float32)
     assert (net.forward(x, backend=name) == 1).sum(axis=1).max() > 1
@@ -240,7 +240,7 @@ def test_labels_of_any_whole_type(dtype: str) -> None:
 
 
 def refused(call: Any, *words: str) -> None:
-    """A ValueError or TypeError of one line that has all the words."""
+    """Check that a call raises a one-line ValueError or TypeError with all the words."""
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
     message = str(caught.value)
@@ -266,6 +266,7 @@ INF[5, 3] = -np.inf
         (np.ones((3, 4), complex), "x complex128"),
         (NAN, "x[2, 1] nan"),
         (INF, "x[5, 3] -inf"),
+        (-INF, "x[5, 3] inf"),
         (np.full((2, 4), 1e300), "x 1e+300 float32 float64"),
         (np.full((2, 4), -1e300), "x -1e+300 float32 float64"),
         (X.astype(object), "x Python objects"),
@@ -351,7 +352,7 @@ def test_one_sigmoid_output_takes_only_0_and_1_as_whole_numbers() -> None:
         ({"dtype": "float16"}, "dtype float32 float64 float16"),
         ({"dtype": int}, "dtype float32"),
         ({"dtype": "bogus"}, "dtype 'bogus'"),
-        ({"dtype": None}, "dtype None"),  # NumPy's None is float64, which is not what a user of None means
+        ({"dtype": None}, "dtype None"),  # NumPy reads None as float64, which the user does not mean
         ({"seed": "abc"}, "seed 'abc'"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 1.5}, "seed 1.5"),

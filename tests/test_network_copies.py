@@ -17,7 +17,7 @@ Y = np.array([0, 1, 2, 0, 1, 2])
 
 
 def random_network(sizes: list[int], **arguments: Any) -> Network:
-    """With biases that are not zero, so that a misplaced one shows."""
+    """Return a network with nonzero biases, so that a misplaced bias changes the results."""
     return Network(sizes, init="normal", seed=1, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""Networks saved and loaded: bit for bit, on every backend, and nothing hostile."""
+"""Saved networks: they load bit for bit on every backend, and hostile files are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ X = np.random.default_rng(0).random((6, 4), np.float32)
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -223,7 +223,7 @@ def not_loaded(path: Path) -> None:
     assert isinstance(caught.value, fastnet.FastnetError)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # by the archive, once it is forgotten
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the archive raises it when it is freed
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_what_breaks_off_a_save_is_what_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]

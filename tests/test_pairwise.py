@@ -1,4 +1,4 @@
-"""The cover that the contract's laws are tested on has every pair."""
+"""The pairwise cover that the contract's tests use contains every pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictor: what Network.compile returns; results written to `out`; compiling ahead."""
+"""Predictor, which Network.compile returns: its results, `out`, and compiling ahead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -119,7 +119,7 @@ def test_it_keeps_the_parameters_until_refreshed(name: str, x_dtype: Any) -> Non
 
 
 def test_the_quick_way_checks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fits goes straight to the kernel."""
+    """Inputs that fit go straight to the kernel."""
     predictor = network().compile(backend="numpy", max_batch=90)
     predictor(FLOATS), predictor(BYTES)
 
@@ -139,7 +139,7 @@ def test_the_quick_way_checks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("dtype", kc.DTYPES)
 def test_what_is_tested_for_nan_is_the_same_in_every_call(name: str, dtype: str) -> None:
-    """A C-contiguous array of the network's dtype is never tested, whatever else always is."""
+    """A C-contiguous array of the network's dtype is never tested for nan. Any other array always is."""
     net = network(dtype=dtype)
     nan = FLOATS[:6].astype(dtype)
     nan[3, 3] = np.nan
@@ -298,7 +298,7 @@ def test_what_cannot_be_warmed_up(arguments: dict[str, Any]) -> None:
 
 
 def test_two_threads_at_once_are_told(name: str) -> None:
-    """Where one is in the kernel, another is turned away: the workspace is theirs together."""
+    """While one thread is in the kernel, another gets an error, because both would use one workspace."""
     predictor = Network([7, 3], seed=0).compile(backend=name)
     entered, leave, inner = threading.Event(), threading.Event(), predictor._outputs
 
@@ -336,4 +336,4 @@ def test_a_call_keeps_no_hold_of_its_arrays(name: str) -> None:
     for _ in range(3):
         predictor(x, out)
     assert (sys.getrefcount(x), sys.getrefcount(out)) == counts
-    x.resize((2, 7), refcheck=False)  # refused while a buffer is out
+    x.resize((2, 7), refcheck=False)  # NumPy refuses this while a buffer is exported

@@ -1,4 +1,4 @@
-"""The stress programs (tests/stress): what once failed is right now, and each program still runs."""
+"""The stress programs (tests/stress): each runs, and the cases that once failed pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT = [(name, path) for name in harness.NAMES for path in harness.kept(name)]
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[dict[str, harness.Worker]]:
-    """One for each program, by its name: to start one takes seconds, and one that dies is started again."""
+    """A worker for each program, by name. Starting one takes seconds, so tests share it; a dead one is replaced."""
     started: dict[str, harness.Worker] = {}
     yield started
     for worker in started.values():
@@ -27,7 +27,7 @@ def test_what_failed_once_is_right(name: str, path: Path, workers: dict[str, har
     if reason := program.unable():
         pytest.skip(reason)
     if name not in workers:
-        workers[name] = harness.Worker(name, program)  # as where it failed
+        workers[name] = harness.Worker(name, program)  # where the case failed
     kind, words = workers[name].check(json.loads(path.read_text(encoding="utf-8"))["case"])
     assert kind == "right", words
 
@@ -42,7 +42,7 @@ def test_a_few_cases_of_each_program(name: str) -> None:
 
 
 class TestTheHarness:
-    """A crash, a hang and a wrong answer are each found, told from one another, and reduced."""
+    """The harness finds a crash, a hang and a wrong answer, distinguishes them, and reduces the case."""
 
     @pytest.mark.parametrize(
         ("kind", "words"), [("crash", "died of SIGSEGV"), ("hang", "no answer"), ("wrong", "Asser")]

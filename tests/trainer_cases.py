@@ -1,4 +1,4 @@
-"""What the tests of the trainer share: small data, trainers on it, and a callback that records its calls."""
+"""Shared by the trainer's tests: small data, trainers on it, and a callback that records its calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import fastnet
 from fastnet import Callback, Cosine, Exponential, Network, Step, Trainer
 
 RNG = np.random.default_rng(0)
-X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
+X = RNG.random((53, 6), np.float32)  # the last batch is smaller at any batch size but 1 and 53
 Y = RNG.integers(0, 3, 53)
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"]
 SCHEDULES: dict[str, Any] = {
@@ -33,7 +33,7 @@ def bits(trainer: Trainer) -> bytes:
 
 
 class Recorder(Callback):
-    """Notes what it is called with, and may act on it."""
+    """Records its calls, and may act on them."""
 
     def __init__(self, every: int | None = None, act: Callable[[Trainer, Any], None] | None = None) -> None:
         self.every = every

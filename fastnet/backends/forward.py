@@ -1,4 +1,4 @@
-"""The forward pass of many rows: cut into parts that bound memory and time, on one thread or several."""
+"""The forward pass of many rows, split into parts of bounded memory and time, on one or several threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def multiply_adds(layers: Ints) -> int:
 def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
     """Return the multiply-adds of the forward pass of `n_rows` rows of x.
 
-    In the first layer a sparse row meets only the weights of its entries.
+    A sparse row uses only the first layer's weights of its entries.
     """
     work = multiply_adds(layers)
     if isinstance(x, SparseRows):
@@ -29,8 +29,8 @@ def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
 
 
 def parts(layers: Ints, n_rows: int, n_threads: int = 1) -> Iterator[slice]:
-    """Cut rows into parts so small that Ctrl-C need not wait long, and at least as many as there are threads."""
-    if n_rows <= c.BLOCK_ROWS and n_threads == 1:  # the shortcut of small calls
+    """Yield slices of the rows: short enough for a prompt Ctrl-C, and at least as many as there are threads."""
+    if n_rows <= c.BLOCK_ROWS and n_threads == 1:  # a shortcut for small calls
         yield slice(0, n_rows)
         return
     step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MAX_ROWS)

@@ -1,7 +1,7 @@
-"""Ctrl-C during a fit: noted at once, acted on at the next batch boundary.
+"""Ctrl-C during a fit: recorded at once, acted on at the next batch boundary.
 
-The signal's own handler runs when the fit has put its books in order; so a KeyboardInterrupt never lands between
-two updates. Only Python's main thread receives signals: it hands them on to the fits it runs in others, `Together`.
+The caller's SIGINT handler runs once the fit has left its network and trainer in a consistent state. Only Python's main
+thread receives signals; `Together` stops the fits of other threads.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ POLL_SECONDS = 0.05
 
 
 class Interrupts:
-    """`with Interrupts() as interrupts:` defers SIGINT; on leaving, a pending one is given to its handler."""
+    """A context in which SIGINT is deferred. If a SIGINT is pending on exit, the previous handler is called."""
 
     def __init__(self) -> None:
-        self.progress: Ints = np.zeros(c.PROGRESS_COLUMNS, np.int64)  # the kernels read its STOP
+        self.progress: Ints = np.zeros(c.PROGRESS_COLUMNS, np.int64)  # kernels poll its STOP
         self.pending = False
         self._handler: Callable[[int, FrameType | None], Any] | None = None
         self._together = _together.get()
@@ -56,15 +56,15 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def note(self, number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
-        """Has the fit end at the next batch boundary."""
+        """Make the fit end at the next batch boundary."""
         self.pending = True
         self.progress[c.STOP] = 1
 
     def hand_over(self, function: Callable[[], object]) -> None:
-        """Runs a user's own code, which Ctrl-C may break off anywhere, as always.
+        """Run the user's code under the user's handler: Ctrl-C interrupts it anywhere.
 
-        Not a context manager out of a generator: one that is broken off before it is left is only left when the
-        exception's traceback goes, and would then put `note` in the place of a handler that was given back already.
+        This takes a function instead of being a generator context manager. A KeyboardInterrupt could suspend such a
+        generator until the traceback is freed. Its cleanup would then install `note` after the fit has ended.
         """
         if self._handler is None:
             function()
@@ -76,9 +76,9 @@ class Interrupts:
             signal.signal(signal.SIGINT, self.note)
 
     def call(self, function: Callable[[], T], abandon: bool = False) -> T | None:
-        """Runs a long function in a thread, so that a signal is noted while it runs.
+        """Run a long function in a thread, so that this thread can receive a signal meanwhile.
 
-        Waits for its end all the same, unless `abandon`: then returns None as soon as an interrupt is pending.
+        This thread waits for the function. With `abandon`, an interrupt ends the wait, and the result is None.
         """
         if self._handler is None:
             return function()
@@ -94,7 +94,7 @@ class Interrupts:
 
         try:
             threading.Thread(target=run, name="fastnet", daemon=True).start()
-        except RuntimeError:  # no thread is to be had: then here
+        except RuntimeError:  # no thread can be started
             return function()
         while not done.wait(POLL_SECONDS):
             if abandon and self.pending:
@@ -105,9 +105,9 @@ class Interrupts:
 
 
 class Together:
-    """The fits of several threads, which `stop` ends as Ctrl-C does the main thread's: with a KeyboardInterrupt.
+    """The fits of several threads, to stop them together. Each ends with a KeyboardInterrupt, as on Ctrl-C.
 
-    A thread's fits join where it runs in a context of `context()`.
+    A fit joins if it runs in a context from `context()`.
     """
 
     def __init__(self) -> None:
@@ -115,13 +115,13 @@ class Together:
         self._fits: list[Interrupts] = []
 
     def context(self) -> contextvars.Context:
-        """A copy of the caller's context in which fits join."""
+        """Return a copy of the current context in which fits join this group."""
         context = contextvars.copy_context()
         context.run(_together.set, self)
         return context
 
     def joined_by(self, fit: Interrupts) -> None:
-        self._fits.append(fit)  # before the question, so that a stop in between is not missed
+        self._fits.append(fit)  # before the check, so that a stop in between is not missed
         if self._stopped:
             fit.note()
 
@@ -129,17 +129,17 @@ class Together:
         self._fits.remove(fit)
 
     def stop(self) -> None:
-        """Ends the fits that run, and those that are still to begin."""
+        """End the running fits, and each later fit at its first batch."""
         self._stopped = True
         for fit in tuple(self._fits):
             fit.note()
 
 
-_deferring: list[Interrupts] = []  # the main thread's, one in the callback of another, while SIGINT is deferred
+_deferring: list[Interrupts] = []  # the main thread's fits; a callback's fit follows its own
 
 
 def _forked() -> None:
-    """In a child that another thread forked there is no fit of the main thread's: SIGINT has its handler again."""
+    """Restore the SIGINT handler in a child forked by another thread: the main thread's fits do not exist there."""
     if _deferring and _deferring[0]._thread != threading.get_ident():
         handler = _deferring[0]._handler
         _deferring.clear()

@@ -1,4 +1,4 @@
-"""The machine: what it is, and what it could do at the moment of a measurement (multiply-adds, memory)."""
+"""The machine: its description, and its arithmetic and memory speed at the time of a benchmark."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from fastnet.kernels import compiled
 from fastnet.version import __version__
 
 PEAK_SECONDS = 0.02
-PEAK_LIMIT = 1 << 32  # rounds no core does in that time
+PEAK_LIMIT = 1 << 32  # repeats; no core does so many in PEAK_SECONDS
 MIN_STREAM, MAX_STREAM = 1 << 27, 1 << 29  # bytes
-CACHES = 4  # the stream is so many times the largest cache
+CACHES = 4  # size of the stream over that of the largest cache
 Meter = Callable[[], float]
 
 
 def peak_meter(dtype: str) -> Meter | None:
-    """A function that measures this core's multiply-add peak in operations a second; None where there is none."""
+    """Return a function that measures the core's peak of multiply-adds in FLOP/s, or None without compiled kernels."""
     try:
         module = compiled.module(dtype)
     except ImportError:
@@ -41,18 +41,18 @@ def peak_meter(dtype: str) -> Meter | None:
     repeats = 1 << 10
     while rate(repeats)[0] < PEAK_SECONDS:
         repeats *= 2
-        if repeats > PEAK_LIMIT:  # a build whose compiler took the loop away
+        if repeats > PEAK_LIMIT:  # the compiler optimised the loop away
             return None
     return lambda: rate(repeats)[1]
 
 
 def stream_bytes() -> int:
-    """How much to read so that hardly any of it can be in a cache."""
+    """Return how many bytes to read so that nearly all of them come from memory, not from a cache."""
     return min(max(CACHES * largest_cache(), MIN_STREAM), MAX_STREAM)
 
 
 def largest_cache() -> int:
-    """Bytes of the largest cache that the system tells of; 0 where it tells of none."""
+    """Return the size of the largest cache in bytes, or 0 if the system does not report it."""
     sizes = [0]
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         with contextlib.suppress(OSError, ValueError):
@@ -62,10 +62,10 @@ def largest_cache() -> int:
 
 
 def bandwidth(size: int, repeats: int = 5) -> float:
-    """Bytes a second that one thread reads from memory: the median over dot products of two float32 vectors.
+    """Return the bytes a second that one thread reads from memory: the median of several dot products.
 
-    `size` bytes in all. A product that reads two streams does one multiply-add for 8 bytes, so that memory is what
-    it waits for.
+    The two float32 vectors have `size` bytes together. Their product does one multiply-add per 8 bytes, so memory
+    limits it.
     """
     a, b = np.ones((2, size // 8), np.float32)
     rates = []
@@ -73,13 +73,13 @@ def bandwidth(size: int, repeats: int = 5) -> float:
         began = time.perf_counter()
         np.dot(a, b)
         rates.append((a.nbytes + b.nbytes) / (time.perf_counter() - began))
-    return median(rates[1:])  # the first also fetches pages
+    return median(rates[1:])  # the first round also pays for page faults
 
 
 def resident_peak() -> int:
-    """Bytes that this process has had in memory at most, since it was started; 0 where the system does not tell.
+    """Return the largest resident size of this process in bytes, or 0 if the system does not report it.
 
-    Not by `getrusage`: a child inherits its figure from the process that started it.
+    `getrusage` would not do: a child inherits the figure of its parent.
     """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -89,6 +89,7 @@ def resident_peak() -> int:
 
 
 def peak_fact(peaks: list[float]) -> str:
+    """Return the median of the measured peaks in words. An unknown peak is nan."""
     known = [peak for peak in peaks if not math.isnan(peak)]
     if not known:
         return "not known: the Cython backend measures it, which is missing here or was compiled without the loop"
@@ -96,7 +97,7 @@ def peak_fact(peaks: list[float]) -> str:
 
 
 def facts() -> dict[str, str]:
-    """What the figures were measured on."""
+    """Return the hardware and software of this machine, to print with measurements."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     about = {
         "processor": processor(),
@@ -114,7 +115,7 @@ def facts() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it."""
+    """Return the processor's name as the system reports it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")

@@ -1,7 +1,6 @@
-"""Threads that share one call: how many there may be, and running them.
+"""The threads that share one kernel call: how many to use, and how to run them.
 
-They live only as long as the call, so that a process may be forked between calls, and any number of Python threads may
-train networks of their own.
+They end with the call, so a process can fork between calls, and several Python threads can each train a network.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 
 T = TypeVar("T")
-THREADED_WORK = 1 << 24  # multiply-adds forward of a batch from which on "auto" takes more than one thread for it
-THREAD_ROWS = 16  # of a batch, at least, for each of those
+THREADED_WORK = 1 << 24  # multiply-adds of a batch's forward pass; from here on "auto" uses several threads
+THREAD_ROWS = 16  # the smallest number of rows for each of them
 
 
 def usable_cores(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
-    """Cores that this process may use: by its affinity, and by the quotas of the control groups it is in.
+    """Return how many cores this process may use, by its affinity and the CPU quotas of its control groups.
 
-    A quota of two and a half cores counts as three. At least 1. The arguments are where Linux tells of these.
+    A quota of 2.5 cores counts as 3. The result is at least 1. The arguments are Linux's folders, for tests.
     """
     quotas = [math.ceil(quota) for quota in _quotas(proc, cgroups)]
     return max(1, min(_affinity(), *quotas)) if quotas else _affinity()
 
 
 def _affinity() -> int:
-    if hasattr(os, "process_cpu_count"):  # Python 3.13 and later; may be told by PYTHON_CPU_COUNT
+    if hasattr(os, "process_cpu_count"):  # Python 3.13 and later; PYTHON_CPU_COUNT overrides it
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -40,7 +39,7 @@ def _affinity() -> int:
 
 
 def _quotas(proc: str, cgroups: str) -> Iterator[float]:
-    """The limits, in cores, of this process's group and of all it lies in, of version 2 (cpu.max) and 1 (cfs_quota)."""
+    """Yield the quotas in cores of this process's control group and its parents, of cgroup versions 2 and 1."""
     for line in _read(f"{proc}/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -77,7 +76,7 @@ def _read(path: str) -> str:
 
 
 def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> int:
-    """Return how many threads share a call: never more than this process has cores.
+    """Return how many threads share a call. There are never more than the process has cores.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> 
     max_threads : int
         The largest number that the backend takes.
     n_rows, work : int
-        The rows of the call, and its multiply-adds on the way forward. "auto" decides by them.
+        The rows of the call, and the multiply-adds of its forward pass. "auto" decides by them.
     """
     if threads is None:
         threads = n_rows // THREAD_ROWS if work >= THREADED_WORK else 1
@@ -94,9 +93,9 @@ def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> 
 
 
 class OneAtATime:
-    """A lock for `with`. Whoever finds it taken does not wait, but gets a RuntimeError with these words.
+    """A lock for `with` that never waits: if it is taken, entering raises a RuntimeError with the given message.
 
-    Copies and unpickled ones are not taken, even where the original is.
+    A copy or an unpickled lock starts free, even if the original is taken.
     """
 
     def __init__(self, words: str) -> None:
@@ -115,15 +114,15 @@ class OneAtATime:
 
 
 def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
-    """Runs call(team, worker) in `n_threads` threads at once and returns what worker 0, this thread, returned.
+    """Run ``call(team, worker)`` in `n_threads` threads and return the result of worker 0, the current thread.
 
-    Where a call raises, the team is marked as broken, so that no thread waits for ever, and the error is raised here.
-    Where a thread cannot be started, this thread makes the call alone, and a RuntimeWarning says so.
+    If a worker raises, the team is marked as broken, so the others stop waiting for it, and the error is raised here.
+    If a thread cannot be started, the current thread makes the call alone, with a RuntimeWarning.
     """
     if n_threads == 1:
         return call(c.team(1), 0)
     team = c.team(n_threads)
-    all_here = threading.Event()  # before this nobody begins: a kernel would wait for those who never come
+    all_here = threading.Event()  # until then no worker begins: a kernel waits for every worker
     errors: list[BaseException] = []
 
     def run(worker: int) -> None:
@@ -139,7 +138,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
     try:
         try:
             for worker in range(1, n_threads):
-                run_here = contextvars.copy_context().run  # the context of this thread: of use_backend, of np.errstate
+                run_here = contextvars.copy_context().run  # keeps use_backend and np.errstate
                 thread = threading.Thread(target=run_here, args=(run, worker), name=f"fastnet-{worker}", daemon=True)
                 thread.start()
                 started.append(thread)
@@ -157,7 +156,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
         all_here.set()
         _join(started)
     if alone:
-        warnings.warn(f"{n_threads} threads cannot be had here ({alone}): going on with one", RuntimeWarning, 2)
+        warnings.warn(f"{n_threads} threads cannot be started here ({alone}): going on with one", RuntimeWarning, 2)
         return call(c.team(1), 0)
     if errors:
         raise errors[0]
@@ -165,7 +164,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
 
 
 def _join(threads: list[threading.Thread]) -> None:
-    """Waits for all, even where Ctrl-C comes: they are at work on arrays that are the caller's again afterwards."""
+    """Wait for all threads, even on Ctrl-C: they still write to arrays that the caller owns afterwards."""
     interrupt = None
     for thread in threads:
         while thread.is_alive():

@@ -58,6 +58,8 @@ def number(name: str, value: object, *, above: float | None = None, minimum: flo
         result = float(value)  # type: ignore[arg-type]  # the call tests whether it is one
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
+    except OverflowError:  # of a whole number with more than 308 digits
+        raise ValueError(f"{name} must be a number that a float can hold") from None
     if not math.isfinite(result):
         raise ValueError(f"{name} must be finite, not {result}")
     if above is not None and not result > above:

@@ -1,4 +1,4 @@
-"""Downloads one file: resumes after a broken connection, with limits on the size and the time.
+"""Downloads one file, with limits on its size and the waiting time; resumes after a broken connection.
 
 Not here: the mirrors and the verification (named_sets.py).
 """

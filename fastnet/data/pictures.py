@@ -1,4 +1,4 @@
-"""Reads pictures as pixels. Pillow does it, and is imported only when a picture is read."""
+"""Reads pictures as pixels with Pillow, which is imported only when a picture is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MAX_PIXELS = 1 << 24
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not EPS and others of Pillow: EPS would run a program
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow reads more, but EPS would run a program
 
 
 def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool = False) -> NDArray[np.uint8]:

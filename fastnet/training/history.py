@@ -107,7 +107,8 @@ class History:
         if not self.epochs:
             return "<History of no epochs>"
         last = self.epochs[-1]
-        return f"<History of {len(self)} epochs, the last with cost {last.cost:.4g}, accuracy {last.accuracy:.4g}>"
+        epochs = "1 epoch" if len(self) == 1 else f"{len(self)} epochs"
+        return f"<History of {epochs}, the last with cost {last.cost:.4g}, accuracy {last.accuracy:.4g}>"
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a list for each field, with one entry for each epoch: pandas.DataFrame takes this."""

@@ -1,7 +1,4 @@
-"""A recipe: how a network is made and trained, to be followed many times with other seeds, sizes and data.
-
-Not here: the training itself (trainer.py), and what is found out about the results (fastnet.insight).
-"""
+"""Recipe: the settings of a network and its training, to train many networks with other seeds, sizes and data."""
 
 from __future__ import annotations
 
@@ -22,36 +19,60 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is made and trained; the default is the chapter's 784-16-16-10, as `fastnet train` has it.
+    """The settings of a network and its training. The default is the 784-16-16-10 network of `fastnet train`.
 
-    hidden: the hidden layers' widths. epochs: passes over the data. network and trainer: keyword arguments of
-    Network and Trainer, such as {"activation": "relu"} and {"optimizer": "adam"}; neither `seed`, which is given when
-    the recipe is followed.
+    Parameters
+    ----------
+    hidden : tuple of int
+        The widths of the hidden layers.
+    epochs : int
+        How many times to go through the training data.
+    network : mapping
+        Keyword arguments of Network, such as ``{"activation": "relu"}``, without `seed`.
+    trainer : mapping
+        Keyword arguments of Trainer, such as ``{"optimizer": "adam"}``, without `seed`.
     """
 
     hidden: tuple[int, ...] = (16, 16)
     epochs: int = 30
     network: Mapping[str, Any] = field(default_factory=dict)
     trainer: Mapping[str, Any] = field(
-        # sigmoids under the squared error learn slowly: the library's rate of 0.1 reaches 85% of mnist-5k, not 91%
+        # sigmoids with the squared error learn slowly: Trainer's default rate of 0.1 reaches 85% on mnist-5k, not 91%
         default_factory=lambda: {"learning_rate": 0.5, "schedule": "cosine", "batch_size": 10}
     )
 
     def start(self, n_in: int, n_out: int, seed: int, **trainer: Any) -> Trainer:
-        """A new trainer of a new network, not yet trained. `trainer`: arguments that replace the recipe's.
+        """Make a new network and its trainer. The network is not trained yet.
 
-        Raises what Network and Trainer raise for impossible settings.
+        Parameters
+        ----------
+        n_in, n_out : int
+            The sizes of the input and output layers.
+        seed : int
+            The seed of the network and of the trainer.
+        **trainer
+            Arguments of Trainer that replace the recipe's.
+
+        Returns
+        -------
+        Trainer
+            The trainer; its `network` is the new network.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A setting is invalid for Network or Trainer.
         """
         checks.whole_number("epochs", self.epochs, 0)
         network = Network([n_in, *self.hidden, n_out], seed=seed, **self.network)
         return Trainer(network, seed=seed, **{**self.trainer, **trainer})
 
     def on(self, backend: str | None) -> Recipe:
-        """The recipe on a backend; as it is for None."""
+        """Return the recipe with a backend, or the same recipe for None."""
         return self if backend is None else self.but(trainer={"backend": backend})
 
     def but(self, **changes: Any) -> Recipe:
-        """The recipe with other fields; `network` and `trainer` are merged into its own."""
+        """Return a copy with other values of the fields. `network` and `trainer` are merged into the recipe's."""
         merged: dict[str, Any] = {
             name: {**getattr(self, name), **value} if name in ("network", "trainer") else value
             for name, value in changes.items()
@@ -63,14 +84,30 @@ CHAPTER = Recipe()
 
 
 def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> list[T]:
-    """The results of independent trainings on a backend, in their order, as many at a time as there are cores.
+    """Run independent trainings, as many at a time as there are cores, and return their results in order.
 
-    Compiled kernels run without the GIL, so that threads are enough. A backend of one thread goes through them one
-    after the other: NumPy's calls are so short that threads which wait for each other make them five times slower.
-    What a job raises is raised here, the first in order; then,
-    as on Ctrl-C, the trainings that run end at their next batch, and no more are begun.
+    Compiled kernels run without the GIL, so threads suffice. A backend that takes one thread runs one job at a time:
+    NumPy's calls are so short that threads contending for the GIL make them five times slower.
+
+    Parameters
+    ----------
+    jobs : iterable of callable
+        Functions without arguments. Each trains a network.
+    backend : str or None
+        The backend that the jobs use. None stands for the current one.
+
+    Returns
+    -------
+    list
+        What each job returned.
+
+    Raises
+    ------
+    BaseException
+        The error of the first job, in the order of the jobs, that raised one. After an error or Ctrl-C, the running
+        trainings end at their next batch, and no other training starts.
     """
-    from concurrent.futures import ThreadPoolExecutor  # the command line imports recipes, and need not wait for it
+    from concurrent.futures import ThreadPoolExecutor  # costs start-up time; the command line imports this module
 
     together = Together()
     workers = usable_cores() if choose(backend).takes_threads else 1

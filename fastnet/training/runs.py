@@ -1,7 +1,7 @@
-"""A training run: a network with the record of its training, as `fastnet train --out` keeps it in a folder.
+"""A training run: a network with the record of its training, as `fastnet train --out` saves it in a folder.
 
 The folder holds network.npz, initial.npz (the network before its training), history.json (a list for each column) and
-run.json (all else). Not here: what is found out about the network (fastnet.insight, fastnet.report).
+run.json (everything else).
 """
 
 from __future__ import annotations
@@ -32,23 +32,31 @@ from fastnet.version import __version__
 
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
-# What a record's entries are, where there are any and they are not null. Others may be added; no reader counts on them.
+# The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),
     **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "seconds"), (int, float)),
     **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source"), (dict,)),
     "dropout": (list,),
 }
-_TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that are not numbers
-_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # those that may have been nan
+_TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that hold text
+_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # the columns that may hold null, which stands for nan
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network and what is known of its training.
+    """A trained network with the record of its training.
 
-    history: the columns of History.to_dict, with None for what is nan. record: settings and figures by name, as
-    `fastnet train --json` prints them. initial: the network before its training, where it is known.
+    Parameters
+    ----------
+    network : Network
+        The network after its training.
+    history : mapping of str to list
+        The columns of History.to_dict, with None in place of nan.
+    record : dict
+        Settings and results by name, as `fastnet train --json` prints them.
+    initial : Network or None
+        The network before its training, if known.
     """
 
     network: Network
@@ -58,31 +66,40 @@ class Run:
 
     @classmethod
     def of(cls, trainer: Trainer, initial: Network | None = None, **more: Any) -> Run:
-        """The run of a trainer, as it is now; `more` goes into its record."""
+        """Return the run of a trainer in its present state. `more` is added to the record."""
         return cls(trainer.network, json.loads(trainer.history.to_json()), {**describe(trainer), **more}, initial)
 
     def save(self, folder: PathLike) -> None:
-        """Writes the run into a folder, which is made where it is missing; run.json comes last.
+        """Write the run to a folder, which is created if missing. run.json is written last.
 
-        Raises DataError where that is impossible.
+        Raises
+        ------
+        DataError
+            The folder or a file cannot be written.
         """
         folder = make_folder(folder)
         self.network.save(folder / NETWORK)
         if self.initial is not None:
             self.initial.save(folder / INITIAL)
         else:
-            _remove(folder / INITIAL)  # of another run
+            _remove(folder / INITIAL)  # an earlier run in this folder may have left one
         _write(folder / HISTORY, self.history)
         self.save_record(folder)
 
     def save_record(self, folder: PathLike) -> None:
-        """Writes run.json alone, for what was found out after the rest was kept."""
+        """Write run.json alone, for entries that were added after `save`."""
         named(folder)
         _write(Path(folder) / RECORD, {"format": FORMAT, **self.record})
 
     @classmethod
     def load(cls, folder: PathLike) -> Run:
-        """A run that `save` wrote. Raises DataError for a folder that holds none, or one that is not whole."""
+        """Read a run that `save` wrote.
+
+        Raises
+        ------
+        DataError
+            The folder holds no run, or its files are missing, damaged or of two runs.
+        """
         name, path = named(folder), Path(folder)
         if not path.is_dir():
             raise DataError(f"there is no folder {name}: give one that fastnet train --out wrote")
@@ -90,19 +107,19 @@ class Run:
             raise DataError(f"{name} holds no training run ({RECORD} is missing): give a folder of fastnet train --out")
         record, history = _object(path / RECORD), _object(path / HISTORY)
         if record.pop("format", None) != FORMAT:
-            raise DataError(f"{shown(path / RECORD)} is not of the format {FORMAT!r}: train anew with --out")
+            raise DataError(f"{shown(path / RECORD)} is not in the format {FORMAT!r}: train again with --out")
         _check_record(path / RECORD, record)
         _check_history(path / HISTORY, history)
         network = Network.load(path / NETWORK)
         initial = Network.load(path / INITIAL) if (path / INITIAL).exists() else None
         if initial is not None and initial.sizes != network.sizes:
-            raise DataError(f"{name} holds files of two runs ({NETWORK}, {INITIAL}): train anew with --out")
+            raise DataError(f"{name} holds files of two runs ({NETWORK}, {INITIAL}): train again with --out")
         return cls(network, history, record, initial)
 
 
 def describe(trainer: Trainer) -> dict[str, Any]:
-    """What a trainer can tell of its training: settings, figures, backend and machine, as JSON has them."""
-    from fastnet.backends import machine  # it is not wanted before a training has ended
+    """Return the settings, results, backend and machine of a training, as values that JSON can hold."""
+    from fastnet.backends import machine  # only needed once a training has ended
 
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
@@ -142,7 +159,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
 
 
 def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
-    """What the tables of names call an optimiser or a schedule."""
+    """Return the name of an optimiser or a schedule in the table of known ones: an equal one's, or its class's."""
     made = {name: make() for name, make in known.items()}
     equal = [name for name, other in made.items() if other == thing]
     alike = [name for name, other in made.items() if type(other) is type(thing)]
@@ -150,27 +167,27 @@ def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
 
 
 def _settings(thing: Any) -> dict[str, float]:
-    """The numbers of an optimiser or a schedule."""
+    """Return the numeric settings of an optimiser or a schedule."""
     return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
 
 
 def number(value: float) -> float | None:
-    """The value as JSON has it, which knows no nan."""
+    """Return the value, or None if it is not finite: JSON has no nan."""
     return value if math.isfinite(value) else None
 
 
 def class_names(network: Network, data: Dataset) -> list[str]:
-    """A name for each class that a classifier tells, of which the data set may have fewer."""
+    """Return a name for each class of a classifier. Classes that the data set lacks are named by their number."""
     classes = max(network.sizes[-1], 2)
     return [*data.class_names, *map(str, range(len(data.class_names), classes))]
 
 
 def check_data(what: str, network: Network, data: Dataset) -> None:
-    """Raises ValueError where a data set is not one for the network; `what` names the network."""
+    """Raise ValueError if a data set does not fit the network; the message calls the network `what`."""
     n_in, n_out = network.sizes[0], max(network.sizes[-1], 2)
     if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
         raise ValueError(
-            f"{what} takes {n_in} inputs and tells {n_out} classes, but {data.name} has "
+            f"{what} takes {n_in} inputs and distinguishes {n_out} classes, but {data.name} has "
             f"{data.x_test.shape[1]} inputs and {len(data.class_names)} classes: give the data it was trained for"
         )
 
@@ -182,7 +199,7 @@ def _check_record(path: Path, record: Mapping[str, Any]) -> None:
         found = {**settings, "dropout": record.get("dropout") or [], "test": [(record.get("test") or {}).get("cost")]}
         wrong = [name for name, values in found.items() if not _numbers(values, null=name == "test")]
     if wrong:
-        raise DataError(f"{shown(path)} is damaged ({', '.join(wrong)}): train anew with --out")
+        raise DataError(f"{shown(path)} is damaged ({', '.join(wrong)}): train again with --out")
 
 
 def _check_history(path: Path, history: Mapping[str, Any]) -> None:
@@ -192,7 +209,7 @@ def _check_history(path: Path, history: Mapping[str, Any]) -> None:
     for name in FIELDS:
         whole = all(isinstance(text, str) for text in history[name])
         if not (whole if name in _TEXTS else _numbers(history[name], null=name in _NULL)):
-            raise DataError(f"{shown(path)} is damaged ({name}): train anew with --out")
+            raise DataError(f"{shown(path)} is damaged ({name}): train again with --out")
 
 
 def _numbers(values: Iterable[Any], null: bool = False) -> bool:
@@ -212,14 +229,14 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _number(text: str) -> float:
-    """A number of JSON. Raises ValueError for what `_write` could not write again, and for more than a float holds."""
+    """Return a number of a JSON file. Raise ValueError for nan, infinity, and numbers that overflow a float."""
     if not math.isfinite(float(text)):
         raise ValueError(f"the number {text[:20]}")
     return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """The object of a JSON file."""
+    """Return the object in a JSON file."""
     with reading(path) as (file, _):
         found = json.loads(file.read(), parse_int=_number, parse_float=_number, parse_constant=_number)
         if not isinstance(found, dict):

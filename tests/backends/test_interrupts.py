@@ -1,7 +1,7 @@
 """Ctrl-C during a fit: it answers soon, at a batch boundary, and nothing is lost.
 
-The signals are real ones, sent to this process by a timer. On an idle machine 0.2 s are enough; here five times
-as much is allowed, and each figure is printed (pytest -rP).
+A timer sends real signals to this process. An idle machine answers within 0.2 s; the tests allow five times as much and
+print each time (pytest -rP).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -60,7 +60,7 @@ class Sender:
         self._timer.start()
 
     def seconds(self) -> float:
-        """Since it was sent."""
+        """Return the seconds since the signal."""
         return time.perf_counter() - self.sent
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Sender:
 
 @contextlib.contextmanager
 def interrupt(delay: float = 0.2, *, start: bool = True, ready: Callable[[], bool] = lambda: True) -> Iterator[Sender]:
-    """Expects the block to be ended by the KeyboardInterrupt of a Sender, in time."""
+    """Expect a Sender's KeyboardInterrupt to end the block in time."""
     sender = Sender(delay, ready)
     try:
         if start:
@@ -101,13 +101,13 @@ def make(name: str = "numpy", **arguments: Any) -> Trainer:
 
 
 def wide(name: str, **arguments: Any) -> Trainer:
-    """A network of which a pass over some ten thousand rows takes long."""
+    """Return a trainer whose pass over some ten thousand rows takes long."""
     net = Network([100, 1024, 1024, 10], activation="relu", seed=0)
     return Trainer(net, learning_rate=1e-4, backend=name, seed=0, **arguments)
 
 
 def after_steps(steps: int, **arguments: Any) -> Trainer:
-    """A trainer stopped, by a callback, after so many updates."""
+    """Return a trainer that a callback stopped after `steps` updates."""
     trainer = make(**arguments)
     whole, rest = divmod(steps, 400)
     trainer.fit(X, Y, epochs=whole)
@@ -117,7 +117,7 @@ def after_steps(steps: int, **arguments: Any) -> Trainer:
     return trainer
 
 
-# -- where it strikes ------------------------------------------------------------------------------------------
+# -- where it arrives ------------------------------------------------------------------------------------------
 
 
 def test_between_small_batches(name: str) -> None:
@@ -168,7 +168,7 @@ def test_during_validation(name: str) -> None:
 
 
 def test_after_a_fit_of_few_examples(name: str) -> None:
-    """A batch of one example took no time; one of twenty thousand does, and chunks are to know the difference."""
+    """A batch of one example takes no time, one of twenty thousand does. Chunks must allow for the difference."""
     net = Network([100, 100, 10], activation="relu", seed=0)  # below LONG_BATCH: these calls run in this thread
     trainer = Trainer(net, learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
     trainer.fit(X[:1], Y[:1], epochs=50)
@@ -215,7 +215,7 @@ def test_in_partial_fit(name: str) -> None:
     assert trainer.steps == steps + 400
 
 
-# -- handlers of a user's own ------------------------------------------------------------------------------------
+# -- the user's own handlers -------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -366,7 +366,7 @@ def test_in_a_callback_on_batches_the_epochs_record_is_kept() -> None:
 def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
     rows: int, in_a_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its parameters are few, but a row passes many layers: their activations count as work too."""
+    """It has few parameters, but a row passes many layers, whose activations count as work too."""
     threads = []
     train = numpy_backend.train
 

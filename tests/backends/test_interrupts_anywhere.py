@@ -28,7 +28,7 @@ class EveryBatch(Callback):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12 and later
 def test_a_child_that_another_thread_forked_has_the_usual_handler() -> None:
-    """The fit of the main thread, which would act on the signal, does not exist there."""
+    """The main thread's fit, which would act on the signal, does not exist in the child."""
     statuses = []
 
     def fork() -> None:
@@ -46,7 +46,7 @@ def test_a_child_that_another_thread_forked_has_the_usual_handler() -> None:
 
 @contextlib.contextmanager
 def interrupt_at_call(number: int) -> Iterator[None]:
-    """Sends SIGINT at that call of a function, or return from one, counted in Python and from it."""
+    """Send SIGINT at call or return number `number` of a Python or C function."""
     left = number
 
     def count(*_: object) -> None:
@@ -65,7 +65,7 @@ def interrupt_at_call(number: int) -> Iterator[None]:
 
 
 def test_at_every_function_call() -> None:
-    """Wherever it comes, Ctrl-C is heard, and heard again afterwards, and the trainer is free for another fit."""
+    """Ctrl-C works at every call, works again afterwards, and leaves the trainer free for another fit."""
     net = Network([3, 2], seed=0)
     x, y, steps = np.eye(4, 3), np.array([0, 1, 0, 1]), set()
     Trainer(net, backend="numpy").fit(x, y)  # imports what it needs

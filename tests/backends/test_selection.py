@@ -1,4 +1,4 @@
-"""Which backend runs and why; what a missing one says; builds, specialisations, forks and caches."""
+"""Which backend runs and why; errors of missing ones; builds, specialisations, forks and caches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -35,7 +35,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(argument: str | None = None) -> tuple[str, str]:
-    """The backend and reason that a fit's history tells."""
+    """Return the backend and reason in a fit's history."""
     history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y)
     return history["backend"][0], history["backend_reason"][0]
 
@@ -249,7 +249,7 @@ def compiled_dtypes() -> tuple[str, str]:
 
 
 def features(*names: str) -> dict[str, bool]:
-    """A feature table as NumPy's, in which only these are there."""
+    """Return a feature table like NumPy's that has only these features."""
     return dict.fromkeys(compiled.V4, False) | dict.fromkeys(names, True)
 
 
@@ -266,7 +266,7 @@ def features(*names: str) -> dict[str, bool]:
         (features(*compiled.V4) | {"SSE41": False}, ["generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": False}, ["x86_v3", "x86_v2", "generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": True}, ["x86_v4", "x86_v3", "x86_v2", "generic"]),
-        ({"X86_V3": True}, ["generic"]),  # no such CPU; what is not said to be there is not there
+        ({"X86_V3": True}, ["generic"]),  # no such CPU exists; features not listed count as missing
         ({"NEON": True, "ASIMD": True}, ["generic"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""A user's own backend under a name of its own: who may choose it, who never does, and what is refused."""
+"""A user's own backend under its own name: what selects it, what never does, and what is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def like_numpy(**changes: Any) -> SimpleNamespace:
-    """A backend that does what the NumPy backend does and lists its calls, and any changes."""
+    """Return a copy of the NumPy backend that records its calls, with some attributes changed."""
     calls: list[str] = []
 
     def listed(name: str) -> Any:
@@ -41,7 +41,7 @@ def like_numpy(**changes: Any) -> SimpleNamespace:
 
 
 def chosen(argument: str | None = None) -> tuple[str, str]:
-    """The backend and reason that a fit's history tells."""
+    """Return the backend and reason in a fit's history."""
     history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y)
     return history["backend"][0], history["backend_reason"][0]
 
@@ -161,7 +161,7 @@ def test_members_are_what_the_contract_says(member: str, value: Any, error: type
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_of_other_arguments_is_refused(name: str) -> None:
-    """As of a backend that was written for another version of the contract."""
+    """Such a backend was written for another version of the contract."""
     for function in (lambda: 0.0, lambda net, params: 0.0, lambda *arguments, more: 0.0):
         with pytest.raises(TypeError, match=rf"^{name} of the backend 'mine' cannot be called as {name}\([a-z_, ]+\)$"):
             backends.register("mine", like_numpy(**{name: function}))
@@ -170,7 +170,7 @@ def test_a_function_of_other_arguments_is_refused(name: str) -> None:
 
 
 def test_a_class_is_no_object_of_it() -> None:
-    """Else its functions would take the network for self, and the first fit would tell of a missing argument."""
+    """Its functions would take the network for self, and the first fit would miss an argument."""
 
     class Mine:
         MAX_THREADS, COMPRESSION_PAYS = 1, False
@@ -184,7 +184,7 @@ def test_a_class_is_no_object_of_it() -> None:
 
 
 def test_the_contract_asks_for_nothing_else() -> None:
-    """What is looked for is the protocol's, so that it grows with it."""
+    """The required names are those of the protocol."""
     assert {name for name in vars(contract.Backend) if not name.startswith("_")} == set(FUNCTIONS)
     assert set(contract.Backend.__annotations__) == set(SETTINGS)
 
@@ -205,7 +205,7 @@ def test_its_threads_are_as_many_as_it_says() -> None:
 
 
 def test_it_may_have_something_to_compile() -> None:
-    """warm_up, where it has one, says that it compiles when first used: it is then called ahead, with one weight."""
+    """A backend with warm_up compiles on first use, so it is called in advance, with one weight."""
     plain, compiling = like_numpy(), like_numpy(warm_up=lambda dtype, x_dtype: None)
     for backend in (plain, compiling):
         backends.register("mine", backend)

@@ -32,7 +32,7 @@ Y = RNG.integers(0, 3, 203)
 
 
 def linux(folder: Path, group: str, files: dict[str, str]) -> tuple[str, str]:
-    """Folders as /proc and /sys/fs/cgroup: this process's groups, and files of the groups."""
+    """Make folders like /proc and /sys/fs/cgroup, with this process's groups and the groups' files."""
     (folder / "proc" / "self").mkdir(parents=True)
     (folder / "proc" / "self" / "cgroup").write_text(group)
     for name, text in files.items():
@@ -53,9 +53,13 @@ V1 = "12:pids:/a\n5:cpu,cpuacct:/a/b\n1:name=systemd:/a\n"
         ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
         ("0::/\n", {"cpu.max": "1000 100000\n"}, 1),
         ("0::/\n", {"cpu.max": "6400000 100000\n"}, 8),  # more than there are
-        ("0::/a/b\n", {"a/cpu.max": "150000 50000\n", "a/b/cpu.max": "max 50000\n"}, 3),  # its parent's counts too
+        (
+            "0::/a/b\n",
+            {"a/cpu.max": "150000 50000\n", "a/b/cpu.max": "max 50000\n"},
+            3,
+        ),  # the parent counts too
         ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "100000 100000\n"}, 1),
-        ("0::/a\n", {"b/cpu.max": "100000 100000\n"}, 8),  # another's
+        ("0::/a\n", {"b/cpu.max": "100000 100000\n"}, 8),  # another group's
         ("0::/../../x\n", {"cpu.max": "100000 100000\n"}, 1),  # outside of what a container sees
         (V1, {"cpu,cpuacct/a/b/cpu.cfs_quota_us": "150000\n", "cpu,cpuacct/a/b/cpu.cfs_period_us": "100000\n"}, 2),
         (V1, {"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
@@ -99,7 +103,7 @@ def test_all_threads_run_at_once(n_threads: int) -> None:
 
     def call(team: c.Ints, worker: int) -> str:
         assert team[c.N_THREADS] == n_threads
-        barrier.wait(20)  # would fail if one had to end before another begins
+        barrier.wait(20)  # fails unless both run at once
         seen.append((worker, threading.current_thread() is threading.main_thread()))
         return f"of {worker}"
 
@@ -148,14 +152,14 @@ def test_where_no_thread_can_be_started_one_does_all(few: int, monkeypatch: pyte
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.warns(RuntimeWarning, match="4 threads cannot be had here"):
+    with pytest.warns(RuntimeWarning, match="4 threads cannot be started here"):
         run_team(4, lambda team, worker: seen.append((int(team[c.N_THREADS]), worker)))
     assert seen == [(1, 0)]
     assert not any(thread.is_alive() for thread in started)
 
 
 def test_an_interrupt_waits_for_the_others() -> None:
-    """They still write to arrays that are the caller's again afterwards."""
+    """They still write to arrays that the caller owns afterwards."""
     all_here, ended = threading.Barrier(3), []
 
     def call(team: c.Ints, worker: int) -> None:
@@ -170,7 +174,7 @@ def test_an_interrupt_waits_for_the_others() -> None:
     assert sorted(ended) == [1, 2]
 
 
-# -- how many a trainer takes ----------------------------------------------------------------------------------------
+# -- how many a trainer uses -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,7 +201,7 @@ def make(name: str, **arguments: Any) -> Trainer:
 
 @pytest.fixture(params=["cython", "numba", "fake"])
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each backend with teams, on a machine of four cores; and the fake in numpy's place."""
+    """The name of each backend with teams, on a machine of four cores. The fake backend replaces numpy."""
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     if request.param != "fake":
         backends.get(request.param)
@@ -351,7 +355,7 @@ def test_a_forked_child_can_train_with_a_team(name: str) -> None:
 
 
 def test_training_needs_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that may start none trains on one: here and for batches that would run in a thread of their own."""
+    """A process that cannot start threads trains on one, even long batches that would run in their own thread."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -1,4 +1,4 @@
-"""The peers: how they start, what is compared, and the errors for one that is missing, wrong or ends early."""
+"""The peers: how they start, what is compared, and the errors of a missing, wrong or prematurely ended peer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALWAYS = ("numpy-tuned", "numpy-idiomatic")
 
 @pytest.fixture(scope="module")
 def digits() -> Images:
-    """Images that can be learnt: each class has its own block of bright pixels."""
+    """Return learnable images: each class has its own block of bright pixels."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 10, 700)
     x = rng.integers(0, 60, (700, 784), np.uint8)
@@ -97,7 +97,7 @@ def test_floats_are_what_bytes_stand_for(folder: str, digits: Images, tmp_path: 
 def test_a_wrong_peer_is_found_out(
     wrong: str, digits: Images, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A module that is right but for one thing, put where the peer's process finds it."""
+    """Write a module with one fault where the peer's process finds it."""
     changes = {
         "rate": "self._flat[...] *= 1.001",
         "order": "order = order[::-1]; Right.epoch(self, order); return",
@@ -113,7 +113,7 @@ def test_a_wrong_peer_is_found_out(
         "    def predict(self, prepared):\n"
         f"        return (super().predict(prepared) + {int(wrong == 'labels')}) % 10\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)  # the process gets this one's path
+    monkeypatch.syspath_prepend(tmp_path)  # the peer's process inherits this path
     peer = OwnPeer("wrong", "wrong_peer", folder, WORKLOADS["W1"], "float32")
     rows = verified_rows(WORKLOADS["W1"])
     x, y = digits.x[:rows], digits.y[:rows]
@@ -125,7 +125,7 @@ def test_a_wrong_peer_is_found_out(
 
 
 def test_another_algorithm_must_learn(digits: Images, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer that is not compared by its parameters is by what it gets right: here, one that stays as it was."""
+    """A peer whose parameters are not comparable is judged by its accuracy. This one does not learn."""
     workload = WORKLOADS["W5"]
     right = reference(workload, digits.x, digits.y)
     lazy = OwnPeer(
@@ -147,7 +147,7 @@ def test_what_a_peer_s_process_ends_with_is_told(folder: str) -> None:
     peer.close()
 
 
-# -- which are asked for ------------------------------------------------------------------------------------------
+# -- the choice of peers -----------------------------------------------------------------------------------------
 
 
 def test_all_are_those_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,11 +201,11 @@ def test_peers_are_timed_and_left_out_ones_told(
     assert results["numpy-tuned"]["speed_over_tuned_numpy"] == 1
     tuned, ours = (results[name]["seconds"] for name in ("numpy-tuned", "numpy"))
     assert results["numpy"]["speed_over_tuned_numpy"] == pytest.approx(np.median(np.divide(tuned, ours)))
-    # The same parameters: they get the same of the test set right.
+    # With the same parameters they have the same test accuracy.
     assert len({result["test_accuracy"] for result in results.values()}) == 1
 
 
-# -- programs of the user's own -----------------------------------------------------------------------------------
+# -- the user's own programs -------------------------------------------------------------------------------------
 
 
 def peer_command(tmp_path: Path, program: str) -> str:

@@ -1,4 +1,4 @@
-"""`fastnet bench`: nothing wrong is timed, figures are paired within a round, and a page keeps its text."""
+"""`fastnet bench`: wrong results are not timed, figures are paired within a round, and a page keeps its text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fastnet.bench.workloads import WORKLOADS, Setup, as_input
 from fastnet.errors import BackendError
 
 BEGIN, END = markers(run.SECTION)
-PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # neither its line ends nor its last are ours
+PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # line ends other than ours, and none at the end
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def test_json_on_standard_output_is_all_there_is(options: list[str], capsys: pyt
 
 @pytest.mark.usefixtures("small")
 def test_threads_are_of_the_backends_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy's are its BLAS's
+    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy's threads are those of its BLAS
     assert "float32, one thread" in json.loads(capsys.readouterr().out)["machine"]["arithmetic"]
 
 
@@ -95,7 +95,7 @@ def test_operations_of_an_example() -> None:
 
 
 def scripted(name: str, seconds: list[float], log: list[str]) -> Callable[[], float]:
-    """Takes the seconds that it is told to."""
+    """Return a function that takes the given seconds."""
     script = iter(seconds)
 
     def turn() -> float:
@@ -156,7 +156,7 @@ def test_what_a_session_fails_with_is_raised_where_it_is_asked() -> None:
 
 
 def test_a_peak_that_takes_no_time_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # what is left of it without its loop
+    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # as if compiled without its loop
     monkeypatch.setattr(machine.compiled, "module", lambda dtype: module)
     assert machine.peak_meter("float32") is None
 
@@ -176,7 +176,7 @@ def test_the_bandwidth_is_one() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
 def test_resident_memory_is_the_process_s_own() -> None:
-    """Not inherited from a larger parent, as getrusage's is."""
+    """A child must not inherit a larger parent's figure, as with getrusage."""
     ballast = np.ones(1 << 27, np.uint8)
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; from fastnet.backends.machine import resident_peak as r; print(r())"
@@ -239,7 +239,7 @@ def test_a_page_changes_only_between_its_markers(tmp_path: Path) -> None:
     assert "| W1 | numpy |" in table
     assert f"`fastnet bench {' '.join(QUICK)} --write {path}`" in table
     assert run.main([*QUICK, "--write", str(path)]) == 0
-    assert len(path.read_bytes().decode().splitlines()) == len(text.splitlines())  # it is replaced, not added
+    assert len(path.read_bytes().decode().splitlines()) == len(text.splitlines())  # the table is replaced, not added
 
 
 @pytest.mark.usefixtures("small", "untimed")
@@ -262,7 +262,7 @@ def test_the_command_runs_again_on_one_thread(
     def noted(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
         nonlocal calls
         calls += 1
-        assert {env[name] for name in run.ONE_THREAD} == {"1"}  # else it would run again and again
+        assert {env[name] for name in run.ONE_THREAD} == {"1"}  # else it would restart for ever
         return start(command, env=env)
 
     start: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run

@@ -45,7 +45,7 @@ def a_task(**options: Any) -> Task:
 
 
 def break_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes `train` of every backend wrong in float32, by one parameter."""
+    """Make `train` of every backend wrong in float32, in one parameter."""
     get = backends.get
 
     def broken(backend: str) -> Any:
@@ -149,7 +149,7 @@ def test_a_wrong_kernel_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
         inference.fastnet_turns(a_task(), WORKLOADS["W1"], Setup(NAMES[0]), 20, 5)
 
 
-# -- what they come to --------------------------------------------------------------------------------------------
+# -- the results --------------------------------------------------------------------------------------------------
 
 
 def test_growth_is_against_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:

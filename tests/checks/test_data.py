@@ -1,4 +1,4 @@
-"""What is wrong with examples and targets is said by its place and value, and targets have the range of the outputs."""
+"""Errors of examples and targets name the place and the value; targets must be in the range of the outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparse input as a user gives it, wherever x is wanted; and a Trainer that makes its own."""
+"""A user's sparse matrices as x of every call, and a Trainer that compresses dense x."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Y = RNG.integers(0, 3, 60)
 
 @pytest.fixture(autouse=True)
 def _on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a test names no backend, what it tests is the same on all."""
+    """Tests that name no backend run on NumPy; their subject does not depend on the backend."""
     monkeypatch.setenv(backends.ENVIRONMENT, "numpy")
 
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -96,7 +96,7 @@ def test_sparse_rows_themselves_are_taken(name: str) -> None:
 
 
 def unsorted() -> Any:
-    """Columns in no order, one of them three times, one of the entries zero, and a lie about all that."""
+    """Return a matrix with unsorted columns, one of them three times, a zero entry, and flags that deny all this."""
     x = scipy_sparse.csr_array(
         (np.array([1, 2, 3, 4, 0, 5], np.float32), np.array([3, 1, 3, 3, 0, 69]), np.array([0, 4, 4, 6])), shape=(3, 70)
     )
@@ -135,7 +135,7 @@ def test_duplicates_are_summed_and_nothing_of_the_user_s_changes() -> None:
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
 def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None:
-    """Bytes are made floats."""
+    """Bytes become floats."""
     x = scipy_sparse.csr_array(dense)
     for array in (x.data, x.indices, x.indptr):
         array.flags.writeable = False
@@ -144,7 +144,7 @@ def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None
     assert np.shares_memory(rows.values, x.data) == (dense is FLOATS)
     assert not np.shares_memory(rows.indices, x.indices)
     assert (rows.starts.dtype, rows.indices.dtype, rows.dtype) == (np.int64, np.int32, np.float32)
-    part = kc.sparse(dense, np.float32)[3:50]  # out of the midst of larger arrays
+    part = kc.sparse(dense, np.float32)[3:50]  # a slice of larger arrays
     again = network().check_inputs(part)
     assert isinstance(again, c.SparseRows)
     assert np.shares_memory(again.values, part.values)
@@ -205,10 +205,10 @@ def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
     ],
 )
 def test_corrupt_matrices_are_refused_in_time(change: Callable[[Any], object]) -> None:
-    """Each would make a kernel, or scipy's own conversion, touch memory outside the matrix."""
+    """Each would make a kernel or SciPy's conversion touch memory outside the matrix."""
     refused = 0
     for form in ("csr", "csc", "bsr"):
-        with contextlib.suppress(ValueError):  # scipy itself refuses some of them
+        with contextlib.suppress(ValueError):  # SciPy refuses some of them
             x = broken(form, change)
             with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it again"):
                 network().forward(x)
@@ -257,7 +257,7 @@ def test_parts_replaced_by_something_else_are_refused(form: str, part: str) -> N
 @pytest.mark.parametrize("shape", [(-60, 70), (60.0, 70.0)])
 @pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
 def test_an_impossible_shape_is_refused(form: str, shape: Any) -> None:
-    """scipy's conversion of a CSC matrix with -1 rows ends the process."""
+    """SciPy's conversion of a CSC matrix with -1 rows crashes the process."""
     x = broken(form, lambda x: setattr(x, "_shape", shape))
     with pytest.raises(
         ValueError, match="x is not a valid sparse matrix: its shape is not a tuple of whole numbers from 0"
@@ -339,13 +339,13 @@ def test_sparse_input_stays_sparse() -> None:
 
 
 def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trainer().fit(BYTES, Y, epochs=9)["inputs"][0] == "dense"  # on numpy never
+    assert trainer().fit(BYTES, Y, epochs=9)["inputs"][0] == "dense"  # never on NumPy
     monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
     full = np.maximum(FLOATS, np.float32(0.5))
     half = np.where(np.arange(70) < 70 * c.SPARSE_SHARE + 1, full, np.float32(0))
     for x, epochs, wanted in (
         (FLOATS, compression.SPARSE_EPOCHS, "compressed"),
-        (BYTES, compression.SPARSE_EPOCHS, "dense"),  # their zeros are skipped as they are
+        (BYTES, compression.SPARSE_EPOCHS, "dense"),  # the kernels skip their zeros already
         (FLOATS, compression.SPARSE_EPOCHS - 1, "dense"),
         (full, 9, "dense"),
         (half, 9, "dense"),
@@ -371,7 +371,7 @@ def test_impossible_settings_are_refused(wrong: Any) -> None:
 
 
 def test_data_changed_while_they_are_compressed_are_an_error() -> None:
-    """Another thread that fills the array again must not make the kernels write where nothing is theirs."""
+    """If another thread refills the array, the kernels must not write outside their memory."""
     x = np.zeros((50, 70), np.float32)
 
     class Changing:

@@ -1,6 +1,6 @@
-"""Damaged matrices of scipy whose entries are in lists, a dictionary or coordinates. The others: test_sparse_rows.py.
+"""Damaged SciPy matrices in the formats LIL, DOK and COO. test_sparse_rows.py has the other formats.
 
-scipy's own conversions trust them, and write outside their memory.
+SciPy's own conversions trust such matrices and write outside their memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Objects of a user's own that change under the eyes of a fit: generators, schedules, optimisers, callbacks."""
+"""User objects that change during a fit: generators, schedules, optimisers, callbacks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_factors_that_are_changed_after_they_were_given(backend: Any) -> None:
 
 
 def test_an_optimiser_of_two_kinds() -> None:
-    """The kernels would look for more rows of state than there are."""
+    """The kernels would expect more rows of state than exist."""
 
     class Turns(GradientDescent):
         def numbers(self) -> dict[int, float]:

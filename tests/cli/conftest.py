@@ -1,4 +1,4 @@
-"""Every command-line test has a folder, a data set and settings of its own."""
+"""Every command-line test has its own folder, data set and settings."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], folder: Pa
 
 
 def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
-    """Ctrl-C once so many epochs were told: the status, the seconds it took to end, stdout and the last of stderr."""
+    """Send Ctrl-C after some epochs. Return the status, the seconds until the end, stdout and the end of stderr."""
     command = [sys.executable, "-m", "fastnet", "train", *map(str, arguments), "--epochs", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -165,7 +165,7 @@ def test_interrupt_before_training_replaces_nothing(
 
 
 def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
-    """The status of a command whose stderr is a terminal of so many columns, and all that it drew there."""
+    """Run a command with a terminal of that width as stderr. Return the status and what it drew there."""
     import fcntl
     import pty
     import termios
@@ -176,7 +176,7 @@ def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         drawn = b""
-        with contextlib.suppress(OSError):  # how Linux tells that the other side is closed
+        with contextlib.suppress(OSError):  # Linux reports a closed other side so
             while part := os.read(ours, 1 << 16):
                 drawn += part
         os.close(ours)

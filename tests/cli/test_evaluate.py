@@ -28,6 +28,9 @@ def test_evaluate_agrees_with_the_network(model: str, data: str, capsys: pytest.
     text = capsys.readouterr().out
     assert f"accuracy {network.accuracy(x, y):.2%} (30 examples)" in text
     assert "row: the truth, column: the prediction" in text
+    recalls = [f"{row[k] / row.sum():.1%}" for k, row in enumerate(expected)]
+    assert [line.split()[-1] for line in text.splitlines()[-3:]] == recalls
+    assert recalls != [f"{column[k] / max(column.sum(), 1):.1%}" for k, column in enumerate(expected.T)]
 
 
 def test_evaluate_refuses_other_data(model: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:

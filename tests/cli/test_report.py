@@ -115,7 +115,7 @@ def test_report_refuses(folder: Path, data: str, capsys: pytest.CaptureFixture[s
     x, y = pictures(40, 3)
     np.savez(folder / "other.npz", x=x[:, :4], y=y)
     said = error(capsys, "report", run, "--data", folder / "other.npz")
-    assert f"{run} takes 64 inputs and tells 3 classes, but" in said
+    assert f"{run} takes 64 inputs and distinguishes 3 classes, but" in said
     assert "cannot be written" in error(capsys, "report", run, "--output", folder / "nowhere" / "x.html")
     before = Path(data).read_bytes()
     assert "would replace the data" in error(capsys, "report", run, "--output", data)

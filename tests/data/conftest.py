@@ -1,4 +1,4 @@
-"""Every test of data has a cache and settings of its own, and no network."""
+"""Every test of data has its own cache and settings, and no network access."""
 
 from __future__ import annotations
 

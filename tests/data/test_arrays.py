@@ -1,4 +1,4 @@
-"""Readers of array files: sound files are read right, hostile ones are refused before they cost anything."""
+"""Readers of array files: valid files are read correctly, hostile ones are refused before they take much memory."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_npy_header_of_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "x.npy"
     with open(path, "wb") as file:
         file.write(npy.magic(2, 0) + struct.pack("<I", 2**32 - 1))
-        file.truncate(8 << 30)  # sparse: takes no room on the disk
+        file.truncate(8 << 30)  # a sparse file, which takes no disk space
     refused(lambda: read_npy(path), "x.npy")
 
 
@@ -241,7 +241,7 @@ def test_zip_bombs_are_refused_at_little_cost(tmp_path, monkeypatch):
     refused(lambda: read_npz(path), "over the limit")
     monkeypatch.undo()
     del content
-    # a header that announces less than the member holds: the rest is not unpacked
+    # the header announces less than the member holds; the rest is not unpacked
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (4,)), bytes(n))})
     refused(lambda: read_npz(path), "announces 4 bytes")
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (1 << 50,)), bytes(1000))})
@@ -262,7 +262,7 @@ def patched(path: Path, at: int, value: bytes, signature: bytes = b"PK\1\2") -> 
 
 
 def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
-    make = lambda: zipped(tmp_path, {"x.npy": saved(np.arange(1000))})  # noqa: E731  # short, and of this test only
+    make = lambda: zipped(tmp_path, {"x.npy": saved(np.arange(1000))})  # noqa: E731  # short, and only for this test
     size = struct.pack("<I", 3 << 30)
     for changes in ([(24, size)], [(20, size), (24, size)], [(20, size)], [(42, size)], [(10, b"\x0e\0")]):
         path = make()
@@ -272,7 +272,7 @@ def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
     path = make()
     patched(path, 8, b"\1\0")  # encrypted
     refused(lambda: read_npz(path), "encrypted or has an unusual compression")
-    # a header and a table of contents that agree on three gigabytes that are not there
+    # the header and the table of contents agree on three gigabytes that the file does not have
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
     patched(path, 24, struct.pack("<I", len(head) + (3 << 30)))

@@ -23,7 +23,7 @@ from fastnet.errors import DataError
 
 
 class Mirror:
-    """A web server of files whose faults a test can set: `cuts` ends so many answers half way."""
+    """A web server whose faults a test can set: `cuts` is the number of answers to cut off halfway."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
@@ -60,7 +60,7 @@ class Mirror:
 
 @pytest.fixture
 def mirrors(monkeypatch: pytest.MonkeyPatch, small: dict[str, bytes]) -> Iterator[tuple[Mirror, Mirror]]:
-    """Two mirrors that hold the small set, used in this order."""
+    """Start two mirrors of the small set, used in this order."""
     servers, states, threads = [], (Mirror(), Mirror()), []
     for state in states:
         state.content = {f"{stem}.gz": gzip.compress(data) for stem, data in small.items()}
@@ -131,7 +131,7 @@ def test_faulty_mirror_is_passed_over(mirrors, small, cache, fault, monkeypatch)
     check_small(fastnet.data.load("mnist"), small)
     assert (name, None) in second.requests
     if fault in ("404", "503"):
-        assert len(first.requests) == 4  # an answer without a byte is not asked for again
+        assert len(first.requests) == 4  # the client does not retry after an empty answer
     assert sorted(os.listdir(cache / "mnist")) == sorted(f"{stem}.gz" for stem in STEMS)
 
 

@@ -1,4 +1,4 @@
-"""Paths that can name no file, wherever a path is taken and no name of a data set."""
+"""Impossible paths, given to everything that takes a path but no data set name."""
 
 from __future__ import annotations
 

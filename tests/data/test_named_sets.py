@@ -105,7 +105,7 @@ def test_mnist_5k_is_parsed_once(cache):
     check_split(first, 4_000, 1_000)
     assert first.image_shape == (28, 28)
     digest = hashlib.sha256(first.x_train.tobytes() + first.y_test.tobytes()).hexdigest()
-    # the same split and order on every machine, for ever
+    # the split and the order must never change, on any machine
     assert digest == "0d9bd652be3d9902ebbe5187394fa523fe672c314db56522a9ed50683d52a60a"
     code = (
         "import sys; sys.modules['mlxtend'] = None\n"

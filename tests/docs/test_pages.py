@@ -19,7 +19,7 @@ if not (CHECKOUT / "docs").is_dir():
     pytest.skip("docs/ is not beside tests/", allow_module_level=True)
 sys.path.insert(0, str(CHECKOUT / "docs" / "_ext"))
 
-import live_pages  # noqa: E402 - it lies beside the pages
+import live_pages  # noqa: E402 - it is beside the pages
 
 PAGES = {
     path.relative_to(CHECKOUT).as_posix(): path.read_text("utf-8")
@@ -29,7 +29,7 @@ PAGES = {
 
 
 def commands(page: str) -> list[list[str]]:
-    """The commands of a page's shell blocks, split into words, without comments and settings of the environment."""
+    """Return the commands of a page's shell blocks as words, without comments and environment settings."""
     blocks = re.findall(r"^```(?:bash|text|console)\n(.*?)^```", PAGES[page], re.M | re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").replace("&&", "\n").splitlines()
     plain = [re.sub(r"^(\w+=\S* )+", "", line.strip()) for line in lines]
@@ -63,7 +63,7 @@ def test_the_options_in_sentences_exist(capsys: pytest.CaptureFixture[str]) -> N
     named = [words for text in PAGES.values() for words in re.findall(r"`fastnet ([a-z]+)([^`\n]*)`", text)]
     assert len(named) > 5
     for name, words in named:
-        if name == "bench":  # its options are its own
+        if name == "bench":  # it parses its own options
             continue
         with pytest.raises(SystemExit):
             parser().parse_args([name, "--help"])

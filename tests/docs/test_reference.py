@@ -16,7 +16,7 @@ MODULES = ("", ".backends", ".data", ".insight", ".plots", ".report")
 
 
 def listed() -> set[str]:
-    """The names in the reference's lists, each with its module."""
+    """Return the names in the reference's lists, each with its module."""
     found = set()
     for page in REFERENCE.glob("*.md"):
         module = ""

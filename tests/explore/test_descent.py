@@ -1,4 +1,4 @@
-"""The experiments `descent` and `gradient`: what they tell of digits, and of data that are no images."""
+"""The experiments `descent` and `gradient`: their texts for digits and for data that are not images."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_descent_is_told(descent: Finding) -> None:
 
 
 def test_the_stop_is_told_as_it_was() -> None:
-    """Whether batches came lower is said only where they did, and of a minimum only where the gradient was short."""
+    """The text says that batches got lower only if they did, and names a minimum only if the gradient is small."""
     stop = StopAtMinimum(np.zeros((1, 1)), np.zeros(1), 0.5)
     stop.steps, stop.norms = [3], [0.4]
     ones = np.ones(1)

@@ -25,7 +25,7 @@ def digits() -> fastnet.data.Dataset:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer and smaller trainings: what they show is tested elsewhere."""
+    """Make the trainings fewer and smaller. Other tests check their results."""
     monkeypatch.setattr(memorize, "MAX_IMAGES", 200)
     monkeypatch.setattr(memorize, "CURVES", 5)
     monkeypatch.setattr(memorize, "PATIENCE", 5)

@@ -1,4 +1,4 @@
-"""fastnet explore weights and noise: on images, on other data, and that their text and numbers are what was found."""
+"""The experiments weights and noise, on images and other data: their texts and numbers match the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def digits() -> Setting:
 
 @pytest.fixture(scope="module")
 def table() -> Setting:
-    """Examples that are no images, with a column that says nothing."""
+    """Return examples that are not images, with an uninformative column."""
     x = RNG.normal(size=(120, 9)).astype(np.float32)
     x[:, 4] = 0
     y = (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0)

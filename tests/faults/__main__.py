@@ -36,7 +36,7 @@ class Fault(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What became of a fault: the test that failed first, or what else ended the suite; "" where nothing noticed."""
+    """The result of a fault: the test that failed first, or what else ended the suite, or "" if nothing noticed it."""
 
     fault: Fault
     caught_by: str
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 def read(patch: Path) -> Fault:
-    """A fault from its file: a line that says what it breaks, a line "Tests: ...", then the patch."""
+    """Read a fault from its file: a line that says what it breaks, a line "Tests: ...", then the patch."""
     about, tests, *_ = (text := patch.read_text()).splitlines()
     files = re.findall(r"^\+\+\+ b/(\S+)", text, re.MULTILINE)
     if not tests.startswith("Tests: ") or not files:
@@ -54,15 +54,12 @@ def read(patch: Path) -> Fault:
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy what git knows of the checkout, changes included, and the kernels that were built in place."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True).stdout.decode().split("\0")
-    built = [str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "kernels").glob("*.so")]
-    for name in filter(None, [*names, *built]):
-        source = CHECKOUT / name
-        if source.is_symlink() or source.is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / name, follow_symlinks=False)
+    """Copy the checkout with its changes and the kernels that were built in place, but without what tools leave."""
+    left = shutil.ignore_patterns(".git", ".*cache", ".benchmarks", ".hypothesis", ".venv", "__pycache__", "*.egg-info")
+    built = {str(CHECKOUT): {"build", "dist"}, str(CHECKOUT / "docs"): {"_build"}}
+    shutil.copytree(
+        CHECKOUT, target, symlinks=True, ignore=lambda folder, names: left(folder, names) | built.get(folder, set())
+    )
 
 
 class Copy:
@@ -71,7 +68,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         copy_checkout(folder)
-        # One cache for the copy: Numba compiles anew only what a fault changes. No test may see the checkout itself.
+        # One cache for the copy: Numba recompiles only what a fault changes. No test may see the checkout itself.
         self._environment = os.environ | {
             "PYTHONPATH": str(folder),
             "NUMBA_CACHE_DIR": str(folder / ".numba"),
@@ -81,7 +78,7 @@ class Copy:
         self._kernels = {path: path.read_bytes() for path in (folder / "kernels").glob("*.so")}
 
     def suite(self, *arguments: str, workers: int = 0) -> str:
-        """Run tests up to the first failure. Return what failed, or "" where all passed."""
+        """Run tests up to the first failure. Return what failed, or "" if all passed."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-n", str(workers)]
         try:
             done = subprocess.run(
@@ -116,7 +113,7 @@ class Copy:
         return Found(fault, caught, time.monotonic() - began)
 
     def _apply(self, patch: Path, *options: str) -> None:
-        # --unsafe-paths and a folder without git: the copy is no repository.
+        # --unsafe-paths and a folder without git: the copy is not a repository.
         command = ["git", "apply", "--unsafe-paths", f"--directory={self._folder}", *options, str(patch)]
         subprocess.run(command, cwd="/", check=True)
 
@@ -129,7 +126,7 @@ class Copy:
 
 
 def _best_build() -> str:
-    """The instruction set whose kernels run here: building one takes a quarter of the time."""
+    """Return the instruction set whose kernels run here. Building only one takes a quarter of the time."""
     from fastnet.kernels import compiled
 
     return compiled.runnable(compiled.cpu_features())[0]

@@ -1,4 +1,4 @@
-"""The experiments are tested on one backend: they call Trainer and Network, whose own tests run on each."""
+"""The experiments' tests use one backend. Trainer and Network, which they call, are tested on every backend."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from fastnet import backends
 
 @pytest.fixture(scope="session")
 def backend() -> Any:
-    """The fastest one here."""
+    """The fastest backend of this machine."""
     return backends.get(next(info.name for info in backends.available() if info.available))

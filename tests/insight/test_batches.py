@@ -1,4 +1,4 @@
-"""Batches of different sizes side by side: each is the training it says it is."""
+"""Training with different batch sizes: each curve is that of its batch size."""
 
 from __future__ import annotations
 

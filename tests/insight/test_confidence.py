@@ -1,4 +1,4 @@
-"""How sure a network is of noise, and whether as sure as it is right: fastnet.insight's confidence and calibration."""
+"""fastnet.insight's confidence and calibration: how confident a network is on noise, and how often it is right."""
 
 from __future__ import annotations
 

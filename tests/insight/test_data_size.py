@@ -26,7 +26,7 @@ def test_more_images_help_less_and_less(backend: Any) -> None:
     assert all_of_them.min() > 0.89
     assert few.max() < some.min() < some.max() < all_of_them.min()
     assert some.mean() - few.mean() > 3 * (all_of_them.mean() - some.mean())  # 0.17 to 0.04
-    assert found.training[:, 0].min() > found.training[:, 2].max()  # few are known by heart
+    assert found.training[:, 0].min() > found.training[:, 2].max()  # a few images are memorised
     assert set(found.updates) == {12_000}
 
 

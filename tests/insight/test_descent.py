@@ -66,7 +66,7 @@ def test_other_steps_are_measured_as_they_are() -> None:
     step = network.parameters - before
     assert log.step_length[0] == pytest.approx(np.linalg.norm(step), rel=1e-12)
     assert log.predicted_change[0] == pytest.approx(gradient @ step, rel=1e-9)
-    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # which is plain descent's
+    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # that of plain gradient descent
 
 
 def test_a_batch_s_figures_are_its_own() -> None:

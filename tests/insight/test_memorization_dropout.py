@@ -1,4 +1,4 @@
-"""What dropout does to learning and to memorising."""
+"""The effect of dropout on learning and memorising."""
 
 from __future__ import annotations
 

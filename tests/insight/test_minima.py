@@ -1,4 +1,4 @@
-"""Where trainings end, the ways between two of them, and the surface around one."""
+"""Where trainings end, the lines between two minima, and the surface around one."""
 
 from __future__ import annotations
 

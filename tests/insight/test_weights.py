@@ -1,4 +1,4 @@
-"""What neurons look at: fastnet.insight's statistics of weights, and what excites neurons."""
+"""fastnet.insight's statistics of weights, and the inputs that excite neurons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel contract, part one: what the kernels compute (laws 1, 2, 3, 5, 6 and 7 of the design)."""
+"""The kernel contract, part one: the results of the kernels (laws 1, 2, 3, 5, 6 and 7)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
 
 
 def differences(cost: Any, params: np.ndarray) -> np.ndarray:
-    """The gradient of cost(params) by central differences, with the h^2 term of the error removed."""
+    """Return the gradient of cost(params) by central differences, with the h^2 term of the error removed."""
     h, found = 1e-3, np.empty_like(params)
     for i in range(len(params)):
         sides = []
@@ -35,7 +35,7 @@ def differences(cost: Any, params: np.ndarray) -> np.ndarray:
 
 
 def smooth_case(**arguments: Any) -> kc.Case:
-    """A case where no weighted sum is so near zero that a difference would straddle a kink."""
+    """Return a case whose weighted sums are so far from zero that no difference crosses a kink."""
     for seed in range(100):
         k = kc.case(seed=seed, **arguments)
         xs, params = kc.naive_inputs(k.x), k.params.tolist()
@@ -46,7 +46,7 @@ def smooth_case(**arguments: Any) -> kc.Case:
 
 
 def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
-    """A relative error below 1e-6; the rounding of the differences, about 1e-11, excuses what is nearly zero."""
+    """Check for a relative error below 1e-6, or an absolute one of the differences' rounding error, about 1e-11."""
     assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
 
 
@@ -98,11 +98,11 @@ def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, input
 def test_blocks_made_small_by_a_wide_layer(
     backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle would take minutes here: the gradient of a batch is the mean of its parts' instead."""
-    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # or the layer would have to be wider still
+    """The oracle would take minutes here. Instead, the gradient of a batch must be the mean of its parts' gradients."""
+    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # else the layer would have to be even wider
     c._plan.cache_clear()
     k = kc.case((1200, 1100), output=("sigmoid", "cross_entropy"), rows=150, dtype=dtype, inputs=inputs)
-    assert c.block_rows(k.net, 150) == 101  # of neither BLOCK_ROWS nor MIN_BLOCK_ROWS rows, and odd
+    assert c.block_rows(k.net, 150) == 101  # neither BLOCK_ROWS nor MIN_BLOCK_ROWS, and odd
     parts = [kc.gradient(backend, k._replace(x=k.x[at], y=k.y[at])) for at in (slice(60), slice(60, None))]
     cost, grad = kc.gradient(backend, k)
     kc.assert_close(cost / 1100, (60 * parts[0][0] + 90 * parts[1][0]) / 150 / 1100, TOLERANCE[dtype])
@@ -114,7 +114,7 @@ def test_blocks_made_small_by_a_wide_layer(
 
 @kc.pairs("dtype")
 def test_some_rows_of_net_are_a_network_too(backend: Any, dtype: str) -> None:
-    """Offsets point into the whole vector of parameters, so that one can look at the layers between."""
+    """Offsets count from the start of the whole parameter vector, so some of the layers form a network too."""
     k = kc.case((5, 17, 4, 3), "relu", ("softmax", "cross_entropy"), 9, dtype, "bytes")
     between = np.empty((9, 4), dtype)
     head, tail = k._replace(net=k.net[:2]), k._replace(net=k.net[2:], x=between)
@@ -128,7 +128,7 @@ def test_some_rows_of_net_are_a_network_too(backend: Any, dtype: str) -> None:
 def expected_training(
     backend: Any, k: kc.Case, order: np.ndarray, batch_size: int, rule: naive.Rule, step: int
 ) -> kc.Trained:
-    """A loop of the backend's gradient and the oracle's optimiser, rounded to the dtype after each step."""
+    """Train with the backend's gradient and the oracle's optimiser, rounding to the dtype after each step."""
     params, is_weight = k.params.copy(), k.naive.is_weight()
     state = [[0.0] * len(params) for _ in range(rule.slots())]
     rates, total, right = kc.rates(order, batch_size), 0.0, 0
@@ -155,23 +155,23 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float) ->
 def test_train_is_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """Rows in any order and more than once, others never, a ragged last batch, and steps made before."""
+    """The order repeats some rows and omits others, the last batch is smaller, and earlier steps count."""
     optimizer = kc.rule(rule, extra)
     k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets)
     order = np.random.default_rng(1).integers(0, 20, 38)
     found = kc.train(backend, k, order, 5, optimizer, step=3)
     assert_trained(found, expected_training(backend, k, order, 5, optimizer, 3), TRAINED[dtype])
-    assert found.steps == 8  # the last one of three rows
+    assert found.steps == 8  # the last one has three rows
 
 
 @kc.pairs("backend", "dtype", "targets", batch_size=[7, 1300])
 def test_a_long_order(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
-    """A kernel may prepare or judge some thousand examples at a time; a call is longer than that."""
+    """The call has more examples than a kernel prepares or classifies at a time."""
     k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets)
     order = np.random.default_rng(10).permutation(3000)
     expected = expected_training(backend, k, order, batch_size, naive.Rule(), 0)
     assert_trained(kc.train(backend, k, order, batch_size, naive.Rule()), expected, TRAINED[dtype])
-    # One that has to stop in the midst of it tells the same as one that was asked for no more.
+    # A call that stops halfway reports the same as a call on that half.
     done = 2000 // batch_size * batch_size
     before = kc.train(backend, k, order[:done], batch_size, naive.Rule())
     k.x[order[done]] = np.nan
@@ -184,13 +184,13 @@ def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: i
     order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
     found = kc.train(backend, k, order, batch_size, optimizer)
     expected = expected_training(backend, k, order, batch_size, optimizer, 0)
-    # Rounding may tip a tie between outputs, or move a relu over its kink: a step later all may differ.
+    # Rounding may decide a tie between outputs or the side of a ReLU's kink; a step later all may differ.
     assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[k.params.dtype.name])
 
 
 @kc.pairs("dtype", "targets", outputs=[1, 3])
 def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets: str, outputs: int) -> None:
-    """With rate 0, so that every row meets the same parameters."""
+    """The rate is 0, so every row sees the same parameters."""
     k = kc.case((4, outputs), output=("sigmoid", "squared_error"), rows=60, dtype=dtype, targets=targets)
     found = kc.train(backend, k, np.arange(60), 8, naive.Rule(), np.zeros(8))
     assert found.correct == kc.naive_correct(k, k.params)
@@ -199,10 +199,10 @@ def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets
 
 @kc.pairs("dtype", "targets")
 def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: str) -> None:
-    """All parameters zero: outputs are all a half, and so the first class is what the network says."""
+    """With all parameters zero the outputs are equal, so the network predicts the first class."""
     k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
     k = k._replace(params=np.zeros_like(k.params), y=np.arange(40) % 18)
-    if targets == "vectors":  # two largest targets each: again it is the first that counts
+    if targets == "vectors":  # two equal largest targets: the first counts
         y = np.zeros((40, 18), dtype)
         y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
         k = k._replace(y=y)
@@ -211,7 +211,7 @@ def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: st
 
 @kc.pairs("dtype", output=["identity", "sigmoid"])
 def test_exactly_the_boundary_counts_as_more(backend: Any, output: str, dtype: str) -> None:
-    """With one output a sum of 0, which is the bias here, and a target of 0.5 are on the side of 1."""
+    """With one output, a sum of 0 (here the bias) and a target of 0.5 both count as class 1."""
     k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
     k = k._replace(y=np.array([[0.25], [0.5], [1]], dtype))
     for bias, right in ((0, 2), (-(2.0**-30), 1)):
@@ -301,7 +301,7 @@ def test_backends_agree_after_an_epoch(
 
 @kc.pairs("backend", name=["predict", "predictor", "gradient", "train", "compress"])
 def test_signatures_are_the_protocol_s(backend: Any, name: str) -> None:
-    """So that the trainer may call every backend by position or by keyword."""
+    """The trainer may then call every backend by position or by keyword."""
     expected = list(inspect.signature(getattr(c.Backend, name)).parameters)[1:]  # without self
     found = inspect.signature(getattr(backend, name)).parameters
     assert list(found) == expected

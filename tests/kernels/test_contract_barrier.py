@@ -1,9 +1,9 @@
-"""The barrier of a team of threads, step by step: every interleaving of two and of three threads is tried.
+"""The barrier of a team of threads as a model: the tests try every interleaving of two and of three threads.
 
 WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py: one entry for each atomic
-operation, in their order. A change there has to be made here too. The steps of all threads are interleaved in every
-way. What a thread knows of the others' work follows from the memory orders as in C11: a load that acquires learns what
-the thread knew that stored the value with a release. Atomic words themselves are taken to be read without delay.
+operation, in order. Change WAIT when you change them. A thread's knowledge of the others' work follows C11's memory
+orders: an acquiring load learns what the thread knew that stored the value with a release. The model assumes that a
+load of an atomic word returns its newest value.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ WORK, ENDED = "work", "ended"  # between two barriers; after the last
 
 
 class Step(NamedTuple):
-    """One atomic operation on a shared word, and where the thread goes from there."""
+    """One atomic operation on a shared word, and the thread's next step."""
 
     kind: str  # "load", "store" or "add"
     word: int
     order: str  # "relaxed", "acquire", "release" or "acq_rel"
-    then: Callable[[int, int, int], str]  # the next step, of (what was loaded or the sum, `now`, the team's size)
-    value: Callable[[int, int], int] = lambda now, got: 0  # what is stored or added, of (`now`, the last step's result)
-    kept: bool = False  # what was loaded is `now` from here on
+    then: Callable[[int, int, int], str]  # the next step, from (the loaded value or the sum, `now`, the team's size)
+    value: Callable[[int, int], int] = lambda now, got: 0  # the value to store or add, from (`now`, the last result)
+    kept: bool = False  # whether the loaded value becomes `now`
 
 
 Steps = dict[str, Step]
@@ -47,12 +47,12 @@ WAIT: Steps = {
 }
 SOURCES: dict[str, Steps] = {
     "vec.h": WAIT,
-    "numba_backend.py": WAIT  # its loads all acquire, its stores all release
+    "numba_backend.py": WAIT  # all its loads acquire, all its stores release
     | {"reset": WAIT["reset"]._replace(order="release"), "check": WAIT["check"]._replace(order="acquire")},
 }
 BREAK = Step("store", c.BROKEN, "relaxed", lambda got, now, size: GAVE_UP, lambda now, got: 1)  # threads.run_team
 
-# -- what may go wrong with such a barrier, and what is seen then ----------------------------------------------------
+# -- faults of such a barrier, and how the model reports them ----------------------------------------------------
 
 EARLY, UNSEEN, STUCK, NO_RETURN = "passed too early", "does not see", "nobody can go on", "does not return"
 
@@ -96,17 +96,17 @@ MUTATIONS: dict[str, tuple[Steps, str]] = {
 }
 
 
-# -- threads, teams and all their interleavings ----------------------------------------------------------------------
+# -- threads, teams and their interleavings ----------------------------------------------------------------------
 
-Known = tuple[int, ...]  # for each thread, how many of its rounds of work are known to have been done
+Known = tuple[int, ...]  # for each thread, how many of its rounds of work are known to be done
 
 
 class Thread(NamedTuple):
-    at: str  # the step that comes next, WORK or ENDED
+    at: str  # the next step, WORK or ENDED
     rounds: int  # barriers passed
     now: int
     got: int  # the last step's result
-    known: Known  # to this thread; its own entry counts its own work
+    known: Known  # the work that this thread knows of, its own included
 
 
 class Team(NamedTuple):
@@ -116,7 +116,7 @@ class Team(NamedTuple):
 
 
 class Wrong(Exception):
-    """The barrier does not keep what it promises."""
+    """The barrier breaks a promise."""
 
 
 def both(a: Known, b: Known) -> Known:
@@ -136,14 +136,14 @@ class Model:
         self.first = Team((Thread(WORK, 0, 0, 0, nothing),) * size, (0,) * len(WORDS), (nothing,) * len(WORDS))
 
     def worked(self, team: Team, i: int) -> Team:
-        """What the team is once thread i has done its work between two barriers, of which only it knows as yet."""
+        """Return the team after thread i has done its work between two barriers. Only thread i knows of it yet."""
         thread = team.threads[i]
         at = "break" if i == 0 and thread.rounds == self.breaks else "look"
         thread = thread._replace(at=at, known=put(thread.known, i, thread.rounds + 1))
         return team._replace(threads=put(team.threads, i, thread))
 
     def after(self, team: Team, i: int) -> Team:
-        """What the team is once thread i has made its next step. Raises Wrong where it must not make it."""
+        """Return the team after thread i's next step. Raise Wrong if the step is not allowed."""
         thread = team.threads[i]
         if thread.at == WORK:
             return self.worked(team, i)
@@ -154,7 +154,7 @@ class Model:
         if step.kind != "load":
             value = step.value(thread.now, thread.got)
             new = got + value if step.kind == "add" else value
-            # An addition hands on what the word's last store released; a plain store does not.
+            # An addition passes on what the word's last store released; a plain store does not.
             handed_on = released if step.kind == "add" else (0,) * self.size
             released = both(handed_on, known) if step.order in ("release", "acq_rel") else handed_on
             team = team._replace(words=put(team.words, word, new), released=put(team.released, word, released))
@@ -172,7 +172,7 @@ class Model:
         return team._replace(threads=put(team.threads, i, thread))
 
     def check_passing(self, team: Team, i: int, known: Known) -> None:
-        """All have come to the barrier that thread i passes, and it sees what they did before."""
+        """Check that all threads have reached the barrier that thread i passes, and that it sees their earlier work."""
         passed = team.threads[i].rounds + 1
         for other, thread in enumerate(team.threads):
             if thread.known[other] < passed:
@@ -184,7 +184,7 @@ class Model:
         return [i for i, thread in enumerate(team.threads) if thread.at != ENDED]
 
     def check(self) -> int:
-        """Tries every interleaving. Returns how many states there are; raises Wrong, with the shortest way there."""
+        """Try every interleaving and return the number of states. Raise Wrong with the shortest path to the fault."""
         came_from: dict[Team, tuple[Team, int] | None] = {self.first: None}
         before: dict[Team, list[Team]] = {}
         queue = deque([self.first])
@@ -201,7 +201,7 @@ class Model:
                 if following not in came_from:
                     came_from[following] = (team, i)
                     queue.append(following)
-        # From every state all threads can come to their end: walk back from the ends.
+        # Every state must have a path to the end of all threads: walk back from the ends.
         fine = {team for team in came_from if not self.running(team)}
         backwards = list(fine)
         while backwards:
@@ -214,7 +214,7 @@ class Model:
         return len(came_from)
 
     def check_return(self, team: Team, i: int) -> None:
-        """In a broken team thread i returns without help of the others."""
+        """Check that in a broken team thread i returns without the others' help."""
         for _ in range(4 * len(self.steps) * ROUNDS):
             if team.threads[i].at == ENDED:
                 return
@@ -222,7 +222,7 @@ class Model:
         raise Wrong(f"thread {i} {NO_RETURN} from a broken team")
 
     def way(self, came_from: Mapping[Team, tuple[Team, int] | None], team: Team) -> str:
-        """The steps from the beginning to this state."""
+        """Return the steps from the start to this state."""
         steps: list[str] = []
         while (last := came_from[team]) is not None:
             team, i = last
@@ -231,14 +231,14 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Checks a team of that size of which nobody breaks, and teams in which one breaks in each round."""
+    """Check a whole team of that size, and teams of which a thread leaves in each round."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_interleaving_is_right(source: str, size: int) -> None:
-    """Nobody passes early, all see what was done before, all come to the end, and none stays in a broken team."""
+    """No thread passes early, all see the earlier work, all reach the end, and none waits in a broken team."""
     assert check(SOURCES[source], size) > 5**size  # states
 
 

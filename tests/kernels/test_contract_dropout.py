@@ -1,6 +1,6 @@
-"""The kernel contract, part seven: dropout drops what the oracle drops, and nothing else has any part in it.
+"""The kernel contract, part seven: dropout drops the same neurons as the oracle.
 
-Law 2, train is gradient and update, does not hold with dropout: here train is held to the oracle.
+Law 2 (train is gradient and update) does not hold with dropout, so these tests compare train with the oracle.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str)
 
 
 def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> kc.Trained:
-    """A loop of the oracle's gradient with dropout and its optimiser, rounded to the dtype after each step."""
+    """Train with the oracle's gradient with dropout and its optimiser, rounding to the dtype after each step."""
     params, total, right = k.params, 0.0, 0
     state = [[0.0] * len(params) for _ in range(rule.slots())]
     rates = kc.rates(order, batch_size)
@@ -83,7 +83,7 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float, ti
 def test_train_is_the_oracle_s_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """Rows in any order, a ragged last batch, and steps made before; the two layers drop different shares."""
+    """The order is random, the last batch is smaller, earlier steps count, and the two layers drop different shares."""
     optimizer = kc.rule(rule, extra)
     k = kc.dropping(kc.case((6, 9, 5, 3), "tanh", CROSS, 20, dtype, inputs, targets), (HALF, 11), (THIRD, -12))
     order = np.random.default_rng(1).integers(0, 20, 18)
@@ -93,7 +93,7 @@ def test_train_is_the_oracle_s_gradient_and_the_formula(
 
 @kc.pairs("backend", "hidden", "output", "dtype")
 def test_every_layer(backend: Any, output: tuple[str, str], hidden: str, dtype: str) -> None:
-    """Layers of more neurons than any kernel draws numbers for at once, and one without dropout between two with it."""
+    """Layers wider than one draw of random numbers, and a layer without dropout between two with it."""
     k = kc.dropping(kc.case((3, 70, 5, 18, 2), hidden, output, 7, dtype), (HALF, 1), (0, 2), (THIRD, 3))
     found = kc.train(backend, k, np.arange(7), 7, naive.Rule())
     assert_trained(found, expected_training(k, np.arange(7), 7, naive.Rule()), TOLERANCE[dtype])
@@ -125,7 +125,7 @@ def test_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) 
 def test_any_shape_any_threshold_any_key_any_step(
     backend: Any, dtype: str, widths: list[int], drops: list[tuple[int, int]], hidden: str, rows: int, step: int
 ) -> None:
-    """Where nearly all are dropped, by a factor of 4 million: tiny rates, or the second step would be anywhere."""
+    """If nearly all neurons are dropped, the factor of the rest is up to 4 million, so the rates must be tiny."""
     k = kc.case((2, *widths, 2), hidden, ("tanh", "squared_error"), rows, dtype)
     k = kc.dropping(k, *drops[: len(widths)])
     found = kc.train(backend, k, np.arange(rows), rows, naive.Rule(), np.array([1e-3]), step=step)
@@ -151,10 +151,10 @@ def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(backend: Any, ro
 def masks(
     backend: Any, threshold: int, key: int, neurons: int, rows: int, update: int = 1, n_threads: int = 1
 ) -> kc.Array:
-    """What the activations of one hidden layer were multiplied by, (rows, neurons), read off an update.
+    """Return the factors of one hidden layer's activations, (rows, neurons), as an update reveals them.
 
-    Hidden activations are 1, outputs 0, and of row r output r alone has an error: so the gradient of its weights is
-    what is left of row r's activations.
+    Hidden activations are 1 and outputs 0. In row r only output r has an error, so the gradient of that output's
+    weights is proportional to row r's activations after dropout.
     """
     k = kc.dropping(kc.case((1, neurons, rows), "identity", ("identity", "squared_error"), rows), (threshold, key))
     params = np.zeros_like(k.params)
@@ -177,9 +177,9 @@ def test_masks_are_the_oracle_s(backend: Any, update: int) -> None:
 
 @kc.pairs("backend", threshold=[1 << 26, THIRD, HALF, 15 << 28])
 def test_the_share_dropped(backend: Any, threshold: int) -> None:
-    """Of all neurons, and of each row and each neuron: z scores of binomial counts.
+    """The share dropped overall, in each row and of each neuron, as z scores of binomial counts.
 
-    The largest |z| of the five keys was 1.6 for all (one number a mask), and 4.2 for rows and neurons (456 a mask).
+    Over five keys the largest |z| was 1.6 overall (one number per mask) and 4.2 for rows and neurons (456 per mask).
     """
     share = threshold / 2**32
     for key in range(5):
@@ -190,7 +190,7 @@ def test_the_share_dropped(backend: Any, threshold: int) -> None:
 
 
 def test_masks_of_other_updates_keys_and_rows_are_others(backend: Any) -> None:
-    """Of two that have nothing to do with each other, half of the places agree: 0.494 to 0.508, of five keys."""
+    """Two independent masks agree in half of the places: 0.494 to 0.508 with five keys."""
     first = masks(backend, HALF, 1, 200, 64)
     others = [masks(backend, HALF, *other) for other in ((2, 200, 64), (1 + (1 << 32), 200, 64), (1, 200, 64, 2))]
     others += [np.roll(first, 1, 0), np.roll(first, 4, 1)]
@@ -199,10 +199,10 @@ def test_masks_of_other_updates_keys_and_rows_are_others(backend: Any) -> None:
 
 
 def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> None:
-    """Of a network whose hidden layer is linear. All rows of the batch are one example, which meets as many masks.
+    """The hidden layer is linear. All rows of the batch are the same example, each with another mask.
 
-    The output's mean is read off the gradient of its bias, 2 mean(output - 0). It is -0.70, its standard deviation over
-    masks 1.21 and that of the mean of 4,096 of them 0.019; the five keys are off by 0.002 to 0.024.
+    The gradient of the output's bias, 2 mean(output - 0), gives the output's mean: -0.70. Its standard deviation over
+    masks is 1.21, so that of the mean of 4,096 masks is 0.019. The five keys are off by 0.002 to 0.024.
     """
     k = kc.case((4, 50, 1), "identity", ("identity", "squared_error"), 1, seed=2)
     k = k._replace(y=np.zeros((1, 1)))
@@ -213,7 +213,7 @@ def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> Non
         assert k.params[-1] - moved.params[-1] == pytest.approx(expected, abs=0.06)
 
 
-# -- what has no part in it ------------------------------------------------------------------------------------
+# -- what dropout must not change ------------------------------------------------------------------------------------
 
 
 @kc.pairs("backend", "dtype")
@@ -289,7 +289,7 @@ def test_backends_agree_after_an_epoch(
 ) -> None:
     k = kc.dropping(kc.case((40, 36, 16, 10), hidden, CROSS, 500, dtype, inputs, targets), (HALF, 6), (THIRD, 7))
     order = np.random.default_rng(4).permutation(500)
-    rates = np.full(50, 0.1 if rule == "descent" else 0.01)  # a higher one lets momentum diverge
+    rates = np.full(50, 0.1 if rule == "descent" else 0.01)  # momentum diverges at a higher rate
     found, expected = (kc.train(b, k, order, 10, kc.RULES[rule], rates) for b in (compiled, reference))
     tolerance = kc.AGREEMENT[dtype]
     kc.assert_close(found.params, expected.params, tolerance)

@@ -1,4 +1,4 @@
-"""The kernel contract, part two: whose memory a kernel touches, and when it stops (law 4 of the design)."""
+"""The kernel contract, part two: the memory that a kernel touches, and when it stops (law 4)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import pytest
 
 from fastnet.kernels import contract as c
 
-GUARD = 256  # bytes on each side of a buffer: more than any vector that could be stored by mistake
+GUARD = 256  # bytes on each side of a buffer: larger than any vector register
 BATCH = 5
 
 
 class Guarded:
-    """Arrays inside larger ones whose bytes around them must not change."""
+    """Arrays inside larger ones. The bytes around them must not change."""
 
     def __init__(self, fill: int, shift: int) -> None:
         self.fill = fill
-        self.shift = shift  # elements after a 64-byte line at which arrays start
+        self.shift = shift  # offset of the arrays from a 64-byte line, in elements
         self.buffers: list[tuple[kc.Array, slice]] = []
 
     def copy(self, source: kc.Array, writable: bool = True) -> kc.Array:
@@ -47,7 +47,7 @@ class Guarded:
 
 
 def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int, poison: float) -> list[kc.Array]:
-    """What the three functions compute, each buffer guarded, each workspace full of `poison`."""
+    """Call the three functions with every buffer guarded and every workspace full of `poison`. Return the results."""
     rows, slots = len(k.x), rule.slots()
     guarded = Guarded(fill, shift)
     given = [k.net, k.params, k.x, k.y]
@@ -76,9 +76,9 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
 
 @kc.pairs("rule", "dtype", "inputs", "targets", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])
 def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str) -> None:
-    """Guards intact, read-only inputs accepted and unchanged, and nothing outside of the inputs matters.
+    """Guards stay intact, read-only inputs are accepted and unchanged, and bytes outside the inputs do not matter.
 
-    Once the guards are 0 and once 0xFF, which is NaN: a kernel that reads past an end and uses it shows.
+    The guards are 0 in one call and 0xFF (NaN) in another, so using a value beyond an end changes the result.
     """
     optimizer = kc.rule(rule, "both")
     k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)
@@ -86,7 +86,7 @@ def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, in
     assert all(np.isfinite(array).all() for array in clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, np.nan), clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, -1e30), clean)
-    # Off the lines of 64 bytes a BLAS may add up in another order, but no more than that.
+    # With arrays off the 64-byte lines a BLAS may sum in another order; only the rounding may differ.
     for found, expected in zip(all_calls(backend, k, optimizer, 0xFF, 1, np.nan), clean, strict=True):
         kc.assert_close(found, expected, {"float32": 5e-6, "float64": 1e-13}[dtype])
 
@@ -109,7 +109,7 @@ def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
 
 @kc.pairs("backend", "dtype")
 def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
-    """The trainer keeps one for all its calls."""
+    """The trainer uses one workspace for all its calls."""
     k = kc.case((7, 5, 3), dtype=dtype)
     grads = [np.empty_like(k.params) for _ in range(2)]
     exact = kc.workspace(k, len(k.x))
@@ -144,12 +144,12 @@ def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -
 
 @kc.pairs("backend", "rule", "dtype")
 def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None:
-    """It ends a call long before its time, after a whole number of steps; so no kernel keeps the GIL."""
+    """The call ends early, after a whole number of steps. This also shows that kernels release the GIL."""
     k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
     optimizer, steps = kc.RULES[rule], 150_000  # at 10 to 200 microseconds a step
     order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
-    kc.train(backend, k, order[:64], 32, optimizer)  # any compiling is done before the clock starts
-    for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be made by then: wait longer
+    kc.train(backend, k, order[:64], 32, optimizer)  # compiles before the clock starts
+    for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be done by then, so wait longer
         call = kc.call(k, order, 32, optimizer, rates)
         thread = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
         thread.start()
@@ -173,7 +173,7 @@ def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None
 def test_a_cost_that_is_not_finite_stops_before_the_update(
     backend: Any, hidden: str, output: tuple[str, str], rule: str, dtype: str, targets: str
 ) -> None:
-    """A NaN in x at the fourth batch. A relu made of a maximum may well lose it."""
+    """x has a NaN in the fourth batch. A ReLU written with a maximum may lose it."""
     optimizer = kc.rule(rule, "both")
     k = kc.case((6, 5, 3), hidden, output, 20, dtype, targets=targets)
     k.x[13, 2] = np.nan
@@ -187,7 +187,7 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) -> None:
-    """The rate of the second step throws the outputs so far that their squares are infinite."""
+    """The rate of the second step is so large that the squares of the outputs overflow."""
     k = kc.case((6, 4), output=("identity", "squared_error"), rows=12, dtype=dtype, inputs=inputs)
     huge = {"float32": 1e30, "float64": 1e200}[dtype]
     found = kc.train(backend, k, np.arange(12), 3, naive.Rule(), np.array([0.01, huge, 0.01, 0.01]))
@@ -201,7 +201,7 @@ def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) 
 
 @kc.pairs("backend", "rule", "dtype")
 def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> None:
-    """Every thread with its own buffers and a network of its own shape: kernels keep nothing between calls."""
+    """Each thread has its own buffers and its own shape of network. Kernels keep no state between calls."""
     order = np.random.default_rng(6).integers(0, 40, 400)
     cases = [kc.case((9, 5 + i, 3), "tanh", rows=40, dtype=dtype, seed=i) for i in range(4)]
     alone = [kc.train(backend, k, order, 10, kc.RULES[rule]) for k in cases]
@@ -212,12 +212,12 @@ def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> No
 
 
 def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
-    """One batch of all examples: a full one-hot matrix would be 40 MB."""
+    """One batch holds all examples. A full one-hot matrix would take 40 MB."""
     n, n_out = 20_000, 500
     k = kc.case((4, n_out), "sigmoid", ("softmax", "cross_entropy"), 300, "float32", "uint8")
     k = k._replace(x=np.resize(k.x, (n, 4)), y=np.arange(n) % n_out)
     call = kc.call(k, np.arange(n), n, naive.Rule(), np.ones(1))
-    backend.train(call)  # compiled, if it has to be
+    backend.train(call)  # compiles if necessary
     tracemalloc.start()
     backend.train(call)
     peak = tracemalloc.get_traced_memory()[1]

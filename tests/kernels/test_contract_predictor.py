@@ -1,4 +1,4 @@
-"""The kernel contract, part five: a predictor does what predict does, with the parameters as they were."""
+"""The kernel contract, part five: a predictor does what predict does, with a copy of the parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def made(backend: Any, k: kc.Case, most: int) -> Any:
 
 
 def call(predictor: Any, k: kc.Case) -> kc.Array:
-    """Into the midst of a larger array, which must stay as it is around it."""
+    """Write to the middle of a larger array and check that the rest of it does not change."""
     n_out = k.naive.sizes[-1]
     room = np.full((len(k.x) + 4, n_out), 7, k.params.dtype)
     k.x.flags.writeable = False
@@ -56,7 +56,7 @@ def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, 
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
-    """And meets no other call: each has a workspace of its own."""
+    """Each predictor has its own workspace, so calls do not affect each other."""
     k = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs)
     expected = kc.predict(backend, k)
     params = k.params.copy()
@@ -83,11 +83,11 @@ def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
 
 @kc.pairs("backend", "dtype")
 def test_another_shape_of_x_has_it_read_no_more(backend: Any, dtype: str) -> None:
-    """Another thread may set x.shape after it was checked: rows are then counted by bytes, or the call is refused."""
+    """Another thread may set x.shape after the check. The kernel then counts rows by bytes, or refuses the call."""
     k = kc.case((20, 3), "relu", rows=2, dtype=dtype)
     predictor = made(backend, k, 300)
     expected, out = call(predictor, k), np.full((302, 3), 7, dtype)
-    with contextlib.suppress(ValueError):  # NumPy finds it out
+    with contextlib.suppress(ValueError):  # NumPy notices it
         predictor(k.x.reshape(40, 1), out[:2])
         assert np.array_equal(out[:2], expected)
     assert (out[2:] == 7).all()

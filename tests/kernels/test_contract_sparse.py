@@ -1,4 +1,4 @@
-"""The kernel contract, part four: rows of which only the entries that are not zero are kept, and making them."""
+"""The kernel contract, part four: sparse rows, and compressing dense rows to sparse ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def on_sparse(k: kc.Case, zeros: bool = False) -> kc.Case:
 
 
 def assert_forward_and_back(backend: Any, k: kc.Case, zeros: bool = False) -> None:
-    """Sparse rows and dense rows give what the oracle gives."""
+    """Check that sparse rows and dense rows give the oracle's results."""
     dtype = k.params.dtype.name
     s = on_sparse(k, zeros)
     found, (cost, grad) = kc.predict(backend, s), kc.gradient(backend, s)
@@ -76,7 +76,7 @@ def test_more_rows_than_a_block(backend: Any, rows: int, dtype: str, inputs: str
 
 @kc.pairs("rule", "extra", "dtype", "inputs", "targets")
 def test_train(backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str) -> None:
-    """Rows in any order and more than once, others never, and a ragged last batch: as on the dense array."""
+    """It equals training on the dense array. The order repeats and omits rows, and the last batch is smaller."""
     optimizer = kc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
     order = np.random.default_rng(1).integers(0, 20, 38)
@@ -121,12 +121,12 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: 
     assert kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule], stop=1).steps == 0
 
 
-# -- more inputs than are in one piece -------------------------------------------------------------------------------
+# -- more inputs than one piece holds -------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pieces of 8 inputs, or the oracle would take minutes."""
+    """Use pieces of 8 inputs. With larger ones the oracle would take minutes."""
     monkeypatch.setattr(c, "PIECE_INPUTS", 8)
     c._plan.cache_clear()
     yield
@@ -146,7 +146,7 @@ def test_pieces(backend: Any, sizes: tuple[int, ...], rows: int, share: float, d
 def test_train_in_pieces(
     backend: Any, n_threads: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on the dense array. The compiled backends' bits are those of one piece, since they add up input by input."""
+    """It equals training on the dense array. Compiled backends sum input by input, so pieces do not change a bit."""
     n_threads = min(n_threads, backend.MAX_THREADS)
     optimizer = kc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
@@ -167,7 +167,7 @@ def test_train_in_pieces(
 
 
 def compressed(backend: Any, x: kc.Array, dtype: Any) -> c.SparseRows:
-    """Counted first, with nothing to write to; then written into arrays that fit exactly."""
+    """Compress x: count the entries in a first call, then write to arrays of exactly that size."""
     starts = np.full(len(x) + 1, -1)
     found = backend.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
     again = np.full(len(x) + 1, -1)
@@ -217,7 +217,7 @@ def test_training_on_compressed_rows(backend: Any, dtype: str, inputs: str) -> N
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str) -> None:
-    """Another thread may have filled x since its entries were counted."""
+    """Another thread may fill x after its entries were counted."""
     k = kc.case((70, 2), "tanh", ("sigmoid", "squared_error"), 9, dtype, inputs)
     room = 100
     indices, values = np.full(room + 50, -7, np.int32), np.full(room + 50, -7, dtype)
@@ -230,7 +230,7 @@ def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str
 
 @kc.pairs("backend", "dtype")
 def test_bytes_of_more_columns_than_fit_a_number(backend: Any, dtype: str) -> None:
-    """Place and bytes go into 32 bits together, up to 32768 places."""
+    """A column and its byte share 32 bits, for up to 32768 columns."""
     k = kc.mostly_zero(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
     kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])

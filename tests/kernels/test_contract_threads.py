@@ -1,4 +1,4 @@
-"""The kernel contract, part six: a team of threads in one call of train computes what one thread does."""
+"""The kernel contract, part eight: a team of threads in one call of train computes what one thread does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_rule(
 
 @kc.pairs("n_threads", "dtype", sparse=[False, True], batch_size=[1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
 def test_batches_of_every_size(threaded: Any, batch_size: int, sparse: bool, dtype: str, n_threads: int) -> None:
-    """Smaller than the team, ragged, and of more than a block."""
+    """Batches smaller than the team, smaller last batches, and batches of more than a block."""
     k = kc.mostly_zero(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
     if sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
@@ -78,7 +78,7 @@ def test_stop_set_beforehand(threaded: Any, rule: str, n_threads: int) -> None:
 
 @kc.pairs("threaded", "n_threads", "dtype")
 def test_stop_set_while_it_runs(threaded: Any, dtype: str, n_threads: int) -> None:
-    """All n_threads stop before the same step, wherever each was."""
+    """All threads stop before the same step, wherever each of them is."""
     k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
     steps = 150_000
     order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
@@ -99,7 +99,7 @@ def test_stop_set_while_it_runs(threaded: Any, dtype: str, n_threads: int) -> No
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", row=[12, 15])
 def test_a_cost_that_is_not_finite_stops_all(threaded: Any, row: int, rule: str, dtype: str, n_threads: int) -> None:
-    """Whichever member meets it: in the first row of a batch, or in its last."""
+    """Any worker may find it: in the first row of a batch, or in the last."""
     k = kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype)
     k.x[row, 2] = np.nan
     order = np.arange(20)
@@ -125,7 +125,7 @@ def test_split_at_any_batch(threaded: Any, n_threads: int) -> None:
 
 @kc.pairs("threaded", "n_threads")
 def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
-    """One member never comes, and says so: the others are not to wait for it."""
+    """One worker marks the team as broken and never comes. The others must not wait for it."""
     k = kc.case((6, 5, 3), rows=40)
     call = kc.call(k, np.arange(40), 8, naive.Rule(), n_threads=n_threads)
     threads = [
@@ -142,6 +142,6 @@ def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
 
 @kc.pairs("threaded", "n_threads")
 def test_more_threads_than_cores(threaded: Any, n_threads: int) -> None:
-    """Waiting n_threads give way: no barrier takes a whole time slice of the others."""
+    """Waiting threads yield the core, so no barrier costs a whole time slice."""
     k = kc.case((20, 16, 3), rows=100)
     assert_as_alone(threaded, k, np.arange(100), 20, naive.Rule(), min(8 * n_threads, threaded.MAX_THREADS), 5)

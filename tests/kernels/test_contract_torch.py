@@ -1,6 +1,6 @@
-"""PyTorch as a second oracle, by other hands: the same start, batches and rates must end in the same place.
+"""PyTorch as a second, independent oracle: the same start, batches and rates must give the same parameters.
 
-PyTorch's costs, automatic derivatives and optimisers take 200 steps, and so does one call of `train`.
+PyTorch's costs, autograd and optimisers take 200 steps, and one call of `train` takes the same steps.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch, the second oracle, is not installed (extra: peers)")
 functional = torch.nn.functional
 
-# Relative to the largest parameter, after 200 steps. In float32 the two paths part a little with every step.
+# Relative to the largest parameter, after 200 steps. In float32 the two runs drift apart a little with every step.
 TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
 STEPS, BATCH, ROWS = 200, 6, 40
 HIDDEN = {
     "sigmoid": torch.sigmoid,
     "relu": torch.relu,
     "tanh": torch.tanh,
-    "leaky_relu": functional.leaky_relu,  # its slope is 0.01 by default
+    "leaky_relu": functional.leaky_relu,  # its negative slope is 0.01 by default
     "identity": lambda z: z,
 }
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """For speed, networks being tiny here, and so that no other test finds PyTorch changed."""
+    """One thread is faster for tiny networks. The setting is restored for other tests."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -40,13 +40,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def torch_cost(net: naive.Net, z: Any, y: Any) -> Any:
-    """The mean cost of a batch from the last layer's weighted sums."""
+    """Return the mean cost of a batch from the last layer's weighted sums."""
     if net.cost == "squared_error":
         a = torch.softmax(z, 1) if net.activations[-1] == "softmax" else HIDDEN[net.activations[-1]](z)
         target = functional.one_hot(y, z.shape[1]) if y.ndim == 1 else y
         return (a - target).square().sum(1).mean()
     if net.activations[-1] == "softmax":
-        return functional.cross_entropy(z, y)  # takes labels and distributions both
+        return functional.cross_entropy(z, y)  # takes labels and distributions
     target = functional.one_hot(y, z.shape[1]).to(z.dtype) if y.ndim == 1 else y
     return functional.binary_cross_entropy_with_logits(z, target, reduction="sum") / len(z)
 
@@ -59,7 +59,7 @@ def torch_optimizer(rule: naive.Rule, weights: list[Any], biases: list[Any]) -> 
 
 
 def clip(parameters: list[Any], limit: float) -> None:
-    """By hand: clip_grad_norm_ divides by the norm plus 1e-6, which float64 would show."""
+    """Clip by hand: clip_grad_norm_ divides by the norm plus 1e-6, which is visible in float64."""
     norm = torch.sqrt(sum(p.grad.square().sum() for p in parameters))
     if limit and norm > limit:
         for p in parameters:
@@ -69,7 +69,7 @@ def clip(parameters: list[Any], limit: float) -> None:
 def problem(
     hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
 ) -> tuple[kc.Case, kc.Array, kc.Array]:
-    """A case, an order whose last batch is ragged, and the rates."""
+    """Return a case, an order whose last batch is smaller, and the rates."""
     k = kc.case((5, 7, 6, 3), hidden, output, ROWS, dtype, inputs, targets, seed=8)
     order = np.random.default_rng(9).integers(0, ROWS, STEPS * BATCH - 2)
     return k, order, 0.1 / (1 + 0.01 * np.arange(STEPS))
@@ -79,7 +79,7 @@ def problem(
 def torch_training(
     hidden: str, output: tuple[str, str], rule: naive.Rule, dtype: str, inputs: str, targets: str
 ) -> tuple[kc.Array, float]:
-    """The parameters and the summed cost of PyTorch's training."""
+    """Train with PyTorch and return the parameters and the summed cost."""
     k, order, rates = problem(hidden, output, dtype, inputs, targets)
     x, y = torch.from_numpy(k.x), torch.from_numpy(k.y)
     x = x.to(getattr(torch, dtype)) / 255 if inputs == "bytes" else x
@@ -116,7 +116,7 @@ def assert_same_training(
 ) -> None:
     expected, total = torch_training(hidden, output, rule, dtype, inputs, targets)
     k, order, rates = problem(hidden, output, dtype, inputs, targets)
-    assert np.abs(expected - k.params).max() > 0.05  # it did train
+    assert np.abs(expected - k.params).max() > 0.05  # the training moved the parameters
     found = kc.train(backend, k, order, BATCH, rule, rates)
     assert found.steps == STEPS
     kc.assert_close(found.params, expected, TOLERANCE[dtype])
@@ -130,7 +130,7 @@ def test_every_optimizer(backend: Any, rule: str, extra: str, dtype: str) -> Non
 
 
 def test_adam_as_it_comes(backend: Any) -> None:
-    """With PyTorch's own defaults, in float64: epsilon is 1e-8."""
+    """PyTorch's defaults, in float64: epsilon is 1e-8."""
     rule = naive.Rule("adam", 0.9, 0.999, 1e-8)
     assert_same_training(backend, "tanh", ("sigmoid", "squared_error"), rule, "float64")
 

@@ -1,4 +1,4 @@
-"""The plan of the workspace: nobody can change it, and what it takes for sparse rows."""
+"""The plan of the workspace: it cannot be changed, and its size for sparse rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastnet.kernels import contract as c
 
 
 def test_a_plan_is_read_only_for_good() -> None:
-    """It is kept for later calls, whose kernels take addresses from it."""
+    """Plans are cached for later calls, whose kernels take addresses from them."""
     nodes = c.plan(kc.network((3, 2), ("sigmoid",), "squared_error"), 4, 0, 4).nodes
     with pytest.raises(ValueError, match="WRITEABLE"):
         nodes.flags.writeable = True
@@ -29,7 +29,7 @@ def test_for_sparse_rows_it_does_not_grow_with_rows_times_inputs(itemsize: int, 
     def size(n_in: int, rows: int) -> int:
         net = kc.network((n_in, 2), ("sigmoid",), "squared_error")
         plan = c.plan(net, rows, 2, itemsize, n_threads, sparse=True)
-        return itemsize * (plan.size - 5 * plan.packed)  # but for parameters, gradient, scratch and state
+        return itemsize * (plan.size - 5 * plan.packed)  # without parameters, gradient, scratch and state
 
     assert size(10_000_000, 256) <= size(10_000, 256) < n_threads << 26
 
@@ -59,7 +59,7 @@ print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory is beyond the limit")
 def test_ten_million_inputs_fit_into_little_memory(backend: Any) -> None:
-    """The packed parameters of the compiled backends are 640 MB, three times. Rows times inputs are 2.6 GB."""
+    """The compiled backends hold three packed parameter vectors of 640 MB. Rows times inputs would take 2.6 GB."""
     call = [sys.executable, "-c", TEN_MILLION_INPUTS, name_of(backend)]
     run = subprocess.run(call, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""kernels/formulas.py: every row is right, and every compiled backend has it."""
+"""kernels/formulas.py: every row of the table is right, and every compiled backend implements it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ every_pair = pytest.mark.parametrize(("output", "cost"), kc.OUTPUTS)
 
 
 def oracle_cost(output: str, cost: str, target: Any) -> float:
-    """Summed over the examples."""
+    """Return the oracle's cost, summed over the examples."""
     net = naive.Net((3, 3), (output,), cost)
     return sum(
         naive.example_cost(net, z, naive.activate(output, z), t)
@@ -53,10 +53,10 @@ def test_a_function_and_its_derivative(row: formulas.Activation, dtype: str) -> 
     assert row.low <= a.min()
     assert a.max() <= row.high
     if row.derivative is not None:
-        slope, step = row.derivative(a), 1e-6
-        assert slope.dtype == dtype
+        derivative, step = row.derivative(a), 1e-6
+        assert derivative.dtype == dtype
         difference = (row.function(Z + step) - row.function(Z - step)) / (2 * step)
-        kc.assert_close(slope, difference, TOLERANCE[dtype] + 1e-8)
+        kc.assert_close(derivative, difference, TOLERANCE[dtype] + 1e-8)
 
 
 @every_dtype
@@ -83,7 +83,7 @@ def test_a_cost_and_its_delta(output: str, cost: str, dtype: str) -> None:
 
 
 def through(row: formulas.Activation, dtype: str) -> tuple[kc.Case, Any]:
-    """A case whose weighted sums are Z, behind a layer that lets the inputs pass; and Z in the dtype."""
+    """Return a case whose weighted sums are Z, after an identity layer; and Z in the dtype."""
     k = kc.case((3, 3), output=(row.name, "squared_error"), rows=Z.shape[1], dtype=dtype)
     k.params[:] = [*np.eye(3).ravel(), *np.zeros(3)]
     return k._replace(x=np.ascontiguousarray(Z.T, dtype), y=np.ascontiguousarray(TARGET.T, dtype)), Z.astype(dtype)
@@ -99,7 +99,7 @@ def test_a_backend_has_every_activation(backend: Any, row: formulas.Activation, 
 @every_dtype
 @pytest.mark.parametrize("name", kc.HIDDEN)
 def test_a_backend_has_every_derivative(backend: Any, name: str, dtype: str) -> None:
-    """Of a hidden layer: two layers whose weights let everything pass, under the squared error."""
+    """The derivative of a hidden layer: both layers have weight 1, and the cost is the squared error."""
     row = formulas.ACTIVATIONS[name]
     assert row.derivative is not None
     k = kc.case((3, 3, 3), name, ("identity", "squared_error"), Z.shape[1], dtype)
@@ -130,7 +130,7 @@ def test_a_backend_has_every_cost_and_delta(backend: Any, output: str, cost: str
 @every_pair
 @pytest.mark.parametrize("labels", [True, False])
 def test_evaluate(output: str, cost: str, labels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In parts of few examples, too."""
+    """Also in parts of a few examples."""
     y = TARGET.argmax(0) if labels else TARGET.T
     target = np.eye(3)[y] if labels else y
     expected = oracle_cost(output, cost, target)

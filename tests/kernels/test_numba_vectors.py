@@ -1,4 +1,4 @@
-"""The Numba backend for the CPUs that Numba's settings name: it takes its vectors from them, not from the host."""
+"""The Numba backend takes its vectors from the CPU that Numba's settings name, not from the host."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Two CPUs, since each compiles for ten seconds.
-# A CPU, its features (those of the host where None and the CPU is not generic), and what this CPU must run.
+# A CPU, its features (None: the host's, unless the CPU is generic), and what this CPU must support.
 @pytest.mark.parametrize(
     ("cpu", "features", "level", "name"),
     [
@@ -80,7 +80,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_trains_for_another_cpu(
     cpu: str, features: str | None, level: str, name: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without what was compiled for one before it, though all share a folder for the cache."""
+    """It does not use code compiled for another CPU, though all share a cache folder."""
     for variable in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "FASTNET_ISA"):
         monkeypatch.delenv(variable, raising=False)
     if level not in compiled.runnable(compiled.cpu_features()):

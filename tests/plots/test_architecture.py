@@ -1,4 +1,4 @@
-"""The report's own pictures: of a network's neurons and links, of its training, of its answers."""
+"""The report's pictures of a network's neurons and weights, its training and its answers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_links_tell_sign_and_size() -> None:
         assert (blue > red) == (net.weights[0][j, i] > 0)
     by_width = sorted(drawn, key=lambda place: drawn[place][0])
     assert by_width == [(1, 1), (1, 0), (0, 0), (0, 1)]
-    # the strongest is the last drawn, so that none hides it
+    # the strongest is drawn last, so that no other hides it
     assert found.get_linewidths()[-1] == max(found.get_linewidths())
 
 
@@ -151,7 +151,7 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
     matrix = np.array([[8, 2], [0, 40]])
     figure = plots.confusion(matrix, ["a", "b"])
     axes, bar = figure.axes
-    assert sorted(words(figure)) == ["2", "40", "8"]  # where there are none, nothing stands
+    assert sorted(words(figure)) == ["2", "40", "8"]  # a count of zero is not written
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 1]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("the network's answer", "the truth")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]

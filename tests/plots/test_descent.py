@@ -1,4 +1,4 @@
-"""The pictures of the descent and of the gradient show the numbers they are given, labelled, and all of them."""
+"""The pictures of the descent and the gradient show all the numbers they are given, with labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest.importorskip("matplotlib", reason="Matplotlib draws them")
 
 
 def check(figure: Figure, legends: bool = True) -> Any:
-    """What holds for every chart: axes with titles and labels, legends, and no text too small; returns its axes."""
+    """Check that a chart's axes have titles, labels and legends, and that no text is too small. Return the axes."""
     from matplotlib.text import Text
 
     assert style.rendered(figure).startswith(b"\x89PNG")
@@ -58,7 +58,7 @@ def test_a_log_s_picture(rate: float) -> None:
         at = np.flatnonzero(log.overshoot)
         np.testing.assert_array_equal(lines(cost)[crosses], (at, log.cost[at]))
         np.testing.assert_array_equal(lines(ratio)[crosses], (at, log.ratio[at]))
-        assert fall.get_yscale() == "linear"  # which shows a rise as well
+        assert fall.get_yscale() == "linear"  # it also shows an increase
 
 
 def test_a_range_test_s_picture() -> None:

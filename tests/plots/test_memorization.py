@@ -1,4 +1,4 @@
-"""The pictures of memorising, of minima, of the surface and of data sizes show the numbers they are given."""
+"""The pictures of memorising, minima, the surface and data sizes show the numbers they are given."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from fastnet import plots  # without Matplotlib there is nothing to test
 
 
 def found(n: int = 100, corrupted: float = 0.0, hidden: int = 8, slow: bool = False) -> Memorization:
-    """Two seeds of four epochs; the goal is reached by both in epochs 2 and 3, or never."""
+    """Return a result of two seeds and four epochs. They reach the goal in epochs 2 and 3, or never."""
     training = np.array([[0.3, 0.99, 1.0, 1.0], [0.4, 0.9, 0.99, 1.0]]) * (0.5 if slow else 1)
     return Memorization((5, hidden, 3), 1234, n, 4, corrupted, "true", 0.99, training, training / 2, 0.3)
 
 
 def lines(axes: Any) -> dict[str, np.ndarray]:
-    """What the lines with a name show: (2, points)."""
+    """Return the points (2, n) of each named line."""
     return {line.get_label(): np.array(line.get_data(), float) for line in axes.lines if line.get_label()[0] != "_"}
 
 
 def texts(figure: Any) -> list[str]:
-    """All that is written in the picture."""
+    """Return all texts in the picture."""
     from matplotlib.text import Text
 
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
@@ -39,7 +39,7 @@ def sizes(figure: Any) -> Iterator[float]:
 
 
 def drawn(figure: Any) -> Any:
-    """The figure once drawn: with labels on every axis, in no small print, at most nine inches wide."""
+    """Draw the figure and check that all axes have labels, no text is small, and it is at most nine inches wide."""
     assert plots.style.rendered(figure).startswith(b"\x89PNG")
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes if axes.get_label() != "<colorbar>")
     assert min(sizes(figure)) >= plots.style.SMALL

@@ -1,4 +1,4 @@
-"""The one look of all pictures, and how they are written."""
+"""The common style of all pictures, and how they are written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_look_does_not_depend_on_the_user_s_settings(line: Any) -> None:
     expected = style.rendered(line())
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 5, "lines.linewidth": 9}):
         assert style.rendered(line()) == expected
-        assert matplotlib.rcParams["font.size"] == 30  # and the user's stay as they were
+        assert matplotlib.rcParams["font.size"] == 30  # the user's settings are unchanged
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -1,4 +1,4 @@
-"""Pictures of weights, of what excites neurons, and of how sure a network is: that they show what they are given."""
+"""The pictures of weights, of inputs that excite neurons, and of confidence show the numbers they are given."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def network(hidden: int = 6, seed: int = 0) -> Network:
 
 
 def texts(figure: Any) -> str:
-    """All that can be read in a figure, of 8 points or more."""
+    """Return all texts of a figure, and check that they have 8 points or more."""
     from matplotlib.text import Text
 
     found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
@@ -38,7 +38,7 @@ def texts(figure: Any) -> str:
 
 
 def drawn(figure: Any) -> list[Any]:
-    """The arrays of the images in a figure, in the order they were drawn."""
+    """Return the arrays of a figure's images, in drawing order."""
     return [np.asarray(image.get_array()) for axes in figure.axes for image in axes.images]
 
 
@@ -152,7 +152,7 @@ def test_noise_without_images() -> None:
     net = Network([12, 3], seed=0)
     found = confidence_on_noise(net, RNG.random((3, 12)), n=10)
     assert drawn(plots.noise(found, samples=False)) == []
-    assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # of the real ones there are but three
+    assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # there are only three real ones
     with pytest.raises(ValueError, match="not the pixels of a square image"):
         plots.noise(found)
 

@@ -172,7 +172,7 @@ def test_nothing_is_asked_of_a_network(browser: Any, page: Path) -> None:
 
 
 def test_a_page_that_asks_is_noticed(browser: Any, page: Path, tmp_path: Path) -> None:
-    """That the checks above can fail: an image from elsewhere is refused by the page's own policy, and told."""
+    """The checks above can fail: the page's policy refuses an image from elsewhere, and the log reports it."""
     html = page.read_text("utf-8").replace("</main>", '<img src="https://example.invalid/x.png" alt="x"></main>')
     other = tmp_path / "asks.html"
     other.write_text(html, "utf-8")

@@ -1,4 +1,4 @@
-"""Callbacks that raise, train, fork, wait for ever or change what calls them: for the program `changes`."""
+"""Callbacks that raise, train, fork, wait for ever or change the fit itself, for the program `changes`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .harness import Case
 
 
 class OwnError(BaseException):
-    """No Exception, so that nobody who catches those catches it."""
+    """Not an Exception, so `except Exception` does not catch it."""
 
 
 ERRORS = (KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, MemoryError, OwnError, ZeroDivisionError)
 RAISES = (*(error.__name__ for error in ERRORS), "RecursionError")
-CHILD_SECONDS = 90  # after which a child that hangs is ended
+CHILD_SECONDS = 90  # then a hanging child is killed
 
 
 @kind(*RAISES)
 def raises(fit: Fit, case: Case) -> str:
-    """Whatever a callback raises comes out as itself, at a batch boundary, and the trainer can go on."""
+    """A callback's error leaves the fit unchanged, at a batch boundary, and the trainer can continue."""
     error = next((e for e in ERRORS if e.__name__ == case["what"]), RecursionError)(case["seed"])
     at, handler = 1 + case["at"] % fit.steps, signal.getsignal(signal.SIGINT)
     trainer = fit.trainer()
@@ -53,7 +53,7 @@ def raises(fit: Fit, case: Case) -> str:
 
 
 def goes_on(fit: Fit, trainer: Trainer, steps: int) -> str:
-    """The trainer is at the boundary after so many updates, and goes on as if it had been stopped there."""
+    """Check that the trainer is at the boundary after `steps` updates and continues as if it had been stopped there."""
     twin = fit.stopped_at(steps)
     assert bits(trainer) == bits(twin), "the network is not at the batch boundary"
     for each in (trainer, twin):
@@ -64,7 +64,7 @@ def goes_on(fit: Fit, trainer: Trainer, steps: int) -> str:
 
 @kind(*RAISES[:-1])
 def raises_at_the_end(fit: Fit, case: Case) -> str:
-    """The same of a callback at the end of an epoch, whose record is kept."""
+    """The same for a callback at the end of an epoch. The epoch's record is kept."""
     error = next(e for e in ERRORS if e.__name__ == case["what"])(case["seed"])
     trainer, twin = fit.trainer(), fit.undisturbed(epochs=1)
 
@@ -82,7 +82,7 @@ def raises_at_the_end(fit: Fit, case: Case) -> str:
 
 @kind("another network", "a copy of its own", "its own trainer", "its own trainer's stream", "caught")
 def trains(fit: Fit, case: Case) -> str:
-    """A callback, or a thread, trains another network, or, which is refused, with the trainer that calls it."""
+    """A callback or a thread trains another network, or uses the trainer that calls it, which is refused."""
     trainer, expected = fit.trainer(), bits(fit.undisturbed())
     words, x_y = "a Trainer is for one fit at a time", fit.data()
 
@@ -98,7 +98,7 @@ def trains(fit: Fit, case: Case) -> str:
         else:
             refused(RuntimeError, words, lambda: trainer.fit(*x_y))
 
-    if case["what"] == "its own trainer" and case["by"] == "callback":  # not caught in the callback: it comes out
+    if case["what"] == "its own trainer" and case["by"] == "callback":  # the callback does not catch it
         at = 1 + case["at"] % fit.steps
         doubly = [At(at, lambda: trainer.fit(*x_y))]
         refused(RuntimeError, words, lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=doubly))
@@ -110,7 +110,7 @@ def trains(fit: Fit, case: Case) -> str:
 
 @kind("sleep", "event", "lock", "loop", "join")
 def never_returns(fit: Fit, case: Case) -> str:
-    """A callback that waits for ever: Ctrl-C ends it and the fit. In a thread it keeps nobody from training."""
+    """A callback waits for ever: Ctrl-C ends it and the fit. In a thread it does not block other fits."""
     trainer, at = fit.trainer(), 1 + case["at"] % fit.steps
     entered, let_go = threading.Event(), threading.Event()
 
@@ -192,7 +192,7 @@ def forks(fit: Fit, case: Case) -> str:
         Disturbance(fit, case, change, most=2, at_once=False).run(trainer, *fit.data())
     finally:
         signal.signal(signal.SIGINT, before)
-        if os.getpid() != parent:  # the child whose callback returned
+        if os.getpid() != parent:  # the child, after its callback returned
             end_after(lambda: same(bits(trainer), expected))
     assert statuses
     assert not any(statuses), f"the child ended with {statuses}"
@@ -205,7 +205,7 @@ def same(found: object, expected: object) -> None:
 
 
 def end_after(call: Callable[[], object]) -> None:
-    """Ends this process, a child, with 0 where the call raised nothing."""
+    """End this child process, with status 0 if the call raised nothing."""
     code = 1
     try:
         call()
@@ -219,7 +219,7 @@ def end_after(call: Callable[[], object]) -> None:
 
 @kind("0", "-1", "2.5", "'many'", "3", "1000000", "None", "[1]")
 def every(fit: Fit, case: Case) -> str:
-    """How often a callback is called, changed while it is: to what is possible, or else refused in words."""
+    """The callback's `every` changes during the fit: a valid value is used, another is refused."""
     value = eval(case["what"])
     at, trainer = 1 + case["at"] % fit.steps, fit.trainer()
 
@@ -231,7 +231,7 @@ def every(fit: Fit, case: Case) -> str:
                 self.every = value
 
     error = raised(lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=[Changes()]))
-    if case["what"] in ("3", "1000000", "None") or (at == fit.steps and error is None):  # or nothing came after it
+    if case["what"] in ("3", "1000000", "None") or (at == fit.steps and error is None):  # or no batch followed
         assert error is None, error
         assert bits(trainer) == bits(fit.undisturbed())
         return "same bits"
@@ -243,7 +243,7 @@ def every(fit: Fit, case: Case) -> str:
 
 @kind("collects", "drops", "empties the list", "handler", "ignores signals", "deletes its method")
 def vandal(fit: Fit, case: Case) -> str:
-    """A callback that deletes what it can reach, or changes the signal handler: the fit does not need it."""
+    """A callback deletes what it can reach, or changes the signal handler. The fit does not need them."""
     x, y = fit.data()
     trainer, handler = fit.trainer(), signal.getsignal(signal.SIGINT)
     held, callbacks = [x, y], list[Any]()
@@ -256,7 +256,7 @@ def vandal(fit: Fit, case: Case) -> str:
                 gc.collect()
             elif case["what"] == "drops":
                 held.clear()
-                np.ones(case["n"] * case["n_in"]).fill(np.nan)  # over the memory, if it was freed
+                np.ones(case["n"] * case["n_in"]).fill(np.nan)  # overwrites the memory if it was freed
             elif case["what"] == "empties the list":
                 callbacks.clear()
             elif case["what"] == "handler":

@@ -1,4 +1,4 @@
-"""Data that change while `fit` runs: for the program `changes`."""
+"""Data that change while `fit` runs, for the program `changes`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .fits import Fit, bits, ended, values_of
 from .harness import Case
 
 Array = NDArray[Any]
-VALUES = ("other", "huge", "nan", "inf")  # that floats are filled with
+VALUES = ("other", "huge", "nan", "inf")  # floats are filled with these
 WORDS = "must be finite|was changed while it was read|labels are from 0 to|not a valid sparse matrix"
-NUMBERS = (10**9, -1, -(2**31), 2**31 - 1, 0)  # that labels and indices are filled with
+NUMBERS = (10**9, -1, -(2**31), 2**31 - 1, 0)  # labels and indices are filled with these
 
 
 def refills(array: Array, what: str) -> Callable[[], None]:
-    """A change of all values. Called again it changes them again, to finite ones every other time."""
+    """Return a function that changes all values. Every second call makes them finite."""
     rng = np.random.default_rng(0)
     values: dict[str, float] = {"huge": 1e30, "nan": np.nan, "inf": np.inf}
     turns = itertools.cycle([True, False])
@@ -39,10 +39,10 @@ def refills(array: Array, what: str) -> Callable[[], None]:
 
 
 def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
-    """Refills the array. What is not finite ends the fit with a DivergedError."""
+    """Refill the array during a fit. Values that are not finite end the fit with a DivergedError."""
     trainer, disturbance = fit.trainer(), Disturbance(fit, case, refills(array, case["what"]))
     how = ended(lambda: disturbance.run(trainer, x, y), trainer)
-    # Each batch meets values of dense arrays; an epoch that begins after the change meets all of sparse ones, too.
+    # Each batch reads values of dense arrays. Only a whole epoch is certain to read all values of a sparse one.
     unseen = 1 if array.ndim == 2 else 2 * fit.batches - 1
     seen = case["by"] == "callback" and disturbance.at <= fit.steps - unseen
     if seen and case["what"] in ("nan", "inf") and array.dtype != np.uint8 and array.size:
@@ -56,7 +56,7 @@ def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
 def values(fit: Fit, case: Case) -> str:
     """The values of x."""
     x, y = fit.data()
-    if case["compressed"] and isinstance(x, np.ndarray):  # a copy, made when the fit began: nothing is to be seen
+    if case["compressed"] and isinstance(x, np.ndarray):  # the fit has its own copy and sees no change
         trainer = fit.trainer()
         Disturbance(fit, case, refills(x, case["what"])).run(trainer, x, y)
         assert bits(trainer) == bits(fit.undisturbed())
@@ -73,7 +73,7 @@ def targets(fit: Fit, case: Case) -> str:
 
 
 def numbers(arrays: list[Array]) -> Iterator[Callable[[], None]]:
-    """Changes of whole numbers to ones that lead out of every array."""
+    """Yield functions that set integers to values outside every array."""
     for number in itertools.cycle(NUMBERS):
 
         def change(number: int = number) -> None:
@@ -84,7 +84,7 @@ def numbers(arrays: list[Array]) -> Iterator[Callable[[], None]]:
 
 
 def unchanged(fit: Fit, case: Case, arrays: list[Array], x: Any, y: Any, **arguments: Any) -> str:
-    """Refills the arrays with absurd numbers, of which the fit sees nothing."""
+    """Refill the arrays with absurd numbers and check that the fit does not see them."""
     trainer, changes = fit.trainer(), numbers(arrays)
     Disturbance(fit, case, lambda: next(changes)()).run(trainer, x, y, **arguments)
     if not arguments:
@@ -99,7 +99,7 @@ def unchanged(fit: Fit, case: Case, arrays: list[Array], x: Any, y: Any, **argum
 
 @kind("train", "validation")
 def labels(fit: Fit, case: Case) -> str:
-    """Labels, of the examples and of the validation's."""
+    """Labels of the training and the validation examples."""
     fit = Fit(case | {"y": "labels"})
     x, y = fit.data()
     if case["what"] == "train":
@@ -110,7 +110,7 @@ def labels(fit: Fit, case: Case) -> str:
 
 @kind("indices", "starts", "both")
 def sparse_indices(fit: Fit, case: Case) -> str:
-    """The index arrays of sparse x: of a matrix of scipy's, or of SparseRows."""
+    """The index arrays of a SciPy matrix or of SparseRows."""
     fit = Fit(case if case["inputs"] == "rows" else case | {"inputs": "csr"})
     x, y = fit.data()
     starts = x.starts if isinstance(x, SparseRows) else x.indptr
@@ -120,7 +120,7 @@ def sparse_indices(fit: Fit, case: Case) -> str:
 
 @kind("emptied", "resized", "replaced", "zeros eliminated", "sorted backwards")
 def sparse_matrix(fit: Fit, case: Case) -> str:
-    """A matrix of scipy's, changed by its own methods."""
+    """A SciPy matrix, changed by its own methods."""
     fit = Fit(case | {"inputs": "csr"})
     x, y = fit.data()
 
@@ -147,7 +147,7 @@ def sparse_matrix(fit: Fit, case: Case) -> str:
 
 @kind(*VALUES)
 def validation_values(fit: Fit, case: Case) -> str:
-    """The values of the validation's x, which the training has nothing to do with."""
+    """The values of the validation's x, which do not affect the training."""
     x, y = fit.data()
     validation = fit.data()
     trainer = fit.trainer()
@@ -159,7 +159,7 @@ def validation_values(fit: Fit, case: Case) -> str:
 
 @kind("values", "labels", "indices")
 def from_the_beginning(fit: Fit, case: Case) -> str:
-    """What is changed before the fit begins too, and while it checks and copies its arguments."""
+    """Changes that start before the fit and go on while it checks and copies its arguments."""
     inputs = "csr" if case["inputs"] not in ("csr", "rows") else case["inputs"]
     fit = Fit(case | {"values": {}, "labels": {"y": "labels"}, "indices": {"inputs": inputs}}[case["what"]])
     x, y = fit.data()

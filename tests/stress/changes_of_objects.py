@@ -1,4 +1,4 @@
-"""Parameters, trainers and predictors that are changed or shared while `fit` runs: for the program `changes`."""
+"""Parameters, trainers and predictors that are changed or shared while `fit` runs, for the program `changes`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONE_FIT = "a Trainer is for one fit at a time"
 
 
 def same(fit: Fit, case: Case, change: Callable[[Trainer], object], most: int = 1 << 30) -> str:
-    """A fit during which the change is made, and has no effect on it."""
+    """Make the change during a fit and check that it has no effect."""
     trainer, expected = fit.trainer(), bits(fit.undisturbed())
     Disturbance(fit, case, lambda: change(trainer), most).run(trainer, *fit.data())
     assert bits(trainer) == expected, "the change had an effect"
@@ -33,11 +33,11 @@ def same(fit: Fit, case: Case, change: Callable[[Trainer], object], most: int = 
 
 
 def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> str:
-    """What a callback changes counts from the next batch on: as if it were changed between two calls of `fit`."""
+    """Check that a callback's change applies from the next batch, like a change between two calls of `fit`."""
     whole = case["n"] // fit.batch
     if whole < 2:
         raise Unfit
-    at = 1 + case["at"] % (whole - 1)  # so that a whole batch is left, and the second call's are as large
+    at = 1 + case["at"] % (whole - 1)  # a whole batch is left, so the second call's batches are as large
     trainer, twin = (fit.trainer(shuffle=False) for _ in range(2))
     x, y = fit.data()
     trainer.fit(x, y, callbacks=[At(at, lambda: change(trainer))])
@@ -67,12 +67,12 @@ def parameters(fit: Fit, case: Case) -> str:
     except AssertionError:
         if case["what"] == "small" or np.isfinite(trainer.network.parameters).all():
             raise
-        return "what was set last"  # after the last update nothing looks at them
+        return "what was set last"  # nothing reads them after the last update
 
 
 @kind("writeable", "shape", "dtype")
 def form_of_parameters(fit: Fit, case: Case) -> str:
-    """The shape, the dtype or the write flag of the parameters, and back."""
+    """The shape, the dtype or the write flag of the parameters changes, and changes back."""
     trainer = fit.trainer()
     forms = itertools.cycle([True, False])
     array: Any = trainer.network.parameters
@@ -99,7 +99,7 @@ def form_of_parameters(fit: Fit, case: Case) -> str:
 
 @kind()
 def handed_out(fit: Fit, case: Case) -> str:
-    """The layers and the rows of a Progress cannot be made writeable, nor can what is below them."""
+    """The layers and the rows of a Progress cannot be made writeable, nor can their base arrays."""
     arrays = list[Any]()
 
     class Keeps(Callback):
@@ -114,7 +114,7 @@ def handed_out(fit: Fit, case: Case) -> str:
             while isinstance(array, np.ndarray):
                 refused(ValueError, "WRITEABLE", lambda array=array: array.flags.__setattr__("writeable", True))
                 array = array.base
-            found.shape = (-1, 1)  # a view's own
+            found.shape = (-1, 1)  # the view's own shape
 
     trainer = fit.trainer()
     Disturbance(fit, case, change).run(trainer, *fit.data(), callbacks=[Keeps()])
@@ -156,7 +156,7 @@ def read(fit: Fit, case: Case) -> str:
 
 @kind()
 def two_trainers(fit: Fit, case: Case) -> str:
-    """One network, trained by two trainers at once."""
+    """Two trainers train one network at once."""
     network = fit.network()
     trainers = [fit.trainer(network) for _ in range(2)]
     found = together(*(lambda t=t: t.fit(*fit.data(), epochs=fit.epochs) for t in trainers))
@@ -183,7 +183,7 @@ def learning_rate(fit: Fit, case: Case) -> str:
 
 @kind()
 def stop(fit: Fit, case: Case) -> str:
-    """`stop` ends the fit at a batch boundary, a callback's at the next; the trainer goes on from there."""
+    """`stop` ends the fit at a batch boundary, the next one if a callback calls it. The trainer can continue."""
     trainer = fit.trainer()
     disturbance = Disturbance(fit, case, trainer.stop)
     disturbance.run(trainer, *fit.data())
@@ -231,7 +231,7 @@ def history(fit: Fit, case: Case) -> str:
 
 @kind("fit", "partial_fit")
 def two_fits(fit: Fit, case: Case) -> str:
-    """One trainer in two threads at once: one fit after the other, or a refusal."""
+    """One trainer in two threads at once: the fits run one after the other, or one is refused."""
     trainer = fit.trainer()
     if case["by"] == "callback":
         x, y = fit.data()
@@ -257,7 +257,7 @@ def two_fits(fit: Fit, case: Case) -> str:
 
 @kind("call", "predict", "refresh")
 def predictor(fit: Fit, case: Case) -> str:
-    """One predictor in several threads at once: the right outputs, or a refusal."""
+    """One predictor in several threads at once: correct outputs, or a refusal."""
     x, _ = fit.data()
     network = fit.network()
     of_threads = 1 if case["backend"] == "numpy" else case["threads"]
@@ -285,7 +285,7 @@ def predictor(fit: Fit, case: Case) -> str:
 
 
 class Orders(Callback):
-    """Looks whether each epoch goes over all rows once."""
+    """Checks that each epoch goes over all rows once."""
 
     every = 1
 
@@ -302,7 +302,7 @@ class Orders(Callback):
 
 @kind("drawn from", "reset", "shared with a trainer")
 def order(fit: Fit, case: Case) -> str:
-    """The generator of the random order, which the user holds too."""
+    """The generator of the random order, which the user can also use."""
     rng = np.random.default_rng(case["seed"])
     trainer = fit.trainer(seed=rng)
     first, x_y = rng.bit_generator.state, fit.data()
@@ -327,7 +327,7 @@ def order(fit: Fit, case: Case) -> str:
 
 @kind("numpy's errors", "environment", "cores", "random seed", "warnings")
 def surroundings(fit: Fit, case: Case) -> str:
-    """What belongs to the thread or the process, and not to the fit."""
+    """State of the thread or the process that the fit does not own."""
     cores, errors = os.sched_getaffinity(0), np.geterr()
 
     def change(trainer: Trainer) -> None:
@@ -338,7 +338,7 @@ def surroundings(fit: Fit, case: Case) -> str:
         elif case["what"] == "cores":
             os.sched_setaffinity(0, {min(cores)})
         elif case["what"] == "random seed":
-            np.random.seed(0)  # noqa: NPY002 - the old global state is what is disturbed
+            np.random.seed(0)  # noqa: NPY002 - this disturbs NumPy's global state
         else:
             warnings.simplefilter("error")
 

@@ -1,4 +1,4 @@
-"""A forked child of a stress program: it starts within milliseconds, with all that is imported, and can be killed."""
+"""A forked child of a stress program. It starts within milliseconds, with all modules imported, and can be killed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 
 class Child:
-    """A copy of this process that runs `work(pipe)` and ends. `pipe` is its end of a pipe to this one.
+    """A copy of this process that runs `work(pipe)` and ends. `pipe` is its end of a pipe to this process.
 
-    What `work` returns, or the words of what it raises, is sent last, as (True, result) or (False, words).
+    Its last message is (True, result of `work`) or (False, error message).
     """
 
     def __init__(self, work: Callable[[Connection], object]) -> None:
         self._pipe, theirs = Pipe()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # BLAS has threads, which Python 3.12 warns of
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about BLAS's threads
             self._pid = os.fork()
         if not self._pid:
             self._run(work, theirs)
@@ -39,7 +39,7 @@ class Child:
             os._exit(0)
 
     def hear(self, seconds: float) -> Any:
-        """The next thing it sends. Raises AssertionError where it dies or sends nothing."""
+        """Return the child's next message. Raise AssertionError if the child dies or sends nothing."""
         assert self._pipe.poll(seconds), f"no word from the child within {seconds:g} s"
         try:
             return self._pipe.recv()
@@ -47,18 +47,18 @@ class Child:
             raise AssertionError(f"the child {self.end()}") from None
 
     def expect(self, word: str, seconds: float) -> None:
-        """Hears that word. Raises AssertionError where it sends anything else."""
+        """Wait for that word. Raise AssertionError for any other message."""
         heard = self.hear(seconds)
         assert heard == word, f"not {word!r} but {heard}"
 
     def result(self, seconds: float) -> Any:
-        """What `work` returned. Raises AssertionError where it raised, died or hung."""
+        """Return the result of `work`. Raise AssertionError if the child raised, died or hung."""
         right, found = self.hear(seconds)
         assert right, f"in the child:\n{found}"
         return found
 
     def sent(self) -> bool:
-        """Whether there is anything to hear, an end without words included."""
+        """Return whether there is a message, or the child has ended."""
         try:
             return self._pipe.poll() and bool(self._pipe.recv())
         except EOFError:
@@ -68,14 +68,14 @@ class Child:
         os.kill(self._pid, number)
 
     def end(self) -> str:
-        """Waits for its end and says how that was."""
+        """Wait for the child's end and return how it ended."""
         if self._status is None:
             self._status = os.waitpid(self._pid, 0)[1]
         code = os.waitstatus_to_exitcode(self._status)
         return f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def close(self) -> None:
-        """Kills it where it still runs."""
+        """Kill the child if it still runs."""
         if self._status is None:
             self.signal(signal.SIGKILL)
             self.end()

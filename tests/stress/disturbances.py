@@ -1,4 +1,4 @@
-"""What disturbs a running fit, by a callback or by another thread; and the registry of the kinds of change."""
+"""Changes during a fit, made by a callback or another thread, and the registry of the kinds of change."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .fits import At, Fit
 from .harness import Case
 
 Check = Callable[[Fit, Case], str]
-KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # by name: what checks it, and its variants
-SOON = 20.0  # seconds within which a thread has done what it was started for
+KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # the check of each kind and its variants, by name
+SOON = 20.0  # seconds that a thread may take for its work
 
 
 def kind(*variants: str) -> Callable[[Check], Check]:
-    """Registers a kind of change under the function's name."""
+    """Register a kind of change under the function's name."""
 
     def register(check: Check) -> Check:
         KINDS[check.__name__] = check, variants or ("",)
@@ -29,9 +29,9 @@ def kind(*variants: str) -> Callable[[Check], Check]:
 
 
 class Meanwhile:
-    """`with Meanwhile(change):` a thread makes the change over and over, at least once.
+    """`with Meanwhile(change):` makes the change in a thread, again and again, at least once.
 
-    The first time before the block begins; where `at_once` is False, when it has begun.
+    The first change comes before the block begins, or after it with `at_once=False`.
     """
 
     def __init__(self, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True) -> None:
@@ -64,7 +64,7 @@ class Meanwhile:
 
 
 class Disturbance:
-    """Makes a change from a certain update on: once in a callback, or in a thread, over and over until the fit ends."""
+    """Makes a change from a certain update on: once in a callback, or repeatedly in a thread until the fit ends."""
 
     def __init__(
         self, fit: Fit, case: Case, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True
@@ -74,7 +74,7 @@ class Disturbance:
         self._by_thread = case["by"] == "thread"
 
     def run(self, trainer: Trainer, x: Any, y: Any, callbacks: Sequence[Callback] = (), **arguments: Any) -> None:
-        """The fit, disturbed."""
+        """Run the fit with the change."""
         with contextlib.ExitStack() as until_the_end:
 
             def begin() -> None:
@@ -88,7 +88,7 @@ class Disturbance:
 
 
 def together(*calls: Callable[[], object]) -> list[BaseException | None]:
-    """Makes the calls at once, each in a thread of its own. Returns what each raised."""
+    """Make the calls at once, each in its own thread. Return what each raised."""
     found = list[BaseException | None]([None] * len(calls))
     gate = threading.Barrier(len(calls))
 
@@ -109,7 +109,7 @@ def together(*calls: Callable[[], object]) -> list[BaseException | None]:
 
 
 def raised(call: Callable[[], object]) -> BaseException | None:
-    """What the call raised, if anything."""
+    """Return what the call raised, or None."""
     try:
         call()
     except BaseException as error:
@@ -120,7 +120,7 @@ def raised(call: Callable[[], object]) -> BaseException | None:
 def check_refusal(
     error: BaseException | None, kinds: type[Exception] | tuple[type[Exception], ...], words: str
 ) -> None:
-    """It is an error of those kinds, in words that match."""
+    """Check that it is an error of these kinds whose message matches."""
     if error is not None and not isinstance(error, kinds):
         raise error
     assert error is not None, f"not refused: {words}"
@@ -128,5 +128,5 @@ def check_refusal(
 
 
 def refused(kinds: type[Exception] | tuple[type[Exception], ...], words: str, call: Callable[[], object]) -> None:
-    """The call raises an error of those kinds, in words that match."""
+    """Check that the call raises an error of these kinds whose message matches."""
     check_refusal(raised(call), kinds, words)

@@ -1,10 +1,10 @@
-"""The n-th call of the operating system fails, for every n of what trains, predicts, saves and loads.
+"""The n-th system call fails, for every n, while fastnet trains, predicts, saves and loads.
 
-failing.c is loaded before libc and makes them fail. Only blocks of memory of 512 bytes and more may fail: Python keeps
-arenas for its smaller objects. While a file is written or read, any such block may fail, the arenas too. In a fit and
-in a prediction only the data of NumPy's arrays may fail, which are all the memory that fastnet and its kernels ask for.
-NumPy's other blocks always come there: without one NumPy 2.4 raises SystemError or reads what is not there, and so does
-its OpenBLAS.
+failing.c is loaded before libc and makes the calls fail. Only allocations of 512 bytes and more may fail: Python has
+arenas for its smaller objects. While a file is written or read, any such allocation may fail, also that of an arena. In
+a fit and in a prediction only the data of NumPy's arrays may fail; fastnet and its kernels ask for no other memory.
+NumPy's other allocations succeed there: without one, NumPy 2.4 and its OpenBLAS raise SystemError or read invalid
+memory.
 
 A seed has finitely many cases: every call of every scenario, in an order that the seed shuffles.
 """
@@ -38,13 +38,13 @@ from .children import Child
 from .failing_scenarios import ALLOCATIONS, MEMORY, SCENARIOS, THREADS, Outcome, Scenario
 from .harness import Case, Danger
 
-SET_HANDLER = 304  # the place of PyDataMem_SetHandler in NumPy's table of C functions
+SET_HANDLER = 304  # index of PyDataMem_SetHandler in NumPy's table of C functions
 CAPSULE = ctypes.py_object, ctypes.c_char_p, ctypes.c_void_p
-LEAST = 512  # bytes of a block that may fail to come: the largest that Python takes out of its arenas
+LEAST = 512  # bytes; smaller allocations never fail, as Python takes them out of its arenas
 
 
 class Kind(NamedTuple):
-    """How calls fail: those counted under `number` in failing.c, with that errno. `on`: all from the n-th on."""
+    """How calls fail: which of failing.c's counters, and the errno. `on`: all calls from the n-th on fail."""
 
     number: int
     errno: int
@@ -131,7 +131,7 @@ class Server:
         )
 
     def ask(self, case: Case) -> tuple[bool, str]:
-        """Whether all was right, and a few words."""
+        """Return whether all was right, and a summary."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(case) + "\n")
@@ -147,7 +147,7 @@ def server() -> Server:
 
 
 def serve() -> None:
-    """The server's main loop."""
+    """Run the server's main loop."""
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     take_over_arrays()
@@ -164,7 +164,7 @@ def serve() -> None:
 
 
 def library() -> ctypes.CDLL:
-    """failing.c, which was loaded before all else."""
+    """Return failing.c's library, which was loaded first."""
     found = ctypes.CDLL(None)
     found.arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_long]
     found.counted.restype = found.failed.restype = ctypes.c_long
@@ -172,7 +172,7 @@ def library() -> ctypes.CDLL:
 
 
 def take_over_arrays() -> None:
-    """Has NumPy ask failing.c for the data of arrays, in this thread's context (NEP 49)."""
+    """Make NumPy allocate array data through failing.c, in this thread's context (NEP 49)."""
     python = ctypes.pythonapi
     python.PyCapsule_GetPointer.restype, python.PyCapsule_GetPointer.argtypes = ctypes.c_void_p, CAPSULE[:2]
     python.PyCapsule_New.restype, python.PyCapsule_New.argtypes = ctypes.py_object, (ctypes.c_void_p, *CAPSULE[1:])
@@ -186,14 +186,14 @@ def take_over_arrays() -> None:
 
 @cache
 def scenario(name: str) -> Scenario:
-    """The scenario of that name, made and tried once, so that all is imported and compiled before a child is forked."""
+    """Make a scenario and run it once, so that all is imported and compiled before a child is forked."""
     made = SCENARIOS[name]()
     attempt(made, Kind(0, 0), 0, last=0)
     return made
 
 
 def all_cases() -> list[Case]:
-    """Every kind of failure of every call of every scenario."""
+    """Return every kind of failure of every call of every scenario."""
     found = []
     for name in SCENARIOS:
         with Child(partial(calls, scenario(name))) as child:
@@ -204,7 +204,7 @@ def all_cases() -> list[Case]:
 
 
 def calls(scenario: Scenario, pipe: Connection) -> list[int]:
-    """How many calls of each number in failing.c a scenario makes."""
+    """Return how many calls of each of failing.c's counters a scenario makes."""
     attempt(scenario, Kind(0, 0), 0, last=0)
     return [library().counted(kind) for kind in range(len(KINDS))]
 
@@ -219,7 +219,7 @@ def tried(case: Case) -> str:
 
 
 def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
-    """Has a scenario run with one failure, and looks at all that it leaves."""
+    """Run a scenario with one failure, and check what it returns and leaves."""
     before = open_files(), threading.active_count()
     with tempfile.TemporaryDirectory() as folder:
         outcome = attempt(scenario, KINDS[kind], n, folder=Path(folder))
@@ -237,14 +237,14 @@ def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
 
 
 def in_words(error: BaseException, kind: str) -> bool:
-    """Whether an error is one that a user may get. NumPy's own, where it has no iterator, is none of fastnet's."""
+    """Return whether a user may get this error. NumPy's own error about a missing iterator is not fastnet's."""
     if kind in ALLOCATIONS and isinstance(error, SystemError):
         return str(error).endswith(("without exception set", "without setting an exception"))
     return isinstance(error, DataError) or (kind in MEMORY and isinstance(error, MemoryError))
 
 
 def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, folder: Path | None = None) -> Outcome:
-    """Has a scenario run while calls fail: the n-th, or all from then on."""
+    """Run a scenario while calls fail: the n-th, or all from then on."""
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
             return attempt(scenario, kind, n, last, Path(temporary))
@@ -260,13 +260,13 @@ def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, fol
         except BaseException as raised:
             failing.disarm()
             where = "".join(traceback.format_exception(raised))[-3000:]
-            error = raised.with_traceback(None)  # what its frames hold is free
+            error = raised.with_traceback(None)  # frees what its frames hold
             error.__context__ = error.__cause__ = None
         failing.disarm()
     return Outcome(result, error, where, told, failing.failed())
 
 
 def open_files() -> list[str]:
-    """What the process has open."""
-    names = os.listdir("/proc/self/fd")  # that of the listing itself is closed again
+    """Return the files that the process has open."""
+    names = os.listdir("/proc/self/fd")  # the listing's own descriptor is closed again
     return sorted(os.readlink(f"/proc/self/fd/{name}") for name in names if os.path.lexists(f"/proc/self/fd/{name}"))

@@ -1,4 +1,4 @@
-"""What is tried with failing calls: training, prediction, saving and loading, and what is right for each."""
+"""The scenarios run with failing calls: training, prediction, saving and loading, and the check of each outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .harness import Case
 from .interrupted_fits import Fit, go_on
 from .kernel_calls import available
 
-# The kinds of failures, see failing_calls.py; those in the plural are of all calls from the n-th on.
+# The kinds of failures, see failing_calls.py. With a plural name, all calls from the n-th on fail.
 ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
 MEMORY = ARRAYS + ALLOCATIONS
 READING = (*ALLOCATIONS, "open", "read", "close")
@@ -47,22 +47,22 @@ class Outcome(NamedTuple):
 class Scenario(abc.ABC):
     """Something that a user does."""
 
-    kinds: Sequence[str]  # of failures that it meets
+    kinds: Sequence[str]  # of failures that can occur in it
 
     def place(self, folder: Path) -> None:  # noqa: B027 - not all have files
-        """Makes ready in that folder, while all calls work."""
+        """Prepare the folder, while no call fails."""
 
     @abc.abstractmethod
     def run(self) -> Any:
-        """Does it, while calls fail."""
+        """Run the scenario, while calls fail."""
 
     @abc.abstractmethod
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
-        """Raises AssertionError where what it returned, or what it left, is not right."""
+        """Raise AssertionError if the result or the files are wrong."""
 
 
 class Writing(Scenario):
-    """One of the writers: the files are old or new, and nothing else is there."""
+    """One of the writers: each file is the old or the new one, and there are no others."""
 
     kinds = WRITING
 
@@ -77,7 +77,7 @@ class Writing(Scenario):
         self._writer.write(self._folder)
 
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
-        optional = self._name == "small set"  # a cache, which may stay as it was
+        optional = self._name == "small set"  # a cache, which may remain unchanged
         finished = outcome.error is None and not optional
         left = writers.left(self._writer, self._folder, finished)
         assert not writers.left_over(self._folder), "a temporary file is left"
@@ -87,7 +87,7 @@ class Writing(Scenario):
 
 
 class Reading(Scenario):
-    """Loading a file: what is returned is right."""
+    """Loading a file: the result is right."""
 
     kinds = READING
 
@@ -111,7 +111,7 @@ class Reading(Scenario):
 
 
 class Training(Scenario):
-    """A fit. If it raises, the trainer is at a batch boundary and can go on; if it returns, all is as it should be."""
+    """A fit. If it raises, the trainer is at a batch boundary and can continue. If it returns, the result is right."""
 
     kinds = ARRAYS + THREADS
 
@@ -203,7 +203,7 @@ class Predicting(Scenario):
 
 
 def manycores() -> Any:
-    """As if the machine had cores for every team that is asked for."""
+    """Pretend that the machine has enough cores for every team."""
     return patch("fastnet.backends.threads.usable_cores", lambda: 4)
 
 

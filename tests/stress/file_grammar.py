@@ -1,4 +1,4 @@
-"""Hostile files, built from the descriptions of their formats: each field may be a lie."""
+"""Hostile files, built from the descriptions of their formats. Any field may be wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from .file_mutations import EXTREMES, NUMBERS, inner, mutated, mutated_json, png_chunk
 
-Lie = Callable[[str, int], int]  # what is written in a field of that name in place of the true number
+Lie = Callable[[str, int], int]  # the number to write in a field of that name in place of the true one
 BOMB = 1_000_000  # bytes of zeros in a bomb: deflate makes 1 KB of them
 MAX_BYTES = 1 << 22  # of a zip file whose members are repeated
 
@@ -26,7 +26,7 @@ def honest(field: str, number: int) -> int:
 
 
 def liar(rng: random.Random, share: float = 0.1) -> Lie:
-    """Lies in that share of the fields."""
+    """Return a function that falsifies that share of the fields."""
 
     def lie(field: str, number: int) -> int:
         if rng.random() >= share:
@@ -37,7 +37,7 @@ def liar(rng: random.Random, share: float = 0.1) -> Lie:
 
 
 def packed(form: str, *numbers: int) -> bytes:
-    """As struct.pack, of numbers that may not fit into their fields: their lowest bytes."""
+    """Return struct.pack's bytes. A number too large for its field is cut to its lowest bytes."""
     order, codes = form[0], form[1:]
     return b"".join(
         struct.pack(order + code.upper(), number % (1 << 8 * struct.calcsize(code)))
@@ -68,7 +68,7 @@ _SHAPES = (
 
 
 def npy(rng: random.Random) -> bytes:
-    """An NPY file with a header that may say anything."""
+    """Return an NPY file with an arbitrary header."""
     descr = rng.choice(_DESCRIPTIONS[:12] if rng.random() < 0.5 else _DESCRIPTIONS)
     shape = rng.choice(_SHAPES[:5] if rng.random() < 0.5 else _SHAPES)
     entries = [f"'descr': {descr}", f"'fortran_order': {rng.choice(('False', 'False', 'True', '0', 'None', _CODE))}"]
@@ -91,7 +91,7 @@ def npy(rng: random.Random) -> bytes:
 
 
 def _payload(rng: random.Random, descr: str, shape: str) -> bytes:
-    """What a header announces, where it can be had; sometimes something else."""
+    """Return the data that a header announces if possible, or sometimes other data."""
     if "O" in descr or rng.random() < 0.15:
         return rng.choice((PICKLE, PICKLE, b"", b"\x80\x04" + PICKLE, bytes(rng.randrange(200)), b"\xff" * 64))
     try:
@@ -103,14 +103,14 @@ def _payload(rng: random.Random, descr: str, shape: str) -> bytes:
 
 
 def saved(array: object) -> bytes:
-    """A sound NPY file."""
+    """Return a valid NPY file."""
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(array), allow_pickle=False)
     return buffer.getvalue()
 
 
 def zipped(members: list[tuple[str, bytes]], pack: bool, lie: Lie = honest, comment: bytes = b"") -> bytes:
-    """A zip file of these members, deflated or stored, of which every field goes through `lie`."""
+    """Return a zip file of these members, deflated or stored. Every field's value goes through `lie`."""
     body, directory = b"", b""
     for name, content in members:
         raw = name.encode("utf-8", "surrogatepass")
@@ -136,7 +136,7 @@ def _deflated(content: bytes) -> bytes:
 
 
 def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) -> bytes:
-    """An NPZ file whose members are changed within, or whose structure lies, with right checksums."""
+    """Return an NPZ file with changed members or false structure fields, but with right checksums."""
     members, lie, what = list(sound), honest, rng.random()
     i = rng.randrange(len(members))
     name, content = members[i]
@@ -163,7 +163,7 @@ def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) ->
 
 
 def about(rng: random.Random, text: str) -> bytes:
-    """The description of a network, changed."""
+    """Return a changed description of a network."""
     changed = mutated_json(rng, json.loads(text))
     try:
         return saved(changed)
@@ -186,7 +186,7 @@ def idx(rng: random.Random) -> bytes:
 
 
 def gzipped(rng: random.Random, content: bytes) -> bytes:
-    """A gzip file, perhaps of several members, with optional fields, rubbish behind, or much too much in it."""
+    """Return a gzip file, perhaps with several members, optional fields, trailing rubbish or far too much content."""
     what = rng.random()
     if what < 0.1:
         content += bytes(rng.choice((1, BOMB)))
@@ -301,7 +301,7 @@ def _gif(rng: random.Random) -> bytes:
 
 
 def hostile(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """What is to be read in place of a sound file: its bytes changed, its insides changed, or a new one of its kind."""
+    """Return a hostile version of a valid file: changed bytes, changed content, or a new file of its kind."""
     what = rng.random()
     if what < 0.4:
         return mutated(rng, content, other)
@@ -322,6 +322,6 @@ def hostile(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 @functools.cache
 def members(content: bytes) -> tuple[tuple[str, bytes], ...]:
-    """The members of a sound zip file."""
+    """Return the members of a valid zip file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return tuple((name, archive.read(name)) for name in archive.namelist())

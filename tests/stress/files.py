@@ -1,8 +1,7 @@
-"""Damaged and hostile files, for every reader: each is read as it should be, or refused in words.
+"""Damaged and hostile files for every reader: each file is read correctly or refused with a DataError.
 
-It is a fault if a reader raises anything but DataError, crashes, runs code, writes, connects, lets a warning out, takes
-seconds, or takes more memory than the file justifies. A case is many files; a failed one is reduced to the bytes of a
-single file.
+A reader fails if it raises another error, crashes, runs code, writes, connects, warns, takes seconds, or takes more
+memory than the file justifies. A case is many files; a failed case is reduced to the bytes of a single file.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class BadlyWorded(AssertionError):
 
 class Program(Danger):
     memory = 8 << 30
-    _watched: list[tuple[type[AssertionError], str]] | None = None  # what happened in a reader, while there is one
+    _watched: list[tuple[type[AssertionError], str]] | None = None  # what happened while a reader runs
 
     def unable(self) -> str:
         return "" if sys.platform == "linux" else "memory is limited on Linux only"
@@ -73,7 +72,7 @@ class Program(Danger):
         self.folder = Path(self._home.name) / "files"
         self.folder.mkdir()
         sys.addaudithook(self._audit)
-        # what is loaded when first used takes memory and time once
+        # the first use loads modules, which takes memory and time once
         for name in READERS:
             for number in range(10):
                 with self._put(drawn(random.Random(number), name)) as names:
@@ -104,7 +103,7 @@ class Program(Danger):
             yield {"reader": name, "document": encoded(document)}
 
     def try_one(self, name: str, document: Document) -> str:
-        """Has a document read. Returns how that ended; raises one of the above, Unsound, or whatever the reader did."""
+        """Read a document and return how that ended. Raise one of the errors above, Unsound, or the reader's error."""
         with (
             self._put(document) as names,
             warnings.catch_warnings(record=True) as warned,
@@ -129,7 +128,7 @@ class Program(Danger):
 
     @contextmanager
     def _put(self, document: Document) -> Iterator[list[str]]:
-        """Writes the files of a document into the folder, and yields their names."""
+        """Write the files of a document into the folder, and yield their names."""
         for name, content in document.items():
             path = self.folder / name
             if "/" in name:
@@ -154,7 +153,7 @@ class Program(Danger):
 
 
 def file(seed: int, number: int) -> tuple[str, Document]:
-    """File number so-and-so of a case: the reader that is to read it, and the file."""
+    """Return file `number` of a case: the name of its reader, and the document."""
     rng = random.Random(f"{seed} {number}")
     name = rng.choices(list(READERS), [reader.weight for reader in READERS.values()])[0]
     return name, drawn(rng, name)
@@ -169,7 +168,7 @@ def decoded(document: dict[str, str | None]) -> Document:
 
 
 def smaller_documents(document: Document) -> Iterator[Document]:
-    """Documents without one of their files, without some of a file's bytes, and with plainer bytes."""
+    """Yield smaller documents: without one of the files, without some bytes, or with simpler bytes."""
     for name in document if len(document) > 1 else ():
         yield {other: content for other, content in document.items() if other != name}
     for name, content in document.items():
@@ -181,11 +180,11 @@ def smaller_documents(document: Document) -> Iterator[Document]:
 
 
 def check_error(error: BaseException | None, message: str) -> None:
-    """Of an error that refuses a file: its words, and that it does not come from a lack of memory."""
+    """Check the message of an error that refuses a file, and that no lack of memory caused it."""
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
     while error is not None:
-        # Python's parser calls text that is nested too deep for it a lack of memory
+        # Python's parser reports too deeply nested text as a MemoryError
         if isinstance(error, MemoryError) and traceback.extract_tb(error.__traceback__)[-1].name != "parse":
             raise TookMemory(f"{message} ({error})")
         error = error.__cause__ or error.__context__
@@ -193,7 +192,7 @@ def check_error(error: BaseException | None, message: str) -> None:
 
 @contextmanager
 def limited_time() -> Iterator[None]:
-    """Raises TookTime in what takes more processor time than a file may."""
+    """Raise TookTime in a reader that takes more processor time than allowed."""
 
     def ring(*_: object) -> None:
         raise TookTime(f"more than {SECONDS:g} s")
@@ -209,7 +208,7 @@ def limited_time() -> Iterator[None]:
 
 @contextmanager
 def limited_memory(allowed: int) -> Iterator[None]:
-    """Lets what is within take so many bytes of address space more; beyond them it gets a MemoryError."""
+    """Limit the block to so many more bytes of address space. Beyond them it gets a MemoryError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as pages:
         limit = int(pages.read().split()[0]) * resource.getpagesize() + allowed
@@ -221,7 +220,7 @@ def limited_memory(allowed: int) -> Iterator[None]:
 
 
 def justified(reader: Reader, document: Document) -> int:
-    """Bytes of memory that a reader may take for these files: twice what a deflated one can unpack to."""
+    """Return the bytes that a reader may take for these files: twice the most that a deflated file can unpack to."""
     contents = [content or b"" for content in document.values()]
     factors = [EXPANSION * 2 if c[:2] in (b"PK", b"\x1f\x8b") else reader.factor for c in contents]
     return reader.constant + sum(len(c) * factor for c, factor in zip(contents, factors, strict=True))

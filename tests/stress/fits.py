@@ -20,14 +20,14 @@ from .kernel_calls import available
 
 Array = NDArray[Any]
 BACKENDS = tuple(name for name in ("numpy", "cython", "numba") if name in available())
-INPUTS = ("floats", "bytes", "zeros", "csr", "rows")  # zeros: floats of which few are not zero; rows: SparseRows
+INPUTS = ("floats", "bytes", "zeros", "csr", "rows")  # zeros: mostly zero floats; rows: SparseRows
 TARGETS = ("labels", "targets")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 COUNTS = ("n", "n_in", "batch", "epochs", "threads")
 
 
 def draw(rng: np.random.Generator) -> Case:
-    """The fields of a case from which a Fit is made."""
+    """Draw the fields of a case that define a Fit."""
 
     def one_of(values: tuple[str, ...]) -> str:
         return str(rng.choice(values))
@@ -54,7 +54,7 @@ def draw(rng: np.random.Generator) -> Case:
 
 
 class Fit:
-    """What a case fits: every call makes the same data and the same trainer."""
+    """The fit of a case. Every call makes the same data and the same trainer."""
 
     def __init__(self, case: Case) -> None:
         if min(*(case[key] for key in COUNTS), *case["hidden"]) < 1 or case["n_out"] < 2:
@@ -67,7 +67,7 @@ class Fit:
         self.dtype = np.dtype(case["dtype"])
 
     def data(self) -> tuple[Any, Array]:
-        """x and y, as a user holds them. Each array ends at a page that nobody may touch, where `guarded` says so."""
+        """Return x and y in the user's form. Under `guarded` each array ends at a protected page."""
         case, rng = self.case, np.random.default_rng(self.case["seed"])
         shape = case["n"], case["n_in"]
         x: Any = rng.random(shape).astype(self.dtype)
@@ -110,13 +110,13 @@ class Fit:
         return Trainer(network or self.network(), **(usual | settings))
 
     def undisturbed(self, epochs: int | None = None) -> Trainer:
-        """A trainer after its fit, in which nothing was changed."""
+        """Return a trainer after an undisturbed fit."""
         trainer = self.trainer()
         trainer.fit(*self.data(), epochs=self.epochs if epochs is None else epochs)
         return trainer
 
     def stopped_at(self, steps: int) -> Trainer:
-        """A trainer whose fit was stopped after so many updates."""
+        """Return a trainer whose fit was stopped after `steps` updates."""
         trainer = self.trainer()
         trainer.fit(*self.data(), epochs=self.epochs, callbacks=[At(steps, trainer.stop)])
         assert trainer.steps == steps
@@ -124,14 +124,14 @@ class Fit:
 
 
 def values_of(x: Any) -> Array:
-    """The array of the values that x, sparse or not, is made of."""
+    """Return the array of x's values, for sparse and dense x."""
     if isinstance(x, np.ndarray):
         return x
     return x.values if isinstance(x, c.SparseRows) else x.data
 
 
 class At(Callback):
-    """Calls a function once, after that many updates of the trainer; then the chunks are as long as they like."""
+    """Calls a function once, after that many updates of the trainer. After that it does not limit the chunks."""
 
     every: int | None = 1
 
@@ -145,13 +145,13 @@ class At(Callback):
 
 
 def bits(trainer: Trainer) -> tuple[int, str]:
-    """The step count, and a digest of the parameters and the optimiser's state."""
+    """Return the step count and a digest of the parameters and the optimiser's state."""
     state = trainer.network.parameters.tobytes() + trainer._state.moments.tobytes()
     return trainer.steps, hashlib.sha256(state).hexdigest()
 
 
 def ended(call: Any, trainer: Trainer) -> str:
-    """How a fit ended that may diverge. Its parameters are finite in either case."""
+    """Return how a fit ended that may diverge, and check that its parameters are finite."""
     try:
         call()
         how = "done"
@@ -161,7 +161,7 @@ def ended(call: Any, trainer: Trainer) -> str:
     return how
 
 
-# -- memory that ends at a page which nobody may touch -----------------------------------------------------------------
+# -- memory that ends at a protected page ------------------------------------------------------------------------------
 
 _guards = False
 
@@ -172,7 +172,7 @@ def edge(array: Array) -> Array:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """While it holds, a kernel that leaves the user's arrays, the parameters or the workspace dies of it."""
+    """In this context a kernel that leaves the user's arrays, the parameters or the workspace crashes."""
     global _guards
     usual = c.aligned_empty
     c.aligned_empty = lambda size, dtype: guard_pages.at_the_edge(np.empty(size, dtype), "end")

@@ -1,7 +1,7 @@
-"""The files of one reader again, guided by which lines they reach: python -m tests.stress.fuzz READER --seconds N.
+"""Coverage-guided fuzzing of one reader: python -m tests.stress.fuzz READER --seconds N.
 
-This needs Atheris, the extra `fuzz`. What fails is reduced and kept like what the program `files` finds. A crash of the
-process leaves the bytes that it came from in a file, which is named; give that file as FILE to try it again.
+This needs Atheris, the extra `fuzz`. A failure is reduced and kept like one of the program `files`. A crash of the
+process leaves its input in a file and prints the name; give that file as FILE to try the input again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Runs the cases of a stress program, one after the other, in a process of their own, and reduces what fails.
+"""Runs the cases of a stress program in a worker process, one after the other, and reduces the failures.
 
-The process is a worker that reads cases from a pipe, a line of JSON each. If it dies or hangs, the case that it was at
-has failed, and another worker goes on. So a segmentation fault is a failure like any other, and is reduced like one.
+The worker reads cases from a pipe, one line of JSON each. If it dies or hangs, its current case has failed, and a new
+worker continues. A segmentation fault is thus reduced like any other failure.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ NAMES = (
     "races",
     "leaks",
 )
-MAX_FAILURES = 5  # after which a run stops: more of the same tells no more
+MAX_FAILURES = 5  # then a run stops: more failures would tell little
 REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # simpler cases tried for one failure, at most
 
 
 class Unfit(Exception):
-    """Raised by `check` for a case that means nothing: reductions make such cases, and a few are drawn."""
+    """Raised by `check` for a meaningless case. Reductions make such cases, and a few are drawn."""
 
 
 class Danger(abc.ABC):
     """One danger: how to draw a case, how to check it, and how to make it simpler."""
 
     seconds = 60.0  # that a case may take before it counts as hung
-    memory: int | None = None  # bytes of address space that the worker may have; None: as many as there are
+    memory: int | None = None  # the worker's limit of address space in bytes; None: no limit
 
     def cases(self, seed: int) -> Iterator[Case]:
-        """All cases of a seed, or as many as one likes. Case number i depends on nothing but seed and i."""
+        """Yield the cases of a seed, perhaps without end. Case i depends only on the seed and i."""
         index = 0
         while True:
             yield self.draw(np.random.default_rng([seed, index]))
@@ -62,36 +62,36 @@ class Danger(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator) -> Case:
-        """A random case."""
+        """Draw a random case."""
 
     @abc.abstractmethod
     def check(self, case: Case) -> str | dict[str, int]:
-        """Tries the case in this process. Returns a few words for the log: what was tried, and how it ended.
+        """Run the case in this process and return a short summary for the log: what was tried, and how it ended.
 
-        A case that is a batch returns such words with the number of its items that they are true of.
-        Raises any exception, or ends the process, where something is wrong; raises Unfit where the case means nothing.
+        A case that is a batch returns the number of items for each such summary. A failure raises any exception or
+        ends the process. A meaningless case raises Unfit.
         """
 
     def simpler(self, case: Case) -> Iterator[Case]:
-        """Simpler cases than this one, the simplest first. The default makes numbers smaller and lists shorter."""
+        """Yield simpler cases, the simplest first. The default makes numbers smaller and lists shorter."""
         for key, value in case.items():
             for smaller in smaller_values(value):
                 yield {**case, key: smaller}
 
     def prepare(self) -> None:  # noqa: B027 - most programs have nothing to prepare
-        """What a worker does once before its first case, such as compiling; not counted as a case's time."""
+        """Prepare a worker before its first case, for example compile. This does not count as a case's time."""
 
     def unable(self) -> str:
-        """Why nothing can be tried on this machine, as where it has no compiler; "" where it can."""
+        """Return why the program cannot run on this machine, such as a missing compiler, or ""."""
         return ""
 
     def launcher(self) -> list[str]:
-        """The command that starts the worker's Python, as `env` with variables does; none by default."""
+        """Return a command that starts the worker's Python, such as `env` with variables. The default is none."""
         return []
 
 
 def smaller_values(value: Any) -> Iterator[Any]:
-    """Smaller numbers, shorter lists, lists of smaller numbers; nothing for strings, which are names."""
+    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names and stay."""
     if isinstance(value, bool):
         if value:
             yield False
@@ -112,7 +112,7 @@ def smaller_values(value: Any) -> Iterator[Any]:
 
 
 def load(name: str) -> Danger:
-    """The program of that name."""
+    """Return the program of that name."""
     program = import_module(f"{__package__}.{name}").Program()
     assert isinstance(program, Danger)
     return program
@@ -145,7 +145,7 @@ class Worker:
             return "wrong", self._end(str(error))
 
     def prepare(self) -> None:
-        """Starts the process and waits for its `prepare`. If that fails, the first case tries again and says why."""
+        """Start the process and wait for its `prepare`. If that fails, the first case tries again and reports why."""
         try:
             self._started()
         except Died:
@@ -170,7 +170,7 @@ class Worker:
                 text=True,
                 bufsize=1,
                 env=environment,
-                start_new_session=True,  # so that Ctrl-C is the parent's alone, and all of it can be killed
+                start_new_session=True,  # Ctrl-C reaches only the parent, and the whole group can be killed
             )
             self._answer(600)  # to `prepare`: Numba may compile first
         return self._process
@@ -186,12 +186,12 @@ class Worker:
         return line
 
     def _end(self, why: str) -> str:
-        """Ends the process and says what it died of, as its exit code and its last words tell."""
+        """End the process and return why it died, from its exit code and its last output."""
         assert self._process is not None
         hung = why.startswith("no answer")
         if self._process.stdin is not None and not hung:
             with contextlib.suppress(OSError):
-                self._process.stdin.close()  # its loop ends then, if it has not died already
+                self._process.stdin.close()  # this ends the loop of a living worker
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
         with contextlib.suppress(ProcessLookupError):
@@ -210,7 +210,7 @@ class Worker:
 
 
 def work(name: str) -> None:
-    """The worker's main loop: answers of `check` go to what was the standard output, all else printed to the errors."""
+    """Run the worker's main loop. Answers go to the original stdout; everything that is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     program = load(name)
@@ -243,7 +243,7 @@ def _described(error: BaseException) -> str:
 
 @dataclass
 class Failure:
-    """A case that failed, what it was reduced to, and what went wrong."""
+    """A failed case, its reduction, and the error."""
 
     index: int
     case: Case
@@ -253,12 +253,12 @@ class Failure:
 
 @dataclass
 class Report:
-    """What a run tried and found."""
+    """The cases and failures of a run."""
 
     name: str
     seed: int
     tried: int = 0
-    unfit: int = 0  # cases drawn beside these, which mean nothing
+    unfit: int = 0  # meaningless cases, not counted as tried
     seconds: float = 0.0
     unable: str = ""  # why nothing was tried
     log: Counter[str] = field(default_factory=Counter)  # of items where cases are batches of them
@@ -286,7 +286,7 @@ class Report:
 def run(
     name: str, seed: int, count: int | None = None, seconds: float | None = None, first: int = 0, keep: bool = True
 ) -> Report:
-    """Checks cases until there were `count`, the time is over or the cases are all done; keeps what failed."""
+    """Check cases until there were `count`, the time is over or no case is left. Keep the failures."""
     program = load(name)
     worker, report = Worker(name, program), Report(name, seed)
     report.unable = program.unable()
@@ -323,7 +323,7 @@ def run(
 
 
 def _reduced(program: Danger, worker: Worker, case: Case, why: str) -> tuple[Case, str]:
-    """The simplest case found that fails as this one does."""
+    """Return the simplest case found that fails in the same way."""
     deadline, tries = time.monotonic() + REDUCTION_SECONDS, 0
     shrunk = True
     while shrunk:
@@ -340,7 +340,7 @@ def _reduced(program: Danger, worker: Worker, case: Case, why: str) -> tuple[Cas
 
 
 def keep_reduced(name: str, program: Danger, case: Case) -> None:
-    """Reduces and keeps a case that failed elsewhere, and prints what became of it."""
+    """Reduce and keep a case that failed elsewhere, and print the result."""
     worker = Worker(name, program)
     try:
         reduced, why = _reduced(program, worker, case, worker.check(case)[1])
@@ -351,7 +351,7 @@ def keep_reduced(name: str, program: Danger, case: Case) -> None:
 
 
 def _kind(why: str) -> str:
-    """What two failures have in common that are the same: the exception's name, or how the process died."""
+    """Return the kind of a failure: the exception's name, or how the process died."""
     return why.partition("\n")[0].partition(":")[0]
 
 
@@ -359,11 +359,11 @@ def _keep(name: str, failure: Failure, seed: int) -> None:
     text = json.dumps(failure.reduced, sort_keys=True)
     path = CORPUS / name / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    why = failure.why.partition("\n")[0]  # the rest names files of this machine
+    why = failure.why.partition("\n")[0]  # the rest contains this machine's paths
     found = {"case": failure.reduced, "why": why, "seed": seed, "index": failure.index}
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def kept(name: str) -> list[Path]:
-    """The files of the corpus of a program."""
+    """Return the corpus files of a program."""
     return sorted((CORPUS / name).glob("*.json"))

@@ -1,4 +1,4 @@
-"""The fit of a case: its data, its trainers, and what must be there after any number of updates."""
+"""The fit of a case: its data, its trainers, and the expected state after any number of updates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDLESS = 10**6  # epochs
 
 
 class StopAfter(Callback):
-    """Stops a fit after so many updates. It cuts the epochs into other kernel calls than the callbacks of `Act`."""
+    """Stops a fit after so many updates. It splits the epochs into other kernel calls than `Act` does."""
 
     def __init__(self, steps: int, batches: int) -> None:
         self._steps = steps
@@ -31,7 +31,7 @@ class StopAfter(Callback):
 
 
 class Fit:
-    """The data and the settings of a case, and the trainers that they make."""
+    """The data, the settings and the trainers of a case."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -70,7 +70,7 @@ class Fit:
         trainer.fit(self.x, self.y, epochs=epochs, validation_data=validation, callbacks=callbacks)
 
     def after(self, steps: int) -> Trainer:
-        """A trainer that made so many updates and was not disturbed."""
+        """Return an undisturbed trainer after `steps` updates."""
         trainer = self.trainer()
         if steps:
             self.run(trainer, ENDLESS, StopAfter(steps, self.batches))
@@ -78,7 +78,7 @@ class Fit:
         return trainer
 
     def twin(self, trainer: Trainer) -> Trainer:
-        """A new trainer with the state of another, as far as a trainer has one."""
+        """Return a new trainer with the state of another."""
         twin = self.trainer()
         twin.network.parameters[...] = trainer.network.parameters
         twin._state.moments[...] = trainer._state.moments
@@ -87,13 +87,13 @@ class Fit:
         return twin
 
     def examples(self, steps: int) -> int:
-        """How many examples so many updates have seen."""
+        """Return the number of examples in the first `steps` updates."""
         epochs, more = divmod(steps, self.batches)
         return int(epochs * self.case["rows"] + more * self.case["batch"])
 
 
 def go_on(fit: Fit, trainer: Trainer) -> None:
-    """One epoch more is a whole one, and what it would have been for a trainer that was not interrupted."""
+    """Check that the next epoch is a whole one and equals that of a trainer that was not interrupted."""
     twin, steps = fit.twin(trainer), trainer.steps
     fit.run(trainer, 1)
     fit.run(twin, 1)

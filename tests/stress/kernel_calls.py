@@ -1,4 +1,4 @@
-"""Kernel calls of a case of `configurations`: every build of every backend, every buffer against a protected page."""
+"""The kernel calls of `configurations`: every build of every backend, with every buffer next to a protected page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIDES = ("end", "start")
 
 
 def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
-    """The rest of a case, of at most so many rows to be trained on."""
+    """Draw the rest of a case, with at most `most` training rows."""
     order, steps = int(rng.integers(1, 1 + min(most, 3 * case["rows"]))), int(rng.integers(1, 7))
     return {
         "order": order,
@@ -43,7 +43,7 @@ def check(case: Case, k: kc.Case) -> str:
     plan = plan_of(case, k, rule_of(case))
     for side in SIDES:
         for name, backend in builds(case["dtype"]):
-            print(f"{name}, guard at the {side}", flush=True)  # the last such line tells which build ended the process
+            print(f"{name}, guard at the {side}", flush=True)  # if the process dies, the last such line names the build
             try:
                 check_calls(backend, plan, side)
                 check_training(backend, plan, side)
@@ -55,7 +55,7 @@ def check(case: Case, k: kc.Case) -> str:
 
 @functools.cache
 def builds(dtype: str) -> list[tuple[str, Any]]:
-    """Each backend of this machine, and the Cython one once for each instruction set."""
+    """Return each backend of this machine, and the Cython one for each instruction set."""
     found = [(name, backends.get(name)) for name in available() if name != "cython"]
     for isa in compiled.runnable(compiled.cpu_features()):
         name = f"fastnet.kernels._cython_{isa}_{dtype}"
@@ -66,12 +66,12 @@ def builds(dtype: str) -> list[tuple[str, Any]]:
 
 @functools.cache
 def available() -> list[str]:
-    """The backends of this machine, by name."""
+    """Return the names of this machine's backends."""
     return [info.name for info in backends.available() if info.available]
 
 
 class Plan(NamedTuple):
-    """A configuration, and what the oracle finds for it."""
+    """A configuration and the oracle's results for it."""
 
     case: Case
     k: kc.Case
@@ -106,7 +106,7 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     except OverflowError:
         raise Unfit from None
     if max(np.abs(step.after.params).max() for step in plan.steps) > 1e3:
-        raise Unfit  # it diverges, and rounding grows with it
+        raise Unfit  # it diverges, and so does the rounding error
     return plan
 
 
@@ -120,7 +120,7 @@ def oracle_steps(plan: Plan) -> Iterator[Step]:
 
 
 class Edge:
-    """Copies of arrays against a protected page; those that are only read are read-only, and compared afterwards."""
+    """Copies of arrays next to a protected page. Inputs are read-only and are compared afterwards."""
 
     def __init__(self, side: str) -> None:
         self._side = side
@@ -151,7 +151,7 @@ class Edge:
 
 
 def check_calls(backend: Any, plan: Plan, side: str) -> None:
-    """predict, gradient, predictor and compress."""
+    """Check predict, gradient, predictor and compress."""
     k, edge = plan.k, Edge(side)
     within = tolerance(k, kc.TOLERANCE)
     net, params, x, y = edge.read(k.net), edge.read(k.params), edge.inputs(plan), edge.read(k.y)
@@ -183,7 +183,7 @@ def check_calls(backend: Any, plan: Plan, side: str) -> None:
 
 
 def check_training(backend: Any, plan: Plan, side: str) -> None:
-    """train: each update alone against the oracle's; then all of them in one call, twice, and cut: to the bit."""
+    """Check each update of train against the oracle. All in one call, twice, or split must give the same bits."""
     n_threads = min(max(1, plan.case["n_threads"]), backend.MAX_THREADS)
     within = tolerance(plan.k, kc.TRAINED)
     edge = Edge(side)
@@ -225,7 +225,7 @@ def trained(
     backend: Any, plan: Plan, edge: Edge, x: Any, y: kc.Array, params: kc.Array, state: kc.Array, order: kc.Array,
     rates: Any, step: int, n_threads: int,
 ) -> kc.Trained:  # fmt: skip
-    """A call of train, every buffer against a protected page."""
+    """Call train with every buffer next to a protected page."""
     size = plan.case["batch_size"]
     call = c.TrainCall(
         net=edge.read(plan.k.net),

@@ -1,8 +1,8 @@
 """SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
 
-A file that was being written has its old content or the new one. A fit that was interrupted has the parameters, the
-optimiser's state and the step count of one batch boundary, bit for bit, and can go on from there. The oracle is another
-trainer, which a callback stops after as many updates.
+A killed writer leaves the old content or the new one. An interrupted fit has the parameters, the optimiser's state and
+the step count of one batch boundary, bit for bit, and can continue. The oracle is another trainer, which a callback
+stops after as many updates.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
 from .kernel_calls import available
 
-# Seconds in which a fit must have answered, when busy. tests/backends/test_interrupts.py allows 1 on an idle one.
+# Seconds that a fit may take to answer on a busy machine. tests/backends/test_interrupts.py allows 1 on an idle one.
 ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")
 INPUTS = ("uint8", "float32", "float64", "sparse")
 CALLBACKS = ("none", "nothing", "save", "sleep")
-COMPILING = 40  # one fit in so many is interrupted while Numba compiles, which takes a quarter of a minute
+COMPILING = 40  # one fit in so many is interrupted while Numba compiles, which takes 15 seconds
 
 
 class Program(Danger):
@@ -69,7 +69,7 @@ class Program(Danger):
 
 
 def draw_kill(rng: np.random.Generator) -> Case:
-    """`moment`: thousandths of what the writing takes, or of the function calls that it makes in Python and from it."""
+    """Draw a case. `moment`: thousandths of the writing time, or of the function calls that the writer makes."""
     return {
         "what": "kill",
         "writer": str(rng.choice(writers.names())),
@@ -102,7 +102,7 @@ def check_kill(case: Case) -> str:
         parts = writers.left_over(folder)
         assert len(parts) <= (0 if finished else 1), f"left: {parts}"
         left += ", a temporary file" if parts else ""
-        writer.write(folder)  # what was left is in nobody's way
+        writer.write(folder)  # leftovers do not prevent writing
         assert writers.found(folder) == dict(writer.new)
     return f"kill {name} by {case['how']}: {'finished' if finished else left}"
 
@@ -113,7 +113,7 @@ def announced_write(writer: writers.Writer, folder: Path, pipe: Connection) -> N
 
 
 def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: Connection) -> None:
-    """Kills itself at that call, or return from one, of a Python or a C function."""
+    """Write, and kill this process at that call of or return from a Python or C function."""
     left = number
 
     def count(*_: object) -> None:
@@ -132,7 +132,7 @@ def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: 
 
 @cache
 def measured(name: str) -> tuple[float, int]:
-    """The seconds that a writer takes, and the calls and returns that write_up_to_a_call would count."""
+    """Return a writer's seconds, and the calls and returns that write_up_to_a_call would count."""
     writer, calls = writers.writer(name), 0
 
     def count(*_: object) -> None:
@@ -182,7 +182,7 @@ def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
 
 
 class Act(Callback):
-    """What a user's callback may be at when the signal comes."""
+    """What a user's callback may be doing when the signal comes."""
 
     def __init__(self, kind: str, every: int, folder: Path) -> None:
         self.every = every or None
@@ -205,7 +205,7 @@ def check_interrupt(case: Case) -> str:
         with Child(partial(interrupted_fit, fit, Path(folder))) as child:
             child.expect("ready", 60)
             time.sleep(case["microseconds"] / 1e6)
-            sent = time.perf_counter()  # of one clock for all processes
+            sent = time.perf_counter()  # all processes share this clock
             child.signal(signal.SIGINT)
             answered, steps, digest = child.result(60)
         assert answered - sent < ANSWER, f"answered after {answered - sent:.2f} s"
@@ -218,7 +218,7 @@ def check_interrupt(case: Case) -> str:
 
 
 def interrupted_fit(fit: Fit, folder: Path, pipe: Connection) -> tuple[float, int, str]:
-    """When a fit answered to SIGINT, and its state then. Goes on with it, too."""
+    """Return when a fit answered SIGINT, and its state then. Also continue the fit."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     case, trainer = fit.case, fit.trainer()
     callbacks = [] if case["callback"] == "none" else [Act(case["callback"], case["every"], folder)]
@@ -276,7 +276,7 @@ def check_compiling(case: Case) -> str:
 
 
 def compiling() -> None:
-    """A fit that is interrupted; then its state is looked at, and it goes on, which has to compile in the end."""
+    """Interrupt a fit while Numba compiles, check its state, and continue it, which must compile after all."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     fit = Fit(COMPILED)
     trainer = fit.trainer()

@@ -1,6 +1,6 @@
-"""The operations that the program `leaks` repeats: each a function of no arguments, made anew for a case.
+"""The operations that the program `leaks` repeats. Each is a function without arguments, made for one case.
 
-The objects that it returns, if any, have to die with their last reference.
+The objects that it returns must die with their last reference.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def fit_again(fit: Fit, folder: Path) -> Once:
     def once() -> None:
         trainer.fit(x, y)
         trainer.partial_fit(x, y)
-        trainer.history.epochs.clear()  # which grows, as it should
+        trainer.history.epochs.clear()  # a history is meant to grow
 
     return once
 
 
 @operation
 def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
-    """Long calls run in a thread: those of large networks."""
+    """Calls of large networks are long and run in a thread."""
     fit = fresh(fit.case, n=4, batch=2, n_in=90, hidden=[330], optimizer="adam", epochs=1)
     x, y = fit.data()
 
@@ -77,7 +77,7 @@ def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
 
 @operation
 def fits_in_threads(fit: Fit, folder: Path) -> Once:
-    """Of one trainer, which refuses all but one, and of several."""
+    """Fits of one trainer, which refuses all but one, and of several trainers."""
 
     def once() -> None:
         trainer = fit.trainer()
@@ -115,7 +115,7 @@ def callback_raises(fit: Fit, folder: Path) -> Once:
 
         found = raised(lambda: trainer.fit(x, y, epochs=fit.epochs, callbacks=[At(at, act)]))
         assert found is error
-        found.__traceback__ = None  # it holds the frames, and they the trainer
+        found.__traceback__ = None  # it holds the frames, which hold the trainer
         return [trainer, trainer.network]
 
     return once
@@ -136,7 +136,7 @@ def interrupted(fit: Fit, folder: Path) -> Once:
 
 
 class Holds(Callback):
-    """In a cycle with its trainer."""
+    """A callback in a reference cycle with its trainer."""
 
     every = 1
 
@@ -150,7 +150,7 @@ class Holds(Callback):
 
 @operation
 def callback_in_a_cycle(fit: Fit, folder: Path) -> Once:
-    """Which the garbage collector finds."""
+    """The garbage collector frees the cycle."""
     x, y = fit.data()
 
     def once() -> None:
@@ -202,7 +202,7 @@ def predictor_again(fit: Fit, folder: Path) -> Once:
 
     def once() -> list[object]:
         found.refresh()
-        together(*[lambda: found(x)] * 2)  # of which one may be refused
+        together(*[lambda: found(x)] * 2)  # one of them may be refused
         return [found(x)]
 
     return once

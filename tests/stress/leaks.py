@@ -1,7 +1,6 @@
-"""Memory, descriptors, threads, processes and temporary files stay as many as they were, over many calls.
+"""Memory, descriptors, threads, processes and temporary files do not grow over many calls.
 
-A case is an operation on a backend, made `rounds` times after some rounds for the caches to fill. So many cases of
-100 rounds each are 100 times as many rounds.
+A case is an operation on a backend, made `rounds` times after some rounds that fill the caches.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from .leaking_operations import OPERATIONS, Once
 
 ROUNDS = 100
 WARM_ROUNDS = 20
-# What a batch of rounds may add at most, such as a cache that grows once. A leak a round adds ROUNDS blocks or more.
+# The most that a batch of rounds may add, such as a cache that grows once. One leak per round adds ROUNDS blocks.
 BLOCKS, BYTES = 40, 1 << 14
 LIBC = ctypes.CDLL(None)
-TRIES = 8  # batches of rounds in which something has to grow each time to count as a leak
+TRIES = 8  # it is a leak if something grows in each of so many batches
 
 
 class Use(NamedTuple):
-    """What this process holds."""
+    """The resources of this process."""
 
-    blocks: int  # of Python's own allocator
-    bytes: int  # of malloc's, all arenas together
+    blocks: int  # of Python's allocator
+    bytes: int  # of malloc, in all arenas
     descriptors: int
     threads: int
     processes: int
@@ -74,11 +73,11 @@ class Program(Danger):
     def prepare(self) -> None:
         for backend, dtype in itertools.product(fits.BACKENDS, ("float32", "float64")):
             fastnet.warmup(backend, dtype=dtype)
-        gc.freeze()  # the compilers' half a million objects, or each collection would take 0.4 s
+        gc.freeze()  # without the compilers' half a million objects a collection is 0.4 s faster
 
 
 def check_flat(once: Once, rounds: int, folder: str) -> None:
-    """Nothing grows, or not each time."""
+    """Check that nothing grows in every batch."""
     for _ in range(WARM_ROUNDS):
         once()
     grown: set[str] = set(Use._fields)
@@ -96,7 +95,7 @@ def check_flat(once: Once, rounds: int, folder: str) -> None:
 
 
 def check_death(once: Once) -> None:
-    """What an operation made dies with its last reference, without the garbage collector."""
+    """Check that the operation's objects die with their last reference, without the garbage collector."""
     gc.collect()
     gc.disable()
     try:
@@ -110,9 +109,9 @@ def check_death(once: Once) -> None:
 
 
 def use(folder: str) -> Use:
-    """What this process holds once all garbage is collected and all threads that ended are gone."""
+    """Return this process's resources after garbage collection, once all ended threads are gone."""
     gc.collect()
-    until = time.monotonic() + 1  # a thread that was joined is still listed by the system for a moment
+    until = time.monotonic() + 1  # the system still lists a joined thread for a moment
     while len(os.listdir("/proc/self/task")) > threading.active_count() and time.monotonic() < until:
         time.sleep(0.001)
     LIBC.mallinfo2.restype = Allocated

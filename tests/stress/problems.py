@@ -1,4 +1,4 @@
-"""The problem of a case of `configurations`, and what the scalar oracle finds for one update of it."""
+"""The problem of a case of `configurations`, and one update of it by the scalar oracle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def problem(case: Case) -> kc.Case:
 
 
 def drops_of(case: Case) -> list[float]:
-    """The share dropped of each hidden layer; [] without dropout."""
+    """Return the share dropped in each hidden layer, or [] without dropout."""
     hidden = len(case["sizes"]) - 2
     return [*case["drops"], *[0.0] * hidden][:hidden] if case["dropout"] else []
 
@@ -38,7 +38,7 @@ def rule_of(case: Case) -> naive.Rule:
 
 
 class Step(NamedTuple):
-    """An update as the oracle makes it, from parameters and a state that every backend is given to start from."""
+    """An update by the oracle. Every backend starts from the same parameters and state."""
 
     rows: kc.Array
     rate: float
@@ -46,7 +46,7 @@ class Step(NamedTuple):
     params: kc.Array
     state: kc.Array
     after: kc.Trained
-    near: bool  # to a kink of a relu, where rounding decides on which side
+    near: bool  # a sum is so near a ReLU's kink that rounding decides its side
     ties: int  # examples whose class rounding may change
 
 
@@ -58,7 +58,7 @@ def oracle_step(
 
 
 def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
-    """Whether rounding may decide the side of a relu's kink, and in how many rows it may decide the class."""
+    """Return whether rounding may decide the side of a ReLU's kink, and in how many rows it may decide the class."""
     reach = 20 * kc.TRAINED[k.params.dtype.name]
     kept = naive.factors(k.naive, len(rows), count) if count and k.naive.drops else None
     near, ties = False, 0
@@ -72,5 +72,5 @@ def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
 
 
 def tolerance(k: kc.Case, of: dict[str, float]) -> float:
-    """kc.TOLERANCE or kc.TRAINED, once for each layer: each adds its roundings to those below."""
+    """Return kc.TOLERANCE or kc.TRAINED times the number of layers: each layer adds its rounding errors."""
     return len(k.naive.sizes) * of[k.params.dtype.name]

@@ -1,12 +1,12 @@
-"""The team's threads under ThreadSanitizer, 2 to 8 threads on 2 cores, every kernel.
+"""The Cython kernels under ThreadSanitizer, with 2 to 8 threads on 2 cores.
 
-The Cython kernels are built with the thread sanitizer, for one instruction set, once for the sources as they are
-(`build/races`), and run in a Python that has its library loaded. A team makes one call of `train`, to its end or until
-it is stopped, broken or meets a number that is not finite; or threads call all kernels at once, on inputs they share.
-The worker ends at the first race that is reported, which is a failure, as is another result than that of one thread.
+The kernels are built with the sanitizer for one instruction set, once for each state of the sources (`build/races`).
+They run in a Python with the sanitizer's library. In a case a team makes one call of `train`, until its end, a stop, a
+broken team or a number that is not finite; or threads call all kernels at once on shared inputs. A reported race ends
+the worker and is a failure. So is a result that differs from one thread's.
 
-It does not see the masked loads of AVX-512, nor the Numba backend: only code that GCC compiles is instrumented. Numba's
-barrier is modelled in tests/kernels/test_contract_barrier.py, as this one's is.
+GCC does not instrument the masked loads of AVX-512, nor the Numba backend. tests/kernels/test_contract_barrier.py
+models the barriers of both backends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fastnet.kernels import contract as c
 from .harness import Case, Danger, Unfit
 
 CHECKOUT = Path(__file__).parents[2]
-MAX_ROWS = 3000  # that a team trains on
+MAX_ROWS = 3000  # of a team's training
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
@@ -47,7 +47,7 @@ class Program(Danger):
     def unable(self) -> str:
         if sys.platform != "linux" or not (CHECKOUT / "setup.py").exists():
             return "the kernels can be built with the thread sanitizer in a checkout on Linux only"
-        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # then it has to be possible
+        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # then it is an error
             return ""
         if not (shutil.which("gcc") and find_spec("Cython") and find_spec("setuptools")):
             return "the kernels are built with GCC, Cython and setuptools, and one of these is missing"
@@ -65,7 +65,7 @@ class Program(Danger):
 
     def draw(self, rng: np.random.Generator) -> Case:
         def up_to(most: int, least: int = 1) -> int:
-            """A whole number; small ones come as often as large ones."""
+            """Draw an integer; small ones are as frequent as large ones."""
             return int(math.exp(rng.uniform(math.log(least), math.log(most + 1))))
 
         def one_of(names: Any) -> Any:
@@ -90,7 +90,7 @@ class Program(Danger):
             "rule": one_of(kc.RULES),
             "extra": one_of(kc.EXTRAS),
             "drop": bool(rng.random() < 0.4),
-            "milliseconds": up_to(40),  # until it is stopped or broken
+            "milliseconds": up_to(40),  # until the stop or the break
             "seed": int(rng.integers(1 << 31)),
         }
 
@@ -111,13 +111,13 @@ class Program(Danger):
 
 
 class Problem:
-    """A network, data and settings, and what is done with them."""
+    """A network, data and settings, and the checks on them."""
 
     def __init__(self, case: Case) -> None:
         self.case, self.n_threads = case, int(case["n_threads"])
         rng = np.random.default_rng(case["seed"])
         hidden, x, sizes = case["hidden"], case["x"], case["sizes"]
-        if case["ending"] == "not finite":  # which relu might hide, and bytes cannot be
+        if case["ending"] == "not finite":  # ReLU might hide it, and bytes are always finite
             hidden, x = "tanh", "floats"
         k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], case["rows"], case["dtype"], x, case["y"], case["seed"])
         if case["inputs"] != "dense":
@@ -141,9 +141,9 @@ class Problem:
     def train(
         self, n_threads: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
     ) -> tuple[Any, kc.Array]:
-        """Trains on the first n rows of the order. run(n_threads, call): such as run_team.
+        """Train on the first n rows of the order. run(n_threads, call) is run_team or similar.
 
-        Returns the steps made and the examples right; and the cost, the parameters and the optimiser's state, in a row.
+        Return the steps and the correct examples; and the cost, the parameters and the optimiser's state in one vector.
         """
         rates = self.rates[: -(-n // self.batch)]
         call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, n_threads=n_threads)
@@ -158,13 +158,13 @@ class Problem:
         return (int(call.progress[c.STEPS]), int(call.progress[c.CORRECT])), result
 
     def later(self, array: kc.Array, place: int) -> threading.Timer:
-        """A thread that sets array[place] after the case's time."""
+        """Return a timer that sets array[place] after the case's time."""
         timer = threading.Timer(self.case["milliseconds"] / 1000, array.__setitem__, (place, 1))
         timer.start()
         return timer
 
     def trained(self) -> str:
-        """A team comes to what one thread comes to."""
+        """Check that a team gives one thread's result."""
         progress, n = np.zeros(c.PROGRESS_COLUMNS, np.int64), len(self.order)
         timer = self.later(progress, c.STOP) if self.case["ending"] == "stop" else None
         (steps, correct), found = self.train(self.n_threads, n, run_team, progress)
@@ -177,11 +177,11 @@ class Problem:
         single = self.case["dtype"] == "float32"
         assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
         kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
-        too_late = self.case["ending"] != "all" and not stopped  # it had ended before
+        too_late = self.case["ending"] != "all" and not stopped  # the call ended first
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
     def broken(self) -> str:
-        """The last thread never comes, and the others return once the team is broken."""
+        """Check that the others return from a broken team whose last thread never comes."""
 
         def run(n_threads: int, call: Callable[[kc.Array, int], Any]) -> None:
             team = c.team(n_threads)
@@ -196,7 +196,7 @@ class Problem:
         return "a broken team"
 
     def all_at_once(self) -> str:
-        """Threads call all kernels on the same inputs, and each comes to what it comes to alone."""
+        """Check that threads that call all kernels on the same inputs each get the result of a single call."""
         expected = self.results()
         together, found = threading.Barrier(self.n_threads), []
 
@@ -215,7 +215,7 @@ class Problem:
         return f"all kernels at once, {self.case['inputs']} inputs"
 
     def results(self) -> list[Any]:
-        """Of one call of each kernel, and of `train` by a team of two."""
+        """Return the results of each kernel, and of `train` by a team of two."""
         k = self.k
         cost, grad = kc.gradient(compiled, k)
         results = [cost, grad, kc.predict(compiled, k), *self.train(2, len(self.order), run_team)]
@@ -236,11 +236,11 @@ class Problem:
 
 @cache
 def _launcher() -> list[str]:
-    """What starts Python with the sanitizer's library loaded. Empty where it does not run."""
+    """Return the command that starts Python with the sanitizer's library, or [] if it does not run."""
     library = subprocess.run(["gcc", "-print-file-name=libtsan.so"], capture_output=True, text=True).stdout.strip()
     level = compiled.runnable(compiled.cpu_features())[0]
     command = ["env", f"LD_PRELOAD={library}", f"TSAN_OPTIONS={OPTIONS}", f"FASTNET_ISA={level}"]
-    # The library cannot map its memory where addresses are too random; not every container lets one turn that off.
+    # Address space randomisation can keep the library from mapping its memory; some containers forbid turning it off.
     for before in (["setarch", "--addr-no-randomize"], []):
         tried = subprocess.run([*before, *command, sys.executable, "-c", ""], capture_output=True)
         if tried.returncode == 0 and not tried.stderr:
@@ -249,7 +249,7 @@ def _launcher() -> list[str]:
 
 
 def sanitized_kernels() -> Path:
-    """The folder of the extension modules, built from the checkout's sources where they have not been yet."""
+    """Return the folder of the extension modules, built from the checkout's sources if missing."""
     sources = [CHECKOUT / "setup.py", CHECKOUT / "kernels" / "cython_backend.pyx", CHECKOUT / "kernels" / "vec.h"]
     level = os.environ["FASTNET_ISA"]
     key = hashlib.sha256("\0".join((sys.version, level)).encode())

@@ -1,4 +1,4 @@
-"""A program that fails in each way that the harness tells apart, for its own tests (tests/test_stress.py)."""
+"""A program that fails in each way that the harness distinguishes, for the harness's tests (tests/test_stress.py)."""
 
 from __future__ import annotations
 

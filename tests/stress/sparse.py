@@ -1,7 +1,7 @@
-"""Matrices of every format of scipy.sparse, most of them damaged, handed to what takes x.
+"""Matrices of every scipy.sparse format, most of them damaged, as x of a call.
 
-A case is one matrix. Either the call refuses it in fastnet's own words, or its result is that of the dense array which
-the matrix means by its internal arrays, read entry by entry in plain Python. The matrix is unchanged afterwards.
+A case is one matrix. Either fastnet refuses it with an error of its own, or the result is that of the equivalent dense
+array, which plain Python reads entry by entry from the internal arrays. The matrix is unchanged afterwards.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "fit": lambda net, x, y: fitted(net, x, y),
     "validation": lambda net, x, y: validated(net, x, y),
 }
-# How scipy or NumPy refuse a damage, or how it fails where the damage before left nothing to do it to.
+# Errors with which SciPy or NumPy refuse a damage, or that come from an earlier damage.
 UNDOABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError, ZeroDivisionError)
-# How each of fastnet's refusals begins; y's come where x has another number of rows.
+# The start of each of fastnet's refusals. Those of y come if x has another number of rows.
 OURS = re.compile(r"^(validation )?[xy][ \[]")
 PACKAGE = str(Path(fastnet.__file__).parent)
 ARRAYS = {  # the internal arrays of each format
@@ -150,7 +150,7 @@ def validated(net: fastnet.Network, x: Any, y: Any) -> Any:
 
 
 def refusal(error: Exception, to_be_taken: bool) -> None:
-    """Raises what is wrong where an error is not in fastnet's own words, or refuses a matrix that is all right."""
+    """Raise AssertionError if an error is not fastnet's own, or refuses a valid matrix."""
     frames = traceback.extract_tb(error.__traceback__)
     where = frames[-1].filename
     if type(error) not in (ValueError, TypeError, fastnet.DataError) or not where.startswith(PACKAGE):
@@ -163,7 +163,7 @@ def refusal(error: Exception, to_be_taken: bool) -> None:
 
 
 def valid(case: Case) -> Any:
-    """A matrix that nothing is wrong with, but perhaps its dtype. Its numbers are sums of few powers of 2."""
+    """Return a matrix that is valid, except perhaps for its dtype. Its numbers are sums of few powers of 2."""
     rng = np.random.default_rng(case["seed"])
     n, width = case["rows"], case["columns"]
     dense = rng.integers(1, 9, (n, width)) * (rng.random((n, width)) < case["share"])
@@ -185,14 +185,14 @@ def valid(case: Case) -> Any:
 
 
 def damage(rng: np.random.Generator) -> list[Any]:
-    """[what, which of the internal arrays, where in it, which value or replacement]."""
+    """Draw [kind, index of the internal array, place in it, value or replacement]."""
     what = str(rng.choice(DAMAGES))
     at = [int(n) for n in rng.integers(0, 12, 2)]
     return [what, *at, int(rng.integers(1 << 10))]
 
 
 def apply(x: Any, what: list[Any]) -> None:
-    """Damages x in place."""
+    """Damage x in place."""
     if len(what) != 4:
         raise Unfit
     kind, which, at, value = what
@@ -237,7 +237,7 @@ def apply(x: Any, what: list[Any]) -> None:
 
 
 def set_array(x: Any, name: str, array: Any) -> None:
-    """In a coo array row and col are a tuple's, and lengths are compared when one of them is set."""
+    """Set an internal array. In a COO array row and col are in a tuple, and setting one compares lengths."""
     if x.format == "coo" and name in ("row", "col"):
         x.coords = (array, x.coords[1]) if name == "row" else (x.coords[0], array)
     else:
@@ -245,7 +245,7 @@ def set_array(x: Any, name: str, array: Any) -> None:
 
 
 def damage_list(entries: Any, at: int, number: Any, value: int) -> None:
-    """A row of a lil matrix: its columns, or its values."""
+    """Damage a row of a LIL matrix: its columns or its values."""
     if value % 3 == 0:
         entries.append(number)
     elif value % 3 == 1:
@@ -255,7 +255,7 @@ def damage_list(entries: Any, at: int, number: Any, value: int) -> None:
 
 
 def damage_dok(x: Any, kind: str, at: int, value: int) -> None:
-    """A dok matrix is a dict."""
+    """Damage a DOK matrix, which is a dict."""
     number = NUMBERS[value % len(NUMBERS)]
     keys: list[Any] = [
         (number, 0),
@@ -275,7 +275,7 @@ def damage_dok(x: Any, kind: str, at: int, value: int) -> None:
 
 
 def damage_own(x: Any, which: int, at: int, value: int) -> None:
-    """What can go wrong with this format only."""
+    """Damage what only this format has."""
     if x.format == "lil":
         array = (x.rows, x.data)[which % 2]
         array[at % len(array)] = ([], None, 3, (0,), [0, 0], ["a"], [[0]], [0.5], np.array([0]), [None])[value % 10]
@@ -320,7 +320,7 @@ def read_only(array: Any) -> Any:
 
 
 def snapshot(x: Any) -> str:
-    """The internal arrays as they are, to the bit."""
+    """Return the bits of the internal arrays."""
     names = ("_shape", "_dict", *ARRAYS[x.format], *(("coords",) if x.format == "coo" else ()))
     return repr([described(vars(x).get(name, vars(x).get(f"_{name}"))) for name in names])
 

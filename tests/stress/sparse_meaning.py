@@ -1,4 +1,4 @@
-"""The dense array that a matrix of scipy.sparse stands for, read from its internal arrays in plain Python."""
+"""The dense array of a scipy.sparse matrix, read from its internal arrays in plain Python."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 
 class Nonsense(Exception):
-    """The internal arrays stand for no matrix."""
+    """The internal arrays form no matrix."""
 
 
 def meaning(x: Any, width: int) -> Any:
-    """The dense array that the matrix stands for, or None where it stands for none with so many columns."""
+    """Return the dense array of the matrix, or None if it is no matrix with so many columns."""
     try:
         n, columns = x.shape
         if columns != width or not 0 < n < 100:
@@ -30,7 +30,7 @@ def meaning(x: Any, width: int) -> Any:
 
 
 def entries_of(x: Any, n: int, width: int) -> list[tuple[int, int, Any]]:
-    """(row, column, value) of each entry, from the arrays of the format."""
+    """Return (row, column, value) of each entry, from the format's arrays."""
     if x.format in ("csr", "csc"):
         lines = n if x.format == "csr" else width
         found = [(line, whole(x.indices[k]), x.data[k]) for line in range(lines) for k in span(x, line, lines)]
@@ -70,7 +70,7 @@ def entries_of(x: Any, n: int, width: int) -> list[tuple[int, int, Any]]:
 
 
 def span(x: Any, line: int, lines: int) -> range:
-    """The entries of a line of a compressed matrix."""
+    """Return the range of a line's entries in a compressed matrix."""
     if len(x.indptr) != lines + 1:
         raise Nonsense
     first, last = whole(x.indptr[line]), whole(x.indptr[line + 1])
@@ -86,7 +86,7 @@ def whole(number: Any) -> int:
 
 
 def real(number: Any) -> Any:
-    """A number that is not complex, of which NumPy would take the real part."""
+    """Return the number. Refuse a complex one, of which NumPy would take the real part."""
     if isinstance(number, complex | np.complexfloating | str | np.ma.core.MaskedConstant):
         raise Nonsense
     return number

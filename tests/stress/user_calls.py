@@ -1,7 +1,7 @@
-"""What a user calls, with the data of a case of `configurations` in every layout, dtype and sparse format.
+"""The public calls, on the data of a case of `configurations` in every layout, dtype and sparse format.
 
-The plain arrays, C-contiguous and of the network's dtype, are held to the oracle, update by update. The same data in
-another form give the same bits.
+C-contiguous arrays of the network's dtype are compared with the oracle, update by update. The same data in another form
+must give the same bits.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ ONE_HOT: dict[str, Callable[[Array], Any]] = {
 
 
 def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
-    """The rest of a case, of at most so many rows to be trained on."""
+    """Draw the rest of a case, with at most `most` training rows."""
     epochs = int(rng.integers(1, 4))
     rows = max(1, min(case["rows"], most // epochs))
     one_hot = bool(rng.random() < 0.3)
@@ -136,7 +136,7 @@ def check(case: Case, k: kc.Case) -> str:
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
     except fastnet.DivergedError:
-        # The oracle trains without dropout here, which multiplies what it keeps by up to 10. It cannot judge that.
+        # The oracle trains without dropout here. It cannot judge dropout, which multiplies activations by up to 10.
         if not case["dropout"] and largest_parameter(case, k) < 1e3:
             raise
         return f"{case['backend']}, diverged{' with dropout' * case['dropout']}"
@@ -161,7 +161,7 @@ def check(case: Case, k: kc.Case) -> str:
 
 
 def largest_parameter(case: Case, k: kc.Case) -> float:
-    """What the oracle comes to in as many updates, of all examples each; infinity where that is not a number."""
+    """Return the oracle's largest parameter after as many updates of all examples each, or infinity if it diverges."""
     updates = case["epochs"] * -(-len(k.x) // case["batch_size"])
     params, state = k.params, np.zeros((rule_of(case).slots(), len(k.params))).tolist()
     largest = 0.0
@@ -178,7 +178,7 @@ def largest_parameter(case: Case, k: kc.Case) -> float:
 
 
 def with_targets(case: Case, k: kc.Case) -> tuple[kc.Case, Array]:
-    """The case and y as a user gives it: one-hot, too; labels of one output are the targets themselves."""
+    """Return the case and y in the user's form, perhaps one-hot. With one output the labels are the targets."""
     rng = np.random.default_rng(case["seed"])
     n, n_out = len(k.x), k.naive.sizes[-1]
     if case["targets"] == "labels":
@@ -199,7 +199,7 @@ class Update(NamedTuple):
 
 
 class Results(NamedTuple):
-    """All that is computed, to be compared to the bit."""
+    """All results, to compare bit for bit."""
 
     outputs_before: Array
     params: Array
@@ -213,7 +213,7 @@ class Results(NamedTuple):
 
 
 class Recorder(fastnet.Callback):
-    """What each update did, where it is called after every batch."""
+    """Records each update, if it is called after every batch."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -225,7 +225,7 @@ class Recorder(fastnet.Callback):
 
 
 def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fastnet.Trainer, list[Update]]:
-    """Everything, with callbacks after so many batches (0: with none)."""
+    """Run everything, with a callback after every `every` batches (0: none)."""
     *hidden, output = k.naive.activations
     net = fastnet.Network(k.naive.sizes, activation=hidden, output=output, cost=k.naive.cost, dtype=k.params.dtype)
     net.parameters[...] = k.params
@@ -269,7 +269,7 @@ def optimizer_of(rule: naive.Rule) -> Any:
 def check_updates(
     k: kc.Case, trainer: fastnet.Trainer, updates: list[Update], found: Results, rule: naive.Rule
 ) -> None:
-    """Each update against the oracle's, from the parameters before it."""
+    """Compare each update with the oracle's, from the same parameters."""
     layers = trainer._layers[:-1]
     if layers[:, c.DROP].any():
         k = kc.dropping(k, *layers[:, [c.DROP, c.DROP_KEY]].tolist())
@@ -287,7 +287,7 @@ def check_updates(
 
 
 def check_outcome(k: kc.Case, found: Results) -> None:
-    """The outputs, the cost, the accuracy and the classes of the network as it was left."""
+    """Check the outputs, the cost, the accuracy and the classes of the trained network."""
     k = k._replace(params=found.params)
     n, within, classifier = len(k.x), tolerance(k, kc.TOLERANCE), k.naive.activations[-1] in ("sigmoid", "softmax")
     params, xs = k.params.tolist(), kc.naive_inputs(k.x)
@@ -308,7 +308,7 @@ def check_outcome(k: kc.Case, found: Results) -> None:
 
 
 def snapshot(data: Any) -> Any:
-    """Data of any kind, to the bit."""
+    """Return the bits of data of any kind."""
     if scipy.sparse.issparse(data):
         return sparse.snapshot(data)
     return sparse.described(data)

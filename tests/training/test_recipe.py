@@ -1,4 +1,4 @@
-"""Recipes: the same seed the same network, changes merged, and many trainings at once."""
+"""Recipes: the same seed gives the same network, changes are merged, and trainings run in parallel."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_the_trainings_that_run(jobs: int) -> None:
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         in_parallel([job] * jobs)
-    assert time.perf_counter() - began < 5  # an hour, else
+    assert time.perf_counter() - began < 5  # an hour otherwise
     assert 1 <= len(ended) <= min(jobs, usable_cores())
     assert min(ended) > 0
 
@@ -137,7 +137,7 @@ def test_what_is_begun_after_the_stop_ends_at_once() -> None:
     with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
         pool.submit(together.context().run, partial(trainer.fit, X, Y, epochs=3)).result()
     assert trainer.steps == 0
-    trainer.fit(X, Y, epochs=1)  # outside it is as it was
+    trainer.fit(X, Y, epochs=1)  # unchanged outside the context
     assert trainer.steps == 1
 
 

@@ -1,4 +1,4 @@
-"""The folder of a training run: what is kept comes back, and what is not whole is refused."""
+"""The folder of a training run: a saved run loads unchanged, and an incomplete or damaged one is refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_run_comes_back_from_its_folder(run: Run, tmp_path: Path) -> None:
         ("run.json", None, "holds no training run"),
         ("run.json", "{", "is corrupt"),
         ("run.json", "[]", "holds no JSON object"),
-        ("run.json", '{"format": "another"}', "is not of the format"),
+        ("run.json", '{"format": "another"}', "is not in the format"),
         ("run.json", '{"seconds": NaN}', "the number NaN"),
         ("run.json", '{"seconds": -Infinity}', "the number -Infinity"),
         ("run.json", '{"deep": [{"in": 1e999}]}', "the number 1e999"),

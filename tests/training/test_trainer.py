@@ -1,4 +1,4 @@
-"""Trainer: the policy between kernel calls. What a chunk, a call of fit or a callback must not change, and errors."""
+"""Trainer: the policy between kernel calls. Chunks, calls of fit and callbacks must not change the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastnet.training import chunks as chunks_module
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """Each backend that this machine has, by the name a user calls it."""
+    """The name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -77,7 +77,7 @@ def test_fit_is_the_kernel_s_train(backend: Any, name: str, optimizer: str) -> N
         costs.append(backend.train(call) / 53)
     history = trainer.fit(X, Y, epochs=3)
     assert bits(trainer) == params.tobytes()
-    assert history["cost"] == pytest.approx(costs, rel=1e-6)  # the sum of a chunk's costs is added to the next's
+    assert history["cost"] == pytest.approx(costs, rel=1e-6)  # chunks' cost sums are added up
 
 
 def test_one_epoch_is_steps_of_the_gradient() -> None:
@@ -153,7 +153,7 @@ def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypat
 
 @pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
 def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that packing its parameters for each call is no cost; and then a thread makes the call, for Ctrl-C's sake."""
+    """Then packing the parameters for each call costs little. A thread makes such a call, to keep Ctrl-C prompt."""
     threads = []
     train = numpy_backend.train
 
@@ -223,7 +223,7 @@ def test_stop_ends_at_the_next_batch() -> None:
     history = trainer.fit(X, Y, epochs=5, callbacks=[Recorder(3, lambda t, p: t.stop())])
     assert trainer.steps == 3
     assert history["examples"] == [24]
-    trainer.fit(X, Y, epochs=2)  # and a new call goes on
+    trainer.fit(X, Y, epochs=2)  # a new call continues
     assert trainer.steps == 3 + 14
     assert history["examples"] == [24, 53, 53]
     trainer.fit(X, Y, epochs=9, callbacks=[lambda t, epoch: t.stop()])
@@ -317,7 +317,8 @@ def test_history_tells_it_all(name: str) -> None:
     assert parsed["cost"] == history["cost"]
     with pytest.raises(KeyError, match="validation_cost"):
         history["loss"]
-    assert "3 epochs" in repr(history)
+    assert "of 3 epochs," in repr(history)
+    assert "of 1 epoch," in repr(make(backend=name).fit(X, Y))
 
 
 def test_a_regression_has_no_accuracy() -> None:

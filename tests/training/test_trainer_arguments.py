@@ -1,4 +1,4 @@
-"""Trainer: what it refuses."""
+"""Trainer: the arguments that it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from fastnet import Adam, Cosine, Exponential, Momentum, Network, Schedule, Step, Trainer
 
 RNG = np.random.default_rng(0)
-X = RNG.random((53, 6), np.float32)  # a ragged last batch at any size but 1 and 53
+X = RNG.random((53, 6), np.float32)  # the last batch is smaller at any batch size but 1 and 53
 Y = RNG.integers(0, 3, 53)
 SCHEDULES: dict[str, Any] = {
     "constant": "constant",
@@ -55,6 +55,7 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"optimizer": 5}, "optimizer 5"),
         ({"optimizer": Momentum}, "optimizer Momentum"),
         ({"learning_rate": "0.1"}, "learning_rate number '0.1'"),
+        ({"learning_rate": 10**400}, "learning_rate float can hold"),
         ({"learning_rate": -1}, "learning_rate -1"),
         ({"learning_rate": math.nan}, "learning_rate nan"),
         ({"learning_rate": math.inf}, "learning_rate inf"),
@@ -137,7 +138,7 @@ def test_a_bad_factor_of_a_function_is_told(bad: float) -> None:
 
 
 class Own(Schedule):
-    """A schedule of the user's own, which may be wrong."""
+    """A user's schedule, which may return wrong values."""
 
     def __init__(self, values: object) -> None:
         super().__init__()

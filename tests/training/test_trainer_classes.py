@@ -1,4 +1,4 @@
-"""One rule of classes: training, validation, evaluation and prediction agree on what is right."""
+"""One rule for classes: training, validation, evaluation and prediction agree on which answers are right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnet import Network, Trainer
 
 @pytest.mark.parametrize("cost", ["squared_error", "cross_entropy"])
 def test_outputs_that_round_to_1_are_still_told_apart(backend: Any, cost: str) -> None:
-    """The sums are 60, 80 and 70, whatever x: the sigmoids are all 1, and the class is 1."""
+    """The sums are 60, 80 and 70 for any x, so all sigmoids round to 1, and the class is 1."""
     name = name_of(backend)
     net = Network([2, 3], output="sigmoid", cost=cost)
     net.parameters[:] = 0, 0, 0, 0, 0, 0, 60, 80, 70

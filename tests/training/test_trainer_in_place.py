@@ -1,4 +1,4 @@
-"""What Python code can do in place to what a network and a trainer hand out: it is refused, or has no effect."""
+"""In-place changes of a network's and a trainer's objects are refused or have no effect."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ TARGETS = np.eye(3, dtype=np.float32)[LABELS]
 
 
 def trained(backend: Any, x: Any, y: Any, change: Callable[[], object] = lambda: None, **arguments: Any) -> bytes:
-    """The parameters after three epochs, with `change` called after each batch."""
+    """Return the parameters after three epochs, with `change` called after each batch."""
 
     class Changes(Callback):
         every = 1
@@ -109,7 +109,7 @@ def sparse(form: str) -> Any:
 
 
 class TestDataOfTheCaller:
-    """Kernels index by labels, and by the index arrays of sparse rows: what a caller does to them is not seen."""
+    """Kernels index by labels and by the index arrays of sparse rows, so a fit must not see the caller's changes."""
 
     def test_labels_filled_in_a_callback(self, backend: Any) -> None:
         y = LABELS.copy()
@@ -147,7 +147,7 @@ class TestDataOfTheCaller:
 
     @pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
     def test_a_shape_set_in_a_callback(self, backend: Any) -> None:
-        """The values are shared, the array objects are not."""
+        """The values are shared, but not the array objects."""
         x, y = EXAMPLES.copy(), TARGETS.copy()
 
         def reshape(*arrays: Any) -> None:
@@ -161,7 +161,7 @@ class TestDataOfTheCaller:
         assert found == trained(backend, sparse("csr"), TARGETS)
 
     def test_examples_whose_address_is_odd(self, backend: Any) -> None:
-        """Kernels are handed aligned arrays."""
+        """Kernels get aligned arrays."""
 
         def odd(array: Any) -> Any:
             found = np.frombuffer(bytearray(array.nbytes + 1), array.dtype, array.size, 1).reshape(array.shape)
@@ -176,7 +176,7 @@ class TestDataOfTheCaller:
         assert found == trained(backend, EXAMPLES, LABELS)
 
     def test_an_out_that_is_reshaped_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Its shape would be the next part's."""
+        """Its new shape would apply to the next part."""
         net, out = Network([70, 5, 3], seed=1), np.empty((500, 3), np.float32)
         monkeypatch.setattr(forward, "FORWARD_WORK", 1)
         kernels = backends.get("numpy")
@@ -271,7 +271,7 @@ class TestOneFitAtATime:
         trainer = Trainer(Network([3, 5, 2], seed=1))
         with pytest.raises(RuntimeError, match=self.WORDS):
             trainer.fit(X, Y, callbacks=[lambda trainer, epoch: trainer.fit(X, Y)])
-        trainer.fit(X, Y)  # and free again
+        trainer.fit(X, Y)  # the trainer is free again
         assert trainer.steps == 2
 
     def test_a_copy_made_meanwhile_is_free(self) -> None:
@@ -284,7 +284,7 @@ class TestOneFitAtATime:
 
 
 class Named(Network):
-    """A subclass with a signature of its own."""
+    """A subclass with its own signature."""
 
     def __init__(self, name: str, width: int) -> None:
         super().__init__([3, width, 2], seed=1)
@@ -332,5 +332,5 @@ class TestTheOptimisersState:
         ):
             trainer.fit(x, np.zeros(4))
         assert net.parameters.tolist() == [1, 1]
-        trainer.fit(x / np.float32(1e13), np.zeros(4))  # its state is as before
+        trainer.fit(x / np.float32(1e13), np.zeros(4))  # its state is unchanged
         assert np.isfinite(net.parameters).all()
