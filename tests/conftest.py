@@ -48,11 +48,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-<<<<<<< HEAD
-    """One worker runs all tests of the Numba backend and compiles each kernel once; slow fixtures stay on one too."""
-=======
-    """Run all Numba tests in one worker, which then compiles each kernel once, and all experiments in another."""
->>>>>>> 4ee24cc08cb48e7fb8660157a172b05f37a91f4b
+    """One worker runs all Numba tests and so compiles each kernel once. Folders with slow fixtures stay together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
