@@ -222,7 +222,7 @@ class Network:
         x, backend
             As for `forward`.
         out : numpy.ndarray, optional
-            An array for the result, of its shape and dtype.
+            The array for the result: int64 (n,), or (n, n_out) for a regression network.
 
         Returns
         -------

@@ -48,7 +48,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run all Numba tests in one worker, which then compiles each kernel once, and all experiments in another."""
+    """One worker runs all Numba tests and so compiles each kernel once. Folders with slow fixtures stay together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
@@ -56,7 +56,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if re.search(r"\[(.*-)?numba\b|numba_compiles", nodeid):
                 return "numba"
             folder = Path(nodeid.partition("::")[0]).parent.name
-            return folder if folder in ("insight", "explore") else nodeid
+            return folder if folder in ("insight", "explore", "report") else nodeid
 
     return Groups(config, log)
 

@@ -159,10 +159,11 @@ def test_nielsen_sgd_on_the_small_set(name: str) -> None:
     assert right[-1] > right[0]
 
 
-def test_nielsen_sgd_lands_at_the_book_s_accuracy(name: str) -> None:
+def test_nielsen_sgd_lands_at_the_book_s_accuracy() -> None:
+    """On the fastest backend: NumPy's takes ten seconds. The small set is for each."""
     if not (REAL_DATA and (Path(REAL_DATA) / "mnist").is_dir()):
         pytest.skip("no folder mnist in $FASTNET_DATA")
-    right = epochs_of(run("nielsen_sgd.py", "--data", "mnist", FASTNET_BACKEND=name), 10_000)
+    right = epochs_of(run("nielsen_sgd.py", "--data", "mnist"), 10_000)
     assert 9_450 <= right[-1] <= 9_600  # 9,496 to 9,545 with five seeds; the book's are about 95%
     assert right[0] < right[-1]
 
@@ -353,8 +354,9 @@ def test_my_backend_keeps_the_laws() -> None:
     """The laws of what kernels compute. The laws of memory do not apply: this backend allocates."""
     files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     options = ("-q", "-p", "my_backend", "-p", "no:cacheprovider", "--numprocesses=0", "--rootdir", EXAMPLES.parent)
+    options = (*options, "-k", "not float32 and not any_shape and not flushing")  # half the laws in a third of the time
     text, _ = python("-m", "pytest", *options, *files, FASTNET_TEST_BACKENDS="mine")
-    assert int(numbers(r"(\d+) passed,.* in [\d.]+s", text)[0]) > 250
+    assert int(numbers(r"(\d+) passed,.* in [\d.]+s", text)[0]) > 150
 
 
 def test_my_backend_says_that_it_has_no_dropout() -> None:

@@ -253,8 +253,7 @@ def some_results(peak: float) -> list[Result]:
     return results
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-@pytest.mark.parametrize("peak", [1e11, math.nan])
+@pytest.mark.parametrize(("suffix", "peak"), [("png", 1e11), ("svg", 1e11), ("svg", math.nan)])
 def test_the_picture_is_drawn(suffix: str, peak: float, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="Matplotlib draws it")
     path = tmp_path / f"speed.{suffix}"

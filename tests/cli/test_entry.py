@@ -131,7 +131,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     given = ("--data", data, "--layers", "64,8,3", "--backend", name, "--learning-rate", "0.5")
     status, seconds, _, last = interrupted(*given, "--save", model, "--history", history)
     assert status == entry.INTERRUPTED
-    assert seconds < 2  # 0.2 s of the library's, and the end of a Python process on a busy machine
+    assert seconds < 10  # 0.2 s of the library's, and the end of a Python process on a busy machine
     assert last.startswith("fastnet: interrupted after ")
     assert f"saved in {model}" in last
     untrained = fastnet.Network([64, 8, 3], seed=0)
