@@ -70,6 +70,25 @@ def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.Monke
     assert trainer.evaluate(X, Y).cost < before
 
 
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_the_optimiser_s_state_goes_back_too(optimizer: str) -> None:
+    """Training on after a divergence equals training on after a stop at the same update."""
+    armed = [True]
+    net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
+    schedule = lambda step: 1e30 if armed and step == 10 else 1.0  # noqa: E731  # one line says it best
+    trainer = Trainer(net, optimizer=optimizer, learning_rate=0.01, batch_size=8, schedule=schedule, seed=0)
+    with pytest.raises(DivergedError):
+        trainer.fit(X, Y, epochs=5)
+    armed.clear()
+    same = Network([6, 5, 3], activation="relu", output="identity", seed=0)
+    again = Trainer(same, optimizer=optimizer, learning_rate=0.01, batch_size=8, seed=0)
+    again.fit(X, Y, epochs=5, callbacks=[Recorder(1, lambda t, p: t.stop() if t.steps == 10 else None)])
+    for one in (trainer, again):
+        assert one.steps == 10
+        one.partial_fit(X[:16], Y[:16])
+    assert bits(trainer) == bits(again)
+
+
 def test_a_network_that_starts_out_of_bounds_diverges_at_step_1() -> None:
     trainer = make()
     trainer.network.parameters[0] = np.inf
