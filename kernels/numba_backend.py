@@ -902,7 +902,7 @@ def _train_batches(b, t, work, correct):
     options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
     worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
-    if training and options[c.CLIP_NORM] == 0 and size <= block:  # one block, and no norm to take first
+    if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
             b[TARGET] = TO_WEIGHTS
         elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows

@@ -647,7 +647,7 @@ static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrd
             memcpy(&a, first + k, 8);
             if (second) memcpy(&b, second + k, 8);
         }
-        if ((a | b) == 0) k = end; /* most of an image's pixels are zero */
+        if ((a | b) == 0) k = end; /* skips eight zero bytes at once */
         for (; k < end; k++) {
             int32_t bytes = first[k] << 8 | (second ? second[k] : 0);
             all[found] = (int32_t)k << 16 | bytes;
