@@ -78,7 +78,7 @@ class History:
     --------
     >>> import fastnet
     >>> trainer = fastnet.Trainer(fastnet.Network([2, 2], seed=0), seed=0)
-    >>> history = trainer.fit([[0, 0], [1, 1]], [0, 1], epochs=3)
+    >>> history = trainer.fit([[0.0, 0.0], [1.0, 1.0]], [0, 1], epochs=3)
     >>> history["epoch"]
     [1, 2, 3]
     """
