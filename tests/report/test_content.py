@@ -386,7 +386,8 @@ def test_other_data_and_changed_data_are_told() -> None:
 
 
 def test_unfit_data_are_refused(run: Run) -> None:
-    with pytest.raises(ValueError, match="the network takes 64 inputs and distinguishes 3 classes, but table has 6 inputs"):
+    words = "the network takes 64 inputs and distinguishes 3 classes, but table has 6 inputs"
+    with pytest.raises(ValueError, match=words):
         report.render(run, table_data())
     with pytest.raises(DataError, match="has no test examples"):
         report.render(run, dataclasses.replace(DATA, x_test=DATA.x_test[:0], y_test=DATA.y_test[:0]))
