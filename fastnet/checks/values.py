@@ -23,8 +23,8 @@ def name_of(kind: str, name: object, known: Iterable[str]) -> str:
     raise ValueError(f"unknown {kind} {name!r}; there are {', '.join(known)}{hint}")
 
 
-def whole_number(name: str, value: object, minimum: int) -> int:
-    """Return a whole number that is `minimum` or more, as an int."""
+def whole_number(name: str, value: object, minimum: int, maximum: int | None = None) -> int:
+    """Return a whole number from `minimum` to `maximum` as an int."""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -33,6 +33,8 @@ def whole_number(name: str, value: object, minimum: int) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {number}")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum:,}")  # the number may have too many digits to print
     return number
 
 

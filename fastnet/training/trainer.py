@@ -28,6 +28,8 @@ from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.updates import OptimizerState
 
+MAX_EPOCHS = 2**53  # schedules count epochs in float64, which is exact up to here
+
 
 class Trainer:
     """Train a network by gradient descent on batches.
@@ -238,7 +240,7 @@ class Trainer:
         RuntimeError
             This trainer is in a fit: in another thread, or because a callback called this method.
         """
-        epochs = checks.whole_number("epochs", epochs, 0)
+        epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
         examples = check_examples(self._network, x, y)
         validation = check_validation_data(self._network, validation_data)
         with Interrupts() as interrupts, self._one_fit:  # in this order, so that Ctrl-C cannot leave the lock taken

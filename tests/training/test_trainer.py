@@ -169,6 +169,11 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
     assert threads == [packed == 0] * calls  # seven batches; or one, to learn the speed, then five, then the last
 
 
+def test_more_epochs_than_a_float_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="epochs must be at most 9,007"):
+        make().fit(X, Y, epochs=10**5000)
+
+
 def test_partial_fit_goes_through_a_stream_in_order() -> None:
     stream, whole = make(optimizer="adam"), make(optimizer="adam", shuffle=False)
     records = [stream.partial_fit(X[a:b], Y[a:b]) for a, b in ((0, 16), (16, 40), (40, 53))]
