@@ -28,7 +28,7 @@ from fastnet.kernels import contract as c
 
 def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspect.Parameter]) -> Any:
     """An intrinsic with this signature. Numba matches a call's arguments with it, so *arguments would not do."""
-    typed.__name__, typed.__signature__ = name, inspect.Signature(parameters)  # type: ignore[attr-defined]
+    typed.__name__, typed.__signature__ = name, inspect.Signature(parameters)  # type: ignore[attr-defined]  # Numba reads it
     return intrinsic(typed)
 
 

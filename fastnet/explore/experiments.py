@@ -115,7 +115,7 @@ def run(name: str, setting: Setting) -> Finding:
     Examples
     --------
     >>> setting = Setting(fastnet.data.load("mnist-5k"))
-    >>> print(run("weights", setting).text)  # doctest: +SKIP
+    >>> print(run("weights", setting).text)  # it trains for seconds  # doctest: +SKIP
     """
     checks.name_of("experiment", name, EXPERIMENTS)
     module = import_module(f"{__package__}.{name.replace('-', '_')}")

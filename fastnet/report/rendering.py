@@ -102,7 +102,7 @@ def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backen
 
     Examples
     --------
-    >>> fastnet.report.write("report.html", trainer, data)  # doctest: +SKIP
+    >>> fastnet.report.write("report.html", trainer, data)  # it writes a file  # doctest: +SKIP
     """
     text = render(run, data, backend=backend)
     with atomic_write(path) as file:

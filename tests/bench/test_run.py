@@ -82,7 +82,7 @@ def test_images_by_kind() -> None:
     floats = as_input(images, "float32")
     assert floats.x.dtype == floats.x_test.dtype == np.float32
     np.testing.assert_allclose(floats.x, images.x / 255, rtol=1e-6)
-    pytest.importorskip("scipy")
+    pytest.importorskip("scipy", reason="the extra bench")
     sparse = as_input(images, "sparse")
     assert sparse.x.dtype == np.uint8
     np.testing.assert_array_equal(sparse.x.toarray(), images.x)

@@ -88,7 +88,7 @@ def test_all_suites_are_in_the_json_and_the_text(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.usefixtures("small")
 def test_sparse_images_are_taken_by_all_that_train(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("scipy")
+    pytest.importorskip("scipy", reason="the extra bench")
     assert run.main([*QUICK, "--input", "sparse", "--suite", "train,inference", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["machine"]["data"].endswith("as sparse")
 
@@ -104,7 +104,7 @@ def test_sparse_images_are_taken_by_all_that_train(capsys: pytest.CaptureFixture
 def test_impossible_options_are_errors_before_any_work(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
     assert message in error_of(capsys, [*QUICK, *options])
 
 

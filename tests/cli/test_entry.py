@@ -28,7 +28,7 @@ from fastnet.training.schedules import SCHEDULES
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "backends", "data", "bench"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     if command == "bench":
-        pytest.importorskip("fastnet.bench.run")
+        pytest.importorskip("fastnet.bench.run", reason="the extra bench")
     assert cli.main([command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert f"usage: fastnet {command}" in out
@@ -186,7 +186,7 @@ def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals there")
 def test_live_bar_on_a_terminal(data: str) -> None:
-    pytest.importorskip("tqdm")
+    pytest.importorskip("tqdm", reason="tqdm draws the bar (extra: cli)")
     status, drawn = on_terminal(100, "train", "--data", data, *FIT, "--validate")
     assert status == 0
     *_, last, end = drawn.split("\r")

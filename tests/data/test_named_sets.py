@@ -132,7 +132,7 @@ def test_mnist_5k_does_without_a_cache(tmp_path, monkeypatch):
 
 
 def test_digits():
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="scikit-learn has the digits")
     data = fastnet.data.load("digits")
     check_split(data, 1_438, 359)
     assert data.image_shape == (8, 8)

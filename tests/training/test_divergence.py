@@ -75,7 +75,10 @@ def test_the_optimiser_s_state_goes_back_too(optimizer: str) -> None:
     """Training on after a divergence equals training on after a stop at the same update."""
     armed = [True]
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
-    schedule = lambda step: 1e30 if armed and step == 10 else 1.0  # noqa: E731  # one line says it best
+
+    def schedule(step: int) -> float:
+        return 1e30 if armed and step == 10 else 1.0
+
     trainer = Trainer(net, optimizer=optimizer, learning_rate=0.01, batch_size=8, schedule=schedule, seed=0)
     with pytest.raises(DivergedError):
         trainer.fit(X, Y, epochs=5)
