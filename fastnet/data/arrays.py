@@ -153,7 +153,7 @@ def write_npz(file: BinaryIO, **arrays: Array) -> None:
     """Write arrays as `numpy.savez` does.
 
     After Ctrl-C `numpy.savez` may raise ValueError, since it cannot close the archive. This
-    function raises the KeyboardInterrupt instead.
+    function raises the error that came first.
     """
     try:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's stubs type every keyword as a bool
