@@ -40,8 +40,8 @@ UNIX_FLAGS = [
     "-fno-strict-aliasing",  # the workspace holds flags and numbers
     "-Wno-psabi",  # no vector crosses a module boundary
 ]
-# Exactly the features that kernels/compiled.py looks for before it imports a module. -march=x86-64-vN would also use
-# BMI, LZCNT and MOVBE.
+# Exactly the features that kernels/cython_dispatch.py looks for before it imports a module. -march=x86-64-vN would also
+# use BMI, LZCNT and MOVBE.
 SSE = ["-msse4.2", "-mpopcnt"]
 AVX2 = [*SSE, "-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "cd", "bw", "dq", "vl")), "-mprefer-vector-width=512"]

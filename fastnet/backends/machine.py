@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 
 from fastnet import backends
-from fastnet.kernels import compiled
+from fastnet.kernels import cython_dispatch
 from fastnet.version import __version__
 
 PEAK_SECONDS = 0.02
@@ -28,7 +28,7 @@ Meter = Callable[[], float]
 def peak_meter(dtype: str) -> Meter | None:
     """Return a function that measures the core's peak of multiply-adds in FLOP/s, or None without compiled kernels."""
     try:
-        module = compiled.module(dtype)
+        module = cython_dispatch.module(dtype)
     except ImportError:
         return None
 
@@ -101,7 +101,7 @@ def facts() -> dict[str, str]:
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     about = {
         "processor": processor(),
-        "instruction set": compiled.runnable(compiled.cpu_features())[0],
+        "instruction set": cython_dispatch.runnable(cython_dispatch.cpu_features())[0],
         "cores": str(os.cpu_count()),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -20,7 +20,7 @@ NAMES = ("cython", "numba", "numpy")  # "auto" takes the first that works here
 ENVIRONMENT = "FASTNET_BACKEND"
 
 _MODULES = {
-    "cython": "fastnet.kernels.compiled",
+    "cython": "fastnet.kernels.cython_dispatch",
     "numba": "fastnet.kernels.numba_backend",
     "numpy": "fastnet.kernels.numpy_backend",
 }

@@ -16,7 +16,7 @@ from conftest import load_backend, name_of, python
 
 import fastnet
 from fastnet import BackendError, Network, Trainer, backends, use_backend
-from fastnet.kernels import compiled, contract
+from fastnet.kernels import contract, cython_dispatch
 
 TESTS = str(Path(__file__).parents[1])
 X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
@@ -131,10 +131,10 @@ def test_get_wants_a_backend_s_name(wrong: Any) -> None:
 
 @pytest.fixture
 def without_cython(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(compiled, "find_spec", lambda name: None)
-    compiled.module.cache_clear()
+    monkeypatch.setattr(cython_dispatch, "find_spec", lambda name: None)
+    cython_dispatch.module.cache_clear()
     yield
-    compiled.module.cache_clear()
+    cython_dispatch.module.cache_clear()
 
 
 def test_a_missing_cython_backend_says_how_to_get_it(without_cython: None) -> None:
@@ -174,11 +174,11 @@ print([info.name for info in fastnet.backends.available() if info.available])
 """
 
 
-@pytest.mark.parametrize("blocked", [("numba",), ("llvmlite",), ("numba", "compiled")])
+@pytest.mark.parametrize("blocked", [("numba",), ("llvmlite",), ("numba", "cython_dispatch")])
 def test_a_missing_numba_says_how_to_get_it(blocked: tuple[str, ...]) -> None:
     message, choice, there = python(f"BLOCKED = {blocked}\n" + WITHOUT).splitlines()
     assert 'python -m pip install "fastnet-mlp[numba]"' in message
-    if "compiled" in blocked:
+    if "cython_dispatch" in blocked:
         assert choice == "numpy | auto: cython and numba missing"
         assert there == "['numpy']"
     else:
@@ -208,9 +208,9 @@ sys.path.insert(0, TESTS)
 import numpy as np
 import kernel_cases as kc, naive
 from fastnet import backends
-from fastnet.kernels import compiled
+from fastnet.kernels import cython_dispatch
 for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
-    backend = compiled.module(dtype)
+    backend = cython_dispatch.module(dtype)
     assert backend.__name__ == f"fastnet.kernels._cython_{ISA}_{dtype}", backend.__name__
     for inputs, n_in in itertools.product(kc.INPUTS, (19, 79)):
         for hidden, output in (("tanh", ("softmax", "cross_entropy")), ("relu", ("sigmoid", "squared_error"))):
@@ -229,16 +229,18 @@ for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
                 naive.update(rule, params, state, kc.naive_gradient(now)[1], is_weight, 0.1, step)
             twice = kc.train(backend, k, np.tile(np.arange(9), 2), 9, rule, np.full(2, 0.1))
             kc.assert_close(twice.params, params, 20 * tolerance)
-print(compiled.instruction_set())
+print(cython_dispatch.instruction_set())
 """
 
 
-@pytest.mark.parametrize("isa", list(compiled.LEVELS))
+@pytest.mark.parametrize("isa", list(cython_dispatch.LEVELS))
 def test_each_build_equals_the_oracle(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FASTNET_ISA", raising=False)
-    if isa not in compiled.runnable(compiled.cpu_features()):
+    if isa not in cython_dispatch.runnable(cython_dispatch.cpu_features()):
         pytest.skip(f"this CPU does not run {isa}")
-    built = [compiled.find_spec(f"fastnet.kernels._cython_{isa}_{dtype}") is not None for dtype in compiled_dtypes()]
+    built = [
+        cython_dispatch.find_spec(f"fastnet.kernels._cython_{isa}_{dtype}") is not None for dtype in compiled_dtypes()
+    ]
     if not all(built):
         wanted = isa != "generic" and os.environ.get("FASTNET_REQUIRE_EXT") == "1"
         assert not wanted, f"FASTNET_REQUIRE_EXT=1, and {isa} was not built for both dtypes"
@@ -252,7 +254,7 @@ def compiled_dtypes() -> tuple[str, str]:
 
 def features(*names: str) -> dict[str, bool]:
     """Return a feature table like NumPy's that has only these features."""
-    return dict.fromkeys(compiled.V4, False) | dict.fromkeys(names, True)
+    return dict.fromkeys(cython_dispatch.V4, False) | dict.fromkeys(names, True)
 
 
 @pytest.mark.parametrize(
@@ -260,12 +262,12 @@ def features(*names: str) -> dict[str, bool]:
     [
         ({}, ["generic"]),
         (features(), ["generic"]),
-        (features(*compiled.V2), ["x86_v2", "generic"]),
-        (features(*compiled.V3), ["x86_v3", "x86_v2", "generic"]),
-        (features(*compiled.V4), ["x86_v4", "x86_v3", "x86_v2", "generic"]),
-        (features(*compiled.V4) | {"AVX512VL": False}, ["x86_v3", "x86_v2", "generic"]),
-        (features(*compiled.V4) | {"FMA3": False}, ["x86_v2", "generic"]),
-        (features(*compiled.V4) | {"SSE41": False}, ["generic"]),
+        (features(*cython_dispatch.V2), ["x86_v2", "generic"]),
+        (features(*cython_dispatch.V3), ["x86_v3", "x86_v2", "generic"]),
+        (features(*cython_dispatch.V4), ["x86_v4", "x86_v3", "x86_v2", "generic"]),
+        (features(*cython_dispatch.V4) | {"AVX512VL": False}, ["x86_v3", "x86_v2", "generic"]),
+        (features(*cython_dispatch.V4) | {"FMA3": False}, ["x86_v2", "generic"]),
+        (features(*cython_dispatch.V4) | {"SSE41": False}, ["generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": False}, ["x86_v3", "x86_v2", "generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": True}, ["x86_v4", "x86_v3", "x86_v2", "generic"]),
         ({"X86_V3": True}, ["generic"]),  # no such CPU exists; features not listed count as missing
@@ -276,10 +278,10 @@ def test_no_build_is_named_that_the_cpu_cannot_run(
     table: dict[str, bool], builds: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTNET_ISA", raising=False)
-    assert compiled.runnable(table) == builds
-    for cap in compiled.LEVELS:
+    assert cython_dispatch.runnable(table) == builds
+    for cap in cython_dispatch.LEVELS:
         monkeypatch.setenv("FASTNET_ISA", cap)
-        capped = compiled.runnable(table)
+        capped = cython_dispatch.runnable(table)
         assert capped == builds[builds.index(cap) :] if cap in builds else set(capped) <= set(builds)
 
 
@@ -287,8 +289,8 @@ def test_each_dtype_s_module_is_one_the_cpu_can_run(compiled: Any) -> None:
     if name_of(compiled) != "cython":
         pytest.skip("only Cython is built per instruction set")
     for dtype in compiled_dtypes():
-        name = compiled.module(dtype).__name__
-        assert any(f"_cython_{isa}_{dtype}" in name for isa in compiled.runnable(compiled.cpu_features()))
+        name = cython_dispatch.module(dtype).__name__
+        assert any(f"_cython_{isa}_{dtype}" in name for isa in cython_dispatch.runnable(cython_dispatch.cpu_features()))
 
 
 # -- the backends' modules -----------------------------------------------------------------------------------------
@@ -298,9 +300,9 @@ def test_each_dtype_s_module_is_one_the_cpu_can_run(compiled: Any) -> None:
 def test_signatures_are_the_protocol_s(backend: Any, function: str) -> None:
     wanted = list(inspect.signature(getattr(contract.Backend, function)).parameters)[1:]
     assert list(inspect.signature(getattr(backend, function)).parameters) == wanted
-    if backend is compiled:
+    if backend is cython_dispatch:
         for dtype in compiled_dtypes():
-            assert list(inspect.signature(getattr(compiled.module(dtype), function)).parameters) == wanted
+            assert list(inspect.signature(getattr(cython_dispatch.module(dtype), function)).parameters) == wanted
 
 
 SPECIALISATIONS = """

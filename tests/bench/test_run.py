@@ -157,7 +157,7 @@ def test_what_a_session_fails_with_is_raised_where_it_is_asked() -> None:
 
 def test_a_peak_that_takes_no_time_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # as if compiled without its loop
-    monkeypatch.setattr(machine.compiled, "module", lambda dtype: module)
+    monkeypatch.setattr(machine.cython_dispatch, "module", lambda dtype: module)
     assert machine.peak_meter("float32") is None
 
 

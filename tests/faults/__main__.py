@@ -127,9 +127,9 @@ class Copy:
 
 def _best_build() -> str:
     """Return the instruction set whose kernels run here. Building only one takes a quarter of the time."""
-    from fastnet.kernels import compiled
+    from fastnet.kernels import cython_dispatch
 
-    return compiled.runnable(compiled.cpu_features())[0]
+    return cython_dispatch.runnable(cython_dispatch.cpu_features())[0]
 
 
 def run(faults: Sequence[Fault], jobs: int) -> list[Found]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import load_backend, python
 
-from fastnet.kernels import compiled
+from fastnet.kernels import cython_dispatch
 
 AVX2 = "+avx2,+fma"
 
@@ -83,7 +83,7 @@ def test_it_trains_for_another_cpu(
     """It does not use code compiled for another CPU, though all share a cache folder."""
     for variable in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "FASTNET_ISA"):
         monkeypatch.delenv(variable, raising=False)
-    if level not in compiled.runnable(compiled.cpu_features()):
+    if level not in cython_dispatch.runnable(cython_dispatch.cpu_features()):
         pytest.skip(f"this CPU does not run what is compiled for {cpu}")
     given = {} if features is None else {"NUMBA_CPU_FEATURES": features}
     printed = python(TRAINED, NUMBA_CPU_NAME=cpu, NUMBA_CACHE_DIR=str(shared_cache), **given)

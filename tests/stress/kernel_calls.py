@@ -14,8 +14,8 @@ import naive
 import numpy as np
 
 from fastnet import backends
-from fastnet.kernels import compiled
 from fastnet.kernels import contract as c
+from fastnet.kernels import cython_dispatch
 
 from .harness import Case, Unfit
 from .problems import Step, drops_of, judged, oracle_step, rule_of, tolerance
@@ -57,7 +57,7 @@ def check(case: Case, k: kc.Case) -> str:
 def builds(dtype: str) -> list[tuple[str, Any]]:
     """Return each backend of this machine, and the Cython one for each instruction set."""
     found = [(name, backends.get(name)) for name in available() if name != "cython"]
-    for isa in compiled.runnable(compiled.cpu_features()):
+    for isa in cython_dispatch.runnable(cython_dispatch.cpu_features()):
         name = f"fastnet.kernels._cython_{isa}_{dtype}"
         if find_spec(name) is not None:
             found.append((f"cython {isa}", import_module(name)))

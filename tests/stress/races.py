@@ -31,8 +31,8 @@ import numpy as np
 
 import fastnet.kernels
 from fastnet.backends.threads import run_team
-from fastnet.kernels import compiled
 from fastnet.kernels import contract as c
+from fastnet.kernels import cython_dispatch
 
 from .harness import Case, Danger, Unfit
 
@@ -59,7 +59,7 @@ class Program(Danger):
     def prepare(self) -> None:
         fastnet.kernels.__path__.insert(0, str(sanitized_kernels()))
         for dtype in kc.DTYPES:
-            file = compiled.module(dtype).__file__
+            file = cython_dispatch.module(dtype).__file__
             assert file is not None
             assert file.startswith(fastnet.kernels.__path__[0]), file
 
@@ -151,7 +151,7 @@ class Problem:
             call = call._replace(progress=progress)
 
         def train(team: kc.Array, worker: int) -> float:
-            return compiled.train(call._replace(team=team, worker=worker))
+            return cython_dispatch.train(call._replace(team=team, worker=worker))
 
         cost = run(n_threads, train)
         result = np.concatenate(([0.0 if cost is None else cost], call.params, call.state.ravel()))
@@ -217,16 +217,16 @@ class Problem:
     def results(self) -> list[Any]:
         """Return the results of each kernel, and of `train` by a team of two."""
         k = self.k
-        cost, grad = kc.gradient(compiled, k)
-        results = [cost, grad, kc.predict(compiled, k), *self.train(2, len(self.order), run_team)]
+        cost, grad = kc.gradient(cython_dispatch, k)
+        results = [cost, grad, kc.predict(cython_dispatch, k), *self.train(2, len(self.order), run_team)]
         if not isinstance(k.x, c.SparseRows):
             n, out = len(k.x), np.empty((len(k.x), k.naive.sizes[-1]), k.params.dtype)
-            compiled.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)
+            cython_dispatch.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)
             starts = np.empty(n + 1, np.int64)
             nothing = np.empty(0, np.int32), np.empty(0, k.params.dtype)
-            entries = compiled.compress(k.x, starts, *nothing)
+            entries = cython_dispatch.compress(k.x, starts, *nothing)
             indices, values = np.empty(entries, np.int32), np.empty(entries, k.params.dtype)
-            assert compiled.compress(k.x, starts, indices, values) == entries
+            assert cython_dispatch.compress(k.x, starts, indices, values) == entries
             results += [out, starts, indices, values]
         return results
 
@@ -238,7 +238,7 @@ class Problem:
 def _launcher() -> list[str]:
     """Return the command that starts Python with the sanitizer's library, or [] if it does not run."""
     library = subprocess.run(["gcc", "-print-file-name=libtsan.so"], capture_output=True, text=True).stdout.strip()
-    level = compiled.runnable(compiled.cpu_features())[0]
+    level = cython_dispatch.runnable(cython_dispatch.cpu_features())[0]
     command = ["env", f"LD_PRELOAD={library}", f"TSAN_OPTIONS={OPTIONS}", f"FASTNET_ISA={level}"]
     # Address space randomisation can keep the library from mapping its memory; some containers forbid turning it off.
     for before in (["setarch", "--addr-no-randomize"], []):
