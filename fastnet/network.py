@@ -392,6 +392,6 @@ def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDAr
     at = 0
     for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
         row[: c.DROP] = n_in, n_out, formulas.ACTIVATIONS[activation].code, at, at + n_in * n_out, c.NO_COST
-        at += n_out * (n_in + 1)
+        at += c.count_parameters((n_in, n_out))
     layers[-1, c.COST] = formulas.COSTS[cost].code
     return c.frozen(layers)

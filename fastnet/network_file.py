@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastnet import checks
 from fastnet.data.arrays import read_npz, write_npz
 from fastnet.data.files import atomic_write
 from fastnet.errors import DataError
+from fastnet.kernels import contract as c
 from fastnet.text import reason, shown
 
 FORMAT = "fastnet network 1"
@@ -64,7 +64,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
         sizes = checks.layer_sizes(about["sizes"])
-        parameters, n_parameters = arrays["parameters"], sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
+        parameters, n_parameters = arrays["parameters"], c.count_parameters(sizes)
         if parameters.shape != (n_parameters,) or parameters.dtype != about["dtype"]:
             raise ValueError(
                 f"it holds parameters {parameters.shape} {parameters.dtype}, not ({n_parameters},) {about['dtype']}"

@@ -6,8 +6,9 @@ Start with `Backend` and `TrainCall`, at the end. The formulas are in formulas.p
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -32,6 +33,17 @@ LEAKY_SLOPE = 0.01
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
 
 MAX_LAYERS = 256  # the Cython backend describes each layer on the C stack
+
+
+def count_parameters(sizes: Sequence[int]) -> int:
+    """The weights and biases of a network whose layers have these widths, inputs first."""
+    return sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
+
+
+def multiply_adds(net: Ints) -> int:
+    """The multiply-adds of one row's forward pass."""
+    return int((net[:, N_IN] * net[:, N_OUT]).sum())
+
 
 # -- dropout (Srivastava et al. 2014) --------------------------------------------------------------------------
 # `train` applies dropout to hidden layers; the last layer's DROP is 0. Each neuron has a random number, 0 to 2^32 - 1,
@@ -77,7 +89,8 @@ SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the 
 STOP, STEPS, CORRECT = range(3)
 PROGRESS_COLUMNS = 3
 
-# -- sparse inputs ----------------------------------------------------------------------------------------
+# -- inputs: an array of floats or bytes, or sparse rows ----------------------------------------------------------
+BYTE_SCALE = 1 / 255  # a byte b stands for the input b * BYTE_SCALE. vec.h has the number too.
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +112,21 @@ class SparseRows:
 
     def __getitem__(self, rows: slice | Ints) -> SparseRows:
         if not isinstance(rows, slice):
-            counts = np.diff(self.starts)[rows]
+            counts, at = self.entries(rows)
             starts = np.concatenate(([0], np.cumsum(counts)))
-            at = np.repeat(self.starts[rows] - starts[:-1], counts) + np.arange(starts[-1])
             return SparseRows(starts, self.indices[at], self.values[at], self.n_in)
         first, last, step = rows.indices(len(self))
         if step != 1:
             raise ValueError(f"rows are taken in their order, not {rows}")
         return SparseRows(self.starts[first : max(first, last) + 1], self.indices, self.values, self.n_in)
+
+    def entries(self, rows: slice | Ints) -> tuple[Ints, Ints]:
+        """How many entries each of these rows has, and the place of each entry in `indices` and `values`."""
+        first = self.starts[:-1][rows]
+        counts = self.starts[1:][rows] - first
+        at = np.repeat(first - (np.cumsum(counts) - counts), counts)
+        at += np.arange(len(at))
+        return counts, at
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -195,8 +215,7 @@ def padded(n: int, itemsize: int) -> int:
 
 def block_rows(net: Ints, rows: int) -> int:
     """Rows of a block, if a batch has `rows` rows. Time and threads do not change this number: results repeat."""
-    work = int((net[:, N_IN] * net[:, N_OUT]).sum())
-    return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
+    return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(multiply_adds(net), 1))))
 
 
 def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:

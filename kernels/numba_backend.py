@@ -975,7 +975,7 @@ def _compress_rows(b, values):
             found = _find_entries(b, n, values, i, -1, _at(columns, total), _at(values, total), 0)
         else:
             for k in range(n):
-                value = octets[at + k] * _real(values, 1 / 255) if b[BYTES] != 0 else reals[at + k]
+                value = octets[at + k] * _real(values, c.BYTE_SCALE) if b[BYTES] != 0 else reals[at + k]
                 if value != 0:
                     if total + found == room:  # another thread has changed x since the count
                         return room + 1

@@ -671,7 +671,7 @@ def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: An
 
     def share(numbers: ir.Value) -> _Vector:
         octets = b.and_(numbers, ir.Constant(kind, [255] * v.n))
-        return _Vector(v, b.sitofp(octets, v.type)) * (1 / 255)
+        return _Vector(v, b.sitofp(octets, v.type)) * c.BYTE_SCALE
 
     def vector(k: ir.Value, _: list[_Vector]) -> None:
         at = _vector_at(b, v.n, places, (k, v.n))
@@ -699,7 +699,7 @@ def scale_bytes(v: _Lanes, octets: Any, n: Any, out: Any) -> None:
     def convert(lanes: int, at: ir.Value, _: list[_Vector]) -> None:
         kind = ir.VectorType(v.scalar, lanes)
         values = v.b.uitofp(v.b.load(_vector_at(v.b, lanes, octets, at), align=1), kind)
-        values = v.b.fmul(values, ir.Constant(kind, [1 / 255] * lanes))
+        values = v.b.fmul(values, ir.Constant(kind, [c.BYTE_SCALE] * lanes))
         v.b.store(values, _vector_at(v.b, lanes, out, at), align=v.scalar_bytes)
 
     _vectors_and_rest(v, n, convert)

@@ -17,13 +17,7 @@ from fastnet.kernels.contract import Floats, Ints, SparseRows
 
 def entries(x: SparseRows, rows: Ints | slice) -> tuple[Ints, Ints]:
     """The entries of some rows of x: for each, the number of its row among these rows, and its place in x.values."""
-    if isinstance(rows, slice):
-        first, end = x.starts[rows], x.starts[rows.start + 1 : rows.stop + 1]
-    else:
-        first, end = x.starts[rows], x.starts[rows + 1]
-    counts = end - first
-    at = np.repeat(first - (np.cumsum(counts) - counts), counts)
-    at += np.arange(len(at))
+    counts, at = x.entries(rows)
     return np.repeat(np.arange(len(counts)), counts), at
 
 
@@ -93,7 +87,7 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
     for block in blocks:
         np.count_nonzero(x[block], axis=1, keepdims=False).cumsum(out=starts[1:][block])
         starts[1:][block] += starts[block.start]
-    scale = 1 / 255 if x.dtype == np.uint8 else 1
+    scale = c.BYTE_SCALE if x.dtype == np.uint8 else 1
     for block in blocks if len(indices) else ():
         rows, columns = np.nonzero(x[block])
         at = slice(starts[block.start], starts[block.start] + len(rows))

@@ -11,17 +11,12 @@ from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the largest kernel call: its multiply-adds, and its rows
 
 
-def multiply_adds(layers: Ints) -> int:
-    """Return the multiply-adds of one row's forward pass."""
-    return int((layers[:, c.N_IN] * layers[:, c.N_OUT]).sum())
-
-
 def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
     """Return the multiply-adds of the forward pass of `n_rows` rows of x.
 
     A sparse row uses only the first layer's weights of its entries.
     """
-    work = multiply_adds(layers)
+    work = c.multiply_adds(layers)
     if isinstance(x, SparseRows):
         entries = int(x.starts[-1] - x.starts[0]) / len(x)
         work -= int((x.n_in - entries) * int(layers[0, c.N_OUT]))
@@ -33,7 +28,7 @@ def parts(layers: Ints, n_rows: int, n_threads: int = 1) -> Iterator[slice]:
     if n_rows <= c.BLOCK_ROWS and n_threads == 1:  # a shortcut for small calls
         yield slice(0, n_rows)
         return
-    step = min(max(FORWARD_WORK // multiply_adds(layers), c.BLOCK_ROWS), MAX_ROWS)
+    step = min(max(FORWARD_WORK // c.multiply_adds(layers), c.BLOCK_ROWS), MAX_ROWS)
     if n_threads > 1:
         step = min(step, -(-n_rows // n_threads))
     for start in range(0, n_rows, step):

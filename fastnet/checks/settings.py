@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     if len(sizes) > c.MAX_LAYERS + 1:
         raise ValueError(f"a network has at most {c.MAX_LAYERS} layers of weights, not {len(sizes) - 1}")
     found = tuple(whole_number(f"sizes[{i}]", n, 1) for i, n in enumerate(sizes))
-    parameters = sum(b * (a + 1) for a, b in pairwise(found))
+    parameters = c.count_parameters(found)
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"sizes {list(found)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are possible")
     return found

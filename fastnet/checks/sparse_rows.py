@@ -59,7 +59,7 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
     if not _ascending(starts, indices):
         starts, indices, values = _summed(starts, indices, values)
     if values.dtype == np.uint8:
-        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(1 / 255), dtype=dtype), n_in)
+        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(c.BYTE_SCALE), dtype=dtype), n_in)
     values = converted(values, dtype, name)
     finite = np.isfinite(values)
     if not finite.all():
