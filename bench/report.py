@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from fastnet.text import json_text
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,8 @@ def _list(items: Sequence[str]) -> str:
 
 def as_json(sections: Sequence[Section], **about: Any) -> str:
     """One JSON object: the items of `about`, and a list of records under each section's name."""
-    found = about | {section.name: [_plain(record) for record in section.records] for section in sections}
-    return json.dumps(found, indent=1, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    """The value for JSON, which has no NaN and no infinity: null in their place."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    found = about | {section.name: section.records for section in sections}
+    return json_text(found)
 
 
 # -- cells --------------------------------------------------------------------------------------------------------

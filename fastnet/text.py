@@ -1,10 +1,14 @@
-"""Text for messages and terminals: file names, errors, scores, tables."""
+"""Text for messages, terminals and JSON files: file names, errors, scores, tables, numbers."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -40,3 +44,51 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     layout = "  ".join(f"{{:{'<' if i in left else '>'}{width}}}" for i, width in enumerate(widths))
     return "\n".join(layout.format(*row).rstrip() for row in rows)
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def number(value: float) -> float | None:
+    """Return the value, or None if it is not finite: JSON has no nan and no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def plain(value: Any) -> Any:
+    """Convert a value to what JSON can hold.
+
+    Parameters
+    ----------
+    value
+        Numbers, texts, arrays, dataclasses, named tuples, and mappings and lists of these.
+
+    Returns
+    -------
+    Any
+        Arrays as lists, dataclasses and named tuples as dicts, NaN and infinity as None.
+
+    Examples
+    --------
+    >>> plain({"shares": np.array([0.5, np.nan])})
+    {'shares': [0.5, None]}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return number(value) if isinstance(value, float) else value
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON. `plain` says what it may hold."""
+    import json  # `import fastnet` does not need it
+
+    return json.dumps(plain(value), indent=1, allow_nan=False)

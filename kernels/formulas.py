@@ -255,6 +255,11 @@ def classes(z: Floats, axis: int) -> Ints:
     return _classes(z, axis, 0.0)
 
 
+def n_classes(n_out: int) -> int:
+    """The number of classes that so many outputs tell apart. A single output tells two."""
+    return max(n_out, 2)
+
+
 def target_classes(target: NDArray[np.generic], axis: int) -> Ints:
     """The class that the target of each example stands for."""
     return _classes(target, axis, 0.5)

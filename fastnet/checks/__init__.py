@@ -33,6 +33,7 @@ from fastnet.checks.values import (
     number,
     position,
     seeds,
+    share,
     whole_number,
     whole_numbers,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "rows_and_columns",
     "same_sizes",
     "seeds",
+    "share",
     "sparse",
     "threads",
     "vector",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnet.checks.values import flag, name_of, number, whole_number
+from fastnet.checks.values import flag, name_of, share, whole_number
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 
@@ -50,20 +50,17 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
 
 
 def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[float, ...]:
-    """Return a share from 0 to below 1 for each hidden layer, from one share for all or a list."""
+    """Return the dropout rate of each hidden layer, from one rate for all or a list."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        rates = [number("dropout", value, minimum=0)] * max(n_hidden, 1)
+        rates = [share("dropout", value)] * max(n_hidden, 1)
     elif len(value) != n_hidden:
         raise ValueError(
             f"dropout lists {len(value)} numbers for {n_hidden} hidden layers; inputs and outputs are never dropped"
         )
     else:
-        rates = [number(f"dropout[{i}]", rate, minimum=0) for i, rate in enumerate(value)]
-    for rate in rates:
-        if rate >= 1:
-            raise ValueError(f"dropout must be a share of the activations from 0 to below 1, not {rate:g}")
+        rates = [share(f"dropout[{i}]", rate) for i, rate in enumerate(value)]
     if not n_hidden and any(rates):
         raise ValueError(f"dropout={rates[0]:g} needs a hidden layer, and the network has none: use dropout=0")
     return tuple(rates[:n_hidden])

@@ -71,6 +71,14 @@ def number(name: str, value: object, *, above: float | None = None, minimum: flo
     return result
 
 
+def share(name: str, value: object) -> float:
+    """Return a float from 0 to below 1."""
+    found = number(name, value)
+    if not 0 <= found < 1:
+        raise ValueError(f"{name} must be from 0 to below 1, not {found:g}")
+    return found
+
+
 def whole_numbers(name: str, values: object, minimum: int, maximum: int | None = None) -> tuple[int, ...]:
     """Return one or more different whole numbers from `minimum` to `maximum`."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,8 @@ from fastnet.cli import progress
 from fastnet.data import Dataset
 from fastnet.errors import DataError
 from fastnet.network import Network
-from fastnet.text import facts, layers, scores, shown, table
-from fastnet.training.runs import class_names, number
+from fastnet.text import facts, json_text, layers, number, scores, shown, table
+from fastnet.training.runs import class_names
 
 MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 
@@ -24,7 +23,7 @@ MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
     """Print the result of a command: the record with --json, nothing with --quiet, else the text."""
     if args.json:
-        print(json.dumps(record, indent=1, allow_nan=False))
+        print(json_text(record))
     elif not args.quiet:
         print(text, flush=True)
 

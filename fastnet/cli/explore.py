@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from fastnet.cli.common import load_data, print_result
 from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_number
 from fastnet.data.files import atomic_write
 from fastnet.errors import DivergedError, FastnetError, require_extra
-from fastnet.text import facts, shown
+from fastnet.text import facts, json_text, shown
 from fastnet.version import __version__
 
 
@@ -86,7 +85,7 @@ def _one(name: str, setting: explore.Setting, args: argparse.Namespace) -> dict[
         print(f"{name} ...", file=sys.stderr, flush=True)
     found = explore.run(name, setting)
     seconds = time.perf_counter() - began
-    record = {"question": explore.EXPERIMENTS[name], "seconds": seconds, "numbers": explore.plain(found.numbers)}
+    record = {"question": explore.EXPERIMENTS[name], "seconds": seconds, "numbers": found.numbers}
     written = []
     if args.out is not None:
         from fastnet.plots.style import save
@@ -96,7 +95,7 @@ def _one(name: str, setting: explore.Setting, args: argparse.Namespace) -> dict[
             save(draw(), written[-1])
         written.append(os.path.join(args.out, f"{name}.json"))
         with atomic_write(written[-1]) as file:
-            file.write(json.dumps(record, indent=1, allow_nan=False).encode())
+            file.write(json_text(record).encode())
     record["files"] = written
     if not args.json:
         title = f"{name}: {explore.EXPERIMENTS[name]} ({seconds:.1f} s)"

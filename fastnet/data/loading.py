@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+from fastnet import checks
 from fastnet.data import named_sets, user_files
 from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress
 from fastnet.data.files import PathLike
+from fastnet.data.split import TEST_SHARE
 from fastnet.text import shown
 
 
@@ -16,7 +18,7 @@ def load(
     *,
     data_dir: PathLike | None = None,
     labels: PathLike | None = None,
-    test_fraction: float = 0.2,
+    test_fraction: float = TEST_SHARE,
     label_column: str | int | None = None,
     download: bool = True,
     progress: Progress | None = None,
@@ -80,8 +82,7 @@ def load(
     >>> fastnet.data.load("mine.npz", test_fraction=0.1)
     <Dataset mine.npz: 45 to train, 5 to test, 4 inputs, 2 classes>
     """
-    if not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction must be from 0 to below 1, not {test_fraction!r}")
+    checks.share("test_fraction", test_fraction)
     if isinstance(source, str) and source in named_sets.names():
         if labels is not None or label_column is not None:
             raise ValueError(f"{source} has its own labels: leave out labels and label_column")

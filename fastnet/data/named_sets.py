@@ -16,7 +16,7 @@ from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress, fetch
 from fastnet.data.files import PathLike, atomic_write, make_folder, named
 from fastnet.data.formats import IDX_FILES, find_idx
-from fastnet.data.split import Split, hold_out
+from fastnet.data.split import TEST_SHARE, Split, hold_out
 from fastnet.errors import DataError
 from fastnet.text import shown
 
@@ -242,7 +242,7 @@ def _mnist_5k() -> Split:
         x, y = arrays["x"], arrays["y"]
         is_right = x.shape == (5_000, 784) and y.shape == (5_000,) and x.dtype == y.dtype == np.uint8
         if is_right and y.max() < len(_DIGITS):
-            return hold_out(x, y.astype(np.int64), 0.2)
+            return hold_out(x, y.astype(np.int64), TEST_SHARE)
     except (DataError, KeyError):
         pass
     try:
@@ -257,7 +257,7 @@ def _mnist_5k() -> Split:
             write_npz(file, x=x, y=y.astype(np.uint8))
     except DataError:
         pass  # without a cache the next call takes two seconds longer
-    return hold_out(x, y, 0.2)
+    return hold_out(x, y, TEST_SHARE)
 
 
 def _digits() -> Split:
@@ -266,7 +266,7 @@ def _digits() -> Split:
     except ImportError as error:
         raise DataError(f"digits needs the package scikit-learn: {_SETS['digits'].get}") from error
     bunch = load_digits()
-    return hold_out(np.rint(bunch.data * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64), 0.2)
+    return hold_out(np.rint(bunch.data * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64), TEST_SHARE)
 
 
 # -- full sets, from files that are found or downloaded ----------------------------------------------------------------

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Split: TypeAlias = tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]  # x and y to train, x and y to test
 
+TEST_SHARE = 0.2  # of examples that come without a test part
+
 
 def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:
     """Split examples into a training part and a test part.

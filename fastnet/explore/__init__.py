@@ -4,6 +4,7 @@ An experiment is a module of this package with one function, explore(setting).
 """
 
 from fastnet.explore.experiments import EXPERIMENTS, NEED_SCIPY, Setting, run
-from fastnet.explore.finding import Finding, plain
+from fastnet.explore.finding import Finding
+from fastnet.text import plain
 
 __all__ = ["EXPERIMENTS", "NEED_SCIPY", "Finding", "Setting", "plain", "run"]

@@ -19,11 +19,6 @@ def check_classifier(network: Network, lacks: str) -> None:
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], lacks)
 
 
-def n_classes(network: Network) -> int:
-    """The number of classes that a classifier tells apart: a single output tells two."""
-    return max(network.sizes[-1], 2)
-
-
 def top_outputs(
     network: Network, x: Any, backend: BackendName | None
 ) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:

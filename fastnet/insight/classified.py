@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.insight.answers import check_classifier, n_classes, top_outputs, true_classes
+from fastnet.insight.answers import check_classifier, top_outputs, true_classes
+from fastnet.kernels.formulas import n_classes
 from fastnet.names import BackendName
 from fastnet.network import Network
 
@@ -84,6 +85,6 @@ def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None 
     check_classifier(network, "classes to confuse")
     predicted, confidence = top_outputs(network, x, backend)
     truth = true_classes(network, y, len(predicted))
-    classes = n_classes(network)
+    classes = n_classes(network.sizes[-1])
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return Classified(truth, predicted, confidence, counts.reshape(classes, classes))

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.insight.answers import check_classifier, n_classes, top_outputs
+from fastnet.insight.answers import check_classifier, top_outputs
 from fastnet.insight.task import full_scale
+from fastnet.kernels.formulas import n_classes
 from fastnet.names import BackendName
 from fastnet.network import Network
 
@@ -154,6 +155,6 @@ def _statistics(images: Floats) -> tuple[float, float, float, float]:
 
 def _answers(network: Network, x: Floats, backend: BackendName | None) -> Answers:
     labels, top = top_outputs(network, x, backend)
-    counts = np.bincount(labels, minlength=n_classes(network))
+    counts = np.bincount(labels, minlength=n_classes(network.sizes[-1]))
     samples = x[:SAMPLES].astype(network.dtype)
     return Answers(labels, top, counts / len(x), samples / full_scale(x))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
+
+from fastnet.text import json_text
 
 FloatField: TypeAlias = Literal[
     "cost",
@@ -116,13 +117,7 @@ class History:
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text. JSON has no nan, so nan becomes null."""
-        import json
-
-        columns = {
-            name: [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
-            for name, values in self.to_dict().items()
-        }
-        return json.dumps(columns, indent=1)
+        return json_text(self.to_dict())
 
     def _column(self, name: str) -> list[Any]:
         return [getattr(epoch, name) for epoch in self.epochs]

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks import flag, name_of, number
+from fastnet.checks import flag, name_of, number, share
 from fastnet.kernels import contract as c
 from fastnet.names import OptimizerName
 
@@ -77,7 +77,7 @@ class Momentum:
     default_learning_rate = 0.01
 
     def __post_init__(self) -> None:
-        _check_fraction("momentum", self.momentum)
+        share("momentum", self.momentum)
         flag("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
@@ -116,8 +116,8 @@ class Adam:
     default_learning_rate = 0.001
 
     def __post_init__(self) -> None:
-        _check_fraction("beta1", self.beta1)
-        _check_fraction("beta2", self.beta2)
+        share("beta1", self.beta1)
+        share("beta2", self.beta2)
         # A number below float32's smallest normal one would be flushed to zero, and 0 / 0 is not a number.
         number("epsilon", self.epsilon, minimum=1.2e-38)
 
@@ -153,8 +153,3 @@ def encode(optimizer: Optimizer, weight_decay: float, clip_norm: float | None) -
     if vector[c.KIND] not in c.SLOTS:
         raise ValueError(f"the kind of {optimizer!r} is {vector[c.KIND]:g}; expected one of {list(c.SLOTS)}")
     return vector
-
-
-def _check_fraction(name: str, value: float) -> None:
-    if not 0 <= number(name, value) < 1:
-        raise ValueError(f"{name} must be from 0 to below 1, not {value}")

@@ -22,8 +22,9 @@ from fastnet import backends
 from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write, make_folder, named, reading
 from fastnet.errors import DataError
+from fastnet.kernels.formulas import n_classes
 from fastnet.network import Network
-from fastnet.text import reason, shown
+from fastnet.text import json_text, number, reason, shown
 from fastnet.training.history import FIELDS
 from fastnet.training.optimizers import OPTIMIZERS
 from fastnet.training.schedules import SCHEDULES
@@ -171,20 +172,15 @@ def _settings(thing: Any) -> dict[str, float]:
     return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
 
 
-def number(value: float) -> float | None:
-    """Return the value, or None if it is not finite: JSON has no nan."""
-    return value if math.isfinite(value) else None
-
-
 def class_names(network: Network, data: Dataset) -> list[str]:
     """Return a name for each class of a classifier. Classes that the data set lacks are named by their number."""
-    classes = max(network.sizes[-1], 2)
-    return [*data.class_names, *map(str, range(len(data.class_names), classes))]
+    named = len(data.class_names)
+    return [*data.class_names, *map(str, range(named, n_classes(network.sizes[-1])))]
 
 
 def check_data(what: str, network: Network, data: Dataset) -> None:
     """Raise ValueError if a data set does not fit the network; the message calls the network `what`."""
-    n_in, n_out = network.sizes[0], max(network.sizes[-1], 2)
+    n_in, n_out = network.sizes[0], n_classes(network.sizes[-1])
     if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
         raise ValueError(
             f"{what} takes {n_in} inputs and distinguishes {n_out} classes, but {data.name} has "
@@ -225,7 +221,7 @@ def _remove(path: Path) -> None:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     with atomic_write(path) as file:
-        file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+        file.write(json_text(content).encode())
 
 
 def _number(text: str) -> float:

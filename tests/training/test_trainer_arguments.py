@@ -74,7 +74,7 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"dropout": None}, "dropout number None"),
         ({"dropout": True}, "dropout number True"),
         ({"dropout": 1}, "dropout from 0 to below 1"),
-        ({"dropout": -0.1}, "dropout at least 0"),
+        ({"dropout": -0.1}, "dropout from 0 to below 1"),
         ({"dropout": math.nan}, "dropout finite nan"),
         ({"dropout": (0.5, 0.5)}, "dropout 2 numbers for 1 hidden outputs never"),
         ({"dropout": ["a"]}, "dropout[0] number 'a'"),
