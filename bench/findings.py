@@ -1,8 +1,6 @@
-"""Writes what `fastnet explore --all` finds into a page: the numbers of each experiment and one of its pictures.
+"""Writes docs/findings.md, which has the numbers of each experiment of `fastnet explore --all` and a picture of it.
 
-    python -m fastnet.bench.findings docs/findings.md --pictures docs/pictures
-
-Run it on an idle machine: the page states the seconds.
+On an idle machine: python -m fastnet.bench.findings docs/findings.md --pictures docs/pictures
 """
 
 from __future__ import annotations

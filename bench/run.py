@@ -1,7 +1,6 @@
-"""`fastnet bench`: its options, and the suites that it runs.
+"""`fastnet bench`: its options, and the suites that it runs. Each backend is verified before it is timed.
 
-Every backend and peer trains one epoch in each round, and ratios are taken within a round: a slow moment of the machine
-slows all of them. Each backend is verified before it is timed.
+Every backend and peer trains one epoch in each round. Ratios are taken within a round, whose speed they share.
 """
 
 from __future__ import annotations

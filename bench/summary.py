@@ -1,8 +1,6 @@
 """Writes the README's short table of speeds, and its picture, from the training table of docs/benchmarks.md.
 
-    python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png
-
-It measures nothing, so that the README cannot say anything else than the page does.
+python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png
 """
 
 from __future__ import annotations

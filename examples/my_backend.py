@@ -69,7 +69,7 @@ def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Float
 
 @np.errstate(all="ignore")
 def update(net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float], rate: float, t: int) -> None:
-    """Update number t of the parameters, by gradient descent, momentum or Adam: see formulas.OPTIMIZERS."""
+    """Update number t of the parameters, by gradient descent, momentum or Adam: see formulas.UPDATES."""
     if (norm := float(np.linalg.norm(grad.astype(np.float64)))) > o[c.CLIP_NORM] > 0:
         grad *= o[c.CLIP_NORM] / norm
     for layer in net:

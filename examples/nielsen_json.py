@@ -1,7 +1,6 @@
-"""Networks in the JSON format of Michael Nielsen's book, as its network2.py saves and loads them; exact both ways.
+"""Reads and writes networks in the JSON format of network2.py, of Michael Nielsen's book. Every number is exact.
 
-Run: python examples/nielsen_json.py           (trains two networks, writes and reads them: a second)
-     python examples/nielsen_json.py net.json  (reads a file of the book, and tests it on 1,000 images)
+Run: python examples/nielsen_json.py (a second), or with net.json to test a file of the book on 1,000 images
 """
 
 from __future__ import annotations

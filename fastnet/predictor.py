@@ -1,7 +1,6 @@
 """Predictor: a network's forward pass, prepared once for many small calls.
 
-A call that fits is recognised by a few comparisons and handed to the kernel. Any other call is checked as
-Network.forward checks it, and gets the same error messages.
+A few comparisons recognise a call that fits. Any other call is checked as Network.forward checks it.
 """
 
 from __future__ import annotations

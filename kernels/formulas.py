@@ -1,7 +1,6 @@
 """The formulas: each activation and each cost once, with its derivative, and each optimiser's update in words.
 
-The NumPy backend, the checks, the costs outside of training and the documentation read these tables.
-The compiled backends have vector code of their own. tests/kernels/test_formulas.py compares it with the tables.
+The compiled backends have vector code of their own. tests/kernels/test_formulas.py compares it with these tables.
 """
 
 from __future__ import annotations
@@ -306,7 +305,7 @@ def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> t
 # -- optimisers -------------------------------------------------------------------------------------------------------
 
 
-class Optimizer(NamedTuple):
+class Update(NamedTuple):
     """One row of the table of optimisers: the update of a parameter w with its gradient g.
 
     The code is `update` of numpy_backend.py; the compiled backends have their own.
@@ -317,17 +316,17 @@ class Optimizer(NamedTuple):
     source: str
 
 
-OPTIMIZERS = {
+UPDATES = {
     row.name: row
     for row in (
-        Optimizer("sgd", "w -= rate * g", "stochastic gradient descent, Robbins and Monro (1951)"),
-        Optimizer("momentum", "v = momentum * v + g; w -= rate * v", "Polyak (1964)"),
-        Optimizer(
+        Update("sgd", "w -= rate * g", "stochastic gradient descent, Robbins and Monro (1951)"),
+        Update("momentum", "v = momentum * v + g; w -= rate * v", "Polyak (1964)"),
+        Update(
             "nesterov",
             "v = momentum * v + g; w -= rate * (g + momentum * v)",
             "Sutskever et al. (2013), as PyTorch writes it",
         ),
-        Optimizer(
+        Update(
             "adam",
             "m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2; "
             "w -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) at update t",
@@ -360,7 +359,7 @@ def markdown() -> str:
             ),
             _table(
                 ("optimiser", "update", "source"),
-                ((f"`{row.name}`", f"`{row.formula}`", row.source) for row in OPTIMIZERS.values()),
+                ((f"`{row.name}`", f"`{row.formula}`", row.source) for row in UPDATES.values()),
             ),
         ]
     )

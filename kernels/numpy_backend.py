@@ -73,7 +73,7 @@ def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
     """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is used up.
 
-    The formulas are OPTIMIZERS of formulas.py. Here each line is one pass over vectors, and none allocates.
+    The formulas are UPDATES of formulas.py. Here each line is one pass over vectors, and none allocates.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
     clip_norm, decay, kind = optimizer[c.CLIP_NORM], optimizer[c.WEIGHT_DECAY], optimizer[c.KIND]

@@ -1,7 +1,6 @@
-"""Dropout's masks in the NumPy backend, from the random numbers of Philox4x32-10.
+"""Dropout's masks in the NumPy backend, from the random numbers of Philox4x32-10 (Salmon et al. 2011).
 
-Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3". contract.py says which number belongs to which
-neuron.
+contract.py says which number belongs to which neuron.
 """
 
 from __future__ import annotations

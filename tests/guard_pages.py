@@ -1,7 +1,6 @@
 """Kernel calls with every buffer next to a protected page. kernels/test_contract_memory.py runs this file.
 
-A kernel that reads or writes one byte past the end of a buffer, or with "start" before its beginning, ends the process
-with a segmentation fault. Without the page such a fault would nearly always go unnoticed.
+A kernel that reads or writes one byte beyond a buffer's end, or before its start, ends with a segmentation fault.
 """
 
 from __future__ import annotations

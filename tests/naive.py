@@ -1,9 +1,6 @@
-"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time.
+"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time. It is slow on purpose.
 
-It is written from the definitions, in plain Python floats, and imports neither NumPy nor fastnet, so it shares no error
-with a kernel. It is slow on purpose.
-
-Layout of the parameter vector, layer after layer: the weights, (n_out, n_in) row-major, then the biases.
+It imports neither NumPy nor fastnet, so it shares no error with a kernel.
 """
 
 from __future__ import annotations
@@ -12,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# A vector of parameters holds, layer after layer, the weights, (n_out, n_in) row by row, and then the biases.
 Vector = list[float]
 
 

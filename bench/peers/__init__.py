@@ -1,7 +1,6 @@
-"""The peers: other libraries that do the same work, each in a process of its own; which ones, and how to install them.
+"""The peers: other libraries that do the same work, each in a process of its own; how to install them.
 
-A peer starts from fastnet's parameters and trains on the same batches in the same order. worker.py runs in the peer's
-process and process.py talks to it; each other file is the model of one library.
+worker.py runs in the peer's process, and process.py talks to it. Each other file is the model of one library.
 """
 
 from __future__ import annotations

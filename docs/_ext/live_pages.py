@@ -1,8 +1,4 @@
-"""Runs the Python blocks of a page in one namespace, and shows what they print and draw.
-
-Three comments steer a page: `<!-- not run: REASON -->` above a block, `<!-- picture: CAPTION -->` where the block above
-left a `figure`, and `<!-- holds: EXPRESSION -->` for a claim of the text. A claim that is false is an error.
-"""
+"""Runs the Python blocks of a page in one namespace, and shows what they print and draw."""
 
 from __future__ import annotations
 
@@ -18,6 +14,8 @@ if TYPE_CHECKING:
 
 PICTURES = "_generated"  # folder of the site's source that gets the pictures
 NOT_RUN = ("reference/",)  # their examples are docstrings
+# Three comments steer a page: `<!-- not run: REASON -->` above a block, `<!-- picture: CAPTION -->` below a block that
+# left a `figure`, and `<!-- holds: EXPRESSION -->` for a claim of the text. A false claim is an error.
 PART = re.compile(
     r"^<!-- not run: (?P<reason>\S.*?) -->\n+```python\n.*?^```$"
     r"|^```python\n(?P<code>.*?)^```$"

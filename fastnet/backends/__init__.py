@@ -1,7 +1,6 @@
 """The kernel backends: list them, choose one, register your own.
 
-`available` lists the backends and says why one is missing. `resolve` says which one a call would use, `use_backend`
-changes that, and `register` adds a backend of your own.
+`available` lists them, `resolve` says which one a call would use, `use_backend` and `register` change that.
 """
 
 from fastnet.backends.selection import (

@@ -1,7 +1,6 @@
-"""Ctrl-C during a fit: recorded at once, acted on at the next batch boundary.
+"""Ctrl-C during a fit: recorded at once, acted on at the next batch boundary, when network and trainer are consistent.
 
-The caller's SIGINT handler runs once the fit has left its network and trainer in a consistent state. Only Python's main
-thread receives signals; `Together` stops the fits of other threads.
+Only Python's main thread receives signals; `Together` stops the fits of other threads.
 """
 
 from __future__ import annotations

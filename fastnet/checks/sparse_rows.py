@@ -1,7 +1,6 @@
 """Checks of sparse examples, and the checks of shape and dtype that dense examples need too.
 
-Kernels and the conversions of scipy read and write where index arrays point, and another thread may change the user's
-arrays at any time. So index arrays are copied first; the copies are checked and used.
+Another thread may change the user's index arrays at any time. So they are copied first, and the copies are checked.
 """
 
 from __future__ import annotations

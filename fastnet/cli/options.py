@@ -1,7 +1,6 @@
 """What a command is, and the options that several commands share.
 
-Names, lists and defaults come from the library's own tables and signatures. The library checks the values: argparse
-only tells numbers from text.
+Names and defaults come from the library's tables and signatures. argparse tells numbers from text and checks no more.
 """
 
 from __future__ import annotations

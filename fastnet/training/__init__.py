@@ -1,7 +1,6 @@
-"""Training: the trainer, optimisers, schedules, callbacks and the history; recipes, and runs kept in folders.
+"""Training. `Trainer.fit`, in trainer.py, prepares a fit with fit.py and trains in chunks of batches.
 
-A fit goes through these files: trainer.py (epochs, learning rates, callbacks), divergence.py (a chunk of batches, made
-again where it diverges), updates.py (the kernel call).
+A chunk goes through trainer.py, divergence.py, updates.py (the call), backends/threads.py and a kernel's `train`.
 """
 
 from fastnet.training.callbacks import Callback, Progress

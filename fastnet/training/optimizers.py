@@ -1,7 +1,6 @@
 """Optimisers: their settings, and their names.
 
-Not here: the updates. kernels/formulas.py has their formulas (OPTIMIZERS), kernels/numpy_backend.py readable code
-(`update`).
+Not here: the updates. See UPDATES in kernels/formulas.py, and `update` in kernels/numpy_backend.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""A training run: a network with the record of its training, as `fastnet train --out` saves it in a folder.
-
-The folder holds network.npz, initial.npz (the network before its training), history.json (a list for each column) and
-run.json (everything else).
-"""
+"""A training run: a network with the record of its training, as `fastnet train --out` saves it in a folder."""
 
 from __future__ import annotations
 
@@ -31,6 +27,7 @@ from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
 from fastnet.version import __version__
 
+# The network, the network before its training, a list for each column of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.

@@ -1,7 +1,6 @@
 """Ctrl-C during a fit: it answers soon, at a batch boundary, and nothing is lost.
 
-A timer sends real signals to this process. An idle machine answers within 0.2 s; the tests allow five times as much and
-print each time (pytest -rP).
+A timer sends real signals. An idle machine answers within 0.2 s; the tests allow 1 s and print the time (-rP).
 """
 
 from __future__ import annotations

@@ -1,10 +1,4 @@
-"""The barrier of a team of threads as a model: the tests try every interleaving of two and of three threads.
-
-WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py: one entry for each atomic
-operation, in order. Change WAIT when you change them. A thread's knowledge of the others' work follows C11's memory
-orders: an acquiring load learns what the thread knew that stored the value with a release. The model assumes that a
-load of an atomic word returns its newest value.
-"""
+"""The barrier of a team of threads as a model: the tests try every interleaving of two and of three threads."""
 
 from __future__ import annotations
 
@@ -35,6 +29,10 @@ class Step(NamedTuple):
 
 Steps = dict[str, Step]
 
+# WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py: one entry for each atomic
+# operation, in order. Change WAIT when you change them. A thread's knowledge of the others' work follows C11's memory
+# orders: an acquiring load learns what the thread knew that stored the value with a release. The model assumes that a
+# load of an atomic word returns its newest value.
 WAIT: Steps = {
     "look": Step("load", c.TURN, "acquire", lambda got, now, size: "arrive", kept=True),
     "arrive": Step(

@@ -143,12 +143,12 @@ def test_evaluate(output: str, cost: str, labels: bool, monkeypatch: pytest.Monk
 
 
 def test_each_optimiser_has_a_row() -> None:
-    assert formulas.OPTIMIZERS.keys() == optimizers.OPTIMIZERS.keys()
+    assert formulas.UPDATES.keys() == optimizers.OPTIMIZERS.keys()
 
 
 def test_the_documentation_has_every_row() -> None:
     text = formulas.markdown()
-    for table in (formulas.ACTIVATIONS, formulas.COSTS, formulas.OPTIMIZERS):
+    for table in (formulas.ACTIVATIONS, formulas.COSTS, formulas.UPDATES):
         assert all(f"| `{name}` |" in text for name in table)
     lines = text.split("\n")
     widths = {len(line.split("|")) for line in lines if line}

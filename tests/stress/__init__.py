@@ -1,7 +1,6 @@
-"""Stress tests: one program per danger, each with random cases. Run `python -m tests.stress NAME --count N --seed S`.
+"""Stress tests: one program per danger. Run `python -m tests.stress NAME --count N --seed S`.
 
-`harness.py` runs the cases and reduces those that fail. `corpus/` keeps the cases that once failed, and
-tests/test_stress.py runs them. A program is a module of this package with a subclass of `harness.Danger`.
+A program is a module with a subclass of harness.Danger. corpus/ keeps the cases that once failed.
 """
 
 import sys

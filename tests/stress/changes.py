@@ -1,7 +1,6 @@
 """Changes while `fit` runs: of the data, the parameters and the trainer, by a callback or by another thread.
 
-A case names a kind of change, a function of one of the modules imported below. Each asserts the promise of
-docs/promises.md: the bits of an undisturbed fit, an error that explains itself, or finite parameters.
+Each kind of change is a function of a module imported below, and asserts a promise of docs/promises.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Random networks, optimisers and data on every backend and every instruction set, against the scalar oracle.
 
-A case is one configuration. Half of the cases call the kernels (kernel_calls.py), with every buffer next to a protected
-page, once at its end and once at its beginning. The others use the public interface (user_calls.py).
+Half of the cases call the kernels (kernel_calls.py), the others use the public interface (user_calls.py).
 """
 
 from __future__ import annotations

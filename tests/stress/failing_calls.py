@@ -1,11 +1,5 @@
 """The n-th system call fails, for every n, while fastnet trains, predicts, saves and loads.
 
-failing.c is loaded before libc and makes the calls fail. Only allocations of 512 bytes and more may fail: Python has
-arenas for its smaller objects. While a file is written or read, any such allocation may fail, also that of an arena. In
-a fit and in a prediction only the data of NumPy's arrays may fail; fastnet and its kernels ask for no other memory.
-NumPy's other allocations succeed there: without one, NumPy 2.4 and its OpenBLAS raise SystemError or read invalid
-memory.
-
 A seed has finitely many cases: every call of every scenario, in an order that the seed shuffles.
 """
 
@@ -38,6 +32,10 @@ from .children import Child
 from .failing_scenarios import ALLOCATIONS, MEMORY, SCENARIOS, THREADS, Outcome, Scenario
 from .harness import Case, Danger
 
+# failing.c is loaded before libc and makes the calls fail. Only allocations of LEAST bytes and more may fail. While a
+# file is written or read, an allocation of an arena may fail too. In a fit and in a prediction only the data of NumPy's
+# arrays may fail; fastnet and its kernels ask for no other memory. NumPy's other allocations succeed there: without
+# one, NumPy 2.4 and its OpenBLAS raise SystemError or read invalid memory.
 SET_HANDLER = 304  # index of PyDataMem_SetHandler in NumPy's table of C functions
 CAPSULE = ctypes.py_object, ctypes.c_char_p, ctypes.c_void_p
 LEAST = 512  # bytes; smaller allocations never fail, as Python takes them out of its arenas

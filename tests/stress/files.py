@@ -1,7 +1,6 @@
 """Damaged and hostile files for every reader: each file is read correctly or refused with a DataError.
 
-A reader fails if it raises another error, crashes, runs code, writes, connects, warns, takes seconds, or takes more
-memory than the file justifies. A case is many files; a failed case is reduced to the bytes of a single file.
+A case is many files. A failed case is reduced to the bytes of a single file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Coverage-guided fuzzing of one reader: python -m tests.stress.fuzz READER --seconds N.
+"""Coverage-guided fuzzing of one reader with Atheris (the extra `fuzz`).
 
-This needs Atheris, the extra `fuzz`. A failure is reduced and kept like one of the program `files`. A crash of the
-process leaves its input in a file and prints the name; give that file as FILE to try the input again.
+A crash of the process leaves its input in a file and prints the name: give that file as FILE to try it again.
 """
 
 from __future__ import annotations

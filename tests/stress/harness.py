@@ -1,7 +1,6 @@
 """Runs the cases of a stress program in a worker process, one after the other, and reduces the failures.
 
-The worker reads cases from a pipe, one line of JSON each. If it dies or hangs, its current case has failed, and a new
-worker continues. A segmentation fault is thus reduced like any other failure.
+If the worker dies or hangs, its current case has failed, and a new worker continues.
 """
 
 from __future__ import annotations

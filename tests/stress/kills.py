@@ -1,8 +1,6 @@
 """SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
 
-A killed writer leaves the old content or the new one. An interrupted fit has the parameters, the optimiser's state and
-the step count of one batch boundary, bit for bit, and can continue. The oracle is another trainer, which a callback
-stops after as many updates.
+A killed writer leaves the old content or the new one. An interrupted fit is at a batch boundary and can continue.
 """
 
 from __future__ import annotations
@@ -38,6 +36,8 @@ CALLBACKS = ("none", "nothing", "save", "sleep")
 COMPILING = 40  # one fit in so many is interrupted while Numba compiles, which takes 15 seconds
 
 
+# The oracle of an interrupted fit is another trainer, which a callback stops after as many updates. Parameters, the
+# optimiser's state and the step count are compared bit for bit.
 class Program(Danger):
     seconds = 120.0  # for Numba to compile; the other cases take less than one
 

@@ -1,12 +1,6 @@
 """The Cython kernels under ThreadSanitizer, with 2 to 8 threads on 2 cores.
 
-The kernels are built with the sanitizer for one instruction set, once for each state of the sources (`build/races`).
-They run in a Python with the sanitizer's library. In a case a team makes one call of `train`, until its end, a stop, a
-broken team or a number that is not finite; or threads call all kernels at once on shared inputs. A reported race ends
-the worker and is a failure. So is a result that differs from one thread's.
-
-GCC does not instrument the masked loads of AVX-512, nor the Numba backend. tests/kernels/test_contract_barrier.py
-models the barriers of both backends.
+Not here: AVX-512's masked loads and the Numba backend, which GCC does not instrument.
 """
 
 from __future__ import annotations
@@ -41,6 +35,10 @@ MAX_ROWS = 3000  # of a team's training
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
+# The kernels are built with the sanitizer for one instruction set, once for each state of the sources, and run in a
+# Python with the sanitizer's library. In a case a team makes one call of `train`, until its end, a stop, a broken team
+# or a number that is not finite; or threads call all kernels at once on shared inputs. A reported race ends the worker
+# and is a failure. So is a result that differs from one thread's.
 class Program(Danger):
     seconds = 120.0
 

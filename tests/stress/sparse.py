@@ -1,7 +1,6 @@
 """Matrices of every scipy.sparse format, most of them damaged, as x of a call.
 
-A case is one matrix. Either fastnet refuses it with an error of its own, or the result is that of the equivalent dense
-array, which plain Python reads entry by entry from the internal arrays. The matrix is unchanged afterwards.
+fastnet refuses a matrix, or the result is that of the equivalent dense array. The matrix stays unchanged.
 """
 
 from __future__ import annotations

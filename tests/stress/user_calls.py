@@ -1,7 +1,6 @@
 """The public calls, on the data of a case of `configurations` in every layout, dtype and sparse format.
 
-C-contiguous arrays of the network's dtype are compared with the oracle, update by update. The same data in another form
-must give the same bits.
+C-contiguous arrays are compared with the oracle, update by update. The same data in another form gives the same bits.
 """
 
 from __future__ import annotations
