@@ -233,7 +233,7 @@ class Network:
             return self.forward(x, backend=backend, out=out)
         rows = self.check_inputs(x)
         labels = checks.result(out, (len(rows),), np.int64)
-        sums = choose(backend).forward(self.weighted_sums(), self.kernel_parameters(), rows)
+        sums = choose(backend).forward(self.layers_to_weighted_sums(), self.kernel_parameters(), rows)
         labels[...] = formulas.classes(sums, axis=1)
         return labels
 
@@ -289,7 +289,7 @@ class Network:
         """The network as the kernels see it, read-only: `fastnet.kernels.contract` names the columns."""
         return self._layers.view()  # a view, since users may set an array's shape and dtype
 
-    def weighted_sums(self) -> NDArray[np.int64]:
+    def layers_to_weighted_sums(self) -> NDArray[np.int64]:
         """Return `layers` without the last activation: the outputs are then the last layer's weighted sums.
 
         Costs and classes are computed from weighted sums, which still differ where sigmoids round to 1.
@@ -314,7 +314,7 @@ class Network:
 
         Each part is one short kernel call, so that the caller can stop in between.
         """
-        layers = self.weighted_sums()
+        layers = self.layers_to_weighted_sums()
         output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
         for part in parts(layers, len(x)):
             sums = engine.forward(layers, self.kernel_parameters(), x[part])

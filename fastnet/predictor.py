@@ -34,7 +34,7 @@ class Source(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def is_classifier(self) -> bool: ...
-    def weighted_sums(self) -> Ints: ...
+    def layers_to_weighted_sums(self) -> Ints: ...
     def kernel_parameters(self) -> Array: ...
 
 
@@ -97,7 +97,7 @@ class Predictor:
         x_dtype = None if x_dtype is None else checks.input_dtype(x_dtype, network.dtype)
         self._outputs, self._sums = (
             _Prepared(engine, layers, self._parameters, self._max_batch)
-            for layers in (network.layers, network.weighted_sums())
+            for layers in (network.layers, network.layers_to_weighted_sums())
         )
         self.refresh()
         if x_dtype is not None:

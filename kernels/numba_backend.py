@@ -1143,8 +1143,3 @@ def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
     net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)
-
-
-def specialisations() -> int:
-    """How many versions of the kernels are compiled: one for each dtype in use."""
-    return len(_run.signatures)

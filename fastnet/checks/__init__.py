@@ -26,7 +26,7 @@ from fastnet.checks.settings import (
 )
 from fastnet.checks.sparse_rows import is_scipy_sparse
 from fastnet.checks.values import (
-    flag,
+    boolean,
     generator,
     instance,
     name_of,
@@ -41,12 +41,12 @@ from fastnet.checks.values import (
 __all__ = [
     "backend",
     "backend_name",
+    "boolean",
     "classes",
     "classifier",
     "dense_inputs",
     "dropout",
     "factors",
-    "flag",
     "generator",
     "hidden_activations",
     "image_shape",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnet.checks.values import flag, name_of, share, whole_number
+from fastnet.checks.values import boolean, name_of, share, whole_number
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 
@@ -254,7 +254,7 @@ def backend(name: str, candidate: Any) -> None:
             hint = f"; register an object, {candidate.__name__}()" if isinstance(candidate, type) else ""
             raise TypeError(f"{key} of the backend {name!r} cannot be called as {key}({', '.join(wanted)}){hint}")
     whole_number(f"MAX_THREADS of the backend {name!r}", candidate.MAX_THREADS, 1)
-    flag(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
+    boolean(f"COMPRESSION_PAYS of the backend {name!r}", candidate.COMPRESSION_PAYS)
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:

@@ -45,7 +45,7 @@ def instance(name: str, value: object, kind: type[T]) -> T:
     return value
 
 
-def flag(name: str, value: object) -> bool:
+def boolean(name: str, value: object) -> bool:
     """Return a bool. Other values that Python takes for true or false are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")

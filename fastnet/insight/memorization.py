@@ -167,7 +167,7 @@ def memorization(
         if value > 1:
             raise ValueError(f"{name} must be at most 1, not {value:g}")
     checks.name_of("images", images, get_args(Images))
-    checks.flag("stop", stop)
+    checks.boolean("stop", stop)
     whole = task(x, y, test, recipe)
     if images != "true" and not isinstance(whole.x, np.ndarray):
         raise ValueError(f"images={images!r} needs x as an array, not sparse: give x.toarray()")

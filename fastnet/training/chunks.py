@@ -34,6 +34,6 @@ class Chunks:
             return max(1, FIRST_CHUNK // self._work)
         return max(1, int(self._seconds / max(self._seconds_per_example * self._batch_size, 1e-7)))
 
-    def took(self, seconds: float, n_examples: int) -> None:
+    def learn_speed(self, seconds: float, n_examples: int) -> None:
         """Learn the machine's speed from a chunk."""
         self._seconds_per_example = seconds / n_examples

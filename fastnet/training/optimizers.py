@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks import flag, name_of, number, share
+from fastnet.checks import boolean, name_of, number, share
 from fastnet.kernels import contract as c
 from fastnet.names import OptimizerName
 
@@ -77,7 +77,7 @@ class Momentum:
 
     def __post_init__(self) -> None:
         share("momentum", self.momentum)
-        flag("nesterov", self.nesterov)
+        boolean("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
         """Return the settings by their columns in the kernel's vector."""

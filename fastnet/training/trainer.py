@@ -116,7 +116,7 @@ class Trainer:
         self._clip_norm = None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0)
         settings = encode(self._optimizer, self._weight_decay, self._clip_norm)
         self._dropout = checks.dropout(dropout, len(network.sizes) - 2)
-        self._shuffle = checks.flag("shuffle", shuffle)
+        self._shuffle = checks.boolean("shuffle", shuffle)
         self._sparse = checks.sparse(sparse)
         choose(backend, threads)  # so that a missing backend is an error now, before the user loads data
         self._backend, self._threads = backend, threads
@@ -332,7 +332,7 @@ class Trainer:
             if made.n_updates:
                 done += made.n_updates
                 n_examples = min(made.n_updates * size, len(rows))
-                fit.chunks.took(seconds, n_examples)
+                fit.chunks.learn_speed(seconds, n_examples)
                 totals.add(made, n_examples, seconds, float(rates[made.n_updates - 1]))
                 self._unfinished = totals.record(fit)
                 self._tell(fit, self._unfinished, done, n_batches, rows[(made.n_updates - 1) * size :][:size])

@@ -326,7 +326,7 @@ for x in (bytes_, floats):
                     call(x, backend="numba")
                 network.gradient(x, y, backend="numba")
                 trainer.partial_fit(x[3:].astype(x.dtype.newbyteorder()), y[3:])
-    counts.append(numba_backend.specialisations())
+    counts.append(len(numba_backend._run.signatures))
 print(counts)
 """
 
