@@ -349,6 +349,34 @@ def assert_same_bits(first: Any, second: Any) -> None:
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
+def assert_backends_agree(compiled: Any, reference: Any, k: Case, order: Array, rule: naive.Rule, rates: Array) -> None:
+    """Compare what two backends make of an epoch in batches of 10."""
+    found, expected = (train(backend, k, order, 10, rule, rates) for backend in (compiled, reference))
+    tolerance, dtype = AGREEMENT[k.params.dtype.name], k.params.dtype
+    assert_close(found.params, expected.params, tolerance)
+    assert found.cost == pytest.approx(expected.cost, rel=tolerance)
+    assert abs(found.correct - expected.correct) <= (2 if dtype == np.float32 else 0)
+    assert found.steps == expected.steps == len(rates)
+
+
+def assert_a_stop_ends_it(backend: Any, dtype: str, rule: naive.Rule, n_threads: int = 1) -> None:
+    """Another thread sets STOP while `train` runs. The call must end early, after a whole number of steps."""
+    k, steps = case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels"), 150_000
+    order, rate = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)  # a step takes 10 to 200 microseconds
+    train(backend, k, order[:64], 32, rule, n_threads=n_threads)  # compiles before the clock starts
+    for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be done by then, so wait longer
+        record = call(k, order, 32, rule, rate, n_threads=n_threads)
+        timer = threading.Timer(delay, record.progress.__setitem__, (c.STOP, 1))
+        timer.start()
+        found = trained(backend, record)
+        timer.join()
+        if found.steps:
+            break
+    assert 0 < found.steps < steps
+    again = train(backend, k, order[: 32 * found.steps], 32, rule, rate[: found.steps], n_threads=n_threads)
+    assert_same_bits(found[1:], again[1:])
+
+
 # The end of a program that checks that train() gives the same bytes in a forked child and does not hang there. The
 # program imports os, sys and time.
 AND_IN_A_CHILD = """

@@ -67,27 +67,27 @@ def test_gradient_equals_central_differences(
     assert_derivatives(kc.gradient(backend, k)[1], expected)
 
 
+def assert_equals_oracle(backend: Any, k: kc.Case) -> tuple[float, list[float]]:
+    """Compare the outputs, the cost and the gradient, and return the oracle's cost and gradient."""
+    tolerance = TOLERANCE[k.params.dtype.name]
+    kc.assert_close(kc.predict(backend, k), naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x)), tolerance)
+    cost, grad = kc.gradient(backend, k)
+    naive_cost, naive_grad = kc.naive_gradient(k)
+    kc.assert_close(cost, naive_cost, tolerance)
+    kc.assert_close(grad, naive_grad, tolerance)
+    return naive_cost, naive_grad
+
+
 @settings(max_examples=200)
 @given(k=cases())
 def test_predict_and_gradient_equal_the_oracle(backend: Any, k: kc.Case) -> None:
-    dtype = k.params.dtype.name
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
-    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
-    cost, grad = kc.gradient(backend, k)
-    naive_cost, naive_grad = kc.naive_gradient(k)
-    kc.assert_close(cost, naive_cost, TOLERANCE[dtype])
-    kc.assert_close(grad, naive_grad, TOLERANCE[dtype])
+    assert_equals_oracle(backend, k)
 
 
 @kc.pairs("dtype", "inputs", "targets", rows=[c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
 def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
     k = kc.case((3, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets)
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
-    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
-    cost, grad = kc.gradient(backend, k)
-    naive_cost, naive_grad = kc.naive_gradient(k)
-    kc.assert_close(cost, naive_cost, TOLERANCE[dtype])
-    kc.assert_close(grad, naive_grad, TOLERANCE[dtype])
+    naive_cost, naive_grad = assert_equals_oracle(backend, k)
     trained = kc.train(backend, k, np.arange(rows)[::-1].copy(), rows, naive.Rule(), np.array([0.5]))
     kc.assert_close(trained.params, k.params - 0.5 * np.array(naive_grad), TOLERANCE[dtype])
     kc.assert_close(trained.cost / rows, naive_cost, TOLERANCE[dtype])
@@ -291,12 +291,7 @@ def test_backends_agree_after_an_epoch(
     k = kc.case((40, 16, 10), hidden, ("softmax", "cross_entropy"), 500, dtype, inputs, targets)
     order = np.random.default_rng(4).permutation(500)
     rates = np.full(50, 0.01 if rule == "adam" else 0.1)
-    found, expected = (kc.train(b, k, order, 10, kc.RULES[rule], rates) for b in (compiled, reference))
-    tolerance = kc.AGREEMENT[dtype]
-    kc.assert_close(found.params, expected.params, tolerance)
-    assert found.cost == pytest.approx(expected.cost, rel=tolerance)
-    assert abs(found.correct - expected.correct) <= (2 if dtype == "float32" else 0)
-    assert found.steps == expected.steps == 50
+    kc.assert_backends_agree(compiled, reference, k, order, kc.RULES[rule], rates)
 
 
 @kc.pairs("backend", name=["predict", "predictor", "gradient", "train", "compress"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,21 +144,7 @@ def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -
 @kc.pairs("backend", "rule", "dtype")
 def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None:
     """The call ends early, after a whole number of steps. This also shows that kernels release the GIL."""
-    k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
-    optimizer, steps = kc.RULES[rule], 150_000  # at 10 to 200 microseconds a step
-    order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
-    kc.train(backend, k, order[:64], 32, optimizer)  # compiles before the clock starts
-    for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be done by then, so wait longer
-        call = kc.call(k, order, 32, optimizer, rates)
-        thread = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
-        thread.start()
-        found = kc.trained(backend, call)
-        thread.join()
-        if found.steps:
-            break
-    assert 0 < found.steps < steps
-    again = kc.train(backend, k, order[: 32 * found.steps], 32, optimizer, rates[: found.steps])
-    kc.assert_same_bits(found[1:], again[1:])
+    kc.assert_a_stop_ends_it(backend, dtype, kc.RULES[rule])
 
 
 @kc.pairs(

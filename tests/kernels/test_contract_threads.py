@@ -79,22 +79,7 @@ def test_stop_set_beforehand(threaded: Any, rule: str, n_threads: int) -> None:
 @kc.pairs("threaded", "n_threads", "dtype")
 def test_stop_set_while_it_runs(threaded: Any, dtype: str, n_threads: int) -> None:
     """All threads stop before the same step, wherever each of them is."""
-    k = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels")
-    steps = 150_000
-    order, rates = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)
-    rule = naive.Rule()
-    kc.train(threaded, k, order[:64], 32, rule, n_threads=n_threads)
-    for delay in (0.05, 0.2, 0.8, 3.2):
-        call = kc.call(k, order, 32, rule, rates, n_threads=n_threads)
-        timer = threading.Timer(delay, call.progress.__setitem__, (c.STOP, 1))
-        timer.start()
-        found = kc.trained(threaded, call)
-        timer.join()
-        if found.steps:
-            break
-    assert 0 < found.steps < steps
-    again = kc.train(threaded, k, order[: 32 * found.steps], 32, rule, rates[: found.steps], n_threads=n_threads)
-    kc.assert_same_bits(found[1:], again[1:])
+    kc.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads)
 
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", row=[12, 15])

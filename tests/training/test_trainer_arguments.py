@@ -7,30 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainer_cases import SCHEDULES, X, Y, bits, make
 
-from fastnet import Adam, Cosine, Exponential, Momentum, Network, Schedule, Step, Trainer
-
-RNG = np.random.default_rng(0)
-X = RNG.random((53, 6), np.float32)  # the last batch is smaller at any batch size but 1 and 53
-Y = RNG.integers(0, 3, 53)
-SCHEDULES: dict[str, Any] = {
-    "constant": "constant",
-    "step": Step(every=7.5),
-    "exponential": Exponential(factor=0.9, warmup=2),
-    "cosine": Cosine(epochs=40, warmup=3),
-    "function": lambda step: 1 / (1 + step),
-}
-
-
-def make(**arguments: Any) -> Trainer:
-    net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    defaults = {"network": net, "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0}
-    return Trainer(**defaults | arguments)
-
-
-def bits(trainer: Trainer) -> bytes:
-    return trainer.network.parameters.tobytes()
-
+from fastnet import Adam, Cosine, Momentum, Network, Schedule, Trainer
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
