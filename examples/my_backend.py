@@ -17,7 +17,7 @@ import numpy as np
 import fastnet
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
-from fastnet.kernels.contract import Floats, Ints, Predictor, Rows, TrainCall
+from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, TrainCall
 
 
 def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
@@ -95,7 +95,7 @@ class MyBackend:
         """Write the outputs of x to `out`."""
         out[...] = forward(net, params, dense(x, np.arange(len(x)), out.dtype))[0][-1].T
 
-    def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+    def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
         """A function that predicts with the parameters as they are now."""
         now = params.copy()
         return lambda x, out: self.predict(net, now, x, out, work)

@@ -163,10 +163,10 @@ class _Prepared:
         self.forget()
 
     def forget(self) -> None:
-        self._runs: dict[tuple[np.dtype[Any], int], c.Predictor] = {}
-        self._ready: dict[np.dtype[Any], c.Predictor] = {}  # those of worker 0, the calling thread
+        self._runs: dict[tuple[np.dtype[Any], int], c.PreparedPredict] = {}
+        self._ready: dict[np.dtype[Any], c.PreparedPredict] = {}  # those of worker 0, the calling thread
 
-    def prepare(self, x_dtype: np.dtype[Any], worker: int = 0) -> c.Predictor:
+    def prepare(self, x_dtype: np.dtype[Any], worker: int = 0) -> c.PreparedPredict:
         if (x_dtype, worker) not in self._runs:
             work = c.aligned_empty(c.plan(self._layers, self._max_batch, 0, self._dtype.itemsize).size, self._dtype)
             run = self._engine.kernels.predictor(self._layers, self._parameters, self._max_batch, x_dtype, work)

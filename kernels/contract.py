@@ -316,7 +316,7 @@ class Backend(Protocol):
         IN net, params (n_params,), x (n, n_in). OUT out (n, n_out). work: plan(net, n, 0, itemsize, sparse=...).
         """
 
-    def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+    def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
         """Return a function of (x, out) that does what `predict` does with the present parameters.
 
         It serves many calls on few rows: `predictor` does once what `predict` does in every call. x is an array of
@@ -351,4 +351,4 @@ class Backend(Protocol):
         """
 
 
-Predictor = Callable[[NDArray[Any], Floats], None]
+PreparedPredict = Callable[[NDArray[Any], Floats], None]  # what Backend.predictor returns: a function of (x, out)

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.kernels.contract import Backend, Floats, Ints, Predictor, Rows, TrainCall
+from fastnet.kernels.contract import Backend, Floats, Ints, PreparedPredict, Rows, TrainCall
 
 # The builds, best first, and the CPU features that each uses, by NumPy's names. setup.py compiles for exactly these.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
@@ -79,7 +79,7 @@ def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> No
     _for(params).predict(net, params, x, out, work)
 
 
-def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
     return _for(params).predictor(net, params, rows, x_dtype, work)
 
 

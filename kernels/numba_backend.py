@@ -1086,7 +1086,7 @@ def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> 
     _run(_block(PREDICT, p, **arrays, **_inputs(x)), work)
 
 
-def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> c.Predictor:
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> c.PreparedPredict:
     p, team = c.plan(net, rows, 0, params.itemsize), c.team(1)
     block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
     _run(block, work)  # packs the parameters; no rows yet

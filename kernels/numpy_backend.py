@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
-from fastnet.kernels.contract import Floats, Ints, Predictor, Rows, SparseRows, TrainCall
+from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, SparseRows, TrainCall
 from fastnet.kernels.numpy_sparse import compress as compress  # a function of the contract
 from fastnet.kernels.numpy_workspace import Layer, Workspace
 
@@ -126,7 +126,7 @@ def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> No
     _outputs(Workspace(net, params, work, plan, x.dtype, sparse), x, out)
 
 
-def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
+def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
     space = Workspace(net, params, work, c.plan(net, rows, 0, params.itemsize), x_dtype, sparse=False)
     return lambda x, out: _outputs(space, x, out)
 
