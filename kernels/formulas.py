@@ -154,10 +154,10 @@ BY_CODE = {activation.code: activation for activation in ACTIVATIONS.values()}
 
 
 class Pair(NamedTuple):
-    """A cost, of outputs with a certain activation."""
+    """A cost, of outputs with a certain activation. The error of the outputs is a - target."""
 
-    cost: Callable[[Floats, Floats, Floats], float]  # of z, a and target: summed over the examples
-    delta: Callable[[Floats, Floats], Floats]  # of a and target: the derivative of that sum by z
+    cost: Callable[[Floats, Floats, Floats], float]  # of z, target and error: summed over the examples
+    delta: Callable[[Floats, Floats], Floats]  # of a and error: the derivative of that sum by z
 
 
 class Cost(NamedTuple):
@@ -170,41 +170,40 @@ class Cost(NamedTuple):
     pairs: dict[str, Pair]  # by the name of the output's activation: those that the cost goes with
 
 
-def squared_error(z: Floats, a: Floats, target: Floats) -> float:
-    error = (a - target).ravel()
+def squared_error(z: Floats, target: Floats, error: Floats) -> float:
+    error = error.ravel()
     return float(error.dot(error))
 
 
 def squared_error_delta(derivative: Derivative) -> Callable[[Floats, Floats], Floats]:
     """The delta of outputs whose activation has this derivative."""
 
-    def delta(a: Floats, target: Floats) -> Floats:
-        error = a - target
+    def delta(a: Floats, error: Floats) -> Floats:
         return (error + error) * derivative(a)  # 2 * error takes longer: see ONE
 
     return delta
 
 
-def squared_error_delta_of_softmax(a: Floats, target: Floats) -> Floats:
+def squared_error_delta_of_softmax(a: Floats, error: Floats) -> Floats:
     """An output depends on all z of its example: da_i / dz_j = a_i ((i == j) - a_j)."""
-    by_a = 2 * (a - target)
+    by_a = 2 * error
     return a * (by_a - (a * by_a).sum(0))
 
 
-def cross_entropy_of_softmax(z: Floats, a: Floats, target: Floats) -> float:
+def cross_entropy_of_softmax(z: Floats, target: Floats, error: Floats) -> float:
     """-sum target log(a), for targets that sum to 1. It is computed from z, since a may have been rounded to 0."""
     z = z - z.max(0)
     return float(np.vdot(target, np.log(np.exp(z).sum(0)) - z))
 
 
-def cross_entropy_of_sigmoid(z: Floats, a: Floats, target: Floats) -> float:
+def cross_entropy_of_sigmoid(z: Floats, target: Floats, error: Floats) -> float:
     """-sum target log(a) + (1 - target) log(1 - a). It is computed from z, since a may have been rounded to 0 or 1."""
     return float((np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))).sum())
 
 
-def cross_entropy_delta(a: Floats, target: Floats) -> Floats:
+def cross_entropy_delta(a: Floats, error: Floats) -> Floats:
     """The derivative of the logarithm cancels against that of the softmax or the sigmoid."""
-    return a - target
+    return error
 
 
 COSTS = {
@@ -267,14 +266,22 @@ def _classes(values: NDArray[Any], axis: int, threshold: float) -> Ints:
     return values.argmax(axis)
 
 
-def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
-    """The number of examples classified right. z is (..., n_out, n), y labels (..., n) or targets (..., n, n_out)."""
+def is_correct(z: Floats, y: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Whether each example (..., n) is classified right.
+
+    z are the weighted sums (..., n_out, n), y labels (..., n) or targets (..., n, n_out).
+    """
     truth: NDArray[Any] = y
     if y.ndim == z.ndim:
         truth = target_classes(y, -1)
     elif z.shape[-2] == 1:
         truth = y == 0  # the label of a single output is 0: that is a target of 1, and so class 1
-    return int(np.count_nonzero(classes(z, -2) == truth))
+    return classes(z, -2) == truth
+
+
+def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
+    """The number of examples that are classified right."""
+    return int(np.count_nonzero(is_correct(z, y)))
 
 
 # `evaluate` takes so many outputs at a time: they stay in the cache, and OpenBLAS gives them to one thread. On a busy
@@ -293,7 +300,7 @@ def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> t
         for first in range(0, len(z), rows):
             sums = np.array(z[first : first + rows].T, np.float64, order="C")
             target = targets(y[first : first + rows], np.empty_like(sums))
-            total += PAIRS[activation, cost].cost(sums, BY_CODE[activation].function(sums), target)
+            total += PAIRS[activation, cost].cost(sums, target, BY_CODE[activation].function(sums) - target)
             right += count_correct(sums, y[first : first + rows])
     return total, right
 
