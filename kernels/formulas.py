@@ -59,8 +59,7 @@ class Activation(NamedTuple):
 
 
 def sigmoid(z: Floats, out: Floats | None = None) -> Floats:
-    one = ONE[z.dtype]
-    return np.divide(one, one + np.exp(-z), out)
+    return np.reciprocal(ONE[z.dtype] + np.exp(-z), out)
 
 
 def sigmoid_derivative(a: Floats) -> Floats:

@@ -41,12 +41,13 @@ def forward(layers: list[Layer], z_out: Floats) -> Floats:
             layer.weights.dot(layer.inputs, z)
         else:
             layer.pieces.weighted_sums(layer.weights, z)
-        if layer is not last:
-            a = layer.function(z, z)  # overwrites z
-            if layer.masks is not None:  # dropout
-                mask = next(layer.masks)
-                layer.masked_derivative = layer.derivative(a) * mask
-                a *= mask
+        if layer is last:
+            break
+        a = layer.function(z, z)  # overwrites z
+        if layer.masks is not None:
+            mask = next(layer.masks)
+            layer.masked_derivative = layer.derivative(a) * mask
+            a *= mask
     return last.function(z_out)
 
 
@@ -77,16 +78,17 @@ def cost_and_gradient(
 
     The gradient stays in the workspace. The cost is NaN where STOP ended the computation.
     """
-    cost = 0.0
+    cost, adding = 0.0, False
     space.factor[()] = factor
-    for number, (rows, target, z) in enumerate(blocks):
+    for rows, target, z in blocks:
         if progress[c.STOP]:
             return math.nan
         space.read(x, rows)
         a = forward(space.layers, z)
         error = a - target
         cost += pair.cost(z, target, error)
-        backward(space.layers, pair.delta(a, error) * space.factor, adding=number > 0)
+        backward(space.layers, pair.delta(a, error) * space.factor, adding)
+        adding = True
     return cost
 
 
