@@ -1,7 +1,7 @@
 """The reference backend: a network and its training in NumPy, written as in a textbook.
 
-Start with `forward`, `backward`, `update` and `train`. The activations and the costs are in formulas.py.
-Denormals are not flushed, since Python code cannot ask for that.
+Read `forward`, `backward`, `cost_and_gradient`, `update` and `train` in this order. The activations and costs are in
+formulas.py. Python code cannot tell the CPU to flush denormal numbers, so they slow this backend down.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
-from fastnet.kernels.contract import Floats, Ints, Predictor, Rows, SparseRows, TrainCall
+from fastnet.kernels.contract import Floats, Ints, Predictor, Rows, TrainCall
 from fastnet.kernels.formulas import Pair
 from fastnet.kernels.numpy_batches import Batches, Block
 from fastnet.kernels.numpy_sparse import compress as compress  # a function of the contract
 from fastnet.kernels.numpy_workspace import Layer, Workspace
 
 MAX_THREADS = 1  # BLAS has threads of its own
-COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS
+COMPRESSION_PAYS = False  # BLAS needs dense rows, so sparse rows are unpacked
 
-NEVER_STOPPED = np.zeros(c.PROGRESS_COLUMNS, np.int64)
+NEVER_STOPPED = np.zeros(c.PROGRESS_COLUMNS, np.int64)  # the progress of a call that nothing stops
 
 # -- the algorithm ----------------------------------------------------------------------------------------------------
 
 
 def forward(layers: list[Layer], z_out: Floats) -> Floats:
-    """Computes the activations (n_out, rows) of the last layer from the inputs of the first layer.
+    """Returns the activations (n_out, rows) of the last layer, and writes its weighted sums to `z_out`.
 
-    The weighted sums of the last layer are written to `z_out`, since a cost needs both.
+    The inputs are those that `Workspace.read` read. In training with dropout, a mask drops neurons of hidden layers.
     """
     last = layers[-1]
     for layer in layers:
@@ -54,8 +54,8 @@ def forward(layers: list[Layer], z_out: Floats) -> Floats:
 def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
     """Computes the gradient of each layer's parameters, from the last layer to the first.
 
-    delta (n_out, rows) is the derivative of the cost by the last layer's weighted sums. adding: the gradient is added
-    to that of the blocks before.
+    delta (n_out, rows) is the derivative of the cost by the weighted sums of the last layer. The gradient overwrites
+    `layer.gradient`. If `adding` is true, it is added to `layer.gradient`.
     """
     for layer in reversed(layers):
         if layer.pieces is not None:
@@ -74,9 +74,10 @@ def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
 def cost_and_gradient(
     space: Workspace, x: Rows, blocks: Iterable[Block], pair: Pair, factor: float, progress: Ints
 ) -> float:
-    """Returns the cost of a batch, summed over its examples, and computes `factor` times its gradient.
+    """Returns the cost of a batch, summed over its examples. Writes the gradient times `factor` to space.gradient.
 
-    The gradient stays in the workspace. The cost is NaN where STOP ended the computation.
+    A large batch goes through the network block by block, and the gradients of its blocks add up. The cost is NaN if
+    STOP was set before the last block.
     """
     cost, adding = 0.0, False
     space.factor[()] = factor
@@ -95,7 +96,7 @@ def cost_and_gradient(
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
     """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is used up.
 
-    The formulas are OPTIMIZERS of formulas.py. Each line is one pass over a vector and allocates nothing.
+    The formulas are OPTIMIZERS of formulas.py. Each line changes an array in place, since the arrays can be large.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
     kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer
@@ -109,11 +110,12 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
         for layer in space.layers:
             np.multiply(layer.weights[:, :-1], decay, layer.scratch[:, :-1])
             layer.gradient[:, :-1] += layer.scratch[:, :-1]
+    # From here on, g becomes what is subtracted from w.
     if kind == c.GRADIENT_DESCENT:
         g *= rate
     elif kind == c.MOMENTUM:
         (v,) = space.state
-        v *= beta1
+        v *= beta1  # v = beta1 * v + g
         v += g
         if nesterov:  # g = rate * (g + beta1 * v)
             np.multiply(v, beta1, scratch)
@@ -143,23 +145,21 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
 
 def train(call: TrainCall) -> float:
     net, progress = call.net, call.progress
-    # Lists of Python's numbers. NumPy's float64 numbers would turn float32 arrays into float64.
+    # Python's floats. A float64 of NumPy times a float32 array would be a float64 array.
     rates, optimizer = call.rates.tolist(), call.optimizer.tolist()
-    sparse, slots = isinstance(call.x, SparseRows), len(call.state)
-    plan = c.plan(net, call.batch_size, slots, call.params.itemsize, sparse=sparse)
-    space = Workspace(net, call.params, call.work, plan, call.x.dtype, sparse, slots)
+    space = Workspace(net, call.params, call.work, call.batch_size, call.x, len(call.state))
     for slot, packed in zip(call.state, space.state, strict=True):
         space.pack(slot, packed)
-    # Plain gradient descent multiplies the deltas by the rate. This takes less time than to multiply the gradient,
-    # which has more numbers.
-    is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
     pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
+    # In plain gradient descent, the deltas are multiplied by the rate, so that the gradient need not be. There are
+    # fewer deltas than parameters.
+    is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
     total, steps, batches = 0.0, 0, Batches(call, space)
     with np.errstate(all="ignore"):
         for (n_rows, blocks), rate in zip(batches, rates, strict=True):
             factor = (rate if is_plain else 1) / n_rows
             cost = cost_and_gradient(space, call.x, blocks, pair, factor, progress)
-            if not math.isfinite(cost):
+            if not math.isfinite(cost):  # the training diverged or was stopped
                 break
             if is_plain:
                 space.params -= space.gradient
@@ -175,8 +175,7 @@ def train(call: TrainCall) -> float:
 
 
 def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: Floats, work: Floats) -> float:
-    sparse = isinstance(x, SparseRows)
-    space = Workspace(net, params, work, c.plan(net, len(x), 0, params.itemsize, sparse=sparse), x.dtype, sparse)
+    space = Workspace(net, params, work, len(x), x)
     pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
     with np.errstate(all="ignore"):
         cost = cost_and_gradient(space, x, _blocks(space, y), pair, 1 / len(x), NEVER_STOPPED)
@@ -185,21 +184,21 @@ def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: F
 
 
 def _blocks(space: Workspace, y: NDArray[np.generic]) -> Iterator[Block]:
+    """All rows as one batch."""
     for rows in _cut(len(y), space.max_rows):
-        target, z = np.empty((2, space.n_out, rows.stop - rows.start), space.work.dtype)
+        n = rows.stop - rows.start
+        space.lay_out(n)
+        target, z = np.empty((2, space.n_out, n), space.work.dtype)
         formulas.targets(y[rows], target)
-        space.lay_out(rows.stop - rows.start)
         yield rows, target, z
 
 
 def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
-    sparse = isinstance(x, SparseRows)
-    plan = c.plan(net, len(x), 0, params.itemsize, sparse=sparse)
-    _outputs(Workspace(net, params, work, plan, x.dtype, sparse), x, out)
+    _outputs(Workspace(net, params, work, len(x), x), x, out)
 
 
 def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
-    space = Workspace(net, params, work, c.plan(net, rows, 0, params.itemsize), x_dtype, sparse=False)
+    space = Workspace(net, params, work, rows, np.empty((0, net[0, c.N_IN]), x_dtype))
     return lambda x, out: _outputs(space, x, out)
 
 
@@ -213,6 +212,6 @@ def _outputs(space: Workspace, x: Rows, out: Floats) -> None:
 
 
 def _cut(n: int, max_rows: int) -> Iterator[slice]:
-    """Cuts n rows into blocks."""
+    """Cuts n rows into slices of at most max_rows."""
     for start in range(0, n, max_rows):
         yield slice(start, min(start + max_rows, n))

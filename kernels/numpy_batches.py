@@ -1,4 +1,4 @@
-"""The batches of a call of `train` in the NumPy backend: their rows, their targets, and how many they classify right."""
+"""The batches of a call of `train` in the NumPy backend: their rows and targets, and the count of correct examples."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints, TrainCall
 from fastnet.kernels.numpy_workspace import Workspace
 
-# The part of a batch that goes through the network at once: rows of x, their targets (n_out, rows), and an array
-# (n_out, rows) for the weighted sums of the last layer.
+# The rows of x that go through the network at once, their targets (n_out, rows), and an array (n_out, rows) for the
+# weighted sums of the last layer.
 Block = tuple[Ints | slice, Floats, Floats]
 
-# Small batches are prepared in windows of about WINDOW examples: the targets of a window are made together, and its
-# examples that are classified right are counted together. For each batch of 10 alone, both would take 4 of 35
-# microseconds.
+# A window is several small batches with about WINDOW examples in all. The targets of a window are made together, and
+# its correct examples are counted together. For each batch of 10 alone, this would take 4 of 35 microseconds.
 WINDOW = 1024
 
 
 class Batches:
-    """Yields each batch as its number of rows and its blocks. A batch larger than a block is cut into several.
+    """Yields the number of rows of each batch, and its blocks. A small batch is one block, a large one is several.
 
-    The caller is done with a batch when it takes the next one.
+    The caller computes the weighted sums of all blocks of a batch before it takes the next batch.
     """
 
     def __init__(self, call: TrainCall, space: Workspace) -> None:
         self.call, self.space = call, space
         self._n_correct = np.zeros(len(call.rates), np.int64)  # of each batch
-        # The window: the number of its first batch, and for each of its blocks the weighted sums and the y.
+        # The present window: the number of its first batch, and the weighted sums and the y of its blocks.
         self._first, self._sums, self._y = 0, np.empty((0, space.n_out, 1), call.params.dtype), call.y[:0, None]
 
     def __iter__(self) -> Iterator[tuple[int, Iterable[Block]]]:
@@ -40,19 +39,20 @@ class Batches:
             rows = order[first * size : min(first + n_window, n_small) * size]
             for block in self._window(rows.reshape(-1, size), first):
                 yield size, (block,)
-        for number in range(n_small, n_batches):  # large batches, or the last batch, which is smaller
+        for number in range(n_small, n_batches):  # the large batches, or the last batch, which has fewer rows
             batch = order[number * size : (number + 1) * size]
             yield len(batch), self._blocks(batch, number)
 
     def _blocks(self, batch: Ints, number: int) -> Iterator[Block]:
-        """The blocks of one batch. Each is a window."""
+        """The blocks of one batch. Each block is a window of its own."""
         for place in range(0, len(batch), self.space.max_rows):
             yield from self._window(batch[None, place : place + self.space.max_rows], number, place)
 
     def _window(self, rows: Ints, first: int, place: int = 0) -> Iterator[Block]:
-        """A block of each of several batches in turn.
+        """Makes one block for each of several batches.
 
-        rows (n_blocks, n): of x. first: the number of the first batch. place: of each block's first row in its batch.
+        rows (n_blocks, n): the rows of x in each block. first: the number of the first batch, from 0. place: the place
+        of a block's first row in its batch.
         """
         self._count()
         n_blocks, n = rows.shape
@@ -66,11 +66,11 @@ class Batches:
         return zip(rows, targets, sums, strict=True)
 
     def _count(self) -> None:
-        """Counts the examples of the window that are classified right."""
+        """Counts the correct examples of the present window."""
         correct = formulas.is_correct(self._sums, self._y)
         self._n_correct[self._first : self._first + len(correct)] += np.count_nonzero(correct, 1)
 
     def n_correct(self, n_batches: int) -> int:
-        """The number of examples classified right in the first n_batches batches. Only for the end of the training."""
+        """The number of correct examples in the first n_batches batches. Call it once, after the last batch."""
         self._count()
         return int(self._n_correct[:n_batches].sum())

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas, philox
-from fastnet.kernels.contract import Floats, Ints, Plan, Rows, SparseRows
+from fastnet.kernels.contract import Floats, Ints, Rows, SparseRows
 from fastnet.kernels.numpy_sparse import Pieces, unpack
 
 
 class Layer:
-    """A layer's parameters, and its arrays for the block of rows that goes through the network.
+    """A layer's parameters, and its arrays for a block of rows.
 
     Each column of `inputs` and of `a` is an example. The last column of the weights holds the biases, and the last row
     of the inputs holds ones. So one matrix product computes the weighted sums with the biases.
     """
 
-    # Set by Workspace.lay_out for each size of a block:
+    # `Workspace.lay_out` sets these three.
     inputs: Floats  # (n_in + 1, rows)
     inputs_t: Floats  # (rows, n_in + 1)
     a: Floats  # (n_out, rows): the activations, a view of the inputs of the next layer
@@ -40,18 +40,22 @@ class Layer:
 
 
 class Workspace:
-    """The workspace of a call, cut into arrays as `plan` says.
+    """The workspace of a call, cut into arrays as contract.Plan says.
 
     Parameters, gradient and optimiser state are packed: the weights and biases of a layer form one matrix.
     """
 
-    def __init__(self, net: Ints, params: Floats, work: Floats, plan: Plan, x_dtype: Any, sparse: bool, slots: int = 0):
-        self.net, self.work, self.nodes, self.x_dtype = net.tolist(), work, plan.nodes.tolist(), x_dtype
+    def __init__(self, net: Ints, params: Floats, work: Floats, rows: int, x: Rows, slots: int = 0) -> None:
+        """For batches of at most `rows` rows of x, and `slots` rows of optimiser state. Packs the parameters."""
+        sparse = isinstance(x, SparseRows)
+        plan = c.plan(net, rows, slots, params.itemsize, sparse=sparse)
+        self.net, self.work, self.nodes, self.x_dtype = net.tolist(), work, plan.nodes.tolist(), x.dtype
         self.max_rows = plan.rows  # of a block
         self.n_in, self.n_out = self.net[0][c.N_IN], self.net[-1][c.N_OUT]
         self.in_pieces = sparse and self.n_in > c.PIECE_INPUTS
-        # A byte b stands for the input b / 255.
-        self.byte_scale = np.full((), 1 / 255, work.dtype) if x_dtype == np.uint8 else None
+        # Arrays of shape (), for the reason given at formulas.ONE.
+        self.byte_scale = np.full((), 1 / 255, work.dtype) if x.dtype == np.uint8 else None  # byte b: input b / 255
+        self.factor = np.empty((), work.dtype)  # of the gradient
         n_params = sum(row[c.N_OUT] * (row[c.N_IN] + 1) for row in self.net)
         vectors = [work[k * plan.packed :][:n_params] for k in range(3 + slots)]
         self.params, self.gradient, self.scratch, *self.state = vectors
@@ -59,11 +63,13 @@ class Workspace:
         for row, *matrices in zip(self.net, *map(self.matrices, vectors[:3]), strict=True):
             self.layers.append(Layer(row[c.ACTIVATION], self.layers[-1] if self.layers else None, *matrices))
         self.pack(params, self.params)
-        self.factor = np.empty((), work.dtype)
-        self.rows = 0  # of the blocks that the arrays are laid out for
+        self.rows = 0  # of a block, as the arrays are laid out now
 
     def matrices(self, packed: Floats) -> list[Floats]:
-        """The matrix (n_out, n_in + 1) of each layer in a packed vector. For Pieces it is transposed in memory."""
+        """Views of a packed vector: the matrix (n_out, n_in + 1) of each layer.
+
+        The matrix that Pieces use has the weights of each input together in memory.
+        """
         found, at = list[Floats](), 0
         for row in self.net:
             flat = packed[at : at + row[c.N_OUT] * (row[c.N_IN] + 1)]
@@ -73,7 +79,7 @@ class Workspace:
         return found
 
     def pairs(self, flat: Floats, packed: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """Views of the same numbers in a flat vector and in a packed one: for each layer its weights, then its biases."""
+        """For the weights and the biases of each layer, a view of the flat vector and a view of the packed one."""
         for row, matrix in zip(self.net, self.matrices(packed), strict=True):
             n_in, n_out, w, b = row[c.N_IN], row[c.N_OUT], row[c.WEIGHTS], row[c.BIASES]
             yield flat[w : w + n_out * n_in].reshape(n_out, n_in), matrix[:, :-1]
@@ -88,7 +94,7 @@ class Workspace:
             target[...] = source
 
     def lay_out(self, rows: int) -> None:
-        """Gives each layer its arrays for blocks of `rows` rows, unless it has them."""
+        """Gives each layer its arrays for blocks of `rows` rows, unless it has them already."""
         if rows == self.rows:
             return
         self.rows = rows
@@ -101,40 +107,42 @@ class Workspace:
             layer.a = inputs[:-1]
 
     def _lay_out_examples(self, rows: int) -> None:
-        """The arrays for rows of x: one example in each row, with a 1 at its end."""
+        """Makes the arrays that `read` fills. Each row of `examples` is an example, with a 1 at its end."""
         at, scratch_at = self.nodes[0][c.ACTIVATIONS_AT], self.nodes[0][c.SCRATCH_AT]
         n_in = self.n_in
         if self.in_pieces:
-            n_in = 0
-            dense = self._area(scratch_at, (rows * c.PIECE_INPUTS,))
-            self.layers[0].pieces = Pieces(rows, dense, self.scratch)
+            self.layers[0].pieces = Pieces(rows, self._area(scratch_at, (rows * c.PIECE_INPUTS,)), self.scratch)
+            n_in = 0  # `examples` is not used
         self.examples = self._area(at, (rows, n_in + 1))
         self.features, self.ones = self.examples[:, :-1], self.examples[:, -1]
-        self.ones[...] = 1
-        # Rows of x as they are, contiguous and in the dtype of x.
+        self.ones.fill(1)
+        # Copies of rows of x, in its dtype. `take` needs a contiguous array, and `features` is none.
         self.raw = self._area(scratch_at, (rows * n_in,)).view(self.x_dtype)[: rows * n_in].reshape(rows, n_in)
 
     def _area(self, at: int, shape: tuple[int, ...]) -> Floats:
         return self.work[at : at + math.prod(shape)].reshape(shape)
 
     def set_masks(self, updates: range, place: int) -> None:
-        """With dropout, draws the masks of the next blocks: one for each update, all at this place of their batch."""
+        """With dropout, gives each layer the masks of the next blocks: one block for each of these updates.
+
+        place: the place of a block's first row in its batch.
+        """
         for layer, row in zip(self.layers, self.net, strict=True):
             if row[c.DROP]:
                 shape = row[c.N_OUT], self.rows
                 layer.masks = philox.masks(row[c.DROP], row[c.DROP_KEY], shape, updates, place, self.work.dtype)
 
     def read(self, x: Rows, rows: Ints | slice) -> None:
-        """Makes these rows of x the inputs of the first layer. Their number is that of the last `lay_out`."""
+        """Makes these rows of x the inputs of the first layer. `lay_out` was called for their number."""
         if isinstance(x, SparseRows):
             if (pieces := self.layers[0].pieces) is not None:
                 pieces.read(x, rows)
             else:
                 unpack(x, rows, self.features)
             return
-        # "clip" does not check the row numbers, which are valid; with the check, `take` would copy `raw` first.
+        # The row numbers are valid, so "clip" changes none. By default `take` checks them and copies `raw` for that.
         self.features[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, self.raw, "clip")
         if self.byte_scale is not None:
-            # The ones are multiplied as well, then restored: a contiguous array takes a third of the time.
+            # This multiplies the ones as well. `features` alone is not contiguous and takes three times as long.
             np.multiply(self.examples, self.byte_scale, self.examples)
             self.ones.fill(1)
