@@ -116,7 +116,7 @@ class Workspace:
         self.examples = self._area(at, (rows, n_in + 1))
         self.features, self.ones = self.examples[:, :-1], self.examples[:, -1]
         self.ones.fill(1)
-        # Copies of rows of x, in its dtype. `take` needs a contiguous array, and `features` is none.
+        # Rows of x in the dtype of x, contiguous as `take` needs them. Bytes use a part of the area only.
         self.raw = self._area(scratch_at, (rows * n_in,)).view(self.x_dtype)[: rows * n_in].reshape(rows, n_in)
 
     def _area(self, at: int, shape: tuple[int, ...]) -> Floats:
@@ -133,7 +133,7 @@ class Workspace:
                 layer.masks = philox.masks(row[c.DROP], row[c.DROP_KEY], shape, updates, place, self.work.dtype)
 
     def read(self, x: Rows, rows: Ints | slice) -> None:
-        """Makes these rows of x the inputs of the first layer. `lay_out` was called for their number."""
+        """Makes these rows of x the inputs of the first layer. Call `lay_out` first."""
         if isinstance(x, SparseRows):
             if (pieces := self.layers[0].pieces) is not None:
                 pieces.read(x, rows)
@@ -143,6 +143,6 @@ class Workspace:
         # The row numbers are valid, so "clip" changes none. By default `take` checks them and copies `raw` for that.
         self.features[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, self.raw, "clip")
         if self.byte_scale is not None:
-            # This multiplies the ones as well. `features` alone is not contiguous and takes three times as long.
+            # The product includes the ones. `features` alone is not contiguous and would take three times as long.
             np.multiply(self.examples, self.byte_scale, self.examples)
             self.ones.fill(1)
