@@ -259,7 +259,7 @@ def target_classes(target: NDArray[np.generic], axis: int) -> Ints:
 
 
 def _classes(values: NDArray[Any], axis: int, threshold: float) -> Ints:
-    """The index of the largest value, or of the first of equal values. A single value gives 1 if >= threshold, else 0."""
+    """The index of the largest value, or of the first of equal values. A single value: 1 if >= threshold, else 0."""
     if values.shape[axis] == 1:
         return (values.squeeze(axis) >= threshold).astype(np.int64)
     return values.argmax(axis)
