@@ -59,7 +59,8 @@ class Activation(NamedTuple):
 
 
 def sigmoid(z: Floats, out: Floats | None = None) -> Floats:
-    return np.reciprocal(ONE[z.dtype] + np.exp(-z), out)
+    one = ONE[z.dtype]
+    return np.divide(one, one + np.exp(-z), out)
 
 
 def sigmoid_derivative(a: Floats) -> Floats:

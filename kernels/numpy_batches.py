@@ -68,7 +68,7 @@ class Batches:
     def _count(self) -> None:
         """Counts the correct examples of the present window."""
         correct = formulas.is_correct(self._sums, self._y)
-        self._n_correct[self._first : self._first + len(correct)] += np.count_nonzero(correct, 1)
+        self._n_correct[self._first : self._first + len(correct)] += correct.sum(1)
 
     def n_correct(self, n_batches: int) -> int:
         """The number of correct examples in the first n_batches batches. Call it once, after the last batch."""
