@@ -94,12 +94,12 @@ def cost_and_gradient(
 
 
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
-    """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is used up.
+    """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is overwritten.
 
     The formulas are OPTIMIZERS of formulas.py. Each line changes an array in place, since the arrays can be large.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
-    kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer
+    kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer  # the contract's columns, in their order
     if clip_norm > 0:
         norm = math.sqrt(np.dot(g, g))
         if not math.isfinite(norm):  # its square is too large for float32
@@ -145,7 +145,7 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
 
 def train(call: TrainCall) -> float:
     net, progress = call.net, call.progress
-    # Python's floats. A float64 of NumPy times a float32 array would be a float64 array.
+    # Lists of Python floats: the product of NumPy's float64 numbers and float32 arrays would be float64 arrays.
     rates, optimizer = call.rates.tolist(), call.optimizer.tolist()
     space = Workspace(net, call.params, call.work, call.batch_size, call.x, len(call.state))
     for slot, packed in zip(call.state, space.state, strict=True):
@@ -154,7 +154,8 @@ def train(call: TrainCall) -> float:
     # In plain gradient descent, the deltas are multiplied by the rate, so that the gradient need not be. There are
     # fewer deltas than parameters.
     is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
-    total, steps, batches = 0.0, 0, Batches(call, space)
+    batches = Batches(call, space)
+    total, steps = 0.0, 0  # of the batches that made an update
     with np.errstate(all="ignore"):
         for (n_rows, blocks), rate in zip(batches, rates, strict=True):
             factor = (rate if is_plain else 1) / n_rows

@@ -33,13 +33,14 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[int, Iterable[Block]]]:
         order, size = self.call.order, self.call.batch_size
-        n_batches, n_small = len(self.call.rates), len(order) // size if size <= self.space.max_rows else 0
+        n_batches = len(self.call.rates)
+        n_small = len(order) // size if size <= self.space.max_rows else 0  # batches that are prepared in windows
         n_window = max(1, WINDOW // size)
         for first in range(0, n_small, n_window):
             rows = order[first * size : min(first + n_window, n_small) * size]
             for block in self._window(rows.reshape(-1, size), first):
                 yield size, (block,)
-        for number in range(n_small, n_batches):  # the large batches, or the last batch, which has fewer rows
+        for number in range(n_small, n_batches):  # large batches, or a last batch with fewer rows
             batch = order[number * size : (number + 1) * size]
             yield len(batch), self._blocks(batch, number)
 
