@@ -54,8 +54,9 @@ def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Float
     activations, z = forward(net, params, x)
     target = formulas.targets(y, np.empty_like(z))
     pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]  # of output activation and cost
-    cost = pair.cost(z, activations[-1], target) / len(x)
-    delta = pair.delta(activations[-1], target) / len(x)  # the derivative of the cost by z
+    error = activations[-1] - target
+    cost = pair.cost(z, target, error) / len(x)
+    delta = pair.delta(activations[-1], error) / len(x)  # the derivative of the cost by z
     gradient = np.empty_like(params)
     for level in reversed(range(len(net))):
         below, (weights, biases) = activations[level], views(net[level], gradient)

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
 
-# In all formulas z are weighted sums, a activations and `target` what the last layer's activations should be. They are
-# (neurons, examples), float32 or float64, and a result has the dtype of its arguments.
+# In all formulas, z stands for weighted sums, a for activations, and `target` for the desired activations of the last
+# layer. They are arrays (neurons, examples) of float32 or float64. A result has the dtype of the arguments.
 
-# 1 as an array of each dtype. With the Python number 1 an operation on a small array takes half a microsecond more. A
-# small network's update has a dozen such operations and takes 35 microseconds.
+# The number 1 as an array of shape (), for each dtype. With Python's number 1, an operation on a small array takes half
+# a microsecond more. A small network's batch has six such operations and takes 35 microseconds.
 ONE: dict[np.dtype[Any], Floats] = {np.dtype(dtype): np.ones((), dtype) for dtype in (np.float32, np.float64)}
 
 # -- activations ------------------------------------------------------------------------------------------------------
 
 
 class Function(Protocol):
-    """An activation function: a of z. It is written to `out`, which may be z itself, or to a new array."""
+    """An activation function: it returns a for z. The result is written to `out`, which may be z, or to a new array."""
 
     def __call__(self, z: Floats, out: Floats | None = None, /) -> Floats: ...
 
@@ -43,7 +43,7 @@ class Activation(NamedTuple):
     function: Function
     derivative: Derivative | None  # None where an output depends on more than the neuron's own z
     low: float = -math.inf  # the smallest output, and the smallest target
-    high: float = math.inf  # the largest
+    high: float = math.inf  # the largest output, and the largest target
     gain: float = 1.0  # the variance of "scaled" initial weights, times n_in
 
     @property
@@ -53,7 +53,7 @@ class Activation(NamedTuple):
 
     @property
     def is_probability(self) -> bool:
-        """Whether the outputs are probabilities. They are then read as classes."""
+        """Whether the outputs are probabilities of classes."""
         return (self.low, self.high) == (0, 1)
 
 
@@ -87,7 +87,7 @@ def leaky_relu_derivative(a: Floats) -> Floats:
 
 
 def softmax(z: Floats, out: Floats | None = None) -> Floats:
-    e = np.exp(z - z.max(0))  # e^z itself overflows
+    e = np.exp(z - z.max(0))  # exp(z) would overflow for a large z
     return np.divide(e, e.sum(0), out)
 
 
@@ -153,10 +153,10 @@ BY_CODE = {activation.code: activation for activation in ACTIVATIONS.values()}
 
 
 class Pair(NamedTuple):
-    """A cost, of outputs with a certain activation."""
+    """A cost for outputs with a certain activation. The error of the outputs is a - target."""
 
-    cost: Callable[[Floats, Floats, Floats], float]  # of z, a and target: summed over the examples
-    delta: Callable[[Floats, Floats], Floats]  # of a and target: the derivative of that sum by z
+    cost: Callable[[Floats, Floats, Floats], float]  # of z, target and error: summed over the examples
+    delta: Callable[[Floats, Floats], Floats]  # of a and error: the derivative of that sum by z
 
 
 class Cost(NamedTuple):
@@ -166,44 +166,43 @@ class Cost(NamedTuple):
     code: int  # in the COST column of a network's last layer
     about: str  # for the documentation
     default_output: str  # the activation of the output layer where the user names none
-    pairs: dict[str, Pair]  # by the name of the output's activation: those that the cost goes with
+    pairs: dict[str, Pair]  # for each activation that the cost accepts in the output layer
 
 
-def squared_error(z: Floats, a: Floats, target: Floats) -> float:
-    error = (a - target).ravel()
+def squared_error(z: Floats, target: Floats, error: Floats) -> float:
+    error = error.ravel()
     return float(error.dot(error))
 
 
 def squared_error_delta(derivative: Derivative) -> Callable[[Floats, Floats], Floats]:
-    """The delta of outputs whose activation has this derivative."""
+    """Returns the delta for outputs whose activation has this derivative."""
 
-    def delta(a: Floats, target: Floats) -> Floats:
-        error = a - target
+    def delta(a: Floats, error: Floats) -> Floats:
         return (error + error) * derivative(a)  # 2 * error takes longer: see ONE
 
     return delta
 
 
-def squared_error_delta_of_softmax(a: Floats, target: Floats) -> Floats:
+def squared_error_delta_of_softmax(a: Floats, error: Floats) -> Floats:
     """An output depends on all z of its example: da_i / dz_j = a_i ((i == j) - a_j)."""
-    by_a = 2 * (a - target)
+    by_a = 2 * error
     return a * (by_a - (a * by_a).sum(0))
 
 
-def cross_entropy_of_softmax(z: Floats, a: Floats, target: Floats) -> float:
-    """-sum target log(a), for targets that sum to 1. It is computed from z, since a may have been rounded to 0."""
+def cross_entropy_of_softmax(z: Floats, target: Floats, error: Floats) -> float:
+    """-sum target log(a), for targets that sum to 1. Computed from z, since a may have been rounded to 0."""
     z = z - z.max(0)
     return float(np.vdot(target, np.log(np.exp(z).sum(0)) - z))
 
 
-def cross_entropy_of_sigmoid(z: Floats, a: Floats, target: Floats) -> float:
-    """-sum target log(a) + (1 - target) log(1 - a). It is computed from z, since a may have been rounded to 0 or 1."""
+def cross_entropy_of_sigmoid(z: Floats, target: Floats, error: Floats) -> float:
+    """-sum target log(a) + (1 - target) log(1 - a). Computed from z, since a may have been rounded to 0 or 1."""
     return float((np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))).sum())
 
 
-def cross_entropy_delta(a: Floats, target: Floats) -> Floats:
-    """The derivative of the logarithm cancels against that of the softmax or the sigmoid."""
-    return a - target
+def cross_entropy_delta(a: Floats, error: Floats) -> Floats:
+    """The derivative of the logarithm and that of the softmax or sigmoid cancel, so that the error remains."""
+    return error
 
 
 COSTS = {
@@ -241,7 +240,7 @@ PAIRS = {(ACTIVATIONS[output].code, cost.code): pair for cost in COSTS.values() 
 
 
 def targets(y: NDArray[np.generic], out: Floats) -> Floats:
-    """Class labels (..., n) or targets (..., n, n_out) as targets (..., n_out, n), written to `out`."""
+    """Writes class labels (..., n) or targets (..., n, n_out) to `out` as targets (..., n_out, n). Returns `out`."""
     if y.ndim < out.ndim:
         np.equal(y[..., None, :], np.arange(out.shape[-2])[:, None], out)
     else:
@@ -265,41 +264,50 @@ def target_classes(target: NDArray[np.generic], axis: int) -> Ints:
 
 
 def _classes(values: NDArray[Any], axis: int, threshold: float) -> Ints:
-    """The number of the largest value, the first of equal ones. For a single value: 1 from the threshold on, else 0."""
+    """The index of the largest value, or of the first of equal values. A single value: 1 if >= threshold, else 0."""
     if values.shape[axis] == 1:
         return (values.squeeze(axis) >= threshold).astype(np.int64)
     return values.argmax(axis)
 
 
-def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
-    """The number of examples classified right. z is (..., n_out, n), y labels (..., n) or targets (..., n, n_out)."""
+def is_correct(z: Floats, y: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Whether each example (..., n) is classified right.
+
+    z are the weighted sums (..., n_out, n), y labels (..., n) or targets (..., n, n_out).
+    """
     truth: NDArray[Any] = y
     if y.ndim == z.ndim:
         truth = target_classes(y, -1)
     elif z.shape[-2] == 1:
-        truth = y == 0  # the label of a single output is 0: that is a target of 1, and so class 1
-    return int(np.count_nonzero(classes(z, -2) == truth))
+        truth = y == 0  # a single output has label 0 only, which means a target of 1 and so class 1
+    return classes(z, -2) == truth
 
 
-# `evaluate` takes so many outputs at a time: they stay in the cache, and OpenBLAS gives them to one thread. On a busy
-# machine its threads take 40 ms for the cost of 4,000 examples, and one thread takes 0.7 ms.
+def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
+    """The number of examples that are classified right."""
+    return int(np.count_nonzero(is_correct(z, y)))
+
+
+# `evaluate` handles at most this many outputs at a time. They fit in the cache, and OpenBLAS uses one thread for them.
+# On a busy machine, the cost of 4,000 examples takes 40 ms with several threads and 0.7 ms with one.
 COST_OUTPUTS = 1 << 13
 
 
 def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
-    """The summed cost of the last layer's weighted sums z (n, n_out), and the number of examples classified right.
+    """Returns the cost, summed over the examples, and the number of examples that are classified right.
 
-    The cost outside of training is this one with every backend. It is computed in float64.
+    z (n, n_out) are the weighted sums of the last layer. Costs outside of training come from this function, whatever
+    the backend. They are computed in float64.
     """
-    total, right = 0.0, 0
+    total, n_correct = 0.0, 0
     rows = max(1, COST_OUTPUTS // z.shape[1])
     with np.errstate(all="ignore"):  # a cost that overflows is inf
         for first in range(0, len(z), rows):
             sums = np.array(z[first : first + rows].T, np.float64, order="C")
             target = targets(y[first : first + rows], np.empty_like(sums))
-            total += PAIRS[activation, cost].cost(sums, BY_CODE[activation].function(sums), target)
-            right += count_correct(sums, y[first : first + rows])
-    return total, right
+            total += PAIRS[activation, cost].cost(sums, target, BY_CODE[activation].function(sums) - target)
+            n_correct += count_correct(sums, y[first : first + rows])
+    return total, n_correct
 
 
 # -- optimisers -------------------------------------------------------------------------------------------------------
@@ -308,7 +316,7 @@ def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> t
 class Update(NamedTuple):
     """One row of the table of optimisers: the update of a parameter w with its gradient g.
 
-    The code is `update` of numpy_backend.py; the compiled backends have their own.
+    `update` in numpy_backend.py is the code of these formulas. The compiled backends have code of their own.
     """
 
     name: str

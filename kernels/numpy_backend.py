@@ -1,13 +1,13 @@
 """The reference backend: a network and its training in NumPy, written as in a textbook.
 
-`forward`, `backward`, `update` and `train` are the algorithm. The activations and the costs are in formulas.py.
-Denormals are not flushed, since Python code cannot ask for that.
+Read `forward`, `backward`, `cost_and_gradient`, `update` and `train` in this order. The activations and costs are in
+formulas.py. Python code cannot tell the CPU to flush denormal numbers, so they slow this backend down.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,46 +15,47 @@ from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
-from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, SparseRows, TrainCall
+from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, TrainCall
+from fastnet.kernels.formulas import Pair
+from fastnet.kernels.numpy_batches import Batches, Block
 from fastnet.kernels.numpy_sparse import compress as compress  # a function of the contract
 from fastnet.kernels.numpy_workspace import Layer, Workspace
 
 MAX_THREADS = 1  # BLAS has threads of its own
-COMPRESSION_PAYS = False  # sparse rows are unpacked again for BLAS
-# The targets of so many examples are made together, and those classified right are counted together. For each batch of
-# 10 alone that would take 4 of 35 microseconds.
-WINDOW = 1024
+COMPRESSION_PAYS = False  # BLAS needs dense rows, so sparse rows are unpacked
 
-# -- the algorithm, for one block of rows -----------------------------------------------------------------------------
+NEVER_STOPPED = np.zeros(c.PROGRESS_COLUMNS, np.int64)  # the progress of a call that nothing stops
+
+# -- the algorithm ----------------------------------------------------------------------------------------------------
 
 
-def forward(layers: list[Layer], sums: Floats, moment: tuple[int, int, int] | None = None) -> Floats:
-    """Computes the activations (n_out, rows) of the last layer. `sums` takes its weighted sums: a cost needs both.
+def forward(layers: list[Layer], z_out: Floats) -> Floats:
+    """Returns the activations (n_out, rows) of the last layer, and writes its weighted sums to `z_out`.
 
-    moment: with dropout, the number of the update, the place of the block in its batch, and how many updates are left.
+    The inputs are those that `Workspace.read` read. In training with dropout, a mask drops neurons of hidden layers.
     """
     last = layers[-1]
     for layer in layers:
-        z = sums if layer is last else layer.a
+        z = z_out if layer is last else layer.a
         if layer.pieces is None:
             layer.weights.dot(layer.inputs, z)
         else:
             layer.pieces.weighted_sums(layer.weights, z)
         if layer is last:
             break
-        a = layer.function(z, z)  # in the place of z
-        if layer.masks is not None and moment is not None:
-            mask = layer.masks.of(*moment, a.dtype)
+        a = layer.function(z, z)  # overwrites z
+        if layer.masks is not None:
+            mask = next(layer.masks)
             layer.masked_derivative = layer.derivative(a) * mask
             a *= mask
-    return last.function(sums)
+    return last.function(z_out)
 
 
 def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
-    """Computes the gradient of every layer, from the last to the first.
+    """Computes the gradient of each layer's parameters, from the last layer to the first.
 
-    delta (n_out, rows) is the derivative of the cost by the last layer's weighted sums. adding: a batch of several
-    blocks adds up their gradients, so all but the first block add.
+    delta (n_out, rows) is the derivative of the cost by the weighted sums of the last layer. The gradient overwrites
+    `layer.gradient`. If `adding` is true, it is added to `layer.gradient`.
     """
     for layer in reversed(layers):
         if layer.pieces is not None:
@@ -70,14 +71,35 @@ def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
             delta *= below.derivative(below.a) if below.masked_derivative is None else below.masked_derivative
 
 
-def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
-    """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is used up.
+def cost_and_gradient(
+    space: Workspace, x: Rows, blocks: Iterable[Block], pair: Pair, factor: float, progress: Ints
+) -> float:
+    """Returns the cost of a batch, summed over its examples. Writes the gradient times `factor` to space.gradient.
 
-    The formulas are UPDATES of formulas.py. Here each line is one pass over vectors, and none allocates.
+    A large batch goes through the network block by block, and the gradients of its blocks add up. The cost is NaN if
+    STOP was set before the last block.
+    """
+    cost, adding = 0.0, False
+    space.factor[()] = factor
+    for rows, target, z in blocks:
+        if progress[c.STOP]:
+            return math.nan
+        space.read(x, rows)
+        a = forward(space.layers, z)
+        error = a - target
+        cost += pair.cost(z, target, error)
+        backward(space.layers, pair.delta(a, error) * space.factor, adding)
+        adding = True
+    return cost
+
+
+def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
+    """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is overwritten.
+
+    The formulas are UPDATES of formulas.py. Each line changes an array in place, since the arrays can be large.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
-    clip_norm, decay, kind = optimizer[c.CLIP_NORM], optimizer[c.WEIGHT_DECAY], optimizer[c.KIND]
-    beta1, beta2 = optimizer[c.BETA1], optimizer[c.BETA2]
+    kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer  # the contract's columns, in their order
     if clip_norm > 0:
         norm = math.sqrt(np.dot(g, g))
         if not math.isfinite(norm):  # its square is too large for float32
@@ -88,13 +110,14 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
         for layer in space.layers:
             np.multiply(layer.weights[:, :-1], decay, layer.scratch[:, :-1])
             layer.gradient[:, :-1] += layer.scratch[:, :-1]
+    # From here on, g becomes what is subtracted from w.
     if kind == c.GRADIENT_DESCENT:
         g *= rate
     elif kind == c.MOMENTUM:
         (v,) = space.state
-        v *= beta1
+        v *= beta1  # v = beta1 * v + g
         v += g
-        if optimizer[c.NESTEROV]:
+        if nesterov:  # g = rate * (g + beta1 * v)
             np.multiply(v, beta1, scratch)
             g += scratch
             g *= rate
@@ -102,17 +125,17 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
             np.multiply(v, rate, g)
     else:
         m, v = space.state
-        m *= beta1
+        m *= beta1  # m = beta1 * m + (1 - beta1) * g
         np.multiply(g, 1 - beta1, scratch)
         m += scratch
-        v *= beta2
+        v *= beta2  # v = beta2 * v + (1 - beta2) * g^2
         g *= g
         g *= 1 - beta2
         v += g
-        np.sqrt(v, scratch)
+        np.sqrt(v, scratch)  # scratch = sqrt(v / (1 - beta2^t)) + epsilon
         scratch *= (1 - beta2**t) ** -0.5
-        scratch += optimizer[c.EPSILON]
-        np.divide(m, scratch, g)
+        scratch += epsilon
+        np.divide(m, scratch, g)  # g = rate * m / (1 - beta1^t) / scratch
         g *= rate / (1 - beta1**t)
     w -= g
 
@@ -120,114 +143,76 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
 # -- the contract -----------------------------------------------------------------------------------------------------
 
 
+def train(call: TrainCall) -> float:
+    net, progress = call.net, call.progress
+    # Lists of Python floats: the product of NumPy's float64 numbers and float32 arrays would be float64 arrays.
+    rates, optimizer = call.rates.tolist(), call.optimizer.tolist()
+    space = Workspace(net, call.params, call.work, call.batch_size, call.x, len(call.state))
+    for slot, packed in zip(call.state, space.state, strict=True):
+        space.pack(slot, packed)
+    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
+    # In plain gradient descent, the deltas are multiplied by the rate, so that the gradient need not be. There are
+    # fewer deltas than parameters.
+    is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
+    batches = Batches(call, space)
+    total, steps = 0.0, 0  # of the batches that made an update
+    with np.errstate(all="ignore"):
+        for (n_rows, blocks), rate in zip(batches, rates, strict=True):
+            factor = (rate if is_plain else 1) / n_rows
+            cost = cost_and_gradient(space, call.x, blocks, pair, factor, progress)
+            if not math.isfinite(cost):  # the training diverged or was stopped
+                break
+            if is_plain:
+                space.params -= space.gradient
+            else:
+                update(space, optimizer, rate, call.step + steps + 1)
+            total += cost
+            steps += 1
+        progress[c.STEPS], progress[c.CORRECT] = steps, batches.n_correct(steps)
+    space.unpack(space.params, call.params)
+    for slot, packed in zip(call.state, space.state, strict=True):
+        space.unpack(packed, slot)
+    return total
+
+
+def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: Floats, work: Floats) -> float:
+    space = Workspace(net, params, work, len(x), x)
+    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
+    with np.errstate(all="ignore"):
+        cost = cost_and_gradient(space, x, _blocks(space, y), pair, 1 / len(x), NEVER_STOPPED)
+    space.unpack(space.gradient, grad)
+    return cost / len(x)
+
+
+def _blocks(space: Workspace, y: NDArray[np.generic]) -> Iterator[Block]:
+    """All rows as one batch."""
+    for rows in _cut(len(y), space.max_rows):
+        n = rows.stop - rows.start
+        space.lay_out(n)
+        target, z = np.empty((2, space.n_out, n), space.work.dtype)
+        formulas.targets(y[rows], target)
+        yield rows, target, z
+
+
 def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
-    sparse = isinstance(x, SparseRows)
-    plan = c.plan(net, len(x), 0, params.itemsize, sparse=sparse)
-    _outputs(Workspace(net, params, work, plan, x.dtype, sparse), x, out)
+    _outputs(Workspace(net, params, work, len(x), x), x, out)
 
 
 def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
-    space = Workspace(net, params, work, c.plan(net, rows, 0, params.itemsize), x_dtype, sparse=False)
+    space = Workspace(net, params, work, rows, np.empty((0, net[0, c.N_IN]), x_dtype))
     return lambda x, out: _outputs(space, x, out)
 
 
 def _outputs(space: Workspace, x: Rows, out: Floats) -> None:
     with np.errstate(all="ignore"):
-        for block in _blocks(len(x), space.max_rows):
-            rows = block.stop - block.start
-            space.read(x, block, rows)
-            out[block] = forward(space.layers, np.empty((space.n_out, rows), out.dtype)).T
+        for rows in _cut(len(x), space.max_rows):
+            n = rows.stop - rows.start
+            space.lay_out(n)
+            space.read(x, rows)
+            out[rows] = forward(space.layers, np.empty((space.n_out, n), out.dtype)).T
 
 
-def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: Floats, work: Floats) -> float:
-    sparse = isinstance(x, SparseRows)
-    space = Workspace(net, params, work, c.plan(net, len(x), 0, params.itemsize, sparse=sparse), x.dtype, sparse)
-    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
-    cost = 0.0
-    with np.errstate(all="ignore"):
-        for block in _blocks(len(x), space.max_rows):
-            rows = block.stop - block.start
-            space.read(x, block, rows)
-            target, z = np.empty((2, space.n_out, rows), work.dtype)
-            formulas.targets(y[block], target)
-            a = forward(space.layers, z)
-            cost += pair.cost(z, a, target)
-            backward(space.layers, pair.delta(a, target) * (1 / len(x)), adding=block.start > 0)
-    space.unpack(space.gradient, grad)
-    return cost / len(x)
-
-
-def _blocks(n: int, max_rows: int) -> Iterator[slice]:
+def _cut(n: int, max_rows: int) -> Iterator[slice]:
+    """Cuts n rows into slices of at most max_rows."""
     for start in range(0, n, max_rows):
         yield slice(start, min(start + max_rows, n))
-
-
-def train(call: TrainCall) -> float:
-    net, x, order, progress = call.net, call.x, call.order, call.progress
-    rates, optimizer = call.rates.tolist(), call.optimizer.tolist()  # NumPy's numbers would make float32 float64
-    sparse, slots = isinstance(x, SparseRows), len(call.state)
-    plan = c.plan(net, call.batch_size, slots, call.params.itemsize, sparse=sparse)
-    space = Workspace(net, call.params, call.work, plan, x.dtype, sparse, slots)
-    for slot, packed in zip(call.state, space.state, strict=True):
-        space.pack(slot, packed)
-    layers, pair = space.layers, formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
-    has_dropout = bool(net[:, c.DROP].any())
-    # Plain gradient descent multiplies the rate into the deltas: there are fewer of them than of the parameters.
-    is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
-    scale = np.empty((), call.work.dtype)
-    total, steps, correct = 0.0, 0, 0  # of the batches that were completed
-    cost, right = 0.0, 0  # of the batch under way
-    with np.errstate(all="ignore"):
-        for window, rows, batch, place in _windows(len(order), call.batch_size, plan.rows):
-            opens, closes, done = place == 0, place + rows == batch, 0
-            numbers = order[window].reshape(-1, rows)  # of the rows of x, block by block
-            y = call.y[numbers]
-            targets, sums = np.empty((2, len(numbers), space.n_out, rows), scale.dtype)
-            formulas.targets(y, targets)
-            for block, target, z in zip(numbers, targets, sums, strict=True):
-                if progress[c.STOP]:
-                    break
-                space.read(x, block, rows)
-                t = call.step + steps + 1
-                a = forward(layers, z, (t, place, len(rates) - steps if rows == batch else 1) if has_dropout else None)
-                cost = pair.cost(z, a, target) + (0.0 if opens else cost)
-                if not math.isfinite(cost):
-                    break
-                scale[()] = (rates[steps] if is_plain else 1) / batch
-                backward(layers, pair.delta(a, target) * scale, adding=not opens)
-                if closes:
-                    if is_plain:
-                        np.subtract(space.params, space.gradient, space.params)
-                    else:
-                        update(space, optimizer, rates[steps], t)
-                    total, steps = total + cost, steps + 1
-                done += 1
-            right += formulas.count_correct(sums[:done], y[:done])
-            if closes and done:
-                correct, right = correct + right, 0
-            if done < len(numbers):
-                break
-    space.unpack(space.params, call.params)
-    for slot, packed in zip(call.state, space.state, strict=True):
-        space.unpack(packed, slot)
-    progress[c.STEPS], progress[c.CORRECT] = steps, correct
-    return total
-
-
-def _windows(n: int, batch_size: int, max_rows: int) -> Iterator[tuple[slice, int, int, int]]:
-    """Cuts an order of n rows into windows: some whole batches, of one block each, or one block of a larger batch.
-
-    Yields the window, the rows of a block, the rows of a batch, and the place of a block's first row in its batch.
-    """
-    if batch_size > max_rows:
-        for batch in _blocks(n, batch_size):
-            size = batch.stop - batch.start
-            for block in _blocks(size, max_rows):
-                window = slice(batch.start + block.start, batch.start + block.stop)
-                yield window, block.stop - block.start, size, block.start
-        return
-    whole = n // batch_size * batch_size
-    for window in _blocks(whole, max(1, WINDOW // batch_size) * batch_size):
-        yield window, batch_size, batch_size, 0
-    if whole < n:  # the last batch is smaller
-        yield slice(whole, n), n - whole, n - whole, 0

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from fastnet.kernels import contract as c
-from fastnet.kernels import formulas
-from fastnet.kernels.contract import Floats, Ints, Plan, Rows, SparseRows
+from fastnet.kernels import formulas, philox
+from fastnet.kernels.contract import Floats, Ints, Rows, SparseRows
 from fastnet.kernels.numpy_sparse import Pieces, unpack
-from fastnet.kernels.philox import Masks
 
 
 class Layer:
-    """A layer's parameters, and its arrays for the block of rows that is on its way through the network.
+    """A layer's parameters, and its arrays for a block of rows.
 
-    Each column of `inputs` and of `a` is an example. The last column of the weights has the biases, and the last row of
-    the inputs has ones. So one matrix product gives the weighted sums with the biases.
+    Each column of `inputs` and of `a` is an example. The last column of the weights holds the biases, and the last row
+    of the inputs holds ones. So one matrix product computes the weighted sums with the biases.
     """
+
+    # `Workspace.lay_out` sets these three.
+    inputs: Floats  # (n_in + 1, rows)
+    inputs_t: Floats  # (rows, n_in + 1)
+    a: Floats  # (n_out, rows): the activations, a view of the inputs of the next layer
 
     def __init__(self, code: int, below: Layer | None, weights: Floats, gradient: Floats, scratch: Floats) -> None:
         self.function = formulas.BY_CODE[code].function
@@ -29,38 +34,42 @@ class Layer:
         self.weights_t = weights[:, :-1].T  # (n_in, n_out)
         self.gradient = gradient  # (n_out, n_in + 1)
         self.scratch = scratch  # (n_out, n_in + 1)
-        # The others wait for `lay_out`.
-        self.inputs = weights[:0]  # (n_in + 1, rows)
-        self.inputs_t = self.inputs.T  # (rows, n_in + 1)
-        self.a = weights[:0]  # (n_out, rows): the activations, a view of the inputs of the next layer
-        self.pieces: Pieces | None = None  # takes the place of the inputs where x is sparse and has many inputs
-        self.masks: Masks | None = None  # with dropout
-        self.masked_derivative: Floats | None = None  # (n_out, rows), with dropout: the derivative times the mask
+        self.pieces: Pieces | None = None  # replaces the inputs where x is sparse and has many inputs
+        self.masks: Iterator[Floats] | None = None  # of the blocks to come, (n_out, rows), in training with dropout
+        self.masked_derivative: Floats | None = None  # (n_out, rows): the derivative times the mask, with dropout
 
 
 class Workspace:
-    """The workspace of a call, cut into arrays as `plan` says.
+    """The workspace of a call, cut into arrays as contract.Plan says.
 
-    Parameters, gradient and optimiser state are packed: a layer's weights and biases form one matrix.
+    Parameters, gradient and optimiser state are packed: the weights and biases of a layer form one matrix.
     """
 
-    def __init__(self, net: Ints, params: Floats, work: Floats, plan: Plan, x_dtype: Any, sparse: bool, slots: int = 0):
-        self.net, self.work, self.nodes, self.x_dtype = net.tolist(), work, plan.nodes.tolist(), x_dtype
+    def __init__(self, net: Ints, params: Floats, work: Floats, rows: int, x: Rows, slots: int = 0) -> None:
+        """For batches of at most `rows` rows of x, and `slots` rows of optimiser state. Packs the parameters."""
+        sparse = isinstance(x, SparseRows)
+        plan = c.plan(net, rows, slots, params.itemsize, sparse=sparse)
+        self.net, self.work, self.nodes, self.x_dtype = net.tolist(), work, plan.nodes.tolist(), x.dtype
         self.max_rows = plan.rows  # of a block
         self.n_in, self.n_out = self.net[0][c.N_IN], self.net[-1][c.N_OUT]
         self.in_pieces = sparse and self.n_in > c.PIECE_INPUTS
-        self.byte = np.full((), 1 / 255, work.dtype) if x_dtype == np.uint8 else None  # the input that a byte of 1 is
-        n_params = sum(row[c.N_OUT] * (row[c.N_IN] + 1) for row in self.net)
+        # Arrays of shape (), for the reason given at formulas.ONE.
+        self.byte_scale = np.full((), c.BYTE_SCALE, work.dtype) if x.dtype == np.uint8 else None  # byte b: input b / 255
+        self.factor = np.empty((), work.dtype)  # of the gradient
+        n_params = params.size
         vectors = [work[k * plan.packed :][:n_params] for k in range(3 + slots)]
         self.params, self.gradient, self.scratch, *self.state = vectors
         self.layers: list[Layer] = []
         for row, *matrices in zip(self.net, *map(self.matrices, vectors[:3]), strict=True):
             self.layers.append(Layer(row[c.ACTIVATION], self.layers[-1] if self.layers else None, *matrices))
         self.pack(params, self.params)
-        self.rows = 0  # of the block that the arrays are laid out for
+        self.rows = 0  # of a block, as the arrays are laid out now
 
     def matrices(self, packed: Floats) -> list[Floats]:
-        """The matrix (n_out, n_in + 1) of each layer in a packed vector. For Pieces it is transposed in memory."""
+        """Views of a packed vector: the matrix (n_out, n_in + 1) of each layer.
+
+        The matrix that Pieces use has the weights of each input together in memory.
+        """
         found, at = list[Floats](), 0
         for row in self.net:
             flat = packed[at : at + row[c.N_OUT] * (row[c.N_IN] + 1)]
@@ -70,7 +79,7 @@ class Workspace:
         return found
 
     def pairs(self, flat: Floats, packed: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """Each layer's weights, then its biases: where they are in a flat vector, and where in a packed one."""
+        """For the weights and the biases of each layer, a view of the flat vector and a view of the packed one."""
         for row, matrix in zip(self.net, self.matrices(packed), strict=True):
             n_in, n_out, w, b = row[c.N_IN], row[c.N_OUT], row[c.WEIGHTS], row[c.BIASES]
             yield flat[w : w + n_out * n_in].reshape(n_out, n_in), matrix[:, :-1]
@@ -85,35 +94,55 @@ class Workspace:
             target[...] = source
 
     def lay_out(self, rows: int) -> None:
-        """Gives each layer its arrays for a block of so many rows."""
-
-        def area(at: int, height: int) -> Floats:
-            return self.work[at : at + height * rows].reshape(height, rows)
-
-        top, n_in = self.nodes[0], 0 if self.in_pieces else self.n_in
-        dense = area(top[c.SCRATCH_AT], c.PIECE_INPUTS if self.in_pieces else n_in).reshape(-1)
-        inputs = area(top[c.ACTIVATIONS_AT], n_in + 1).reshape(rows, n_in + 1).T
-        self.rows, self.inputs, self.features, self.ones = rows, inputs.T, inputs[:-1].T, inputs[-1]
-        self.raw = dense.view(self.x_dtype)[: n_in * rows].reshape(rows, n_in)
-        self.layers[0].pieces = Pieces(rows, dense, self.scratch) if self.in_pieces else None
+        """Gives each layer its arrays for blocks of `rows` rows, unless it has them already."""
+        if rows == self.rows:
+            return
+        self.rows = rows
+        self._lay_out_examples(rows)
+        inputs = self.examples.T
         for layer, row, node in zip(self.layers, self.net, self.nodes[1:], strict=True):
             layer.inputs, layer.inputs_t = inputs, inputs.T
+            inputs = self._area(node[c.ACTIVATIONS_AT], (row[c.N_OUT] + 1, rows))
             inputs[-1] = 1
-            inputs = area(node[c.ACTIVATIONS_AT], row[c.N_OUT] + 1)
             layer.a = inputs[:-1]
-            layer.masks = Masks(row[c.DROP], row[c.DROP_KEY], row[c.N_OUT], rows) if row[c.DROP] else None
 
-    def read(self, x: Rows, rows: Ints | slice, n: int) -> None:
-        """Makes these n rows of x the inputs of the first layer."""
-        if n != self.rows:
-            self.lay_out(n)
+    def _lay_out_examples(self, rows: int) -> None:
+        """Makes the arrays that `read` fills. Each row of `examples` is an example, with a 1 at its end."""
+        at, scratch_at = self.nodes[0][c.ACTIVATIONS_AT], self.nodes[0][c.SCRATCH_AT]
+        n_in = self.n_in
+        if self.in_pieces:
+            self.layers[0].pieces = Pieces(rows, self._area(scratch_at, (rows * c.PIECE_INPUTS,)), self.scratch)
+            n_in = 0  # `examples` is not used
+        self.examples = self._area(at, (rows, n_in + 1))
+        self.features, self.ones = self.examples[:, :-1], self.examples[:, -1]
+        self.ones.fill(1)
+        # Rows of x in the dtype of x, contiguous as `take` needs them. Bytes use a part of the area only.
+        self.raw = self._area(scratch_at, (rows * n_in,)).view(self.x_dtype)[: rows * n_in].reshape(rows, n_in)
+
+    def _area(self, at: int, shape: tuple[int, ...]) -> Floats:
+        return self.work[at : at + math.prod(shape)].reshape(shape)
+
+    def set_masks(self, updates: range, place: int) -> None:
+        """With dropout, gives each layer the masks of the next blocks: one block for each of these updates.
+
+        place: the place of a block's first row in its batch.
+        """
+        for layer, row in zip(self.layers, self.net, strict=True):
+            if row[c.DROP]:
+                shape = row[c.N_OUT], self.rows
+                layer.masks = philox.masks(row[c.DROP], row[c.DROP_KEY], shape, updates, place, self.work.dtype)
+
+    def read(self, x: Rows, rows: Ints | slice) -> None:
+        """Makes these rows of x the inputs of the first layer. Call `lay_out` first."""
         if isinstance(x, SparseRows):
             if (pieces := self.layers[0].pieces) is not None:
                 pieces.read(x, rows)
             else:
                 unpack(x, rows, self.features)
             return
+        # The row numbers are valid, so "clip" changes none. By default `take` checks them and copies `raw` for that.
         self.features[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, self.raw, "clip")
-        if self.byte is not None:  # the whole contiguous array takes a third of the time of all columns but the last
-            np.multiply(self.inputs, self.byte, self.inputs)
-            self.ones[...] = 1
+        if self.byte_scale is not None:
+            # The product includes the ones. `features` alone is not contiguous and would take three times as long.
+            np.multiply(self.examples, self.byte_scale, self.examples)
+            self.ones.fill(1)

@@ -63,7 +63,7 @@ def test_kernels_import_nothing_of_the_rest() -> None:
 
 
 OWN = {
-    "numpy_backend": ("formulas", "numpy_sparse", "numpy_workspace", "philox"),
+    "numpy_backend": ("formulas", "numpy_batches", "numpy_sparse", "numpy_workspace", "philox"),
     "numba_backend": ("numba_vectors",),
 }  # a backend's own files
 
