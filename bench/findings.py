@@ -2,7 +2,7 @@
 
     python -m fastnet.bench.findings docs/findings.md --pictures docs/pictures
 
-Run it on an idle machine: the page states the seconds.
+Run the command on an idle machine: the page states its seconds.
 """
 
 from __future__ import annotations

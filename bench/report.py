@@ -75,7 +75,7 @@ def as_json(sections: Sequence[Section], **about: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value for JSON, which has no NaN and no infinity: null in their place."""
+    """The value with null in place of NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -87,7 +87,7 @@ def _plain(value: Any) -> Any:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent where that stays short."""
+    """At least three significant digits, with an exponent below 0.001 and from 10,000 on."""
     if math.isnan(value):
         return "-"
     if value and not 1e-3 <= abs(value) < 1e4:

@@ -2,7 +2,7 @@
 
     python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png
 
-It measures nothing, so that the README cannot say anything else than the page does.
+It measures nothing: the README repeats the figures of the page.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Rows = dict[tuple[str, str], dict[str, str]]  # the cells by column, of each (wo
 
 
 def training(page: str) -> Rows:
-    """The rows of the training table of a page that `fastnet bench --write` wrote. Raises DataError without one."""
+    """The rows of the training table of a page that `fastnet bench --write` wrote. Raises DataError without a table."""
     lines = _section(page, "Training")
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     if len(table) < 3 or not {"workload", "backend", "seconds per epoch", SPEED} <= set(table[0]):
@@ -60,7 +60,7 @@ def fact(page: str, name: str) -> str:
     """A line of the page's list of facts about the machine."""
     found = re.search(rf"^- {re.escape(name)}: (.+)$", page, re.M)
     if not found:
-        raise DataError("the page has no line '- {name}: ...'")
+        raise DataError(f"the page has no line '- {name}: ...'")
     return found[1]
 
 
