@@ -126,7 +126,7 @@ Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 # STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
 # From TEAM_COLUMNS on, each thread has a cache line of its own. It holds the cost of the thread's rows in the current
-# block, THREAD_COST (a float64), and their number of correct examples, THREAD_CORRECT.
+# block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
 N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
 THREAD_COST, THREAD_CORRECT = range(2)
@@ -195,7 +195,7 @@ def padded(n: int, itemsize: int) -> int:
 
 
 def block_rows(net: Ints, rows: int) -> int:
-    """The rows of a block, for batches of `rows` rows. They do not depend on threads or timing: results repeat."""
+    """The number of rows of a block, for batches of `rows` rows. It does not depend on threads: results repeat."""
     work = int((net[:, N_IN] * net[:, N_OUT]).sum())
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(work, 1))))
 
@@ -226,7 +226,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed
     for level, n in enumerate([min(sizes[0], PIECE_INPUTS) if sparse else sizes[0], *sizes[1:]]):
-        area = rows * (padded(n, itemsize) + lane)  # one more line for each row: NumPy appends a 1
+        area = rows * (padded(n, itemsize) + lane)  # an extra line for each row: NumPy appends a 1
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
@@ -248,7 +248,7 @@ def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
 
 
 def frozen(numbers: Ints) -> Ints:
-    """A read-only copy that cannot be made writeable again: a bytes object owns its memory. It must not be empty."""
+    """A copy of a non-empty array that nobody can make writeable: a bytes object owns its memory."""
     return np.frombuffer(numbers.tobytes(), numbers.dtype).reshape(numbers.shape)
 
 
@@ -301,9 +301,9 @@ class Backend(Protocol):
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> Predictor:
         """Return a function of (x, out) that does what `predict` does with the current parameters.
 
-        The function is for many calls on few rows: the preparation that `predict` repeats in every call is done once.
-        x is an array of x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time. work:
-        plan(net, rows, 0, itemsize). The function keeps `work` for its calls.
+        The function is for many calls on few rows: `predictor` does the preparation once that `predict` repeats in
+        every call. x is an array of x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time.
+        work: plan(net, rows, 0, itemsize). The function keeps `work` for its calls.
         """
 
     def gradient(self, net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
@@ -317,7 +317,7 @@ class Backend(Protocol):
 
         Return the cost summed over the examples of the steps made. The cost and the correct examples of a batch are
         taken before the update. With dropout, they are computed with the dropped neurons at 0. If the cost of a batch
-        is not finite, `train` returns before its update; progress[STEPS] is then the number of this batch, from 0.
+        is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch, from 0.
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
         barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, they share

@@ -125,7 +125,7 @@ cdef struct Layer:
 cdef struct Data:  # x: bytes or reals; y: labels or targets. The unused pointers are NULL
     const uint8_t *bytes
     const real *reals
-    const int64_t *starts  # not NULL for SparseRows, whose values are reals
+    const int64_t *starts  # not NULL for SparseRows, whose values are in `reals`
     const int32_t *indices
     const int64_t *labels
     const real *targets
@@ -223,7 +223,7 @@ cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int3
 
 
 cdef bint is_sparse(const Block *b) noexcept nogil:
-    """Whether so many inputs are zero that skipping them is faster.
+    """Whether enough inputs are zero to make skipping them faster.
 
     The answer comes from a sample of the data, not of the current batch, so the order of rows does not change it.
     """
@@ -488,7 +488,7 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
 
 
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of all layers but the last, whose deltas `output` has set."""
+    """Compute the deltas of all layers but the last. `output` has set the deltas of the last layer."""
     cdef Py_ssize_t l = b.n_layers - 1
     while l > 0:
         propagate(b, &b.layers[l], &b.layers[l - 1], first, last)

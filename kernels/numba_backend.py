@@ -297,7 +297,7 @@ def _find_entries(b, n, work, first, second, columns, values, ldv):
 
 @_inner(types.intp)
 def _is_sparse(b, t, work):
-    """Whether so many inputs are zero that skipping them is faster.
+    """Whether enough inputs are zero to make skipping them faster.
 
     The answer comes from a sample of the data, not of the current batch, so the order of rows does not change it.
     """
@@ -557,7 +557,7 @@ def _forward(b, t, work, first, last):
 
 @_inner()
 def _backward(b, t, work, first, last):
-    """The deltas of all layers but the last, whose deltas `_output` has set."""
+    """Compute the deltas of all layers but the last. `_output` has set the deltas of the last layer."""
     for layer in range(b[LAYERS] - 1, 0, -1):
         _propagate(b, t, work, layer, first, last)
 

@@ -366,7 +366,7 @@ def forward_tile(
     v: _Lanes, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, begin: Any, start: Any, out: Any,
     ldo: Any,
 ) -> None:  # fmt: skip
-    """out[rows][vectors] = x[rows][n] w[n][vectors] + 0, the row `start` or out, as `begin` says. n: whole groups."""
+    """out[rows][vectors] = x[rows][n] w[n][vectors] + `begin`: 0, the row `start` or out. n: a multiple of GROUP."""
     from_zero, from_start = v.b.icmp_signed("==", begin, I64(FROM_ZERO)), v.b.icmp_signed("==", begin, I64(FROM_START))
     source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
     groups = v.b.udiv(n, I64(GROUP))
@@ -734,7 +734,7 @@ ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # all other cod
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
-GIVEN = c.SOFTMAX + 1  # not an activation: the array given holds the derivatives, from apply_dropout
+GIVEN = c.SOFTMAX + 1  # not an activation: the array holds the derivatives that apply_dropout has stored
 DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # all other codes: 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),

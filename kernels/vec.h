@@ -174,7 +174,7 @@ INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0, where the difference 
 
 /* -- activations of a tile of rows, in whole vectors; derivatives as functions of the output ---------------------- */
 enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* the codes of contract.py: the import asserts it */
-       GIVEN }; /* not an activation: the array given holds the derivatives, from apply_dropout */
+       GIVEN }; /* not an activation: the array holds the derivatives that apply_dropout has stored */
 static real LEAKY_SLOPE; /* the value of contract.py, which the import stores here */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
@@ -300,7 +300,7 @@ static void apply_dropout(const drop_t *d, int activation, real *a, real *deriva
 #define TILE_ROWS 6
 enum { FROM_ZERO, FROM_START, ADD };
 
-/* out[R][C vectors] = x[R][n] w[n][C vectors] + 0, the row `start` or out, as `from` says. n: whole groups. */
+/* out[R][C vectors] = x[R][n] w[n][C vectors] + `from`: 0, the row `start` or out. n is a multiple of GROUP. */
 INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t n, const real *w,
                           ptrdiff_t ldw, int from, const real *start, real *out, ptrdiff_t ldo) {
     const int chains = R * C < 4 ? 4 : 1; /* four independent sums hide the latency */
