@@ -1,1 +1,1 @@
-"""Benchmarks. `fastnet bench` is run.py; `python -m pytest bench` is test_kernels.py, for pytest-benchmark."""
+"""Benchmarks. `fastnet bench` runs run.py; `python -m pytest bench` runs test_kernels.py with pytest-benchmark."""

@@ -14,9 +14,9 @@ TARGET = 0.95
 MAX_EPOCHS, QUICK_EPOCHS = 40, 2
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
-    "{title}, constant learning rate {rate:g}. The seconds are those of all epochs until the test accuracy first "
-    "reaches {target:.0%}, at most {limit} epochs. The tests between epochs and the work before the first one do not "
-    "count. The number of epochs varies by chance: rounding leads a whole training to another, equally good network."
+    "{title}, constant learning rate {rate:g}. The seconds are the sum over all epochs until the test accuracy "
+    "first reaches {target:.0%}, at most {limit} epochs. The tests between epochs and the work before the first epoch "
+    "do not count. The number of epochs varies by chance: rounding leads training to a different, equally good network."
 )
 
 
@@ -44,7 +44,7 @@ def run(task: Task) -> Section:
 
 
 def train(name: str, runner: Runner, limit: int) -> dict[str, Any]:
-    """Trains until the target, at most `limit` epochs."""
+    """Trains until the test accuracy reaches TARGET, for at most `limit` epochs."""
     seconds: list[float] = []
     accuracies: list[float] = []
     while len(seconds) < limit and (not accuracies or accuracies[-1] < TARGET):

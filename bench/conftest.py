@@ -1,4 +1,4 @@
-"""The option --backend of `python -m pytest bench`, and its fixtures: a backend, images, one BLAS thread."""
+"""The option --backend and the fixtures of `python -m pytest bench`: a backend, images, one BLAS thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
-    """The name of a backend that works here. Skips a missing one, or fails with FASTNET_REQUIRE_EXT=1."""
+    """The name of a backend that works here. Skips if the backend is missing, or fails with FASTNET_REQUIRE_EXT=1."""
     name = str(request.param)
     try:
         backends.get(name)
@@ -44,7 +44,7 @@ def images() -> Images:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Limits BLAS by threadpoolctl; the environment would be too late, because NumPy is already imported."""
+    """Limits BLAS by threadpoolctl. Environment variables come too late, because NumPy is already imported."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):

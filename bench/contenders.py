@@ -1,4 +1,4 @@
-"""The contenders: fastnet in this process, other programs in theirs; and the rounds in which they take turns."""
+"""The contenders (fastnet in this process, other programs in their own) and the rounds in which they take turns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Runner(Protocol):
         """Trains one more epoch and returns its seconds."""
 
     def accuracy(self) -> float | None:
-        """The test accuracy now; None where it is unknown."""
+        """The test accuracy now; None if it is unknown."""
 
     def close(self) -> None:
         """Ends the training and frees its process or thread."""
@@ -36,7 +36,7 @@ class Session:
     """fastnet in one long call of `fit` that waits for its turn after each epoch.
 
     The seconds of an epoch contain everything that recurs, such as drawing the order and recording the epoch. The work
-    that a call of fit does once (checking the data, perhaps compressing it) is `preparation`.
+    that a call of fit does once (checking the data, perhaps compressing it) counts as `preparation`.
     """
 
     def __init__(self, workload: Workload, setup: Setup, images: Images) -> None:
@@ -88,7 +88,7 @@ class Timing:
     """The rounds of one contender: each list has one entry per round."""
 
     seconds: list[float] = field(default_factory=list)
-    peaks: list[float] = field(default_factory=list)  # operations a second just before; NaN where unknown
+    peaks: list[float] = field(default_factory=list)  # operations a second, just before each turn; NaN if unknown
 
     @property
     def median(self) -> float:
@@ -106,9 +106,9 @@ class Timing:
 def take_turns(
     turns: Mapping[Key, Callable[[], float]], rounds: int, peak: Meter | None = None, rehearsals: int = 1
 ) -> dict[Key, Timing]:
-    """Calls each function once per round; it returns its seconds. Each round begins with another function.
+    """Calls each function once per round; a function returns its seconds. Each round begins with another function.
 
-    So a slow moment of the machine slows all of them. The first `rehearsals` rounds do not count.
+    So a slow moment of the machine slows all functions. The `rehearsals` rounds before the first one do not count.
     """
     names = list(turns)
     timings = {name: Timing() for name in names}

@@ -17,20 +17,20 @@ from fastnet.bench.suites import BASELINE, Task
 from fastnet.bench.workloads import WORKLOADS, Array, Setup, Workload, verify
 from fastnet.network import Network
 
-WORK = 1 << 30  # multiply-adds of a measurement, roughly
+WORK = 1 << 30  # multiply-adds of a measurement, approximately
 QUICK_WORK = 1 << 22
 MAX_ROWS = 20_000
 SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]
 NOTE = (
     "Medians of {rounds} rounds of one epoch on random floats without zeros; every multiply-add of the formula counts. "
-    "The lines named by a shape alone are ordinary, the others are corners. The last two columns: "
-    "time relative to the backend's fastest ordinary line, and relative to the ordinary line that differs from the "
-    "corner in one property only."
+    "The lines named by a shape alone are ordinary; all other lines are corners. The last two columns give the time "
+    "relative to the backend's fastest ordinary line, and relative to the ordinary line that differs from the corner "
+    "in one property only."
 )
 
 
 class Corner(NamedTuple):
-    """One measurement; an ordinary shape, or a corner that differs from one in one property."""
+    """One measurement: an ordinary shape, or a corner that differs from an ordinary shape in one property."""
 
     title: str
     workload: Workload
@@ -78,7 +78,7 @@ CORNERS = (
 
 
 def run(task: Task) -> Section:
-    """Runs on the compiled backends, or on NumPy where there is no other."""
+    """Runs on the compiled backends, or on NumPy if there is no other backend."""
     names = [setup.backend for setup in task.setups if setup.backend != BASELINE] or [BASELINE]
     found: dict[tuple[str, str], list[float]] = {}
     for corner in CORNERS:

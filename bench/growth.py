@@ -13,7 +13,7 @@ from fastnet.bench.suites import Task, max_threads
 from fastnet.bench.workloads import WORKLOADS, Setup, Workload, verify
 
 NOTE = (
-    "Medians of {rounds} rounds of one epoch, in which the backends take turns. The last two columns: time and "
+    "Medians of {rounds} rounds of one epoch, in which the backends take turns. The last two columns give time and "
     "work relative to the first row of the same backend in the sweep. If both are equal, the time grows linearly. The "
     "machine has {cores} cores."
 )
@@ -46,7 +46,7 @@ def points(task: Task) -> list[Point]:
 
 
 def _of_width(n: int) -> Workload:
-    """W3 with other widths. Not W6: with so many ReLUs rounding moves some sum across zero, and `verify` fails."""
+    """W3 with n hidden neurons. W6 would fail `verify`: among so many ReLUs, rounding moves some sum across zero."""
     return replace(WORKLOADS["W3"], name=f"width {n}", sizes=(784, n, n, 10))
 
 

@@ -24,10 +24,10 @@ CALLS, QUICK_CALLS = 1_000, 20
 BYTE, FLOAT, KERNEL, OVERHEAD = "one image", "one image, floats", "kernel and call", "call"  # the measurements
 BYTES, FLOATS = "images", "images, floats"
 NOTE = (
-    "Medians of {rounds} rounds. One image: the mean over {calls:,} public Python calls on different images; an image "
-    "goes in and its label comes out. In the kernel: the backend's own function; the time of the same call for a 1-1 "
-    "network, which is nearly all overhead, is subtracted. {many:,} images: one call. The peers get floats, converted "
-    "beforehand to the form that they need."
+    "Medians of {rounds} rounds. One image: the mean over {calls:,} public Python calls on different images, each from "
+    "an image to its label. In the kernel: the time of the backend's own function, minus its time for a 1-1 network, "
+    "which is nearly all overhead. {many:,} images: one call. The peers get floats, converted beforehand to the form "
+    "that they need."
 )
 Turns = dict[tuple[str, str], Callable[[], float]]  # by contender and measurement
 
@@ -36,7 +36,7 @@ def run(task: Task) -> Section:
     many = min(MANY, len(task.dense.y_test))
     calls = QUICK_CALLS if task.quick else CALLS
     records: list[dict[str, Any]] = []
-    distinct = {(w.sizes, w.activation, w.output): w for w in reversed(task.workloads)}  # W1 and W3 are one network
+    distinct = {(w.sizes, w.activation, w.output): w for w in reversed(task.workloads)}  # W1 and W3: one network
     for workload in reversed(distinct.values()):
         task.say(f"inference of {workload.name}'s network")
         turns: Turns = {}
@@ -92,7 +92,7 @@ def _predictor(network: Network, setup: Setup, rows: int) -> Callable[[Any], Any
 
 
 def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Callable[[Array, Array], None], Array]:
-    """The backend's function of one row and an output array, and such an array."""
+    """The backend's function of one row and an output array, and the output array."""
     kernels: Any = backends.get(backend)
     layers, parameters = network.layers, network.parameters
     out = np.empty((1, network.sizes[-1]), network.dtype)

@@ -21,7 +21,7 @@ from fastnet.bench.workloads import WORKLOADS, Setup
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
     "Peak resident memory of a new process. It includes Python, the libraries and the images; the images alone take "
-    "{images:.0f} MB. The backends read the images as they are, a peer converts them to floats."
+    "{images:.0f} MB. The backends read the images as they are; the peers convert them to floats."
 )
 CODE = "import sys; sys.path[:] = {!r}; from fastnet.bench.memory import trained; print(trained(*{!r}))"
 

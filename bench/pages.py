@@ -56,12 +56,12 @@ def write(path: str, section: str, content: str) -> None:
 
 
 def link(picture: str | os.PathLike[str], page: str) -> str:
-    """The picture's path as the page writes it."""
+    """The picture's path relative to the page."""
     return Path(os.path.relpath(picture, Path(page).parent)).as_posix()
 
 
 def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes the figure to a file; a PNG file gets a palette, which takes a third of the bytes."""
+    """Writes the figure to a file; a PNG file gets a palette, which cuts it to a third of the bytes."""
     if PurePath(path).suffix.lower() != ".png":
         style.save(figure, path)
         return

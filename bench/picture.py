@@ -35,7 +35,7 @@ COLOURS = {
 }
 MARKERS = dict(zip(COLOURS, "osD^vPX*<", strict=True))
 OTHER = "#555555"
-SHIFT = 1.18  # the factor that moves two workloads of one intensity apart
+SHIFT = 1.18  # the factor between the positions of two workloads of equal intensity
 
 
 class Bar(NamedTuple):
@@ -47,14 +47,14 @@ class Bar(NamedTuple):
 
 
 def check(path: str) -> None:
-    """Raises DataError for a wrong kind of file, FastnetError where Matplotlib is missing."""
+    """Raises DataError for a wrong kind of file, FastnetError if Matplotlib is missing."""
     if PurePath(path).suffix.lower() not in style.KINDS:
         raise DataError(f"--picture {shown(path)}: expected a name that ends in {', '.join(style.KINDS)}")
     style.check()
 
 
 def write(path: str, results: Sequence[Result], growth: Sequence[dict[str, Any]], bandwidth: float, about: str) -> None:
-    """Draws a run to a file. `growth` has the records of that suite, and may be empty."""
+    """Draws a run to a file. `growth` has the records of the suite growth; it may be empty."""
     pages.save_picture(_figure(results, growth, bandwidth, about), path)
 
 
@@ -155,7 +155,7 @@ def _roofline(axes: Axes, results: Sequence[Result], bandwidth: float) -> None:
 
 
 def _places(results: Sequence[Result]) -> dict[tuple[str, int], float]:
-    """The horizontal place of each (workload, bytes of an example): its intensity; equal intensities stand apart."""
+    """The horizontal position of each (workload, bytes of an example): its intensity, moved if two are equal."""
     columns: dict[float, list[tuple[str, int]]] = {}
     for result in results:
         keys = columns.setdefault(result.intensity, [])

@@ -79,7 +79,7 @@ def as_json(sections: Sequence[Section], **about: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent where that stays short."""
+    """At least three significant digits, with an exponent below 0.001 and from 10,000 on."""
     if math.isnan(value):
         return "-"
     if value and not 1e-3 <= abs(value) < 1e4:

@@ -1,6 +1,7 @@
 """`fastnet bench`: its options, and the suites that it runs. Each backend is verified before it is timed.
 
-Every backend and peer trains one epoch in each round. Ratios are taken within a round, whose speed they share.
+Every backend and peer trains one epoch in each round, and ratios are taken within a round, so a slow moment of the
+machine slows all contenders. Each backend is verified before it is timed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made = _Parser(
         prog="fastnet bench",
         description="Times one epoch of training on each backend, on one thread; the backends take turns in rounds.\n"
-        "Each backend is verified first. --suite and --peers measure more. The images are MNIST where it is on this\n"
+        "Each backend is verified first. --suite and --peers measure more. The images are MNIST if it is on this\n"
         "machine (it is not downloaded), otherwise mnist-5k repeated up to 60,000 images.",
         epilog="examples:\n  fastnet bench --workload W1 --rounds 11\n  fastnet bench --peers --json all.json --all\n"
         "  fastnet bench --peers numpy,jax --picture speed.png\n"
@@ -92,10 +93,10 @@ def parser() -> argparse.ArgumentParser:
         const="all",
         metavar="NAMES",
         help="time other libraries on the same work: all that are installed, or names separated by commas: "
-        f"{', '.join(peers.PEERS)}; numpy and torch stand for two each",
+        f"{', '.join(peers.PEERS)}; numpy and torch stand for two peers each",
     )
     made.add_argument("--rounds", type=_positive, metavar="R", help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}")
-    made.add_argument("--quick", action="store_true", help="verify everything, time a small part of the data")
+    made.add_argument("--quick", action="store_true", help="verify everything, but time only a small part of the data")
     made.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="default: %(default)s")
     made.add_argument(
         "--input",
@@ -105,15 +106,15 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--sparse", choices=SPARSE, default="auto", help="Trainer(sparse=...); default: %(default)s")
     made.add_argument(
-        "--threads", type=_positive, default=1, metavar="N", help="training threads, where the backend can; default: 1"
+        "--threads", type=_positive, default=1, metavar="N", help="training threads, if the backend can; default: 1"
     )
-    made.add_argument("--data-dir", metavar="DIR", help="the first place to look for a folder mnist")
+    made.add_argument("--data-dir", metavar="DIR", help="the folder in which to look first for the folder mnist")
     made.add_argument(
         "--peer",
         metavar="COMMAND",
         help="a program of yours to time in the same rounds; {workload} in COMMAND becomes the workload's name. The "
         "program prints the line `ready`. For each line `E` it trains one epoch and prints the line "
-        "`t <wall seconds> <cpu seconds>`. Its results are not checked",
+        "`t <wall seconds> <cpu seconds>`. The program's results are not checked",
     )
     made.add_argument(
         "--json",
@@ -127,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--write",
         metavar="PAGE",
-        help=f"replace what stands in PAGE between the lines {' and '.join(pages.markers(SECTION))} by the tables and "
+        help=f"replace the text of PAGE between the lines {' and '.join(pages.markers(SECTION))} by the tables and "
         "the --picture",
     )
     return made
@@ -199,7 +200,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
 
 
 def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
-    """Raises for a wrong option now, not after minutes of measuring."""
+    """Raises for a wrong option before the minutes of measuring."""
     if options.write:
         pages.split(options.write, SECTION)
     if options.picture:

@@ -15,7 +15,7 @@ from fastnet.bench.workloads import Images, Setup, Workload, reference, verified
 
 BASELINE = "numpy"
 PEER = "peer"  # the name of the user's own program
-LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # a different algorithm is verified by its accuracy after so much training
+LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # of training, before a different algorithm's accuracy is verified
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Task:
 
 
 def max_threads(backend: str) -> int:
-    """How many threads can share a batch; 1 where the backend's BLAS has threads of its own."""
+    """How many threads can share a batch; 1 if the backend's BLAS has threads of its own."""
     return int(getattr(backends.get(backend), "MAX_THREADS", 1))
 
 

@@ -39,7 +39,7 @@ Rows = dict[tuple[str, str], dict[str, str]]  # the cells by column, of each (wo
 
 
 def training(page: str) -> Rows:
-    """The rows of the training table of a page that `fastnet bench --write` wrote. Raises DataError without one."""
+    """The rows of the training table of a page that `fastnet bench --write` wrote. Raises DataError without a table."""
     lines = _section(page, "Training")
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     if len(table) < 3 or not {"workload", "backend", "seconds per epoch", SPEED} <= set(table[0]):
@@ -58,7 +58,7 @@ def fact(page: str, name: str) -> str:
     """A line of the page's list of facts about the machine."""
     found = re.search(rf"^- {re.escape(name)}: (.+)$", page, re.M)
     if not found:
-        raise DataError("the page has no line '- {name}: ...'")
+        raise DataError(f"the page has no line '- {name}: ...'")
     return found[1]
 
 

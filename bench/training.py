@@ -18,13 +18,13 @@ from fastnet.bench.workloads import Workload
 
 NOTE = (
     "Medians of {rounds} rounds. A speed is the median of the ratios within each round. Dense-equivalent: every "
-    "multiply-add of the formula counts, although the compiled kernels skip inputs that are zero, so a share of more "
-    "than 100% of the peak is possible. Seconds per fit: the work before the first epoch (checks of the data, "
-    "compression where it pays). The seconds per epoch do not contain it."
+    "multiply-add of the formula counts, although the compiled kernels skip inputs that are zero. A share of more than "
+    "100% of the peak is therefore possible. Seconds per fit: the work before the first epoch (checking the data, and "
+    "compressing it where that pays). The seconds per epoch do not contain this work."
 )
 PEER_NOTE = (
-    " Each peer runs in a process of its own, on one thread, from the same parameters and on the same batches, with "
-    "the images as floats. scikit-learn has its own cost, parameters and order."
+    " Each peer runs in a process of its own, on one thread. It starts from the same parameters, trains on the same "
+    "batches and gets the images as floats. scikit-learn has its own cost, parameters and order."
 )
 
 
@@ -40,7 +40,7 @@ class Result:
     baselines: dict[str, Timing]  # by name, of the same rounds
     accuracy: float | None
     preparation: float = math.nan  # seconds per fit, before the first epoch
-    cpu_seconds: tuple[float, ...] = ()  # of each epoch, rehearsals first; empty where unknown
+    cpu_seconds: tuple[float, ...] = ()  # of each epoch, rehearsals first; empty if unknown
 
     def speed(self, baseline: str = BASELINE) -> float:
         """How many times faster than the baseline; NaN without one."""
@@ -105,7 +105,7 @@ def run(task: Task) -> list[Result]:
             for name, runner in running.items():
                 once = runner.preparation if isinstance(runner, Session) else math.nan
                 cpu = tuple(runner.cpu_seconds) if isinstance(runner, Peer) else ()
-                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # of a peer; a guess for the user's own
+                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # of a peer; a guess for `--peer`
                 if isinstance(runner, Session):
                     row_bytes = max(1, stored_bytes(task.images.x) // task.rows)
                 results.append(

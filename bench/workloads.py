@@ -25,8 +25,8 @@ INPUTS = ("bytes", "float32", "sparse")
 SEED = 0  # of parameters and order: every backend trains the same network on the same batches
 
 VERIFIED_BATCHES = 30
-# The largest allowed ||found - expected|| / ||expected||; the NumPy backend in float64 gives what is expected. Rounding
-# alone causes about a hundredth of the tolerance. A wrong formula, row or rate exceeds the tolerance by far.
+# The largest allowed ||found - expected|| / ||expected||, where `expected` is from the NumPy backend in float64.
+# Rounding alone causes about a hundredth of the tolerance. A wrong formula, row or rate exceeds the tolerance by far.
 TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
 # Rounding in float32 can move a ReLU's weighted sum across zero, which switches the neuron's gradient on or off.
 KINK_TOLERANCE = 5e-3
@@ -87,7 +87,7 @@ class Workload:
         """Operations of training on one example.
 
         A layer takes three matrix products: its outputs, its gradient and the deltas of its inputs. The first layer
-        does not need the last one.
+        does not need the deltas of its inputs.
         """
         return 3 * self.forward_flops - 2 * self.sizes[0] * self.sizes[1]
 
@@ -135,12 +135,12 @@ class Images(NamedTuple):
 
 
 def load_images(data_dir: PathLike | None = None) -> Images:
-    """MNIST where it is on this machine, otherwise mnist-5k repeated up to ROWS. Nothing is downloaded.
+    """MNIST if it is on this machine, otherwise mnist-5k repeated up to ROWS. Nothing is downloaded.
 
     Raises
     ------
     DataError
-        If there is neither data set, or MNIST is there and corrupt.
+        If neither data set is on this machine, or if MNIST is corrupt.
     """
     if locate("mnist", data_dir) is not None:
         data = load("mnist", data_dir=data_dir, download=False)
@@ -172,11 +172,11 @@ Check = Callable[[str, Array, Array], None]  # name, found, expected
 
 
 def checker(who: str, tolerance: float) -> Check:
-    """A function that raises VerificationError where `found` differs from `expected` by more than the tolerance."""
+    """A function that raises VerificationError if `found` differs from `expected` by more than the tolerance."""
 
     def check(what: str, found: Array, expected: Array) -> None:
         error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-        if not error <= tolerance:  # true for NaN too
+        if not error <= tolerance:  # also true for NaN
             raise VerificationError(
                 f"{who}: the {what} is wrong: its relative error is {error:.2g}, and rounding explains at most "
                 f"{tolerance:g}; nothing was timed"
@@ -209,8 +209,8 @@ def reference(workload: Workload, x: Array, y: Array) -> Reference:
 def verify(workload: Workload, setup: Setup, x: Any, y: Array) -> None:
     """Compares a backend with the NumPy backend in float64, on the first rows of x and y.
 
-    Compared are the outputs, the gradient of one batch and of many, and the cost and the parameters after a short
-    training run whose last batch is smaller. With sparse="auto" a second run compresses x.
+    It compares the outputs, the gradient of one batch and of all rows, and the cost and the parameters after a short
+    training run whose last batch is smaller. With sparse="auto" and dense x, a second run compresses x.
 
     Raises
     ------

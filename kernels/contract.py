@@ -14,16 +14,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[Any]  # float32 or float64: one of the two throughout a call
+Floats = NDArray[Any]  # float32 or float64, the same for all arrays of a call
 Ints = NDArray[np.int64]
 
 # -- a network: int64 (n_layers, LAYER_COLUMNS), one row for each layer of weights ---------------------------
 # N_IN, N_OUT      the layer's inputs and neurons
-# ACTIVATION       SIGMOID, ...
-# WEIGHTS, BIASES  where they start in the flat parameter vector: weights (n_out, n_in) row by row, biases (n_out,)
-# COST             of the last layer; NO_COST in the other rows
-# DROP, DROP_KEY   dropout, see below; 0 for none
-# A slice of consecutive rows is a network, too.
+# ACTIVATION       a code from the list below: SIGMOID, RELU, ...
+# WEIGHTS, BIASES  offsets in the flat parameter vector, of weights (n_out, n_in) row by row and biases (n_out,)
+# COST             the code of the cost in the last row, NO_COST in the other rows
+# DROP, DROP_KEY   the threshold and the key of dropout, see below; 0 for a layer without dropout
+# A slice of consecutive rows is also a network.
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
@@ -53,39 +53,39 @@ def multiply_adds(net: Ints) -> int:
 # The numbers come from Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), with the 64
 # bits of DROP_KEY as its key (low word, high word). The counter (g, row, low word of update, high word of update) gives
 # the numbers of neurons 4 g to 4 g + 3. `row` is the row's place in its batch. `update` counts updates from 1, as Adam
-# does. So a mask does not depend on blocks, on threads or on how an order is split into calls.
+# does. So the dropped neurons do not depend on blocks, on threads or on how an order is split into calls.
 PHILOX_ROUNDS = 10
-PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # of counters 0 and 2
+PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # for words 0 and 2 of the counter
 PHILOX_STEPS = 0x9E3779B9, 0xBB67AE85  # added to the two words of the key after each round
 DROP_RANGE = 1 << 32
 
 
 def drop_scale(drop: int) -> float:
-    """The factor of the activations that are not dropped: 1 / (1 - the share that is dropped)."""
+    """The factor of the activations that are kept: 1 / (1 - the probability to drop a neuron)."""
     return DROP_RANGE / (DROP_RANGE - drop)
 
 
 # -- an optimiser: float64 (OPTIMIZER_COLUMNS,) ----------------------------------------------------------------
 # KIND                      GRADIENT_DESCENT, MOMENTUM or ADAM
-# BETA1, BETA2, EPSILON     Adam's; BETA1 is also momentum's coefficient
-# NESTEROV                  1 for Nesterov's momentum
-# WEIGHT_DECAY, CLIP_NORM   0 for none
+# BETA1, BETA2, EPSILON     for Adam; BETA1 is also the coefficient of momentum
+# NESTEROV                  1 for Nesterov's momentum, else 0
+# WEIGHT_DECAY, CLIP_NORM   0 for no decay, 0 for no clipping
 KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM = range(7)
 OPTIMIZER_COLUMNS = 7
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the velocity; Adam's m and v
 
 # -- the progress of a call of `train`: int64 (PROGRESS_COLUMNS,) ------------------------------------------------
-# STOP     IN: the kernel reads it before every block of rows. Once it is not 0, the kernel drops the current batch and
-#          returns. Another thread may set it at any time.
-# STEPS    OUT: updates made
-# CORRECT  OUT: examples of those batches that were classified correctly
+# STOP     IN: the kernel reads STOP before every block of rows. Once STOP is not 0, the kernel discards the current
+#          batch and returns. Another thread may set STOP at any time.
+# STEPS    OUT: the number of updates made
+# CORRECT  OUT: how many examples in the batches of these updates were classified correctly
 #
-# The class of an example follows from the weighted sums of the last layer, whatever its activation, since different
-# sums can give equal outputs (sigmoids that round to 1). The class is the index of the largest sum, the first of equal
-# ones. With one output, the class is 1 where the sum is at least 0, else 0. The class of a target vector is the index
-# of its largest number, the first of equal ones. The class of a single target is 1 where it is at least 0.5, else 0.
-# Where a sum is NaN, the example may count as correct or not.
+# The class of an example is read from the weighted sums of the last layer, not from its outputs: different sums can
+# give equal outputs, such as sigmoids that round to 1. The class is the index of the largest sum, and the first such
+# index where sums are equal. With one output, the class is 1 if the sum is at least 0, else 0. The class of a target
+# vector is the index of its largest number, and the first such index where numbers are equal. The class of a single
+# target is 1 if the target is at least 0.5, else 0. If a sum is NaN, the example may count as correct or as wrong.
 STOP, STEPS, CORRECT = range(3)
 PROGRESS_COLUMNS = 3
 
@@ -95,11 +95,11 @@ BYTE_SCALE = 1 / 255  # a byte b stands for the input b * BYTE_SCALE. vec.h has 
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """Compressed sparse rows (CSR): of rows (n, n_in), only the entries that are not zero.
+    """Compressed sparse rows (CSR): the entries of rows (n, n_in) that are not zero.
 
-    Row i holds values[k] in column indices[k], for k from starts[i] to starts[i + 1] - 1. Columns ascend within a row,
-    and none occurs twice. starts is int64 (n + 1,), indices int32 (n_entries,) and values (n_entries,) of the
-    parameters' dtype. A slice of rows shares these arrays; an array of row numbers copies its rows.
+    Row i holds values[k] in column indices[k], for k from starts[i] to starts[i + 1] - 1. Within a row, the columns
+    ascend and no column occurs twice. starts is int64 (n + 1,), indices int32 (n_entries,) and values (n_entries,) of
+    the parameters' dtype. Indexing with a slice shares these arrays; indexing with row numbers copies the rows.
     """
 
     starts: Ints
@@ -117,7 +117,7 @@ class SparseRows:
             return SparseRows(starts, self.indices[at], self.values[at], self.n_in)
         first, last, step = rows.indices(len(self))
         if step != 1:
-            raise ValueError(f"rows are taken in their order, not {rows}")
+            raise ValueError(f"a slice of SparseRows needs a step of 1, not {rows}")
         return SparseRows(self.starts[first : max(first, last) + 1], self.indices, self.values, self.n_in)
 
     def entries(self, rows: slice | Ints) -> tuple[Ints, Ints]:
@@ -140,13 +140,13 @@ class SparseRows:
 Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 
 # -- a team of threads: int64 (TEAM_COLUMNS + n_threads * TEAM_LINE,) --------------------------------------------
-# The threads of a team share one call of `train`, and this array.
-# ARRIVED, TURN  their barrier
-# BROKEN         1 once a thread cannot go on: the others return at once
-# STOPPING       STOP as worker 0 last read it
+# The threads of a team share one call of `train` and this array.
+# ARRIVED, TURN  the state of the barrier
+# BROKEN         1 once a thread has failed: the other threads return at their next barrier
+# STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
-# From TEAM_COLUMNS on, each thread has a cache line of its own: THREAD_COST (a float64) and THREAD_CORRECT, both of the
-# current block.
+# From TEAM_COLUMNS on, each thread has a cache line of its own. It holds the cost of the thread's rows in the current
+# block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
 N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
 THREAD_COST, THREAD_CORRECT = range(2)
@@ -161,39 +161,40 @@ def team(n_threads: int) -> Ints:
 
 
 # -- the workspace ----------------------------------------------------------------------------------------
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 # A batch goes through the layers in blocks, so that STOP is read often enough. A block has at most BLOCK_ROWS rows. If
-# its forward pass needs more than BLOCK_WORK multiply-adds, it gets fewer rows, but not below MIN_BLOCK_ROWS.
+# the forward pass of such a block needs more than BLOCK_WORK multiply-adds, a block has fewer rows, but at least
+# MIN_BLOCK_ROWS.
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
 PANEL_ROWS, PANEL_VECTORS = 256, 4  # the packed panel of the compiled backends; a vector has at most 64 bytes
 PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
-# The compiled backends skip inputs that are zero if there are at least SPARSE_INPUTS inputs and at most a SPARSE_SHARE
-# of the inputs is not zero in SPARSE_SAMPLE rows, spread evenly over the data.
+# The compiled backends skip inputs that are zero if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
+# the inputs are not zero. They measure this share on SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
-# Areas that would grow with rows times inputs hold PIECE_INPUTS inputs at a time: sorted entries, and sparse rows made
-# dense. The 784 inputs of the benchmarks' images are one piece.
+# The areas for sorted entries and for sparse rows made dense would grow with rows times inputs. They hold at most
+# PIECE_INPUTS inputs at a time. The images of the benchmarks have 784 inputs: one piece.
 PIECE_INPUTS = 4096
 
-# The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From LAYER on, row l repeats the
-# network's row of layer l. In row 0 these columns hold other offsets: OUTPUTS_AT and the names beside it.
+# The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
+# repeats the network's row for layer l. In row 0 these columns hold other offsets, from OUTPUTS_AT to SORTED_INPUTS.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
 OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT, SORTED_INPUTS = range(LAYER, LAYER + 6)
 
 
 class Plan(NamedTuple):
-    """The layout of the workspace. Offsets count elements of the dtype from its start.
+    """The layout of the workspace. Offsets count elements of the dtype from the start of the workspace.
 
-    The workspace starts with the packed parameters, the packed gradient, a scratch area of the same length and `slots`
-    packed rows of the optimiser's state: `packed` elements each. The compiled backends pack the weights of a layer as
-    (n_in, width), so that a row has the weights of one input to all neurons. Rows and columns are padded with zeros to
-    whole 64-byte lines.
+    The workspace starts with 3 + slots areas of `packed` elements: the packed parameters, the packed gradient, a
+    scratch area and the `slots` packed rows of the optimiser's state. The compiled backends pack the weights of a layer
+    as (n_in, width), so that a row has the weights of one input to all neurons. Rows and columns are padded with zeros
+    to whole 64-byte lines.
 
-    For each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are areas of `rows` rows. The areas of row 0
-    hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded width. WEIGHTS_AT
-    and BIASES_AT are offsets into the packed parameters. Row 0 also has:
+    In each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are the offsets of areas of `rows` rows. The areas
+    of row 0 hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded width.
+    WEIGHTS_AT and BIASES_AT are offsets into the packed parameters. Row 0 also has:
 
-    - OUTPUTS_AT: two more areas, each as large as an area of the last layer.
+    - OUTPUTS_AT: two more areas, each as large as one area of the last layer.
     - PANEL_AT: a packed panel for each thread.
     - ROWS_AT: three int64 numbers for each row.
     - SORTED_INPUTS: how many inputs a thread sorts at a time.
@@ -214,19 +215,19 @@ def padded(n: int, itemsize: int) -> int:
 
 
 def block_rows(net: Ints, rows: int) -> int:
-    """Rows of a block, if a batch has `rows` rows. Time and threads do not change this number: results repeat."""
+    """The number of rows of a block, for batches of `rows` rows. It does not depend on threads: results repeat."""
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(multiply_adds(net), 1))))
 
 
 def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:
-    """The workspace of a call, for batches of at most `rows` rows and `slots` rows of optimiser state.
+    """The workspace layout of a call, for batches of at most `rows` rows and `slots` rows of optimiser state.
 
-    `sparse` says that x is SparseRows. No area then grows with rows times inputs.
+    With `sparse`, x is SparseRows, and no area grows with rows times inputs.
     """
     return _plan(net.tobytes(), rows, slots, itemsize, n_threads, sparse)
 
 
-@functools.lru_cache(maxsize=64)  # even thousands of networks have only a few shapes
+@functools.lru_cache(maxsize=64)  # programs train many networks of few shapes
 def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
@@ -244,7 +245,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed
     for level, n in enumerate([min(sizes[0], PIECE_INPUTS) if sparse else sizes[0], *sizes[1:]]):
-        area = rows * (padded(n, itemsize) + lane)  # one line more for each row: the NumPy backend keeps a row of ones
+        area = rows * (padded(n, itemsize) + lane)  # an extra line for each row: NumPy appends a 1
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
@@ -266,12 +267,12 @@ def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
 
 
 def frozen(numbers: Ints) -> Ints:
-    """A read-only copy that cannot be made writeable again: a bytes object owns its memory. Not for empty arrays."""
+    """A copy of a non-empty array that nobody can make writeable: a bytes object owns its memory."""
     return np.frombuffer(numbers.tobytes(), numbers.dtype).reshape(numbers.shape)
 
 
 class TrainCall(NamedTuple):
-    """The arguments of one call of `Backend.train`. The threads of a team share a record and differ in `worker` only.
+    """The arguments of one call of `Backend.train`. The records of a team's threads differ in `worker` only.
 
     IN arrays are read, OUT arrays overwritten, INOUT arrays updated in place. T is the dtype of `params`.
     """
@@ -281,11 +282,11 @@ class TrainCall(NamedTuple):
     state: Floats  # INOUT (slots, n_params), T: the optimiser's state, with SLOTS[kind] rows
     x: Rows  # IN (n, n_in)
     y: NDArray[Any]  # IN (n,) or (n, n_out)
-    order: Ints  # IN (m,): rows of x and y; the first batch_size of them are the first batch, and so on
+    order: Ints  # IN (m,): row numbers of x and y; each batch takes the next batch_size of these numbers
     batch_size: int  # the last batch may be smaller
     rates: NDArray[np.float64]  # IN (ceil(m / batch_size),): the learning rate of each step
     optimizer: NDArray[np.float64]  # IN (OPTIMIZER_COLUMNS,)
-    step: int  # updates made before this call: Adam's bias correction and dropout count on from here
+    step: int  # updates made before this call; Adam's bias correction and dropout continue this count
     progress: Ints  # (PROGRESS_COLUMNS,): IN STOP; OUT STEPS and CORRECT, which worker 0 writes
     work: Floats  # T, at least plan(net, batch_size, slots, itemsize, n_threads, sparse).size elements
     team: Ints  # INOUT: what `team(n_threads)` returned
@@ -293,22 +294,22 @@ class TrainCall(NamedTuple):
 
 
 class Backend(Protocol):
-    """What a backend offers: five functions and two constants. A backend is a module, or any object that has them.
+    """A backend: a module, or any other object, with these five functions and two constants.
 
     Arguments. Every array is C-contiguous, in native byte order, and allocated by the caller. T, float32 or float64, is
-    the dtype of the parameters. `x` is an array of T, or SparseRows of T, or an array of uint8, whose values stand for
-    value / 255. `y` is either int64 (n,), class labels, or T (n, n_out), targets. `work` is at least as large as the
-    plan says; its contents do not matter before a call or after it.
+    the dtype of the parameters. `x` is an array of T, SparseRows of T, or an array of uint8, where a byte b stands for
+    b / 255. `y` is class labels, int64 (n,), or targets, T (n, n_out). `work` is at least as large as the plan says;
+    its contents are undefined before and after a call.
 
-    Rules. A kernel leaves IN arrays unchanged; they may be read-only. It does not allocate, print, raise or hold the
-    GIL. (The NumPy backend holds the GIL between operations, and may allocate what grows neither with the parameters
-    nor with x.) Its result depends on its arguments alone: it keeps no state and no random generator. It does not check
-    its arguments: fastnet/checks has rejected bad input. All numbers are finite. For infinite weights, backends
-    may differ: the compiled ones skip a zero input, where NumPy multiplies the two and gets NaN.
+    Rules. A kernel leaves IN arrays unchanged; they may be read-only. A kernel does not allocate, print, raise or hold
+    the GIL. (The NumPy backend holds the GIL between operations. It may allocate arrays that do not grow with the
+    parameters or with x.) The result depends on the arguments alone: a kernel keeps no state and no random generator.
+    A kernel does not check its arguments: fastnet/checks has rejected bad input. All numbers are finite. For infinite
+    weights, backends may differ: the compiled backends skip a zero input, where NumPy computes 0 * inf = NaN.
     """
 
-    MAX_THREADS: int  # the largest team that `train` takes; 1 where the backend's arithmetic has its own threads
-    COMPRESSION_PAYS: bool  # whether training is faster on SparseRows than on the same rows as mostly zero floats
+    MAX_THREADS: int  # the largest team for `train`; 1 if the backend's arithmetic starts threads of its own
+    COMPRESSION_PAYS: bool  # whether training on SparseRows is faster than on the same rows as a dense array
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
         """Compute the activations of the last layer.
@@ -317,11 +318,11 @@ class Backend(Protocol):
         """
 
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
-        """Return a function of (x, out) that does what `predict` does with the present parameters.
+        """Return a function of (x, out) that does what `predict` does with the current parameters.
 
-        It serves many calls on few rows: `predictor` does once what `predict` does in every call. x is an array of
-        x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time. work: plan(net, rows, 0,
-        itemsize); it belongs to the function from now on.
+        The function is for many calls on few rows: `predictor` does the preparation once that `predict` repeats in
+        every call. x is an array of x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time.
+        work: plan(net, rows, 0, itemsize). The function keeps `work` for its calls.
         """
 
     def gradient(self, net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
@@ -333,21 +334,21 @@ class Backend(Protocol):
     def train(self, call: TrainCall) -> float:
         """Make one optimiser step for each batch of rows that `call.order` names, in that order.
 
-        Return the cost summed over the examples of the steps made. A batch's cost and its correct examples are taken
-        before its update; with dropout, they are those of the network with dropped neurons. `train` returns before the
-        update of a batch whose cost is not finite; progress[STEPS] tells which batch that was.
+        Return the cost summed over the examples of the steps made. The cost and the correct examples of a batch are
+        taken before the update. With dropout, they are computed with the dropped neurons at 0. If the cost of a batch
+        is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch, from 0.
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
-        barriers. Forward and backward, they share the rows of a batch; in the update, they share the inputs of each
-        layer. So no gradient is summed across threads. The result of worker 0 counts.
+        barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, they share
+        the inputs of each layer, so no gradient is summed across threads. The caller takes the result of worker 0.
         """
 
     def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
         """Write the entries of x that are not zero as SparseRows and return their number.
 
         IN x (n, n_in), T or uint8. OUT starts (n + 1,), indices and values (n_entries,), T. With empty indices and
-        values, `compress` counts the entries only. It never writes beyond the arrays: where another thread changes x
-        after the count, the number returned differs from the count.
+        values, `compress` only counts the entries. It never writes beyond the arrays: if another thread changes x
+        after the count, the returned number may differ from the count.
         """
 
 

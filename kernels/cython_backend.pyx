@@ -3,13 +3,13 @@
 setup.py builds this file once for each instruction set and dtype. The register tiles are in vec.h.
 """
 
-# How it is fast:
-# - A packed row holds the weights of one input to all neurons of a layer (contract.Plan). So the passes and the update
-#   run along the neurons and need no horizontal sums.
-# - Where most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows and read only
-#   their weights.
-# - Plain gradient descent never stores the gradient: the update adds the scaled deltas straight to the weights.
-#   Momentum and Adam take the gradient from a tile in the first-level cache.
+# Why it is fast:
+# - A packed row holds the weights of one input to all neurons of a layer (contract.Plan). So the inner loops
+#   run along the neurons and need no sums across the lanes of a vector.
+# - If most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows. They read only
+#   the weights of these inputs.
+# - If a batch is one block and nothing is clipped, plain gradient descent adds the gradient straight to the weights and
+#   never stores it. Momentum and Adam take the gradient of a small batch from a tile in the first-level cache.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
@@ -73,7 +73,7 @@ cdef extern from "vec.h" nogil:
 
 # The contract's codes as C integers.
 cdef enum:
-    MAX_LAYERS = 256  # the layers of a call live on the C stack
+    MAX_LAYERS = 256  # a call keeps its layers on the C stack
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
     CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
 cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
@@ -99,7 +99,7 @@ assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
 assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX) == (
     contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX)
 assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
-cdef double leaky_slope = contract.LEAKY_SLOPE  # not straight to `real`: Cython would convert it as a float
+cdef double leaky_slope = contract.LEAKY_SLOPE  # via double: Cython converts a Python number to `real` as a float
 LEAKY_SLOPE = <real> leaky_slope
 instruction_set = FASTNET_ISA.decode()
 MAX_THREADS = contract.MAX_THREADS if TEAMS else 1
@@ -113,7 +113,7 @@ cdef struct Layer:
     real *weights  # packed (below, width); the biases (width,) follow
     real *biases
     real *inputs  # (rows, below): the activations of the layer below
-    real *sums  # (rows, width): weighted sums. The last layer keeps them, for cost and class; others overwrite them
+    real *sums  # (rows, width): weighted sums. Only the last layer keeps its sums, for the cost and the class
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
     real *derivatives  # (rows, width), with dropout only: derivatives of the activation, 0 for dropped neurons
@@ -122,10 +122,10 @@ cdef struct Layer:
     Py_ssize_t weights_at, biases_at  # in the flat parameter vector
 
 
-cdef struct Data:  # x is either bytes or reals, y either labels or targets; the other is NULL
+cdef struct Data:  # x: bytes or reals; y: labels or targets. The unused pointers are NULL
     const uint8_t *bytes
     const real *reals
-    const int64_t *starts  # not NULL for SparseRows: then reals are their values
+    const int64_t *starts  # not NULL for SparseRows, whose values are in `reals`
     const int32_t *indices
     const int64_t *labels
     const real *targets
@@ -135,7 +135,7 @@ cdef struct Data:  # x is either bytes or reals, y either labels or targets; the
 cdef struct Entries:  # a sparse row, or a pair of rows: the columns where at least one row is not zero
     const int32_t *columns
     const real *values  # of the first row; the values of the second row start Layer.below elements later
-    int32_t count, height  # height: 1; 2 for a pair; 0: second row of a pair, stored with the first
+    int32_t count, height  # height: 1 for a single row, 2 for the first row of a pair, 0 for the second
 
 
 cdef struct Block:  # the arguments of most functions below; each thread of a team has a Block of its own
@@ -143,12 +143,12 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     Py_ssize_t n_layers
     Data data
     int cost
-    bint sparse  # whether the inputs are `entries`, either SparseRows or found in dense data
+    bint sparse  # whether the inputs are `entries`, from SparseRows or from dense data
     int32_t *columns  # (rows, ld_columns): the columns of entries found in dense data; layers[0].inputs has the values
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
-    Py_ssize_t sorted_inputs  # sort_entries sorts the entries of so many inputs at a time
-    int32_t *begins  # (rows,): the first entry of each row that is still to be sorted
+    Py_ssize_t sorted_inputs  # the number of inputs whose entries sort_entries sorts at a time
+    int32_t *begins  # (rows,): for each row, the first entry that is not yet sorted
     int32_t *ends  # (sorted_inputs + 2,): where the sorted entries of each input end
     int32_t *sorted_rows
     real *sorted_values
@@ -163,10 +163,10 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     double decay  # of the weights
     Py_ssize_t slots  # rows of the optimiser's state
     int64_t update_number  # of the current update, from 1
-    Py_ssize_t batch_row  # where the current block starts in its batch
+    Py_ssize_t batch_row  # the number of rows before the current block in its batch
 
 
-cdef enum:  # the gradient goes straight to the weights; to the packed gradient; tile by tile to the optimiser
+cdef enum:  # the gradient goes straight to the weights, or to the packed gradient, or tile by tile to the optimiser
     TO_WEIGHTS, TO_STORE, TO_OPTIMIZER
 
 
@@ -186,7 +186,7 @@ cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
 
 
 cdef bint wait(Block *b) noexcept nogil:
-    """Wait for the other threads of the team. True where one of them cannot go on."""
+    """Wait for the other threads of the team. Return whether one of them has failed."""
     if b.n_threads == 1:
         return False
     return team_wait(&b.team[N_THREADS], &b.team[ARRIVED], &b.team[TURN], &b.team[BROKEN])
@@ -200,7 +200,7 @@ cdef inline Py_ssize_t row_of(const int64_t *order, Py_ssize_t k) noexcept nogil
 
 cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int32_t *columns, real *values,
                        Entries *entries) noexcept nogil:
-    """Find the entries of a row of the data, or of a pair of rows (second >= 0), that are not zero."""
+    """Find the nonzero entries of a row of the data, or of a pair of rows if second >= 0."""
     cdef Py_ssize_t n = b.layers[0].n_in, ld = b.layers[0].below
     cdef const uint8_t *bytes
     cdef const real *reals
@@ -223,9 +223,9 @@ cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int3
 
 
 cdef bint is_sparse(const Block *b) noexcept nogil:
-    """Whether enough inputs are zero that skipping them pays.
+    """Whether enough inputs are zero to make skipping them faster.
 
-    The answer comes from a sample of the data, not of the current batch, so it does not depend on the order of rows.
+    The answer comes from a sample of the data, not of the current batch, so the order of rows does not change it.
     """
     cdef Py_ssize_t n = b.layers[0].n_in, sample = min(b.data.rows, SPARSE_SAMPLE), k, found = 0
     cdef Entries entries
@@ -265,7 +265,7 @@ cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
 
 cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
                  Py_ssize_t ahead) noexcept nogil:
-    """Copy rows first to last of the block order[begin:begin + rows] to the inputs, as entries or with bytes scaled.
+    """Copy rows first to last of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
     Prefetch the first `ahead` rows of the next block.
     """
@@ -275,7 +275,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef real *inputs
     cdef bint pair
     for i in range(first, last):
-        if i < ahead:  # one row after each conversion: many prefetches at once would wait for each other
+        if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
             prefetch_row(b, row_of(order, begin + rows + i))
         inputs = layer.inputs + i * layer.below
         if b.sparse:
@@ -297,10 +297,10 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Sort the entries of inputs first to last of all rows by input (a counting sort), and advance b.begins past them.
+    """Sort the entries of all rows for inputs first to last by input (a counting sort). Advance b.begins past them.
 
-    The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One place after each input's entries is
-    spare. The zeros of a pair are written there too, which saves a branch; the next entry overwrites them.
+    The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. The place after each input's entries
+    is spare. A zero of a pair is written there too, which saves a branch; the next entry overwrites the zero.
     """
     cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
     cdef int32_t *ends = b.ends
@@ -366,13 +366,13 @@ cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t r
 
 
 cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """outputs = activation(inputs . weights + biases) for rows first to last. `softmax` follows separately."""
+    """outputs = activation(inputs . weights + biases) for rows first to last. A softmax is left to `softmax`."""
     multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
              layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
 
 
 cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of the layer below: deltas . weights^T, times the derivatives of its activation."""
+    """The deltas of the layer below: deltas . weights^T, times the derivatives of that layer's activation."""
     multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
              lower.deltas, lower.derivatives if lower.drop else lower.outputs, lower.width, lower.n_out,
              GIVEN if lower.drop else lower.activation, first, last)
@@ -488,7 +488,7 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
 
 
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of all layers but the last. `output` has made those."""
+    """Compute the deltas of all layers but the last. `output` has set the deltas of the last layer."""
     cdef Py_ssize_t l = b.n_layers - 1
     while l > 0:
         propagate(b, &b.layers[l], &b.layers[l - 1], first, last)
@@ -507,10 +507,10 @@ cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
 
 cdef double cross_entropy(const Layer *layer, const real *z, const real *a, const real *targets,
                           Py_ssize_t label) noexcept nogil:
-    """The cross entropy of one example with these targets, or with `label` where targets are NULL."""
+    """The cross entropy of one example with these targets, or with `label` if targets are NULL."""
     cdef Py_ssize_t n = layer.n_out, k, best
     cdef double total = 0
-    if layer.activation == SOFTMAX:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
+    if layer.activation == SOFTMAX:  # log a = z - z_best + log a_best stays finite where a rounds to zero
         best = argmax(a, n)
         if targets == NULL:
             return <double> z[best] - z[label] - log(<double> a[best])
@@ -527,7 +527,7 @@ cdef double cross_entropy(const Layer *layer, const real *z, const real *a, cons
 
 cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                    int64_t *correct) noexcept nogil:
-    """Return the cost summed over rows first to last; set the last layer's deltas; add the correct examples."""
+    """For rows first to last, set the last layer's deltas, add to `correct` and return the summed cost."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label
     cdef const real *sums
@@ -538,7 +538,7 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     cdef double total = 0
     cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
     cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
-    # In the cross entropy, the derivative of the activation cancels. That of a softmax is not elementwise: see below.
+    # With cross entropy, the derivative of the activation cancels. A softmax has no elementwise derivative: see below.
     cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
@@ -576,9 +576,9 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
 # -- the update: the gradient, and the optimiser's step with it ----------------------------------------------------
 
 cdef inline bint by_rows(const Block *b) noexcept nogil:
-    """Whether the first layer's gradient is added row by row of the sparse inputs, not input by input.
+    """Whether to add the first layer's gradient row by row of the sparse inputs instead of input by input.
 
-    That is faster where rows of weights are short.
+    Row by row is faster if the rows of weights are short.
     """
     return b.sparse and b.layers[0].width <= 2 * VL and b.target != TO_OPTIMIZER
 
@@ -603,7 +603,7 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
 
 
 cdef inline real *stored(Block *b, real *parameters) noexcept nogil:
-    """Where the gradient of packed parameters is added: to the parameters themselves, or to the packed gradient."""
+    """Where to add the gradient of packed parameters: to the parameters themselves, or to the packed gradient."""
     return parameters if b.target == TO_WEIGHTS else parameters + b.packed
 
 
@@ -643,7 +643,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
         else:
             weights = stored(b, layer.weights + first * GROUP * width + column)
             row = 0
-            while row < rows:  # as many at a time as stay in the first-level cache
+            while row < rows:  # as many rows at a time as fit in the first-level cache
                 n = min(PANEL_DEPTH, rows - row)
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
                              last - first, deltas + row * ldd, ldd, weights, width)
@@ -680,7 +680,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 
 cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The gradient of the weights of inputs first to last, input by input: the entries are sorted for it."""
+    """The gradient of the weights of inputs first to last, input by input, over sorted entries."""
     cdef Py_ssize_t i, end
     cdef const Entries *tile
     for i in range(rows):
@@ -694,7 +694,7 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 
 cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """`update_sorted` for inputs first to last, whose entries are sorted now."""
+    """`update_sorted` for inputs first to last, whose entries are already sorted."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, column = 0, columns, i, at
     cdef const real *deltas
     cdef real *weights
@@ -754,7 +754,7 @@ cdef void begin_step(step_t *s, const double *options, double rate, double count
 
 cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
                   Py_ssize_t rows, double decay) noexcept nogil:
-    """The optimiser's step for a tile of packed parameters with this gradient (rows, columns)."""
+    """The optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
     cdef Py_ssize_t i
     cdef real *p
     b.step.decay = <real> decay
@@ -796,7 +796,7 @@ cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset) noexcept
     cdef const real *source = flat + layer.weights_at
     memset(weights, 0, (layer.below + 1) * width * sizeof(real))  # the biases follow the weights
     start = 0
-    while start < layer.n_out:  # 16 neurons at a time, whose rows stay in the cache
+    while start < layer.n_out:  # 16 neurons at a time: their rows stay in the cache
         for i in range(layer.n_in):
             for j in range(start, min(start + 16, layer.n_out)):
                 weights[i * width + j] = source[j * layer.n_in + i]
@@ -919,7 +919,7 @@ cdef int outputs_of(Data *data, y) except -1:
 
 
 cdef void predict_rows(Block *b, Py_ssize_t n, Py_ssize_t rows, real *out) noexcept nogil:
-    """The outputs of all n rows of the data, `rows` of them at a time."""
+    """Compute the outputs of all n rows of the data, `rows` rows at a time."""
     cdef Layer *last = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t start = 0, count, i
     b.data.rows = n
@@ -953,7 +953,7 @@ def predict(net, params, x, out, work):
 
 
 cdef class Predictor:
-    """The function that contract.Backend.predictor returns. It has packed the parameters once."""
+    """What contract.Backend.predictor returns. Its calls reuse the parameters that __init__ packed."""
 
     cdef Layer layers[MAX_LAYERS]
     cdef Block block
@@ -1074,7 +1074,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                           Py_ssize_t size, Py_ssize_t rows, const double *rates, const double *options,
                           int64_t done_before,
                           const int64_t *stop_now, int64_t *steps, int64_t *correct) noexcept nogil:
-    """All steps of a call of `train`: this thread's share of each."""
+    """Do this thread's share of all steps of a call of `train`."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
     cdef double total = 0, cost, scale
     cdef int64_t batch_correct, block_correct
@@ -1099,7 +1099,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         begin_step(&b.step, options, rates[steps[0]], <double> b.update_number)
         scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / (stop - start)
         if b.target == TO_STORE:
-            clear_stored(b)  # others add to it after the next barrier only
+            clear_stored(b)  # other threads add to it only after the next barrier
         cost = 0
         batch_correct = 0
         first = start
@@ -1183,7 +1183,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
                 for k in range(n_in):
                     found += data.reals[at + k] != 0
         else:
-            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # room for all that it may write
+            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # room for everything that it may write
                 found = compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
             elif data.bytes != NULL and n_in <= MAX_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
                 found = compact_bytes(data.bytes + at, NULL, n_in, columns + total)
@@ -1203,7 +1203,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
 
 
 def peak_flops(repeats):
-    """Run `repeats` rounds of independent multiply-adds in registers and return the operations done."""
+    """Run `repeats` rounds of independent multiply-adds in registers and return the number of operations."""
     cdef real sink[64]
     cdef Py_ssize_t n = repeats
     cdef double done

@@ -1,6 +1,6 @@
 """The Cython backend: hands each call to the extension module for this CPU and dtype.
 
-It never imports a module with instructions that the CPU lacks. FASTNET_ISA, such as x86_v3, limits the choice.
+It imports no module with instructions that the CPU lacks. FASTNET_ISA, such as x86_v3, names the best build to use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastnet.kernels.contract import Backend, Floats, Ints, PreparedPredict, Rows, TrainCall
 
-# The builds, best first, and the CPU features that each uses, by NumPy's names. setup.py compiles for exactly these.
+# The builds, best first, and the CPU features that each build uses, by NumPy's names. setup.py compiles these builds.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
 V3 = (*V2, "AVX", "F16C", "FMA3", "AVX2")
 V4 = (*V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL")
@@ -26,7 +26,7 @@ LEVELS: Mapping[str, tuple[str, ...]] = {"x86_v4": V4, "x86_v3": V3, "x86_v2": V
 
 
 def cpu_features() -> Mapping[str, bool]:
-    """The features that NumPy found in this CPU. Newer versions name whole levels only, such as X86_V3."""
+    """The features that NumPy found in this CPU. Newer NumPy names only whole levels, such as X86_V3."""
     from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[import-not-found]  # no stubs
 
     return cast("Mapping[str, bool]", __cpu_features__)
@@ -44,7 +44,7 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
     names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
     cap = os.environ.get("FASTNET_ISA")
     if cap and cap not in LEVELS:
-        raise ValueError(f"FASTNET_ISA={cap} is unknown: use one of {', '.join(LEVELS)}")  # no ImportError: a typo
+        raise ValueError(f"FASTNET_ISA={cap} is unknown: use one of {', '.join(LEVELS)}")  # not ImportError: a typo
     return names[names.index(cap) :] if cap in names else names
 
 
@@ -54,7 +54,7 @@ COMPRESSION_PAYS = True
 
 @functools.cache
 def module(dtype: str) -> ModuleType:
-    """The extension module for "float32" or "float64". ImportError where none is installed that the CPU can run."""
+    """The extension module for "float32" or "float64". ImportError if no installed build runs on this CPU."""
     builds = [f"fastnet.kernels._cython_{isa}_" for isa in runnable(cpu_features())]
     for build in builds:
         if all(find_spec(build + each) is not None for each in DTYPES):
@@ -67,7 +67,7 @@ def instruction_set() -> str:
 
 
 def peak_flops(repeats: int) -> float:
-    """Run `repeats` rounds of float32 multiply-adds in registers and return the operations done. bench/ uses it."""
+    """Run `repeats` rounds of float32 multiply-adds in registers and return the number of operations, for bench/."""
     return float(module("float32").peak_flops(repeats))
 
 

@@ -1,6 +1,6 @@
-"""The Numba backend: the functions of cython_backend.pyx, by the same names, jitted on first use.
+"""The Numba backend: the functions of cython_backend.pyx under the same names, compiled on first use.
 
-They work on pointers and numbers. The vector code, which vec.h is to Cython, is in numba_vectors.py.
+The functions work on pointers and numbers. The vector code is in numba_vectors.py.
 """
 
 from __future__ import annotations
@@ -105,15 +105,15 @@ from fastnet.kernels.numba_vectors import (
     update_tiles,
 )
 
-# Every jit option in one place.
+# The options of every jitted function.
 JIT_OPTIONS: dict[str, Any] = {
     "nogil": True,  # the trainer runs long calls in a thread
     "error_model": "numpy",  # a division by zero gives inf, not an exception
-    "fastmath": {"contract"},  # a * b + c may become one instruction; no option that ignores NaN
+    "fastmath": {"contract"},  # a * b + c may become one instruction; options that ignore NaN stay off
 }
 
 
-# Numba's cache notices changes of this file only. These are the hashes of the files whose code is compiled in, too.
+# Numba's cache notices only changes of this file. With these hashes it notices changes of the two other files, too.
 OTHERS = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors)]
 
 
@@ -122,7 +122,7 @@ def _jit(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(cache=True, **JIT_OPTIONS)(function)
         file = dispatcher._cache._cache_file
         file._source_stamp = (file._source_stamp, *OTHERS)
-    except (RuntimeError, AttributeError):  # no cache folder, or another layout of Numba's cache
+    except (RuntimeError, AttributeError):  # no cache folder, or an unknown layout of Numba's cache
         return _jit_without_cache()(function)
     return dispatcher
 
@@ -138,12 +138,11 @@ def _jit_without_cache() -> Any:
 
 
 def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function of pointers and numbers that other jitted functions call.
+    """Decorate a function of pointers and numbers that other jitted functions call.
 
-    The reason is in docs/decisions/numba-compilation.md.
-
-    Numba's own `njit` would compile it on its own, then again within each caller, up to the entry. This adds its code
-    to the caller's once, and LLVM optimises all of it together.
+    `njit` would compile the function alone, and again within each of its callers, up to the entry. `_inner` adds the
+    function's code to the caller's library once, and LLVM optimises the library as a whole. The reason is in
+    docs/decisions/numba-compilation.md.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -154,7 +153,7 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
                 library = context.active_code_library
                 added = _added.setdefault(library, {})
                 if (function, kinds) not in added:
-                    flags = ConfigStack().top().copy()  # those of the caller
+                    flags = ConfigStack().top().copy()  # the caller's flags
                     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_rewrites = True
                     code = compile_internal(
                         context.typing_context, context, library, function, kinds, returns, flags, {}
@@ -171,7 +170,7 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
     return decorate
 
 
-# What _inner has added to each library. Numba's lock guards it.
+# The functions that _inner has added to each library. Numba's lock guards this dictionary.
 _added: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
@@ -186,28 +185,28 @@ def instruction_set() -> str:
 
 # -- the block: the arguments of the functions below ------------------------------------------------------------
 
-# The block holds int64 numbers: a call's arguments, arrays by their addresses (0 for none), and what follows from them.
-# Each thread of a team has a block of its own. The columns' names match the fields of TrainCall. Either BYTES or REALS
-# is set, and either LABELS or TARGETS. With STARTS and INDICES, REALS are the values of SparseRows. UPDATE_NUMBER
-# counts updates from 1; it is 0 outside of training, where there is no dropout. BATCH_ROW is where the current block of
-# rows starts in its batch.
+# The block holds int64 numbers: a call's arguments, and numbers computed from them. An array is its address, or 0 if
+# there is no array. Each thread of a team has a block of its own. The columns have the names of TrainCall's fields.
+# Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS are
+# the values. UPDATE_NUMBER counts updates from 1; it is 0 outside training, which switches dropout off. BATCH_ROW is
+# the number of rows before the current block in its batch.
 (
     PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
     COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, CORRECT, UPDATE_NUMBER, BATCH_ROW, OPTIMIZER_STEP,
 ) = range(37)  # fmt: skip
 BLOCK_COLUMNS = OPTIMIZER_STEP + STEP_COLUMNS
-# The fields of a call that have a column. `net`, `x`, `y` and `work` have none: they reach the kernels in other forms.
+# The columns of TrainCall's fields. `net`, `x`, `y` and `work` have no column: they reach the kernels in other forms.
 CALL_COLUMNS = {name: globals()[name.upper()] for name in c.TrainCall._fields if name.upper() in globals()}
-# The gradient goes straight to the weights; to the packed gradient; tile by tile to the optimiser.
+# The gradient goes straight to the weights, or to the packed gradient, or tile by tile to the optimiser.
 TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)
-# The entries of a row, or of a pair: the addresses of columns and values, and 4 * count + height. The height is 1, or 2
-# for a pair, or 0 in the second row of a pair.
+# Three numbers describe the entries of a row or of a pair of rows: the address of the columns, the address of the
+# values, and 4 * count + height. The height is 1 for a single row, 2 for the first row of a pair, 0 for the second.
 ENTRIES = 3
 
 # All arguments are pointers or numbers, which are cheap to compile, to pass and to index. (A Numba array is seven
-# values; it counts references and checks for negative indices.) The first ones are b, the block; t, the table
-# Plan.nodes, where layer l is row l + 1; and work, the workspace. The functions of cython_backend.pyx explain the rest.
+# values; it counts references and checks for negative indices.) The first arguments are b, the block; t, the table
+# Plan.nodes, where layer l is row l + 1; and work, the workspace. cython_backend.pyx explains the other arguments.
 
 
 @_inner(types.intp)
@@ -223,7 +222,7 @@ def _groups_of(node):
 
 @_inner(types.intp)
 def _wait(b):
-    """Wait for the other threads of the team. 1 where one of them cannot go on.
+    """Wait for the other threads of the team. Return 1 if one of them has failed, else 0.
 
     Each atomic operation is a step of the model in tests/kernels/test_contract_barrier.py: change both together.
     """
@@ -255,13 +254,13 @@ def _row_of(b, k):
 
 @_inner(types.intp)
 def _compact_bytes(first, second, pair, n, places):
-    """Find where a row, or one of a pair, is not zero: see compress_bytes. Without a pair, `second` is `first`."""
+    """Do what compress_bytes does, for any n and on any CPU. Without a second row, `second` is `first`."""
     found = compress_bytes(first, second, pair, n, places)
     k = _quotient(n, 16) * 16 * COMPRESSES
     while k < n:
         end = _min(k + 8, n)
         if end == k + 8 and (_eight(first, k) | _eight(second, k)) == 0:
-            k = end  # skips eight zero bytes at once
+            k = end  # skip eight zero bytes at once
         while k < end:
             octets = np.int64(first[k]) << 8 | np.int64(second[k]) * pair
             places[found] = k << 16 | octets
@@ -284,7 +283,7 @@ def _compact_reals(first, second, pair, n, columns, values, ldv):
 
 @_inner(types.intp)
 def _find_entries(b, n, work, first, second, columns, values, ldv):
-    """Find the entries of a row of dense data, or of a pair of rows (second >= 0), that are not zero."""
+    """Find the nonzero entries of a dense row, or of a pair of dense rows if second >= 0."""
     pair = np.int64(second >= 0)
     other = second if pair else first
     if b[BYTES] != 0:
@@ -298,9 +297,9 @@ def _find_entries(b, n, work, first, second, columns, values, ldv):
 
 @_inner(types.intp)
 def _is_sparse(b, t, work):
-    """Whether enough inputs are zero that skipping them pays.
+    """Whether enough inputs are zero to make skipping them faster.
 
-    The answer comes from a sample of the data, not of the current batch, so it does not depend on the order of rows.
+    The answer comes from a sample of the data, not of the current batch, so the order of rows does not change it.
     """
     n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _min(b[ROWS], c.SPARSE_SAMPLE), 0
     if b[STARTS] != 0:
@@ -338,7 +337,7 @@ def _prefetch_row(b, n, itemsize, row):
 
 @_inner()
 def _gather(b, t, work, begin, rows, first, last, ahead):
-    """Copy rows first to last of the block order[begin:begin + rows] to the inputs, as entries or with bytes scaled.
+    """Copy rows first to last of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
     Prefetch the first `ahead` rows of the next block.
     """
@@ -346,7 +345,7 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
     ld_columns = _quotient(below * itemsize, 4)
     columns = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32)
     for i in range(first, last):
-        if i < ahead:  # one row after each conversion: many prefetches at once would wait for each other
+        if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
             _prefetch_row(b, n, itemsize, _row_of(b, begin + rows + i))
         inputs, row = _at(work, t[c.ACTIVATIONS_AT] + i * below), _row_of(b, begin + i)
         if b[SPARSE]:
@@ -374,10 +373,10 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
 @_inner()
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
-    """Sort the entries of inputs first to last of all rows by input (a counting sort), and advance `begins` past them.
+    """Sort the entries of all rows for inputs first to last by input (a counting sort). Advance `begins` past them.
 
-    The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. One place after each input's entries is
-    spare: a zero of a pair is written there without a branch, and the next entry overwrites it.
+    The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. The place after each input's entries
+    is spare. A zero of a pair is written there too, which saves a branch; the next entry overwrites the zero.
     """
     n = last - first
     for k in range(n + 2):
@@ -462,7 +461,7 @@ def _activate_tile(activation, z, a, ld, rows, columns, used):
 
 @_inner(types.intp)
 def _sums_at(b, t, layer):
-    """The offset of a layer's weighted sums. The last layer keeps them, for cost and class; others overwrite them."""
+    """The offset of a layer's weighted sums. Only the last layer keeps its sums, for the cost and the class."""
     return t[c.OUTPUTS_AT] if layer == b[LAYERS] - 1 else _node(t, layer)[c.ACTIVATIONS_AT]
 
 
@@ -473,7 +472,7 @@ def _panel_at(b, t, work):
 
 @_inner()
 def _weighted_sums(b, t, work, layer, first, last):
-    """outputs = activation(inputs . weights + biases) for rows first to last. A softmax follows separately."""
+    """outputs = activation(inputs . weights + biases) for rows first to last. A softmax is left to `_forward`."""
     node, lower = _node(t, layer), _node(t, layer - 1)
     _multiply(
         _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
@@ -485,7 +484,7 @@ def _weighted_sums(b, t, work, layer, first, last):
 
 @_inner()
 def _propagate(b, t, work, layer, first, last):
-    """The deltas of the layer below: deltas . weights^T, times the derivatives of its activation."""
+    """The deltas of the layer below: deltas . weights^T, times the derivatives of that layer's activation."""
     node, lower = _node(t, layer), _node(t, layer - 1)
     derivatives, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
     if _drop(b, lower):
@@ -551,14 +550,14 @@ def _forward(b, t, work, first, last):
         if _drop(b, _node(t, layer)):
             _drop_neurons(b, _node(t, layer), work, first, last)
     node = _node(t, b[LAYERS] - 1)
-    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # only the last layer may have it
+    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # only the last layer may be a softmax
         width, z, a = node[c.WIDTH], _at(work, t[c.OUTPUTS_AT]), _at(work, node[c.ACTIVATIONS_AT])
         softmax(_at(z, first * width), _at(a, first * width), node[c.LAYER + c.N_OUT], width, last - first)
 
 
 @_inner()
 def _backward(b, t, work, first, last):
-    """The deltas of all layers but the last. `_output` has made those."""
+    """Compute the deltas of all layers but the last. `_output` has set the deltas of the last layer."""
     for layer in range(b[LAYERS] - 1, 0, -1):
         _propagate(b, t, work, layer, first, last)
 
@@ -579,7 +578,7 @@ def _argmax(values, n):
 def _cross_entropy(softmax, n, z, a, target, labelled, label):
     """The cross entropy of one example with this target, or with `label` if it is labelled."""
     total = 0.0
-    if softmax:  # log a = z - z_best + log a_best, finite where a itself rounds to zero
+    if softmax:  # log a = z - z_best + log a_best stays finite where a rounds to zero
         best = _argmax(a, n)
         log_best, largest = math.log(np.float64(a[best])), np.float64(z[best])
         if labelled:
@@ -598,7 +597,7 @@ def _cross_entropy(softmax, n, z, a, target, labelled, label):
 
 @_inner(types.float64)
 def _output(b, t, work, begin, first, last, scale, correct):
-    """Return the cost summed over rows first to last; set the last layer's deltas; add the correct examples."""
+    """For rows first to last, set the last layer's deltas, add to `correct` and return the summed cost."""
     layer = b[LAYERS] - 1
     node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
@@ -607,7 +606,7 @@ def _output(b, t, work, begin, first, last, scale, correct):
     factor = _at(squares, _lanes(work))
     factor[0] = _real(work, scale if cross_entropy else 2 * scale)
     _zero(squares, _lanes(work))
-    # In the cross entropy, the derivative of the activation cancels. That of a softmax is not elementwise: see below.
+    # With cross entropy, the derivative of the activation cancels. A softmax has no elementwise derivative: see below.
     derivative = c.IDENTITY if cross_entropy or softmax else activation
     for i in range(first, last):
         row = _row_of(b, begin + i)
@@ -640,7 +639,7 @@ def _output(b, t, work, begin, first, last, scale, correct):
 
 @_inner()
 def _step_tile(b, p, ld, gradient, ldg, columns, rows, decay):
-    """The optimiser's step for a tile of packed parameters with this gradient (rows, columns)."""
+    """The optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[DECAY] = decay
     m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
@@ -655,9 +654,9 @@ def _decay(b):
 
 @_inner(types.intp)
 def _by_rows(b, t, work):
-    """Whether the first layer's gradient is added row by row of the sparse inputs, not input by input.
+    """Whether to add the first layer's gradient row by row of the sparse inputs instead of input by input.
 
-    That is faster where rows of weights are short.
+    Row by row is faster if the rows of weights are short.
     """
     return b[SPARSE] != 0 and _node(t, 0)[c.WIDTH] <= 2 * _lanes(work) and b[TARGET] != TO_OPTIMIZER
 
@@ -681,7 +680,7 @@ def _update(b, t, work, rows):
 
 @_inner(types.intp)
 def _offset(b):
-    """The offset from packed parameters to where their gradient is added: to themselves, or to the packed gradient."""
+    """The offset from packed parameters to where their gradient is added; 0 adds it to the parameters."""
     return 0 if b[TARGET] == TO_WEIGHTS else b[PACKED]
 
 
@@ -712,8 +711,9 @@ def _update_weights(b, t, work, layer, rows, first, last):
             pack_panel(deltas, width, rows, columns, panel)
             deltas, ldd = panel, columns
         g, row = 0, 0
-        while g < last - first and row < rows:  # a few groups of inputs for the optimiser, else rows that stay in the
-            n, count = _min(max_rows, rows - row), _min(max_groups, last - first - g)  # first-level cache
+        # Each round takes a few groups of inputs for the optimiser, or as many rows as fit in the first-level cache.
+        while g < last - first and row < rows:
+            n, count = _min(max_rows, rows - row), _min(max_groups, last - first - g)
             weights = _at(w, g * GROUP * width + column)
             target, ldo = _at(weights, _offset(b)), width
             if fused:
@@ -760,7 +760,7 @@ def _update_sparse(b, t, work, rows, first, last):
 
 @_inner()
 def _update_sorted(b, t, work, rows, first, last):
-    """The gradient of the weights of inputs first to last, input by input: the entries are sorted for it."""
+    """The gradient of the weights of inputs first to last, input by input, over sorted entries."""
     entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
     size = (b[BLOCK] + 1) * sorts
     values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * size)
@@ -779,7 +779,7 @@ def _update_sorted(b, t, work, rows, first, last):
 
 @_inner()
 def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
-    """`_update_sorted` for inputs first to last, whose entries are sorted now."""
+    """`_update_sorted` for inputs first to last, whose entries are already sorted."""
     node, lanes, tile, fused = _node(t, 0), _lanes(work), _room(work), b[TARGET] == TO_OPTIMIZER
     width, step, panel = node[c.WIDTH], TILE_VECTORS * lanes, _at(work, _panel_at(b, t, work))
     for column in range(0, width, step):
@@ -851,7 +851,7 @@ def _clear_stored(b, work):
 @_inner()
 def _transpose(source, lds, target, ldt, rows, columns):
     """target[columns][rows] = source[rows][columns]"""
-    for first in range(0, rows, 16):  # 16 by 16 elements, whose lines stay in the cache
+    for first in range(0, rows, 16):  # tiles of 16 by 16 elements stay in the cache
         for start in range(0, columns, 16):
             for i in range(first, _min(first + 16, rows)):
                 for j in range(start, _min(start + 16, columns)):
@@ -885,7 +885,7 @@ READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
 
 @_inner()
 def _predict_rows(b, t, work):
-    """The outputs of all rows of the data, block by block."""
+    """Compute the outputs of all rows of the data, block by block."""
     node, out = _node(t, b[LAYERS] - 1), _pointer(b[RESULT], work)
     n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
     for start in range(0, b[ROWS], b[BLOCK]):
@@ -898,7 +898,7 @@ def _predict_rows(b, t, work):
 
 @_inner(types.float64)
 def _train_batches(b, t, work, correct):
-    """All steps of a call of `train`: this thread's share of each. For `gradient`: one batch of all rows, no step."""
+    """Do this thread's share of all steps of a call of `train`. `gradient` has one batch of all rows and no step."""
     options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
     worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
@@ -915,7 +915,7 @@ def _train_batches(b, t, work, correct):
             _begin_step(b, options, rate, b[UPDATE_NUMBER])
         scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
         if b[TARGET] == TO_STORE:
-            _clear_stored(b, work)  # others add to it after the next barrier only
+            _clear_stored(b, work)  # other threads add to it only after the next barrier
         cost, batch_correct = 0.0, 0
         for first in range(start, stop, block):
             count = _min(block, stop - first)
@@ -971,7 +971,7 @@ def _compress_rows(b, values):
         found, at = 0, i * n
         if room == 0:
             found = count_entries(_at(octets, at), n) if b[BYTES] != 0 else count_entries(_at(reals, at), n)
-        elif plain and total + n + LINE_ENTRIES <= room:  # room for all that it may write
+        elif plain and total + n + LINE_ENTRIES <= room:  # room for everything that it may write
             found = _find_entries(b, n, values, i, -1, _at(columns, total), _at(values, total), 0)
         else:
             for k in range(n):
@@ -991,7 +991,7 @@ def _compress_rows(b, values):
 def _task(b, work):
     t, task, cost, params = _pointer(b[NODES], b), b[TASK], 0.0, _pointer(b[PARAMS], work)
     if task == READY:
-        if b[DATA] != 0:  # turns array objects into addresses of data
+        if b[DATA] != 0:  # replaces the addresses of array objects by the addresses of their data
             source = BYTES if b[BYTES] != 0 else REALS
             b[source], b[RESULT] = _pointer(b[source] + b[DATA], b)[0], _pointer(b[RESULT] + b[DATA], b)[0]
         b[SPARSE] = _is_sparse(b, t, work)
@@ -1026,12 +1026,12 @@ def _task(b, work):
 
 @_jit
 def _run(block, work):
-    """The one entry. The block has all arguments but the workspace.
+    """The only jitted entry. The block has all arguments but the workspace.
 
-    So a call unboxes two arrays, and Numba compiles one version for each dtype, whatever the types of x and y.
+    So a call unboxes only two arrays, and Numba compiles one version for each dtype, for all types of x and y.
     """
     b, start = _start_of(block), _start_of(work)
-    if b[TASK] == COMPRESS:  # compress must not flush denormals
+    if b[TASK] == COMPRESS:  # with denormals flushed, compress would miss entries
         return float(_compress_rows(b, start))
     before = _flush_denormals()
     cost = _task(b, start)
@@ -1040,7 +1040,7 @@ def _run(block, work):
 
 
 def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
-    """A new block with these numbers in the columns of these names."""
+    """A new block. Each keyword argument sets the column of the same name in capitals."""
     block = np.zeros(BLOCK_COLUMNS, np.int64)
     block[TASK] = task
     block[N_THREADS] = 1
@@ -1089,11 +1089,11 @@ def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> 
 def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> c.PreparedPredict:
     p, team = c.plan(net, rows, 0, params.itemsize), c.team(1)
     block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
-    _run(block, work)  # packs the parameters; no rows yet
+    _run(block, work)  # packs the parameters; the block has no rows yet
     block[TASK], block[DATA], run, place = READY, DATA_AT, _run, id if DATA_AT else _data
     source, row_bytes = BYTES if x_dtype == np.uint8 else REALS, int(net[0, c.N_IN]) * x_dtype.itemsize
 
-    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # keeps p.nodes alive
+    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # p keeps p.nodes alive
         block[ROWS] = x.nbytes // row_bytes  # not len(x): another thread may set x.shape
         block[source] = place(x)
         block[RESULT] = place(out)
@@ -1139,7 +1139,7 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
-    """Compile what a network of this dtype needs for any inputs, or load it from the cache."""
+    """Compile the kernels of this dtype, which serve all inputs, or load them from the cache."""
     net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)

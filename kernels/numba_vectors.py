@@ -1,9 +1,9 @@
-"""The inner loops of the Numba backend on vectors, written as generators of LLVM code. vec.h is their Cython twin.
+"""The vector code of the Numba backend: functions that generate its inner loops in LLVM. The Cython backend has vec.h.
 
 Loops over layers, batches and blocks are in numba_backend.py.
 """
 
-# A `_kernel` is a Python function that generates a kernel's code for one dtype, with ordinary loops and operators.
+# A Python function decorated with `_kernel` generates a kernel's code for one dtype, with ordinary loops and operators.
 # Jitted code calls the kernel like a function of pointers and numbers.
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from fastnet.kernels import contract as c
 
 
 def _intrinsic(typed: Callable[..., Any], name: str, parameters: Sequence[inspect.Parameter]) -> Any:
-    """An intrinsic with this signature. Numba matches a call's arguments with it, so *arguments would not do."""
+    """Make an intrinsic with these parameters. Numba binds a call's arguments to their names."""
     typed.__name__, typed.__signature__ = name, inspect.Signature(parameters)  # type: ignore[attr-defined]  # Numba reads it
     return intrinsic(typed)
 
 
 # -- what Numba compiles for -----------------------------------------------------------------------------------
 
-# llvmlite cannot tell which instructions a CPU has. The assembly of these two functions shows it.
+# llvmlite does not say which instructions a CPU has. The assembly of these two functions shows the instructions.
 PROBE = """
 declare <16 x float> @llvm.fmuladd.v16f32(<16 x float>, <16 x float>, <16 x float>)
 define <16 x float> @multiply_add(<16 x float> %a, <16 x float> %b, <16 x float> %c) {
@@ -51,17 +51,17 @@ define <8 x i32> @add_some(i8 %lanes, <8 x i32> %a, <8 x i32> %b) {
 
 
 class Machine(NamedTuple):
-    """The machine that Numba compiles for. The CPU at hand may have more instructions."""
+    """The machine that Numba compiles for. The CPU in use may have more instructions."""
 
     x86: bool  # x86-64
     arm: bool  # ARM64
-    register_bytes: int  # the longest vector that its instructions work on
+    register_bytes: int  # of its widest vector register
     compresses: bool  # has AVX-512's compress instruction for all vector lengths
     instruction_set: str
 
 
 def machine(triple: str, cpu: str, features: str) -> Machine:
-    """The machine of these LLVM names, which `magic_tuple` of Numba's code generator gives."""
+    """The machine that these LLVM names describe. `magic_tuple` of Numba's code generator returns the names."""
     compiler = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
     code, architecture = compiler.emit_assembly(llvm.parse_assembly(PROBE)), triple.partition("-")[0]
     x86, arm = architecture == "x86_64", architecture in ("aarch64", "arm64")
@@ -80,12 +80,12 @@ MACHINE = machine(*cpu_target.target_context.codegen().magic_tuple())
 
 VECTOR_BYTES = max(MACHINE.register_bytes, 32)  # LLVM splits vectors that are longer than a register
 COMPRESSES = MACHINE.compresses
-TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # so that a tile fits the registers
+TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # a tile fits the registers
 GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
-MAX_BYTES_COLUMNS = 32768  # a column and two bytes are packed into one int32 number
-LINE_ENTRIES = 16  # a compression may write so far beyond the last entry
-CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile has the gradient of so many inputs
-SPINS = 4000  # about 40 microseconds
+MAX_BYTES_COLUMNS = 32768  # an int32 number holds a column and two bytes
+LINE_ENTRIES = 16  # a compression may write up to 16 places past the last entry
+CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
+SPINS = 4000  # of a barrier before it yields the core: about 40 microseconds
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 assert c.BLOCK_ROWS <= c.PANEL_ROWS
 assert c.PANEL_VECTORS >= TILE_VECTORS
@@ -184,13 +184,13 @@ class _Lanes:
     def sqrt(self, x: _Vector) -> _Vector:
         return _Vector(self, _call_llvm(self.b, f"llvm.sqrt.v{self.n}f{8 * self.scalar_bytes}", self.type, x.value))
 
-    # One load of four values, repeated over the lanes. `spread` then shuffles one of them into all lanes.
+    # Loads four values at once and repeats the four over the lanes. `spread` then copies one value to all lanes.
     def quad_load(self, base: ir.Value, *offsets: Any) -> ir.Value:
         four = ir.VectorType(self.scalar, 4)
         at = self.b.bitcast(self.pointer(base, *offsets), four.as_pointer())
         value = self.b.load(at, align=self.scalar_bytes)
         value = _shuffled(self.b, value, value, [i % 4 for i in range(self.n)])
-        if MACHINE.x86 and MACHINE.register_bytes == VECTOR_BYTES:  # else LLVM turns each spread into a load
+        if MACHINE.x86 and MACHINE.register_bytes == VECTOR_BYTES:  # otherwise LLVM turns each spread into a load
             value = self.b.asm(ir.FunctionType(self.type, [self.type]), "", "=v,0", [value], side_effect=False)
         return value
 
@@ -313,7 +313,7 @@ def _loop(
 def _cases(
     b: ir.IRBuilder, key: ir.Value, bodies: Mapping[int, Callable[[], Carried]], default: Carried = None
 ) -> Carried:
-    """switch (key): run the code of one body. Return its result, or the default where no body has the key."""
+    """switch (key): run the code of one body. Return the body's result, or `default` if no body has the key."""
     before, done = b.block, b.append_basic_block()
     switch = b.switch(key, done)
     results = [] if default is None else [(default, before)]
@@ -336,7 +336,7 @@ def _cases(
 def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
     """An intrinsic on pointers and whole numbers. `write(lanes, *arguments)` generates its code.
 
-    The dtype of the lanes is that of the last pointer to floating-point numbers.
+    The lanes have the dtype of the last argument that points to floating-point numbers.
     """
 
     def typed(typing_context: Any, *arguments: Any) -> Any:
@@ -356,7 +356,7 @@ def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
 _number = partial(_kernel, returns=types.intp)
 
 
-# -- register tiles: arguments are pointers to their first elements, and row lengths in elements ---------------
+# -- register tiles: arguments are pointers to first elements, and row lengths in elements ---------------------
 
 FROM_ZERO, FROM_START, ADD = range(3)
 
@@ -366,7 +366,7 @@ def forward_tile(
     v: _Lanes, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, begin: Any, start: Any, out: Any,
     ldo: Any,
 ) -> None:  # fmt: skip
-    """out[rows][vectors] = x[rows][n] w[n][vectors] + 0, the row `start`, or out. n is a multiple of GROUP."""
+    """out[rows][vectors] = x[rows][n] w[n][vectors] + `begin`: 0, the row `start` or out. n: a multiple of GROUP."""
     from_zero, from_start = v.b.icmp_signed("==", begin, I64(FROM_ZERO)), v.b.icmp_signed("==", begin, I64(FROM_START))
     source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
     groups = v.b.udiv(n, I64(GROUP))
@@ -374,7 +374,7 @@ def forward_tile(
     def tile(r_count: int, v_count: int) -> None:
         places = [(r, k) for r in range(r_count) for k in range(v_count)]
         size = len(places)
-        chains = 4 if size < 4 else 1  # a sum for each input of a group hides the latency
+        chains = 4 if size < 4 else 1  # four independent sums hide the latency
         lines = [v.pointer(x, (ldx, r)) for r in range(r_count)]
 
         def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
@@ -485,13 +485,13 @@ def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, pane
 
 # -- sparse rows: n entries, each a column and a value --------------------------------------------------------
 # One load takes four values of the first row, and shuffles spread them. The second row's values are loaded one by one.
-# So there are no more loads, and no more shuffles, than multiply-adds.
+# So there are at most as many loads as multiply-adds, and at most as many shuffles.
 
 SPARSE_VECTORS = 1, 2, 4, 8
 
 
 def _fours(b: ir.IRBuilder, n: ir.Value, four: Callable[..., Any], one: Callable[..., Any], carried: Any) -> Any:
-    """carried = four(i, carried) for every four of n entries, then one(i, carried) for each of the rest."""
+    """carried = four(i, carried) for each group of four entries, then one(i, carried) for each remaining entry."""
     whole = b.and_(n, I64(-4))
     carried = _loop(b, b.udiv(n, I64(4)), lambda g, acc: four(b.mul(g, I64(4)), acc), carried)
     return _loop(b, b.and_(n, I64(3)), lambda k, acc: one(b.add(whole, k), acc), carried)
@@ -592,8 +592,8 @@ def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta
     _cases(v.b, vectors, {k: partial(tile, k) for k in range(1, TILE_VECTORS + 1)})
 
 
-# Compression moves the lanes that are not zero to the front of a register, where the processor has an instruction for
-# it. The form that writes to memory, which LLVM's masked.compressstore generates, is very slow on some processors.
+# Compression moves the lanes that are not zero to the front of a register, with one AVX-512 instruction. The form of
+# the instruction that writes to memory (LLVM's masked.compressstore) is very slow on some processors.
 
 
 def _compressed(b: ir.IRBuilder, values: ir.Value, some: ir.Value) -> ir.Value:
@@ -617,9 +617,9 @@ def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir
 
 @_number
 def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
-    """Write where one of two rows of bytes is not zero: column << 16 | first << 8 | second. Return how many.
+    """Write column << 16 | first << 8 | second where one of two rows is not zero. Return the number of columns.
 
-    It takes whole vectors of sixteen; the caller does the rest.
+    The kernel handles whole vectors of sixteen bytes; the caller handles the remaining bytes.
     """
     if not COMPRESSES:
         return I64(0)
@@ -640,9 +640,9 @@ def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places
 
 @_number
 def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
-    """Write the columns where one of two rows is not zero, and the values there. Return how many.
+    """Write the columns where one of two rows is not zero, and the values there. Return the number of columns.
 
-    It takes whole vectors; the caller does the rest.
+    The kernel handles whole vectors; the caller handles the remaining numbers.
     """
     if not COMPRESSES:
         return I64(0)
@@ -665,7 +665,7 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
 
 @_kernel
 def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """Split what compress_bytes wrote into columns, which stay in `places`, and values / 255, in whole vectors."""
+    """Split the numbers from compress_bytes into columns, left in `places`, and values / 255, in whole vectors."""
     b, kind = v.b, ir.VectorType(I32, v.n)
     paired = b.icmp_signed("!=", pair, I64(0))
 
@@ -685,7 +685,7 @@ def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: An
 
 
 def _vectors_and_rest(v: _Lanes, n: ir.Value, body: Callable[..., Any], carried: Sequence[Carried] = ()) -> Any:
-    """body(lanes, place, carried) for n numbers: first in whole vectors, then one by one."""
+    """Call body(lanes, place, carried) for n numbers: first in whole vectors, then one by one."""
     whole = v.b.udiv(n, I64(v.n))
     carried = _loop(v.b, whole, lambda k, acc: body(v.n, v.b.mul(k, I64(v.n)), acc), carried)
     start, rest = v.b.mul(whole, I64(v.n)), v.b.urem(n, I64(v.n))
@@ -728,14 +728,14 @@ def _tanh(v: _Lanes, z: _Vector) -> _Vector:
     return e / (e + 2)
 
 
-ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # others: the identity
+ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # all other codes: the identity
     c.SIGMOID: lambda v, z: 1 / (v.exp(0 - z) + 1),
-    c.RELU: lambda v, z: (z < 0).select(v.splat(0), z),  # a NaN stays
+    c.RELU: lambda v, z: (z < 0).select(v.splat(0), z),  # a NaN stays NaN
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
 }
-GIVEN = c.SOFTMAX + 1  # no activation: apply_dropout has stored the derivatives already
-DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # others: 1
+GIVEN = c.SOFTMAX + 1  # not an activation: the array holds the derivatives that apply_dropout has stored
+DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # all other codes: 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
     c.TANH: lambda v, a: 1 - a * a,
@@ -782,7 +782,7 @@ def times_derivative(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, ro
 
 # -- dropout ---------------------------------------------------------------------------------------------------
 
-DROP_GROUPS = 8  # random numbers are drawn for so many groups of four neurons together
+DROP_GROUPS = 8  # groups of four neurons whose random numbers are drawn together
 
 
 def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value, update: ir.Value) -> ir.Value:
@@ -820,10 +820,10 @@ def apply_dropout(
     v: _Lanes, activation: Any, drop: Any, key: Any, update: Any, row: Any, factors: Any, a: Any, derivatives: Any,
     ld: Any, rows: Any,
 ) -> None:  # fmt: skip
-    """Dropout of the rows of a batch from row number `row` on: a becomes 0 where a neuron is dropped, else scale * a.
+    """Apply dropout to rows of a batch, from row number `row` on: a becomes 0 for a dropped neuron, else scale * a.
 
-    `derivatives`, which backward multiplies the deltas by, become 0 or scale * derivative(a). factors[0] is the scale
-    on entry; the kernel overwrites it and uses `factors` as room for a tile.
+    `derivatives` becomes 0 or scale * derivative(a); the backward pass multiplies the deltas by it. On entry,
+    factors[0] is the scale. The kernel then uses `factors` as scratch memory.
     """
     b, n_numbers = v.b, 4 * DROP_GROUPS
     scale = _spread(b, b.load(factors), n_numbers)
@@ -912,7 +912,7 @@ def output_error(
 
 @_number
 def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
-    """Whether a[label] is the largest of a[n], and the first of equal ones. No branches; rows are whole vectors."""
+    """Whether `label` is the first index of the largest number of a[n]. No branches; rows are whole vectors."""
     b, best = v.b, v.splat_at(a, label)
 
     def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:
@@ -938,8 +938,9 @@ def total_of(v: _Lanes, vector: Any) -> Any:
 # -- optimisers -----------------------------------------------------------------------------------------------
 
 PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM = range(4)
-# The numbers of a step, float64. SCALE multiplies the gradient. DECAY times the parameters is added to it. RATE is the
-# learning rate, for Adam divided by 1 - beta1^t. ROOT is Adam's 1 / sqrt(1 - beta2^t). REST is 1 - beta.
+# The numbers of a step, float64. SCALE multiplies the gradient. DECAY times the parameters is added to the gradient.
+# RATE is the learning rate, for Adam divided by 1 - beta1^t. ROOT is Adam's 1 / sqrt(1 - beta2^t). REST1 is 1 - beta1,
+# and REST2 is 1 - beta2.
 SCALE, DECAY, RATE, ROOT, BETA1, REST1, BETA2, REST2, EPSILON = range(9)
 STEP_COLUMNS = 9
 
@@ -948,7 +949,7 @@ STEP_COLUMNS = 9
 def step_rows(
     v: _Lanes, rule: Any, step: Any, p: Any, ldp: Any, g: Any, ldg: Any, m: Any, s: Any, columns: Any, rows: Any
 ) -> None:
-    """One step of rows of parameters p, in whole vectors, with gradient g. m and s are the optimiser's state."""
+    """Make one step for rows of parameters p, in whole vectors, with gradient g. m and s are the optimiser's state."""
     b = v.b
     numbers = [b.load(b.gep(step, [I64(k)])) for k in range(STEP_COLUMNS)]
     scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon = (
@@ -1018,7 +1019,7 @@ def _min(v: _Lanes, one: Any, other: Any) -> Any:
 
 @_number
 def _quotient(v: _Lanes, dividend: Any, divisor: Any) -> Any:
-    """dividend // divisor for unsigned numbers. Numba's own generates much code for signs and zeros."""
+    """dividend // divisor for unsigned numbers. Numba's own division adds code for signs and zeros."""
     return v.b.udiv(dividend, divisor)
 
 
@@ -1058,7 +1059,7 @@ def _prefetch(v: _Lanes, address: Any) -> None:
 
 @intrinsic
 def _node(typing_context: Any, t: Any, layer: Any) -> Any:
-    """A pointer to the row of a layer's outputs in Plan.nodes. The row of layer - 1 has its inputs."""
+    """A pointer to the row of Plan.nodes for a layer's outputs. The row for layer - 1 describes the layer's inputs."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         return builder.gep(values[0], [builder.mul(builder.add(values[1], I64(1)), I64(NODE_COLUMNS))])
@@ -1088,7 +1089,7 @@ def _at(typing_context: Any, pointer: Any, offset: Any) -> Any:
 
 @intrinsic
 def _pointer(typing_context: Any, place: Any, like: Any) -> Any:
-    """An address or a pointer as a pointer to the dtype of `like`, which is a dtype or a pointer."""
+    """Convert an address or a pointer to a pointer to the dtype of `like` (a dtype or a pointer)."""
     kind = like if isinstance(like, types.CPointer) else types.CPointer(like.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
@@ -1121,7 +1122,7 @@ def _lanes(v: _Lanes, pointer: Any) -> Any:
 
 @intrinsic
 def _room(typing_context: Any, pointer: Any) -> Any:
-    """A pointer to stack memory that holds the largest gradient tile."""
+    """A pointer to stack memory with room for the largest gradient tile."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         lanes = _Lanes(builder, signature.return_type.dtype)
@@ -1136,7 +1137,7 @@ def _room(typing_context: Any, pointer: Any) -> Any:
 
 @_number
 def _read_now(v: _Lanes, pointer: Any, index: Any) -> Any:
-    """pointer[index], loaded from memory each time (acquire): another thread may write it."""
+    """pointer[index], loaded from memory in each call (acquire): another thread may write it."""
     return v.b.load_atomic(v.b.gep(pointer, [index]), "acquire", 8)
 
 
@@ -1174,7 +1175,7 @@ def _flush_denormals(typing_context: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         state = _floating_point_state(builder)
-        flushing = 1 << 24 if MACHINE.arm else 0x8040  # FZ; flush to zero, denormals are zero
+        flushing = 1 << 24 if MACHINE.arm else 0x8040  # ARM64: FZ; x86-64: FTZ and DAZ
         _floating_point_state(builder, builder.or_(state, I64(flushing)))
         return state
 
@@ -1191,7 +1192,7 @@ def _restore_denormals(typing_context: Any, state: Any) -> Any:
 
 
 def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) -> ir.Value:
-    """Read the floating-point control register, or set it. Other machines than x86-64 and ARM64 do nothing."""
+    """Read or set the floating-point control register of x86-64 or ARM64. Do nothing on other machines."""
     if MACHINE.x86:
         slot = cgutils.alloca_once(builder, I32)
         name = "llvm.x86.sse.stmxcsr" if new is None else "llvm.x86.sse.ldmxcsr"
@@ -1202,7 +1203,7 @@ def _floating_point_state(builder: ir.IRBuilder, new: ir.Value | None = None) ->
             builder.store(builder.trunc(new, I32), slot)
         builder.call(function, [builder.bitcast(slot, I8.as_pointer())])
         return builder.zext(builder.load(slot), I64)
-    if MACHINE.arm:  # not inline assembly, for which Numba does not start LLVM's parser
+    if MACHINE.arm:  # inline assembly would need LLVM's parser, which Numba does not start
         if new is None:
             return _call_llvm(builder, "llvm.aarch64.get.fpcr", I64)
         return _call_llvm(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), new)

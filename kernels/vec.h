@@ -1,5 +1,5 @@
-/* The inner loops of the Cython backend on vectors, and the barrier of its threads. Loops over layers, batches and
- * blocks are in cython_backend.pyx. */
+/* The vector code of the Cython backend: its inner loops, and the barrier of its threads. Loops over layers, batches
+ * and blocks are in cython_backend.pyx. */
 #ifndef FASTNET_VEC_H
 #define FASTNET_VEC_H
 #include <math.h>
@@ -10,7 +10,7 @@
 #  include <immintrin.h>
 #endif
 
-/* GCC's and Clang's vector extensions turn the one source into AVX-512, AVX2, SSE or NEON code. Any other compiler gets
+/* GCC's and Clang's vector extensions turn this source into AVX-512, AVX2, SSE or NEON code. Any other compiler gets
  * vectors of one element. Rows are a whole number of vectors long: the caller pads them with zeros. */
 #ifdef FASTNET_FLOAT64
 typedef double real;
@@ -167,15 +167,15 @@ INLINE vec vexp(vec x) {
     return power * p + power;
 }
 
-INLINE vec vexpm1(vec x) { /* accurate near 0, where exp(x) - 1 cancels */
+INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0, where the difference cancels */
     vec power, p = exp_parts(x, &power);
     return power * p + (power - 1);
 }
 
 /* -- activations of a tile of rows, in whole vectors; derivatives as functions of the output ---------------------- */
-enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* equal to contract.py's: the import asserts it */
-       GIVEN };                                             /* apply_dropout has stored the derivatives already */
-static real LEAKY_SLOPE;                                     /* contract.py's, set by the import */
+enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* the codes of contract.py: the import asserts it */
+       GIVEN }; /* not an activation: the array holds the derivatives that apply_dropout has stored */
+static real LEAKY_SLOPE; /* the value of contract.py, which the import stores here */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
     return e / (e + 2);
@@ -196,7 +196,7 @@ static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, 
     ptrdiff_t height = rows;
     switch (activation) {
     case SIGMOID: EACH_VECTOR(1 / (1 + vexp(-v)))
-    case RELU: EACH_VECTOR(vselect(v < 0, vsplat(0), v)) /* a NaN stays */
+    case RELU: EACH_VECTOR(vselect(v < 0, vsplat(0), v)) /* a NaN stays NaN */
     case TANH: EACH_VECTOR(vtanh(v))
     case LEAKY_RELU: EACH_VECTOR(vselect(v < 0, v *LEAKY_SLOPE, v))
     case SOFTMAX: EACH_VECTOR(vexp(v))
@@ -228,14 +228,14 @@ static void times_derivative(int activation, const real *a, real *delta, ptrdiff
 }
 
 /* -- dropout ------------------------------------------------------------------------------------------------------ */
-#define PHILOX_M0 0xD2511F53u /* these four equal contract.py's: the import asserts it */
+#define PHILOX_M0 0xD2511F53u /* these four equal the values of contract.py: the import asserts it */
 #define PHILOX_M1 0xCD9E8D57u
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
 #define PHILOX_ROUNDS 10
 #define DROP_NEURONS (4 * DROP_GROUPS)
-#define DROP_GROUPS 16 /* random numbers are drawn for so many groups of four neurons together */
-typedef struct { /* the dropout of a layer in an update; 64-bit numbers as two words, the low one first */
+#define DROP_GROUPS 16 /* groups of four neurons whose random numbers are drawn together */
+typedef struct { /* the dropout of a layer in an update; a 64-bit number is two words, the low word first */
     uint32_t threshold, key[2], update[2];
     real scale;
 } drop_t;
@@ -272,8 +272,8 @@ INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, u
     }
 }
 
-/* Dropout of the rows of a batch from row number `row` on, in whole vectors: a becomes 0 where a neuron is dropped, and
- * scale * a elsewhere. The backward pass multiplies the deltas by `derivatives`: 0, or scale * derivative(a). */
+/* Apply dropout to rows of a batch, from row number `row` on, in whole vectors: a becomes 0 for a dropped neuron, else
+ * scale * a. The backward pass multiplies the deltas by `derivatives`: 0, or scale * derivative(a). */
 static void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, ptrdiff_t ld, ptrdiff_t rows,
                       uint32_t row) {
     const uint32_t threshold = d->threshold;
@@ -295,15 +295,15 @@ static void apply_dropout(const drop_t *d, int activation, real *a, real *deriva
 }
 
 /* -- register tiles: each case of a switch has a constant size, so that the tile stays in registers --------------- */
-#define GROUP 4 /* a tile takes so many inputs in one step */
+#define GROUP 4 /* the inputs that a tile takes in one step */
 #define TILE_VECTORS (REGISTERS == 32 ? 4 : 2)
 #define TILE_ROWS 6
 enum { FROM_ZERO, FROM_START, ADD };
 
-/* out[R][C vectors] = x[R][n] w[n][C vectors] + 0, the row `start`, or out. n is a multiple of GROUP. */
+/* out[R][C vectors] = x[R][n] w[n][C vectors] + `from`: 0, the row `start` or out. n is a multiple of GROUP. */
 INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t n, const real *w,
                           ptrdiff_t ldw, int from, const real *start, real *out, ptrdiff_t ldo) {
-    const int chains = R * C < 4 ? 4 : 1; /* a sum for each input of a group hides the latency */
+    const int chains = R * C < 4 ? 4 : 1; /* four independent sums hide the latency */
     vec acc[4][TILE_ROWS][4];
     UNROLL
     for (int r = 0; r < R; r++)
@@ -438,7 +438,7 @@ static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
 
 /* -- sparse rows: n entries, each a column and a value ------------------------------------------------------------
  * One load takes four values of the first row, and shuffles spread them. The second row's values are loaded one by one.
- * So there are no more loads, and no more shuffles, than multiply-adds. */
+ * So there are at most as many loads as multiply-adds, and at most as many shuffles. */
 #if VECTOR_ELEMENTS >= 4 && (defined(__clang__) || __GNUC__ >= 12)
 typedef vec quad; /* the four values, repeated over the lanes */
 INLINE quad quad_load(const real *p) {
@@ -548,7 +548,7 @@ INLINE void sorted_update_(const int C, const int32_t *rows, const real *values,
     for (int v = 0; v < C; v++) vstore(out + v * VL, acc[v]);
 }
 
-/* The largest number of vectors, of at most `vectors`, for which there is a case below. */
+/* The largest number of vectors, up to `vectors`, that has a case below. */
 static int sparse_part(ptrdiff_t vectors) { return vectors >= 8 ? 8 : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1; }
 #define SPARSE_FORWARD_CASE(R, C) \
     case R * 16 + C: sparse_forward_(R, C, columns, values, ldv, n, w, ldw, start, out, ldo); break;
@@ -576,9 +576,10 @@ static void sorted_update(int vectors, const int32_t *rows, const real *values, 
 
 #define BYTE_SCALE REAL(0.00392156862745098039216) /* 1 / 255 */
 
-/* Write the columns where at least one of two rows is not zero, and the values there; return their number. Both may
- * write up to a vector beyond the last entry. `second` is NULL for a single row. compact_bytes packs column and values
- * into one number, column << 16 | first << 8 | second, so that one compression moves all three. */
+/* Both functions write the columns where at least one of two rows is not zero, and the values there. They return the
+ * number of columns, and may write up to a vector beyond the last entry. `second` is NULL for a single row.
+ * compact_bytes packs column and values into one number, column << 16 | first << 8 | second, so that one compression
+ * moves all three. */
 #define MAX_BYTES_COLUMNS 32768
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrdiff_t n, int32_t *all) {
@@ -628,7 +629,7 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
 #  else
         __mmask16 some = _mm512_cmp_ps_mask(a, zero, _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, zero, _CMP_NEQ_UQ);
 #  endif
-        if (!some) continue; /* saves three stores that cross a cache line */
+        if (!some) continue; /* saves three stores, which often cross a cache line */
         _mm512_storeu_si512(columns + found,
                             _mm512_maskz_compress_epi32(some, _mm512_add_epi32(order, _mm512_set1_epi32((int)k))));
         FEW(_mm512_storeu)(values + found, FEW(_mm512_maskz_compress)(some, a));
@@ -668,7 +669,7 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
     return found;
 }
 #endif
-/* Split what compact_bytes wrote into columns, which stay in `all`, and values / 255. */
+/* Split the numbers from compact_bytes into columns, left in `all`, and values / 255. */
 static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict values, real *restrict second) {
     if (second)
         for (ptrdiff_t k = 0; k < n; k++) {
@@ -700,7 +701,7 @@ INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t c
     vstore(squares, sum);
 }
 
-/* Whether a[label] is the largest of a[n], and the first of equal ones. It has no branches; rows are whole vectors. */
+/* Whether `label` is the first index of the largest number of a[n]. No branches; rows are whole vectors. */
 INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t label) {
     vbits beaten = (vbits)vsplat(0);
     vec best = vsplat(a[label]);
@@ -715,7 +716,7 @@ INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t label) {
 enum { PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM };
 typedef struct {
     int kind;
-    real scale; /* of the gradient */
+    real scale; /* multiplies the gradient */
     real decay; /* times the parameters is added to the gradient */
     real rate;  /* the learning rate; Adam's is divided by 1 - beta1^t */
     real root;  /* Adam: 1 / sqrt(1 - beta2^t) */
@@ -735,7 +736,7 @@ INLINE vec vsqrt(vec x) {
 #endif
 }
 
-/* One step of n parameters p, in whole vectors, with gradient g. m and v are the optimiser's state. */
+/* Make one step for n parameters p, in whole vectors, with gradient g. m and v are the optimiser's state. */
 static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
@@ -767,7 +768,7 @@ INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p;
 /* -- a team of threads -------------------------------------------------------------------------------------------- */
 #if defined(__GNUC__) || defined(__clang__)
 #  define TEAMS 1
-#  define SPINS 4000 /* about 40 microseconds */
+#  define SPINS 4000 /* of a barrier before it yields the core: about 40 microseconds */
 #  if defined(__x86_64__)
 #    define RELAX() _mm_pause()
 #  elif defined(__aarch64__)
@@ -782,8 +783,8 @@ INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p;
 #    include <sched.h>
 #    define YIELD() sched_yield()
 #  endif
-/* Wait until all threads are here, and return 0. Return 1 at once where one of them cannot go on. Each atomic operation
- * is a step of the model in tests/kernels/test_contract_barrier.py: change both together. */
+/* Wait until all threads are here, and return 0. Return 1 at once if one of them has failed. Each atomic operation is a
+ * step of the model in tests/kernels/test_contract_barrier.py: change both together. */
 static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) {
     int64_t now = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
     if (*n_threads == 1) return 0;
@@ -803,7 +804,7 @@ static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_
 static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
 #endif
 
-/* -- the multiply-add peak of this core, which benchmarks compare with: returns the number of operations ------- */
+/* -- the multiply-add peak of this core, for benchmarks; returns the number of operations ---------------------- */
 static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
     vec acc[12], x = vsplat(REAL(0.999)), y = vsplat(REAL(0.001));
     UNROLL
@@ -815,7 +816,7 @@ static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
     UNROLL
     for (int i = 1; i < 12; i++) acc[0] += acc[i];
     vstore(sink, acc[0]);
-    *(volatile real *)sink = sink[0]; /* else the compiler removes the loop as unused */
+    *(volatile real *)sink = sink[0]; /* otherwise the compiler removes the loop as unused */
     return 2.0 * 12 * VL * (double)repeats;
 }
 #endif

@@ -22,10 +22,10 @@ class About(NamedTuple):
     family: str  # a name on the command line for all peers of one library
     module: str
     title: str
-    package: str  # the package that it imports; its version is reported
+    package: str  # the package that the peer imports; the report shows its version
     get: str  # how to install the package
-    compiler: bool = False  # whether it compiles C++ when it runs
-    same: bool = True  # whether it is the same algorithm, so that parameters can be compared
+    compiler: bool = False  # whether the peer compiles C++ when it runs
+    same: bool = True  # whether it runs fastnet's algorithm, so that parameters can be compared
 
 
 _TORCH = 'python -m pip install "torch>=2.2"'
@@ -39,7 +39,7 @@ PEERS = {
     ),
     "torch-eager": About("torch", f"{__name__}.torch_eager", "PyTorch, eager, with autograd", "torch", _TORCH),
     "torch-compiled": About(
-        *("torch", f"{__name__}.torch_compiled", "PyTorch, compiled, with a backward pass by hand", "torch", _TORCH),
+        *("torch", f"{__name__}.torch_compiled", "PyTorch, compiled, with a manual backward pass", "torch", _TORCH),
         compiler=True,
     ),
     "jax": About(
@@ -50,7 +50,7 @@ TUNED = "numpy-tuned"
 
 
 def missing(name: str) -> str:
-    """Why the peer cannot run here and how to change that; empty if it can."""
+    """The reason why the peer cannot run here, and the remedy; empty if it can run."""
     about = PEERS[name]
     if find_spec(about.package) is None:
         return f"{about.package} is not installed: {about.get}"
@@ -60,7 +60,7 @@ def missing(name: str) -> str:
 
 
 def chosen(text: str) -> tuple[list[str], dict[str, str]]:
-    """The peers that `text` asks for, and the reason for each that is left out.
+    """The peers that `text` asks for, and the reason for each peer that is left out.
 
     "all" takes the peers that can run here. Otherwise `text` has names or families (torch), separated by commas.
 

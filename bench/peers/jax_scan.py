@@ -1,4 +1,4 @@
-"""JAX with all batches of an epoch in one compiled `lax.scan`; weights are (n_out, n_in), which is faster."""
+"""JAX with all batches of an epoch in one compiled `lax.scan`. Weights (n_out, n_in) are the faster layout."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import functools
 import os
 
-# Before the import of JAX, which reads its flags and starts a thread for each core that it may use.
+# Set before JAX is imported: the import reads the flags and starts a thread for each core that it may use.
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false " + os.environ.get("XLA_FLAGS", "")
-with contextlib.suppress(AttributeError, OSError):  # macOS has no such call
+with contextlib.suppress(AttributeError, OSError):  # macOS does not have sched_setaffinity
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import jax

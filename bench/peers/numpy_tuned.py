@@ -2,7 +2,7 @@
 
 # Nothing is allocated in the loop. The activations of a layer are (neurons, examples) with a row of ones below, so that
 # the biases are a column of the weights and each product is one call of BLAS. The parameters are one vector; one
-# addition updates them, because the deltas contain the learning rate. The calls of a batch are looked up once.
+# addition updates them, because the deltas contain the learning rate. The calls are listed once per batch size.
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Buffers(NamedTuple):
     x: Array  # (examples, inputs + 1)
     target: Array
     forward: Calls
-    logits: Array  # of the last layer
+    logits: Array  # the weighted sums of the last layer; `finish` turns them into outputs
     finish: Calls  # from the logits to the outputs
     step: Calls  # from the outputs to the update
 
@@ -150,5 +150,5 @@ class Model:
         return buffers.logits.T.copy()
 
     def predict(self, prepared: Array) -> Array:
-        """From the weighted sums, because neither sigmoid nor softmax changes which output is the largest."""
+        """The labels from the weighted sums: neither sigmoid nor softmax changes which output is the largest."""
         return np.asarray(self._forward(prepared).logits.argmax(0))

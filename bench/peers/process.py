@@ -1,8 +1,8 @@
 """Starts a peer's process and talks to it: one line for a question, one line for the answer."""
 
-# The process first prints `ready`. Then it answers
+# The process first prints `ready`. Then it answers the question
 #   E -> t <wall seconds> <cpu seconds>      one more epoch
-# and a peer of this package (worker.py) also answers
+# A peer of this package (worker.py) also answers the questions
 #   V <rows> <file.npz> -> v                 trains a new model on the first rows and writes the results to the file
 #   A -> a <test accuracy>
 #   I <rows> <times> -> i <seconds a call>   labels of the first test images
@@ -30,7 +30,7 @@ from fastnet.text import shown
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 MAX_ACCURACY_GAP = 0.05  # between the reference and a different algorithm
-TIE = 1e-3  # outputs that are closer may change places by rounding
+TIE = 1e-3  # rounding may swap two outputs that are closer than this
 
 
 class PeerError(FastnetError, RuntimeError):
@@ -38,11 +38,11 @@ class PeerError(FastnetError, RuntimeError):
 
 
 class Peer:
-    """A program that trains. With `environment` its standard error is kept and shown when it ends early."""
+    """A program that trains. With `environment`, its standard error is kept, and shown if it ends early."""
 
     def __init__(self, words: Sequence[str], name: str = "peer", environment: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self.cpu_seconds: list[float] = []  # of each epoch; far more than the wall time means more than one thread
+        self.cpu_seconds: list[float] = []  # of each epoch; far more than the wall time shows more than one thread
         self._errors = None if environment is None else tempfile.TemporaryFile()  # noqa: SIM115  # open until close()
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0, env=environment
@@ -133,14 +133,14 @@ class OwnPeer(Peer):
         return int(self.ask("M", "m", "bytes")[0])
 
     def verify(self, right: Reference, y: Array, same: bool) -> None:
-        """Compares training on the first len(y) examples with the reference.
+        """Compares the results of training on the first len(y) examples with the reference.
 
-        Compared are the parameters, the outputs and the labels; for a different algorithm, the training accuracy.
+        The results are the parameters, outputs and labels, or for a different algorithm the training accuracy.
 
         Raises
         ------
         VerificationError
-            If they differ by more than rounding, or the accuracy by more than MAX_ACCURACY_GAP.
+            If a result differs by more than rounding, or the accuracy is lower by more than MAX_ACCURACY_GAP.
         """
         rows, who = len(y), f"{self._workload.name}, {self.name}, {self._dtype}"
         with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ class OwnPeer(Peer):
             if shares[0] < shares[1] - MAX_ACCURACY_GAP:
                 raise VerificationError(
                     f"{who}: after {rows} examples its training accuracy is {shares[0]:.1%}, that of the reference "
-                    f"{shares[1]:.1%}; nothing was timed"
+                    f"is {shares[1]:.1%}; nothing was timed"
                 )
             return
         check, what = checker(who, self._workload.tolerance(self._dtype)), f"after {rows} examples of training"
@@ -166,6 +166,6 @@ class OwnPeer(Peer):
 
 
 def write_images(images: Images, folder: str) -> None:
-    """Writes dense images where the peers of this package read them."""
+    """Writes dense images to the folder from which the peers of this package read them."""
     for name in ("x", "y", "x_test", "y_test"):
         np.save(Path(folder, name), getattr(images, name))

@@ -1,6 +1,6 @@
 """scikit-learn's MLPClassifier, one partial_fit per epoch: gradient descent at a constant learning rate.
 
-Its cost is always softmax cross-entropy, and it starts from parameters of its own.
+The classifier's cost is always softmax cross-entropy. It draws its initial parameters itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Model:
             nesterovs_momentum=False,
             random_state=SEED,
         )
-        first = slice(0, workload.batch_size)  # one step creates the parameters that predict needs
+        first = slice(0, workload.batch_size)  # a first step creates the parameters that predict needs
         self._classifier.partial_fit(x[first], y[first], classes=self._classes)
 
     def epoch(self, order: NDArray[np.int64]) -> None:

@@ -1,4 +1,4 @@
-"""PyTorch with a compiled step: one graph per batch, and a backward pass by hand in place of autograd."""
+"""PyTorch with a compiled step: one graph per batch, with a hand-written backward pass in place of autograd."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Model(Protocol):
     """
 
     def epoch(self, order: NDArray[np.int64]) -> None:
-        """One step for each batch of the order. The last batch may be smaller."""
+        """Makes one step for each batch of the order. The last batch may be smaller."""
 
     def layers(self) -> list[tuple[Array, Array]]:
         """The weights (n_out, n_in) and biases (n_out,) of each layer; [] for a different algorithm."""
@@ -57,14 +57,14 @@ class Worker:
         self._y, self._y_test = (np.load(folder / f"{name}.npy") for name in ("y", "y_test"))
         self._model: Model | None = None
         self._rng = np.random.default_rng(SEED)
-        self._prepared: dict[int, list[Any]] = {}  # test images, by the rows per call
+        self._prepared: dict[int, list[Any]] = {}  # test images, by the number of rows per call
 
     def _floats(self, x: Array) -> Array:
         return np.divide(x, 255, dtype=self._dtype) if x.dtype == np.uint8 else x.astype(self._dtype)
 
     @property
     def model(self) -> Model:
-        if self._model is None:  # later than the verification, whose model needs memory too
+        if self._model is None:  # made after the verification, whose own model needs memory too
             self._model = self._make(self._workload, self._dtype, self._x, self._y)
         return self._model
 
@@ -101,7 +101,7 @@ class Worker:
         np.savez(path, allow_pickle=False, **results)
 
     def _inference(self, rows: int, times: int) -> float:
-        """The mean seconds of a call, on different images where there are enough."""
+        """The mean seconds of a call. The calls get different images, as far as there are enough images."""
         if rows not in self._prepared:
             starts = range(0, max(len(self._x_test) - rows, 0) + 1, rows)[:times]
             self._prepared[rows] = [self.model.prepared(self._x_test[k : k + rows]) for k in starts]
