@@ -1,7 +1,7 @@
-"""Training: the trainer, optimisers, schedules, callbacks and the history; recipes, and runs kept in folders.
+"""Training: the trainer, optimisers, schedules, callbacks, the history, recipes, and runs saved in folders.
 
-A fit goes through these files: trainer.py (epochs, learning rates, callbacks), divergence.py (a chunk of batches, made
-again where it diverges), updates.py (the kernel call).
+A call of `fit` goes through trainer.py (epochs, learning rates, callbacks), divergence.py (runs a chunk of batches, and
+finds the update that diverged) and updates.py (the kernel call).
 """
 
 from fastnet.training.callbacks import Callback, Progress
