@@ -1,7 +1,7 @@
 """The kernel backends: list them, choose one, register your own.
 
-`available` lists the backends and says why one is missing. `resolve` says which one a call would use, `use_backend`
-changes that, and `register` adds a backend of your own.
+`available` lists the backends and says why a backend is missing. `resolve` says which backend a call would use.
+`use_backend` changes this choice. `register` adds a backend of your own.
 """
 
 from fastnet.backends.selection import (

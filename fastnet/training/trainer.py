@@ -360,7 +360,7 @@ class Trainer:
                 fit.hand_over(partial(callback.on_batches, self, progress))
 
     def _validated(self, fit: Fit, epoch: Epoch, validation: Examples) -> Epoch:
-        """Return the epoch's record with the cost and accuracy of the validation. Ctrl-C leaves them out."""
+        """Return the epoch's record with the cost and accuracy of the validation, or unchanged on Ctrl-C."""
         cost, n_right, n_examples = 0.0, 0, len(validation.x)
         for part_cost, part_right in self._network.evaluate_parts(*validation, fit.engine):
             if fit.interrupts.pending:
