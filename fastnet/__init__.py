@@ -38,7 +38,7 @@ from fastnet.version import __version__
 if TYPE_CHECKING:
     from fastnet import data, insight, plots, report
 
-_LAZY = ("data", "insight", "plots", "report")  # not every user needs them: they would double the time of the import
+_LAZY = ("data", "insight", "plots", "report")  # loaded on first use: they double the time of `import fastnet`
 
 __all__ = [
     "Adam",

@@ -1,4 +1,4 @@
-"""`python -m fastnet`: the command `fastnet`."""
+"""Runs the command `fastnet` as `python -m fastnet`."""
 
 import sys
 

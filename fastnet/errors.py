@@ -1,4 +1,4 @@
-"""The errors that fastnet raises beyond ValueError and TypeError, and the check that an extra is installed."""
+"""The exception classes that fastnet defines, and the check that an extra is installed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 
 class FastnetError(Exception):
-    """Base of fastnet's own errors."""
+    """Base class of the errors that fastnet defines."""
 
 
 class DataError(FastnetError, ValueError):
-    """A file or data set cannot be used: missing, corrupt, truncated, hostile or of an unknown format."""
+    """A file or data set cannot be used: it is missing, corrupt, truncated, hostile or of an unknown format."""
 
 
 class BackendError(FastnetError, RuntimeError):
-    """A named kernel backend does not exist or cannot be used here; the message says how to get it."""
+    """The named backend does not exist or cannot be used on this machine. The message says how to get it."""
 
 
 class DivergedError(FastnetError, ArithmeticError):
-    """The cost or the parameters are no longer finite; the network keeps its last finite parameters.
+    """The cost, a parameter or the optimiser's state is no longer finite. The network keeps its last good parameters.
 
     Attributes
     ----------
     epoch, step : int
-        The epoch (counted from 1) and the update (counted from 1 over the trainer's life) that failed.
+        The number of the epoch and of the update that failed. Both start at 1 and count over all calls of `fit`.
     learning_rate : float
-        The learning rate of that step.
+        The learning rate of that update.
     """
 
     def __init__(self, message: str, *, epoch: int, step: int, learning_rate: float) -> None:
@@ -37,13 +37,13 @@ class DivergedError(FastnetError, ArithmeticError):
         self.learning_rate = learning_rate
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the keywords too: the error must survive the way back from another process."""
+        """Pickle the keyword arguments too, so that a worker process can send the error to its parent."""
         make = partial(DivergedError, epoch=self.epoch, step=self.step, learning_rate=self.learning_rate)
         return make, self.args
 
 
 def require_extra(module: str, need: str, extra: str) -> None:
-    """Import a module of an extra. Raise FastnetError if it is missing; `need` says what needs it."""
+    """Import a module that an extra installs. If it is missing, raise FastnetError; its message starts with `need`."""
     try:
         import_module(module)
     except ImportError as error:

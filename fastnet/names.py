@@ -1,4 +1,4 @@
-"""The names that are choices, as types: a type checker refuses Network(..., activation="rleu")."""
+"""Literal types for arguments that are names: a type checker then refuses Network(..., activation="rleu")."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adam"]
 ScheduleName: TypeAlias = Literal["constant", "step", "cosine", "exponential"]
 Threads: TypeAlias = int | Literal["auto"]
 Sparse: TypeAlias = bool | Literal["auto"]
-# A registered backend may have any name. So a type checker cannot refuse a misspelt one; an editor offers these four.
+# A registered backend may have any name, so the type accepts every str. An editor still suggests these four names.
 BackendName: TypeAlias = Literal["auto", "cython", "numba", "numpy"] | str

@@ -23,14 +23,14 @@ Array = NDArray[Any]
 
 
 class Views(NamedTuple):
-    """A flat vector seen layer by layer: weights[l] (n_out, n_in) and biases[l] (n_out,) share its memory."""
+    """Views of a flat vector, layer by layer: weights[l] (n_out, n_in) and biases[l] (n_out,) share its memory."""
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
 
 
 class Evaluation(NamedTuple):
-    """The mean cost over some examples, and the share classified right (nan for a regression network)."""
+    """The mean cost over some examples, and the share of examples classified right (nan for a regression network)."""
 
     cost: float
     accuracy: float
@@ -47,18 +47,18 @@ class Network:
         The activation of the hidden layers, one name for all or one for each: "sigmoid", "relu", "tanh", "leaky_relu"
         (its derivative is 0.01 below zero) or "identity".
     output : str, optional
-        The activation of the output layer: one of those above, or "softmax". The default is "softmax" with
-        cross_entropy and several outputs, else "sigmoid".
+        The activation of the output layer: one of the names above, or "softmax". The default is "softmax" for
+        cross_entropy with several outputs, else "sigmoid".
     cost : str
         "squared_error" is the sum over the outputs of the squared differences, averaged over the examples. It has no
-        factor 1/2. Texts that have the factor get half this gradient, so a learning rate of 3.0 there is 1.5 here.
+        factor 1/2. Books that use the factor have half this gradient: their learning rate of 3.0 is 1.5 here.
         "cross_entropy" is in nats, and needs softmax or sigmoid outputs.
     init : str
         "scaled" draws weights from a normal distribution of variance 1/n_in (LeCun et al. 1998), or 2/n_in for a layer
         with a ReLU (He et al. 2015); biases are zero. "normal" draws weights and biases from the standard normal
         distribution.
     seed : int or numpy.random.Generator, optional
-        The seed of the initial parameters. The same seed gives the same network; None gives a new one each time.
+        The seed of the initial parameters. The same seed gives the same network. None gives a new network each time.
     dtype : float32 or float64
         The dtype of the parameters and of the arithmetic.
 
@@ -100,17 +100,17 @@ class Network:
     def _make_buffer(self, dtype: np.dtype[Any]) -> None:
         self._layers = _encode(self._sizes, self._activations, self._cost)
         n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
-        self._buffer = c.aligned_empty(n_parameters, dtype)  # handed to kernels only
+        self._buffer = c.aligned_empty(n_parameters, dtype)  # only kernels get this array
         self._parameters = self._buffer.view()  # the same memory; users may set this array's shape, dtype and flags
 
     def _initialise(self, init: Init, rng: np.random.Generator) -> None:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
             n_in = w.shape[1]
             scale = math.sqrt(formulas.ACTIVATIONS[activation].gain / n_in) if init == "scaled" else 1.0
-            w[...] = scale * rng.standard_normal(w.shape)  # in float64, so that both dtypes start from one network
+            w[...] = scale * rng.standard_normal(w.shape)  # drawn in float64, so that both dtypes start alike
             b[...] = rng.standard_normal(b.shape) if init == "normal" else 0
 
-    # -- what it is ------------------------------------------------------------------------------------------
+    # -- properties ------------------------------------------------------------------------------------------
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -134,7 +134,7 @@ class Network:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the outputs are read as classes: sigmoid and softmax outputs are. Others belong to a regression."""
+        """Whether the network classifies: sigmoid and softmax outputs do. Other outputs belong to a regression."""
         return formulas.ACTIVATIONS[self._activations[-1]].is_probability
 
     @property
@@ -144,7 +144,7 @@ class Network:
 
     @property
     def parameters(self) -> Array:
-        """The one contiguous buffer (n_parameters,): for each layer its weights, row by row, then its biases."""
+        """All parameters in one array (n_parameters,): for each layer its weights, row by row, then its biases."""
         return self._parameters
 
     @property
@@ -158,9 +158,9 @@ class Network:
         return self.views(self._intact_parameters()).biases
 
     def views(self, vector: Array) -> Views:
-        """Return a vector (n_parameters,), such as a gradient, layer by layer, as `weights` and `biases` do.
+        """Return views of a vector (n_parameters,), such as a gradient: the weights and the biases of each layer.
 
-        Raises ValueError for another shape.
+        Raises ValueError if the vector has another shape.
         """
         checks.vector(vector, self.n_parameters, "vector")
         weights, biases = [], []
@@ -176,7 +176,7 @@ class Network:
             f"{output}, {self._cost}, {self.n_parameters:,} parameters, {self.dtype}>"
         )
 
-    # -- what it computes ------------------------------------------------------------------------------------
+    # -- computation -----------------------------------------------------------------------------------------
 
     def forward(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
         """Return the output layer's activations.
@@ -184,7 +184,7 @@ class Network:
         Parameters
         ----------
         x : array or scipy.sparse matrix (n, n_in)
-            Examples, one a row: floats, or uint8, which stands for x / 255.
+            Examples, one per row, as floats or uint8. A uint8 value v stands for v / 255.
         backend : str, optional
             A backend's name. None: the backend in use.
         out : numpy.ndarray (n, n_out), optional
@@ -198,13 +198,13 @@ class Network:
         Raises
         ------
         ValueError
-            x or `out` is unusable.
+            x or `out` has an invalid shape or dtype, or x has a value that is not finite.
         """
         rows = self.check_inputs(x)
         return choose(backend).forward(self._layers, self.kernel_parameters(), rows, out)
 
     def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Array]:
-        """Return the activations of every layer of weights: an array (n, n_out) each, the output layer's last."""
+        """Return a list with an array (n, n_out) of activations for each layer of weights, the output layer's last."""
         a, engine, found = self.check_inputs(x), choose(backend), list[Array]()
         for level in range(len(self._layers)):
             a = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), a)
@@ -214,8 +214,8 @@ class Network:
     def predict(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
         """Return the class of each example, or the outputs of a regression network.
 
-        The class is the number of the output neuron with the largest weighted sum. Weighted sums still differ where
-        activations round to 1. With a single output the class is 1 where the weighted sum is at least 0.
+        The class is the number of the output neuron with the largest weighted sum. Activations would not do: several
+        may round to 1. With a single output, the class is 1 if the weighted sum is at least 0, else 0.
 
         Parameters
         ----------
@@ -245,7 +245,7 @@ class Network:
         threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> Predictor:
-        """Return a function of x for hot loops, which keeps the present parameters. See `Predictor`."""
+        """Return a `Predictor`: a function of x for hot loops that keeps a copy of the current parameters."""
         return Predictor(self, backend=backend, max_batch=max_batch, threads=threads, x_dtype=x_dtype)
 
     def cost(self, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
@@ -258,7 +258,7 @@ class Network:
         return self.evaluate(x, y, backend=backend).accuracy
 
     def evaluate(self, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Evaluation:
-        """Return the mean cost over the examples, and the share classified right.
+        """Return the mean cost over the examples, and the share of examples classified right.
 
         Parameters
         ----------
@@ -282,17 +282,17 @@ class Network:
         targets = self.check_targets(y, len(rows))
         return choose(backend).gradient(self._layers, self.kernel_parameters(), rows, targets)
 
-    # -- what the training, the predictor and the experiments need ---------------------------------------------
+    # -- for the trainer, the predictor and the experiments ----------------------------------------------------
 
     @property
     def layers(self) -> NDArray[np.int64]:
-        """The network as the kernels see it, read-only: `fastnet.kernels.contract` names the columns."""
+        """The network in the form that kernels take, read-only. `fastnet.kernels.contract` names the columns."""
         return self._layers.view()  # a view, since users may set an array's shape and dtype
 
     def layers_to_weighted_sums(self) -> NDArray[np.int64]:
         """Return `layers` without the last activation: the outputs are then the last layer's weighted sums.
 
-        Costs and classes are computed from weighted sums, which still differ where sigmoids round to 1.
+        Costs and classes are computed from the weighted sums, since several activations may round to 1.
         """
         layers = self._layers.copy()
         layers[-1, c.ACTIVATION] = c.IDENTITY
@@ -301,7 +301,7 @@ class Network:
     def kernel_parameters(self, *, trained: bool = False) -> Array:
         """Return `parameters` for a kernel: the same memory, in an array that no user holds.
 
-        Raises ValueError where a user reshaped `parameters` or set its dtype, or made it read-only before training.
+        Raises ValueError if a user set the shape or dtype of `parameters`, or if it is read-only and `trained` is true.
         """
         self._intact_parameters(trained)
         return self._buffer
@@ -321,18 +321,18 @@ class Network:
             yield formulas.evaluate(*output, sums, y[part])
 
     def check_inputs(self, x: object, name: str = "x") -> c.Rows:
-        """Return examples x (n, n_in) as this network's kernels take them; `name` is for the error message.
+        """Return examples x (n, n_in) in the form that the kernels take. Error messages call them `name`.
 
-        They are C-contiguous rows of the network's dtype or of uint8, or sparse rows, and share memory with x where no
-        conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
+        The result is sparse rows, or a C-contiguous array of the network's dtype or of uint8. It shares memory with x
+        where no conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
         """
         return checks.inputs(x, self._sizes[0], self.dtype, name)
 
     def check_targets(self, y: object, n: int, name: str = "y") -> Array:
-        """Return y, of n examples, as this network's kernels take it; `name` is for the error message.
+        """Return the labels or targets y of n examples in the form that the kernels take. Error messages call y `name`.
 
-        Labels are int64 (n,), targets (n, n_out) of the network's dtype. Raises ValueError for a wrong shape or dtype,
-        or a target outside the range of the output activation.
+        Labels become int64 (n,). Targets become (n, n_out) of the network's dtype. Raises ValueError for a wrong shape
+        or dtype, or a target outside the range of the output activation.
         """
         return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self.dtype, name)
 
@@ -350,7 +350,7 @@ class Network:
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles keep: the parameters' values in place of the buffers."""
+        """Return the state for copies and pickles: the values of the parameters in place of the buffers."""
         kept = {name: value for name, value in vars(self).items() if name not in ("_layers", "_buffer", "_parameters")}
         return kept | {"parameters": np.array(self._buffer)}
 
@@ -360,9 +360,9 @@ class Network:
         self._buffer[...] = state["parameters"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to an .npz file, without pickle. An existing file is replaced only by a complete one.
+        """Write the network to an .npz file, without pickle. An existing file is replaced when the new one is complete.
 
-        Raises DataError where the file cannot be written.
+        Raises DataError if the file cannot be written.
         """
         from fastnet import network_file  # it imports fastnet.data, which `import fastnet` does not load
 
@@ -374,8 +374,8 @@ class Network:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Return the network that `save` wrote.
 
-        A subclass loads as itself; as with pickle, its own `__init__` is not called. Raises DataError for a file that
-        is missing or damaged, or was not written by `save`.
+        A subclass's `load` returns the subclass. As with pickle, the subclass's `__init__` is not called. Raises
+        DataError if the file is missing or damaged, or was not written by `save`.
         """
         from fastnet import network_file
 
@@ -387,7 +387,7 @@ class Network:
 
 
 def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:
-    """Return the network as the kernels see it: see `fastnet.kernels.contract`."""
+    """Return the network in the form that kernels take: see `fastnet.kernels.contract`."""
     layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
     at = 0
     for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):

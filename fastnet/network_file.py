@@ -1,4 +1,4 @@
-"""The file of a network: its settings and parameters as an .npz archive, without pickle."""
+"""Writes and reads a network's settings and parameters as an .npz file, without pickle."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fastnet.kernels import contract as c
 from fastnet.text import reason, shown
 
 FORMAT = "fastnet network 1"
-SETTINGS = ("activation", "output", "cost")  # by the names of Network's arguments
+SETTINGS = ("activation", "output", "cost")  # the names of Network's arguments
 
 
 class Saved(NamedTuple):
-    """What a file holds: the layers' widths, arguments of Network, and the parameters (n_parameters,)."""
+    """The content of a file: the layers' widths, arguments of Network, and the parameters (n_parameters,)."""
 
     sizes: tuple[int, ...]
     settings: dict[str, Any]
@@ -33,7 +33,7 @@ class Saved(NamedTuple):
 def write(
     path: str | os.PathLike[str], sizes: Sequence[int], settings: Mapping[str, object], parameters: NDArray[Any]
 ) -> None:
-    """Write a network's file. An existing file is replaced only by a complete one.
+    """Write a network's file. An existing file is replaced only when the new file is complete.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def write(
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
-    """Read a network's file, and build the network from it in the `with` block.
+    """Read a network's file and yield its content. Build the network in the `with` block.
 
     Raises
     ------
     DataError
-        The file is missing, damaged or no network's, or the block raised TypeError or ValueError.
+        The file is missing, is damaged or holds no network, or the block raised TypeError or ValueError.
     """
     arrays = read_npz(path)
     try:

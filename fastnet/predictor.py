@@ -1,6 +1,7 @@
 """Predictor: a network's forward pass, prepared once for many small calls.
 
-A few comparisons recognise a call that fits. Any other call is checked as Network.forward checks it.
+If a few comparisons show that an input needs no conversion, it goes straight to the kernel. Any other input gets the
+checks of Network.forward.
 """
 
 from __future__ import annotations
@@ -39,33 +40,33 @@ class Source(Protocol):
 
 
 class Predictor:
-    """A function of x for hot loops: a network with the parameters that it has now. `Network.compile` makes one.
+    """A network as a function of x for hot loops. It keeps a copy of the parameters. `Network.compile` makes it.
 
     A call takes what `Network.forward` takes, and also one example (n_in,). The fast path is for C-contiguous arrays
     of the network's dtype or of uint8 with at most `max_batch` rows. A C-contiguous array of the network's dtype is not
-    tested for nan and infinity; other arrays are. The last bits of a row's outputs may depend on the other rows of its
-    call.
+    tested for nan and infinity; other arrays are. The last bits of a row's outputs may depend on the other rows of the
+    same call.
 
-    A predictor reuses its workspace, so that it serves one thread at a time: make one for each thread. It cannot be
-    pickled or copied; a network can.
+    A predictor reuses its workspace, so it serves one thread at a time: make a predictor for each thread. A predictor
+    cannot be pickled or copied; a network can.
 
     Parameters
     ----------
     network : Network
-        The network. `refresh` takes over its later parameters.
+        The network. `refresh` copies its parameters again.
     backend : str, optional
         A backend's name. None: the backend in use.
     max_batch : int
-        The largest number of rows of a kernel call. Larger inputs are cut into parts of this size.
+        The largest number of rows in a kernel call. Larger inputs are cut into parts of this size.
     threads : int or "auto"
         How many threads may share the parts of a larger input.
     x_dtype : dtype, optional
-        The dtype of inputs to prepare for now. Other dtypes are prepared for when they first come.
+        The dtype of inputs to prepare for now. The first call with another dtype prepares for that dtype.
 
     Raises
     ------
     ValueError, TypeError
-        A setting is impossible.
+        A setting is invalid.
     BackendError
         The backend is unknown, or missing here.
 
@@ -104,7 +105,7 @@ class Predictor:
             self._outputs.prepare(x_dtype)
 
     def refresh(self) -> None:
-        """Take over the network's present parameters."""
+        """Copy the network's current parameters."""
         self._parameters[...] = self._network.kernel_parameters()
         self._outputs.forget()
         self._sums.forget()
@@ -115,25 +116,25 @@ class Predictor:
         Parameters
         ----------
         x : array or scipy.sparse matrix
-            Examples, one a row, or a single example.
+            Examples, one per row, or a single example.
         out : numpy.ndarray, optional
             A C-contiguous array of the result's shape and the network's dtype. It must not share memory with x.
 
         Raises
         ------
         ValueError
-            x or `out` is unusable.
+            x or `out` has an invalid shape or dtype, or x was tested and has a value that is not finite.
         RuntimeError
-            Another thread is in a call of this predictor.
+            Another thread is calling this predictor.
         """
         return self._outputs(x, out)
 
     def forward(self, x: Any, out: Array | None = None) -> Array:
-        """Return what calling the predictor returns."""
+        """Do the same as a call of the predictor itself."""
         return self._outputs(x, out)
 
     def predict(self, x: Any, out: Array | None = None) -> Array:
-        """Return class labels int64 (n,), or one numpy.int64 for one example; for a regression network the outputs.
+        """Return class labels int64 (n,), or one numpy.int64 for one example. A regression network returns its outputs.
 
         `out`, if given, has the result's shape: () for the label of one example.
         """
@@ -164,7 +165,7 @@ class _Prepared:
 
     def forget(self) -> None:
         self._runs: dict[tuple[np.dtype[Any], int], c.PreparedPredict] = {}
-        self._ready: dict[np.dtype[Any], c.PreparedPredict] = {}  # those of worker 0, the calling thread
+        self._ready: dict[np.dtype[Any], c.PreparedPredict] = {}  # the functions of worker 0, the calling thread
 
     def prepare(self, x_dtype: np.dtype[Any], worker: int = 0) -> c.PreparedPredict:
         if (x_dtype, worker) not in self._runs:

@@ -1,4 +1,4 @@
-"""Text for messages, terminals and JSON files: file names, errors, scores, tables, numbers."""
+"""Formats file names, errors, scores, tables and numbers as text for messages, terminals and JSON files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path or name in a form that fits into a message of one line."""
+    """Return a path or name as text for a one-line message."""
     name = os.fsdecode(path)
     return name if name.isprintable() and len(name) < 500 else ascii(name[:500])
 
@@ -24,23 +24,23 @@ def reason(error: Exception) -> str:
 
 
 def scores(cost: float, accuracy: float) -> str:
-    """Return a cost as text, with the accuracy unless it is nan. A regression network has none."""
+    """Return a cost and an accuracy as text. An accuracy of nan, from a regression network, is left out."""
     return f"cost {cost:.4g}" if math.isnan(accuracy) else f"cost {cost:.4f}, accuracy {accuracy:.2%}"
 
 
 def layers(sizes: Sequence[int]) -> str:
-    """Return the widths of a network's layers as people write them: 784-16-16-10."""
+    """Return the widths of a network's layers as text, such as 784-16-16-10."""
     return "-".join(map(str, sizes))
 
 
 def facts(pairs: dict[str, str]) -> str:
-    """Return a line for each name and its text, with the names in one column."""
-    width = max(10, *map(len, pairs))  # 10 aligns the blocks that one command prints
+    """Return one line for each name and its text. All texts start in the same column."""
+    width = max(10, *map(len, pairs))  # at least 10, so that several blocks of one command are aligned
     return "\n".join(f"{name:{width}}  {text}" for name, text in pairs.items())
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Return rows of cells as columns, those in `left` aligned to the left and the others to the right."""
+    """Return rows of cells as a table. The columns in `left` are aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     layout = "  ".join(f"{{:{'<' if i in left else '>'}{width}}}" for i, width in enumerate(widths))
     return "\n".join(layout.format(*row).rstrip() for row in rows)

@@ -1,3 +1,3 @@
-"""The version, where everything that names it can import it."""
+"""The version of fastnet."""
 
 __version__ = "0.2.0"

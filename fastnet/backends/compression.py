@@ -1,4 +1,7 @@
-"""Compress dense rows to sparse ones where that makes training faster. checks.inputs takes a user's sparse data."""
+"""Compresses dense rows to sparse rows where that makes training faster.
+
+Not here: the user's sparse data (checks/sparse_rows.py).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ import numpy as np
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Rows, SparseRows
 
-SPARSE_EPOCHS = 8  # fewer epochs do not pay for compressing (docs/decisions/compressed-rows.md)
-SAMPLE_ROWS = 512  # rows in which the entries that are not zero are counted
+SPARSE_EPOCHS = 8  # with fewer epochs, compression costs more than it saves (docs/decisions/compressed-rows.md)
+SAMPLE_ROWS = 512  # the share of entries that are not zero is estimated from this many rows
 
 
 def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> bool:
-    """Whether training for some epochs compresses checked rows first. A setting of None stands for "auto"."""
+    """Whether a training of `epochs` epochs compresses checked rows first. A setting of None stands for "auto"."""
     if isinstance(x, SparseRows):
         return False
     if setting is not None:
@@ -33,7 +36,7 @@ def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
     Raises
     ------
     ValueError
-        Another thread changed x meanwhile.
+        Another thread changed x during the compression.
     """
     assert not isinstance(x, SparseRows)
     starts = np.empty(len(x) + 1, np.int64)

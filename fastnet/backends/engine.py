@@ -19,8 +19,7 @@ from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 class Engine:
     """A backend that was chosen for a call.
 
-    A network, a trainer or a predictor makes one at the start of a call, by `choose`, and asks nothing else about
-    backends.
+    Networks, trainers and predictors make an engine at the start of a call, with `choose`.
 
     Attributes
     ----------
@@ -39,7 +38,7 @@ class Engine:
 
     @property
     def takes_threads(self) -> bool:
-        """Whether several threads can share a call. NumPy's cannot: its BLAS has threads of its own."""
+        """Whether several threads can share a call. With NumPy they cannot: its BLAS has threads of its own."""
         return self.kernels.MAX_THREADS > 1
 
     def n_threads(self, layers: Ints, x: Rows, n_rows: int) -> int:
@@ -49,7 +48,7 @@ class Engine:
         return team_size(self.threads, self.kernels.MAX_THREADS, n_rows, work_of(layers, x, n_rows))
 
     def forward(self, layers: Ints, parameters: Floats, x: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Return the last layer's activations (n, n_out) of checked rows, in `out` where an array is given.
+        """Return the last layer's activations (n, n_out) of checked rows, in `out` if it is given.
 
         Raises
         ------
@@ -57,7 +56,7 @@ class Engine:
             `out` cannot hold the result.
         """
         out = checks.result(out, (len(x), int(layers[-1, c.N_OUT])), parameters.dtype)
-        # A view, since another thread may change the shape of the user's array meanwhile.
+        # The kernel gets a view, since another thread may change the shape of the user's array at any time.
         forward(self.kernels, layers, parameters, x, out.view(), self.n_threads(layers, x, len(x)))
         return out
 
@@ -76,7 +75,7 @@ def choose(backend: str | None = None, threads: int | str = 1) -> Engine:
     Parameters
     ----------
     backend : str, optional
-        A backend's name, or "auto". None: as `use_backend` or FASTNET_BACKEND say, else "auto".
+        A backend's name, or "auto". None: the choice of `use_backend` or FASTNET_BACKEND, else "auto".
     threads : int or "auto"
         How many threads may share the work.
 
@@ -85,7 +84,7 @@ def choose(backend: str | None = None, threads: int | str = 1) -> Engine:
     BackendError
         The backend is unknown, or it is missing here.
     ValueError, TypeError
-        `threads` is impossible, or the backend takes one thread only.
+        `threads` is invalid, or the backend takes one thread only.
     """
     wanted = checks.threads(threads)
     choice, kernels = find(backend)

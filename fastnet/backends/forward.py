@@ -8,13 +8,13 @@ from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
-FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the largest kernel call: its multiply-adds, and its rows
+FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the most multiply-adds and rows of one kernel call
 
 
 def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
     """Return the multiply-adds of the forward pass of `n_rows` rows of x.
 
-    A sparse row uses only the first layer's weights of its entries.
+    In the first layer, a sparse row uses only the weights of its entries.
     """
     work = c.multiply_adds(layers)
     if isinstance(x, SparseRows):
@@ -24,7 +24,7 @@ def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
 
 
 def parts(layers: Ints, n_rows: int, n_threads: int = 1) -> Iterator[slice]:
-    """Yield slices of the rows: short enough for a prompt Ctrl-C, and at least as many as there are threads."""
+    """Yield slices of the rows: short enough for a prompt Ctrl-C, and at least one for each thread."""
     if n_rows <= c.BLOCK_ROWS and n_threads == 1:  # a shortcut for small calls
         yield slice(0, n_rows)
         return

@@ -51,7 +51,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, handler)
             if self.pending:
                 handler(signal.SIGINT, None)
-        elif self.pending and kind is None:  # another thread's fit
+        elif self.pending and kind is None:  # a fit that `Together` stopped
             raise KeyboardInterrupt
 
     def note(self, number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
@@ -60,10 +60,10 @@ class Interrupts:
         self.progress[c.STOP] = 1
 
     def hand_over(self, function: Callable[[], object]) -> None:
-        """Run the user's code under the user's handler: Ctrl-C interrupts it anywhere.
+        """Run the user's code under the user's handler, so that Ctrl-C interrupts this code anywhere.
 
-        This takes a function instead of being a generator context manager. A KeyboardInterrupt could suspend such a
-        generator until the traceback is freed. Its cleanup would then install `note` after the fit has ended.
+        This method takes a function, because a context manager made from a generator is not safe: a KeyboardInterrupt
+        could suspend the generator until the traceback is freed. Its cleanup would install `note` after the fit's end.
         """
         if self._handler is None:
             function()
@@ -75,9 +75,9 @@ class Interrupts:
             signal.signal(signal.SIGINT, self.note)
 
     def call(self, function: Callable[[], T], abandon: bool = False) -> T | None:
-        """Run a long function in a thread, so that this thread can receive a signal meanwhile.
+        """Run a long function in a new thread and wait for it. The waiting thread can receive signals.
 
-        This thread waits for the function. With `abandon`, an interrupt ends the wait, and the result is None.
+        With `abandon`, an interrupt ends the wait, and the result is None.
         """
         if self._handler is None:
             return function()
@@ -104,9 +104,9 @@ class Interrupts:
 
 
 class Together:
-    """The fits of several threads, to stop them together. Each ends with a KeyboardInterrupt, as on Ctrl-C.
+    """A group of fits in several threads that stop together. Each fit ends with a KeyboardInterrupt, as on Ctrl-C.
 
-    A fit joins if it runs in a context from `context()`.
+    A fit joins the group if it runs in a context from `context()`.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Together:
         self._fits: list[Interrupts] = []
 
     def context(self) -> contextvars.Context:
-        """Return a copy of the current context in which fits join this group."""
+        """Return a copy of the current context. Fits that run in the copy join this group."""
         context = contextvars.copy_context()
         context.run(_together.set, self)
         return context
@@ -134,11 +134,11 @@ class Together:
             fit.note()
 
 
-_deferring: list[Interrupts] = []  # the main thread's fits; a callback's fit follows its own
+_deferring: list[Interrupts] = []  # the main thread's running fits; a fit inside a callback comes after the outer fit
 
 
 def _forked() -> None:
-    """Restore the SIGINT handler in a child forked by another thread: the main thread's fits do not exist there."""
+    """Restore the SIGINT handler in a child process that another thread forked: the child runs none of the fits."""
     if _deferring and _deferring[0]._thread != threading.get_ident():
         handler = _deferring[0]._handler
         _deferring.clear()

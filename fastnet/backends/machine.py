@@ -1,4 +1,4 @@
-"""The machine: its description, and its arithmetic and memory speed at the time of a benchmark."""
+"""Describes the machine, and measures the speed of its arithmetic and its memory for a benchmark."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fastnet.kernels import cython_dispatch
 from fastnet.version import __version__
 
 PEAK_SECONDS = 0.02
-PEAK_LIMIT = 1 << 32  # repeats; no core does so many in PEAK_SECONDS
+PEAK_LIMIT = 1 << 32  # repeats; more than any core does in PEAK_SECONDS
 MIN_STREAM, MAX_STREAM = 1 << 27, 1 << 29  # bytes
-CACHES = 4  # size of the stream over that of the largest cache
+CACHES = 4  # the size of the stream, in sizes of the largest cache
 Meter = Callable[[], float]
 
 
@@ -47,7 +47,7 @@ def peak_meter(dtype: str) -> Meter | None:
 
 
 def stream_bytes() -> int:
-    """Return how many bytes to read so that nearly all of them come from memory, not from a cache."""
+    """Return how many bytes a bandwidth test must read so that nearly all of them come from memory, not from caches."""
     return min(max(CACHES * largest_cache(), MIN_STREAM), MAX_STREAM)
 
 
@@ -62,10 +62,10 @@ def largest_cache() -> int:
 
 
 def bandwidth(size: int, repeats: int = 5) -> float:
-    """Return the bytes a second that one thread reads from memory: the median of several dot products.
+    """Return the bytes per second that one thread reads from memory: the median of several dot products.
 
-    The two float32 vectors have `size` bytes together. Their product does one multiply-add per 8 bytes, so memory
-    limits it.
+    The two float32 vectors have `size` bytes together. A dot product does one multiply-add per 8 bytes, so memory
+    limits its speed.
     """
     a, b = np.ones((2, size // 8), np.float32)
     rates = []
@@ -79,7 +79,7 @@ def bandwidth(size: int, repeats: int = 5) -> float:
 def resident_peak() -> int:
     """Return the largest resident size of this process in bytes, or 0 if the system does not report it.
 
-    `getrusage` would not do: a child inherits the figure of its parent.
+    `getrusage` is no alternative: a child process starts with its parent's figure.
     """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -89,7 +89,7 @@ def resident_peak() -> int:
 
 
 def peak_fact(peaks: list[float]) -> str:
-    """Return the median of the measured peaks in words. An unknown peak is nan."""
+    """Return the median of the measured peaks as text. An unknown peak is nan."""
     known = [peak for peak in peaks if not math.isnan(peak)]
     if not known:
         return "not known: the Cython backend measures it, which is missing here or was compiled without the loop"

@@ -1,4 +1,4 @@
-"""Which backend runs, and why; the table of backends, and registering one of your own."""
+"""Chooses the backend of a call, lists the backends, and registers a user's backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
 
 class BackendInfo(NamedTuple):
-    """What is known about a backend on this machine. A text is empty where it does not apply.
+    """The state of a backend on this machine. A text that does not apply is empty.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class BackendInfo(NamedTuple):
 
 
 def register(name: str, backend: Backend) -> None:
-    """Make a backend of your own known in this process, so that `backend=name` chooses it.
+    """Register a backend of your own in this process, so that `backend=name` chooses it.
 
     "auto" never chooses a registered backend. A second registration under the same name replaces the first.
 
@@ -81,7 +81,7 @@ def register(name: str, backend: Backend) -> None:
     Raises
     ------
     ValueError
-        The name belongs to one of fastnet's own backends, or is no word.
+        The name belongs to one of fastnet's own backends, or is not one word.
     TypeError
         The object lacks a function or setting, or one of its functions takes other arguments.
     """
@@ -91,7 +91,7 @@ def register(name: str, backend: Backend) -> None:
 
 
 def get(name: BackendName) -> Backend:
-    """Return the backend's module, or the object that was registered under the name.
+    """Return the module of the backend, or the object that was registered under this name.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def get(name: BackendName) -> Backend:
     try:
         backend = import_module(_MODULES[name])
         if name == "cython":
-            backend.module("float32")  # its face imports anywhere; this call fails where no build is behind it
+            backend.module("float32")  # the import always works; this call fails without compiled kernels
     except ImportError as error:
         raise BackendError(f"the {name} backend is missing here ({error}); to get it: {_HOW_TO_GET[name]}") from error
     return cast(Backend, backend)
@@ -119,13 +119,13 @@ def get(name: BackendName) -> Backend:
 def resolve(argument: BackendName | None = None) -> Choice:
     """Return the name of the backend that a call would use, and the reason.
 
-    The argument counts first, then `use_backend`, then the environment variable FASTNET_BACKEND. If none of them names
-    a backend, or the first that does says "auto", the first of `NAMES` that works here is chosen.
+    The argument counts first, then `use_backend`, then the environment variable FASTNET_BACKEND. If none of them is
+    given, or the first given one is "auto", the choice is the first of `NAMES` that works here.
 
     Raises
     ------
     BackendError
-        The named backend is unknown, or missing here. Only "auto" looks for another one.
+        The named backend is unknown, or missing here. Only "auto" looks for another backend.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
         _check_name(name, "backend" if name == argument else source.removeprefix("named by "), auto=True)
         if name != "auto":
             return Choice(name, source), get(name)
-        break  # "auto" decides here: what use_backend or the environment say no longer counts
+        break  # "auto": use_backend and the environment variable do not count
     missing = []
     for name in NAMES:
         try:
@@ -163,7 +163,7 @@ def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
 
 @contextlib.contextmanager
 def use_backend(name: BackendName) -> Iterator[None]:
-    """Choose the backend of every call inside a `with` block that names none itself.
+    """Choose the backend of the calls in a `with` block that name no backend themselves.
 
     The choice holds for the current thread or asyncio task only.
 
@@ -190,7 +190,7 @@ def use_backend(name: BackendName) -> Iterator[None]:
 
 
 def available() -> list[BackendInfo]:
-    """Describe every backend: fastnet's own, the fastest first, then the registered ones.
+    """Describe every backend: fastnet's own backends, the fastest first, then the registered backends.
 
     Each backend is imported, to find out whether it works.
 

@@ -1,6 +1,6 @@
-"""The threads that share one kernel call: how many to use, and how to run them.
+"""The threads that share one kernel call: chooses their number, and runs them.
 
-They end with the call, so a process can fork between calls, and several Python threads can each train a network.
+The threads end with the call, so a process can fork between calls, and several Python threads can each train a network.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 
 T = TypeVar("T")
-THREADED_WORK = 1 << 24  # multiply-adds of a batch's forward pass; from here on "auto" uses several threads
-THREAD_ROWS = 16  # the smallest number of rows for each of them
+THREADED_WORK = 1 << 24  # "auto" uses several threads if a batch's forward pass has at least so many multiply-adds
+THREAD_ROWS = 16  # with "auto", the smallest number of rows per thread
 
 
 def usable_cores(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
@@ -39,7 +39,7 @@ def _affinity() -> int:
 
 
 def _quotas(proc: str, cgroups: str) -> Iterator[float]:
-    """Yield the quotas in cores of this process's control group and its parents, of cgroup versions 2 and 1."""
+    """Yield the CPU quotas, in cores, of this process's control groups and their parents (cgroup versions 1 and 2)."""
     for line in _read(f"{proc}/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -76,7 +76,7 @@ def _read(path: str) -> str:
 
 
 def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> int:
-    """Return how many threads share a call. There are never more than the process has cores.
+    """Return how many threads share a call: at most one for each core that the process may use.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> 
     max_threads : int
         The largest number that the backend takes.
     n_rows, work : int
-        The rows of the call, and the multiply-adds of its forward pass. "auto" decides by them.
+        The number of rows in the call, and the multiply-adds of its forward pass. "auto" depends on both.
     """
     if threads is None:
         threads = n_rows // THREAD_ROWS if work >= THREADED_WORK else 1
@@ -93,7 +93,7 @@ def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> 
 
 
 class OneAtATime:
-    """A lock for `with` that never waits: if it is taken, entering raises a RuntimeError with the given message.
+    """A lock for `with` that never waits. If it is taken, the `with` statement raises RuntimeError with this message.
 
     A copy or an unpickled lock starts free, even if the original is taken.
     """
@@ -116,13 +116,13 @@ class OneAtATime:
 def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
     """Run ``call(team, worker)`` in `n_threads` threads and return the result of worker 0, the current thread.
 
-    If a worker raises, the team is marked as broken, so the others stop waiting for it, and the error is raised here.
-    If a thread cannot be started, the current thread makes the call alone, with a RuntimeWarning.
+    If a worker raises an error, the team is marked as broken, so that the other workers stop waiting, and this function
+    raises the error. If a thread cannot be started, the current thread warns and makes the call alone.
     """
     if n_threads == 1:
         return call(c.team(1), 0)
     team = c.team(n_threads)
-    all_here = threading.Event()  # until then no worker begins: a kernel waits for every worker
+    all_here = threading.Event()  # workers begin only after all have started, since a kernel waits for every worker
     errors: list[BaseException] = []
 
     def run(worker: int) -> None:
@@ -164,7 +164,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
 
 
 def _join(threads: list[threading.Thread]) -> None:
-    """Wait for all threads, even on Ctrl-C: they still write to arrays that the caller owns afterwards."""
+    """Wait for all threads, even on Ctrl-C: until they end, they write to arrays of the caller."""
     interrupt = None
     for thread in threads:
         while thread.is_alive():

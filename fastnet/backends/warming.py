@@ -1,4 +1,4 @@
-"""Compile a backend's kernels ahead of the call that needs them. Only Numba compiles."""
+"""Compiles a backend's kernels before the call that needs them. Only Numba compiles kernels at run time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def warmup(
 ) -> float:
     """Compile everything that training and prediction will need, or load it from the cache.
 
-    Only Numba compiles; for the other backends this function returns at once.
+    Only Numba compiles at run time. For the other backends this function returns at once.
 
     Parameters
     ----------
@@ -40,16 +40,16 @@ def warmup(
     Returns
     -------
     float
-        The seconds that it took.
+        The time that this took, in seconds.
 
     Raises
     ------
     ValueError, TypeError
-        A dtype is none of these.
+        A dtype is not one of these.
     BackendError
         The backend is unknown, or missing here.
     KeyboardInterrupt
-        On Ctrl-C, at once.
+        Ctrl-C was pressed. The wait for the compilation ends at once.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], spar
     Parameters
     ----------
     kernels : Backend
-        The backend. If it does not compile, nothing is done.
+        The backend. Nothing happens if it does not compile its kernels at run time.
     dtype, x_dtype : numpy.dtype
         The dtypes of the network and of its inputs.
     sparse : bool

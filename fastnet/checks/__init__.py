@@ -1,6 +1,6 @@
-"""The checks of arguments. Each returns its argument in the form that the library works with, or raises.
+"""The checks of arguments. Each check returns its argument in the form that the library works with, or raises.
 
-The error says what was wrong, what was expected and what to do. Files are checked by their readers, in fastnet/data.
+An error says what was wrong, what was expected and what to do. The readers in fastnet/data check files.
 """
 
 from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector

@@ -12,15 +12,15 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS
 
 Array = NDArray[Any]
-# Targets may lie this far outside the range of the outputs: data scaled to 0..1 often reach 1 + 1e-7.
+# Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
 
 
 def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:
-    """Return x as a C-contiguous array (n, n_in) of uint8 or dtype. It is copied only where it must be converted.
+    """Return x as a C-contiguous array (n, n_in) of uint8 or dtype. x is copied only if it needs a conversion.
 
     Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A scipy.sparse matrix
-    or array of any format becomes SparseRows. `finite` says whether nan and infinity are refused in dense floats.
+    or array of any format becomes SparseRows. `finite` says whether to refuse nan and infinity in dense floats.
     """
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name)
@@ -45,7 +45,7 @@ def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array
 def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
     """Return y as class labels, int64 (n,), or as targets, dtype (n, n_out), C-contiguous.
 
-    For a network with one output, y (n,) holds the targets: 0 and 1, or the numbers of a regression.
+    For a network with one output, y (n,) holds targets: 0 and 1 for two classes, or the numbers of a regression.
     """
     array = _array(y, name)
     if array.ndim == 0 or len(array) != n:
@@ -73,7 +73,7 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
 
 
 def _in_range(targets: Array, output: str, name: str) -> None:
-    """Refuse targets that the outputs cannot reach. Training would drive the outputs to the end of their range."""
+    """Refuse targets outside the range of the output activation: no output could reach them."""
     low, high = ACTIVATIONS[output].low, ACTIVATIONS[output].high
     from_, to = low - ROUNDING, high + ROUNDING
     if targets.min() >= from_ and targets.max() <= to:
@@ -87,7 +87,7 @@ def _in_range(targets: Array, output: str, name: str) -> None:
 
 
 def _labels(array: Array, n_out: int, name: str) -> Array:
-    """Return checked int64 labels. Kernels index by them, so that `array` must be a copy that no user can change."""
+    """Return checked int64 labels. Kernels index by labels, so `array` must be a copy that no user can change."""
     if array.dtype.kind == "f":
         raise ValueError(
             f"{name} holds floats of shape {array.shape}; class labels are whole numbers: use {name}.astype(np.int64), "
@@ -113,9 +113,9 @@ def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
 
 
 def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], trained: bool) -> Array:
-    """Return the array of parameters that a user holds, if its shape, dtype and order are those the network made.
+    """Return the array `network.parameters` if no user changed its shape, dtype or order.
 
-    An array to train must be writeable too.
+    If `trained` is true, the array must be writeable too.
     """
     if held.shape != shape or held.dtype != dtype or not held.flags.c_contiguous:
         raise ValueError(
@@ -131,7 +131,7 @@ def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], traine
 
 
 def vector(v: object, length: int, name: str) -> Array:
-    """Return v, if it is a one-dimensional array of that length. It is not copied, since views of it are made."""
+    """Return v itself, not a copy, if it is a one-dimensional array of this length."""
     if not isinstance(v, np.ndarray) or v.shape != (length,):
         shape = v.shape if isinstance(v, np.ndarray) else type(v).__name__
         raise ValueError(f"{name} must be an array of shape ({length},), not {shape}")
@@ -139,9 +139,9 @@ def vector(v: object, length: int, name: str) -> Array:
 
 
 def _array(values: object, name: str) -> Array:
-    """Return the values as a new array object on the same memory, whose shape and dtype no user can change."""
+    """Return the values as a new array object on the same memory. Users cannot change its shape and dtype."""
     parts = values if isinstance(values, (list, tuple)) else [values]
-    kinds = set(map(type, parts))  # a check of each of a million numbers would take longer than to convert them
+    kinds = set(map(type, parts))  # checking the few types is faster than checking a million numbers
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) and any(map(np.ma.is_masked, parts)):
         raise ValueError(f"{name} has masked values, which a network would train on: fill or drop them first")
     try:
@@ -154,7 +154,7 @@ def _array(values: object, name: str) -> Array:
 
 
 def _finite(array: Array, name: str) -> Array:
-    # min and max are nan for an array that holds one. Unlike isfinite(array) they need no temporary array.
+    # If the array holds a nan, min and max are nan. They need no temporary array, but isfinite(array) does.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = _first(~np.isfinite(array))
         raise ValueError(f"{_entry(name, bad)} is {array[bad]}; every value must be finite")

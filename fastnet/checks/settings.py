@@ -50,7 +50,7 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
 
 
 def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[float, ...]:
-    """Return the dropout rate of each hidden layer, from one rate for all or a list."""
+    """Return a dropout rate for each hidden layer, from one rate for all or a list."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
@@ -67,7 +67,7 @@ def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[floa
 
 
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
-    """Return the output activation and the cost, if they go together. An output of None is chosen for the cost."""
+    """Return the output activation and the cost, if they go together. None stands for the cost's default output."""
     name_of("cost", cost, COSTS)
     if output is None:
         output = "sigmoid" if n_out == 1 else COSTS[cost].default_output
@@ -84,7 +84,7 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
 
 
 def classifier(is_one: bool, output: str, lacks: str) -> None:
-    """Refuse a regression network. `lacks` names what the caller needs and a regression network does not have."""
+    """Refuse a regression network. The message says that it has no `lacks`."""
     if not is_one:
         raise ValueError(f"a network with {output} outputs is for regression and has no {lacks}")
 
@@ -99,7 +99,7 @@ def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
 
 
 def image_shape(shape: object, n_in: int, name: str = "image_shape") -> tuple[int, int]:
-    """Return the rows and columns of images of n_in pixels: those given, or those of a square for None."""
+    """Return the rows and columns of images with n_in pixels. A shape of None stands for a square."""
     if shape is None:
         side = math.isqrt(n_in)
         if side * side != n_in:
@@ -131,7 +131,7 @@ def _activation(name: object, known: Iterable[str] = ACTIVATIONS) -> str:
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64 as NumPy's own dtype object, in native byte order."""
     try:
-        if dtype is None:  # NumPy takes None for float64
+        if dtype is None:  # NumPy would read None as float64
             raise TypeError
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
@@ -142,7 +142,7 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which a network gets inputs of `dtype`: uint8 stays, floats become the network's dtype."""
+    """Return the dtype that inputs of `dtype` have after conversion: uint8 stays, floats get the network's dtype."""
     try:
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
@@ -160,7 +160,7 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
         given = np.empty(0, object)
     if given.dtype.kind not in "biuf":
         raise ValueError(f"the schedule gave {values!r:.80}; expected an array with a factor for each update")
-    with np.errstate(over="ignore"):  # for a float128; infinity is refused below
+    with np.errstate(over="ignore"):  # a float128 may overflow; infinity is refused below
         found = given.astype(np.float64)
     if found.shape != (steps,):
         raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one for each update")
@@ -238,7 +238,7 @@ def backend_name(name: object, taken: Iterable[str]) -> None:
 
 
 def backend(name: str, candidate: Any) -> None:
-    """Refuse an object that is not a `Backend` of the contract, as far as that shows without a call."""
+    """Refuse an object that is not a `Backend` of the contract. Its functions are inspected, but not called."""
     settings = tuple(c.Backend.__annotations__)
     functions = [key for key in vars(c.Backend) if not key.startswith("_")]
     missing = [key for key in (*functions, *settings) if not hasattr(candidate, key)]

@@ -20,13 +20,13 @@ Array = NDArray[Any]
 
 
 def is_scipy_sparse(x: object) -> bool:
-    """Return whether x is a matrix or array of scipy.sparse. SciPy is not imported for it."""
-    scipy_sparse = sys.modules.get("scipy.sparse")  # a user who has such a matrix has imported it
+    """Return whether x is a matrix or array of scipy.sparse, without importing SciPy."""
+    scipy_sparse = sys.modules.get("scipy.sparse")  # if x is such a matrix, the user has imported SciPy
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 
 
 class _Compressed(NamedTuple):
-    """Entries in the form of CSR: those of line i are at starts[i] to starts[i + 1] - 1."""
+    """Entries in CSR form, or in CSC form. The entries of line i are at starts[i] to starts[i + 1] - 1."""
 
     starts: Array
     indices: Array
@@ -34,7 +34,7 @@ class _Compressed(NamedTuple):
 
 
 def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
-    """Return x as canonical SparseRows of dtype. It shares the values of x where they fit, and never changes x."""
+    """Return x as canonical SparseRows of dtype. Values are copied only if they need a conversion. x is not changed."""
     if isinstance(x, c.SparseRows):
         n = max(np.size(x.starts) - 1, 0)
         shape_of_examples((n, x.n_in), n_in, name, "")
@@ -69,7 +69,7 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
 
 
 def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
-    """Return a scipy.sparse matrix of any format as CSR. SciPy converts only matrices built from checked arrays."""
+    """Return a scipy.sparse matrix of any format as CSR. SciPy's conversion gets only checked arrays."""
     scipy_sparse, shape = sys.modules["scipy.sparse"], (n, width)
     parts: tuple[Any, ...]
     if x.format == "csr":
@@ -115,7 +115,7 @@ def _lines(x: Any, name: str) -> _Compressed:
 def _compressed(
     starts: Any, indices: Any, values: Any, lines: int, width: int, name: str, dimensions: int = 1
 ) -> _Compressed:
-    """Return the entries in use. The index arrays are checked copies; the values share the user's memory."""
+    """Return the entries that `starts` covers. The index arrays are checked copies. Values share the user's memory."""
     starts = _whole(starts, name).astype(np.int64)
     if len(starts) != lines + 1:
         raise _corrupt(name, f"indptr has {len(starts)} entries; expected {lines + 1}")
@@ -164,7 +164,7 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
 
 
 def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
-    """Return the rows and columns, and the values, of a LIL matrix. It has a list of each for every row."""
+    """Return the rows and columns, and the values, of a LIL matrix: per row, lists of columns and of values."""
     kept = [_own_view(_part(x, part, name), name) for part in ("rows", "data")]
     if any(lists.shape != (n,) or lists.dtype != object for lists in kept):
         raise _corrupt(name, f"its rows and data are not {n} lists each")
@@ -184,7 +184,7 @@ def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
 
 
 def _counted(numbers: Any, dtype: np.dtype[Any], count: int, name: str) -> Array:
-    """Return an array of `count` numbers made of Python objects of any type."""
+    """Return an array of `count` numbers from an iterable of Python objects of any type."""
     try:
         if dtype.kind in "iu":  # NumPy would drop a fraction
             numbers = map(operator.index, numbers)
@@ -202,7 +202,7 @@ def _part(x: Any, part: str, name: str) -> Any:
 
 
 def _own_view(array: Any, name: str) -> Array:
-    """Return a new array object on the same memory, whose shape, dtype and strides no user can set."""
+    """Return a new array object on the same memory. Users cannot set its shape, dtype and strides."""
     if not isinstance(array, np.ndarray):
         raise _corrupt(name, f"a part of it has the type {type(array).__name__}; expected an array")
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
@@ -243,13 +243,13 @@ def _corrupt(name: str, why: str) -> ValueError:
 
 
 def _ascending(starts: Array, indices: Array) -> bool:
-    """Return whether the columns of each row ascend, none twice. SciPy's own flag for that may be out of date."""
+    """Return whether the columns of each row ascend without duplicates. SciPy's own flag may be out of date."""
     fall = np.flatnonzero(indices[1:] <= indices[:-1]) + 1 + starts[0]
-    return bool(np.isin(fall, starts).all())  # a column may be smaller than the one before only at the start of a row
+    return bool(np.isin(fall, starts).all())  # the column may fall only where a row starts
 
 
 def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array, Array]:
-    """Return the entries in order, with duplicates summed as scipy's toarray does (bytes: modulo 256)."""
+    """Return the entries in order. Duplicates are summed as in SciPy's toarray; sums of bytes wrap at 256."""
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     order = np.lexsort((indices, rows))
     rows, indices = rows[order], indices[order]
@@ -260,7 +260,7 @@ def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array,
     return np.concatenate(([0], np.cumsum(counts))), np.ascontiguousarray(indices[first]), values
 
 
-# -- for dense examples too --------------------------------------------------------------------------------------------
+# -- checks for sparse and dense examples ------------------------------------------------------------------------------
 
 
 def shape_of_examples(shape: tuple[int, ...], n_in: int, name: str, one: str) -> None:
@@ -292,6 +292,6 @@ def converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
         for extreme, found in ((array.min(), result.min()), (array.max(), result.max())):
             if np.isinf(found) and np.isfinite(extreme):
                 larger = "a float64 network or " if np.isfinite(np.float64(extreme)) else ""
-                shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() could turn it into inf
+                shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() could overflow
                 raise ValueError(f"{name} holds {shown}, beyond {dtype}: use {larger}smaller values")
     return result

@@ -1,4 +1,4 @@
-"""Checks of single values: names, numbers, flags, seeds, objects of fastnet."""
+"""Checks of single values: names, numbers, flags, seeds, objects of fastnet's classes."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def whole_number(name: str, value: object, minimum: int, maximum: int | None = N
 
 
 def instance(name: str, value: object, kind: type[T]) -> T:
-    """Return the value if it is an object of this class of fastnet."""
+    """Return the value if it is an object of `kind`, a class of fastnet."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a fastnet.{kind.__name__}, not {type(value).__name__}")
     return value
 
 
 def boolean(name: str, value: object) -> bool:
-    """Return a bool. Other values that Python takes for true or false are refused."""
+    """Return a bool. Refuse other values, even if Python would convert them."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
@@ -60,7 +60,7 @@ def number(name: str, value: object, *, above: float | None = None, minimum: flo
         result = float(value)  # type: ignore[arg-type]  # the call tests whether it is one
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
-    except OverflowError:  # of a whole number with more than 308 digits
+    except OverflowError:  # a whole number with more than 308 digits
         raise ValueError(f"{name} must be a number that a float can hold") from None
     if not math.isfinite(result):
         raise ValueError(f"{name} must be finite, not {result}")
@@ -105,10 +105,10 @@ def seeds(values: object) -> tuple[int, ...]:
 
 
 def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    """Return a random generator: one of that seed, the given one, or one with a fresh seed for None.
+    """Return a random generator: a new one for a seed, the given one, or one with a fresh seed for None.
 
-    Kernels index by the orders that it draws, and a subclass could draw anything. So a subclass is replaced by a plain
-    NumPy generator on the same bit generator.
+    Kernels index by the orders that the generator draws. A subclass could draw invalid orders, so it is replaced by a
+    plain NumPy generator with the same bit generator.
     """
     if isinstance(seed, np.random.Generator):
         return seed if type(seed) is np.random.Generator else np.random.Generator(seed.bit_generator)

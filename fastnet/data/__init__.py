@@ -1,4 +1,4 @@
-"""Data sets by name, and the user's own files: `fastnet.data.load("mnist")`."""
+"""Loads data sets by name, and the user's own files: `fastnet.data.load("mnist")`."""
 
 from fastnet.data.dataset import Dataset
 from fastnet.data.loading import load

@@ -1,6 +1,6 @@
 """Readers of IDX, NPY and NPZ files that are safe on hostile files.
 
-A reader compares the announced size with the size of the file before it allocates memory. Nothing is unpickled.
+A reader compares the size that a header announces with the file's size before it allocates memory. No reader unpickles.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fastnet.text import reason, shown
 Array: TypeAlias = NDArray[Any]
 
 _CHUNK = 1 << 20
-_EXPANSION = 1032  # deflate packs at most this many bytes into one
+_EXPANSION = 1032  # deflate packs at most this many bytes into one byte
 _MAX_UNPACKED = 4 << 30  # bytes that a compressed file may unpack to, unless the caller sets a limit
-_MAX_DIRECTORY = 1 << 20  # bytes of a zip's table of contents; zipfile needs ten times as much memory for it
+_MAX_DIRECTORY = 1 << 20  # bytes of a zip's table of contents; zipfile needs ten times as much memory to read it
 _NPY_HEADER = 12 + 10_000  # the longest header that NumPy itself accepts
 _IDX_DIMENSIONS = 8
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -48,9 +48,9 @@ def read_idx(path: PathLike, *, sha256: str | None = None, max_bytes: int | None
     Parameters
     ----------
     path : path
-        The file. Its content tells whether it is gzipped, not its name.
+        The file. Its content, not its name, says whether the file is gzipped.
     sha256 : str, optional
-        The SHA-256 in hexadecimal that the uncompressed file must have, header included.
+        The SHA-256, in hexadecimal, that the uncompressed file must have, including its header.
     max_bytes : int, optional
         The largest number of data bytes to accept. The default is 4 GiB for a gzipped file, and no limit for others.
 
@@ -106,7 +106,7 @@ def read_npy(path: PathLike, *, max_bytes: int | None = None) -> Array:
     Raises
     ------
     DataError
-        The file cannot be read, is not a valid NPY file, holds objects or records, or is over `max_bytes`.
+        The file cannot be read, is not a valid NPY file, holds objects or records, or is larger than `max_bytes`.
     """
     with reading(path) as (file, size):
         return _npy_array(_Source(file, shown(path), size, size), _limit(max_bytes, packed=False))
@@ -120,8 +120,8 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
     path : path
         The file.
     max_bytes : int, optional
-        The largest number of data bytes of all arrays together. The default is 4 GiB if a member is compressed, and
-        no limit for others.
+        The largest number of data bytes of all arrays together. The default is 4 GiB if an array is compressed, and no
+        limit if none is.
 
     Returns
     -------
@@ -152,8 +152,8 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
 def write_npz(file: BinaryIO, **arrays: Array) -> None:
     """Write arrays as `numpy.savez` does.
 
-    After Ctrl-C `numpy.savez` may raise ValueError, since it cannot close the archive. This
-    function raises the error that came first.
+    After Ctrl-C, `numpy.savez` may raise ValueError, since it cannot close the archive. This function raises the first
+    error instead.
     """
     try:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's stubs type every keyword as a bool
@@ -168,9 +168,9 @@ def _limit(max_bytes: int | None, packed: bool) -> int | None:
 def _payload(
     source: _Source, head: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], limit: int | None
 ) -> NDArray[np.uint8]:
-    """Check the announced number of bytes, then read them: everything after `head[:offset]`."""
+    """Check the announced number of data bytes, then read the data: everything after `head[:offset]`."""
     name = source.name
-    # empty dimensions count as 1, since NumPy itself refuses a shape of (0, 2**62, 2**62)
+    # A dimension of 0 counts as 1 here, since NumPy refuses even a shape of (0, 2**62, 2**62).
     largest = math.prod(max(n, 1) for n in shape) * dtype.itemsize
     if len(shape) > 32 or min(shape, default=0) < 0 or largest >= 1 << 62:
         raise DataError(f"{name} announces an impossible shape: it is corrupt, get a fresh copy")
@@ -187,12 +187,12 @@ def _payload(
     view[: len(start)] = start
     done = len(start)
     while done < n_bytes:
-        # in chunks, because readinto of gzip and zipfile allocates as many bytes as it is asked for
+        # Read in chunks: readinto of gzip and zipfile allocates as many bytes as the caller asks for.
         n_read = source.stream.readinto(view[done : done + _CHUNK])
         if not n_read:
             raise DataError(f"{name} ends after {done:,} of {n_bytes:,} bytes of data: get a fresh copy")
         done += n_read
-    # gzip and zipfile compare their checksums only when the end is read
+    # Read past the data: gzip and zipfile compare their checksums only at the end.
     if len(head) > offset + n_bytes or source.stream.read(1):
         raise DataError(f"{name} holds more than the {n_bytes:,} bytes of data it announces: get a fresh copy")
     return payload
@@ -212,7 +212,7 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     """Read an array in NPY format from a stream."""
     name = source.name
     head = source.stream.read(_NPY_HEADER)
-    header = io.BytesIO(head)  # NumPy would read a header of up to 4 GiB before it checks it
+    header = io.BytesIO(head)  # from the file itself, NumPy would read a header of up to 4 GiB before any check
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy warns about headers that Python 2 wrote
@@ -231,7 +231,7 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     payload = _payload(source, head, header.tell(), shape, dtype, limit)
     if dtype.kind == "U" and payload.size and payload.view(dtype.byteorder + "u4").max() > 0x10FFFF:
         raise DataError(f"{name} holds text with invalid characters: it is corrupt, get a fresh copy")
-    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy leaves other values undefined
+    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy does not define booleans of other values
         raise DataError(f"{name} holds booleans that are neither 0 nor 1: it is corrupt, get a fresh copy")
     return _shaped(payload, shape, dtype, fortran_order)
 
@@ -243,14 +243,14 @@ def _check_zip_directory(file: BinaryIO, size: int, name: str) -> None:
     end = tail.rfind(b"PK\5\6")
     if end < 0 or len(tail) < end + 22:
         raise DataError(f"{name} is not an NPZ file, or it is cut short: get a fresh copy")
-    # a 64-bit record just before this one would overrule its numbers
+    # A 64-bit record just before this record would replace its numbers.
     if int.from_bytes(tail[end + 12 : end + 16], "little") > _MAX_DIRECTORY or tail[:end][-20:-16] == b"PK\6\7":
         raise DataError(f"{name} has a table of contents that is too long: expected an NPZ file of a few arrays")
     file.seek(0)
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int, name: str, max_bytes: int | None) -> None:
-    """Refuse members with impossible sizes, or too large a sum of sizes, before any is read."""
+    """Refuse members with impossible sizes, or with too many bytes in total, before any member is read."""
     for member in members:
         if not member.filename.endswith(".npy"):
             raise DataError(f"{name} holds {shown(member.filename)}, which is not an array: expected an NPZ file")

@@ -1,4 +1,4 @@
-"""Dataset: examples to train on and examples to test with."""
+"""Dataset: a data set's examples for training and for testing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastnet.data.split import Array
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Examples to train on and examples to test with.
+    """A data set's examples for training and for testing.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Dataset:
     y_train, y_test : int64 array of shape (n,)
         The class of each example, from 0.
     image_shape : (int, int) or None
-        Rows and columns, where the examples are pictures.
+        Rows and columns, if the examples are pictures.
     class_names : tuple of str
         The name of each class.
     """

@@ -1,4 +1,4 @@
-"""Downloads one file, with limits on its size and the waiting time; resumes after a broken connection.
+"""Downloads one file, with a size limit and a timeout. Resumes the download after a broken connection.
 
 Not here: the mirrors and the verification (named_sets.py).
 """
@@ -23,13 +23,13 @@ def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> No
     Parameters
     ----------
     url : str
-        The file to download.
+        The address of the file.
     file : binary file
-        Open for writing; its content is replaced.
+        The file to write, open for writing. Its old content is replaced.
     limit : int
         The largest number of bytes to accept.
     progress : callable or None
-        Called as ``progress(file_name, bytes_done, bytes_total)``; bytes_total may be None.
+        Called as ``progress(file_name, bytes_done, bytes_total)``. bytes_total may be None.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> No
         try:
             with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:
                 if response.status != 206 or not start:
-                    start = done = 0  # the server cannot resume, and sends the whole file
+                    start = done = 0  # the server cannot resume and sends the whole file
                 elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                     raise DataError(f"{url} sent the wrong part of the file")
                 file.seek(start)

@@ -30,7 +30,7 @@ def named(path: PathLike) -> str:
 
 
 class _File(io.BufferedReader):
-    """A file whose `read` allocates no more bytes than the file has, even when gigabytes are asked for."""
+    """A file whose `read` allocates at most as many bytes as the file has, even if the caller asks for gigabytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MAX_UNCHECKED_READ:
@@ -45,7 +45,7 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     Raises
     ------
     DataError
-        The path is no readable regular file, or the block raised any exception.
+        The path is not a readable regular file, or the block raised any exception.
     """
     name = named(path)
     try:
@@ -72,9 +72,9 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
 def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
-    Yields a new binary file in the same folder, open for writing and reading. When the block ends without an error,
-    the new file is flushed to the disk and renamed to `path` in one step. Otherwise it is removed, and an older file
-    at `path` stays as it was. A symbolic link is followed. The permissions of an older file are kept.
+    Yields a new binary file in the same folder, open for writing and reading. If the block ends without an error, the
+    new file is flushed to the disk and renamed to `path` in one step. After an error the new file is removed, and an
+    older file at `path` stays unchanged. A symbolic link is followed. The permissions of an older file are kept.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: PathLike, advice: str = "give another name") -> Path:
-    """Make a folder where it is missing, and return it. Raises DataError, with the advice, if that fails."""
+    """Make a folder if it is missing, and return its path. On failure raise DataError, with the advice."""
     named(folder)
     try:
         os.makedirs(folder, exist_ok=True)

@@ -26,7 +26,7 @@ _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0
 def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     """Read the one array of an IDX, NPY, NPZ, CSV or picture file.
 
-    The content of the file tells the format; a CSV file is known by its name.
+    The content of the file tells its format. Only CSV files are recognised by the ending of the name.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     Returns
     -------
     array
-        In the shape and dtype of the file. A CSV file gives float32 (rows, columns), a picture uint8 (rows, columns).
+        The array, in the file's shape and dtype. A CSV file gives float32 (rows, columns), a picture uint8 (rows,
+        columns).
 
     Raises
     ------
@@ -67,12 +68,12 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
 
 
 def is_table(path: PathLike) -> bool:
-    """Return whether a file is a CSV file by its name."""
+    """Return whether the ending of a file's name is that of a CSV file."""
     return suffix_of(path) in _TABLE_SUFFIXES
 
 
 def suffix_of(path: PathLike) -> str:
-    """Return the ending of a file's name in small letters, such as ``.csv``."""
+    """Return the ending of a file's name in lower case, such as ``.csv``."""
     return Path(os.fsdecode(path)).suffix.lower()
 
 
@@ -82,7 +83,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def find_idx(folders: list[Path], stem: str) -> Path | None:
-    """Return the first file named `stem`, gzipped or plain. Some archives write ``.idx`` for ``-idx``."""
+    """Return the first file named `stem`, gzipped or plain. Some archives write ``.idx`` in place of ``-idx``."""
     spellings = (f"{stem}.gz", stem, f"{stem.replace('-idx', '.idx')}.gz", stem.replace("-idx", ".idx"))
     paths = (folder / spelling for folder in folders for spelling in spellings)
     return next((path for path in paths if os.path.isfile(path)), None)

@@ -1,4 +1,4 @@
-"""`load`: returns a data set by its name, or the user's own data by their path."""
+"""`load`: returns a data set by its name, or the user's own data by a path."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ def load(
 ) -> Dataset:
     """Load a data set by name, or your own data by path.
 
-    A named set always has the same split and the same order. The sets ``mnist`` and ``fashion-mnist`` are files.
-    They are looked for in a folder named after the set: first in `data_dir`, then in $FASTNET_DATA, then in the
-    cache. If they are missing they are downloaded into the cache. Their SHA-256 is always verified. All named sets
-    hold pixels from 0 to 255; the 0 to 16 of ``digits`` are scaled to that range.
+    A named set always has the same split and the same order. ``mnist`` and ``fashion-mnist`` are files in a folder
+    named after the set. `load` looks for this folder in `data_dir`, then in $FASTNET_DATA, then in the cache. Missing
+    files are downloaded into the cache. The SHA-256 of the files is always verified. All named sets hold pixels from 0
+    to 255: the values 0 to 16 of ``digits`` are scaled to this range.
 
     Your own data may be one of these:
 
-    - an NPZ file with x_train and y_train, and perhaps x_test and y_test; or with x and y
-    - a folder of IDX files named as MNIST's
+    - an NPZ file with the arrays x_train and y_train, perhaps also x_test and y_test; or with x and y
+    - a folder of IDX files with the names of MNIST's files
     - a CSV file with a column of labels
     - a file of examples and a file of labels
 
-    Data without a test part are split at random, by a fixed seed and with the same share of every class. Pixels must
-    be uint8. The numbers of a CSV file are taken for pixels if all are whole numbers from 0 to 255, some over 127.
+    Data without a test part are split at random, with a fixed seed and the same share of every class. Pixels must be
+    uint8. The values of a CSV file count as pixels if all are whole numbers from 0 to 255 and some are above 127.
 
     Parameters
     ----------
     source : str or path
-        A name, or the path of a file or folder. A plain string that is both is taken as the name.
+        A name, or the path of a file or folder. A str that is the name of a set means the set, not a path.
     data_dir : path, optional
         The folder to look in first for a named set.
     labels : path, optional
-        The file of labels, where the file `source` holds examples only.
+        The file of labels, if the file `source` holds only examples.
     test_fraction : float
-        The share, from 0 to below 1, to hold out of your own data where they have no test part.
+        The share of your own data to hold out as the test part, from 0 to below 1, if the data have no test part.
     label_column : str or int, optional
-        The column of labels in a CSV file, by name or by number from 0. The default is the column named label,
-        class, target or y, else the last.
+        The column of labels in a CSV file, by name or by number from 0. The default is the column named label, class,
+        target or y, else the last column.
     download : bool
         Whether a named set that this machine lacks may be downloaded.
     progress : callable, optional
-        Called during a download as ``progress(file_name, bytes_done, bytes_total)``; bytes_total may be None.
+        Called during a download as ``progress(file_name, bytes_done, bytes_total)``. bytes_total may be None.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def load(
     Raises
     ------
     DataError
-        There is no such set or file, or it cannot be read, used or downloaded.
+        The set or file does not exist, or cannot be read, used or downloaded.
     ValueError
         `test_fraction` is out of range, or an argument does not go with this kind of source.
 

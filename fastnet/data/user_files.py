@@ -34,25 +34,25 @@ def read(
     source : path
         An NPZ file, a folder of IDX files, a CSV file with a column of labels, or a file of examples.
     labels : path or None
-        The file of the labels, where `source` holds examples only.
+        The file of labels, if `source` holds only examples.
     test_fraction : float
-        The share to hold out where the data have no test part.
+        The share to hold out if the data have no test part.
     column : str, int or None
-        The column of labels in a CSV file. None: the column named label, class, target or y, else the last.
+        The column of labels in a CSV file. None: the column named label, class, target or y, else the last column.
 
     Returns
     -------
     split : tuple of arrays
         x_train, y_train, x_test, y_test as in `Dataset`.
     image_shape : (int, int) or None
-        Rows and columns, where the examples are pictures.
+        Rows and columns, if the examples are pictures.
 
     Raises
     ------
     DataError
         The data cannot be read, or no network could be trained on them.
     ValueError
-        `column` is given for data that are not a CSV file with labels.
+        `column` is given, but `source` is not a CSV file with labels.
     """
     name = shown(source)
     if column is not None and (labels is not None or not is_table(source)):
@@ -90,7 +90,7 @@ def _table(source: PathLike, column: str | int | None) -> dict[str, Array]:
 
 
 def _split(name: str, arrays: dict[str, Array], test_fraction: float) -> tuple[Split, ImageShape]:
-    """Check the arrays, and hold out a test part where there is none."""
+    """Check the arrays. Hold out a test part if there is none."""
     train, test = ("x", "y"), ("x_test", "y_test")
     if "x_train" in arrays or "y_train" in arrays:
         train = ("x_train", "y_train")
@@ -116,11 +116,11 @@ def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], 
     if x.dtype == np.uint8:
         side = math.isqrt(x.shape[1])
         if image_shape is None and side >= 4 and side * side == x.shape[1]:
-            image_shape = (side, side)  # a square number of bytes is taken for a picture
+            image_shape = (side, side)  # bytes that fill a square count as a picture
     elif x.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             x = x.astype(np.float32, copy=False)
-            if not np.isfinite([x.min(), x.max()]).all():  # a nan makes both of them nan
+            if not np.isfinite([x.min(), x.max()]).all():  # a nan makes min and max nan
                 raise DataError(f"{what} holds nan, inf or numbers beyond float32: remove or correct these examples")
     elif x.dtype.kind in "iu" and x.min() >= 0 and x.max() <= 255:
         raise DataError(
@@ -132,8 +132,8 @@ def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], 
     if len(x) != y.size or y.ndim not in (1, 2):
         hint = "; save one-hot labels as .argmax(1)" if y.ndim == 2 and len(x) == len(y) else ""
         raise DataError(f"{what} has {len(x)} examples but labels of shape {y.shape}: expected one each{hint}")
-    # nan fails the comparisons, and so is out of range
-    with np.errstate(over="ignore"):  # in float16 the limit is infinite, and every label below it
+    # A nan fails both comparisons, so it counts as out of range.
+    with np.errstate(over="ignore"):  # in float16 the limit becomes infinite, and every label is below it
         in_range = y.dtype.kind in "biuf" and bool(((y >= 0) & (y < _MAX_CLASSES)).all())
     if not in_range or (y % 1 != 0).any():
         raise DataError(f"{what}: labels must be whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber them")
@@ -156,7 +156,7 @@ def _label_column(columns: tuple[str, ...], n_columns: int, wanted: str | int | 
 
 
 def _pixels_if_any(x: NDArray[Any]) -> Array:
-    """Return the numbers of a text file as bytes if they look like pixels. A text file has no dtype that says so."""
-    if x.dtype.kind != "f" or not x.size or not np.isfinite(x).all():  # a file called .csv may hold any array
+    """Return the numbers of a text file as bytes if they look like pixels, since a text file has no dtype."""
+    if x.dtype.kind != "f" or not x.size or not np.isfinite(x).all():  # a file named .csv may hold any array
         return x
     return x.astype(np.uint8) if x.min() >= 0 and 127 < x.max() <= 255 and not (x % 1).any() else x

@@ -1,4 +1,4 @@
-"""Callbacks: code of the user's own that a fit calls."""
+"""Callbacks: the user's code that `fit` calls."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from fastnet.training.history import Epoch
 
 
 class Progress(NamedTuple):
-    """How far an epoch is. `Callback.on_batches` gets it.
+    """The progress of an epoch, which `Callback.on_batches` gets.
 
     Attributes
     ----------
     epoch, batch, batches : int
         The epoch and the batch, counted from 1, and the number of batches in the epoch.
     examples : int
-        The examples so far in this epoch.
+        The number of examples so far in this epoch.
     cost, accuracy : float
-        Means over these examples, each taken just before its batch's update. The accuracy of a regression is nan.
+        Means over these examples, computed just before each batch's update. The accuracy of a regression is nan.
     seconds : float
-        The time of this epoch's training so far.
+        The training time of this epoch so far.
     learning_rate : float
-        The rate of the last update.
+        The learning rate of the last update.
     rows : numpy.ndarray of int64 (batch_size,)
-        The numbers of the last batch's examples in x, read-only.
+        The row numbers in x of the last batch's examples, read-only.
     """
 
     epoch: int
@@ -43,17 +43,17 @@ class Progress(NamedTuple):
 
 
 class Callback:
-    """Base of callbacks. Override the methods that you need.
+    """Base class of callbacks. Override the methods that you need.
 
     A callback may call `trainer.stop()`, set `trainer.learning_rate`, and change the parameters of `trainer.network`.
-    The trainer that a method gets is a `fastnet.Trainer`. Annotate it as `fastnet.Trainer` in your own class.
-    The base class says Any to avoid a circular import.
+    Annotate `trainer` as `fastnet.Trainer` in your own class. The base class says Any only to avoid a circular import.
 
     Attributes
     ----------
     every : int, optional
-        `on_batches` is called after every so many batches, exactly. None: about twenty times a second, or once a
-        second for a network of more than a million parameters; then the calls cost nothing measurable.
+        `on_batches` is called after batch number `every`, 2 * `every` and so on of each epoch. None: the trainer calls
+        it about 20 times a second, or once a second for a network of more than a million parameters. These calls cost
+        no measurable time.
 
     Examples
     --------
@@ -67,14 +67,14 @@ class Callback:
     every: int | None = None
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
-        """Do something after an epoch and its validation."""
+        """Called after each epoch and its validation."""
 
     def on_batches(self, trainer: Any, progress: Progress) -> None:
-        """Do something between two batches."""
+        """Called between two batches, as often as `every` says."""
 
 
 class OnEpochEnd(Callback):
-    """A plain function as a callback."""
+    """A callback that calls a function after each epoch."""
 
     def __init__(self, function: Callable[[Any, Epoch], object]) -> None:
         self._function = function
@@ -85,7 +85,7 @@ class OnEpochEnd(Callback):
 
 
 def as_callbacks(callbacks: object) -> list[Callback]:
-    """Return the callbacks of a list of callbacks and functions. Raises TypeError or ValueError for anything else."""
+    """Return a list of callbacks and functions as a list of callbacks. Raises TypeError or ValueError for others."""
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, such as [callback], not {callbacks!r}")
     found = []
@@ -102,7 +102,7 @@ def as_callbacks(callbacks: object) -> list[Callback]:
 def every_of(callback: Callback) -> int | None:
     """Return a callback's `every`, which may change during a fit.
 
-    Raises TypeError or ValueError where it is neither None nor a whole number of 1 or more.
+    Raises TypeError or ValueError if `every` is neither None nor a whole number of 1 or more.
     """
     every = callback.every
     return None if every is None else whole_number("every", every, 1)
@@ -116,6 +116,6 @@ def batches_until_due(callbacks: Iterable[Callback], n_batches: int) -> Iterator
 
 
 def is_due(callback: Callback, n_batches: int) -> bool:
-    """Whether `on_batches` is to be called after a chunk that ended with batch number `n_batches`."""
+    """Whether `on_batches` is due after a chunk that ended with batch number `n_batches`."""
     every = every_of(callback)
     return every is None or n_batches % every == 0

@@ -1,17 +1,17 @@
-"""How many batches a kernel call makes. The cuts change no result: that is a law of the contract."""
+"""Chooses how many batches one kernel call processes. By the kernel contract, this number changes no result."""
 
 from __future__ import annotations
 
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Plan
 
-CHUNK_SECONDS = 0.05  # how long a chunk lasts: callbacks on batches run, and an interrupt is seen, after a chunk
-# A call packs the parameters and the optimiser's state and unpacks them, in about 3 ns a number. A chunk makes two
-# calls. A chunk lasts at least 0.6 us for each packed number, so that packing takes under 1% of its time.
+CHUNK_SECONDS = 0.05  # the length of a chunk: `on_batches` and Ctrl-C wait for the end of the current chunk
+# A kernel call packs and unpacks the parameters and the optimiser's state, in about 3 ns per number. A chunk makes two
+# calls. It lasts at least 0.6 us per number, so packing takes at most 1% of its time.
 PACKED_SECONDS = 2 * 3e-9 / 0.01
-FIRST_CHUNK = 1 << 28  # work of the first chunk, before the machine's speed is known
-LONG_BATCH = 1 << 28  # batches of more work could outlast a chunk: their calls run in a thread
-ACTIVATION_WORK, BATCH_WORK = 50, 1 << 19  # in multiply-adds: a padded output; the Python code of a batch
+FIRST_CHUNK = 1 << 28  # multiply-adds of the first chunk, when the machine's speed is not known yet
+LONG_BATCH = 1 << 28  # multiply-adds; a larger batch may last longer than a chunk, so its call runs in a thread
+ACTIVATION_WORK, BATCH_WORK = 50, 1 << 19  # the time of a padded output, and of a batch's Python code, in multiply-adds
 
 
 class Chunks:
@@ -26,7 +26,7 @@ class Chunks:
         self._work = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
         self._seconds = max(CHUNK_SECONDS, PACKED_SECONDS * n_numbers)
         self._seconds_per_example: float | None = None
-        self.is_long = self._work >= LONG_BATCH or self._seconds > CHUNK_SECONDS  # whether a call may last longer
+        self.is_long = self._work >= LONG_BATCH or self._seconds > CHUNK_SECONDS  # whether a call may take longer
 
     def next_size(self) -> int:
         """Return the number of batches of the next chunk."""
@@ -35,5 +35,5 @@ class Chunks:
         return max(1, int(self._seconds / max(self._seconds_per_example * self._batch_size, 1e-7)))
 
     def learn_speed(self, seconds: float, n_examples: int) -> None:
-        """Learn the machine's speed from a chunk."""
+        """Measure the machine's speed by a chunk."""
         self._seconds_per_example = seconds / n_examples

@@ -1,4 +1,4 @@
-"""Divergence: a chunk of updates that ends in numbers that are not finite, and finding its first bad update."""
+"""Runs chunks of updates. If numbers become infinite or nan, it finds the update that caused this."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fastnet.training.updates import Made, Snapshot, Updates
 
 
 class DivergenceWatch:
-    """Makes chunks of updates, and raises DivergedError where one diverges.
+    """Makes the updates of chunks, and raises DivergedError if an update diverges.
 
-    A bad update shows in the cost of the next batch. So the watch keeps a snapshot from before the last batch of each
-    chunk. If the next chunk diverges, the watch repeats the updates from that snapshot on, one at a time. They are the
-    same, bit for bit, and the first bad one is found.
+    A bad update shows in the cost of the next batch, so the watch keeps a snapshot from before the last batch of each
+    chunk. If the next chunk diverges, the watch repeats the updates from this snapshot, one at a time, until it finds
+    the first bad update. The repeated updates equal the original updates, bit for bit.
     """
 
     def __init__(self, updates: Updates) -> None:
@@ -26,7 +26,7 @@ class DivergenceWatch:
         self._before_last: Snapshot | None = None
 
     def forget(self) -> None:
-        """Drop the snapshot, since the parameters were changed from outside."""
+        """Drop the snapshot. A callback that changes the parameters makes it useless."""
         self._before_last = None
 
     def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int) -> Made:
@@ -35,8 +35,8 @@ class DivergenceWatch:
         Raises
         ------
         DivergedError
-            The cost, a parameter or the optimiser's state is not finite. The network gets the last parameters with
-            which all of them were.
+            The cost, a parameter or the optimiser's state is not finite. The network gets back the parameters from
+            before the update that caused this.
         """
         updates = self._updates
         first = self._before_last or updates.snapshot(rows[:0], rates[:0])
@@ -55,7 +55,7 @@ class DivergenceWatch:
         return Made(cost, n_updates, n_right)
 
     def _find(self, first: Snapshot, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NoReturn:
-        """Repeat the updates from a snapshot on, then those of the chunk, and raise at the first bad one."""
+        """Repeat the snapshot's update, then the chunk's updates, one at a time. Raise at the first bad update."""
         updates = self._updates
         updates.restore(first)
         never_stopped = np.zeros(c.PROGRESS_COLUMNS, np.int64)
@@ -71,11 +71,11 @@ class DivergenceWatch:
             if not what:
                 good = before
                 continue
-            # If no update was made, the cost was bad already: the update before caused it. Restore the state before
-            # that update.
+            # If the kernel made no update, this batch's cost was bad already. The update before caused this, so restore
+            # the state from before that update.
             updates.restore(before if made.n_updates or good is None else good)
             self._raise(what, epoch, before.step + 1, float(rate[0]))
-        # Another thread changed the data or the parameters, so that the updates went well this time.
+        # All repeated updates were good, so another thread must have changed the data or the parameters.
         self._raise("cost or a parameter is", epoch, updates.state.step + 1, float(rates[-1]))
 
     def _raise(self, what: str, epoch: int, step: int, rate: float) -> NoReturn:

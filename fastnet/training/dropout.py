@@ -1,4 +1,4 @@
-"""Dropout as the kernels see it: a threshold and a random key for each hidden layer."""
+"""Dropout in the form that kernels take: a threshold and a random key for each hidden layer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastnet.kernels.contract import Ints
 def with_dropout(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> Ints:
     """Return a network's layers with the dropout rate of each hidden layer.
 
-    Keys are drawn from `rng` only where a rate is not 0, so that dropout of 0 leaves the order of the examples as it
-    is without dropout.
+    Keys are drawn from `rng` only if a rate is not 0. With rates of 0, the examples then come in the same order as
+    without dropout.
     """
     if not any(rates):
         return layers

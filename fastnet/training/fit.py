@@ -1,4 +1,4 @@
-"""Fit: everything that is chosen and prepared before the first batch of one call of `fit`."""
+"""Chooses and prepares everything that one call of `fit` needs before its first batch."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from fastnet.training.updates import Made, OptimizerState, Updates
 
 
 class Fit(NamedTuple):
-    """What stays the same during one call of `fit`."""
+    """The objects that stay the same during one call of `fit`."""
 
     network: Network
     engine: Engine
     updates: Updates
     watch: DivergenceWatch
     chunks: Chunks
-    inputs: str  # what x is, for the history
-    horizon: tuple[float, float]  # the first epoch and the last, for the schedule
+    inputs: str  # the description of x for the history
+    horizon: tuple[float, float]  # the start and the end of this fit in epochs, for the schedule
     callbacks: Sequence[Callback]
     interrupts: Interrupts
 
     def hand_over(self, callback: Callable[[], None]) -> None:
-        """Run a user's code, which Ctrl-C may interrupt anywhere, and which may change the parameters."""
+        """Run a user's callback. Ctrl-C may interrupt it anywhere, and it may change the parameters."""
         parameters = self.updates.parameters
         before = parameters.copy()
         self.interrupts.hand_over(callback)
-        self.network.kernel_parameters(trained=True)  # raises where the callback made them read-only
+        self.network.kernel_parameters(trained=True)  # raises if the callback made them read-only
         if not np.array_equal(before, parameters):
             self.watch.forget()
 
@@ -63,13 +63,13 @@ def begin(
     callbacks: Sequence[Callback],
     interrupts: Interrupts,
 ) -> Fit:
-    """Prepare a fit on checked examples. `layers` are the network's, with dropout."""
+    """Prepare a fit on checked examples. `layers` are the network's layers with dropout."""
     batch_size = min(batch_size, len(examples.x))
     dtype, n_slots = network.dtype, len(state.moments)
     n_threads = engine.n_threads(layers, examples.x, batch_size)
     x, inputs = prepare(examples.x, dtype, engine, interrupts, sparse=sparse, epochs=epochs)
-    # The plan of network.layers. Layers with dropout hold random keys, so each fit would add an entry to the cache of
-    # plans.
+    # Plan with network.layers: `layers` hold random keys for dropout, which would give each trainer an entry of its own
+    # in the cache of plans.
     plan = c.plan(network.layers, batch_size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
     chunks = Chunks(plan, batch_size, network.n_parameters * (1 + n_slots))
     updates = Updates(

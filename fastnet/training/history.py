@@ -31,18 +31,18 @@ class Epoch:
     epoch : int
         The epoch's number, counted from 1.
     cost, accuracy : float
-        Means over the epoch's examples, each taken just before its batch's update, with dropout if there is any. The
+        Means over the epoch's examples, computed just before each batch's update, with dropout if it is set. The
         accuracy of a regression network is nan.
     validation_cost, validation_accuracy : float
-        Means over the validation data after the epoch, or nan without such data.
+        Means over the validation data after the epoch, or nan without validation data.
     seconds : float
-        The time of the training alone.
+        The training time, without validation and callbacks.
     examples : int
-        The examples trained on: fewer than n if the epoch was interrupted.
+        The number of examples trained on. It is smaller than n if the epoch was interrupted.
     examples_per_second : float
         The speed of the training.
     learning_rate : float
-        The rate of the last update.
+        The learning rate of the last update.
     backend, backend_reason : str
         The backend, and why it was chosen.
     threads : int
@@ -112,7 +112,7 @@ class History:
         return f"<History of {epochs}, the last with cost {last.cost:.4g}, accuracy {last.accuracy:.4g}>"
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Return a list for each field, with one entry for each epoch: pandas.DataFrame takes this."""
+        """Return a list for each field, with one entry for each epoch. pandas.DataFrame accepts the result."""
         return {name: self._column(name) for name in FIELDS}
 
     def to_json(self) -> str:

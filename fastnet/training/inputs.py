@@ -1,4 +1,4 @@
-"""What a fit does with its data before the first batch: check, compress and compile for them."""
+"""Prepares a fit's data before the first batch: checks them, compresses them and compiles the kernels for them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from fastnet.network import Network
 
 
 class Examples(NamedTuple):
-    """Checked examples: x (n, n_in), and y, labels (n,) or targets (n, n_out)."""
+    """Checked examples: x (n, n_in), and y with labels (n,) or targets (n, n_out)."""
 
     x: Rows
     y: NDArray[Any]
 
 
 def check_examples(network: Network, x: object, y: object, name: str = "") -> Examples:
-    """Return the examples as the network's kernels take them; `name` comes before x and y in error messages.
+    """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
 
-    Raises ValueError where they are unusable.
+    Raises ValueError if a shape, dtype or value is invalid.
     """
     rows = network.check_inputs(x, f"{name}x")
     return Examples(rows, network.check_targets(y, len(rows), f"{name}y"))
 
 
 def check_validation_data(network: Network, pair: object) -> Examples | None:
-    """Return the pair (x, y) as checked examples. Raises ValueError or TypeError where it is unusable."""
+    """Return the pair (x, y) as checked examples. Raises ValueError or TypeError if the pair is invalid."""
     if pair is None:
         return None
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -44,10 +44,10 @@ def check_validation_data(network: Network, pair: object) -> Examples | None:
 def prepare(
     x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
 ) -> tuple[Rows, str]:
-    """Return the rows, compressed if that pays for so many epochs, and their description for the history.
+    """Return the rows, perhaps compressed, and their description for the history.
 
-    `sparse` says whether dense rows are compressed; None stands for "auto". Kernels are compiled now, so that the first
-    epoch's seconds do not count the compilation.
+    `sparse` says whether to compress dense rows. None, for "auto", compresses them if that saves time over `epochs`
+    epochs. Kernels are compiled here, so that the first epoch's `seconds` do not include compilation.
     """
     is_compressed = compresses(sparse, engine.kernels, x, epochs)
     compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
@@ -57,7 +57,7 @@ def prepare(
 
 
 def compile_for(x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool = False) -> None:
-    """Compile the kernels for rows like these, as sparse rows if `sparse`. Ctrl-C ends it at once."""
+    """Compile the kernels for rows like x, or for sparse rows if `sparse` is true. Ctrl-C ends the wait at once."""
     if compiles(engine.kernels) and not interrupts.pending:
         sparse = sparse or isinstance(x, SparseRows)
         interrupts.call(partial(warm_up, engine.kernels, dtype, x.dtype, sparse), abandon=True)

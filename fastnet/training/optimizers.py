@@ -1,6 +1,6 @@
-"""Optimisers: their settings, and their names.
+"""Optimisers: their settings and their names.
 
-Not here: the updates. See UPDATES in kernels/formulas.py, and `update` in kernels/numpy_backend.py.
+Not here: the updates. Their formulas are UPDATES in kernels/formulas.py. `update` in kernels/numpy_backend.py computes them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastnet.names import OptimizerName
 
 
 class Optimizer(Protocol):
-    """What a trainer needs to know about an optimiser: GradientDescent, Momentum and Adam have it."""
+    """The part of an optimiser that a trainer reads. GradientDescent, Momentum and Adam have it."""
 
     @property
     def kind(self) -> int: ...
@@ -55,7 +55,7 @@ class Momentum:
     momentum : float
         The share of the velocity v that an update keeps, from 0 to below 1.
     nesterov : bool
-        Whether the update is w -= rate * (gradient + momentum * v): Sutskever et al. (2013), as PyTorch writes it.
+        Whether the update is w -= rate * (gradient + momentum * v): Sutskever et al. (2013), in PyTorch's form.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class Adam:
     def __post_init__(self) -> None:
         share("beta1", self.beta1)
         share("beta2", self.beta2)
-        # A number below float32's smallest normal one would be flushed to zero, and 0 / 0 is not a number.
+        # Kernels flush numbers below the smallest normal float32 to zero, and 0 / 0 is nan.
         number("epsilon", self.epsilon, minimum=1.2e-38)
 
     def numbers(self) -> dict[int, float]:
@@ -134,7 +134,7 @@ OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
 
 
 def as_optimizer(optimizer: OptimizerName | Optimizer) -> Optimizer:
-    """Return the optimiser of a name, or the object itself. Raises ValueError or TypeError for anything else."""
+    """Return the optimiser of this name, or the given object. Raises ValueError or TypeError for anything else."""
     if isinstance(optimizer, str):
         name_of("optimizer", optimizer, OPTIMIZERS)
         return OPTIMIZERS[optimizer]()
@@ -144,7 +144,7 @@ def as_optimizer(optimizer: OptimizerName | Optimizer) -> Optimizer:
 
 
 def encode(optimizer: Optimizer, weight_decay: float, clip_norm: float | None) -> NDArray[np.float64]:
-    """Return the optimiser as the kernels see it: float64 (7,), with the columns that the contract names."""
+    """Return the optimiser's settings in the form that kernels take: float64 (7,). The contract names the columns."""
     vector = np.zeros(c.OPTIMIZER_COLUMNS)
     vector[[c.KIND, c.WEIGHT_DECAY, c.CLIP_NORM]] = optimizer.kind, weight_decay, clip_norm or 0
     for column, value in optimizer.numbers().items():

@@ -38,7 +38,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "dropout": (list,),
 }
 _TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that hold text
-_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # the columns that may hold null, which stands for nan
+_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # the columns that may hold null in place of nan
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Run:
         if self.initial is not None:
             self.initial.save(folder / INITIAL)
         else:
-            _remove(folder / INITIAL)  # an earlier run in this folder may have left one
+            _remove(folder / INITIAL)  # an earlier run in this folder may have left this file
         _write(folder / HISTORY, self.history)
         self.save_record(folder)
 
     def save_record(self, folder: PathLike) -> None:
-        """Write run.json alone, for entries that were added after `save`."""
+        """Write only run.json. Call this after adding entries to the record of a saved run."""
         named(folder)
         _write(Path(folder) / RECORD, {"format": FORMAT, **self.record})
 
@@ -96,7 +96,7 @@ class Run:
         Raises
         ------
         DataError
-            The folder holds no run, or its files are missing, damaged or of two runs.
+            The folder holds no run, or its files are missing, are damaged or come from two runs.
         """
         name, path = named(folder), Path(folder)
         if not path.is_dir():
@@ -117,7 +117,7 @@ class Run:
 
 def describe(trainer: Trainer) -> dict[str, Any]:
     """Return the settings, results, backend and machine of a training, as values that JSON can hold."""
-    from fastnet.backends import machine  # only needed once a training has ended
+    from fastnet.backends import machine  # imported here: only the end of a training needs it
 
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
@@ -157,7 +157,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
 
 
 def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
-    """Return the name of an optimiser or a schedule in the table of known ones: an equal one's, or its class's."""
+    """Return the name in `known` that makes an equal optimiser or schedule, or else one of the same class."""
     made = {name: make() for name, make in known.items()}
     equal = [name for name, other in made.items() if other == thing]
     alike = [name for name, other in made.items() if type(other) is type(thing)]
@@ -222,7 +222,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _number(text: str) -> float:
-    """Return a number of a JSON file. Raise ValueError for nan, infinity, and numbers that overflow a float."""
+    """Return a number from a JSON file. Raise ValueError for nan, infinity, and numbers that overflow a float."""
     if not math.isfinite(float(text)):
         raise ValueError(f"the number {text[:20]}")
     return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -18,9 +18,9 @@ Factors = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base of the schedules. By itself it keeps the rate constant.
+    """Base class of the schedules. The base class itself keeps the rate constant.
 
-    Time is a real number of epochs since the trainer's first update. A schedule of your own overrides `proper`.
+    Time is a float: the epochs since the trainer's first update. A schedule of your own overrides `proper`.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Schedule:
         Parameters
         ----------
         first : float
-            The time of the first of these updates.
+            The time of the first update.
         steps : int
             The number of updates.
         per_epoch : int
             The number of updates in an epoch.
         horizon : (float, float)
-            The start and the end of the current fit, for a schedule without a length of its own.
+            The start and the end of the current fit in epochs, for a schedule without a length of its own.
         """
         time = first + np.arange(steps) / per_epoch
         proper = self.proper(time, horizon)
@@ -65,11 +65,11 @@ class Schedule:
         return proper
 
     def proper(self, time: Factors, horizon: tuple[float, float]) -> Factors:
-        """Return the factors at some times, without those of the warm-up."""
+        """Return the factors at these times, as they are without a warm-up factor."""
         return np.ones_like(time)
 
     def after_warmup(self, time: Factors) -> Factors:
-        """Return the epochs since the end of the warm-up. During the warm-up they are 0."""
+        """Return the epochs since the end of the warm-up, or 0 during the warm-up."""
         return np.maximum(time - self.warmup, 0)
 
 
@@ -80,12 +80,12 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """Multiply the rate by `factor` once in `every` epochs.
+    """Multiply the rate by `factor` at the end of each period of `every` epochs.
 
     Parameters
     ----------
     every : float
-        The number of epochs.
+        The length of a period, in epochs.
     factor : float
         A positive number.
     warmup : float
@@ -107,14 +107,14 @@ class Step(Schedule):
         number("factor", self.factor, above=0)
 
     def proper(self, time: Factors, horizon: tuple[float, float]) -> Factors:
-        """Return factor^k in the k-th stretch of `every` epochs, counted from 0."""
-        # The sum of many 1 / per_epoch may fall just short of a whole number of epochs.
+        """Return factor^k in period number k, counted from 0."""
+        # Rounding may put the start of a period just below a whole number, so 1e-9 is added.
         return np.asarray(self.factor ** np.floor(self.after_warmup(time) / self.every + 1e-9))
 
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """Multiply the rate by `factor` in each epoch, by an equal part at every update.
+    """Multiply the rate by `factor` over each epoch, by the same ratio at every update.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Cosine(Schedule):
     Parameters
     ----------
     epochs : float, optional
-        The length in epochs from the trainer's first update, warm-up included; the rate stays at `final` afterwards.
+        The length in epochs from the trainer's first update, including the warm-up. After it the factor stays `final`.
         None: each call of `fit` follows a curve of its own. To spread one curve over several calls, give its length.
     final : float
         The last factor, from 0 to 1.
@@ -182,7 +182,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class FromFunction(Schedule):
-    """A user's function of the update's number, counted from 0. It returns the factor."""
+    """A user's function as a schedule. It takes the number of an update, counted from 0, and returns the factor."""
 
     function: Callable[[int], float] = lambda step: 1.0
 
@@ -207,7 +207,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def as_schedule(schedule: ScheduleName | Schedule | Callable[[int], float]) -> Schedule:
-    """Return the schedule of a name, the object itself, or a schedule that calls the function.
+    """Return the schedule of this name, the given schedule, or a schedule that calls the given function.
 
     Raises ValueError or TypeError for anything else.
     """
@@ -236,7 +236,7 @@ def factors_of_epoch(schedule: Schedule, epoch: int, step: int, steps: int, hori
     schedule : Schedule
         The schedule.
     epoch, step : int
-        The epochs and the updates before this epoch.
+        The number of epochs, and of updates, before this epoch.
     steps : int
         The number of updates in this epoch.
     horizon : (float, float)
@@ -245,7 +245,7 @@ def factors_of_epoch(schedule: Schedule, epoch: int, step: int, steps: int, hori
     Raises
     ------
     ValueError
-        A schedule of the user's own returned something else than finite factors of 0 or more.
+        A user's schedule did not return one finite factor of 0 or more for each update.
     """
     if isinstance(schedule, FromFunction):
         return check_factors(schedule.of_steps(step, steps), steps, step)

@@ -1,4 +1,4 @@
-"""Trainer: what happens between kernel calls - epochs, learning rates, callbacks, history."""
+"""Trainer: everything between kernel calls - epochs, learning rates, callbacks, history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.updates import OptimizerState
 
-MAX_EPOCHS = 2**53  # schedules count epochs in float64, which is exact up to here
+MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds whole numbers exactly up to here
 
 
 class Trainer:
@@ -39,43 +39,44 @@ class Trainer:
     network : Network
         The network. Its parameters are changed in place.
     optimizer : str or Optimizer
-        "sgd" (plain gradient descent), "momentum" (of 0.9), "nesterov" or "adam"; or an object, such as Momentum(0.95).
+        "sgd" (plain gradient descent), "momentum" (0.9), "nesterov" or "adam"; or an object, such as Momentum(0.95).
     learning_rate : float, optional
-        The base rate, which the schedule's factor multiplies. The default is 0.1 for sgd, 0.01 for momentum and 0.001
-        for adam.
+        The base rate. The schedule's factor multiplies it. The default is 0.1 for sgd, 0.01 for momentum and nesterov,
+        and 0.001 for adam.
     schedule : str, Schedule or function
         "constant", "step", "cosine" or "exponential"; an object, such as Cosine(epochs=30, warmup=1); or a function
         that takes the number of an update, counted from 0, and returns the factor.
     batch_size : int
-        The examples of an update. The last batch of an epoch may be smaller. len(x) gives plain gradient descent.
+        The number of examples in an update. The last batch of an epoch may be smaller. With len(x), each epoch makes
+        one update from all examples.
     weight_decay : float
         L2 regularisation: weight_decay * w is added to the gradient of the weights, not of the biases.
     clip_norm : float, optional
-        The largest norm of the gradient. A longer gradient is scaled down to it, before the weight decay.
+        The largest norm of the gradient. A longer gradient is scaled down to this norm before the weight decay.
     dropout : float or sequence of float
-        The dropout rate of the hidden layers, from 0 to below 1, one for all or one for each (Srivastava et al. 2014).
-        Activations that are kept are divided by 1 - rate, so that prediction needs no change. The same seed drops the
-        same activations on every backend.
+        The dropout rates of the hidden layers, from 0 to below 1: one rate for all layers, or a list with one for each
+        (Srivastava et al. 2014). Activations that are kept are divided by 1 - rate, so that prediction needs no change.
+        The same seed drops the same activations on every backend.
     shuffle : bool
         Whether each epoch draws a new order of the examples.
     backend : str, optional
         "cython", "numba", "numpy", "auto", or the name of a registered backend. None: the backend in use.
     seed : int or numpy.random.Generator, optional
-        The seed of the order and of dropout. The same seed, backend, machine and number of threads give the same
-        parameters, bit for bit.
+        The seed of the examples' order and of dropout. The same seed, backend, machine and number of threads give the
+        same parameters, bit for bit.
     threads : int or "auto"
-        How many threads share the work of each batch, at most as many as this process has cores. "auto" takes one
-        thread for small batches, else one for each core, with at least 16 examples for each thread. numpy takes one
-        thread only, since its BLAS has threads of its own.
+        How many threads share the work of each batch. The limit is the number of cores that this process may use.
+        "auto" takes one thread for small batches, else one for each core, with at least 16 examples for each thread.
+        numpy takes one thread only, since its BLAS has threads of its own.
     sparse : bool or "auto"
-        Whether `fit` first compresses dense inputs to their entries that are not zero, 8 bytes each in float32. "auto"
-        compresses where that is faster: floats on a compiled backend, with 64 inputs or more, of which 40% or fewer are
-        not zero, and 8 epochs or more to go. Sparse inputs stay sparse in any case.
+        Whether `fit` first compresses dense inputs: it keeps only the entries that are not zero, with 8 bytes for each
+        in float32. "auto" compresses where that is faster: for floats on a compiled backend, with at least 64 inputs,
+        at least 8 epochs, and at most 40% of the entries not zero. Sparse inputs always stay sparse.
 
     Raises
     ------
     ValueError, TypeError
-        A setting is impossible.
+        A setting is invalid.
     BackendError
         The backend is unknown, or missing here.
 
@@ -118,23 +119,23 @@ class Trainer:
         self._dropout = checks.dropout(dropout, len(network.sizes) - 2)
         self._shuffle = checks.boolean("shuffle", shuffle)
         self._sparse = checks.sparse(sparse)
-        choose(backend, threads)  # so that a missing backend is an error now, before the user loads data
+        choose(backend, threads)  # raises now if the backend is missing, before the user loads data
         self._backend, self._threads = backend, threads
         self._rng = checks.generator(seed)
         self._layers = with_dropout(network.layers, self._dropout, self._rng)
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         self._state = OptimizerState(settings, moments)
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
-        self._epoch = 0  # epochs begun
-        self._unfinished: Epoch | None = None  # the record so far of the epoch under way
+        self._epoch = 0  # the number of epochs begun
+        self._unfinished: Epoch | None = None  # the record of the current epoch so far
         self._stopped = False
         self.history = History()
 
-    # -- what it is --------------------------------------------------------------------------------------------
+    # -- properties --------------------------------------------------------------------------------------------
 
     @property
     def network(self) -> Network:
-        """The network. A trainer keeps its network, since the optimiser's state belongs to it."""
+        """The network. It cannot be replaced, since the optimiser's state belongs to this network."""
         return self._network
 
     @property
@@ -144,7 +145,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The base rate, which the schedule's factor multiplies. It may be set at any time, by a callback too."""
+        """The base rate. The schedule's factor multiplies it. You and your callbacks may set it at any time."""
         return self._learning_rate
 
     @learning_rate.setter
@@ -158,12 +159,12 @@ class Trainer:
 
     @property
     def batch_size(self) -> int:
-        """The examples of an update, as given. If there are fewer examples, one batch holds all of them."""
+        """The number of examples in an update, as given. If x has fewer examples, one batch holds all of them."""
         return self._batch_size
 
     @property
     def weight_decay(self) -> float:
-        """The factor of the weights that is added to their gradient."""
+        """The factor of L2 regularisation: weight_decay * w is added to the gradient of the weights."""
         return self._weight_decay
 
     @property
@@ -205,15 +206,16 @@ class Trainer:
         validation_data: tuple[Any, Any] | None = None,
         callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]] = (),
     ) -> History:
-        """Train for some more epochs.
+        """Train for `epochs` more epochs.
 
-        A second call continues where the first one ended, with the optimiser's state, the random order and the
-        schedule. An epoch that was interrupted is not completed; the next call begins a new one.
+        A second call continues with the optimiser's state, the random generator and the schedule of the first call. It
+        does not complete an interrupted epoch, but begins a new epoch.
 
         Parameters
         ----------
         x : array or scipy.sparse matrix (n, n_in)
-            Examples, one a row: floats, or uint8, which stands for x / 255 and is never copied to floats as a whole.
+            Examples, one per row, as floats or uint8. A uint8 value v stands for v / 255. fastnet never makes a float
+            copy of a whole uint8 array.
         y : array
             Class labels (n,), or targets (n, n_out).
         epochs : int
@@ -226,19 +228,19 @@ class Trainer:
         Returns
         -------
         History
-            The record of all epochs, those of earlier calls included.
+            The records of all epochs, including those of earlier calls.
 
         Raises
         ------
         ValueError, TypeError
-            An argument is unusable.
+            An argument is invalid.
         DivergedError
-            The cost, a parameter or the optimiser's state is not finite. The network has the last parameters with which
-            all of them were.
+            The cost, a parameter or the optimiser's state is not finite. The network gets back the parameters from
+            before the update that caused this.
         KeyboardInterrupt
-            On Ctrl-C, after an update.
+            Ctrl-C was pressed. The last update is complete.
         RuntimeError
-            This trainer is in a fit: in another thread, or because a callback called this method.
+            This trainer is already in a fit: another thread or a callback called this method.
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
         examples = check_examples(self._network, x, y)
@@ -253,7 +255,7 @@ class Trainer:
                 order = draw_order(len(examples.x), self._shuffle, self._rng)
                 try:
                     epoch = self._train_epoch(fit, order)
-                except KeyboardInterrupt:  # in a callback on batches
+                except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
                     self.history.epochs += [self._unfinished] if self._unfinished is not None else []
                     raise
                 if epoch is None:
@@ -266,10 +268,10 @@ class Trainer:
         return self.history
 
     def partial_fit(self, x: Any, y: Any) -> Epoch:
-        """Make one pass over a part of a stream, in its order, and return the record of that pass.
+        """Train on the next part of a stream, once and in its order, and return the record of this pass.
 
-        The schedule counts each call as an epoch. The history does not get the record. The arguments and the errors are
-        those of `fit`.
+        The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
+        are those of `fit`.
         """
         examples = check_examples(self._network, x, y)
         if has_no_length(self._schedule):
@@ -277,16 +279,16 @@ class Trainer:
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(examples, (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(fit, np.arange(len(examples.x)))
-        if epoch is None:  # Ctrl-C, and the user's handler of the signal did not raise
+        if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch
 
     def evaluate(self, x: Any, y: Any) -> Evaluation:
-        """Return the mean cost over the examples, and the share classified right (nan for a regression network)."""
+        """Return the mean cost and the share of examples classified right (nan for a regression network)."""
         return self._network.evaluate(x, y, backend=self._backend, threads=self._threads)
 
     def stop(self) -> None:
-        """End the running `fit` after the present batch. Callbacks call this."""
+        """End the running `fit` before its next batch. Call this in a callback."""
         self._stopped = True
 
     # -- a fit -------------------------------------------------------------------------------------------------
@@ -315,7 +317,7 @@ class Trainer:
         )
 
     def _train_epoch(self, fit: Fit, order: NDArray[np.int64]) -> Epoch | None:
-        """Make one pass over the order, a chunk of batches at a time. None: Ctrl-C came before the first update."""
+        """Train one epoch in this order, a chunk of batches at a time. None: Ctrl-C came before the first update."""
         size = fit.updates.batch_size
         n_batches = -(-len(order) // size)
         factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
@@ -341,7 +343,7 @@ class Trainer:
         return self._unfinished
 
     def _tell(self, fit: Fit, so_far: Epoch, done: int, n_batches: int, rows: NDArray[np.int64]) -> None:
-        """Call the callbacks on batches that are due after batch number `done`, whose examples are `rows`."""
+        """Call each callback's `on_batches` that is due after batch number `done`. `rows` are the batch's examples."""
         for callback in fit.callbacks:
             if is_due(callback, done):
                 progress = Progress(
@@ -353,12 +355,12 @@ class Trainer:
                     accuracy=so_far.accuracy,
                     seconds=so_far.seconds,
                     learning_rate=so_far.learning_rate,
-                    rows=c.frozen(rows),  # a copy, since the kernels read the order itself
+                    rows=c.frozen(rows),  # a copy, so that no callback can change the order that kernels read
                 )
                 fit.hand_over(partial(callback.on_batches, self, progress))
 
     def _validated(self, fit: Fit, epoch: Epoch, validation: Examples) -> Epoch:
-        """Return the epoch's record with the validation's figures, or as it is on Ctrl-C."""
+        """Return the epoch's record with the cost and accuracy of the validation, or unchanged on Ctrl-C."""
         cost, n_right, n_examples = 0.0, 0, len(validation.x)
         for part_cost, part_right in self._network.evaluate_parts(*validation, fit.engine):
             if fit.interrupts.pending:

@@ -1,4 +1,4 @@
-"""The updates of a fit: what they change, and the kernel call that makes them."""
+"""The updates of a fit: the state that they change, and the kernel call that makes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastnet.kernels.contract import Backend, Floats, Ints, Rows
 
 
 class Made(NamedTuple):
-    """What a kernel call made: the cost summed over the examples, and the numbers of updates and of right examples."""
+    """A kernel call's result: the summed cost, and the numbers of updates and of examples classified right."""
 
     cost: float
     n_updates: int
@@ -25,11 +25,11 @@ class Made(NamedTuple):
 
 @dataclass(slots=True)
 class OptimizerState:
-    """What an optimiser keeps from update to update."""
+    """The state that an optimiser keeps between updates."""
 
     settings: NDArray[np.float64]  # (7,): the contract names the columns
-    moments: Floats  # (slots, n_parameters): nothing for sgd, the velocity, or Adam's two moments
-    step: int = 0  # updates made
+    moments: Floats  # (slots, n_parameters): no slot for sgd, the velocity for momentum, two moments for Adam
+    step: int = 0  # the number of updates made
 
 
 class Snapshot(NamedTuple):
@@ -55,13 +55,13 @@ class Updates:
     batch_size: int
     work: Floats  # the workspace
     n_threads: int
-    is_long: bool  # whether a call may last so long that it runs in a thread, for Ctrl-C's sake
+    is_long: bool  # whether calls may be so long that they run in a thread, to let Ctrl-C through
     interrupts: Interrupts
 
     def make(self, rows: Ints, rates: NDArray[np.float64], progress: Ints | None = None) -> Made:
-        """Make one update for each batch of rows, at these rates.
+        """Make one update for each batch of `rows`, with the learning rates `rates`.
 
-        The kernel stops early where a cost is not finite, or where `progress` says so: by default on Ctrl-C.
+        The kernel stops early if a cost is not finite, or if `progress` says so. By default, Ctrl-C sets `progress`.
         """
         progress = self.interrupts.progress if progress is None else progress
         state = self.state
@@ -94,20 +94,20 @@ class Updates:
         return Made(cost, n_updates, int(progress[c.CORRECT]))
 
     def snapshot(self, rows: Ints, rates: NDArray[np.float64]) -> Snapshot:
-        """Return copies of everything that the update on these rows will change."""
+        """Return copies of the parameters and the optimiser's state, with the rows and the rate of the next update."""
         return Snapshot(self.parameters.copy(), self.state.moments.copy(), self.state.step, rows, rates)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put everything back as it was at the snapshot."""
+        """Restore the parameters and the optimiser's state of a snapshot."""
         self.parameters[...] = snapshot.parameters
         self.state.moments[...] = snapshot.moments
         self.state.step = snapshot.step
 
     def not_finite(self) -> str:
-        """Return what is no longer finite, for a message, or "".
+        """Return words for a message that says what is no longer finite, or "" if all is finite.
 
-        The moments count too. An infinite second moment, of a gradient whose square overflows, would never let its
-        parameter change again.
+        The moments count too. If the square of a gradient overflows, Adam's second moment becomes infinite, and the
+        parameter would never change again.
         """
         if not np.isfinite(self.parameters).all():
             return "parameters are"
