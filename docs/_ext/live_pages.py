@@ -1,7 +1,7 @@
-"""Runs the Python blocks of a page in one namespace, and shows what they print and draw.
+"""Runs the Python blocks of a page in one namespace, and adds what they print and draw to the page.
 
-Three comments steer a page: `<!-- not run: REASON -->` above a block, `<!-- picture: CAPTION -->` where the block above
-left a `figure`, and `<!-- holds: EXPRESSION -->` for a claim of the text. A claim that is false is an error.
+A page has three kinds of comments. `<!-- not run: REASON -->` above a block keeps the block from running.
+`<!-- picture: CAPTION -->` shows the `figure` of the block above. `<!-- holds: EXPRESSION -->` fails if it is false.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PICTURES = "_generated"  # folder of the site's source that gets the pictures
-NOT_RUN = ("reference/",)  # their examples are docstrings
+NOT_RUN = ("reference/",)  # the examples of these pages are in docstrings, which have tests of their own
 PART = re.compile(
     r"^<!-- not run: (?P<reason>\S.*?) -->\n+```python\n.*?^```$"
     r"|^```python\n(?P<code>.*?)^```$"
@@ -28,18 +28,18 @@ PART = re.compile(
 
 
 class PageError(Exception):
-    """A page whose code, picture or claim fails."""
+    """The code, a picture or a claim of a page fails."""
 
 
 def run(text: str, page: str, pictures: Path) -> str:
-    """The page with what its blocks print and draw; the pictures are written into a folder.
+    """Return the page with the output and the pictures of its blocks. Write the pictures into a folder.
 
     Parameters
     ----------
     text
         The page, as Markdown.
     page
-        Its name, for errors and for the names of the pictures.
+        The name of the page, for errors and for the names of the pictures.
     pictures
         An existing folder.
 
@@ -75,7 +75,7 @@ def run(text: str, page: str, pictures: Path) -> str:
 
 
 def _output(code: str, file: str, line: int, names: dict[str, Any]) -> str:
-    """Runs a block that starts below `line` of a file. Returns what it printed, as Markdown."""
+    """Run a block that starts below `line` of a file. Return its output as Markdown."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile("\n" * line + code, file, "exec"), names)
