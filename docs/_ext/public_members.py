@@ -19,7 +19,7 @@ CONSTANTS = {
 
 
 def _skip(app: Sphinx, kind: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Return whether to leave out a class member. None leaves the decision to autodoc. The signature lists the fields."""
+    """Return whether to leave out a class member. None leaves it to autodoc. The signature lists fields already."""
     if isinstance(member, (property, functools.cached_property)):
         return None
     return None if callable(member) and getattr(member, "__doc__", None) else True
