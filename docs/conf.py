@@ -34,7 +34,7 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 ALIASES = ("Array", "ArrayLike", "DTypeLike", "Floats", "Ints", "PathLike", "Rows")
-autodoc_type_aliases = dict(zip(ALIASES, ALIASES, strict=True))  # shown by their names
+autodoc_type_aliases = dict(zip(ALIASES, ALIASES, strict=True))  # signatures show these names
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
@@ -47,4 +47,4 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_theme_options = {"navigation_with_keys": False, "show_prev_next": True, "secondary_sidebar_items": ["page-toc"]}
-html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md")}  # those below folders have a sidebar
+html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md")}  # pages in folders keep their sidebar

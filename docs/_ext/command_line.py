@@ -12,7 +12,7 @@ from fastnet import cli
 
 
 def markdown() -> str:
-    """A section for each command that `fastnet --help` lists."""
+    """Return a section with the help of each command that `fastnet --help` lists."""
     commands = re.findall(r"^    (\w+)  ", _help(), re.M)
     return "\n\n".join(f"## fastnet {name}\n\n```text\n{_help(name).strip()}\n```" for name in commands)
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PICTURES = "_generated"  # folder of the site's source that gets the pictures
-NOT_RUN = ("reference/",)  # their examples are docstrings
+NOT_RUN = ("reference/",)  # the examples of these pages are in docstrings, which have tests of their own
 # Three comments steer a page: `<!-- not run: REASON -->` above a block, `<!-- picture: CAPTION -->` below a block that
-# left a `figure`, and `<!-- holds: EXPRESSION -->` for a claim of the text. A false claim is an error.
+# made a `figure`, and `<!-- holds: EXPRESSION -->` for a claim of the text. A false claim is an error.
 PART = re.compile(
     r"^<!-- not run: (?P<reason>\S.*?) -->\n+```python\n.*?^```$"
     r"|^```python\n(?P<code>.*?)^```$"
@@ -26,18 +26,18 @@ PART = re.compile(
 
 
 class PageError(Exception):
-    """A page whose code, picture or claim fails."""
+    """The code, a picture or a claim of a page fails."""
 
 
 def run(text: str, page: str, pictures: Path) -> str:
-    """The page with what its blocks print and draw; the pictures are written into a folder.
+    """Return the page with the output and the pictures of its blocks. Write the pictures into a folder.
 
     Parameters
     ----------
     text
         The page, as Markdown.
     page
-        Its name, for errors and for the names of the pictures.
+        The name of the page, for errors and for the names of the pictures.
     pictures
         An existing folder.
 
@@ -73,7 +73,7 @@ def run(text: str, page: str, pictures: Path) -> str:
 
 
 def _output(code: str, file: str, line: int, names: dict[str, Any]) -> str:
-    """Runs a block that starts below `line` of a file. Returns what it printed, as Markdown."""
+    """Run a block that starts below `line` of a file. Return its output as Markdown."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile("\n" * line + code, file, "exec"), names)

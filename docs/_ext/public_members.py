@@ -1,4 +1,4 @@
-"""Fits autodoc to this library: no lines for the fields of records, and a sentence for each public constant."""
+"""Adapts autodoc: it leaves out the fields of records, and describes each public constant with a sentence."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CONSTANTS = {
 
 
 def _skip(app: Sphinx, kind: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Whether a class member is left out; None leaves it to autodoc. Fields stand in the signature already."""
+    """Return whether to leave out a class member. None leaves it to autodoc. The signature lists fields already."""
     if isinstance(member, (property, functools.cached_property)):
         return None
     return None if callable(member) and getattr(member, "__doc__", None) else True
 
 
 def _describe(app: Sphinx, kind: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
-    """Puts a constant's sentence in the place of the docstring of its type. A constant needs one (KeyError)."""
+    """Replace the docstring of a constant's type by the sentence in CONSTANTS. A missing sentence is a KeyError."""
     if kind == "data":
         lines[:] = [CONSTANTS[name], ""]
 
