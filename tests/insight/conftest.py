@@ -1,4 +1,4 @@
-"""The experiments' tests use one backend. Trainer and Network, which they call, are tested on every backend."""
+"""Fixture with the one backend on which the experiments are tested; other tests cover Network and Trainer on each."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from fastnet import backends
 
 @pytest.fixture(scope="session")
 def backend() -> Any:
-    """The fastest backend of this machine."""
+    """Return the fastest backend of this machine."""
     return backends.get(next(info.name for info in backends.available() if info.available))
