@@ -48,8 +48,8 @@ def digits(recipe: str, seed: int, backend: str) -> Network:
 
 # Coefficients of variation of the test cost, five groups of 20 seeds, similar on all backends: 0.17 to 0.28 with 5
 # neurons, 0.108 to 0.172 with 10, 0.088 to 0.116 with 25, 0.037 to 0.060 with 100. Published: 0.23, 0.14, 0.075, 0.055.
-# The test does not compare 10 with 25: in one group 10 has the smaller value. Ranges of the test cost: 0.50 to 1.19 with
-# 5 neurons, 0.10 to 0.17 with 25, 0.029 to 0.056 with 100.
+# The test does not compare 10 with 25: in one group 10 has the smaller value. Ranges of the test cost: 0.50 to 1.19
+# with 5 neurons, 0.10 to 0.17 with 25, 0.029 to 0.056 with 100.
 def test_final_costs_vary_less_in_wider_networks(backend: Any) -> None:
     found = minima(*images(4000), test=unseen(), widths=(5, 10, 25, 100), backend=name_of(backend))
     five, ten, some, hundred = found.variation
@@ -102,8 +102,8 @@ def test_impossible_widths_and_seeds_are_refused(change: dict[str, Any], message
 # -- the line between two minima ---------------------------------------------------------------------------------
 
 
-# Barriers of five pairs on each backend: 0.71 to 0.85 for 784-16-16-10, 0.14 to 0.23 after matching. For 784-128-10 they
-# are 0.14 to 0.22, and 0.012 to 0.015 after matching.
+# Barriers of five pairs on each backend: 0.71 to 0.85 for 784-16-16-10, 0.14 to 0.23 after matching. For 784-128-10
+# they are 0.14 to 0.22, and 0.012 to 0.015 after matching.
 @pytest.mark.parametrize(("recipe", "least", "ratio"), [("chapter", 0.5, 2.5), ("wide", 0.1, 6)])
 def test_matching_neurons_lowers_the_barrier(backend: Any, recipe: str, least: float, ratio: float) -> None:
     pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
