@@ -33,7 +33,7 @@ def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    """Return the record that a command prints with --json. It must print nothing else on stdout."""
+    """Return the record that a command prints with --json. The command must print nothing else on stdout."""
     assert cli.main([*map(str, arguments), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert isinstance(found, dict)
