@@ -135,7 +135,9 @@ def test_shuffle_and_seeds() -> None:
 
 
 @kc.pairs("backend", optimizer=["sgd", "adam"], chunks=CHUNKS)
-def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_result(
+    name: str, optimizer: str, chunks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run() -> Trainer:
         trainer = make(optimizer=optimizer, schedule="exponential", backend=name)
         trainer.fit(X, Y, epochs=3, validation_data=(X[:5], Y[:5]))
