@@ -1,7 +1,7 @@
 """Changes while `fit` runs: of the data, the parameters and the trainer, by a callback or by another thread.
 
-A case names a kind of change, a function of one of the modules imported below. Each asserts the promise of
-docs/promises.md: the bits of an undisturbed fit, an error that explains itself, or finite parameters.
+A case names a kind of change. Each kind is a function in one of the modules imported below. It asserts the promise in
+docs/promises.md: the bits of an undisturbed fit, a clear error, or finite parameters.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from . import changes_by_callbacks, changes_of_data, changes_of_objects, fits
 from .disturbances import KINDS
 from .harness import Case, Danger
 
-MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # importing them fills KINDS
+MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # importing these modules fills KINDS
 
 
 class Program(Danger):
-    seconds = 120.0  # longer than any wait within a case, whose own error says more
+    seconds = 120.0  # longer than any wait within a case, because the error of the wait says more
 
     def draw(self, rng: np.random.Generator) -> Case:
         name = str(rng.choice(list(KINDS)))
         case = {"kind": name, "what": str(rng.choice(KINDS[name][1])), "by": str(rng.choice(["callback", "thread"]))}
-        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # below 0: counted from the end
+        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # a negative number counts from the end
 
     def check(self, case: Case) -> str:
         fit, interval = fits.Fit(case), sys.getswitchinterval()

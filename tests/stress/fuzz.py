@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of one reader: python -m tests.stress.fuzz READER --seconds N.
 
-This needs Atheris, the extra `fuzz`. A failure is reduced and kept like one of the program `files`. A crash of the
-process leaves its input in a file and prints the name; give that file as FILE to try the input again.
+The program needs Atheris, the extra `fuzz`. It reduces and keeps a failure like the program `files`. A crash of the
+process leaves the input in a file and prints its name. Give this file as FILE to try the input again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["fastnet", "PIL"]):
 
 
 def document_of(reader: str, content: bytes) -> Document:
-    """One of the sound documents, as the first byte says, with the rest in place of one of its files, as the second."""
+    """Return a valid document with one file replaced. Byte 0 selects the document, byte 1 the file, the rest is new."""
     which, part, content = content[0], content[1], content[2:]
     document = documents(reader)[which % len(documents(reader))]
     return {**document, list(document)[part % len(document)]: content}

@@ -15,7 +15,7 @@ ENDLESS = 10**6  # epochs
 
 
 class StopAfter(Callback):
-    """Stops a fit after so many updates. It splits the epochs into other kernel calls than `Act` does."""
+    """Stop a fit after a number of updates. The epochs are split into other kernel calls than with `Act`."""
 
     def __init__(self, steps: int, batches: int) -> None:
         self._steps = steps
