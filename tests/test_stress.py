@@ -65,7 +65,7 @@ class TestTheHarness:
         report = harness.run("sample", seed=1, count=20)
         assert (report.tried, report.log.total(), report.failures) == (20, 20, [])
         assert report.unfit
-        assert str(report).partition("\n")[0].endswith(f"0 failed; {report.unfit} more meant nothing")
+        assert str(report).partition("\n")[0].endswith(f"0 failed; {report.unfit} more were meaningless")
 
     def test_a_program_that_cannot_run_here_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         program = harness.load("sample")

@@ -29,8 +29,8 @@ def document_of(reader: str, content: bytes) -> Document:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
     parser.add_argument("reader", choices=READERS)
-    parser.add_argument("file", nargs="?", help="the bytes of a crash, to be tried alone")
-    parser.add_argument("--seconds", type=int, default=60, help="time to spend (default: %(default)s)")
+    parser.add_argument("file", nargs="?", help="a file with the input of a crash, to be tried alone")
+    parser.add_argument("--seconds", type=int, default=60, help="time to run (default: %(default)s)")
     arguments = parser.parse_args()
     program = Program()
     program.prepare()

@@ -145,7 +145,7 @@ class Worker:
             return "wrong", self._end(str(error))
 
     def prepare(self) -> None:
-        """Start the process and wait for its `prepare`. If that fails, the first case tries again and reports the error."""
+        """Start the process and wait for its `prepare`. If this fails, the first case tries again and reports why."""
         try:
             self._started()
         except Died:
@@ -270,7 +270,7 @@ class Report:
         items = f" ({self.log.total():,} items)" if self.log.total() > self.tried else ""
         lines = [
             f"{self.name}: {self.tried:,} cases{items} of seed {self.seed} in {self.seconds:.0f} s, "
-            f"{len(self.failures)} failed" + (f"; {self.unfit:,} more meant nothing" if self.unfit else "")
+            f"{len(self.failures)} failed" + (f"; {self.unfit:,} more were meaningless" if self.unfit else "")
         ]
         lines += [f"  {count:8,}  {what}" for what, count in self.log.most_common(40)]
         for failure in self.failures:
