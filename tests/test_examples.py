@@ -304,9 +304,7 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
     module("nielsen_json").save(net, path)
     (shown,) = numbers(r"([\d.]+)% of the test images right", run("nielsen_json.py", path))
-    assert shown == pytest.approx(
-        100 * net.accuracy(data.x_test, data.y_test), abs=0.11
-    )  # the script computes in float64
+    assert shown == pytest.approx(100 * net.accuracy(data.x_test, data.y_test), abs=0.11)  # the script uses float64
 
 
 @pytest.mark.parametrize("other", [{"activation": "relu"}, {"output": "softmax", "cost": "cross_entropy"}])
@@ -357,11 +355,8 @@ def test_my_backend_keeps_the_laws() -> None:
     """The test runs the laws of the results. The laws of memory do not apply, because this backend allocates."""
     files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     options = ("-q", "-p", "my_backend", "-p", "no:cacheprovider", "--numprocesses=0", "--rootdir", EXAMPLES.parent)
-    options = (
-        *options,
-        "-k",
-        "not float32 and not any_shape and not flushing",
-    )  # float64 runs half the tests in a third of the time
+    # float64 alone runs half the tests in a third of the time
+    options = (*options, "-k", "not float32 and not any_shape and not flushing")
     text, _ = python("-m", "pytest", *options, *files, FASTNET_TEST_BACKENDS="mine")
     assert int(numbers(r"(\d+) passed,.* in [\d.]+s", text)[0]) > 150
 

@@ -223,9 +223,7 @@ def not_loaded(path: Path) -> None:
     assert isinstance(caught.value, fastnet.FastnetError)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # zipfile warns when it frees the archive
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised when the archive is freed
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_the_error_that_ends_a_save_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]

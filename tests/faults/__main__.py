@@ -68,7 +68,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         copy_checkout(folder)
-        # All faults share the copy's cache, so that Numba recompiles only changed kernels. No test may see the checkout.
+        # All faults share one cache, so that Numba recompiles only changed kernels. No test may see the checkout.
         self._environment = os.environ | {
             "PYTHONPATH": str(folder),
             "NUMBA_CACHE_DIR": str(folder / ".numba"),

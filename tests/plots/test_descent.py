@@ -121,9 +121,7 @@ def test_the_gradients_of_neurons_are_drawn_as_images(neurons: list[int] | None)
     for axes, neuron in zip(charts, shown, strict=True):
         (image,) = axes.images
         np.testing.assert_array_equal(image.get_array(), maps[neuron].reshape(2, 3))
-        assert image.get_clim() == pytest.approx(
-            (-largest, largest)
-        )  # all images share a scale with zero in the middle
+        assert image.get_clim() == pytest.approx((-largest, largest))  # all images share a scale around zero
         assert image.get_cmap().name == style.DIVERGING
     assert figure.axes[-1].get_xlabel() == "derivative of the cost by the weight"
 

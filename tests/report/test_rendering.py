@@ -76,5 +76,5 @@ def test_validation_from_a_later_fit_is_drawn() -> None:
     assert f"validation accuracy {last} in the end" in card.images[0]["alt"]
 
 
-def test_importing_fastnet_does_not_load_the_report() -> None:
+def test_the_report_is_found_in_fastnet() -> None:
     assert importlib.import_module("fastnet").report is report

@@ -96,7 +96,7 @@ def test_divergence_restores_the_state_of_the_optimiser(optimizer: str) -> None:
     assert bits(trainer) == bits(again)
 
 
-def test_a_network_that_starts_with_an_infinite_cost_diverges_at_step_1() -> None:
+def test_a_network_that_starts_with_an_infinite_parameter_diverges_at_step_1() -> None:
     trainer = make()
     trainer.network.parameters[0] = np.inf
     with pytest.raises(DivergedError, match="step 1"):

@@ -98,9 +98,8 @@ def test_prediction_drops_nothing(name: str) -> None:
     np.testing.assert_array_equal(net.gradient(X, Y, backend=name), before[1])
     assert not net.layers[:, [c.DROP, c.DROP_KEY]].any()
     assert history["validation_cost"][-1] == pytest.approx(net.cost(X, Y, backend=name), rel=1e-6)
-    assert history["cost"][-1] != pytest.approx(
-        net.cost(X, Y, backend=name), rel=1e-3
-    )  # the history has the cost with dropout
+    # the history has the cost with dropout
+    assert history["cost"][-1] != pytest.approx(net.cost(X, Y, backend=name), rel=1e-3)
 
 
 def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
@@ -116,7 +115,7 @@ def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
         Network([6, 9, 8, 3], activation="relu", output="identity", seed=0),
         backend=name, dropout=0.5, learning_rate=0.1, batch_size=8, seed=0, shuffle=False,
     )  # fmt: skip
-    expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]])  # the divergence starts after these examples
+    expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]])  # batch 3, after these, had the last finite cost
     assert net.parameters.tobytes() == bits(expected)
 
 

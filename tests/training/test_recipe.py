@@ -78,7 +78,7 @@ def test_a_backend_of_one_thread_gets_one_training_at_a_time(backend: Any) -> No
     assert max(most) == (min(usable_cores(), 8) if backend.MAX_THREADS > 1 else 1)
 
 
-def test_but_changes_the_backend_of_a_recipe() -> None:
+def test_on_changes_the_backend_of_a_recipe() -> None:
     assert CHAPTER.on(None) is CHAPTER
     assert CHAPTER.on("numpy").start(4, 2, 0).backend == "numpy"
 

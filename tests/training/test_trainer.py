@@ -168,9 +168,8 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
         monkeypatch.setattr(chunks_module, constant, value)
     trainer = make()
     trainer.fit(X, Y)
-    assert (
-        threads == [packed == 0] * calls
-    )  # one call of seven batches, or calls of one (to measure the speed), five and one
+    # seven calls of one batch, or three calls: one batch (to measure the speed), five, one
+    assert threads == [packed == 0] * calls
 
 
 def test_more_epochs_than_a_float_counts_are_refused() -> None:

@@ -199,7 +199,7 @@ class TestDataOfTheCaller:
         assert len(calls) > 1
         assert out.tobytes() == net.forward(EXAMPLES, backend="numpy").tobytes()
 
-    def test_later_changes_do_not_reach_checked_inputs(self) -> None:
+    def test_checked_labels_and_index_arrays_are_copies(self) -> None:
         net = Network([70, 5, 3])
         for y in (LABELS, LABELS.astype(np.uint8), LABELS[::-1]):
             assert not np.shares_memory(net.check_targets(y, 500), y)
