@@ -100,9 +100,7 @@ def test_the_picture_of_a_ranking() -> None:
         label = f"top {percent} hold {100 * found.share(fraction):.0f}%"
         assert lines(curve)[label][0] == 100 * fraction
         assert lines(curve)[label][1] == pytest.approx(100 * found.share(fraction))
-    assert "exactly zero: 9% of all" in [
-        text.get_text() for text in curve.get_legend().get_texts()
-    ]  # 5 of 53 components
+    assert "exactly zero: 9% of all" in [text.get_text() for text in curve.get_legend().get_texts()]  # 5 of 53
     assert [bar.get_width() for bar in layers.patches] == pytest.approx(100 * found.by_layer.T.ravel())
     assert [text.get_text() for text in layers.get_yticklabels()] == ["layer 1", "layer 2"]
     assert [text.get_text() for text in layers.get_legend().get_texts()] == ["weights", "biases"]
