@@ -89,7 +89,7 @@ def load_backend(name: str) -> Any:
         return backends.get(name)
     except BackendError as error:
         if os.environ.get("FASTNET_REQUIRE_EXT") == "1":
-            pytest.fail(f"FASTNET_REQUIRE_EXT=1, and there is no backend {name}: {error}")
+            pytest.fail(f"FASTNET_REQUIRE_EXT=1, but the backend {name} is missing: {error}")
         pytest.skip(str(error))
 
 
@@ -118,7 +118,7 @@ def threaded(request: pytest.FixtureRequest) -> Any:
     """Each backend whose calls several threads can share."""
     backend = load_backend(request.param)
     if backend.MAX_THREADS == 1:
-        pytest.skip("this backend has no threads of its own")
+        pytest.skip("this backend has no teams of threads")
     return backend
 
 

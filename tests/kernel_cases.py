@@ -323,7 +323,7 @@ def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
         thread.join(seconds)
     if len(returned) < n_threads:
         call.team[c.BROKEN] = 1
-        pytest.fail(f"only workers {sorted(returned)} of {n_threads} came back")
+        pytest.fail(f"only workers {sorted(returned)} of {n_threads} returned")
     return returned[0]
 
 

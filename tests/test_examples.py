@@ -93,7 +93,7 @@ def test_the_header_of_a_script_says_how_to_run_it_and_how_long_it_takes(script:
 def test_the_readme_lists_all_scripts() -> None:
     readme = EXAMPLES.parent / "README.md"
     if not readme.exists():
-        pytest.skip("no README.md here")
+        pytest.skip("README.md is missing")
     assert set(re.findall(r"python examples/(\w+\.py)", readme.read_text("utf-8"))) == set(SCRIPTS)
 
 
@@ -162,7 +162,7 @@ def test_nielsen_sgd_on_the_small_set(name: str) -> None:
 def test_nielsen_sgd_reaches_the_book_s_accuracy() -> None:
     """This test runs the fastest backend only, because NumPy takes ten seconds."""
     if not (REAL_DATA and (Path(REAL_DATA) / "mnist").is_dir()):
-        pytest.skip("no folder mnist in $FASTNET_DATA")
+        pytest.skip("$FASTNET_DATA has no folder mnist")
     right = epochs_of(run("nielsen_sgd.py", "--data", "mnist"), 10_000)
     assert 9_450 <= right[-1] <= 9_600  # 9,496 to 9,545 with five seeds; the book reports about 95%
     assert right[0] < right[-1]

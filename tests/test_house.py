@@ -206,7 +206,7 @@ def test_the_version_is_the_distribution_s() -> None:
     except importlib.metadata.PackageNotFoundError:
         project = CHECKOUT / "pyproject.toml"
         if not project.exists():
-            pytest.skip("neither installed nor a checkout")
+            pytest.skip("fastnet is neither installed nor a checkout")
         version = re.search(r'^version = "(.+)"', project.read_text(), re.M)[1]
     assert fastnet.__version__ == version
 
@@ -221,11 +221,11 @@ def test_type_information_is_shipped() -> None:
 def test_documents_name_no_machine_s_paths(name: str) -> None:
     path = CHECKOUT / name
     if not path.exists():
-        pytest.skip(f"no {name} here")
+        pytest.skip(f"{name} is missing")
     assert not re.findall(r"(?<![\w./~-])/(?:home|root|work|Users|tmp|var|mnt|data)\b[/\w.-]*", path.read_text("utf-8"))
 
 
-@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="needs a checkout")
 def test_the_symlink_to_the_kernels_exists() -> None:
     link = CHECKOUT / "fastnet" / "kernels"
     assert link.is_symlink()
@@ -258,7 +258,7 @@ def prose(path: Path) -> str:
     return "\n".join(docstrings + [token.string for token in tokens if token.type == tokenize.COMMENT])
 
 
-@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="needs a checkout")
 @pytest.mark.parametrize("pattern", HAVE_PROSE)
 def test_files_named_in_prose_exist(pattern: str) -> None:
     paths = [path for path in CHECKOUT.glob(pattern) if "generated" not in path.parts]
@@ -272,7 +272,7 @@ def test_files_named_in_prose_exist(pattern: str) -> None:
             assert found if "/" in name else name in there, f"{path.relative_to(CHECKOUT)} names {name}"
 
 
-@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="not a checkout")
+@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="needs a checkout")
 def test_no_generated_file_is_large() -> None:
     """Pictures and tables that a command writes are small. Folders that start with _ are not tracked."""
     kinds = {".png", ".svg", ".md", ".json", ".html", ".css"}

@@ -275,7 +275,7 @@ def test_warmup_returns_its_seconds(name: str, dtype: str) -> None:
 
 def test_after_warmup_nothing_is_left_to_compile(name: str) -> None:
     if name != "numba":
-        pytest.skip("only Numba compiles")
+        pytest.skip("only Numba compiles on first use")
     from fastnet.kernels import numba_backend
 
     fastnet.warmup("numba")

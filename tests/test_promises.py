@@ -16,7 +16,7 @@ PAGE = CHECKOUT / "docs" / "promises.md"
 @pytest.fixture(scope="module")
 def page() -> str:
     if not PAGE.exists():
-        pytest.skip("no docs here")
+        pytest.skip("docs/ is missing")
     return PAGE.read_text(encoding="utf-8")
 
 

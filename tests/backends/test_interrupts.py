@@ -225,7 +225,7 @@ def handler(function: Any) -> Iterator[None]:
         yield
         assert signal.getsignal(signal.SIGINT) is function
     except KeyboardInterrupt:  # would end the whole test run
-        pytest.fail("a KeyboardInterrupt where the user's handler was to be called")
+        pytest.fail("KeyboardInterrupt in place of a call of the user's handler")
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -338,7 +338,7 @@ except KeyboardInterrupt:
 
 def test_interrupt_while_numba_compiles(name: str, tmp_path: Path) -> None:
     if name != "numba":
-        pytest.skip("only Numba compiles")
+        pytest.skip("only Numba compiles on first use")
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", COMPILING], env=environment, capture_output=True, text=True, timeout=120

@@ -16,7 +16,7 @@ from fastnet.explore import Finding, Setting
 def findings(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the program with quick experiments."""
     for package in ("pytest_benchmark", "matplotlib"):
-        pytest.importorskip(package, reason="the extras bench and plot")
+        pytest.importorskip(package, reason="needs the extras bench and plot")
     from fastnet.bench import findings
 
     def draw() -> Any:

@@ -82,7 +82,7 @@ def test_images_are_converted_to_each_kind_of_input() -> None:
     floats = as_input(images, "float32")
     assert floats.x.dtype == floats.x_test.dtype == np.float32
     np.testing.assert_allclose(floats.x, images.x / 255, rtol=1e-6)
-    pytest.importorskip("scipy", reason="the extra bench")
+    pytest.importorskip("scipy", reason="needs the extra bench")
     sparse = as_input(images, "sparse")
     assert sparse.x.dtype == np.uint8
     np.testing.assert_array_equal(sparse.x.toarray(), images.x)
@@ -174,7 +174,9 @@ def test_the_bandwidth_of_this_machine_is_positive() -> None:
     assert machine.MIN_STREAM <= machine.stream_bytes() <= machine.MAX_STREAM
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="this system does not report the memory of a process"
+)
 def test_resident_memory_is_that_of_the_process_alone() -> None:
     """A child of a larger parent must report its own memory. getrusage would report the parent's."""
     ballast = np.ones(1 << 27, np.uint8)

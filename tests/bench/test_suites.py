@@ -88,7 +88,7 @@ def test_all_suites_are_in_the_json_and_the_text(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.usefixtures("small")
 def test_every_contender_trains_on_sparse_images(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("scipy", reason="the extra bench")
+    pytest.importorskip("scipy", reason="needs the extra bench")
     assert run.main([*QUICK, "--input", "sparse", "--suite", "train,inference", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["machine"]["data"].endswith("as sparse")
 
@@ -104,7 +104,7 @@ def test_every_contender_trains_on_sparse_images(capsys: pytest.CaptureFixture[s
 def test_impossible_options_are_errors_before_any_work(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     assert message in error_of(capsys, [*QUICK, *options])
 
 
@@ -136,7 +136,7 @@ def test_wrong_inference_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
             inference.fastnet_turns(a_task(), WORKLOADS["W1"], Setup(name), 20, 5)
 
 
-@pytest.mark.skipif(NAMES == ["numpy"], reason="no compiled backend here")
+@pytest.mark.skipif(NAMES == ["numpy"], reason="no compiled backend is installed")
 def test_a_wrong_kernel_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = inference._kernel
 
@@ -255,7 +255,7 @@ def some_results(peak: float) -> list[Result]:
 
 @pytest.mark.parametrize(("suffix", "peak"), [("png", 1e11), ("svg", 1e11), ("svg", math.nan)])
 def test_the_picture_is_drawn(suffix: str, peak: float, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     path = tmp_path / f"speed.{suffix}"
     grown = [
         {"sweep": s, "value": v, "backend": b, "ns_per_multiply_add": v / 10, "median_seconds": v / 100}
@@ -281,7 +281,7 @@ def test_without_matplotlib_a_picture_says_how_to_get_it(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("small")
 def test_the_page_links_the_picture_relative_to_itself(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     page, drawn = tmp_path / "docs" / "benchmarks.md", tmp_path / "docs" / "pictures" / "speed.svg"
     drawn.parent.mkdir(parents=True)
     page.write_text("\n".join(markers(run.SECTION)))

@@ -52,7 +52,7 @@ def test_a_page_without_the_peers_is_refused(page: str) -> None:
 
 
 def test_the_command_writes_the_table_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     page, readme, drawn = (tmp_path / name for name in ("page.md", "README.md", "speed.png"))
     page.write_text(a_page())
     readme.write_text("top\n" + "\n".join(pages.markers(summary.SECTION)) + "\nend\n")

@@ -16,7 +16,7 @@ Y = np.array([0, 1, 2, 0, 1, 2])
 WIDE = np.finfo(np.longdouble).max > np.finfo(np.float64).max
 
 
-@pytest.mark.skipif(not WIDE, reason="no numbers beyond float64 on this machine")
+@pytest.mark.skipif(not WIDE, reason="longdouble is float64 on this machine")
 @pytest.mark.parametrize(
     ("dtype", "exponent", "words"),
     [

@@ -21,7 +21,7 @@ from fastnet.backends import compression, selection
 from fastnet.backends.forward import work_of
 from fastnet.kernels import contract as c
 
-scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "dia", "bsr"]
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 
 from fastnet import Network
 
-scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
 
 RNG = np.random.default_rng(0)
 X = RNG.random((60, 70), np.float32)

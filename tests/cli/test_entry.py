@@ -28,7 +28,7 @@ from fastnet.training.schedules import SCHEDULES
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "backends", "data", "bench"])
 def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     if command == "bench":
-        pytest.importorskip("fastnet.bench.run", reason="the extra bench")
+        pytest.importorskip("fastnet.bench.run", reason="needs the extra bench")
     assert cli.main([command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert f"usage: fastnet {command}" in out
@@ -91,7 +91,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently there")
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently on Windows")
 @pytest.mark.parametrize("arguments", [("train", "--help"), ("data",), ("data", "--json"), ("predict",)])
 def test_a_closed_pipe_is_no_error(arguments: tuple[str, ...], folder: Path, model: str) -> None:
     if arguments == ("predict",):
@@ -121,7 +121,7 @@ def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, st
     return process.returncode, seconds, out, err.splitlines()[-1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill sends no SIGINT on Windows")
 @pytest.mark.parametrize("name", ["numpy", "cython"])
 def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None:
     conftest.load_backend(name)
@@ -139,7 +139,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "model.npz", "run.json"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill sends no SIGINT on Windows")
 def test_interrupt_without_save(data: str) -> None:
     status, _, out, last = interrupted("--data", data, "--json")
     assert (status, out) == (entry.INTERRUPTED, "")
@@ -182,9 +182,9 @@ def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
     return process.returncode, drawn.decode()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals there")
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no pseudo-terminals")
 def test_live_bar_on_a_terminal(data: str) -> None:
-    pytest.importorskip("tqdm", reason="tqdm draws the bar (extra: cli)")
+    pytest.importorskip("tqdm", reason="the bar needs tqdm (extra: cli)")
     status, drawn = on_terminal(100, "train", "--data", data, *FIT, "--validate")
     assert status == 0
     *_, last, end = drawn.split("\r")

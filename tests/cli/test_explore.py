@@ -64,7 +64,7 @@ def test_without_names_the_experiments_are_listed(capsys: pytest.CaptureFixture[
 def test_findings_are_printed_and_written(
     fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     out = folder / "findings" / "today"
     options = ["--data", data, "--backend", "numpy", "--seed", 4, "--seeds", 3, "--out", out]
     assert cli.main(list(map(str, ["explore", "--all", *options]))) == 0
@@ -96,7 +96,7 @@ def test_json_of_one_finding(fake: list[Setting], folder: Path, data: str, capsy
 def test_quiet_writes_files_and_prints_nothing(
     fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     arguments = ["explore", "first", "--data", data, "--out", str(folder / "out"), "--format", "svg", "--quiet"]
     assert cli.main(arguments) == 0
     assert capsys.readouterr() == ("", "")
@@ -139,7 +139,7 @@ def test_wrong_options_are_errors_before_anything_runs(
 def test_a_folder_that_cannot_be_written_is_an_error_before_anything_runs(
     fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     (folder / "taken").write_text("mine")
     assert "cannot make the folder" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
     assert (folder / "taken").read_text() == "mine"

@@ -56,7 +56,7 @@ def test_predict_refuses_unusable_inputs(model: str, folder: Path, capsys: pytes
 
 
 def test_predict_classifies_pictures(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     x, y = pictures(3, 2)
     for k in range(3):
         image.fromarray(x[k]).save(folder / f"{k}.png")
@@ -70,7 +70,7 @@ def test_predict_classifies_pictures(model: str, folder: Path, capsys: pytest.Ca
 
 
 def test_predict_takes_pictures_of_the_right_shape(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     fastnet.Network([15, 2], seed=0).save(folder / "model.npz")
     image.fromarray(np.zeros((3, 5), np.uint8)).save(folder / "a.png")
     predict = ["predict", "--model", folder / "model.npz", folder / "a.png"]

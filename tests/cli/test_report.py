@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cli_cases import FIT, error, pictures, record
 
-pytest.importorskip("matplotlib", reason="the extra plot")
-pytest.importorskip("jinja2", reason="the extra plot")
-pytest.importorskip("scipy", reason="the extra insight")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import Page, undrawn  # noqa: F401  # a fixture is found by name
 

@@ -62,7 +62,7 @@ PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
 
 
 def test_picture_is_read_resized_and_inverted(tmp_path):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.fromarray(PIXELS).save(tmp_path / "x.png")
     read = pictures.read_picture(tmp_path / "x.png", (4, 4))
     assert read.dtype == np.uint8
@@ -79,20 +79,20 @@ def test_picture_is_read_resized_and_inverted(tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_picture_of_any_8_bit_kind_is_read(tmp_path, mode):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.fromarray(np.full((4, 4), 255, np.uint8)).convert(mode).save(tmp_path / "x.png")
     assert pictures.read_picture(tmp_path / "x.png", (4, 4)).tolist() == [255] * 16
 
 
 def test_a_transparent_picture_gets_the_given_background(tmp_path):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.new("RGBA", (4, 4), (90, 90, 90, 0)).save(tmp_path / "x.png")
     for invert in (False, True):
         assert not pictures.read_picture(tmp_path / "x.png", (4, 4), invert=invert).any()
 
 
 def test_an_unusable_picture_is_refused(tmp_path, write):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     path = tmp_path / "x.png"
     refused(lambda: pictures.read_picture(write("y.png", b"no picture"), (4, 4)), "y.png", peak=8 << 20)
     image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
@@ -107,7 +107,7 @@ def test_an_unusable_picture_is_refused(tmp_path, write):
 
 
 def test_a_picture_that_announces_gigabytes_is_refused_at_little_cost(tmp_path, write):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.new("L", (4, 4)).save(tmp_path / "x.png")
     whole = (tmp_path / "x.png").read_bytes()
     at = whole.index(b"IDAT")

@@ -27,7 +27,7 @@ def write(path: Any) -> None:
 
 
 def picture(path: Any) -> None:
-    style = pytest.importorskip("fastnet.plots.style", reason="the extra plot")
+    style = pytest.importorskip("fastnet.plots.style", reason="needs Matplotlib (extra: plot)")
     style.save(style.figure(), path)
 
 

@@ -60,7 +60,7 @@ def test_cache_folder_follows_the_platform(monkeypatch, tmp_path):
 @pytest.fixture
 def real_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     if not REAL_DATA:
-        pytest.skip("FASTNET_DATA is not set to a folder that holds mnist")
+        pytest.skip("FASTNET_DATA is not set to a folder with mnist")
     monkeypatch.setenv("FASTNET_DATA", REAL_DATA)
     if fastnet.data.locate("mnist") is None:
         pytest.skip(f"there is no mnist in FASTNET_DATA ({REAL_DATA})")
@@ -132,7 +132,7 @@ def test_mnist_5k_loads_without_a_cache(tmp_path, monkeypatch):
 
 
 def test_digits_has_its_split_and_classes():
-    pytest.importorskip("sklearn", reason="scikit-learn has the digits")
+    pytest.importorskip("sklearn", reason="digits need scikit-learn")
     data = fastnet.data.load("digits")
     check_split(data, 1_438, 359)
     assert data.image_shape == (8, 8)

@@ -42,7 +42,7 @@ def test_the_blocks_of_a_page_run_and_its_claims_hold(
 ) -> None:
     load_backend("cython")
     for package in ("matplotlib", "jinja2", "scipy", "mlxtend"):
-        pytest.importorskip(package, reason="the pages have the extras of `all`")
+        pytest.importorskip(package, reason="the pages need the extras of `all`")
     monkeypatch.setattr(selection, "_registered", {})  # a page may register a backend
     live_pages.run(PAGES[page], page.removesuffix(".md"), tmp_path)
 
@@ -52,7 +52,7 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
     for command in commands(page):
         match command:
             case ["fastnet", "bench", *options]:
-                run = pytest.importorskip("fastnet.bench.run", reason="the extra bench")
+                run = pytest.importorskip("fastnet.bench.run", reason="needs the extra bench")
                 run.parser().parse_args(options)
             case ["fastnet", name, *options]:
                 assert parser().parse_args([name, *options]).command == name
@@ -117,7 +117,7 @@ def test_a_false_claim_and_a_failing_block_are_errors(claim: str, more: str, wor
 
 
 def test_a_picture_is_the_figure_of_the_block_above(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the extra plot")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     block = "```python\nfrom matplotlib.figure import Figure\nfigure = Figure()\n```\n"
     text = live_pages.run(f"{block}\n<!-- picture: An empty one -->\n", "how-to/page", tmp_path)
     assert "```{figure} /_generated/how-to-page-1.png\n:alt: An empty one" in text

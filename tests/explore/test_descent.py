@@ -20,7 +20,7 @@ from fastnet.training.recipe import CHAPTER
 
 @pytest.fixture(scope="module")
 def setting() -> Setting:
-    pytest.importorskip("sklearn", reason="the extra `sklearn` has the digits")
+    pytest.importorskip("sklearn", reason="digits need the extra `sklearn`")
     return Setting(fastnet.data.load("digits"), seed=0, n_seeds=2, recipe=CHAPTER.but(epochs=12))
 
 
@@ -95,7 +95,7 @@ def test_the_text_of_the_gradient_has_its_numbers(gradient: Finding) -> None:
 
 @pytest.mark.parametrize("name", ["descent", "gradient"])
 def test_their_numbers_are_json_and_their_pictures_can_be_drawn(name: str, descent: Finding, gradient: Finding) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws them")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     found = {"descent": descent, "gradient": gradient}[name]
     json.dumps(plain(found.numbers), allow_nan=False)
     expected = {

@@ -13,7 +13,7 @@ import fastnet
 from fastnet.explore import Finding, Setting, memorize, minima, plain, run
 from fastnet.insight import CHAPTER, MEMORIZER
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `plot`")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
 
 

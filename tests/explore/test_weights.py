@@ -31,7 +31,7 @@ def table() -> Setting:
 
 
 def drawn(found: Any) -> dict[str, Any]:
-    pytest.importorskip("matplotlib", reason="pictures are drawn by Matplotlib (extra: plot)")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     return {name: draw() for name, draw in found.pictures.items()}
 
 
@@ -73,7 +73,7 @@ def test_weights_of_data_without_images(table: Setting) -> None:
 
 
 def test_noise_of_images(digits: Setting) -> None:
-    pytest.importorskip("scipy", reason="temperatures are fitted by scipy (extra: insight)")
+    pytest.importorskip("scipy", reason="fitting a temperature needs SciPy (extra: insight)")
     found = run("noise", digits)
     told = numbers(found)
     assert set(told) == {"recipe", "ReLU, cross-entropy"}
@@ -92,7 +92,7 @@ def test_noise_of_images(digits: Setting) -> None:
 
 
 def test_noise_of_data_without_images(table: Setting) -> None:
-    pytest.importorskip("scipy", reason="temperatures are fitted by scipy (extra: insight)")
+    pytest.importorskip("scipy", reason="fitting a temperature needs SciPy (extra: insight)")
     found = run("noise", table)
     assert numbers(found)["recipe"]["test_accuracy"] > 0.5
     assert f"Noise from {table.data.x_test.min():g} to {table.data.x_test.max():g}" in found.text

@@ -84,7 +84,7 @@ def test_the_confidence_of_a_single_output_is_that_of_its_class() -> None:
 
 
 def test_confidence_on_noise_refuses_unusable_arguments() -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="sparse images are scipy's")
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse images need SciPy")
     with pytest.raises(ValueError, match="identity outputs is for regression and has no answers"):
         confidence_on_noise(network(output="identity"), RNG.random((4, 12)))
     with pytest.raises(ValueError, match="images is sparse"):
@@ -203,7 +203,7 @@ def test_calibration_reads_dense_targets_as_classes() -> None:
 
 def test_the_fitted_temperature_minimises_the_cost() -> None:
     """The labels are drawn from the network's probabilities at a temperature of 3; the fit finds about 3."""
-    pytest.importorskip("scipy", reason="the search is scipy's (extra: insight)")
+    pytest.importorskip("scipy", reason="the search needs SciPy (extra: insight)")
     net = network(5, output="softmax", cost="cross_entropy", init="normal")
     x = RNG.normal(size=(20_000, 12))
     probabilities = tempered(net, 3.0).forward(x)
@@ -221,7 +221,7 @@ def test_a_temperature_lowers_the_calibration_error(backend: Any) -> None:
     Measured on mnist-5k with ReLU and cross-entropy, five seeds on each backend: 0.051 to 0.061 without, 0.023 to
     0.038 with the fitted temperatures of 2.5 to 2.8.
     """
-    pytest.importorskip("scipy", reason="the search is scipy's (extra: insight)")
+    pytest.importorskip("scipy", reason="the search needs SciPy (extra: insight)")
     d, name = cases.data(), name_of(backend)
     _, _, x, y = cases.held_out()
     for net in cases.surer(name):

@@ -274,7 +274,7 @@ def test_astype_copies_a_network_in_another_dtype(dtype: str) -> None:
 
 
 def test_sparse_examples_give_the_same_log_as_dense_ones() -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="scipy has such matrices")
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse matrices need SciPy")
     network, x, y = small(dtype=np.float64)
     x = np.where(np.random.default_rng(1).random(x.shape) < 0.4, x, 0)
     x[3] = 0

@@ -197,7 +197,7 @@ def test_chance_follows_from_the_frequencies_of_the_labels() -> None:
 
 
 def test_sparse_examples_give_the_same_result_as_dense_ones() -> None:
-    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse examples are scipy's")
+    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse examples need SciPy")
     x, y = blobs()
     x[x < 0.5] = 0
     dense, sparse = (memorization(a, y, recipe=SMALL, seeds=[0]) for a in (x, scipy_sparse.csc_array(x)))

@@ -162,7 +162,7 @@ def test_the_structure_of_weights_requires_images() -> None:
 
 
 def test_never_lit_pixels_are_found_in_dense_and_sparse_data() -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="sparse data are scipy's")
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse data need SciPy")
     x = (RNG.random((6, 40)) < 0.2).astype(np.float32)
     expected = (x == 0).all(axis=0)
     assert expected.any()

@@ -120,11 +120,11 @@ def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
     kc.assert_same_bits([grads[0]], [grads[1]])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="guard pages are made with Linux's mmap and mprotect")
+@pytest.mark.skipif(sys.platform != "linux", reason="guard pages need mmap and mprotect of Linux")
 @kc.pairs("backend", what=["dense", "sparse", "pieces", "predictor", "teams", "dropout"])
 def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytest.FixtureRequest) -> None:
     if what == "teams" and backend.MAX_THREADS == 1:
-        pytest.skip("no teams")
+        pytest.skip("this backend has no teams of threads")
     name = request.node.callspec.params["backend"]
     script = Path(__file__).parents[1] / "guard_pages.py"
     run = subprocess.run([sys.executable, script, name, what], capture_output=True, text=True, timeout=300)

@@ -176,7 +176,7 @@ def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
     """If the caller flushes subnormals, it still does after a call: a kernel restores the caller's state."""
     torch = pytest.importorskip("torch", reason="PyTorch sets the flag for this test")
     if not torch.set_flush_denormal(True):
-        pytest.skip("no flushing on this CPU")
+        pytest.skip("this CPU cannot flush subnormals")
     try:
         assert not keeps_subnormals()
         for call in every_way_out(backend, dtype):

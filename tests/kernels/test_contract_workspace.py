@@ -56,8 +56,8 @@ print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory is beyond the limit")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this limit")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer needs more memory than the limit")
 def test_ten_million_inputs_fit_into_little_memory(backend: Any) -> None:
     """The compiled backends hold three packed parameter vectors of 640 MB each. A dense batch would take 2.6 GB."""
     call = [sys.executable, "-c", TEN_MILLION_INPUTS, name_of(backend)]

@@ -17,7 +17,7 @@ AVX2 = "+avx2,+fma"
 def numba_backend() -> Any:
     backend = load_backend("numba")
     if not backend.MACHINE.x86:
-        pytest.skip("these CPUs are x86-64's")
+        pytest.skip("the test is for x86-64")
     return backend
 
 
@@ -84,7 +84,7 @@ def test_training_with_vectors_for_another_cpu(
     for variable in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "FASTNET_ISA"):
         monkeypatch.delenv(variable, raising=False)
     if level not in compiled.runnable(compiled.cpu_features()):
-        pytest.skip(f"this CPU does not run what is compiled for {cpu}")
+        pytest.skip(f"this CPU cannot run code for {cpu}")
     given = {} if features is None else {"NUMBA_CPU_FEATURES": features}
     printed = python(TRAINED, NUMBA_CPU_NAME=cpu, NUMBA_CACHE_DIR=str(shared_cache), **given)
     assert printed == f"0 {name}\n"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="the extra plot")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import to_rgba

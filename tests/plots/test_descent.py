@@ -15,7 +15,7 @@ from fastnet.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-pytest.importorskip("matplotlib", reason="Matplotlib draws them")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 
 def check(figure: Figure, legends: bool = True) -> Any:

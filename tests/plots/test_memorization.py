@@ -10,7 +10,7 @@ import pytest
 
 from fastnet.insight import DataSize, Landscape, Memorization, Minima, Path
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `plot`")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 from fastnet import plots  # without Matplotlib there is nothing to test
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def line() -> Any:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
     @style.picture
     def draw() -> Figure:

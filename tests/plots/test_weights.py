@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="pictures are drawn by Matplotlib (extra: plot)")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 from fastnet import Network, plots
 from fastnet.insight import (

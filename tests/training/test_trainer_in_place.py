@@ -104,7 +104,7 @@ def trained(backend: Any, x: Any, y: Any, change: Callable[[], object] = lambda:
 
 
 def sparse(form: str) -> Any:
-    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
     return scipy_sparse.csr_array(EXAMPLES).asformat(form)
 
 
