@@ -159,7 +159,7 @@ def test_costs_of_more_examples_than_one_kernel_call_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(("output", "cost"), [("sigmoid", "squared_error"), ("sigmoid", "cross_entropy")])
-def test_one_output_learns_the_right_way_round(name: str, output: str, cost: str) -> None:
+def test_one_output_learns_class_1_as_a_large_output(name: str, output: str, cost: str) -> None:
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
     y = (x[:, 0] > 0).astype(np.int64)
     net = Network([1, 1], output=output, cost=cost, seed=0)

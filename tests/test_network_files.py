@@ -166,7 +166,7 @@ def test_hostile_json_is_not_loaded(about: str, tmp_path: Path) -> None:
     [PARAMETERS[1:], PARAMETERS[None], PARAMETERS.astype(float), PARAMETERS.astype("U5"), PARAMETERS[:0]],
     ids=["short", "2-D", "float64", "text", "empty"],
 )
-def test_unfit_parameters_are_not_loaded(parameters: Any, tmp_path: Path) -> None:
+def test_unusable_parameters_are_not_loaded(parameters: Any, tmp_path: Path) -> None:
     not_loaded(write(tmp_path / "a.npz", parameters=parameters))
 
 

@@ -211,7 +211,7 @@ def test_atomic_write_follows_a_link_and_refuses_other_than_files(tmp_path):
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "x").read_bytes() == b"new"
-    # a pipe stands for all devices: run by root, a broken check would replace the /dev/null of the machine
+    # a pipe replaces /dev/null here: if root runs the test and the check is broken, the machine keeps its /dev/null
     os.mkfifo(tmp_path / "pipe")
     for unfit in (tmp_path, tmp_path / "none" / "x", tmp_path / "pipe"):
         with pytest.raises(DataError, match="cannot write"), atomic_write(unfit) as file:

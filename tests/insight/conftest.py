@@ -1,4 +1,4 @@
-"""Fixture with the one backend on which the experiments are tested; other tests cover Network and Trainer on each."""
+"""A fixture: the tests of the experiments use one backend. Other tests cover Network and Trainer on all backends."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_diverged_run_is_marked_and_the_others_continue() -> None:
     assert runs[1].cost[-1] < runs[1].cost[0]
 
 
-def test_unusable_arguments_are_told() -> None:
+def test_unusable_arguments_are_refused() -> None:
     network, x, y = small()
     with pytest.raises(ValueError, match="2 entries for 3 batch sizes"):
         compare_batches(network, x, y, learning_rates=(0.1, 0.2))

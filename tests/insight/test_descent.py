@@ -223,7 +223,7 @@ def test_the_criterion_is_checked_every_n_batches_or_after_each_epoch() -> None:
 # -- arguments, batches, dtypes and sparse examples --------------------------------------------------------------------
 
 
-def test_unusable_arguments_are_told() -> None:
+def test_unusable_arguments_are_refused() -> None:
     network, x, y = small()
     trainer = Trainer(network, backend="numpy")
     with pytest.raises(ValueError, match="steps must be at least 1"):

@@ -155,7 +155,7 @@ def test_unusable_numbers_are_refused(which: Any, message: str) -> None:
         nudge(network, x, y, which)
 
 
-def test_unusable_arguments_are_told() -> None:
+def test_unusable_arguments_are_refused() -> None:
     network, x, y = small()
     found = ranking(network, x, y)
     with pytest.raises(ValueError, match=r"fraction must be at most 1, not 1\.5"):

@@ -129,7 +129,7 @@ def test_the_suggestion_is_nearly_as_good_as_the_best_of_a_grid(
     assert trained(kind, test.suggestion, name) > best_of_grid[kind] - 0.025
 
 
-def test_unusable_arguments_are_told() -> None:
+def test_unusable_arguments_are_refused() -> None:
     network, x, y = small()
     with pytest.raises(ValueError, match="max_rate must be more than 1"):
         learning_rate_finder(network, x, y, min_rate=1, max_rate=1)

@@ -42,7 +42,7 @@ def test_each_code_has_one_row() -> None:
 
 @every_dtype
 @every_activation
-def test_a_function_equals_the_oracle_and_its_derivative_the_differences(row: formulas.Activation, dtype: str) -> None:
+def test_functions_and_derivatives_equal_oracle_and_differences(row: formulas.Activation, dtype: str) -> None:
     z = Z.astype(dtype)
     a = row.function(z)
     kc.assert_close(a, np.transpose([naive.activate(row.name, column) for column in z.T.tolist()]), TOLERANCE[dtype])
@@ -61,7 +61,7 @@ def test_a_function_equals_the_oracle_and_its_derivative_the_differences(row: fo
 
 @every_dtype
 @every_pair
-def test_a_cost_equals_the_oracle_and_its_delta_the_differences(output: str, cost: str, dtype: str) -> None:
+def test_costs_and_deltas_equal_oracle_and_differences(output: str, cost: str, dtype: str) -> None:
     pair, activation = formulas.COSTS[cost].pairs[output], formulas.ACTIVATIONS[output]
     target = TARGET.astype(dtype)
 

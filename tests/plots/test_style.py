@@ -29,7 +29,7 @@ def line() -> Any:
     return draw
 
 
-def test_the_look_does_not_depend_on_the_user_s_settings(line: Any) -> None:
+def test_the_style_does_not_depend_on_the_user_s_settings(line: Any) -> None:
     import matplotlib
 
     expected = style.rendered(line())

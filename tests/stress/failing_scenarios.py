@@ -50,11 +50,11 @@ class Scenario(abc.ABC):
     kinds: Sequence[str]  # the kinds of failures that can occur
 
     def place(self, folder: Path) -> None:  # noqa: B027 - some scenarios have no files
-        """Prepare the folder. No call fails meanwhile."""
+        """Prepare the folder. Calls do not fail yet."""
 
     @abc.abstractmethod
     def run(self) -> Any:
-        """Run the scenario. Calls fail meanwhile."""
+        """Run the scenario. Calls fail in it."""
 
     @abc.abstractmethod
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:

@@ -168,7 +168,7 @@ def decoded(document: dict[str, str | None]) -> Document:
 
 
 def smaller_documents(document: Document) -> Iterator[Document]:
-    """Yield smaller documents, which lack a file or some bytes or have simpler bytes."""
+    """Yield smaller documents: without a file, without some bytes, or with simpler bytes."""
     for name in document if len(document) > 1 else ():
         yield {other: content for other, content in document.items() if other != name}
     for name, content in document.items():

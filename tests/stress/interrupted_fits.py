@@ -93,7 +93,7 @@ class Fit:
 
 
 def go_on(fit: Fit, trainer: Trainer) -> None:
-    """Check that the next epoch is a whole one and equals that of a trainer that was not interrupted."""
+    """Check that the next epoch is whole and equals the epoch of a trainer that was not interrupted."""
     twin, steps = fit.twin(trainer), trainer.steps
     fit.run(trainer, 1)
     fit.run(twin, 1)

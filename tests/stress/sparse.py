@@ -114,7 +114,7 @@ class Program(Danger):
             raise Unfit
         x = valid(case)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's, where a number does not fit; what it became counts
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
             for what in case["damages"]:
                 with contextlib.suppress(*UNDOABLE):
                     apply(x, what)
@@ -123,7 +123,7 @@ class Program(Danger):
         call, y = CALLS[case["call"]], np.arange(n) % 3
         before = snapshot(x)
         with fastnet.use_backend(case["backend"]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's, where a number does not fit; what it became counts
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
             try:
                 found = call(net, x, y)
             except Exception as error:
@@ -169,7 +169,7 @@ def valid(case: Case) -> Any:
     dense = rng.integers(1, 9, (n, width)) * (rng.random((n, width)) < case["share"])
     dense = dense.astype(np.uint8 if case["dtype"] == "uint8" else np.float64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a DIA matrix of many diagonals
+        warnings.simplefilter("ignore")  # SciPy warns of DIA matrices with many diagonals
         x = getattr(scipy.sparse, f"{case['format']}_{case['kind']}")(dense)
     if np.dtype(case["dtype"]) != dense.dtype:
         with contextlib.suppress(ValueError, TypeError):

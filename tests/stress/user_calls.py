@@ -148,7 +148,7 @@ def check(case: Case, k: kc.Case) -> str:
         kc.assert_close(csr.outputs_before, first.outputs_before, tolerance(k, kc.TOLERANCE))
         first = csr
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a DIA matrix of many diagonals
+        warnings.simplefilter("ignore")  # SciPy warns of DIA matrices with many diagonals
         given = x_kinds[case["x"]](k.x), y_kinds[case["y"]](y)
     before = [snapshot(data) for data in given]
     found, _, _ = run(case, k, *given, case["every"])

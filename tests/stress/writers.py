@@ -27,7 +27,7 @@ from fastnet.cli import results
 from fastnet.data import named_sets
 from fastnet.training.runs import RECORD, Run
 
-LEFT_OVER = ".fastnet-*.tmp"  # a kill may leave such a file
+LEFT_OVER = ".fastnet-*.tmp"  # a kill may leave a file of this name
 Files = Mapping[str, bytes]
 
 
