@@ -20,7 +20,7 @@ def some_images(rows: int) -> Images:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    """Return the one error line of a command that must fail."""
+    """Run a command that must fail. Return its only error line."""
     assert run.main(arguments) == 2
     captured = capsys.readouterr()
     errors = [line for line in captured.err.splitlines() if line.startswith("fastnet bench: error: ")]

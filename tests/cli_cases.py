@@ -41,7 +41,7 @@ def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, 
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Return the one error line of a command that must fail and print no result."""
+    """Run a command that must fail and print no result. Return its only error line."""
     assert cli.main(list(map(str, arguments))) == 2
     out, err = capsys.readouterr()
     assert "confusion" not in out

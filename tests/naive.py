@@ -18,7 +18,7 @@ Vector = list[float]
 @dataclass(frozen=True)
 class Net:
     sizes: Sequence[int]  # the input's width, then each layer's
-    activations: Sequence[str]  # of each layer
+    activations: Sequence[str]  # the activation of each layer
     cost: str
     drops: Sequence[
         tuple[int, int]

@@ -327,7 +327,7 @@ def order(fit: Fit, case: Case) -> str:
 
 @kind("numpy's errors", "environment", "cores", "random seed", "warnings")
 def surroundings(fit: Fit, case: Case) -> str:
-    """State of the thread or the process changes that does not belong to the fit."""
+    """Settings of the thread or the process that do not belong to the fit change."""
     cores, errors = os.sched_getaffinity(0), np.geterr()
 
     def change(trainer: Trainer) -> None:

@@ -172,7 +172,7 @@ def edge(array: Array) -> Array:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Make kernels crash that access memory beyond the user's arrays, the parameters or the workspace."""
+    """Make a kernel crash if it accesses memory beyond the user's arrays, the parameters or the workspace."""
     global _guards
     usual = c.aligned_empty
     c.aligned_empty = lambda size, dtype: guard_pages.at_the_edge(np.empty(size, dtype), "end")

@@ -91,7 +91,7 @@ class Danger(abc.ABC):
 
 
 def smaller_values(value: Any) -> Iterator[Any]:
-    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names and stay."""
+    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names and do not change."""
     if isinstance(value, bool):
         if value:
             yield False
