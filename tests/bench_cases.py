@@ -1,4 +1,4 @@
-"""Shared by the benchmark's tests: small data, and a command that stays in this process."""
+"""Shared by the benchmark's tests: small data, and a command that runs in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def some_images(rows: int) -> Images:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    """Return the one error line of a command that must fail."""
+    """Run a command that must fail. Return its only error line."""
     assert run.main(arguments) == 2
     captured = capsys.readouterr()
     errors = [line for line in captured.err.splitlines() if line.startswith("fastnet bench: error: ")]
@@ -32,7 +32,7 @@ def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `fastnet bench` use a small data set and stay in this process."""
+    """Make `fastnet bench` use a small data set and run in this process."""
     monkeypatch.setattr(run, "load_images", lambda data_dir: some_images(300))
     monkeypatch.setattr(machine, "stream_bytes", lambda: 1 << 20)
     for name in run.ONE_THREAD:

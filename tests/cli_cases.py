@@ -33,7 +33,7 @@ def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    """Return the record that a command prints with --json. It must print nothing else on stdout."""
+    """Return the record that a command prints with --json. The command must print nothing else on stdout."""
     assert cli.main([*map(str, arguments), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert isinstance(found, dict)
@@ -41,7 +41,7 @@ def record(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, 
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Return the one error line of a command that must fail and print no result."""
+    """Run a command that must fail and print no result. Return its only error line."""
     assert cli.main(list(map(str, arguments))) == 2
     out, err = capsys.readouterr()
     assert "confusion" not in out

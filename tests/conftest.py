@@ -1,4 +1,4 @@
-"""Shared by all tests: the backends of this machine, and a Numba cache of the tests' own."""
+"""Shared by all tests: the backends of this machine, and a separate Numba cache."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import kernel_cases as kc
 
-# Numba does not recompile a cached kernel when a function it calls in another file changes, so a test could pass on
-# old code. Numba reads the variable when it is imported, hence it is set here. CI may set its own.
+# Numba does not recompile a cached kernel after a change to a function in another file, so a test could pass on old
+# code. Numba reads the variable at its import, so the variable is set here. CI may set its own.
 _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
 
-# No deadline: the first example of a compiled backend may include its compilation.
+# There is no deadline because the first example of a compiled backend may include its compilation.
 settings.register_profile("fastnet", deadline=None, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
 PROFILE = os.environ.get("FASTNET_HYPOTHESIS", "fastnet")
@@ -37,8 +37,8 @@ settings.load_profile(PROFILE)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Hypothesis one seed, 0 by default: then a failure comes from a change, not from chance."""
-    if config.option.hypothesis_seed is None:  # pytest-xdist passes it to the workers
+    """Give Hypothesis a fixed seed, 0 by default, so that a failure comes from a change, not from chance."""
+    if config.option.hypothesis_seed is None:  # pytest-xdist passes the seed to the workers
         config.option.hypothesis_seed = secrets.randbelow(2**32) if PROFILE == "explore" else 0
 
 
@@ -48,7 +48,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker runs all Numba tests and so compiles each kernel once. Folders with slow fixtures stay together."""
+    """Run all Numba tests in one worker, which compiles each kernel once. Keep folders with slow fixtures together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
@@ -81,7 +81,7 @@ def python(code: str, *options: str, **environment: str) -> str:
 
 
 def load_backend(name: str) -> Any:
-    """Return a backend's module. Skip the test if it is missing, unless FASTNET_REQUIRE_EXT demands it."""
+    """Return a backend's module. Skip the test if the module is missing, unless FASTNET_REQUIRE_EXT is set."""
     from fastnet import backends
     from fastnet.errors import BackendError
 
@@ -89,7 +89,7 @@ def load_backend(name: str) -> Any:
         return backends.get(name)
     except BackendError as error:
         if os.environ.get("FASTNET_REQUIRE_EXT") == "1":
-            pytest.fail(f"FASTNET_REQUIRE_EXT=1, and there is no backend {name}: {error}")
+            pytest.fail(f"FASTNET_REQUIRE_EXT=1, but the backend {name} is missing: {error}")
         pytest.skip(str(error))
 
 
@@ -118,7 +118,7 @@ def threaded(request: pytest.FixtureRequest) -> Any:
     """Each backend whose calls several threads can share."""
     backend = load_backend(request.param)
     if backend.MAX_THREADS == 1:
-        pytest.skip("this backend has no threads of its own")
+        pytest.skip("this backend has no teams of threads")
     return backend
 
 

@@ -20,7 +20,7 @@ from fastnet.data.formats import read_array
 from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
 
-REAL_DATA = os.environ.get("FASTNET_DATA")  # the test session's value; each test has its own environment
+REAL_DATA = os.environ.get("FASTNET_DATA")  # read here because each test changes its environment
 STEMS = tuple(named_sets.FILE_SIZES)
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 X = np.random.default_rng(1).integers(0, 256, (50, 16)).astype(np.uint8)
@@ -29,14 +29,14 @@ READERS = (read_idx, read_npy, read_npz, read_csv, read_array)
 
 
 def idx(array: np.ndarray, code: int | None = None) -> bytes:
-    """Return an array as IDX bytes. This is the reader's oracle, written from the format's description."""
+    """Return an array as IDX bytes. This oracle of the reader is written from the format's description."""
     big = array.astype(array.dtype.newbyteorder(">")) if array.dtype.itemsize > 1 else array
     code = code or CODES[big.dtype.str.lstrip("|")]
     return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + big.tobytes()
 
 
 def refused(read: Callable[[], object], *words: str, peak: int = 3 << 20) -> str:
-    """Check that reading raises a one-line error with these words and takes little memory. Return the line."""
+    """Check that reading takes little memory and raises a one-line error with these words. Return the line."""
     tracemalloc.start()
     try:
         with pytest.raises(DataError) as caught:

@@ -1,4 +1,4 @@
-"""A backend for the tests of threads that needs no compiler: worker 0 waits for all threads and does all the work."""
+"""A backend for tests of threads. It needs no compiler: worker 0 waits for all threads and does all the work."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from fastnet.insight import CHAPTER
 from fastnet.insight.task import stratified_order
 
 Array = NDArray[Any]
-SIZES = (784, 16, 16, 10)  # the chapter's
+SIZES = (784, 16, 16, 10)  # the network of the book's chapter
 SEEDS = range(5)
 SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, trainer={"learning_rate": 0.1})
 
 
 @cache
 def data(name: str = "mnist-5k") -> Any:
-    """Return a data set. Skip the test if its package or its files are missing."""
+    """Return a data set. Skip the test if the set's package or files are missing."""
     try:
         return fastnet.data.load(name, download=False)
     except DataError as error:
@@ -33,14 +33,14 @@ def data(name: str = "mnist-5k") -> Any:
 
 @cache
 def trained(backend: str) -> list[Network]:
-    """Return the chapter's network trained on mnist-5k, one for each seed. Tests must not change them."""
+    """Return the chapter's network trained on mnist-5k, once for each seed. Tests must not change these networks."""
     x, y = data().x_train, data().y_train
     return [_fitted(CHAPTER, backend, seed, x, y) for seed in SEEDS]
 
 
 @cache
 def held_out() -> Any:
-    """Return mnist-5k's training images and labels in two parts: x, y to train on, then x, y to fit a temperature."""
+    """Return mnist-5k's training set in two parts: x, y for training, then x, y for fitting a temperature."""
     return hold_out(data().x_train, data().y_train, 0.2)
 
 

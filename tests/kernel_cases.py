@@ -29,17 +29,17 @@ RULES = {
     "descent": naive.Rule(),
     "momentum": naive.Rule("momentum", 0.9),
     "nesterov": naive.Rule("momentum", 0.8, nesterov=True),
-    # A large epsilon. With 1e-8 in float32, a gradient that is only rounding error moves a parameter by a whole step,
-    # in a direction that differs between correct programs. A misplaced epsilon would go unnoticed.
+    # Epsilon is large. With 1e-8 in float32, a gradient of pure rounding error moves a parameter by a whole step,
+    # and correct programs differ in its direction. A small epsilon would also hide a misplaced one.
     "adam": naive.Rule("adam", 0.8, 0.95, 1e-3),
 }
 EXTRAS = {"plain": {}, "decay": {"weight_decay": 0.05}, "clip": {"clip_norm": 0.3}}
 EXTRAS["both"] = EXTRAS["decay"] | EXTRAS["clip"]
-# Tolerance against the oracle, which works in float64: some tens of rounding errors of sums of terms near 1.
+# Tolerance against the float64 oracle: some tens of rounding errors in sums of terms near 1.
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
 # Tolerance after a few dozen optimiser steps, each of which adds its rounding errors.
 TRAINED = {"float32": 5e-6, "float64": 1e-13}
-# How far backends, or a team and one thread, may differ after an epoch: docs/promises.md.
+# Largest difference after an epoch between two backends, or between a team and one thread: docs/promises.md.
 AGREEMENT = {"float32": 2e-5, "float64": 1e-12}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
 
@@ -48,7 +48,7 @@ KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam":
 BACKENDS = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
 COMPILED = tuple(name for name in BACKENDS if name in ("cython", "numba"))
 THREADED = tuple(name for name in BACKENDS if name != "numpy")  # NumPy's BLAS has its own threads
-# The axes of the contract. The test of a law takes a pairwise cover of the axes that matter to it.
+# The axes of the contract. The test of a law takes a pairwise cover of the axes that matter to the law.
 AXES: dict[str, Sequence[Any]] = {
     "backend": BACKENDS,
     "compiled": COMPILED,
@@ -67,7 +67,7 @@ AXES: dict[str, Sequence[Any]] = {
 def pairs(*names: str, **axes: Sequence[Any]) -> pytest.MarkDecorator:
     """Parametrize a test with a pairwise cover of these axes: each pair of values of two axes occurs.
 
-    Without the axis "backend", "compiled" or "threaded", each backend runs the whole cover.
+    Without the axis "backend", "compiled" or "threaded", every backend runs the whole cover.
     """
     axes = {name: AXES[name] for name in names} | axes
     rows = cover(*map(tuple, axes.values()))
@@ -113,7 +113,7 @@ def case(
     targets: str = "vectors",
     seed: int = 0,
 ) -> Case:
-    """Return a random problem. Weighted sums are of the order of 1, where no activation saturates."""
+    """Return a random problem. Weighted sums are of the order of 1, so no activation saturates."""
     rng = np.random.default_rng(seed)
     layers = len(sizes) - 1
     activations = (*([hidden] * (layers - 1) if isinstance(hidden, str) else hidden), output[0])
@@ -142,7 +142,7 @@ def dropping(k: Case, *drops: tuple[int, int]) -> Case:
 
 
 def mostly_zero(k: Case, share: float = 0.3, seed: int = 0) -> Case:
-    """Return the case with most inputs zero, including whole rows and columns, and one row without zeros."""
+    """Return the case with most inputs set to zero, among them whole rows and columns. One row has no zeros."""
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(k.x.shape) < share, k.x, 0).astype(k.x.dtype)
     x[::5] = 0
@@ -157,9 +157,9 @@ def as_floats(x: Array, dtype: Any) -> Array:
 
 
 def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
-    """Return the rows as read-only SparseRows whose arrays are slices of larger arrays filled with nonsense.
+    """Return the rows as read-only SparseRows. The arrays are slices of larger arrays filled with nonsense.
 
-    `zeros` keeps some zero entries, which a user's matrix may hold.
+    `zeros` keeps some zero entries, because a user's matrix may hold zeros.
     """
     keep = x != 0
     if zeros:
@@ -174,7 +174,7 @@ def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
     return c.SparseRows(starts, indices, values, x.shape[1])
 
 
-# -- the same for the oracle -------------------------------------------------------------------
+# -- the case for the oracle -------------------------------------------------------------------
 
 
 def naive_inputs(x: Array) -> list[list[float]]:
@@ -201,7 +201,7 @@ def naive_correct(k: Case, params: Array, rows: Any = slice(None), kept: Sequenc
 def naive_step(
     k: Case, params: Array, state: list[list[float]], rows: Array, rule: naive.Rule, rate: float, count: int
 ) -> Trained:
-    """Do update number `count` with the oracle on these rows of x. Change `state` in place; round to the dtype."""
+    """Make the oracle's update number `count` on these rows. Change `state` in place; return rounded parameters."""
     now = k._replace(params=params)
     kept = naive.factors(k.naive, len(rows), count) if k.naive.drops else None
     cost, grad = naive_gradient(now, rows, kept)
@@ -217,7 +217,7 @@ def naive_step(
 
 
 def workspace(k: Case, rows: int, slots: int = 0, n_threads: int = 1) -> Array:
-    """Return a workspace of exactly the planned size, full of NaN, because its contents must not matter."""
+    """Return a workspace of exactly the planned size. It is full of NaN because its contents must not matter."""
     plan = c.plan(k.net, rows, slots, k.params.itemsize, n_threads, isinstance(k.x, c.SparseRows))
     work = c.aligned_empty(plan.size, k.params.dtype)
     work.fill(np.nan)
@@ -264,7 +264,7 @@ def train(
     stop: int = 0,
     n_threads: int = 1,
 ) -> Trained:
-    """Call `train` with a team of n_threads on copies of the case, and return what it wrote."""
+    """Call `train` with a team of n_threads on copies of the case. Return the changed arrays and numbers."""
     return trained(backend, call(k, order, batch_size, rule, rate, step, state, stop, n_threads))
 
 
@@ -279,7 +279,7 @@ def call(
     stop: int = 0,
     n_threads: int = 1,
 ) -> c.TrainCall:
-    """Return the record of a call of `train`, with copies of all that `train` changes."""
+    """Return the record of a call of `train`. Arrays that `train` changes are copies."""
     progress = np.full(c.PROGRESS_COLUMNS, -7)  # `train` must overwrite STEPS and CORRECT
     progress[c.STOP] = stop
     return c.TrainCall(
@@ -301,7 +301,7 @@ def call(
 
 
 def trained(backend: Any, call: c.TrainCall) -> Trained:
-    """Call `train` and collect what it wrote."""
+    """Call `train` and return the changed arrays and numbers."""
     cost = together(backend, call)
     return Trained(float(cost), call.params, call.state, int(call.progress[c.STEPS]), int(call.progress[c.CORRECT]))
 
@@ -323,7 +323,7 @@ def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
         thread.join(seconds)
     if len(returned) < n_threads:
         call.team[c.BROKEN] = 1
-        pytest.fail(f"only workers {sorted(returned)} of {n_threads} came back")
+        pytest.fail(f"only workers {sorted(returned)} of {n_threads} returned")
     return returned[0]
 
 
@@ -331,9 +331,9 @@ def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
-    """Compare within `tolerance` times the largest value, or times 1 if that is larger.
+    """Compare within `tolerance` times the largest value, or times 1 if all values are smaller.
 
-    A rounding error is relative to the terms of a sum, which are of the order of 1 here, not to a small result.
+    A rounding error is relative to the terms of a sum, here of the order of 1, not to a small sum.
     """
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert actual.shape == expected.shape

@@ -16,7 +16,7 @@ Vector = list[float]
 @dataclass(frozen=True)
 class Net:
     sizes: Sequence[int]  # the input's width, then each layer's
-    activations: Sequence[str]  # of each layer
+    activations: Sequence[str]  # the activation of each layer
     cost: str
     drops: Sequence[
         tuple[int, int]
@@ -46,7 +46,7 @@ def sigmoid(z: float) -> float:
 
 
 def log_sigmoid(z: float) -> float:
-    """log(sigmoid(z)), which stays finite where the sigmoid itself has underflowed."""
+    """log(sigmoid(z)), which stays finite where the sigmoid underflows."""
     return -math.log1p(math.exp(-z)) if z >= 0 else z - math.log1p(math.exp(z))
 
 
@@ -89,7 +89,7 @@ def derivative(name: str, z: float) -> float:
 
 
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]:
-    """Philox4x32-10 (Salmon et al. 2011): four random numbers of 32 bits from a counter of four and a key of two."""
+    """Philox4x32-10 (Salmon et al. 2011): four 32-bit random numbers from a counter of four words and a key of two."""
     c, k = list(counter), list(key)
     for _ in range(10):
         first, second = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
@@ -99,7 +99,7 @@ def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]:
 
 
 def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
-    """Return for each row of a batch and each hidden layer the factors of its activations in that update."""
+    """Return, for each row of a batch and each hidden layer, the factors of the activations in this update."""
     found = []
     for row in range(rows):
         layers = []
@@ -118,7 +118,7 @@ def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
 def forward(
     net: Net, params: Sequence[float], x: Sequence[float], kept: Sequence[Vector] | None = None
 ) -> tuple[list[Vector], list[Vector]]:
-    """Return the weighted sums z of every layer, and the activations, of which the first are the inputs.
+    """Return the weighted sums z of every layer, and the activations. The first activations are the inputs.
 
     `kept`: with dropout, the factors of each hidden layer's activations.
     """
@@ -305,5 +305,5 @@ def class_of(sums: Sequence[float]) -> int:
 
 
 def correct(sums: Sequence[float], target: Sequence[float]) -> bool:
-    """Whether an example with these weighted sums of the last layer is classified right."""
+    """Return whether an example with these weighted sums of the last layer is classified right."""
     return class_of(sums) == (int(target[0] >= 0.5) if len(target) == 1 else first_largest(target))

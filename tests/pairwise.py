@@ -8,10 +8,10 @@ from typing import Any
 
 
 def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Rows with one value of each axis. Greedy and deterministic: the same axes give the same rows.
+    """Return rows with one value of each axis. The greedy search is deterministic: equal axes give equal rows.
 
-    A row starts with the first pair that no row has. Each other axis then takes the value that completes most of
-    the missing pairs.
+    A row starts with the first missing pair. Each other axis then takes the value that completes the most missing
+    pairs.
     """
     if len(axes) == 1 or not all(axes):
         return list(product(*axes))

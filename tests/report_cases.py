@@ -23,7 +23,7 @@ VOID = {"meta", "link", "img", "br"}
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No picture is drawn: Matplotlib takes three of the four seconds of a report."""
+    """Draw no pictures, because Matplotlib takes three of the four seconds of a report."""
     monkeypatch.setattr(style, "rendered", lambda figure, kind="png", **options: A_PNG)
 
 

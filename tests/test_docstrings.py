@@ -18,7 +18,7 @@ WRITTEN = [
     if ">>> " in path.read_text("utf-8")
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-# An example of a plot needs Matplotlib, and some of insight need SciPy.
+# The examples of plots need Matplotlib, and some examples of insight need SciPy.
 EXTRAS = {
     "fastnet.plots": "matplotlib",
     "fastnet.explore": "matplotlib",

@@ -1,4 +1,4 @@
-"""The scripts of examples/: run as a user would, and what they print. my_backend.py must keep the kernel contract."""
+"""The scripts of examples/, run as a user runs them. my_backend.py must keep the kernel contract."""
 
 from __future__ import annotations
 
@@ -83,22 +83,22 @@ def module(script: str) -> ModuleType:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_its_header_says_how_to_run_it_and_how_long_it_takes(script: str) -> None:
+def test_the_header_of_a_script_says_how_to_run_it_and_how_long_it_takes(script: str) -> None:
     header = module(script.removesuffix(".py")).__doc__
     assert header is not None
     assert f"\nRun: python examples/{script}" in header
     assert "second" in header
 
 
-def test_the_readme_lists_them_all() -> None:
+def test_the_readme_lists_all_scripts() -> None:
     readme = EXAMPLES.parent / "README.md"
     if not readme.exists():
-        pytest.skip("no README.md here")
+        pytest.skip("README.md is missing")
     assert set(re.findall(r"python examples/(\w+\.py)", readme.read_text("utf-8"))) == set(SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_without_its_data_a_line_says_what_to_do(script: str, tmp_path: Path) -> None:
+def test_without_data_a_script_prints_one_line_of_advice(script: str, tmp_path: Path) -> None:
     path = str(EXAMPLES / script)
     code = f"import runpy, sys; sys.modules['mlxtend'] = None; runpy.run_path({path!r}, None, '__main__')"
     _, complaint = python("-c", code, status=1, FASTNET_CACHE=str(tmp_path))
@@ -108,19 +108,19 @@ def test_without_its_data_a_line_says_what_to_do(script: str, tmp_path: Path) ->
 # -- first_network.py --------------------------------------------------------------------------------------------
 
 
-def test_first_network(name: str) -> None:
+def test_first_network_learns_and_checks_its_gradient(name: str) -> None:
     text = run("first_network.py", FASTNET_BACKEND=name)
     parameters, chance = numbers(r"([\d,]+) weights and biases, all random: ([\d.]+)% right", text)
     assert parameters == 13_002
-    assert chance <= 20  # 10.0 with each of five seeds: it predicts the same digit for every image
+    assert chance <= 20  # 10.0 with each of five seeds: the network predicts the same digit for every image
     by_hand, cost = numbers(r"the cost: ([\d.]+) by hand, ([\d.]+) by net.cost", text)
-    assert by_hand == pytest.approx(cost, abs=2e-6)  # printed to six digits
+    assert by_hand == pytest.approx(cost, abs=2e-6)  # the script prints six digits
     stepped, trained = numbers(r"a step lowers it to ([\d.]+), by the Trainer to ([\d.]+)", text)
     assert stepped == pytest.approx(trained, abs=2e-6)
     assert stepped < 0.7 * cost  # 0.49 with the seed of the script
     moved, apart = numbers(r"moves by up to ([\d.e+-]+); by hand .* differ by up to ([\d.e+-]+)", text)
     assert moved > 0.1
-    assert apart < 1e-6  # 0 on all backends where this was written; allow a rounding error or two
+    assert apart < 1e-6  # measured: 0 on all backends; another machine may differ by rounding
     epochs = re.findall(r"epoch +(\d+): cost ([\d.]+), ([\d.]+)% of the test images right", text)
     assert [int(epoch) for epoch, _, _ in epochs] == [5, 10, 15, 20, 25, 30]
     costs = [float(cost) for _, cost, _ in epochs]
@@ -153,23 +153,23 @@ def epochs_of(text: str, images: int) -> list[int]:
 
 def test_nielsen_sgd_on_the_small_set(name: str) -> None:
     right = epochs_of(run("nielsen_sgd.py", FASTNET_BACKEND=name), 1_000)
-    # 900 and 901 with the seed of the script, 889 to 910 with three others. 802 with the fifth (3), which never
-    # learns one digit, because the initial weights are so large.
+    # 900 and 901 with the script's seed, 889 to 910 with three other seeds. With seed 3 it is 802: the network never
+    # learns one digit, because the initial weights are large.
     assert right[-1] >= 880
     assert right[-1] > right[0]
 
 
-def test_nielsen_sgd_lands_at_the_book_s_accuracy() -> None:
-    """On the fastest backend: NumPy's takes ten seconds. The small set is for each."""
+def test_nielsen_sgd_reaches_the_book_s_accuracy() -> None:
+    """This test runs the fastest backend only, because NumPy takes ten seconds."""
     if not (REAL_DATA and (Path(REAL_DATA) / "mnist").is_dir()):
-        pytest.skip("no folder mnist in $FASTNET_DATA")
+        pytest.skip("$FASTNET_DATA has no folder mnist")
     right = epochs_of(run("nielsen_sgd.py", "--data", "mnist"), 10_000)
-    assert 9_450 <= right[-1] <= 9_600  # 9,496 to 9,545 with five seeds; the book's are about 95%
+    assert 9_450 <= right[-1] <= 9_600  # 9,496 to 9,545 with five seeds; the book reports about 95%
     assert right[0] < right[-1]
 
 
 def columns(x: np.ndarray, y: np.ndarray, training: bool) -> list[tuple[Any, Any]]:
-    """Return the data in the form of the book's loader."""
+    """Return the data in the form that the book's loader returns."""
     targets = np.eye(10)[y][:, :, None] if training else y
     return [(image.reshape(784, 1), target) for image, target in zip(x, targets, strict=True)]
 
@@ -199,9 +199,9 @@ def test_nielsen_s_step_is_eta_times_the_gradient_of_half_the_squares(capsys: py
     network = module("nielsen_sgd").Network([4, 3], seed=0)
     start = network.net.copy()
     spread = module("nielsen_sgd").Network([400, 300], seed=0).net.parameters.std()
-    assert spread == pytest.approx(1, abs=0.01)  # standard normal, biases too
+    assert spread == pytest.approx(1, abs=0.01)  # weights and biases are standard normal
     a = start.forward(x).astype(np.float64)
-    delta = (a - np.eye(3)[y]) * a * (1 - a)  # the book's (BP1), whose cost has the factor 1/2
+    delta = (a - np.eye(3)[y]) * a * (1 - a)  # equation (BP1) of the book, where the cost has the factor 1/2
     network.SGD((x, y), 1, 50, 3.0)
     expected = start.weights[0] - 3.0 / 50 * delta.T @ x, start.biases[0] - 3.0 / 50 * delta.sum(axis=0)
     np.testing.assert_allclose(network.net.weights[0], expected[0], atol=1e-6)
@@ -211,16 +211,16 @@ def test_nielsen_s_step_is_eta_times_the_gradient_of_half_the_squares(capsys: py
 # -- nielsen_json.py ---------------------------------------------------------------------------------------------
 
 
-def test_nielsen_json(name: str) -> None:
+def test_nielsen_json_prints_both_costs(name: str) -> None:
     text = run("nielsen_json.py", FASTNET_BACKEND=name)
     for book in ("QuadraticCost", "CrossEntropyCost"):
         assert f"{book}: written and read, all 23,860 parameters are equal: True\n" in text
     squares, half = numbers(r"squared_error ([\d.]+), the book's cost ([\d.]+)", text)
-    assert half == pytest.approx(squares / 2, abs=1e-4)  # printed to four digits
+    assert half == pytest.approx(squares / 2, abs=1e-4)  # the script prints four digits
     ours, book_s = numbers(r"cross_entropy ([\d.]+), the book's cost ([\d.]+)", text)
     assert ours == book_s
-    assert 0 < squares < 0.9  # trained: outputs of 0 would cost 1, and 0.1 each 0.9
-    assert 0 < ours < 3.25  # likewise, ln 2 for an output of a half and 3.25 in all for 0.1 each
+    assert 0 < squares < 0.9  # training must beat outputs of 0 (cost 1) and of 0.1 (cost 0.9)
+    assert 0 < ours < 3.25  # training must beat outputs of 0.1 (cost 3.25)
 
 
 A_NETWORK: dict[str, Any] = {
@@ -231,13 +231,13 @@ A_NETWORK: dict[str, Any] = {
 }
 
 
-def test_a_network_of_the_book_s_is_read_and_written_as_it_was(tmp_path: Path) -> None:
+def test_a_network_of_the_book_is_read_and_written_unchanged(tmp_path: Path) -> None:
     nielsen, path = module("nielsen_json"), tmp_path / "net.json"
     path.write_text(json.dumps(A_NETWORK))
     net = nielsen.load(path)
     a = np.array([[0.3], [0.9]])
     for weights, biases in zip(A_NETWORK["weights"], A_NETWORK["biases"], strict=True):
-        a = 1 / (1 + np.exp(-(np.array(weights) @ a + np.array(biases))))  # the book's feedforward
+        a = 1 / (1 + np.exp(-(np.array(weights) @ a + np.array(biases))))  # feedforward as in the book
     np.testing.assert_allclose(net.forward(np.array([[0.3, 0.9]])), a.T, rtol=1e-14)
     nielsen.save(net, path)
     assert json.loads(path.read_text()) == A_NETWORK
@@ -256,7 +256,7 @@ def test_a_round_trip_is_exact_and_keeps_the_cost(cost: str, dtype: str, tmp_pat
     x, y = np.random.default_rng(0).random((20, 5)), np.arange(20) % 3
     a, target = again.forward(x), np.eye(3)[y]
     entropy = -(target * np.log(a) + (1 - target) * np.log(1 - a))
-    terms = 0.5 * (a - target) ** 2 if cost == "squared_error" else entropy  # as the book writes its two costs
+    terms = 0.5 * (a - target) ** 2 if cost == "squared_error" else entropy  # the book's formulas of the two costs
     assert nielsen.book_cost(again, x, y) == pytest.approx(terms.sum() / 20, rel=1e-12)
 
 
@@ -277,7 +277,7 @@ BAD: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_network_of_the_book_s_is_refused(kind: str, tmp_path: Path) -> None:
+def test_json_that_is_no_network_of_the_book_is_refused(kind: str, tmp_path: Path) -> None:
     (content, words), path = BAD[kind], tmp_path / "net.json"
     path.write_text(json.dumps(content))
     with pytest.raises(fastnet.DataError, match=re.escape(words)) as caught:
@@ -286,7 +286,7 @@ def test_what_is_no_network_of_the_book_s_is_refused(kind: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_files_that_are_not_json_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.json"
     path.write_bytes(content)
     with pytest.raises(fastnet.DataError, match="is no network of the book: "):
@@ -304,11 +304,11 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
     module("nielsen_json").save(net, path)
     (shown,) = numbers(r"([\d.]+)% of the test images right", run("nielsen_json.py", path))
-    assert shown == pytest.approx(100 * net.accuracy(data.x_test, data.y_test), abs=0.11)  # in float64 there
+    assert shown == pytest.approx(100 * net.accuracy(data.x_test, data.y_test), abs=0.11)  # the script uses float64
 
 
 @pytest.mark.parametrize("other", [{"activation": "relu"}, {"output": "softmax", "cost": "cross_entropy"}])
-def test_what_the_format_cannot_hold_replaces_no_file(other: dict[str, str], tmp_path: Path) -> None:
+def test_a_network_that_the_format_cannot_hold_replaces_no_file(other: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "net.json"
     path.write_text("precious")
     with pytest.raises(ValueError, match="net is <Network 4-3-2 "):
@@ -319,12 +319,13 @@ def test_what_the_format_cannot_hold_replaces_no_file(other: dict[str, str], tmp
 # -- memorize.py -------------------------------------------------------------------------------------------------
 
 
-def test_memorize(name: str) -> None:
+def test_memorize_fits_shuffled_labels_slower(name: str) -> None:
     text = run("memorize.py", FASTNET_BACKEND=name)
     line = r" +labels: +(\d+) epochs, ([\d.]+)% right, ([\d.]+)% of 1,000 test images"
     (true, fitted, unseen), (shuffled, memorised, guessed) = (numbers(k + line, text) for k in ("true", "shuffled"))
     assert min(fitted, memorised) >= 99
-    # With five seeds: 9 or 10 epochs against 37 to 40, 89.9 to 90.4% of unseen images against 7.4 to 10.5%.
+    # Five seeds: true labels take 9 or 10 epochs and reach 89.9 to 90.4% of unseen images. Shuffled labels take 37 to
+    # 40 epochs and reach 7.4 to 10.5%.
     assert 3 * true <= shuffled
     assert unseen >= 88
     assert guessed <= 15
@@ -333,7 +334,7 @@ def test_memorize(name: str) -> None:
 # -- my_backend.py -----------------------------------------------------------------------------------------------
 
 
-def test_my_backend_agrees_with_numpy_s() -> None:
+def test_my_backend_agrees_with_the_numpy_backend() -> None:
     text = run("my_backend.py")
     for what in ("gradient", "parameters"):
         largest, apart = numbers(rf"{what}: up to ([\d.e+-]+), largest difference ([\d.e+-]+)", text)
@@ -351,10 +352,11 @@ LAWS = ("test_contract", "test_contract_numerics", "test_contract_predictor", "t
 
 
 def test_my_backend_keeps_the_laws() -> None:
-    """The laws of what kernels compute. The laws of memory do not apply: this backend allocates."""
+    """The test runs the laws of the results. The laws of memory do not apply, because this backend allocates."""
     files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     options = ("-q", "-p", "my_backend", "-p", "no:cacheprovider", "--numprocesses=0", "--rootdir", EXAMPLES.parent)
-    options = (*options, "-k", "not float32 and not any_shape and not flushing")  # half the laws in a third of the time
+    # float64 alone runs half the tests in a third of the time
+    options = (*options, "-k", "not float32 and not any_shape and not flushing")
     text, _ = python("-m", "pytest", *options, *files, FASTNET_TEST_BACKENDS="mine")
     assert int(numbers(r"(\d+) passed,.* in [\d.]+s", text)[0]) > 150
 

@@ -45,7 +45,7 @@ def python(code: str) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the full names of all that a source imports, at its top or inside a function."""
+    """Return the full names of all imports of a source, at its top or inside functions."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -56,7 +56,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_kernels_import_nothing_of_the_rest() -> None:
+def test_kernels_import_nothing_from_the_rest_of_fastnet() -> None:
     for path in sources(PACKAGE / "kernels"):
         ours = {name for name in imports(path) if name.startswith(("fastnet", "."))}
         assert {name for name in ours if not name.startswith("fastnet.kernels.")} == set(), path
@@ -68,7 +68,7 @@ OWN = {
 }  # a backend's own files
 
 
-def test_the_contract_imports_no_backend_and_no_backend_another() -> None:
+def test_neither_the_contract_nor_a_backend_imports_another_backend() -> None:
     folder = PACKAGE / "kernels"
     for name in ("contract", "formulas", "numpy_backend", "numba_vectors", "numba_backend"):
         ours = {found for found in imports(folder / f"{name}.py") if found.startswith("fastnet")}
@@ -112,7 +112,7 @@ def test_nothing_reaches_into_another_module_s_private_names() -> None:
 
 
 def test_dir_lists_the_public_names() -> None:
-    """It includes the lazy ones, even before they are loaded."""
+    """dir(fastnet) includes lazy names before they are loaded."""
     code = "import fastnet; print(*dir(fastnet)); fastnet.Network; fastnet.data; print(*dir(fastnet))"
     for line in python(code).splitlines():
         assert line.split() == sorted(fastnet.__all__)
@@ -146,7 +146,7 @@ def test_the_numpy_backend_loads_nothing_heavy() -> None:
 
 
 def test_importing_adds_few_modules_to_numpys() -> None:
-    """The cost of an import in modules. Its seconds would depend on the machine."""
+    """The test counts modules, because the seconds of an import depend on the machine."""
     code = "import sys, numpy; before = set(sys.modules); import fastnet; print(*(set(sys.modules) - before))"
     added = set(python(code).split())
     ours = {name for name in added if name.startswith("fastnet")}
@@ -157,7 +157,7 @@ def test_importing_adds_few_modules_to_numpys() -> None:
 
 
 def test_a_command_starts_without_the_experiments() -> None:
-    """`fastnet --help` and `fastnet train` do not load what only other commands need."""
+    """`fastnet --help` and `fastnet train` do not load modules that only other commands need."""
     loaded = set(python("import sys, fastnet.cli; print(*sys.modules)").split())
     assert "fastnet.cli" in loaded
     late = HEAVY | {f"fastnet.{name}" for name in ("insight", "plots", "report", "bench")}
@@ -175,7 +175,7 @@ def test_public_names_exist_once_each(module: ModuleType) -> None:
 def test_public_names_have_docstrings(module: ModuleType) -> None:
     things = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
     for name, thing in things.items():
-        if isinstance(thing, insight.Recipe):  # documented beside its definition
+        if isinstance(thing, insight.Recipe):  # a Recipe is documented beside its definition
             continue
         assert inspect.getdoc(thing), name
         if inspect.isclass(thing):
@@ -192,7 +192,7 @@ MODULES = [
 ]
 
 
-def test_modules_say_what_they_are() -> None:
+def test_modules_have_a_docstring() -> None:
     for name in MODULES:
         module: ModuleType = importlib.import_module(name)
         assert module.__doc__, name
@@ -206,7 +206,7 @@ def test_the_version_is_the_distribution_s() -> None:
     except importlib.metadata.PackageNotFoundError:
         project = CHECKOUT / "pyproject.toml"
         if not project.exists():
-            pytest.skip("neither installed nor a checkout")
+            pytest.skip("fastnet is neither installed nor a checkout")
         version = re.search(r'^version = "(.+)"', project.read_text(), re.M)[1]
     assert fastnet.__version__ == version
 
@@ -221,12 +221,12 @@ def test_type_information_is_shipped() -> None:
 def test_documents_name_no_machine_s_paths(name: str) -> None:
     path = CHECKOUT / name
     if not path.exists():
-        pytest.skip(f"no {name} here")
+        pytest.skip(f"{name} is missing")
     assert not re.findall(r"(?<![\w./~-])/(?:home|root|work|Users|tmp|var|mnt|data)\b[/\w.-]*", path.read_text("utf-8"))
 
 
-@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
-def test_the_symlink_to_the_kernels_is_there() -> None:
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="needs a checkout")
+def test_the_symlink_to_the_kernels_exists() -> None:
     link = CHECKOUT / "fastnet" / "kernels"
     assert link.is_symlink()
     assert os.readlink(link) == os.path.join("..", "kernels")
@@ -234,7 +234,7 @@ def test_the_symlink_to_the_kernels_is_there() -> None:
 
 # -- names of files in prose -----------------------------------------------------------------------------------
 
-# What follows "python " is the reader's own script.
+# A name after "python " is the reader's own script.
 MENTIONED = re.compile(r"(?<!python )(?<![\w.*/<-])(?:[\w-]+/)*[\w-]+\.(?:py|pyx|md)\b")
 HAVE_PROSE = (
     "fastnet/**/*.py",
@@ -258,7 +258,7 @@ def prose(path: Path) -> str:
     return "\n".join(docstrings + [token.string for token in tokens if token.type == tokenize.COMMENT])
 
 
-@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="not a checkout")
+@pytest.mark.skipif(not (CHECKOUT / "kernels").is_dir(), reason="needs a checkout")
 @pytest.mark.parametrize("pattern", HAVE_PROSE)
 def test_files_named_in_prose_exist(pattern: str) -> None:
     paths = [path for path in CHECKOUT.glob(pattern) if "generated" not in path.parts]
@@ -272,9 +272,9 @@ def test_files_named_in_prose_exist(pattern: str) -> None:
             assert found if "/" in name else name in there, f"{path.relative_to(CHECKOUT)} names {name}"
 
 
-@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="not a checkout")
+@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="needs a checkout")
 def test_no_generated_file_is_large() -> None:
-    """Pictures and tables that a command writes. Folders with _ are not tracked."""
+    """Pictures and tables that a command writes are small. Folders that start with _ are not tracked."""
     kinds = {".png", ".svg", ".md", ".json", ".html", ".css"}
     found = list(CHECKOUT.glob("*.md"))
     for folder in ("bench", "docs", "examples", "fastnet", "kernels", "tests"):

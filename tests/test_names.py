@@ -1,4 +1,4 @@
-"""Names of choices: the types list what the tables hold, and a type checker refuses a misspelt name."""
+"""Names of choices: the types list the names in the tables, and a type checker refuses a misspelt name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from fastnet.training.schedules import SCHEDULES
         (get_args(names.BackendName)[0], ("auto", *backends.NAMES)),
     ],
 )
-def test_types_list_what_the_tables_hold(kind: Any, table: Any) -> None:
+def test_types_list_the_names_in_the_tables(kind: Any, table: Any) -> None:
     assert sorted(get_args(kind)) == sorted(table)
 
 

@@ -21,7 +21,7 @@ OUTPUTS = [kc.OUTPUTS[0], ("softmax", "cross_entropy"), ("sigmoid", "cross_entro
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -74,7 +74,7 @@ def test_views_of_another_shape_are_refused(vector: Any) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["parameters", "weights", "biases", "sizes", "n_parameters"])
-def test_the_buffer_cannot_be_swapped(attribute: str) -> None:
+def test_the_buffer_cannot_be_replaced(attribute: str) -> None:
     with pytest.raises(AttributeError):
         setattr(random_network([3, 2]), attribute, None)
 
@@ -94,7 +94,7 @@ def test_normal_initial_weights_and_biases() -> None:
     assert net.biases[0].std() == pytest.approx(1, rel=0.1)
 
 
-def test_seeds() -> None:
+def test_equal_seeds_give_equal_networks() -> None:
     first, same, other = (Network([5, 4, 3], seed=seed).parameters for seed in (7, 7, 8))
     assert first.tobytes() == same.tobytes()
     assert not np.array_equal(first, other)
@@ -104,11 +104,11 @@ def test_seeds() -> None:
     assert Network([5, 4, 3], seed=np.random.default_rng(7)).parameters.tobytes() == first.tobytes()
 
 
-# -- what it computes --------------------------------------------------------------------------------------
+# -- results -----------------------------------------------------------------------------------------------
 
 
 @kc.pairs("backend", "inputs", "targets", hidden=["relu", "tanh", "sigmoid"], output=OUTPUTS)
-def test_everything_equals_the_oracle(
+def test_all_results_equal_the_oracle(
     name: str, hidden: str, output: tuple[str, str], inputs: str, targets: str
 ) -> None:
     k = kc.case((5, 7, 4, 3), hidden, output, 11, "float32", inputs, targets)
@@ -131,7 +131,7 @@ def test_everything_equals_the_oracle(
     assert net.evaluate(k.x, k.y, backend=name) == (net.cost(k.x, k.y, backend=name), right)
 
 
-def test_a_single_sigmoid_output_is_read_at_a_half(name: str) -> None:
+def test_a_single_sigmoid_output_is_class_1_from_one_half(name: str) -> None:
     net = Network([1, 1])
     net.parameters[:] = 1, 0
     x = np.array([[-2], [-0.01], [0], [0.01], [2]], np.float32)
@@ -151,7 +151,7 @@ def test_a_regression_network_predicts_its_outputs(name: str, output: str) -> No
         net.accuracy(X, outputs, backend=name)
 
 
-def test_costs_of_more_examples_than_one_call_takes(name: str) -> None:
+def test_costs_of_more_examples_than_one_kernel_call_takes(name: str) -> None:
     net = random_network([4, 3])
     x, y = np.tile(X, (6000, 1)), np.tile(Y, 6000)
     assert net.cost(x, y, backend=name) == pytest.approx(net.cost(X, Y, backend=name), rel=1e-9)
@@ -159,7 +159,7 @@ def test_costs_of_more_examples_than_one_call_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(("output", "cost"), [("sigmoid", "squared_error"), ("sigmoid", "cross_entropy")])
-def test_one_output_learns_the_right_way_round(name: str, output: str, cost: str) -> None:
+def test_one_output_learns_class_1_as_a_large_output(name: str, output: str, cost: str) -> None:
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
     y = (x[:, 0] > 0).astype(np.int64)
     net = Network([1, 1], output=output, cost=cost, seed=0)
@@ -169,8 +169,8 @@ def test_one_output_learns_the_right_way_round(name: str, output: str, cost: str
     assert net.forward([[-1.0], [1.0]], backend=name).ravel() == pytest.approx([0, 1], abs=0.2)
 
 
-def test_accuracy_judges_what_predict_predicts(name: str) -> None:
-    """Also where all sigmoids have rounded to 1."""
+def test_accuracy_agrees_with_predict(name: str) -> None:
+    """This holds even where all sigmoids round to 1."""
     net = Network([784, 100, 10], activation="relu", init="normal", seed=3)
     x = np.random.default_rng(0).random((500, 784), np.float32)
     assert (net.forward(x, backend=name) == 1).sum(axis=1).max() > 1
@@ -180,7 +180,7 @@ def test_accuracy_judges_what_predict_predicts(name: str) -> None:
     assert one.accuracy(np.ones((1, 1)), one.predict(np.ones((1, 1)))) == 1
 
 
-# -- what it takes -------------------------------------------------------------------------------------------
+# -- accepted inputs -----------------------------------------------------------------------------------------
 
 
 def test_bytes_are_floats_divided_by_255(name: str) -> None:
@@ -202,7 +202,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_any_form_of_input_counts_the_same(form: str) -> None:
+def test_every_form_of_input_gives_the_same_result(form: str) -> None:
     for dtype in ("float32", "float64", "float16", "uint8"):
         assert_same_in_any_form(dtype, form)
 
@@ -217,7 +217,7 @@ def assert_same_in_any_form(dtype: str, form: str) -> None:
     np.testing.assert_array_equal(given, before)
 
 
-def test_read_only_arrays_are_taken_and_unchanged(name: str) -> None:
+def test_read_only_arrays_are_accepted_and_unchanged(name: str) -> None:
     x, y = X.copy(), Y.copy()
     x.flags.writeable = y.flags.writeable = False
     net = random_network([4, 3])
@@ -228,7 +228,7 @@ def test_read_only_arrays_are_taken_and_unchanged(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64", ">i4", "bool"])
-def test_labels_of_any_whole_type(dtype: str) -> None:
+def test_labels_of_any_integer_type(dtype: str) -> None:
     net, y = random_network([4, 2]), Y % 2
     assert net.cost(X, y.astype(dtype)) == net.cost(X, y)
     assert net.cost(X, y.tolist()) == net.cost(X, y)
@@ -236,7 +236,7 @@ def test_labels_of_any_whole_type(dtype: str) -> None:
     assert net.cost(X, np.asfortranarray(np.eye(2)[y])) == net.cost(X, y)
 
 
-# -- what it refuses -----------------------------------------------------------------------------------------
+# -- refused inputs ------------------------------------------------------------------------------------------
 
 
 def refused(call: Any, *words: str) -> None:
@@ -304,15 +304,15 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         (None, "y"),
     ],
 )
-def test_unusable_answers_are_refused(y: Any, words: str) -> None:
+def test_unusable_targets_are_refused(y: Any, words: str) -> None:
     net = random_network([4, 3], cost="cross_entropy")
     refused(lambda: net.cost(X, y), *words.split())
     refused(lambda: net.gradient(X, y), *words.split())
 
 
-def test_one_sigmoid_output_takes_only_0_and_1_as_whole_numbers() -> None:
+def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
     refused(lambda: random_network([4, 1]).cost(X, Y), "y", "0", "2", "sigmoid")
-    random_network([4, 1], output="identity").cost(X, Y)  # a regression's values
+    random_network([4, 1], output="identity").cost(X, Y)  # a regression takes any value
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_one_sigmoid_output_takes_only_0_and_1_as_whole_numbers() -> None:
         ({"dtype": "float16"}, "dtype float32 float64 float16"),
         ({"dtype": int}, "dtype float32"),
         ({"dtype": "bogus"}, "dtype 'bogus'"),
-        ({"dtype": None}, "dtype None"),  # NumPy reads None as float64, which the user does not mean
+        ({"dtype": None}, "dtype None"),  # NumPy reads None as float64
         ({"seed": "abc"}, "seed 'abc'"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 1.5}, "seed 1.5"),

@@ -1,4 +1,4 @@
-"""Network: its copies are whole and independent, and its repr says what it is."""
+"""Network: copies are complete and independent, and the repr describes the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def random_network(sizes: list[int], **arguments: Any) -> Network:
     [Network.copy, copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
     ids=["method", "copy", "deepcopy", "pickle"],
 )
-def test_copies_are_whole_and_independent(twin_of: Any) -> None:
+def test_copies_are_complete_and_independent(twin_of: Any) -> None:
     net = random_network([4, 3, 2], activation=["tanh"], output="softmax", cost="cross_entropy", dtype=np.float64)
     before = net.parameters.copy()
     twin = twin_of(net)
@@ -54,7 +54,7 @@ def test_a_copied_trainer_trains_its_own_network() -> None:
     assert twin.network.parameters.tobytes() == net.parameters.tobytes()
 
 
-def test_repr_is_one_line_that_says_it_all() -> None:
+def test_repr_is_one_line_with_every_option() -> None:
     text = repr(Network([784, 16, 16, 10]))
     assert all(word in text for word in ("784-16-16-10", "13,002", "sigmoid", "squared_error", "float32"))
     assert "\n" not in text

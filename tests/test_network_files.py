@@ -1,4 +1,4 @@
-"""Saved networks: they load bit for bit on every backend, and hostile files are refused."""
+"""Saved networks: they load bit for bit on every backend. Hostile files are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ X = np.random.default_rng(0).random((6, 4), np.float32)
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -27,7 +27,7 @@ def name(backend: Any) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_saved_network_comes_back_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
+def test_a_saved_network_loads_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
     net = Network(
         [4, 5, 3, 2],
         activation=["leaky_relu", "tanh"],
@@ -36,7 +36,7 @@ def test_a_saved_network_comes_back_bit_for_bit(name: str, dtype: str, tmp_path:
         init="normal",
         dtype=dtype,
     )
-    path = tmp_path / "net of mine"  # no suffix is added
+    path = tmp_path / "net of mine"  # save adds no suffix
     net.save(path)
     loaded = Network.load(str(path))
     assert [p.name for p in tmp_path.iterdir()] == ["net of mine"]
@@ -50,7 +50,7 @@ def test_a_saved_network_comes_back_bit_for_bit(name: str, dtype: str, tmp_path:
     assert loaded.forward(X, backend=name).tobytes() == net.forward(X, backend=name).tobytes()
 
 
-def test_a_network_without_hidden_layers_comes_back(tmp_path: Path) -> None:
+def test_a_network_without_hidden_layers_is_saved_and_loaded(tmp_path: Path) -> None:
     net = Network([4, 1])
     net.save(tmp_path / "a.npz")
     assert Network.load(tmp_path / "a.npz").forward(X).tobytes() == net.forward(X).tobytes()
@@ -82,7 +82,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert Network.load(path).sizes == (4, 3)
 
 
-def test_saving_where_one_cannot_is_one_clear_error(tmp_path: Path) -> None:
+def test_saving_to_an_impossible_path_is_one_clear_error(tmp_path: Path) -> None:
     for path in (tmp_path / "missing" / "a.npz", tmp_path):
         with pytest.raises(DataError) as caught:
             Network([4, 2]).save(path)
@@ -107,7 +107,7 @@ def write(path: Path, about: Any = ABOUT, parameters: Any = PARAMETERS, **more: 
     return path
 
 
-def test_the_written_form_is_the_documented_one(tmp_path: Path) -> None:
+def test_files_have_the_documented_format(tmp_path: Path) -> None:
     assert Network.load(write(tmp_path / "a.npz")).activations_by_layer == ("relu", "sigmoid")
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_contradicts_itself_is_not_loaded(change: dict[str, Any], tm
 
 
 @pytest.mark.parametrize("missing", ABOUT)
-def test_a_file_that_lacks_something_is_not_loaded(missing: str, tmp_path: Path) -> None:
+def test_a_file_that_lacks_a_field_is_not_loaded(missing: str, tmp_path: Path) -> None:
     not_loaded(write(tmp_path / "a.npz", {key: value for key, value in ABOUT.items() if key != missing}))
 
 
@@ -166,11 +166,11 @@ def test_hostile_json_is_not_loaded(about: str, tmp_path: Path) -> None:
     [PARAMETERS[1:], PARAMETERS[None], PARAMETERS.astype(float), PARAMETERS.astype("U5"), PARAMETERS[:0]],
     ids=["short", "2-D", "float64", "text", "empty"],
 )
-def test_unfit_parameters_are_not_loaded(parameters: Any, tmp_path: Path) -> None:
+def test_unusable_parameters_are_not_loaded(parameters: Any, tmp_path: Path) -> None:
     not_loaded(write(tmp_path / "a.npz", parameters=parameters))
 
 
-def test_other_byte_order_is_read(tmp_path: Path) -> None:
+def test_parameters_in_the_other_byte_order_are_loaded(tmp_path: Path) -> None:
     net = Network.load(write(tmp_path / "a.npz", parameters=PARAMETERS.astype(">f4")))
     assert net.parameters.tobytes() == PARAMETERS.tobytes()
 
@@ -205,7 +205,7 @@ def test_foreign_and_corrupt_files_are_not_loaded(tmp_path: Path) -> None:
         ({"about": np.array("[1]"), "parameters": PARAMETERS}, "its array about does not describe a network"),
     ],
 )
-def test_what_a_file_lacks_is_said(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+def test_the_error_names_what_a_file_lacks(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, **arrays)
     with pytest.raises(DataError) as caught:
@@ -223,15 +223,15 @@ def not_loaded(path: Path) -> None:
     assert isinstance(caught.value, fastnet.FastnetError)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the archive raises it when it is freed
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised when the archive is freed
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_what_breaks_off_a_save_is_what_is_raised(
+def test_the_error_that_ends_a_save_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("zipfile._ZipWriteFile", fail)  # from then on zipfile refuses to close the archive
+    monkeypatch.setattr("zipfile._ZipWriteFile", fail)  # zipfile then refuses to close the archive
     with pytest.raises(error):
         Network([2, 2]).save(tmp_path / "network.npz")
     assert list(tmp_path.iterdir()) == []

@@ -23,9 +23,9 @@ def test_a_cover_is_far_smaller_than_the_product() -> None:
     assert len(cover(range(5), range(8), range(4), range(4), range(2), range(2), range(2))) <= 48  # of 10,240
 
 
-def test_one_axis_is_all_its_values() -> None:
+def test_the_cover_of_one_axis_is_all_its_values() -> None:
     assert cover("abc") == [("a",), ("b",), ("c",)]
 
 
-def test_without_a_value_there_is_no_row() -> None:
+def test_an_axis_without_values_gives_no_rows() -> None:
     assert cover("abc", "", "de") == []

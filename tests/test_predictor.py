@@ -1,4 +1,4 @@
-"""Predictor, which Network.compile returns: its results, `out`, and compiling ahead."""
+"""The Predictor that Network.compile returns: results, `out`, and compiling ahead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -38,12 +38,12 @@ def network(n_out: int = 3, **arguments: Any) -> Network:
     return Network([7, 5, n_out], **{"activation": "tanh", "init": "normal", "seed": 0} | arguments)
 
 
-# -- it is Network.forward and predict ---------------------------------------------------------------------------------
+# -- results equal Network.forward and predict -------------------------------------------------------------------------
 
 
 @kc.pairs("backend", "dtype", "inputs", head=HEADS, n_out=[3, 1])
-def test_equals_the_network(name: str, n_out: int, head: dict[str, Any], dtype: str, inputs: str) -> None:
-    n_out = 3 if head["output"] == "softmax" else n_out  # there is no softmax of one output
+def test_a_predictor_equals_the_network(name: str, n_out: int, head: dict[str, Any], dtype: str, inputs: str) -> None:
+    n_out = 3 if head["output"] == "softmax" else n_out  # softmax needs two outputs
     net, x = network(n_out, dtype=dtype, **head), BYTES if inputs == "bytes" else FLOATS
     predictor = net.compile(backend=name, max_batch=32)
     assert isinstance(predictor, Predictor)
@@ -76,7 +76,7 @@ def test_out_is_filled_and_returned(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_one_example(name: str, dtype: Any) -> None:
+def test_one_example_without_a_batch_axis(name: str, dtype: Any) -> None:
     net = network()
     predictor = net.compile(backend=name)
     x = BYTES[5] if dtype == np.uint8 else FLOATS[5].astype(dtype)
@@ -103,7 +103,7 @@ def test_labels_differ_where_outputs_have_rounded_to_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("x_dtype", [None, "uint8", "float32", np.float64])
-def test_it_keeps_the_parameters_until_refreshed(name: str, x_dtype: Any) -> None:
+def test_a_predictor_keeps_its_parameters_until_refresh(name: str, x_dtype: Any) -> None:
     net = network()
     predictor = net.compile(backend=name, max_batch=90, x_dtype=x_dtype)
     before = {id(x): net.forward(x, backend=name) for x in (BYTES, FLOATS)}
@@ -118,8 +118,8 @@ def test_it_keeps_the_parameters_until_refreshed(name: str, x_dtype: Any) -> Non
     np.testing.assert_array_equal(predictor.predict(FLOATS), net.predict(FLOATS, backend=name))
 
 
-def test_the_quick_way_checks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs that fit go straight to the kernel."""
+def test_inputs_that_fit_go_straight_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`checks.inputs` is replaced by a function that fails. Only other inputs reach it."""
     predictor = network().compile(backend="numpy", max_batch=90)
     predictor(FLOATS), predictor(BYTES)
 
@@ -138,8 +138,8 @@ def test_the_quick_way_checks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("dtype", kc.DTYPES)
-def test_what_is_tested_for_nan_is_the_same_in_every_call(name: str, dtype: str) -> None:
-    """A C-contiguous array of the network's dtype is never tested for nan. Any other array always is."""
+def test_every_call_tests_the_same_inputs_for_nan(name: str, dtype: str) -> None:
+    """A C-contiguous array of the network's dtype is never tested for nan. Any other input is always tested."""
     net = network(dtype=dtype)
     nan = FLOATS[:6].astype(dtype)
     nan[3, 3] = np.nan
@@ -182,7 +182,7 @@ def test_threads_share_the_parts(wanted: int, monkeypatch: pytest.MonkeyPatch) -
         np.testing.assert_array_equal(predictor.predict(x), net.predict(x))
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------
+# -- refused arguments -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
         network().compile(**{"backend": "numpy"} | arguments)
 
 
-def test_it_cannot_be_pickled_or_copied() -> None:
+def test_a_predictor_cannot_be_pickled_or_copied() -> None:
     predictor = network().compile(backend="numpy")
     for twin in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="pickle the network"):
@@ -264,7 +264,7 @@ def test_it_cannot_be_pickled_or_copied() -> None:
 
 
 @pytest.mark.parametrize("dtype", kc.DTYPES)
-def test_warmup_tells_its_seconds(name: str, dtype: str) -> None:
+def test_warmup_returns_its_seconds(name: str, dtype: str) -> None:
     first = fastnet.warmup(name, dtype=dtype, x_dtypes=["uint8", "float64"])
     again = fastnet.warmup(name, dtype=dtype, x_dtypes=["uint8", "float64"])
     assert isinstance(first, float)
@@ -275,7 +275,7 @@ def test_warmup_tells_its_seconds(name: str, dtype: str) -> None:
 
 def test_after_warmup_nothing_is_left_to_compile(name: str) -> None:
     if name != "numba":
-        pytest.skip("only Numba compiles")
+        pytest.skip("only Numba compiles on first use")
     from fastnet.kernels import numba_backend
 
     fastnet.warmup("numba")
@@ -292,13 +292,13 @@ def test_after_warmup_nothing_is_left_to_compile(name: str) -> None:
 @pytest.mark.parametrize(
     "arguments", [{"dtype": "float16"}, {"dtype": None}, {"x_dtypes": ["int64"]}, {"backend": "nmba"}]
 )
-def test_what_cannot_be_warmed_up(arguments: dict[str, Any]) -> None:
+def test_warmup_refuses_unusable_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, BackendError)):
         fastnet.warmup(**arguments)
 
 
-def test_two_threads_at_once_are_told(name: str) -> None:
-    """While one thread is in the kernel, another gets an error, because both would use one workspace."""
+def test_two_threads_in_one_predictor_are_refused(name: str) -> None:
+    """While one thread is in the kernel, a call from another thread raises: both would use one workspace."""
     predictor = Network([7, 3], seed=0).compile(backend=name)
     entered, leave, inner = threading.Event(), threading.Event(), predictor._outputs
 
@@ -329,11 +329,11 @@ def test_a_masked_example_is_refused_like_masked_rows(name: str) -> None:
             predictor(x)
 
 
-def test_a_call_keeps_no_hold_of_its_arrays(name: str) -> None:
+def test_a_call_keeps_no_reference_to_its_arrays(name: str) -> None:
     predictor = Network([7, 3], seed=0).compile(backend=name, max_batch=4)
     x, out = FLOATS[:4].copy(), np.empty((4, 3), np.float32)
     counts = sys.getrefcount(x), sys.getrefcount(out)
     for _ in range(3):
         predictor(x, out)
     assert (sys.getrefcount(x), sys.getrefcount(out)) == counts
-    x.resize((2, 7), refcheck=False)  # NumPy refuses this while a buffer is exported
+    x.resize((2, 7), refcheck=False)  # NumPy refuses to resize while a buffer is exported

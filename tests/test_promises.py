@@ -1,4 +1,4 @@
-"""docs/promises.md names a test for each promise: they exist."""
+"""docs/promises.md names a test for each promise. These tests exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = CHECKOUT / "docs" / "promises.md"
 @pytest.fixture(scope="module")
 def page() -> str:
     if not PAGE.exists():
-        pytest.skip("no docs here")
+        pytest.skip("docs/ is missing")
     return PAGE.read_text(encoding="utf-8")
 
 
@@ -28,16 +28,16 @@ def test_the_named_tests_exist(page: str) -> None:
         assert not test or f"def {test}(" in source, f"{file}::{test}"
 
 
-def test_the_named_programs_exist_and_all_are_named(page: str) -> None:
+def test_the_page_names_every_stress_program(page: str) -> None:
     assert set(re.findall(r"stress\W+(?:program )?`(\w+)`", page)) == set(harness.NAMES)
 
 
-def test_backends_agree_as_far_as_the_tests_say(page: str) -> None:
+def test_the_page_has_the_tolerances_of_the_tests(page: str) -> None:
     single, double = (f"{kc.AGREEMENT[dtype]:g}" for dtype in ("float32", "float64"))
     assert f"by at most {single} in float32 and {double} in float64" in page
 
 
-def test_every_promise_names_what_holds_it(page: str) -> None:
+def test_every_promise_names_a_test_or_a_program(page: str) -> None:
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| what", "| ---"))]
     assert len(rows) > 15
     for row in rows:

@@ -1,4 +1,4 @@
-"""The stress programs (tests/stress): each runs, and the cases that once failed pass."""
+"""The stress programs (tests/stress): each program runs, and cases that failed earlier pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT = [(name, path) for name in harness.NAMES for path in harness.kept(name)]
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[dict[str, harness.Worker]]:
-    """A worker for each program, by name. Starting one takes seconds, so tests share it; a dead one is replaced."""
+    """Workers of the programs by name. Starting a worker takes seconds, so tests share it. Replace a dead worker."""
     started: dict[str, harness.Worker] = {}
     yield started
     for worker in started.values():
@@ -22,7 +22,7 @@ def workers() -> Iterator[dict[str, harness.Worker]]:
 
 
 @pytest.mark.parametrize(("name", "path"), KEPT, ids=[f"{name}-{path.stem}" for name, path in KEPT])
-def test_what_failed_once_is_right(name: str, path: Path, workers: dict[str, harness.Worker]) -> None:
+def test_cases_that_failed_earlier_pass(name: str, path: Path, workers: dict[str, harness.Worker]) -> None:
     program = harness.load(name)
     if reason := program.unable():
         pytest.skip(reason)
@@ -42,12 +42,12 @@ def test_a_few_cases_of_each_program(name: str) -> None:
 
 
 class TestTheHarness:
-    """The harness finds a crash, a hang and a wrong answer, distinguishes them, and reduces the case."""
+    """The harness finds crashes, hangs and wrong answers, tells them apart, and reduces each case."""
 
     @pytest.mark.parametrize(
         ("kind", "words"), [("crash", "died of SIGSEGV"), ("hang", "no answer"), ("wrong", "Asser")]
     )
-    def test_finds_and_reduces(self, kind: str, words: str) -> None:
+    def test_the_harness_finds_and_reduces_a_failure(self, kind: str, words: str) -> None:
         worker = harness.Worker("sample", program := harness.load("sample"))
         if kind == "hang":
             program.seconds = 1.0
@@ -61,11 +61,11 @@ class TestTheHarness:
         finally:
             worker.close()
 
-    def test_cases_that_mean_nothing_are_not_counted_as_tried(self) -> None:
+    def test_meaningless_cases_are_not_counted_as_tried(self) -> None:
         report = harness.run("sample", seed=1, count=20)
         assert (report.tried, report.log.total(), report.failures) == (20, 20, [])
         assert report.unfit
-        assert str(report).partition("\n")[0].endswith(f"0 failed; {report.unfit} more meant nothing")
+        assert str(report).partition("\n")[0].endswith(f"0 failed; {report.unfit} more were meaningless")
 
     def test_a_program_that_cannot_run_here_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         program = harness.load("sample")
@@ -74,7 +74,7 @@ class TestTheHarness:
         report = harness.run("sample", seed=1, count=3)
         assert (report.tried, str(report)) == (0, "sample: nothing was tried: there is no compiler")
 
-    def test_a_program_may_choose_what_starts_its_worker(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_program_may_choose_the_launcher_of_its_worker(self, monkeypatch: pytest.MonkeyPatch) -> None:
         program = harness.load("sample")
         monkeypatch.setattr(program, "launcher", lambda: ["env", "SAMPLE=chosen"])
         worker = harness.Worker("sample", program)

@@ -11,7 +11,7 @@ import fastnet
 from fastnet import Callback, Cosine, Exponential, Network, Step, Trainer
 
 RNG = np.random.default_rng(0)
-X = RNG.random((53, 6), np.float32)  # the last batch is smaller at any batch size but 1 and 53
+X = RNG.random((53, 6), np.float32)  # 53 is prime: the last batch is smaller unless the batch size is 1 or 53
 Y = RNG.integers(0, 3, 53)
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"]
 SCHEDULES: dict[str, Any] = {
@@ -34,7 +34,7 @@ def bits(trainer: Trainer) -> bytes:
 
 
 class Recorder(Callback):
-    """Records its calls, and may act on them."""
+    """Record the calls, and optionally act on them."""
 
     def __init__(self, every: int | None = None, act: Callable[[Trainer, Any], None] | None = None) -> None:
         self.every = every

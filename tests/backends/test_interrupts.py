@@ -1,4 +1,4 @@
-"""Ctrl-C during a fit: it answers soon, at a batch boundary, and nothing is lost.
+"""Ctrl-C during a fit: fit stops soon, at a batch boundary, and keeps all finished steps.
 
 A timer sends real signals. An idle machine answers within 0.2 s; the tests allow 1 s and print the time (-rP).
 """
@@ -24,7 +24,7 @@ from fastnet import Callback, Epoch, Network, Progress, Trainer
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 
-SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # such kernels take many times longer
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # kernels with a sanitizer are many times slower
 ALLOWED = 5.0 if SANITIZED else 1.0  # seconds
 X = np.random.default_rng(0).integers(0, 256, (4000, 100), np.uint8)
 Y = np.random.default_rng(1).integers(0, 10, 4000)
@@ -37,12 +37,12 @@ pytestmark = [
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
 class Sender:
-    """Sends SIGINT some seconds after start(), once, but not before `ready`; `sent` says when."""
+    """Send one SIGINT `delay` seconds after start(), or later when `ready` is true. `sent` is the time."""
 
     def __init__(self, delay: float, ready: Callable[[], bool] = lambda: True) -> None:
         self.sent = 0.0
@@ -64,13 +64,13 @@ class Sender:
 
     def close(self) -> None:
         self._timer.cancel()
-        with contextlib.suppress(RuntimeError):  # never started
+        with contextlib.suppress(RuntimeError):  # the timer was never started
             self._timer.join()
 
 
 @contextlib.contextmanager
 def interrupt(delay: float = 0.2, *, start: bool = True, ready: Callable[[], bool] = lambda: True) -> Iterator[Sender]:
-    """Expect a Sender's KeyboardInterrupt to end the block in time."""
+    """Check that the KeyboardInterrupt of a Sender ends the block in time."""
     sender = Sender(delay, ready)
     try:
         if start:
@@ -100,7 +100,7 @@ def make(name: str = "numpy", **arguments: Any) -> Trainer:
 
 
 def wide(name: str, **arguments: Any) -> Trainer:
-    """Return a trainer whose pass over some ten thousand rows takes long."""
+    """Return a trainer of a wide network. Its pass over ten thousand rows takes long."""
     net = Network([100, 1024, 1024, 10], activation="relu", seed=0)
     return Trainer(net, learning_rate=1e-4, backend=name, seed=0, **arguments)
 
@@ -116,11 +116,11 @@ def after_steps(steps: int, **arguments: Any) -> Trainer:
     return trainer
 
 
-# -- where it arrives ------------------------------------------------------------------------------------------
+# -- when the signal arrives -----------------------------------------------------------------------------------
 
 
-def test_between_small_batches(name: str) -> None:
-    make(name).fit(X, Y)  # compiled, if it has to be
+def test_interrupt_between_small_batches(name: str) -> None:
+    make(name).fit(X, Y)  # compiles if necessary
     trainer = make(name)
     with interrupt():
         trainer.fit(X, Y, epochs=10**6)
@@ -129,12 +129,12 @@ def test_between_small_batches(name: str) -> None:
     assert sum(trainer.history["examples"]) == 10 * trainer.steps
     assert trainer.history["epoch"] == list(range(1, len(trainer.history) + 1))
     before = len(trainer.history)
-    trainer.fit(X, Y, epochs=2)  # and it can go on
+    trainer.fit(X, Y, epochs=2)  # training can continue
     assert len(trainer.history) == before + 2
     assert trainer.history["examples"][-2:] == [4000, 4000]
 
 
-def test_in_one_enormous_step(name: str) -> None:
+def test_interrupt_in_one_enormous_step(name: str) -> None:
     make(name).fit(X, Y)
     trainer = wide(name, batch_size=1 << 30)
     before = trainer.network.parameters.copy()
@@ -146,7 +146,7 @@ def test_in_one_enormous_step(name: str) -> None:
     assert trainer.fit(X[:100], Y[:100])["epoch"] == [1]
 
 
-def test_between_long_steps(name: str) -> None:
+def test_interrupt_between_long_steps(name: str) -> None:
     make(name).fit(X, Y)
     trainer = wide(name, batch_size=1000)
     with interrupt(ready=lambda: trainer.steps > 0):
@@ -155,7 +155,7 @@ def test_between_long_steps(name: str) -> None:
     assert sum(trainer.history["examples"]) == 1000 * trainer.steps
 
 
-def test_during_validation(name: str) -> None:
+def test_interrupt_during_validation(name: str) -> None:
     x, y = np.tile(X, (40, 1)), np.tile(Y, 40)
     make(name).fit(X, Y)
     trainer = wide(name, batch_size=10)
@@ -166,9 +166,9 @@ def test_during_validation(name: str) -> None:
     assert np.isnan(trainer.history["validation_cost"][0])
 
 
-def test_after_a_fit_of_few_examples(name: str) -> None:
-    """A batch of one example takes no time, one of twenty thousand does. Chunks must allow for the difference."""
-    net = Network([100, 100, 10], activation="relu", seed=0)  # below LONG_BATCH: these calls run in this thread
+def test_interrupt_after_a_fit_of_few_examples(name: str) -> None:
+    """A batch of 20,000 examples takes much longer than a batch of one. The size of a chunk must follow."""
+    net = Network([100, 100, 10], activation="relu", seed=0)  # these calls are below LONG_BATCH and run in this thread
     trainer = Trainer(net, learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
     trainer.fit(X[:1], Y[:1], epochs=50)
     x, y = np.tile(X, (800, 1)), np.tile(Y, 800)
@@ -176,7 +176,7 @@ def test_after_a_fit_of_few_examples(name: str) -> None:
         trainer.fit(x, y, epochs=10**6)
 
 
-def test_a_slow_callback_is_broken_off() -> None:
+def test_interrupt_ends_a_slow_callback() -> None:
     trainer = make()
     ends: list[Epoch] = []
 
@@ -191,7 +191,7 @@ def test_a_slow_callback_is_broken_off() -> None:
     assert len(trainer.fit(X, Y)) == 2
 
 
-def test_a_slow_callback_on_batches_is_broken_off() -> None:
+def test_interrupt_ends_a_slow_callback_on_batches() -> None:
     trainer = make()
     with interrupt():
         trainer.fit(X, Y, callbacks=[Act(lambda: time.sleep(30), 7)])
@@ -201,7 +201,7 @@ def test_a_slow_callback_on_batches_is_broken_off() -> None:
     assert trainer.history["examples"][-1] == 4000
 
 
-def test_in_partial_fit(name: str) -> None:
+def test_interrupt_in_partial_fit(name: str) -> None:
     trainer = Trainer(Network([100, 256, 10], seed=0), batch_size=10, backend=name, seed=0)
     trainer.partial_fit(X, Y)
     x, y = np.tile(X, (300, 1)), np.tile(Y, 300)
@@ -223,8 +223,8 @@ def handler(function: Any) -> Iterator[None]:
     try:
         yield
         assert signal.getsignal(signal.SIGINT) is function
-    except KeyboardInterrupt:  # it would end the whole test run
-        pytest.fail("a KeyboardInterrupt where the user's handler was to be called")
+    except KeyboardInterrupt:  # would end the whole test run
+        pytest.fail("KeyboardInterrupt in place of a call of the user's handler")
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -240,7 +240,7 @@ def test_a_user_s_handler_is_called_once_at_a_batch_boundary(name: str) -> None:
     sender = Sender(0.2)
     with handler(note):
         sender.start()
-        trainer.fit(X, Y, epochs=10**6)  # the handler raises nothing: fit ends all the same
+        trainer.fit(X, Y, epochs=10**6)  # fit ends although the handler raises nothing
         seconds = sender.seconds()
         sender.close()
     assert seconds < ALLOWED
@@ -251,8 +251,8 @@ def test_a_user_s_handler_is_called_once_at_a_batch_boundary(name: str) -> None:
     assert parameters == after_steps(steps, name=name).network.parameters.tobytes()
 
 
-def test_signals_that_come_together_count_once() -> None:
-    def factor(step: int) -> float:  # called between two epochs, while signals wait
+def test_signals_at_the_same_time_count_once() -> None:
+    def factor(step: int) -> float:  # called between two epochs, while fit holds signals back
         if step == 450:
             for _ in range(3):
                 os.kill(os.getpid(), signal.SIGINT)
@@ -266,7 +266,7 @@ def test_signals_that_come_together_count_once() -> None:
     assert trainer.history["epoch"] == [1]
 
 
-def test_a_user_s_handler_may_raise_what_it_likes() -> None:
+def test_a_user_s_handler_may_raise_any_exception() -> None:
     class Enough(Exception):
         pass
 
@@ -295,7 +295,7 @@ def test_an_ignored_signal_stays_ignored(ignored: Any) -> None:
     assert set(trainer.history["examples"]) == {4000}
 
 
-def test_the_handler_is_back_after_an_error() -> None:
+def test_the_handler_is_restored_after_an_error() -> None:
     def fail(trainer: Trainer, epoch: Epoch) -> None:
         raise LookupError
 
@@ -335,9 +335,9 @@ except KeyboardInterrupt:
 """
 
 
-def test_while_numba_compiles(name: str, tmp_path: Path) -> None:
+def test_interrupt_while_numba_compiles(name: str, tmp_path: Path) -> None:
     if name != "numba":
-        pytest.skip("only Numba compiles")
+        pytest.skip("only Numba compiles on first use")
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", COMPILING], env=environment, capture_output=True, text=True, timeout=120
@@ -349,7 +349,7 @@ def test_while_numba_compiles(name: str, tmp_path: Path) -> None:
     assert int(steps) == 0
 
 
-def test_in_a_callback_on_batches_the_epochs_record_is_kept() -> None:
+def test_interrupt_in_a_callback_on_batches_keeps_the_record_of_the_epoch() -> None:
     trainer = make()
 
     def strike() -> None:
@@ -365,7 +365,7 @@ def test_in_a_callback_on_batches_the_epochs_record_is_kept() -> None:
 def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
     rows: int, in_a_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has few parameters, but a row passes many layers, whose activations count as work too."""
+    """The network has few parameters, but many layers. Their activations also count as work."""
     threads = []
     train = numpy_backend.train
 

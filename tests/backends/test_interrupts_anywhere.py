@@ -1,4 +1,4 @@
-"""Ctrl-C at every function call of a fit, and in a child that another thread forks meanwhile."""
+"""Ctrl-C at every function call of a fit, and in a child that another thread forks during a fit."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class EveryBatch(Callback):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12 and later
-def test_a_child_that_another_thread_forked_has_the_usual_handler() -> None:
-    """The main thread's fit, which would act on the signal, does not exist in the child."""
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python 3.12 and later warn of forks
+def test_a_child_forked_by_another_thread_has_the_usual_handler() -> None:
+    """The fit of the main thread, which handles the signal, does not exist in the child."""
     statuses = []
 
     def fork() -> None:
@@ -64,11 +64,11 @@ def interrupt_at_call(number: int) -> Iterator[None]:
             raise EOFError
 
 
-def test_at_every_function_call() -> None:
-    """Ctrl-C works at every call, works again afterwards, and leaves the trainer free for another fit."""
+def test_interrupt_at_every_function_call() -> None:
+    """Ctrl-C ends the fit at every call. Afterwards the usual handler is restored, and the trainer can fit again."""
     net = Network([3, 2], seed=0)
     x, y, steps = np.eye(4, 3), np.array([0, 1, 0, 1]), set()
-    Trainer(net, backend="numpy").fit(x, y)  # imports what it needs
+    Trainer(net, backend="numpy").fit(x, y)  # does all imports
     for number in range(1, 10_000):
         trainer = Trainer(net, backend="numpy", batch_size=2, seed=0)
         try:

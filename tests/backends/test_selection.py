@@ -1,4 +1,4 @@
-"""Which backend runs and why; errors of missing ones; builds, specialisations and forks."""
+"""The selection of a backend, the errors of missing backends, builds, specialisations and forks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ X, Y = np.random.default_rng(0).random((20, 4), np.float32), np.arange(20) % 3
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -39,10 +39,10 @@ def chosen(argument: str | None = None) -> tuple[str, str]:
     return history["backend"][0], history["backend_reason"][0]
 
 
-# -- who decides -------------------------------------------------------------------------------------------------
+# -- argument, context, environment ------------------------------------------------------------------------------
 
 
-def test_auto_takes_the_best_there_is() -> None:
+def test_auto_takes_the_fastest_available_backend() -> None:
     best = next(info.name for info in backends.available() if info.available)
     assert chosen() == chosen("auto")
     assert chosen()[0] == best
@@ -53,7 +53,7 @@ def test_argument_beats_context_beats_environment(monkeypatch: pytest.MonkeyPatc
     best = chosen()[0]
     monkeypatch.setenv("FASTNET_BACKEND", "numpy")
     assert chosen() == ("numpy", "named by $FASTNET_BACKEND")
-    assert chosen("auto")[0] == best  # "auto" decides too, and hides what is further out
+    assert chosen("auto")[0] == best  # "auto" as the argument overrides context and environment
     with use_backend("auto"):
         assert chosen()[0] == best
     with use_backend("numpy"):
@@ -78,14 +78,14 @@ def test_every_backend_can_be_named(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert chosen() == (name, "named by $FASTNET_BACKEND")
 
 
-def test_an_error_inside_use_backend_ends_it() -> None:
+def test_an_error_inside_use_backend_ends_its_effect() -> None:
     before = backends.resolve()
     with pytest.raises(LookupError), use_backend("numpy"), use_backend("auto"):
         raise LookupError
     assert backends.resolve() == before
 
 
-def test_use_backend_holds_for_its_own_thread() -> None:
+def test_use_backend_holds_for_its_own_thread_only() -> None:
     found: list[str] = []
     with use_backend("numpy"):
         thread = threading.Thread(target=lambda: found.append(backends.resolve().reason))
@@ -94,7 +94,7 @@ def test_use_backend_holds_for_its_own_thread() -> None:
     assert found[0].startswith("auto")
 
 
-def test_the_calls_of_a_network_choose_too() -> None:
+def test_the_methods_of_a_network_take_a_backend() -> None:
     net = Network([4, 3], seed=0)
     for call in (net.forward, net.predict, net.activations):
         with pytest.raises(BackendError, match="numpie"):
@@ -105,7 +105,9 @@ def test_the_calls_of_a_network_choose_too() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("numbers", "numba"), ("cpython", "cython"), ("Numpy", "numpy")])
-def test_unknown_names_are_told_what_there_is(wrong: str, right: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_an_unknown_name_lists_the_backends(
+    wrong: str, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(where: str, call: Any) -> None:
         with pytest.raises(BackendError) as caught:
             call()
@@ -121,12 +123,12 @@ def test_unknown_names_are_told_what_there_is(wrong: str, right: str, monkeypatc
 
 
 @pytest.mark.parametrize("wrong", [None, 5, "", "auto"])
-def test_get_wants_a_backend_s_name(wrong: Any) -> None:
+def test_get_requires_the_name_of_a_backend(wrong: Any) -> None:
     with pytest.raises(BackendError, match="no backend is called"):
         backends.get(wrong)
 
 
-# -- what is missing ---------------------------------------------------------------------------------------------
+# -- missing backends --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ def test_a_missing_numba_says_how_to_get_it(blocked: tuple[str, ...]) -> None:
         )
 
 
-def test_available_tells_of_each() -> None:
+def test_available_describes_each_backend() -> None:
     found = backends.available()
     assert [info.name for info in found] == ["cython", "numba", "numpy"]
     for info in found:
@@ -253,7 +255,7 @@ def compiled_dtypes() -> tuple[str, str]:
 
 
 def features(*names: str) -> dict[str, bool]:
-    """Return a feature table like NumPy's that has only these features."""
+    """Return a table in the form of NumPy's CPU features with only these features."""
     return dict.fromkeys(cython_dispatch.V4, False) | dict.fromkeys(names, True)
 
 
@@ -270,11 +272,11 @@ def features(*names: str) -> dict[str, bool]:
         (features(*cython_dispatch.V4) | {"SSE41": False}, ["generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": False}, ["x86_v3", "x86_v2", "generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": True}, ["x86_v4", "x86_v3", "x86_v2", "generic"]),
-        ({"X86_V3": True}, ["generic"]),  # no such CPU exists; features not listed count as missing
+        ({"X86_V3": True}, ["generic"]),  # no CPU has only this; features not listed count as missing
         ({"NEON": True, "ASIMD": True}, ["generic"]),
     ],
 )
-def test_no_build_is_named_that_the_cpu_cannot_run(
+def test_only_builds_that_the_cpu_can_run_are_listed(
     table: dict[str, bool], builds: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTNET_ISA", raising=False)
@@ -285,7 +287,7 @@ def test_no_build_is_named_that_the_cpu_cannot_run(
         assert capped == builds[builds.index(cap) :] if cap in builds else set(capped) <= set(builds)
 
 
-def test_each_dtype_s_module_is_one_the_cpu_can_run(compiled: Any) -> None:
+def test_the_module_of_each_dtype_runs_on_this_cpu(compiled: Any) -> None:
     if name_of(compiled) != "cython":
         pytest.skip("only Cython is built per instruction set")
     for dtype in compiled_dtypes():
@@ -331,9 +333,9 @@ print(counts)
 """
 
 
-def test_numba_compiles_once_whatever_the_inputs() -> None:
+def test_numba_compiles_once_for_all_inputs() -> None:
     load_backend("numba")
-    assert python(SPECIALISATIONS).strip() == "[1, 1]"  # bytes and floats share it
+    assert python(SPECIALISATIONS).strip() == "[1, 1]"  # bytes and floats share a specialisation
 
 
 FORK = """

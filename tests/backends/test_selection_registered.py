@@ -1,4 +1,4 @@
-"""A user's own backend under its own name: what selects it, what never does, and what is refused."""
+"""A user's backend under a registered name: how it is selected, and which backends are refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def chosen(argument: str | None = None) -> tuple[str, str]:
     return history["backend"][0], history["backend_reason"][0]
 
 
-def test_it_can_be_named_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registered_backend_is_selected_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = like_numpy()
     backends.register("mine", mine)
     assert backends.get("mine") is mine
@@ -58,7 +58,7 @@ def test_it_can_be_named_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mine.calls.count("train") >= 3
 
 
-def test_everything_goes_through_it() -> None:
+def test_every_call_goes_through_a_registered_backend() -> None:
     mine = like_numpy()
     backends.register("mine", mine)
     trained = []
@@ -71,7 +71,7 @@ def test_everything_goes_through_it() -> None:
     assert set(mine.calls) == set(FUNCTIONS)
 
 
-def test_auto_never_chooses_it() -> None:
+def test_auto_never_chooses_a_registered_backend() -> None:
     before = chosen()
     backends.register("aaa", like_numpy())
     assert chosen() == chosen("auto") == before
@@ -79,7 +79,7 @@ def test_auto_never_chooses_it() -> None:
         assert chosen("auto") == before
 
 
-def test_it_is_listed_after_fastnet_s_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_registered_backend_is_listed_after_fastnet_s(capsys: pytest.CaptureFixture[str]) -> None:
     backends.register("mine", like_numpy(__version__="3.2"))
     backends.register("another", like_numpy())
     found = {info.name: info for info in backends.available()}
@@ -92,19 +92,19 @@ def test_it_is_listed_after_fastnet_s_own(capsys: pytest.CaptureFixture[str]) ->
     assert ["another", "-", "-"] in lines
 
 
-def test_an_unknown_name_is_told_of_it() -> None:
+def test_the_error_of_an_unknown_name_lists_registered_backends() -> None:
     backends.register("mine", like_numpy())
     with pytest.raises(BackendError, match=r"there are auto, cython, numba, numpy, mine; did you mean 'mine'\?"):
         Trainer(Network([4, 3]), backend="mines")
 
 
-def test_the_name_is_known_where_it_was_registered_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_known_only_where_it_was_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTNET_BACKEND", "mine")
     with pytest.raises(BackendError, match=r"\$FASTNET_BACKEND: no backend is called 'mine'"):
         Trainer(Network([4, 3]))
 
 
-def test_registered_again_it_is_replaced() -> None:
+def test_registering_a_name_again_replaces_the_backend() -> None:
     first, second = like_numpy(), like_numpy()
     backends.register("mine", first)
     trainer = Trainer(Network([4, 3]), backend="mine")
@@ -116,20 +116,20 @@ def test_registered_again_it_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("name", ["auto", *backends.NAMES])
-def test_fastnet_s_own_names_are_taken(name: str) -> None:
+def test_the_names_of_fastnet_s_backends_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}' is a backend of fastnet: give your backend another name"):
         backends.register(name, like_numpy())
     assert selection._registered == {}
 
 
 @pytest.mark.parametrize("name", ["", " mine", "my backend", "mine\n", None, 5, b"mine"])
-def test_a_name_is_a_word(name: Any) -> None:
+def test_a_name_must_be_a_word(name: Any) -> None:
     with pytest.raises(ValueError, match="the name of a backend must be one word, such as 'mine', not "):
         backends.register(name, like_numpy())
 
 
 @pytest.mark.parametrize("missing", [*((name,) for name in (*FUNCTIONS, *SETTINGS)), ("gradient", "compress")])
-def test_what_is_missing_is_named(missing: tuple[str, ...]) -> None:
+def test_the_error_names_a_missing_member(missing: tuple[str, ...]) -> None:
     backend = like_numpy()
     for name in missing:
         delattr(backend, name)
@@ -140,7 +140,7 @@ def test_what_is_missing_is_named(missing: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("wrong", [SimpleNamespace(), "my_backend", None, like_numpy])
-def test_something_else_is_refused(wrong: Any) -> None:
+def test_an_object_that_is_no_backend_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=f"lacks {', '.join((*FUNCTIONS, *SETTINGS))}: "):
         backends.register("mine", wrong)
 
@@ -154,14 +154,16 @@ def test_something_else_is_refused(wrong: Any) -> None:
         ("COMPRESSION_PAYS", 1, TypeError, "COMPRESSION_PAYS of the backend 'mine' must be True or False, not 1"),
     ],
 )
-def test_members_are_what_the_contract_says(member: str, value: Any, error: type[Exception], words: str) -> None:
+def test_members_of_the_wrong_type_or_value_are_refused(
+    member: str, value: Any, error: type[Exception], words: str
+) -> None:
     with pytest.raises(error, match=words):
         backends.register("mine", like_numpy(**{member: value}))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_of_other_arguments_is_refused(name: str) -> None:
-    """Such a backend was written for another version of the contract."""
+def test_a_function_with_other_arguments_is_refused(name: str) -> None:
+    """A function with other arguments was written for another version of the contract."""
     for function in (lambda: 0.0, lambda net, params: 0.0, lambda *arguments, more: 0.0):
         with pytest.raises(TypeError, match=rf"^{name} of the backend 'mine' cannot be called as {name}\([a-z_, ]+\)$"):
             backends.register("mine", like_numpy(**{name: function}))
@@ -169,8 +171,8 @@ def test_a_function_of_other_arguments_is_refused(name: str) -> None:
     backends.register("mine", like_numpy(**{name: getattr(numpy_backend, name)}))
 
 
-def test_a_class_is_no_object_of_it() -> None:
-    """Its functions would take the network for self, and the first fit would miss an argument."""
+def test_a_class_in_place_of_an_object_is_refused() -> None:
+    """A function of the class would take the network as self, and the first fit would lack an argument."""
 
     class Mine:
         MAX_THREADS, COMPRESSION_PAYS = 1, False
@@ -183,13 +185,13 @@ def test_a_class_is_no_object_of_it() -> None:
         backends.register("mine", Mine)
 
 
-def test_the_contract_asks_for_nothing_else() -> None:
-    """The required names are those of the protocol."""
+def test_register_requires_the_members_of_the_contract() -> None:
+    """The required names equal the members of the protocol."""
     assert {name for name in vars(contract.Backend) if not name.startswith("_")} == set(FUNCTIONS)
     assert set(contract.Backend.__annotations__) == set(SETTINGS)
 
 
-def test_its_threads_are_as_many_as_it_says() -> None:
+def test_max_threads_limits_the_team_of_a_registered_backend() -> None:
     backends.register("mine", like_numpy())
     with pytest.raises(ValueError, match=r"threads=2: the mine backend runs on one thread.*threads=1 or 'auto'"):
         Trainer(Network([4, 3]), backend="mine", threads=2)
@@ -204,8 +206,8 @@ def test_its_threads_are_as_many_as_it_says() -> None:
     assert n_threads == {min(2, usable_cores())}
 
 
-def test_it_may_have_something_to_compile() -> None:
-    """A backend with warm_up compiles on first use, so it is called in advance, with one weight."""
+def test_warmup_calls_only_backends_that_compile() -> None:
+    """A backend with warm_up compiles on first use, so warmup calls its functions for a network with one weight."""
     plain, compiling = like_numpy(), like_numpy(warm_up=lambda dtype, x_dtype: None)
     for backend in (plain, compiling):
         backends.register("mine", backend)
@@ -214,7 +216,7 @@ def test_it_may_have_something_to_compile() -> None:
     assert {"predict", "predictor", "train", "compress"} <= set(compiling.calls)
 
 
-def test_an_error_of_its_own_reaches_the_user() -> None:
+def test_an_error_of_a_registered_backend_reaches_the_user() -> None:
     def train(call: contract.TrainCall) -> float:
         raise NotImplementedError("no dropout here")
 
@@ -223,7 +225,7 @@ def test_an_error_of_its_own_reaches_the_user() -> None:
         Trainer(Network([4, 3]), backend="mine").fit(X, Y)
 
 
-def test_a_class_s_object_and_a_module_will_do() -> None:
+def test_objects_and_modules_can_be_registered() -> None:
     class Backend:
         MAX_THREADS, COMPRESSION_PAYS = 1, False
 

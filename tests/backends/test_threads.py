@@ -1,4 +1,4 @@
-"""Threads: how many a process may use, running a team of them, and a Trainer's."""
+"""Threads: the number that a process may use, running a team, and the team of a Trainer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Y = RNG.integers(0, 3, 203)
 
 
 def linux(folder: Path, group: str, files: dict[str, str]) -> tuple[str, str]:
-    """Make folders like /proc and /sys/fs/cgroup, with this process's groups and the groups' files."""
+    """Make folders like /proc and /sys/fs/cgroup, with the groups of this process and the files of the groups."""
     (folder / "proc" / "self").mkdir(parents=True)
     (folder / "proc" / "self" / "cgroup").write_text(group)
     for name, text in files.items():
@@ -52,15 +52,15 @@ V1 = "12:pids:/a\n5:cpu,cpuacct:/a/b\n1:name=systemd:/a\n"
         ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
         ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
         ("0::/\n", {"cpu.max": "1000 100000\n"}, 1),
-        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 8),  # more than there are
+        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 8),  # more than the cores of the machine
         (
             "0::/a/b\n",
             {"a/cpu.max": "150000 50000\n", "a/b/cpu.max": "max 50000\n"},
             3,
-        ),  # the parent counts too
+        ),  # the parent's quota is smaller
         ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "100000 100000\n"}, 1),
-        ("0::/a\n", {"b/cpu.max": "100000 100000\n"}, 8),  # another group's
-        ("0::/../../x\n", {"cpu.max": "100000 100000\n"}, 1),  # outside of what a container sees
+        ("0::/a\n", {"b/cpu.max": "100000 100000\n"}, 8),  # the quota of another group
+        ("0::/../../x\n", {"cpu.max": "100000 100000\n"}, 1),  # the group is outside the container's view
         (V1, {"cpu,cpuacct/a/b/cpu.cfs_quota_us": "150000\n", "cpu,cpuacct/a/b/cpu.cfs_period_us": "100000\n"}, 2),
         (V1, {"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
         (V1, {"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 8),
@@ -71,19 +71,19 @@ V1 = "12:pids:/a\n5:cpu,cpuacct:/a/b\n1:name=systemd:/a\n"
         ("nonsense\n\n::\n", {}, 8),
     ],
 )
-def test_quotas_of_control_groups(
+def test_usable_cores_respects_quotas_of_control_groups(
     group: str, files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "_affinity", lambda: 8)
     assert usable_cores(*linux(tmp_path, group, files)) == cores
 
 
-def test_where_linux_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usable_cores_without_information_of_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_affinity", lambda: 5)
     assert usable_cores(str(tmp_path), str(tmp_path)) == 5
 
 
-def test_of_this_machine() -> None:
+def test_usable_cores_of_this_machine() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 
@@ -103,7 +103,7 @@ def test_all_threads_run_at_once(n_threads: int) -> None:
 
     def call(team: c.Ints, worker: int) -> str:
         assert team[c.N_THREADS] == n_threads
-        barrier.wait(20)  # fails unless both run at once
+        barrier.wait(20)  # raises unless both threads run at once
         seen.append((worker, threading.current_thread() is threading.main_thread()))
         return f"of {worker}"
 
@@ -112,14 +112,14 @@ def test_all_threads_run_at_once(n_threads: int) -> None:
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_an_error_breaks_the_team_and_comes_back(failing: int) -> None:
+def test_an_error_breaks_the_team_and_is_raised(failing: int) -> None:
     left = []
 
     def call(team: c.Ints, worker: int) -> None:
         if worker == failing:
             raise LookupError("mine")
         deadline = time.monotonic() + 20
-        while not team[c.BROKEN]:  # as a kernel waits for the others
+        while not team[c.BROKEN]:  # a kernel waits for the other threads in the same way
             assert time.monotonic() < deadline
             time.sleep(1e-3)
         left.append(worker)
@@ -132,7 +132,7 @@ def test_an_error_breaks_the_team_and_comes_back(failing: int) -> None:
     assert threading.active_count() == before
 
 
-def test_a_team_has_its_starter_s_context() -> None:
+def test_the_threads_of_a_team_have_the_caller_s_context() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
     seen = []
     variable.set(7)
@@ -142,7 +142,7 @@ def test_a_team_has_its_starter_s_context() -> None:
 
 
 @pytest.mark.parametrize("few", [0, 1])
-def test_where_no_thread_can_be_started_one_does_all(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_does_all_work_where_no_thread_can_be_started(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     start, started, seen = threading.Thread.start, [], []
 
     def refuse(thread: threading.Thread) -> None:
@@ -158,8 +158,8 @@ def test_where_no_thread_can_be_started_one_does_all(few: int, monkeypatch: pyte
     assert not any(thread.is_alive() for thread in started)
 
 
-def test_an_interrupt_waits_for_the_others() -> None:
-    """They still write to arrays that the caller owns afterwards."""
+def test_an_interrupt_waits_for_the_other_threads() -> None:
+    """The other threads still write to arrays of the caller."""
     all_here, ended = threading.Barrier(3), []
 
     def call(team: c.Ints, worker: int) -> None:
@@ -174,14 +174,14 @@ def test_an_interrupt_waits_for_the_others() -> None:
     assert sorted(ended) == [1, 2]
 
 
-# -- how many a trainer uses -----------------------------------------------------------------------------------------
+# -- the number of threads of a trainer ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("wanted", "rows", "work", "used"),
     [
         (1, 1000, 1 << 40, 1),
-        (3, 1, 1, 3),  # as asked, though it may not pay
+        (3, 1, 1, 3),  # an explicit number holds, though it may not pay
         (64, 1000, 1, 6),
         (None, 1000, threads.THREADED_WORK - 1, 1),
         (None, 1000, threads.THREADED_WORK, 6),
@@ -189,7 +189,9 @@ def test_an_interrupt_waits_for_the_others() -> None:
         (None, 3, 1 << 40, 1),
     ],
 )
-def test_team_size(wanted: int | None, rows: int, work: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_team_size_depends_on_work_and_cores(
+    wanted: int | None, rows: int, work: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: 6)
     assert team_size(wanted, fake_team.MAX_THREADS, rows, work) == used
 
@@ -201,7 +203,7 @@ def make(name: str, **arguments: Any) -> Trainer:
 
 @pytest.fixture(params=["cython", "numba", "fake"])
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of each backend with teams, on a machine of four cores. The fake backend replaces numpy."""
+    """Return each backend with teams, on a machine of four cores. The fake backend replaces numpy."""
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     if request.param != "fake":
         backends.get(request.param)
@@ -215,14 +217,14 @@ def bits(trainer: Trainer) -> bytes:
     return trainer.network.parameters.tobytes()
 
 
-def test_numpy_takes_one_and_says_why() -> None:
+def test_numpy_runs_on_one_thread_and_says_why() -> None:
     for threads_ in (2, 100):
         with pytest.raises(ValueError, match=r"numpy.*threads=1 or 'auto'.*BLAS"):
             make("numpy", threads=threads_)
     trainer = make("numpy", threads="auto")
     assert trainer.fit(X, Y)["threads"] == [1]
     with backends.use_backend("cython"):
-        later = make(None, threads=1)  # the one in use
+        later = make(None, threads=1)  # numpy is the backend in use
     later._threads = 2
     with backends.use_backend("numpy"), pytest.raises(ValueError, match="numpy"):
         later.fit(X, Y)
@@ -236,7 +238,7 @@ def test_impossible_threads_are_refused(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
-def test_a_team_trains_as_one(name: str, optimizer: str) -> None:
+def test_a_team_trains_like_one_thread(name: str, optimizer: str) -> None:
     alone, team, again = (make(name, optimizer=optimizer, threads=n) for n in (1, 3, 3))
     for trainer in (alone, team, again):
         trainer.fit(X, Y, epochs=3, validation_data=(X, Y))
@@ -249,22 +251,22 @@ def test_a_team_trains_as_one(name: str, optimizer: str) -> None:
     assert team.evaluate(X, Y).cost == pytest.approx(alone.evaluate(X, Y).cost, rel=1e-4)
 
 
-def test_no_more_than_there_are_cores(name: str) -> None:
+def test_a_team_is_no_larger_than_the_cores(name: str) -> None:
     assert make(name, threads=1000).fit(X, Y)["threads"] == [4]
     assert make(name, threads="auto").fit(X, Y)["threads"] == [1]  # too little work
-    if name == "numpy":  # the fake
+    if name == "numpy":  # the fake backend
         assert set(fake_team.SEEN) == {1, 4}
 
 
-def test_auto_takes_many_for_much_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_several_threads_for_much_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "THREADED_WORK", 0)
     assert make(name, threads="auto", batch_size=203).fit(X, Y)["threads"] == [4]
-    assert make(name, threads="auto").fit(X, Y)["threads"] == [2]  # 16 of 32 examples each
+    assert make(name, threads="auto").fit(X, Y)["threads"] == [2]  # each thread has 16 of 32 examples
     assert make(name, threads="auto", batch_size=20).fit(X, Y)["threads"] == [1]
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_chunks_change_nothing(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_result(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = make(name, threads=2)
     usual.fit(X, Y, epochs=2)
     for constant, value in {"CHUNK_SECONDS": 0.0, "PACKED_SECONDS": 0.0, "FIRST_CHUNK": 1}.items():
@@ -276,7 +278,7 @@ def test_chunks_change_nothing(name: str, long: bool, monkeypatch: pytest.Monkey
     assert bits(usual) == bits(other)
 
 
-def test_divergence_with_a_team(name: str) -> None:
+def test_divergence_with_a_team_names_the_step(name: str) -> None:
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     trainer = Trainer(
         net,
@@ -288,13 +290,13 @@ def test_divergence_with_a_team(name: str) -> None:
     )
     with pytest.raises(DivergedError) as caught:
         trainer.fit(X, Y, epochs=5)
-    assert caught.value.step == 12  # the update was bad, and the next cost shows it
+    assert caught.value.step == 12  # the cost after the bad update shows the divergence
     assert trainer.steps == 10
     assert np.isfinite(net.parameters).all()
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_ctrl_c_with_a_team(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_a_fit_with_a_team(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     make(name, threads=2).fit(X, Y)
     if long:
         monkeypatch.setattr(chunks, "LONG_BATCH", 0)
@@ -354,8 +356,8 @@ def test_a_forked_child_can_train_with_a_team(name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_training_needs_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that cannot start threads trains on one, even long batches that would run in their own thread."""
+def test_training_works_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that cannot start threads trains in the caller's thread, even on long batches."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -1,4 +1,4 @@
-"""The findings are written between the markers of a page, with their pictures."""
+"""The program that writes the findings and their pictures between the markers of a page."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fastnet.explore import Finding, Setting
 
 @pytest.fixture
 def findings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The program with quick experiments."""
+    """Return the program with quick experiments."""
     for package in ("pytest_benchmark", "matplotlib"):
-        pytest.importorskip(package, reason="the extras bench and plot")
+        pytest.importorskip(package, reason="needs the extras bench and plot")
     from fastnet.bench import findings
 
     def draw() -> Any:

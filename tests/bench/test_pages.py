@@ -11,7 +11,7 @@ from fastnet.bench import pages
 
 
 def test_a_png_takes_the_largest_palette_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     from PIL import Image
 
     from fastnet.plots import style

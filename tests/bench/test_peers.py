@@ -1,4 +1,4 @@
-"""The peers: how they start, what is compared, and the errors of a missing, wrong or prematurely ended peer."""
+"""The peers of the benchmark: their start, the comparisons, and the errors of missing, wrong or failing peers."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def started(name: str, folder: str, workload: Workload, dtype: str = "float32") 
     return OwnPeer(name, PEERS[name].module, folder, workload, dtype)
 
 
-# -- those of the package -----------------------------------------------------------------------------------------
+# -- the peers of the package -------------------------------------------------------------------------------------
 
 
-# PyTorch's compiler takes ten seconds a workload.
+# PyTorch's compiler takes ten seconds for each workload.
 @pytest.mark.parametrize(
     ("name", "workload"), [(name, w) for name in PEERS for w in ("W1", "W5") if (name, w) != ("torch-compiled", "W5")]
 )
-def test_every_peer_is_verified_trains_and_predicts(name: str, workload: str, digits: Images, folder: str) -> None:
+def test_every_peer_passes_verification(name: str, workload: str, digits: Images, folder: str) -> None:
     peer = started(installed(name), folder, WORKLOADS[workload])
     try:
         rows = min(verified_rows(WORKLOADS[workload]), len(digits.y))
@@ -86,7 +86,7 @@ def test_numpy_s_peers_compute_every_workload(
         peer.close()
 
 
-def test_floats_are_what_bytes_stand_for(folder: str, digits: Images, tmp_path: Path) -> None:
+def test_peers_read_bytes_as_floats_divided_by_255(folder: str, digits: Images, tmp_path: Path) -> None:
     write_images(as_input(digits, "float32"), str(tmp_path))
     for path in (folder, str(tmp_path)):
         worker = Worker(PEERS["numpy-tuned"].module, Path(path), WORKLOADS["W1"], "float32")
@@ -94,10 +94,10 @@ def test_floats_are_what_bytes_stand_for(folder: str, digits: Images, tmp_path: 
 
 
 @pytest.mark.parametrize("wrong", ["rate", "order", "start", "labels"])
-def test_a_wrong_peer_is_found_out(
+def test_verification_finds_a_wrong_peer(
     wrong: str, digits: Images, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Write a module with one fault where the peer's process finds it."""
+    """The peer is a module with one fault, written to a folder on the path of the peer's process."""
     changes = {
         "rate": "self._flat[...] *= 1.001",
         "order": "order = order[::-1]; Right.epoch(self, order); return",
@@ -124,8 +124,8 @@ def test_a_wrong_peer_is_found_out(
         peer.close()
 
 
-def test_another_algorithm_must_learn(digits: Images, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer whose parameters are not comparable is judged by its accuracy. This one does not learn."""
+def test_a_peer_with_another_algorithm_must_learn(digits: Images, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer with other parameters is judged by its accuracy. The peer of this test does not learn."""
     workload = WORKLOADS["W5"]
     right = reference(workload, digits.x, digits.y)
     lazy = OwnPeer(
@@ -138,7 +138,7 @@ def test_another_algorithm_must_learn(digits: Images, folder: str, monkeypatch: 
         lazy.close()
 
 
-def test_what_a_peer_s_process_ends_with_is_told(folder: str) -> None:
+def test_the_error_that_ends_a_peer_s_process_is_reported(folder: str) -> None:
     with pytest.raises(PeerError, match=r"the peer x ended with status 1: ModuleNotFoundError: .*no_such"):
         OwnPeer("x", "no_such", folder, WORKLOADS["W1"], "float32")
     peer = started("numpy-tuned", folder, WORKLOADS["W1"])
@@ -150,19 +150,19 @@ def test_what_a_peer_s_process_ends_with_is_told(folder: str) -> None:
 # -- the choice of peers -----------------------------------------------------------------------------------------
 
 
-def test_all_are_those_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_means_the_available_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "missing", lambda name: "get it" if name in ("jax", "sklearn") else "")
     names, left_out = peers.chosen("all")
     assert names == ["numpy-tuned", "numpy-idiomatic", "torch-eager", "torch-compiled"]
     assert left_out == {"sklearn": "get it", "jax": "get it"}
 
 
-def test_families_and_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_are_chosen_by_family_or_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "missing", lambda name: "")
     assert peers.chosen("torch, numpy-tuned,torch-eager")[0] == ["torch-eager", "torch-compiled", "numpy-tuned"]
 
 
-def test_what_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_peer_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "find_spec", lambda name: None if name in ("jax", "torch") else object())
     assert "pip install" in peers.missing("jax")
     assert not peers.missing("sklearn")
@@ -173,9 +173,7 @@ def test_what_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("small", "untimed")
-def test_a_peer_named_and_missing_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_naming_a_missing_peer_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(peers, "missing", lambda name: "it is not installed: pip install it")
     assert "the peer jax cannot run: it is not installed: pip install it" in error_of(
         capsys, [*QUICK, "--peers", "jax"]
@@ -188,7 +186,7 @@ def test_an_unknown_peer_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.usefixtures("small")
-def test_peers_are_timed_and_left_out_ones_told(
+def test_peers_are_timed_and_left_out_peers_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(peers, "missing", lambda name: "" if name in ALWAYS else "not here: pip install it")
@@ -201,7 +199,7 @@ def test_peers_are_timed_and_left_out_ones_told(
     assert results["numpy-tuned"]["speed_over_tuned_numpy"] == 1
     tuned, ours = (results[name]["seconds"] for name in ("numpy-tuned", "numpy"))
     assert results["numpy"]["speed_over_tuned_numpy"] == pytest.approx(np.median(np.divide(tuned, ours)))
-    # With the same parameters they have the same test accuracy.
+    # Peers with equal parameters have equal test accuracies.
     assert len({result["test_accuracy"] for result in results.values()}) == 1
 
 
@@ -215,7 +213,7 @@ def peer_command(tmp_path: Path, program: str) -> str:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_peer_is_timed_in_the_same_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_s_peer_is_timed_in_the_same_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = """
 import sys
 assert sys.argv[1] == "W1"

@@ -1,4 +1,4 @@
-"""`fastnet bench`: wrong results are not timed, figures are paired within a round, and a page keeps its text."""
+"""`fastnet bench`: no wrong result is timed, ratios are taken within a round, and a page keeps its text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fastnet.bench.workloads import WORKLOADS, Setup, as_input
 from fastnet.errors import BackendError
 
 BEGIN, END = markers(run.SECTION)
-PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # line ends other than ours, and none at the end
+PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # mixed line ends, and none after the last line
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_every_backend_here_is_in_the_table_and_the_json(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     "options", [[], ["--dtype", "float64"], ["--input", "float32"], ["--input", "uint8"], ["--sparse", "off"]]
 )
-def test_json_on_standard_output_is_all_there_is(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_on_standard_output_is_the_only_output(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main([*QUICK, *options, "--json", "-"]) == 0
     facts = json.loads(capsys.readouterr().out)["machine"]
     assert facts["arithmetic"].startswith("float64" if "float64" in options else "float32")
@@ -62,8 +62,8 @@ def test_json_on_standard_output_is_all_there_is(options: list[str], capsys: pyt
 
 
 @pytest.mark.usefixtures("small")
-def test_threads_are_of_the_backends_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy's threads are those of its BLAS
+def test_threads_apply_to_backends_with_teams(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy uses the threads of its BLAS
     assert "float32, one thread" in json.loads(capsys.readouterr().out)["machine"]["arithmetic"]
 
 
@@ -76,20 +76,20 @@ def test_quick_takes_one_round_of_few_examples(monkeypatch: pytest.MonkeyPatch, 
     assert "the first 150" in figures["machine"]["data"]
 
 
-def test_images_by_kind() -> None:
+def test_images_are_converted_to_each_kind_of_input() -> None:
     images = some_images(30)
     assert as_input(images, "bytes").x is images.x
     floats = as_input(images, "float32")
     assert floats.x.dtype == floats.x_test.dtype == np.float32
     np.testing.assert_allclose(floats.x, images.x / 255, rtol=1e-6)
-    pytest.importorskip("scipy", reason="the extra bench")
+    pytest.importorskip("scipy", reason="needs the extra bench")
     sparse = as_input(images, "sparse")
     assert sparse.x.dtype == np.uint8
     np.testing.assert_array_equal(sparse.x.toarray(), images.x)
 
 
-def test_operations_of_an_example() -> None:
-    # 784-16-16-10: three products a layer, two of the first
+def test_operations_of_an_example_by_hand() -> None:
+    # 784-16-16-10 has three matrix products in each layer, but two in the first layer
     assert WORKLOADS["W1"].train_flops == 2 * (2 * 784 * 16 + 3 * 16 * 16 + 3 * 16 * 10)
     assert WORKLOADS["W1"].forward_flops == 2 * (784 * 16 + 16 * 16 + 16 * 10)
 
@@ -105,7 +105,7 @@ def scripted(name: str, seconds: list[float], log: list[str]) -> Callable[[], fl
     return turn
 
 
-def test_ratios_are_taken_within_rounds_after_a_first_that_does_not_count() -> None:
+def test_speed_is_the_median_of_the_ratios_within_rounds() -> None:
     log: list[str] = []
     turns = {"numpy": scripted("n", [99, 1, 8, 10], log), "other": scripted("o", [99, 1, 2, 5], log)}
     peak = 1e9 * WORKLOADS["W1"].train_flops
@@ -113,19 +113,19 @@ def test_ratios_are_taken_within_rounds_after_a_first_that_does_not_count() -> N
     assert "".join(log) == "no" + "no" + "on" + "no"
     assert timings["other"].seconds == [1, 2, 5]
     result = Result(WORKLOADS["W1"], "other", 60_000, 784, timings["other"], timings, None)
-    assert result.speed() == 2  # of 1, 4 and 2; the ratio of the medians is 4
+    assert result.speed() == 2  # the median of 1, 4 and 2; the ratio of the medians is 4
     assert result.share == pytest.approx(60_000 / 2 / 1e9)
-    assert result.speed("numpy-tuned") != result.speed("numpy-tuned")  # nan: it did not run
+    assert result.speed("numpy-tuned") != result.speed("numpy-tuned")  # nan, because numpy-tuned did not run
 
 
-def test_the_rounds_begin_with_each_in_turn() -> None:
+def test_each_round_begins_with_the_next_contender() -> None:
     log: list[str] = []
     turns = {name: scripted(name, [1.0] * 9, log) for name in "abc"}
     contenders.take_turns(turns, 4, rehearsals=0)
     assert "".join(log) == "abc" + "bca" + "cab" + "abc"
 
 
-def test_a_session_is_one_fit_an_epoch_at_a_time() -> None:
+def test_the_epochs_of_a_session_are_one_fit() -> None:
     images, workload = some_images(60), WORKLOADS["W1"]
     session = Session(workload, Setup("numpy"), images)
     try:
@@ -144,7 +144,7 @@ def test_a_session_is_one_fit_an_epoch_at_a_time() -> None:
     assert not session._thread.is_alive()
 
 
-def test_what_a_session_fails_with_is_raised_where_it_is_asked() -> None:
+def test_an_error_of_a_session_is_raised_in_the_caller() -> None:
     images = some_images(60)
     session = Session(WORKLOADS["W1"], Setup("numpy"), images._replace(y=images.y + 10))
     with pytest.raises(ValueError, match="y"):
@@ -155,28 +155,30 @@ def test_what_a_session_fails_with_is_raised_where_it_is_asked() -> None:
 # -- the machine --------------------------------------------------------------------------------------------------
 
 
-def test_a_peak_that_takes_no_time_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # as if compiled without its loop
+def test_a_peak_that_takes_no_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # as if the compiler had removed the loop
     monkeypatch.setattr(machine.cython_dispatch, "module", lambda dtype: module)
     assert machine.peak_meter("float32") is None
 
 
 def test_the_bandwidth_counts_the_bytes_of_both_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: float(next(clock)))  # a second a product
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: float(next(clock)))  # each product takes a second
     assert machine.bandwidth(1 << 16) == 1 << 16
 
 
-def test_the_bandwidth_is_one() -> None:
+def test_the_bandwidth_of_this_machine_is_positive() -> None:
     found = machine.bandwidth(1 << 20, repeats=3)
     assert np.isfinite(found)
     assert found > 0
     assert machine.MIN_STREAM <= machine.stream_bytes() <= machine.MAX_STREAM
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
-def test_resident_memory_is_the_process_s_own() -> None:
-    """A child must not inherit a larger parent's figure, as with getrusage."""
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="this system does not report the memory of a process"
+)
+def test_resident_memory_is_that_of_the_process_alone() -> None:
+    """A child of a larger parent must report its own memory. getrusage would report the parent's."""
     ballast = np.ones(1 << 27, np.uint8)
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; from fastnet.backends.machine import resident_peak as r; print(r())"
@@ -185,7 +187,7 @@ def test_resident_memory_is_the_process_s_own() -> None:
     assert 1 << 20 < int(done.stdout) < ballast.nbytes < machine.resident_peak()
 
 
-# -- nothing wrong is timed ---------------------------------------------------------------------------------------
+# -- wrong results are not timed ----------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("small", "untimed")
@@ -206,7 +208,7 @@ def test_a_wrong_backend_stops_the_benchmark(
     for place in (
         selection,
         backends,
-    ):  # networks and trainers take a backend from the first, the benchmarks from the second
+    ):  # networks and trainers use selection.get, the benchmarks use backends.get
         monkeypatch.setattr(place, "get", lambda name: module)
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)
@@ -239,12 +241,12 @@ def test_a_page_changes_only_between_its_markers(tmp_path: Path) -> None:
     assert "| W1 | numpy |" in table
     assert f"`fastnet bench {' '.join(QUICK)} --write {path}`" in table
     assert run.main([*QUICK, "--write", str(path)]) == 0
-    assert len(path.read_bytes().decode().splitlines()) == len(text.splitlines())  # the table is replaced, not added
+    assert len(path.read_bytes().decode().splitlines()) == len(text.splitlines())  # the new table replaces the old one
 
 
 @pytest.mark.usefixtures("small", "untimed")
 @pytest.mark.parametrize("text", ["# Title\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n", f"{BEGIN}\n{END}\n{BEGIN}\n"])
-def test_a_page_without_its_markers_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_without_markers_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "page.md"
     path.write_text(text)
     assert BEGIN in error_of(capsys, [*QUICK, "--write", str(path)])
@@ -262,13 +264,13 @@ def test_the_command_runs_again_on_one_thread(
     def noted(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
         nonlocal calls
         calls += 1
-        assert {env[name] for name in run.ONE_THREAD} == {"1"}  # else it would restart for ever
+        assert {env[name] for name in run.ONE_THREAD} == {"1"}  # otherwise the command would restart for ever
         return start(command, env=env)
 
     start: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
     monkeypatch.setattr(run.subprocess, "run", noted)
     monkeypatch.setenv(run.ONE_THREAD[0], "4")
-    assert run.main(["--write", str(tmp_path / "none.md")]) == 2  # an error that only the second process finds
+    assert run.main(["--write", str(tmp_path / "none.md")]) == 2  # only the second process finds this error
     assert calls == 1
     captured = capfd.readouterr()
     assert captured.err.count("\n") == 1

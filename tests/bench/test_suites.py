@@ -1,4 +1,4 @@
-"""The benchmark's other suites: their measurements are verified, tables and JSON are complete, the picture is drawn."""
+"""The other suites of the benchmark: verified measurements, complete tables and JSON, and the picture."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def a_task(**options: Any) -> Task:
 
 
 def break_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `train` of every backend wrong in float32, in one parameter."""
+    """Make `train` of every backend write one wrong parameter in float32."""
     get = backends.get
 
     def broken(backend: str) -> Any:
@@ -59,8 +59,8 @@ def break_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return SimpleNamespace(**{**vars(right), "MAX_THREADS": right.MAX_THREADS, "train": wrong})
 
-    monkeypatch.setattr(selection, "get", broken)  # where networks and trainers take it from
-    monkeypatch.setattr(backends, "get", broken)  # and where the suites do
+    monkeypatch.setattr(selection, "get", broken)  # networks and trainers use selection.get
+    monkeypatch.setattr(backends, "get", broken)  # the suites use backends.get
 
 
 # -- the command --------------------------------------------------------------------------------------------------
@@ -87,8 +87,8 @@ def test_all_suites_are_in_the_json_and_the_text(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("small")
-def test_sparse_images_are_taken_by_all_that_train(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("scipy", reason="the extra bench")
+def test_every_contender_trains_on_sparse_images(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("scipy", reason="needs the extra bench")
     assert run.main([*QUICK, "--input", "sparse", "--suite", "train,inference", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["machine"]["data"].endswith("as sparse")
 
@@ -104,7 +104,7 @@ def test_sparse_images_are_taken_by_all_that_train(capsys: pytest.CaptureFixture
 def test_impossible_options_are_errors_before_any_work(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     assert message in error_of(capsys, [*QUICK, *options])
 
 
@@ -112,18 +112,18 @@ def test_impossible_options_are_errors_before_any_work(
     ("option", "message"),
     [("--suite=train,speed", "there is no suite 'speed'"), ("--rounds=0", "a whole number of at least 1, not '0'")],
 )
-def test_what_is_no_option_is_said(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_values_of_options_are_errors(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run.main([option])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
 
-# -- nothing wrong is timed ---------------------------------------------------------------------------------------
+# -- wrong results are not timed ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suite", [growth.run, corners.run])
-def test_a_wrong_backend_is_found_by_each_suite(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_suite_finds_a_wrong_backend(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     break_training(monkeypatch)
     with pytest.raises(VerificationError, match="change of the parameters"):
         suite(a_task())
@@ -136,7 +136,7 @@ def test_wrong_inference_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
             inference.fastnet_turns(a_task(), WORKLOADS["W1"], Setup(name), 20, 5)
 
 
-@pytest.mark.skipif(NAMES == ["numpy"], reason="no compiled backend here")
+@pytest.mark.skipif(NAMES == ["numpy"], reason="no compiled backend is installed")
 def test_a_wrong_kernel_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = inference._kernel
 
@@ -152,7 +152,7 @@ def test_a_wrong_kernel_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the results --------------------------------------------------------------------------------------------------
 
 
-def test_growth_is_against_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_is_relative_to_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     workload = WORKLOADS["W1"]
     lines = [growth.Point("examples", rows, workload, rows) for rows in (100, 200, 400)]
     monkeypatch.setattr(growth, "points", lambda task: lines)
@@ -164,7 +164,7 @@ def test_growth_is_against_the_first_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert records[0]["ns_per_multiply_add"] == pytest.approx(2e9 / (100 * workload.train_flops / 2))
 
 
-def test_corners_are_against_the_best_ordinary_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_corners_are_compared_with_the_best_ordinary_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(task: Task, corner: corners.Corner, names: list[str]) -> dict[str, list[float]]:
         return {name: [4.0 if corner.ordinary else 2.0] * 3 for name in names}
 
@@ -180,7 +180,7 @@ def test_every_corner_names_an_ordinary_shape() -> None:
     assert {corner.ordinary for corner in corners.CORNERS if corner.ordinary} <= titles
 
 
-def test_the_kernel_s_time_is_what_the_call_leaves() -> None:
+def test_the_time_of_the_kernel_is_the_total_less_the_call() -> None:
     timings = {
         ("x", inference.BYTE): Timing([5e-6, 6e-6]),
         ("x", inference.FLOAT): Timing([7e-6, 7e-6]),
@@ -195,7 +195,7 @@ def test_the_kernel_s_time_is_what_the_call_leaves() -> None:
 
 
 @pytest.mark.parametrize(("reached", "most"), [(True, 9), (False, 2)])
-def test_the_time_to_an_accuracy_is_that_of_the_epochs_up_to_it(reached: bool, most: int) -> None:
+def test_the_time_to_an_accuracy_includes_all_epochs_up_to_it(reached: bool, most: int) -> None:
     scores = iter([0.5, 0.9, 0.96, 0.99])
     runner: Any = SimpleNamespace(epoch=lambda: 2.0, accuracy=lambda: next(scores))
     record = accuracy.train("x", runner, most)
@@ -210,7 +210,7 @@ def test_the_time_to_an_accuracy_is_that_of_the_epochs_up_to_it(reached: bool, m
 A_SECTION = Section("part", "A title", ("name", "seconds"), [("a", "1"), ("bcd", "12.5")], "A note.", [], 1, ["x: y"])
 
 
-def test_text_has_words_to_the_left_and_numbers_to_the_right() -> None:
+def test_text_tables_align_words_left_and_numbers_right() -> None:
     assert report.text([A_SECTION], {"machine": "m"}).splitlines() == [
         *("machine: m", "", "A title", ""),
         *("name  seconds", "a           1", "bcd      12.5"),
@@ -255,7 +255,7 @@ def some_results(peak: float) -> list[Result]:
 
 @pytest.mark.parametrize(("suffix", "peak"), [("png", 1e11), ("svg", 1e11), ("svg", math.nan)])
 def test_the_picture_is_drawn(suffix: str, peak: float, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     path = tmp_path / f"speed.{suffix}"
     grown = [
         {"sweep": s, "value": v, "backend": b, "ns_per_multiply_add": v / 10, "median_seconds": v / 100}
@@ -281,7 +281,7 @@ def test_without_matplotlib_a_picture_says_how_to_get_it(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("small")
 def test_the_page_links_the_picture_relative_to_itself(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     page, drawn = tmp_path / "docs" / "benchmarks.md", tmp_path / "docs" / "pictures" / "speed.svg"
     drawn.parent.mkdir(parents=True)
     page.write_text("\n".join(markers(run.SECTION)))

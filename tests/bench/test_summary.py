@@ -1,4 +1,4 @@
-"""The README's table of speeds says what docs/benchmarks.md says."""
+"""The README's table of speeds agrees with docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def a_page(**seconds: float) -> str:
 
 @needs_docs
 def test_the_readme_has_the_table_of_the_page() -> None:
-    """`python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png` mends it."""
+    """Fix: `python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png`."""
     table = summary.table(BENCHMARKS.read_text("utf-8"))
     assert table in pages.split(str(README), summary.SECTION)[1]
     assert sum(line.startswith("|") for line in table.splitlines()) <= 8
@@ -52,7 +52,7 @@ def test_a_page_without_the_peers_is_refused(page: str) -> None:
 
 
 def test_the_command_writes_the_table_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     page, readme, drawn = (tmp_path / name for name in ("page.md", "README.md", "speed.png"))
     page.write_text(a_page())
     readme.write_text("top\n" + "\n".join(pages.markers(summary.SECTION)) + "\nend\n")

@@ -1,4 +1,4 @@
-"""Errors of examples and targets name the place and the value; targets must be in the range of the outputs."""
+"""Errors of examples and targets name the index and the value. Targets must be in the range of the outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Y = np.array([0, 1, 2, 0, 1, 2])
 WIDE = np.finfo(np.longdouble).max > np.finfo(np.float64).max
 
 
-@pytest.mark.skipif(not WIDE, reason="no numbers beyond float64 on this machine")
+@pytest.mark.skipif(not WIDE, reason="longdouble is float64 on this machine")
 @pytest.mark.parametrize(
     ("dtype", "exponent", "words"),
     [
@@ -25,7 +25,7 @@ WIDE = np.finfo(np.longdouble).max > np.finfo(np.float64).max
         ("float32", 300, r"^x holds 1e\+300, beyond float32: use a float64 network or smaller values$"),
     ],
 )
-def test_a_large_float128_is_shown(dtype: str, exponent: int, words: str) -> None:
+def test_the_error_shows_a_large_float128(dtype: str, exponent: int, words: str) -> None:
     x = X.astype(np.longdouble)
     x[2, 1] = np.longdouble(10) ** exponent
     with pytest.raises(ValueError, match=words):
@@ -33,7 +33,7 @@ def test_a_large_float128_is_shown(dtype: str, exponent: int, words: str) -> Non
 
 
 @pytest.mark.parametrize("y", [np.array([0, 0, 0, np.nan, 0, 0]), np.array([0, 0, 0, np.nan, 0, 0], np.float32)])
-def test_an_entry_has_as_many_numbers_as_y_has_dimensions(y: Any) -> None:
+def test_the_index_in_an_error_has_the_dimensions_of_y(y: Any) -> None:
     net = Network([4, 1])
     with pytest.raises(ValueError, match=r"^y\[3\] is nan;"):
         net.cost(X, y)
@@ -45,7 +45,7 @@ def test_an_entry_has_as_many_numbers_as_y_has_dimensions(y: Any) -> None:
         net.cost(np.where(np.arange(24) == 5, np.nan, X.ravel()).reshape(6, 2, 2), y)
 
 
-def test_masks_within_a_list_are_seen() -> None:
+def test_masks_within_a_list_are_found() -> None:
     x, y = np.ma.masked_array(X, X > 0.9), np.ma.masked_array(Y, Y > 1)
     for given in ([*x], (*x,)):
         with pytest.raises(ValueError, match=r"^x has masked values"):
@@ -78,7 +78,9 @@ def test_every_activation_has_a_range() -> None:
         ("relu", -1, np.int64, "of 0 or more"),
     ],
 )
-def test_targets_that_no_output_reaches_are_refused(output: str, value: float, dtype: Any, words: str) -> None:
+def test_targets_outside_the_range_of_the_outputs_are_refused(
+    output: str, value: float, dtype: Any, words: str
+) -> None:
     net = Network([4, 3], output=output, cost="squared_error")
     good = np.eye(3, dtype=dtype)[Y]
     wrong = good.copy()
@@ -95,19 +97,19 @@ def test_targets_that_no_output_reaches_are_refused(output: str, value: float, d
 
 @pytest.mark.parametrize("output", ENDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_targets_beyond_the_range_by_rounding_are_taken(output: str, dtype: Any) -> None:
+def test_targets_outside_the_range_by_rounding_are_accepted(output: str, dtype: Any) -> None:
     least, most = ENDS[output]
     y = np.tile(np.array([least - 1e-9, most + 1.2e-7, least], np.float64), (6, 1))
     Network([4, 3], output=output, cost="squared_error", dtype=dtype).cost(X, y)
 
 
 @pytest.mark.parametrize("output", sorted(ANYTHING))
-def test_outputs_without_an_end_take_any_targets(output: str) -> None:
+def test_unbounded_outputs_accept_any_targets(output: str) -> None:
     Network([4, 3], output=output).cost(X, np.eye(3)[Y] * 1000 - 500)
 
 
 @pytest.mark.parametrize("output", ENDS)
-def test_the_ends_of_the_range_and_labels_are_taken(output: str) -> None:
+def test_the_ends_of_the_range_and_labels_are_accepted(output: str) -> None:
     net = Network([4, 3], output=output, cost="squared_error")
     net.cost(X, np.tile(np.array(ENDS[output])[[0, 1, 0]], (6, 1)))
     net.cost(X, Y)

@@ -1,4 +1,4 @@
-"""A user's sparse matrices as x of every call, and a Trainer that compresses dense x."""
+"""Sparse matrices of the user as x of every call, and a Trainer that compresses dense x."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fastnet.backends import compression, selection
 from fastnet.backends.forward import work_of
 from fastnet.kernels import contract as c
 
-scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "dia", "bsr"]
 RNG = np.random.default_rng(0)
@@ -33,13 +33,13 @@ Y = RNG.integers(0, 3, 60)
 
 @pytest.fixture(autouse=True)
 def _on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests that name no backend run on NumPy; their subject does not depend on the backend."""
+    """Run the tests that name no backend on NumPy: their subject does not depend on the backend."""
     monkeypatch.setenv(backends.ENVIRONMENT, "numpy")
 
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -51,11 +51,11 @@ def trainer(**arguments: Any) -> Trainer:
     return Trainer(network(), **{"learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments)
 
 
-# -- it is the same as the dense array -----------------------------------------------------------------------------
+# -- results equal those of the dense array ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
-def test_every_call_takes_it(name: str, dense: kc.Array) -> None:
+def test_every_call_takes_sparse_x(name: str, dense: kc.Array) -> None:
     net, x = network(), scipy_sparse.csr_array(dense)
     calls: list[Callable[[Any], Any]] = [
         lambda x: net.forward(x, backend=name),
@@ -82,21 +82,21 @@ def test_every_call_takes_it(name: str, dense: kc.Array) -> None:
 @pytest.mark.parametrize("kind", ["array", "matrix"])
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
-def test_any_format_counts_the_same(form: str, kind: str) -> None:
+def test_every_sparse_format_gives_the_same_result(form: str, kind: str) -> None:
     for dense, dtype in product([BYTES, FLOATS, FLOATS.astype(np.float64)], kc.DTYPES):
         x = getattr(scipy_sparse, f"csr_{kind}")(dense).asformat(form)
         net = network(dtype=dtype)
         np.testing.assert_allclose(net.forward(x), net.forward(dense), rtol=1e-5, err_msg=f"{dense.dtype}, {dtype}")
 
 
-def test_sparse_rows_themselves_are_taken(name: str) -> None:
+def test_sparse_rows_objects_are_accepted(name: str) -> None:
     kc.assert_close(
         network().forward(kc.sparse(FLOATS, np.float32), backend=name), network().forward(FLOATS, backend=name), 2e-6
     )
 
 
 def unsorted() -> Any:
-    """Return a matrix with unsorted columns, one of them three times, a zero entry, and flags that deny all this."""
+    """Return a matrix with unsorted columns, one column three times, a zero entry, and flags that deny these."""
     x = scipy_sparse.csr_array(
         (np.array([1, 2, 3, 4, 0, 5], np.float32), np.array([3, 1, 3, 3, 0, 69]), np.array([0, 4, 4, 6])), shape=(3, 70)
     )
@@ -105,7 +105,7 @@ def unsorted() -> Any:
 
 
 @pytest.mark.parametrize("rows", [[], [7], [3, 59, 0, 3], range(60)], ids=str)
-def test_rows_are_taken_by_number(rows: Any) -> None:
+def test_indexing_sparse_rows_takes_rows_by_number(rows: Any) -> None:
     chosen = np.array(rows, np.int64)
     found, expected = kc.sparse(FLOATS, np.float32)[chosen], kc.sparse(FLOATS[chosen], np.float32)
     first, last = expected.starts[[0, -1]]
@@ -115,7 +115,7 @@ def test_rows_are_taken_by_number(rows: Any) -> None:
     np.testing.assert_array_equal(found.values, expected.values[first:last])
 
 
-def test_duplicates_are_summed_and_nothing_of_the_user_s_changes() -> None:
+def test_duplicates_are_summed_and_the_user_s_matrix_is_unchanged() -> None:
     x = unsorted()
     before = copy.deepcopy(x.__dict__)
     expected = np.zeros((3, 70), np.float32)
@@ -134,8 +134,8 @@ def test_duplicates_are_summed_and_nothing_of_the_user_s_changes() -> None:
 
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
-def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None:
-    """Bytes become floats."""
+def test_fitting_values_are_shared_and_indices_copied(dense: kc.Array) -> None:
+    """Values in another dtype, such as bytes, are converted to floats."""
     x = scipy_sparse.csr_array(dense)
     for array in (x.data, x.indices, x.indptr):
         array.flags.writeable = False
@@ -144,7 +144,7 @@ def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None
     assert np.shares_memory(rows.values, x.data) == (dense is FLOATS)
     assert not np.shares_memory(rows.indices, x.indices)
     assert (rows.starts.dtype, rows.indices.dtype, rows.dtype) == (np.int64, np.int32, np.float32)
-    part = kc.sparse(dense, np.float32)[3:50]  # a slice of larger arrays
+    part = kc.sparse(dense, np.float32)[3:50]  # its arrays are slices of larger arrays
     again = network().check_inputs(part)
     assert isinstance(again, c.SparseRows)
     assert np.shares_memory(again.values, part.values)
@@ -157,7 +157,7 @@ def test_values_that_fit_are_not_copied_and_indices_are(dense: kc.Array) -> None
     assert rows.indices.dtype == np.int32
 
 
-def test_a_matrix_with_no_entries(name: str) -> None:
+def test_a_matrix_without_entries_is_accepted(name: str) -> None:
     x = scipy_sparse.csr_array((60, 70), dtype=np.float32)
     kc.assert_close(network().forward(x, backend=name), network().forward(x.toarray(), backend=name), 2e-6)
     trainer(backend=name).fit(x, Y)
@@ -173,7 +173,7 @@ def test_scipy_is_not_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-# -- what is refused -------------------------------------------------------------------------------------------------
+# -- refused matrices ------------------------------------------------------------------------------------------------
 
 
 def broken(form: str, change: Callable[[Any], object]) -> Any:
@@ -204,11 +204,11 @@ def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
         lambda x: setattr(x, "indptr", x.indptr[:, None]),
     ],
 )
-def test_corrupt_matrices_are_refused_in_time(change: Callable[[Any], object]) -> None:
-    """Each would make a kernel or SciPy's conversion touch memory outside the matrix."""
+def test_corrupt_matrices_are_refused_before_use(change: Callable[[Any], object]) -> None:
+    """Each matrix would make a kernel or SciPy's conversion touch memory outside the matrix."""
     refused = 0
     for form in ("csr", "csc", "bsr"):
-        with contextlib.suppress(ValueError):  # SciPy refuses some of them
+        with contextlib.suppress(ValueError):  # SciPy refuses some of these matrices
             x = broken(form, change)
             with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it again"):
                 network().forward(x)
@@ -245,7 +245,7 @@ def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
 
 @pytest.mark.parametrize("part", ["data", "indices", "indptr", "_shape"])
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
-def test_parts_replaced_by_something_else_are_refused(form: str, part: str) -> None:
+def test_matrices_with_replaced_parts_are_refused(form: str, part: str) -> None:
     masked = np.ma.masked_array([1.0], mask=[True])
     for value in (None, 3, "data", [1, 2], masked, np.zeros((2, 2, 2, 2))):
         x = broken(form, lambda x, value=value: setattr(x, part, value))
@@ -274,7 +274,7 @@ def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) 
 
 @pytest.mark.parametrize("form", ["dia", "csc"])
 @pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
-def test_what_scipy_cannot_convert_is_refused_in_our_words(form: str) -> None:
+def test_matrices_that_scipy_cannot_convert_are_refused_in_one_line(form: str) -> None:
     x = broken(form, lambda x: setattr(x, "_shape", (1 << 62, 70)))
     with pytest.raises(ValueError, match=r"x is .* scipy cannot convert .*give it as CSR"):
         network().forward(x)
@@ -309,7 +309,7 @@ def test_unusable_sparse_inputs_are_refused(x: Any, words: str) -> None:
         assert [word for word in words.split() if word not in message] == [], message
 
 
-def test_validation_data_is_named() -> None:
+def test_the_error_names_validation_data() -> None:
     with pytest.raises(ValueError, match=r"validation x has shape \(60, 69\)"):
         trainer().fit(FLOATS, Y, validation_data=(scipy_sparse.csr_array(FLOATS[:, :69]), Y))
     with pytest.raises(ValueError, match=r"y has shape"):
@@ -321,7 +321,7 @@ def test_validation_data_is_named() -> None:
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
-def test_a_compressed_fit_is_the_dense_one(name: str, optimizer: str, dense: kc.Array) -> None:
+def test_a_compressed_fit_equals_the_dense_fit(name: str, optimizer: str, dense: kc.Array) -> None:
     plain, packed = (trainer(backend=name, optimizer=optimizer, sparse=sparse) for sparse in (False, True))
     for each in (plain, packed):
         each.fit(dense, Y, epochs=3, validation_data=(dense, Y))
@@ -339,13 +339,13 @@ def test_sparse_input_stays_sparse() -> None:
 
 
 def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trainer().fit(BYTES, Y, epochs=9)["inputs"][0] == "dense"  # never on NumPy
+    assert trainer().fit(BYTES, Y, epochs=9)["inputs"][0] == "dense"  # compression never pays on NumPy
     monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
     full = np.maximum(FLOATS, np.float32(0.5))
     half = np.where(np.arange(70) < 70 * c.SPARSE_SHARE + 1, full, np.float32(0))
     for x, epochs, wanted in (
         (FLOATS, compression.SPARSE_EPOCHS, "compressed"),
-        (BYTES, compression.SPARSE_EPOCHS, "dense"),  # the kernels skip their zeros already
+        (BYTES, compression.SPARSE_EPOCHS, "dense"),  # the kernels skip zeros of dense bytes
         (FLOATS, compression.SPARSE_EPOCHS - 1, "dense"),
         (full, 9, "dense"),
         (half, 9, "dense"),
@@ -359,7 +359,7 @@ def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sample_is_spread_over_all_rows() -> None:
     x = np.zeros((100_000, 64), np.float32)
-    assert compression.compresses(None, fake_team, x, 9)  # a module
+    assert compression.compresses(None, fake_team, x, 9)  # fake_team is a backend module on which compression pays
     x[60_000:] = 1
     assert not compression.compresses(None, fake_team, x, 9)
 
@@ -371,28 +371,28 @@ def test_impossible_settings_are_refused(wrong: Any) -> None:
 
 
 def test_data_changed_while_they_are_compressed_are_an_error() -> None:
-    """If another thread refills the array, the kernels must not write outside their memory."""
+    """If another thread changes the array, the kernels must not write outside their memory."""
     x = np.zeros((50, 70), np.float32)
 
     class Changing:
         @staticmethod
         def compress(x: Any, starts: Any, indices: Any, values: Any) -> int:
             found = int(backends.get("numpy").compress(x, starts, indices, values))
-            x[:] = 1  # as soon as they are counted
+            x[:] = 1  # after the entries are counted
             return found
 
     with pytest.raises(ValueError, match="x was changed"):
         compression.compressed(Changing, x, np.dtype(np.float32))
 
 
-def test_sparse_rows_are_work_by_their_entries() -> None:
+def test_the_work_of_sparse_rows_follows_from_their_entries() -> None:
     layers = Network([1000, 8, 3], seed=0).layers
     few = c.SparseRows(np.arange(0, 101, 10), np.zeros(100, np.int32), np.ones(100, np.float32), 1000)
     assert work_of(layers, np.zeros((10, 1000), np.float32), 4) == 4 * (8000 + 24)
     assert work_of(layers, few, 4) == 4 * (10 * 8 + 24)
 
 
-def test_the_trainer_s_text_has_the_numbers_that_hold() -> None:
+def test_the_trainer_s_docstring_has_the_limits_of_the_code() -> None:
     text = " ".join(str(Trainer.__doc__).split())
     assert f"{c.SPARSE_INPUTS} inputs or more" in text
     assert f"{c.SPARSE_SHARE:.0%} or fewer" in text

@@ -13,7 +13,7 @@ import pytest
 
 from fastnet import Network
 
-scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
 
 RNG = np.random.default_rng(0)
 X = RNG.random((60, 70), np.float32)
@@ -98,14 +98,14 @@ def matrix(form: str, kind: str, change: Change) -> Any:
     ("form", "damage"),
     [(form, damage) for form, known in (("lil", LIL), ("coo", COO), ("dok", DOK)) for damage in known],
 )
-def test_damage_is_refused(form: str, damage: str) -> None:
+def test_damaged_matrices_are_refused(form: str, damage: str) -> None:
     for kind in ("array", "matrix"):
         x = matrix(form, kind, {"lil": LIL, "coo": COO, "dok": DOK}[form][damage])
         with pytest.raises(ValueError, match=WORDS):
             Network([70, 3]).forward(x)
 
 
-def test_coordinates_of_another_number_are_refused() -> None:
+def test_matrices_without_two_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x has shape \(70,\).*x\.reshape\(1, -1\)"):
         Network([70, 3]).forward(scipy_sparse.coo_array(X[0]))
     if not hasattr(scipy_sparse.coo_array(X), "coords"):
@@ -141,7 +141,7 @@ def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo"])
-def test_masked_values_are_refused_and_float16_taken(form: str) -> None:
+def test_masked_values_are_refused_and_float16_accepted(form: str) -> None:
     x = scipy_sparse.csr_array(X).asformat(form)
     x.data = x.data.astype(np.float16)
     np.testing.assert_allclose(Network([70, 3], seed=0).forward(x), Network([70, 3], seed=0).forward(X), rtol=0.01)
@@ -150,7 +150,7 @@ def test_masked_values_are_refused_and_float16_taken(form: str) -> None:
         Network([70, 3]).forward(x)
 
 
-def test_rows_of_ones_own_are_checked_too() -> None:
+def test_sparse_rows_made_by_the_user_are_checked() -> None:
     from fastnet.kernels.contract import SparseRows
 
     good: dict[str, Any] = {

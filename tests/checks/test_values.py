@@ -1,4 +1,4 @@
-"""User objects that change during a fit: generators, schedules, optimisers, callbacks."""
+"""User objects that change during a fit or return unusable values: generators, schedules, optimisers, callbacks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def trained(backend: Any, **arguments: Any) -> bytes:
     return net.parameters.tobytes()
 
 
-def test_a_generator_that_draws_no_order(backend: Any) -> None:
+def test_a_wild_generator_trains_like_a_plain_one(backend: Any) -> None:
     class Wild(np.random.Generator):
         def permutation(self, *arguments: Any, **more: Any) -> Any:
             return np.full(40, 1 << 40)
@@ -35,7 +35,7 @@ def test_a_generator_that_draws_no_order(backend: Any) -> None:
     assert trained(backend, seed=Wild(np.random.PCG64(7))) == trained(backend, seed=7)
 
 
-def test_factors_that_are_changed_after_they_were_given(backend: Any) -> None:
+def test_factors_changed_during_a_fit_have_no_effect(backend: Any) -> None:
     class Kept(Schedule):
         def factors(self, *arguments: Any) -> Any:
             return kept
@@ -54,8 +54,8 @@ def test_factors_that_are_changed_after_they_were_given(backend: Any) -> None:
     assert trainer.history["learning_rate"] == [0.1]
 
 
-def test_an_optimiser_of_two_kinds() -> None:
-    """The kernels would expect more rows of state than exist."""
+def test_an_optimiser_is_what_its_numbers_say() -> None:
+    """A subclass of GradientDescent returns Adam's kind, so the kernels expect Adam's rows of state."""
 
     class Turns(GradientDescent):
         def numbers(self) -> dict[int, float]:
@@ -77,7 +77,7 @@ def test_an_optimiser_of_two_kinds() -> None:
 
 
 @pytest.mark.parametrize("every", [0, -3, 1.5, "2"])
-def test_an_interval_that_is_set_while_a_fit_runs(every: Any) -> None:
+def test_an_interval_set_during_a_fit_is_checked(every: Any) -> None:
     class Changes(Callback):
         every: Any = 1
 
@@ -131,7 +131,7 @@ def test_impossible_rates_are_refused(arguments: dict[str, Any], words: str) -> 
         np.full(10, np.longdouble("1e400")),
     ],
 )
-def test_factors_that_are_no_numbers_are_refused(given: Any) -> None:
+def test_factors_that_are_not_numbers_are_refused(given: Any) -> None:
     class Own(Schedule):
         def factors(self, *arguments: Any) -> Any:
             return given

@@ -1,4 +1,4 @@
-"""Every command-line test has its own folder, data set and settings."""
+"""Fixtures that give every command-line test its own folder, data set and settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastnet import backends, cli
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with a small data set in it, away from the real cache and backend settings."""
+    """Make a folder with a small data set. The real cache and the backend settings are hidden."""
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "cache"))
     for name in ("FASTNET_DATA", backends.ENVIRONMENT):
         monkeypatch.delenv(name, raising=False)
-    # Not chdir: in-tree runs may have a relative PYTHONPATH, which the subprocesses need.
+    # The fixture does not chdir, because subprocesses may need a relative PYTHONPATH.
     (x, y), (x_test, y_test) = pictures(120, 0), pictures(30, 1)
     np.savez(tmp_path / "bands.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
     return tmp_path

@@ -1,4 +1,4 @@
-"""`fastnet backends` lists the backends, compiles them, and says what is missing."""
+"""`fastnet backends` lists the backends, compiles their kernels, and names what is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastnet import backends, cli
 from fastnet.backends import selection
 
 
-def test_backends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backends_lists_each_backend(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = record(capsys, "backends")
     assert [b["name"] for b in found["backends"]] == list(backends.NAMES)
     assert found["chosen"] == backends.resolve()._asdict()
@@ -27,7 +27,7 @@ def test_backends_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ready to run: cython (0.0 s)" in capsys.readouterr().out or not found["backends"][0]["available"]
 
 
-def test_backends_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backends_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(selection._MODULES, "cython", "fastnet.kernels.not_built")
     monkeypatch.setitem(selection._MODULES, "numba", "fastnet.kernels.not_built")
     assert cli.main(["backends"]) == 0
@@ -38,5 +38,5 @@ def test_backends_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv(backends.ENVIRONMENT, "cython")
     assert cli.main(["backends"]) == 2
     out, err = capsys.readouterr()
-    assert "instruction set" in out  # the list is wanted all the more
+    assert "instruction set" in out  # the list is printed nevertheless
     assert err.startswith("fastnet: error: the cython backend is missing")

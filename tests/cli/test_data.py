@@ -1,4 +1,4 @@
-"""`fastnet data`: the table of sets, and the sizes and classes of one."""
+"""`fastnet data`: the table of all sets, and the sizes and classes of one set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnet import cli
 from fastnet.data.downloads import Progress
 
 
-def test_data(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_lists_the_sets_and_describes_one(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     sets = record(capsys, "data")["data"]
     assert [s["name"] for s in sets] == list(fastnet.data.names())
     assert cli.main(["data"]) == 0
@@ -30,21 +30,21 @@ def test_data(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> No
     assert found["class_counts"] == {"train": [4, 4], "test": [1, 1]}
 
 
-def test_a_class_that_is_missing_from_a_part_is_counted_zero(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_that_is_missing_from_a_part_has_count_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = pictures(20, 0)
     np.savez(folder / "d.npz", x_train=x, y_train=y, x_test=x[y == 0], y_test=y[y == 0])
     assert record(capsys, "data", folder / "d.npz")["class_counts"]["test"] == [7, 0, 0]
     assert cli.main(["train", "--data", str(folder / "d.npz"), "--epochs", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("-")  # no recall of a class without examples
+    assert capsys.readouterr().out.splitlines()[-1].endswith("-")  # a class without examples has no recall
 
 
-def test_too_few_to_hold_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_examples_to_hold_out_are_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, _ = pictures(2, 0)
     np.savez(folder / "d.npz", x=x, y=np.array([0, 1]))
     assert "too few examples" in error(capsys, "train", "--data", folder / "d.npz")
 
 
-def test_a_download_is_told_of_once_a_file(
+def test_a_download_prints_one_line_for_each_file(
     data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ready = fastnet.data.load(data)

@@ -26,9 +26,9 @@ from fastnet.training.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "backends", "data", "bench"])
-def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     if command == "bench":
-        pytest.importorskip("fastnet.bench.run", reason="the extra bench")
+        pytest.importorskip("fastnet.bench.run", reason="needs the extra bench")
     assert cli.main([command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert f"usage: fastnet {command}" in out
@@ -37,14 +37,14 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 120
 
 
-def test_help_lists_the_librarys_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_names_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for names in (formulas.ACTIVATIONS, formulas.COSTS, OPTIMIZERS, SCHEDULES, backends.NAMES, fastnet.data.names()):
         assert all(name in out for name in names)
 
 
-def test_no_command_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_prints_help_and_version_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert "usage: fastnet" in capsys.readouterr().out
     assert cli.main(["--version"]) == 0
@@ -52,9 +52,7 @@ def test_no_command_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: 'tarin'" in error(capsys, "tarin")
 
 
-def test_an_error_is_one_line_whatever_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_is_one_printable_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     errors = [MemoryError(), MemoryError("9 GB"), OSError(28, "No space left on device", "a\nb"), ValueError("a\nb")]
     for failure in errors:
 
@@ -68,7 +66,7 @@ def test_an_error_is_one_line_whatever_it_says(
 # -- as a process ------------------------------------------------------------------------------------------------
 
 
-def test_status_and_streams(data: str) -> None:
+def test_exit_statuses_and_streams(data: str) -> None:
     done = run("train", "--data", data, *FIT)
     assert (done.returncode, done.stderr.count("\n")) == (0, 15)
     assert "confusion matrix" in done.stdout
@@ -93,16 +91,16 @@ def test_help_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently there")
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently on Windows")
 @pytest.mark.parametrize("arguments", [("train", "--help"), ("data",), ("data", "--json"), ("predict",)])
-def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], folder: Path, model: str) -> None:
+def test_a_closed_pipe_is_no_error(arguments: tuple[str, ...], folder: Path, model: str) -> None:
     if arguments == ("predict",):
         np.save(folder / "many.npy", np.zeros((20_000, 64), np.uint8))  # more lines than a pipe holds
         arguments = ("predict", "--model", model, str(folder / "many.npy"))
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "fastnet", *arguments]
-    # Without a buffer, what is left in it when Python exits would go untested.
+    # Keep Python's output buffered, because the flush at exit is part of the test.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, env=buffered)
     os.close(writer)
@@ -110,7 +108,7 @@ def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], folder: Pa
 
 
 def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
-    """Send Ctrl-C after some epochs. Return the status, the seconds until the end, stdout and the end of stderr."""
+    """Send Ctrl-C after some epochs. Return the status, the seconds to the end, stdout and the end of stderr."""
     command = [sys.executable, "-m", "fastnet", "train", *map(str, arguments), "--epochs", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -123,7 +121,7 @@ def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, st
     return process.returncode, seconds, out, err.splitlines()[-1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill sends no SIGINT on Windows")
 @pytest.mark.parametrize("name", ["numpy", "cython"])
 def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None:
     conftest.load_backend(name)
@@ -131,7 +129,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     given = ("--data", data, "--layers", "64,8,3", "--backend", name, "--learning-rate", "0.5")
     status, seconds, _, last = interrupted(*given, "--save", model, "--history", history)
     assert status == entry.INTERRUPTED
-    assert seconds < 10  # 0.2 s of the library's, and the end of a Python process on a busy machine
+    assert seconds < 10  # 0.2 s for the library, the rest for ending a Python process on a busy machine
     assert last.startswith("fastnet: interrupted after ")
     assert f"saved in {model}" in last
     untrained = fastnet.Network([64, 8, 3], seed=0)
@@ -141,7 +139,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "model.npz", "run.json"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill sends no SIGINT on Windows")
 def test_interrupt_without_save(data: str) -> None:
     status, _, out, last = interrupted("--data", data, "--json")
     assert (status, out) == (entry.INTERRUPTED, "")
@@ -165,7 +163,7 @@ def test_interrupt_before_training_replaces_nothing(
 
 
 def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
-    """Run a command with a terminal of that width as stderr. Return the status and what it drew there."""
+    """Run a command with a terminal of this width as stderr. Return the status and the terminal's text."""
     import fcntl
     import pty
     import termios
@@ -176,7 +174,7 @@ def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         drawn = b""
-        with contextlib.suppress(OSError):  # Linux reports a closed other side so
+        with contextlib.suppress(OSError):  # on Linux, reading raises after the other side closes
             while part := os.read(ours, 1 << 16):
                 drawn += part
         os.close(ours)
@@ -184,9 +182,9 @@ def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
     return process.returncode, drawn.decode()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals there")
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no pseudo-terminals")
 def test_live_bar_on_a_terminal(data: str) -> None:
-    pytest.importorskip("tqdm", reason="tqdm draws the bar (extra: cli)")
+    pytest.importorskip("tqdm", reason="the bar needs tqdm (extra: cli)")
     status, drawn = on_terminal(100, "train", "--data", data, *FIT, "--validate")
     assert status == 0
     *_, last, end = drawn.split("\r")
@@ -194,5 +192,5 @@ def test_live_bar_on_a_terminal(data: str) -> None:
     assert last.startswith("epoch 15/15, cost ")
     assert all(part in last for part in ("accuracy 100.00%", "test 100.00%", "examples/s", "left"))
     assert drawn.count("\n") == 1
-    status, drawn = on_terminal(0, "train", "--data", data, *FIT)  # a terminal without a size
+    status, drawn = on_terminal(0, "train", "--data", data, *FIT)  # the terminal has no size
     assert (status, drawn.count("\nepoch")) == (0, 14)

@@ -1,4 +1,4 @@
-"""`fastnet evaluate` agrees with the network, and refuses data of another shape."""
+"""`fastnet evaluate`: the results equal the network's, and data of another shape are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastnet import cli
 
 def test_evaluate_agrees_with_the_network(model: str, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     network = fastnet.Network.load(model)
-    network.biases[-1][0] += 3  # so that some examples are taken for class 0
+    network.biases[-1][0] += 3  # some examples are then classified as 0
     network.save(model)
     x, y = pictures(30, 1)
     found = record(capsys, "evaluate", "--model", model, "--data", data)

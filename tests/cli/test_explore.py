@@ -1,4 +1,4 @@
-"""`fastnet explore`, the command: what it prints, writes and refuses. The experiments have tests of their own."""
+"""The command `fastnet explore`: what it prints, writes and refuses. tests/explore tests the experiments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastnet.explore import EXPERIMENTS, NEED_SCIPY, Finding, Setting, experimen
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
-    """Two experiments, of one number and one picture each; the settings they were given."""
+    """Replace the experiments with two quick ones. Return the list of the settings that they receive."""
     seen: list[Setting] = []
 
     def draw() -> Any:
@@ -43,7 +43,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         monkeypatch.setitem(sys.modules, module.__name__, module)
     table = {"first": "whether", "second-one": "why"}
     monkeypatch.setattr(experiments, "EXPERIMENTS", table)
-    monkeypatch.setattr(explore, "EXPERIMENTS", table)  # the name that the command reads
+    monkeypatch.setattr(explore, "EXPERIMENTS", table)  # the command reads this name
     return seen
 
 
@@ -54,17 +54,17 @@ def test_every_experiment_is_a_module_with_one_function() -> None:
         assert module.__doc__
 
 
-def test_without_names_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_names_the_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explore"]) == 0
     out = capsys.readouterr().out
     assert all(f"{name} " in out and question in out for name, question in EXPERIMENTS.items())
     assert record(capsys, "explore")["experiments"] == EXPERIMENTS
 
 
-def test_findings_are_told_and_kept(
+def test_findings_are_printed_and_written(
     fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     out = folder / "findings" / "today"
     options = ["--data", data, "--backend", "numpy", "--seed", 4, "--seeds", 3, "--out", out]
     assert cli.main(list(map(str, ["explore", "--all", *options]))) == 0
@@ -79,12 +79,12 @@ def test_findings_are_told_and_kept(
     assert 0 < kept["numbers"]["accuracy"] <= 1
     assert kept["seconds"] > 0
     assert fake[0] is fake[1]
-    assert fake[0].trained is fake[1].trained  # one training for all
+    assert fake[0].trained is fake[1].trained  # all experiments share one training
     assert (fake[0].backend, fake[0].seed, fake[0].n_seeds) == ("numpy", 4, 3)
     assert set(fake[0].trained.history["backend"]) == {"numpy"}
 
 
-def test_one_finding_as_json(fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_of_one_finding(fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = record(capsys, "explore", "second-one", "--data", data)
     assert list(found["experiments"]) == ["second-one"]
     assert found["experiments"]["second-one"]["numbers"]["n"] == [0, 1]
@@ -93,15 +93,17 @@ def test_one_finding_as_json(fake: list[Setting], folder: Path, data: str, capsy
     assert len(fake) == 1
 
 
-def test_quiet_only_writes(fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+def test_quiet_writes_files_and_prints_nothing(
+    fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     arguments = ["explore", "first", "--data", data, "--out", str(folder / "out"), "--format", "svg", "--quiet"]
     assert cli.main(arguments) == 0
     assert capsys.readouterr() == ("", "")
     assert (folder / "out" / "one-picture.svg").read_bytes().startswith(b"<?xml")
 
 
-def test_one_that_diverges_leaves_the_others(
+def test_an_experiment_that_diverges_does_not_stop_the_others(
     fake: list[Setting], folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(setting: Setting) -> Finding:
@@ -118,7 +120,7 @@ def test_one_that_diverges_leaves_the_others(
     assert "first: the cost is no longer finite" in err
 
 
-def test_an_unknown_experiment_is_told_before_anything_runs(
+def test_an_unknown_experiment_is_an_error_before_anything_runs(
     fake: list[Setting], data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "first, second-one" in error(capsys, "explore", "frist", "--data", data)
@@ -127,24 +129,24 @@ def test_an_unknown_experiment_is_told_before_anything_runs(
 
 
 @pytest.mark.parametrize("wrong", [["--seeds", "1"], ["--seed", "-1"], ["--backend", "nampy"], ["--data", "nowhere"]])
-def test_wrong_options_are_told_before_anything_runs(
+def test_wrong_options_are_errors_before_anything_runs(
     fake: list[Setting], data: str, wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert wrong[0].strip("-") in error(capsys, "explore", "first", "--data", data, *wrong) or wrong[1] == "nowhere"
     assert not fake
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
+def test_a_folder_that_cannot_be_written_is_an_error_before_anything_runs(
     fake: list[Setting], folder: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     (folder / "taken").write_text("mine")
     assert "cannot make the folder" in error(capsys, "explore", "first", "--data", data, "--out", folder / "taken")
     assert (folder / "taken").read_text() == "mine"
     assert not fake
 
 
-def test_without_matplotlib_numbers_are_told_and_pictures_are_an_error(
+def test_without_matplotlib_numbers_are_printed_and_pictures_are_an_error(
     fake: list[Setting],
     folder: Path,
     data: str,
@@ -160,7 +162,7 @@ def test_without_matplotlib_numbers_are_told_and_pictures_are_an_error(
 
 
 @pytest.mark.parametrize("name", sorted(NEED_SCIPY))
-def test_without_scipy_what_needs_it_is_told_before_anything_runs(
+def test_without_scipy_an_experiment_that_needs_scipy_is_an_error_before_anything_runs(
     name: str, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
@@ -170,11 +172,11 @@ def test_without_scipy_what_needs_it_is_told_before_anything_runs(
     assert 'pip install "fastnet-mlp[insight]"' in said
 
 
-def test_what_needs_scipy_is_known() -> None:
+def test_experiments_that_need_scipy_are_listed() -> None:
     found = set()
     for name in EXPERIMENTS:
         source = Path(explore.__file__).with_name(f"{name.replace('-', '_')}.py").read_text("utf-8")
-        if "fit_temperature(" in source or "match_neurons(" in source:  # whose functions import it
+        if "fit_temperature(" in source or "match_neurons(" in source:  # these functions import SciPy
             found.add(name)
     assert found == NEED_SCIPY
 
@@ -190,7 +192,7 @@ class Record:
     values: np.ndarray
 
 
-def test_numbers_become_json() -> None:
+def test_numbers_are_converted_to_json() -> None:
     found = plain({3: Record("x", np.array([1.5, math.nan])), "p": Pair(math.inf, (np.float32(2), np.int64(3)))})
     assert json.loads(json.dumps(found, allow_nan=False)) == {
         "3": {"name": "x", "values": [1.5, None]},

@@ -16,7 +16,7 @@ def idx(x: np.ndarray) -> bytes:
     return bytes([0, 0, 8, x.ndim]) + b"".join(n.to_bytes(4, "big") for n in x.shape) + x.tobytes()
 
 
-def test_predict_arrays(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_classifies_arrays(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, _ = pictures(5, 2)
     np.save(folder / "some.npy", x)
     np.savez(folder / "floats.npz", x=x.reshape(5, -1).astype(np.float32) / 255)
@@ -42,7 +42,7 @@ def test_predict_arrays(model: str, folder: Path, capsys: pytest.CaptureFixture[
     assert lines[1].split()[1:] == ["1", *(f"{a:.3f}" for a in outputs[1])]
 
 
-def test_predict_refuses(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_refuses_unusable_inputs(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(folder / "wide.npy", np.zeros((5, 9), np.uint8))
     np.save(folder / "floats.npy", np.zeros((5, 64), np.float32))
     (folder / "numbers.csv").write_text("1,2,3\n")
@@ -55,8 +55,8 @@ def test_predict_refuses(model: str, folder: Path, capsys: pytest.CaptureFixture
     assert "FILE" in error(capsys, *predict)
 
 
-def test_predict_pictures(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+def test_predict_classifies_pictures(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     x, y = pictures(3, 2)
     for k in range(3):
         image.fromarray(x[k]).save(folder / f"{k}.png")
@@ -70,7 +70,7 @@ def test_predict_pictures(model: str, folder: Path, capsys: pytest.CaptureFixtur
 
 
 def test_predict_takes_pictures_of_the_right_shape(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     fastnet.Network([15, 2], seed=0).save(folder / "model.npz")
     image.fromarray(np.zeros((3, 5), np.uint8)).save(folder / "a.png")
     predict = ["predict", "--model", folder / "model.npz", folder / "a.png"]
@@ -81,7 +81,7 @@ def test_predict_takes_pictures_of_the_right_shape(folder: Path, capsys: pytest.
     assert len(record(capsys, *predict, "--image-shape", "3x5")["predictions"]) == 1
 
 
-def test_predict_regression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_prints_the_outputs_of_a_regression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = fastnet.Network([4, 2], output="identity", seed=0)
     network.save(folder / "model.npz")
     x = np.array([[100, 0, 0, 1], [0, 1, 2, 3]], np.float32)

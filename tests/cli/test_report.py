@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cli_cases import FIT, error, pictures, record
 
-pytest.importorskip("matplotlib", reason="the extra plot")
-pytest.importorskip("jinja2", reason="the extra plot")
-pytest.importorskip("scipy", reason="the extra insight")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import Page, undrawn  # noqa: F401  # a fixture is found by name
 
@@ -30,7 +30,7 @@ def train(*arguments: object) -> int:
     return cli.main(["train", *TRAIN, *map(str, arguments)])
 
 
-def test_a_run_and_its_report(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_writes_a_run_and_its_report(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     run, html = folder / "runs" / "first", folder / "out.html"
     assert train("--data", data, "--out", run, "--report", html) == 0
     out, err = capsys.readouterr()
@@ -58,14 +58,14 @@ def test_a_run_and_its_report(folder: Path, data: str, capsys: pytest.CaptureFix
     assert {"weights", "noise", "calibration"} <= set(page.cards)
     assert "before and after training" in page.cards["weights"].images[0]["alt"]
 
-    # the same from the folder, by default into it
+    # the report made from the run's folder is the same, and by default goes into the folder
     assert cli.main(["report", str(run), "--backend", "numpy"]) == 0
     assert capsys.readouterr().out == f"report      {run / 'report.html'}\n"
     assert (run / "report.html").read_bytes() == html.read_bytes()
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_record_is_that_of_json(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_record_of_a_run_equals_the_json(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = record(capsys, "train", "--data", data, *TRAIN, "--out", folder / "run")
     kept = json.loads((folder / "run" / "run.json").read_text())
     assert kept.pop("format") == "fastnet run 1"
@@ -82,7 +82,7 @@ def test_the_record_is_that_of_json(folder: Path, data: str, capsys: pytest.Capt
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_report_knows_its_data_from_anywhere(
+def test_a_report_finds_its_data_from_any_folder(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     x, y = pictures(40, 3)
@@ -106,7 +106,7 @@ def test_a_report_knows_its_data_from_anywhere(
     assert capsys.readouterr() == ("", "")
 
 
-def test_report_refuses(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_refuses_unusable_runs(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = folder / "run"
     assert train("--data", data, "--out", run, "--quiet") == 0
     assert "there is no folder" in error(capsys, "report", folder / "nowhere")
@@ -136,7 +136,7 @@ def test_empty_names_are_refused_before_training(
     assert f"{option} is empty" in error(capsys, "train", "--data", data, option, "")
 
 
-def test_a_folder_s_name_is_refused_for_a_file(
+def test_a_folder_in_place_of_a_file_is_refused(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     no_training(monkeypatch)
@@ -148,7 +148,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastnet.Trainer, "fit", lambda *arguments, **options: pytest.fail("it was trained first"))
 
 
-def test_impossible_places_are_refused_before_training(
+def test_impossible_paths_are_refused_before_training(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     no_training(monkeypatch)
@@ -167,7 +167,7 @@ def test_impossible_places_are_refused_before_training(
 
 
 @pytest.mark.parametrize("command", ["train", "report"])
-def test_a_missing_extra_is_told_before_training(
+def test_a_missing_extra_is_an_error_before_training(
     command: str, folder: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
@@ -234,13 +234,13 @@ def test_a_report_that_fails_keeps_the_network(
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_report_has_the_validation_s_curves(folder: Path, data: str) -> None:
+def test_a_report_has_the_curves_of_the_validation(folder: Path, data: str) -> None:
     assert train("--data", data, "--report", folder / "x.html", "--quiet") == 0
     assert Page((folder / "x.html").read_text("utf-8")).cards["learning"].facts["validation accuracy in the end"]
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_no_epochs(folder: Path, data: str) -> None:
+def test_a_report_of_no_epochs(folder: Path, data: str) -> None:
     assert train("--data", data, "--out", folder / "run", "--epochs", 0, "--quiet") == 0
     assert cli.main(["report", str(folder / "run"), "--quiet"]) == 0
     assert "not known" in Page((folder / "run" / "report.html").read_text("utf-8")).cards["learning"].text

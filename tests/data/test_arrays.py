@@ -1,4 +1,4 @@
-"""Readers of array files: valid files are read correctly, hostile ones are refused before they take much memory."""
+"""Readers of array files: valid files are read correctly. Hostile files are refused before they take much memory."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_idx_checks_the_sha256_of_the_uncompressed_file(write):
     ],
     ids=str,
 )
-def test_unsound_idx_is_refused(write, content, word, packed):
+def test_invalid_idx_is_refused(write, content, word, packed):
     path = write("bad.gz", gzip.compress(content) if packed else content)
     message = refused(lambda: read_idx(path), "bad.gz")
     assert word in message or (packed and ("ends after" in message or "holds more than" in message))
@@ -95,7 +95,7 @@ def test_gzip_that_is_cut_short_is_refused(write, cut):
     refused(lambda: read_idx(write("x.gz", gzip.compress(GOOD)[:-cut])), "x.gz")
 
 
-def test_gzip_with_a_wrong_checksum_or_rubbish_behind_is_refused(write):
+def test_gzip_with_a_wrong_checksum_or_trailing_bytes_is_refused(write):
     packed = gzip.compress(GOOD)
     refused(lambda: read_idx(write("x.gz", packed[:-8] + b"abcd" + packed[-4:])), "CRC")
     refused(lambda: read_idx(write("x.gz", packed + b"rubbish")), "x.gz")
@@ -103,7 +103,7 @@ def test_gzip_with_a_wrong_checksum_or_rubbish_behind_is_refused(write):
 
 def test_gzip_bombs_are_refused_at_little_cost(write):
     zeros = bytes(200 << 20)
-    # more than announced, over the caller's limit, and more than gzip can expand to
+    # more bytes than announced, more than the caller's limit, and an announced size beyond gzip's largest expansion
     longer = write("a.gz", gzip.compress(idx(np.zeros(4, np.uint8)) + zeros))
     refused(lambda: read_idx(longer), "holds more than")
     honest = write("b.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", len(zeros)) + zeros))
@@ -112,7 +112,7 @@ def test_gzip_bombs_are_refused_at_little_cost(write):
     refused(lambda: read_idx(huge), "can hold at most")
 
 
-def test_gzip_has_a_limit_by_default(write, monkeypatch):
+def test_unpacking_gzip_has_a_default_limit(write, monkeypatch):
     monkeypatch.setattr(arrays, "_MAX_UNPACKED", 50_000)
     refused(lambda: read_idx(write("x.gz", gzip.compress(GOOD))), "over the limit of 50,000")
     assert read_idx(write("x", GOOD)).size == 60_000
@@ -120,7 +120,7 @@ def test_gzip_has_a_limit_by_default(write, monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_idx_exists_once_in_memory(write, packed):
+def test_reading_idx_takes_the_memory_of_one_copy(write, packed):
     content = idx(np.zeros((20 << 20,), np.uint8))
     path = write("x", gzip.compress(content, 1) if packed else content)
     del content
@@ -184,7 +184,7 @@ def test_npy_with_a_header_of_version_2_is_read(write):
         (npy_bytes(npy_header("<i2", (2,)) + " " * 20_000, b"\1\0\2\0"), "not a valid NPY"),
     ],
 )
-def test_unsound_npy_is_refused(write, content, word):
+def test_invalid_npy_is_refused(write, content, word):
     refused(lambda: read_npy(write("x.npy", content)), "x.npy", word)
 
 
@@ -192,7 +192,7 @@ def test_npy_header_of_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "x.npy"
     with open(path, "wb") as file:
         file.write(npy.magic(2, 0) + struct.pack("<I", 2**32 - 1))
-        file.truncate(8 << 30)  # a sparse file, which takes no disk space
+        file.truncate(8 << 30)  # a sparse file takes no disk space
     refused(lambda: read_npy(path), "x.npy")
 
 
@@ -241,14 +241,14 @@ def test_zip_bombs_are_refused_at_little_cost(tmp_path, monkeypatch):
     refused(lambda: read_npz(path), "over the limit")
     monkeypatch.undo()
     del content
-    # the header announces less than the member holds; the rest is not unpacked
+    # the header announces less than the member has; the reader must not unpack the rest
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (4,)), bytes(n))})
     refused(lambda: read_npz(path), "announces 4 bytes")
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (1 << 50,)), bytes(1000))})
     refused(lambda: read_npz(path), "array x", "announces")
 
 
-def test_npz_limit_counts_all_arrays_together(tmp_path):
+def test_the_limit_of_npz_applies_to_the_sum_of_all_arrays(tmp_path):
     path = zipped(tmp_path, {f"{i}.npy": saved(np.zeros(1000)) for i in range(4)}, zipfile.ZIP_STORED)
     assert len(read_npz(path, max_bytes=40_000)) == 4
     refused(lambda: read_npz(path, max_bytes=20_000), "over the limit")
@@ -261,7 +261,7 @@ def patched(path: Path, at: int, value: bytes, signature: bytes = b"PK\1\2") -> 
     path.write_bytes(content)
 
 
-def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
+def test_npz_with_a_false_table_of_contents_is_refused(tmp_path):
     make = lambda: zipped(tmp_path, {"x.npy": saved(np.arange(1000))})  # noqa: E731  # short, and only for this test
     size = struct.pack("<I", 3 << 30)
     for changes in ([(24, size)], [(20, size), (24, size)], [(20, size)], [(42, size)], [(10, b"\x0e\0")]):
@@ -270,9 +270,9 @@ def test_npz_with_lies_in_its_table_of_contents_is_refused(tmp_path):
             patched(path, at, value)
         refused(lambda path=path: read_npz(path), "x.npz")
     path = make()
-    patched(path, 8, b"\1\0")  # encrypted
+    patched(path, 8, b"\1\0")  # the flag of an encrypted member
     refused(lambda: read_npz(path), "encrypted or has an unusual compression")
-    # the header and the table of contents agree on three gigabytes that the file does not have
+    # the header and the table of contents both announce 3 GB that are not in the file
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
     patched(path, 24, struct.pack("<I", len(head) + (3 << 30)))
@@ -308,7 +308,7 @@ def test_npz_with_a_wrong_checksum_is_refused(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_npz_with_unfit_members_is_refused(tmp_path):
+def test_npz_with_unusable_members_is_refused(tmp_path):
     refused(lambda: read_npz(zipped(tmp_path, {"evil.sh": b"rm"})), "evil.sh")
     path = zipped(tmp_path, {"x.npy": b"rm"}, zipfile.ZIP_BZIP2)
     refused(lambda: read_npz(path), "savez")
@@ -351,7 +351,7 @@ def mutations(draw: st.DrawFn) -> bytes:
 @given(content=mutations() | st.binary(max_size=200) | st.binary(max_size=60).map(lambda b: b"\x93NUMPY\1\0" + b))
 @example(content=b"PK\5\6" + bytes(18))
 @example(content=b"\x1f\x8b")
-def test_only_data_errors_come_out(tmp_path, content):
+def test_any_bytes_give_an_array_or_a_data_error(tmp_path, content):
     path = tmp_path / "fuzz"
     path.write_bytes(content)
     for read in READERS:

@@ -1,4 +1,4 @@
-"""Downloads, from a mirror on this machine."""
+"""Downloads from a mirror on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastnet.errors import DataError
 
 
 class Mirror:
-    """A web server whose faults a test can set: `cuts` is the number of answers to cut off halfway."""
+    """A web server with settable faults. `cuts` is the number of answers that end halfway."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
@@ -60,7 +60,7 @@ class Mirror:
 
 @pytest.fixture
 def mirrors(monkeypatch: pytest.MonkeyPatch, small: dict[str, bytes]) -> Iterator[tuple[Mirror, Mirror]]:
-    """Start two mirrors of the small set, used in this order."""
+    """Start two mirrors of the small set. Downloads try them in this order."""
     servers, states, threads = [], (Mirror(), Mirror()), []
     for state in states:
         state.content = {f"{stem}.gz": gzip.compress(data) for stem, data in small.items()}
@@ -69,7 +69,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch, small: dict[str, bytes]) -> Iterato
             mirror = state
 
             def do_GET(self) -> None:
-                with contextlib.suppress(OSError):  # the client has hung up
+                with contextlib.suppress(OSError):  # the client closed the connection
                     self.mirror.answer(self)
 
             def log_message(self, *_: object) -> None:
@@ -102,7 +102,7 @@ def test_download_is_verified_cached_and_reported(mirrors, small, cache):
     assert len(mirrors[0].requests) == 4
 
 
-def test_only_what_is_missing_is_downloaded(mirrors, small, cache, tmp_path):
+def test_only_missing_files_are_downloaded(mirrors, small, cache, tmp_path):
     put(tmp_path / "mine" / "mnist", {STEMS[0]: small[STEMS[0]]}, packed=False)
     put(cache / "mnist", {STEMS[1]: small[STEMS[1]]})
     check_small(fastnet.data.load("mnist", data_dir=tmp_path / "mine"), small)
@@ -110,7 +110,7 @@ def test_only_what_is_missing_is_downloaded(mirrors, small, cache, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["404", "503", "rubbish", "other payload", "endless", "long", "down"])
-def test_faulty_mirror_is_passed_over(mirrors, small, cache, fault, monkeypatch):
+def test_the_next_mirror_replaces_a_faulty_one(mirrors, small, cache, fault, monkeypatch):
     first, second = mirrors
     name = f"{STEMS[0]}.gz"
     if fault == "404":
@@ -136,7 +136,7 @@ def test_faulty_mirror_is_passed_over(mirrors, small, cache, fault, monkeypatch)
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_cut_connection_goes_on_or_starts_again(mirrors, small, resumes):
+def test_a_cut_download_continues_or_starts_again(mirrors, small, resumes):
     first, second = mirrors
     first.cuts, first.resumes = 2, resumes
     check_small(fastnet.data.load("mnist"), small)
@@ -149,21 +149,21 @@ def test_cut_connection_goes_on_or_starts_again(mirrors, small, resumes):
         assert len(ranges) >= 2
 
 
-def test_restart_leaves_nothing_of_what_came_before(mirrors):
+def test_a_restarted_download_keeps_nothing_of_the_first_part(mirrors):
     name = f"{STEMS[0]}.gz"
     file = io.BytesIO(bytes(1 << 20))
     downloads.fetch(named_sets.MIRRORS["mnist"][0] + name, file, 1 << 20, None)
     assert file.getvalue() == mirrors[0].content[name]
 
 
-def test_part_other_than_asked_for_is_not_used(mirrors, small):
+def test_a_part_other_than_the_requested_one_is_not_used(mirrors, small):
     first, second = mirrors
     first.cuts, first.wrong_part = 1, True
     check_small(fastnet.data.load("mnist"), small)
     assert second.requests[0] == (f"{STEMS[0]}.gz", None)
 
 
-def test_mirror_that_always_cuts_is_given_up(mirrors, small):
+def test_a_mirror_that_always_cuts_is_given_up(mirrors, small):
     first, second = mirrors
     first.cuts = 10**6
     check_small(fastnet.data.load("mnist"), small)
@@ -171,7 +171,7 @@ def test_mirror_that_always_cuts_is_given_up(mirrors, small):
     assert len(second.requests) == 4
 
 
-def test_file_has_its_name_only_when_verified(mirrors, cache, monkeypatch):
+def test_a_file_gets_its_name_only_after_verification(mirrors, cache, monkeypatch):
     seen = []
 
     def watch(path: os.PathLike[str], **options: object) -> object:
@@ -195,14 +195,14 @@ def test_interrupted_download_leaves_nothing(mirrors, cache):
     assert os.listdir(cache / "mnist") == []
 
 
-def test_downloads_at_once_do_not_disturb_each_other(mirrors, small, cache):
+def test_simultaneous_downloads_do_not_disturb_each_other(mirrors, small, cache):
     with ThreadPoolExecutor(4) as pool:
         for data in pool.map(lambda _: fastnet.data.load("mnist"), range(4)):
             check_small(data, small)
     assert sorted(os.listdir(cache / "mnist")) == sorted(f"{stem}.gz" for stem in STEMS)
 
 
-def test_offline_is_one_clear_error(small, monkeypatch, cache):
+def test_no_connection_is_one_clear_error(small, monkeypatch, cache):
     put(cache / "mnist", {STEMS[3]: small[STEMS[3]]})
     monkeypatch.setitem(named_sets.MIRRORS, "mnist", ("http://127.0.0.1:1/a/", "http://127.0.0.1:1/b/"))
     with pytest.raises(DataError) as caught:
@@ -217,7 +217,7 @@ def test_offline_is_one_clear_error(small, monkeypatch, cache):
         fastnet.data.load("mnist", download=False)
 
 
-def test_silent_server_is_given_up(small, monkeypatch):
+def test_a_silent_server_is_given_up(small, monkeypatch):
     import socket
 
     monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
@@ -228,14 +228,14 @@ def test_silent_server_is_given_up(small, monkeypatch):
             fastnet.data.load("mnist")
 
 
-def test_unwritable_cache_is_told(mirrors, tmp_path, monkeypatch):
+def test_an_unwritable_cache_is_one_clear_error(mirrors, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"cannot make the folder.*FASTNET_CACHE"):
         fastnet.data.load("mnist")
 
 
-def test_user_file_with_a_wrong_hash_is_refused_and_kept(mirrors, small, tmp_path, monkeypatch):
+def test_a_user_s_file_with_a_wrong_hash_is_refused_and_kept(mirrors, small, tmp_path, monkeypatch):
     wrong = {**small, STEMS[1]: small[STEMS[1]][:-1] + b"\7"}
     folder = put(tmp_path / "mine" / "mnist", wrong)
     before = (folder / f"{STEMS[1]}.gz").read_bytes()

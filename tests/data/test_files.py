@@ -1,4 +1,4 @@
-"""Readers of text tables, pictures and files of any kind; the atomic writer."""
+"""Readers of text tables, pictures and files of any kind, and the atomic writer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fastnet.errors import DataError
         ("1\t2\n3\t4.5\n\n", ()),
     ],
 )
-def test_csv_is_read(tmp_path, text, columns):
+def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
     path = tmp_path / "x.csv"
     path.write_bytes(text.encode())
     assert read_csv(path)[0] == columns
@@ -54,7 +54,7 @@ def test_csv_is_read(tmp_path, text, columns):
     ],
     ids=["empty", "header only", "ragged", "text", "header", "encoding", "line", "NUL"],
 )
-def test_unsound_csv_is_refused(write, content, word):
+def test_invalid_csv_is_refused(write, content, word):
     refused(lambda: read_csv(write("x.csv", content)), word, peak=12 << 20)
 
 
@@ -62,7 +62,7 @@ PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
 
 
 def test_picture_is_read_resized_and_inverted(tmp_path):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.fromarray(PIXELS).save(tmp_path / "x.png")
     read = pictures.read_picture(tmp_path / "x.png", (4, 4))
     assert read.dtype == np.uint8
@@ -79,20 +79,20 @@ def test_picture_is_read_resized_and_inverted(tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_picture_of_any_8_bit_kind_is_read(tmp_path, mode):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.fromarray(np.full((4, 4), 255, np.uint8)).convert(mode).save(tmp_path / "x.png")
     assert pictures.read_picture(tmp_path / "x.png", (4, 4)).tolist() == [255] * 16
 
 
-def test_transparent_picture_has_the_background_asked_for(tmp_path):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+def test_a_transparent_picture_gets_the_given_background(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.new("RGBA", (4, 4), (90, 90, 90, 0)).save(tmp_path / "x.png")
     for invert in (False, True):
         assert not pictures.read_picture(tmp_path / "x.png", (4, 4), invert=invert).any()
 
 
-def test_unfit_picture_is_refused(tmp_path, write):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+def test_an_unusable_picture_is_refused(tmp_path, write):
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     path = tmp_path / "x.png"
     refused(lambda: pictures.read_picture(write("y.png", b"no picture"), (4, 4)), "y.png", peak=8 << 20)
     image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
@@ -100,14 +100,14 @@ def test_unfit_picture_is_refused(tmp_path, write):
     image.fromarray(PIXELS).save(path)
     path.write_bytes(path.read_bytes()[:50])
     refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
-    image.new("1", (20_000, 20_000)).save(path)  # over Pillow's own limit as well
+    image.new("1", (20_000, 20_000)).save(path)  # this size also exceeds Pillow's limit
     refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
     image.new("1", (5_000, 5_000)).save(path)
     refused(lambda: pictures.read_picture(path, (4, 4)), "5000 x 5000")
 
 
 def test_a_picture_that_announces_gigabytes_is_refused_at_little_cost(tmp_path, write):
-    image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow (extra: cli)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra: cli)")
     image.new("L", (4, 4)).save(tmp_path / "x.png")
     whole = (tmp_path / "x.png").read_bytes()
     at = whole.index(b"IDAT")
@@ -115,13 +115,13 @@ def test_a_picture_that_announces_gigabytes_is_refused_at_little_cost(tmp_path, 
     refused(lambda: pictures.read_picture(path, (4, 4)), "y.png")
 
 
-def test_missing_pillow_is_named(monkeypatch, write):
+def test_the_error_names_missing_pillow(monkeypatch, write):
     monkeypatch.setitem(sys.modules, "PIL", None)
     path = write("x.png", b"\x89PNG")
     refused(lambda: pictures.read_picture(path, (4, 4)), 'python -m pip install "fastnet-mlp[cli]"')
 
 
-def test_read_array_goes_by_content(tmp_path, write):
+def test_read_array_detects_the_format_from_the_content(tmp_path, write):
     np.savez(tmp_path / "one.npz", x=PIXELS)
     np.savez(tmp_path / "two.npz", x=PIXELS, y=PIXELS)
     np.testing.assert_array_equal(read_array(tmp_path / "one.npz"), PIXELS)
@@ -133,7 +133,7 @@ def test_read_array_goes_by_content(tmp_path, write):
 
 
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
-def test_what_is_no_readable_file_is_refused(tmp_path, read):
+def test_unreadable_files_are_refused(tmp_path, read):
     refused(lambda: read(tmp_path / "none"), "there is no file", "none")
     refused(lambda: read(tmp_path), "is a folder")
     refused(lambda: read("a\0b"), "null byte")
@@ -148,7 +148,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path, read):
         refused(lambda: read(tmp_path / "locked"), "permissions")
 
 
-def test_missing_permission_is_told(write, monkeypatch):
+def test_missing_permission_is_one_clear_error(write, monkeypatch):
     path = write("x", GOOD)
     monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no")))
     with pytest.raises(DataError, match="check its permissions"):
@@ -204,14 +204,14 @@ def test_failed_rename_leaves_no_trace(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_atomic_write_follows_a_link_and_refuses_what_is_no_file(tmp_path):
+def test_atomic_write_follows_a_link_and_refuses_other_than_files(tmp_path):
     (tmp_path / "x").write_bytes(b"old")
     (tmp_path / "link").symlink_to("x")
     with atomic_write(tmp_path / "link") as file:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "x").read_bytes() == b"new"
-    # a pipe of our own stands for devices: run by root, a broken check would replace the machine's /dev/null
+    # a pipe replaces /dev/null here: if root runs the test and the check is broken, the machine keeps its /dev/null
     os.mkfifo(tmp_path / "pipe")
     for unfit in (tmp_path, tmp_path / "none" / "x", tmp_path / "pipe"):
         with pytest.raises(DataError, match="cannot write"), atomic_write(unfit) as file:

@@ -1,4 +1,4 @@
-"""Impossible paths, given to everything that takes a path but no data set name."""
+"""Impossible paths for every function that takes a path but no name of a data set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(path: Any) -> None:
 
 
 def picture(path: Any) -> None:
-    style = pytest.importorskip("fastnet.plots.style", reason="the extra plot")
+    style = pytest.importorskip("fastnet.plots.style", reason="needs Matplotlib (extra: plot)")
     style.save(style.figure(), path)
 
 
@@ -60,7 +60,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     ],
     ids=["empty", "null"],
 )
-def test_it_is_refused(
+def test_an_impossible_path_is_refused(
     call: Callable[[Any], object], path: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

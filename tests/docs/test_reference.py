@@ -28,7 +28,7 @@ def listed() -> set[str]:
     return found
 
 
-def test_it_lists_every_public_name_and_nothing_else() -> None:
+def test_the_reference_lists_exactly_the_public_names() -> None:
     public = {
         f"{module.__name__}.{name}"
         for module in (import_module(f"fastnet{path}") for path in MODULES)
@@ -38,7 +38,7 @@ def test_it_lists_every_public_name_and_nothing_else() -> None:
     assert listed() == public
 
 
-def test_every_public_module_has_its_page() -> None:
+def test_every_public_module_has_a_page() -> None:
     import fastnet
 
     modules = {name for name in fastnet.__all__ if isinstance(getattr(fastnet, name), ModuleType)}

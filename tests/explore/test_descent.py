@@ -1,4 +1,4 @@
-"""The experiments `descent` and `gradient`: their texts for digits and for data that are not images."""
+"""The experiments `descent` and `gradient`: their texts for digits and for data without images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastnet.training.recipe import CHAPTER
 
 @pytest.fixture(scope="module")
 def setting() -> Setting:
-    pytest.importorskip("sklearn", reason="the extra `sklearn` has the digits")
+    pytest.importorskip("sklearn", reason="digits need the extra `sklearn`")
     return Setting(fastnet.data.load("digits"), seed=0, n_seeds=2, recipe=CHAPTER.but(epochs=12))
 
 
@@ -34,7 +34,7 @@ def gradient(setting: Setting) -> Finding:
     return run("gradient", setting)
 
 
-def test_the_descent_is_told(descent: Finding) -> None:
+def test_the_text_of_the_descent_has_its_numbers(descent: Finding) -> None:
     numbers: Any = descent.numbers
     slow, rates = numbers["slow"], numbers["by_rate"]
     assert slow.batch_size == 1438
@@ -56,8 +56,8 @@ def test_the_descent_is_told(descent: Finding) -> None:
     assert numbers["stop"]["norms"][-1] <= 0.01 * slow.gradient_norm[0]
 
 
-def test_the_stop_is_told_as_it_was() -> None:
-    """The text says that batches got lower only if they did, and names a minimum only if the gradient is small."""
+def test_the_text_of_the_stop_follows_the_result() -> None:
+    """The text says that batches reached a lower cost only if they did. It names a minimum only at a small gradient."""
     stop = StopAtMinimum(np.zeros((1, 1)), np.zeros(1), 0.5)
     stop.steps, stop.norms = [3], [0.4]
     ones = np.ones(1)
@@ -72,7 +72,7 @@ def test_the_stop_is_told_as_it_was() -> None:
     assert "on all 7 examples, after 3 steps" in text
 
 
-def test_what_diverges_is_told_with_what_to_do() -> None:
+def test_the_error_of_a_divergence_says_what_to_do() -> None:
     rng = np.random.default_rng(0)
     x, y = (1e4 * rng.normal(size=(40, 5))).astype(np.float32), np.arange(40) % 2
     data = fastnet.data.Dataset("large", x, y, x, y, None, ("0", "1"))
@@ -80,7 +80,7 @@ def test_what_diverges_is_told_with_what_to_do() -> None:
         run("memorize", Setting(data, "numpy", n_seeds=2))
 
 
-def test_the_gradient_is_told(gradient: Finding) -> None:
+def test_the_text_of_the_gradient_has_its_numbers(gradient: Finding) -> None:
     numbers: Any = gradient.numbers
     assert list(numbers) == ["0", "1", "5", "12"]
     for stage in numbers.values():
@@ -95,7 +95,7 @@ def test_the_gradient_is_told(gradient: Finding) -> None:
 
 @pytest.mark.parametrize("name", ["descent", "gradient"])
 def test_their_numbers_are_json_and_their_pictures_can_be_drawn(name: str, descent: Finding, gradient: Finding) -> None:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws them")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     found = {"descent": descent, "gradient": gradient}[name]
     json.dumps(plain(found.numbers), allow_nan=False)
     expected = {
@@ -107,7 +107,7 @@ def test_their_numbers_are_json_and_their_pictures_can_be_drawn(name: str, desce
         assert draw().axes
 
 
-def test_data_that_are_no_images_have_no_pictures_of_pixels(setting: Setting) -> None:
+def test_data_without_images_have_no_pictures_of_pixels(setting: Setting) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 5)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The experiments memorize, minima and data-size on the small digits: texts, numbers and pictures."""
+"""The experiments memorize, minima and data-size on small digits: texts, numbers and pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import fastnet
 from fastnet.explore import Finding, Setting, memorize, minima, plain, run
 from fastnet.insight import CHAPTER, MEMORIZER
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `plot`")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
 
 
@@ -25,7 +25,7 @@ def digits() -> fastnet.data.Dataset:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the trainings fewer and smaller. Other tests check their results."""
+    """Make fewer and smaller trainings. Other tests check the results of full trainings."""
     monkeypatch.setattr(memorize, "MAX_IMAGES", 200)
     monkeypatch.setattr(memorize, "CURVES", 5)
     monkeypatch.setattr(memorize, "PATIENCE", 5)
@@ -62,12 +62,12 @@ def test_an_experiment_has_text_numbers_and_pictures(name: str) -> None:
         assert rendered(draw()).startswith(b"\x89PNG")
     written = json.dumps(plain(found.numbers), allow_nan=False)
     assert len(written) < 2_000_000
-    assert "directions" not in written  # as long as the network has parameters
+    assert "directions" not in written  # each direction has as many numbers as the network has parameters
     assert max(map(len, found.text.splitlines())) < 130
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_few_examples_that_are_no_pictures_will_do(name: str) -> None:
+def test_few_examples_without_pictures_are_enough(name: str) -> None:
     data, some = digits(), slice(40)
     few = (array[some].astype(np.float32) / 255 for array in (data.x_train[:, :30], data.x_test[:, :30]))
     x, tested = few
@@ -78,7 +78,7 @@ def test_a_few_examples_that_are_no_pictures_will_do(name: str) -> None:
         draw().canvas.draw_idle()
 
 
-def test_memorize_compares_what_it_says() -> None:
+def test_memorize_compares_the_conditions_in_its_text() -> None:
     found = explored("memorize")
     conditions = found.numbers["conditions"]
     for name, (corrupted, images) in {
@@ -100,7 +100,7 @@ def test_memorize_compares_what_it_says() -> None:
     ]
 
 
-def test_a_condition_that_is_not_fitted_in_time_says_so() -> None:
+def test_the_text_names_a_condition_that_is_not_fitted_in_time() -> None:
     found = explored("memorize")
     assert np.isnan(found.numbers["conditions"]["shuffled labels"]["epochs_to_fit"]).all()
     assert re.search(r"^shuffled labels +>5 +0 of 2 seeds", found.text, re.M)
@@ -114,7 +114,7 @@ def test_minima_prints_the_numbers_it_keeps() -> None:
         for how, barrier in barriers.items():
             assert re.search(rf"^{name} {how} .* {barrier:.3f} ", found.text, re.M)
     barriers = found.numbers["barriers"]["64-128-10"]
-    # five seeds: 0.32 to 0.47, matched 0.05 to 0.07
+    # measured with five seeds: 0.32 to 0.47 as trained, 0.05 to 0.07 with matched neurons
     assert barriers["neurons matched"] < 0.7 * barriers["as trained"]
     assert f"{found.numbers['descent_plane']['variance'][0]:.0%}" in found.text
 
@@ -123,7 +123,7 @@ def test_data_size_prints_a_line_for_each_size() -> None:
     found = explored("data-size")
     sizes, test = found.numbers["found"].sizes, found.numbers["found"].test
     assert sizes == (100, 300, 1000, len(digits().y_train))
-    assert len(set(found.numbers["found"].updates)) > 1  # no batch of 10 fills 1,438
+    assert len(set(found.numbers["found"].updates)) > 1  # 10 does not divide 1,438
     assert "All sizes see equally many images, up to a part of an epoch." in found.text
     for size, accuracy in zip(sizes, test.mean(axis=0), strict=True):
         assert re.search(rf"^ *{size:,} .* {accuracy:.1%} ", found.text, re.M)

@@ -1,4 +1,4 @@
-"""The experiments weights and noise, on images and other data: their texts and numbers match the results."""
+"""The experiments weights and noise on images and other data: the texts and numbers match the results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table() -> Setting:
 
 
 def drawn(found: Any) -> dict[str, Any]:
-    pytest.importorskip("matplotlib", reason="pictures are drawn by Matplotlib (extra: plot)")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
     return {name: draw() for name, draw in found.pictures.items()}
 
 
@@ -64,7 +64,7 @@ def test_weights_of_images(digits: Setting) -> None:
     assert set(drawn(found)) == expected
 
 
-def test_weights_of_what_is_no_image(table: Setting) -> None:
+def test_weights_of_data_without_images(table: Setting) -> None:
     found = run("weights", table)
     assert "The examples are no images" in found.text
     assert "1 of 9 inputs are zero" in found.text
@@ -73,7 +73,7 @@ def test_weights_of_what_is_no_image(table: Setting) -> None:
 
 
 def test_noise_of_images(digits: Setting) -> None:
-    pytest.importorskip("scipy", reason="temperatures are fitted by scipy (extra: insight)")
+    pytest.importorskip("scipy", reason="fitting a temperature needs SciPy (extra: insight)")
     found = run("noise", digits)
     told = numbers(found)
     assert set(told) == {"recipe", "ReLU, cross-entropy"}
@@ -85,14 +85,14 @@ def test_noise_of_images(digits: Setting) -> None:
         assert f"{case['calibration_error']['temperature']:.3f}" in found.text
         assert f"{case['temperature']:.2f}" in found.text
         assert case["reliability"]["temperature"]["temperature"] == case["temperature"]
-    # Five seeds: temperatures from 0.53 to 0.62, the error 0.12 to 0.20 before and 0.04 to 0.08 after.
+    # Measured with five seeds: temperatures of 0.53 to 0.62. The error is 0.12 to 0.20 before and 0.04 to 0.08 after.
     assert told["recipe"]["temperature"] < 0.8
     assert told["recipe"]["calibration_error"]["temperature"] < told["recipe"]["calibration_error"]["softmax"]
     assert set(drawn(found)) == {"noise", "calibration", "noise-relu", "calibration-relu"}
 
 
-def test_noise_of_what_is_no_image(table: Setting) -> None:
-    pytest.importorskip("scipy", reason="temperatures are fitted by scipy (extra: insight)")
+def test_noise_of_data_without_images(table: Setting) -> None:
+    pytest.importorskip("scipy", reason="fitting a temperature needs SciPy (extra: insight)")
     found = run("noise", table)
     assert numbers(found)["recipe"]["test_accuracy"] > 0.5
     assert f"Noise from {table.data.x_test.min():g} to {table.data.x_test.max():g}" in found.text
@@ -102,6 +102,6 @@ def test_noise_of_what_is_no_image(table: Setting) -> None:
     assert not drawn(found)["noise"].findobj(lambda artist: type(artist).__name__ == "AxesImage")
 
 
-def test_the_recipe_is_the_setting_s(digits: Setting) -> None:
+def test_the_experiments_use_the_recipe_of_the_setting(digits: Setting) -> None:
     small = Setting(digits.data, "numpy", recipe=CHAPTER.but(hidden=(5,), epochs=1))
     assert set(run("weights", small).numbers["excitation"]) == {"layer 2"}

@@ -1,4 +1,4 @@
-"""Apply each planted fault to a copy of the checkout, build what it touches, run the suite, report what was caught."""
+"""Plant each fault in a copy of the checkout, build changed kernels, run the tests, and report the caught faults."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
-MAX_SECONDS = 1800  # of the suite on one fault; a fault that hangs the suite counts as caught
-COMPILED = (".pyx", ".h")  # a fault in such a file needs a build
+MAX_SECONDS = 1800  # limit of the suite on one fault; a fault that hangs the suite counts as caught
+COMPILED = (".pyx", ".h")  # a fault in a file with this suffix needs a build
 
 
 class Fault(NamedTuple):
-    """A patch, what it breaks in one line, and the tests that are tried before the rest of the suite."""
+    """A patch, one line about the fault, and the tests that run before the whole suite."""
 
     name: str
     about: str
@@ -36,7 +36,7 @@ class Fault(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The result of a fault: the test that failed first, or what else ended the suite, or "" if nothing noticed it."""
+    """The result of a fault. `caught_by` is the first failing test or another failure; "" if the suite passed."""
 
     fault: Fault
     caught_by: str
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 def read(patch: Path) -> Fault:
-    """Read a fault from its file: a line that says what it breaks, a line "Tests: ...", then the patch."""
+    """Read a fault from its file: a line about the fault, a line "Tests: ...", then the patch."""
     about, tests, *_ = (text := patch.read_text()).splitlines()
     files = re.findall(r"^\+\+\+ b/(\S+)", text, re.MULTILINE)
     if not tests.startswith("Tests: ") or not files:
@@ -54,7 +54,7 @@ def read(patch: Path) -> Fault:
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy the checkout with its changes and the kernels that were built in place, but without what tools leave."""
+    """Copy the checkout with uncommitted changes and kernels built in place, but without the files of tools."""
     left = shutil.ignore_patterns(".git", ".*cache", ".benchmarks", ".hypothesis", ".venv", "__pycache__", "*.egg-info")
     built = {str(CHECKOUT): {"build", "dist"}, str(CHECKOUT / "docs"): {"_build"}}
     shutil.copytree(
@@ -68,7 +68,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         copy_checkout(folder)
-        # One cache for the copy: Numba recompiles only what a fault changes. No test may see the checkout itself.
+        # All faults share one cache, so that Numba recompiles only changed kernels. No test may see the checkout.
         self._environment = os.environ | {
             "PYTHONPATH": str(folder),
             "NUMBA_CACHE_DIR": str(folder / ".numba"),
@@ -78,7 +78,7 @@ class Copy:
         self._kernels = {path: path.read_bytes() for path in (folder / "kernels").glob("*.so")}
 
     def suite(self, *arguments: str, workers: int = 0) -> str:
-        """Run tests up to the first failure. Return what failed, or "" if all passed."""
+        """Run tests up to the first failure. Return the failure, or "" if all tests passed."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-n", str(workers)]
         try:
             done = subprocess.run(
@@ -94,12 +94,12 @@ class Copy:
         if done.returncode == 0:
             return ""
         failed = re.search(r"^(?:FAILED|ERROR) (\S+(?: \S+\])?)", done.stdout, re.MULTILINE)
-        if failed is None and done.returncode in (4, 5):  # wrong arguments, or no test
+        if failed is None and done.returncode in (4, 5):  # wrong arguments, or no tests
             raise RuntimeError(done.stdout + done.stderr)
         return failed.group(1) if failed else f"the process ended with status {done.returncode}"
 
     def plant(self, fault: Fault) -> Found:
-        """Run the suite on the fault and take the fault out again."""
+        """Apply the patch, run the suite, and revert the patch."""
         began = time.monotonic()
         self._apply(fault.patch)
         try:
@@ -113,12 +113,12 @@ class Copy:
         return Found(fault, caught, time.monotonic() - began)
 
     def _apply(self, patch: Path, *options: str) -> None:
-        # --unsafe-paths and a folder without git: the copy is not a repository.
+        # The copy is not a repository, so git runs outside it and needs --unsafe-paths.
         command = ["git", "apply", "--unsafe-paths", f"--directory={self._folder}", *options, str(patch)]
         subprocess.run(command, cwd="/", check=True)
 
     def _build(self) -> None:
-        """Build the kernels. A fault that does not compile shows nothing about the suite, so it is an error here."""
+        """Build the kernels. A fault that does not compile is an error, because it shows nothing about the suite."""
         command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
         done = subprocess.run(command, cwd=self._folder, env=self._environment, capture_output=True, text=True)
         if done.returncode:
@@ -126,14 +126,14 @@ class Copy:
 
 
 def _best_build() -> str:
-    """Return the instruction set whose kernels run here. Building only one takes a quarter of the time."""
+    """Return the best instruction set of this machine. Building for only one takes a quarter of the time."""
     from fastnet.kernels import cython_dispatch
 
     return cython_dispatch.runnable(cython_dispatch.cpu_features())[0]
 
 
 def run(faults: Sequence[Fault], jobs: int) -> list[Found]:
-    """Plant the faults, `jobs` at a time, each in a copy of its own."""
+    """Plant the faults in `jobs` copies at the same time, one fault in a copy at a time."""
     with tempfile.TemporaryDirectory(prefix="fastnet-faults-") as folder, ThreadPoolExecutor(jobs) as pool:
         copies: Queue[Copy] = Queue()
         for number in range(jobs):
@@ -158,12 +158,14 @@ def run(faults: Sequence[Fault], jobs: int) -> list[Found]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", help="the faults to plant (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the faults and what each breaks")
-    parser.add_argument("--count", type=int, help="plant so many, drawn by --seed")
-    parser.add_argument("--seed", type=int, help="of the draw (default: the day's date, such as 20260131)")
-    parser.add_argument("--jobs", type=int, default=1, help="how many to plant at a time (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="list the faults with a line about each")
+    parser.add_argument("--count", type=int, help="number of faults to plant, drawn at random")
+    parser.add_argument("--seed", type=int, help="seed of the draw (default: the date of the day, such as 20260131)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="number of faults to plant at the same time (default: %(default)s)"
+    )
     args = parser.parse_args()
-    # A shell's background job ignores Ctrl-C, and so would the tests, some of which send it.
+    # A background job of a shell ignores SIGINT, and its children inherit this. Some tests send SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faults = [read(patch) for patch in sorted(HERE.glob("*.patch"))]
     if args.names:

@@ -1,4 +1,4 @@
-"""The experiments' tests use one backend. Trainer and Network, which they call, are tested on every backend."""
+"""A fixture: the tests of the experiments use one backend. Other tests cover Network and Trainer on all backends."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from fastnet import backends
 
 @pytest.fixture(scope="session")
 def backend() -> Any:
-    """The fastest backend of this machine."""
+    """Return the fastest backend of this machine."""
     return backends.get(next(info.name for info in backends.available() if info.available))

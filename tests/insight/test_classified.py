@@ -1,4 +1,4 @@
-"""What a classifier confuses, against counting by hand."""
+"""The confusion matrix of a classifier, against counting by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ X = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 4])
-def test_against_counting(outputs: int) -> None:
+def test_confusion_equals_counting_by_hand(outputs: int) -> None:
     network = fastnet.Network([5, outputs], seed=1)
     classes = max(outputs, 2)
     y = np.arange(200) % classes
@@ -32,7 +32,7 @@ def test_against_counting(outputs: int) -> None:
     assert (np.diff(found.confidence[wrong]) <= 0).all()
 
 
-def test_targets_are_classes() -> None:
+def test_dense_targets_are_read_as_classes() -> None:
     y = np.arange(200) % 4
     network = fastnet.Network([5, 4], seed=1)
     expected = insight.classified(network, X, y)
@@ -43,6 +43,6 @@ def test_targets_are_classes() -> None:
     np.testing.assert_array_equal(found.matrix, expected.matrix)
 
 
-def test_a_regression_has_none() -> None:
+def test_a_regression_has_no_confusion_matrix() -> None:
     with pytest.raises(ValueError, match="has no classes to confuse"):
         insight.classified(fastnet.Network([5, 2], output="identity"), X, X[:, :2])

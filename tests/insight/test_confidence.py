@@ -24,7 +24,7 @@ def network(n_out: int = 3, **options: Any) -> Network:
 # -- noise -----------------------------------------------------------------------------------------------------
 
 
-def test_each_kind_of_noise_is_what_it_says() -> None:
+def test_each_kind_of_noise_has_its_distribution() -> None:
     images = RNG.integers(0, 256, (50, 12)).astype(np.uint8)
     found = confidence_on_noise(network(), images, n=4000, seed=1)
     assert list(found.kinds) == ["uniform", "gaussian", "shuffled pixels", "real"]
@@ -48,7 +48,7 @@ def test_each_kind_of_noise_is_what_it_says() -> None:
     assert (shuffled != images[:8] / 255).any(axis=1).all()
 
 
-def test_gaussian_noise_has_the_images_mean_and_deviation() -> None:
+def test_gaussian_noise_has_the_mean_and_deviation_of_the_images() -> None:
     images = np.clip(RNG.normal(0.5, 0.1, (300, 12)), 0, 1)
     found = confidence_on_noise(Network([12, 2], seed=0), images, n=8)
     many = np.concatenate([confidence_on_noise(network(), images, n=8, seed=s)["gaussian"].samples for s in range(200)])
@@ -57,7 +57,7 @@ def test_gaussian_noise_has_the_images_mean_and_deviation() -> None:
     assert many.std() == pytest.approx(found.deviation, abs=0.005)
 
 
-def test_noise_is_drawn_over_the_range_of_inputs_that_leave_0_to_1() -> None:
+def test_noise_spans_the_range_of_the_inputs() -> None:
     found = confidence_on_noise(network(), RNG.normal(0, 3, (40, 12)), n=500)
     assert found.low < -3
     assert found.high > 3
@@ -75,7 +75,7 @@ def test_noise_is_the_same_for_the_same_seed() -> None:
     assert (first["shuffled pixels"].top != other["shuffled pixels"].top).any()
 
 
-def test_a_single_output_is_as_sure_of_no_as_of_yes() -> None:
+def test_the_confidence_of_a_single_output_is_that_of_its_class() -> None:
     net, images = network(1), RNG.random((40, 12))
     found = confidence_on_noise(net, images, n=50)["real"]
     output = net.forward(images)[:, 0]
@@ -83,8 +83,8 @@ def test_a_single_output_is_as_sure_of_no_as_of_yes() -> None:
     assert found.shares.shape == (2,)
 
 
-def test_what_cannot_be_asked_of_noise_is_refused() -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="sparse images are scipy's")
+def test_confidence_on_noise_refuses_unusable_arguments() -> None:
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse images need SciPy")
     with pytest.raises(ValueError, match="identity outputs is for regression and has no answers"):
         confidence_on_noise(network(output="identity"), RNG.random((4, 12)))
     with pytest.raises(ValueError, match="images is sparse"):
@@ -97,11 +97,11 @@ def test_what_cannot_be_asked_of_noise_is_refused() -> None:
         confidence_on_noise(network(), RNG.random((4, 12)), n=1)["unifrom"]
 
 
-def test_one_or_two_digits_take_most_noise(backend: Any) -> None:
-    """The chapter's own network answers "5" to 62% of uniform noise; which digit it is depends on the seed.
+def test_most_noise_is_classified_as_one_or_two_digits(backend: Any) -> None:
+    """Published: the network answers "5" to 62% of uniform noise. The favourite digit depends on the seed.
 
-    Five seeds, measured on each backend: the two most frequent answers take 0.77 to 1.00 of uniform noise, of eight
-    seeds 0.66 to 1.00, and of the test images 0.21; the most frequent one takes 0.47 to 0.95, on the mean 0.65.
+    Measured with eight seeds: the two most frequent answers have a share of 0.66 to 1.00 on uniform noise. With five
+    seeds they have a share of 0.21 on test images, and the most frequent answer to noise has 0.47 to 0.95, mean 0.65.
     """
     name = name_of(backend)
     favourites = []
@@ -114,25 +114,25 @@ def test_one_or_two_digits_take_most_noise(backend: Any) -> None:
     assert np.mean(favourites) > 0.5
 
 
-def test_noise_is_answered_surely(backend: Any) -> None:
+def test_networks_are_confident_on_uniform_noise(backend: Any) -> None:
     """Published: a median top output of 0.94 on uniform noise.
 
-    Measured, five seeds on each backend: 0.76 to 0.95 with ReLU and cross-entropy, where even odds would be 0.1.
+    Measured with five seeds on each backend, ReLU and cross-entropy: 0.76 to 0.95. Equal outputs would be 0.1.
     """
     name = name_of(backend)
     for net in cases.surer(name):
         assert confidence_on_noise(net, cases.data().x_test, backend=name)["uniform"].median > 0.65
 
 
-def test_the_chapter_s_network_reads_digits(backend: Any) -> None:
-    """Measured: 0.912 to 0.915 of mnist-5k's test images, five seeds on each backend, eight seeds 0.911 to 0.918."""
+def test_the_chapter_s_network_classifies_digits(backend: Any) -> None:
+    """Measured on mnist-5k's test images with eight seeds: accuracies of 0.911 to 0.918."""
     d = cases.data()
     for net in cases.trained(name_of(backend)):
         assert net.accuracy(d.x_test, d.y_test) >= 0.9
 
 
-def test_the_chapter_s_network_reads_all_of_mnist(backend: Any) -> None:
-    """Published: 93.6% of the 10,000 test images. Measured: 94.95% to 95.8%, six seeds."""
+def test_the_chapter_s_network_classifies_all_of_mnist(backend: Any) -> None:
+    """Published: 93.6% of the 10,000 test images are right. Measured with six seeds: 94.95% to 95.8%."""
     d, name = cases.data("mnist"), name_of(backend)
     trainer = CHAPTER.start(784, 10, 0, backend=name)
     trainer.fit(d.x_train, d.y_train, epochs=CHAPTER.epochs)
@@ -142,12 +142,12 @@ def test_the_chapter_s_network_reads_all_of_mnist(backend: Any) -> None:
 # -- calibration -----------------------------------------------------------------------------------------------
 
 
-def test_the_error_by_hand() -> None:
-    """Six examples in four bins, with weighted sums chosen for their confidence."""
-    confidence = np.array([0.55, 0.6, 0.7, 0.8, 0.9, 0.25 + 0.5])  # 0.75 belongs to the bin that ends there
+def test_the_calibration_error_of_six_examples_by_hand() -> None:
+    """Six examples fall into four bins. The inputs are chosen for the confidences of the outputs."""
+    confidence = np.array([0.55, 0.6, 0.7, 0.8, 0.9, 0.25 + 0.5])  # 0.75 belongs to the bin that ends at 0.75
     net = Network([1, 2], output="softmax", cost="cross_entropy", seed=0, dtype=np.float64)
     net.weights[0][...], net.biases[0][...] = [[1], [0]], 0
-    x = np.log(confidence / (1 - confidence))[:, None]  # class 0, that sure
+    x = np.log(confidence / (1 - confidence))[:, None]  # the output of class 0 is the confidence
     y = np.array([0, 1, 0, 0, 0, 1])
     found = calibration(net, x, y, bins=4)
     np.testing.assert_array_equal(found.edges, [0, 0.25, 0.5, 0.75, 1])
@@ -175,7 +175,7 @@ def test_a_temperature_divides_the_weighted_sums(options: dict[str, Any], backen
     if net.sizes[-1] == 1:
         sums = [np.log(p / (1 - p)) for p in (cool, cooler)]
     else:
-        sums = [np.log(p) - np.log(p[:, :1]) for p in (cool, cooler)]  # but for a constant of each example
+        sums = [np.log(p) - np.log(p[:, :1]) for p in (cool, cooler)]  # up to a constant of each example
     np.testing.assert_allclose(sums[1], sums[0] / 2.5, atol=1e-9)
     np.testing.assert_array_equal(tempered(net, 2.5).predict(x), net.predict(x))
     if net.activations_by_layer[-1] == "softmax" or net.sizes[-1] == 1:
@@ -193,7 +193,7 @@ def test_without_a_temperature_the_outputs_are_the_confidence() -> None:
     assert abs(calibration(net, x, y).mean_confidence - found.mean_confidence) > 0.01
 
 
-def test_targets_are_read_as_classes() -> None:
+def test_calibration_reads_dense_targets_as_classes() -> None:
     x, y = RNG.random((40, 12)), RNG.integers(0, 3, 40)
     by_labels, by_targets = (calibration(network(), x, truth) for truth in (y, np.eye(3)[y]))
     np.testing.assert_array_equal(by_labels.accuracy, by_targets.accuracy)
@@ -201,9 +201,9 @@ def test_targets_are_read_as_classes() -> None:
     assert calibration(network(1), x, yes).mean_accuracy == pytest.approx(network(1).accuracy(x, yes))
 
 
-def test_the_fitted_temperature_is_that_of_least_cost() -> None:
-    """Labels drawn from the network's own probabilities at a temperature of 3 bring back a temperature near 3."""
-    pytest.importorskip("scipy", reason="the search is scipy's (extra: insight)")
+def test_the_fitted_temperature_minimises_the_cost() -> None:
+    """The labels are drawn from the network's probabilities at a temperature of 3; the fit finds about 3."""
+    pytest.importorskip("scipy", reason="the search needs SciPy (extra: insight)")
     net = network(5, output="softmax", cost="cross_entropy", init="normal")
     x = RNG.normal(size=(20_000, 12))
     probabilities = tempered(net, 3.0).forward(x)
@@ -215,13 +215,13 @@ def test_the_fitted_temperature_is_that_of_least_cost() -> None:
     assert calibration(net, x, y, temperature=found).error < calibration(net, x, y).error
 
 
-def test_a_temperature_lowers_the_error(backend: Any) -> None:
-    """Published: 0.071, and 0.048 after a temperature of 3.5.
+def test_a_temperature_lowers_the_calibration_error(backend: Any) -> None:
+    """Published: the error is 0.071 without and 0.048 with a temperature of 3.5.
 
-    Measured on mnist-5k with ReLU and cross-entropy, five seeds on each backend: 0.051 to 0.061, and 0.023 to 0.038
-    after temperatures from 2.5 to 2.8.
+    Measured on mnist-5k with ReLU and cross-entropy, five seeds on each backend: 0.051 to 0.061 without, 0.023 to
+    0.038 with the fitted temperatures of 2.5 to 2.8.
     """
-    pytest.importorskip("scipy", reason="the search is scipy's (extra: insight)")
+    pytest.importorskip("scipy", reason="the search needs SciPy (extra: insight)")
     d, name = cases.data(), name_of(backend)
     _, _, x, y = cases.held_out()
     for net in cases.surer(name):
@@ -234,7 +234,7 @@ def test_a_temperature_lowers_the_error(backend: Any) -> None:
         assert after < before - 0.005
 
 
-def test_what_cannot_be_calibrated_is_refused() -> None:
+def test_calibration_refuses_unusable_arguments() -> None:
     x, y = RNG.random((10, 12)), RNG.integers(0, 3, 10)
     regression = network(output="identity")
     for call in (calibration, fit_temperature):
@@ -250,7 +250,7 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         calibration(network(), x, y + 3)
 
 
-def test_a_trainer_is_not_its_network() -> None:
+def test_a_trainer_in_place_of_a_network_is_refused() -> None:
     x, y = RNG.random((10, 12)), RNG.integers(0, 3, 10)
     trainer: Any = Trainer(network())
     for call in (
@@ -265,7 +265,7 @@ def test_a_trainer_is_not_its_network() -> None:
             call()
 
 
-def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(FastnetError, match=r'pip install "fastnet-mlp\[insight\]"'):
         fit_temperature(network(), RNG.random((10, 12)), RNG.integers(0, 3, 10))

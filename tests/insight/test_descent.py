@@ -1,4 +1,4 @@
-"""The log of a descent, against formulas, a quadratic bowl and the trainer by itself; and the stop criterion."""
+"""The log of a descent, against formulas, a quadratic bowl and a trainer without a log; and the stop criterion."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def log_of(trainer: Trainer, x: Any, y: Any, steps: int) -> DescentLog:
     return log
 
 
-# -- what a step promises, and what it brings ------------------------------------------------------------------------
+# -- the predicted and the actual change of the cost -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("batch_size", [10, 1000])
 @pytest.mark.parametrize("rate", [1e-3, 0.02])
-def test_a_small_rate_keeps_its_promise(backend: Any, digits: Any, rate: float, batch_size: int) -> None:
+def test_a_small_rate_changes_the_cost_as_predicted(backend: Any, digits: Any, rate: float, batch_size: int) -> None:
     network = Network(SIZES, seed=0)
     trainer = Trainer(network, learning_rate=rate, batch_size=batch_size, backend=name_of(backend), seed=0)
     log = log_of(trainer, *digits, 20)
-    assert np.abs(log.ratio - 1).max() < 0.05  # 0.008 at most with five seeds, on each backend
+    assert np.abs(log.ratio - 1).max() < 0.05  # at most 0.008 with five seeds on each backend
     assert not log.overshoot.any()
     assert (log.actual_change < 0).all()
 
 
-def test_the_figures_of_plain_descent_are_the_formulas(backend: Any) -> None:
+def test_the_figures_of_plain_descent_equal_the_formulas(backend: Any) -> None:
     network, x, y = small(dtype=np.float64)
     trainer = Trainer(
         network, learning_rate=0.5, schedule=lambda k: 1 / (1 + k), batch_size=60, backend=name_of(backend)
@@ -58,7 +58,7 @@ def test_the_figures_of_plain_descent_are_the_formulas(backend: Any) -> None:
     np.testing.assert_allclose(log.cost[-1] + log.actual_change[-1], network.cost(x, y), rtol=1e-12)
 
 
-def test_other_steps_are_measured_as_they_are() -> None:
+def test_the_step_of_another_optimiser_is_measured_from_the_parameters() -> None:
     network, x, y = small(dtype=np.float64)
     trainer = Trainer(network, optimizer="adam", learning_rate=0.01, batch_size=60, weight_decay=0.1, backend="numpy")
     before, gradient = network.parameters.copy(), network.gradient(x, y)
@@ -66,10 +66,10 @@ def test_other_steps_are_measured_as_they_are() -> None:
     step = network.parameters - before
     assert log.step_length[0] == pytest.approx(np.linalg.norm(step), rel=1e-12)
     assert log.predicted_change[0] == pytest.approx(gradient @ step, rel=1e-9)
-    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # that of plain gradient descent
+    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # not plain descent's
 
 
-def test_a_batch_s_figures_are_its_own() -> None:
+def test_the_figures_of_a_step_are_those_of_its_batch() -> None:
     network, x, y = small(dtype=np.float64)
     alone = network.copy()
     log = log_of(Trainer(network, learning_rate=0.5, batch_size=25, seed=7, backend="numpy"), x, y, 6)
@@ -83,7 +83,7 @@ def test_a_batch_s_figures_are_its_own() -> None:
         assert log.cost[k] + log.actual_change[k] == pytest.approx(alone.cost(x[rows], y[rows]), rel=1e-9)
 
 
-def test_no_step_is_no_overshoot() -> None:
+def test_rate_0_is_no_overshoot() -> None:
     network, x, y = small()
     log = log_of(Trainer(network, learning_rate=0, batch_size=60, backend="numpy"), x, y, 3)
     assert not log.step_length.any()
@@ -93,12 +93,12 @@ def test_no_step_is_no_overshoot() -> None:
 
 
 def test_rounding_is_no_overshoot() -> None:
-    """At a minimum of float32 the steps are noise, and the changes of cost too; those of float64 are known to 1e-12."""
+    """Close to a minimum, steps of 1e-14 change the cost only by rounding."""
     network, x, y = small(dtype=np.float64)
     Trainer(network, learning_rate=1.0, batch_size=60, weight_decay=0, backend="numpy").fit(x, y, epochs=50)
     log = log_of(Trainer(network, learning_rate=1e-14, batch_size=60, backend="numpy"), x, y, 200)
     assert (np.abs(log.actual_change) < 1e-13).all()
-    assert log.actual_change.max() > 0  # 10 to 18 of the 200, against the prediction
+    assert log.actual_change.max() > 0  # rounding raises the cost at 10 to 18 of the 200 steps
     assert not log.overshoot.any()
 
 
@@ -106,7 +106,10 @@ def test_rounding_is_no_overshoot() -> None:
 
 
 def bowl(rate_times_l: float, backend: str, dtype: Any) -> tuple[Trainer, np.ndarray, np.ndarray, float]:
-    """A linear network with the squared error, at that rate over the Hessian's largest eigenvalue L; its least cost."""
+    """Return a trainer of a linear network at the rate rate_times_l / L, its data, and the smallest cost.
+
+    L is the largest eigenvalue of the Hessian of the squared error.
+    """
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(40, 4)), rng.normal(size=(40, 2))
     inputs = np.hstack([x, np.ones((40, 1))])
@@ -118,21 +121,21 @@ def bowl(rate_times_l: float, backend: str, dtype: Any) -> tuple[Trainer, np.nda
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_bowl_is_descended_below_two_over_l_and_overshot_above(backend: Any, dtype: str) -> None:
+def test_the_cost_of_a_bowl_falls_below_rate_2_over_l_and_overshoots_above(backend: Any, dtype: str) -> None:
     trainer, x, y, least = bowl(1.9, name_of(backend), dtype)
     below = log_of(trainer, x, y, 300)
-    assert not below.overshoot[:20].any()  # later, in float32, the steps themselves are rounding
+    assert not below.overshoot[:20].any()  # in float32, later steps are rounding
     assert (below.actual_change[:20] < 0).all()
     assert below.cost[-1] == pytest.approx(least, rel=1e-5)
     trainer, x, y, _ = bowl(2.1, name_of(backend), dtype)
     above = log_of(trainer, x, y, 100)
-    assert above.overshoot[-50:].all()  # the steepest direction has come to dominate
+    assert above.overshoot[-50:].all()  # the steepest direction dominates by then
     assert (above.ratio[-50:] < 0).all()
     np.testing.assert_array_equal(above.overshoot, above.actual_change > 0)
     assert above.cost[-1] > 10 * above.cost.min()
 
 
-def test_a_diverged_descent_ends_the_log() -> None:
+def test_divergence_ends_the_log() -> None:
     trainer, x, y, _ = bowl(20, "numpy", "float32")
     log = descent_log(trainer, x, y, 1000)
     assert log.diverged
@@ -141,18 +144,18 @@ def test_a_diverged_descent_ends_the_log() -> None:
     assert np.isfinite(trainer.network.parameters).all()
 
 
-# -- the trainer goes on as by itself ----------------------------------------------------------------------------------
+# -- logging does not change the training ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", ["constant", "cosine", Cosine(epochs=9, warmup=1)])
-def test_the_trainer_is_left_as_by_itself(optimizer: str, schedule: Any) -> None:
+def test_a_logged_trainer_equals_one_without_a_log(optimizer: str, schedule: Any) -> None:
     _, x, y = small()
     logged, alone = (
         Trainer(small()[0], optimizer=optimizer, schedule=schedule, batch_size=8, backend="numpy", seed=0)
         for _ in range(2)
     )
-    descent_log(logged, x, y, 2 * 8)  # batches an epoch
+    descent_log(logged, x, y, 2 * 8)  # two epochs of 8 batches
     alone.fit(x, y, epochs=2)
     for _ in range(2):
         assert logged.network.parameters.tobytes() == alone.network.parameters.tobytes()
@@ -162,7 +165,7 @@ def test_the_trainer_is_left_as_by_itself(optimizer: str, schedule: Any) -> None
         alone.fit(x, y, epochs=3)
 
 
-def test_within_an_epoch_it_is_left_as_when_stopped_there() -> None:
+def test_a_log_may_end_within_an_epoch() -> None:
     network, x, y = small()
     trainer = Trainer(network, learning_rate=0.1, batch_size=8, backend="numpy", seed=0)
     assert len(descent_log(trainer, x, y, 11)) == 11
@@ -174,9 +177,10 @@ def test_within_an_epoch_it_is_left_as_when_stopped_there() -> None:
 
 
 def test_the_gradient_is_long_at_first_and_short_later(backend: Any, digits: Any) -> None:
-    """Elsewhere 1.59 at step 0, 1.39 at 50 and 0.10 at 300; here with the rate that comes nearest.
+    """Published norms: 1.59 at step 0, 1.39 at step 50, 0.10 at step 300. The rate here comes nearest to these.
 
-    Five seeds on each backend: 1.31 to 1.65, 0.63 to 0.87, 0.075 to 0.116; of the first 0.48 to 0.59, 0.051 to 0.079.
+    Measured with five seeds on each backend: 1.31 to 1.65, 0.63 to 0.87 and 0.075 to 0.116. The norms at steps 50 and
+    300 are 0.48 to 0.59 and 0.051 to 0.079 of the first norm.
     """
     trainer = Trainer(Network(SIZES, seed=1), learning_rate=0.02, batch_size=1000, backend=name_of(backend))
     norm = log_of(trainer, *digits, 301).gradient_norm
@@ -189,11 +193,11 @@ def test_the_gradient_is_long_at_first_and_short_later(backend: Any, digits: Any
 
 
 @pytest.mark.parametrize("every", [None, 3])
-def test_it_stops_where_the_gradient_is_short(backend: Any, every: int | None) -> None:
+def test_training_stops_where_the_gradient_is_short(backend: Any, every: int | None) -> None:
     trainer, x, y, least = bowl(1.0, name_of(backend), "float64")
     stop = StopAtMinimum(x, y, 1e-4, every=every)
     trainer = Trainer(trainer.network, learning_rate=trainer.learning_rate, batch_size=10, backend=name_of(backend))
-    trainer.learning_rate /= 50  # for batches of 10 the bottom is noisy
+    trainer.learning_rate /= 50  # batches of 10 make the gradients at the bottom noisy
     assert not stop.reached
     trainer.fit(x, y, epochs=5, callbacks=[stop])
     assert not stop.reached
@@ -208,18 +212,18 @@ def test_it_stops_where_the_gradient_is_short(backend: Any, every: int | None) -
     assert whole.network.cost(x, y) == pytest.approx(least, rel=1e-6)
 
 
-def test_it_looks_every_so_many_batches_or_after_epochs() -> None:
+def test_the_criterion_is_checked_every_n_batches_or_after_each_epoch() -> None:
     network, x, y = small()
     often, rarely = StopAtMinimum(x, y, 1e-9, every=3), StopAtMinimum(x, y, 1e-9)
     Trainer(network, batch_size=8, backend="numpy").fit(x, y, epochs=2, callbacks=[often, rarely])
-    assert often.steps == [3, 6, 11, 14]  # of the eight of each epoch
+    assert often.steps == [3, 6, 11, 14]  # batches 3 and 6 of each epoch of 8
     assert rarely.steps == [8, 16]
 
 
-# -- the boundary, and what the log stands on --------------------------------------------------------------------------
+# -- arguments, batches, dtypes and sparse examples --------------------------------------------------------------------
 
 
-def test_unusable_arguments_are_told() -> None:
+def test_unusable_arguments_are_refused() -> None:
     network, x, y = small()
     trainer = Trainer(network, backend="numpy")
     with pytest.raises(ValueError, match="steps must be at least 1"):
@@ -235,7 +239,7 @@ def test_unusable_arguments_are_told() -> None:
     assert trainer.steps == 0
 
 
-def test_callbacks_are_told_a_batch_s_rows() -> None:
+def test_callbacks_receive_the_rows_of_a_batch() -> None:
     from fastnet import Callback
 
     class Rows(Callback):
@@ -256,7 +260,7 @@ def test_callbacks_are_told_a_batch_s_rows() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_network_in_another_dtype(dtype: str) -> None:
+def test_astype_copies_a_network_in_another_dtype(dtype: str) -> None:
     network, x, _ = small()
     other = network.astype(dtype)
     assert other.dtype == dtype
@@ -269,8 +273,8 @@ def test_a_network_in_another_dtype(dtype: str) -> None:
         network.astype("float16")
 
 
-def test_sparse_examples_are_logged_alike() -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="scipy has such matrices")
+def test_sparse_examples_give_the_same_log_as_dense_ones() -> None:
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse matrices need SciPy")
     network, x, y = small(dtype=np.float64)
     x = np.where(np.random.default_rng(1).random(x.shape) < 0.4, x, 0)
     x[3] = 0

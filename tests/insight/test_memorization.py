@@ -1,4 +1,4 @@
-"""Learning and memorising: what is shuffled and measured, and what the literature says of it, on real digits."""
+"""Learning and memorising: the shuffles and measurements, and published findings on real digits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHUFFLED: dict[str, Any] = {"corrupted": 1.0}
 
 @cache
 def digits(backend: str, n: int, seeds: int = 2, hidden: tuple[int, ...] = (128,), **options: Any) -> Memorization:
-    """Trainings on so many images of mnist-5k, until they fit or for 60 epochs."""
+    """Train on n images of mnist-5k until the network fits them, for at most 60 epochs."""
     return memorization(
         *images(n),
         test=unseen(),
@@ -33,11 +33,11 @@ def digits(backend: str, n: int, seeds: int = 2, hidden: tuple[int, ...] = (128,
     )
 
 
-# -- what is known of it -----------------------------------------------------------------------------------------
+# -- published findings ------------------------------------------------------------------------------------------
 
 
-# Epochs to fit 99%, five seeds on each of the three backends: true labels 8 to 9, shuffled 30 to 34 (elsewhere 10 and
-# 29); with 512 hidden neurons 6 to 7 and 23 to 26 (elsewhere 8 and 21).
+# Epochs to fit 99%, five seeds on each of the three backends: true labels 8 to 9, shuffled labels 30 to 34 (published:
+# 10 and 29). With 512 hidden neurons: 6 to 7 and 23 to 26 (published: 8 and 21).
 @pytest.mark.parametrize(("hidden", "true", "shuffled"), [(128, (5, 14), (22, 42)), (512, (4, 11), (15, 32))])
 def test_true_labels_are_fitted_several_times_faster(
     backend: Any, hidden: int, true: tuple[int, int], shuffled: tuple[int, int]
@@ -46,20 +46,20 @@ def test_true_labels_are_fitted_several_times_faster(
     memorised = digits(name_of(backend), 1000, hidden=(hidden,), **SHUFFLED).epochs_to_fit
     assert true[0] <= learned.min() <= learned.max() <= true[1]
     assert shuffled[0] <= memorised.min() <= memorised.max() <= shuffled[1]
-    assert memorised.min() > 2 * learned.max()  # 30 to 9, and 23 to 7
+    assert memorised.min() > 2 * learned.max()  # measured: 30 and 9, with 512 hidden neurons 23 and 7
 
 
-# 4,000 images: true 8 to 9, shuffled 51 to 56 epochs (elsewhere 8 and 53).
+# Epochs to fit 4,000 images: true labels 8 to 9, shuffled labels 51 to 56 (published: 8 and 53).
 def test_more_images_take_longer_to_memorise_but_not_to_learn(backend: Any) -> None:
     few, many = (digits(name_of(backend), n) for n in (1000, 4000))
     assert many.epochs_to_fit.max() < 2 * few.epochs_to_fit.max()
     few, many = (digits(name_of(backend), n, **SHUFFLED) for n in (1000, 4000))
-    assert many.epochs_to_fit.min() > 1.3 * few.epochs_to_fit.max()  # 51 to 34
+    assert many.epochs_to_fit.min() > 1.3 * few.epochs_to_fit.max()  # measured: 51 and 34
     assert many.epochs_to_fit.min() > 4 * digits(name_of(backend), 4000).epochs_to_fit.max()
 
 
-# With 512 hidden neurons 7 to 8 and 33 to 36 epochs, five seeds on each compiled backend, two on NumPy (elsewhere 7 and
-# 37). One seed: the longest of these trainings.
+# Epochs with 512 hidden neurons: 7 to 8 and 33 to 36 (published: 7 and 37), measured with five seeds on each compiled
+# backend and two on NumPy. The test trains one seed because these trainings take longest.
 def test_a_wider_network_memorises_4000_images_sooner(backend: Any) -> None:
     learned, memorised = (
         digits(name_of(backend), 4000, seeds=1, hidden=(512,), **labels).epochs_to_fit for labels in ({}, SHUFFLED)
@@ -67,18 +67,18 @@ def test_a_wider_network_memorises_4000_images_sooner(backend: Any) -> None:
     assert 5 <= learned[0] <= 11
     assert 26 <= memorised[0] <= 46
     assert memorised[0] > 3 * learned[0]
-    assert memorised[0] < digits(name_of(backend), 4000, **SHUFFLED).epochs_to_fit.min()  # 36 to 51
+    assert memorised[0] < digits(name_of(backend), 4000, **SHUFFLED).epochs_to_fit.min()  # measured: 36 and 51
 
 
-# Test accuracy: true labels 0.885 to 0.900, shuffled 0.090 to 0.129, five seeds on each backend.
-def test_what_is_memorised_says_nothing_about_other_images(backend: Any) -> None:
+# Test accuracies of five seeds on each backend: 0.885 to 0.900 with true labels, 0.090 to 0.129 with shuffled ones.
+def test_memorising_leaves_test_accuracy_at_chance(backend: Any) -> None:
     learned, memorised = digits(name_of(backend), 1000), digits(name_of(backend), 1000, **SHUFFLED)
     assert learned.final_test.min() > 0.85
     assert memorised.chance == pytest.approx(0.1, abs=0.001)
     assert np.abs(memorised.final_test - memorised.chance).max() < 0.06
 
 
-# A share of 0.4 shuffled takes 26 to 29 epochs, and leaves 0.631 to 0.666 of the test images right.
+# With a share of 0.4 shuffled, fitting takes 26 to 29 epochs, and the test accuracy is 0.631 to 0.666.
 def test_partly_shuffled_labels_lie_between(backend: Any) -> None:
     true, partly, shuffled = (digits(name_of(backend), 1000, corrupted=share) for share in (0.0, 0.4, 1.0))
     assert 1.5 * true.epochs_to_fit.max() < partly.epochs_to_fit.min()
@@ -86,16 +86,16 @@ def test_partly_shuffled_labels_lie_between(backend: Any) -> None:
     assert true.final_test.min() - 0.1 > partly.final_test.max() > partly.final_test.min() > 0.4
 
 
-# 5 to 8 epochs for either; test accuracy 0.05 to 0.18, the mean of five seeds 0.10 to 0.13.
+# Fitting either kind takes 5 to 8 epochs. The test accuracies are 0.05 to 0.18, their means of five seeds 0.10 to 0.13.
 @pytest.mark.parametrize("kind", ["shuffled", "noise"])
-def test_images_of_nothing_are_fitted_too(backend: Any, kind: str) -> None:
+def test_shuffled_pixels_and_noise_are_fitted(backend: Any, kind: str) -> None:
     found = digits(name_of(backend), 1000, images=kind)
     assert np.isfinite(found.epochs_to_fit).all()
     assert found.final_test.mean() < 0.25
     assert found.epochs_to_fit.max() < digits(name_of(backend), 1000, **SHUFFLED).epochs_to_fit.min()
 
 
-# After 60 epochs 784-16-16-10 has fitted 0.33 to 0.40 of 4,000 shuffled labels, while 784-128-10 had them all.
+# In 60 epochs 784-16-16-10 fits 0.33 to 0.40 of 4,000 shuffled labels, and 784-128-10 fits all.
 def test_the_chapter_s_network_is_too_small_for_4000_shuffled_labels(backend: Any) -> None:
     small = digits(name_of(backend), 4000, hidden=(16, 16), **SHUFFLED)
     wide = digits(name_of(backend), 4000, **SHUFFLED)
@@ -105,10 +105,10 @@ def test_the_chapter_s_network_is_too_small_for_4000_shuffled_labels(backend: An
     assert small.final_training.max() < 0.6
 
 
-# Epochs to fit 1,000 shuffled labels: 23 to 26 with 512 neurons, more than 60 with 16 (0.72 to 0.84 fitted). With 128
-# under a weight decay of 0.01 they are not fitted in 40 (0.77 to 0.85 are; without decay 30 to 34 epochs do it), while
-# the true ones take 10 to 15.
-def test_width_helps_memory_and_weight_decay_hinders_it(backend: Any) -> None:
+# Fitting 1,000 shuffled labels takes 23 to 26 epochs with 512 neurons. 16 neurons fit 0.72 to 0.84 in 60 epochs.
+# 128 neurons take 30 to 34 epochs; with a weight decay of 0.01 they fit 0.77 to 0.85 in 40 epochs, and all true labels
+# in 10 to 15.
+def test_width_helps_memorising_and_weight_decay_hinders_it(backend: Any) -> None:
     wide, narrow = (digits(name_of(backend), 1000, hidden=(width,), **SHUFFLED) for width in (512, 16))
     assert wide.epochs_to_fit.max() < np.nan_to_num(narrow.epochs_to_fit, nan=np.inf).min()
     decayed = MEMORIZER.but(epochs=40, trainer={"weight_decay": 0.01, "backend": name_of(backend)})
@@ -116,7 +116,7 @@ def test_width_helps_memory_and_weight_decay_hinders_it(backend: Any) -> None:
     assert np.isfinite(memorization(*images(1000), recipe=decayed, seeds=[0, 1], stop=True).epochs_to_fit).all()
 
 
-# -- what is trained on, and what is measured --------------------------------------------------------------------
+# -- the shuffles and the measurements ---------------------------------------------------------------------------
 
 
 def test_accuracies_are_those_of_the_network_after_each_epoch() -> None:
@@ -132,7 +132,7 @@ def test_accuracies_are_those_of_the_network_after_each_epoch() -> None:
     assert (found.n_parameters, found.n) == (115, 60)
 
 
-def test_a_run_that_stops_has_no_accuracies_after() -> None:
+def test_accuracies_are_nan_after_the_epoch_of_a_stop() -> None:
     x, y = blobs()
     whole, cut = (memorization(x, y, test=(x, y), recipe=SMALL, goal=0.9, stop=stop) for stop in (False, True))
     np.testing.assert_array_equal(whole.epochs_to_fit, cut.epochs_to_fit)
@@ -146,7 +146,7 @@ def test_a_run_that_stops_has_no_accuracies_after() -> None:
         assert cut.final_training[row] == cut.final_test[row] == full[epochs - 1] >= 0.9
 
 
-def test_what_is_not_fitted_takes_no_number_of_epochs() -> None:
+def test_epochs_to_fit_are_nan_where_the_goal_is_missed() -> None:
     found = memorization(*blobs(), recipe=SMALL.but(epochs=1, trainer={"learning_rate": 0.0}), seeds=[0])
     assert np.isnan(found.epochs_to_fit).all()
     assert np.isnan(found.steps_to_fit).all()
@@ -156,15 +156,15 @@ def test_what_is_not_fitted_takes_no_number_of_epochs() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_labels_are_shuffled_among_a_share_of_the_examples(share: float) -> None:
-    y = np.arange(1000)  # all different, so that what moved shows
+    y = np.arange(1000)  # all different: every moved label shows
     labels = _corrupted(y, share, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(labels), y)
-    assert (labels != y).sum() == pytest.approx(share * 1000, abs=5)  # one of a shuffle stays in its place
-    np.testing.assert_array_equal(y, np.arange(1000))  # the user's own are left alone
+    assert (labels != y).sum() == pytest.approx(share * 1000, abs=5)  # a shuffle leaves one label in place on average
+    np.testing.assert_array_equal(y, np.arange(1000))  # the caller's labels are unchanged
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_images_of_nothing_have_the_images_values_or_their_mean_and_variance(dtype: type) -> None:
+def test_shuffled_images_keep_their_values_and_noise_their_mean_and_variance(dtype: type) -> None:
     rng = np.random.default_rng(0)
     x = (rng.random((300, 40)) * (255 if dtype is np.uint8 else 1)).astype(dtype)
     before = x.copy()
@@ -172,7 +172,7 @@ def test_images_of_nothing_have_the_images_values_or_their_mean_and_variance(dty
     np.testing.assert_array_equal(np.sort(shuffled, axis=1), np.sort(x, axis=1))
     assert (shuffled != x).mean() > 0.9
     in_order = np.tile(np.arange(40, dtype=dtype), (300, 1))
-    assert len(np.unique(_images(in_order, "shuffled", rng), axis=0)) == 300  # an order for each image
+    assert len(np.unique(_images(in_order, "shuffled", rng), axis=0)) == 300  # each image has another order of pixels
     noise = _images(x, "noise", rng)
     assert noise.dtype == np.float32
     assert noise.mean() == pytest.approx(0.5, abs=0.02)
@@ -189,15 +189,15 @@ def test_seeds_draw_different_labels_and_the_same_again(monkeypatch: pytest.Monk
     assert seen[0][0] == seen[0][1] != seen[1][0] == seen[1][1]
 
 
-def test_chance_is_that_of_the_labels_frequencies() -> None:
+def test_chance_follows_from_the_frequencies_of_the_labels() -> None:
     x, _ = blobs()
     y, tested = np.array([0] * 45 + [1] * 15), np.array([0] * 30 + [1] * 30)
     found = memorization(x, y, test=(x, tested), recipe=SMALL, seeds=[0])
     assert found.chance == pytest.approx(0.75 * 0.5 + 0.25 * 0.5)
 
 
-def test_sparse_examples_are_as_good() -> None:
-    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse examples are scipy's")
+def test_sparse_examples_give_the_same_result_as_dense_ones() -> None:
+    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse examples need SciPy")
     x, y = blobs()
     x[x < 0.5] = 0
     dense, sparse = (memorization(a, y, recipe=SMALL, seeds=[0]) for a in (x, scipy_sparse.csc_array(x)))
@@ -206,7 +206,7 @@ def test_sparse_examples_are_as_good() -> None:
         memorization(scipy_sparse.csr_array(x), y, images="noise")
 
 
-def test_every_beginning_of_a_stratified_order_has_the_classes_in_proportion() -> None:
+def test_the_first_rows_of_a_stratified_order_have_the_classes_in_proportion() -> None:
     y = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [600, 300, 100]))
     order = stratified_order(y, np.random.default_rng(1))
     np.testing.assert_array_equal(np.sort(order), np.arange(1000))
@@ -253,21 +253,21 @@ def test_unusable_data_is_refused(x: Any, y: Any, test: Any, message: str) -> No
         task(x, y, test, SMALL)
 
 
-def test_the_classes_are_those_of_training_and_test() -> None:
+def test_classes_are_taken_from_training_and_test_labels() -> None:
     x = np.zeros((2, 3))
     for y, tested in (([0, 1], [0, 4]), ([0, 4], [0, 1])):
         assert task(x, y, (x, tested), SMALL).n_out == 5
     assert task(x, [0, 1], None, SMALL).n_out == 2
 
 
-def test_a_test_that_is_no_pair_and_seeds_that_are_no_numbers_are_refused() -> None:
+def test_a_test_must_be_a_pair_and_seeds_must_be_integers() -> None:
     with pytest.raises(TypeError, match="pair"):
         memorization(*blobs(), test=blobs()[0])
     with pytest.raises(TypeError, match="seeds"):
         memorization(*blobs(), seeds=5)
 
 
-def test_the_backend_replaces_the_recipe_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_argument_replaces_the_recipe_s(monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     fit = Trainer.fit
     monkeypatch.setattr(Trainer, "fit", lambda self, *a, **k: used.append(self._backend) or fit(self, *a, **k))

@@ -1,4 +1,4 @@
-"""Where trainings end, the lines between two minima, and the surface around one."""
+"""The final costs of trainings, the line between two minima, and the cost surface around one minimum."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ def digits(recipe: str, seed: int, backend: str) -> Network:
 # -- minima ------------------------------------------------------------------------------------------------------
 
 
-# Of the test cost over 20 seeds, five such groups: 0.17 to 0.28 with 5 neurons, 0.108 to 0.172 with 10, 0.088 to 0.116
-# with 25, 0.037 to 0.060 with 100, alike on all backends (elsewhere 0.23, 0.14, 0.075 and 0.055). Neighbouring widths
-# are too close for 20 seeds: one group has less with 10 than with 25. Highest less lowest 0.50 to 1.19 with 5, 0.10 to
-# 0.17 with 25 and 0.029 to 0.056 with 100.
-def test_the_band_of_final_costs_narrows_with_width(backend: Any) -> None:
+# Coefficients of variation of the test cost, five groups of 20 seeds, similar on all backends: 0.17 to 0.28 with 5
+# neurons, 0.108 to 0.172 with 10, 0.088 to 0.116 with 25, 0.037 to 0.060 with 100. Published: 0.23, 0.14, 0.075, 0.055.
+# The test does not compare 10 with 25: in one group 10 has the smaller value. Ranges of the test cost: 0.50 to 1.19
+# with 5 neurons, 0.10 to 0.17 with 25, 0.029 to 0.056 with 100.
+def test_final_costs_vary_less_in_wider_networks(backend: Any) -> None:
     found = minima(*images(4000), test=unseen(), widths=(5, 10, 25, 100), backend=name_of(backend))
     five, ten, some, hundred = found.variation
     assert 0.12 < five < 0.4
     assert five > 1.3 * some
     assert some > 1.2 * hundred
     assert 0.07 < ten < 0.25
-    assert ten > 1.5 * hundred  # 1.9 to 4.4 times
+    assert ten > 1.5 * hundred  # measured: 1.9 to 4.4 times
     assert hundred < 0.09
     spread = np.ptp(found.test_cost, axis=1)[[0, 2, 3]]
     assert spread[0] > 2 * spread[1] > 2 * spread[2]
     assert found.test_accuracy.mean(axis=1)[3] > 0.93
 
 
-def test_the_ends_are_those_of_the_recipe_s_trainings() -> None:
+def test_minima_are_the_ends_of_the_recipe_s_trainings() -> None:
     x, y = blobs()
     test = blobs(30, seed=1)
     found = minima(x, y, widths=(3, 8), seeds=(4, 2), recipe=SMALL, test=test)
@@ -75,7 +75,7 @@ def test_the_ends_are_those_of_the_recipe_s_trainings() -> None:
             assert (found.test_cost[i, j], found.test_accuracy[i, j]) == network.evaluate(*test)
 
 
-def test_the_coefficient_of_variation_is_the_deviation_by_the_mean() -> None:
+def test_the_coefficient_of_variation_is_the_deviation_over_the_mean() -> None:
     costs = np.array([[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]])
     found = Minima((1, 2), 2 * costs, costs, costs, costs)
     np.testing.assert_allclose(found.variation, [0.5, 0.0])
@@ -99,11 +99,11 @@ def test_impossible_widths_and_seeds_are_refused(change: dict[str, Any], message
         minima(*blobs(), recipe=SMALL, **change)
 
 
-# -- between two -------------------------------------------------------------------------------------------------
+# -- the line between two minima ---------------------------------------------------------------------------------
 
 
-# The barrier between five pairs, on each backend: 784-16-16-10 0.71 to 0.85, matched 0.14 to 0.23; 784-128-10 0.14 to
-# 0.22, matched 0.012 to 0.015.
+# Barriers of five pairs on each backend: 0.71 to 0.85 for 784-16-16-10, 0.14 to 0.23 after matching. For 784-128-10
+# they are 0.14 to 0.22, and 0.012 to 0.015 after matching.
 @pytest.mark.parametrize(("recipe", "least", "ratio"), [("chapter", 0.5, 2.5), ("wide", 0.1, 6)])
 def test_matching_neurons_lowers_the_barrier(backend: Any, recipe: str, least: float, ratio: float) -> None:
     pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
@@ -116,7 +116,7 @@ def test_matching_neurons_lowers_the_barrier(backend: Any, recipe: str, least: f
     np.testing.assert_allclose(after.cost[[0, -1]], before.cost[[0, -1]], rtol=1e-4)
 
 
-def test_a_path_s_costs_are_those_of_the_networks_between() -> None:
+def test_the_costs_of_a_path_are_those_of_the_networks_on_it() -> None:
     x, y = blobs()
     a, b = (trained(SMALL, seed, x, y) for seed in (0, 1))
     path = interpolate(a, b, x, y, points=5)
@@ -127,7 +127,7 @@ def test_a_path_s_costs_are_those_of_the_networks_between() -> None:
     assert path.cost[1] == pytest.approx(a.cost(x, y), rel=1e-5)
 
 
-def test_the_barrier_is_the_rise_above_the_ends_line() -> None:
+def test_the_barrier_is_the_rise_above_the_line_between_the_ends() -> None:
     a, b = Network([2, 2], seed=0), Network([2, 2], seed=1)
     path = interpolate(a, b, np.zeros((1, 2)), [0], points=3)
     for cost, barrier in (([1, 4, 3], 2.0), ([1, 2, 3], 0.0), ([1, 0, 3], 0.0)):
@@ -135,7 +135,7 @@ def test_the_barrier_is_the_rise_above_the_ends_line() -> None:
 
 
 def permuted(network: Network, seed: int) -> Network:
-    """The same function with its hidden neurons in a random order."""
+    """Return a network that computes the same function with its hidden neurons in a random order."""
     rng, found = np.random.default_rng(seed), network.copy()
     for layer in range(len(found.sizes) - 2):
         order = rng.permutation(found.sizes[layer + 1])
@@ -146,7 +146,7 @@ def permuted(network: Network, seed: int) -> Network:
 
 
 @pytest.mark.parametrize("sizes", [(10, 7, 3), (10, 16, 16, 3), (10, 5, 6, 7, 3), (10, 3)])
-def test_neurons_that_were_shuffled_are_found_again(sizes: tuple[int, ...]) -> None:
+def test_matching_restores_shuffled_neurons(sizes: tuple[int, ...]) -> None:
     pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
     a = Network(sizes, init="normal", seed=0)
     for seed in range(5):
@@ -166,7 +166,7 @@ def test_a_matched_network_computes_the_same(backend: Any, dtype: str) -> None:
     np.testing.assert_allclose(*outputs, atol=1e-5 if dtype == "float32" else 1e-13)
 
 
-def test_a_single_layer_is_matched_as_well_as_any_order_does() -> None:
+def test_the_match_of_a_single_layer_is_the_best_of_all_orders() -> None:
     pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
     a, b = (Network([4, 5, 3], init="normal", seed=seed) for seed in (0, 1))
     found = match_neurons(a, b)
@@ -182,7 +182,7 @@ def test_a_single_layer_is_matched_as_well_as_any_order_does() -> None:
     assert a.parameters @ found.parameters == pytest.approx(best, rel=1e-5)
 
 
-def test_networks_that_are_not_alike_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_of_different_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy", reason="matching neurons needs the extra `insight`")
     a = Network([4, 5, 3])
     for b in (Network([4, 6, 3]), Network([4, 5, 3], activation="relu"), Network([4, 5, 3], dtype="float64")):
@@ -202,7 +202,7 @@ def test_networks_that_are_not_alike_are_refused(monkeypatch: pytest.MonkeyPatch
 # -- the surface -------------------------------------------------------------------------------------------------
 
 
-def test_a_map_s_costs_are_those_of_networks_on_the_plane() -> None:
+def test_the_costs_of_a_map_are_those_of_networks_on_the_plane() -> None:
     x, y = blobs()
     network = trained(SMALL, 0, x, y)
     before = network.parameters.copy()
@@ -218,9 +218,9 @@ def test_a_map_s_costs_are_those_of_networks_on_the_plane() -> None:
     assert (found.path, found.variance) == (None, None)
 
 
-def test_random_directions_are_as_long_as_each_neuron_s_weights() -> None:
+def test_random_directions_have_the_length_of_each_neuron_s_weights() -> None:
     network = Network([10, 8, 3], init="normal", seed=0)
-    network.weights[0][2] = 0  # a neuron of no weights does not move
+    network.weights[0][2] = 0  # a neuron with zero weights gets a zero direction
     found = landscape(network, *blobs(), points=2, seed=1)
     for direction in found.directions:
         weights, biases = network.views(direction)
@@ -234,7 +234,7 @@ def test_random_directions_are_as_long_as_each_neuron_s_weights() -> None:
     assert not np.array_equal(other, found.directions)
 
 
-def test_the_descent_s_path_has_the_parameters_before_and_after_each_epoch() -> None:
+def test_the_path_has_the_parameters_before_and_after_each_epoch() -> None:
     x, y = blobs()
     path = descent_path(SMALL.start(10, 3, 0), x, y, epochs=4)
     trainer = SMALL.start(10, 3, 0)
@@ -244,7 +244,7 @@ def test_the_descent_s_path_has_the_parameters_before_and_after_each_epoch() -> 
     assert len(path) == 5
 
 
-def test_the_descent_s_plane_holds_a_path_that_lies_in_one() -> None:
+def test_the_plane_contains_a_path_that_lies_in_a_plane() -> None:
     x, y = blobs()
     network = Network([10, 3], seed=0)
     rng = np.random.default_rng(0)
@@ -264,9 +264,9 @@ def test_the_descent_s_plane_holds_a_path_that_lies_in_one() -> None:
         np.testing.assert_allclose(line[[0, -1]], [places.min() - length / 2, places.max() + length / 2])
 
 
-# The cost on its plane is lowest near the end of the descent, and the start lies high; the two directions hold 0.977 to
-# 0.981 of the variance of the path, and the cost falls from 0.99 to 1.18 to 0.05 to 0.065 (five seeds).
-def test_the_descent_goes_down_its_plane(backend: Any) -> None:
+# Measured with five seeds: the two directions hold 0.977 to 0.981 of the variance of the path. The cost is 0.99 to 1.18
+# at the start and 0.05 to 0.065 at the end.
+def test_the_cost_falls_along_the_path_on_its_plane(backend: Any) -> None:
     x, y = images(1000)
     trainer = CHAPTER.but(trainer={"backend": name_of(backend)}).start(784, 10, 0)
     path = descent_path(trainer, *images(4000), epochs=CHAPTER.epochs)
@@ -281,7 +281,7 @@ def test_the_descent_goes_down_its_plane(backend: Any) -> None:
 
 
 def cost_at(found: Landscape, place: Any) -> float:
-    """The cost at the grid's point next to a place."""
+    """Return the cost at the grid point closest to a place."""
     return float(found.cost[np.abs(found.up - place[1]).argmin(), np.abs(found.across - place[0]).argmin()])
 
 
@@ -301,7 +301,7 @@ def test_a_path_without_a_plane_is_refused(path: Any, message: str) -> None:
         descent_landscape(Network([10, 3]), path, *blobs())
 
 
-def test_what_is_no_network_and_no_trainer_is_refused() -> None:
+def test_arguments_of_the_wrong_type_are_refused() -> None:
     network, (x, y) = Network([10, 3]), blobs()
     with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not Trainer"):
         landscape(Trainer(network), x, y)

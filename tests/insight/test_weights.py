@@ -1,4 +1,4 @@
-"""fastnet.insight's statistics of weights, and the inputs that excite neurons."""
+"""Statistics of weights, and the inputs that excite neurons."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ SHAPE = (28, 28)
 # -- smoothness ------------------------------------------------------------------------------------------------
 
 
-def test_neighbours_by_hand() -> None:
-    """Two images of 2 x 3 pixels: eight pairs to the right and six below, all together."""
+def test_the_correlation_of_neighbours_by_hand() -> None:
+    """Two images of 2 x 3 pixels have eight horizontal and six vertical pairs of neighbours."""
     images = np.array([[1, 2, 4, 0, 1, 5], [3, 3, 1, 2, 0, 0]], float)
     pairs = [(1, 2), (2, 4), (0, 1), (1, 5), (3, 3), (3, 1), (2, 0), (0, 0)]
     pairs += [(1, 0), (2, 1), (4, 5), (3, 2), (3, 0), (1, 0)]
     expected = np.corrcoef(np.array(pairs).T)[0, 1]
     assert neighbour_correlation(images, (2, 3)) == pytest.approx(expected)
-    only = np.array([1, 1, 0, 0, 1, 1], bool)  # two pairs to the right and one below
+    only = np.array([1, 1, 0, 0, 1, 1], bool)  # two horizontal pairs and one vertical pair
     expected = np.corrcoef([(1, 2), (1, 5), (3, 3), (0, 0), (2, 1), (3, 0)], rowvar=False)[0, 1]
     assert neighbour_correlation(images, (2, 3), pixels=only) == pytest.approx(expected)
 
 
-def test_neighbours_of_what_does_not_vary_have_no_correlation() -> None:
+def test_constant_images_have_no_correlation_of_neighbours() -> None:
     assert np.isnan(neighbour_correlation(np.ones((3, 16)), (4, 4)))
     assert np.isnan(neighbour_correlation(np.ones((3, 1)), (1, 1)))
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.67, 0.9])
-def test_blobs_are_as_smooth_as_asked(correlation: float) -> None:
-    """Seeds 0 to 9 with 300 images: within 0.003 of it."""
+def test_blobs_have_the_requested_smoothness(correlation: float) -> None:
+    """Seeds 0 to 9 with 300 images are within 0.003 of the requested value."""
     assert neighbour_correlation(blobs(SHAPE, correlation, 300), SHAPE) == pytest.approx(correlation, abs=0.01)
 
 
-def test_blobs_are_as_strong_as_asked() -> None:
+def test_blobs_have_the_requested_strength() -> None:
     strength = np.linspace(0, 2, 784)
     np.testing.assert_allclose(blobs(SHAPE, 0.5, 5000, strength=strength).std(axis=0), strength, rtol=0.06)
 
@@ -64,7 +64,7 @@ def test_blobs_are_as_strong_as_asked() -> None:
 # -- edges -----------------------------------------------------------------------------------------------------
 
 
-def test_an_edge_of_the_bank_is_all_edge() -> None:
+def test_an_edge_of_the_bank_has_share_1() -> None:
     for angle, wavelength, phase in ((0, 4, 0), (np.pi / 2, 8, np.pi / 2), (np.pi / 8, 8, 1.0)):
         image = gabor((27, 27), (np.array([13.0]), np.array([13.0])), wavelength, angle, phase)
         assert image.shape == (1, 729)
@@ -75,31 +75,31 @@ def test_an_edge_of_the_bank_is_all_edge() -> None:
 def test_the_angle_is_that_of_the_edge() -> None:
     flat, upright = (gabor((9, 9), (4, 4), 4, angle, 0).reshape(9, 9) for angle in (0, np.pi / 2))
     np.testing.assert_allclose(flat, flat[:, ::-1])
-    assert (np.diff(np.sign(flat[:, 4])) != 0).any()  # across a flat bar the sign changes
-    assert (flat[4] > 0).all()  # and along it does not
+    assert (np.diff(np.sign(flat[:, 4])) != 0).any()  # the sign changes across a flat bar
+    assert (flat[4] > 0).all()  # the sign is constant along a flat bar
     np.testing.assert_allclose(upright, flat.T, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 16), (16, 1), (2, 8), (1, 1), (4, 4), (8, 8)])
-def test_a_share_is_at_most_all_of_an_image(shape: tuple[int, int]) -> None:
-    """In images of few rows an edge and a bar may be the same, and then make a line, no plane."""
+def test_a_share_is_at_most_1(shape: tuple[int, int]) -> None:
+    """In images of few rows an edge and a bar may be equal; they then span a line, not a plane."""
     shares = edge_share(RNG.random((50, shape[0] * shape[1])), shape)
     assert 0 < shares.min() <= shares.max() < 1 + 1e-5
 
 
-def test_two_edges_at_right_angles_are_half_an_edge() -> None:
+def test_two_edges_at_right_angles_have_share_one_half() -> None:
     one, other = (gabor((27, 27), (13.0, 13.0), 4, angle, np.pi / 2) for angle in (0, np.pi / 2))
     assert edge_share((one + other)[None], (27, 27)) == pytest.approx(0.5, abs=0.02)
 
 
-def test_noise_is_no_edge_and_edges_are() -> None:
-    """Seeds 0 to 9: noise at most 0.028 to 0.037, edges other than the bank's at the mean 0.73 to 0.81."""
+def test_the_share_is_small_for_noise_and_large_for_edges() -> None:
+    """Seeds 0 to 9: the largest share of noise is 0.028 to 0.037, the mean of edges outside the bank 0.73 to 0.81."""
     noise = edge_share(RNG.normal(size=(96, 784)), SHAPE)
     assert noise.max() < 0.05
     assert 0.7 < edge_share(edges(SHAPE), SHAPE).mean() < 0.85
 
 
-def test_pixels_that_do_not_count_change_nothing() -> None:
+def test_excluded_pixels_change_nothing() -> None:
     image, use = edges(SHAPE, 3), np.arange(784) % 28 < 20
     spoiled = np.where(use, image, 100)
     np.testing.assert_allclose(edge_share(spoiled, SHAPE, pixels=use), edge_share(image * use, SHAPE))
@@ -107,10 +107,10 @@ def test_pixels_that_do_not_count_change_nothing() -> None:
 
 
 def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
-    """Published: neighbours correlate by 0.46 after training, and by 0.01 before.
+    """Published: the correlation of neighbours is 0.01 before training and 0.46 after.
 
-    Measured, five seeds on each backend: 0.66 to 0.67 after, within 0.01 before. The share of a neuron's weights in one
-    oriented edge is at the mean 0.02 before, 0.15 to 0.18 after, 0.13 in blobs, and 0.77 in edges.
+    Measured with five seeds on each backend: within 0.01 of 0 before, 0.66 to 0.67 after. The mean share of a neuron's
+    weights in one oriented edge is 0.02 before and 0.15 to 0.18 after. It is 0.13 for blobs and 0.77 for edges.
     """
     d = cases.data()
     for seed, net in zip(cases.SEEDS, cases.trained(name_of(backend)), strict=True):
@@ -119,7 +119,7 @@ def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
         assert abs(found["initial"].correlation) < 0.03
         share = {kind: part.edge_shares.mean() for kind, part in found.kinds.items()}
         assert share["initial"] < 0.05
-        assert share["blobs"] > 0.1  # 0.08, were they not gathered where the weights are
+        assert share["blobs"] > 0.1  # 0.08 for blobs without the strength of the weights at each pixel
         assert share["trained"] - share["blobs"] < (share["edges"] - share["trained"]) / 3
         assert np.median(found["trained"].edge_shares) < found["edges"].edge_shares.min()
 
@@ -142,7 +142,7 @@ def test_impossible_images_are_refused() -> None:
     assert np.isnan(weight_structure(single, single)["trained"].correlation)
 
 
-def test_the_structure_of_weights_wants_images() -> None:
+def test_the_structure_of_weights_requires_images() -> None:
     net = Network([12, 3], seed=0)
     with pytest.raises(ValueError, match="12 inputs are not the pixels of a square image"):
         weight_structure(net, net)
@@ -158,11 +158,11 @@ def test_the_structure_of_weights_wants_images() -> None:
         weight_structure(net, net, (3, 4), pixels=np.ones(11, bool))
 
 
-# -- pixels that say nothing -----------------------------------------------------------------------------------
+# -- pixels that are never lit ---------------------------------------------------------------------------------
 
 
 def test_never_lit_pixels_are_found_in_dense_and_sparse_data() -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="sparse data are scipy's")
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse data need SciPy")
     x = (RNG.random((6, 40)) < 0.2).astype(np.float32)
     expected = (x == 0).all(axis=0)
     assert expected.any()
@@ -170,11 +170,11 @@ def test_never_lit_pixels_are_found_in_dense_and_sparse_data() -> None:
     for data in (x, (255 * x).astype(np.uint8), x.reshape(6, 5, 8), sparse.csr_array(x), sparse.coo_matrix(x)):
         np.testing.assert_array_equal(never_lit(data), expected)
     with_zeros = sparse.csr_array(x)
-    with_zeros.data[:] = 0  # entries that are there, and are zero
+    with_zeros.data[:] = 0  # stored zeros
     assert never_lit(with_zeros).all()
 
 
-def test_weights_of_never_lit_pixels_keep_their_bits_unless_they_decay(backend: Any) -> None:
+def test_weights_of_never_lit_pixels_change_only_by_decay(backend: Any) -> None:
     d, name = cases.data(), name_of(backend)
     for net, seed in zip(cases.trained(name), cases.SEEDS, strict=True):
         before = CHAPTER.start(784, 10, seed).network
@@ -190,11 +190,11 @@ def test_weights_of_never_lit_pixels_keep_their_bits_unless_they_decay(backend: 
     trainer.fit(d.x_train, d.y_train, epochs=2)
     decayed = unlit_weights(trainer.network, before, d.x_train)
     assert decayed.largest_change > 0
-    # 800 steps at rates from 0.5 down a cosine, whose mean is half of that
+    # 800 steps; the mean rate of a cosine from 0.5 is 0.25
     assert decayed.kept == pytest.approx(np.exp(-800 * 0.25 * 1e-3), rel=0.01)
 
 
-def test_where_every_pixel_is_lit_there_is_nothing_to_say() -> None:
+def test_results_are_nan_where_every_pixel_is_lit() -> None:
     net = Network([4, 2], seed=0)
     unlit = unlit_weights(net, net, np.ones((3, 4)))
     assert not unlit.pixels.any()
@@ -218,7 +218,7 @@ def test_the_first_layers_alone_give_their_weighted_sums(layer: int) -> None:
     np.testing.assert_allclose(squash(sums), activations, atol=1e-12)
 
 
-def test_the_gradient_by_the_pixels_is_that_of_differences(backend: Any) -> None:
+def test_the_gradient_by_the_pixels_equals_central_differences(backend: Any) -> None:
     net, images, neurons = first_layers(deep(), 2), RNG.random((4, 16)), np.array([0, 3, 3, 1])
     outputs, gradient = input_gradient(net, images, neurons, backend=name_of(backend))
     each = np.arange(4)
@@ -230,7 +230,7 @@ def test_the_gradient_by_the_pixels_is_that_of_differences(backend: Any) -> None
         np.testing.assert_allclose(gradient[:, pixel], (up - down) / (2 * step), atol=1e-8)
 
 
-def test_exciting_images_are_those_of_the_largest_sums(backend: Any) -> None:
+def test_exciting_images_have_the_largest_weighted_sums(backend: Any) -> None:
     net, images, name = deep(), RNG.integers(0, 256, (60, 16)).astype(np.uint8), name_of(backend)
     found = exciting_images(net, images, 1, k=4, backend=name)
     sums, activations = first_layers(net, 1).forward(images), net.activations(images)[1]
@@ -246,7 +246,7 @@ def test_exciting_images_are_those_of_the_largest_sums(backend: Any) -> None:
 
 
 def test_the_ideal_input_of_a_first_neuron_is_known(backend: Any) -> None:
-    """One layer's weighted sum is greatest where the pixels of positive weights are 1, and the others 0."""
+    """The weighted sum of layer 0 is largest where pixels of positive weights are 1 and the other pixels 0."""
     net = deep()
     found = ideal_inputs(net, 0, [2, 5], backend=name_of(backend))
     np.testing.assert_array_equal(found.neurons, [2, 5])
@@ -271,10 +271,10 @@ def test_ascent_goes_up_and_stays_within_0_and_1() -> None:
 
 
 def test_ideal_inputs_excite_more_than_any_image(backend: Any) -> None:
-    """Measured from the best image, five seeds on each backend: larger for every neuron of both layers."""
+    """Measured with five seeds on each backend: the ideal input wins for every neuron of both layers."""
     d, name = cases.data(), name_of(backend)
     for net in cases.trained(name)[:2]:
-        for layer in (1, 2):  # of layer 0 the ideal is known, see above
+        for layer in (1, 2):  # the test above covers layer 0, where the ideal input is known
             real = exciting_images(net, d.x_train, layer, k=1, backend=name)
             ideal = ideal_inputs(net, layer, start=d.x_train[real.indices[:, 0]], backend=name)
             assert (ideal.sums > real.sums[:, 0]).all()
@@ -282,14 +282,14 @@ def test_ideal_inputs_excite_more_than_any_image(backend: Any) -> None:
             np.testing.assert_allclose(np.diagonal(found), ideal.sums, rtol=1e-4)
 
 
-def test_a_neuron_that_nothing_moves_is_left_alone() -> None:
+def test_ascent_keeps_the_image_of_a_dead_neuron() -> None:
     net = Network([16, 3, 2], activation="relu", seed=0)
     net.biases[0][...] = -100
     found = ideal_inputs(net, 1, steps=5)
     np.testing.assert_array_equal(found.images, np.full((2, 16), 0.5))
 
 
-def test_what_cannot_be_excited_is_refused() -> None:
+def test_excitation_refuses_unusable_arguments() -> None:
     net, x = deep(), RNG.random((4, 16))
     with pytest.raises(ValueError, match="there is no layer 3: give one from 0 to 2"):
         exciting_images(net, x, 3, k=1)

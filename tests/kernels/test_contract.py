@@ -35,7 +35,7 @@ def differences(cost: Any, params: np.ndarray) -> np.ndarray:
 
 
 def smooth_case(**arguments: Any) -> kc.Case:
-    """Return a case whose weighted sums are so far from zero that no difference crosses a kink."""
+    """Return a case whose weighted sums are far enough from zero that no difference crosses a kink."""
     for seed in range(100):
         k = kc.case(seed=seed, **arguments)
         xs, params = kc.naive_inputs(k.x), k.params.tolist()
@@ -46,12 +46,12 @@ def smooth_case(**arguments: Any) -> kc.Case:
 
 
 def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
-    """Check for a relative error below 1e-6, or an absolute one of the differences' rounding error, about 1e-11."""
+    """Check that the relative error is below 1e-6, or the absolute error is only the differences' rounding, 1e-11."""
     assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
 
 
 @kc.pairs("hidden", "output")
-def test_the_oracle_follows_its_own_cost(hidden: str, output: tuple[str, str]) -> None:
+def test_the_oracle_s_gradient_follows_its_cost(hidden: str, output: tuple[str, str]) -> None:
     k = smooth_case(sizes=(2, 3, 2), hidden=hidden, output=output, rows=2)
     xs, ts = kc.naive_inputs(k.x), kc.naive_targets(k.y, 2)
     expected = differences(lambda params: naive.mean_cost(k.naive, params.tolist(), xs, ts), k.params)
@@ -85,7 +85,9 @@ def test_predict_and_gradient_equal_the_oracle(backend: Any, k: kc.Case) -> None
 
 
 @kc.pairs("dtype", "inputs", "targets", rows=[c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
-def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
+def test_batches_larger_than_a_block_equal_the_oracle(
+    backend: Any, rows: int, dtype: str, inputs: str, targets: str
+) -> None:
     k = kc.case((3, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets)
     naive_cost, naive_grad = assert_equals_oracle(backend, k)
     trained = kc.train(backend, k, np.arange(rows)[::-1].copy(), rows, naive.Rule(), np.array([0.5]))
@@ -98,8 +100,8 @@ def test_batches_of_more_than_a_block(backend: Any, rows: int, dtype: str, input
 def test_blocks_made_small_by_a_wide_layer(
     backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle would take minutes here. Instead, the gradient of a batch must be the mean of its parts' gradients."""
-    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # else the layer would have to be even wider
+    """The oracle would take minutes here. Instead, the gradient of a batch must equal the mean over its two parts."""
+    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # reaches the limit with a narrower layer
     c._plan.cache_clear()
     k = kc.case((1200, 1100), output=("sigmoid", "cross_entropy"), rows=150, dtype=dtype, inputs=inputs)
     assert c.block_rows(k.net, 150) == 101  # neither BLOCK_ROWS nor MIN_BLOCK_ROWS, and odd
@@ -113,8 +115,8 @@ def test_blocks_made_small_by_a_wide_layer(
 
 
 @kc.pairs("dtype")
-def test_some_rows_of_net_are_a_network_too(backend: Any, dtype: str) -> None:
-    """Offsets count from the start of the whole parameter vector, so some of the layers form a network too."""
+def test_some_layers_of_a_network_form_a_network(backend: Any, dtype: str) -> None:
+    """Offsets count from the start of the whole parameter vector, so some rows of `net` are a valid network."""
     k = kc.case((5, 17, 4, 3), "relu", ("softmax", "cross_entropy"), 9, dtype, "bytes")
     between = np.empty((9, 4), dtype)
     head, tail = k._replace(net=k.net[:2]), k._replace(net=k.net[2:], x=between)
@@ -152,26 +154,26 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float) ->
 
 
 @kc.pairs("rule", "extra", "dtype", "inputs", "targets")
-def test_train_is_gradient_and_the_formula(
+def test_train_equals_gradient_and_the_optimiser_s_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """The order repeats some rows and omits others, the last batch is smaller, and earlier steps count."""
+    """The order repeats some rows and omits others, the last batch is smaller, and the step count starts above 0."""
     optimizer = kc.rule(rule, extra)
     k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets)
     order = np.random.default_rng(1).integers(0, 20, 38)
     found = kc.train(backend, k, order, 5, optimizer, step=3)
     assert_trained(found, expected_training(backend, k, order, 5, optimizer, 3), TRAINED[dtype])
-    assert found.steps == 8  # the last one has three rows
+    assert found.steps == 8  # the last step has three rows
 
 
 @kc.pairs("backend", "dtype", "targets", batch_size=[7, 1300])
-def test_a_long_order(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
-    """The call has more examples than a kernel prepares or classifies at a time."""
+def test_orders_longer_than_a_kernel_prepares_at_once(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
+    """The call has more examples than a kernel prepares or classifies at once."""
     k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets)
     order = np.random.default_rng(10).permutation(3000)
     expected = expected_training(backend, k, order, batch_size, naive.Rule(), 0)
     assert_trained(kc.train(backend, k, order, batch_size, naive.Rule()), expected, TRAINED[dtype])
-    # A call that stops halfway reports the same as a call on that half.
+    # A call that stops halfway must report the same as a call on the first half alone.
     done = 2000 // batch_size * batch_size
     before = kc.train(backend, k, order[:done], batch_size, naive.Rule())
     k.x[order[done]] = np.nan
@@ -184,13 +186,13 @@ def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: i
     order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
     found = kc.train(backend, k, order, batch_size, optimizer)
     expected = expected_training(backend, k, order, batch_size, optimizer, 0)
-    # Rounding may decide a tie between outputs or the side of a ReLU's kink; a step later all may differ.
+    # Rounding may decide a tie between outputs or the side of a ReLU's kink. One step later every value may differ.
     assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[k.params.dtype.name])
 
 
 @kc.pairs("dtype", "targets", outputs=[1, 3])
-def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets: str, outputs: int) -> None:
-    """The rate is 0, so every row sees the same parameters."""
+def test_correct_equals_the_oracle_s_count(backend: Any, dtype: str, targets: str, outputs: int) -> None:
+    """The rate is 0, so the parameters are the same for every row."""
     k = kc.case((4, outputs), output=("sigmoid", "squared_error"), rows=60, dtype=dtype, targets=targets)
     found = kc.train(backend, k, np.arange(60), 8, naive.Rule(), np.zeros(8))
     assert found.correct == kc.naive_correct(k, k.params)
@@ -198,11 +200,11 @@ def test_correct_counts_what_the_oracle_counts(backend: Any, dtype: str, targets
 
 
 @kc.pairs("dtype", "targets")
-def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: str) -> None:
+def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targets: str) -> None:
     """With all parameters zero the outputs are equal, so the network predicts the first class."""
     k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
     k = k._replace(params=np.zeros_like(k.params), y=np.arange(40) % 18)
-    if targets == "vectors":  # two equal largest targets: the first counts
+    if targets == "vectors":  # two equal largest targets: the first is the class
         y = np.zeros((40, 18), dtype)
         y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
         k = k._replace(y=y)
@@ -210,7 +212,7 @@ def test_of_equal_outputs_the_first_counts(backend: Any, dtype: str, targets: st
 
 
 @kc.pairs("dtype", output=["identity", "sigmoid"])
-def test_exactly_the_boundary_counts_as_more(backend: Any, output: str, dtype: str) -> None:
+def test_exactly_the_boundary_is_class_1(backend: Any, output: str, dtype: str) -> None:
     """With one output, a sum of 0 (here the bias) and a target of 0.5 both count as class 1."""
     k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
     k = k._replace(y=np.array([[0.25], [0.5], [1]], dtype))
@@ -296,7 +298,7 @@ def test_backends_agree_after_an_epoch(
 
 @kc.pairs("backend", name=["predict", "predictor", "gradient", "train", "compress"])
 def test_signatures_are_the_protocol_s(backend: Any, name: str) -> None:
-    """The trainer may then call every backend by position or by keyword."""
+    """Equal signatures let the trainer call every backend by position or by keyword."""
     expected = list(inspect.signature(getattr(c.Backend, name)).parameters)[1:]  # without self
     found = inspect.signature(getattr(backend, name)).parameters
     assert list(found) == expected

@@ -17,13 +17,13 @@ WORK, ENDED = "work", "ended"  # between two barriers; after the last
 
 
 class Step(NamedTuple):
-    """One atomic operation on a shared word, and the thread's next step."""
+    """One atomic operation on a shared word, and the step that follows."""
 
     kind: str  # "load", "store" or "add"
     word: int
     order: str  # "relaxed", "acquire", "release" or "acq_rel"
-    then: Callable[[int, int, int], str]  # the next step, from (the loaded value or the sum, `now`, the team's size)
-    value: Callable[[int, int], int] = lambda now, got: 0  # the value to store or add, from (`now`, the last result)
+    then: Callable[[int, int, int], str]  # the next step, given (loaded value or sum, `now`, size of the team)
+    value: Callable[[int, int], int] = lambda now, got: 0  # the value to store or add, given (`now`, last result)
     kept: bool = False  # whether the loaded value becomes `now`
 
 
@@ -50,7 +50,7 @@ SOURCES: dict[str, Steps] = {
 }
 BREAK = Step("store", c.BROKEN, "relaxed", lambda got, now, size: GAVE_UP, lambda now, got: 1)  # threads.run_team
 
-# -- faults of such a barrier, and how the model reports them ----------------------------------------------------
+# -- faults of a barrier, and how the model reports them ---------------------------------------------------------
 
 EARLY, UNSEEN, STUCK, NO_RETURN = "passed too early", "does not see", "nobody can go on", "does not return"
 
@@ -96,7 +96,7 @@ MUTATIONS: dict[str, tuple[Steps, str]] = {
 
 # -- threads, teams and their interleavings ----------------------------------------------------------------------
 
-Known = tuple[int, ...]  # for each thread, how many of its rounds of work are known to be done
+Known = tuple[int, ...]  # for each thread, the number of its rounds of work known to be done
 
 
 class Thread(NamedTuple):
@@ -114,7 +114,7 @@ class Team(NamedTuple):
 
 
 class Wrong(Exception):
-    """The barrier breaks a promise."""
+    """The barrier breaks one of its promises."""
 
 
 def both(a: Known, b: Known) -> Known:
@@ -126,7 +126,7 @@ def put(row: tuple[Any, ...], place: int, new: Any) -> tuple[Any, ...]:
 
 
 class Model:
-    """A team that waits ROUNDS times. `breaks`: the round in which thread 0 sets BROKEN and leaves, if any."""
+    """A team that waits ROUNDS times. In round `breaks` thread 0 sets BROKEN and leaves; None: it never leaves."""
 
     def __init__(self, steps: Steps, size: int, breaks: int | None = None) -> None:
         self.steps, self.size, self.breaks = {**steps, "break": BREAK}, size, breaks
@@ -134,14 +134,14 @@ class Model:
         self.first = Team((Thread(WORK, 0, 0, 0, nothing),) * size, (0,) * len(WORDS), (nothing,) * len(WORDS))
 
     def worked(self, team: Team, i: int) -> Team:
-        """Return the team after thread i has done its work between two barriers. Only thread i knows of it yet."""
+        """Return the team after thread i has worked between two barriers. Only thread i knows of this work yet."""
         thread = team.threads[i]
         at = "break" if i == 0 and thread.rounds == self.breaks else "look"
         thread = thread._replace(at=at, known=put(thread.known, i, thread.rounds + 1))
         return team._replace(threads=put(team.threads, i, thread))
 
     def after(self, team: Team, i: int) -> Team:
-        """Return the team after thread i's next step. Raise Wrong if the step is not allowed."""
+        """Return the team after thread i's next step. Raise Wrong if the barrier must not allow this step."""
         thread = team.threads[i]
         if thread.at == WORK:
             return self.worked(team, i)
@@ -199,20 +199,20 @@ class Model:
                 if following not in came_from:
                     came_from[following] = (team, i)
                     queue.append(following)
-        # Every state must have a path to the end of all threads: walk back from the ends.
+        # Every state must have a path to a state in which all threads have ended. Search backwards from those states.
         fine = {team for team in came_from if not self.running(team)}
         backwards = list(fine)
         while backwards:
             new = set(before.get(backwards.pop(), ())) - fine
             fine |= new
             backwards += new
-        for team in came_from:  # the nearest first
+        for team in came_from:  # from the start outwards, so the path is short
             if team not in fine:
                 raise Wrong(f"{STUCK}: {self.way(came_from, team)}")
         return len(came_from)
 
     def check_return(self, team: Team, i: int) -> None:
-        """Check that in a broken team thread i returns without the others' help."""
+        """Check that thread i of a broken team returns without help from the others."""
         for _ in range(4 * len(self.steps) * ROUNDS):
             if team.threads[i].at == ENDED:
                 return
@@ -229,20 +229,20 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Check a whole team of that size, and teams of which a thread leaves in each round."""
+    """Check a team in which no thread leaves, and for each round a team in which thread 0 leaves. Count the states."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_interleaving_is_right(source: str, size: int) -> None:
-    """No thread passes early, all see the earlier work, all reach the end, and none waits in a broken team."""
+def test_every_interleaving_keeps_the_promises(source: str, size: int) -> None:
+    """No thread passes early. All threads see the earlier work and reach the end. No thread waits in a broken team."""
     assert check(SOURCES[source], size) > 5**size  # states
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_a_wrong_barrier_is_found(mutation: str, size: int) -> None:
+def test_the_model_finds_a_wrong_barrier(mutation: str, size: int) -> None:
     changes, words = MUTATIONS[mutation]
     with pytest.raises(Wrong, match=words):
         check(WAIT | changes, size)

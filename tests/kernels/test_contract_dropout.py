@@ -1,6 +1,6 @@
 """The kernel contract, part seven: dropout drops the same neurons as the oracle.
 
-Law 2 (train is gradient and update) does not hold with dropout, so these tests compare train with the oracle.
+Law 2 (train equals gradient and update) does not hold with dropout, so these tests compare train with the oracle.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str)
         assert (sides[0] - sides[1]) / (2 * h) == pytest.approx(derivative, rel=1e-6, abs=1e-9)
 
 
-# -- train is the oracle's gradient of the network with dropout, and the formula ----------------------------------
+# -- train equals the oracle's gradient with dropout, and the optimiser's formula ---------------------------------
 
 
 def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> kc.Trained:
@@ -80,10 +80,10 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float, ti
 
 
 @kc.pairs("rule", "extra", "dtype", "inputs", "targets")
-def test_train_is_the_oracle_s_gradient_and_the_formula(
+def test_train_equals_the_oracle_s_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """The order is random, the last batch is smaller, earlier steps count, and the two layers drop different shares."""
+    """The order is random, the last batch smaller, the first step not 0, and the two layers drop different shares."""
     optimizer = kc.rule(rule, extra)
     k = kc.dropping(kc.case((6, 9, 5, 3), "tanh", CROSS, 20, dtype, inputs, targets), (HALF, 11), (THIRD, -12))
     order = np.random.default_rng(1).integers(0, 20, 18)
@@ -92,15 +92,15 @@ def test_train_is_the_oracle_s_gradient_and_the_formula(
 
 
 @kc.pairs("backend", "hidden", "output", "dtype")
-def test_every_layer(backend: Any, output: tuple[str, str], hidden: str, dtype: str) -> None:
-    """Layers wider than one draw of random numbers, and a layer without dropout between two with it."""
+def test_dropout_in_layers_of_every_width(backend: Any, output: tuple[str, str], hidden: str, dtype: str) -> None:
+    """Some layers are wider than one draw of random numbers. A layer without dropout is between two with dropout."""
     k = kc.dropping(kc.case((3, 70, 5, 18, 2), hidden, output, 7, dtype), (HALF, 1), (0, 2), (THIRD, 3))
     found = kc.train(backend, k, np.arange(7), 7, naive.Rule())
     assert_trained(found, expected_training(k, np.arange(7), 7, naive.Rule()), TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "rule", "dtype", given_sparse=[False, True])
-def test_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) -> None:
+def test_dropout_with_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.mostly_zero(kc.case((70, 37, 3), "relu", CROSS, 20, dtype)), (HALF, 5))
     expected = expected_training(k, np.arange(20), 10, kc.RULES[rule])
     if given_sparse:
@@ -122,10 +122,10 @@ def test_sparse_inputs(backend: Any, given_sparse: bool, rule: str, dtype: str) 
     rows=st.integers(1, 9),
     step=st.one_of(st.integers(0, 10), st.integers((1 << 32) - 3, (1 << 40))),
 )
-def test_any_shape_any_threshold_any_key_any_step(
+def test_any_shape_threshold_key_and_step(
     backend: Any, dtype: str, widths: list[int], drops: list[tuple[int, int]], hidden: str, rows: int, step: int
 ) -> None:
-    """If nearly all neurons are dropped, the factor of the rest is up to 4 million, so the rates must be tiny."""
+    """Where nearly all neurons are dropped, the others are scaled by up to 4 million, so the rates must be tiny."""
     k = kc.case((2, *widths, 2), hidden, ("tanh", "squared_error"), rows, dtype)
     k = kc.dropping(k, *drops[: len(widths)])
     found = kc.train(backend, k, np.arange(rows), rows, naive.Rule(), np.array([1e-3]), step=step)
@@ -138,7 +138,7 @@ def test_any_shape_any_threshold_any_key_any_step(
 
 
 @kc.pairs("backend", "rule", "dtype", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
-def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(backend: Any, rows: int, rule: str, dtype: str) -> None:
+def test_rows_are_numbered_within_the_batch_not_the_block(backend: Any, rows: int, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.case((3, 6, 2), "tanh", CROSS, rows, dtype), (HALF, 77))
     order = np.concatenate([np.arange(rows)[::-1], np.arange(40)])
     expected = expected_training(k, order, rows, kc.RULES[rule])
@@ -151,7 +151,7 @@ def test_rows_are_numbered_in_their_batch_and_not_in_its_blocks(backend: Any, ro
 def masks(
     backend: Any, threshold: int, key: int, neurons: int, rows: int, update: int = 1, n_threads: int = 1
 ) -> kc.Array:
-    """Return the factors of one hidden layer's activations, (rows, neurons), as an update reveals them.
+    """Return the factors of one hidden layer's activations, (rows, neurons), computed from the update of the weights.
 
     Hidden activations are 1 and outputs 0. In row r only output r has an error, so the gradient of that output's
     weights is proportional to row r's activations after dropout.
@@ -168,7 +168,7 @@ def masks(
 
 
 @pytest.mark.parametrize("update", [1, 2, 1 << 32, (1 << 33) + 5])
-def test_masks_are_the_oracle_s(backend: Any, update: int) -> None:
+def test_masks_equal_the_oracle_s(backend: Any, update: int) -> None:
     for neurons, rows, key in [(1, 300, 0), (67, 40, -1), (400, 5, 1 << 40), (6, 7, -(1 << 63))]:
         net = naive.Net((1, neurons, rows), ("identity", "identity"), "squared_error", ((THIRD, key),))
         expected = np.array([layers[0] for layers in naive.factors(net, rows, update)])
@@ -176,8 +176,8 @@ def test_masks_are_the_oracle_s(backend: Any, update: int) -> None:
 
 
 @kc.pairs("backend", threshold=[1 << 26, THIRD, HALF, 15 << 28])
-def test_the_share_dropped(backend: Any, threshold: int) -> None:
-    """The share dropped overall, in each row and of each neuron, as z scores of binomial counts.
+def test_the_shares_dropped_are_binomial(backend: Any, threshold: int) -> None:
+    """The shares dropped overall, in each row and of each neuron are compared as z scores of binomial counts.
 
     Over five keys the largest |z| was 1.6 overall (one number per mask) and 4.2 for rows and neurons (456 per mask).
     """
@@ -189,8 +189,8 @@ def test_the_share_dropped(backend: Any, threshold: int) -> None:
             assert z.max() < (4 if np.ndim(counts) == 0 else 5.5)
 
 
-def test_masks_of_other_updates_keys_and_rows_are_others(backend: Any) -> None:
-    """Two independent masks agree in half of the places: 0.494 to 0.508 with five keys."""
+def test_masks_of_different_updates_keys_and_rows_are_independent(backend: Any) -> None:
+    """Two independent masks agree in half of their values. Measured with five keys: 0.494 to 0.508."""
     first = masks(backend, HALF, 1, 200, 64)
     others = [masks(backend, HALF, *other) for other in ((2, 200, 64), (1 + (1 << 32), 200, 64), (1, 200, 64, 2))]
     others += [np.roll(first, 1, 0), np.roll(first, 4, 1)]
@@ -198,11 +198,11 @@ def test_masks_of_other_updates_keys_and_rows_are_others(backend: Any) -> None:
         assert 0.48 < (first == other).mean() < 0.52
 
 
-def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> None:
-    """The hidden layer is linear. All rows of the batch are the same example, each with another mask.
+def test_the_mean_over_masks_equals_the_network_without_dropout(backend: Any) -> None:
+    """The hidden layer is linear. All rows of the batch are the same example, and each row has another mask.
 
-    The gradient of the output's bias, 2 mean(output - 0), gives the output's mean: -0.70. Its standard deviation over
-    masks is 1.21, so that of the mean of 4,096 masks is 0.019. The five keys are off by 0.002 to 0.024.
+    The gradient of the output's bias, 2 mean(output - 0), gives the mean output, -0.70. The output's standard deviation
+    over masks is 1.21, so the mean of 4,096 masks has 0.019. Measured errors with five keys: 0.002 to 0.024.
     """
     k = kc.case((4, 50, 1), "identity", ("identity", "squared_error"), 1, seed=2)
     k = k._replace(y=np.zeros((1, 1)))
@@ -213,11 +213,11 @@ def test_the_mean_over_masks_is_the_network_without_dropout(backend: Any) -> Non
         assert k.params[-1] - moved.params[-1] == pytest.approx(expected, abs=0.06)
 
 
-# -- what dropout must not change ------------------------------------------------------------------------------------
+# -- results that dropout must not change ----------------------------------------------------------------------------
 
 
 @kc.pairs("backend", "dtype")
-def test_predictions_and_gradients_ignore_it(backend: Any, dtype: str) -> None:
+def test_predictions_and_gradients_ignore_dropout(backend: Any, dtype: str) -> None:
     k = kc.case((5, 18, 9, 3), "tanh", CROSS, 20, dtype)
     dropped = kc.dropping(k, (HALF, 1), (THIRD, 2))
     kc.assert_same_bits([kc.predict(backend, dropped)], [kc.predict(backend, k)])
@@ -251,7 +251,7 @@ def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: in
 
 
 @kc.pairs("backend", "dtype")
-def test_more_updates_than_a_kernel_draws_for_at_once(backend: Any, dtype: str) -> None:
+def test_more_updates_than_a_kernel_draws_masks_for_at_once(backend: Any, dtype: str) -> None:
     k = kc.dropping(kc.case((3, 100, 2), "tanh", CROSS, 20, dtype), (HALF, 6))
     order, rates = np.resize(np.arange(20), 800), np.full(40, 0.1)
     whole = kc.train(backend, k, order, 20, naive.Rule(), rates)
@@ -261,7 +261,7 @@ def test_more_updates_than_a_kernel_draws_for_at_once(backend: Any, dtype: str) 
 
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", batch_size=[1, 5, 64, 300])
-def test_teams_drop_the_same(threaded: Any, batch_size: int, rule: str, dtype: str, n_threads: int) -> None:
+def test_teams_drop_the_same_neurons(threaded: Any, batch_size: int, rule: str, dtype: str, n_threads: int) -> None:
     backend = threaded
     k = kc.dropping(kc.case((40, 18, 70, 3), "sigmoid", CROSS, 300, dtype, "bytes", "labels"), (HALF, 8), (THIRD, 9))
     order = np.random.default_rng(3).permutation(300)[: 8 * batch_size + 2]
@@ -274,7 +274,7 @@ def test_teams_drop_the_same(threaded: Any, batch_size: int, rule: str, dtype: s
 
 
 @kc.pairs("backend", "rule", "dtype")
-def test_it_stops_where_the_cost_is_not_finite(backend: Any, rule: str, dtype: str) -> None:
+def test_training_with_dropout_stops_where_the_cost_is_not_finite(backend: Any, rule: str, dtype: str) -> None:
     k = kc.dropping(kc.case((6, 5, 3), "tanh", CROSS, 20, dtype), (HALF, 2))
     k.x[13, 2] = np.nan
     order = np.arange(20)

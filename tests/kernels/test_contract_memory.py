@@ -1,4 +1,4 @@
-"""The kernel contract, part two: the memory that a kernel touches, and when it stops (law 4)."""
+"""The kernel contract, part two: the memory that a kernel touches (law 4), and when a kernel stops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH = 5
 
 
 class Guarded:
-    """Arrays inside larger ones. The bytes around them must not change."""
+    """Arrays inside larger arrays. The bytes around each array must not change."""
 
     def __init__(self, fill: int, shift: int) -> None:
         self.fill = fill
@@ -46,7 +46,7 @@ class Guarded:
 
 
 def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int, poison: float) -> list[kc.Array]:
-    """Call the three functions with every buffer guarded and every workspace full of `poison`. Return the results."""
+    """Call predict, gradient and train with guarded buffers and workspaces full of `poison`. Return the results."""
     rows, slots = len(k.x), rule.slots()
     guarded = Guarded(fill, shift)
     given = [k.net, k.params, k.x, k.y]
@@ -74,10 +74,12 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
 
 
 @kc.pairs("rule", "dtype", "inputs", "targets", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])
-def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str) -> None:
-    """Guards stay intact, read-only inputs are accepted and unchanged, and bytes outside the inputs do not matter.
+def test_kernels_respect_the_bounds_of_buffers(
+    backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str
+) -> None:
+    """Guards stay intact, read-only inputs are accepted and unchanged, and bytes outside the inputs have no effect.
 
-    The guards are 0 in one call and 0xFF (NaN) in another, so using a value beyond an end changes the result.
+    The guards are 0 in one call and 0xFF (NaN) in another, so a result that depends on a byte beyond an end differs.
     """
     optimizer = kc.rule(rule, "both")
     k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)
@@ -85,20 +87,20 @@ def test_buffers(backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, in
     assert all(np.isfinite(array).all() for array in clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, np.nan), clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, -1e30), clean)
-    # With arrays off the 64-byte lines a BLAS may sum in another order; only the rounding may differ.
+    # A BLAS may sum arrays that do not start on a 64-byte line in another order. Only the rounding may differ.
     for found, expected in zip(all_calls(backend, k, optimizer, 0xFF, 1, np.nan), clean, strict=True):
         kc.assert_close(found, expected, {"float32": 5e-6, "float64": 1e-13}[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_buffers_of_several_blocks(backend: Any, dtype: str, inputs: str) -> None:
+def test_bounds_of_buffers_with_several_blocks(backend: Any, dtype: str, inputs: str) -> None:
     k = kc.case((5, 18, 3), "sigmoid", ("sigmoid", "cross_entropy"), c.BLOCK_ROWS + 9, dtype, inputs)
     clean = all_calls(backend, k, naive.Rule(), 0x00, 0, 0.0)
     kc.assert_same_bits(all_calls(backend, k, naive.Rule(), 0xFF, 0, np.nan), clean)
 
 
 @kc.pairs("backend", "rule", "dtype")
-def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
+def test_bounds_of_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
     k = kc.case((33, 17, 70, 10), "relu", ("softmax", "cross_entropy"), 13, dtype)
     k = kc.dropping(k, (1 << 31, 5), (1 << 30, -5))
     clean = all_calls(backend, k, kc.RULES[rule], 0x00, 0, 0.0)
@@ -108,7 +110,7 @@ def test_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> None:
 
 @kc.pairs("backend", "dtype")
 def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
-    """The trainer uses one workspace for all its calls."""
+    """The trainer uses one workspace for all calls, also for smaller ones."""
     k = kc.case((7, 5, 3), dtype=dtype)
     grads = [np.empty_like(k.params) for _ in range(2)]
     exact = kc.workspace(k, len(k.x))
@@ -117,11 +119,11 @@ def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
     kc.assert_same_bits([grads[0]], [grads[1]])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="guard pages are made with Linux's mmap and mprotect")
+@pytest.mark.skipif(sys.platform != "linux", reason="guard pages need mmap and mprotect of Linux")
 @kc.pairs("backend", what=["dense", "sparse", "pieces", "predictor", "teams", "dropout"])
 def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytest.FixtureRequest) -> None:
     if what == "teams" and backend.MAX_THREADS == 1:
-        pytest.skip("no teams")
+        pytest.skip("this backend has no teams of threads")
     name = request.node.callspec.params["backend"]
     script = Path(__file__).parents[1] / "guard_pages.py"
     run = subprocess.run([sys.executable, script, name, what], capture_output=True, text=True, timeout=300)
@@ -133,7 +135,7 @@ def test_no_byte_beyond_a_buffer_is_read(backend: Any, what: str, request: pytes
 
 
 @kc.pairs("backend", "rule", "dtype", "inputs")
-def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -> None:
+def test_a_stop_set_beforehand_ends_the_call(backend: Any, rule: str, dtype: str, inputs: str) -> None:
     k = kc.case((6, 5, 3), dtype=dtype, inputs=inputs)
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25, dtype)
     found = kc.train(backend, k, np.arange(7), 2, kc.RULES[rule], state=state, stop=1)
@@ -142,7 +144,7 @@ def test_stop_set_beforehand(backend: Any, rule: str, dtype: str, inputs: str) -
 
 
 @kc.pairs("backend", "rule", "dtype")
-def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None:
+def test_a_stop_set_by_another_thread_ends_the_call(backend: Any, rule: str, dtype: str) -> None:
     """The call ends early, after a whole number of steps. This also shows that kernels release the GIL."""
     kc.assert_a_stop_ends_it(backend, dtype, kc.RULES[rule])
 
@@ -158,7 +160,7 @@ def test_stop_set_by_another_thread(backend: Any, rule: str, dtype: str) -> None
 def test_a_cost_that_is_not_finite_stops_before_the_update(
     backend: Any, hidden: str, output: tuple[str, str], rule: str, dtype: str, targets: str
 ) -> None:
-    """x has a NaN in the fourth batch. A ReLU written with a maximum may lose it."""
+    """x has a NaN in the fourth batch. A ReLU written as a maximum may turn NaN into 0."""
     optimizer = kc.rule(rule, "both")
     k = kc.case((6, 5, 3), hidden, output, 20, dtype, targets=targets)
     k.x[13, 2] = np.nan
@@ -171,7 +173,7 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) -> None:
+def test_a_cost_that_overflows_stops_the_call(backend: Any, dtype: str, inputs: str) -> None:
     """The rate of the second step is so large that the squares of the outputs overflow."""
     k = kc.case((6, 4), output=("identity", "squared_error"), rows=12, dtype=dtype, inputs=inputs)
     huge = {"float32": 1e30, "float64": 1e200}[dtype]
@@ -185,7 +187,7 @@ def test_a_cost_that_overflows_stops_too(backend: Any, dtype: str, inputs: str) 
 
 
 @kc.pairs("backend", "rule", "dtype")
-def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> None:
+def test_calls_in_several_threads_are_independent(backend: Any, rule: str, dtype: str) -> None:
     """Each thread has its own buffers and its own shape of network. Kernels keep no state between calls."""
     order = np.random.default_rng(6).integers(0, 40, 400)
     cases = [kc.case((9, 5 + i, 3), "tanh", rows=40, dtype=dtype, seed=i) for i in range(4)]
@@ -197,7 +199,7 @@ def test_calls_in_threads_do_not_meet(backend: Any, rule: str, dtype: str) -> No
 
 
 def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
-    """One batch holds all examples. A full one-hot matrix would take 40 MB."""
+    """One batch has all examples. Their one-hot matrix would take 40 MB."""
     n, n_out = 20_000, 500
     k = kc.case((4, n_out), "sigmoid", ("softmax", "cross_entropy"), 300, "float32", "uint8")
     k = k._replace(x=np.resize(k.x, (n, 4)), y=np.arange(n) % n_out)

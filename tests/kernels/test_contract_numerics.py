@@ -17,7 +17,7 @@ RELATIVE = {"float32": 1e-6, "float64": 1e-14}
 
 
 def activation_of(backend: Any, name: str, z: kc.Array) -> kc.Array:
-    """Return an activation at each z, of one neuron with weight 1 and bias 0. The softmax is that of (z, 0)."""
+    """Return the activation of one neuron with weight 1 and bias 0 at each z. For softmax the sums are (z, 0)."""
     n = 2 if name == "softmax" else 1
     k = kc.case((1, n), output=(name, "squared_error"), rows=len(z), dtype=z.dtype.name)
     k.params[:] = 0
@@ -26,7 +26,7 @@ def activation_of(backend: Any, name: str, z: kc.Array) -> kc.Array:
 
 
 def sweep(dtype: str, low: float, high: float) -> kc.Array:
-    """Return many z, most with random low bits, and round ones. Their number is odd, to test the vectors' ends."""
+    """Return random and round values of z. Their number is odd, so that the last vector is incomplete."""
     z = np.random.default_rng(7).uniform(low, high, 3000)
     return np.concatenate([z, np.linspace(low, high, 401)]).astype(dtype)
 
@@ -38,7 +38,7 @@ def worst_relative(found: kc.Array, expected: list[float]) -> float:
 
 @kc.pairs("dtype", name=["sigmoid", "softmax"])
 def test_sigmoid_is_accurate(backend: Any, name: str, dtype: str) -> None:
-    """Relative accuracy counts even at 1e-35, since the cost takes the logarithm. The softmax of (z, 0) equals it."""
+    """Relative accuracy counts even at 1e-35, since the cost is a logarithm. The softmax of (z, 0) is the sigmoid."""
     for low, high in [(-20, 20), (-1e-3, 1e-3), (-80, -20), (20, 300)]:
         z = sweep(dtype, low, high)
         expected = [naive.sigmoid(v) for v in z.tolist()]
@@ -47,7 +47,7 @@ def test_sigmoid_is_accurate(backend: Any, name: str, dtype: str) -> None:
 
 @kc.pairs("dtype")
 def test_tanh_is_accurate(backend: Any, dtype: str) -> None:
-    """Relative accuracy counts near zero too, where (e^2z - 1) / (e^2z + 1) would lose every digit."""
+    """Relative accuracy also counts near zero, where (e^2z - 1) / (e^2z + 1) loses every digit."""
     for low, high in [(-3, 3), (-1e-3, 1e-3), (-1e-20, 1e-20), (0.3, 0.7), (-400, 400)]:
         z = sweep(dtype, low, high)
         z = z[z != 0]
@@ -56,23 +56,23 @@ def test_tanh_is_accurate(backend: Any, dtype: str) -> None:
 
 
 @kc.pairs("backend", "dtype", name=["relu", "leaky_relu", "identity"])
-def test_piecewise_linear_activations(backend: Any, name: str, dtype: str) -> None:
+def test_piecewise_linear_activations_are_exact(backend: Any, name: str, dtype: str) -> None:
     z = sweep(dtype, -30, 30)
     expected = np.array([naive.activate(name, [v])[0] for v in z.tolist()])
     np.testing.assert_allclose(activation_of(backend, name, z), expected, rtol=RELATIVE[dtype] / 5, atol=0)
 
 
 @kc.pairs("dtype", name=formulas.ACTIVATIONS)
-def test_far_away_and_at_zero(backend: Any, name: str, dtype: str) -> None:
+def test_activations_far_from_zero_and_at_zero(backend: Any, name: str, dtype: str) -> None:
     far = [0.0, 1e4, -1e4, 1e30, -1e30, 700.0, -700.0, 89.0, -89.0]
     found = activation_of(backend, name, np.array(far * 5, dtype))
     expected = [naive.sigmoid(v) if name == "softmax" else naive.activate(name, [v])[0] for v in far]
-    # An exponential may stop just above the smallest normal number instead of reaching 0, so as not to be subnormal.
+    # To avoid subnormal numbers, an exponential may stop just above the smallest normal number instead of reaching 0.
     np.testing.assert_allclose(found, expected * 5, rtol=RELATIVE[dtype], atol=4 * np.finfo(dtype).tiny)
 
 
 @kc.pairs("backend", "dtype", name=formulas.ACTIVATIONS)
-def test_nan_gives_nan_and_only_there(backend: Any, name: str, dtype: str) -> None:
+def test_nan_gives_nan_only_in_its_row(backend: Any, name: str, dtype: str) -> None:
     z = np.linspace(-2, 2, 37).astype(dtype)
     clean = activation_of(backend, name, z)
     z[[3, 20, 36]] = np.nan
@@ -86,10 +86,10 @@ def test_nan_gives_nan_and_only_there(backend: Any, name: str, dtype: str) -> No
 
 
 @kc.pairs("output", "dtype", "inputs", "targets", hidden=["sigmoid", "tanh", "relu"])
-def test_saturated_networks(
+def test_saturated_networks_have_a_finite_right_cost(
     backend: Any, hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
 ) -> None:
-    """Weighted sums of +-1e4: the cost is finite and right, though exponentials overflow and p rounds to 0."""
+    """Weighted sums of +-1e4 make exponentials overflow and p round to 0. The cost must still be finite and right."""
     k = kc.case((4, 5, 3), hidden, output, 12, dtype, inputs, targets)
     k.params[:] *= 1e4
     cost, grad = kc.gradient(backend, k)
@@ -100,7 +100,7 @@ def test_saturated_networks(
     found = kc.train(backend, k, np.arange(12), 12, naive.Rule(), np.zeros(1))
     assert found.cost == pytest.approx(12 * naive_cost, rel=tolerance, abs=tolerance)
     if output[1] == "cross_entropy":
-        assert naive_cost > 10  # else the case tests nothing
+        assert naive_cost > 10  # a smaller cost would show no saturation
 
 
 # -- denormals and the floating-point environment ----------------------------------------------------------
@@ -137,14 +137,14 @@ def test_training_makes_no_subnormal(compiled: Any, rule: str, dtype: str) -> No
 
 
 def keeps_subnormals() -> bool:
-    """Return whether this thread's vector and scalar arithmetic reads and writes subnormal numbers."""
+    """Return whether both vector and scalar arithmetic of this thread keep subnormal numbers."""
     made = np.full(67, 1e-38, np.float32) * np.full(67, 0.1, np.float32)
     read = np.full(67, 1e-39, np.float32) * np.full(67, 1e10, np.float32)
     return bool((made != 0).all() and (read != 0).all() and 2.0**-1060 * 0.5 != 0)
 
 
 def every_way_out(backend: Any, dtype: str) -> Iterator[str]:
-    """Make calls that end in each possible way, and yield the name of each."""
+    """Make calls that end in each possible way, and yield a name for each."""
     k = kc.case((5, 6, 3), output=("softmax", "cross_entropy"), dtype=dtype, rows=9)
     kc.predict(backend, k)
     yield "predict"
@@ -173,10 +173,10 @@ def test_the_caller_keeps_its_subnormals(backend: Any, dtype: str) -> None:
 
 @kc.pairs("backend", "dtype")
 def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
-    """A caller that flushes subnormals keeps doing so: a kernel restores the caller's state, not the default."""
+    """If the caller flushes subnormals, it still does after a call: a kernel restores the caller's state."""
     torch = pytest.importorskip("torch", reason="PyTorch sets the flag for this test")
     if not torch.set_flush_denormal(True):
-        pytest.skip("no flushing on this CPU")
+        pytest.skip("this CPU cannot flush subnormals")
     try:
         assert not keeps_subnormals()
         for call in every_way_out(backend, dtype):
@@ -194,10 +194,10 @@ def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
     ],
 )
 @kc.pairs("backend", "dtype")
-def test_classes_are_those_of_the_weighted_sums(
+def test_equal_outputs_are_classified_by_their_weighted_sums(
     backend: Any, output: tuple[str, str], biases: tuple[int, ...], dtype: str
 ) -> None:
-    """The outputs are all equal: sigmoids and tanhs that round to 1, ReLUs of negative sums."""
+    """All outputs are equal: sigmoid and tanh round to 1, and ReLU has negative sums."""
     k = kc.case((2, 3), output=output, rows=9, dtype=dtype, targets="labels")
     k = k._replace(params=np.array([0] * 6 + list(biases), dtype), y=np.arange(9) % 2)  # 4 rows of class 1
     found = kc.train(backend, k, np.arange(9), 4, naive.Rule(), np.zeros(3))

@@ -1,4 +1,4 @@
-"""The kernel contract, part five: a predictor does what predict does, with a copy of the parameters."""
+"""The kernel contract, part five: a predictor gives the results of predict, with a copy of the parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def made(backend: Any, k: kc.Case, most: int) -> Any:
 
 
 def call(predictor: Any, k: kc.Case) -> kc.Array:
-    """Write to the middle of a larger array and check that the rest of it does not change."""
+    """Write the outputs into the middle of a larger array. Check that the rest of the array does not change."""
     n_out = k.naive.sizes[-1]
     room = np.full((len(k.x) + 4, n_out), 7, k.params.dtype)
     k.x.flags.writeable = False
@@ -29,7 +29,9 @@ def call(predictor: Any, k: kc.Case) -> kc.Array:
 
 
 @kc.pairs("backend", "dtype", "inputs", sizes=SIZES, rows=[1, 2, 7, 64, 300])
-def test_equals_predict_bit_for_bit(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
+def test_a_predictor_equals_predict_bit_for_bit(
+    backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str
+) -> None:
     k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs)
     expected = kc.predict(backend, k)
     predictor = made(backend, k, rows)
@@ -38,7 +40,7 @@ def test_equals_predict_bit_for_bit(backend: Any, rows: int, sizes: tuple[int, .
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_any_number_of_rows_in_any_order(backend: Any, dtype: str, inputs: str) -> None:
+def test_a_predictor_takes_any_number_of_rows(backend: Any, dtype: str, inputs: str) -> None:
     k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 500, dtype, inputs)
     predictor = made(backend, k, 500)
     for first, rows in ((0, 500), (3, 1), (9, 256), (9, 257), (4, 1), (100, 17), (0, 500), (7, 2)):
@@ -47,7 +49,7 @@ def test_any_number_of_rows_in_any_order(backend: Any, dtype: str, inputs: str) 
 
 
 @kc.pairs("backend", "dtype", "inputs", most=[1, 3, 64, 257])
-def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, inputs: str) -> None:
+def test_more_rows_than_max_batch_are_predicted_in_parts(backend: Any, most: int, dtype: str, inputs: str) -> None:
     k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 600, dtype, inputs)
     predictor = made(backend, k, most)
     for _ in range(2):
@@ -55,7 +57,7 @@ def test_more_rows_go_by_so_many_at_a_time(backend: Any, most: int, dtype: str, 
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
+def test_a_predictor_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
     """Each predictor has its own workspace, so calls do not affect each other."""
     k = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs)
     expected = kc.predict(backend, k)
@@ -71,7 +73,7 @@ def test_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs:
 
 
 @kc.pairs("backend", "dtype")
-def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
+def test_the_arrays_a_predictor_was_made_from_may_be_freed(backend: Any, dtype: str) -> None:
     k = kc.case((12, 6, 3), rows=5, dtype=dtype)
     expected = kc.predict(backend, k)
     predictor = made(backend, k._replace(params=k.params.copy(), net=k.net.copy()), 5)
@@ -82,12 +84,12 @@ def test_what_it_is_made_of_may_go(backend: Any, dtype: str) -> None:
 
 
 @kc.pairs("backend", "dtype")
-def test_another_shape_of_x_has_it_read_no_more(backend: Any, dtype: str) -> None:
-    """Another thread may set x.shape after the check. The kernel then counts rows by bytes, or refuses the call."""
+def test_a_changed_shape_of_x_reads_no_more_bytes(backend: Any, dtype: str) -> None:
+    """Another thread may set x.shape after the check. The kernel then derives the rows from the bytes, or refuses."""
     k = kc.case((20, 3), "relu", rows=2, dtype=dtype)
     predictor = made(backend, k, 300)
     expected, out = call(predictor, k), np.full((302, 3), 7, dtype)
-    with contextlib.suppress(ValueError):  # NumPy notices it
+    with contextlib.suppress(ValueError):  # the NumPy backend refuses the call
         predictor(k.x.reshape(40, 1), out[:2])
         assert np.array_equal(out[:2], expected)
     assert (out[2:] == 7).all()

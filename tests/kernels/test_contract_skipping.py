@@ -1,6 +1,6 @@
 """The kernel contract, part six: dense inputs that are mostly zero, which the compiled backends skip.
 
-They do so from SPARSE_INPUTS inputs on, more than the other parts' networks have.
+They skip zeros only with at least SPARSE_INPUTS inputs. The networks of the other parts have fewer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnet.kernels import contract as c
 
 TOLERANCE = {"float32": 3e-6, "float64": 3e-14}
 TRAINED = {"float32": 1e-5, "float64": 2e-13}
-# From one vector of neurons to nine, and numbers of inputs that fit no vector or block.
+# First layers of one to nine vectors of neurons. Most numbers of inputs are no multiple of a vector or block.
 SHAPES = [(64, 16, 3), (65, 1), (79, 17, 2), (80, 40), (101, 70, 4), (130, 9, 5), (70, 130, 2), (784, 16, 16, 10)]
 
 
@@ -35,8 +35,10 @@ def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], d
 
 
 @kc.pairs("backend", "rule", "extra", "dtype", "inputs", sizes=SHAPES)
-def test_train(backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
-    """It equals a loop of `gradient` and the oracle's update. The order is random and the last batch smaller."""
+def test_training_on_mostly_zero_inputs_equals_gradient_and_the_formula(
+    backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtype: str, inputs: str
+) -> None:
+    """The order is random, and the last batch is smaller."""
     optimizer = kc.rule(rule, extra)
     k = case(sizes, 12, dtype, inputs)
     order = np.random.default_rng(1).integers(0, 12, 11)
@@ -54,7 +56,7 @@ def test_train(backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtyp
 
 @kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 2, 127, 128, 129, 256, 257, 600])
 def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: str, inputs: str) -> None:
-    """One call equals two calls on its parts, bit for bit, and a call on the same rows as SparseRows."""
+    """One call equals two calls on its parts bit for bit, and equals a call on the same rows as SparseRows."""
     k = case((70, 20, 3), 700, dtype, inputs)
     order = np.random.default_rng(2).permutation(700)[:600]
     whole = kc.train(backend, k, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
@@ -70,8 +72,8 @@ def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: st
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> None:
-    """Only the sampled rows are mostly zero. The workspace must have room for the full rows."""
+def test_full_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> None:
+    """Only the sampled rows are mostly zero. The workspace must have room for the other rows too."""
     n = 4 * c.SPARSE_SAMPLE
     k = kc.case((66, 33, 2), "tanh", ("sigmoid", "squared_error"), n, dtype, inputs)
     x = np.where(k.x == 0, 1, k.x).astype(k.x.dtype)
@@ -87,10 +89,10 @@ def test_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> N
 
 @pytest.mark.parametrize(("n_in", "share", "skips"), [(64, 0.35, True), (64, 0.45, False), (63, 0.2, False)])
 @kc.pairs("backend", "inputs")
-def test_zeros_are_skipped_where_there_are_enough(
+def test_zeros_are_skipped_where_enough_inputs_are_zero(
     backend: Any, n_in: int, share: float, skips: bool, inputs: str
 ) -> None:
-    """A NaN weight of an input that is always zero shows whether zeros are skipped."""
+    """A NaN weight of an input that is always zero shows whether a backend skips zeros."""
     k = kc.case((n_in, 5, 2), "tanh", ("sigmoid", "squared_error"), 40, "float64", inputs)
     k.x[k.x == 0] = 1
     k.x[:, int(n_in * share) :] = 0

@@ -52,7 +52,7 @@ def test_predict_and_gradient(backend: Any, k: kc.Case, share: float, zeros: boo
     kind=["no entries at all", "all full", "one entry", "only the last column"],
     width=[1, 16, 67],
 )
-def test_rows_of_every_kind(backend: Any, width: int, kind: str, dtype: str, inputs: str) -> None:
+def test_rows_with_any_number_of_entries(backend: Any, width: int, kind: str, dtype: str, inputs: str) -> None:
     k = kc.case((width, 6, 3), "tanh", ("softmax", "cross_entropy"), 11, dtype, inputs)
     x = np.zeros_like(k.x)
     if kind == "all full":
@@ -69,14 +69,16 @@ def test_rows_of_every_kind(backend: Any, width: int, kind: str, dtype: str, inp
 
 
 @kc.pairs("backend", "dtype", "inputs", "targets", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
-def test_more_rows_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
+def test_more_sparse_rows_than_a_block(backend: Any, rows: int, dtype: str, inputs: str, targets: str) -> None:
     k = kc.mostly_zero(kc.case((9, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets))
     assert_forward_and_back(backend, k)
 
 
 @kc.pairs("rule", "extra", "dtype", "inputs", "targets")
-def test_train(backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str) -> None:
-    """It equals training on the dense array. The order repeats and omits rows, and the last batch is smaller."""
+def test_training_on_sparse_rows_equals_dense_training(
+    backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
+) -> None:
+    """The result equals training on the dense array. The order repeats and omits rows; the last batch is smaller."""
     optimizer = kc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
     order = np.random.default_rng(1).integers(0, 20, 38)
@@ -101,7 +103,7 @@ def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str,
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_a_slice_is_those_rows(backend: Any, dtype: str, inputs: str) -> None:
+def test_a_slice_of_sparse_rows_has_these_rows(backend: Any, dtype: str, inputs: str) -> None:
     k = kc.mostly_zero(kc.case((20, 4, 3), rows=50, dtype=dtype, inputs=inputs))
     s = on_sparse(k)
     for part in (slice(0, 9), slice(3, 50), slice(17, 18), slice(49, 60)):
@@ -121,7 +123,7 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: 
     assert kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule], stop=1).steps == 0
 
 
-# -- more inputs than one piece holds -------------------------------------------------------------------------------
+# -- more inputs than fit one piece ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -136,7 +138,9 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize(("sizes", "rows"), [((9, 1), 7), ((33, 70, 3), 20), ((67, 4, 2), 2 * c.BLOCK_ROWS + 88)])
 @kc.pairs("backend", "dtype", share=[0.0, 0.05, 0.3, 1.0])
-def test_pieces(backend: Any, sizes: tuple[int, ...], rows: int, share: float, dtype: str) -> None:
+def test_predict_and_gradient_in_pieces(
+    backend: Any, sizes: tuple[int, ...], rows: int, share: float, dtype: str
+) -> None:
     k = kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "cross_entropy"), rows, dtype), share)
     assert_forward_and_back(backend, k)
 
@@ -146,7 +150,7 @@ def test_pieces(backend: Any, sizes: tuple[int, ...], rows: int, share: float, d
 def test_train_in_pieces(
     backend: Any, n_threads: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It equals training on the dense array. Compiled backends sum input by input, so pieces do not change a bit."""
+    """The result equals training on the dense array. Compiled backends sum input by input, so pieces change no bit."""
     n_threads = min(n_threads, backend.MAX_THREADS)
     optimizer = kc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
@@ -167,7 +171,7 @@ def test_train_in_pieces(
 
 
 def compressed(backend: Any, x: kc.Array, dtype: Any) -> c.SparseRows:
-    """Compress x: count the entries in a first call, then write to arrays of exactly that size."""
+    """Compress x: count the entries in a first call, then write into arrays of exactly this size."""
     starts = np.full(len(x) + 1, -1)
     found = backend.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
     again = np.full(len(x) + 1, -1)
@@ -178,7 +182,7 @@ def compressed(backend: Any, x: kc.Array, dtype: Any) -> c.SparseRows:
 
 
 @kc.pairs("dtype", "inputs")
-def test_compress_keeps_what_is_not_zero(backend: Any, inputs: str, dtype: str) -> None:
+def test_compress_keeps_every_value_that_is_not_zero(backend: Any, inputs: str, dtype: str) -> None:
     widths, shares = [1, 2, 15, 16, 17, 31, 33, 64, 65, 784], [0.0, 0.03, 0.2, 0.9, 1.0]
     for width, share, rows in product(widths, shares, [1, 3, 40, 600]):
         assert_compressed(backend, rows, share, width, inputs, dtype)
@@ -200,14 +204,14 @@ def assert_compressed(backend: Any, rows: int, share: float, width: int, inputs:
 
 
 @kc.pairs("backend", "dtype")
-def test_compress_keeps_the_smallest_and_drops_both_zeros(backend: Any, dtype: str) -> None:
+def test_compress_keeps_the_smallest_number_and_drops_both_zeros(backend: Any, dtype: str) -> None:
     tiny = np.finfo(dtype).tiny
     x = np.array([[0.0, -0.0, tiny, -tiny] * 5, [-1.0, 0.0, 0.0, 0.0] * 5], dtype)
     assert compressed(backend, x, dtype).starts.tolist() == [0, 10, 15]
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_training_on_compressed_rows(backend: Any, dtype: str, inputs: str) -> None:
+def test_training_on_compressed_rows_equals_dense_training(backend: Any, dtype: str, inputs: str) -> None:
     k = kc.mostly_zero(kc.case((40, 6, 3), rows=30, dtype=dtype, inputs=inputs))
     order = np.random.default_rng(13).permutation(30)
     s = k._replace(x=compressed(backend, k.x, dtype))
@@ -216,8 +220,8 @@ def test_training_on_compressed_rows(backend: Any, dtype: str, inputs: str) -> N
 
 
 @kc.pairs("backend", "dtype", "inputs")
-def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str) -> None:
-    """Another thread may fill x after its entries were counted."""
+def test_compress_writes_only_within_its_arrays(backend: Any, dtype: str, inputs: str) -> None:
+    """Another thread may write to x after the entries were counted."""
     k = kc.case((70, 2), "tanh", ("sigmoid", "squared_error"), 9, dtype, inputs)
     room = 100
     indices, values = np.full(room + 50, -7, np.int32), np.full(room + 50, -7, dtype)
@@ -229,8 +233,8 @@ def test_compress_writes_no_more_than_fits(backend: Any, dtype: str, inputs: str
 
 
 @kc.pairs("backend", "dtype")
-def test_bytes_of_more_columns_than_fit_a_number(backend: Any, dtype: str) -> None:
-    """A column and its byte share 32 bits, for up to 32768 columns."""
+def test_bytes_of_more_than_32768_columns(backend: Any, dtype: str) -> None:
+    """A column and its byte share 32 bits, which suffices for up to 32768 columns."""
     k = kc.mostly_zero(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
     kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])

@@ -1,4 +1,4 @@
-"""The kernel contract, part eight: a team of threads in one call of train computes what one thread does."""
+"""The kernel contract, part eight: a team of threads in one call of train gives the results of one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastnet.kernels import contract as c
 TRAINED = kc.TRAINED
 
 
-def test_every_backend_says_how_large_a_team_may_be(backend: Any) -> None:
+def test_every_backend_names_its_largest_team(backend: Any) -> None:
     assert isinstance(backend.MAX_THREADS, int)
     assert backend.MAX_THREADS >= 1
 
@@ -37,7 +37,7 @@ def assert_as_alone(
 
 
 @kc.pairs("n_threads", "rule", "extra", "dtype", "inputs", "targets")
-def test_every_rule(
+def test_teams_with_every_optimiser(
     threaded: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, n_threads: int
 ) -> None:
     optimizer = kc.rule(rule, extra)
@@ -46,8 +46,10 @@ def test_every_rule(
 
 
 @kc.pairs("n_threads", "dtype", sparse=[False, True], batch_size=[1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
-def test_batches_of_every_size(threaded: Any, batch_size: int, sparse: bool, dtype: str, n_threads: int) -> None:
-    """Batches smaller than the team, smaller last batches, and batches of more than a block."""
+def test_teams_with_batches_of_every_size(
+    threaded: Any, batch_size: int, sparse: bool, dtype: str, n_threads: int
+) -> None:
+    """Some batches are smaller than the team, some last batches are smaller, and some batches exceed a block."""
     k = kc.mostly_zero(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
     if sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
@@ -56,19 +58,21 @@ def test_batches_of_every_size(threaded: Any, batch_size: int, sparse: bool, dty
 
 
 @kc.pairs("threaded", "n_threads", "hidden", "output", "dtype")
-def test_every_layer(threaded: Any, output: tuple[str, str], hidden: str, dtype: str, n_threads: int) -> None:
+def test_teams_with_layers_of_every_kind(
+    threaded: Any, output: tuple[str, str], hidden: str, dtype: str, n_threads: int
+) -> None:
     k = kc.case((7, 33, 5, 2), hidden, output, 40, dtype)
     assert_as_alone(threaded, k, np.arange(40), 16, naive.Rule(), n_threads)
 
 
 @kc.pairs("threaded", "n_threads", sizes=[(1, 1), (1, 3), (2, 1, 2), (200, 2)])
-def test_fewer_neurons_than_threads(threaded: Any, sizes: tuple[int, ...], n_threads: int) -> None:
+def test_teams_with_more_threads_than_neurons(threaded: Any, sizes: tuple[int, ...], n_threads: int) -> None:
     k = kc.case(sizes, "tanh", ("identity", "squared_error"), 30)
     assert_as_alone(threaded, k, np.arange(30), 9, kc.RULES["momentum"], n_threads)
 
 
 @kc.pairs("threaded", "n_threads", "rule")
-def test_stop_set_beforehand(threaded: Any, rule: str, n_threads: int) -> None:
+def test_a_stop_set_beforehand_ends_the_call(threaded: Any, rule: str, n_threads: int) -> None:
     k = kc.case((6, 5, 3))
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25)
     found = kc.train(threaded, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, n_threads=n_threads)
@@ -77,14 +81,14 @@ def test_stop_set_beforehand(threaded: Any, rule: str, n_threads: int) -> None:
 
 
 @kc.pairs("threaded", "n_threads", "dtype")
-def test_stop_set_while_it_runs(threaded: Any, dtype: str, n_threads: int) -> None:
+def test_a_stop_set_during_the_call_stops_the_team(threaded: Any, dtype: str, n_threads: int) -> None:
     """All threads stop before the same step, wherever each of them is."""
     kc.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads)
 
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", row=[12, 15])
 def test_a_cost_that_is_not_finite_stops_all(threaded: Any, row: int, rule: str, dtype: str, n_threads: int) -> None:
-    """Any worker may find it: in the first row of a batch, or in the last."""
+    """The row with the NaN is the first or the last of a batch, so different workers find it."""
     k = kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype)
     k.x[row, 2] = np.nan
     order = np.arange(20)
@@ -95,7 +99,7 @@ def test_a_cost_that_is_not_finite_stops_all(threaded: Any, row: int, rule: str,
 
 
 @kc.pairs("threaded", "n_threads")
-def test_split_at_any_batch(threaded: Any, n_threads: int) -> None:
+def test_teams_train_the_same_when_split_at_any_batch(threaded: Any, n_threads: int) -> None:
     k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 60, "float32", "bytes", "labels")
     order = np.random.default_rng(2).permutation(60)
     rates = kc.rates(order, 16)
@@ -110,7 +114,7 @@ def test_split_at_any_batch(threaded: Any, n_threads: int) -> None:
 
 @kc.pairs("threaded", "n_threads")
 def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
-    """One worker marks the team as broken and never comes. The others must not wait for it."""
+    """One worker marks the team as broken and never joins. The other workers must not wait for it."""
     k = kc.case((6, 5, 3), rows=40)
     call = kc.call(k, np.arange(40), 8, naive.Rule(), n_threads=n_threads)
     threads = [
@@ -126,7 +130,7 @@ def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
 
 
 @kc.pairs("threaded", "n_threads")
-def test_more_threads_than_cores(threaded: Any, n_threads: int) -> None:
-    """Waiting threads yield the core, so no barrier costs a whole time slice."""
+def test_a_team_larger_than_the_cores_yields(threaded: Any, n_threads: int) -> None:
+    """A waiting thread yields its core. Otherwise each barrier would cost a time slice."""
     k = kc.case((20, 16, 3), rows=100)
     assert_as_alone(threaded, k, np.arange(100), 20, naive.Rule(), min(8 * n_threads, threaded.MAX_THREADS), 5)

@@ -1,4 +1,4 @@
-"""PyTorch as a second, independent oracle: the same start, batches and rates must give the same parameters.
+"""PyTorch as a second, independent oracle: equal starts, batches and rates must give equal parameters.
 
 PyTorch's costs, autograd and optimisers take 200 steps, and one call of `train` takes the same steps.
 """
@@ -18,7 +18,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch, the second oracle, is not installed (extra: peers)")
 functional = torch.nn.functional
 
-# Relative to the largest parameter, after 200 steps. In float32 the two runs drift apart a little with every step.
+# The limit is relative to the largest parameter after 200 steps. In float32 the runs drift apart with every step.
 TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
 STEPS, BATCH, ROWS = 200, 6, 40
 HIDDEN = {
@@ -32,7 +32,7 @@ HIDDEN = {
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """One thread is faster for tiny networks. The setting is restored for other tests."""
+    """Let PyTorch use one thread, which is faster for tiny networks. Restore the setting for other tests."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -59,7 +59,7 @@ def torch_optimizer(rule: naive.Rule, weights: list[Any], biases: list[Any]) -> 
 
 
 def clip(parameters: list[Any], limit: float) -> None:
-    """Clip by hand: clip_grad_norm_ divides by the norm plus 1e-6, which is visible in float64."""
+    """Clip by hand. clip_grad_norm_ divides by the norm plus 1e-6, and in float64 the 1e-6 would show."""
     norm = torch.sqrt(sum(p.grad.square().sum() for p in parameters))
     if limit and norm > limit:
         for p in parameters:
@@ -69,7 +69,7 @@ def clip(parameters: list[Any], limit: float) -> None:
 def problem(
     hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
 ) -> tuple[kc.Case, kc.Array, kc.Array]:
-    """Return a case, an order whose last batch is smaller, and the rates."""
+    """Return a case, an order with a smaller last batch, and the rates."""
     k = kc.case((5, 7, 6, 3), hidden, output, ROWS, dtype, inputs, targets, seed=8)
     order = np.random.default_rng(9).integers(0, ROWS, STEPS * BATCH - 2)
     return k, order, 0.1 / (1 + 0.01 * np.arange(STEPS))
@@ -124,23 +124,25 @@ def assert_same_training(
 
 
 @kc.pairs("backend", "rule", "extra", "dtype")
-def test_every_optimizer(backend: Any, rule: str, extra: str, dtype: str) -> None:
+def test_every_optimizer_trains_like_torch(backend: Any, rule: str, extra: str, dtype: str) -> None:
     optimizer = kc.rule(rule, extra)
     assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype)
 
 
-def test_adam_as_it_comes(backend: Any) -> None:
-    """PyTorch's defaults, in float64: epsilon is 1e-8."""
+def test_adam_with_torch_s_defaults(backend: Any) -> None:
+    """Epsilon is 1e-8, so the test takes float64."""
     rule = naive.Rule("adam", 0.9, 0.999, 1e-8)
     assert_same_training(backend, "tanh", ("sigmoid", "squared_error"), rule, "float64")
 
 
 @kc.pairs("backend", "hidden", "output", "dtype")
-def test_every_activation_and_cost(backend: Any, hidden: str, output: tuple[str, str], dtype: str) -> None:
+def test_every_activation_and_cost_trains_like_torch(
+    backend: Any, hidden: str, output: tuple[str, str], dtype: str
+) -> None:
     rule = replace(kc.RULES["momentum"], beta1=0.5, weight_decay=0.01, clip_norm=0.5)
     assert_same_training(backend, hidden, output, rule, dtype)
 
 
 @kc.pairs("backend", "dtype", "inputs", output=[*kc.OUTPUTS[:1], *kc.OUTPUTS[-3:]])
-def test_bytes_and_labels(backend: Any, output: tuple[str, str], inputs: str, dtype: str) -> None:
+def test_bytes_and_labels_train_like_torch(backend: Any, output: tuple[str, str], inputs: str, dtype: str) -> None:
     assert_same_training(backend, "sigmoid", output, naive.Rule(), dtype, inputs, "labels")

@@ -1,4 +1,4 @@
-"""The plan of the workspace: it cannot be changed, and its size for sparse rows."""
+"""The plan of the workspace: it is read-only, and its size for sparse rows is small."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from conftest import name_of
 from fastnet.kernels import contract as c
 
 
-def test_a_plan_is_read_only_for_good() -> None:
-    """Plans are cached for later calls, whose kernels take addresses from them."""
+def test_a_plan_stays_read_only() -> None:
+    """Plans are cached, and the kernels of later calls take addresses from them."""
     nodes = c.plan(kc.network((3, 2), ("sigmoid",), "squared_error"), 4, 0, 4).nodes
     with pytest.raises(ValueError, match="WRITEABLE"):
         nodes.flags.writeable = True
@@ -25,7 +25,7 @@ def test_a_plan_is_read_only_for_good() -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 4])
 @pytest.mark.parametrize("itemsize", [4, 8])
-def test_for_sparse_rows_it_does_not_grow_with_rows_times_inputs(itemsize: int, n_threads: int) -> None:
+def test_the_workspace_of_sparse_rows_does_not_grow_with_rows_times_inputs(itemsize: int, n_threads: int) -> None:
     def size(n_in: int, rows: int) -> int:
         net = kc.network((n_in, 2), ("sigmoid",), "squared_error")
         plan = c.plan(net, rows, 2, itemsize, n_threads, sparse=True)
@@ -56,10 +56,10 @@ print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer's own memory is beyond the limit")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this limit")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer needs more memory than the limit")
 def test_ten_million_inputs_fit_into_little_memory(backend: Any) -> None:
-    """The compiled backends hold three packed parameter vectors of 640 MB. Rows times inputs would take 2.6 GB."""
+    """The compiled backends hold three packed parameter vectors of 640 MB each. A dense batch would take 2.6 GB."""
     call = [sys.executable, "-c", TEN_MILLION_INPUTS, name_of(backend)]
     run = subprocess.run(call, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr

@@ -31,7 +31,7 @@ def oracle_cost(output: str, cost: str, target: Any) -> float:
     )
 
 
-def test_each_code_is_one_rows() -> None:
+def test_each_code_has_one_row() -> None:
     for table in (formulas.ACTIVATIONS, formulas.COSTS):
         assert len({row.code for row in table.values()}) == len(table)
         assert all(name == row.name for name, row in table.items())
@@ -42,7 +42,7 @@ def test_each_code_is_one_rows() -> None:
 
 @every_dtype
 @every_activation
-def test_a_function_and_its_derivative(row: formulas.Activation, dtype: str) -> None:
+def test_functions_and_derivatives_equal_oracle_and_differences(row: formulas.Activation, dtype: str) -> None:
     z = Z.astype(dtype)
     a = row.function(z)
     kc.assert_close(a, np.transpose([naive.activate(row.name, column) for column in z.T.tolist()]), TOLERANCE[dtype])
@@ -61,7 +61,7 @@ def test_a_function_and_its_derivative(row: formulas.Activation, dtype: str) -> 
 
 @every_dtype
 @every_pair
-def test_a_cost_and_its_delta(output: str, cost: str, dtype: str) -> None:
+def test_costs_and_deltas_equal_oracle_and_differences(output: str, cost: str, dtype: str) -> None:
     pair, activation = formulas.COSTS[cost].pairs[output], formulas.ACTIVATIONS[output]
     target = TARGET.astype(dtype)
 
@@ -83,7 +83,7 @@ def test_a_cost_and_its_delta(output: str, cost: str, dtype: str) -> None:
 
 
 def through(row: formulas.Activation, dtype: str) -> tuple[kc.Case, Any]:
-    """Return a case whose weighted sums are Z, after an identity layer; and Z in the dtype."""
+    """Return a case whose second layer has the weighted sums Z, and Z in the dtype. The first layer is the identity."""
     k = kc.case((3, 3), output=(row.name, "squared_error"), rows=Z.shape[1], dtype=dtype)
     k.params[:] = [*np.eye(3).ravel(), *np.zeros(3)]
     return k._replace(x=np.ascontiguousarray(Z.T, dtype), y=np.ascontiguousarray(TARGET.T, dtype)), Z.astype(dtype)
@@ -99,7 +99,7 @@ def test_a_backend_has_every_activation(backend: Any, row: formulas.Activation, 
 @every_dtype
 @pytest.mark.parametrize("name", kc.HIDDEN)
 def test_a_backend_has_every_derivative(backend: Any, name: str, dtype: str) -> None:
-    """The derivative of a hidden layer: both layers have weight 1, and the cost is the squared error."""
+    """Both layers have weight 1, and the cost is the squared error, so the gradient shows the hidden derivative."""
     row = formulas.ACTIVATIONS[name]
     assert row.derivative is not None
     k = kc.case((3, 3, 3), name, ("identity", "squared_error"), Z.shape[1], dtype)
@@ -125,13 +125,13 @@ def test_a_backend_has_every_cost_and_delta(backend: Any, output: str, cost: str
     kc.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
 
 
-# -- the cost outside of training, and the documentation --------------------------------------------------------------
+# -- the cost outside training, and the documentation -----------------------------------------------------------------
 
 
 @every_pair
 @pytest.mark.parametrize("labels", [True, False])
-def test_evaluate(output: str, cost: str, labels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also in parts of a few examples."""
+def test_evaluate_equals_the_oracle(output: str, cost: str, labels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second limit makes `evaluate` work in parts of seven examples."""
     y = TARGET.argmax(0) if labels else TARGET.T
     target = np.eye(3)[y] if labels else y
     expected = oracle_cost(output, cost, target)

@@ -1,4 +1,4 @@
-"""The cache of the Numba backend: where it cannot be written, and when its kernels are stale."""
+"""The cache of the Numba backend: folders that cannot be written, and stale kernels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ print(str(caught[0].message) if caught else "")
 """
 
 
-def test_a_cache_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_gives_one_warning(tmp_path: Path) -> None:
     load_backend("numba")
     (tmp_path / "file").touch()
     environment = {
-        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # no folder can be made there, not even by root
-        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",  # nor is one looked for elsewhere
+        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # not even root can make a folder there
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",  # Numba looks in no other folder
     }
     categories, message = python(CACHELESS, **environment).splitlines()
     assert "NUMBA_CACHE_DIR" in message
@@ -62,5 +62,5 @@ def test_a_change_elsewhere_makes_cached_kernels_stale(tmp_path: Path) -> None:
         assert source.read_text().count(line) == 1, file
         before = source.read_text()
         source.write_text(before.replace(line, changed))
-        assert python(CACHED, **environment) == "0\n", file  # to compile again would take ten seconds
+        assert python(CACHED, **environment) == "0\n", file  # printed 0 hits: the kernel was compiled again
         source.write_text(before)

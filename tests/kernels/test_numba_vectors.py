@@ -17,7 +17,7 @@ AVX2 = "+avx2,+fma"
 def numba_backend() -> Any:
     backend = load_backend("numba")
     if not backend.MACHINE.x86:
-        pytest.skip("these CPUs are x86-64's")
+        pytest.skip("the test is for x86-64")
     return backend
 
 
@@ -38,7 +38,7 @@ def numba_backend() -> Any:
         ("skylake-avx512", "-avx512f", "AVX2 and FMA", 32, False),
     ],
 )
-def test_a_cpu_has_what_its_name_and_features_say(
+def test_the_vectors_follow_from_the_cpu_s_name_and_features(
     numba_backend: Any, cpu: str, features: str, name: str, register_bytes: int, compresses: bool
 ) -> None:
     found = numba_backend.numba_vectors.machine("x86_64-unknown-linux-gnu", cpu, features)
@@ -68,8 +68,8 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-# Two CPUs, since each compiles for ten seconds.
-# A CPU, its features (None: the host's, unless the CPU is generic), and what this CPU must support.
+# Only two CPUs, because each takes ten seconds to compile for.
+# Each row: a CPU, its features (None: the default), the level this machine must support, and the vectors' name.
 @pytest.mark.parametrize(
     ("cpu", "features", "level", "name"),
     [
@@ -77,14 +77,14 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("haswell", "+sse2", "x86_v3", "AVX2 and FMA"),
     ],
 )
-def test_it_trains_for_another_cpu(
+def test_training_with_vectors_for_another_cpu(
     cpu: str, features: str | None, level: str, name: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not use code compiled for another CPU, though all share a cache folder."""
+    """The kernels are compiled for each CPU (no cache hits), though all CPUs share a cache folder."""
     for variable in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "FASTNET_ISA"):
         monkeypatch.delenv(variable, raising=False)
     if level not in cython_dispatch.runnable(cython_dispatch.cpu_features()):
-        pytest.skip(f"this CPU does not run what is compiled for {cpu}")
+        pytest.skip(f"this CPU cannot run code for {cpu}")
     given = {} if features is None else {"NUMBA_CPU_FEATURES": features}
     printed = python(TRAINED, NUMBA_CPU_NAME=cpu, NUMBA_CACHE_DIR=str(shared_cache), **given)
     assert printed == f"0 {name}\n"

@@ -1,4 +1,4 @@
-"""The report's pictures of a network's neurons and weights, its training and its answers."""
+"""The report's pictures: the neurons and weights of a network, the curves of a training, and the answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="the extra plot")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import to_rgba
@@ -49,23 +49,23 @@ def test_every_neuron_and_link_of_a_small_network_is_drawn() -> None:
     assert [text.get_text() for text in figure.legends[0].texts] == ["excites (weight above 0)", "inhibits (below 0)"]
 
 
-def test_links_tell_sign_and_size() -> None:
+def test_links_show_sign_and_size() -> None:
     net = network(2, 2)
     net.weights[0][...] = [[0.5, -1.0], [0.25, -0.125]]
     (found,) = links(plots.architecture(net))
     drawn = {}
     for segment, width, colour in zip(found.get_segments(), found.get_linewidths(), found.get_colors(), strict=True):
         (_, y0), (_, y1) = segment
-        drawn[int(y1 < 0), int(y0 < 0)] = width, colour  # the upper neurons are the first
+        drawn[int(y1 < 0), int(y0 < 0)] = width, colour  # the upper neurons are the first neurons
     for (j, i), (_, (red, _, blue, _)) in drawn.items():
         assert (blue > red) == (net.weights[0][j, i] > 0)
     by_width = sorted(drawn, key=lambda place: drawn[place][0])
     assert by_width == [(1, 1), (1, 0), (0, 0), (0, 1)]
-    # the strongest is drawn last, so that no other hides it
+    # the strongest link is drawn last, so that no other link hides it
     assert found.get_linewidths()[-1] == max(found.get_linewidths())
 
 
-def test_wide_layers_are_elided_to_the_strongest() -> None:
+def test_only_the_strongest_neurons_of_wide_layers_are_drawn() -> None:
     net = network(30, 64, 3)
     net.weights[1][:, 40] = 100
     figure = plots.architecture(net)
@@ -73,7 +73,7 @@ def test_wide_layers_are_elided_to_the_strongest() -> None:
     assert [len(c.get_segments()) for c in links(figure)] == [14 * 14, 14 * 3]
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [len(line.get_xdata()) for line in dots] == [3, 3]
-    # neuron 40 is among those drawn: its links are the strongest of the last layer
+    # neuron 40 is drawn, because its links are the strongest of the last layer
     strongest = np.asarray(links(figure)[1].get_linewidths())
     assert np.sum(strongest > 2) == 3
     assert circles(plots.architecture(network(20, 21))) == [20, 14]
@@ -94,8 +94,8 @@ def test_images_of_inputs_are_drawn_and_linked_from_their_pixels() -> None:
     strongest = first.get_segments()[-1][0]
     left, right, low, high = image.get_extent()
     place = (strongest[0] - left) / (right - left) * 4, (high - strongest[1]) / (high - low) * 3
-    assert (int(place[0]), int(place[1])) == (3, 0)  # pixel 3: the last of the first row
-    assert not plots.architecture(net, image_shape=(5, 5)).axes[0].images  # of another shape: no image
+    assert (int(place[0]), int(place[1])) == (3, 0)  # pixel 3 is the last of the first row
+    assert not plots.architecture(net, image_shape=(5, 5)).axes[0].images  # a shape that does not fit gives no image
 
 
 def test_deep_and_shallow_and_dead_networks_are_drawn() -> None:
@@ -114,7 +114,7 @@ def columns(n: int, **given: list[Any]) -> dict[str, list[Any]]:
     return {name: [None] * n for name in FIELDS} | {"epoch": list(range(1, n + 1))} | given
 
 
-def test_curves_are_the_history() -> None:
+def test_curves_show_the_history() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((60, 4)), np.arange(60) % 3
     trainer = fastnet.Trainer(network(4, 3), backend="numpy")
@@ -134,7 +134,7 @@ def test_curves_are_the_history() -> None:
     assert same[0].lines[0].get_ydata().tolist() == history["cost"]
 
 
-def test_what_is_not_known_is_not_drawn() -> None:
+def test_missing_values_are_not_drawn() -> None:
     (cost,) = plots.history(columns(3, cost=[3.0, 2.0, 1.0])).axes
     assert len(cost.lines) == 1
     assert cost.get_yscale() == "linear"
@@ -151,13 +151,13 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
     matrix = np.array([[8, 2], [0, 40]])
     figure = plots.confusion(matrix, ["a", "b"])
     axes, bar = figure.axes
-    assert sorted(words(figure)) == ["2", "40", "8"]  # a count of zero is not written
+    assert sorted(words(figure)) == ["2", "40", "8"]  # counts of zero are left blank
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 1]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("the network's answer", "the truth")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
     assert bar.get_ylabel() == "share of the true class"
     shades = axes.images[0]
-    for text in axes.texts:  # letters stand out from what is below them
+    for text in axes.texts:  # text has enough contrast with its cell
         j, i = text.get_position()
         below = shades.cmap(shades.norm(shades.get_array()[int(i), int(j)]))
         assert abs(np.mean(below[:3]) - np.mean(to_rgba(text.get_color())[:3])) > 0.35
@@ -165,7 +165,7 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
         plots.confusion(matrix, ["a"])
 
 
-def test_many_classes_are_named_in_part() -> None:
+def test_only_some_of_many_classes_are_named() -> None:
     figure = plots.confusion(np.eye(50, dtype=np.int64), [f"class {k}" for k in range(50)])
     assert words(figure) == []
     named = [label.get_text() for label in figure.axes[0].get_yticklabels()]

@@ -1,4 +1,4 @@
-"""The pictures of the descent and the gradient show all the numbers they are given, with labels."""
+"""The pictures of the descent and the gradient show all given numbers, with labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastnet.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-pytest.importorskip("matplotlib", reason="Matplotlib draws them")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 
 def check(figure: Figure, legends: bool = True) -> Any:
@@ -37,7 +37,7 @@ def lines(axes: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.mark.parametrize("rate", [0.1, 40.0])
-def test_a_log_s_picture(rate: float) -> None:
+def test_the_picture_of_a_log(rate: float) -> None:
     network, x, y = small()
     log = descent_log(Trainer(network, learning_rate=rate, batch_size=60, backend="numpy"), x, y, 25)
     assert log.overshoot.any() == (rate == 40)
@@ -58,10 +58,10 @@ def test_a_log_s_picture(rate: float) -> None:
         at = np.flatnonzero(log.overshoot)
         np.testing.assert_array_equal(lines(cost)[crosses], (at, log.cost[at]))
         np.testing.assert_array_equal(lines(ratio)[crosses], (at, log.ratio[at]))
-        assert fall.get_yscale() == "linear"  # it also shows an increase
+        assert fall.get_yscale() == "linear"  # a linear axis also shows an increase
 
 
-def test_a_range_test_s_picture() -> None:
+def test_the_picture_of_a_range_test() -> None:
     network, x, y = small()
     test = learning_rate_finder(network, x, y, backend="numpy")
     (axes,) = check(plots.range_test(test))
@@ -75,7 +75,7 @@ def test_a_range_test_s_picture() -> None:
     assert axes.get_xscale() == "log"
 
 
-def test_batches_side_by_side() -> None:
+def test_the_picture_of_several_batch_sizes() -> None:
     network, x, y = small()
     runs = compare_batches(network, x, y, epochs=3, backend="numpy")
     figure = plots.batches(runs)
@@ -89,7 +89,7 @@ def test_batches_side_by_side() -> None:
     assert time.get_xlabel() == "seconds of training"
 
 
-def test_a_ranking_s_picture() -> None:
+def test_the_picture_of_a_ranking() -> None:
     network, x, y = small()
     x[:, 0] = 0
     found = ranking(network, x, y)
@@ -107,7 +107,7 @@ def test_a_ranking_s_picture() -> None:
 
 
 @pytest.mark.parametrize("neurons", [None, [2], [4, 0, 3]])
-def test_neurons_gradients_as_images(neurons: list[int] | None) -> None:
+def test_the_gradients_of_neurons_are_drawn_as_images(neurons: list[int] | None) -> None:
     network, x, y = small()
     gradient = network.gradient(x, y)
     figure = plots.neuron_gradients(network, gradient, (2, 3), neurons)
@@ -119,18 +119,18 @@ def test_neurons_gradients_as_images(neurons: list[int] | None) -> None:
     for axes, neuron in zip(charts, shown, strict=True):
         (image,) = axes.images
         np.testing.assert_array_equal(image.get_array(), maps[neuron].reshape(2, 3))
-        assert image.get_clim() == pytest.approx((-largest, largest))  # one scale, with zero in its midst
+        assert image.get_clim() == pytest.approx((-largest, largest))  # all images share a scale around zero
         assert image.get_cmap().name == style.DIVERGING
     assert figure.axes[-1].get_xlabel() == "derivative of the cost by the weight"
 
 
-def test_many_neurons_are_not_all_drawn() -> None:
+def test_only_some_of_many_neurons_are_drawn() -> None:
     network = Network([4, 50, 2], seed=0)
     figure = plots.neuron_gradients(network, network.gradient(np.ones((1, 4)), [0]), (2, 2))
     assert sum(bool(axes.images) for axes in figure.axes) == 32
 
 
-def test_what_does_not_fit_is_told() -> None:
+def test_unusable_arguments_are_errors() -> None:
     network, x, y = small()
     gradient = network.gradient(x, y)
     with pytest.raises(ValueError, match="image_shape 28 x 28 has 784 pixels, but there are 6 inputs"):

@@ -1,4 +1,4 @@
-"""The pictures of memorising, minima, the surface and data sizes show the numbers they are given."""
+"""The pictures of memorising, minima, the cost surface and data sizes show the given numbers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from fastnet.insight import DataSize, Landscape, Memorization, Minima, Path
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `plot`")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 from fastnet import plots  # without Matplotlib there is nothing to test
 
 
 def found(n: int = 100, corrupted: float = 0.0, hidden: int = 8, slow: bool = False) -> Memorization:
-    """Return a result of two seeds and four epochs. They reach the goal in epochs 2 and 3, or never."""
+    """Return a result of two seeds and four epochs. The seeds reach the goal in epochs 2 and 3, or never."""
     training = np.array([[0.3, 0.99, 1.0, 1.0], [0.4, 0.9, 0.99, 1.0]]) * (0.5 if slow else 1)
     return Memorization((5, hidden, 3), 1234, n, 4, corrupted, "true", 0.99, training, training / 2, 0.3)
 
@@ -39,7 +39,7 @@ def sizes(figure: Any) -> Iterator[float]:
 
 
 def drawn(figure: Any) -> Any:
-    """Draw the figure and check that all axes have labels, no text is small, and it is at most nine inches wide."""
+    """Draw the figure. Check that all axes have labels, no text is small, and the width is at most nine inches."""
     assert plots.style.rendered(figure).startswith(b"\x89PNG")
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes if axes.get_label() != "<colorbar>")
     assert min(sizes(figure)) >= plots.style.SMALL
@@ -61,7 +61,7 @@ def test_memorization_shows_each_condition_s_mean_and_band() -> None:
     for band, runs in zip(axes.collections, expected, strict=True):
         corners = band.get_paths()[0].vertices
         assert {tuple(corner) for corner in corners} >= {(1.0, runs[:, 0].min()), (4.0, runs[:, 3].max())}
-    assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [0.3]  # chance
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [0.3]  # the line of chance
     written = texts(figure)
     assert {"true labels", "shuffled labels", "epochs", "accuracy", "chance"} <= set(written)
     assert "5-8-3 on 100 examples, 2 seeds" in written
@@ -85,13 +85,13 @@ def test_corruption_shows_accuracies_and_epochs_against_the_share() -> None:
     assert "share of labels shuffled" in texts(figure)
 
 
-def test_corruption_marks_what_is_not_fitted_in_time() -> None:
+def test_corruption_marks_conditions_that_are_not_fitted_in_time() -> None:
     figure = drawn(plots.corruption([found(), found(corrupted=1.0, slow=True)]))
     np.testing.assert_allclose(lines(figure.axes[1])["every seed: not in 4 epochs"], [[1], [4]])
-    assert figure.axes[1].get_ylim()[1] > 4.2  # the cross is whole
+    assert figure.axes[1].get_ylim()[1] > 4.2  # the axes do not cut the cross
 
 
-def test_an_effect_marks_what_is_not_fitted_in_time() -> None:
+def test_an_effect_marks_conditions_that_are_not_fitted_in_time() -> None:
     true, shuffled = [found(), found(hidden=16)], [found(slow=True), found(hidden=16)]
     figure = drawn(plots.memorization_effect("width", (8, 16), true, shuffled))
     epochs, end = figure.axes
@@ -104,7 +104,7 @@ def test_an_effect_marks_what_is_not_fitted_in_time() -> None:
     assert {"width", "8", "16", "5-h-3 on 100 examples"} <= set(texts(figure))
 
 
-def test_capacity_shows_what_is_fitted_against_images() -> None:
+def test_capacity_shows_the_accuracy_against_the_number_of_images() -> None:
     figure = drawn(plots.capacity({"5-8-3": [found(10), found(100, slow=True)], "5-9-3": [found(10), found(100)]}))
     shown = lines(figure.axes[0])
     np.testing.assert_allclose(shown["5-8-3: 1,234 parameters"], [[10, 100], [1, 0.5]])
@@ -125,7 +125,7 @@ def test_minima_shows_each_seed_and_the_variation() -> None:
     assert {"neurons in the hidden layer", "test cost at the end", "3 seeds each"} <= set(texts(figure))
 
 
-def test_minima_without_a_test_are_the_training_s() -> None:
+def test_minima_without_a_test_show_the_training_costs() -> None:
     cost, none = np.array([[1.0, 2, 3]]), np.full((1, 3), np.nan)
     figure = drawn(plots.minima(Minima((5,), cost, cost, none, none)))
     assert "training cost at the end" in texts(figure)
@@ -144,7 +144,7 @@ def test_interpolation_shows_cost_and_accuracy_along_the_line() -> None:
 
 def surface(**more: Any) -> Landscape:
     across, up = np.linspace(-1, 1, 5), np.linspace(-2, 2, 7)
-    cost = 0.1 + across**2 + (up[:, None] + 2)  # lowest in the middle below
+    cost = 0.1 + across**2 + (up[:, None] + 2)  # lowest in the middle of the bottom edge
     return Landscape(across, up, cost, cost, np.zeros((2, 3)), **more)
 
 

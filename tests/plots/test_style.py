@@ -1,4 +1,4 @@
-"""The common style of all pictures, and how they are written."""
+"""The common style of all pictures, and the writing of picture files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def line() -> Any:
-    pytest.importorskip("matplotlib", reason="Matplotlib draws it")
+    pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
     @style.picture
     def draw() -> Figure:
@@ -29,7 +29,7 @@ def line() -> Any:
     return draw
 
 
-def test_the_look_does_not_depend_on_the_user_s_settings(line: Any) -> None:
+def test_the_style_does_not_depend_on_the_user_s_settings(line: Any) -> None:
     import matplotlib
 
     expected = style.rendered(line())
@@ -45,11 +45,11 @@ def test_the_same_numbers_give_the_same_file(line: Any, kind: str, start: bytes,
     content = (tmp_path / f"a.{kind}").read_bytes()
     assert content.startswith(start)
     assert content == (tmp_path / f"b.{kind}").read_bytes()
-    assert b"CreationDate" not in content  # of a PDF; an SVG has the other
+    assert b"CreationDate" not in content  # a PDF has this field
     assert b"dc:date" not in content
 
 
-def test_a_picture_of_no_known_kind_replaces_nothing(line: Any, tmp_path: Path) -> None:
+def test_an_unknown_kind_of_picture_replaces_no_file(line: Any, tmp_path: Path) -> None:
     path = tmp_path / "digits.npz"
     path.write_bytes(b"mine")
     with pytest.raises(DataError, match=r"digits\.npz.*\.png, \.svg, \.pdf"):
@@ -64,12 +64,12 @@ def test_without_matplotlib_a_picture_says_how_to_get_it(line: Any, monkeypatch:
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2.1)."""
+    """Return the relative luminance (WCAG 2.1)."""
     channels = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 @pytest.mark.parametrize("colour", [style.GREY, style.BLACK])
-def test_text_can_be_read_on_white(colour: str) -> None:
+def test_text_has_enough_contrast_on_white(colour: str) -> None:
     assert 1.05 / (luminance(colour) + 0.05) >= 4.5

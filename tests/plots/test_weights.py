@@ -1,4 +1,4 @@
-"""The pictures of weights, of inputs that excite neurons, and of confidence show the numbers they are given."""
+"""The pictures of weights, of inputs that excite neurons, and of confidence show the given numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="pictures are drawn by Matplotlib (extra: plot)")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 from fastnet import Network, plots
 from fastnet.insight import (
@@ -29,7 +29,7 @@ def network(hidden: int = 6, seed: int = 0) -> Network:
 
 
 def texts(figure: Any) -> str:
-    """Return all texts of a figure, and check that they have 8 points or more."""
+    """Return all texts of a figure. Check that each has at least 8 points."""
     from matplotlib.text import Text
 
     found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
@@ -66,7 +66,7 @@ def test_weights_are_drawn_as_images_on_one_scale_around_zero() -> None:
     assert {"neurons, before training", "neurons, after training", "weight"} <= set(texts(figure).splitlines())
 
 
-def test_many_neurons_are_drawn_in_part() -> None:
+def test_only_some_of_many_neurons_are_drawn() -> None:
     figure = plots.weights(network(100))
     assert len(drawn(figure)) == 64
     assert "the first 64 of 100 neurons, after training" in texts(figure)
@@ -80,7 +80,7 @@ def test_images_need_not_be_square() -> None:
         plots.weights(network(), image_shape=(3, 3))
 
 
-def test_deeper_weights_are_a_table() -> None:
+def test_weights_of_deeper_layers_are_drawn_as_a_table() -> None:
     net = network()
     figure = plots.weights(net, before=network(seed=1), layer=-1)
     assert [array.shape for array in drawn(figure)] == [(3, 5), (3, 5)]
@@ -106,7 +106,7 @@ def test_structure_shows_each_set_with_its_figures() -> None:
     assert "correlation of\nneighbouring pixels" in texts(figure)
 
 
-def test_excitation_shows_the_images_their_mean_and_the_one_made() -> None:
+def test_excitation_shows_the_images_their_mean_and_the_ideal_input() -> None:
     found = exciting_images(network(), IMAGES, 1, k=4)
     ideal = ideal_inputs(network(), 1, [3, 0], steps=3)
     figure = plots.excitation(found, ideal, IMAGES)
@@ -128,7 +128,7 @@ def test_excitation_shows_the_images_their_mean_and_the_one_made() -> None:
 # -- confidence ------------------------------------------------------------------------------------------------
 
 
-def test_noise_shows_images_answers_and_how_sure() -> None:
+def test_noise_shows_images_answers_and_confidence() -> None:
     found = confidence_on_noise(network(), IMAGES, n=300)
     figure = plots.noise(found, class_names=("ant", "bee", "cat"))
     assert len(drawn(figure)) == 4 * 5
@@ -152,7 +152,7 @@ def test_noise_without_images() -> None:
     net = Network([12, 3], seed=0)
     found = confidence_on_noise(net, RNG.random((3, 12)), n=10)
     assert drawn(plots.noise(found, samples=False)) == []
-    assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # there are only three real ones
+    assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # there are only three real images
     with pytest.raises(ValueError, match="not the pixels of a square image"):
         plots.noise(found)
 

@@ -1,4 +1,4 @@
-"""The report: its figures are those that are computed, it holds all it shows, and it takes what networks there are."""
+"""The report: its figures equal the computed ones, it loads nothing, and it accepts networks of all kinds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="the extra plot")
-pytest.importorskip("jinja2", reason="the extra plot")
-pytest.importorskip("scipy", reason="the extra insight")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, trained, undrawn  # noqa: F401  # a fixture is found by name
 
@@ -46,12 +46,12 @@ def rendered(network: Any, data: Dataset) -> Page:
     return Page(report.render(network, data, backend="numpy"))
 
 
-# -- what it says ----------------------------------------------------------------------------------------------
+# -- the figures -----------------------------------------------------------------------------------------------
 
 
-def test_the_key_figures(run: Run, page: Page) -> None:
+def test_the_key_figures_equal_the_computed_ones(run: Run, page: Page) -> None:
     cost, accuracy = run.network.evaluate(DATA.x_test, DATA.y_test, backend="numpy")
-    assert 0.4 < accuracy < 1  # else little could be told apart below
+    assert 0.4 < accuracy < 1  # needs both right and wrong answers
     assert page.h1 == page.title == f"64-8-3 on {DATA.name}"
     assert page.figures["test accuracy"] == f"{accuracy:.1%}"
     assert page.figures["test cost"] == f"{cost:.4g}"
@@ -62,7 +62,7 @@ def test_the_key_figures(run: Run, page: Page) -> None:
     assert "547 weights and biases learned from 240 examples and was tested on 90 others" in page.text
 
 
-def test_the_curves_ends(run: Run, page: Page) -> None:
+def test_the_ends_of_the_curves_are_in_the_text(run: Run, page: Page) -> None:
     card, history = page.cards["learning"], run.history
     assert card.facts == {
         "cost in the first epoch": f"{history['cost'][0]:.4g}",
@@ -97,7 +97,7 @@ def test_the_confusions_are_counted(run: Run, page: Page) -> None:
     assert f"“{CLASS_NAMES[most[0]]}” is taken for “{CLASS_NAMES[most[1]]}”, {pairs[most]} time" in page.text
 
 
-def test_the_worst_mistakes_are_the_surest(run: Run, page: Page) -> None:
+def test_the_worst_mistakes_are_the_most_confident(run: Run, page: Page) -> None:
     outputs = run.network.forward(DATA.x_test, backend="numpy")
     wrong = np.flatnonzero(outputs.argmax(1) != DATA.y_test)
     sure = sorted(outputs[wrong].max(1), reverse=True)
@@ -108,7 +108,7 @@ def test_the_worst_mistakes_are_the_surest(run: Run, page: Page) -> None:
     assert said == [f"{s:.0%}" for s in sure[:20]]
 
 
-def test_noise_and_calibration_are_insights(run: Run, page: Page) -> None:
+def test_noise_and_calibration_equal_those_of_insight(run: Run, page: Page) -> None:
     found = insight.confidence_on_noise(run.network, DATA.x_test, n=2_000, backend="numpy")
     assert page.cards["noise"].rows[1:] == [
         [kind, CLASS_NAMES[seen.favourite], f"{seen.shares.max():.0%}", f"{seen.median:.2f}"]
@@ -135,7 +135,7 @@ def test_weights_before_and_after(run: Run, page: Page) -> None:
     assert "8 in all" in card.images[0]["alt"]
 
 
-def test_settings_and_machine(run: Run, page: Page) -> None:
+def test_the_report_shows_settings_and_machine(run: Run, page: Page) -> None:
     settings, machine = page.cards["settings"].facts, page.cards["machine"].facts
     assert settings["trained on"] == DATA.name
     assert (settings["optimiser"], settings["learning rate"], settings["batch size"]) == ("sgd", "0.5", "10")
@@ -149,7 +149,7 @@ def test_settings_and_machine(run: Run, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_optimisers_and_schedules_are_told_with_their_numbers() -> None:
+def test_optimisers_and_schedules_are_shown_with_their_numbers() -> None:
     trainer = fastnet.Trainer(
         fastnet.Network([64, 3], seed=0),
         optimizer=fastnet.Momentum(0.8, nesterov=True),
@@ -169,10 +169,10 @@ def test_optimisers_and_schedules_are_told_with_their_numbers() -> None:
     assert (record["schedule"], record["optimizer"]) == ("a function", "nesterov")
 
 
-# -- what it is ------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------------------
 
 
-def test_it_loads_nothing(html: str, page: Page) -> None:
+def test_the_page_loads_nothing(html: str, page: Page) -> None:
     assert ("meta", {
         "http-equiv": "Content-Security-Policy",
         "content": "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
@@ -194,7 +194,7 @@ def test_names_stay_text(page: Page, html: str) -> None:
     assert "<script" not in html
 
 
-def test_every_image_is_whole_and_described(page: Page) -> None:
+def test_every_image_is_complete_and_described(page: Page) -> None:
     images = [image for card in page.cards.values() for image in card.images]
     assert len(images) >= 8
     for image in images:
@@ -208,7 +208,7 @@ def test_every_image_is_whole_and_described(page: Page) -> None:
     assert said == alts
 
 
-def test_it_is_a_sound_page(html: str, page: Page) -> None:
+def test_the_page_is_valid(html: str, page: Page) -> None:
     assert html.startswith("<!DOCTYPE html>\n")
     tags = dict(page.tags)
     assert tags["html"]["lang"] == "en"
@@ -223,8 +223,8 @@ def test_it_is_a_sound_page(html: str, page: Page) -> None:
 
 
 @pytest.mark.parametrize(("ink", "paper"), [("ink", "paper"), ("soft", "paper"), ("soft", "card"), ("accent", "paper")])
-def test_text_stands_out(ink: str, paper: str, page: Page) -> None:
-    """The contrast that WCAG 2.1 asks of text, by its formula (success criterion 1.4.3)."""
+def test_text_has_enough_contrast(ink: str, paper: str, page: Page) -> None:
+    """WCAG 2.1 requires this contrast of text (success criterion 1.4.3)."""
 
     def luminance(name: str) -> float:
         found = re.search(rf"--{name}: #(\w{{6}})", page.style)
@@ -237,14 +237,14 @@ def test_text_stands_out(ink: str, paper: str, page: Page) -> None:
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_letters_in_pictures_are_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least 9 points in pictures 4.2 inches wide, which the tests in a browser start from."""
+def test_text_in_pictures_is_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text has at least 9 points in pictures 4.2 inches wide. The tests in a browser rely on this size."""
     from matplotlib.text import Text
 
     sizes: dict[str, float] = {}
 
     def measured(figure: Any, alt: str, kind: str = "svg") -> Any:
-        found = picture(figure, alt, kind)  # which lays it out
+        found = picture(figure, alt, kind)  # writing the picture lays out the text
         texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
         assert figure.get_figwidth() <= 4.2
         assert len(texts) > 1
@@ -265,7 +265,7 @@ def test_the_same_run_gives_the_same_bytes(run: Run, html: str) -> None:
 # -- networks and data of all kinds -----------------------------------------------------------------------------
 
 
-def test_data_that_are_no_pictures() -> None:
+def test_a_report_of_data_without_pictures() -> None:
     page = rendered(trained(table_data(), 5, 2), table_data())
     assert set(page.cards) == {
         *("network", "learning", "confusion", "mistakes", "calibration", "left-out", "settings", "machine")
@@ -276,7 +276,7 @@ def test_data_that_are_no_pictures() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_two_classes_on_one_output() -> None:
+def test_a_report_of_two_classes_on_one_output() -> None:
     data = table_data()
     run = trained(data, 5, 1)
     page = rendered(run, data)
@@ -299,27 +299,27 @@ def test_a_regression_has_no_classes() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_targets_of_numbers() -> None:
+def test_a_report_of_dense_targets() -> None:
     data = table_data()
     y, y_test = (part[:, :2].astype(np.float32) for part in (data.x_train, data.x_test))
     data = dataclasses.replace(data, y_train=y, y_test=y_test, class_names=())
     assert "test cost" in rendered(trained(data, 4, 2, output="identity"), data).figures
 
 
-def test_many_classes() -> None:
+def test_a_report_of_many_classes() -> None:
     data = table_data(classes=35, n=420)
     page = rendered(trained(data, 20, 35, activation="relu", cost="cross_entropy"), data)
     assert len(page.cards["confusion"].rows) == 36
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_more_outputs_than_classes_in_the_data() -> None:
+def test_a_report_of_more_outputs_than_classes() -> None:
     data = table_data()
     page = rendered(trained(data, 4), data)
     assert page.cards["confusion"].rows[4] == ["3", "0", "-", *page.cards["confusion"].rows[4][3:]]
 
 
-def test_what_is_no_run_or_no_data_is_told(run: Run) -> None:
+def test_unusable_runs_and_data_are_errors(run: Run) -> None:
     with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not int"):
         report.render(5, DATA)
     with pytest.raises(TypeError, match="must be a Dataset"):
@@ -327,7 +327,7 @@ def test_what_is_no_run_or_no_data_is_told(run: Run) -> None:
 
 
 def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
-    """Names that the pictures' font lacks, or that are too long for them, are no warning and no crash."""
+    """Letters that the font of the pictures lacks, and names too long for a picture, cause no warning and no crash."""
     for names in (("日本語 \t", "a" * 300, "$x_"), ("b\udcff", "", "c\n" * 40)):
         data = dataclasses.replace(DATA, class_names=names)
         report.write(tmp_path / "x.html", fastnet.Network([64, 3], seed=0), data, backend="numpy")
@@ -336,7 +336,7 @@ def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_no_mistakes() -> None:
+def test_a_report_without_mistakes() -> None:
     x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))
     page = rendered(trained(data, 2, epochs=50), data)
@@ -346,7 +346,7 @@ def test_no_mistakes() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_one_test_example() -> None:
+def test_a_report_of_one_test_example() -> None:
     data = table_data()
     data = dataclasses.replace(data, x_test=data.x_test[:1], y_test=data.y_test[:1])
     page = rendered(trained(data, 2), data)
@@ -354,7 +354,7 @@ def test_one_test_example() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_network_alone_and_a_trainer() -> None:
+def test_a_report_of_a_network_or_a_trainer() -> None:
     network = fastnet.Network([64, 4, 3], seed=0)
     page = rendered(network, DATA)
     assert "not known" in page.cards["learning"].text
@@ -370,7 +370,7 @@ def test_a_network_alone_and_a_trainer() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_other_data_and_changed_data_are_told() -> None:
+def test_the_report_says_if_data_are_other_or_changed() -> None:
     data = table_data()
     run = trained(data, 3, 2)
     scored = dict(zip(("cost", "accuracy"), run.network.evaluate(data.x_test, data.y_test), strict=True))
@@ -385,7 +385,7 @@ def test_other_data_and_changed_data_are_told() -> None:
     assert "learned from" not in page.text
 
 
-def test_unfit_data_are_refused(run: Run) -> None:
+def test_unusable_data_are_refused(run: Run) -> None:
     words = "the network takes 64 inputs and distinguishes 3 classes, but table has 6 inputs"
     with pytest.raises(ValueError, match=words):
         report.render(run, table_data())

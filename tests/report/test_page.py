@@ -1,4 +1,4 @@
-"""The report as a browser shows it, on a desktop and on phones: whole, within the width, readable, no network asked."""
+"""The report in a browser, on a desktop and on phones: complete, within the width, readable, without requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUIRED = os.environ.get("FASTNET_REQUIRE_BROWSER") == "1"
 
 
 def lacking(reason: str) -> None:
-    """Skips all of this file, unless this run is to prove that it can be run."""
+    """Skip this file. Fail instead if the run must not skip it."""
     if REQUIRED:
         raise RuntimeError(f"FASTNET_REQUIRE_BROWSER=1, but {reason}")
     pytest.skip(reason, allow_module_level=True)
@@ -30,7 +30,7 @@ DRIVER = shutil.which("chromedriver")
 if CHROMIUM is None or DRIVER is None:
     lacking("there is no Chromium with its chromedriver: on Debian, apt-get install chromium chromium-driver")
 try:
-    for package in ("jinja2", "matplotlib", "scipy"):  # what a report is made with
+    for package in ("jinja2", "matplotlib", "scipy"):  # a report needs these packages
         importlib.import_module(package)
     from PIL import Image
     from selenium import webdriver
@@ -38,18 +38,18 @@ try:
 except ImportError as error:
     lacking(f"the extras dev, plot and insight are wanted ({error})")
 
-from report_cases import picture_data, table_data, trained  # noqa: E402  # after what may skip all
+from report_cases import picture_data, table_data, trained  # noqa: E402  # follows the checks that may skip the file
 
-from fastnet import report  # noqa: E402  # likewise
+from fastnet import report  # noqa: E402  # follows the same checks
 
 SCREENS = {"desktop": (1280, 900, 1, False), "phone": (390, 844, 2, True), "small phone": (360, 640, 2, True)}
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-READABLE = 12.0  # CSS pixels of the smallest letters of the page itself
-READABLE_IN_PICTURES = 9.0  # of the letters in pictures, as they are scaled on a phone; a few are of 8 points
-SMALLEST_POINTS = 9  # of the letters in the report's pictures
+READABLE = 12.0  # CSS pixels of the smallest text outside pictures
+READABLE_IN_PICTURES = 9.0  # CSS pixels of text in pictures at the scale of a phone; some text has 8 points
+SMALLEST_POINTS = 9  # size of the text in the report's pictures
 DPI = 110
 
 
@@ -68,7 +68,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    own = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # a sanitizer is not for Chromium
+    own = {
+        name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
+    }  # Chromium must not load a sanitizer
     service = Service(DRIVER, log_output=subprocess.DEVNULL, env=own)
     driver = webdriver.Chrome(options=options, service=service)
     try:
@@ -82,7 +84,7 @@ def show(browser: Any, page: Path, screen: str) -> None:
     metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     for log in ("browser", "performance"):
-        browser.get_log(log)  # what was before
+        browser.get_log(log)  # discards earlier entries
     browser.get(page.as_uri())
 
 
@@ -136,16 +138,16 @@ def test_the_page_on_a_screen(screen: str, browser: Any, page: Path, tmp_path: P
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert len(pixels) == height * SCREENS[screen][2]
-    bands = np.array_split(pixels, 8)  # drawn from top to bottom, not in its first screen alone
+    bands = np.array_split(pixels, 8)  # the whole page is drawn, not only its first screen
     assert min(len(np.unique(band[::5, ::5].reshape(-1, 3), axis=0)) for band in bands) > 30
 
 
 def test_the_page_on_paper(browser: Any, page: Path) -> None:
-    """Two columns, nothing over its card's edge or cut off, and no page for each card."""
+    """The print has two columns. Nothing crosses the edge of a card or is cut off. Cards share pages."""
     try:
         show(browser, page, "desktop")
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-        metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}  # A4 within its margins
+        metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}  # A4 less the margins
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         over, hidden, columns = browser.execute_script(
             "const all = [...document.querySelectorAll('section')];"
@@ -161,18 +163,18 @@ def test_the_page_on_paper(browser: Any, page: Path) -> None:
     assert 2 <= pdf.count(b"/Type /Page\n") <= 6
 
 
-def test_nothing_is_asked_of_a_network(browser: Any, page: Path) -> None:
+def test_the_page_makes_no_requests(browser: Any, page: Path) -> None:
     show(browser, page, "desktop")
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
-    assert page.as_uri() in asked  # the log is that of this page
+    assert page.as_uri() in asked  # the log is of this page
     assert [url for url in asked - {page.as_uri()} if not url.startswith("data:")] == []
     timing = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [url for url in timing if not url.startswith("data:")] == []
 
 
-def test_a_page_that_asks_is_noticed(browser: Any, page: Path, tmp_path: Path) -> None:
-    """The checks above can fail: the page's policy refuses an image from elsewhere, and the log reports it."""
+def test_a_page_with_a_request_is_noticed(browser: Any, page: Path, tmp_path: Path) -> None:
+    """The checks above can fail: the policy of the page refuses a remote image, and the log reports the request."""
     html = page.read_text("utf-8").replace("</main>", '<img src="https://example.invalid/x.png" alt="x"></main>')
     other = tmp_path / "asks.html"
     other.write_text(html, "utf-8")
@@ -183,7 +185,7 @@ def test_a_page_that_asks_is_noticed(browser: Any, page: Path, tmp_path: Path) -
     assert natural == 0
 
 
-def test_it_prints(browser: Any, page: Path) -> None:
+def test_the_page_prints_to_pdf(browser: Any, page: Path) -> None:
     show(browser, page, "desktop")
     printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     assert printed.startswith(b"%PDF")

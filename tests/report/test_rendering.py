@@ -1,4 +1,4 @@
-"""Writing the report: whole or not at all, from records of any age, and without an extra an error that names it."""
+"""Writing the report: atomic writes, older records, and errors that name a missing extra."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="the extra plot")
-pytest.importorskip("jinja2", reason="the extra plot")
-pytest.importorskip("scipy", reason="the extra insight")
+pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import Page, picture_data, table_data, trained, undrawn  # noqa: F401  # a fixture is found by name
 
@@ -27,7 +27,7 @@ def run() -> Run:
     return trained(DATA, 8, 3)
 
 
-def test_writing_is_whole_or_not_at_all(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.html"
     monkeypatch.setattr(rendering, "render", lambda *given, **options: "an older page é")
     report.write(path, run, DATA)
@@ -50,14 +50,14 @@ def test_writing_is_whole_or_not_at_all(run: Run, tmp_path: Path, monkeypatch: p
         ("scipy", r"reports need SciPy.*mlp\[insight\]"),
     ],
 )
-def test_missing_extras_are_named(module: str, said: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_a_missing_extra(module: str, said: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FastnetError, match=said):
         report.render(run, DATA)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
+def test_a_record_with_few_fields_is_enough(run: Run, tmp_path: Path) -> None:
     run.save(tmp_path)
     (tmp_path / "run.json").write_text('{"format": "fastnet run 1", "learning_rate": null, "new": [{}]}')
     page = Page(report.render(Run.load(tmp_path), DATA, backend="numpy"))
@@ -65,7 +65,7 @@ def test_a_record_of_less_is_enough(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_validation_that_came_later() -> None:
+def test_validation_from_a_later_fit_is_drawn() -> None:
     trainer = fastnet.Trainer(fastnet.Network([64, 3], seed=0), backend="numpy", seed=0)
     test = DATA.x_test, DATA.y_test
     trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
@@ -76,5 +76,5 @@ def test_validation_that_came_later() -> None:
     assert f"validation accuracy {last} in the end" in card.images[0]["alt"]
 
 
-def test_the_report_is_no_part_of_the_import() -> None:
+def test_the_report_is_found_in_fastnet() -> None:
     assert importlib.import_module("fastnet").report is report

@@ -12,14 +12,16 @@ from .harness import NAMES, run
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.stress",
-        description="Runs one stress program, or all of them. Prints its seed, what it tried and what failed. "
-        "A failed case is reduced and kept in tests/stress/corpus, which the ordinary tests run.",
+        description="Run one stress program or all. Print the seed, the number of cases by outcome, and the failures. "
+        "A failed case is reduced and kept in tests/stress/corpus. The ordinary tests run the kept cases.",
     )
     parser.add_argument("name", choices=[*NAMES, "all"])
-    parser.add_argument("--count", type=int, help="cases to try")
-    parser.add_argument("--seconds", type=float, help="time to spend; `all` shares it out among the programs")
-    parser.add_argument("--seed", type=int, help="of the cases; drawn and printed where it is not given")
-    parser.add_argument("--first", type=int, default=0, help="number of the first case, to repeat one (with --count 1)")
+    parser.add_argument("--count", type=int, help="number of cases to try")
+    parser.add_argument("--seconds", type=float, help="time to run; `all` divides the time among the programs")
+    parser.add_argument("--seed", type=int, help="seed of the cases (default: a random number)")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first case; with --count 1, repeat a single case"
+    )
     parser.add_argument("--no-keep", action="store_true", help="write nothing to the corpus")
     arguments = parser.parse_args()
     if arguments.count is None and arguments.seconds is None:

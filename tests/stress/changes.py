@@ -19,16 +19,16 @@ from . import changes_by_callbacks, changes_of_data, changes_of_objects, fits
 from .disturbances import KINDS
 from .harness import Case, Danger
 
-MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # importing them fills KINDS
+MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # importing these modules fills KINDS
 
 
 class Program(Danger):
-    seconds = 120.0  # longer than any wait within a case, whose own error says more
+    seconds = 120.0  # longer than any wait within a case, because the error of the wait says more
 
     def draw(self, rng: np.random.Generator) -> Case:
         name = str(rng.choice(list(KINDS)))
         case = {"kind": name, "what": str(rng.choice(KINDS[name][1])), "by": str(rng.choice(["callback", "thread"]))}
-        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # below 0: counted from the end
+        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # a negative number counts from the end
 
     def check(self, case: Case) -> str:
         fit, interval = fits.Fit(case), sys.getswitchinterval()

@@ -22,17 +22,17 @@ from .harness import Case
 
 
 class OwnError(BaseException):
-    """Not an Exception, so `except Exception` does not catch it."""
+    """A BaseException that `except Exception` does not catch."""
 
 
 ERRORS = (KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, MemoryError, OwnError, ZeroDivisionError)
 RAISES = (*(error.__name__ for error in ERRORS), "RecursionError")
-CHILD_SECONDS = 90  # then a hanging child is killed
+CHILD_SECONDS = 90  # a child that runs longer is killed
 
 
 @kind(*RAISES)
 def raises(fit: Fit, case: Case) -> str:
-    """A callback's error leaves the fit unchanged, at a batch boundary, and the trainer can continue."""
+    """After an error of a callback the trainer is at a batch boundary and can continue."""
     error = next((e for e in ERRORS if e.__name__ == case["what"]), RecursionError)(case["seed"])
     at, handler = 1 + case["at"] % fit.steps, signal.getsignal(signal.SIGINT)
     trainer = fit.trainer()
@@ -47,18 +47,18 @@ def raises(fit: Fit, case: Case) -> str:
 
     found = raised(lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=[At(at, act)]))
     too_deep = case["what"] == "RecursionError" and isinstance(found, RecursionError)
-    assert found is error or too_deep, f"not what was raised: {found!r}"
+    assert found is error or too_deep, f"the fit raised another error: {found!r}"
     assert signal.getsignal(signal.SIGINT) is handler
     return goes_on(fit, trainer, at)
 
 
 def goes_on(fit: Fit, trainer: Trainer, steps: int) -> str:
-    """Check that the trainer is at the boundary after `steps` updates and continues as if it had been stopped there."""
+    """Check that the trainer has made `steps` updates, and continues like a trainer stopped at this boundary."""
     twin = fit.stopped_at(steps)
     assert bits(trainer) == bits(twin), "the network is not at the batch boundary"
     for each in (trainer, twin):
         each.fit(*fit.data())
-    assert bits(trainer) == bits(twin), "it does not go on from there"
+    assert bits(trainer) == bits(twin), "the trainer does not continue from there"
     return "goes on from the batch boundary"
 
 
@@ -72,17 +72,17 @@ def raises_at_the_end(fit: Fit, case: Case) -> str:
         raise error
 
     found = raised(lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=[act]))
-    assert found is error, f"not what was raised: {found!r}"
+    assert found is error, f"the fit raised another error: {found!r}"
     assert (bits(trainer), len(trainer.history)) == (bits(twin), 1)
     for each in (trainer, twin):
         each.fit(*fit.data())
-    assert bits(trainer) == bits(twin), "it does not go on from there"
+    assert bits(trainer) == bits(twin), "the trainer does not continue from there"
     return "goes on after the epoch"
 
 
 @kind("another network", "a copy of its own", "its own trainer", "its own trainer's stream", "caught")
 def trains(fit: Fit, case: Case) -> str:
-    """A callback or a thread trains another network, or uses the trainer that calls it, which is refused."""
+    """A callback or a thread trains another network, or uses the trainer of the fit, which refuses."""
     trainer, expected = fit.trainer(), bits(fit.undisturbed())
     words, x_y = "a Trainer is for one fit at a time", fit.data()
 
@@ -98,7 +98,7 @@ def trains(fit: Fit, case: Case) -> str:
         else:
             refused(RuntimeError, words, lambda: trainer.fit(*x_y))
 
-    if case["what"] == "its own trainer" and case["by"] == "callback":  # the callback does not catch it
+    if case["what"] == "its own trainer" and case["by"] == "callback":  # the callback does not catch the refusal
         at = 1 + case["at"] % fit.steps
         doubly = [At(at, lambda: trainer.fit(*x_y))]
         refused(RuntimeError, words, lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=doubly))
@@ -110,7 +110,7 @@ def trains(fit: Fit, case: Case) -> str:
 
 @kind("sleep", "event", "lock", "loop", "join")
 def never_returns(fit: Fit, case: Case) -> str:
-    """A callback waits for ever: Ctrl-C ends it and the fit. In a thread it does not block other fits."""
+    """A callback waits for ever. Ctrl-C ends the callback and the fit. In a thread the wait blocks no other fit."""
     trainer, at = fit.trainer(), 1 + case["at"] % fit.steps
     entered, let_go = threading.Event(), threading.Event()
 
@@ -155,15 +155,15 @@ def never_returns(fit: Fit, case: Case) -> str:
     error = raised(lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=[At(at, wait)]))
     seconds = time.monotonic() - sent[0]
     let_go.set()
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the handler is not put back"
-    assert isinstance(error, KeyboardInterrupt), f"not interrupted: {error!r}"
-    assert seconds < SOON, f"Ctrl-C was answered after {seconds:.1f} s"
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the SIGINT handler is not restored"
+    assert isinstance(error, KeyboardInterrupt), f"expected KeyboardInterrupt, got {error!r}"
+    assert seconds < SOON, f"the fit ended {seconds:.1f} s after Ctrl-C"
     return goes_on(fit, trainer, at)
 
 
 @kind("trains", "goes on", "interrupted")
 def forks(fit: Fit, case: Case) -> str:
-    """A fork while the fit runs. The child trains with a team, ends the fit, or trains and is interrupted."""
+    """The process forks during the fit. The child trains with a team, ends the fit, or is interrupted in a fit."""
     trainer, expected = fit.trainer(), bits(fit.undisturbed())
     parent, statuses = os.getpid(), list[int]()
 
@@ -171,7 +171,7 @@ def forks(fit: Fit, case: Case) -> str:
         if case["what"] == "interrupted":
             at = At(1, lambda: os.kill(os.getpid(), signal.SIGINT))
             error = raised(lambda: fit.trainer().fit(*fit.data(), epochs=fit.epochs, callbacks=[at]))
-            assert isinstance(error, KeyboardInterrupt), f"not interrupted: {error!r}"
+            assert isinstance(error, KeyboardInterrupt), f"expected KeyboardInterrupt, got {error!r}"
             return
         assert bits(fit.undisturbed()) == expected
         if case["backend"] != "numpy":
@@ -205,7 +205,7 @@ def same(found: object, expected: object) -> None:
 
 
 def end_after(call: Callable[[], object]) -> None:
-    """End this child process, with status 0 if the call raised nothing."""
+    """Make the call and end this child process, with status 0 if the call did not raise."""
     code = 1
     try:
         call()
@@ -219,7 +219,7 @@ def end_after(call: Callable[[], object]) -> None:
 
 @kind("0", "-1", "2.5", "'many'", "3", "1000000", "None", "[1]")
 def every(fit: Fit, case: Case) -> str:
-    """The callback's `every` changes during the fit: a valid value is used, another is refused."""
+    """The callback's `every` changes during the fit. A valid value takes effect, any other is refused."""
     value = eval(case["what"])
     at, trainer = 1 + case["at"] % fit.steps, fit.trainer()
 
@@ -231,7 +231,9 @@ def every(fit: Fit, case: Case) -> str:
                 self.every = value
 
     error = raised(lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=[Changes()]))
-    if case["what"] in ("3", "1000000", "None") or (at == fit.steps and error is None):  # or no batch followed
+    if case["what"] in ("3", "1000000", "None") or (
+        at == fit.steps and error is None
+    ):  # or no batch follows that could refuse
         assert error is None, error
         assert bits(trainer) == bits(fit.undisturbed())
         return "same bits"
@@ -243,7 +245,7 @@ def every(fit: Fit, case: Case) -> str:
 
 @kind("collects", "drops", "empties the list", "handler", "ignores signals", "deletes its method")
 def vandal(fit: Fit, case: Case) -> str:
-    """A callback deletes what it can reach, or changes the signal handler. The fit does not need them."""
+    """A callback deletes all objects it can reach, or changes the signal handler. The fit must not need these."""
     x, y = fit.data()
     trainer, handler = fit.trainer(), signal.getsignal(signal.SIGINT)
     held, callbacks = [x, y], list[Any]()
@@ -256,7 +258,7 @@ def vandal(fit: Fit, case: Case) -> str:
                 gc.collect()
             elif case["what"] == "drops":
                 held.clear()
-                np.ones(case["n"] * case["n_in"]).fill(np.nan)  # overwrites the memory if it was freed
+                np.ones(case["n"] * case["n_in"]).fill(np.nan)  # overwrites the memory of a freed array
             elif case["what"] == "empties the list":
                 callbacks.clear()
             elif case["what"] == "handler":

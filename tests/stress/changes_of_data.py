@@ -22,7 +22,7 @@ NUMBERS = (10**9, -1, -(2**31), 2**31 - 1, 0)  # labels and indices are filled w
 
 
 def refills(array: Array, what: str) -> Callable[[], None]:
-    """Return a function that changes all values. Every second call makes them finite."""
+    """Return a function that changes all values. Every second call writes finite values."""
     rng = np.random.default_rng(0)
     values: dict[str, float] = {"huge": 1e30, "nan": np.nan, "inf": np.inf}
     turns = itertools.cycle([True, False])
@@ -42,7 +42,7 @@ def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
     """Refill the array during a fit. Values that are not finite end the fit with a DivergedError."""
     trainer, disturbance = fit.trainer(), Disturbance(fit, case, refills(array, case["what"]))
     how = ended(lambda: disturbance.run(trainer, x, y), trainer)
-    # Each batch reads values of dense arrays. Only a whole epoch is certain to read all values of a sparse one.
+    # Each batch reads values of a dense array. Only a whole epoch is certain to read all values of a sparse array.
     unseen = 1 if array.ndim == 2 else 2 * fit.batches - 1
     seen = case["by"] == "callback" and disturbance.at <= fit.steps - unseen
     if seen and case["what"] in ("nan", "inf") and array.dtype != np.uint8 and array.size:
@@ -54,9 +54,9 @@ def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
 
 @kind(*VALUES)
 def values(fit: Fit, case: Case) -> str:
-    """The values of x."""
+    """The values of x change."""
     x, y = fit.data()
-    if case["compressed"] and isinstance(x, np.ndarray):  # the fit has its own copy and sees no change
+    if case["compressed"] and isinstance(x, np.ndarray):  # the fit has a copy that does not change
         trainer = fit.trainer()
         Disturbance(fit, case, refills(x, case["what"])).run(trainer, x, y)
         assert bits(trainer) == bits(fit.undisturbed())
@@ -66,7 +66,7 @@ def values(fit: Fit, case: Case) -> str:
 
 @kind(*VALUES)
 def targets(fit: Fit, case: Case) -> str:
-    """Float targets."""
+    """Float targets change."""
     fit = Fit(case | {"y": "targets"})
     x, y = fit.data()
     return disturbed_values(fit, case, y, x, y)
@@ -84,7 +84,7 @@ def numbers(arrays: list[Array]) -> Iterator[Callable[[], None]]:
 
 
 def unchanged(fit: Fit, case: Case, arrays: list[Array], x: Any, y: Any, **arguments: Any) -> str:
-    """Refill the arrays with absurd numbers and check that the fit does not see them."""
+    """Fill the arrays with absurd numbers during a fit. Check that the fit does not use these numbers."""
     trainer, changes = fit.trainer(), numbers(arrays)
     Disturbance(fit, case, lambda: next(changes)()).run(trainer, x, y, **arguments)
     if not arguments:
@@ -99,7 +99,7 @@ def unchanged(fit: Fit, case: Case, arrays: list[Array], x: Any, y: Any, **argum
 
 @kind("train", "validation")
 def labels(fit: Fit, case: Case) -> str:
-    """Labels of the training and the validation examples."""
+    """Labels of the training and the validation examples change."""
     fit = Fit(case | {"y": "labels"})
     x, y = fit.data()
     if case["what"] == "train":
@@ -110,7 +110,7 @@ def labels(fit: Fit, case: Case) -> str:
 
 @kind("indices", "starts", "both")
 def sparse_indices(fit: Fit, case: Case) -> str:
-    """The index arrays of a SciPy matrix or of SparseRows."""
+    """The index arrays of a SciPy matrix or of SparseRows change."""
     fit = Fit(case if case["inputs"] == "rows" else case | {"inputs": "csr"})
     x, y = fit.data()
     starts = x.starts if isinstance(x, SparseRows) else x.indptr
@@ -120,7 +120,7 @@ def sparse_indices(fit: Fit, case: Case) -> str:
 
 @kind("emptied", "resized", "replaced", "zeros eliminated", "sorted backwards")
 def sparse_matrix(fit: Fit, case: Case) -> str:
-    """A SciPy matrix, changed by its own methods."""
+    """Methods of a SciPy matrix change the matrix."""
     fit = Fit(case | {"inputs": "csr"})
     x, y = fit.data()
 
@@ -147,7 +147,7 @@ def sparse_matrix(fit: Fit, case: Case) -> str:
 
 @kind(*VALUES)
 def validation_values(fit: Fit, case: Case) -> str:
-    """The values of the validation's x, which do not affect the training."""
+    """The values of the validation's x change. They must not affect the training."""
     x, y = fit.data()
     validation = fit.data()
     trainer = fit.trainer()
@@ -159,7 +159,7 @@ def validation_values(fit: Fit, case: Case) -> str:
 
 @kind("values", "labels", "indices")
 def from_the_beginning(fit: Fit, case: Case) -> str:
-    """Changes that start before the fit and go on while it checks and copies its arguments."""
+    """The data change before the fit, and while the fit checks and copies its arguments."""
     inputs = "csr" if case["inputs"] not in ("csr", "rows") else case["inputs"]
     fit = Fit(case | {"values": {}, "labels": {"y": "labels"}, "indices": {"inputs": inputs}}[case["what"]])
     x, y = fit.data()

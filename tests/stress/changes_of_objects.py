@@ -1,4 +1,4 @@
-"""Parameters, trainers and predictors that are changed or shared while `fit` runs, for the program `changes`."""
+"""Changing or sharing parameters, trainers and predictors while `fit` runs, for the program `changes`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> s
     whole = case["n"] // fit.batch
     if whole < 2:
         raise Unfit
-    at = 1 + case["at"] % (whole - 1)  # a whole batch is left, so the second call's batches are as large
+    at = 1 + case["at"] % (whole - 1)  # a whole batch is left, so that the second call has the same batch size
     trainer, twin = (fit.trainer(shuffle=False) for _ in range(2))
     x, y = fit.data()
     trainer.fit(x, y, callbacks=[At(at, lambda: change(trainer))])
@@ -46,7 +46,7 @@ def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> s
     twin.fit(x[:cut], y[:cut])
     change(twin)
     twin.fit(x[cut:], y[cut:])
-    assert bits(trainer) == bits(twin), "the change did not count from the next batch on"
+    assert bits(trainer) == bits(twin), "the change did not apply from the next batch"
     return "counts from the next batch"
 
 
@@ -55,7 +55,7 @@ def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> s
 
 @kind("small", "huge", "nan")
 def parameters(fit: Fit, case: Case) -> str:
-    """The values of the parameters."""
+    """The values of the parameters change."""
     rng, size = np.random.default_rng(1), fit.network().n_parameters
     new = rng.standard_normal(size) * {"small": 0.1, "huge": 1e18, "nan": np.nan}[case["what"]]
     if case["what"] == "small" and case["by"] == "callback":
@@ -67,7 +67,7 @@ def parameters(fit: Fit, case: Case) -> str:
     except AssertionError:
         if case["what"] == "small" or np.isfinite(trainer.network.parameters).all():
             raise
-        return "what was set last"  # nothing reads them after the last update
+        return "what was set last"  # nothing reads the parameters after the last update
 
 
 @kind("writeable", "shape", "dtype")
@@ -99,7 +99,7 @@ def form_of_parameters(fit: Fit, case: Case) -> str:
 
 @kind()
 def handed_out(fit: Fit, case: Case) -> str:
-    """The layers and the rows of a Progress cannot be made writeable, nor can their base arrays."""
+    """The layers, the rows of a Progress and their base arrays cannot be made writeable."""
     arrays = list[Any]()
 
     class Keeps(Callback):
@@ -124,7 +124,7 @@ def handed_out(fit: Fit, case: Case) -> str:
 
 @kind("predict", "evaluate", "copy", "pickle", "deepcopy", "compile", "save", "gradient", "trainer")
 def read(fit: Fit, case: Case) -> str:
-    """The network and the trainer are read, copied and saved."""
+    """Another thread or a callback reads, copies and saves the network and the trainer."""
     x, y = fit.data()
     with tempfile.TemporaryDirectory() as folder:
 
@@ -156,7 +156,7 @@ def read(fit: Fit, case: Case) -> str:
 
 @kind()
 def two_trainers(fit: Fit, case: Case) -> str:
-    """Two trainers train one network at once."""
+    """Two trainers train one network at the same time."""
     network = fit.network()
     trainers = [fit.trainer(network) for _ in range(2)]
     found = together(*(lambda t=t: t.fit(*fit.data(), epochs=fit.epochs) for t in trainers))
@@ -172,7 +172,7 @@ def two_trainers(fit: Fit, case: Case) -> str:
 
 @kind()
 def learning_rate(fit: Fit, case: Case) -> str:
-    """The learning rate."""
+    """The learning rate changes."""
     rates = itertools.cycle([0.02, 0.0, 0.001])
     if case["by"] == "callback":
         return in_two_parts(fit, case, lambda trainer: setattr(trainer, "learning_rate", 0.02))
@@ -183,7 +183,7 @@ def learning_rate(fit: Fit, case: Case) -> str:
 
 @kind()
 def stop(fit: Fit, case: Case) -> str:
-    """`stop` ends the fit at a batch boundary, the next one if a callback calls it. The trainer can continue."""
+    """`stop` ends the fit at a batch boundary; from a callback, at the next. The trainer can continue."""
     trainer = fit.trainer()
     disturbance = Disturbance(fit, case, trainer.stop)
     disturbance.run(trainer, *fit.data())
@@ -193,13 +193,13 @@ def stop(fit: Fit, case: Case) -> str:
     assert bits(trainer) == bits(twin)
     for each in (trainer, twin):
         each.fit(*fit.data())
-    assert bits(trainer) == bits(twin), "it does not go on from there"
+    assert bits(trainer) == bits(twin), "the trainer does not continue from there"
     return "at a batch boundary"
 
 
 @kind()
 def other_settings(fit: Fit, case: Case) -> str:
-    """Settings that cannot be set, and impossible learning rates."""
+    """Assignments to read-only settings and impossible learning rates are refused."""
 
     def change(trainer: Trainer) -> None:
         for name in ("network", "batch_size", "dropout", "backend", "steps"):
@@ -216,7 +216,7 @@ def other_settings(fit: Fit, case: Case) -> str:
 
 @kind("cleared", "filled", "replaced")
 def history(fit: Fit, case: Case) -> str:
-    """The trainer's history."""
+    """The trainer's history changes."""
 
     def change(trainer: Trainer) -> None:
         if case["what"] == "cleared":
@@ -231,7 +231,7 @@ def history(fit: Fit, case: Case) -> str:
 
 @kind("fit", "partial_fit")
 def two_fits(fit: Fit, case: Case) -> str:
-    """One trainer in two threads at once: the fits run one after the other, or one is refused."""
+    """Two threads fit one trainer. The fits run one after the other, or one fit is refused."""
     trainer = fit.trainer()
     if case["by"] == "callback":
         x, y = fit.data()
@@ -247,7 +247,7 @@ def two_fits(fit: Fit, case: Case) -> str:
     found = together(*(lambda d=d: getattr(trainer, case["what"])(*d) for d in data))
     assert all(e is None or (isinstance(e, RuntimeError) and ONE_FIT in str(e)) for e in found), found
     made = found.count(None)
-    assert made, "all were refused"
+    assert made, "all fits were refused"
     twin = fit.trainer()
     for _ in range(made):
         getattr(twin, case["what"])(*fit.data())
@@ -257,7 +257,7 @@ def two_fits(fit: Fit, case: Case) -> str:
 
 @kind("call", "predict", "refresh")
 def predictor(fit: Fit, case: Case) -> str:
-    """One predictor in several threads at once: correct outputs, or a refusal."""
+    """Several threads use one predictor. Each call gives correct outputs or is refused."""
     x, _ = fit.data()
     network = fit.network()
     of_threads = 1 if case["backend"] == "numpy" else case["threads"]
@@ -285,7 +285,7 @@ def predictor(fit: Fit, case: Case) -> str:
 
 
 class Orders(Callback):
-    """Checks that each epoch goes over all rows once."""
+    """Check that each epoch has every row once."""
 
     every = 1
 
@@ -296,13 +296,13 @@ class Orders(Callback):
     def on_batches(self, trainer: Trainer, progress: Progress) -> None:
         self._rows += progress.rows.tolist()
         if progress.batch == progress.batches:
-            assert sorted(self._rows) == list(range(self._n)), "an epoch's order is not one of all rows"
+            assert sorted(self._rows) == list(range(self._n)), "the order of an epoch does not have every row once"
             self._rows = []
 
 
 @kind("drawn from", "reset", "shared with a trainer")
 def order(fit: Fit, case: Case) -> str:
-    """The generator of the random order, which the user can also use."""
+    """The user draws from the generator of the random order."""
     rng = np.random.default_rng(case["seed"])
     trainer = fit.trainer(seed=rng)
     first, x_y = rng.bit_generator.state, fit.data()
@@ -327,7 +327,7 @@ def order(fit: Fit, case: Case) -> str:
 
 @kind("numpy's errors", "environment", "cores", "random seed", "warnings")
 def surroundings(fit: Fit, case: Case) -> str:
-    """State of the thread or the process that the fit does not own."""
+    """Settings of the thread or the process that do not belong to the fit change."""
     cores, errors = os.sched_getaffinity(0), np.geterr()
 
     def change(trainer: Trainer) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 
 class Child:
-    """A copy of this process that runs `work(pipe)` and ends. `pipe` is its end of a pipe to this process.
+    """A fork of this process that runs `work(pipe)` and ends. `pipe` connects the child with this process.
 
-    Its last message is (True, result of `work`) or (False, error message).
+    The child's last message is (True, result of `work`) or (False, error message).
     """
 
     def __init__(self, work: Callable[[Connection], object]) -> None:
@@ -40,16 +40,16 @@ class Child:
 
     def hear(self, seconds: float) -> Any:
         """Return the child's next message. Raise AssertionError if the child dies or sends nothing."""
-        assert self._pipe.poll(seconds), f"no word from the child within {seconds:g} s"
+        assert self._pipe.poll(seconds), f"no message from the child within {seconds:g} s"
         try:
             return self._pipe.recv()
         except EOFError:
             raise AssertionError(f"the child {self.end()}") from None
 
     def expect(self, word: str, seconds: float) -> None:
-        """Wait for that word. Raise AssertionError for any other message."""
+        """Wait for the message `word`. Raise AssertionError for any other message."""
         heard = self.hear(seconds)
-        assert heard == word, f"not {word!r} but {heard}"
+        assert heard == word, f"expected {word!r} from the child, got {heard}"
 
     def result(self, seconds: float) -> Any:
         """Return the result of `work`. Raise AssertionError if the child raised, died or hung."""
@@ -68,7 +68,7 @@ class Child:
         os.kill(self._pid, number)
 
     def end(self) -> str:
-        """Wait for the child's end and return how it ended."""
+        """Wait until the child ends. Return a description of its exit."""
         if self._status is None:
             self._status = os.waitpid(self._pid, 0)[1]
         code = os.waitstatus_to_exitcode(self._status)

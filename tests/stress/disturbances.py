@@ -14,7 +14,7 @@ from .fits import At, Fit
 from .harness import Case
 
 Check = Callable[[Fit, Case], str]
-KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # the check of each kind and its variants, by name
+KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # for each kind by name, its check and its variants
 SOON = 20.0  # seconds that a thread may take for its work
 
 
@@ -29,9 +29,9 @@ def kind(*variants: str) -> Callable[[Check], Check]:
 
 
 class Meanwhile:
-    """`with Meanwhile(change):` makes the change in a thread, again and again, at least once.
+    """`with Meanwhile(change):` repeats the change in a thread while the block runs.
 
-    The first change comes before the block begins, or after it with `at_once=False`.
+    The first change is made before the block begins; with `at_once=False`, after it begins.
     """
 
     def __init__(self, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True) -> None:
@@ -64,7 +64,7 @@ class Meanwhile:
 
 
 class Disturbance:
-    """Makes a change from a certain update on: once in a callback, or repeatedly in a thread until the fit ends."""
+    """Make a change after a given update: once in a callback, or repeatedly in a thread until the fit ends."""
 
     def __init__(
         self, fit: Fit, case: Case, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True
@@ -88,7 +88,7 @@ class Disturbance:
 
 
 def together(*calls: Callable[[], object]) -> list[BaseException | None]:
-    """Make the calls at once, each in its own thread. Return what each raised."""
+    """Make the calls at the same time, each in a thread. Return the error of each call, or None."""
     found = list[BaseException | None]([None] * len(calls))
     gate = threading.Barrier(len(calls))
 
@@ -109,7 +109,7 @@ def together(*calls: Callable[[], object]) -> list[BaseException | None]:
 
 
 def raised(call: Callable[[], object]) -> BaseException | None:
-    """Return what the call raised, or None."""
+    """Make the call. Return its error, or None."""
     try:
         call()
     except BaseException as error:
@@ -120,13 +120,13 @@ def raised(call: Callable[[], object]) -> BaseException | None:
 def check_refusal(
     error: BaseException | None, kinds: type[Exception] | tuple[type[Exception], ...], words: str
 ) -> None:
-    """Check that it is an error of these kinds whose message matches."""
+    """Check that the error has one of these types and that its message matches."""
     if error is not None and not isinstance(error, kinds):
         raise error
     assert error is not None, f"not refused: {words}"
-    assert re.search(words, str(error)), f"refused in other words: {error}"
+    assert re.search(words, str(error)), f"refused with another message: {error}"
 
 
 def refused(kinds: type[Exception] | tuple[type[Exception], ...], words: str, call: Callable[[], object]) -> None:
-    """Check that the call raises an error of these kinds whose message matches."""
+    """Check that the call raises an error of one of these types and that its message matches."""
     check_refusal(raised(call), kinds, words)

@@ -1,7 +1,7 @@
-/* A library to be loaded before libc (LD_PRELOAD), whose calls fail when they are told to.
+/* A library to load before libc (LD_PRELOAD). Its calls fail on request.
 
-   arm(kind, first, last, error) makes the calls of one kind number `first` to `last` fail with that errno, counted from
-   then on, in whatever thread; disarm() ends that. counted(kind) tells how many there were since arm(). */
+   arm(kind, first, last, error, least) makes calls number `first` to `last` of a kind fail with errno `error`. The count
+   starts at arm() and includes all threads. disarm() ends the failures. counted(kind) returns the count. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,8 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The order is that of KINDS in failing_calls.py. An ARRAY is the data of an array of NumPy. A short write writes half of
-   what it was given; on a full disk the first write that fails is a short one. */
+/* The order is that of KINDS in failing_calls.py. ARRAY is the data of a NumPy array. SHORT writes half of the bytes.
+   FULL is a full disk: the first failing write is a short write. */
 enum { ARRAY, ALLOCATION, OPEN, READ, WRITE, SHORT, FULL, SYNC, CLOSE, RENAME, CHMOD, TRUNCATE, THREAD, KINDS };
 
 static atomic_int armed, kind_armed, error_armed;
@@ -45,7 +45,7 @@ void disarm(void) { armed = 0; }
 long counted(int kind) { return counts[kind]; }
 long failed(void) { return failures; }
 
-/* Whether this call is to fail; errno says why. Which one of those that fail it is: 1, 2, ... */
+/* Count a call. If it must fail, set errno and return its number among the failing calls, from 1. Otherwise return 0. */
 static long fails(int kind)
 {
     if (!armed)
@@ -57,13 +57,13 @@ static long fails(int kind)
     return ++failures;
 }
 
-/* Memory. Blocks of fewer bytes than `least` always come: see failing_calls.py. */
+/* Memory. Allocations of fewer than `least` bytes never fail: see failing_calls.py. */
 
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-/* The first block of a thread that Python starts always comes: it is for the thread's first frame, and without it
-   Thread.start() waits for ever. */
+/* The first allocation in a thread that Python starts never fails: without the thread's first frame Thread.start()
+   waits for ever. */
 static int no_memory(int kind, size_t bytes)
 {
     if (!armed || bytes < (size_t)least_bytes)
@@ -193,7 +193,7 @@ int ftruncate64(int file, off_t n) { return fails(TRUNCATE) ? -1 : (int)syscall(
 
 int close(int file)
 {
-    int found = (int)syscall(SYS_close, file); /* a file that cannot be closed is closed all the same */
+    int found = (int)syscall(SYS_close, file); /* a failing close closes the file nevertheless */
     return file > 2 && found == 0 && fails(CLOSE) ? -1 : found;
 }
 

@@ -38,11 +38,11 @@ from .harness import Case, Danger
 # one, NumPy 2.4 and its OpenBLAS raise SystemError or read invalid memory.
 SET_HANDLER = 304  # index of PyDataMem_SetHandler in NumPy's table of C functions
 CAPSULE = ctypes.py_object, ctypes.c_char_p, ctypes.c_void_p
-LEAST = 512  # bytes; smaller allocations never fail, as Python takes them out of its arenas
+LEAST = 512  # bytes; smaller allocations never fail, because Python takes small objects from arenas
 
 
 class Kind(NamedTuple):
-    """How calls fail: which of failing.c's counters, and the errno. `on`: all calls from the n-th on fail."""
+    """A kind of failure: a counter of failing.c, and the errno. With `on`, all calls from the n-th on fail."""
 
     number: int
     errno: int
@@ -87,7 +87,7 @@ class Program(Danger):
         return words
 
     def simpler(self, case: Case) -> Iterator[Case]:
-        yield from ()  # a smaller n is another call
+        yield from ()  # a smaller n would make another call fail
 
     def prepare(self) -> None:
         server()
@@ -107,7 +107,7 @@ def every_case() -> list[Case]:
     return cases
 
 
-# -- the process whose calls fail -------------------------------------------------------------------------------------
+# -- the connection to the process whose calls fail -------------------------------------------------------------------
 
 
 class Server:
@@ -129,7 +129,7 @@ class Server:
         )
 
     def ask(self, case: Case) -> tuple[bool, str]:
-        """Return whether all was right, and a summary."""
+        """Run a case. Return whether it passed, and a summary."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(case) + "\n")
@@ -158,11 +158,11 @@ def serve() -> None:
         answers.write(json.dumps(answer) + "\n")
 
 
-# -- in that process --------------------------------------------------------------------------------------------------
+# -- the process whose calls fail -------------------------------------------------------------------------------------
 
 
 def library() -> ctypes.CDLL:
-    """Return failing.c's library, which was loaded first."""
+    """Return the library of failing.c, which the process loaded before libc."""
     found = ctypes.CDLL(None)
     found.arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_long]
     found.counted.restype = found.failed.restype = ctypes.c_long
@@ -184,7 +184,7 @@ def take_over_arrays() -> None:
 
 @cache
 def scenario(name: str) -> Scenario:
-    """Make a scenario and run it once, so that all is imported and compiled before a child is forked."""
+    """Make a scenario and run it once, so that a forked child has nothing to import or compile."""
     made = SCENARIOS[name]()
     attempt(made, Kind(0, 0), 0, last=0)
     return made
@@ -202,7 +202,7 @@ def all_cases() -> list[Case]:
 
 
 def calls(scenario: Scenario, pipe: Connection) -> list[int]:
-    """Return how many calls of each of failing.c's counters a scenario makes."""
+    """Return the number of calls of a scenario, for each counter of failing.c."""
     attempt(scenario, Kind(0, 0), 0, last=0)
     return [library().counted(kind) for kind in range(len(KINDS))]
 
@@ -217,7 +217,7 @@ def tried(case: Case) -> str:
 
 
 def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
-    """Run a scenario with one failure, and check what it returns and leaves."""
+    """Run a scenario with one failure. Check its result, error, files and threads."""
     before = open_files(), threading.active_count()
     with tempfile.TemporaryDirectory() as folder:
         outcome = attempt(scenario, KINDS[kind], n, folder=Path(folder))
@@ -225,7 +225,7 @@ def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
         assert (open_files(), threading.active_count()) == before, "files or threads are left open"
         if outcome.error is not None:
             assert outcome.failed, f"raised {outcome.error!r} although no call failed"
-            assert in_words(outcome.error, kind), f"not an error in words: {outcome.error!r}\n{outcome.where}"
+            assert in_words(outcome.error, kind), f"not an error for users: {outcome.error!r}\n{outcome.where}"
         words = [str(warning.message) for warning in outcome.warnings]
         assert not words or kind in THREADS, f"warns: {words}"
         scenario.judge(outcome, kind, n)
@@ -235,14 +235,14 @@ def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
 
 
 def in_words(error: BaseException, kind: str) -> bool:
-    """Return whether a user may get this error. NumPy's own error about a missing iterator is not fastnet's."""
+    """Return whether a user may see this error. NumPy's error about an iterator does not come from fastnet."""
     if kind in ALLOCATIONS and isinstance(error, SystemError):
         return str(error).endswith(("without exception set", "without setting an exception"))
     return isinstance(error, DataError) or (kind in MEMORY and isinstance(error, MemoryError))
 
 
 def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, folder: Path | None = None) -> Outcome:
-    """Run a scenario while calls fail: the n-th, or all from then on."""
+    """Run a scenario while the n-th call fails, or all calls from the n-th on."""
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
             return attempt(scenario, kind, n, last, Path(temporary))
@@ -258,7 +258,7 @@ def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, fol
         except BaseException as raised:
             failing.disarm()
             where = "".join(traceback.format_exception(raised))[-3000:]
-            error = raised.with_traceback(None)  # frees what its frames hold
+            error = raised.with_traceback(None)  # frees the objects of the frames
             error.__context__ = error.__cause__ = None
         failing.disarm()
     return Outcome(result, error, where, told, failing.failed())
@@ -266,5 +266,5 @@ def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, fol
 
 def open_files() -> list[str]:
     """Return the files that the process has open."""
-    names = os.listdir("/proc/self/fd")  # the listing's own descriptor is closed again
+    names = os.listdir("/proc/self/fd")  # the list has the descriptor of the listing itself, now closed
     return sorted(os.readlink(f"/proc/self/fd/{name}") for name in names if os.path.lexists(f"/proc/self/fd/{name}"))

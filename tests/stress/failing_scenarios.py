@@ -27,7 +27,7 @@ from .harness import Case
 from .interrupted_fits import Fit, go_on
 from .kernel_calls import available
 
-# The kinds of failures, see failing_calls.py. With a plural name, all calls from the n-th on fail.
+# The kinds of failures, see failing_calls.py. In a kind with a plural name, all calls from the n-th on fail.
 ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
 MEMORY = ARRAYS + ALLOCATIONS
 READING = (*ALLOCATIONS, "open", "read", "close")
@@ -35,7 +35,7 @@ WRITING = (*READING, "write", "short write", "full disk", "fsync", "rename", "ch
 
 
 class Outcome(NamedTuple):
-    """How a scenario ended: what it returned or raised, its warnings, and how many of its calls failed."""
+    """The outcome of a scenario: its result or error, its warnings, and the number of failed calls."""
 
     result: Any
     error: BaseException | None
@@ -45,16 +45,16 @@ class Outcome(NamedTuple):
 
 
 class Scenario(abc.ABC):
-    """Something that a user does."""
+    """An action of a user."""
 
-    kinds: Sequence[str]  # of failures that can occur in it
+    kinds: Sequence[str]  # the kinds of failures that can occur
 
-    def place(self, folder: Path) -> None:  # noqa: B027 - not all have files
-        """Prepare the folder, while no call fails."""
+    def place(self, folder: Path) -> None:  # noqa: B027 - some scenarios have no files
+        """Prepare the folder. Calls do not fail yet."""
 
     @abc.abstractmethod
     def run(self) -> Any:
-        """Run the scenario, while calls fail."""
+        """Run the scenario. Calls fail in it."""
 
     @abc.abstractmethod
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
@@ -62,7 +62,7 @@ class Scenario(abc.ABC):
 
 
 class Writing(Scenario):
-    """One of the writers: each file is the old or the new one, and there are no others."""
+    """A writer. Afterwards each file is old or new, and there are no other files."""
 
     kinds = WRITING
 
@@ -77,17 +77,17 @@ class Writing(Scenario):
         self._writer.write(self._folder)
 
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
-        optional = self._name == "small set"  # a cache, which may remain unchanged
+        optional = self._name == "small set"  # a failure to write this cache is no error
         finished = outcome.error is None and not optional
         left = writers.left(self._writer, self._folder, finished)
         assert not writers.left_over(self._folder), "a temporary file is left"
-        assert kind != "short write" or left == "all new", "a write in two parts is no failure"
+        assert kind != "short write" or left == "all new", "a short write must be continued"
         self._writer.write(self._folder)
         assert writers.left(self._writer, self._folder, True)
 
 
 class Reading(Scenario):
-    """Loading a file: the result is right."""
+    """Loading a file. The result must be right."""
 
     kinds = READING
 
@@ -111,7 +111,7 @@ class Reading(Scenario):
 
 
 class Training(Scenario):
-    """A fit. If it raises, the trainer is at a batch boundary and can continue. If it returns, the result is right."""
+    """A fit. If it raises, the trainer is at a batch boundary and can continue. Otherwise the result is right."""
 
     kinds = ARRAYS + THREADS
 
@@ -171,7 +171,7 @@ class Training(Scenario):
 
 
 class Predicting(Scenario):
-    """Each way to predict."""
+    """All methods that predict."""
 
     kinds = ARRAYS + THREADS
 

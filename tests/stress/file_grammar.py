@@ -1,4 +1,4 @@
-"""Hostile files, built from the descriptions of their formats. Any field may be wrong."""
+"""Hostile files, built from the descriptions of the formats. Any field may be wrong."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import numpy as np
 
 from .file_mutations import EXTREMES, NUMBERS, inner, mutated, mutated_json, png_chunk
 
-Lie = Callable[[str, int], int]  # the number to write in a field of that name in place of the true one
-BOMB = 1_000_000  # bytes of zeros in a bomb: deflate makes 1 KB of them
-MAX_BYTES = 1 << 22  # of a zip file whose members are repeated
+Lie = Callable[[str, int], int]  # from a field's name and true value, the value to write
+BOMB = 1_000_000  # zero bytes in a bomb, which deflate packs into 1 KB
+MAX_BYTES = 1 << 22  # limit of a zip file with repeated members
 
 
 def honest(field: str, number: int) -> int:
@@ -26,7 +26,7 @@ def honest(field: str, number: int) -> int:
 
 
 def liar(rng: random.Random, share: float = 0.1) -> Lie:
-    """Return a function that falsifies that share of the fields."""
+    """Return a function that falsifies this share of the fields."""
 
     def lie(field: str, number: int) -> int:
         if rng.random() >= share:
@@ -37,7 +37,7 @@ def liar(rng: random.Random, share: float = 0.1) -> Lie:
 
 
 def packed(form: str, *numbers: int) -> bytes:
-    """Return struct.pack's bytes. A number too large for its field is cut to its lowest bytes."""
+    """Return the numbers as bytes of struct.pack. A number too large for its field keeps only its lowest bytes."""
     order, codes = form[0], form[1:]
     return b"".join(
         struct.pack(order + code.upper(), number % (1 << 8 * struct.calcsize(code)))
@@ -47,7 +47,7 @@ def packed(form: str, *numbers: int) -> bytes:
 
 # -- NPY and NPZ -----------------------------------------------------------------------------------------------------
 
-# A pickle that calls a function as soon as it is loaded.
+# A pickle that calls a function when it is loaded.
 PICKLE = b"cos\ngetpid\n(tR."
 _CODE = "__import__('os').getpid()"
 _DESCRIPTIONS = (
@@ -91,7 +91,7 @@ def npy(rng: random.Random) -> bytes:
 
 
 def _payload(rng: random.Random, descr: str, shape: str) -> bytes:
-    """Return the data that a header announces if possible, or sometimes other data."""
+    """Return the data that a header announces. If that is impossible, and sometimes at random, return other data."""
     if "O" in descr or rng.random() < 0.15:
         return rng.choice((PICKLE, PICKLE, b"", b"\x80\x04" + PICKLE, bytes(rng.randrange(200)), b"\xff" * 64))
     try:
@@ -110,7 +110,7 @@ def saved(array: object) -> bytes:
 
 
 def zipped(members: list[tuple[str, bytes]], pack: bool, lie: Lie = honest, comment: bytes = b"") -> bytes:
-    """Return a zip file of these members, deflated or stored. Every field's value goes through `lie`."""
+    """Return a zip file of these members, deflated or stored. `lie` may falsify every field."""
     body, directory = b"", b""
     for name, content in members:
         raw = name.encode("utf-8", "surrogatepass")
@@ -136,7 +136,7 @@ def _deflated(content: bytes) -> bytes:
 
 
 def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) -> bytes:
-    """Return an NPZ file with changed members or false structure fields, but with right checksums."""
+    """Return an NPZ file with changed members or false structure fields. The checksums are right."""
     members, lie, what = list(sound), honest, rng.random()
     i = rng.randrange(len(members))
     name, content = members[i]
@@ -280,7 +280,7 @@ def _tiff(rng: random.Random) -> bytes:
     ]
     start = b"II*\0" if order == "<" else b"MM\0*"
     directory = packed(order + "H", lie("entries", len(entries))) + b"".join(entries)
-    following = lie("next", 0) if rng.random() < 0.8 else 8 + len(pixels)  # a circle
+    following = lie("next", 0) if rng.random() < 0.8 else 8 + len(pixels)  # points back: the directories form a circle
     return (
         start + packed(order + "I", lie("first", 8 + len(pixels))) + pixels + directory + packed(order + "I", following)
     )
@@ -297,7 +297,7 @@ def _gif(rng: random.Random) -> bytes:
     return head + rng.randbytes(6) + extension + frame + data + rng.choice((b"\0;", b"\0", b"", (frame + data) * 9))
 
 
-# -- all of it ---------------------------------------------------------------------------------------------------
+# -- any format --------------------------------------------------------------------------------------------------
 
 
 def hostile(rng: random.Random, content: bytes, other: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Changes of a file's bytes, drawn at random. Some keep the checksums right, so that a reader reads further."""
+"""Random changes of a file's bytes. Some changes correct the checksums, so that a reader continues to read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXTREMES = (
     *(0, 1, -1, 2, 7, 127, 128, 255, 256, 32767, 65535, 65536),
     *(2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**31), -(2**63)),
 )
-# Numbers as text, in a header, a table or JSON.
+# Numbers as text, for a header, a table or JSON.
 NUMBERS = (*map(str, EXTREMES), "1e999", "-1e999", "1e-999", "nan", "inf", "-0", "0x10", "1_0", "1.5", "9" * 400, "")
-MAX_BYTES = 1 << 16  # of a growing file; larger ones only take time
+MAX_BYTES = 1 << 16  # limit of a growing file, because larger files only take time
 
 
 def mutated(rng: random.Random, content: bytes, other: bytes) -> bytes:
@@ -34,7 +34,7 @@ def _flip(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _overwrite(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """Replace a number of 1 to 8 bytes by an extreme one."""
+    """Replace a number of 1 to 8 bytes by an extreme number."""
     size, order = rng.choice((1, 2, 4, 4, 8)), rng.choice(("little", "big"))
     at = _place(rng, content)
     number = (rng.choice(EXTREMES) % (1 << 8 * size)).to_bytes(size, order)
@@ -76,7 +76,7 @@ def _splice(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _digits(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """Replace a number in digits by another."""
+    """Replace a number written in digits by another."""
     found = list(re.finditer(rb"-?\d+(?:\.\d+)?", content[:4096]))
     if not found:
         return _flip(rng, content, other)
@@ -103,11 +103,11 @@ def _span(rng: random.Random, content: bytes) -> tuple[int, int]:
     return start, min(len(content), start + rng.choice((1, 2, 4, 8, 16, 64, 256, 1024)))
 
 
-# -- within a container, with new checksums -----------------------------------------------------------------------
+# -- changes inside a container, with new checksums ---------------------------------------------------------------
 
 
 def inner(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """Mutate the content of a gzip stream, a PNG's chunks or JSON; in other files, the bytes."""
+    """Mutate the content of a gzip stream, the chunks of a PNG or a JSON document. Mutate the bytes of other files."""
     if content.startswith(b"\x1f\x8b"):
         return gzip.compress(mutated(rng, gzip.decompress(content), other), rng.choice((0, 1, 9)), mtime=0)
     if content.startswith(b"\x89PNG"):
@@ -159,7 +159,7 @@ def mutated_json(rng: random.Random, document: Any) -> str:
     text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
     what = rng.random()
     if what < 0.05 and text.startswith("{") and len(text) > 2:
-        return text[:-1] + ", " + text[1:]  # every key twice
+        return text[:-1] + ", " + text[1:]  # has every key twice
     if what < 0.1:
         at = rng.choice([match.end() for match in re.finditer(r"[:\[]", text)] or [0])
         deep = rng.choice((10, 900, 30_000))

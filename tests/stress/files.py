@@ -27,15 +27,15 @@ from fastnet.errors import DataError
 from .file_readers import READERS, Document, Reader, drawn
 from .harness import Case, Danger
 
-FILES = 200  # in a case
-SECONDS = 4.0  # of processor time that a file may take
+FILES = 200  # number in a case
+SECONDS = 4.0  # processor time that a file may take
 EXPANSION = 1032  # deflate packs at most this many bytes into one
-LONGEST = 2000  # characters of an error, of which a path may be 500
+LONGEST = 2000  # characters of an error message; a path may take 500
 RUNS = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect")
 
 
 class RanCode(AssertionError):
-    """A reader unpickled, started a process, evaluated text or went to the network."""
+    """A reader unpickled, started a process, evaluated text or opened a network connection."""
 
 
 class Wrote(AssertionError):
@@ -51,16 +51,16 @@ class TookMemory(AssertionError):
 
 
 class TookTime(BaseException):
-    """A reader took seconds. Not an Exception, which a reader would make a DataError of."""
+    """A reader took too long. A BaseException, because a reader turns an Exception into a DataError."""
 
 
 class BadlyWorded(AssertionError):
-    """An error that is not one line of printable text."""
+    """The message of an error is not one line of printable text."""
 
 
 class Program(Danger):
     memory = 8 << 30
-    _watched: list[tuple[type[AssertionError], str]] | None = None  # what happened while a reader runs
+    _watched: list[tuple[type[AssertionError], str]] | None = None  # forbidden events while a reader runs
 
     def unable(self) -> str:
         return "" if sys.platform == "linux" else "memory is limited on Linux only"
@@ -71,7 +71,7 @@ class Program(Danger):
         self.folder = Path(self._home.name) / "files"
         self.folder.mkdir()
         sys.addaudithook(self._audit)
-        # the first use loads modules, which takes memory and time once
+        # the first use of each reader loads modules, which takes memory and time
         for name in READERS:
             for number in range(10):
                 with self._put(drawn(random.Random(number), name)) as names:
@@ -102,7 +102,7 @@ class Program(Danger):
             yield {"reader": name, "document": encoded(document)}
 
     def try_one(self, name: str, document: Document) -> str:
-        """Read a document and return how that ended. Raise one of the errors above, Unsound, or the reader's error."""
+        """Read a document. Return a summary, or raise one of the errors above, Unsound, or the reader's error."""
         with (
             self._put(document) as names,
             warnings.catch_warnings(record=True) as warned,
@@ -167,7 +167,7 @@ def decoded(document: dict[str, str | None]) -> Document:
 
 
 def smaller_documents(document: Document) -> Iterator[Document]:
-    """Yield smaller documents: without one of the files, without some bytes, or with simpler bytes."""
+    """Yield smaller documents: without a file, without some bytes, or with simpler bytes."""
     for name in document if len(document) > 1 else ():
         yield {other: content for other, content in document.items() if other != name}
     for name, content in document.items():
@@ -179,7 +179,7 @@ def smaller_documents(document: Document) -> Iterator[Document]:
 
 
 def check_error(error: BaseException | None, message: str) -> None:
-    """Check the message of an error that refuses a file, and that no lack of memory caused it."""
+    """Check the message of an error that refuses a file. Check that lack of memory did not cause the error."""
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
     while error is not None:
@@ -207,7 +207,7 @@ def limited_time() -> Iterator[None]:
 
 @contextmanager
 def limited_memory(allowed: int) -> Iterator[None]:
-    """Limit the block to so many more bytes of address space. Beyond them it gets a MemoryError."""
+    """Limit the address space: the block gets a MemoryError if it takes more than `allowed` further bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as pages:
         limit = int(pages.read().split()[0]) * resource.getpagesize() + allowed
@@ -219,7 +219,7 @@ def limited_memory(allowed: int) -> Iterator[None]:
 
 
 def justified(reader: Reader, document: Document) -> int:
-    """Return the bytes that a reader may take for these files: twice the most that a deflated file can unpack to."""
+    """Return the bytes that a reader may take for these files: twice the largest unpacked size of a deflated file."""
     contents = [content or b"" for content in document.values()]
     factors = [EXPANSION * 2 if c[:2] in (b"PK", b"\x1f\x8b") else reader.factor for c in contents]
     return reader.constant + sum(len(c) * factor for c, factor in zip(contents, factors, strict=True))

@@ -1,4 +1,4 @@
-"""Small random fits for the programs `changes` and `leaks`: their data, networks and trainers, made from a case."""
+"""Small random fits for the programs `changes` and `leaks`: a case gives the data, the network and the trainer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def draw(rng: np.random.Generator) -> Case:
 
 
 class Fit:
-    """The fit of a case. Every call makes the same data and the same trainer."""
+    """The fit of a case. Every call of a method makes the same data and an equal trainer."""
 
     def __init__(self, case: Case) -> None:
         if min(*(case[key] for key in COUNTS), *case["hidden"]) < 1 or case["n_out"] < 2:
@@ -131,7 +131,7 @@ def values_of(x: Any) -> Array:
 
 
 class At(Callback):
-    """Calls a function once, after that many updates of the trainer. After that it does not limit the chunks."""
+    """Call a function once, after the given number of updates. Later, the callback does not limit the chunks."""
 
     every: int | None = 1
 
@@ -151,7 +151,7 @@ def bits(trainer: Trainer) -> tuple[int, str]:
 
 
 def ended(call: Any, trainer: Trainer) -> str:
-    """Return how a fit ended that may diverge, and check that its parameters are finite."""
+    """Run a fit that may diverge. Check that the parameters are finite, and return whether it diverged."""
     try:
         call()
         how = "done"
@@ -172,7 +172,7 @@ def edge(array: Array) -> Array:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """In this context a kernel that leaves the user's arrays, the parameters or the workspace crashes."""
+    """Make a kernel crash if it accesses memory beyond the user's arrays, the parameters or the workspace."""
     global _guards
     usual = c.aligned_empty
     c.aligned_empty = lambda size, dtype: guard_pages.at_the_edge(np.empty(size, dtype), "end")

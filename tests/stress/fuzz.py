@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["fastnet", "PIL"]):
 
 
 def document_of(reader: str, content: bytes) -> Document:
-    """One of the sound documents, as the first byte says, with the rest in place of one of its files, as the second."""
+    """Return a valid document with one file replaced. Byte 0 selects the document, byte 1 the file, the rest is new."""
     which, part, content = content[0], content[1], content[2:]
     document = documents(reader)[which % len(documents(reader))]
     return {**document, list(document)[part % len(document)]: content}
@@ -28,8 +28,8 @@ def document_of(reader: str, content: bytes) -> Document:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
     parser.add_argument("reader", choices=READERS)
-    parser.add_argument("file", nargs="?", help="the bytes of a crash, to be tried alone")
-    parser.add_argument("--seconds", type=int, default=60, help="time to spend (default: %(default)s)")
+    parser.add_argument("file", nargs="?", help="a file with the input of a crash, to be tried alone")
+    parser.add_argument("--seconds", type=int, default=60, help="time to run (default: %(default)s)")
     arguments = parser.parse_args()
     program = Program()
     program.prepare()

@@ -1,4 +1,4 @@
-"""Runs the cases of a stress program in a worker process, one after the other, and reduces the failures.
+"""Run the cases of a stress program in a worker process, one after the other, and reduce the failures.
 
 If the worker dies or hangs, its current case has failed, and a new worker continues.
 """
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-Case = dict[str, Any]  # what JSON can hold: a case is kept in a file and sent through a pipe
+Case = dict[str, Any]  # JSON values only, because files and pipes carry cases
 CORPUS = Path(__file__).parent / "corpus"
 # The programs, in the order in which `all` runs them. Each is a module of this package with a class `Program`.
 NAMES = (
@@ -38,22 +38,22 @@ NAMES = (
     "races",
     "leaks",
 )
-MAX_FAILURES = 5  # then a run stops: more failures would tell little
-REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # simpler cases tried for one failure, at most
+MAX_FAILURES = 5  # a run stops then, because more failures would tell little
+REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # limits on the search for simpler cases of one failure
 
 
 class Unfit(Exception):
-    """Raised by `check` for a meaningless case. Reductions make such cases, and a few are drawn."""
+    """The case is meaningless. Reductions make meaningless cases, and draws make a few."""
 
 
 class Danger(abc.ABC):
     """One danger: how to draw a case, how to check it, and how to make it simpler."""
 
-    seconds = 60.0  # that a case may take before it counts as hung
+    seconds = 60.0  # a case that takes longer counts as hung
     memory: int | None = None  # the worker's limit of address space in bytes; None: no limit
 
     def cases(self, seed: int) -> Iterator[Case]:
-        """Yield the cases of a seed, perhaps without end. Case i depends only on the seed and i."""
+        """Yield the cases of a seed, in most programs without end. Case i depends only on the seed and i."""
         index = 0
         while True:
             yield self.draw(np.random.default_rng([seed, index]))
@@ -65,10 +65,10 @@ class Danger(abc.ABC):
 
     @abc.abstractmethod
     def check(self, case: Case) -> str | dict[str, int]:
-        """Run the case in this process and return a short summary for the log: what was tried, and how it ended.
+        """Run the case in this process. Return a short summary for the log: the subject and the outcome.
 
-        A case that is a batch returns the number of items for each such summary. A failure raises any exception or
-        ends the process. A meaningless case raises Unfit.
+        A case that is a batch of items returns the number of items for each summary. A failure raises any exception
+        or ends the process. A meaningless case raises Unfit.
         """
 
     def simpler(self, case: Case) -> Iterator[Case]:
@@ -78,19 +78,19 @@ class Danger(abc.ABC):
                 yield {**case, key: smaller}
 
     def prepare(self) -> None:  # noqa: B027 - most programs have nothing to prepare
-        """Prepare a worker before its first case, for example compile. This does not count as a case's time."""
+        """Prepare a worker before its first case, for example compile. The time counts for no case."""
 
     def unable(self) -> str:
         """Return why the program cannot run on this machine, such as a missing compiler, or ""."""
         return ""
 
     def launcher(self) -> list[str]:
-        """Return a command that starts the worker's Python, such as `env` with variables. The default is none."""
+        """Return a command that starts the worker's Python, such as `env` with variables. [] starts Python directly."""
         return []
 
 
 def smaller_values(value: Any) -> Iterator[Any]:
-    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names and stay."""
+    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names and do not change."""
     if isinstance(value, bool):
         if value:
             yield False
@@ -121,7 +121,7 @@ def load(name: str) -> Danger:
 
 
 class Died(Exception):
-    """The worker ended, or did not answer."""
+    """The worker ended or did not answer."""
 
 
 class Worker:
@@ -132,7 +132,7 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def check(self, case: Case) -> tuple[str, Any]:
-        """("right", what `Danger.check` returned), ("unfit", "") or ("wrong", why)."""
+        """Return ("right", the result of `Danger.check`), ("unfit", "") or ("wrong", the reason)."""
         try:
             process = self._started()
             assert process.stdin is not None
@@ -144,7 +144,7 @@ class Worker:
             return "wrong", self._end(str(error))
 
     def prepare(self) -> None:
-        """Start the process and wait for its `prepare`. If that fails, the first case tries again and reports why."""
+        """Start the process and wait for its `prepare`. If this fails, the first case tries again and reports why."""
         try:
             self._started()
         except Died:
@@ -171,7 +171,7 @@ class Worker:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches only the parent, and the whole group can be killed
             )
-            self._answer(600)  # to `prepare`: Numba may compile first
+            self._answer(600)  # the answer of `prepare`, which may take minutes because Numba compiles
         return self._process
 
     def _answer(self, seconds: float) -> str:
@@ -190,7 +190,7 @@ class Worker:
         hung = why.startswith("no answer")
         if self._process.stdin is not None and not hung:
             with contextlib.suppress(OSError):
-                self._process.stdin.close()  # this ends the loop of a living worker
+                self._process.stdin.close()  # ends the main loop of a living worker
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
         with contextlib.suppress(ProcessLookupError):
@@ -209,7 +209,7 @@ class Worker:
 
 
 def work(name: str) -> None:
-    """Run the worker's main loop. Answers go to the original stdout; everything that is printed goes to stderr."""
+    """Run the worker's main loop. Answers go to the original stdout, and all printed text goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     program = load(name)
@@ -260,7 +260,7 @@ class Report:
     unfit: int = 0  # meaningless cases, not counted as tried
     seconds: float = 0.0
     unable: str = ""  # why nothing was tried
-    log: Counter[str] = field(default_factory=Counter)  # of items where cases are batches of them
+    log: Counter[str] = field(default_factory=Counter)  # counts items where a case is a batch of items
     failures: list[Failure] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -269,7 +269,7 @@ class Report:
         items = f" ({self.log.total():,} items)" if self.log.total() > self.tried else ""
         lines = [
             f"{self.name}: {self.tried:,} cases{items} of seed {self.seed} in {self.seconds:.0f} s, "
-            f"{len(self.failures)} failed" + (f"; {self.unfit:,} more meant nothing" if self.unfit else "")
+            f"{len(self.failures)} failed" + (f"; {self.unfit:,} more were meaningless" if self.unfit else "")
         ]
         lines += [f"  {count:8,}  {what}" for what, count in self.log.most_common(40)]
         for failure in self.failures:
@@ -285,7 +285,7 @@ class Report:
 def run(
     name: str, seed: int, count: int | None = None, seconds: float | None = None, first: int = 0, keep: bool = True
 ) -> Report:
-    """Check cases until there were `count`, the time is over or no case is left. Keep the failures."""
+    """Check cases until `count` cases are checked, the time is over or no case is left. Keep the failures."""
     program = load(name)
     worker, report = Worker(name, program), Report(name, seed)
     report.unable = program.unable()
@@ -322,7 +322,7 @@ def run(
 
 
 def _reduced(program: Danger, worker: Worker, case: Case, why: str) -> tuple[Case, str]:
-    """Return the simplest case found that fails in the same way."""
+    """Return the simplest case found that fails in the same way, and its error."""
     deadline, tries = time.monotonic() + REDUCTION_SECONDS, 0
     shrunk = True
     while shrunk:

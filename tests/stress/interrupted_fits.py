@@ -15,7 +15,7 @@ ENDLESS = 10**6  # epochs
 
 
 class StopAfter(Callback):
-    """Stops a fit after so many updates. It splits the epochs into other kernel calls than `Act` does."""
+    """Stop a fit after a number of updates. The epochs are split into other kernel calls than with `Act`."""
 
     def __init__(self, steps: int, batches: int) -> None:
         self._steps = steps
@@ -93,7 +93,7 @@ class Fit:
 
 
 def go_on(fit: Fit, trainer: Trainer) -> None:
-    """Check that the next epoch is a whole one and equals that of a trainer that was not interrupted."""
+    """Check that the next epoch is whole and equals the epoch of a trainer that was not interrupted."""
     twin, steps = fit.twin(trainer), trainer.steps
     fit.run(trainer, 1)
     fit.run(twin, 1)

@@ -43,7 +43,7 @@ def check(case: Case, k: kc.Case) -> str:
     plan = plan_of(case, k, rule_of(case))
     for side in SIDES:
         for name, backend in builds(case["dtype"]):
-            print(f"{name}, guard at the {side}", flush=True)  # if the process dies, the last such line names the build
+            print(f"{name}, guard at the {side}", flush=True)  # if the process dies, the last line names the build
             try:
                 check_calls(backend, plan, side)
                 check_training(backend, plan, side)
@@ -55,7 +55,7 @@ def check(case: Case, k: kc.Case) -> str:
 
 @functools.cache
 def builds(dtype: str) -> list[tuple[str, Any]]:
-    """Return each backend of this machine, and the Cython one for each instruction set."""
+    """Return each backend of this machine by name. Cython has an entry for each instruction set."""
     found = [(name, backends.get(name)) for name in available() if name != "cython"]
     for isa in cython_dispatch.runnable(cython_dispatch.cpu_features()):
         name = f"fastnet.kernels._cython_{isa}_{dtype}"
@@ -66,7 +66,7 @@ def builds(dtype: str) -> list[tuple[str, Any]]:
 
 @functools.cache
 def available() -> list[str]:
-    """Return the names of this machine's backends."""
+    """Return the names of the backends of this machine."""
     return [info.name for info in backends.available() if info.available]
 
 
@@ -106,7 +106,7 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     except OverflowError:
         raise Unfit from None
     if max(np.abs(step.after.params).max() for step in plan.steps) > 1e3:
-        raise Unfit  # it diverges, and so does the rounding error
+        raise Unfit  # the training diverges, and its rounding error with it
     return plan
 
 
@@ -120,7 +120,7 @@ def oracle_steps(plan: Plan) -> Iterator[Step]:
 
 
 class Edge:
-    """Copies of arrays next to a protected page. Inputs are read-only and are compared afterwards."""
+    """Copies of arrays next to a protected page. Inputs are read-only and must be unchanged afterwards."""
 
     def __init__(self, side: str) -> None:
         self._side = side
@@ -141,7 +141,7 @@ class Edge:
             return self.read(k.x)
         x = kc.sparse(k.x, k.params.dtype, plan.case["zeros"])
         first, last = int(x.starts[0]), int(x.starts[-1])
-        if self._side == "end":  # rows that are not the first of their arrays; their last entry is the last
+        if self._side == "end":  # slice the rows from larger arrays that end with them
             return c.SparseRows(self.read(x.starts), self.read(x.indices[:last]), self.read(x.values[:last]), x.n_in)
         starts = self.read(x.starts - first)
         return c.SparseRows(starts, self.read(x.indices[first:last]), self.read(x.values[first:last]), x.n_in)
@@ -183,12 +183,12 @@ def check_calls(backend: Any, plan: Plan, side: str) -> None:
 
 
 def check_training(backend: Any, plan: Plan, side: str) -> None:
-    """Check each update of train against the oracle. All in one call, twice, or split must give the same bits."""
+    """Check each update against the oracle. One call, a repeated call and split calls must give the same bits."""
     n_threads = min(max(1, plan.case["n_threads"]), backend.MAX_THREADS)
     within = tolerance(plan.k, kc.TRAINED)
     edge = Edge(side)
     x, y = edge.inputs(plan), edge.read(plan.k.y)
-    for step in plan.steps[SIDES.index(side) :: 2]:  # each of them on one side
+    for step in plan.steps[SIDES.index(side) :: 2]:  # check each step with only one of the sides
         found = trained(
             backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.number - 1, n_threads
         )

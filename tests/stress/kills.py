@@ -27,19 +27,19 @@ from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
 from .kernel_calls import available
 
-# Seconds that a fit may take to answer on a busy machine. tests/backends/test_interrupts.py allows 1 on an idle one.
+# Seconds from the signal to the end of a fit, on a busy machine. tests/backends/test_interrupts.py allows 1 when idle.
 ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")
 INPUTS = ("uint8", "float32", "float64", "sparse")
 CALLBACKS = ("none", "nothing", "save", "sleep")
-COMPILING = 40  # one fit in so many is interrupted while Numba compiles, which takes 15 seconds
+COMPILING = 40  # one fit in 40 is interrupted while Numba compiles, which takes 15 seconds
 
 
 # The oracle of an interrupted fit is another trainer, which a callback stops after as many updates. Parameters, the
 # optimiser's state and the step count are compared bit for bit.
 class Program(Danger):
-    seconds = 120.0  # for Numba to compile; the other cases take less than one
+    seconds = 120.0  # Numba may compile; other cases take less than one second
 
     def draw(self, rng: np.random.Generator) -> Case:
         if rng.random() < 0.5:
@@ -69,7 +69,7 @@ class Program(Danger):
 
 
 def draw_kill(rng: np.random.Generator) -> Case:
-    """Draw a case. `moment`: thousandths of the writing time, or of the function calls that the writer makes."""
+    """Draw a case. `moment` counts thousandths of the writing time, or of the function calls of the writer."""
     return {
         "what": "kill",
         "writer": str(rng.choice(writers.names())),
@@ -102,7 +102,7 @@ def check_kill(case: Case) -> str:
         parts = writers.left_over(folder)
         assert len(parts) <= (0 if finished else 1), f"left: {parts}"
         left += ", a temporary file" if parts else ""
-        writer.write(folder)  # leftovers do not prevent writing
+        writer.write(folder)  # a leftover file must not prevent writing
         assert writers.found(folder) == dict(writer.new)
     return f"kill {name} by {case['how']}: {'finished' if finished else left}"
 
@@ -113,7 +113,7 @@ def announced_write(writer: writers.Writer, folder: Path, pipe: Connection) -> N
 
 
 def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: Connection) -> None:
-    """Write, and kill this process at that call of or return from a Python or C function."""
+    """Write, and kill this process at call or return number `number` of a Python or C function."""
     left = number
 
     def count(*_: object) -> None:
@@ -132,7 +132,7 @@ def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: 
 
 @cache
 def measured(name: str) -> tuple[float, int]:
-    """Return a writer's seconds, and the calls and returns that write_up_to_a_call would count."""
+    """Return the seconds of a writer, and the number of calls and returns that write_up_to_a_call counts."""
     writer, calls = writers.writer(name), 0
 
     def count(*_: object) -> None:
@@ -182,7 +182,7 @@ def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
 
 
 class Act(Callback):
-    """What a user's callback may be doing when the signal comes."""
+    """A user's callback that is at work when the signal comes."""
 
     def __init__(self, kind: str, every: int, folder: Path) -> None:
         self.every = every or None
@@ -218,20 +218,18 @@ def check_interrupt(case: Case) -> str:
 
 
 def interrupted_fit(fit: Fit, folder: Path, pipe: Connection) -> tuple[float, int, str]:
-    """Return when a fit answered SIGINT, and its state then. Also continue the fit."""
+    """Return the time at which SIGINT ended a fit, and its state. Then check that the fit can continue."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     case, trainer = fit.case, fit.trainer()
     callbacks = [] if case["callback"] == "none" else [Act(case["callback"], case["every"], folder)]
     if case["rows"] < 10_000:
-        fit.run(
-            fit.trainer(), 1
-        )  # so that all is imported and in the caches, and the signal seldom comes before the fit
+        fit.run(fit.trainer(), 1)  # does all imports, so that the signal seldom comes before the fit
     try:
         pipe.send("ready")
         fit.run(trainer, ENDLESS, *callbacks)
     except KeyboardInterrupt:
         answered = time.perf_counter()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ctrl-C would not be heard any more"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the usual SIGINT handler is not restored"
     steps, digest = bits(trainer)
     examples = sum(trainer.history["examples"])
     assert examples == fit.examples(steps), f"{examples} examples in the history, not {fit.examples(steps)}"
@@ -276,8 +274,8 @@ def check_compiling(case: Case) -> str:
 
 
 def compiling() -> None:
-    """Interrupt a fit while Numba compiles, check its state, and continue it, which must compile after all."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    """Interrupt a fit while Numba compiles and check its state. Then continue the fit, which compiles again."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores SIGINT
     fit = Fit(COMPILED)
     trainer = fit.trainer()
     try:

@@ -1,6 +1,6 @@
-"""The operations that the program `leaks` repeats. Each is a function without arguments, made for one case.
+"""The operations that the program `leaks` repeats. Each operation is a function without arguments, made for one case.
 
-The objects that it returns must die with their last reference.
+The objects that an operation returns must die with their last reference.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def fit_again(fit: Fit, folder: Path) -> Once:
     def once() -> None:
         trainer.fit(x, y)
         trainer.partial_fit(x, y)
-        trainer.history.epochs.clear()  # a history is meant to grow
+        trainer.history.epochs.clear()  # the history of a trainer grows by design
 
     return once
 
 
 @operation
 def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
-    """Calls of large networks are long and run in a thread."""
+    """Fit a large network: its kernel calls are long and run in a thread."""
     fit = fresh(fit.case, n=4, batch=2, n_in=90, hidden=[330], optimizer="adam", epochs=1)
     x, y = fit.data()
 
@@ -77,7 +77,7 @@ def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
 
 @operation
 def fits_in_threads(fit: Fit, folder: Path) -> Once:
-    """Fits of one trainer, which refuses all but one, and of several trainers."""
+    """Fit one trainer in several threads, where all fits but one are refused, and several trainers."""
 
     def once() -> None:
         trainer = fit.trainer()
@@ -115,7 +115,7 @@ def callback_raises(fit: Fit, folder: Path) -> Once:
 
         found = raised(lambda: trainer.fit(x, y, epochs=fit.epochs, callbacks=[At(at, act)]))
         assert found is error
-        found.__traceback__ = None  # it holds the frames, which hold the trainer
+        found.__traceback__ = None  # the traceback refers to frames, and these refer to the trainer
         return [trainer, trainer.network]
 
     return once
@@ -150,7 +150,7 @@ class Holds(Callback):
 
 @operation
 def callback_in_a_cycle(fit: Fit, folder: Path) -> Once:
-    """The garbage collector frees the cycle."""
+    """Fit with a callback in a reference cycle, which the garbage collector frees."""
     x, y = fit.data()
 
     def once() -> None:
@@ -202,7 +202,7 @@ def predictor_again(fit: Fit, folder: Path) -> Once:
 
     def once() -> list[object]:
         found.refresh()
-        together(*[lambda: found(x)] * 2)  # one of them may be refused
+        together(*[lambda: found(x)] * 2)  # one of the two calls may be refused
         return [found(x)]
 
     return once

@@ -1,6 +1,6 @@
-"""Memory, descriptors, threads, processes and temporary files do not grow over many calls.
+"""The numbers of bytes, descriptors, threads, processes and temporary files do not grow over many calls.
 
-A case is an operation on a backend, made `rounds` times after some rounds that fill the caches.
+A case is an operation on a backend. Some rounds fill the caches, and `rounds` further rounds must add nothing.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from .leaking_operations import OPERATIONS, Once
 
 ROUNDS = 100
 WARM_ROUNDS = 20
-# The most that a batch of rounds may add, such as a cache that grows once. One leak per round adds ROUNDS blocks.
+# Limits on the growth in a batch of rounds. A cache may grow once; one leak per round adds ROUNDS blocks.
 BLOCKS, BYTES = 40, 1 << 14
 LIBC = ctypes.CDLL(None)
-TRIES = 8  # it is a leak if something grows in each of so many batches
+TRIES = 8  # growth in each of these batches is a leak
 
 
 class Use(NamedTuple):
     """The resources of this process."""
 
-    blocks: int  # of Python's allocator
-    bytes: int  # of malloc, in all arenas
+    blocks: int  # blocks in use of Python's allocator
+    bytes: int  # bytes in use of malloc, in all arenas
     descriptors: int
     threads: int
     processes: int
@@ -73,11 +73,11 @@ class Program(Danger):
     def prepare(self) -> None:
         for backend, dtype in itertools.product(fits.BACKENDS, ("float32", "float64")):
             fastnet.warmup(backend, dtype=dtype)
-        gc.freeze()  # without the compilers' half a million objects a collection is 0.4 s faster
+        gc.freeze()  # spares the collector the compilers' half a million objects: 0.4 s for each collection
 
 
 def check_flat(once: Once, rounds: int, folder: str) -> None:
-    """Check that nothing grows in every batch."""
+    """Check that no resource grows in every batch."""
     for _ in range(WARM_ROUNDS):
         once()
     grown: set[str] = set(Use._fields)
@@ -103,13 +103,13 @@ def check_death(once: Once) -> None:
         alive = [weakref.ref(thing) for thing in made]
         del made
         left = {type(found).__name__ for found in (died() for died in alive) if found is not None}
-        assert not left, f"some outlive their last reference: {left}"
+        assert not left, f"objects outlive their last reference: {left}"
     finally:
         gc.enable()
 
 
 def use(folder: str) -> Use:
-    """Return this process's resources after garbage collection, once all ended threads are gone."""
+    """Collect garbage and wait until ended threads are gone. Return the resources of this process."""
     gc.collect()
     until = time.monotonic() + 1  # the system still lists a joined thread for a moment
     while len(os.listdir("/proc/self/task")) > threading.active_count() and time.monotonic() < until:

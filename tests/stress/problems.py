@@ -38,7 +38,7 @@ def rule_of(case: Case) -> naive.Rule:
 
 
 class Step(NamedTuple):
-    """An update by the oracle. Every backend starts from the same parameters and state."""
+    """An update by the oracle. Every backend starts it from the same parameters and state."""
 
     rows: kc.Array
     rate: float
@@ -46,8 +46,8 @@ class Step(NamedTuple):
     params: kc.Array
     state: kc.Array
     after: kc.Trained
-    near: bool  # a sum is so near a ReLU's kink that rounding decides its side
-    ties: int  # examples whose class rounding may change
+    near: bool  # rounding may decide on which side of a ReLU's kink a sum lies
+    ties: int  # number of examples whose class may change by rounding
 
 
 def oracle_step(
@@ -58,7 +58,7 @@ def oracle_step(
 
 
 def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
-    """Return whether rounding may decide the side of a ReLU's kink, and in how many rows it may decide the class."""
+    """Return whether rounding may decide the side of a ReLU's kink, and the number of rows with an uncertain class."""
     reach = 20 * kc.TRAINED[k.params.dtype.name]
     kept = naive.factors(k.naive, len(rows), count) if count and k.naive.drops else None
     near, ties = False, 0

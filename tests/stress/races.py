@@ -31,7 +31,7 @@ from fastnet.kernels import cython_dispatch
 from .harness import Case, Danger, Unfit
 
 CHECKOUT = Path(__file__).parents[2]
-MAX_ROWS = 3000  # of a team's training
+MAX_ROWS = 3000  # largest number of rows of an order
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
@@ -45,7 +45,7 @@ class Program(Danger):
     def unable(self) -> str:
         if sys.platform != "linux" or not (CHECKOUT / "setup.py").exists():
             return "the kernels can be built with the thread sanitizer in a checkout on Linux only"
-        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # then it is an error
+        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # a failed build is then an error
             return ""
         if not (shutil.which("gcc") and find_spec("Cython") and find_spec("setuptools")):
             return "the kernels are built with GCC, Cython and setuptools, and one of these is missing"
@@ -63,7 +63,7 @@ class Program(Danger):
 
     def draw(self, rng: np.random.Generator) -> Case:
         def up_to(most: int, least: int = 1) -> int:
-            """Draw an integer; small ones are as frequent as large ones."""
+            """Draw an integer on a logarithmic scale."""
             return int(math.exp(rng.uniform(math.log(least), math.log(most + 1))))
 
         def one_of(names: Any) -> Any:
@@ -115,7 +115,7 @@ class Problem:
         self.case, self.n_threads = case, int(case["n_threads"])
         rng = np.random.default_rng(case["seed"])
         hidden, x, sizes = case["hidden"], case["x"], case["sizes"]
-        if case["ending"] == "not finite":  # ReLU might hide it, and bytes are always finite
+        if case["ending"] == "not finite":  # ReLU may hide a NaN, and bytes are always finite
             hidden, x = "tanh", "floats"
         k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], case["rows"], case["dtype"], x, case["y"], case["seed"])
         if case["inputs"] != "dense":
@@ -141,7 +141,7 @@ class Problem:
     ) -> tuple[Any, kc.Array]:
         """Train on the first n rows of the order. run(n_threads, call) is run_team or similar.
 
-        Return the steps and the correct examples; and the cost, the parameters and the optimiser's state in one vector.
+        Return (steps, correct examples) and a vector of the cost, the parameters and the optimiser's state.
         """
         rates = self.rates[: -(-n // self.batch)]
         call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, n_threads=n_threads)
@@ -156,13 +156,13 @@ class Problem:
         return (int(call.progress[c.STEPS]), int(call.progress[c.CORRECT])), result
 
     def later(self, array: kc.Array, place: int) -> threading.Timer:
-        """Return a timer that sets array[place] after the case's time."""
+        """Return a timer that sets array[place] to 1 after the delay of the case."""
         timer = threading.Timer(self.case["milliseconds"] / 1000, array.__setitem__, (place, 1))
         timer.start()
         return timer
 
     def trained(self) -> str:
-        """Check that a team gives one thread's result."""
+        """Check that a team gives the result of one thread."""
         progress, n = np.zeros(c.PROGRESS_COLUMNS, np.int64), len(self.order)
         timer = self.later(progress, c.STOP) if self.case["ending"] == "stop" else None
         (steps, correct), found = self.train(self.n_threads, n, run_team, progress)
@@ -175,11 +175,11 @@ class Problem:
         single = self.case["dtype"] == "float32"
         assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
         kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
-        too_late = self.case["ending"] != "all" and not stopped  # the call ended first
+        too_late = self.case["ending"] != "all" and not stopped  # the call ended before the timer
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
     def broken(self) -> str:
-        """Check that the others return from a broken team whose last thread never comes."""
+        """Break a team whose last thread never joins. Check that the other threads return."""
 
         def run(n_threads: int, call: Callable[[kc.Array, int], Any]) -> None:
             team = c.team(n_threads)
@@ -194,7 +194,7 @@ class Problem:
         return "a broken team"
 
     def all_at_once(self) -> str:
-        """Check that threads that call all kernels on the same inputs each get the result of a single call."""
+        """Call all kernels from several threads on the same inputs. Check that each thread gets the right results."""
         expected = self.results()
         together, found = threading.Barrier(self.n_threads), []
 
@@ -238,7 +238,7 @@ def _launcher() -> list[str]:
     library = subprocess.run(["gcc", "-print-file-name=libtsan.so"], capture_output=True, text=True).stdout.strip()
     level = cython_dispatch.runnable(cython_dispatch.cpu_features())[0]
     command = ["env", f"LD_PRELOAD={library}", f"TSAN_OPTIONS={OPTIONS}", f"FASTNET_ISA={level}"]
-    # Address space randomisation can keep the library from mapping its memory; some containers forbid turning it off.
+    # Address space randomisation can keep the library from mapping its memory. Some containers forbid turning it off.
     for before in (["setarch", "--addr-no-randomize"], []):
         tried = subprocess.run([*before, *command, sys.executable, "-c", ""], capture_output=True)
         if tried.returncode == 0 and not tried.stderr:
@@ -266,6 +266,6 @@ def sanitized_kernels() -> Path:
             environment |= {"FASTNET_SANITIZE": "thread", "FASTNET_ISA_BUILD": level, "FASTNET_REQUIRE_EXT": "1"}
             command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", "lib"]
             subprocess.run(command, cwd=Path(name, "made"), env=environment, check=True)
-            if not folder.exists():  # another process may have been quicker
+            if not folder.exists():  # another process may have made the folder meanwhile
                 Path(name, "made").rename(folder)
     return folder / modules

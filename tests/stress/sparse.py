@@ -26,7 +26,7 @@ from .sparse_meaning import meaning
 
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 DTYPES = ("float32", "float64", "uint8", "float16", ">f8", "longdouble", "int64", "bool", "complex128")
-TAKEN = ("float32", "float64", "uint8", "longdouble")  # scipy itself has no sparse float16 or >f8
+TAKEN = ("float32", "float64", "uint8", "longdouble")  # scipy has no sparse float16 or >f8
 CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "forward": lambda net, x, y: net.forward(x),
     "predict": lambda net, x, y: net.predict(x),
@@ -35,9 +35,9 @@ CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "fit": lambda net, x, y: fitted(net, x, y),
     "validation": lambda net, x, y: validated(net, x, y),
 }
-# Errors with which SciPy or NumPy refuse a damage, or that come from an earlier damage.
+# Errors of SciPy or NumPy that refuse a damage, or that an earlier damage causes.
 UNDOABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError, ZeroDivisionError)
-# The start of each of fastnet's refusals. Those of y come if x has another number of rows.
+# The start of fastnet's own messages. A message names y if x and y have different numbers of rows.
 OURS = re.compile(r"^(validation )?[xy][ \[]")
 PACKAGE = str(Path(fastnet.__file__).parent)
 ARRAYS = {  # the internal arrays of each format
@@ -113,7 +113,7 @@ class Program(Danger):
             raise Unfit
         x = valid(case)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's, where a number does not fit; what it became counts
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
             for what in case["damages"]:
                 with contextlib.suppress(*UNDOABLE):
                     apply(x, what)
@@ -122,14 +122,14 @@ class Program(Danger):
         call, y = CALLS[case["call"]], np.arange(n) % 3
         before = snapshot(x)
         with fastnet.use_backend(case["backend"]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's, where a number does not fit; what it became counts
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
             try:
                 found = call(net, x, y)
             except Exception as error:
                 refusal(error, to_be_taken=not case["damages"] and case["dtype"] in TAKEN)
                 end = "refused"
             else:
-                assert meant is not None, f"{found!r} for what means nothing"
+                assert meant is not None, f"{found!r} for a matrix without meaning"
                 net = fastnet.Network([width, 3], seed=case["seed"], dtype=case["net_dtype"])
                 expected = call(net, meant, y)
                 assert np.allclose(found, expected, rtol=1e-5, atol=1e-5), f"{found!r}, expected {expected!r}"
@@ -154,21 +154,21 @@ def refusal(error: Exception, to_be_taken: bool) -> None:
     where = frames[-1].filename
     if type(error) not in (ValueError, TypeError, fastnet.DataError) or not where.startswith(PACKAGE):
         raise AssertionError(f"{type(error).__name__} of {Path(where).name}: {error}") from error
-    assert OURS.match(str(error)), f"not in our words: {type(error).__name__}: {error}"
+    assert OURS.match(str(error)), f"not fastnet's message: {type(error).__name__}: {error}"
     assert not to_be_taken, f"a valid matrix was refused: {error}"
 
 
-# -- a matrix, and its damages ----------------------------------------------------------------------------------------
+# -- matrices and damages ---------------------------------------------------------------------------------------------
 
 
 def valid(case: Case) -> Any:
-    """Return a matrix that is valid, except perhaps for its dtype. Its numbers are sums of few powers of 2."""
+    """Return a valid matrix; only its dtype may be unusable. Its numbers are sums of a few powers of 2."""
     rng = np.random.default_rng(case["seed"])
     n, width = case["rows"], case["columns"]
     dense = rng.integers(1, 9, (n, width)) * (rng.random((n, width)) < case["share"])
     dense = dense.astype(np.uint8 if case["dtype"] == "uint8" else np.float64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a DIA matrix of many diagonals
+        warnings.simplefilter("ignore")  # SciPy warns of DIA matrices with many diagonals
         x = getattr(scipy.sparse, f"{case['format']}_{case['kind']}")(dense)
     if np.dtype(case["dtype"]) != dense.dtype:
         with contextlib.suppress(ValueError, TypeError):
@@ -184,7 +184,7 @@ def valid(case: Case) -> Any:
 
 
 def damage(rng: np.random.Generator) -> list[Any]:
-    """Draw [kind, index of the internal array, place in it, value or replacement]."""
+    """Draw [kind, number of the internal array, index in this array, value or replacement]."""
     what = str(rng.choice(DAMAGES))
     at = [int(n) for n in rng.integers(0, 12, 2)]
     return [what, *at, int(rng.integers(1 << 10))]
@@ -236,7 +236,7 @@ def apply(x: Any, what: list[Any]) -> None:
 
 
 def set_array(x: Any, name: str, array: Any) -> None:
-    """Set an internal array. In a COO array row and col are in a tuple, and setting one compares lengths."""
+    """Set an internal array. A COO array has row and col in a tuple, and its setters compare lengths."""
     if x.format == "coo" and name in ("row", "col"):
         x.coords = (array, x.coords[1]) if name == "row" else (x.coords[0], array)
     else:
@@ -274,7 +274,7 @@ def damage_dok(x: Any, kind: str, at: int, value: int) -> None:
 
 
 def damage_own(x: Any, which: int, at: int, value: int) -> None:
-    """Damage what only this format has."""
+    """Damage an attribute that only this format has."""
     if x.format == "lil":
         array = (x.rows, x.data)[which % 2]
         array[at % len(array)] = ([], None, 3, (0,), [0, 0], ["a"], [[0]], [0.5], np.array([0]), [None])[value % 10]
@@ -315,7 +315,7 @@ def read_only(array: Any) -> Any:
     return array
 
 
-# -- what must not change ---------------------------------------------------------------------------------------------
+# -- the internal arrays must not change ------------------------------------------------------------------------------
 
 
 def snapshot(x: Any) -> str:

@@ -12,7 +12,7 @@ class Nonsense(Exception):
 
 
 def meaning(x: Any, width: int) -> Any:
-    """Return the dense array of the matrix, or None if it is no matrix with so many columns."""
+    """Return the dense array of the matrix, or None if x is no valid matrix with `width` columns."""
     try:
         n, columns = x.shape
         if columns != width or not 0 < n < 100:
@@ -30,7 +30,7 @@ def meaning(x: Any, width: int) -> Any:
 
 
 def entries_of(x: Any, n: int, width: int) -> list[tuple[int, int, Any]]:
-    """Return (row, column, value) of each entry, from the format's arrays."""
+    """Return (row, column, value) of each entry, read from the arrays of the format."""
     if x.format in ("csr", "csc"):
         lines = n if x.format == "csr" else width
         found = [(line, whole(x.indices[k]), x.data[k]) for line in range(lines) for k in span(x, line, lines)]
@@ -70,7 +70,7 @@ def entries_of(x: Any, n: int, width: int) -> list[tuple[int, int, Any]]:
 
 
 def span(x: Any, line: int, lines: int) -> range:
-    """Return the range of a line's entries in a compressed matrix."""
+    """Return the range of the entries of a row or column in a compressed matrix."""
     if len(x.indptr) != lines + 1:
         raise Nonsense
     first, last = whole(x.indptr[line]), whole(x.indptr[line + 1])
@@ -86,7 +86,7 @@ def whole(number: Any) -> int:
 
 
 def real(number: Any) -> Any:
-    """Return the number. Refuse a complex one, of which NumPy would take the real part."""
+    """Return the number. Refuse a complex number, because NumPy would take its real part."""
     if isinstance(number, complex | np.complexfloating | str | np.ma.core.MaskedConstant):
         raise Nonsense
     return number

@@ -135,7 +135,7 @@ def check(case: Case, k: kc.Case) -> str:
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
     except fastnet.DivergedError:
-        # The oracle trains without dropout here. It cannot judge dropout, which multiplies activations by up to 10.
+        # The oracle trains without dropout here, so it cannot judge dropout, where activations grow up to tenfold.
         if not case["dropout"] and largest_parameter(case, k) < 1e3:
             raise
         return f"{case['backend']}, diverged{' with dropout' * case['dropout']}"
@@ -147,7 +147,7 @@ def check(case: Case, k: kc.Case) -> str:
         kc.assert_close(csr.outputs_before, first.outputs_before, tolerance(k, kc.TOLERANCE))
         first = csr
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a DIA matrix of many diagonals
+        warnings.simplefilter("ignore")  # SciPy warns of DIA matrices with many diagonals
         given = x_kinds[case["x"]](k.x), y_kinds[case["y"]](y)
     before = [snapshot(data) for data in given]
     found, _, _ = run(case, k, *given, case["every"])
@@ -160,7 +160,7 @@ def check(case: Case, k: kc.Case) -> str:
 
 
 def largest_parameter(case: Case, k: kc.Case) -> float:
-    """Return the oracle's largest parameter after as many updates of all examples each, or infinity if it diverges."""
+    """Train the oracle for the same number of full-batch updates. Return its largest parameter; inf if it diverges."""
     updates = case["epochs"] * -(-len(k.x) // case["batch_size"])
     params, state = k.params, np.zeros((rule_of(case).slots(), len(k.params))).tolist()
     largest = 0.0
@@ -177,7 +177,7 @@ def largest_parameter(case: Case, k: kc.Case) -> float:
 
 
 def with_targets(case: Case, k: kc.Case) -> tuple[kc.Case, Array]:
-    """Return the case and y in the user's form, perhaps one-hot. With one output the labels are the targets."""
+    """Return the case, and y in the user's form, which may be one-hot. With one output the labels are the targets."""
     rng = np.random.default_rng(case["seed"])
     n, n_out = len(k.x), k.naive.sizes[-1]
     if case["targets"] == "labels":
@@ -193,12 +193,12 @@ def with_targets(case: Case, k: kc.Case) -> tuple[kc.Case, Array]:
 class Update(NamedTuple):
     rows: Array
     rate: float
-    params: Array  # after it
+    params: Array  # parameters after the update
     state: Array
 
 
 class Results(NamedTuple):
-    """All results, to compare bit for bit."""
+    """All results, for a comparison bit for bit."""
 
     outputs_before: Array
     params: Array
@@ -212,7 +212,7 @@ class Results(NamedTuple):
 
 
 class Recorder(fastnet.Callback):
-    """Records each update, if it is called after every batch."""
+    """Record each update. The callback must run after every batch."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -224,7 +224,7 @@ class Recorder(fastnet.Callback):
 
 
 def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fastnet.Trainer, list[Update]]:
-    """Run everything, with a callback after every `every` batches (0: none)."""
+    """Make all public calls, with a callback after every `every` batches (0: no callback)."""
     *hidden, output = k.naive.activations
     net = fastnet.Network(k.naive.sizes, activation=hidden, output=output, cost=k.naive.cost, dtype=k.params.dtype)
     net.parameters[...] = k.params
@@ -268,7 +268,7 @@ def optimizer_of(rule: naive.Rule) -> Any:
 def check_updates(
     k: kc.Case, trainer: fastnet.Trainer, updates: list[Update], found: Results, rule: naive.Rule
 ) -> None:
-    """Compare each update with the oracle's, from the same parameters."""
+    """Compare each update with the oracle's update from the same parameters."""
     layers = trainer._layers[:-1]
     if layers[:, c.DROP].any():
         k = kc.dropping(k, *layers[:, [c.DROP, c.DROP_KEY]].tolist())

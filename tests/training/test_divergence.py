@@ -1,4 +1,4 @@
-"""A diverging fit: the batch that the error names, and the parameters that remain."""
+"""A diverging fit: the step that the error names, and the parameters afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastnet.training import chunks as chunks_module
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
@@ -29,12 +29,16 @@ FACTORS: dict[str, Callable[[int], float]] = {
     "the first of an epoch": lambda step: 1e30 if step == 6 else 1.0,
     "mid-epoch": lambda step: 1e30 if step == 10 else 1.0,
     "the last of an epoch": lambda step: 1e30 if step == 12 else 1.0,
-    "the parameters": lambda step: 1e300 if step == 10 else 1.0,  # infinite at once, after a finite cost
+    "the parameters": lambda step: (
+        1e300 if step == 10 else 1.0
+    ),  # one update makes the parameters infinite after a finite cost
 }
 
 
 @kc.pairs("backend", when=FACTORS, chunks=["huge", "tiny", "threads"])
-def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_divergence_names_the_step_and_restores_the_parameters(
+    name: str, when: str, chunks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for constant, value in CHUNKS[chunks].items():
         monkeypatch.setattr(chunks_module, constant, value)
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
@@ -49,7 +53,7 @@ def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.Monke
     error = caught.value
     at_once = when == "the parameters"
     bad = {"the first batch": 0, "the first of an epoch": 6, "the last of an epoch": 12}.get(when, 10)
-    assert error.step == bad + (1 if at_once else 2)  # the update diverged, and the next cost shows it
+    assert error.step == bad + (1 if at_once else 2)  # the cost after the bad update shows the divergence
     assert error.epoch == 1 + (error.step - 1) // 7
     assert error.learning_rate == pytest.approx(0.01 * FACTORS[when](error.step - 1))
     for word in (f"epoch {error.epoch}", f"step {error.step}", f"rate {error.learning_rate:g}"):
@@ -57,7 +61,7 @@ def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.Monke
     assert "\n" not in str(error)
     assert np.isfinite(net.parameters).all()
     assert np.isfinite(net.cost(X, Y))
-    assert trainer.steps == bad  # exactly the good updates
+    assert trainer.steps == bad  # only the updates before the divergence count
     same = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     again = Trainer(same, learning_rate=0.01, batch_size=8, seed=0, backend=name)
     if bad:
@@ -71,8 +75,8 @@ def test_divergence(name: str, when: str, chunks: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_the_optimiser_s_state_goes_back_too(optimizer: str) -> None:
-    """Training on after a divergence equals training on after a stop at the same update."""
+def test_divergence_restores_the_state_of_the_optimiser(optimizer: str) -> None:
+    """Further training after a divergence equals further training after a stop at the same update."""
     armed = [True]
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
 
@@ -92,7 +96,7 @@ def test_the_optimiser_s_state_goes_back_too(optimizer: str) -> None:
     assert bits(trainer) == bits(again)
 
 
-def test_a_network_that_starts_out_of_bounds_diverges_at_step_1() -> None:
+def test_a_network_that_starts_with_an_infinite_parameter_diverges_at_step_1() -> None:
     trainer = make()
     trainer.network.parameters[0] = np.inf
     with pytest.raises(DivergedError, match="step 1"):
@@ -100,7 +104,7 @@ def test_a_network_that_starts_out_of_bounds_diverges_at_step_1() -> None:
     assert trainer.steps == 0
 
 
-def test_divergence_comes_back_from_another_process() -> None:
+def test_the_error_of_a_divergence_can_be_pickled() -> None:
     error = DivergedError("the cost", epoch=2, step=30, learning_rate=0.5)
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert isinstance(twin, DivergedError)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules against plain formulas; optimisers' settings and the values they refuse."""
+"""Learning rate schedules against plain formulas; the settings of optimisers, and the values that they refuse."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FORMULAS: dict[str, tuple[Schedule, Callable[[float], float]]] = {
 
 
 @pytest.mark.parametrize("case", FORMULAS)
-def test_factors_are_the_formula_s(case: str) -> None:
+def test_factors_equal_the_formula(case: str) -> None:
     schedule, formula = FORMULAS[case]
     expected = [formula(t) for t in TIMES]
     np.testing.assert_allclose(schedule.factors(0, len(TIMES), PER_EPOCH, HORIZON), expected, rtol=1e-12, atol=1e-15)
@@ -71,7 +71,7 @@ def test_factors_are_the_formula_s(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", FORMULAS)
-def test_factors_are_finite_shares(case: str) -> None:
+def test_factors_are_from_0_to_1(case: str) -> None:
     for per_epoch in (1, 3, 6000):
         for horizon in ((0.0, 0.0), (3.0, 3.0), (0.0, 1.0)):
             factors = FORMULAS[case][0].factors(0, 2 * per_epoch, per_epoch, horizon)
@@ -82,11 +82,11 @@ def test_factors_are_finite_shares(case: str) -> None:
 
 @pytest.mark.parametrize("per_epoch", [1, 3, 7, 49, 6000])
 def test_steps_fall_at_whole_epochs(per_epoch: int) -> None:
-    """They do so however the sum of the batches' shares rounds."""
+    """Rounding in the sum of the batches' shares must not move a step."""
     for epoch in range(60):
         factors = Step(every=3, factor=0.5).factors(epoch, per_epoch, per_epoch, (0, 60))
         assert set(factors) == {0.5 ** (epoch // 3)}
-    often = Step(every=0.1, factor=0.5).factors(0, 30, 10, (0, 60))  # 0.3 / 0.1 is less than 3
+    often = Step(every=0.1, factor=0.5).factors(0, 30, 10, (0, 60))  # 0.3 / 0.1 rounds to less than 3
     np.testing.assert_array_equal(often, 0.5 ** np.arange(30))
 
 
@@ -98,16 +98,16 @@ def rates_of(schedule: Any, *epochs: int) -> list[float]:
     return list(trainer.history["learning_rate"])
 
 
-def test_the_horizon_of_a_cosine() -> None:
+def test_a_cosine_ends_with_its_epochs_or_with_the_fit() -> None:
     once = [cosine(k / 4) for k in range(4)]
-    assert rates_of(Cosine(), 4, 4) == pytest.approx(once + once)  # starts again with each fit
+    assert rates_of(Cosine(), 4, 4) == pytest.approx(once + once)  # the default starts again with each fit
     assert rates_of("cosine", 4) == pytest.approx(once)
     longer = [cosine(k / 8) for k in range(8)]
     assert rates_of(Cosine(epochs=8), 4, 4) == rates_of(Cosine(epochs=8), 8) == pytest.approx(longer)
     assert rates_of(Cosine(epochs=2, final=0.1), 4)[2:] == [0.1, 0.1]
 
 
-def test_a_function_is_given_every_step_once() -> None:
+def test_a_function_is_called_once_for_each_step() -> None:
     seen: list[int] = []
 
     def factor(step: int) -> float:
@@ -118,7 +118,7 @@ def test_a_function_is_given_every_step_once() -> None:
     assert seen == [0, 1, 2]
 
 
-def test_what_is_no_factor_is_refused() -> None:
+def test_values_that_are_no_factors_are_refused() -> None:
     assert FromFunction(function=lambda step: step).of_steps(3, 2).tolist() == [3, 4]
     for bad in (math.nan, math.inf, -0.1):
         factors = FromFunction(function=lambda step, bad=bad: bad if step == 4 else 1).of_steps(3, 2)
@@ -175,7 +175,7 @@ def test_impossible_numbers_are_refused(make: Callable[[], object], words: str) 
     ],
     ids=["Exponential(0.9)", "Cosine(30)", "Step(5)"],
 )
-def test_a_number_without_a_name_is_not_taken_for_the_warm_up(make: Callable[[], Any], wanted: dict[str, Any]) -> None:
+def test_a_positional_number_is_not_the_warm_up(make: Callable[[], Any], wanted: dict[str, Any]) -> None:
     """A positional number either means the obvious setting or is refused."""
     try:
         schedule = make()
@@ -185,7 +185,7 @@ def test_a_number_without_a_name_is_not_taken_for_the_warm_up(make: Callable[[],
     assert schedule.warmup == 0
 
 
-def test_encode() -> None:
+def test_encode_writes_the_settings_to_their_columns() -> None:
     def encoded(*arguments: Any) -> dict[int, float]:
         vector = encode(*arguments)
         assert vector.dtype == np.float64
@@ -201,7 +201,7 @@ def test_encode() -> None:
     assert encoded(Adam(0.5, 0.75, 0.1), 0, 3) == adam
 
 
-def test_names() -> None:
+def test_names_give_the_default_settings() -> None:
     assert {name: make() for name, make in OPTIMIZERS.items()} == {
         "sgd": GradientDescent(),
         "momentum": Momentum(0.9),

@@ -1,4 +1,4 @@
-"""Recipes: the same seed gives the same network, changes are merged, and trainings run in parallel."""
+"""Recipes: equal seeds give equal networks, changes are merged, and trainings run in parallel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ X = np.linspace(0, 1, 40).reshape(10, 4)
 Y = np.arange(10) % 2
 
 
-def test_a_recipe_is_the_plain_calls() -> None:
+def test_a_recipe_equals_the_plain_calls() -> None:
     recipe = Recipe((5, 3), 2, {"activation": "tanh"}, {"optimizer": "adam", "batch_size": 4, "backend": "numpy"})
     trainer = recipe.start(4, 2, seed=3)
     trainer.fit(X, Y, epochs=recipe.epochs)
@@ -37,7 +37,7 @@ def test_a_recipe_is_the_plain_calls() -> None:
     )
 
 
-def test_the_default_is_the_chapter_s_network() -> None:
+def test_the_default_recipe_is_the_chapter_s_network() -> None:
     assert Recipe() == CHAPTER
     assert CHAPTER.start(784, 10, 0).network.n_parameters == 13_002
 
@@ -51,7 +51,7 @@ def test_changes_are_merged() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": -1}, {"hidden": (0,)}, {"trainer": {"learning_rate": -1}}])
-def test_what_cannot_be_is_an_error(wrong: dict[str, object]) -> None:
+def test_impossible_recipes_are_errors(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"epochs|sizes|learning_rate"):
         CHAPTER.but(**wrong).start(4, 2, 0)
 
@@ -78,12 +78,12 @@ def test_a_backend_of_one_thread_gets_one_training_at_a_time(backend: Any) -> No
     assert max(most) == (min(usable_cores(), 8) if backend.MAX_THREADS > 1 else 1)
 
 
-def test_a_recipe_on_a_backend() -> None:
+def test_on_changes_the_backend_of_a_recipe() -> None:
     assert CHAPTER.on(None) is CHAPTER
     assert CHAPTER.on("numpy").start(4, 2, 0).backend == "numpy"
 
 
-def test_parallel_is_the_same_as_one_after_the_other() -> None:
+def test_parallel_trainings_equal_sequential_ones() -> None:
     def final(seed: int) -> np.ndarray:
         trainer = CHAPTER.start(4, 2, seed, backend="numpy")
         trainer.fit(X, Y, epochs=3)
@@ -95,7 +95,7 @@ def test_parallel_is_the_same_as_one_after_the_other() -> None:
         np.testing.assert_array_equal(together, alone)
 
 
-def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
+def test_the_first_error_is_raised_and_ends_the_queue() -> None:
     begun = []
 
     def job(k: int) -> None:
@@ -110,7 +110,7 @@ def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
 @pytest.mark.parametrize("jobs", [1, 50])
-def test_ctrl_c_ends_the_trainings_that_run(jobs: int) -> None:
+def test_ctrl_c_ends_running_trainings(jobs: int) -> None:
     ended = []
 
     def job() -> None:
@@ -125,23 +125,23 @@ def test_ctrl_c_ends_the_trainings_that_run(jobs: int) -> None:
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         in_parallel([job] * jobs)
-    assert time.perf_counter() - began < 5  # an hour otherwise
+    assert time.perf_counter() - began < 5  # the whole training would take an hour
     assert 1 <= len(ended) <= min(jobs, usable_cores())
     assert min(ended) > 0
 
 
-def test_what_is_begun_after_the_stop_ends_at_once() -> None:
+def test_a_fit_that_begins_after_the_stop_ends_at_once() -> None:
     together = Together()
     together.stop()
     trainer = CHAPTER.start(4, 2, 0, backend="numpy")
     with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
         pool.submit(together.context().run, partial(trainer.fit, X, Y, epochs=3)).result()
     assert trainer.steps == 0
-    trainer.fit(X, Y, epochs=1)  # unchanged outside the context
+    trainer.fit(X, Y, epochs=1)  # the stop has no effect outside the context
     assert trainer.steps == 1
 
 
-def test_an_error_of_a_fit_is_not_hidden_by_the_stop() -> None:
+def test_the_stop_does_not_hide_the_error_of_a_fit() -> None:
     together = Together()
     trainer = CHAPTER.start(4, 2, 0, backend="numpy")
 

@@ -1,4 +1,4 @@
-"""The folder of a training run: a saved run loads unchanged, and an incomplete or damaged one is refused."""
+"""The folder of a training run: a saved run loads unchanged. An incomplete or damaged run is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run() -> Run:
     return trained(picture_data(), 8, 3)
 
 
-def test_a_run_comes_back_from_its_folder(run: Run, tmp_path: Path) -> None:
+def test_a_saved_run_loads_unchanged(run: Run, tmp_path: Path) -> None:
     run.save(tmp_path / "deep" / "run")
     found = Run.load(tmp_path / "deep" / "run")
     np.testing.assert_array_equal(found.network.parameters, run.network.parameters)
@@ -54,7 +54,7 @@ def test_a_run_comes_back_from_its_folder(run: Run, tmp_path: Path) -> None:
         ("initial.npz", "zip", "not an NPZ file"),
     ],
 )
-def test_a_folder_that_is_not_whole(name: str, text: str | None, said: str, run: Run, tmp_path: Path) -> None:
+def test_an_incomplete_folder_is_refused(name: str, text: str | None, said: str, run: Run, tmp_path: Path) -> None:
     run.save(tmp_path)
     if text is None:
         (tmp_path / name).unlink()
@@ -64,7 +64,7 @@ def test_a_folder_that_is_not_whole(name: str, text: str | None, said: str, run:
         Run.load(tmp_path)
 
 
-def test_folders_that_are_none(run: Run, tmp_path: Path) -> None:
+def test_paths_that_are_no_run_folders_are_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no folder"):
         Run.load(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
@@ -94,7 +94,7 @@ def test_folders_that_are_none(run: Run, tmp_path: Path) -> None:
         *(("history", change) for change in ({"cost": [None]}, {"cost": ["x"]}, {"seconds": [None]}, {"backend": [1]})),
     ],
 )
-def test_a_damaged_record_is_told(name: str, value: dict[str, Any], run: Run, tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused(name: str, value: dict[str, Any], run: Run, tmp_path: Path) -> None:
     run.save(tmp_path)
     path = tmp_path / f"{name}.json"
     kept = json.loads(path.read_text())

@@ -22,16 +22,16 @@ from fastnet.training import chunks as chunks_module
 
 @pytest.fixture
 def name(backend: Any) -> str:
-    """The name of each backend of this machine."""
+    """Return the name of each backend of this machine."""
     return name_of(backend)
 
 
-# -- what must not change the result -----------------------------------------------------------------------------
+# -- chunks, calls of fit and blocks must not change the result --------------------------------------------------
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_20_and_20_epochs_are_40(optimizer: str, schedule: str) -> None:
+def test_20_and_20_epochs_equal_40(optimizer: str, schedule: str) -> None:
     once, twice = (make(optimizer=optimizer, schedule=SCHEDULES[schedule]) for _ in range(2))
     once.fit(X, Y, epochs=40)
     twice.fit(X, Y, epochs=20)
@@ -46,7 +46,7 @@ def test_20_and_20_epochs_are_40(optimizer: str, schedule: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_20_and_20_epochs_are_40_on_every_backend(name: str, optimizer: str) -> None:
+def test_20_and_20_epochs_equal_40_on_every_backend(name: str, optimizer: str) -> None:
     x = (X * 255).astype(np.uint8)
     once, twice = (make(optimizer=optimizer, schedule=Cosine(epochs=40), backend=name) for _ in range(2))
     once.fit(x, Y, epochs=40)
@@ -56,14 +56,14 @@ def test_20_and_20_epochs_are_40_on_every_backend(name: str, optimizer: str) -> 
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_fit_is_the_kernel_s_train(backend: Any, name: str, optimizer: str) -> None:
+def test_fit_equals_one_call_of_train(backend: Any, name: str, optimizer: str) -> None:
     trainer = make(
         optimizer=optimizer, backend=name, weight_decay=0.02, clip_norm=0.5, schedule=Exponential(factor=0.5)
     )
     net = trainer.network
     params = net.parameters.copy()
     chosen = {"sgd": fastnet.GradientDescent(), "adam": Adam()}.get(optimizer) or Momentum(nesterov=optimizer[0] == "n")
-    vector = fastnet.training.optimizers.encode(chosen, 0.02, 0.5)  # a module, not exported
+    vector = fastnet.training.optimizers.encode(chosen, 0.02, 0.5)  # encode is not exported
     state = np.zeros((c.SLOTS[chosen.kind], len(params)), np.float32)
     work = c.aligned_empty(c.plan(net.layers, 8, len(state), 4).size, np.float32)
     rng, progress = np.random.default_rng(0), np.zeros(c.PROGRESS_COLUMNS, np.int64)
@@ -77,10 +77,10 @@ def test_fit_is_the_kernel_s_train(backend: Any, name: str, optimizer: str) -> N
         costs.append(backend.train(call) / 53)
     history = trainer.fit(X, Y, epochs=3)
     assert bits(trainer) == params.tobytes()
-    assert history["cost"] == pytest.approx(costs, rel=1e-6)  # chunks' cost sums are added up
+    assert history["cost"] == pytest.approx(costs, rel=1e-6)  # the history adds the costs of several chunks
 
 
-def test_one_epoch_is_steps_of_the_gradient() -> None:
+def test_one_epoch_equals_steps_along_the_gradient() -> None:
     trainer = make(shuffle=False)
     net = trainer.network.copy()
     for start in range(0, 53, 8):
@@ -89,7 +89,7 @@ def test_one_epoch_is_steps_of_the_gradient() -> None:
     kc.assert_close(trainer.network.parameters, net.parameters, 1e-6)
 
 
-def test_weight_decay_leaves_the_biases() -> None:
+def test_weight_decay_does_not_change_the_biases() -> None:
     plain, decayed = (make(shuffle=False, batch_size=53, weight_decay=decay) for decay in (0, 0.5))
     before = plain.network.copy()
     for trainer in (plain, decayed):
@@ -103,7 +103,7 @@ def test_weight_decay_leaves_the_biases() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [53, 1000])
-def test_a_batch_of_everything_is_plain_gradient_descent(name: str, batch_size: int) -> None:
+def test_a_batch_of_all_examples_is_plain_gradient_descent(name: str, batch_size: int) -> None:
     trainer = make(batch_size=batch_size, shuffle=False, backend=name)
     net = trainer.network.copy()
     trainer.fit(X, Y, epochs=2)
@@ -113,7 +113,7 @@ def test_a_batch_of_everything_is_plain_gradient_descent(name: str, batch_size: 
     assert trainer.steps == 2
 
 
-def test_a_batch_of_several_blocks(name: str) -> None:
+def test_a_batch_of_several_blocks_equals_a_step_of_the_gradient(name: str) -> None:
     n = 2 * c.BLOCK_ROWS + 77
     x, y = np.tile(X, (12, 1))[:n], np.tile(Y, 12)[:n]
     trainer = make(batch_size=n, backend=name)
@@ -122,7 +122,7 @@ def test_a_batch_of_several_blocks(name: str) -> None:
     kc.assert_close(trainer.network.parameters, net.parameters - 0.1 * net.gradient(x, y), 1e-6)
 
 
-def test_shuffle_and_seeds() -> None:
+def test_the_seed_decides_the_order_of_shuffled_examples() -> None:
     def after(**arguments: Any) -> bytes:
         trainer = make(**arguments)
         trainer.fit(X, Y, epochs=2)
@@ -135,7 +135,9 @@ def test_shuffle_and_seeds() -> None:
 
 
 @kc.pairs("backend", optimizer=["sgd", "adam"], chunks=CHUNKS)
-def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_result(
+    name: str, optimizer: str, chunks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run() -> Trainer:
         trainer = make(optimizer=optimizer, schedule="exponential", backend=name)
         trainer.fit(X, Y, epochs=3, validation_data=(X[:5], Y[:5]))
@@ -153,7 +155,7 @@ def test_chunks_change_nothing(name: str, optimizer: str, chunks: str, monkeypat
 
 @pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
 def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then packing the parameters for each call costs little. A thread makes such a call, to keep Ctrl-C prompt."""
+    """Long chunks make packing the parameters cheap. Long calls run in a thread, so that Ctrl-C acts promptly."""
     threads = []
     train = numpy_backend.train
 
@@ -166,7 +168,8 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
         monkeypatch.setattr(chunks_module, constant, value)
     trainer = make()
     trainer.fit(X, Y)
-    assert threads == [packed == 0] * calls  # seven batches; or one, to learn the speed, then five, then the last
+    # seven calls of one batch, or three calls: one batch (to measure the speed), five, one
+    assert threads == [packed == 0] * calls
 
 
 def test_more_epochs_than_a_float_counts_are_refused() -> None:
@@ -174,7 +177,7 @@ def test_more_epochs_than_a_float_counts_are_refused() -> None:
         make().fit(X, Y, epochs=10**5000)
 
 
-def test_partial_fit_goes_through_a_stream_in_order() -> None:
+def test_partial_fit_trains_on_a_stream_in_order() -> None:
     stream, whole = make(optimizer="adam"), make(optimizer="adam", shuffle=False)
     records = [stream.partial_fit(X[a:b], Y[a:b]) for a, b in ((0, 16), (16, 40), (40, 53))]
     whole.fit(X, Y)
@@ -217,14 +220,14 @@ def test_batches_are_counted_exactly(every: int) -> None:
     assert [(p.epoch, p.batch, p.batches, p.examples) for p in other.seen] == [(1, 5, 7, 40), (2, 5, 7, 40)]
 
 
-def test_progress_is_the_epoch_so_far() -> None:
+def test_progress_has_the_costs_of_the_epoch_so_far() -> None:
     recorder = Recorder(1)
     history = make().fit(X, Y, callbacks=[recorder])
     last = recorder.seen[-1]
     assert (last.cost, last.accuracy, last.examples) == (history["cost"][0], history["accuracy"][0], 53)
 
 
-def test_stop_ends_at_the_next_batch() -> None:
+def test_stop_ends_the_fit_at_the_next_batch() -> None:
     trainer = make()
     history = trainer.fit(X, Y, epochs=5, callbacks=[Recorder(3, lambda t, p: t.stop())])
     assert trainer.steps == 3
@@ -236,7 +239,7 @@ def test_stop_ends_at_the_next_batch() -> None:
     assert len(trainer.history) == 4
 
 
-def test_a_new_learning_rate_counts_from_the_next_batch() -> None:
+def test_a_new_learning_rate_applies_from_the_next_batch() -> None:
     def halve(trainer: Trainer, progress: Any) -> None:
         trainer.learning_rate /= 2
 
@@ -250,7 +253,7 @@ def test_a_new_learning_rate_counts_from_the_next_batch() -> None:
 
 
 @pytest.mark.parametrize("threads", [False, True])
-def test_a_callback_s_error_surfaces(threads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_callback_is_raised(threads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(trainer: Trainer, what: Any) -> None:
         raise LookupError("mine")
 
@@ -265,7 +268,7 @@ def test_a_callback_s_error_surfaces(threads: bool, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("callbacks", [5, [5], "abc", None, print, [Callback], [fastnet.Epoch], [[print]]])
-def test_what_is_no_callback_is_refused_before_training(callbacks: Any) -> None:
+def test_objects_that_are_no_callbacks_are_refused_before_training(callbacks: Any) -> None:
     trainer = make()
     with pytest.raises((TypeError, ValueError), match="callback"):
         trainer.fit(X, Y, callbacks=callbacks)
@@ -298,7 +301,7 @@ def test_an_impossible_every_set_by_the_callback_is_refused(every: Any) -> None:
 # -- history -------------------------------------------------------------------------------------------------------
 
 
-def test_history_tells_it_all(name: str) -> None:
+def test_the_history_has_every_field(name: str) -> None:
     trainer = make(backend=name)
     history = trainer.fit(X, Y, epochs=2)
     assert history is trainer.history

@@ -15,7 +15,7 @@ from fastnet import Adam, Cosine, Momentum, Network, Schedule, Trainer
 
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES.values(), "cosine", "exponential", "step", lambda step: 0.5])
-def test_every_optimizer_goes_with_every_schedule(schedule: Any) -> None:
+def test_every_optimizer_trains_with_every_schedule(schedule: Any) -> None:
     for optimizer in ("sgd", "momentum", "nesterov", "adam", Momentum(0.5, nesterov=True), Adam(beta1=0.8)):
         trainer = make(optimizer=optimizer, schedule=schedule, learning_rate=0.01)
         history = trainer.fit(X, Y, epochs=3)
@@ -23,7 +23,7 @@ def test_every_optimizer_goes_with_every_schedule(schedule: Any) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("momentum", 0.01), ("nesterov", 0.01), ("adam", 0.001)])
-def test_default_learning_rates(optimizer: str, rate: float) -> None:
+def test_the_default_learning_rate_depends_on_the_optimiser(optimizer: str, rate: float) -> None:
     assert make(optimizer=optimizer, learning_rate=None).learning_rate == rate
 
 
@@ -72,7 +72,7 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
     assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
 
 
-def test_what_is_no_network_is_refused() -> None:
+def test_objects_that_are_no_networks_are_refused() -> None:
     with pytest.raises(TypeError, match="network must be a fastnet"):
         Trainer([784, 10])
 
@@ -111,20 +111,20 @@ def test_a_new_learning_rate_is_checked() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])
-def test_a_bad_factor_of_a_function_is_told(bad: float) -> None:
+def test_a_bad_factor_of_a_function_is_an_error(bad: float) -> None:
     with pytest.raises(ValueError, match=r"schedule gave .* at step 9"):
         make(schedule=lambda step: bad if step == 9 else 1.0).fit(X, Y, epochs=3)
 
 
 class Own(Schedule):
-    """A user's schedule, which may return wrong values."""
+    """A schedule of the user that may return wrong values."""
 
     def __init__(self, values: object) -> None:
         super().__init__()
         object.__setattr__(self, "values", values)
 
     def proper(self, time: Any, horizon: Any) -> Any:
-        return self.values  # set around the frozen dataclass
+        return self.values  # set outside the fields, because the dataclass is frozen
 
 
 @pytest.mark.parametrize(
@@ -135,20 +135,20 @@ class Own(Schedule):
         (np.array([1.0, np.nan, 1.0, 1.0]), "nan at step 1"),
     ],
 )
-def test_factors_of_a_users_schedule_are_checked(values: Any, words: str) -> None:
+def test_factors_of_a_user_s_schedule_are_checked(values: Any, words: str) -> None:
     trainer = Trainer(Network([2, 2]), schedule=Own(values), batch_size=5)
     with pytest.raises(ValueError, match=words):
         trainer.fit(np.ones((20, 2)), np.zeros(20, int))
     assert trainer.steps == 0
 
 
-def test_factors_may_be_of_any_float_dtype() -> None:
+def test_factors_may_have_any_float_dtype() -> None:
     trainer = Trainer(Network([2, 2]), schedule=Own(np.ones(4, np.float32)), batch_size=5)
     trainer.fit(np.ones((20, 2)), np.zeros(20, int))
     assert trainer.steps == 4
 
 
-def test_a_trainer_keeps_its_network() -> None:
+def test_the_network_of_a_trainer_cannot_be_replaced() -> None:
     trainer = Trainer(Network([4, 3]), optimizer="adam")
     with pytest.raises(AttributeError):
-        trainer.network = Network([400, 400, 10])  # what is refused
+        trainer.network = Network([400, 400, 10])  # the refused assignment

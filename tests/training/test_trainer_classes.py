@@ -1,4 +1,4 @@
-"""One rule for classes: training, validation, evaluation and prediction agree on which answers are right."""
+"""Training, validation, evaluation and prediction use one rule for classes and count the same answers as right."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fastnet import Network, Trainer
 
 
 @pytest.mark.parametrize("cost", ["squared_error", "cross_entropy"])
-def test_outputs_that_round_to_1_are_still_told_apart(backend: Any, cost: str) -> None:
-    """The sums are 60, 80 and 70 for any x, so all sigmoids round to 1, and the class is 1."""
+def test_outputs_that_round_to_1_are_classified_by_their_sums(backend: Any, cost: str) -> None:
+    """For any x the weighted sums are 60, 80 and 70. All sigmoids round to 1, and the class is 1."""
     name = name_of(backend)
     net = Network([2, 3], output="sigmoid", cost=cost)
     net.parameters[:] = 0, 0, 0, 0, 0, 0, 60, 80, 70

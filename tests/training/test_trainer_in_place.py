@@ -1,4 +1,4 @@
-"""In-place changes of a network's and a trainer's objects are refused or have no effect."""
+"""In-place changes of the objects of a network or a trainer are refused or have no effect."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TRAINS: dict[str, Callable[[Network, str], object]] = {
 class TestParameters:
     @pytest.mark.filterwarnings("ignore:Setting the (shape|dtype):DeprecationWarning")
     @pytest.mark.parametrize("change", [reshaped, retyped])
-    def test_another_shape_or_dtype_is_refused_by_all_that_compute(
+    def test_every_computation_refuses_parameters_of_another_shape_or_dtype(
         self, backend: Any, change: Callable[[Network], None]
     ) -> None:
         for use in (READS | TRAINS).values():
@@ -61,7 +61,7 @@ class TestParameters:
             with pytest.raises(ValueError, match=r"network\.parameters was changed in place to .*32 .*32 \(32,\)"):
                 use(net, name_of(backend))
 
-    def test_read_only_ones_are_read_and_not_trained(self, backend: Any) -> None:
+    def test_read_only_parameters_can_be_read_but_not_trained(self, backend: Any) -> None:
         net, twin = Network([3, 5, 2], seed=1), Network([3, 5, 2], seed=1)
         read_only(net)
         for use in READS.values():
@@ -71,12 +71,12 @@ class TestParameters:
                 train(net, name_of(backend))
         assert net.parameters.tobytes() == twin.parameters.tobytes()
 
-    def test_made_read_only_by_a_callback(self, backend: Any) -> None:
+    def test_a_callback_that_makes_parameters_read_only_ends_the_fit(self, backend: Any) -> None:
         net = Network([3, 5, 2], seed=1)
         trainer = Trainer(net, backend=name_of(backend), batch_size=4)
         with pytest.raises(ValueError, match="read-only"):
             trainer.fit(X, Y, epochs=3, callbacks=[lambda trainer, epoch: read_only(net)])
-        assert trainer.steps == 3  # the first epoch's
+        assert trainer.steps == 3  # only the steps of the first epoch
         net.parameters.flags.writeable = True
         trainer.fit(X, Y)
         assert trainer.steps == 6
@@ -104,20 +104,20 @@ def trained(backend: Any, x: Any, y: Any, change: Callable[[], object] = lambda:
 
 
 def sparse(form: str) -> Any:
-    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input is scipy's")
+    scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
     return scipy_sparse.csr_array(EXAMPLES).asformat(form)
 
 
 class TestDataOfTheCaller:
-    """Kernels index by labels and by the index arrays of sparse rows, so a fit must not see the caller's changes."""
+    """Kernels index by labels and by the index arrays of sparse rows, so a fit must not use the caller's changes."""
 
-    def test_labels_filled_in_a_callback(self, backend: Any) -> None:
+    def test_labels_changed_in_a_callback(self, backend: Any) -> None:
         y = LABELS.copy()
         found = trained(backend, EXAMPLES, y, lambda: y.fill(1000))
         assert y[0] == 1000
         assert found == trained(backend, EXAMPLES, LABELS)
 
-    def test_labels_refilled_by_another_thread(self, backend: Any) -> None:
+    def test_labels_changed_by_another_thread(self, backend: Any) -> None:
         y, over = LABELS.copy(), threading.Event()
 
         def refill() -> None:
@@ -134,20 +134,20 @@ class TestDataOfTheCaller:
         assert found == trained(backend, EXAMPLES, LABELS)
 
     @pytest.mark.parametrize("part", ["indices", "indptr"])
-    def test_index_arrays_filled_in_a_callback(self, backend: Any, part: str) -> None:
+    def test_index_arrays_changed_in_a_callback(self, backend: Any, part: str) -> None:
         x = sparse("csr")
         found = trained(backend, x, LABELS, lambda: getattr(x, part).fill(5000))
         assert found == trained(backend, sparse("csr"), LABELS)
 
-    def test_those_of_sparse_rows_of_ones_own(self, backend: Any) -> None:
+    def test_index_arrays_of_the_user_s_sparse_rows(self, backend: Any) -> None:
         x, twin = (Network([70, 3]).check_inputs(sparse("csr")) for _ in range(2))
         assert isinstance(x, c.SparseRows)
         found = trained(backend, x, LABELS, lambda: (x.indices.fill(5000), x.starts.fill(1 << 40)))
         assert found == trained(backend, twin, LABELS)
 
     @pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
-    def test_a_shape_set_in_a_callback(self, backend: Any) -> None:
-        """The values are shared, but not the array objects."""
+    def test_a_shape_set_in_a_callback_has_no_effect(self, backend: Any) -> None:
+        """The fit shares the values of the arrays, but not the array objects."""
         x, y = EXAMPLES.copy(), TARGETS.copy()
 
         def reshape(*arrays: Any) -> None:
@@ -160,8 +160,8 @@ class TestDataOfTheCaller:
         found = trained(backend, rows, TARGETS, lambda: reshape(rows.data))
         assert found == trained(backend, sparse("csr"), TARGETS)
 
-    def test_examples_whose_address_is_odd(self, backend: Any) -> None:
-        """Kernels get aligned arrays."""
+    def test_examples_at_an_odd_address(self, backend: Any) -> None:
+        """Kernels must get aligned arrays."""
 
         def odd(array: Any) -> Any:
             found = np.frombuffer(bytearray(array.nbytes + 1), array.dtype, array.size, 1).reshape(array.shape)
@@ -170,13 +170,13 @@ class TestDataOfTheCaller:
             return found
 
         net = Network([70, 5, 3])
-        assert net.check_inputs(odd(EXAMPLES)).flags.aligned  # dense
+        assert net.check_inputs(odd(EXAMPLES)).flags.aligned  # dense examples
         assert net.check_targets(odd(TARGETS), 500).flags.aligned
         found = trained(backend, odd(EXAMPLES), odd(LABELS))
         assert found == trained(backend, EXAMPLES, LABELS)
 
-    def test_an_out_that_is_reshaped_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Its new shape would apply to the next part."""
+    def test_an_out_reshaped_during_a_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The new shape must not apply to the next part of the call."""
         net, out = Network([70, 5, 3], seed=1), np.empty((500, 3), np.float32)
         monkeypatch.setattr(forward, "FORWARD_WORK", 1)
         kernels = backends.get("numpy")
@@ -199,7 +199,7 @@ class TestDataOfTheCaller:
         assert len(calls) > 1
         assert out.tobytes() == net.forward(EXAMPLES, backend="numpy").tobytes()
 
-    def test_what_is_checked_is_a_copy(self) -> None:
+    def test_checked_labels_and_index_arrays_are_copies(self) -> None:
         net = Network([70, 5, 3])
         for y in (LABELS, LABELS.astype(np.uint8), LABELS[::-1]):
             assert not np.shares_memory(net.check_targets(y, 500), y)
@@ -236,7 +236,7 @@ class TestWhatIsHandedOut:
         assert net.parameters.tobytes() == twin.parameters.tobytes()
 
     @pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
-    def test_layers_cannot_be_made_to_lead_a_kernel_astray(self, backend: Any) -> None:
+    def test_changed_layers_do_not_reach_the_kernels(self, backend: Any) -> None:
         net = Network([3, 5, 2], seed=1)
         before = net.forward(X, backend=name_of(backend))
         layers = net.layers
@@ -249,7 +249,7 @@ class TestWhatIsHandedOut:
 class TestOneFitAtATime:
     WORDS = "a Trainer is for one fit at a time"
 
-    def test_another_thread_is_refused(self, backend: Any) -> None:
+    def test_a_fit_from_another_thread_is_refused(self, backend: Any) -> None:
         trainer = Trainer(Network([3, 5, 2], seed=1), backend=name_of(backend))
         refused = []
 
@@ -267,14 +267,14 @@ class TestOneFitAtATime:
         trainer.fit(X, Y, epochs=2, callbacks=[callback])
         assert (len(refused), trainer.steps) == (4, 2)
 
-    def test_so_is_a_callback_of_its_own(self) -> None:
+    def test_a_fit_from_a_callback_of_the_fit_is_refused(self) -> None:
         trainer = Trainer(Network([3, 5, 2], seed=1))
         with pytest.raises(RuntimeError, match=self.WORDS):
             trainer.fit(X, Y, callbacks=[lambda trainer, epoch: trainer.fit(X, Y)])
-        trainer.fit(X, Y)  # the trainer is free again
+        trainer.fit(X, Y)  # the trainer is not busy any more
         assert trainer.steps == 2
 
-    def test_a_copy_made_meanwhile_is_free(self) -> None:
+    def test_a_copy_made_during_a_fit_is_not_busy(self) -> None:
         copies = []
         trainer = Trainer(Network([3, 5, 2], seed=1))
         trainer.fit(X, Y, callbacks=[lambda trainer, epoch: copies.append(copy.deepcopy(trainer))])
@@ -284,7 +284,7 @@ class TestOneFitAtATime:
 
 
 class Named(Network):
-    """A subclass with its own signature."""
+    """A subclass whose constructor has another signature."""
 
     def __init__(self, name: str, width: int) -> None:
         super().__init__([3, width, 2], seed=1)
@@ -303,7 +303,7 @@ class TestSubclasses:
         ],
         ids=["method", "copy", "deepcopy", "pickle", "astype"],
     )
-    def test_survives(self, again: Callable[[Named], Named]) -> None:
+    def test_copies_keep_the_subclass(self, again: Callable[[Named], Named]) -> None:
         net = Named("first", 5)
         found = again(net)
         assert (type(found), found.tags) == (Named, ["first"])
@@ -312,7 +312,7 @@ class TestSubclasses:
         found.parameters[:] = 0
         assert not found.weights[0].any()
 
-    def test_loads_as_itself(self, tmp_path: Path) -> None:
+    def test_load_keeps_the_subclass(self, tmp_path: Path) -> None:
         net = Named("first", 5)
         net.save(tmp_path / "net.npz")
         found = Named.load(tmp_path / "net.npz")
@@ -322,7 +322,7 @@ class TestSubclasses:
 
 class TestTheOptimisersState:
     def test_a_second_moment_that_overflows_is_divergence(self, backend: Any) -> None:
-        """The square of a gradient of 2e26 is infinite in float32: Adam would never move that weight again."""
+        """The square of a gradient of 2e26 is infinite in float32. Adam would then never move this weight again."""
         net = Network([1, 1], output="identity", seed=1)
         net.parameters[:] = 1
         x = np.array([[1e13]] * 4, np.float32)
@@ -332,5 +332,5 @@ class TestTheOptimisersState:
         ):
             trainer.fit(x, np.zeros(4))
         assert net.parameters.tolist() == [1, 1]
-        trainer.fit(x / np.float32(1e13), np.zeros(4))  # its state is unchanged
+        trainer.fit(x / np.float32(1e13), np.zeros(4))  # the optimiser's state is unchanged
         assert np.isfinite(net.parameters).all()
