@@ -13,9 +13,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks import flag, name_of, number
+from fastnet.checks import flag, fraction, given, name_of, number
 from fastnet.kernels import contract as c
 from fastnet.names import OptimizerName
+
+MIN_EPSILON = 1.2e-38  # above the smallest normal float32; the kernels flush smaller numbers to zero
 
 
 class Optimizer(Protocol):
@@ -77,7 +79,7 @@ class Momentum:
     default_learning_rate = 0.01
 
     def __post_init__(self) -> None:
-        _check_fraction("momentum", self.momentum)
+        fraction("momentum", self.momentum)
         flag("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
@@ -116,10 +118,13 @@ class Adam:
     default_learning_rate = 0.001
 
     def __post_init__(self) -> None:
-        _check_fraction("beta1", self.beta1)
-        _check_fraction("beta2", self.beta2)
-        # A number below float32's smallest normal one would be flushed to zero, and 0 / 0 is not a number.
-        number("epsilon", self.epsilon, minimum=1.2e-38)
+        fraction("beta1", self.beta1)
+        fraction("beta2", self.beta2)
+        if number("epsilon", self.epsilon) < MIN_EPSILON:
+            raise ValueError(
+                f"epsilon must be at least {MIN_EPSILON:g}, not {self.epsilon:g}: the kernels flush smaller numbers to "
+                "0, and Adam would compute 0 / 0"
+            )
 
     def numbers(self) -> dict[int, float]:
         """Return the settings by their columns in the kernel's vector."""
@@ -140,7 +145,9 @@ def as_optimizer(optimizer: OptimizerName | Optimizer) -> Optimizer:
         name_of("optimizer", optimizer, OPTIMIZERS)
         return OPTIMIZERS[optimizer]()
     if not isinstance(optimizer, (GradientDescent, Momentum, Adam)):
-        raise TypeError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or such an object, not {optimizer!r}")
+        raise TypeError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, or an object such as Adam(), not {given(optimizer)}"
+        )
     return optimizer
 
 
@@ -153,8 +160,3 @@ def encode(optimizer: Optimizer, weight_decay: float, clip_norm: float | None) -
     if vector[c.KIND] not in c.SLOTS:
         raise ValueError(f"the kind of {optimizer!r} is {vector[c.KIND]:g}; expected one of {list(c.SLOTS)}")
     return vector
-
-
-def _check_fraction(name: str, value: float) -> None:
-    if not 0 <= number(name, value) < 1:
-        raise ValueError(f"{name} must be from 0 to below 1, not {value}")
