@@ -7,7 +7,7 @@ Network.forward checks it, and gets the same error messages.
 from __future__ import annotations
 
 import threading
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,6 +24,7 @@ from fastnet.names import BackendName, Threads
 Array = NDArray[Any]
 
 
+@runtime_checkable
 class Source(Protocol):
     """The part of a Network that a predictor reads."""
 
@@ -90,6 +91,8 @@ class Predictor:
         threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> None:
+        if isinstance(network, type) or not isinstance(network, Source):
+            raise TypeError(f"network must be a fastnet.Network, not {checks.given(network)}")
         self._network = network
         self._parameters = c.aligned_empty(network.n_parameters, network.dtype)
         self._max_batch = checks.whole_number("max_batch", max_batch, 1)

@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def given(value: object) -> str:
-    """Return a value for a message, in at most 80 characters. For a class, say how to make an object of it."""
+    """Return a value for a message, on one line of at most 80 characters; for a class, how to make an object of it."""
     if isinstance(value, type):
         return f"the class {value.__name__}: write {value.__name__}()"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # an array has lines
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -102,7 +102,7 @@ def neuron_gradients(
     Raises
     ------
     TypeError, ValueError
-        The gradient, the shape or the neurons do not fit the network.
+        `network` is no network, or the gradient, the shape or the neurons do not fit the network.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -112,6 +112,7 @@ def neuron_gradients(
     >>> network = fastnet.Network([9, 3], seed=0)
     >>> figure = neuron_gradients(network, network.gradient(x, y), (3, 3))
     """
+    checks.instance("network", network, Network)
     maps = network.views(gradient).weights[0]
     rows, columns = checks.image_shape(image_shape, maps.shape[1])
     chosen = range(min(len(maps), MAX_NEURONS)) if neurons is None else neurons

@@ -57,6 +57,8 @@ def weights(
 
     Raises
     ------
+    TypeError
+        `network` or `before` is no network.
     ValueError
         The shape does not fit, the networks differ in their sizes, or there is no such layer.
     FastnetError
@@ -66,10 +68,11 @@ def weights(
     --------
     >>> figure = weights(fastnet.Network([9, 4, 3], seed=0))
     """
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     drawn = {"after training": network.weights[layer]}
     if before is not None:
-        checks.same_sizes(network.sizes, before.sizes)
+        checks.same_sizes(network.sizes, checks.instance("before", before, Network).sizes)
         drawn = {"before training": before.weights[layer], **drawn}
     scale = pixels.diverging(float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)))
     if layer == 0:

@@ -122,8 +122,14 @@ def test_unknown_names_are_told_what_there_is(wrong: str, right: str, monkeypatc
 
 @pytest.mark.parametrize("wrong", [None, 5, "", "auto"])
 def test_get_wants_a_backend_s_name(wrong: Any) -> None:
-    with pytest.raises(BackendError, match="no backend is called"):
+    words = "no backend is called" if isinstance(wrong, str) else "give a backend's name, cython, .*, not (None|5)$"
+    with pytest.raises(BackendError, match=f"^backend: {words}"):
         backends.get(wrong)
+
+
+def test_use_backend_wants_a_name() -> None:
+    with pytest.raises(BackendError, match=r"^use_backend: give a backend's name, auto, .*, not None$"):
+        use_backend(None).__enter__()  # type: ignore[arg-type]  # what is refused
 
 
 # -- what is missing ---------------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from fastnet import Network, plots
 from fastnet.errors import DataError, FastnetError
 from fastnet.plots import save, style
 
@@ -55,6 +57,31 @@ def test_a_picture_of_no_known_kind_replaces_nothing(line: Any, tmp_path: Path) 
     with pytest.raises(DataError, match=r"digits\.npz.*\.png, \.svg, \.pdf"):
         save(line(), path)
     assert path.read_bytes() == b"mine"
+
+
+def test_what_is_no_figure_is_not_saved(line: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"^figure must be a Figure of Matplotlib, not None$"):
+        save(None, tmp_path / "a.png")  # type: ignore[arg-type]  # what is refused
+    assert not list(tmp_path.iterdir())
+
+
+NETWORK = "network must be a fastnet.Network, not int"
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda: plots.architecture(3), NETWORK),
+        (lambda: plots.weights(3), NETWORK),
+        (lambda: plots.weights(Network([4, 3]), before=3), NETWORK.replace("network", "before", 1)),
+        (lambda: plots.neuron_gradients(3, np.zeros(15), (2, 2)), NETWORK),
+        (lambda: plots.history(None), "history must be a fastnet.History or a mapping of columns, not None"),
+        (lambda: plots.history({"epoch": [1]}), "history must have the columns epoch, cost, .*, not epoch"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(line: Any, draw: Callable[[], object], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{words}$"):
+        draw()
 
 
 def test_without_matplotlib_a_picture_says_how_to_get_it(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet import Adam, Cosine, Exponential, Momentum, Network, Schedule, Step, Trainer
+from fastnet import Adam, Callback, Cosine, Exponential, Momentum, Network, Schedule, Step, Trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.random((53, 6), np.float32)  # the last batch is smaller at any batch size but 1 and 53
@@ -53,7 +53,7 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
     [
         ({"optimizer": "adm"}, "optimizer 'adm' did you mean 'adam'"),
         ({"optimizer": 5}, "optimizer 5"),
-        ({"optimizer": Momentum}, "optimizer Momentum"),
+        ({"optimizer": Momentum}, "optimizer object such as Adam(), not the class Momentum: write Momentum()"),
         ({"learning_rate": "0.1"}, "learning_rate number '0.1'"),
         ({"learning_rate": 10**400}, "learning_rate float can hold"),
         ({"learning_rate": -1}, "learning_rate -1"),
@@ -61,7 +61,7 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"learning_rate": math.inf}, "learning_rate inf"),
         ({"schedule": "cosin"}, "schedule 'cosin' did you mean 'cosine'"),
         ({"schedule": 5}, "schedule 5"),
-        ({"schedule": Cosine}, "schedule Cosine"),
+        ({"schedule": Cosine}, "schedule object such as not the class Cosine: write Cosine()"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"batch_size": 1.5}, "batch_size 1.5"),
         ({"batch_size": True}, "batch_size True"),
@@ -76,11 +76,11 @@ def test_default_learning_rates(optimizer: str, rate: float) -> None:
         ({"dropout": 1}, "dropout from 0 to below 1"),
         ({"dropout": -0.1}, "dropout at least 0"),
         ({"dropout": math.nan}, "dropout finite nan"),
-        ({"dropout": (0.5, 0.5)}, "dropout 2 numbers for 1 hidden outputs never"),
+        ({"dropout": (0.5, 0.5)}, "dropout has length 2; expected length 1, one rate outputs never"),
         ({"dropout": ["a"]}, "dropout[0] number 'a'"),
         ({"dropout": [2]}, "dropout from 0 to below 1 2"),
         ({"network": Network([6, 3]), "dropout": 0.5}, "dropout=0.5 hidden layer none"),
-        ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout 1 numbers for 0 hidden"),
+        ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout has length 1; expected length 0, one rate"),
         ({"shuffle": "no"}, "shuffle 'no'"),
         ({"seed": "a"}, "seed 'a'"),
         ({"seed": -1}, "seed -1"),
@@ -94,8 +94,10 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
 
 
 def test_what_is_no_network_is_refused() -> None:
-    with pytest.raises(TypeError, match="network must be a fastnet"):
+    with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not list"):
         Trainer([784, 10])
+    with pytest.raises(TypeError, match=r"not the class Network: write Network\(\)"):
+        Trainer(Network)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +106,10 @@ def test_what_is_no_network_is_refused() -> None:
         ({"epochs": -1}, "epochs -1"),
         ({"epochs": 1.5}, "epochs 1.5"),
         ({"epochs": True}, "epochs True"),
-        ({"validation_data": X}, "validation_data pair"),
-        ({"validation_data": (X,)}, "validation_data pair"),
-        ({"validation_data": (X, Y, Y)}, "validation_data pair"),
+        ({"validation_data": X}, "validation_data pair not ndarray"),
+        ({"validation_data": (X,)}, "validation_data pair not tuple of length 1"),
+        ({"validation_data": [X, Y, Y]}, "validation_data pair not list of length 3"),
+        ({"callbacks": [Callback]}, "callback not the class Callback: write Callback()"),
         ({"validation_data": (X[:, :5], Y)}, "validation x (53, 5)"),
         ({"validation_data": (X[:0], Y[:0])}, "validation x empty"),
         ({"validation_data": (X, Y + 1)}, "validation y["),
