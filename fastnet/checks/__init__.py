@@ -1,6 +1,6 @@
-"""The checks of arguments. Each returns its argument in the form that the library works with, or raises.
+"""Checks of arrays, settings and single values. Each returns its argument in the form that the library works with.
 
-The error says what was wrong, what was expected and what to do. Files are checked by their readers, in fastnet/data.
+A module checks its own settings with them, such as optimizers.py. The readers in fastnet/data check files.
 """
 
 from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector
