@@ -41,8 +41,8 @@ class Trainer:
     optimizer : str or Optimizer
         "sgd" (plain gradient descent), "momentum" (of 0.9), "nesterov" or "adam"; or an object, such as Momentum(0.95).
     learning_rate : float, optional
-        The base rate, which the schedule's factor multiplies. The default is 0.1 for sgd, 0.01 for momentum and 0.001
-        for adam.
+        The base rate, which the schedule's factor multiplies. The default is 0.1 for sgd, 0.01 for momentum and
+        nesterov, 0.001 for adam.
     schedule : str, Schedule or function
         "constant", "step", "cosine" or "exponential"; an object, such as Cosine(epochs=30, warmup=1); or a function
         that takes the number of an update, counted from 0, and returns the factor.
@@ -71,6 +71,11 @@ class Trainer:
         Whether `fit` first compresses dense inputs to their entries that are not zero, 8 bytes each in float32. "auto"
         compresses where that is faster: floats on a compiled backend, with 64 inputs or more, of which 40% or fewer are
         not zero, and 8 epochs or more to go. Sparse inputs stay sparse in any case.
+
+    Attributes
+    ----------
+    history : History
+        The record of each epoch so far. `fit` returns it too.
 
     Raises
     ------
@@ -120,7 +125,7 @@ class Trainer:
         self._sparse = checks.sparse(sparse)
         choose(backend, threads)  # so that a missing backend is an error now, before the user loads data
         self._backend, self._threads = backend, threads
-        self._rng = checks.generator(seed)
+        self._seed, self._rng = seed, checks.generator(seed)
         self._layers = with_dropout(network.layers, self._dropout, self._rng)
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         self._state = OptimizerState(settings, moments)
@@ -185,6 +190,21 @@ class Trainer:
     def backend(self) -> str | None:
         """The backend, as given. The history says which backend each epoch ran on."""
         return self._backend
+
+    @property
+    def seed(self) -> int | np.random.Generator | None:
+        """The seed of the order and of dropout, as given."""
+        return self._seed
+
+    @property
+    def threads(self) -> Threads:
+        """How many threads share the work of each batch, as given. The history has the number in each epoch."""
+        return self._threads
+
+    @property
+    def sparse(self) -> Sparse:
+        """Whether `fit` compresses dense inputs, as given. The history says which epochs had compressed inputs."""
+        return "auto" if self._sparse is None else self._sparse
 
     @property
     def steps(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -91,6 +92,21 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
         make(**arguments)
     assert "\n" not in str(caught.value)
     assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
+
+
+def test_every_setting_is_a_documented_property() -> None:
+    settings = {
+        **{"optimizer": Adam(), "learning_rate": 0.5, "schedule": Cosine(), "batch_size": 7, "weight_decay": 0.1},
+        **{"clip_norm": 2.0, "dropout": (0.5,), "shuffle": False, "backend": "numpy", "threads": "auto"},
+    }
+    network = Network([6, 5, 3])
+    for more in ({"seed": 3, "sparse": "auto"}, {"seed": np.random.default_rng(0), "sparse": True}):
+        given = {"network": network, **settings, **more}
+        trainer = Trainer(**given)
+        assert given.keys() == inspect.signature(Trainer).parameters.keys()
+        assert {name: getattr(trainer, name) for name in given} == given
+    assert all(inspect.getdoc(getattr(Trainer, name)) for name in given)
+    assert "history : History" in str(inspect.getdoc(Trainer))
 
 
 def test_what_is_no_network_is_refused() -> None:
