@@ -96,8 +96,16 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
 
 def test_every_setting_is_a_documented_property() -> None:
     settings = {
-        **{"optimizer": Adam(), "learning_rate": 0.5, "schedule": Cosine(), "batch_size": 7, "weight_decay": 0.1},
-        **{"clip_norm": 2.0, "dropout": (0.5,), "shuffle": False, "backend": "numpy", "threads": "auto"},
+        "optimizer": Adam(),
+        "learning_rate": 0.5,
+        "schedule": Cosine(),
+        "batch_size": 7,
+        "weight_decay": 0.1,
+        "clip_norm": 2.0,
+        "dropout": (0.5,),
+        "shuffle": False,
+        "backend": "numpy",
+        "threads": "auto",
     }
     network = Network([6, 5, 3])
     for more in ({"seed": 3, "sparse": "auto"}, {"seed": np.random.default_rng(0), "sparse": True}):
