@@ -22,6 +22,7 @@ from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, Threads
 
 Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]  # of the network's dtype
 
 
 @runtime_checkable
@@ -113,7 +114,7 @@ class Predictor:
         self._outputs.forget()
         self._sums.forget()
 
-    def __call__(self, x: Any, out: Array | None = None) -> Array:
+    def __call__(self, x: Any, out: Array | None = None) -> Floats:
         """Return the outputs (n, n_out) of x (n, n_in), or (n_out,) of one example (n_in,).
 
         Parameters
@@ -132,7 +133,7 @@ class Predictor:
         """
         return self._outputs(x, out)
 
-    def forward(self, x: Any, out: Array | None = None) -> Array:
+    def forward(self, x: Any, out: Array | None = None) -> Floats:
         """Return what calling the predictor returns."""
         return self._outputs(x, out)
 
