@@ -49,11 +49,11 @@ def whole_number(name: str, value: object, minimum: int, maximum: int | None = N
     return number
 
 
-def instance(name: str, value: object, kind: type[T]) -> T:
-    """Return the value if it is an object of this class of fastnet."""
+def instance(name: str, value: object, kind: type[T], home: str = "fastnet") -> T:
+    """Return the value if it is an object of this class; `home` is where a user finds the class."""
     if not isinstance(value, kind):
         found = given(value) if isinstance(value, type) else type(value).__name__
-        raise TypeError(f"{name} must be a fastnet.{kind.__name__}, not {found}")
+        raise TypeError(f"{name} must be a {home}.{kind.__name__}, not {found}")
     return value
 
 

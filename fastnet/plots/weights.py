@@ -140,6 +140,8 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     ValueError
         The shape does not fit.
     FastnetError
@@ -150,6 +152,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     >>> network, before = (fastnet.Network([64, 5, 3], seed=seed) for seed in (0, 1))
     >>> figure = structure(fastnet.insight.weight_structure(network, before))
     """
+    checks.instance("found", found, WeightStructure, "fastnet.insight")
     kinds = found.kinds
     shape = checks.image_shape(image_shape, found["trained"].images.shape[1])
     figure = style.figure(9, 0.95 * len(kinds) * shape[0] / shape[1] + 0.7)
