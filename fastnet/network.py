@@ -17,7 +17,7 @@ from fastnet.backends.forward import parts
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.names import Activation, BackendName, Cost, Init, Output, Threads
-from fastnet.predictor import Predictor
+from fastnet.predictor import Floats, Predictor
 
 Array = NDArray[Any]
 
@@ -25,8 +25,8 @@ Array = NDArray[Any]
 class Views(NamedTuple):
     """Views of a flat vector, layer by layer: weights[l] (n_out, n_in) and biases[l] (n_out,) share its memory."""
 
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
+    weights: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
 
 
 class Evaluation(NamedTuple):
@@ -143,17 +143,17 @@ class Network:
         return self._buffer.size
 
     @property
-    def parameters(self) -> Array:
+    def parameters(self) -> Floats:
         """All parameters in one array (n_parameters,): for each layer its weights, row by row, then its biases."""
         return self._parameters
 
     @property
-    def weights(self) -> tuple[Array, ...]:
+    def weights(self) -> tuple[Floats, ...]:
         """A view (n_out, n_in) of each layer's weights. Row j holds the weights of neuron j."""
         return self.views(self._intact_parameters()).weights
 
     @property
-    def biases(self) -> tuple[Array, ...]:
+    def biases(self) -> tuple[Floats, ...]:
         """A view (n_out,) of each layer's biases."""
         return self.views(self._intact_parameters()).biases
 
@@ -178,7 +178,7 @@ class Network:
 
     # -- computation -----------------------------------------------------------------------------------------
 
-    def forward(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
+    def forward(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Floats:
         """Return the output layer's activations.
 
         Parameters
@@ -203,9 +203,9 @@ class Network:
         rows = self.check_inputs(x)
         return choose(backend).forward(self._layers, self.kernel_parameters(), rows, out)
 
-    def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Array]:
+    def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Floats]:
         """Return a list with an array (n, n_out) of activations for each layer of weights, the output layer's last."""
-        a, engine, found = self.check_inputs(x), choose(backend), list[Array]()
+        a, engine, found = self.check_inputs(x), choose(backend), list[Floats]()
         for level in range(len(self._layers)):
             a = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), a)
             found.append(a)
@@ -276,7 +276,7 @@ class Network:
             cost, n_right = cost + part_cost, n_right + part_right
         return Evaluation(cost / len(rows), n_right / len(rows) if self.is_classifier else math.nan)
 
-    def gradient(self, x: Any, y: Any, *, backend: BackendName | None = None) -> Array:
+    def gradient(self, x: Any, y: Any, *, backend: BackendName | None = None) -> Floats:
         """Return the gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
         rows = self.check_inputs(x)
         targets = self.check_targets(y, len(rows))
@@ -298,7 +298,7 @@ class Network:
         layers[-1, c.ACTIVATION] = c.IDENTITY
         return layers
 
-    def kernel_parameters(self, *, trained: bool = False) -> Array:
+    def kernel_parameters(self, *, trained: bool = False) -> Floats:
         """Return `parameters` for a kernel: the same memory, in an array that no user holds.
 
         Raises ValueError if a user set the shape or dtype of `parameters`, or if it is read-only and `trained` is true.
@@ -306,7 +306,7 @@ class Network:
         self._intact_parameters(trained)
         return self._buffer
 
-    def _intact_parameters(self, trained: bool = False) -> Array:
+    def _intact_parameters(self, trained: bool = False) -> Floats:
         return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
 
     def evaluate_parts(self, x: c.Rows, y: Array, engine: Engine) -> Iterator[tuple[float, int]]:

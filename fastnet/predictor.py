@@ -7,7 +7,7 @@ checks of Network.forward.
 from __future__ import annotations
 
 import threading
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,8 +22,10 @@ from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, Threads
 
 Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]  # of the network's dtype
 
 
+@runtime_checkable
 class Source(Protocol):
     """The part of a Network that a predictor reads."""
 
@@ -90,6 +92,8 @@ class Predictor:
         threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> None:
+        if isinstance(network, type) or not isinstance(network, Source):
+            raise TypeError(f"network must be a fastnet.Network, not {checks.given(network)}")
         self._network = network
         self._parameters = c.aligned_empty(network.n_parameters, network.dtype)
         self._max_batch = checks.whole_number("max_batch", max_batch, 1)
@@ -110,7 +114,7 @@ class Predictor:
         self._outputs.forget()
         self._sums.forget()
 
-    def __call__(self, x: Any, out: Array | None = None) -> Array:
+    def __call__(self, x: Any, out: Array | None = None) -> Floats:
         """Return the outputs (n, n_out) of x (n, n_in), or (n_out,) of one example (n_in,).
 
         Parameters
@@ -129,7 +133,7 @@ class Predictor:
         """
         return self._outputs(x, out)
 
-    def forward(self, x: Any, out: Array | None = None) -> Array:
+    def forward(self, x: Any, out: Array | None = None) -> Floats:
         """Do the same as a call of the predictor itself."""
         return self._outputs(x, out)
 

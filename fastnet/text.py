@@ -20,7 +20,8 @@ def shown(path: str | os.PathLike[str]) -> str:
 def reason(error: Exception) -> str:
     """Return the message of an exception as one short printable line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ascii(" ".join(text.split())[:160]).strip("'\"") or type(error).__name__
+    line = ascii(" ".join(text.split())[:160])[1:-1].replace("\\'", "'")  # without the quotes that ascii() adds
+    return line or type(error).__name__
 
 
 def scores(cost: float, accuracy: float) -> str:

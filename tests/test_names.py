@@ -39,6 +39,9 @@ def test_the_fields_of_a_history_have_their_types() -> None:
 
 
 GOOD = """
+from typing import Any
+import numpy as np
+from numpy.typing import NDArray
 import fastnet
 class Stop(fastnet.Callback):
     def on_epoch_end(self, trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
@@ -47,6 +50,7 @@ network = fastnet.Network([4, 3], activation=["relu"], output="softmax", cost="c
 twin = fastnet.Network([4, 3], activation=network.activations_by_layer[:-1], cost=network.cost_name)
 trainer = fastnet.Trainer(twin, optimizer="adam", schedule=lambda step: 1.0, backend="mine", threads="auto")
 costs: list[float] = trainer.fit([[1.0] * 4], [0], callbacks=[Stop()])["cost"]
+outputs: NDArray[np.floating[Any]] = network.forward([[1.0] * 4])
 """
 WRONG = [
     'fastnet.Network([4, 3], activation="rleu")',
@@ -57,6 +61,10 @@ WRONG = [
     'fastnet.Trainer(network, threads="all")',
     'trainer.history["loss"]',
     'texts: list[str] = trainer.history["cost"]',
+    "a: NDArray[np.int64] = network.forward([[1.0] * 4])",
+    "b: NDArray[np.int64] = network.compile()([1.0] * 4)",
+    "c: NDArray[np.int64] = network.gradient([[1.0] * 4], [0])",
+    "d: NDArray[np.int64] = network.parameters",
 ]
 
 

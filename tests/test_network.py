@@ -12,6 +12,7 @@ from conftest import name_of
 
 import fastnet
 from fastnet import Network
+from fastnet.kernels import contract as c
 
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
 X = np.random.default_rng(0).random((6, 4), np.float32)
@@ -271,9 +272,11 @@ INF[5, 3] = -np.inf
         (np.full((2, 4), -1e300), "x -1e+300 float32 float64"),
         (X.astype(object), "x Python objects"),
         (X.astype(str), "x <U"),
-        ([[1.0, 2.0], [3.0]], "x not an array of numbers"),
-        (None, "x"),
-        ({}, "x"),
+        ([[1.0, 2.0], [3.0]], "x has rows of different lengths; expected rows of one length"),
+        (None, "x must be an array or a list of numbers, not None"),
+        ({}, "x must be an array or a list of numbers, not {}"),
+        ((row for row in X), "x must be an array or a list of numbers, not <generator"),
+        ("abc", "x must be an array or a list of numbers, not 'abc'"),
         (np.ma.masked_array(X, X > 0.5), "x mask"),
     ],
 )
@@ -290,6 +293,8 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         (Y - 1, "y[0] -1"),
         (np.full(6, 2**63, np.uint64), "y[0] 9223372036854775808"),
         (Y.astype(float), "y floats astype(np.int64)"),
+        (Y + 0.5, "y[0] 0.5 whole numbers from 0 to 2: correct"),
+        (np.array([0, 1, 2, 0, np.nan, np.inf]), "y[4] nan whole numbers"),
         (Y[:5], "y (5,) 6"),
         (Y[:, None], "y (6, 1) ravel"),
         (np.zeros((6, 2)), "y (6, 2) (6, 3)"),
@@ -297,11 +302,13 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         (3, "y ()"),
         (Y.astype(str), "y <U np.unique"),
         (Y.astype(object), "y objects"),
-        ([[1, 2], [3]] * 3, "y"),
+        ([[1, 2], [3]] * 3, "y has rows of different lengths; expected rows of one length"),
+        (c.SparseRows(np.arange(7), np.zeros(6, np.int32), np.ones(6), 3), "y is sparse; y.toarray()"),
+        ((label for label in Y), "y must be an array or a list of numbers, not <generator"),
         (np.full((6, 3), np.nan), "y[0, 0] nan"),
         (np.full((6, 3), 0.3), "y[0] sums 0.9 1"),
         (np.tile([1.5, -0.5, 0], (6, 1)), "y[0, 0] 1.5 softmax from 0 to 1"),
-        (None, "y"),
+        (None, "y must be an array or a list of numbers, not None"),
     ],
 )
 def test_unusable_targets_are_refused(y: Any, words: str) -> None:
@@ -333,10 +340,14 @@ def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
         ({"activation": "step"}, "hard step derivative zero sigmoid"),
         ({"activation": "heaviside"}, "hard step"),
         ({"output": "hard_step"}, "hard step"),
-        ({"activation": "softmax"}, "softmax output hidden"),
+        (
+            {"activation": "softmax"},
+            "use output='softmax'; hidden layers take sigmoid, relu, tanh, leaky_relu",
+        ),
         ({"activation": ["softmax"]}, "softmax output hidden"),
         ({"activation": "relo"}, "'relo' relu leaky_relu tanh"),
-        ({"activation": ["relu", "relu"]}, "activation 2 1 hidden"),
+        ({"activation": ["relu", "relu"]}, "activation has length 2; expected length 1, one name"),
+        ({"sizes": [4, 2], "activation": ["relu"]}, "activation has length 1; expected length 0, one name"),
         ({"activation": [None]}, "activation None"),
         ({"activation": None}, "activation None"),
         ({"activation": 5}, "activation 5"),
@@ -354,6 +365,7 @@ def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
         ({"dtype": "bogus"}, "dtype 'bogus'"),
         ({"dtype": None}, "dtype None"),  # NumPy reads None as float64
         ({"seed": "abc"}, "seed 'abc'"),
+        ({"seed": np.random.RandomState(0)}, "seed RandomState numpy.random.Generator np.random.default_rng(0)"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 1.5}, "seed 1.5"),
     ],

@@ -235,6 +235,12 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
 
 
+@pytest.mark.parametrize("other", [None, FLOATS, fastnet.Network])
+def test_what_is_no_network_is_refused(other: Any) -> None:
+    with pytest.raises(TypeError, match=r"^network must be a fastnet\.Network, not (None|array|the class Network)"):
+        Predictor(other)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

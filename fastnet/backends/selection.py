@@ -225,7 +225,9 @@ def describe(name: BackendName) -> BackendInfo:
 
 def _check_name(name: object, where: str, auto: bool = False) -> None:
     names = (*(("auto",) if auto else ()), *NAMES, *_registered)
-    if not isinstance(name, str) or name not in names:
-        close = difflib.get_close_matches(str(name), names, n=1)
+    if not isinstance(name, str):
+        raise BackendError(f"{where}: give a backend's name, {', '.join(names)}, not {checks.given(name)}")
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise BackendError(f"{where}: no backend is called {name!r}; there are {', '.join(names)}{hint}")

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_sparse, shape_of_examples, sparse_inputs
+from fastnet.checks.values import given
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS
+from fastnet.text import reason
 
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
@@ -89,6 +91,13 @@ def _in_range(targets: Array, output: str, name: str) -> None:
 def _labels(array: Array, n_out: int, name: str) -> Array:
     """Return checked int64 labels. Kernels index by labels, so `array` must be a copy that no user can change."""
     if array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # inf % 1 is nan
+            fractions = np.flatnonzero(~(array % 1 == 0))
+        if fractions.size:
+            raise ValueError(
+                f"{name}[{fractions[0]}] is {array[fractions[0]]}; class labels are whole numbers from 0 to "
+                f"{n_out - 1}: correct them, or give targets of shape (n, {n_out})"
+            )
         raise ValueError(
             f"{name} holds floats of shape {array.shape}; class labels are whole numbers: use {name}.astype(np.int64), "
             f"or give targets of shape (n, {n_out})"
@@ -140,6 +149,8 @@ def vector(v: object, length: int, name: str) -> Array:
 
 def _array(values: object, name: str) -> Array:
     """Return the values as a new array object on the same memory. Users cannot change its shape and dtype."""
+    if isinstance(values, c.SparseRows) or is_scipy_sparse(values):
+        raise ValueError(f"{name} is sparse; only examples may be sparse: use {name}.toarray()")
     parts = values if isinstance(values, (list, tuple)) else [values]
     kinds = set(map(type, parts))  # checking the few types is faster than checking a million numbers
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) and any(map(np.ma.is_masked, parts)):
@@ -147,7 +158,11 @@ def _array(values: object, name: str) -> Array:
     try:
         array = np.asarray(values).view(np.ndarray)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from None
+        if isinstance(values, (list, tuple)) and "inhomogeneous" in str(error):  # NumPy's word for uneven lengths
+            raise ValueError(f"{name} has rows of different lengths; expected rows of one length") from None
+        raise ValueError(f"{name} is not an array of numbers: {reason(error)}") from None
+    if array.ndim == 0 and array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} must be an array or a list of numbers, not {given(values)}")
     if array.dtype == object:
         raise ValueError(f"{name} is an array of Python objects; expected numbers, all rows of one length")
     return array

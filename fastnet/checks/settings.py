@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnet.checks.values import boolean, name_of, share, whole_number
+from fastnet.checks.values import boolean, fraction, name_of, whole_number
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 
@@ -41,10 +41,16 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> tuple[
     hidden = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
     if len(names) != n_hidden:
-        raise ValueError(f"activation lists {len(names)} names for {n_hidden} hidden layers; output is separate")
+        raise ValueError(
+            f"activation has length {len(names)}; expected length {n_hidden}, one name for each hidden layer: the "
+            "argument output sets the output layer's"
+        )
     for name in [activation] if isinstance(activation, str) else names:  # check the name even without a hidden layer
         if isinstance(name, str) and name in ACTIVATIONS and name not in hidden:
-            raise ValueError(f"{name} is an output activation; for a hidden layer use sigmoid, relu or tanh")
+            raise ValueError(
+                f"activation sets the hidden layers, and {name} is for the output layer: use output={name!r}; hidden "
+                f"layers take {', '.join(hidden)}"
+            )
         _activation(name, hidden)
     return tuple(names)
 
@@ -54,13 +60,14 @@ def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[floa
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        rates = [share("dropout", value)] * max(n_hidden, 1)
+        rates = [fraction("dropout", value)] * max(n_hidden, 1)
     elif len(value) != n_hidden:
         raise ValueError(
-            f"dropout lists {len(value)} numbers for {n_hidden} hidden layers; inputs and outputs are never dropped"
+            f"dropout has length {len(value)}; expected length {n_hidden}, one rate for each hidden layer: inputs and "
+            "outputs are never dropped"
         )
     else:
-        rates = [share(f"dropout[{i}]", rate) for i, rate in enumerate(value)]
+        rates = [fraction(f"dropout[{i}]", rate) for i, rate in enumerate(value)]
     if not n_hidden and any(rates):
         raise ValueError(f"dropout={rates[0]:g} needs a hidden layer, and the network has none: use dropout=0")
     return tuple(rates[:n_hidden])

@@ -1,16 +1,27 @@
-"""Checks of single values: names, numbers, flags, seeds, objects of fastnet's classes."""
+"""Checks of single values: names, numbers, flags, seeds, paths, objects of fastnet."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import operator
+import os
 from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
 
+from fastnet.errors import DataError
+
 T = TypeVar("T")
+
+
+def given(value: object) -> str:
+    """Return a value for a message, on one line of at most 80 characters; for a class, how to make an object of it."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}: write {value.__name__}()"
+    text = " ".join(repr(value).split())  # an array has lines
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def name_of(kind: str, name: object, known: Iterable[str]) -> str:
@@ -38,11 +49,24 @@ def whole_number(name: str, value: object, minimum: int, maximum: int | None = N
     return number
 
 
-def instance(name: str, value: object, kind: type[T]) -> T:
-    """Return the value if it is an object of `kind`, a class of fastnet."""
+def instance(name: str, value: object, kind: type[T], home: str = "fastnet") -> T:
+    """Return the value if it is an object of `kind`. `home` is the module from which users import the class."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a fastnet.{kind.__name__}, not {type(value).__name__}")
+        found = given(value) if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be a {home}.{kind.__name__}, not {found}")
     return value
+
+
+def path(name: str, value: object) -> str:
+    """Return the path of a file or folder as a str."""
+    found = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(found, str):
+        raise TypeError(f"{name} must be a str or os.PathLike, not {given(value)}")
+    if not found:
+        raise DataError(f"{name} is an empty string: give the name of a file or folder")
+    if "\0" in found:
+        raise DataError(f"{name} {found!r:.80} has a null byte, which no file name can contain: give another name")
+    return found
 
 
 def boolean(name: str, value: object) -> bool:
@@ -71,11 +95,11 @@ def number(name: str, value: object, *, above: float | None = None, minimum: flo
     return result
 
 
-def share(name: str, value: object) -> float:
+def fraction(name: str, value: object) -> float:
     """Return a float from 0 to below 1."""
     found = number(name, value)
     if not 0 <= found < 1:
-        raise ValueError(f"{name} must be from 0 to below 1, not {found:g}")
+        raise ValueError(f"{name} must be from 0 to below 1, not {value}")
     return found
 
 
@@ -112,4 +136,10 @@ def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """
     if isinstance(seed, np.random.Generator):
         return seed if type(seed) is np.random.Generator else np.random.Generator(seed.bit_generator)
-    return np.random.default_rng(None if seed is None else whole_number("seed", seed, 0))
+    try:
+        return np.random.default_rng(None if seed is None else whole_number("seed", seed, 0))
+    except TypeError:
+        raise TypeError(
+            f"seed must be a whole number, a numpy.random.Generator or None, not {given(seed)}; "
+            "np.random.default_rng(0) makes a Generator"
+        ) from None

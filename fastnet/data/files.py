@@ -12,21 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from fastnet import checks
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _MAX_UNCHECKED_READ = 1 << 20  # bytes; a longer read is limited to the size of the file
-
-
-def named(path: PathLike) -> str:
-    """Return the path for messages. Raises DataError if it is empty or holds a null byte."""
-    if not os.fspath(path):
-        raise DataError("the path is empty: give the name of a file or folder")
-    if "\0" in os.fsdecode(path):
-        raise DataError(f"{shown(path)} has a null byte, which no file name can contain: give another name")
-    return shown(path)
 
 
 class _File(io.BufferedReader):
@@ -47,7 +39,7 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     DataError
         The path is not a readable regular file, or the block raised any exception.
     """
-    name = named(path)
+    name = shown(checks.path("path", path))
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -81,7 +73,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     DataError
         The folder is missing or cannot be written, the disk is full, or `path` exists and is not a regular file.
     """
-    name = named(path)
+    name = shown(checks.path("path", path))
     temporary = None
     try:
         target = os.path.realpath(path)
@@ -98,6 +90,9 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
+        folder = os.path.dirname(path)
+        if folder and isinstance(error, FileNotFoundError) and not os.path.exists(folder):
+            raise DataError(f"cannot write {name}: the folder {shown(folder)} does not exist: make it first") from error
         raise DataError(f"cannot write {name} ({reason(error)}): check the folder and its free space") from error
     finally:
         if temporary is not None:
@@ -107,9 +102,9 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
 def make_folder(folder: PathLike, advice: str = "give another name") -> Path:
     """Make a folder if it is missing, and return its path. On failure raise DataError, with the advice."""
-    named(folder)
+    path = Path(checks.path("folder", folder))
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot make the folder {shown(folder)} ({error.strerror}): {advice}") from error
-    return Path(folder)
+        raise DataError(f"cannot make the folder {shown(path)} ({error.strerror}): {advice}") from error
+    return path

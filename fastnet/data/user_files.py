@@ -58,7 +58,9 @@ def read(
     if column is not None and (labels is not None or not is_table(source)):
         raise ValueError("label_column is for a CSV file that holds the labels too: leave it out")
     arrays: dict[str, Array]
+    places = {}  # where an array is, for messages; an array of an archive or folder is named by its key
     if labels is not None:
+        places = {"x": name, "y": shown(labels)}
         arrays = {"x": read_array(source), "y": read_array(labels)}
         if is_table(source):
             arrays["x"] = _pixels_if_any(arrays["x"])
@@ -69,27 +71,30 @@ def read(
             raise DataError(f"{name} holds no data: expected the files {', '.join(IDX_FILES)}, with or without .gz")
         arrays = {key: read_idx(path) for key, path in paths.items() if path}
     elif is_table(source):
-        arrays = _table(source, column)
+        arrays, label_column = _table(source, column)
+        places = {"x": name, "y": f"{name}, {label_column}"}
     elif suffix_of(source) == ".npz":
         arrays = read_npz(source)
     else:
         raise DataError(f"{name} holds no labels: give their file as labels, or use an NPZ file, CSV file or folder")
-    return _split(name, arrays, test_fraction)
+    return _split(name, arrays, {key: f"{name}, {key}" for key in arrays} | places, test_fraction)
 
 
-def _table(source: PathLike, column: str | int | None) -> dict[str, Array]:
-    """Read the examples and labels of a CSV file."""
+def _table(source: PathLike, column: str | int | None) -> tuple[dict[str, Array], str]:
+    """Read the examples and labels of a CSV file, and the column of labels as messages name it."""
     name = shown(source)
     columns, table = read_csv(source)
     position = _label_column(columns, table.shape[1], column, name)
     x, y = _pixels_if_any(np.delete(table, position, axis=1)), table[:, position]
+    label_column = f"column {shown(columns[position])}" if columns else f"column {position} (counted from 0)"
     if column is None and (y == y[0]).all():
-        taken = shown(columns[position]) if columns else f"number {position}, the last"
-        raise DataError(f"{name}: all labels in column {taken} are the same: name the right one with label_column")
-    return {"x": x, "y": y}
+        raise DataError(f"{name}: all labels in {label_column} are the same: give the right column as label_column")
+    return {"x": x, "y": y}, label_column
 
 
-def _split(name: str, arrays: dict[str, Array], test_fraction: float) -> tuple[Split, ImageShape]:
+def _split(
+    name: str, arrays: dict[str, Array], places: dict[str, str], test_fraction: float
+) -> tuple[Split, ImageShape]:
     """Check the arrays. Hold out a test part if there is none."""
     train, test = ("x", "y"), ("x_test", "y_test")
     if "x_train" in arrays or "y_train" in arrays:
@@ -97,9 +102,9 @@ def _split(name: str, arrays: dict[str, Array], test_fraction: float) -> tuple[S
     wanted = (*train, *test) if arrays.keys() & set(test) else train
     if absent := [key for key in wanted if key not in arrays]:
         raise DataError(f"{name} has no {' and no '.join(absent)} (it has {listed(arrays)}): add what is missing")
-    x, y, image_shape = _examples(arrays[train[0]], arrays[train[1]], f"{name}, {train[0]}")
+    x, y, image_shape = _examples(arrays, places, *train)
     if wanted != train:
-        x_test, y_test, _ = _examples(arrays[test[0]], arrays[test[1]], f"{name}, {test[0]}")
+        x_test, y_test, _ = _examples(arrays, places, *test)
         if x_test.shape[1:] != x.shape[1:] or x_test.dtype != x.dtype:
             kinds = f"{x.shape[1]} x {x.dtype} and {x_test.shape[1]} x {x_test.dtype}"
             raise DataError(f"{name}: the examples to train and to test differ ({kinds}): make them alike")
@@ -107,8 +112,11 @@ def _split(name: str, arrays: dict[str, Array], test_fraction: float) -> tuple[S
     return hold_out(x, y, test_fraction), image_shape
 
 
-def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], ImageShape]:
+def _examples(
+    arrays: dict[str, Array], places: dict[str, str], key_of_x: str, key_of_y: str
+) -> tuple[Array, NDArray[np.int64], ImageShape]:
     """Return examples (n, n_in) and labels (n,) in the dtypes of `Dataset`, and the shape of the pictures."""
+    x, y, what = arrays[key_of_x], arrays[key_of_y], places[key_of_x]
     if x.ndim not in (2, 3) or not x.size:
         raise DataError(f"{what} has shape {x.shape}: expected (n, features) or (n, rows, columns), none of them 0")
     image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
@@ -136,7 +144,9 @@ def _examples(x: Array, y: Array, what: str) -> tuple[Array, NDArray[np.int64], 
     with np.errstate(over="ignore"):  # in float16 the limit becomes infinite, and every label is below it
         in_range = y.dtype.kind in "biuf" and bool(((y >= 0) & (y < _MAX_CLASSES)).all())
     if not in_range or (y % 1 != 0).any():
-        raise DataError(f"{what}: labels must be whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber them")
+        raise DataError(
+            f"{places[key_of_y]}: labels must be whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber them"
+        )
     return np.ascontiguousarray(x), y.reshape(-1).astype(np.int64), image_shape
 
 

@@ -92,7 +92,7 @@ def data_size(
     >>> found.sizes, found.test.shape
     ((100, 200), (2, 2))
     """
-    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe, "fastnet.insight").on(backend)
     whole = task(x, y, test, recipe)
     if whole.test is None:
         raise TypeError("test must be a pair (x, y): data_size measures the accuracy on it")

@@ -226,10 +226,10 @@ class StopAtMinimum(Callback):
             trainer.stop()
 
 
-def _dot(a: Floats, b: Floats) -> float:
+def _dot(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
     """The dot product. BLAS would start threads for each, which can take longer than the whole step."""
     return float(np.multiply(a, b).sum())
 
 
-def _norm(a: Floats) -> float:
+def _norm(a: NDArray[np.floating[Any]]) -> float:
     return math.sqrt(_dot(a, a))

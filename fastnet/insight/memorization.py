@@ -159,7 +159,7 @@ def memorization(
     >>> found.training.shape
     (2, 3)
     """
-    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe, "fastnet.insight").on(backend)
     checks.whole_number("recipe.epochs", recipe.epochs, 1)
     share = checks.number("corrupted", corrupted, minimum=0)
     goal = checks.number("goal", goal, above=0)

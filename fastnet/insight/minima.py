@@ -136,7 +136,7 @@ def minima(
     >>> minima(x, y, widths=(2, 8), seeds=range(3), recipe=MINIMIZER.but(epochs=1)).cost.shape
     (2, 3)
     """
-    recipe = checks.instance("recipe", recipe, Recipe).on(backend)
+    recipe = checks.instance("recipe", recipe, Recipe, "fastnet.insight").on(backend)
     whole = task(x, y, test, recipe)
     drawn = checks.seeds(seeds)
     layers = checks.whole_numbers("widths", widths, 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet import checks
 from fastnet.network import Array, Network
 from fastnet.plots import style
 
@@ -61,6 +62,8 @@ def architecture(
 
     Raises
     ------
+    TypeError
+        `network` is no network, or `image_shape` is no pair of whole numbers.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -68,6 +71,9 @@ def architecture(
     --------
     >>> figure = architecture(fastnet.Network([4, 5, 3], seed=0), class_names=["a", "b", "c"])
     """
+    checks.instance("network", network, Network)
+    if image_shape is not None:
+        image_shape = checks.rows_and_columns(image_shape)
     sizes, depth = network.sizes, len(network.sizes)
     figure = style.figure(width, 0.76 * width)
     axes = figure.add_subplot()

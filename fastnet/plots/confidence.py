@@ -50,6 +50,8 @@ def noise(
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     ValueError
         The shape does not fit.
     FastnetError
@@ -61,6 +63,7 @@ def noise(
     >>> found = fastnet.insight.confidence_on_noise(fastnet.Network([9, 3], seed=0), images, n=100)
     >>> figure = noise(found)
     """
+    checks.instance("found", found, NoiseConfidence, "fastnet.insight")
     kinds = found.kinds
     shown, what = (SHOWN, "images") if samples else (0, "examples")
     names = [
@@ -142,6 +145,8 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -150,6 +155,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
     >>> figure = reliability(fastnet.insight.calibration(fastnet.Network([4, 3], seed=0), x, y))
     """
+    checks.instance("found", found, Calibration, "fastnet.insight")
     diagrams = [found] if calibrated is None else [found, calibrated]
     figure = style.figure(width or style.COLUMN * len(diagrams) + 0.4, 5)
     axes = figure.subplots(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastnet import checks
+from fastnet.insight.data_size import DataSize
 from fastnet.plots import style
 from fastnet.plots.bands import BAND, band
 from fastnet.plots.scales import counts, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from fastnet.insight.data_size import DataSize
 
 
 @style.picture
@@ -29,6 +29,8 @@ def data_size(found: DataSize) -> Figure:
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -38,6 +40,7 @@ def data_size(found: DataSize) -> Figure:
     >>> recipe = fastnet.insight.CHAPTER.but(hidden=(4,), epochs=1)
     >>> figure = data_size(fastnet.insight.data_size(x, y, test=(x, y), seeds=[0, 1], recipe=recipe))
     """
+    checks.instance("found", found, DataSize, "fastnet.insight")
     figure = style.figure(7, 4.2)
     axes = figure.subplots()
     counts(axes, found.sizes)

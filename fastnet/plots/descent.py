@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet import checks
 from fastnet.insight.batches import BatchRun
 from fastnet.insight.descent import DescentLog
 from fastnet.insight.rates import SAFETY, RangeTest
@@ -37,6 +38,8 @@ def descent_log(log: DescentLog) -> Figure:
 
     Raises
     ------
+    TypeError
+        `log` is no result of fastnet.insight.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -46,6 +49,7 @@ def descent_log(log: DescentLog) -> Figure:
     >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), batch_size=60)
     >>> figure = descent_log(fastnet.insight.descent_log(trainer, x, y, 5))
     """
+    checks.instance("log", log, DescentLog, "fastnet.insight")
     figure = style.figure(8.5, 6.0)
     (cost, length), (fall, ratio) = figure.subplots(2, 2, sharex=True)
     steps = np.arange(len(log))
@@ -95,6 +99,8 @@ def range_test(test: RangeTest) -> Figure:
 
     Raises
     ------
+    TypeError
+        `test` is no result of fastnet.insight.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -104,6 +110,7 @@ def range_test(test: RangeTest) -> Figure:
     >>> network = fastnet.Network([4, 3], seed=0)
     >>> figure = range_test(fastnet.insight.learning_rate_finder(network, x, y, steps=50))
     """
+    checks.instance("test", test, RangeTest, "fastnet.insight")
     figure = style.figure(7.5, 4.2)
     axes = figure.add_subplot()
     rate, smoothed = test.learning_rate, test.smoothed_cost

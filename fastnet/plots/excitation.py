@@ -46,6 +46,8 @@ def excitation(
 
     Raises
     ------
+    TypeError
+        `found` or `ideal` is no result of fastnet.insight.
     ValueError
         The shape does not fit, or `found` and `ideal` are of different layers.
     FastnetError
@@ -57,6 +59,8 @@ def excitation(
     >>> found = fastnet.insight.exciting_images(network, images, 1, k=2)
     >>> figure = excitation(found, fastnet.insight.ideal_inputs(network, 1, steps=5), images)
     """
+    checks.instance("found", found, ExcitingImages, "fastnet.insight")
+    checks.instance("ideal", ideal, IdealInputs, "fastnet.insight")
     if found.layer != ideal.layer:
         raise ValueError(
             f"found is of layer {found.layer} and ideal of layer {ideal.layer}: give two of the same layer"

@@ -36,6 +36,8 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
 
     Raises
     ------
+    TypeError
+        `ranking` is no result of fastnet.insight.
     ValueError
         Unless each fraction is above 0 and at most 1.
     FastnetError
@@ -46,6 +48,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
     >>> figure = ranking(fastnet.insight.ranking(fastnet.Network([4, 3], seed=0), x, y))
     """
+    checks.instance("ranking", ranking, Ranking, "fastnet.insight")
     figure = style.figure(8.8, 4.2)
     curve, layers = figure.subplots(1, 2, width_ratios=(1.5, 1))
     cumulative = ranking.cumulative[1:]
@@ -102,7 +105,7 @@ def neuron_gradients(
     Raises
     ------
     TypeError, ValueError
-        The gradient, the shape or the neurons do not fit the network.
+        `network` is no network, or the gradient, the shape or the neurons do not fit the network.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -112,6 +115,7 @@ def neuron_gradients(
     >>> network = fastnet.Network([9, 3], seed=0)
     >>> figure = neuron_gradients(network, network.gradient(x, y), (3, 3))
     """
+    checks.instance("network", network, Network)
     maps = network.views(gradient).weights[0]
     rows, columns = checks.image_shape(image_shape, maps.shape[1])
     chosen = range(min(len(maps), MAX_NEURONS)) if neurons is None else neurons

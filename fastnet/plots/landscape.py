@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnet import checks
+from fastnet.insight.landscape import Landscape
 from fastnet.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from fastnet.insight.landscape import Landscape
 
 
 @style.picture
@@ -32,6 +32,8 @@ def landscape(found: Landscape) -> Figure:
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -40,6 +42,7 @@ def landscape(found: Landscape) -> Figure:
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
     >>> figure = landscape(fastnet.insight.landscape(fastnet.Network([4, 3], seed=0), x, y, points=5))
     """
+    checks.instance("found", found, Landscape, "fastnet.insight")
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 

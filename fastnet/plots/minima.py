@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnet import checks
+from fastnet.insight.minima import Minima, Path
 from fastnet.plots import style
 from fastnet.plots.bands import BAND, band
 from fastnet.plots.scales import counts, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from fastnet.insight.minima import Minima, Path
 
 
 @style.picture
@@ -35,6 +35,8 @@ def minima(found: Minima) -> Figure:
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -44,6 +46,7 @@ def minima(found: Minima) -> Figure:
     >>> recipe = fastnet.insight.MINIMIZER.but(epochs=1)
     >>> figure = minima(fastnet.insight.minima(x, y, widths=(2, 8), seeds=range(3), recipe=recipe))
     """
+    checks.instance("found", found, Minima, "fastnet.insight")
     figure = style.figure(9, 3.9)
     costs, variation = figure.subplots(1, 2)
     of_test = np.isfinite(found.test_cost).all()

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fastnet.data.files import atomic_write, named
+from fastnet import checks
+from fastnet.data.files import atomic_write
 from fastnet.errors import DataError, require_extra
+from fastnet.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,6 +129,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    TypeError
+        `figure` is no figure, or `path` is no path.
     DataError
         The name has another ending, or the file cannot be written.
 
@@ -136,8 +140,12 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(fastnet.plots.architecture(fastnet.Network([4, 3])), os.path.join(folder, "network.svg"))
     """
-    name, kind = named(path), PurePath(path).suffix.lower()
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise TypeError(f"figure must be a Figure of Matplotlib, not {checks.given(figure)}")
+    kind = PurePath(checks.path("path", path)).suffix.lower()
     if kind not in KINDS:
-        raise DataError(f"{name} is no name of a picture: expected one that ends in {', '.join(KINDS)}")
+        raise DataError(f"{shown(path)} is no name of a picture: expected one that ends in {', '.join(KINDS)}")
     with atomic_write(path) as file:
         file.write(rendered(figure, kind[1:]))

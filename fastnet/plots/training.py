@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet import checks
 from fastnet.plots import style
 from fastnet.plots.scales import percent
 from fastnet.training.history import History
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_MARKED = 40  # epochs: with more the lines have no markers
 WIDE = 20.0  # costs that span more than this factor have a logarithmic axis
+COLUMNS = ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")
 KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 
 
@@ -38,8 +40,10 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
 
     Raises
     ------
+    TypeError
+        `history` is neither of them.
     ValueError
-        The history has no epochs.
+        The history has no epochs, or lacks a column.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -48,6 +52,10 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
     >>> figure = history(fastnet.Trainer(fastnet.Network([4, 3], seed=0)).fit(x, y, epochs=3))
     """
+    if not isinstance(history, (History, Mapping)):
+        raise TypeError(f"history must be a fastnet.History or a mapping of columns, not {checks.given(history)}")
+    if isinstance(history, Mapping) and not set(COLUMNS) <= set(history):
+        raise ValueError(f"history must have the columns {', '.join(COLUMNS)}, not {', '.join(history) or 'none'}")
     epochs = np.asarray(history["epoch"], np.int64)
     if not len(epochs):
         raise ValueError("history has no epochs; expected at least one: train first")

@@ -57,6 +57,8 @@ def weights(
 
     Raises
     ------
+    TypeError
+        `network` or `before` is no network.
     ValueError
         The shape does not fit, the networks differ in their sizes, or there is no such layer.
     FastnetError
@@ -66,10 +68,11 @@ def weights(
     --------
     >>> figure = weights(fastnet.Network([9, 4, 3], seed=0))
     """
+    checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     drawn = {"after training": network.weights[layer]}
     if before is not None:
-        checks.same_sizes(network.sizes, before.sizes)
+        checks.same_sizes(network.sizes, checks.instance("before", before, Network).sizes)
         drawn = {"before training": before.weights[layer], **drawn}
     scale = pixels.diverging(float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)))
     if layer == 0:
@@ -137,6 +140,8 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
 
     Raises
     ------
+    TypeError
+        `found` is no result of fastnet.insight.
     ValueError
         The shape does not fit.
     FastnetError
@@ -147,6 +152,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     >>> network, before = (fastnet.Network([64, 5, 3], seed=seed) for seed in (0, 1))
     >>> figure = structure(fastnet.insight.weight_structure(network, before))
     """
+    checks.instance("found", found, WeightStructure, "fastnet.insight")
     kinds = found.kinds
     shape = checks.image_shape(image_shape, found["trained"].images.shape[1])
     figure = style.figure(9, 0.95 * len(kinds) * shape[0] / shape[1] + 0.7)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks import whole_number
+from fastnet.checks import given, whole_number
 from fastnet.training.history import Epoch
 
 
@@ -87,12 +87,14 @@ class OnEpochEnd(Callback):
 def as_callbacks(callbacks: object) -> list[Callback]:
     """Return a list of callbacks and functions as a list of callbacks. Raises TypeError or ValueError for others."""
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
-        raise TypeError(f"callbacks must be a list, such as [callback], not {callbacks!r}")
+        raise TypeError(f"callbacks must be a list, such as [callback], not {given(callbacks)}")
     found = []
     for callback in callbacks:
         if not isinstance(callback, Callback):
             if not callable(callback) or isinstance(callback, type):
-                raise TypeError(f"a callback is a fastnet.Callback or a function(trainer, epoch), not {callback!r}")
+                raise TypeError(
+                    f"a callback is a fastnet.Callback or a function(trainer, epoch), not {given(callback)}"
+                )
             callback = OnEpochEnd(callback)
         every_of(callback)
         found.append(callback)

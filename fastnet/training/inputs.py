@@ -37,7 +37,8 @@ def check_validation_data(network: Network, pair: object) -> Examples | None:
     if pair is None:
         return None
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise TypeError("validation_data must be a pair (x, y)")
+        length = f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else ""
+        raise TypeError(f"validation_data must be a pair (x, y), a tuple or list, not {type(pair).__name__}{length}")
     return check_examples(network, pair[0], pair[1], "validation ")
 
 

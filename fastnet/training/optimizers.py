@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks import boolean, name_of, number, share
+from fastnet.checks import boolean, fraction, given, name_of, number
 from fastnet.kernels import contract as c
 from fastnet.names import OptimizerName
+
+MIN_EPSILON = 1.2e-38  # above the smallest normal float32; the kernels flush smaller numbers to zero
 
 
 class Optimizer(Protocol):
@@ -76,7 +78,7 @@ class Momentum:
     default_learning_rate = 0.01
 
     def __post_init__(self) -> None:
-        share("momentum", self.momentum)
+        fraction("momentum", self.momentum)
         boolean("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
@@ -115,10 +117,13 @@ class Adam:
     default_learning_rate = 0.001
 
     def __post_init__(self) -> None:
-        share("beta1", self.beta1)
-        share("beta2", self.beta2)
-        # Kernels flush numbers below the smallest normal float32 to zero, and 0 / 0 is nan.
-        number("epsilon", self.epsilon, minimum=1.2e-38)
+        fraction("beta1", self.beta1)
+        fraction("beta2", self.beta2)
+        if number("epsilon", self.epsilon) < MIN_EPSILON:
+            raise ValueError(
+                f"epsilon must be at least {MIN_EPSILON:g}, not {self.epsilon:g}: the kernels flush smaller numbers to "
+                "0, and Adam would compute 0 / 0"
+            )
 
     def numbers(self) -> dict[int, float]:
         """Return the settings by their columns in the kernel's vector."""
@@ -139,7 +144,9 @@ def as_optimizer(optimizer: OptimizerName | Optimizer) -> Optimizer:
         name_of("optimizer", optimizer, OPTIMIZERS)
         return OPTIMIZERS[optimizer]()
     if not isinstance(optimizer, (GradientDescent, Momentum, Adam)):
-        raise TypeError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or such an object, not {optimizer!r}")
+        raise TypeError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, or an object such as Adam(), not {given(optimizer)}"
+        )
     return optimizer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.checks import factors as check_factors
-from fastnet.checks import name_of, number
+from fastnet.checks import given, name_of, number
 from fastnet.names import ScheduleName
 
 Factors = NDArray[np.float64]
@@ -219,7 +219,8 @@ def as_schedule(schedule: ScheduleName | Schedule | Callable[[int], float]) -> S
     if callable(schedule) and not isinstance(schedule, type):
         return FromFunction(function=schedule)
     raise TypeError(
-        f"schedule must be one of {', '.join(SCHEDULES)}, such an object, or a function of the step, not {schedule!r}"
+        f"schedule must be one of {', '.join(SCHEDULES)}, an object such as Cosine(), or a function of the update's "
+        f"number, not {given(schedule)}"
     )
 
 

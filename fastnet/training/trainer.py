@@ -73,6 +73,11 @@ class Trainer:
         in float32. "auto" compresses where that is faster: for floats on a compiled backend, with at least 64 inputs,
         at least 8 epochs, and at most 40% of the entries not zero. Sparse inputs always stay sparse.
 
+    Attributes
+    ----------
+    history : History
+        The record of each epoch so far. `fit` returns it too.
+
     Raises
     ------
     ValueError, TypeError
@@ -121,7 +126,7 @@ class Trainer:
         self._sparse = checks.sparse(sparse)
         choose(backend, threads)  # raises now if the backend is missing, before the user loads data
         self._backend, self._threads = backend, threads
-        self._rng = checks.generator(seed)
+        self._seed, self._rng = seed, checks.generator(seed)
         self._layers = with_dropout(network.layers, self._dropout, self._rng)
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         self._state = OptimizerState(settings, moments)
@@ -186,6 +191,21 @@ class Trainer:
     def backend(self) -> str | None:
         """The backend, as given. The history says which backend each epoch ran on."""
         return self._backend
+
+    @property
+    def seed(self) -> int | np.random.Generator | None:
+        """The seed of the order and of dropout, as given."""
+        return self._seed
+
+    @property
+    def threads(self) -> Threads:
+        """How many threads share the work of each batch, as given. The history has the number in each epoch."""
+        return self._threads
+
+    @property
+    def sparse(self) -> Sparse:
+        """Whether `fit` compresses dense inputs, as given. The history says which epochs had compressed inputs."""
+        return "auto" if self._sparse is None else self._sparse
 
     @property
     def steps(self) -> int:

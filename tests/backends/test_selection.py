@@ -124,8 +124,14 @@ def test_the_error_of_an_unknown_name_lists_the_backends(
 
 @pytest.mark.parametrize("wrong", [None, 5, "", "auto"])
 def test_get_requires_the_name_of_a_backend(wrong: Any) -> None:
-    with pytest.raises(BackendError, match="no backend is called"):
+    words = "no backend is called" if isinstance(wrong, str) else "give a backend's name, cython, .*, not (None|5)$"
+    with pytest.raises(BackendError, match=f"^backend: {words}"):
         backends.get(wrong)
+
+
+def test_use_backend_requires_a_name() -> None:
+    with pytest.raises(BackendError, match=r"^use_backend: give a backend's name, auto, .*, not None$"):
+        use_backend(None).__enter__()  # type: ignore[arg-type]  # what is refused
 
 
 # -- missing backends --------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def test_labels_in_a_separate_file(folder: Path, capsys: pytest.CaptureFixture[s
         ("--backend nympy", "did you mean 'numpy'"),
         ("--dropout half", "expected a share such as 0.5, or 0.2,0.5, not 'half'"),
         ("--dropout 1", "from 0 to below 1, not 1"),
-        ("--dropout 0.5,0.5 --layers 64,8,3", "dropout lists 2 numbers for 1 hidden layers"),
+        ("--dropout 0.5,0.5 --layers 64,8,3", "dropout has length 2; expected length 1"),
         ("--dropout 0.5 --layers 64,3", "needs a hidden layer, and the network has none"),
         ("--threads 0", "threads must be at least 1"),
         ("--threads many", "threads must be a whole number or 'auto', not 'many'"),

@@ -48,11 +48,18 @@ def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
         (b"a,b\n1,2\n3\n", "not a table"),
         (b"1,2\n3,x\n", "'x'"),
         (b"a,b,c\n1,2\n", "3 columns"),
-        (b"\xff\xfe\x00", "x.csv"),
+        (b"1,2\n\n3,x\n", "line 3, cell 2: could not convert string 'x' to float32)"),
+        (b"a,b\n\n1,2\n3\n", "line 4: the number of columns changed from 2 to 1)"),
+        (b"a,b\n" + b"1,2\n" * 60_000 + b"x,2\n", "line 60002, cell 1"),  # NumPy reads 50,000 rows at a time
+        (b"\xff\xfe\x00", "x.csv is not text in UTF-8 ('utf-8' codec"),
+        (b"1,2\n3,\xe9\n", "save it as UTF-8"),
         (b"1" * (1 << 20), "first line"),
         (b"1,2\n\0\0\n", "not a table"),
     ],
-    ids=["empty", "header only", "ragged", "text", "header", "encoding", "line", "NUL"],
+    ids=[
+        *("empty", "header only", "ragged", "text", "header", "cell", "count", "many", "UTF-16", "Latin-1", "line"),
+        "NUL",
+    ],
 )
 def test_invalid_csv_is_refused(write, content, word):
     refused(lambda: read_csv(write("x.csv", content)), word, peak=12 << 20)
@@ -213,6 +220,11 @@ def test_atomic_write_follows_a_link_and_refuses_other_than_files(tmp_path):
     assert (tmp_path / "x").read_bytes() == b"new"
     # a pipe replaces /dev/null here: if root runs the test and the check is broken, the machine keeps its /dev/null
     os.mkfifo(tmp_path / "pipe")
-    for unfit in (tmp_path, tmp_path / "none" / "x", tmp_path / "pipe"):
-        with pytest.raises(DataError, match="cannot write"), atomic_write(unfit) as file:
+    none = tmp_path / "none"
+    for unfit, words in (
+        (tmp_path, "not a regular file"),
+        (none / "x", f"the folder {none} does not exist: make it first"),
+        (tmp_path / "pipe", "not a regular file"),
+    ):
+        with pytest.raises(DataError, match=f"cannot write .*{words}"), atomic_write(unfit) as file:
             file.write(b"new")

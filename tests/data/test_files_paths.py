@@ -1,4 +1,4 @@
-"""Impossible paths for every function that takes a path but no name of a data set."""
+"""Impossible paths, given to everything that takes a path."""
 
 from __future__ import annotations
 
@@ -31,40 +31,50 @@ def picture(path: Any) -> None:
     style.save(style.figure(), path)
 
 
-CALLS: dict[str, Callable[[Any], object]] = {
-    "save": NETWORK.save,
-    "load": Network.load,
-    "read_idx": read_idx,
-    "read_npy": read_npy,
-    "read_npz": read_npz,
-    "read_csv": read_csv,
-    "read_array": read_array,
-    "atomic_write": write,
-    "read_picture": lambda path: read_picture(path, (2, 2)),
-    "plot": picture,
-    "data_dir": lambda path: fastnet.data.load("mnist", data_dir=path),
-    "locate": lambda path: fastnet.data.locate("mnist", path),
-    "Run.save": Run(NETWORK).save,
-    "save_record": Run(NETWORK).save_record,
-    "Run.load": Run.load,
-    "make_folder": make_folder,
+CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {  # with the name of the argument
+    "save": ("path", NETWORK.save),
+    "load": ("path", Network.load),
+    "read_idx": ("path", read_idx),
+    "read_npy": ("path", read_npy),
+    "read_npz": ("path", read_npz),
+    "read_csv": ("path", read_csv),
+    "read_array": ("path", read_array),
+    "atomic_write": ("path", write),
+    "read_picture": ("path", lambda path: read_picture(path, (2, 2))),
+    "plot": ("path", picture),
+    "source": ("source", lambda path: fastnet.data.load(path)),
+    "labels": ("labels", lambda path: fastnet.data.load("x.npy", labels=path)),
+    "data_dir": ("data_dir", lambda path: fastnet.data.load("mnist", data_dir=path)),
+    "locate": ("data_dir", lambda path: fastnet.data.locate("mnist", path)),
+    "Run.save": ("folder", Run(NETWORK).save),
+    "save_record": ("folder", Run(NETWORK).save_record),
+    "Run.load": ("folder", Run.load),
+    "make_folder": ("folder", make_folder),
 }
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(("argument", "call"), CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "error", "words"),
     [
-        ("", "the path is empty: give the name of a file or folder"),
-        ("a\0b", r"'a\x00b' has a null byte, which no file name can contain: give another name"),
+        ("", DataError, "{} is an empty string: give the name of a file or folder"),
+        ("a\0b", DataError, r"{} 'a\x00b' has a null byte, which no file name can contain: give another name"),
+        (3, TypeError, "{} must be a str or os.PathLike, not 3"),
+        (b"a", TypeError, "{} must be a str or os.PathLike, not b'a'"),
     ],
-    ids=["empty", "null"],
+    ids=["empty", "null", "number", "bytes"],
 )
 def test_an_impossible_path_is_refused(
-    call: Callable[[Any], object], path: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    argument: str,
+    call: Callable[[Any], object],
+    path: Any,
+    error: type[Exception],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(error) as caught:
         call(path)
-    assert str(caught.value) == words
+    assert str(caught.value) == words.format(argument)
     assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ BAD[3, 3] = np.nan
         ({"x": X, "y": Y, "x_test": X}, "has no y_test"),
         ({"x": X, "y": Y[:-1]}, "50 examples but labels of shape"),
         ({"x": X, "y": np.eye(5)[Y]}, "argmax"),
-        ({"x": X, "y": Y + 0.5}, "whole numbers"),
+        ({"x": X, "y": Y + 0.5}, "mine.npz, y: labels must be whole numbers"),
         ({"x": X, "y": Y - 1}, "whole numbers"),
         ({"x": X, "y": np.full(50, 10**12)}, "whole numbers"),
         ({"x": X, "y": np.full(50, np.inf)}, "whole numbers"),
@@ -205,15 +206,16 @@ def test_csv_of_pixels_becomes_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("label", [3.0, np.inf])
-def test_a_table_with_one_class_is_refused(tmp_path, label):
-    path = write_csv(tmp_path / "x.csv", "", np.column_stack([X, np.full(50, label)]))
-    with pytest.raises(DataError, match="are the same"):
+@pytest.mark.parametrize(("header", "column"), [("", r"16 \(counted from 0\)"), ("x," * 16 + "b", "b")])
+def test_a_table_whose_labels_are_all_one_is_refused(tmp_path, label, header, column):
+    path = write_csv(tmp_path / "x.csv", header, np.column_stack([X, np.full(50, label)]))
+    with pytest.raises(DataError, match=f"all labels in column {column} are the same: give the right column"):
         fastnet.data.load(path)
 
 
 def test_unusable_csv_is_refused(tmp_path):
     path = write_csv(tmp_path / "x.csv", "a,b", np.stack([Y, Y + 0.5], axis=1))
-    with pytest.raises(DataError, match="whole numbers"):
+    with pytest.raises(DataError, match=r"x\.csv, column b: labels must be whole numbers"):
         fastnet.data.load(path)
     with pytest.raises(DataError, match=r"no column c \(a, b\)"):
         fastnet.data.load(path, label_column="c")
@@ -221,3 +223,20 @@ def test_unusable_csv_is_refused(tmp_path):
         fastnet.data.load(path, label_column=2)
     with pytest.raises(DataError, match="one column"):
         fastnet.data.load(write_csv(tmp_path / "x.csv", "a", Y[:, None]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"test_fraction": "a"}, TypeError, "test_fraction must be a number, not 'a'"),
+        ({"test_fraction": 1}, ValueError, "test_fraction must be from 0 to below 1, not 1"),
+        ({"label_column": 1.5}, TypeError, "label_column must be a whole number, not 1.5"),
+        ({"label_column": -1}, ValueError, "label_column must be at least 0, not -1"),
+        ({"download": "no"}, TypeError, "download must be True or False, not 'no'"),
+        ({"progress": 3}, TypeError, "progress must be a function of three arguments, or None, not 3"),
+    ],
+)
+def test_unfit_arguments_are_refused(tmp_path, arguments, error, words):
+    path = write_csv(tmp_path / "x.csv", "", np.column_stack([X, Y]))
+    with pytest.raises(error, match=f"^{re.escape(words)}$"):
+        fastnet.data.load(path, **arguments)

@@ -307,7 +307,7 @@ def test_arguments_of_the_wrong_type_are_refused() -> None:
         landscape(Trainer(network), x, y)
     with pytest.raises(TypeError, match=r"trainer must be a fastnet\.Trainer, not Network"):
         descent_path(network, x, y, epochs=1)
-    with pytest.raises(TypeError, match=r"recipe must be a fastnet\.Recipe, not str"):
+    with pytest.raises(TypeError, match=r"recipe must be a fastnet\.insight\.Recipe, not str"):
         minima(x, y, recipe="wide")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from fastnet import Network, plots
 from fastnet.errors import DataError, FastnetError
 from fastnet.plots import save, style
 
@@ -55,6 +57,42 @@ def test_an_unknown_kind_of_picture_replaces_no_file(line: Any, tmp_path: Path) 
     with pytest.raises(DataError, match=r"digits\.npz.*\.png, \.svg, \.pdf"):
         save(line(), path)
     assert path.read_bytes() == b"mine"
+
+
+def test_what_is_no_figure_is_not_saved(line: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"^figure must be a Figure of Matplotlib, not None$"):
+        save(None, tmp_path / "a.png")  # type: ignore[arg-type]  # what is refused
+    assert not list(tmp_path.iterdir())
+
+
+NETWORK = "network must be a fastnet.Network, not int"
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda: plots.architecture(3), NETWORK),
+        (lambda: plots.weights(3), NETWORK),
+        (lambda: plots.weights(Network([4, 3]), before=3), NETWORK.replace("network", "before", 1)),
+        (lambda: plots.neuron_gradients(3, np.zeros(15), (2, 2)), NETWORK),
+        (lambda: plots.history(None), "history must be a fastnet.History or a mapping of columns, not None"),
+        (lambda: plots.architecture(Network([4, 3]), image_shape=3), r"image_shape must be rows and columns .*, not 3"),
+        (lambda: plots.descent_log(None), "log must be a fastnet.insight.DescentLog, not NoneType"),
+        (lambda: plots.range_test(3), "test must be a fastnet.insight.RangeTest, not int"),
+        (lambda: plots.data_size(3), "found must be a fastnet.insight.DataSize, not int"),
+        (lambda: plots.landscape(3), "found must be a fastnet.insight.Landscape, not int"),
+        (lambda: plots.minima(3), "found must be a fastnet.insight.Minima, not int"),
+        (lambda: plots.noise(3), "found must be a fastnet.insight.NoiseConfidence, not int"),
+        (lambda: plots.reliability(3), "found must be a fastnet.insight.Calibration, not int"),
+        (lambda: plots.ranking(3), "ranking must be a fastnet.insight.Ranking, not int"),
+        (lambda: plots.structure(3), "found must be a fastnet.insight.WeightStructure, not int"),
+        (lambda: plots.excitation(3, 3, 3), "found must be a fastnet.insight.ExcitingImages, not int"),
+        (lambda: plots.history({"epoch": [1]}), "history must have the columns epoch, cost, .*, not epoch"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(line: Any, draw: Callable[[], object], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{words}$"):
+        draw()
 
 
 def test_without_matplotlib_a_picture_says_how_to_get_it(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:

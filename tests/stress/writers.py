@@ -143,22 +143,26 @@ def _picture_bytes() -> bytes:
 
 
 def _picture() -> tuple[Files, Write]:
+    from matplotlib.figure import Figure
+
     from fastnet.plots import style
 
-    content = _picture_bytes()
+    content, figure = _picture_bytes(), Figure()
 
     def write(folder: Path) -> None:
         with patch.object(style, "rendered", lambda figure, kind: content):
-            style.save(None, folder / "picture.png")
+            style.save(figure, folder / "picture.png")
 
     return {"picture.png": b"old"}, write
 
 
 def _explore() -> tuple[Files, Write]:
+    from matplotlib.figure import Figure
+
     from fastnet.plots import style
 
-    content = _picture_bytes()
-    finding = explore.Finding("text", {"number": 1.0}, {"picture": lambda: None})
+    content, figure = _picture_bytes(), Figure()
+    finding = explore.Finding("text", {"number": 1.0}, {"picture": lambda: figure})
     name = next(iter(explore.EXPERIMENTS))
 
     def write(folder: Path) -> None:

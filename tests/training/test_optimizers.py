@@ -149,7 +149,7 @@ def test_values_that_are_no_factors_are_refused() -> None:
         (lambda: Adam(beta1=1), "beta1"),
         (lambda: Adam(beta2=-1), "beta2"),
         (lambda: Adam(epsilon=0), "epsilon"),
-        (lambda: Adam(epsilon=1e-40), "epsilon"),
+        (lambda: Adam(epsilon=1e-40), "epsilon must be at least 1.2e-38, not 1e-40: the kernels flush"),
         (lambda: Adam(epsilon=math.nan), "epsilon"),
         (lambda: Adam(epsilon=math.inf), "epsilon"),
         (lambda: Momentum("0.9"), "momentum"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from trainer_cases import SCHEDULES, X, Y, bits, make
 
-from fastnet import Adam, Cosine, Momentum, Network, Schedule, Trainer
+from fastnet import Adam, Callback, Cosine, Momentum, Network, Schedule, Trainer
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@ def test_the_default_learning_rate_depends_on_the_optimiser(optimizer: str, rate
     [
         ({"optimizer": "adm"}, "optimizer 'adm' did you mean 'adam'"),
         ({"optimizer": 5}, "optimizer 5"),
-        ({"optimizer": Momentum}, "optimizer Momentum"),
+        ({"optimizer": Momentum}, "optimizer object such as Adam(), not the class Momentum: write Momentum()"),
         ({"learning_rate": "0.1"}, "learning_rate number '0.1'"),
         ({"learning_rate": 10**400}, "learning_rate float can hold"),
         ({"learning_rate": -1}, "learning_rate -1"),
@@ -40,7 +41,7 @@ def test_the_default_learning_rate_depends_on_the_optimiser(optimizer: str, rate
         ({"learning_rate": math.inf}, "learning_rate inf"),
         ({"schedule": "cosin"}, "schedule 'cosin' did you mean 'cosine'"),
         ({"schedule": 5}, "schedule 5"),
-        ({"schedule": Cosine}, "schedule Cosine"),
+        ({"schedule": Cosine}, "schedule object such as not the class Cosine: write Cosine()"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"batch_size": 1.5}, "batch_size 1.5"),
         ({"batch_size": True}, "batch_size True"),
@@ -55,11 +56,11 @@ def test_the_default_learning_rate_depends_on_the_optimiser(optimizer: str, rate
         ({"dropout": 1}, "dropout from 0 to below 1"),
         ({"dropout": -0.1}, "dropout from 0 to below 1"),
         ({"dropout": math.nan}, "dropout finite nan"),
-        ({"dropout": (0.5, 0.5)}, "dropout 2 numbers for 1 hidden outputs never"),
+        ({"dropout": (0.5, 0.5)}, "dropout has length 2; expected length 1, one rate outputs never"),
         ({"dropout": ["a"]}, "dropout[0] number 'a'"),
         ({"dropout": [2]}, "dropout from 0 to below 1 2"),
         ({"network": Network([6, 3]), "dropout": 0.5}, "dropout=0.5 hidden layer none"),
-        ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout 1 numbers for 0 hidden"),
+        ({"network": Network([6, 3]), "dropout": [0.5]}, "dropout has length 1; expected length 0, one rate"),
         ({"shuffle": "no"}, "shuffle 'no'"),
         ({"seed": "a"}, "seed 'a'"),
         ({"seed": -1}, "seed -1"),
@@ -72,9 +73,34 @@ def test_impossible_settings_are_refused(arguments: dict[str, Any], words: str) 
     assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
 
 
+def test_every_setting_is_a_documented_property() -> None:
+    settings = {
+        "optimizer": Adam(),
+        "learning_rate": 0.5,
+        "schedule": Cosine(),
+        "batch_size": 7,
+        "weight_decay": 0.1,
+        "clip_norm": 2.0,
+        "dropout": (0.5,),
+        "shuffle": False,
+        "backend": "numpy",
+        "threads": "auto",
+    }
+    network = Network([6, 5, 3])
+    for more in ({"seed": 3, "sparse": "auto"}, {"seed": np.random.default_rng(0), "sparse": True}):
+        given = {"network": network, **settings, **more}
+        trainer = Trainer(**given)
+        assert given.keys() == inspect.signature(Trainer).parameters.keys()
+        assert {name: getattr(trainer, name) for name in given} == given
+    assert all(inspect.getdoc(getattr(Trainer, name)) for name in given)
+    assert "history : History" in str(inspect.getdoc(Trainer))
+
+
 def test_objects_that_are_no_networks_are_refused() -> None:
-    with pytest.raises(TypeError, match="network must be a fastnet"):
+    with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not list"):
         Trainer([784, 10])
+    with pytest.raises(TypeError, match=r"not the class Network: write Network\(\)"):
+        Trainer(Network)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +109,10 @@ def test_objects_that_are_no_networks_are_refused() -> None:
         ({"epochs": -1}, "epochs -1"),
         ({"epochs": 1.5}, "epochs 1.5"),
         ({"epochs": True}, "epochs True"),
-        ({"validation_data": X}, "validation_data pair"),
-        ({"validation_data": (X,)}, "validation_data pair"),
-        ({"validation_data": (X, Y, Y)}, "validation_data pair"),
+        ({"validation_data": X}, "validation_data pair not ndarray"),
+        ({"validation_data": (X,)}, "validation_data pair not tuple of length 1"),
+        ({"validation_data": [X, Y, Y]}, "validation_data pair not list of length 3"),
+        ({"callbacks": [Callback]}, "callback not the class Callback: write Callback()"),
         ({"validation_data": (X[:, :5], Y)}, "validation x (53, 5)"),
         ({"validation_data": (X[:0], Y[:0])}, "validation x empty"),
         ({"validation_data": (X, Y + 1)}, "validation y["),
