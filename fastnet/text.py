@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -17,6 +18,12 @@ def reason(error: Exception) -> str:
     """Return the message of an exception as one short printable line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return ascii(" ".join(text.split())[:160]).strip("'\"") or type(error).__name__
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: "; did you mean 'relu'?", or "" if no known name is close."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def scores(cost: float, accuracy: float) -> str:
