@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from fastnet import data as sets
 from fastnet.cli import progress
 from fastnet.data import Dataset
-from fastnet.errors import DataError
+from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
 from fastnet.text import facts, layers, scores, shown, table
 from fastnet.training.runs import class_names, number
@@ -21,12 +22,24 @@ from fastnet.training.runs import class_names, number
 MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Say in the error that it was standard output that could not be written. A closed pipe stays BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FastnetError(f"cannot write to standard output ({error.strerror})") from error
+
+
 def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
     """Print the result of a command: the record with --json, nothing with --quiet, else the text."""
     if args.json:
-        print(json.dumps(record, indent=1, allow_nan=False))
-    elif not args.quiet:
-        print(text, flush=True)
+        text = json.dumps(record, indent=1, allow_nan=False)
+    if args.json or not args.quiet:
+        with standard_output():
+            print(text, flush=True)
 
 
 def load_data(args: argparse.Namespace) -> Dataset:

@@ -36,6 +36,14 @@ def check_training(args: argparse.Namespace) -> None:
             other = seen.setdefault(os.path.realpath(path), option)
             if other != option:
                 raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
+    if args.report is not None:
+        check_html("--report", args.report)
+
+
+def check_html(option: str, path: str) -> None:
+    """Refuse a file for a report whose name is not that of an HTML file."""
+    if not path.lower().endswith((".html", ".htm")):
+        raise DataError(f"{option} {shown(path)}: a report is an HTML file; give a name that ends in .html")
 
 
 def check_file(option: str, path: str, args: argparse.Namespace) -> None:
@@ -43,7 +51,8 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
     _check_name(option, path)
     if path.endswith(os.sep):
         raise DataError(f"{option} {shown(path)} names a folder: give the name of a file")
-    read = [path for path in (args.data, args.labels) if path is not None and path not in sets.names()]
+    given = vars(args)
+    read = [source for source in (given.get("data"), given.get("labels")) if source and source not in sets.names()]
     if os.path.exists(path) and not os.path.isfile(path):
         raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")
     if any(os.path.realpath(path) == os.path.realpath(source) for source in read):

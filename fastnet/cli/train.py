@@ -14,10 +14,20 @@ from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
 from fastnet.cli import progress, results
 from fastnet.cli.common import about_network, evaluate, load_data, print_result
-from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_name, add_number, defaults
+from fastnet.cli.options import (
+    SEED,
+    SPARSE,
+    Command,
+    add_backend_option,
+    add_data_options,
+    add_name,
+    add_number,
+    add_sparse_option,
+    defaults,
+)
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
-from fastnet.names import Init, Sparse
+from fastnet.names import Init
 from fastnet.network import Network
 from fastnet.text import facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer
@@ -25,7 +35,6 @@ from fastnet.training.recipe import CHAPTER
 from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
-SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's name for it
 _NETWORK, _TRAINER = defaults(Network), defaults(Trainer)
 _CHAPTER = CHAPTER.trainer  # the settings with which plain `fastnet train` does well
 
@@ -125,12 +134,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="number of threads that share each batch, or auto (default: %(default)s)",
     )
-    group.add_argument(
-        "--sparse",
-        default="auto",
-        metavar="WHEN",
-        help=f"store only the inputs that are not zero: {', '.join(SPARSE)} (default: %(default)s)",
-    )
+    add_sparse_option(group)
 
 
 def _threads(text: str) -> int | str:
@@ -164,7 +168,8 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("epochs", args.epochs), ("seed", args.seed)):
         checks.whole_number(name, value, 0)
     results.check_training(args)
-    checks.name_of("--sparse", args.sparse, SPARSE)
+    if args.warmup > args.epochs:
+        raise ValueError(f"--warmup {args.warmup:g} does not end within --epochs {args.epochs}: give more epochs")
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     choice = backends.resolve(args.backend)
