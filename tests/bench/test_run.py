@@ -251,6 +251,23 @@ def test_a_page_without_its_markers_is_refused(text: str, tmp_path: Path, capsys
     assert path.read_text() == text
 
 
+@pytest.mark.usefixtures("small", "untimed")
+@pytest.mark.parametrize("option", ["--json", "--picture", "--write"])
+def test_a_file_that_cannot_be_written_is_refused_before_measuring(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nowhere" / "x.svg"
+    assert f"{option} {path} cannot be written" in error_of(capsys, [*QUICK, option, str(path)])
+
+
+@pytest.mark.usefixtures("small", "untimed")
+def test_a_page_that_does_not_exist_is_refused_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = error_of(capsys, [*QUICK, "--write", str(tmp_path / "none.md")])
+    assert said.endswith("none.md (No such file or directory): give a page that exists")
+
+
 # -- one thread ---------------------------------------------------------------------------------------------------
 
 

@@ -221,7 +221,7 @@ def test_labels_in_a_file_of_their_own(folder: Path, capsys: pytest.CaptureFixtu
         ("--dropout 0.5,0.5 --layers 64,8,3", "dropout lists 2 numbers for 1 hidden layers"),
         (
             "--dropout 0.5 --layers 64,3",
-            "--dropout 0.5 needs a hidden layer, and the network has none: use --dropout 0",
+            "--dropout 0.5 needs a hidden layer, and the network has none: use",
         ),
         ("--threads 0", "threads must be at least 1"),
         ("--threads many", "threads must be a whole number or 'auto', not 'many'"),
