@@ -7,6 +7,7 @@ import argparse
 from fastnet import backends
 from fastnet.cli import results
 from fastnet.cli.options import SPARSE, Parser, add_sparse_option
+from fastnet.cli.wording import options_in_errors
 from fastnet.errors import FastnetError
 
 NAME = "bench"
@@ -27,7 +28,8 @@ def run(arguments: list[str]) -> int:
     for option, path in (("--json", args.json), ("--picture", args.picture), ("--write", args.write)):
         if path not in (None, "-"):
             results.check_file(option, path, args)
-    return benchmarks.main(args, arguments)
+    with options_in_errors(args):
+        return benchmarks.main(args, arguments)
 
 
 def parser() -> Parser:

@@ -15,7 +15,7 @@ from fastnet import checks
 from fastnet.cli import backends, bench, data, evaluate, explore, predict, report, train
 from fastnet.cli.common import standard_output
 from fastnet.cli.options import Command, Parser
-from fastnet.cli.wording import in_options
+from fastnet.cli.wording import options_in_errors
 from fastnet.errors import FastnetError
 from fastnet.text import shown
 from fastnet.version import __version__
@@ -121,10 +121,8 @@ def _run(arguments: list[str]) -> int:
     if args.command is None:
         top.print_help()
         return 2
-    try:
+    with options_in_errors(args):
         return _COMMANDS[args.command].run(args)
-    except (FastnetError, ValueError, TypeError) as error:
-        raise FastnetError(in_options(_reason(error), vars(args))) from error
 
 
 def _complain(message: str) -> None:

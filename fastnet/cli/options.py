@@ -10,11 +10,14 @@ import argparse
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastnet import backends, data
 from fastnet.names import Sparse
 from fastnet.text import suggestion
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # they say which data to read, and how
 SEED = 0
@@ -38,7 +41,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ValueError in place of printing the usage and exiting."""
-        raise ValueError(f"{message}; see {self.prog} --help")
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help. argparse's own method ignores a full disk."""
+        print(self.format_help(), end="", file=file)
 
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse an option that this parser lacks, and suggest the closest. argparse would first miss other options."""

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from fastnet.errors import FastnetError
 
 _OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
 _VALUES = {"True": "yes", "False": "no"}  # of --sparse
+
+
+@contextlib.contextmanager
+def options_in_errors(args: argparse.Namespace) -> Iterator[None]:
+    """Raise errors of the library again as FastnetError, in the words of the options that a command has parsed."""
+    try:
+        yield
+    except (FastnetError, ValueError, TypeError) as error:
+        raise FastnetError(in_options(str(error) or type(error).__name__, vars(args))) from error
 
 
 def in_options(message: str, arguments: Iterable[str]) -> str:
@@ -25,7 +38,6 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     """
     options = {name: f"--{name.replace('_', '-')}" for name in arguments} | _OTHER_NAMES
     any_name = "|".join(sorted(options, key=len, reverse=True))
-    underscored = "|".join(name for name in options if "_" in name)
 
     def with_value(found: re.Match[str]) -> str:
         value = found[2].strip("'")
@@ -35,10 +47,10 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
         return f"number {int(found[2]) + 1} of {options[found[1]]}"
 
     def name(found: re.Match[str]) -> str:
-        return options[found[0]]
+        return options.get(found[0], found[0])
 
     message = re.sub(rf"(?<![\w./'-])({any_name})=('[^']*'|\w[\w.+-]*)", with_value, message)
     message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
     message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs)\b| \[)", name, message)
     message = re.sub(rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$)", name, message)
-    return re.sub(rf"(?<![\w./'-])({underscored})(?![\w/'-])", name, message)
+    return re.sub(r"(?<![\w./'-])[a-z]+(_[a-z]+)+(?![\w/'-])", name, message)

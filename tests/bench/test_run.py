@@ -268,6 +268,15 @@ def test_a_page_that_does_not_exist_is_refused_before_measuring(
     assert said.endswith("none.md (No such file or directory): give a page that exists")
 
 
+@pytest.mark.usefixtures("untimed")
+def test_errors_use_the_names_of_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in run.ONE_THREAD:
+        monkeypatch.setenv(name, "1")  # stay in this process
+    assert "check --data-dir" in error_of(capsys, [*QUICK, "--data-dir", str(tmp_path / "nowhere")])
+
+
 # -- one thread ---------------------------------------------------------------------------------------------------
 
 

@@ -30,3 +30,7 @@ def test_arguments_become_options(message: str, expected: str) -> None:
 )
 def test_other_words_stay(message: str) -> None:
     assert in_options(message, ARGUMENTS) == message
+
+
+def test_a_command_without_such_options() -> None:
+    assert in_options("the value of learning_rate", ["quiet"]) == "the value of learning_rate"
