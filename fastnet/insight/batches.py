@@ -1,4 +1,4 @@
-"""Full-batch, mini-batch and single-example descent side by side: the cost by examples and by seconds.
+"""Compare full-batch, mini-batch and single-example gradient descent: the cost by examples and by seconds.
 
 Not here: what single steps do (descent.py).
 """
@@ -37,7 +37,7 @@ class BatchRun:
     examples : ndarray of int64, shape (n,)
         Examples seen at each measurement.
     seconds : ndarray of float64, shape (n,)
-        Seconds of training alone, without the measurements.
+        Seconds of training, without the time of the measurements.
     cost : ndarray of float64, shape (n,)
         The mean cost over all examples.
     diverged : bool
@@ -80,7 +80,7 @@ def compare_batches(
     epochs : int
         Passes over the examples.
     learning_rates : float or sequence of float, optional
-        One learning rate for all sizes, or one for each. By default the optimiser's own.
+        One learning rate for all sizes, or one for each. By default the optimiser's default rate.
     measurements : int
         Measurements of the cost in an epoch, at most one for each batch.
     seed : int
