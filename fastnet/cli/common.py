@@ -1,4 +1,4 @@
-"""What several commands do: load the data, test a network, print the result."""
+"""Steps that several commands share: load the data, test a network, print the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """Say in the error that it was standard output that could not be written. A closed pipe stays BrokenPipeError."""
+    """Name standard output in the error where it cannot be written. A closed pipe stays BrokenPipeError."""
     try:
         yield
     except BrokenPipeError:

@@ -19,7 +19,7 @@ from fastnet.text import suggestion
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # they say which data to read, and how
+DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # the options that say which data to read, and how
 SEED = 0
 SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's value for it
 

@@ -89,7 +89,7 @@ def _unwritable(option: str, path: str, error: OSError) -> DataError:
 
 
 def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> Run:
-    """Return the run of `fastnet train` so far, with what only the command line knows."""
+    """Return the run of `fastnet train` so far, with the settings that only the command line knows."""
     return Run.of(
         trainer,
         initial,
@@ -110,7 +110,7 @@ def _absolute(name: str, value: str | None) -> str | None:
 
 
 def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None:
-    """Write what --save, --history and --out ask for, as soon as the training has ended."""
+    """Write the files of --save, --history and --out, as soon as the training has ended."""
     if args.save is not None:
         run.network.save(args.save)
     if args.history is not None:
@@ -121,7 +121,7 @@ def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None
 
 
 def write_test(args: argparse.Namespace, run: Run, data: Dataset) -> None:
-    """Write what is known only after the test: its result into --out, and the --report."""
+    """Write the files that need the result of the test: the record in --out, and the --report."""
     if args.out is not None:
         run.save_record(args.out)
     if args.report is not None:

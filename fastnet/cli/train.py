@@ -1,4 +1,4 @@
-"""`fastnet train`: trains a network, tests it, and writes what the options ask for."""
+"""`fastnet train`: trains a network, tests it, and writes the files that the options name."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         "--output",
         default=_NETWORK["output"],
         metavar="NAME",
-        help="activation of the outputs: one of those, or softmax (default: the one that goes with the cost)",
+        help="activation of the outputs: one of the names above, or softmax (default: the one that goes with the cost)",
     )
     add_name(group, "--cost", _NETWORK["cost"], COSTS)
     group.add_argument(
@@ -138,7 +138,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _threads(text: str) -> int | str:
-    """Return a number, or the word for the library to check."""
+    """Return a number, or the text itself, which the library checks."""
     try:
         return int(text)
     except ValueError:
@@ -253,7 +253,7 @@ def _optimizer(args: argparse.Namespace) -> Optimizer:
 def _learning_rate(args: argparse.Namespace) -> float | None:
     """Return the rate of --learning-rate, the recipe's where its optimiser and cost are used, or else None.
 
-    None stands for the library's default for the optimiser.
+    None stands for the optimiser's default rate.
     """
     if args.learning_rate is None and (args.optimizer, args.cost) == (_TRAINER["optimizer"], _NETWORK["cost"]):
         return cast(float, _CHAPTER["learning_rate"])

@@ -257,7 +257,7 @@ def match_neurons(a: Network, b: Network) -> Network:
                 likeness = _neurons(a, layer, outgoing) @ _neurons(found, layer, outgoing).T
                 order = linear_sum_assignment(likeness, maximize=True)[1]
                 gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
-                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could make two equally good orders alternate forever
+                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could make two equal orders alternate for ever
                     _reorder(found, layer, order)
                     changed = True
     return found

@@ -53,7 +53,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole report: the network, the data set, and all there is to say."""
+    """The content of the page: names of the network and the data set, texts, key figures and cards."""
 
     network: str
     data: str

@@ -1,4 +1,4 @@
-"""The cards about the making of a network: the settings of its training, and the time and machine it took."""
+"""The cards about the training: its settings, its time and its machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The subject of a report: a run, a data set, and what several cards need of the two.
+"""The subject of a report: a run, a data set, and the values that several cards compute from them.
 
 Not here: the run itself (training/runs.py).
 """
