@@ -124,7 +124,7 @@ def test_no_module_hides_a_package() -> None:
 
 
 # What `import fastnet` may load of the package: no data sets, experiments or command line.
-LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "training", "version"}
+LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "text", "training", "version"}
 
 
 def test_importing_loads_nothing_heavy() -> None:
