@@ -11,7 +11,7 @@ from fastnet.cli.wording import options_in_errors
 from fastnet.errors import FastnetError
 
 NAME = "bench"
-SUMMARY = "measure the backends, beside other libraries too"
+SUMMARY = "measure the speed of the backends, and of other libraries"
 MAX_SHOWN = 40  # characters of a value in an error
 
 

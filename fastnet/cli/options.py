@@ -111,7 +111,7 @@ def add_sparse_option(command: argparse._ActionsContainer) -> None:
         choices=SPARSE,
         default="auto",
         metavar="WHEN",
-        help="store and train only the inputs that are not zero: auto (where that is faster), yes, no "
+        help="compress the inputs to those that are not zero: auto (where that is faster), yes, no "
         "(default: %(default)s)",
     )
 
