@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:
         return PIPE_CLOSED
-    except KeyboardInterrupt as interrupt:  # `fastnet train` says what it kept
+    except KeyboardInterrupt as interrupt:  # `fastnet train` puts the files that it wrote into the message
         _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
         return INTERRUPTED
     except (FastnetError, ValueError, TypeError, OSError, MemoryError) as error:

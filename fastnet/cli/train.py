@@ -183,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         _fit(args, data, trainer, choice.name)
     except KeyboardInterrupt:
         kept = ""
-        if trainer.steps:  # an untrained network must replace no file
+        if trainer.steps:  # an untrained network must not replace a file
             results.write_training(args, trainer, results.run_of(args, data, trainer, initial))
             places = [shown(path) for path in (args.save, args.out) if path]
             kept = f"; the network trained so far is saved in {' and '.join(places)}" if places else ""
@@ -274,7 +274,7 @@ def _fit(args: argparse.Namespace, data: Dataset, trainer: Trainer, backend: str
 
 
 def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend: str) -> None:
-    """Compile the kernels before `fit` would, and say so if that is slow. Only numba compiles at run time."""
+    """Compile the kernels ahead of `fit`, and print a line if that is slow. Only numba compiles at run time."""
     kernels = backends.get(backend)
 
     def call() -> None:

@@ -137,7 +137,7 @@ class _CostLog(Callback):
     def __init__(self, trainer: Trainer, x: Any, y: Any, measurements: int) -> None:
         self._x, self._y = x, y
         self.every = max(1, len(x) // (trainer.batch_size * measurements))
-        self._examples, self._seconds = 0, 0.0  # of the epochs before this one
+        self._examples, self._seconds = 0, 0.0  # sums over the epochs before this one
         self.lines = list[tuple[int, int, float, float]]()
         self._measure(trainer, 0, 0.0)
 

@@ -19,7 +19,7 @@ from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
 
 @dataclass(frozen=True)
 class DataSize:
-    """The accuracies of networks that were trained on more and more examples.
+    """The accuracies of networks that were trained on different numbers of examples.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ def steps_to(n: int) -> tuple[int, ...]:
 
 
 def _run(whole: Task, recipe: Recipe, count: int, seed: int) -> tuple[float, ...]:
-    """The epochs and updates of one training, and its accuracies on the training and on the test examples."""
+    """The epochs and updates of one training, and its final accuracies on the training and test examples."""
     rng = np.random.default_rng([seed, 1])  # all sizes share the order, so that a larger set contains the smaller ones
     chosen = stratified_order(whole.y, rng)[:count]
     x, y = whole.x[chosen], whole.y[chosen]

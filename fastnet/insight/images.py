@@ -29,7 +29,7 @@ def as_images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats,
 
 
 def _pixel_mask(pixels: Any, image_shape: tuple[int, int]) -> Bools:
-    """Which pixels (n_in,) count; all for None."""
+    """The mask (n_in,) of the pixels that count. None stands for all pixels."""
     n_in = image_shape[0] * image_shape[1]
     return np.ones(n_in, np.bool_) if pixels is None else checks.vector(pixels, n_in, "pixels").astype(np.bool_)
 

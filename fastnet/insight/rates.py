@@ -18,7 +18,7 @@ from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
 BLOWN_UP = 4.0  # the test ends at this multiple of the smallest smoothed cost
-MEMORY = 1 / 8  # of the steps: the time constant of the smoothed cost
+MEMORY = 1 / 8  # the time constant of the smoothed cost, as a share of the steps
 # The suggestion is the rate at the smallest smoothed cost, divided by SAFETY. Among 3, 4, 5, 7 and 10 the factor 7 has
 # the best worst case. It was measured on mnist-5k and digits, with sigmoid, tanh and ReLU networks, gradient descent,
 # Adam, and five seeds each: ten epochs at the suggested rate came within 2.2 points of the test accuracy of the best

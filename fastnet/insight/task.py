@@ -15,7 +15,7 @@ from fastnet.training.trainer import Trainer
 
 
 class Task(NamedTuple):
-    """x (n, n_in): an array or SparseRows. y (n,): labels below n_out. test: such a pair, or None."""
+    """x (n, n_in): an array or SparseRows. y (n,): labels below n_out. test: another pair of x and y, or None."""
 
     x: Any
     y: NDArray[np.int64]

@@ -177,7 +177,7 @@ class UnlitWeights:
 
 
 def unlit_weights(network: Network, before: Network, x: Any) -> UnlitWeights:
-    """Measure what training on x did to the weights of inputs that are always zero.
+    """Measure how training on x changed the weights of inputs that are always zero.
 
     Their gradient is zero. They keep their initial values, bit for bit, unless weight decay changes them.
 

@@ -96,14 +96,14 @@ def shortened(name: str, max_letters: int) -> str:
 
 
 def figure(width: float = 8.0, height: float = 4.0) -> Figure:
-    """An empty figure, in inches, that lays itself out. It has no window and needs no display."""
+    """An empty figure of this size in inches, with automatic layout. It needs no display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
-    """The bytes of a file of the figure. kind: png, svg or pdf."""
+    """The bytes of a file that shows the figure. kind: png, svg or pdf."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
