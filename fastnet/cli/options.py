@@ -1,7 +1,6 @@
-"""What a command is, and the options that several commands share.
+"""A command, its parser, and the options that several commands share.
 
-Names, lists and defaults come from the library's own tables and signatures. The library checks the values: argparse
-only tells numbers from text.
+Names, lists and defaults come from the library's tables and signatures. The library checks the values.
 """
 
 from __future__ import annotations
