@@ -18,6 +18,7 @@ ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "le
         ("use output='sigmoid' or cost='squared_error'", "use --output sigmoid or --cost squared_error"),
         ("use threads=1, or sparse=True", "use --threads 1, or --sparse yes"),
         ("sizes[1] must be at least 1", "number 2 of --layers must be at least 1"),
+        ("labels is an empty string: give", "--labels is an empty string: give"),
         ("sizes needs at least an input", "--layers needs at least an input"),
     ],
 )
