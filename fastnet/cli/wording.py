@@ -51,6 +51,6 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
 
     message = re.sub(rf"(?<![\w./'-])({any_name})=('[^']*'|\w[\w.+-]*)", with_value, message)
     message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
-    message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs|is an)\b| \[)", name, message)
+    message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs|is an|has length)\b| \[)", name, message)
     message = re.sub(rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$)", name, message)
     return re.sub(r"(?<![\w./'-])[a-z]+(_[a-z]+)+(?![\w/'-])", name, message)

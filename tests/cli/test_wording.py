@@ -19,6 +19,7 @@ ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "le
         ("use threads=1, or sparse=True", "use --threads 1, or --sparse yes"),
         ("sizes[1] must be at least 1", "number 2 of --layers must be at least 1"),
         ("labels is an empty string: give", "--labels is an empty string: give"),
+        ("sizes has length 1; expected", "--layers has length 1; expected"),
         ("sizes needs at least an input", "--layers needs at least an input"),
     ],
 )
