@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fastnet.data.files import atomic_write
 from fastnet.errors import DataError
 from fastnet.plots import style
-from fastnet.text import shown
+from fastnet.text import reason, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def split(path: str, section: str) -> tuple[str, str, str]:
     try:
         text = Path(path).read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {shown(path)}: {error}") from error
+        raise DataError(f"cannot read {shown(path)} ({reason(error)}): give a page that exists") from error
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise DataError(
             f"{shown(path)} must have one line {begin} and after it one line {end}: the command writes between them"

@@ -1,7 +1,6 @@
-"""`fastnet bench`: its options, and the suites that it runs. Each backend is verified before it is timed.
+"""`fastnet bench`: runs the suites and writes the results. fastnet/cli/bench.py has the options.
 
-Every backend and peer trains one epoch in each round, and ratios are taken within a round, so a slow moment of the
-machine slows all contenders. Each backend is verified before it is timed.
+Every backend is verified first. All contenders run in each round, and ratios are taken within a round.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import NoReturn
 
 from fastnet import backends
 from fastnet.backends import machine
@@ -21,11 +19,9 @@ from fastnet.bench import accuracy, corners, growth, inference, memory, pages, p
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import Section
 from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
-from fastnet.bench.workloads import DTYPES, INPUTS, WORKLOADS, Setup, as_input, load_images
+from fastnet.bench.workloads import WORKLOADS, Setup, as_input, load_images
 from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
-from fastnet.names import Sparse
-from fastnet.plots import style
 
 OTHER_SUITES = {
     "inference": inference.run,
@@ -38,123 +34,37 @@ SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
 ROUNDS, QUICK_ROUNDS = 7, 1
 QUICK_ROWS = 2_000
-SPARSE: dict[str, Sparse] = {"auto": "auto", "on": True, "off": False}
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+def main(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status.
 
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The parsed arguments.
+    arguments : sequence of str
+        The arguments of `fastnet bench`, for a second process and for the results, which quote the command.
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _suites(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in SUITES:
-            raise argparse.ArgumentTypeError(f"there is no suite {name!r}; choose from {', '.join(SUITES)}")
-    return names
-
-
-def parser() -> argparse.ArgumentParser:
-    made = _Parser(
-        prog="fastnet bench",
-        description="Times one epoch of training on each backend, on one thread; the backends take turns in rounds.\n"
-        "Each backend is verified first. --suite and --peers measure more. The images are MNIST if it is on this\n"
-        "machine (it is not downloaded), otherwise mnist-5k repeated up to 60,000 images.",
-        epilog="examples:\n  fastnet bench --workload W1 --rounds 11\n  fastnet bench --peers --json all.json --all\n"
-        "  fastnet bench --peers numpy,jax --picture speed.png\n"
-        '  fastnet bench --workload W1 --backend numpy --input float32 --peer "python your_own.py {workload}"',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    made.add_argument("--workload", action="append", choices=list(WORKLOADS), help="repeatable; default: all")
-    made.add_argument(
-        "--backend",
-        action="append",
-        choices=backends.NAMES,
-        help="repeatable; default: all that work here. numpy is the baseline and always runs",
-    )
-    made.add_argument(
-        "--suite",
-        type=_suites,
-        default=["train"],
-        metavar="NAMES",
-        help=f"separated by commas: {', '.join(SUITES)}; default: train",
-    )
-    made.add_argument("--all", action="store_true", help="every suite")
-    made.add_argument(
-        "--peers",
-        nargs="?",
-        const="all",
-        metavar="NAMES",
-        help="time other libraries on the same work: all that are installed, or names separated by commas: "
-        f"{', '.join(peers.PEERS)}; numpy and torch stand for two peers each",
-    )
-    made.add_argument("--rounds", type=_positive, metavar="R", help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}")
-    made.add_argument("--quick", action="store_true", help="verify everything, but time only a small part of the data")
-    made.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="default: %(default)s")
-    made.add_argument(
-        "--input",
-        choices=(*INPUTS, "uint8"),
-        default=INPUTS[0],
-        help="the form in which fastnet gets the images (uint8 means bytes); default: %(default)s",
-    )
-    made.add_argument("--sparse", choices=SPARSE, default="auto", help="Trainer(sparse=...); default: %(default)s")
-    made.add_argument(
-        "--threads", type=_positive, default=1, metavar="N", help="training threads, if the backend can; default: 1"
-    )
-    made.add_argument("--data-dir", metavar="DIR", help="the folder in which to look first for the folder mnist")
-    made.add_argument(
-        "--peer",
-        metavar="COMMAND",
-        help="a program of yours to time in the same rounds; {workload} in COMMAND becomes the workload's name. The "
-        "program prints the line `ready`. For each line `E` it trains one epoch and prints the line "
-        "`t <wall seconds> <cpu seconds>`. The program's results are not checked",
-    )
-    made.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="write all figures as JSON to FILE, or without FILE to standard output in place of the tables",
-    )
-    made.add_argument("--picture", metavar="FILE", help=f"draw the training results ({', '.join(style.KINDS)})")
-    made.add_argument("--quiet", action="store_true", help="print errors only")
-    made.add_argument(
-        "--write",
-        metavar="PAGE",
-        help=f"replace the text of PAGE between the lines {' and '.join(pages.markers(SECTION))} by the tables and "
-        "the --picture",
-    )
-    return made
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0, 2 for an error, 130 for Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    options = parser().parse_args(arguments)
-    try:
-        if any(os.environ.get(name) != "1" for name in ONE_THREAD):
-            return _on_one_thread(arguments)
-        _run(options, shlex.join(["fastnet", "bench", *arguments]))
-    except FastnetError as error:
-        print(f"fastnet bench: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    Raises
+    ------
+    FastnetError
+        An option is wrong, a backend or peer is missing or computes wrong results, or a file cannot be written.
+    """
+    if any(os.environ.get(name) != "1" for name in ONE_THREAD):
+        return _on_one_thread(arguments)
+    _run(options, shlex.join(["fastnet", "bench", *arguments]))
     return 0
 
 
-def _on_one_thread(arguments: list[str]) -> int:
-    """Runs the command again in a new process with one BLAS thread: BLAS reads its limit when NumPy is imported."""
-    again = "import sys; sys.path[:] = {!r}; from fastnet.bench.run import main; sys.exit(main({!r}))"
-    environment = os.environ | dict.fromkeys(ONE_THREAD, "1")
-    return subprocess.run([sys.executable, "-c", again.format(sys.path, arguments)], env=environment).returncode
+def _on_one_thread(arguments: Sequence[str]) -> int:
+    """Run the command again in a new process with one BLAS thread: BLAS reads its limit when NumPy is imported."""
+    again = "import sys; sys.path[:] = {!r}; from fastnet.cli import main; sys.exit(main({!r}))"
+    command = [sys.executable, "-c", again.format(sys.path, ["bench", *arguments])]
+    try:
+        return subprocess.run(command, env=os.environ | dict.fromkeys(ONE_THREAD, "1")).returncode
+    except KeyboardInterrupt:  # the other process says so
+        return 130
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
@@ -227,10 +137,9 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
         images = images._replace(x=images.x[:QUICK_ROWS], y=images.y[:QUICK_ROWS])
     dense = as_input(images, "float32") if kind == "float32" else images
     write_images(dense, folder)
-    sparse = SPARSE[options.sparse]
     task = Task(
         workloads=[WORKLOADS[name] for name in dict.fromkeys(options.workload or WORKLOADS)],
-        setups=[Setup(n, options.dtype, sparse, min(options.threads, max_threads(n))) for n in chosen],
+        setups=[Setup(n, options.dtype, options.sparse, min(options.threads, max_threads(n))) for n in chosen],
         peers=names,
         command=options.peer,
         images=as_input(images, "sparse") if kind == "sparse" else dense,
@@ -248,7 +157,3 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
         "arithmetic": f"{options.dtype}, {threads}, sparse={options.sparse}",
     }
     return task, facts | peers.versions(names)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastnet import cli
 from fastnet.backends import machine
 from fastnet.bench import run
 from fastnet.bench.contenders import Session
@@ -21,9 +22,9 @@ def some_images(rows: int) -> Images:
 
 def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     """Run a command that must fail. Return its only error line."""
-    assert run.main(arguments) == 2
+    assert cli.main(["bench", *arguments]) == 2
     captured = capsys.readouterr()
-    errors = [line for line in captured.err.splitlines() if line.startswith("fastnet bench: error: ")]
+    errors = [line for line in captured.err.splitlines() if line.startswith("fastnet: error: ")]
     assert len(errors) == 1
     assert captured.err.endswith(errors[0] + "\n")
     assert captured.out == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import difflib
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,6 +13,7 @@ from fastnet import checks
 from fastnet.errors import BackendError
 from fastnet.kernels.contract import Backend
 from fastnet.names import BackendName
+from fastnet.text import suggestion
 from fastnet.version import __version__
 
 NAMES = ("cython", "numba", "numpy")  # "auto" takes the first that works here
@@ -228,6 +228,5 @@ def _check_name(name: object, where: str, auto: bool = False) -> None:
     if not isinstance(name, str):
         raise BackendError(f"{where}: give a backend's name, {', '.join(names)}, not {checks.given(name)}")
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = suggestion(name, names)
         raise BackendError(f"{where}: no backend is called {name!r}; there are {', '.join(names)}{hint}")

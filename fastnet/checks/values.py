@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import os
@@ -12,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from fastnet.errors import DataError
+from fastnet.text import suggestion
 
 T = TypeVar("T")
 
@@ -29,9 +29,7 @@ def name_of(kind: str, name: object, known: Iterable[str]) -> str:
     known = tuple(known)
     if isinstance(name, str) and name in known:
         return name
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"unknown {kind} {name!r}; there are {', '.join(known)}{hint}")
+    raise ValueError(f"unknown {kind} {name!r}; there are {', '.join(known)}{suggestion(name, known)}")
 
 
 def whole_number(name: str, value: object, minimum: int, maximum: int | None = None) -> int:

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     choice, problem = None, None
     try:
         choice = backends.resolve()
-    except BackendError as error:  # $FASTNET_BACKEND names a missing backend: list the others before the error
+    except BackendError as error:  # $FASTNET_BACKEND names a missing backend: list the backends before the error
         problem = error
     if args.warmup:
         with progress.told_if_slow("compiling the kernels ...", args.quiet):

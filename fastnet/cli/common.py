@@ -1,9 +1,10 @@
-"""What several commands do: load the data, test a network, print the result."""
+"""Steps that several commands share: load the data, test a network, print the result."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from fastnet import data as sets
 from fastnet.cli import progress
 from fastnet.data import Dataset
-from fastnet.errors import DataError
+from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores, shown, table
 from fastnet.training.runs import class_names
@@ -20,12 +21,24 @@ from fastnet.training.runs import class_names
 MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Name standard output in the error where it cannot be written. A closed pipe stays BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FastnetError(f"cannot write to standard output ({error.strerror})") from error
+
+
 def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
     """Print the result of a command: the record with --json, nothing with --quiet, else the text."""
     if args.json:
-        print(json_text(record))
-    elif not args.quiet:
-        print(text, flush=True)
+        text = json_text(record)
+    if args.json or not args.quiet:
+        with standard_output():
+            print(text, flush=True)
 
 
 def load_data(args: argparse.Namespace) -> Dataset:

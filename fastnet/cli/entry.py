@@ -6,12 +6,16 @@ Results go to stdout, progress and errors to stderr. The exit status is 2 after 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 
+from fastnet import checks
 from fastnet.cli import backends, bench, data, evaluate, explore, predict, report, train
+from fastnet.cli.common import standard_output
 from fastnet.cli.options import Command, Parser
+from fastnet.cli.wording import options_in_errors
 from fastnet.errors import FastnetError
 from fastnet.text import shown
 from fastnet.version import __version__
@@ -47,21 +51,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as stop:  # argparse raises it after --help and --version
             status = stop.code if isinstance(stop.code, int) else 0
         if sys.stdout is not None:  # None if stdout was closed before the start
-            sys.stdout.flush()  # a closed pipe must fail here, where the failure is handled
+            with standard_output():
+                sys.stdout.flush()  # a closed pipe or a full disk must fail here, where the failure is handled
         return status
     except BrokenPipeError:
-        # Python flushes stdout again when it exits. With the null device that cannot fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except KeyboardInterrupt as interrupt:  # `fastnet train` says what it kept
+    except KeyboardInterrupt as interrupt:  # `fastnet train` puts the files that it wrote into the message
         _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
         return INTERRUPTED
     except (FastnetError, ValueError, TypeError, OSError, MemoryError) as error:
         _complain(f"error: {_reason(error)}")
         return 2
+    finally:
+        _drop_unwritten()
 
 
-def parser() -> argparse.ArgumentParser:
+def _drop_unwritten() -> None:
+    """Drop output that cannot be written. Python flushes stdout again when it exits, and would print a traceback."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parser() -> Parser:
     """Return the parser of the whole command line."""
     top = Parser(
         prog="fastnet",
@@ -73,13 +87,12 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"fastnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for command in _COMMANDS.values():
-        _add(commands, command)
+    top.commands = {command.name: _add(commands, command) for command in _COMMANDS.values()}
     commands.add_parser(bench.NAME, help=bench.SUMMARY, add_help=False)
     return top
 
 
-def _add(commands: argparse._SubParsersAction[Parser], command: Command) -> None:
+def _add(commands: argparse._SubParsersAction[Parser], command: Command) -> Parser:
     examples = "".join(f"\n  {example}" for example in command.examples)
     made = commands.add_parser(
         command.name,
@@ -92,21 +105,29 @@ def _add(commands: argparse._SubParsersAction[Parser], command: Command) -> None
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
     made.add_argument("--json", action="store_true", help="print the result as one JSON object")
     command.fill(made)
+    return made
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] == [bench.NAME]:
-        return bench.run(arguments[1:])
     top = parser()
+    first = next((k for k, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
+    top.check_options(arguments[:first])
+    if first < len(arguments):
+        name = checks.name_of("command", arguments[first], (*_COMMANDS, bench.NAME))
+        if name == bench.NAME:  # it parses its own options
+            return bench.run(arguments[first + 1 :])
+        top.commands[name].check_options(arguments[first + 1 :])
     args = top.parse_args(arguments)
     if args.command is None:
         top.print_help()
         return 2
-    return _COMMANDS[args.command].run(args)
+    with options_in_errors(args):
+        return _COMMANDS[args.command].run(args)
 
 
 def _complain(message: str) -> None:
-    print(f"fastnet: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # stderr may be closed or full too, and nothing else can be told
+        print(f"fastnet: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _reason(error: BaseException) -> str:

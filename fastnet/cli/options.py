@@ -1,19 +1,26 @@
-"""What a command is, and the options that several commands share.
+"""A command, its parser, and the options that several commands share.
 
-Names and defaults come from the library's tables and signatures. argparse tells numbers from text and checks no more.
+Names, lists and defaults come from the library's tables and signatures. The library checks the values.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastnet import backends, data
+from fastnet.names import Sparse
+from fastnet.text import suggestion
 
-DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # they say which data to read, and how
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # the options that say which data to read, and how
 SEED = 0
+SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's value for it
 
 
 class Command(NamedTuple):
@@ -29,9 +36,25 @@ class Command(NamedTuple):
 class Parser(argparse.ArgumentParser):
     """A parser that raises its errors, so that every error of the command line is printed the same way."""
 
+    commands: Mapping[str, Parser] = MappingProxyType({})  # the parsers of the commands, by name
+
     def error(self, message: str) -> NoReturn:
         """Raise ValueError in place of printing the usage and exiting."""
-        raise ValueError(f"{message}; see {self.prog} --help")
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help. argparse's own method ignores a full disk."""
+        print(self.format_help(), end="", file=file)
+
+    def check_options(self, arguments: Sequence[str]) -> None:
+        """Refuse an option that this parser lacks, and suggest the closest. argparse would first miss other options."""
+        known = self._option_string_actions
+        for argument in arguments:
+            if argument == "--":  # only values follow
+                return
+            option = argument.partition("=")[0]
+            if option.startswith("--") and " " not in option and option not in known:
+                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){suggestion(option, known)}")
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -77,6 +100,18 @@ def add_backend_option(command: argparse._ActionsContainer) -> None:
         "--backend",
         metavar="NAME",
         help=f"{', '.join(('auto', *backends.NAMES))} (default: ${backends.ENVIRONMENT}, or auto)",
+    )
+
+
+def add_sparse_option(command: argparse._ActionsContainer) -> None:
+    """Add --sparse."""
+    command.add_argument(
+        "--sparse",
+        choices=SPARSE,
+        default="auto",
+        metavar="WHEN",
+        help="compress the inputs to those that are not zero: auto (where that is faster), yes, no "
+        "(default: %(default)s)",
     )
 
 

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [["example", *(["class"] if network.is_classifier else []), *map(str, range(network.sizes[-1]))]]
     for path in args.files:
         x = _examples(path, network.sizes[0], args)
+        checks.inputs(x, network.sizes[0], network.dtype, shown(path))  # `forward` would name the file "x"
         outputs = network.forward(x, backend=args.backend)
         classes = network.predict(x, backend=args.backend).tolist() if network.is_classifier else [None] * len(x)
         for i, (label, activations) in enumerate(zip(classes, outputs.tolist(), strict=True)):

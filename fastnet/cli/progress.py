@@ -39,7 +39,7 @@ def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
 
 @contextlib.contextmanager
 def told_if_slow(message: str, quiet: bool, seconds: float = 0.3) -> Iterator[None]:
-    """Print a line once, if the block still runs after so many seconds."""
+    """Print a line if the block still runs after `seconds`."""
     timer = threading.Timer(seconds, lambda: print(message, file=sys.stderr, flush=True))
     timer.daemon = True
     if not quiet:

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     path = os.path.join(args.run, FILE) if args.output is None else args.output
     data = _data(args, trained)
     results.check_file("--output", path, args)
+    results.check_html("--output", path)
     check_data(shown(args.run), trained.network, data)
     results.write_report(args, path, trained, data)
     print_result(args, facts({"report": shown(path)}), {"run": args.run, "report": path})

@@ -36,6 +36,14 @@ def check_training(args: argparse.Namespace) -> None:
             other = seen.setdefault(os.path.realpath(path), option)
             if other != option:
                 raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
+    if args.report is not None:
+        check_html("--report", args.report)
+
+
+def check_html(option: str, path: str) -> None:
+    """Refuse a file for a report whose name is not that of an HTML file."""
+    if not path.lower().endswith((".html", ".htm")):
+        raise DataError(f"{option} {shown(path)}: a report is an HTML file; give a name that ends in .html")
 
 
 def check_file(option: str, path: str, args: argparse.Namespace) -> None:
@@ -43,7 +51,8 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
     _check_name(option, path)
     if path.endswith(os.sep):
         raise DataError(f"{option} {shown(path)} names a folder: give the name of a file")
-    read = [path for path in (args.data, args.labels) if path is not None and path not in sets.names()]
+    given = vars(args)
+    read = [source for source in (given.get("data"), given.get("labels")) if source and source not in sets.names()]
     if os.path.exists(path) and not os.path.isfile(path):
         raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")
     if any(os.path.realpath(path) == os.path.realpath(source) for source in read):
@@ -80,7 +89,7 @@ def _unwritable(option: str, path: str, error: OSError) -> DataError:
 
 
 def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> Run:
-    """Return the run of `fastnet train` so far, with what only the command line knows."""
+    """Return the run of `fastnet train` so far, with the settings that only the command line knows."""
     return Run.of(
         trainer,
         initial,
@@ -101,7 +110,7 @@ def _absolute(name: str, value: str | None) -> str | None:
 
 
 def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None:
-    """Write what --save, --history and --out ask for, as soon as the training has ended."""
+    """Write the files of --save, --history and --out, as soon as the training has ended."""
     if args.save is not None:
         run.network.save(args.save)
     if args.history is not None:
@@ -112,7 +121,7 @@ def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None
 
 
 def write_test(args: argparse.Namespace, run: Run, data: Dataset) -> None:
-    """Write what is known only after the test: its result into --out, and the --report."""
+    """Write the files that need the result of the test: the record in --out, and the --report."""
     if args.out is not None:
         run.save_record(args.out)
     if args.report is not None:

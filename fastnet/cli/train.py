@@ -1,4 +1,4 @@
-"""`fastnet train`: trains a network, tests it, and writes what the options ask for."""
+"""`fastnet train`: trains a network, tests it, and writes the files that the options name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,20 @@ from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
 from fastnet.cli import progress, results
 from fastnet.cli.common import about_network, evaluate, load_data, print_result
-from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_name, add_number, defaults
+from fastnet.cli.options import (
+    SEED,
+    SPARSE,
+    Command,
+    add_backend_option,
+    add_data_options,
+    add_name,
+    add_number,
+    add_sparse_option,
+    defaults,
+)
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
-from fastnet.names import Init, Sparse
+from fastnet.names import Init
 from fastnet.network import Network
 from fastnet.text import facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer
@@ -25,7 +35,6 @@ from fastnet.training.recipe import CHAPTER
 from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
-SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's name for it
 _NETWORK, _TRAINER = defaults(Network), defaults(Trainer)
 _CHAPTER = CHAPTER.trainer  # the settings with which plain `fastnet train` does well
 
@@ -67,7 +76,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         "--output",
         default=_NETWORK["output"],
         metavar="NAME",
-        help="activation of the outputs: one of those, or softmax (default: the one that goes with the cost)",
+        help="activation of the outputs: one of the names above, or softmax (default: the one that goes with the cost)",
     )
     add_name(group, "--cost", _NETWORK["cost"], COSTS)
     group.add_argument(
@@ -125,16 +134,11 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="number of threads that share each batch, or auto (default: %(default)s)",
     )
-    group.add_argument(
-        "--sparse",
-        default="auto",
-        metavar="WHEN",
-        help=f"store only the inputs that are not zero: {', '.join(SPARSE)} (default: %(default)s)",
-    )
+    add_sparse_option(group)
 
 
 def _threads(text: str) -> int | str:
-    """Return a number, or the word for the library to check."""
+    """Return a number, or the text itself, which the library checks."""
     try:
         return int(text)
     except ValueError:
@@ -164,7 +168,8 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("epochs", args.epochs), ("seed", args.seed)):
         checks.whole_number(name, value, 0)
     results.check_training(args)
-    checks.name_of("--sparse", args.sparse, SPARSE)
+    if args.warmup > args.epochs:
+        raise ValueError(f"--warmup {args.warmup:g} does not end within --epochs {args.epochs}: give more epochs")
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     choice = backends.resolve(args.backend)
@@ -178,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         _fit(args, data, trainer, choice.name)
     except KeyboardInterrupt:
         kept = ""
-        if trainer.steps:  # an untrained network must replace no file
+        if trainer.steps:  # an untrained network must not replace a file
             results.write_training(args, trainer, results.run_of(args, data, trainer, initial))
             places = [shown(path) for path in (args.save, args.out) if path]
             kept = f"; the network trained so far is saved in {' and '.join(places)}" if places else ""
@@ -248,7 +253,7 @@ def _optimizer(args: argparse.Namespace) -> Optimizer:
 def _learning_rate(args: argparse.Namespace) -> float | None:
     """Return the rate of --learning-rate, the recipe's where its optimiser and cost are used, or else None.
 
-    None stands for the library's default for the optimiser.
+    None stands for the optimiser's default rate.
     """
     if args.learning_rate is None and (args.optimizer, args.cost) == (_TRAINER["optimizer"], _NETWORK["cost"]):
         return cast(float, _CHAPTER["learning_rate"])
@@ -269,7 +274,7 @@ def _fit(args: argparse.Namespace, data: Dataset, trainer: Trainer, backend: str
 
 
 def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend: str) -> None:
-    """Compile the kernels before `fit` would, and say so if that is slow. Only numba compiles at run time."""
+    """Compile the kernels ahead of `fit`, and print a line if that is slow. Only numba compiles at run time."""
     kernels = backends.get(backend)
 
     def call() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import sys
@@ -19,7 +18,7 @@ from fastnet.data.files import PathLike, atomic_write, make_folder
 from fastnet.data.formats import IDX_FILES, find_idx
 from fastnet.data.split import TEST_SHARE, Split, hold_out
 from fastnet.errors import DataError
-from fastnet.text import shown
+from fastnet.text import shown, suggestion
 
 # The sizes in bytes and the SHA-256 of the full sets' uncompressed files. The gzipped files have no common hash, since
 # each mirror's file contains another timestamp.
@@ -118,10 +117,9 @@ def names() -> tuple[str, ...]:
 
 
 def unknown_set(source: PathLike) -> DataError:
-    """Return the error for a source that is neither a named set nor a file. The message suggests similar names."""
-    close = difflib.get_close_matches(os.fsdecode(source), names(), n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return DataError(f"there is no data set or file {shown(source)}: {hint}the sets are {', '.join(names())}")
+    """Return the error for a source that is neither a named set nor a file. It suggests the name closest to it."""
+    hint = suggestion(os.fsdecode(source), names())
+    return DataError(f"there is no data set or file {shown(source)}; the sets are {', '.join(names())}{hint}")
 
 
 def load_named(name: str, data_dir: PathLike | None, download: bool, progress: Progress | None) -> Dataset:

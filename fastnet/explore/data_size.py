@@ -1,4 +1,4 @@
-"""The experiment data-size: how much data the network needs."""
+"""The experiment data-size: the accuracy of the network against the number of training examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The experiment descent: what each step promises and brings, learning rates, batch sizes, and where descent ends."""
+"""The experiment descent: predicted and actual effects of steps, learning rates, batch sizes, the end of a descent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fastnet.network import Evaluation, Network
 from fastnet.text import facts, table
 from fastnet.training.trainer import Trainer
 
-MAX_EXAMPLES = 5_000  # steps on all examples take at most so many, the first ones
+MAX_EXAMPLES = 5_000  # the most examples of a full-batch step: the first ones of the data set
 SLOW, SLOW_STEPS = 0.02, 300  # learning rate and steps from the new network
 RATES, STEPS = (0.1, 1.0, 3.0, 10.0, 30.0), 40  # learning rates and steps from the trained network
 BATCHES, EPOCHS = (None, 10, 1), 10
 FAST = 0.5  # learning rate of the descent that stops at a short gradient
-SHORT = 0.01  # times the norm of the first gradient: this short, the gradient ends the descent
-MEASUREMENTS, FEW_MEASUREMENTS = 10, 2  # of the cost in an epoch; few with more than MAX_EXAMPLES
+SHORT = 0.01  # a gradient shorter than this share of the first one ends the descent
+MEASUREMENTS, FEW_MEASUREMENTS = 10, 2  # of the cost in an epoch; the second number is for more than MAX_EXAMPLES
 
 
 def explore(setting: Setting) -> Finding:
@@ -91,7 +91,7 @@ def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> 
 
 
 def _suggested(setting: Setting, rate: float) -> Evaluation:
-    """The test scores after the recipe's training at another learning rate; NaN for no rate."""
+    """The test scores after the recipe's training at another learning rate; NaN where the rate is NaN."""
     if np.isnan(rate):
         return Evaluation(np.nan, np.nan)
     data, trainer = setting.data, setting.start()
@@ -101,7 +101,7 @@ def _suggested(setting: Setting, rate: float) -> Evaluation:
 
 
 def _stopped(setting: Setting, network: Network, norm: float) -> tuple[StopAtMinimum, Evaluation]:
-    """Steps on all examples until the gradient is as short as `norm`."""
+    """Full-batch steps until the norm of the gradient is at most `norm`."""
     x, y = setting.data.x_train[:MAX_EXAMPLES], setting.data.y_train[:MAX_EXAMPLES]
     trainer = _plain(setting, network, FAST, len(x))
     stop = StopAtMinimum(x, y, norm)

@@ -1,4 +1,4 @@
-"""The table of experiments, what the experiments of one command share, and how one is run."""
+"""The table of experiments, the setting that the experiments of one command share, and the call of one experiment."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Setting:
 
 
 def _sample(x: NDArray[Any], y: NDArray[np.int64], n: int, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    from fastnet.insight.task import stratified_order  # here: the command line imports Setting, and insight is slow
+    from fastnet.insight.task import stratified_order  # here: every command imports Setting, and insight loads slowly
 
     chosen = stratified_order(y, np.random.default_rng(seed))[:n]
     return x[chosen], y[chosen]

@@ -19,9 +19,10 @@ class Finding:
     text : str
         The text to print.
     numbers : Mapping[str, Any]
-        The same and more as numbers. They may hold arrays, dataclasses and NaN, which `plain` converts for JSON.
+        The numbers of the text, and further numbers. The values may be arrays, dataclasses and NaN, which `plain`
+        converts for JSON.
     pictures : Mapping[str, Callable[[], Figure]]
-        A function that draws each picture, by the picture's file name without its ending.
+        The function that draws each picture. The keys are file names without their endings.
     """
 
     text: str

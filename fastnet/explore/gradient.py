@@ -1,4 +1,4 @@
-"""The experiment gradient: the components of the gradient in order, and what nudging the largest ones does."""
+"""The experiment gradient: the components of the gradient in order, and the effect of nudging the largest ones."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def explore(setting: Setting) -> Finding:
         gradient = final.gradient(x, y, backend=setting.backend)
         pictures["neuron-gradients"] = partial(plots.neuron_gradients, final, gradient, data.image_shape)
     else:
-        text += "\n\nThe examples are no images, so there is no picture of the neurons' gradients."
+        text += "\n\nThe examples are not images, so there is no picture of the neurons' gradients."
     return Finding(text, numbers, pictures)
 
 
 def _stages(setting: Setting) -> dict[int, Network]:
-    """Copies of the network, by the number of epochs that they were trained. The last is the setting's."""
+    """Copies of the network by the number of their epochs of training. The last is the setting's trained network."""
     trainer = setting.start()
     epochs = setting.recipe.epochs
     found = {0: trainer.network.copy()}
@@ -81,7 +81,7 @@ def _stages_text(rankings: dict[int, Ranking], verified: dict[int, Verification]
     ratios = ", ".join(f"{verification.advantage:.1f}" for verification in verified.values())
     first = next(iter(verified.values()))
     return (
-        "What the largest components hold of the squared norm, and how the cost changes when they are nudged:\n"
+        "The share of the squared norm in the largest components, and the change of the cost when they are nudged:\n"
         f"{table(rows, left=())}\n"
         f"All nudges have the length {first.top.length:g}. The random change is the mean of {len(first.random)} draws."
         "\n"

@@ -16,8 +16,8 @@ from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.text import layers, table
 from fastnet.training.recipe import Recipe
 
-MAX_IMAGES = MAX_TESTED = 1000  # enough to see the effects; a run takes seconds
-MAX_SEEDS = 3  # where a setting goes through many values
+MAX_IMAGES = MAX_TESTED = 1000  # enough to see the effects in runs of seconds
+MAX_SEEDS = 3  # for each value of a setting that takes many values
 CONDITIONS: dict[str, dict[str, Any]] = {
     "true labels": {},
     "shuffled labels": {"corrupted": 1.0},

@@ -26,7 +26,7 @@ USUAL = {"activation": "relu", "output": "softmax", "cost": "cross_entropy"}
 
 @dataclass(frozen=True)
 class _Case:
-    """One network: its answers to noise, and its calibration by its outputs, before and after a temperature."""
+    """One network: its answers to noise, and the calibration of its outputs, before and after the temperature."""
 
     accuracy: float
     noise: NoiseConfidence

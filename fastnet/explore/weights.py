@@ -24,9 +24,9 @@ from fastnet.text import table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DECAY = 1e-4  # weight decay shrinks weights that have no gradient, too
+DECAY = 1e-4  # weight decay also shrinks weights that have no gradient
 MAX_EXCITING = 9  # images of each neuron
-NO_IMAGES = "The examples are no images, so there are no edges to find and no pictures of pixels."
+NO_IMAGES = "The examples are not images, so there are no edges to find and no pictures of pixels."
 
 
 def explore(setting: Setting) -> Finding:

@@ -1,4 +1,4 @@
-"""Full-batch, mini-batch and single-example descent side by side: the cost by examples and by seconds.
+"""Compare full-batch, mini-batch and single-example gradient descent: the cost by examples and by seconds.
 
 Not here: what single steps do (descent.py).
 """
@@ -37,7 +37,7 @@ class BatchRun:
     examples : ndarray of int64, shape (n,)
         Examples seen at each measurement.
     seconds : ndarray of float64, shape (n,)
-        Seconds of training alone, without the measurements.
+        Seconds of training, without the time of the measurements.
     cost : ndarray of float64, shape (n,)
         The mean cost over all examples.
     diverged : bool
@@ -80,7 +80,7 @@ def compare_batches(
     epochs : int
         Passes over the examples.
     learning_rates : float or sequence of float, optional
-        One learning rate for all sizes, or one for each. By default the optimiser's own.
+        One learning rate for all sizes, or one for each. By default the optimiser's default rate.
     measurements : int
         Measurements of the cost in an epoch, at most one for each batch.
     seed : int
@@ -137,7 +137,7 @@ class _CostLog(Callback):
     def __init__(self, trainer: Trainer, x: Any, y: Any, measurements: int) -> None:
         self._x, self._y = x, y
         self.every = max(1, len(x) // (trainer.batch_size * measurements))
-        self._examples, self._seconds = 0, 0.0  # of the epochs before this one
+        self._examples, self._seconds = 0, 0.0  # sums over the epochs before this one
         self.lines = list[tuple[int, int, float, float]]()
         self._measure(trainer, 0, 0.0)
 

@@ -1,4 +1,4 @@
-"""Calibration: whether a network is right as often as it is sure, and the temperature that corrects it.
+"""Calibration: whether a network's confidence matches its accuracy, and the temperature that corrects the confidence.
 
 Not here: the answers to noise (confidence.py).
 """
@@ -18,7 +18,7 @@ from fastnet.insight.answers import check_classifier, top_outputs, true_classes
 from fastnet.names import BackendName
 from fastnet.network import Network
 
-MIN_TEMPERATURE = 1e-6  # divided by less, weights could overflow
+MIN_TEMPERATURE = 1e-6  # a division by a smaller number could overflow the weights
 MAX_FITTED = 100.0  # fit_temperature searches from 1 / MAX_FITTED to MAX_FITTED
 LACKS = "confidence in classes to calibrate"  # of a regression network
 
@@ -72,10 +72,10 @@ class Calibration:
 def tempered(network: Network, temperature: float) -> Network:
     """Return the network whose outputs are the probabilities of the classes at a temperature.
 
-    A temperature T divides the weighted sums of the last layer, and the outputs are their softmax (of a single output,
-    their sigmoid): Guo et al. (2017), "On calibration of modern neural networks". T above 1 lowers the confidence, T
-    below 1 raises it. For softmax outputs T = 1 changes nothing. Sigmoid outputs need not sum to 1. A softmax
-    turns them into one distribution.
+    A temperature T divides the weighted sums of the last layer, and the outputs are the softmax of these sums, or the
+    sigmoid for a single output: Guo et al. (2017), "On calibration of modern neural networks". T above 1 lowers the
+    confidence, T below 1 raises it. For softmax outputs T = 1 changes nothing. Sigmoid outputs need not sum to 1; a
+    softmax turns them into one distribution.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ def calibration(
 def fit_temperature(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
     """Fit the temperature that makes the labels most likely (Guo et al. 2017), from 0.01 to 100.
 
-    x and y must be validation data. A network is too sure of its own training data. Data that the temperature was
-    fitted to must not measure its calibration.
+    x and y must be validation data, since a network is too sure of its training data. Measure the calibration on other
+    data than these.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The confidence of a network in noise: images that show nothing, beside real ones.
+"""The confidence of a network on images of noise, compared with real images.
 
 Not here: whether a network is right as often as it is sure (calibration.py).
 """
@@ -92,11 +92,11 @@ class NoiseConfidence:
 def confidence_on_noise(
     network: Network, images: Any, *, n: int = 10_000, seed: int = 0, backend: BackendName | None = None
 ) -> NoiseConfidence:
-    """Ask a classifier about noise, and about real images.
+    """Run a classifier on images of noise and on real images.
 
     Three kinds of noise are drawn. Uniform: each pixel is uniform from 0 to 1, or over the range of `images` where
     that is wider. Gaussian: each pixel is normal with the mean and standard deviation of all pixels of `images`,
-    clipped to that range. Shuffled pixels: the pixels of one real image each, in a random order.
+    clipped to that range. Shuffled pixels: each image has the pixels of one real image in a random order.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
 
 @dataclass(frozen=True)
 class DataSize:
-    """The accuracies of networks that were trained on more and more examples.
+    """The accuracies of networks that were trained on different numbers of examples.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class DataSize:
     updates : ndarray of int64, shape (n_sizes,)
         Updates made in these passes.
     training : ndarray of float64, shape (n_seeds, n_sizes)
-        The accuracies at the end on the training examples.
+        The final accuracies on the training examples.
     test : ndarray of float64, shape (n_seeds, n_sizes)
-        The accuracies at the end on the test examples.
+        The final accuracies on the test examples.
     """
 
     sizes: tuple[int, ...]
@@ -54,8 +54,9 @@ def data_size(
 ) -> DataSize:
     """Train on the first 100, 300, 1,000, ... and on all examples. Each seed has a random order of its own.
 
-    The classes are in proportion at every size (stratified). All sizes see equally many examples, up to a part of an
-    epoch: few examples are seen in more epochs. All sizes make equally many updates where the batches fill each size.
+    Every size has the classes in proportion (stratified). Smaller sizes take more epochs, so that all sizes see the
+    same number of examples, up to a part of an epoch. Where the batch size divides every size, all sizes make the same
+    number of updates.
 
     Parameters
     ----------
@@ -112,8 +113,8 @@ def steps_to(n: int) -> tuple[int, ...]:
 
 
 def _run(whole: Task, recipe: Recipe, count: int, seed: int) -> tuple[float, ...]:
-    """The epochs and updates of one training, and its accuracies on the training and on the test examples."""
-    rng = np.random.default_rng([seed, 1])  # all sizes share the order, so a larger set holds the smaller ones
+    """The epochs and updates of one training, and its final accuracies on the training and test examples."""
+    rng = np.random.default_rng([seed, 1])  # all sizes share the order, so that a larger set contains the smaller ones
     chosen = stratified_order(whole.y, rng)[:count]
     x, y = whole.x[chosen], whole.y[chosen]
     epochs = round(recipe.epochs * len(whole.y) / count)

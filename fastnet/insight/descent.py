@@ -76,19 +76,19 @@ class DescentLog:
 
 
 def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: BackendName | None = None) -> DescentLog:
-    """Train for some more steps, and log what each of them did.
+    """Train for more steps, and log the effect of each step.
 
     The steps are the trainer's own: its batch size, order, optimiser and schedule, over as many epochs as they take.
     The trainer's state and history end as after a fit that was stopped at the last step. Costs and gradients are
-    computed in float64 at the parameters that the network really had. They are those of the cost alone: weight decay,
-    clipping, momentum and dropout appear only in the step.
+    computed in float64 at the network's actual parameters, for the cost alone. Weight decay, clipping, momentum and
+    dropout show only in the step.
 
     Parameters
     ----------
     trainer : Trainer
         The trainer. It trains its network.
     x : array_like or sparse matrix, shape (n, n_in)
-        Examples. Floats are kept as float64 meanwhile.
+        Examples. Floats are converted to float64 for the call.
     y : array_like, shape (n,) or (n, n_out)
         Labels, or targets.
     steps : int
@@ -134,11 +134,11 @@ class _Logger(Callback):
     every = 1
 
     def __init__(self, trainer: Trainer, x: Any, y: Any, steps: int, backend: BackendName | None) -> None:
-        self._twin = trainer.network.astype(np.float64)  # the network of one step ago
+        self._twin = trainer.network.astype(np.float64)  # the network before the latest step
         self._x = self._twin.check_inputs(x)
         self._y = self._twin.check_targets(y, len(self._x))
         self._steps, self._backend = steps, backend
-        self._cost = np.nan  # of the last batch, after its step
+        self._cost = np.nan  # the cost of the latest batch after its step
         self.n_examples = len(self._x)
         self.batch_size = min(trainer.batch_size, self.n_examples)
         self.lines: list[tuple[float, ...]] = []
@@ -158,10 +158,11 @@ class _Logger(Callback):
 
 
 class StopAtMinimum(Callback):
-    """A callback that stops a fit where the gradient of the cost over x, y is short.
+    """A callback that stops a fit once the gradient of the cost over x, y is short.
 
-    A short gradient is no proof of a minimum: at a saddle point, or where neurons are saturated, it is short, too. The
-    gradient is that of the cost alone. With weight decay it does not vanish at a minimum, where it balances the decay.
+    A short gradient does not prove a minimum: the gradient is also short at a saddle point, and where neurons are
+    saturated. Weight decay is not part of the gradient. With weight decay the gradient does not vanish at a minimum: it
+    balances the decay.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ class StopAtMinimum(Callback):
     norm : float
         The fit stops at a gradient of this Euclidean norm or less.
     every : int, optional
-        The gradient is computed every so many batches. By default it is computed after each epoch.
+        The number of batches between two measurements. By default the gradient is measured after each epoch.
 
     Attributes
     ----------
@@ -209,12 +210,12 @@ class StopAtMinimum(Callback):
         return bool(self.norms) and self.norms[-1] <= self._norm
 
     def on_batches(self, trainer: Trainer, progress: Progress) -> None:
-        """Measure, where `every` was given."""
+        """Measure after batches if `every` is given."""
         if self.every is not None:
             self._measure(trainer)
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        """Measure, where `every` was not given."""
+        """Measure after an epoch if `every` is not given."""
         if self.every is None:
             self._measure(trainer)
 
@@ -227,7 +228,7 @@ class StopAtMinimum(Callback):
 
 
 def _dot(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """The dot product. BLAS would start threads for each, which can take longer than the whole step."""
+    """The dot product without BLAS, whose threads can take longer to start than the whole step takes."""
     return float(np.multiply(a, b).sum())
 
 

@@ -21,7 +21,7 @@ Floats = NDArray[np.floating[Any]]
 
 STEPS = 200
 STEP = 0.05  # the mean change of a pixel in the first step
-GROWTH = 1.2  # of the step size after a step that went up
+GROWTH = 1.2  # factor of the step size after a step that raised the sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +75,13 @@ class IdealInputs:
 
 
 def first_layers(network: Network, layer: int, *, dtype: DTypeLike | None = None) -> Network:
-    """A copy of the first layers, whose outputs are the weighted sums of layer `layer` (-1: the last)."""
+    """A network of the first layers. Its outputs are the weighted sums of layer `layer` (-1: the last)."""
     checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
     hidden = network.activations_by_layer[:layer]
     sizes = network.sizes[: layer + 2]
     found = Network(sizes, activation=hidden, output="identity", dtype=network.dtype if dtype is None else dtype)
-    found.parameters[...] = network.parameters[: found.n_parameters]  # they lie layer by layer
+    found.parameters[...] = network.parameters[: found.n_parameters]  # the parameters are stored layer by layer
     return found
 
 
@@ -140,9 +140,9 @@ def input_gradient(
 ) -> tuple[Floats, Floats]:
     """The outputs (m,) and their gradients (m, n_in) by the pixels: the output of neuron neurons[i] at images[i].
 
-    It is for a network with identity outputs under the squared error, such as `first_layers` returns. The network's
-    own gradient does the work: a layer in front has the images as its weights, and one-hot inputs choose an image
-    each. A target half above an output makes that output's error 2 (output - target) = -1.
+    It is for a network with identity outputs under the squared error, such as `first_layers` returns.
+    `Network.gradient` computes them: a layer in front has the images as its weights, and each one-hot input chooses one
+    image. A target of output + 1/2 makes the output's error 2 (output - target) = -1.
     """
     m = len(images)
     hidden = network.activations_by_layer[:-1]
@@ -171,8 +171,8 @@ def ideal_inputs(
     """Make images that excite neurons of a layer, by gradient ascent on the pixels.
 
     The ascent raises the weighted sum, whose gradient does not vanish as that of a sigmoid does (Erhan et al. 2009,
-    "Visualizing higher-layer features of a deep network"). Pixels stay from 0 to 1. A step that does not go up is
-    taken back, and the next step is half as long.
+    "Visualizing higher-layer features of a deep network"). Pixels stay from 0 to 1. A step that does not raise the sum
+    is undone, and the next step is half as long.
 
     Parameters
     ----------
@@ -183,8 +183,8 @@ def ideal_inputs(
     neurons : sequence of int, optional
         The neurons' positions. By default all neurons of the layer.
     start : array_like, shape (m, n_in), optional
-        An image for each neuron to start from. By default grey (0.5), from where deep sigmoids may be too flat to
-        leave; the real image that excites the neuron most is a better start.
+        An image for each neuron to start from. By default grey (0.5). Deep sigmoid layers may have almost no gradient
+        there. The real image that excites the neuron most is a better start.
     steps : int
         The number of steps.
     step : float

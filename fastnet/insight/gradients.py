@@ -18,26 +18,26 @@ from fastnet.network import Network
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 BIAS = -1  # in place of an input's position
-LENGTH = 0.02  # of a nudge: at this length the gradient decides its effect, not the curvature
+LENGTH = 0.02  # of a nudge: short enough that the gradient determines its effect, not the curvature
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All weights and biases, in the order of how much the cost changes when each is nudged.
+    """All weights and biases, ordered by how much a nudge of each changes the cost.
 
-    For a step of plain gradient descent the cost falls, at first, by the squared norm of the gradient times the
-    learning rate. So a component's share of the squared norm is its share of this fall.
+    To first order, a step of plain gradient descent lowers the cost by the learning rate times the squared norm of the
+    gradient. A component's share of the squared norm is its share of this fall.
 
     Attributes
     ----------
     component : ndarray of float64, shape (n_parameters,)
         The gradient's components, the largest in magnitude first.
     parameter : ndarray of int64, shape (n_parameters,)
-        The position of each in network.parameters.
+        Each component's position in network.parameters.
     layer : ndarray of int64, shape (n_parameters,)
-        The layer of weights of each, from 0.
+        Each component's layer of weights, from 0.
     neuron : ndarray of int64, shape (n_parameters,)
-        The neuron of each, from 0.
+        Each component's neuron, from 0.
     input : ndarray of int64, shape (n_parameters,)
         The input, or the neuron of the layer below, that a weight comes from; -1 for a bias.
     by_layer : ndarray of float64, shape (n_layers, 2)
@@ -218,7 +218,7 @@ def nudge(
 
 @dataclass(frozen=True)
 class Verification:
-    """Nudges of the top fraction of a ranking, and of as many random components, all of the same length.
+    """Nudges of the top fraction of a ranking, and of equally many random components. All have the same length.
 
     Attributes
     ----------
@@ -249,11 +249,11 @@ def verify_ranking(
     seed: int | np.random.Generator | None = 0,
     backend: BackendName | None = None,
 ) -> Verification:
-    """Nudge the top fraction of the components, and as many random components.
+    """Nudge the top fraction of the components, and equally many random components.
 
-    All nudges have one length. Equal lengths isolate the effect of the direction: for short nudges the advantage of
-    the top components is sqrt(share of the top / share of the draw). At one learning rate the advantage would be the
-    square of this, since the top components would also move farther.
+    All nudges have one length. Equal lengths isolate the effect of the direction: for short nudges the advantage of the
+    top components is sqrt(share of the top / share of the draw). At one learning rate the advantage would be the square
+    of this ratio, because the top components would also move farther.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def verify_ranking(
 
 
 class _Nudged:
-    """A network in float64 whose parameters are nudged and put back."""
+    """A network in float64. A measurement nudges its parameters and restores them."""
 
     def __init__(self, network: Network, x: Any, y: Any, backend: BackendName | None) -> None:
         self._twin = network.astype(np.float64)

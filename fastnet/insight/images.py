@@ -1,4 +1,4 @@
-"""Statistics of images of weights - how smooth they are, whether they show edges - and drawn images to compare with.
+"""Measures how smooth images of weights are and whether they show edges, and draws images to compare them with.
 
 Not here: the weights of a network (weights.py).
 """
@@ -17,7 +17,7 @@ Bools = NDArray[np.bool_]
 
 WAVELENGTHS = (4.0, 8.0)  # of the edge filters, in pixels: strokes of digits are 2 to 4 pixels wide
 N_ORIENTATIONS = 8
-MAX_CENTRES = 15  # of the filters, in each direction
+MAX_CENTRES = 15  # centres of the filters in each direction
 
 
 def as_images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats, tuple[int, int]]:
@@ -29,7 +29,7 @@ def as_images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats,
 
 
 def _pixel_mask(pixels: Any, image_shape: tuple[int, int]) -> Bools:
-    """Which pixels (n_in,) count; all for None."""
+    """The mask (n_in,) of the pixels that count. None stands for all pixels."""
     n_in = image_shape[0] * image_shape[1]
     return np.ones(n_in, np.bool_) if pixels is None else checks.vector(pixels, n_in, "pixels").astype(np.bool_)
 
@@ -48,8 +48,8 @@ def neighbour_correlation(
     image_shape : tuple of int, optional
         Rows and columns of an image. By default images are square.
     pixels : ndarray of bool, shape (n_in,), optional
-        The pixels that count. By default all count, also those that are zero in every training image and whose weights
-        are still as they were drawn.
+        The pixels that count. By default all count, including pixels that are zero in every training image, whose
+        weights have no gradient.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def gabor(image_shape: tuple[int, int], centre: tuple[Any, Any], wavelength: Any
     """Gabor patches (..., n_in), the shape of an oriented edge or bar: a wave under a Gaussian (Daugman 1985).
 
     centre: row and column. wavelength: in pixels; the Gaussian's standard deviation is half of it, across the edge and
-    along it. angle: that of the edge to the horizontal. phase: 0 for a bar, pi / 2 for an edge. Arrays broadcast.
+    along it. angle: from the horizontal to the edge. phase: 0 for a bar, pi / 2 for an edge. Arrays broadcast.
     """
     rows, columns = np.indices(image_shape).reshape(2, -1)
     row, column, wavelength, angle, phase = (
@@ -99,9 +99,10 @@ def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *,
 
     It is the largest share of the image's squared weights that one filter of a bank explains. The bank has 8
     orientations, wavelengths of 4 and 8 pixels, and centres all over the image. Each filter is a pair of Gabor patches
-    a quarter of a wave apart, so that it finds edges, bars and what lies between (Adelson and Bergen 1985,
-    "Spatiotemporal energy models for the perception of motion"). The share is that of the image's projection on the
-    pair. It is 1 for one such edge. For white noise it is 2 / n_in for any one pair, and some 20 / n_in for the best.
+    a quarter of a wave apart, so that it finds edges, bars and everything between (Adelson and Bergen 1985,
+    "Spatiotemporal energy models for the perception of motion"). The share of a pair is that of the image's projection
+    on the pair. An image of one such edge has the share 1. White noise has about 2 / n_in for any one pair, and about
+    20 / n_in for the best pair.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *,
     flat = flat * _pixel_mask(pixels, shape)
     best = np.zeros(len(flat))
     rows, columns = (np.linspace(0, side - 1, min(side, MAX_CENTRES)).round().astype(np.int64) for side in shape)
-    middle = shape[0] - 1, shape[1] - 1  # of a patch twice as large; the patches at all centres are cut from it
+    middle = shape[0] - 1, shape[1] - 1  # of a patch of twice the size, from which the patches at all centres are cut
     for wavelength in WAVELENGTHS:
         for angle in np.arange(N_ORIENTATIONS) * np.pi / N_ORIENTATIONS:
             pair = []
@@ -151,7 +152,7 @@ def _projected(images: Floats, first: Floats, second: Floats) -> NDArray[np.floa
     first = first / np.linalg.norm(first, axis=1, keepdims=True)
     rest = second - (first * second).sum(axis=1, keepdims=True) * first
     length = np.linalg.norm(rest, axis=1, keepdims=True)
-    # In an image of few rows or columns the two may be equal. Then the rest is rounding, not a direction.
+    # In an image of few rows or columns the two patches may be equal. Then the remainder is rounding, not a direction.
     plane = length > 1e-6 * np.linalg.norm(first, axis=1, keepdims=True)
     second = np.divide(rest, length, out=np.zeros_like(rest), where=plane)
     single = images.astype(np.float32)  # half the work of float64; the share needs few digits
@@ -164,7 +165,7 @@ def _projected(images: Floats, first: Floats, second: Floats) -> NDArray[np.floa
 def edges(image_shape: tuple[int, int], n: int = 48, *, seed: int = 0) -> Floats:
     """Draw images of one oriented edge each, like the first layer of a trained convolution (Krizhevsky et al. 2012).
 
-    Orientation, phase, centre and wavelength (3 to 9 pixels) are uniform, not those of the bank of `edge_share`.
+    Orientation, phase, centre and wavelength (3 to 9 pixels) are drawn uniformly, not from the bank of `edge_share`.
 
     Parameters
     ----------

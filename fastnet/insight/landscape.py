@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 class Landscape:
     """The cost on a plane through a network's parameters. The network is at (0, 0).
 
-    What a plane shows depends on its two directions, of thousands.
+    A plane shows two directions of thousands. Another plane can look different.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ def landscape(
 ) -> Landscape:
     """Map the cost along two random directions.
 
-    Each neuron's part of a direction is as long as the neuron's incoming weights, so that 1 changes every neuron by as
-    much as it is large, and maps of different networks can be compared. Biases stay (Li et al. 2018, "Visualizing the
-    loss landscape of neural nets").
+    Each neuron's part of a direction is as long as the vector of the neuron's incoming weights. A coordinate of 1
+    therefore changes each neuron in proportion to its weights, and maps of different networks can be compared. Biases
+    do not change (Li et al. 2018, "Visualizing the loss landscape of neural nets").
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def landscape(
     seed : int
         The seed of the directions.
     span : float
-        The map reaches so far along each direction, both ways.
+        The distance that the map reaches along each direction, both ways.
     points : int
         Points along each direction.
     backend : str, optional
@@ -162,19 +162,19 @@ def descent_landscape(
     points: int = 25,
     backend: BackendName | None = None,
 ) -> Landscape:
-    """Map the cost on the plane that a descent moved in most, with its path on it.
+    """Map the cost on the plane in which a descent moved most, with the path of the descent.
 
-    The plane goes through the network's parameters along the first two principal directions of the path's points.
-    Where the variances of the two sum to less than 1, the points lie near the plane, not in it. A sum close to 1 says
-    little: a random walk in many dimensions has 0.61 and 0.15 (Antognini and Sohl-Dickstein 2018, "PCA of high
+    The plane goes through the network's parameters along the first two principal directions of the path's points. Where
+    the two shares of the variance sum to less than 1, the points do not lie in the plane. A sum close to 1 says little:
+    a random walk in many dimensions has the shares 0.61 and 0.15 (Antognini and Sohl-Dickstein 2018, "PCA of high
     dimensional random walks with comparison to neural network training").
 
     Parameters
     ----------
     network : Network
-        The network, as a rule at the end of the path.
+        The network, usually at the end of the path.
     path : array_like, shape (k, n_parameters)
-        The parameters on the way, such as `descent_path` returns.
+        The parameters along the path, such as `descent_path` returns.
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
     y : array_like, shape (n,) or (n, n_out)
@@ -224,7 +224,7 @@ def descent_landscape(
 
 
 def _random_direction(network: Network, rng: np.random.Generator) -> Floats:
-    """A random direction (n_parameters,), each neuron's part as long as its weights, with no biases."""
+    """A random direction (n_parameters,). Each neuron's part is as long as its weights; biases are 0."""
     direction = np.zeros(network.n_parameters)
     for drawn, weights in zip(network.views(direction).weights, network.weights, strict=True):
         drawn[...] = rng.standard_normal(drawn.shape)

@@ -23,7 +23,7 @@ from fastnet.training.trainer import Trainer
 
 Images: TypeAlias = Literal["true", "shuffled", "noise"]
 
-# Wide enough to memorise some thousand digits within its epochs.
+# The network is wide enough to memorise some thousand digits within these epochs.
 MEMORIZER = Recipe(
     hidden=(128,),
     epochs=100,
@@ -34,7 +34,7 @@ MEMORIZER = Recipe(
 
 @dataclass(frozen=True)
 class Memorization:
-    """How networks that differ in their seed fit one set of examples.
+    """How networks with different seeds fit one set of examples.
 
     Attributes
     ----------
@@ -110,11 +110,11 @@ def memorization(
 ) -> Memorization:
     """Train a network for each seed, and follow its training and test accuracy.
 
-    A network that can only learn rules could not fit labels without any. A network that is wide enough fits them all
-    the same, but later (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization"; Arpit et
-    al. 2017, "A closer look at memorization in deep networks"). Whether it fits depends on patience, too: 784-16-16-10
-    does not fit 4,000 shuffled digits within 200 epochs of MEMORIZER; with sigmoids and Adam at a falling rate it fits
-    them after some 1,000.
+    A network that can only learn rules cannot fit shuffled labels. A wide network does fit them, but later (Zhang et
+    al. 2017, "Understanding deep learning requires rethinking generalization"; Arpit et al. 2017, "A closer look at
+    memorization in deep networks"). Whether it fits them also depends on the number of epochs: 784-16-16-10 does not
+    fit 4,000 shuffled digits within 200 epochs of MEMORIZER; with sigmoids and Adam at a falling rate it fits them
+    after about 1,000 epochs.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def memorization(
     y : array_like of int, shape (n,)
         Their labels.
     test : tuple, optional
-        Test examples and their labels. They stay true.
+        Test examples and their labels, which are never shuffled.
     corrupted : float
         The share of examples, drawn at random, whose labels are shuffled among themselves: 0 for true labels, 1 for
         all shuffled.
@@ -133,7 +133,7 @@ def memorization(
     recipe : Recipe
         How the networks are made and trained.
     seeds : iterable of int
-        A training for each seed. The seed is that of the network, of the order and of what is shuffled.
+        A training for each seed. It seeds the network, the order and the shuffling.
     goal : float
         The training accuracy that counts as fitted.
     stop : bool

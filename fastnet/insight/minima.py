@@ -30,7 +30,7 @@ MINIMIZER = MEMORIZER.but(epochs=10, trainer={"learning_rate": 0.05})
 
 @dataclass(frozen=True)
 class Minima:
-    """Where trainings that differ in their seed ended, for each width of the hidden layer.
+    """The final costs of trainings with different seeds, for each width of the hidden layer.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Minima:
     cost, accuracy : ndarray of float64, shape (n_widths, n_seeds)
         Cost and accuracy on the training examples.
     test_cost, test_accuracy : ndarray of float64, shape (n_widths, n_seeds)
-        Cost and accuracy on the test examples; NaN without a test.
+        Cost and accuracy on the test examples; NaN without test examples.
     """
 
     widths: tuple[int, ...]
@@ -99,8 +99,8 @@ def minima(
 ) -> Minima:
     """Train a network with one hidden layer for each width and seed.
 
-    Choromanska et al. (2015), "The loss surfaces of multilayer networks", report that the wider the networks are, the
-    closer together their final costs lie.
+    Choromanska et al. (2015), "The loss surfaces of multilayer networks", report that the final costs of wider networks
+    lie closer together.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def interpolate(
     y : array_like, shape (n,) or (n, n_out)
         Labels, or targets.
     points : int
-        Points on the line, with the ends.
+        Points on the line, including both ends.
     backend : str, optional
         The backend that computes the costs.
 
@@ -207,13 +207,14 @@ def interpolate(
 
 
 def match_neurons(a: Network, b: Network) -> Network:
-    """Put the hidden neurons of b in the order in which they are most like a's.
+    """Reorder the hidden neurons of b to match those of a.
 
-    The result computes what b does. The likeness of two neurons is the scalar product of their weights, incoming and
-    outgoing, and biases. Each hidden layer in turn is put in its best order (a linear sum assignment) until none
-    changes. With one hidden layer this is the best order of all, with several a good one. It is the "weight matching"
-    of Ainsworth et al. (2023), "Git Re-Basin", started from the incoming weights alone. It tests the conjecture of
-    Entezari et al. (2022), "The role of permutation invariance in linear mode connectivity of neural networks".
+    The result computes the same outputs as b. The similarity of two neurons is the scalar product of their vectors of
+    incoming weights, bias and outgoing weights. Each hidden layer in turn gets its best order (a linear sum assignment)
+    until no order changes. With one hidden layer this order is the best possible; with several layers it is a good one.
+    The method is the "weight matching" of Ainsworth et al. (2023), "Git Re-Basin", started from the incoming weights
+    alone. A low barrier after matching supports the conjecture of Entezari et al. (2022), "The role of permutation
+    invariance in linear mode connectivity of neural networks".
 
     Parameters
     ----------
@@ -256,7 +257,7 @@ def match_neurons(a: Network, b: Network) -> Network:
                 likeness = _neurons(a, layer, outgoing) @ _neurons(found, layer, outgoing).T
                 order = linear_sum_assignment(likeness, maximize=True)[1]
                 gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
-                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could make two equal orders alternate forever
+                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could make two equal orders alternate for ever
                     _reorder(found, layer, order)
                     changed = True
     return found

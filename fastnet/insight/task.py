@@ -15,7 +15,7 @@ from fastnet.training.trainer import Trainer
 
 
 class Task(NamedTuple):
-    """x (n, n_in): an array or SparseRows. y (n,): labels below n_out. test: such a pair, or None."""
+    """x (n, n_in): an array or SparseRows. y (n,): labels below n_out. test: another pair of x and y, or None."""
 
     x: Any
     y: NDArray[np.int64]
@@ -54,9 +54,10 @@ def full_scale(x: NDArray[np.generic]) -> int:
 
 
 def stratified_order(y: NDArray[np.integer[Any]], rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random order (n,) of examples with labels y (n,). Every beginning of it has the classes in proportion.
+    """A random order (n,) of examples with labels y (n,). The first k have the classes in proportion, for any k.
 
-    The examples of a class stand at equal distances, each at a random place within its part.
+    Each class divides the order into equal parts, one for each of its examples. An example has a random place in its
+    part.
     """
     place = np.empty(len(y))
     for label in np.unique(y):

@@ -140,7 +140,7 @@ def never_lit(x: Any) -> Bools:
     Raises
     ------
     TypeError, ValueError
-        The examples are no numbers.
+        The examples are not numbers.
 
     Examples
     --------
@@ -168,7 +168,7 @@ class UnlitWeights:
         The largest change of any of their weights in training: 0 without weight decay. NaN where there are no such
         inputs.
     kept : float
-        The mean of `|weight|` after training, divided by that before. NaN where there are no such inputs.
+        The mean of `|weight|` after training, divided by the mean before it. NaN where there are no such inputs.
     """
 
     pixels: Bools
@@ -177,9 +177,9 @@ class UnlitWeights:
 
 
 def unlit_weights(network: Network, before: Network, x: Any) -> UnlitWeights:
-    """Measure what training on x did to the weights of inputs that are always zero.
+    """Measure how training on x changed the weights of inputs that are always zero.
 
-    Their gradient is zero. They keep the bits they were drawn with, unless weight decay changes them.
+    Their gradient is zero. They keep their initial values, bit for bit, unless weight decay changes them.
 
     Parameters
     ----------

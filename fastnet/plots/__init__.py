@@ -1,6 +1,6 @@
 """Pictures of the results of fastnet.insight. Each function returns a Matplotlib figure and computes nothing else.
 
-They need the extra `plot` (Matplotlib). `save` writes a figure to a file.
+The functions need the extra `plot` (Matplotlib). `save` writes a figure to a file.
 """
 
 from fastnet.plots.architecture import architecture

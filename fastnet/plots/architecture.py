@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_NEURONS = 20  # drawn of a layer
-SHOWN = 14  # drawn of a wider layer
-PIXEL_LINKS = 5  # of a neuron, to the pixels with the largest weights
+MAX_NEURONS = 20  # a layer of more neurons is drawn in part
+SHOWN = 14  # neurons drawn of such a layer
+PIXEL_LINKS = 5  # links of a neuron, to the pixels with the largest weights
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
 MAX_GAP = 1.5  # from one neuron to the next
 MAX_STEP = 5.0  # from one layer to the next
@@ -40,17 +40,16 @@ def architecture(
     """Draw the network as neurons (circles) and links (lines).
 
     The colour of a link shows the sign and size of its weight, its width shows the size. Each layer of links has its
-    own scale: its largest weight has the full colour. A layer of more than 20 neurons is drawn by the 14 neurons whose
-    outgoing weights are longest, with dots for the others.
+    own scale: its largest weight has the full colour. Of a layer of more than 20 neurons only 14 are drawn: those with
+    the longest vectors of outgoing weights. Dots stand for the others.
 
     Parameters
     ----------
     network : Network
         The network.
     image_shape : tuple of int, optional
-        Rows and columns of the inputs. Then the inputs are drawn as an image: a pixel is the darker, the longer the
-        vector of its outgoing weights is. Each neuron of the first layer is linked to the five pixels with its largest
-        weights.
+        Rows and columns of the inputs. Then the inputs are drawn as an image. The darker a pixel, the longer the vector
+        of its outgoing weights. Each neuron of the first layer is linked to the five pixels with its largest weights.
     class_names : sequence of str
         Names to write beside the outputs.
     width : float
@@ -131,7 +130,7 @@ def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def _places(count: int, size: int) -> NDArray[np.float64]:
-    """The height of each drawn neuron, the first on top. Dots fill the gap in the middle of a layer drawn in part."""
+    """The vertical position of each drawn neuron, the first on top. A layer drawn in part has a gap for the dots."""
     slots = count + (2 if count < size else 0)
     gap = min(MAX_GAP, HEIGHT / max(slots - 1, 1))
     rows = np.arange(count, dtype=np.float64)
@@ -157,7 +156,7 @@ def _draw_image(axes: Axes, values: Array, x: Array, y: Array, side: float, cent
 
 
 def _draw_links(axes: Axes, starts: Array, ends: Array, values: Array) -> None:
-    """Draw the links, the strongest last, so that none hides it."""
+    """Draw the links, the strongest last, so that no other link hides it."""
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
 

@@ -16,7 +16,7 @@ BAND = {"title": "mean, lowest to highest seed", "title_fontsize": SMALL, "align
 
 
 def band(axes: Axes, x: ArrayLike, runs: NDArray[np.float64], colour: str, **line: Any) -> None:
-    """Draw runs (n_seeds, n_points) over x (n_points,). A point is left out where a run has no value (NaN) there."""
+    """Draw runs (n_seeds, n_points) over x (n_points,). A point is left out where any run is NaN."""
     complete = np.isfinite(runs).all(axis=0)
     x, runs = np.asarray(x)[complete], runs[:, complete]
     if not x.size:

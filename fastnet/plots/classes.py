@@ -15,8 +15,8 @@ from fastnet.plots.scales import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_NUMBERED = 15  # classes: with more the cells have no numbers
-MAX_NAMED = 20  # classes: of more only some are named
+MAX_NUMBERED = 15  # the cells of a larger matrix have no numbers
+MAX_NAMED = 20  # only some classes of a larger matrix are named
 MAX_LETTERS = 12  # of a class's name
 ACROSS = 4  # images in a row
 
@@ -136,7 +136,8 @@ def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width
     Parameters
     ----------
     images : ndarray, shape (n, rows, columns)
-        The images. Large values are dark. Bytes have the scale from 0 to 255, floats that of all the images together.
+        The images. Large values are dark. The scale of bytes is from 0 to 255, that of floats is the range of all the
+        images.
     captions : sequence of str
         A caption for each image.
     width : float

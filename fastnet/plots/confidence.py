@@ -1,4 +1,4 @@
-"""Pictures of confidence: the answers to noise, and whether a network is right as often as it is sure."""
+"""Pictures of confidence: the answers to noise, and whether a network's confidence matches its accuracy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 5  # images of each kind
-TOP_BINS = 25  # of the top output's distribution
+TOP_BINS = 25  # bins of the top output's distribution
 
 
 @style.picture
@@ -38,7 +38,7 @@ def noise(
     image_shape : tuple of int, optional
         Rows and columns of the images. By default they are square.
     samples : bool
-        Whether to draw images. False is for inputs that are no images.
+        Whether to draw images. False is for inputs that are not images.
     class_names : sequence of str, optional
         A name for each class. By default its number.
     width : float, optional
@@ -135,7 +135,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     found : Calibration
         The result of `insight.calibration`.
     calibrated : Calibration, optional
-        Another one to draw beside it, such as the calibration at a temperature.
+        A second calibration to draw beside the first, such as that at a temperature.
     width : float, optional
         The width in inches.
 

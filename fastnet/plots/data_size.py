@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @style.picture
 def data_size(found: DataSize) -> Figure:
-    """Draw training and test accuracy at the end against the number of training examples.
+    """Draw the final training and test accuracy against the number of training examples.
 
     Parameters
     ----------

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_COST = 3.0  # times the first cost of a range test: higher costs are not shown
+MAX_COST = 3.0  # costs above this multiple of the range test's first cost are not shown
 
 
 @style.picture
 def descent_log(log: DescentLog) -> Figure:
-    """Draw the steps of a descent: cost, gradient and step, the predicted and the actual fall of the cost.
+    """Draw the steps of a descent: the cost, the lengths of gradient and step, and the predicted and actual fall of the
+    cost.
 
     Crosses mark steps that overshot.
 

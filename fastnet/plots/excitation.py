@@ -17,7 +17,7 @@ from fastnet.plots import pixels, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_NEURONS = 10  # drawn
+MAX_NEURONS = 10  # more neurons are not drawn
 SHOWN = 6  # images of each neuron
 
 
@@ -25,7 +25,7 @@ SHOWN = 6  # images of each neuron
 def excitation(
     found: ExcitingImages, ideal: IdealInputs, images: Any, *, image_shape: tuple[int, int] | None = None
 ) -> Figure:
-    """Draw the images that excite each of at most 10 neurons: real ones, their mean, and the one made by ascent.
+    """Draw the images that excite each of at most 10 neurons: real images, their mean, and the image made by ascent.
 
     The number below an image is the neuron's weighted sum.
 

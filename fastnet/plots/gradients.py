@@ -1,4 +1,4 @@
-"""Pictures of the gradient: its top components, the shares of the layers, and each neuron's part as an image."""
+"""Pictures of the gradient: its top components, the shares of the layers, and the part of each neuron as an image."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @style.picture
 def landscape(found: Landscape) -> Figure:
-    """Draw the cost as a map with contour lines. A star marks the network, a line the path of the descent.
+    """Draw the cost as a map with contour lines. A star marks the network. A line shows the path of the descent.
 
     Parameters
     ----------

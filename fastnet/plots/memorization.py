@@ -77,7 +77,7 @@ def memorization(conditions: Mapping[str, Memorization]) -> Figure:
 
 @style.picture
 def corruption(results: Sequence[Memorization]) -> Figure:
-    """Draw the accuracy at the end, and the epochs to fit, against the share of labels shuffled.
+    """Draw the final accuracy, and the epochs to fit, against the share of labels shuffled.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def corruption(results: Sequence[Memorization]) -> Figure:
 def memorization_effect(
     what: str, values: Sequence[float], true: Sequence[Memorization], shuffled: Sequence[Memorization]
 ) -> Figure:
-    """Draw the effect of a setting, such as the width: the epochs to fit, and the accuracies at the end.
+    """Draw the effect of a setting, such as the width: the epochs to fit, and the final accuracies.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def memorization_effect(
 
 @style.picture
 def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
-    """Draw the training accuracy at the end against the number of examples with shuffled labels.
+    """Draw the final training accuracy against the number of examples with shuffled labels.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
 
 
 def _subject(*results: Memorization) -> str:
-    """The network, with h for a width that varies, and the number of examples."""
+    """The title: the network, with h for a width that varies, and the number of examples."""
     layers = (set(layer) for layer in zip(*(found.sizes for found in results), strict=True))
     network = "-".join(str(*widths) if len(widths) == 1 else "h" for widths in layers)
     return f"{network} on {results[0].n:,} examples"
@@ -237,7 +237,7 @@ def _accuracies(axes: Axes, x: Sequence[float], results: Sequence[Memorization])
 def _epochs_to_fit(
     axes: Axes, places: NDArray[np.number[Any]], results: Sequence[Memorization], name: str, colour: str, marker: str
 ) -> None:
-    """A band, and a cross at the limit for a value at which not every seed fits."""
+    """Draw a band. A cross at the limit marks a value at which some seed did not fit."""
     columns = _columns(results, "epochs_to_fit")
     band(axes, places, columns, colour, marker=marker, label=name)
     missing = ~np.isfinite(columns).all(axis=0)

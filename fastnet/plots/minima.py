@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @style.picture
 def minima(found: Minima) -> Figure:
-    """Draw the costs at which the seeds ended, and how much they vary, against the width of the hidden layer.
+    """Draw the final costs of all seeds, and their coefficient of variation, against the width of the hidden layer.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def minima(found: Minima) -> Figure:
     counts(costs, found.widths)
     counts(variation, found.widths)
     band(costs, found.widths, cost.T, style.BLUE, label="mean")
-    aside = np.exp(np.linspace(-0.08, 0.08, cost.shape[1]))  # moves the points aside, so that none hides another
+    aside = np.exp(np.linspace(-0.08, 0.08, cost.shape[1]))  # moves the points aside, so that no point hides another
     for i, (width, ends) in enumerate(zip(found.widths, cost, strict=True)):
         label = {"label": "one seed"} if i == 0 else {}
         costs.plot(width * aside, ends, "o", color=style.BLUE, markersize=3.5, alpha=0.5, markeredgewidth=0, **label)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def heading(figure: Figure, place: Any, text: str) -> None:
-    """A title over several axes: those in `place`, a part of a grid (a subplotspec)."""
+    """Draw a title over the axes in `place`, a part of a grid (a subplotspec)."""
     frame = figure.add_subplot(place)
     frame.set_axis_off()
     frame.set_title(text)
@@ -32,6 +32,6 @@ def show(axes: Axes, image: NDArray[np.number[Any]], shape: tuple[int, int], **o
 
 
 def diverging(reach: float) -> dict[str, Any]:
-    """Options of `show` for values from -reach (red) over 0 (white) to reach (blue)."""
+    """Options of `show` for a scale from -reach (red) through 0 (white) to reach (blue)."""
     reach = reach or 1.0
     return {"cmap": style.DIVERGING, "vmin": -reach, "vmax": reach}

@@ -1,4 +1,4 @@
-"""The one look of all pictures: colours, fonts and sizes, and how a figure is made and saved."""
+"""The common look of all pictures: colours, fonts and sizes, and how a figure is made and saved."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 KINDS = (".png", ".svg", ".pdf")
 DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
-COLUMN = 4.2  # inches: the width of a picture that stands beside another, and can be read on a phone
-FONT_SIZE = 10  # points; none in a picture is smaller than SMALL
+COLUMN = 4.2  # inches: the width of a picture beside another one; it can be read on a phone
+FONT_SIZE = 10  # points; no text in a picture is smaller than SMALL
 SMALL = 8
 MAX_CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
 
@@ -42,7 +42,7 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY)  # of lines, in this order
 MARKERS = "osD^vP*"  # of the same lines
 DIVERGING = "RdBu"  # red below zero, blue above, which colour-blind people tell apart
 SEQUENTIAL = "cividis"  # one quantity, from small to large
-COUNTS = "Blues"  # one quantity from 0, which has the colour of the paper
+COUNTS = "Blues"  # one quantity from 0; 0 has the colour of the paper
 INK = "Greys"  # pictures of the data: ink on paper
 
 _STYLE = {
@@ -65,7 +65,7 @@ _STYLE = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.hashsalt": "fastnet",  # the same numbers give the same file
-    "svg.fonttype": "path",  # looks the same without the fonts
+    "svg.fonttype": "path",  # the file looks the same on a machine without the fonts
 }
 
 
@@ -91,21 +91,21 @@ def picture(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 def shortened(name: str, max_letters: int) -> str:
-    """A name that fits a picture: at most so many letters, on one line, with $ escaped."""
+    """A name that fits a picture: at most `max_letters` letters, on one line, with $ escaped."""
     name = "".join(letter if letter.isprintable() else " " for letter in name)
     name = name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
     return name.replace("$", r"\$")
 
 
 def figure(width: float = 8.0, height: float = 4.0) -> Figure:
-    """An empty figure, in inches, that lays itself out. It has no window and needs no display."""
+    """An empty figure of this size in inches, with automatic layout. It needs no display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
-    """The bytes of a file of the figure. kind: png, svg or pdf."""
+    """The bytes of a file that shows the figure. kind: png, svg or pdf."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_MARKED = 40  # epochs: with more the lines have no markers
+MAX_MARKED = 40  # lines of more epochs have no markers
 WIDE = 20.0  # costs that span more than this factor have a logarithmic axis
 COLUMNS = ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")
 KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
@@ -25,7 +25,7 @@ KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 
 @style.picture
 def history(history: History | Mapping[str, Sequence[Any]], *, width: float = style.COLUMN) -> Figure:
-    """Draw cost and accuracy against epochs, of the training and of validation data where there are some.
+    """Draw cost and accuracy against epochs, for the training data and for validation data where the history has them.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_NEURONS = 64  # drawn
+MAX_NEURONS = 64  # more neurons are not drawn
 SHOWN = 6  # images of each set
 REACH = 99.5  # the percentile of |weight| with full colour: a few extremes would make the other weights pale
 GAP = 0.3  # between before and after, in widths of an image
@@ -48,8 +48,8 @@ def weights(
     layer : int
         The layer of weights, from 0; -1 is the output.
     narrow : bool
-        Whether the picture is for a column of a page or a phone. Then the weights before training stand above those
-        after it, not beside them.
+        Whether the picture is for a column of a page or a phone. A narrow picture has the weights before training above
+        those after it, not beside them.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     for row, (kind, part) in enumerate(kinds.items()):
         for k, image in enumerate(part.images[:SHOWN]):
             axes = figure.add_subplot(grid[row, k])
-            scale = pixels.diverging(float(np.abs(image).max()))  # of each image: the sets have no common unit
+            scale = pixels.diverging(float(np.abs(image).max()))  # one for each image: the sets have no common unit
             pixels.show(axes, image, shape, **scale)
             if k == 0:
                 axes.set_ylabel(kind)
@@ -169,7 +169,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     smooth.barh(places, [part.correlation for part in kinds.values()], height=0.5, color=colours)
     smooth.axvline(0, color=style.GREY, linewidth=0.8)
     smooth.set_xlabel("correlation of\nneighbouring pixels")
-    spread = np.random.default_rng(0)  # moves points up and down, so that they do not hide each other
+    spread = np.random.default_rng(0)  # moves points up and down, so that no point hides another
     for place, colour, marker, part in zip(places, colours, style.MARKERS, kinds.values(), strict=False):
         shares = part.edge_shares
         edge.plot(shares, place + spread.uniform(-0.2, 0.2, len(shares)), marker, color=colour, alpha=0.4)

@@ -1,4 +1,4 @@
-"""The report of a training run: one HTML file that holds all it shows and can be read anywhere.
+"""The report of a training run: one HTML file that loads no other file and can be read anywhere.
 
 It needs the extras `plot` (Matplotlib, Jinja2) and `insight` (SciPy).
 """

@@ -20,7 +20,7 @@ class _Mistake(NamedTuple):
 
 
 def confusion(subject: Subject) -> Card:
-    """Which classes the network takes for which."""
+    """The card of the confusion matrix."""
     found, names = subject.classified, subject.names
     matrix, n = found.matrix, len(found.truth)
     off = matrix - np.diag(np.diag(matrix))
@@ -56,7 +56,7 @@ def confusion(subject: Subject) -> Card:
 
 
 def mistakes(subject: Subject) -> Card:
-    """The wrong answers that the network was surest of."""
+    """The card of the wrong answers of which the network was surest."""
     found, shape = subject.classified, subject.data.image_shape
     title, wrong = "Its worst mistakes", found.mistakes
     if not len(wrong):

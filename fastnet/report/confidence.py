@@ -1,4 +1,4 @@
-"""The cards about confidence: what the network answers to noise, and whether it is right as often as it is sure."""
+"""The cards about confidence: the network's answers to noise, and whether its confidence matches its accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says: its head, its key figures and its cards. Each card answers one question."""
+"""The content of a report: its head, its key figures and its cards. Each card answers one question."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _figures(subject: Subject) -> Facts:
 
 
 def _left_out(subject: Subject) -> list[Card]:
-    """A card for the cards that these data or this network cannot have, if any."""
+    """A card that says which cards this network or these data cannot have; no card if there are none."""
     reasons = []
     if not subject.run.network.is_classifier:
         reasons.append(

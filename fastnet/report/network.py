@@ -1,4 +1,4 @@
-"""The cards about the network: what it is made of, how it learned, what its neurons look at."""
+"""The cards about the network: its layers, its training curves and the weights of its first layer."""
 
 from __future__ import annotations
 
@@ -98,5 +98,5 @@ def weights(subject: Subject) -> Card:
         [(f"correlation {when}", f"{round(r, 2) + 0.0:.2f}") for when, r in alike.items() if math.isfinite(r)],
         note="The correlation between the weights of neighbouring pixels is near 0 for random weights and near 1 for "
         "smooth shapes.",
-        wide=not network.is_classifier,  # of a classifier it stands beside the card on noise
+        wide=not network.is_classifier,  # the card of a classifier stands beside the card about noise
     )

@@ -53,7 +53,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole report: the network, the data set, and all there is to say."""
+    """The content of the page: names of the network and the data set, texts, key figures and cards."""
 
     network: str
     data: str
@@ -85,5 +85,5 @@ def counted(count: int, one: str = "time", many: str = "") -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole in percent; a dash where the whole is empty."""
+    """A part of a whole in percent; a dash if the whole is 0."""
     return f"{part / whole:.1%}" if whole else NONE

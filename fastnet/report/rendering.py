@@ -1,4 +1,4 @@
-"""Renders the report of a training run: one HTML file that holds all it shows and loads nothing."""
+"""Renders the report of a training run as one HTML file that loads no other file."""
 
 from __future__ import annotations
 

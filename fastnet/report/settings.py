@@ -1,4 +1,4 @@
-"""The cards about the making of a network: the settings of its training, and the time and machine it took."""
+"""The cards about the training: its settings, its time and its machine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def machine(subject: Subject) -> Card:
 
 
 def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
-    """An optimiser or a schedule with its settings, without those that are off."""
+    """The name of an optimiser or a schedule with its settings, except the settings that are off."""
     settings = {key: value for key, value in record.get(f"{name}_settings", {}).items() if value}
     told = ", ".join(key if value is True else f"{key} {value:g}" for key, value in settings.items())
     return f"{record[name]} ({told})" if told else record.get(name)

@@ -1,4 +1,4 @@
-"""The subject of a report: a run, a data set, and what several cards need of the two.
+"""The subject of a report: a run, a data set, and the values that several cards compute from them.
 
 Not here: the run itself (training/runs.py).
 """
@@ -41,7 +41,7 @@ class Subject:
 
     @property
     def is_of_same_data(self) -> bool:
-        """Whether the run names this data set, or none."""
+        """Whether the run names this data set or no data set."""
         return bool(self.run.record.get("data", self.data.name) == self.data.name)
 
     @property

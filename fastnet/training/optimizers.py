@@ -1,6 +1,6 @@
 """Optimisers: their settings and their names.
 
-Not here: the updates. Their formulas are UPDATES in kernels/formulas.py. `update` in kernels/numpy_backend.py computes them.
+Not here: the updates. kernels/formulas.py has their formulas (UPDATES), kernels/numpy_backend.py the code (`update`).
 """
 
 from __future__ import annotations

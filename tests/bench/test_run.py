@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
-from fastnet import backends
+from fastnet import backends, cli
 from fastnet.backends import machine, selection
 from fastnet.bench import contenders, run, workloads
 from fastnet.bench.contenders import Session
@@ -33,7 +33,7 @@ PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # mixed line ends
 @pytest.mark.usefixtures("small")
 def test_every_backend_here_is_in_the_table_and_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "figures.json"
-    assert run.main(["--workload", "W1", "--rounds", "2", "--json", str(path)]) == 0
+    assert cli.main(["bench", "--workload", "W1", "--rounds", "2", "--json", str(path)]) == 0
     figures = json.loads(path.read_text())
     names = {info.name for info in backends.available() if info.available}
     assert {result["backend"] for result in figures["results"]} == names
@@ -51,26 +51,26 @@ def test_every_backend_here_is_in_the_table_and_the_json(tmp_path: Path, capsys:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
-    "options", [[], ["--dtype", "float64"], ["--input", "float32"], ["--input", "uint8"], ["--sparse", "off"]]
+    "options", [[], ["--dtype", "float64"], ["--input", "float32"], ["--input", "uint8"], ["--sparse", "no"]]
 )
 def test_json_on_standard_output_is_the_only_output(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main([*QUICK, *options, "--json", "-"]) == 0
+    assert cli.main(["bench", *QUICK, *options, "--json", "-"]) == 0
     facts = json.loads(capsys.readouterr().out)["machine"]
     assert facts["arithmetic"].startswith("float64" if "float64" in options else "float32")
-    assert facts["arithmetic"].endswith("sparse=off" if "off" in options else "sparse=auto")
+    assert facts["arithmetic"].endswith("sparse=False" if "no" in options else "sparse=auto")
     assert facts["data"].endswith("float32" if "float32" in options else "bytes")
 
 
 @pytest.mark.usefixtures("small")
 def test_threads_apply_to_backends_with_teams(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main([*QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy uses the threads of its BLAS
+    assert cli.main(["bench", *QUICK, "--threads", "2", "--json", "-"]) == 0  # NumPy uses the threads of its BLAS
     assert "float32, one thread" in json.loads(capsys.readouterr().out)["machine"]["arithmetic"]
 
 
 @pytest.mark.usefixtures("small")
 def test_quick_takes_one_round_of_few_examples(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(run, "QUICK_ROWS", 150)
-    assert run.main(["--workload", "W1", "--backend", "numpy", "--quick", "--json", "-"]) == 0
+    assert cli.main(["bench", "--workload", "W1", "--backend", "numpy", "--quick", "--json", "-"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert (figures["rounds"], len(figures["results"][0]["seconds"])) == (1, 1)
     assert "the first 150" in figures["machine"]["data"]
@@ -232,7 +232,7 @@ def test_a_missing_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_a_page_changes_only_between_its_markers(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_bytes(PAGE.encode())
-    assert run.main([*QUICK, "--write", str(path)]) == 0
+    assert cli.main(["bench", *QUICK, "--write", str(path)]) == 0
     text = path.read_bytes().decode()
     before, _, rest = text.partition(BEGIN)
     table, _, after = rest.partition(END)
@@ -240,7 +240,7 @@ def test_a_page_changes_only_between_its_markers(tmp_path: Path) -> None:
     assert "old figures" not in table
     assert "| W1 | numpy |" in table
     assert f"`fastnet bench {' '.join(QUICK)} --write {path}`" in table
-    assert run.main([*QUICK, "--write", str(path)]) == 0
+    assert cli.main(["bench", *QUICK, "--write", str(path)]) == 0
     assert len(path.read_bytes().decode().splitlines()) == len(text.splitlines())  # the new table replaces the old one
 
 
@@ -251,6 +251,32 @@ def test_a_page_without_markers_is_refused(text: str, tmp_path: Path, capsys: py
     path.write_text(text)
     assert BEGIN in error_of(capsys, [*QUICK, "--write", str(path)])
     assert path.read_text() == text
+
+
+@pytest.mark.usefixtures("small", "untimed")
+@pytest.mark.parametrize("option", ["--json", "--picture", "--write"])
+def test_a_file_that_cannot_be_written_is_refused_before_measuring(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nowhere" / "x.svg"
+    assert f"{option} {path} cannot be written" in error_of(capsys, [*QUICK, option, str(path)])
+
+
+@pytest.mark.usefixtures("small", "untimed")
+def test_a_page_that_does_not_exist_is_refused_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = error_of(capsys, [*QUICK, "--write", str(tmp_path / "none.md")])
+    assert said.endswith("none.md (No such file or directory): give a page that exists")
+
+
+@pytest.mark.usefixtures("untimed")
+def test_errors_use_the_names_of_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in run.ONE_THREAD:
+        monkeypatch.setenv(name, "1")  # stay in this process
+    assert "check --data-dir" in error_of(capsys, [*QUICK, "--data-dir", str(tmp_path / "nowhere")])
 
 
 # -- one thread ---------------------------------------------------------------------------------------------------
@@ -270,7 +296,7 @@ def test_the_command_runs_again_on_one_thread(
     start: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
     monkeypatch.setattr(run.subprocess, "run", noted)
     monkeypatch.setenv(run.ONE_THREAD[0], "4")
-    assert run.main(["--write", str(tmp_path / "none.md")]) == 2  # only the second process finds this error
+    assert cli.main(["bench", "--write", str(tmp_path / "none.md")]) == 2  # only the second process finds this error
     assert calls == 1
     captured = capfd.readouterr()
     assert captured.err.count("\n") == 1

@@ -23,7 +23,7 @@ def test_data_lists_the_sets_and_describes_one(folder: Path, data: str, capsys: 
     assert found["class_counts"] == {"train": [40, 40, 40], "test": [10, 10, 10]}
     assert cli.main(["data", data]) == 0
     assert "64 uint8, pictures of 8x8" in capsys.readouterr().out
-    assert "did you mean mnist" in error(capsys, "data", "mnit")
+    assert "did you mean 'mnist'" in error(capsys, "data", "mnit")
     rows = [f"{k % 2},{k},{k * k}" for k in range(10)]
     (folder / "table.csv").write_text("\n".join(["kind,a,b", *rows]))
     found = record(capsys, "data", folder / "table.csv", "--label-column", "kind")

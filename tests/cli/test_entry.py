@@ -49,7 +49,27 @@ def test_no_command_prints_help_and_version_the_version(capsys: pytest.CaptureFi
     assert "usage: fastnet" in capsys.readouterr().out
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"fastnet {fastnet.__version__}\n"
-    assert "invalid choice: 'tarin'" in error(capsys, "tarin")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tarin"], "unknown command 'tarin'"),
+        (["benhc"], "did you mean 'bench'?"),
+        (["tarin", "--epochs", "3"], "did you mean 'train'?"),
+        (
+            ["train", "--epoch", "3"],
+            "no option '--epoch' (see fastnet train --help); did you mean '--epochs'?",
+        ),
+        (["predict", "--modle", "x.npz"], "did you mean '--model'?"),  # not that --model is missing
+        (["bench", "--workloads=W1"], "(see fastnet bench --help); did you mean '--workload'?"),
+        (["--vesrion"], "did you mean '--version'?"),
+    ],
+)
+def test_the_closest_command_or_option_is_suggested(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in error(capsys, *arguments)
 
 
 def test_an_error_is_one_printable_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +125,17 @@ def test_a_closed_pipe_is_no_error(arguments: tuple[str, ...], folder: Path, mod
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, env=buffered)
     os.close(writer)
     assert (done.returncode, done.stderr) == (entry.PIPE_CLOSED, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("arguments", [("train", "--help"), ("data",), ("data", "--json")])
+def test_a_full_disk_is_one_line(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "fastnet", *arguments]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=buffered)
+    said = "fastnet: error: cannot write to standard output (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:

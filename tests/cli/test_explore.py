@@ -128,6 +128,11 @@ def test_an_unknown_experiment_is_an_error_before_anything_runs(
     assert not fake
 
 
+def test_names_beside_all_are_refused(fake: list[Setting], data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "leave out --all, or first" in error(capsys, "explore", "first", "--all", "--data", data)
+    assert not fake
+
+
 @pytest.mark.parametrize("wrong", [["--seeds", "1"], ["--seed", "-1"], ["--backend", "nampy"], ["--data", "nowhere"]])
 def test_wrong_options_are_errors_before_anything_runs(
     fake: list[Setting], data: str, wrong: list[str], capsys: pytest.CaptureFixture[str]

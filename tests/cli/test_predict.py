@@ -53,6 +53,8 @@ def test_predict_refuses_unusable_inputs(model: str, folder: Path, capsys: pytes
     assert "no file" in error(capsys, *predict, folder / "missing.npy")
     assert "no file" in error(capsys, *predict, folder / "missing.png")
     assert "FILE" in error(capsys, *predict)
+    np.save(folder / "nan.npy", np.full((2, 64), np.nan, np.float32))
+    assert f"{folder / 'nan.npy'}[0, 0] is nan" in error(capsys, *predict, folder / "nan.npy")
 
 
 def test_predict_classifies_pictures(model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

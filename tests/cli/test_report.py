@@ -121,6 +121,7 @@ def test_report_refuses_unusable_runs(folder: Path, data: str, capsys: pytest.Ca
     assert "would replace the data" in error(capsys, "report", run, "--output", data)
     assert Path(data).read_bytes() == before
     assert "--output" in error(capsys, "report", run, "--output", folder)
+    assert "a report is an HTML file" in error(capsys, "report", run, "--output", folder / "x.pdf")
     kept = json.loads((run / "run.json").read_text())
     del kept["source"]
     (run / "run.json").write_text(json.dumps(kept))
@@ -157,6 +158,7 @@ def test_impossible_paths_are_refused_before_training(
     (folder / "linked" / "history.json").symlink_to(data)
     given = ("train", "--data", data)
     assert "--report" in error(capsys, *given, "--report", folder / "nowhere" / "x.html")
+    assert "give a name that ends in .html" in error(capsys, *given, "--report", folder / "x.pdf")
     assert "would replace the data" in error(capsys, *given, "--report", data)
     assert "cannot make the folder" in error(capsys, *given, "--out", data)
     assert "--out: network.npz" in error(capsys, *given, "--out", folder / "run")

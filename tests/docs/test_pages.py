@@ -12,6 +12,7 @@ import pytest
 from conftest import load_backend
 
 from fastnet.backends import selection
+from fastnet.cli import bench
 from fastnet.cli.entry import parser
 
 CHECKOUT = Path(__file__).parents[2]
@@ -52,8 +53,8 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
     for command in commands(page):
         match command:
             case ["fastnet", "bench", *options]:
-                run = pytest.importorskip("fastnet.bench.run", reason="needs the extra bench")
-                run.parser().parse_args(options)
+                pytest.importorskip("fastnet.bench.run", reason="needs the extra bench")
+                bench.parser().parse_args(options)
             case ["fastnet", name, *options]:
                 assert parser().parse_args([name, *options]).command == name
             case ["python", "-m", module, *_] if module.startswith(("fastnet", "tests")):

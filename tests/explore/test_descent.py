@@ -124,7 +124,7 @@ def test_data_without_images_have_no_pictures_of_pixels(setting: Setting) -> Non
     table = Setting(data, recipe=CHAPTER.but(epochs=3))
     found = run("gradient", table)
     assert list(found.pictures) == ["gradient-ranking"]
-    assert "The examples are no images" in found.text
+    assert "The examples are not images" in found.text
     assert "pixel" not in found.text
     assert list(found.numbers) == ["0", "1", "3"]
     assert "60 examples" in run("descent", table).text

@@ -66,7 +66,7 @@ def test_weights_of_images(digits: Setting) -> None:
 
 def test_weights_of_data_without_images(table: Setting) -> None:
     found = run("weights", table)
-    assert "The examples are no images" in found.text
+    assert "The examples are not images" in found.text
     assert "1 of 9 inputs are zero" in found.text
     assert set(drawn(found)) == {"weights-layer-2", "weights-layer-3"}
     assert "structure" not in numbers(found)

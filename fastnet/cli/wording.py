@@ -1,0 +1,56 @@
+"""Words the library's errors for the command line: --label-column in place of label_column."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+
+from fastnet.errors import FastnetError
+
+_OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
+_VALUES = {"True": "yes", "False": "no"}  # of --sparse
+
+
+@contextlib.contextmanager
+def options_in_errors(args: argparse.Namespace) -> Iterator[None]:
+    """Raise errors of the library again as FastnetError, in the words of the options that a command has parsed."""
+    try:
+        yield
+    except (FastnetError, ValueError, TypeError) as error:
+        raise FastnetError(in_options(str(error) or type(error).__name__, vars(args))) from error
+
+
+def in_options(message: str, arguments: Iterable[str]) -> str:
+    """Return an error's message with options in place of Python arguments.
+
+    An argument's name is often an English word too: "the labels", "learning rate". So a name counts as an argument only
+    if it has an underscore, has a value (`output='sigmoid'`), or stands where errors name the argument: at the start,
+    before a verb, and after "leave out" and "as".
+
+    Parameters
+    ----------
+    message : str
+        The message of an error that the library raised.
+    arguments : iterable of str
+        The arguments that are options of the command line: label_column for --label-column.
+    """
+    options = {name: f"--{name.replace('_', '-')}" for name in arguments} | _OTHER_NAMES
+    any_name = "|".join(sorted(options, key=len, reverse=True))
+
+    def with_value(found: re.Match[str]) -> str:
+        value = found[2].strip("'")
+        return f"{options[found[1]]} {_VALUES.get(value, value)}"
+
+    def entry(found: re.Match[str]) -> str:
+        return f"number {int(found[2]) + 1} of {options[found[1]]}"
+
+    def name(found: re.Match[str]) -> str:
+        return options.get(found[0], found[0])
+
+    message = re.sub(rf"(?<![\w./'-])({any_name})=('[^']*'|\w[\w.+-]*)", with_value, message)
+    message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
+    message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs|is an|has length)\b| \[)", name, message)
+    message = re.sub(rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$)", name, message)
+    return re.sub(r"(?<![\w./'-])[a-z]+(_[a-z]+)+(?![\w/'-])", name, message)

@@ -1,0 +1,38 @@
+"""The library's errors in the command line's words. Words that are no arguments stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastnet.cli.wording import in_options
+
+ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "learning_rate", "sparse", "threads")
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("there is no folder x: check data_dir", "there is no folder x: check --data-dir"),
+        ("mnist: leave out labels and label_column", "mnist: leave out --labels and --label-column"),
+        ("x has none: give their file as labels, or", "x has none: give their file as --labels, or"),
+        ("use output='sigmoid' or cost='squared_error'", "use --output sigmoid or --cost squared_error"),
+        ("use threads=1, or sparse=True", "use --threads 1, or --sparse yes"),
+        ("sizes[1] must be at least 1", "number 2 of --layers must be at least 1"),
+        ("labels is an empty string: give", "--labels is an empty string: give"),
+        ("sizes has length 1; expected", "--layers has length 1; expected"),
+        ("sizes needs at least an input", "--layers needs at least an input"),
+    ],
+)
+def test_arguments_become_options(message: str, expected: str) -> None:
+    assert in_options(message, ARGUMENTS) == expected
+
+
+@pytest.mark.parametrize(
+    "message", ["the learning rate of the data", "output is written", "data_dir/labels=1/x has no column 'data_dir'"]
+)
+def test_other_words_stay(message: str) -> None:
+    assert in_options(message, ARGUMENTS) == message
+
+
+def test_a_command_without_such_options() -> None:
+    assert in_options("the value of learning_rate", ["quiet"]) == "the value of learning_rate"
