@@ -26,11 +26,12 @@ SANITIZERS = {
     "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "thread": ["-fsanitize=thread"],
 }.get(os.environ.get("FASTNET_SANITIZE", ""), [])
+LEVEL = "-O0" if DEBUG else "-O1" if SANITIZERS else "-O3"  # with a sanitizer, -O3 takes twice as long to compile
 
 # These flags keep NaN, infinity and rounding. With -ffast-math, GCC before 13 links code that flushes denormals in the
 # whole process. -fassociative-math undoes the two-step range reduction of exp (docs/decisions/compiler-flags.md).
 UNIX_FLAGS = [
-    "-O0" if DEBUG else "-O3",
+    LEVEL,
     "-g" if DEBUG or SANITIZERS else "-g0",
     *SANITIZERS,
     "-fno-math-errno",  # sqrt becomes one instruction
@@ -73,7 +74,11 @@ def module(isa: str, dtype: str) -> Extension:
 
 
 class BuildExt(build_ext):
-    """Adds the flags of the compiler, which setuptools chooses late."""
+    """Adds the flags of the compiler, which setuptools chooses late, and compiles on all cores."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1  # an editable install does not see setup()'s options
 
     def build_extensions(self) -> None:
         msvc = self.compiler.compiler_type == "msvc"
@@ -107,5 +112,4 @@ for extension in extensions:  # cythonize() drops this option
 setup(
     ext_modules=extensions,
     cmdclass={"build_ext": BuildExt},
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

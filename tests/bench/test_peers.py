@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from bench_cases import QUICK, error_of, small, untimed  # noqa: F401  # fixtures are found by name
 
-from fastnet.bench import peers, run
+from fastnet import cli
+from fastnet.bench import peers
 from fastnet.bench.peers import PEERS
 from fastnet.bench.peers.process import OwnPeer, PeerError, write_images
 from fastnet.bench.peers.worker import Worker
@@ -190,7 +191,7 @@ def test_peers_are_timed_and_left_out_peers_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(peers, "missing", lambda name: "" if name in ALWAYS else "not here: pip install it")
-    assert run.main([*QUICK, "--peers", "--json", "-"]) == 0
+    assert cli.main(["bench", *QUICK, "--peers", "--json", "-"]) == 0
     captured = capsys.readouterr()
     assert "left out: jax: not here: pip install it" in captured.err
     assert "verified numpy-tuned, numpy-idiomatic" in captured.err
@@ -222,7 +223,7 @@ for number, line in enumerate(sys.stdin):
     assert line == "E\\n"
     print(f"t {1000 + number} 0.5", flush=True)
 """
-    assert run.main([*QUICK, "--json", "-", "--peer", peer_command(tmp_path, program)]) == 0
+    assert cli.main(["bench", *QUICK, "--json", "-", "--peer", peer_command(tmp_path, program)]) == 0
     ours, peer = json.loads(capsys.readouterr().out)["results"]
     assert (peer["backend"], peer["seconds"], peer["test_accuracy"]) == ("peer", [1001, 1002], None)
     expected = np.median(np.divide(ours["seconds"], peer["seconds"]))

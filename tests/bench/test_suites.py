@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
-from fastnet import backends
+from fastnet import backends, cli
 from fastnet.backends import selection
 from fastnet.bench import accuracy, corners, growth, inference, picture, report, run
 from fastnet.bench.contenders import Timing
@@ -69,7 +69,7 @@ def break_training(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_all_suites_are_in_the_json_and_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "all.json"
-    assert run.main(["--workload", "W1", "--quick", "--all", "--json", str(path)]) == 0
+    assert cli.main(["bench", "--workload", "W1", "--quick", "--all", "--json", str(path)]) == 0
     figures = json.loads(path.read_text())
     text = capsys.readouterr().out
     assert figures.keys() >= {"command", "machine", "rounds", "results", *run.OTHER_SUITES}
@@ -89,7 +89,7 @@ def test_all_suites_are_in_the_json_and_the_text(tmp_path: Path, capsys: pytest.
 @pytest.mark.usefixtures("small")
 def test_every_contender_trains_on_sparse_images(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("scipy", reason="needs the extra bench")
-    assert run.main([*QUICK, "--input", "sparse", "--suite", "train,inference", "--json", "-"]) == 0
+    assert cli.main(["bench", *QUICK, "--input", "sparse", "--suite", "train,inference", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["machine"]["data"].endswith("as sparse")
 
 
@@ -114,7 +114,7 @@ def test_impossible_options_are_errors_before_any_work(
 )
 def test_impossible_values_of_options_are_errors(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run.main([option])
+        cli.main(["bench", option])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -285,6 +285,6 @@ def test_the_page_links_the_picture_relative_to_itself(tmp_path: Path) -> None:
     page, drawn = tmp_path / "docs" / "benchmarks.md", tmp_path / "docs" / "pictures" / "speed.svg"
     drawn.parent.mkdir(parents=True)
     page.write_text("\n".join(markers(run.SECTION)))
-    assert run.main([*QUICK, "--write", str(page), "--picture", str(drawn), "--quiet"]) == 0
+    assert cli.main(["bench", *QUICK, "--write", str(page), "--picture", str(drawn), "--quiet"]) == 0
     assert "](pictures/speed.svg)" in page.read_text()
     assert drawn.stat().st_size > 1000

@@ -394,6 +394,6 @@ def test_the_work_of_sparse_rows_follows_from_their_entries() -> None:
 
 def test_the_trainer_s_docstring_has_the_limits_of_the_code() -> None:
     text = " ".join(str(Trainer.__doc__).split())
-    assert f"{c.SPARSE_INPUTS} inputs or more" in text
-    assert f"{c.SPARSE_SHARE:.0%} or fewer" in text
-    assert f"{compression.SPARSE_EPOCHS} epochs or more" in text
+    assert f"at least {c.SPARSE_INPUTS} inputs" in text
+    assert f"at most {c.SPARSE_SHARE:.0%} of the entries" in text
+    assert f"at least {compression.SPARSE_EPOCHS} epochs" in text

