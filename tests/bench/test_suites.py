@@ -113,10 +113,7 @@ def test_impossible_options_are_errors_before_any_work(
     [("--suite=train,speed", "there is no suite 'speed'"), ("--rounds=0", "a whole number of at least 1, not '0'")],
 )
 def test_impossible_values_of_options_are_errors(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["bench", option])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in error_of(capsys, [option])
 
 
 # -- wrong results are not timed ----------------------------------------------------------------------------------
