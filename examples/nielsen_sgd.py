@@ -14,13 +14,13 @@ import numpy as np
 
 import fastnet
 
-# The book's lists of pairs of columns: (x (784, 1), y (10, 1)) to train on, (x (784, 1), digit) to test with. Or a pair
-# of plain arrays, x (n, 784) and y (n,), the digits.
+# Data are lists of pairs, as in the book, or a pair of arrays. A pair of the book's training data is x (784, 1) and
+# y (10, 1). A pair of its test data is x (784, 1) and a digit. The arrays are x (n, 784) and the digits y (n,).
 Data = tuple[Any, Any] | Iterable[tuple[Any, Any]]
 
 
 def as_arrays(data: Data) -> tuple[Any, Any]:
-    """x (n, n_in) and y, digits (n,) or targets (n, n_out), of data in either form."""
+    """Returns x (n, n_in) and y from data in either form. y holds digits (n,) or targets (n, n_out)."""
     if isinstance(data, tuple):
         x, y = data
         return x, y
@@ -33,8 +33,8 @@ class Network:
     """The book's class. `net` is the fastnet network behind it."""
 
     def __init__(self, sizes: list[int], seed: int | None = None) -> None:
-        # The book starts from standard normal weights and biases. So wide a start can leave a digit unlearned for long:
-        # on 4,000 images --seed 3 ends at 80%, not 90%.
+        # The book draws weights and biases from the standard normal distribution. With such large weights a network can
+        # take long to learn one of the digits: on 4,000 images --seed 3 ends at 80%, most other seeds near 90%.
         self.net = fastnet.Network(sizes, activation="sigmoid", cost="squared_error", init="normal", seed=seed)
         self.seed = seed
 
@@ -43,7 +43,7 @@ class Network:
         return self.net.forward(np.reshape(a, (1, -1))).T
 
     def evaluate(self, test_data: Data) -> int:
-        """The number of test inputs with the right digit."""
+        """Returns the number of test inputs that are classified right."""
         x, y = as_arrays(test_data)
         return int(np.count_nonzero(self.net.predict(x) == y))
 
