@@ -38,7 +38,7 @@ def main() -> None:
     print(f"a step lowers it to {stepped.cost(x, y):.6f}, by the Trainer to {trained.cost(x, y):.6f}")
     print(f"a parameter moves by up to {moved:.1e}; by hand and by the Trainer they differ by up to {apart:.1e}")
 
-    # The training passes 30 times over all examples, each time in another order, and makes a step for every ten examples.
+    # The training passes over all examples 30 times, each time in another order. Every ten examples make a step.
     trainer = fastnet.Trainer(net, learning_rate=0.5, schedule="cosine", batch_size=10, seed=0)
     history = trainer.fit(x, y, epochs=30, validation_data=(data.x_test, data.y_test))
     for epoch in history.epochs[4::5]:

@@ -13,7 +13,7 @@ import numpy as np
 import fastnet
 
 # A network with many more parameters than examples can fit true labels and shuffled labels, so a good fit of the
-# training images proves nothing. True labels take fewer epochs, and only with them does the network recognise new images
+# training images proves nothing. True labels take fewer epochs, and only they teach the network to recognise new images
 # (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization").
 FITTED, MAX_EPOCHS = 0.99, 500
 

@@ -1,6 +1,6 @@
 """Reads and writes networks in the JSON format of network2.py, of Michael Nielsen's book. Every number is exact.
 
-Run: python examples/nielsen_json.py (a second). With a file of the book, such as net.json, it tests that network on 1,000 images.
+Run: python examples/nielsen_json.py (a second). Given a file such as net.json, it tests the network of the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def save(net: fastnet.Network, path: str) -> None:
 
 
 def load(path: str) -> fastnet.Network:
-    """Returns the network of a file, in float64 like the book. Raises fastnet.DataError if the file holds no such network."""
+    """Returns the network of a file, in float64 like the book. Raises fastnet.DataError if the file holds none."""
     try:
         with open(path, encoding="utf-8") as file:
             found: Any = json.load(file)
