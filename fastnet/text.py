@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,6 @@ def reason(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     line = ascii(" ".join(text.split())[:160])[1:-1].replace("\\'", "'")  # without the quotes that ascii() adds
     return line or type(error).__name__
-
-
-def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return the end of an error about an unknown name: "; did you mean 'relu'?", or "" if no known name is close."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def scores(cost: float, accuracy: float) -> str:

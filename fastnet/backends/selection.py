@@ -13,7 +13,6 @@ from fastnet import checks
 from fastnet.errors import BackendError
 from fastnet.kernels.contract import Backend
 from fastnet.names import BackendName
-from fastnet.text import suggestion
 from fastnet.version import __version__
 
 NAMES = ("cython", "numba", "numpy")  # "auto" takes the first that works here
@@ -228,5 +227,5 @@ def _check_name(name: object, where: str, auto: bool = False) -> None:
     if not isinstance(name, str):
         raise BackendError(f"{where}: give a backend's name, {', '.join(names)}, not {checks.given(name)}")
     if name not in names:
-        hint = suggestion(name, names)
+        hint = checks.suggestion(name, names)
         raise BackendError(f"{where}: no backend is called {name!r}; there are {', '.join(names)}{hint}")

@@ -11,7 +11,6 @@ from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_spar
 from fastnet.checks.values import given
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS
-from fastnet.text import reason
 
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
@@ -160,7 +159,7 @@ def _array(values: object, name: str) -> Array:
     except (ValueError, TypeError) as error:
         if isinstance(values, (list, tuple)) and "inhomogeneous" in str(error):  # NumPy's word for uneven lengths
             raise ValueError(f"{name} has rows of different lengths; expected rows of one length") from None
-        raise ValueError(f"{name} is not an array of numbers: {reason(error)}") from None
+        raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
     if array.ndim == 0 and array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must be an array or a list of numbers, not {given(values)}")
     if array.dtype == object:

@@ -1,17 +1,14 @@
-"""Checks of single values: names, numbers, flags, seeds, paths, objects of fastnet."""
+"""Checks of single values: names, numbers, flags, seeds, objects of fastnet."""
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
-import os
 from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
-
-from fastnet.errors import DataError
-from fastnet.text import suggestion
 
 T = TypeVar("T")
 
@@ -22,6 +19,12 @@ def given(value: object) -> str:
         return f"the class {value.__name__}: write {value.__name__}()"
     text = " ".join(repr(value).split())  # an array has lines
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: "; did you mean 'relu'?", or "" if no known name is close."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def name_of(kind: str, name: object, known: Iterable[str]) -> str:
@@ -53,18 +56,6 @@ def instance(name: str, value: object, kind: type[T], home: str = "fastnet") -> 
         found = given(value) if isinstance(value, type) else type(value).__name__
         raise TypeError(f"{name} must be a {home}.{kind.__name__}, not {found}")
     return value
-
-
-def path(name: str, value: object) -> str:
-    """Return the path of a file or folder as a str."""
-    found = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(found, str):
-        raise TypeError(f"{name} must be a str or os.PathLike, not {given(value)}")
-    if not found:
-        raise DataError(f"{name} is an empty string: give the name of a file or folder")
-    if "\0" in found:
-        raise DataError(f"{name} {found!r:.80} has a null byte, which no file name can contain: give another name")
-    return found
 
 
 def boolean(name: str, value: object) -> bool:

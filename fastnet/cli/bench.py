@@ -167,7 +167,7 @@ def _positive(text: str) -> int:
 
 def _suites(text: str) -> list[str]:
     from fastnet.bench.run import SUITES
-    from fastnet.text import suggestion
+    from fastnet.checks import suggestion
 
     names = [name.strip() for name in text.split(",")]
     for name in names:

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastnet import backends, data
+from fastnet.checks import suggestion
 from fastnet.names import Sparse
-from fastnet.text import suggestion
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

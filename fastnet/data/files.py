@@ -21,6 +21,18 @@ PathLike: TypeAlias = str | os.PathLike[str]
 _MAX_UNCHECKED_READ = 1 << 20  # bytes; a longer read is limited to the size of the file
 
 
+def checked_path(name: str, value: object) -> str:
+    """Return the path of a file or folder as a str."""
+    found = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(found, str):
+        raise TypeError(f"{name} must be a str or os.PathLike, not {checks.given(value)}")
+    if not found:
+        raise DataError(f"{name} is an empty string: give the name of a file or folder")
+    if "\0" in found:
+        raise DataError(f"{name} {found!r:.80} has a null byte, which no file name can contain: give another name")
+    return found
+
+
 class _File(io.BufferedReader):
     """A file whose `read` allocates at most as many bytes as the file has, even if the caller asks for gigabytes."""
 
@@ -39,7 +51,7 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
     DataError
         The path is not a readable regular file, or the block raised any exception.
     """
-    name = shown(checks.path("path", path))
+    name = shown(checked_path("path", path))
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -73,7 +85,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     DataError
         The folder is missing or cannot be written, the disk is full, or `path` exists and is not a regular file.
     """
-    name = shown(checks.path("path", path))
+    name = shown(checked_path("path", path))
     temporary = None
     try:
         target = os.path.realpath(path)
@@ -102,7 +114,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
 def make_folder(folder: PathLike, advice: str = "give another name") -> Path:
     """Make a folder if it is missing, and return its path. On failure raise DataError, with the advice."""
-    path = Path(checks.path("folder", folder))
+    path = Path(checked_path("folder", folder))
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

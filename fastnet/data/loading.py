@@ -9,7 +9,7 @@ from fastnet import checks
 from fastnet.data import named_sets, user_files
 from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress
-from fastnet.data.files import PathLike
+from fastnet.data.files import PathLike, checked_path
 from fastnet.data.split import TEST_SHARE
 from fastnet.errors import DataError
 from fastnet.text import shown
@@ -86,10 +86,10 @@ def load(
     >>> fastnet.data.load("mine.npz", test_fraction=0.1)
     <Dataset mine.npz: 45 to train, 5 to test, 4 inputs, 2 classes>
     """
-    path_of_source = Path(checks.path("source", source))
+    path_of_source = Path(checked_path("source", source))
     for name, path in (("data_dir", data_dir), ("labels", labels)):
         if path is not None:
-            checks.path(name, path)
+            checked_path(name, path)
     checks.fraction("test_fraction", test_fraction)
     if label_column is not None and not isinstance(label_column, str):
         checks.whole_number("label_column", label_column, 0)

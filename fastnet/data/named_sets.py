@@ -14,11 +14,11 @@ from fastnet import checks
 from fastnet.data.arrays import Array, read_idx, read_npz, write_npz
 from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress, fetch
-from fastnet.data.files import PathLike, atomic_write, make_folder
+from fastnet.data.files import PathLike, atomic_write, checked_path, make_folder
 from fastnet.data.formats import IDX_FILES, find_idx
 from fastnet.data.split import TEST_SHARE, Split, hold_out
 from fastnet.errors import DataError
-from fastnet.text import shown, suggestion
+from fastnet.text import shown
 
 # The sizes in bytes and the SHA-256 of the full sets' uncompressed files. The gzipped files have no common hash, since
 # each mirror's file contains another timestamp.
@@ -118,7 +118,7 @@ def names() -> tuple[str, ...]:
 
 def unknown_set(source: PathLike) -> DataError:
     """Return the error for a source that is neither a named set nor a file. It suggests the name closest to it."""
-    hint = suggestion(os.fsdecode(source), names())
+    hint = checks.suggestion(os.fsdecode(source), names())
     return DataError(f"there is no data set or file {shown(source)}; the sets are {', '.join(names())}{hint}")
 
 
@@ -275,7 +275,7 @@ def _digits() -> Split:
 
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
     """Return the folders to search, in order, each with a flag: whether the folder is the user's, not the cache."""
-    if data_dir is not None and not os.path.isdir(checks.path("data_dir", data_dir)):
+    if data_dir is not None and not os.path.isdir(checked_path("data_dir", data_dir)):
         raise DataError(f"there is no folder {shown(data_dir)}: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]
     folders = [Path(root, name) for root in roots if root]

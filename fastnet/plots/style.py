@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from fastnet import checks
-from fastnet.data.files import atomic_write
+from fastnet.data.files import atomic_write, checked_path
 from fastnet.errors import DataError, require_extra
 from fastnet.text import shown
 
@@ -144,7 +144,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
     if not isinstance(figure, Figure):
         raise TypeError(f"figure must be a Figure of Matplotlib, not {checks.given(figure)}")
-    kind = PurePath(checks.path("path", path)).suffix.lower()
+    kind = PurePath(checked_path("path", path)).suffix.lower()
     if kind not in KINDS:
         raise DataError(f"{shown(path)} is no name of a picture: expected one that ends in {', '.join(KINDS)}")
     with atomic_write(path) as file:

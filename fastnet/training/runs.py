@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import backends, checks
+from fastnet import backends
 from fastnet.data import Dataset
-from fastnet.data.files import PathLike, atomic_write, make_folder, reading
+from fastnet.data.files import PathLike, atomic_write, checked_path, make_folder, reading
 from fastnet.errors import DataError
 from fastnet.kernels.formulas import n_classes
 from fastnet.network import Network
@@ -86,7 +86,7 @@ class Run:
 
     def save_record(self, folder: PathLike) -> None:
         """Write only run.json. Call this after adding entries to the record of a saved run."""
-        _write(Path(checks.path("folder", folder)) / RECORD, {"format": FORMAT, **self.record})
+        _write(Path(checked_path("folder", folder)) / RECORD, {"format": FORMAT, **self.record})
 
     @classmethod
     def load(cls, folder: PathLike) -> Run:
@@ -97,7 +97,7 @@ class Run:
         DataError
             The folder holds no run, or its files are missing, are damaged or come from two runs.
         """
-        path = Path(checks.path("folder", folder))
+        path = Path(checked_path("folder", folder))
         name = shown(path)
         if not path.is_dir():
             raise DataError(f"there is no folder {name}: give one that fastnet train --out wrote")
