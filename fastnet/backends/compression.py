@@ -17,7 +17,7 @@ SAMPLE_ROWS = 512  # the share of entries that are not zero is estimated from th
 
 
 def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> bool:
-    """Whether a training of `epochs` epochs compresses checked rows first. A setting of None stands for "auto"."""
+    """Whether a training of `epochs` epochs first compresses checked rows x. A setting of None stands for "auto"."""
     if isinstance(x, SparseRows):
         return False
     if setting is not None:

@@ -27,7 +27,7 @@ from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
 from fastnet.version import __version__
 
-# The network, the network before its training, a list for each column of the history, and everything else.
+# The files hold the network, the network before its training, the columns of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
@@ -64,7 +64,7 @@ class Run:
 
     @classmethod
     def of(cls, trainer: Trainer, initial: Network | None = None, **more: Any) -> Run:
-        """Return the run of a trainer in its present state. `more` is added to the record."""
+        """Return the run of a trainer in its current state. `more` is added to the record."""
         return cls(trainer.network, json.loads(trainer.history.to_json()), {**describe(trainer), **more}, initial)
 
     def save(self, folder: PathLike) -> None:
@@ -157,7 +157,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
 
 
 def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
-    """Return the name in `known` that makes an equal optimiser or schedule, or else one of the same class."""
+    """Return the name in `known` whose default equals `thing`, else the first name of the same class."""
     made = {name: make() for name, make in known.items()}
     equal = [name for name, other in made.items() if other == thing]
     alike = [name for name, other in made.items() if type(other) is type(thing)]
@@ -224,7 +224,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 def _number(text: str) -> float:
     """Return a number from a JSON file. Raise ValueError for nan, infinity, and numbers that overflow a float."""
     if not math.isfinite(float(text)):
-        raise ValueError(f"the number {text[:20]}")
+        raise ValueError(f"the number {text[:20]} is not finite")
     return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 

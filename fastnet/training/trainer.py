@@ -1,4 +1,4 @@
-"""Trainer: everything between kernel calls - epochs, learning rates, callbacks, history."""
+"""Trainer: runs epochs, sets learning rates, calls callbacks and records the history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.updates import OptimizerState
 
-MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds whole numbers exactly up to here
+MAX_EPOCHS = 2**53  # schedules count epochs in float64, which is exact for whole numbers up to this one
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
     weight_decay : float
         L2 regularisation: weight_decay * w is added to the gradient of the weights, not of the biases.
     clip_norm : float, optional
-        The largest norm of the gradient. A longer gradient is scaled down to this norm before the weight decay.
+        The largest norm of the gradient. A longer gradient is scaled down to this norm, before weight decay is added.
     dropout : float or sequence of float
         The dropout rates of the hidden layers, from 0 to below 1: one rate for all layers, or a list with one for each
         (Srivastava et al. 2014). Activations that are kept are divided by 1 - rate, so that prediction needs no change.
@@ -199,7 +199,7 @@ class Trainer:
 
     @property
     def threads(self) -> Threads:
-        """How many threads share the work of each batch, as given. The history has the number in each epoch."""
+        """How many threads share the work of each batch, as given. The history says how many each epoch used."""
         return self._threads
 
     @property
