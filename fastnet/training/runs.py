@@ -224,7 +224,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 def _number(text: str) -> float:
     """Return a number from a JSON file. Raise ValueError for nan, infinity, and numbers that overflow a float."""
     if not math.isfinite(float(text)):
-        raise ValueError(f"the number {text[:20]} is not finite")
+        raise ValueError(f"the number {text[:20]} is not a finite float")
     return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
