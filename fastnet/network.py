@@ -107,7 +107,7 @@ class Network:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
             n_in = w.shape[1]
             scale = math.sqrt(formulas.ACTIVATIONS[activation].gain / n_in) if init == "scaled" else 1.0
-            w[...] = scale * rng.standard_normal(w.shape)  # drawn in float64, so that both dtypes get the same
+            w[...] = scale * rng.standard_normal(w.shape)  # drawn in float64, so that both dtypes get the same values
             b[...] = rng.standard_normal(b.shape) if init == "normal" else 0
 
     # -- properties ------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Network:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the network classifies: true for sigmoid and softmax outputs. Others are for regression."""
+        """Whether the network classifies: true for sigmoid and softmax outputs. Other outputs are for regression."""
         return formulas.ACTIVATIONS[self._activations[-1]].is_probability
 
     @property
@@ -214,8 +214,9 @@ class Network:
     def predict(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
         """Return the class of each example, or the outputs of a regression network.
 
-        The class is the number of the output neuron with the largest weighted sum. Activations cannot decide, since
-        several may round to 1. With a single output, the class is 1 if the weighted sum is at least 0, else 0.
+        The class is the number of the output neuron with the largest weighted sum. The activations
+        would be ambiguous, since several may round to 1. With a single output, the class is 1 if the weighted sum is at
+        least 0, else 0.
 
         Parameters
         ----------
@@ -361,7 +362,7 @@ class Network:
         self._buffer[...] = state["parameters"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to an .npz file, without pickle. An existing file is replaced when the new one is complete.
+        """Write the network to an .npz file, without pickle. An existing file stays until the new one is complete.
 
         Raises DataError if the file cannot be written.
         """
@@ -375,8 +376,8 @@ class Network:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Return the network that `save` wrote.
 
-        Called on a subclass, `load` returns an object of the subclass without a call of its `__init__`, as pickle does.
-        Raises DataError if the file is missing or damaged, or was not written by `save`.
+        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called. Raises
+        DataError if the file is missing or damaged, or was not written by `save`.
         """
         from fastnet import network_file
 

@@ -1,4 +1,4 @@
-"""Compresses dense rows to sparse rows where that makes training faster.
+"""Compresses dense rows to sparse rows if that makes training faster.
 
 Not here: the user's sparse data (checks/sparse_rows.py).
 """

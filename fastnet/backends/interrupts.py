@@ -139,7 +139,7 @@ _deferring: list[Interrupts] = []  # the main thread's running fits; a fit insid
 
 
 def _forked() -> None:
-    """Restore the SIGINT handler in a forked child process, unless the main thread forked it: no fit runs there."""
+    """If another thread than the main one forked this process, restore the SIGINT handler: no fit runs here."""
     if _deferring and _deferring[0]._thread != threading.get_ident():
         handler = _deferring[0]._handler
         _deferring.clear()

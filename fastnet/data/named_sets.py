@@ -117,7 +117,7 @@ def names() -> tuple[str, ...]:
 
 
 def unknown_set(source: PathLike) -> DataError:
-    """Return the error for a source that is neither a named set nor a file. It suggests the name closest to it."""
+    """Return the error for a source that is neither a named set nor a file. The error suggests the closest name."""
     hint = checks.suggestion(os.fsdecode(source), names())
     return DataError(f"there is no data set or file {shown(source)}; the sets are {', '.join(names())}{hint}")
 

@@ -28,7 +28,7 @@ class Progress(NamedTuple):
     learning_rate : float
         The learning rate of the last update.
     rows : numpy.ndarray of int64 (batch_size,)
-        The last batch's examples, as numbers of rows of x. Read-only.
+        The row numbers of the last batch's examples in x. Read-only.
     """
 
     epoch: int
@@ -85,7 +85,7 @@ class OnEpochEnd(Callback):
 
 
 def as_callbacks(callbacks: object) -> list[Callback]:
-    """Return a list of callbacks and functions as a list of callbacks. Raises TypeError or ValueError for others."""
+    """Return the list with each function wrapped in a callback. Raises TypeError or ValueError for other entries."""
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, such as [callback], not {given(callbacks)}")
     found = []

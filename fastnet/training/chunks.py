@@ -7,7 +7,7 @@ from fastnet.kernels.contract import Plan
 
 CHUNK_SECONDS = 0.05  # the length of a chunk: `on_batches` and Ctrl-C wait for the end of the current chunk
 # A kernel call packs and unpacks the parameters and the optimiser's state, in about 3 ns per number. A chunk makes two
-# calls. It lasts at least 0.6 us per number, so packing takes at most 1% of its time.
+# calls and lasts at least 0.6 us per number, so packing takes at most 1% of its time.
 PACKED_SECONDS = 2 * 3e-9 / 0.01
 FIRST_CHUNK = 1 << 28  # multiply-adds of the first chunk, when the machine's speed is not known yet
 LONG_BATCH = 1 << 28  # multiply-adds; a larger batch may last longer than a chunk, so its call runs in a thread

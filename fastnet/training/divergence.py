@@ -1,4 +1,4 @@
-"""Runs chunks of updates. If numbers become infinite or nan, it finds the update that caused this."""
+"""Runs chunks of updates. If a number becomes infinite or nan, finds the update that caused this."""
 
 from __future__ import annotations
 

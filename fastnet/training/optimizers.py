@@ -44,7 +44,7 @@ class GradientDescent:
     default_learning_rate = 0.1
 
     def numbers(self) -> dict[int, float]:
-        """Return the settings by their columns in the kernel's vector."""
+        """Return the columns of the kernel's settings vector that this optimiser sets, with their values."""
         return {}
 
 
@@ -82,7 +82,7 @@ class Momentum:
         boolean("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
-        """Return the settings by their columns in the kernel's vector."""
+        """Return the columns of the kernel's settings vector that this optimiser sets, with their values."""
         return {c.BETA1: self.momentum, c.NESTEROV: float(self.nesterov)}
 
 
@@ -126,7 +126,7 @@ class Adam:
             )
 
     def numbers(self) -> dict[int, float]:
-        """Return the settings by their columns in the kernel's vector."""
+        """Return the columns of the kernel's settings vector that this optimiser sets, with their values."""
         return {c.BETA1: self.beta1, c.BETA2: self.beta2, c.EPSILON: self.epsilon}
 
 

@@ -288,7 +288,7 @@ class Trainer:
         return self.history
 
     def partial_fit(self, x: Any, y: Any) -> Epoch:
-        """Train on the next part of a stream, once and in its order, and return the record of this pass.
+        """Train once on the next part of a stream, in the given order, and return the record of this pass.
 
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
@@ -337,7 +337,7 @@ class Trainer:
         )
 
     def _train_epoch(self, fit: Fit, order: NDArray[np.int64]) -> Epoch | None:
-        """Train one epoch in this order, a chunk of batches at a time. None: Ctrl-C came before the first update."""
+        """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
         size = fit.updates.batch_size
         n_batches = -(-len(order) // size)
         factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
@@ -363,7 +363,7 @@ class Trainer:
         return self._unfinished
 
     def _tell(self, fit: Fit, so_far: Epoch, done: int, n_batches: int, rows: NDArray[np.int64]) -> None:
-        """Call each callback's `on_batches` that is due after batch number `done`. `rows` are the batch's examples."""
+        """Call `on_batches` of each callback that is due after batch number `done`. `rows` are the rows of the batch."""
         for callback in fit.callbacks:
             if is_due(callback, done):
                 progress = Progress(
