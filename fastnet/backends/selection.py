@@ -24,7 +24,7 @@ _MODULES = {
     "numpy": "fastnet.kernels.numpy_backend",
 }
 _HOW_TO_GET = {
-    "cython": "install a C compiler (on Debian: apt-get install gcc), then fastnet again, in its checkout: "
+    "cython": "install a C compiler (on Debian: apt-get install gcc), then install fastnet again, in its checkout: "
     "python -m pip install --force-reinstall --no-deps .",
     "numba": 'python -m pip install "fastnet-mlp[numba]"',
     "numpy": "python -m pip install numpy",

@@ -198,7 +198,7 @@ def _check_record(path: Path, record: Mapping[str, Any]) -> None:
 def _check_history(path: Path, history: Mapping[str, Any]) -> None:
     columns = [len(column) if isinstance(column, list) else None for column in history.values()]
     if not set(FIELDS) <= set(history) or None in columns or len(set(columns)) > 1:
-        raise DataError(f"{shown(path)} is not a history: expected lists of one length, {', '.join(FIELDS)}")
+        raise DataError(f"{shown(path)} is not a history: expected lists of the same length, for {', '.join(FIELDS)}")
     for name in FIELDS:
         whole = all(isinstance(text, str) for text in history[name])
         if not (whole if name in _TEXTS else _numbers(history[name], null=name in _NULL)):

@@ -363,7 +363,7 @@ class Trainer:
         return self._unfinished
 
     def _tell(self, fit: Fit, so_far: Epoch, done: int, n_batches: int, rows: NDArray[np.int64]) -> None:
-        """Call `on_batches` of each callback that is due after batch number `done`. `rows` are the rows of the batch."""
+        """Call `on_batches` of each callback that is due after batch number `done`. `rows` are the batch's rows."""
         for callback in fit.callbacks:
             if is_due(callback, done):
                 progress = Progress(
