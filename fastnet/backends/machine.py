@@ -92,9 +92,7 @@ def peak_fact(peaks: list[float]) -> str:
     """Return the median of the measured peaks as text. An unknown peak is nan."""
     known = [peak for peak in peaks if not math.isnan(peak)]
     if not known:
-        return (
-            "not known: the Cython backend, which measures the peak, is missing here or was compiled without the loop"
-        )
+        return "not known: the Cython backend, which measures it, is missing here or was compiled without the loop"
     return f"{median(known) / 1e9:.0f} GFLOP/s, measured before every epoch"
 
 
