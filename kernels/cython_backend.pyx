@@ -300,8 +300,8 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
     """Sort the entries of inputs first to last by input, over all rows (a counting sort). Advance b.begins past them.
 
     The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One spare place
-    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch; the next entry of the
-    input overwrites the 0.
+    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
+    the input overwrites the 0.
     """
     cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
     cdef int32_t *ends = b.ends

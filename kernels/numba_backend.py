@@ -376,8 +376,8 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
     """Sort the entries of inputs first to last by input, over all rows (a counting sort). Advance `begins` past them.
 
     The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. One spare place
-    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch; the next entry of the
-    input overwrites the 0.
+    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
+    the input overwrites the 0.
     """
     n = last - first
     for k in range(n + 2):
