@@ -1,4 +1,4 @@
-"""The suite `inference`: one image by the public call, one image in the kernel alone, and 10,000 images at once."""
+"""The suite `inference`: one image with the public call, one image in the kernel alone, and 10,000 images at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTE = (
     "which is nearly all overhead. {many:,} images: one call labels all of them. The peers get floats, and convert "
     "them to their own form before the timing starts."
 )
-Turns = dict[tuple[str, str], Callable[[], float]]  # by contender and measurement
+Turns = dict[tuple[str, str], Callable[[], float]]  # (contender, measurement) -> a function that returns seconds
 
 
 def run(task: Task) -> Section:

@@ -60,7 +60,7 @@ def write(path: str, results: Sequence[Result], growth: Sequence[dict[str, Any]]
 
 @style.picture
 def speeds(workloads: Mapping[str, Sequence[Bar]], baseline: str) -> Figure:
-    """The bars alone, in two columns; `workloads` has titles as keys."""
+    """A figure of bars only, in two columns; `workloads` has titles as keys."""
     n_lines = math.ceil(len(workloads) / 2)
     figure = style.figure(8, n_lines * (0.6 + 0.24 * max(map(len, workloads.values()))))
     for k, (title, bars) in enumerate(workloads.items()):

@@ -17,11 +17,11 @@ from fastnet.bench.suites import BASELINE, Task, contenders
 from fastnet.bench.workloads import Workload
 
 NOTE = (
-    "Medians of {rounds} rounds. The two speed columns divide the time of a NumPy program by the time of the row's "
-    "program: the median over the rounds. Dense-equivalent: every multiply-add of the formula counts, although the "
-    "compiled kernels skip zero inputs. A share of more than 100% of the peak is therefore possible. Seconds per "
-    "fit: the work before the first epoch. This work checks the data, and compresses the data if training is then "
-    "faster. The seconds per epoch do not contain this work."
+    "Medians of {rounds} rounds. The speed is the time of NumPy, or of tuned NumPy, divided by the time of the row: "
+    "the median over the rounds. Dense-equivalent: every multiply-add of the formula counts, although the compiled "
+    "kernels skip zero inputs. A share of more than 100% of the peak is therefore possible. Seconds per fit: the "
+    "work before the first epoch. This work checks the data, and compresses the data if training is then faster. The "
+    "seconds per epoch do not contain this work."
 )
 PEER_NOTE = (
     " Each peer runs in a process of its own, on one thread, and gets the images as floats. All peers but scikit-learn "
@@ -107,7 +107,7 @@ def run(task: Task) -> list[Result]:
             for name, runner in running.items():
                 once = runner.preparation if isinstance(runner, Session) else math.nan
                 cpu = tuple(runner.cpu_seconds) if isinstance(runner, Peer) else ()
-                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # of a peer; assumed for `--peer`
+                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # what a peer reads; an assumption for `--peer`
                 if isinstance(runner, Session):
                     row_bytes = max(1, stored_bytes(task.images.x) // task.rows)
                 results.append(

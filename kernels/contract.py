@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
-# The codes of activations and costs. Their names and formulas are the tables of formulas.py.
+# The codes of activations and costs. Their names and formulas are in the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
 LEAKY_SLOPE = 0.01
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
@@ -146,8 +146,8 @@ Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 # BROKEN         1 once a thread has failed: the other threads return at their next barrier
 # STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
-# From TEAM_COLUMNS on, each thread has a cache line of its own. It holds the cost of the thread's rows in the current
-# block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
+# From TEAM_COLUMNS on, each thread has a cache line of its own. The line holds the cost of the thread's rows in the
+# current block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
 N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
 THREAD_COST, THREAD_CORRECT = range(2)
@@ -168,12 +168,12 @@ ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 # MIN_BLOCK_ROWS.
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
-PANEL_ROWS, PANEL_VECTORS = 256, 4  # the largest packed panel of the compiled backends
+PANEL_ROWS, PANEL_VECTORS = 256, 4  # the size limits of a packed panel of the compiled backends
 PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
 # The compiled backends skip zero inputs if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
 # the inputs are not zero. They measure this share on SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
-# The workspace has an area for sorted entries and an area for sparse rows made dense. Both hold at most PIECE_INPUTS
+# The workspace has an area for sorted entries and an area for unpacked sparse rows. Both hold at most PIECE_INPUTS
 # inputs at a time; otherwise they would grow with rows times inputs. MNIST images have 784 inputs, which is one piece.
 PIECE_INPUTS = 4096
 
@@ -305,7 +305,7 @@ class Backend(Protocol):
     Rules. A kernel leaves IN arrays unchanged; they may be read-only. A kernel does not allocate, print, raise or hold
     the GIL. (The NumPy backend holds the GIL between operations. It may allocate arrays that do not grow with the
     parameters or with x.) The result depends on the arguments alone: a kernel keeps no state and no random generator.
-    A kernel does not check its arguments: fastnet/checks has rejected bad input. All its numbers are finite.
+    A kernel does not check its arguments: fastnet/checks has rejected bad input. All numbers are finite.
     For infinite weights, backends may differ: NumPy computes 0 * inf = NaN, and compiled backends skip zero inputs.
     """
 
@@ -335,9 +335,10 @@ class Backend(Protocol):
     def train(self, call: TrainCall) -> float:
         """Make one optimiser step for each batch of rows that `call.order` names, in that order.
 
-        Return the cost summed over the examples of the steps made. The cost and the correct examples of a batch are
-        taken before the update. With dropout, both are computed with the dropped neurons at 0. If the cost of a batch
-        is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch, from 0.
+        Return the cost, summed over the examples of all steps made. The cost and the correct examples of a batch are
+        computed before its update. With dropout, both are computed with the dropped neurons at 0. If the cost of a
+        batch is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch,
+        counted from 0.
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
         barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, the

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastnet.kernels.contract import Backend, Floats, Ints, PreparedPredict, Rows, TrainCall
 
-# The builds, best first, and the CPU features that each build uses, by NumPy's names. setup.py compiles these builds.
+# The builds, best first, and the CPU features that each build uses (NumPy's names). setup.py compiles these builds.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
 V3 = (*V2, "AVX", "F16C", "FMA3", "AVX2")
 V4 = (*V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL")

@@ -1,6 +1,6 @@
-"""The formulas: each activation and each cost once, with its derivative, and each optimiser's update in words.
+"""The formulas: each activation and each cost once, with its derivative, and each optimiser's update as text.
 
-The compiled backends have vector code of their own. tests/kernels/test_formulas.py compares it with these tables.
+The compiled backends have vector code of their own. tests/kernels/test_formulas.py compares it with these formulas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
 
 # In all formulas, z stands for weighted sums, a for activations, and `target` for the desired activations of the last
-# layer. They are arrays (neurons, examples) of float32 or float64. A result has the dtype of the arguments.
+# layer. All three are arrays (neurons, examples) of float32 or float64. A result has the dtype of the arguments.
 
 # The number 1 as an array of shape (), for each dtype. With Python's number 1, an operation on a small array takes half
 # a microsecond more. A batch of 784-16-16-10 has nine such operations and takes 35 microseconds.
@@ -165,7 +165,7 @@ class Cost(NamedTuple):
     name: str
     code: int  # in the COST column of a network's last layer
     about: str  # for the documentation
-    default_output: str  # the activation of the output layer where the user names none
+    default_output: str  # the activation of the output layer if the user names none
     pairs: dict[str, Pair]  # for each activation that the cost accepts in the output layer
 
 
@@ -297,7 +297,7 @@ def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> t
     """Returns the cost, summed over the examples, and the number of examples that are classified correctly.
 
     z (n, n_out) are the weighted sums of the last layer. For every backend, the costs outside
-    of training come from this function. It computes in float64.
+    of training come from this function. The function computes in float64.
     """
     total, n_correct = 0.0, 0
     rows = max(1, COST_OUTPUTS // z.shape[1])

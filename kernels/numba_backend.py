@@ -187,9 +187,9 @@ def instruction_set() -> str:
 
 # The block holds int64 numbers: a call's arguments, and numbers computed from them. An array is its address, or 0 if
 # there is no array. Each thread of a team has a block of its own. A field of TrainCall has a column of the same name.
-# Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set,
-# and REALS is the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches
-# dropout off. BATCH_ROW is the number of rows before the current block in its batch.
+# Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is
+# the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off.
+# BATCH_ROW is the number of rows before the current block in its batch.
 (
     PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
@@ -1029,7 +1029,7 @@ def _task(b, work):
 def _run(block, work):
     """The only jitted entry. The block has all arguments but the workspace.
 
-    So a call unboxes only two arrays. Numba compiles one version for each dtype. It serves all types of x and y.
+    So a call unboxes only two arrays. Numba compiles one version for each dtype, which serves all types of x and y.
     """
     b, start = _start_of(block), _start_of(work)
     if b[TASK] == COMPRESS:  # with denormals flushed, compress would miss entries

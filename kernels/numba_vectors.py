@@ -668,7 +668,10 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
 
 @_kernel
 def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """Split each number from compress_bytes: the column stays in `places`, and values = bytes / 255. Whole vectors."""
+    """Split each number from compress_bytes: the column stays in `places`, and values = bytes / 255.
+
+    The kernel handles whole vectors.
+    """
     b, kind = v.b, ir.VectorType(I32, v.n)
     paired = b.icmp_signed("!=", pair, I64(0))
 

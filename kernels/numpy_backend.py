@@ -96,7 +96,7 @@ def cost_and_gradient(
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
     """Makes update number t, counted from 1, of all parameters w with their gradient g. Overwrites g.
 
-    The formulas are UPDATES of formulas.py. Each line changes an array in place, since the arrays can be large.
+    UPDATES in formulas.py has the formulas. Each line changes an array in place, since the arrays can be large.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
     kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer  # the contract's columns, in their order

@@ -15,8 +15,8 @@ from fastnet.kernels.numpy_workspace import Workspace
 Block = tuple[Ints | slice, Floats, Floats]
 
 # A window is several small batches with about WINDOW examples in all. The targets of a window are made together, and
-# its correct examples are counted together. Done separately for each batch of 10, this
-# work would take 4 of the batch's 35 microseconds.
+# its correct examples are counted together. Done separately for each batch of 10, this work would take 4 of the batch's
+# 35 microseconds.
 WINDOW = 1024
 
 

@@ -48,7 +48,7 @@ class Pieces:
         # The entries of inputs[k] have the numbers starts[k] to starts[k + 1] - 1.
         self.starts = np.flatnonzero(np.diff(columns, prepend=-1, append=-1))
         self.inputs = columns[self.starts[:-1]]
-        self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # for each entry its k
+        self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # the k of each entry
 
     def _dense(self, n_out: int) -> Iterator[tuple[NDArray[np.int32], Floats, Floats]]:
         """Yields for each piece its inputs, their values (rows, inputs), and scratch memory (inputs, n_out)."""

@@ -35,7 +35,7 @@ class Layer:
         self.gradient = gradient  # (n_out, n_in + 1)
         self.scratch = scratch  # (n_out, n_in + 1)
         self.pieces: Pieces | None = None  # replaces the inputs if x is sparse and has many inputs
-        self.masks: Iterator[Floats] | None = None  # with dropout: (n_out, rows) for each of the next blocks
+        self.masks: Iterator[Floats] | None = None  # with dropout: the masks (n_out, rows) of the next blocks
         self.masked_derivative: Floats | None = None  # with dropout: the derivative times the mask, (n_out, rows)
 
 
@@ -141,7 +141,7 @@ class Workspace:
             else:
                 unpack(x, rows, self.features)
             return
-        # The default mode "raise" of `take` buffers the output. "clip" gives the same rows: their numbers are valid.
+        # "clip" saves a copy: in its default mode "raise", `take` buffers the output. All row numbers are valid.
         self.features[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, self.raw, "clip")
         if self.byte_scale is not None:
             # The ones are multiplied too: `features` alone is not contiguous and would take three times as long.

@@ -20,7 +20,7 @@ from fastnet.bench.workloads import SEED, Array, Workload
 class Model(Protocol):
     """The class `Model` in the module of each library.
 
-    Model(workload, dtype, x, y) starts from fastnet's parameters.
+    Model(workload, dtype, x, y) starts from fastnet's parameters; scikit-learn draws its own.
     x: (n, n_in) floats of the dtype, from 0 to 1. y: (n,) labels.
     """
 
