@@ -66,7 +66,7 @@ def table(page: str) -> str:
     """The README's table, a line for each workload, and the note below it. Raises DataError for a missing row."""
     rows = training(page)
     if missing := [f"{w}, {name}" for w in WORKLOADS for name in COLUMNS if (w, name) not in rows]:
-        raise DataError(f"the training table has no row for {missing[0]}: run `fastnet bench --peers` with all peers installed")
+        raise DataError(f"the training table has no row for {missing[0]}: run `fastnet bench --peers` with all peers")
     lines = []
     for workload in WORKLOADS.values():
         cells = [_milliseconds(rows[workload.name, name]) for name in COLUMNS]

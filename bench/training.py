@@ -107,7 +107,7 @@ def run(task: Task) -> list[Result]:
             for name, runner in running.items():
                 once = runner.preparation if isinstance(runner, Session) else math.nan
                 cpu = tuple(runner.cpu_seconds) if isinstance(runner, Peer) else ()
-                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # what a peer reads; an assumption for `--peer`
+                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # assumed for `--peer`
                 if isinstance(runner, Session):
                     row_bytes = max(1, stored_bytes(task.images.x) // task.rows)
                 results.append(

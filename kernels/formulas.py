@@ -1,6 +1,6 @@
 """The formulas: each activation and each cost once, with its derivative, and each optimiser's update as text.
 
-The compiled backends have vector code of their own. tests/kernels/test_formulas.py compares it with these formulas.
+The compiled backends have their own vector code, which tests/kernels/test_formulas.py compares with these formulas.
 """
 
 from __future__ import annotations
