@@ -77,6 +77,26 @@ def test_neither_the_contract_nor_a_backend_imports_another_backend() -> None:
         assert name != "contract" or not ours
 
 
+@pytest.mark.skipif(not (CHECKOUT / "CONTRIBUTING.md").exists(), reason="needs a checkout")
+def test_the_drawing_of_the_layers_shows_every_import() -> None:
+    """The drawing in CONTRIBUTING.md has three columns: layer, package, imports."""
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
+    lines = text.split("layer  package", 1)[1].split("```", 1)[0].splitlines()
+    start, package = lines[0].index("imports") + len("layer  package"), ""
+    drawn: dict[str, set[str]] = {}
+    for line in lines[1:-1]:
+        package = line[7:start].strip() or package
+        drawn[package] = drawn.get(package, set()) | set(line[start:].split())
+    lowest = set(lines[-1][7:start].split())
+    found = {}
+    for package in drawn:
+        paths = (PACKAGE / package).rglob("*.py") if (PACKAGE / package).is_dir() else [PACKAGE / f"{package}.py"]
+        rooms = {name.split(".")[1] for path in paths for name in imports(path) if name.startswith("fastnet.")}
+        found[package] = rooms - {package} - (lowest - {"kernels"})
+    assert drawn == found
+    assert drawn.keys() | lowest == {path.stem for path in PACKAGE.iterdir()} - {"__init__", "__pycache__", "py"}
+
+
 def private_reaches(source: str) -> list[str]:
     """Return each `x._name` in a source where x is neither self nor cls and the source does not define the name."""
     tree = ast.parse(source)
