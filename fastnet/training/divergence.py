@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastnet.errors import DivergedError
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
-from fastnet.training.updates import Made, Snapshot, Updates
+from fastnet.training.kernel_calls import Made, Snapshot, Updates
 
 
 class DivergenceWatch:

@@ -19,7 +19,7 @@ from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
 from fastnet.training.inputs import Examples, prepare
-from fastnet.training.updates import Made, OptimizerState, Updates
+from fastnet.training.kernel_calls import Made, OptimizerState, Updates
 
 
 class Fit(NamedTuple):

@@ -23,10 +23,10 @@ from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, Totals, begin
 from fastnet.training.history import Epoch, History
 from fastnet.training.inputs import Examples, check_examples, check_validation_data, compile_for
+from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
-from fastnet.training.updates import OptimizerState
 
 MAX_EPOCHS = 2**53  # schedules count epochs in float64, which is exact for whole numbers up to this one
 
