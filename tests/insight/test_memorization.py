@@ -36,8 +36,8 @@ def digits(backend: str, n: int, seeds: int = 2, hidden: tuple[int, ...] = (128,
 # -- findings of the literature ----------------------------------------------------------------------------------
 
 
-# Epochs to fit 99% of the labels, five seeds on each backend [in the literature]. 128 hidden neurons: true labels 8 to 9
-# [10], shuffled labels 30 to 34 [29]. 512 hidden neurons: true labels 6 to 7 [8], shuffled labels 23 to 26 [21].
+# Epochs to fit 99% of the labels, five seeds on each backend [in the literature]. 128 hidden neurons: true labels
+# 8 to 9 [10], shuffled labels 30 to 34 [29]. 512 hidden neurons: true labels 6 to 7 [8], shuffled labels 23 to 26 [21].
 @pytest.mark.parametrize(("hidden", "true", "shuffled"), [(128, (5, 14), (22, 42)), (512, (4, 11), (15, 32))])
 def test_true_labels_are_fitted_several_times_faster(
     backend: Any, hidden: int, true: tuple[int, int], shuffled: tuple[int, int]

@@ -155,7 +155,7 @@ def test_chunks_do_not_change_the_result(
 
 @pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
 def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each call packs the parameters, so calls must be long. Long calls run in a thread, so that Ctrl-C acts promptly."""
+    """Each call packs all parameters, so calls must be long. Long calls run in a thread, where Ctrl-C can stop them."""
     threads = []
     train = numpy_backend.train
 
