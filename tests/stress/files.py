@@ -60,7 +60,7 @@ class BadlyWorded(AssertionError):
 
 class Program(Danger):
     memory = 8 << 30
-    _watched: list[tuple[type[AssertionError], str]] | None = None  # forbidden events; None between the calls
+    _watched: list[tuple[type[AssertionError], str]] | None = None  # forbidden events of this call
 
     def unable(self) -> str:
         return "" if sys.platform == "linux" else "the program can limit memory on Linux only"

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["fastnet", "PIL"]):
 
 
 def document_of(reader: str, content: bytes) -> Document:
-    """Replace one file of a valid document. Byte 0 selects the document and byte 1 the file. The rest is its content."""
+    """Replace one file of a valid document. Byte 0 selects the document, byte 1 the file. The rest is its content."""
     which, part, content = content[0], content[1], content[2:]
     document = documents(reader)[which % len(documents(reader))]
     return {**document, list(document)[part % len(document)]: content}
