@@ -1,4 +1,4 @@
-"""The selection of a backend, the errors of missing backends, builds, specialisations and forks."""
+"""The selection of a backend, errors of missing backends, builds per instruction set, specialisations and forks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_argument_beats_context_beats_environment(monkeypatch: pytest.MonkeyPatc
     best = chosen()[0]
     monkeypatch.setenv("FASTNET_BACKEND", "numpy")
     assert chosen() == ("numpy", "named by $FASTNET_BACKEND")
-    assert chosen("auto")[0] == best  # "auto" as the argument overrides context and environment
+    assert chosen("auto")[0] == best  # the argument "auto" overrides context and environment
     with use_backend("auto"):
         assert chosen()[0] == best
     with use_backend("numpy"):
@@ -131,7 +131,7 @@ def test_get_requires_the_name_of_a_backend(wrong: Any) -> None:
 
 def test_use_backend_requires_a_name() -> None:
     with pytest.raises(BackendError, match=r"^use_backend: give a backend's name, auto, .*, not None$"):
-        use_backend(None).__enter__()  # type: ignore[arg-type]  # what is refused
+        use_backend(None).__enter__()  # type: ignore[arg-type]  # the refused argument
 
 
 # -- missing backends --------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def features(*names: str) -> dict[str, bool]:
         (features(*cython_dispatch.V4) | {"SSE41": False}, ["generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": False}, ["x86_v3", "x86_v2", "generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": True}, ["x86_v4", "x86_v3", "x86_v2", "generic"]),
-        ({"X86_V3": True}, ["generic"]),  # no CPU has only this; features not listed count as missing
+        ({"X86_V3": True}, ["generic"]),  # V3 requires V2, and a feature that is not listed is missing
         ({"NEON": True, "ASIMD": True}, ["generic"]),
     ],
 )

@@ -232,7 +232,7 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Check a team that no thread leaves, and for each round a team that thread 0 leaves. Return the number of states."""
+    """Check a team that no thread leaves, and for each round a team that thread 0 leaves. Count all states."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 
