@@ -66,7 +66,7 @@ def test_the_step_of_another_optimiser_is_measured_from_the_parameters() -> None
     step = network.parameters - before
     assert log.step_length[0] == pytest.approx(np.linalg.norm(step), rel=1e-12)
     assert log.predicted_change[0] == pytest.approx(gradient @ step, rel=1e-9)
-    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # the change that plain descent would have
+    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # not that of plain descent
 
 
 def test_the_figures_of_a_step_are_those_of_its_batch() -> None:

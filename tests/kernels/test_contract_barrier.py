@@ -144,7 +144,7 @@ class Model:
         return team._replace(threads=put(team.threads, i, thread))
 
     def after(self, team: Team, i: int) -> Team:
-        """Return the team after thread i's next step. Raise Wrong if the barrier must not allow this step."""
+        """Return the team after thread i's next step. Raise Wrong if the step breaks a promise."""
         thread = team.threads[i]
         if thread.at == WORK:
             return self.worked(team, i)
@@ -168,7 +168,7 @@ class Model:
             thread = Thread(WORK if rounds < ROUNDS else ENDED, rounds, 0, 0, known)
         elif thread.at == GAVE_UP:
             if not team.words[WORDS.index(c.BROKEN)]:
-                raise Wrong(f"thread {i} gives up, and the team is not broken")
+                raise Wrong(f"thread {i} gives up, but the team is not broken")
             thread = thread._replace(at=ENDED)
         return team._replace(threads=put(team.threads, i, thread))
 
@@ -177,7 +177,7 @@ class Model:
         passed = team.threads[i].rounds + 1
         for other, thread in enumerate(team.threads):
             if thread.known[other] < passed:
-                raise Wrong(f"thread {i} {EARLY}, before thread {other} came to barrier {passed}")
+                raise Wrong(f"thread {i} {EARLY}, before thread {other} reached barrier {passed}")
             if known[other] < passed:
                 raise Wrong(f"thread {i} {UNSEEN} what thread {other} did before barrier {passed}")
 

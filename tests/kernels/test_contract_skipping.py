@@ -1,6 +1,6 @@
 """The kernel contract: dense inputs that are mostly zero. The compiled backends skip these zeros.
 
-They do so only if the network has at least SPARSE_INPUTS inputs. Most networks of the other contract tests have fewer.
+A backend skips zeros only if the network has at least SPARSE_INPUTS inputs. Most other contract tests use fewer.
 """
 
 from __future__ import annotations

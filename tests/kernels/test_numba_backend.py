@@ -24,7 +24,7 @@ def test_a_cache_that_cannot_be_written_gives_one_warning(tmp_path: Path) -> Non
     load_backend("numba")
     (tmp_path / "file").touch()
     environment = {
-        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # "file" is no folder, so even root can make nothing in it
+        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # impossible even for root: "file" is no folder
         "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",  # Numba then tries no other folder
     }
     categories, message = python(CACHELESS, **environment).splitlines()

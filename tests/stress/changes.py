@@ -24,7 +24,7 @@ MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # importi
 
 
 class Program(Danger):
-    seconds = 120.0  # longer than any wait within a case, because a wait that ends reports the better error
+    seconds = 120.0  # longer than any wait in a case, because the error of the wait says more
 
     def draw(self, rng: np.random.Generator) -> Case:
         name = str(rng.choice(list(KINDS)))

@@ -37,7 +37,7 @@ Names = list[str]
 
 
 class Unsound(AssertionError):
-    """A reader's result breaks its promise."""
+    """A reader returned an invalid result."""
 
 
 def sound(condition: object, what: str) -> None:

@@ -53,7 +53,7 @@ class Danger(abc.ABC):
     memory: int | None = None  # the worker's limit of address space in bytes; None: no limit
 
     def cases(self, seed: int) -> Iterator[Case]:
-        """Yield the cases of a seed. Most programs never end. Case i depends only on the seed and i."""
+        """Yield the cases of a seed, in most programs for ever. Case i depends only on the seed and i."""
         index = 0
         while True:
             yield self.draw(np.random.default_rng([seed, index]))

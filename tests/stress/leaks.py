@@ -29,7 +29,7 @@ from .leaking_operations import OPERATIONS, Once
 
 ROUNDS = 100
 WARM_ROUNDS = 20
-# Largest growth in ROUNDS rounds that is no leak, because a cache may grow. A leak adds at least ROUNDS blocks.
+# Growth up to these limits is no leak, because a cache may grow. A leak adds at least ROUNDS blocks in ROUNDS rounds.
 BLOCKS, BYTES = 40, 1 << 14
 LIBC = ctypes.CDLL(None)
 TRIES = 8  # batches of rounds; a resource that grows in every batch leaks

@@ -35,9 +35,9 @@ CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "fit": lambda net, x, y: fitted(net, x, y),
     "validation": lambda net, x, y: validated(net, x, y),
 }
-# Errors of SciPy or NumPy for a damage that is impossible, perhaps because of an earlier damage.
+# SciPy or NumPy raises these errors if a damage is impossible, perhaps because of an earlier damage.
 UNDOABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError, ZeroDivisionError)
-# The start of fastnet's own messages. They name x, or y if the numbers of rows differ.
+# The start of fastnet's own messages. The message names x, or y if the numbers of rows differ.
 OURS = re.compile(r"^(validation )?[xy][ \[]")
 PACKAGE = str(Path(fastnet.__file__).parent)
 ARRAYS = {  # the internal arrays of each format
@@ -113,7 +113,7 @@ class Program(Danger):
             raise Unfit
         x = valid(case)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow
             for what in case["damages"]:
                 with contextlib.suppress(*UNDOABLE):
                     apply(x, what)
@@ -122,7 +122,7 @@ class Program(Danger):
         call, y = CALLS[case["call"]], np.arange(n) % 3
         before = snapshot(x)
         with fastnet.use_backend(case["backend"]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow
             try:
                 found = call(net, x, y)
             except Exception as error:

@@ -135,7 +135,7 @@ def check(case: Case, k: kc.Case) -> str:
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
     except fastnet.DivergedError:
-        # Dropout scales activations by up to 10. The oracle trains without dropout, so it cannot judge such a case.
+        # Dropout scales activations by up to 10. The oracle trains without dropout, so it cannot judge dropout.
         if not case["dropout"] and largest_parameter(case, k) < 1e3:
             raise
         return f"{case['backend']}, diverged{' with dropout' * case['dropout']}"
