@@ -1,4 +1,4 @@
-"""Shared by the experiments' tests: data, and networks trained on them once for each backend."""
+"""Helpers for the experiments' tests: data, and networks trained on them once for each backend."""
 
 from __future__ import annotations
 

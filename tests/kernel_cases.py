@@ -21,8 +21,8 @@ from fastnet.kernels import formulas
 Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
-INPUTS = ("floats", "bytes")  # x is T, or uint8
-TARGETS = ("labels", "vectors")  # y is int64, or T
+INPUTS = ("floats", "bytes")  # x has the network's dtype, or uint8
+TARGETS = ("labels", "vectors")  # y has the dtype int64, or that of the network
 HIDDEN = tuple(row.name for row in formulas.ACTIVATIONS.values() if row.is_hidden)
 OUTPUTS = tuple((output, cost.name) for cost in formulas.COSTS.values() for output in cost.pairs)
 RULES = {

@@ -223,7 +223,7 @@ def handler(function: Any) -> Iterator[None]:
     try:
         yield
         assert signal.getsignal(signal.SIGINT) is function
-    except KeyboardInterrupt:  # would end the whole test run
+    except KeyboardInterrupt:  # the error would end the whole test run
         pytest.fail("fit raised KeyboardInterrupt instead of calling the user's handler")
     finally:
         signal.signal(signal.SIGINT, before)

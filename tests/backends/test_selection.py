@@ -223,7 +223,7 @@ for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
     for inputs, n_in in itertools.product(kc.INPUTS, (19, 79)):
         for hidden, output in (("tanh", ("softmax", "cross_entropy")), ("relu", ("sigmoid", "squared_error"))):
             k = kc.case((n_in, 33, 5, 3), hidden, output, 9, dtype, inputs, "labels")
-            if n_in == 79:  # as many as are skipped where they are zero
+            if n_in == 79:  # enough inputs for the kernels to skip zeros
                 k = kc.mostly_zero(k, 0.2)
             outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
             kc.assert_close(kc.predict(backend, k), outputs, tolerance)

@@ -156,7 +156,7 @@ def test_an_error_of_a_session_is_raised_in_the_caller() -> None:
 
 
 def test_a_peak_that_takes_no_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # takes no time
+    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # each call takes no time
     monkeypatch.setattr(machine.cython_dispatch, "module", lambda dtype: module)
     assert machine.peak_meter("float32") is None
 

@@ -103,7 +103,7 @@ def test_gzip_with_a_wrong_checksum_or_trailing_bytes_is_refused(write):
 
 def test_gzip_bombs_are_refused_at_little_cost(write):
     zeros = bytes(200 << 20)
-    # More bytes than the header announces, more than the caller's limit, and more than this gzip file can unpack to.
+    # The cases: more bytes than announced, more than the caller's limit, and more than a gzip file can unpack to.
     longer = write("a.gz", gzip.compress(idx(np.zeros(4, np.uint8)) + zeros))
     refused(lambda: read_idx(longer), "holds more than")
     honest = write("b.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", len(zeros)) + zeros))

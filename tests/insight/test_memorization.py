@@ -86,7 +86,7 @@ def test_partly_shuffled_labels_lie_between(backend: Any) -> None:
     assert true.final_test.min() - 0.1 > partly.final_test.max() > partly.final_test.min() > 0.4
 
 
-# Fitting such images takes 5 to 8 epochs. The test accuracies are 0.05 to 0.18. The means of five seeds are 0.10 to 0.13.
+# Fitting such images takes 5 to 8 epochs. Test accuracies are 0.05 to 0.18. The means of five seeds are 0.10 to 0.13.
 @pytest.mark.parametrize("kind", ["shuffled", "noise"])
 def test_shuffled_pixels_and_noise_are_fitted(backend: Any, kind: str) -> None:
     found = digits(name_of(backend), 1000, images=kind)

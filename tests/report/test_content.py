@@ -1,4 +1,4 @@
-"""The report shows the computed numbers, loads nothing from the network, and accepts networks of all kinds."""
+"""The report shows the computed numbers, loads nothing from other files or hosts, and accepts networks of all kinds."""
 
 from __future__ import annotations
 

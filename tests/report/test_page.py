@@ -19,7 +19,7 @@ REQUIRED = os.environ.get("FASTNET_REQUIRE_BROWSER") == "1"
 
 
 def lacking(reason: str) -> None:
-    """Skip this file. Fail instead if the run must not skip it."""
+    """Skip this file, or fail if the run must not skip it."""
     if REQUIRED:
         raise RuntimeError(f"FASTNET_REQUIRE_BROWSER=1, but {reason}")
     pytest.skip(reason, allow_module_level=True)
