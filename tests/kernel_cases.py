@@ -21,8 +21,8 @@ from fastnet.kernels import formulas
 Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
-INPUTS = ("floats", "bytes")  # x has the network's dtype, or uint8
-TARGETS = ("labels", "vectors")  # y has the dtype int64, or that of the network
+INPUTS = ("floats", "bytes")  # x has the network's dtype, or is uint8
+TARGETS = ("labels", "vectors")  # y is int64, or has the network's dtype
 HIDDEN = tuple(row.name for row in formulas.ACTIVATIONS.values() if row.is_hidden)
 OUTPUTS = tuple((output, cost.name) for cost in formulas.COSTS.values() for output in cost.pairs)
 RULES = {
@@ -217,7 +217,7 @@ def naive_step(
 
 
 def workspace(k: Case, rows: int, slots: int = 0, n_threads: int = 1) -> Array:
-    """Return a workspace of exactly the planned size. It is full of NaN because its contents must not matter."""
+    """Return a workspace of exactly the planned size, full of NaN, because its contents must not matter."""
     plan = c.plan(k.net, rows, slots, k.params.itemsize, n_threads, isinstance(k.x, c.SparseRows))
     work = c.aligned_empty(plan.size, k.params.dtype)
     work.fill(np.nan)

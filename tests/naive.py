@@ -1,6 +1,6 @@
-"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time. It is slow on purpose.
+"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time, slow on purpose.
 
-It imports neither NumPy nor fastnet, so it shares no error with a kernel.
+The oracle imports neither NumPy nor fastnet, so it shares no error with a kernel.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def gradient(
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
 ) -> tuple[float, Vector]:
-    """The mean cost over the examples and its gradient, by the chain rule. `kept` is that of mean_cost."""
+    """The mean cost over the examples and its gradient, by the chain rule. `kept` is the same as in mean_cost."""
     layers = net.layers()
     grad = [0.0] * len(params)
     costs = []

@@ -125,14 +125,14 @@ def test_networks_are_confident_on_uniform_noise(backend: Any) -> None:
         assert confidence_on_noise(net, cases.data().x_test, backend=name)["uniform"].median > 0.65
 
 
-def test_the_chapter_s_network_classifies_digits(backend: Any) -> None:
+def test_the_recipe_chapter_classifies_digits(backend: Any) -> None:
     """Measured with eight seeds: the accuracy on mnist-5k's test images is 0.911 to 0.918."""
     d = cases.data()
     for net in cases.trained(name_of(backend)):
         assert net.accuracy(d.x_test, d.y_test) >= 0.9
 
 
-def test_the_chapter_s_network_classifies_all_of_mnist(backend: Any) -> None:
+def test_the_recipe_chapter_classifies_all_of_mnist(backend: Any) -> None:
     """The test accuracy is 93.6% in the literature. Measured with six seeds: 94.95% to 95.8%."""
     d, name = cases.data("mnist"), name_of(backend)
     trainer = CHAPTER.start(784, 10, 0, backend=name)

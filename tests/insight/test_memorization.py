@@ -96,7 +96,7 @@ def test_shuffled_pixels_and_noise_are_fitted(backend: Any, kind: str) -> None:
 
 
 # In 60 epochs 784-16-16-10 fits 33 to 40% of 4,000 shuffled labels. 784-128-10 fits all.
-def test_the_chapter_s_network_is_too_small_for_4000_shuffled_labels(backend: Any) -> None:
+def test_a_network_784_16_16_10_is_too_small_for_4000_shuffled_labels(backend: Any) -> None:
     small = digits(name_of(backend), 4000, hidden=(16, 16), **SHUFFLED)
     wide = digits(name_of(backend), 4000, **SHUFFLED)
     assert (small.n_parameters, wide.n_parameters) == (13_002, 101_770)

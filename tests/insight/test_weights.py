@@ -271,7 +271,7 @@ def test_ascent_goes_up_and_stays_within_0_and_1() -> None:
 
 
 def test_ideal_inputs_excite_more_than_any_image(backend: Any) -> None:
-    """Measured with five seeds on each backend: this holds for every neuron of both layers."""
+    """Measured with five seeds on each backend: true for every neuron of both layers."""
     d, name = cases.data(), name_of(backend)
     for net in cases.trained(name)[:2]:
         for layer in (1, 2):  # the test of the known ideal input covers layer 0

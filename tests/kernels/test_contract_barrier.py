@@ -13,7 +13,7 @@ from fastnet.kernels import contract as c
 ROUNDS = 4  # barriers in a row
 WORDS = (c.ARRIVED, c.TURN, c.BROKEN)
 PASSED, GAVE_UP = "passed", "gave up"  # the two ends of a wait
-WORK, ENDED = "work", "ended"  # the thread is between two barriers; the thread has passed the last barrier
+WORK, ENDED = "work", "ended"  # the states between two barriers and after the last barrier
 
 
 class Step(NamedTuple):

@@ -1,4 +1,4 @@
-"""A forked child of a stress program. It starts within milliseconds, with all modules imported, and can be killed."""
+"""A forked child of a stress program. The child starts within milliseconds, has all modules, and can be killed."""
 
 from __future__ import annotations
 

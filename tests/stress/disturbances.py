@@ -120,7 +120,7 @@ def raised(call: Callable[[], object]) -> BaseException | None:
 def check_refusal(
     error: BaseException | None, kinds: type[Exception] | tuple[type[Exception], ...], words: str
 ) -> None:
-    """Check that the error has one of these types and that its message matches."""
+    """Check that the error has one of the types and that its message matches."""
     if error is not None and not isinstance(error, kinds):
         raise error
     assert error is not None, f"not refused: {words}"
@@ -128,5 +128,5 @@ def check_refusal(
 
 
 def refused(kinds: type[Exception] | tuple[type[Exception], ...], words: str, call: Callable[[], object]) -> None:
-    """Check that the call raises an error of one of these types and that its message matches."""
+    """Check that the call raises an error of one of the types and that its message matches."""
     check_refusal(raised(call), kinds, words)

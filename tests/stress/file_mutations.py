@@ -153,7 +153,7 @@ _VALUES = (
 
 
 def mutated_json(rng: random.Random, document: Any) -> str:
-    """Return a document's JSON text with one to three changed values or keys. It is not always valid JSON."""
+    """Return a document's JSON text with one to three changed values or keys. The text is not always valid JSON."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         document = _changed(rng, document)
     text = json.dumps(document, ensure_ascii=rng.random() < 0.5)

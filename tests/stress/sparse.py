@@ -1,6 +1,6 @@
 """Matrices of every scipy.sparse format, most of them damaged, as x of a call.
 
-fastnet must refuse the matrix or give the result of the equal dense array. It must not change the matrix.
+fastnet must refuse the matrix or give the result of the equal dense array. Both must leave the matrix unchanged.
 """
 
 from __future__ import annotations
