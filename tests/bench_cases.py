@@ -1,4 +1,4 @@
-"""Shared by the benchmark's tests: small data, and a command that runs in this process."""
+"""Helpers for the benchmark's tests: small data, and a command that runs in this process."""
 
 from __future__ import annotations
 

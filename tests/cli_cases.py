@@ -1,4 +1,4 @@
-"""Shared by the command-line tests: a small data set, and ways to run a command."""
+"""Helpers for the command-line tests: a small data set, and functions that run a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: the backends of this machine, and a separate Numba cache."""
+"""Fixtures and helpers for all tests: the backends of this machine, and a separate Numba cache."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# --import-mode=importlib puts no test folder on the path, but tests import the helpers beside this file.
+# --import-mode=importlib puts no test folder on the path. Tests need this folder to import its helpers.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import kernel_cases as kc
 
-# Numba does not recompile a cached kernel after a change to a function in another file, so a test could pass on old
-# code. Numba reads the variable at its import, so the variable is set here. CI may set its own.
+# After a change of a function in another file, Numba does not recompile a cached kernel, so a test could pass on old
+# code. The tests therefore have their own cache. Numba reads NUMBA_CACHE_DIR at import. CI may set the variable itself.
 _NUMBA_CACHE = None
 if "NUMBA_CACHE_DIR" not in os.environ:
     _NUMBA_CACHE = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastnet-numba-")
 
-# There is no deadline because the first example of a compiled backend may include its compilation.
+# There is no deadline, because a backend may compile during the first example.
 settings.register_profile("fastnet", deadline=None, database=None)
 settings.register_profile("explore", deadline=None, database=None, max_examples=200, print_blob=True)
 PROFILE = os.environ.get("FASTNET_HYPOTHESIS", "fastnet")
@@ -43,12 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"draws again with: FASTNET_HYPOTHESIS={PROFILE} --hypothesis-seed={config.option.hypothesis_seed}"
+    return f"same Hypothesis examples: FASTNET_HYPOTHESIS={PROFILE} --hypothesis-seed={config.option.hypothesis_seed}"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run all Numba tests in one worker, which compiles each kernel once. Keep folders with slow fixtures together."""
+    """Run all Numba tests in one worker, so each kernel is compiled once. Run each folder with slow fixtures in one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):

@@ -1,4 +1,4 @@
-"""Shared by the tests of files and data sets: the bytes of files, and checks."""
+"""Helpers for the tests of files and data sets: the bytes of files, and checks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ READERS = (read_idx, read_npy, read_npz, read_csv, read_array)
 
 
 def idx(array: np.ndarray, code: int | None = None) -> bytes:
-    """Return an array as IDX bytes. This oracle of the reader is written from the format's description."""
+    """Return an array as IDX bytes. The function follows the format's description and shares no code with fastnet."""
     big = array.astype(array.dtype.newbyteorder(">")) if array.dtype.itemsize > 1 else array
     code = code or CODES[big.dtype.str.lstrip("|")]
     return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + big.tobytes()
 
 
 def refused(read: Callable[[], object], *words: str, peak: int = 3 << 20) -> str:
-    """Check that reading takes little memory and raises a one-line error with these words. Return the line."""
+    """Check that reading takes little memory and raises a one-line error with these words. Return the error's text."""
     tracemalloc.start()
     try:
         with pytest.raises(DataError) as caught:

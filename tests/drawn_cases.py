@@ -7,7 +7,7 @@ from typing import Any
 import kernel_cases as kc
 from hypothesis import strategies as st
 
-# 1 and small widths, and widths just below and above the size of a vector or a cache line.
+# Small widths, and widths just below, at and just above the size of a vector or a cache line.
 WIDTHS = (1, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 64)
 ROWS = (1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 16, 17, 20)
 

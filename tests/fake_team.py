@@ -1,4 +1,4 @@
-"""A backend for tests of threads. It needs no compiler: worker 0 waits for all threads and does all the work."""
+"""A backend for tests of threads that needs no compiler. Worker 0 waits for all threads and does all the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train(call: c.TrainCall) -> float:
         team[c.ARRIVED] += 1
     deadline = time.monotonic() + 30
     while team[c.ARRIVED] < team[c.N_THREADS] and not team[c.BROKEN]:
-        assert time.monotonic() < deadline, "a thread never came"
+        assert time.monotonic() < deadline, "a thread did not call train"
         time.sleep(1e-4)
     if team[c.BROKEN] or call.worker:
         return 0.0

@@ -26,7 +26,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def at_the_edge(source: kc.Array, side: str) -> kc.Array:
-    """Return a copy of an array that ends at the end of a page (with "start": begins at the start of a page)."""
+    """Return a copy of the array that ends where a page ends or, for the side "start", starts where a page starts."""
     page, used = mmap.PAGESIZE, -(-max(source.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     area = mmap.mmap(-1, used + 2 * page)
     address = ctypes.addressof(ctypes.c_char.from_buffer(area))
@@ -61,7 +61,7 @@ def sparse(backend: Any, k: kc.Case, side: str) -> None:
 
 
 def pieces(backend: Any, k: kc.Case, side: str) -> None:
-    """Call the kernels with pieces of 8 inputs, so that most cases have several pieces or a shorter last piece."""
+    """Call the kernels with pieces of 8 inputs. Most cases then have several pieces or a shorter last piece."""
     k = kc.mostly_zero(k)
     x = sparse_at_the_edge(k.x, k.params.dtype, side)
     with mock.patch.object(c, "PIECE_INPUTS", 8):

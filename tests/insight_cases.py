@@ -1,4 +1,4 @@
-"""Shared by the experiments' tests: data, and networks trained on them once for each backend."""
+"""Helpers for the experiments' tests: data, and networks trained on them once for each backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastnet.insight import CHAPTER
 from fastnet.insight.task import stratified_order
 
 Array = NDArray[Any]
-SIZES = (784, 16, 16, 10)  # the network of the book's chapter
+SIZES = (784, 16, 16, 10)  # the network of the recipe CHAPTER
 SEEDS = range(5)
 SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, trainer={"learning_rate": 0.1})
 
@@ -33,14 +33,14 @@ def data(name: str = "mnist-5k") -> Any:
 
 @cache
 def trained(backend: str) -> list[Network]:
-    """Return the chapter's network trained on mnist-5k, once for each seed. Tests must not change these networks."""
+    """Return a network of the recipe CHAPTER for each seed, trained on mnist-5k. Tests must not change the networks."""
     x, y = data().x_train, data().y_train
     return [_fitted(CHAPTER, backend, seed, x, y) for seed in SEEDS]
 
 
 @cache
 def held_out() -> Any:
-    """Return mnist-5k's training set in two parts: x, y for training, then x, y for fitting a temperature."""
+    """Return mnist-5k's training set in two parts: x and y for training, then x and y for fitting a temperature."""
     return hold_out(data().x_train, data().y_train, 0.2)
 
 
@@ -69,7 +69,7 @@ def unseen() -> tuple[Array, Array]:
 
 
 def blobs(n: int = 60, seed: int = 0) -> tuple[Array, Array]:
-    """Return three clouds of points in ten dimensions: examples (n, 10) and labels (n,)."""
+    """Return examples (n, 10), which form three clouds of points, and labels (n,)."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 3
     return rng.normal(np.eye(3, 10)[y] * 3, 1).astype(np.float32), y

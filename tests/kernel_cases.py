@@ -21,25 +21,25 @@ from fastnet.kernels import formulas
 Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
-INPUTS = ("floats", "bytes")  # x is T, or uint8
-TARGETS = ("labels", "vectors")  # y is int64, or T
+INPUTS = ("floats", "bytes")  # x has the network's dtype, or is uint8
+TARGETS = ("labels", "vectors")  # y is int64, or has the network's dtype
 HIDDEN = tuple(row.name for row in formulas.ACTIVATIONS.values() if row.is_hidden)
 OUTPUTS = tuple((output, cost.name) for cost in formulas.COSTS.values() for output in cost.pairs)
 RULES = {
     "descent": naive.Rule(),
     "momentum": naive.Rule("momentum", 0.9),
     "nesterov": naive.Rule("momentum", 0.8, nesterov=True),
-    # Epsilon is large. With 1e-8 in float32, a gradient of pure rounding error moves a parameter by a whole step,
-    # and correct programs differ in its direction. A small epsilon would also hide a misplaced one.
+    # Epsilon is large. With 1e-8 in float32, Adam moves a parameter by a whole step even if its gradient is only
+    # rounding error. Correct programs would then differ. A small epsilon would also hide an epsilon in a wrong place.
     "adam": naive.Rule("adam", 0.8, 0.95, 1e-3),
 }
 EXTRAS = {"plain": {}, "decay": {"weight_decay": 0.05}, "clip": {"clip_norm": 0.3}}
 EXTRAS["both"] = EXTRAS["decay"] | EXTRAS["clip"]
-# Tolerance against the float64 oracle: some tens of rounding errors in sums of terms near 1.
+# Tolerance of a comparison with the float64 oracle: some tens of rounding errors in sums of terms near 1.
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
 # Tolerance after a few dozen optimiser steps, each of which adds its rounding errors.
 TRAINED = {"float32": 5e-6, "float64": 1e-13}
-# Largest difference after an epoch between two backends, or between a team and one thread: docs/promises.md.
+# Largest difference after an epoch between two backends, or between a team and one thread. See docs/promises.md.
 AGREEMENT = {"float32": 2e-5, "float64": 1e-12}
 KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam": c.ADAM}
 
@@ -48,7 +48,7 @@ KINDS = {"gradient_descent": c.GRADIENT_DESCENT, "momentum": c.MOMENTUM, "adam":
 BACKENDS = tuple(os.environ.get("FASTNET_TEST_BACKENDS", "cython numba numpy").split())
 COMPILED = tuple(name for name in BACKENDS if name in ("cython", "numba"))
 THREADED = tuple(name for name in BACKENDS if name != "numpy")  # NumPy's BLAS has its own threads
-# The axes of the contract. The test of a law takes a pairwise cover of the axes that matter to the law.
+# The axes of the contract's tests. Each test takes a pairwise cover of the axes that matter to it.
 AXES: dict[str, Sequence[Any]] = {
     "backend": BACKENDS,
     "compiled": COMPILED,
@@ -65,9 +65,9 @@ AXES: dict[str, Sequence[Any]] = {
 
 
 def pairs(*names: str, **axes: Sequence[Any]) -> pytest.MarkDecorator:
-    """Parametrize a test with a pairwise cover of these axes: each pair of values of two axes occurs.
+    """Parametrize a test with a pairwise cover of these axes: each pair of values of two axes occurs in a case.
 
-    Without the axis "backend", "compiled" or "threaded", every backend runs the whole cover.
+    If "backend", "compiled" or "threaded" is not among the axes, every backend runs the whole cover.
     """
     axes = {name: AXES[name] for name in names} | axes
     rows = cover(*map(tuple, axes.values()))
@@ -113,7 +113,7 @@ def case(
     targets: str = "vectors",
     seed: int = 0,
 ) -> Case:
-    """Return a random problem. Weighted sums are of the order of 1, so no activation saturates."""
+    """Return a random problem. The weighted sums are near 1, so no activation saturates."""
     rng = np.random.default_rng(seed)
     layers = len(sizes) - 1
     activations = (*([hidden] * (layers - 1) if isinstance(hidden, str) else hidden), output[0])
@@ -142,7 +142,7 @@ def dropping(k: Case, *drops: tuple[int, int]) -> Case:
 
 
 def mostly_zero(k: Case, share: float = 0.3, seed: int = 0) -> Case:
-    """Return the case with most inputs set to zero, among them whole rows and columns. One row has no zeros."""
+    """Return the case with most inputs set to zero, including whole rows and columns. One row has no zeros."""
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(k.x.shape) < share, k.x, 0).astype(k.x.dtype)
     x[::5] = 0
@@ -157,7 +157,7 @@ def as_floats(x: Array, dtype: Any) -> Array:
 
 
 def sparse(x: Array, dtype: Any, zeros: bool = False) -> c.SparseRows:
-    """Return the rows as read-only SparseRows. The arrays are slices of larger arrays filled with nonsense.
+    """Return the rows as read-only SparseRows. The arrays are slices of larger arrays with invalid numbers.
 
     `zeros` keeps some zero entries, because a user's matrix may hold zeros.
     """
@@ -201,7 +201,7 @@ def naive_correct(k: Case, params: Array, rows: Any = slice(None), kept: Sequenc
 def naive_step(
     k: Case, params: Array, state: list[list[float]], rows: Array, rule: naive.Rule, rate: float, count: int
 ) -> Trained:
-    """Make the oracle's update number `count` on these rows. Change `state` in place; return rounded parameters."""
+    """Make the oracle's update number `count` on these rows. Change `state` in place, and round the parameters."""
     now = k._replace(params=params)
     kept = naive.factors(k.naive, len(rows), count) if k.naive.drops else None
     cost, grad = naive_gradient(now, rows, kept)
@@ -217,7 +217,7 @@ def naive_step(
 
 
 def workspace(k: Case, rows: int, slots: int = 0, n_threads: int = 1) -> Array:
-    """Return a workspace of exactly the planned size. It is full of NaN because its contents must not matter."""
+    """Return a workspace of exactly the planned size, full of NaN, because its contents must not matter."""
     plan = c.plan(k.net, rows, slots, k.params.itemsize, n_threads, isinstance(k.x, c.SparseRows))
     work = c.aligned_empty(plan.size, k.params.dtype)
     work.fill(np.nan)
@@ -279,7 +279,7 @@ def call(
     stop: int = 0,
     n_threads: int = 1,
 ) -> c.TrainCall:
-    """Return the record of a call of `train`. Arrays that `train` changes are copies."""
+    """Return the record of a call of `train`. The arrays that `train` changes are copies."""
     progress = np.full(c.PROGRESS_COLUMNS, -7)  # `train` must overwrite STEPS and CORRECT
     progress[c.STOP] = stop
     return c.TrainCall(
@@ -333,7 +333,7 @@ def together(backend: Any, call: c.TrainCall, seconds: float = 60) -> Any:
 def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
     """Compare within `tolerance` times the largest value, or times 1 if all values are smaller.
 
-    A rounding error is relative to the terms of a sum, here of the order of 1, not to a small sum.
+    The rounding error of a sum is relative to its terms, which are near 1 here, even if the sum itself is small.
     """
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert actual.shape == expected.shape
@@ -350,7 +350,7 @@ def assert_same_bits(first: Any, second: Any) -> None:
 
 
 def assert_backends_agree(compiled: Any, reference: Any, k: Case, order: Array, rule: naive.Rule, rates: Array) -> None:
-    """Compare what two backends make of an epoch in batches of 10."""
+    """Compare the results of two backends after an epoch in batches of 10."""
     found, expected = (train(backend, k, order, 10, rule, rates) for backend in (compiled, reference))
     tolerance, dtype = AGREEMENT[k.params.dtype.name], k.params.dtype
     assert_close(found.params, expected.params, tolerance)
@@ -360,11 +360,11 @@ def assert_backends_agree(compiled: Any, reference: Any, k: Case, order: Array, 
 
 
 def assert_a_stop_ends_it(backend: Any, dtype: str, rule: naive.Rule, n_threads: int = 1) -> None:
-    """Another thread sets STOP while `train` runs. The call must end early, after a whole number of steps."""
+    """Set STOP in another thread while `train` runs. The call must end early, after a whole number of steps."""
     k, steps = case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels"), 150_000
     order, rate = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)  # a step takes 10 to 200 microseconds
     train(backend, k, order[:64], 32, rule, n_threads=n_threads)  # compiles before the clock starts
-    for delay in (0.05, 0.2, 0.8, 3.2):  # on a busy machine no step may be done by then, so wait longer
+    for delay in (0.05, 0.2, 0.8, 3.2):  # if no step was done on a busy machine, wait longer
         record = call(k, order, 32, rule, rate, n_threads=n_threads)
         timer = threading.Timer(delay, record.progress.__setitem__, (c.STOP, 1))
         timer.start()
@@ -377,8 +377,8 @@ def assert_a_stop_ends_it(backend: Any, dtype: str, rule: naive.Rule, n_threads:
     assert_same_bits(found[1:], again[1:])
 
 
-# The end of a program that checks that train() gives the same bytes in a forked child and does not hang there. The
-# program imports os, sys and time.
+# The end of a program that defines train() and imports os, sys and time. A forked child must get the same bytes from
+# train() and must not hang.
 AND_IN_A_CHILD = """
 expected = train()
 child = os.fork()

@@ -1,6 +1,6 @@
-"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time. It is slow on purpose.
+"""The scalar-loop oracle: a network and its optimisers, one example and one neuron at a time, slow on purpose.
 
-It imports neither NumPy nor fastnet, so it shares no error with a kernel.
+The oracle imports neither NumPy nor fastnet, so it shares no error with a kernel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A vector of parameters holds, layer after layer, the weights, (n_out, n_in) row by row, and then the biases.
+# A vector of parameters has the layers one after another: first a layer's weights (n_out, n_in), row by row, then its
+# biases.
 Vector = list[float]
 
 
@@ -20,7 +21,7 @@ class Net:
     cost: str
     drops: Sequence[
         tuple[int, int]
-    ] = ()  # dropout's threshold and its generator's key for each hidden layer; empty without dropout
+    ] = ()  # (threshold, key of the generator) of dropout for each hidden layer; empty without dropout
 
     def layers(self) -> list[tuple[int, int, str, int, int]]:
         """Return (n_in, n_out, activation, offset of the weights, offset of the biases) of each layer."""
@@ -31,7 +32,7 @@ class Net:
         return found
 
     def is_weight(self) -> list[bool]:
-        """Return for each parameter whether it is a weight (True) or a bias."""
+        """Return a bool for each parameter: True for a weight, False for a bias."""
         kinds: list[bool] = []
         for n_in, n_out, _, _, _ in self.layers():
             kinds += [True] * (n_in * n_out) + [False] * n_out
@@ -99,7 +100,7 @@ def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]:
 
 
 def factors(net: Net, rows: int, update: int) -> list[list[Vector]]:
-    """Return, for each row of a batch and each hidden layer, the factors of the activations in this update."""
+    """Return dropout's factors of the activations in an update, for each row of the batch and each hidden layer."""
     found = []
     for row in range(rows):
         layers = []
@@ -120,7 +121,7 @@ def forward(
 ) -> tuple[list[Vector], list[Vector]]:
     """Return the weighted sums z of every layer, and the activations. The first activations are the inputs.
 
-    `kept`: with dropout, the factors of each hidden layer's activations.
+    `kept` has dropout's factors of each hidden layer's activations.
     """
     sums: list[Vector] = []
     activations: list[Vector] = [list(x)]
@@ -183,7 +184,7 @@ def mean_cost(
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
 ) -> float:
-    """The mean cost over the examples. `kept` has an entry for each example, see forward."""
+    """The mean cost over the examples. `kept` has forward's argument `kept` for each example."""
     costs = []
     for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
         sums, activations = forward(net, params, x, kept[row] if kept else None)
@@ -198,7 +199,7 @@ def gradient(
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
 ) -> tuple[float, Vector]:
-    """The mean cost over the examples and its gradient, by the chain rule; `kept` as in mean_cost."""
+    """The mean cost over the examples and its gradient, by the chain rule. `kept` is the same as in mean_cost."""
     layers = net.layers()
     grad = [0.0] * len(params)
     costs = []
@@ -231,7 +232,7 @@ def gradient(
 
 @dataclass(frozen=True)
 class Rule:
-    """An optimiser. beta1 is momentum's mu, and Adam's first decay."""
+    """An optimiser. beta1 is mu for momentum, and the decay rate of the first moment for Adam."""
 
     kind: str = "gradient_descent"  # or "momentum", "adam"
     beta1: float = 0.0
@@ -254,12 +255,12 @@ def update(
     rate: float,
     count: int,
 ) -> None:
-    """Do one update in place. `count` is its number, from 1."""
+    """Make one update in place. `count` is the update's number, from 1."""
     norm = math.sqrt(math.fsum(g * g for g in grad))
     scale = rule.clip_norm / norm if rule.clip_norm and norm > rule.clip_norm else 1.0
     for i in range(len(params)):
         g = grad[i] * scale
-        if is_weight[i]:  # after clipping, and never on a bias
+        if is_weight[i]:  # weight decay follows clipping, and biases do not decay
             g += rule.weight_decay * params[i]
         if rule.kind == "gradient_descent":
             params[i] -= rate * g
@@ -282,12 +283,12 @@ def update(
 
 
 def pixels(row: Sequence[int]) -> Vector:
-    """Return the values that a row of bytes stands for: each byte divided by 255."""
+    """Return the inputs for a row of bytes: each byte divided by 255."""
     return [byte / 255 for byte in row]
 
 
 def target_of(label: int, n_out: int) -> Vector:
-    """Return the indicator vector of a class label."""
+    """Return the targets of a class label: 1 for the class, 0 for all others."""
     return [1.0 if j == label else 0.0 for j in range(n_out)]
 
 

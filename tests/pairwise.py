@@ -8,10 +8,10 @@ from typing import Any
 
 
 def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return rows with one value of each axis. The greedy search is deterministic: equal axes give equal rows.
+    """Return rows with one value of each axis. Equal axes give equal rows.
 
-    A row starts with the first missing pair. Each other axis then takes the value that completes the most missing
-    pairs.
+    The search is greedy. A row starts with the first missing pair. Each other axis then gets the value that completes
+    the most missing pairs.
     """
     if len(axes) == 1 or not all(axes):
         return list(product(*axes))

@@ -1,4 +1,4 @@
-"""Shared by the report's tests: small runs, and a parser of the page."""
+"""Helpers for the report's tests: small runs, and a parser of the page."""
 
 from __future__ import annotations
 

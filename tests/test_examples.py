@@ -1,4 +1,4 @@
-"""The scripts of examples/, run as a user runs them. my_backend.py must keep the kernel contract."""
+"""The scripts of examples/ run as a user runs them, and my_backend.py keeps the kernel contract."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 @pytest.fixture(autouse=True)
 def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo what importing my_backend.py registers."""
+    """Remove the backend that importing my_backend.py registers."""
     monkeypatch.setattr(selection, "_registered", {})
 
 
@@ -114,7 +114,7 @@ def test_first_network_learns_and_checks_its_gradient(name: str) -> None:
     assert parameters == 13_002
     assert chance <= 20  # 10.0 with each of five seeds: the network predicts the same digit for every image
     by_hand, cost = numbers(r"the cost: ([\d.]+) by hand, ([\d.]+) by net.cost", text)
-    assert by_hand == pytest.approx(cost, abs=2e-6)  # the script prints six digits
+    assert by_hand == pytest.approx(cost, abs=2e-6)  # the script prints six decimals
     stepped, trained = numbers(r"one step lowers the cost to ([\d.]+) by hand, ([\d.]+) by the Trainer", text)
     assert stepped == pytest.approx(trained, abs=2e-6)
     assert stepped < 0.7 * cost  # 0.49 with the seed of the script
@@ -144,7 +144,7 @@ def test_first_network_learns_and_checks_its_gradient(name: str) -> None:
 
 
 def epochs_of(text: str, images: int) -> list[int]:
-    """Return the number of right answers in each epoch's line; no other lines are allowed."""
+    """Return the number of right answers in each epoch's line. The text must have no other lines."""
     found = re.findall(rf"Epoch (\d+): (\d+) / {images}\n", text)
     assert [int(epoch) for epoch, _ in found] == list(range(30))
     assert text.count("\n") == 30
@@ -153,14 +153,14 @@ def epochs_of(text: str, images: int) -> list[int]:
 
 def test_nielsen_sgd_on_the_small_set(name: str) -> None:
     right = epochs_of(run("nielsen_sgd.py", FASTNET_BACKEND=name), 1_000)
-    # 900 and 901 with the script's seed, 889 to 910 with three other seeds. With seed 3 it is 802: the network never
-    # learns one digit, because the initial weights are large.
+    # Measured: 900 and 901 with the script's seed, 889 to 910 with three other seeds, 802 with seed 3. With seed 3 the
+    # network never learns one digit, because the initial weights are large.
     assert right[-1] >= 880
     assert right[-1] > right[0]
 
 
 def test_nielsen_sgd_reaches_the_book_s_accuracy() -> None:
-    """This test runs the fastest backend only, because NumPy takes ten seconds."""
+    """The test runs only on the fastest backend, because NumPy takes ten seconds."""
     if not (REAL_DATA and (Path(REAL_DATA) / "mnist").is_dir()):
         pytest.skip("$FASTNET_DATA has no folder mnist")
     right = epochs_of(run("nielsen_sgd.py", "--data", "mnist"), 10_000)
@@ -169,7 +169,7 @@ def test_nielsen_sgd_reaches_the_book_s_accuracy() -> None:
 
 
 def columns(x: np.ndarray, y: np.ndarray, training: bool) -> list[tuple[Any, Any]]:
-    """Return the data in the form that the book's loader returns."""
+    """Return the data in the form of the book's loader."""
     targets = np.eye(10)[y][:, :, None] if training else y
     return [(image.reshape(784, 1), target) for image, target in zip(x, targets, strict=True)]
 
@@ -216,7 +216,7 @@ def test_nielsen_json_prints_both_costs(name: str) -> None:
     for book in ("QuadraticCost", "CrossEntropyCost"):
         assert f"{book}: written and read, all 23,860 parameters are equal: True\n" in text
     squares, half = numbers(r"squared_error ([\d.]+), the book's cost ([\d.]+)", text)
-    assert half == pytest.approx(squares / 2, abs=1e-4)  # the script prints four digits
+    assert half == pytest.approx(squares / 2, abs=1e-4)  # the script prints four decimals
     ours, book_s = numbers(r"cross_entropy ([\d.]+), the book's cost ([\d.]+)", text)
     assert ours == book_s
     assert 0 < squares < 0.9  # training must beat outputs of 0 (cost 1) and of 0.1 (cost 0.9)
@@ -324,8 +324,8 @@ def test_memorize_fits_shuffled_labels_slower(name: str) -> None:
     line = r" +labels: +(\d+) epochs, ([\d.]+)% right, ([\d.]+)% of 1,000 test images"
     (true, fitted, unseen), (shuffled, memorised, guessed) = (numbers(k + line, text) for k in ("true", "shuffled"))
     assert min(fitted, memorised) >= 99
-    # Five seeds: true labels take 9 or 10 epochs and reach 89.9 to 90.4% of unseen images. Shuffled labels take 37 to
-    # 40 epochs and reach 7.4 to 10.5%.
+    # Measured with five seeds: true labels take 9 or 10 epochs, and the test accuracy is 89.9 to 90.4%. Shuffled labels
+    # take 37 to 40 epochs, and the test accuracy is 7.4 to 10.5%.
     assert 3 * true <= shuffled
     assert unseen >= 88
     assert guessed <= 15
@@ -352,7 +352,7 @@ LAWS = ("test_contract", "test_contract_numerics", "test_contract_predictor", "t
 
 
 def test_my_backend_keeps_the_laws() -> None:
-    """The test runs the laws of the results. The laws of memory do not apply, because this backend allocates."""
+    """The tests of the kernels' results must pass. The tests of memory do not apply, because this backend allocates."""
     files = [Path(__file__).parent / "kernels" / f"{law}.py" for law in LAWS]
     options = ("-q", "-p", "my_backend", "-p", "no:cacheprovider", "--numprocesses=0", "--rootdir", EXAMPLES.parent)
     # float64 alone runs half the tests in a third of the time

@@ -1,4 +1,4 @@
-"""Rules of the code base: which module imports which, the cost of an import, public names and documents."""
+"""Rules of the code base: which module may import which, the cost of an import, public names, and documents."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_drawing_of_the_layers_shows_every_import() -> None:
 
 
 def private_reaches(source: str) -> list[str]:
-    """Return each `x._name` in a source where x is neither self nor cls and the source does not define the name."""
+    """Return each `x._name` of a source. Names that the source defines, and self._name and cls._name, do not count."""
     tree = ast.parse(source)
     own = {"_replace", "_asdict", "_fields"}  # the public interface of a NamedTuple
     for node in ast.walk(tree):
@@ -116,7 +116,7 @@ def private_reaches(source: str) -> list[str]:
     ]
 
 
-# argparse has no public names for the types of a parser's parts.
+# argparse has no public names for these types.
 ALLOWED = ("argparse._ActionsContainer", "argparse._ArgumentGroup", "argparse._SubParsersAction")
 
 
@@ -143,7 +143,7 @@ def test_no_module_hides_a_package() -> None:
     assert not found & {"numpy", "numba", "cython", "scipy", "torch", "json", "gzip"}
 
 
-# What `import fastnet` may load of the package: no data sets, experiments or command line.
+# The modules of the package that `import fastnet` may load: no data sets, experiments or command line.
 LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "text", "training", "version"}
 
 
@@ -166,7 +166,7 @@ def test_the_numpy_backend_loads_nothing_heavy() -> None:
 
 
 def test_importing_adds_few_modules_to_numpys() -> None:
-    """The test counts modules, because the seconds of an import depend on the machine."""
+    """The test counts modules, because the time of an import depends on the machine."""
     code = "import sys, numpy; before = set(sys.modules); import fastnet; print(*(set(sys.modules) - before))"
     added = set(python(code).split())
     ours = {name for name in added if name.startswith("fastnet")}
@@ -254,7 +254,7 @@ def test_the_symlink_to_the_kernels_exists() -> None:
 
 # -- names of files in prose -----------------------------------------------------------------------------------
 
-# A name after "python " is the reader's own script.
+# In "python NAME.py" the file is the reader's own script, so it need not exist.
 MENTIONED = re.compile(r"(?<!python )(?<![\w.*/<-])(?:[\w-]+/)*[\w-]+\.(?:py|pyx|md)\b")
 HAVE_PROSE = (
     "fastnet/**/*.py",
@@ -294,7 +294,7 @@ def test_files_named_in_prose_exist(pattern: str) -> None:
 
 @pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="needs a checkout")
 def test_no_generated_file_is_large() -> None:
-    """Pictures and tables that a command writes are small. Folders that start with _ are not tracked."""
+    """Pictures and tables that a command writes are small. Folders whose names start with _ are not tracked by git."""
     kinds = {".png", ".svg", ".md", ".json", ".html", ".css"}
     found = list(CHECKOUT.glob("*.md"))
     for folder in ("bench", "docs", "examples", "fastnet", "kernels", "tests"):

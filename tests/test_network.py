@@ -85,7 +85,7 @@ def test_scaled_initial_weights(activation: str, variance: float) -> None:
     net = Network([400, 300, 5], activation=activation, seed=0)
     assert 400 * net.weights[0].var() == pytest.approx(variance, rel=0.03)
     assert abs(net.weights[0].mean()) < 0.001
-    assert 300 * net.weights[1].var() == pytest.approx(1, rel=0.15)  # the output is a sigmoid
+    assert 300 * net.weights[1].var() == pytest.approx(1, rel=0.15)  # 1 / 300, the variance for a sigmoid
     assert not any(b.any() for b in net.biases)
 
 
@@ -171,7 +171,7 @@ def test_one_output_learns_class_1_as_a_large_output(name: str, output: str, cos
 
 
 def test_accuracy_agrees_with_predict(name: str) -> None:
-    """This holds even where all sigmoids round to 1."""
+    """`accuracy` and `predict` agree even if all sigmoids round to 1."""
     net = Network([784, 100, 10], activation="relu", init="normal", seed=3)
     x = np.random.default_rng(0).random((500, 784), np.float32)
     assert (net.forward(x, backend=name) == 1).sum(axis=1).max() > 1
@@ -319,7 +319,7 @@ def test_unusable_targets_are_refused(y: Any, words: str) -> None:
 
 def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
     refused(lambda: random_network([4, 1]).cost(X, Y), "y", "0", "2", "sigmoid")
-    random_network([4, 1], output="identity").cost(X, Y)  # a regression takes any value
+    random_network([4, 1], output="identity").cost(X, Y)  # a regression accepts any target
 
 
 @pytest.mark.parametrize(

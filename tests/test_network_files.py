@@ -1,4 +1,4 @@
-"""Saved networks: they load bit for bit on every backend. Hostile files are refused."""
+"""Saved networks load with the same bits, and hostile files are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pairwise cover that the contract's tests use contains every pair."""
+"""The pairwise cover that the contract's tests use contains every pair of values and is small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Predictor that Network.compile returns: results, `out`, and compiling ahead."""
+"""The Predictor that Network.compile returns: its results, the argument `out`, and compilation in advance."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_predictor_keeps_its_parameters_until_refresh(name: str, x_dtype: Any)
 
 
 def test_inputs_that_fit_go_straight_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`checks.inputs` is replaced by a function that fails. Only other inputs reach it."""
+    """`checks.inputs` is replaced by a function that fails. Only inputs that do not fit reach this function."""
     predictor = network().compile(backend="numpy", max_batch=90)
     predictor(FLOATS), predictor(BYTES)
 
@@ -139,7 +139,7 @@ def test_inputs_that_fit_go_straight_to_the_kernel(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("dtype", kc.DTYPES)
 def test_every_call_tests_the_same_inputs_for_nan(name: str, dtype: str) -> None:
-    """A C-contiguous array of the network's dtype is never tested for nan. Any other input is always tested."""
+    """A C-contiguous array of the network's dtype is never tested for NaN. Any other input is always tested."""
     net = network(dtype=dtype)
     nan = FLOATS[:6].astype(dtype)
     nan[3, 3] = np.nan
@@ -304,7 +304,7 @@ def test_warmup_refuses_unusable_arguments(arguments: dict[str, Any]) -> None:
 
 
 def test_two_threads_in_one_predictor_are_refused(name: str) -> None:
-    """While one thread is in the kernel, a call from another thread raises: both would use one workspace."""
+    """While one thread is in the kernel, a call from another thread raises, because both would use one workspace."""
     predictor = Network([7, 3], seed=0).compile(backend=name)
     entered, leave, inner = threading.Event(), threading.Event(), predictor._outputs
 

@@ -1,4 +1,4 @@
-"""docs/promises.md names a test for each promise. These tests exist."""
+"""The tests that docs/promises.md names exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stress programs (tests/stress): each program runs, and cases that failed earlier pass."""
+"""The stress programs (tests/stress): each program runs, and the kept cases pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT = [(name, path) for name in harness.NAMES for path in harness.kept(name)]
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[dict[str, harness.Worker]]:
-    """Workers of the programs by name. Starting a worker takes seconds, so tests share it. Replace a dead worker."""
+    """Workers of the programs by name. Tests share the workers, because starting one takes seconds."""
     started: dict[str, harness.Worker] = {}
     yield started
     for worker in started.values():
@@ -27,7 +27,7 @@ def test_cases_that_failed_earlier_pass(name: str, path: Path, workers: dict[str
     if reason := program.unable():
         pytest.skip(reason)
     if name not in workers:
-        workers[name] = harness.Worker(name, program)  # where the case failed
+        workers[name] = harness.Worker(name, program)  # kept cases failed in a worker, not in this process
     kind, words = workers[name].check(json.loads(path.read_text(encoding="utf-8"))["case"])
     assert kind == "right", words
 

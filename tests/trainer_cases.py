@@ -1,4 +1,4 @@
-"""Shared by the trainer's tests: small data, trainers on it, and a callback that records its calls."""
+"""Helpers for the trainer's tests: small data, trainers, and a callback that records its calls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bits(trainer: Trainer) -> bytes:
 
 
 class Recorder(Callback):
-    """Record the calls, and optionally act on them."""
+    """Record the calls. Each call also calls `act`, if given."""
 
     def __init__(self, every: int | None = None, act: Callable[[Trainer, Any], None] | None = None) -> None:
         self.every = every

@@ -1,6 +1,6 @@
 """Ctrl-C during a fit: fit stops soon, at a batch boundary, and keeps all finished steps.
 
-A timer sends real signals. An idle machine answers within 0.2 s; the tests allow 1 s and print the time (-rP).
+A timer sends real signals. On an idle machine a fit stops within 0.2 s. The tests allow 1 s and print the time (-rP).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fastnet import Callback, Epoch, Network, Progress, Trainer
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 
-SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # kernels with a sanitizer are many times slower
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # with a sanitizer the kernels are many times slower
 ALLOWED = 5.0 if SANITIZED else 1.0  # seconds
 X = np.random.default_rng(0).integers(0, 256, (4000, 100), np.uint8)
 Y = np.random.default_rng(1).integers(0, 10, 4000)
@@ -42,7 +42,7 @@ def name(backend: Any) -> str:
 
 
 class Sender:
-    """Send one SIGINT `delay` seconds after start(), or later when `ready` is true. `sent` is the time."""
+    """Send one SIGINT `delay` seconds after start() or, if later, when `ready` is true. `sent` is the time."""
 
     def __init__(self, delay: float, ready: Callable[[], bool] = lambda: True) -> None:
         self.sent = 0.0
@@ -100,7 +100,7 @@ def make(name: str = "numpy", **arguments: Any) -> Trainer:
 
 
 def wide(name: str, **arguments: Any) -> Trainer:
-    """Return a trainer of a wide network. Its pass over ten thousand rows takes long."""
+    """Return a trainer of a wide network, for which a pass over ten thousand rows takes long."""
     net = Network([100, 1024, 1024, 10], activation="relu", seed=0)
     return Trainer(net, learning_rate=1e-4, backend=name, seed=0, **arguments)
 
@@ -167,8 +167,8 @@ def test_interrupt_during_validation(name: str) -> None:
 
 
 def test_interrupt_after_a_fit_of_few_examples(name: str) -> None:
-    """A batch of 20,000 examples takes much longer than a batch of one. The size of a chunk must follow."""
-    net = Network([100, 100, 10], activation="relu", seed=0)  # these calls are below LONG_BATCH and run in this thread
+    """After batches of one example, batches of 20,000 take much longer. The chunks must then have fewer batches."""
+    net = Network([100, 100, 10], activation="relu", seed=0)  # its calls are below LONG_BATCH and run in this thread
     trainer = Trainer(net, learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
     trainer.fit(X[:1], Y[:1], epochs=50)
     x, y = np.tile(X, (800, 1)), np.tile(Y, 800)
@@ -223,8 +223,8 @@ def handler(function: Any) -> Iterator[None]:
     try:
         yield
         assert signal.getsignal(signal.SIGINT) is function
-    except KeyboardInterrupt:  # would end the whole test run
-        pytest.fail("KeyboardInterrupt in place of a call of the user's handler")
+    except KeyboardInterrupt:  # the error would end the whole test run
+        pytest.fail("fit raised KeyboardInterrupt instead of calling the user's handler")
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -240,7 +240,7 @@ def test_a_user_s_handler_is_called_once_at_a_batch_boundary(name: str) -> None:
     sender = Sender(0.2)
     with handler(note):
         sender.start()
-        trainer.fit(X, Y, epochs=10**6)  # fit ends although the handler raises nothing
+        trainer.fit(X, Y, epochs=10**6)  # fit ends, although the handler raises nothing
         seconds = sender.seconds()
         sender.close()
     assert seconds < ALLOWED
@@ -252,7 +252,7 @@ def test_a_user_s_handler_is_called_once_at_a_batch_boundary(name: str) -> None:
 
 
 def test_signals_at_the_same_time_count_once() -> None:
-    def factor(step: int) -> float:  # called between two epochs, while fit holds signals back
+    def factor(step: int) -> float:  # called between two epochs, when fit delays signals
         if step == 450:
             for _ in range(3):
                 os.kill(os.getpid(), signal.SIGINT)
@@ -365,7 +365,7 @@ def test_interrupt_in_a_callback_on_batches_keeps_the_record_of_the_epoch() -> N
 def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
     rows: int, in_a_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network has few parameters, but many layers. Their activations also count as work."""
+    """The network has few parameters but many layers. The activations of the layers also count as work."""
     threads = []
     train = numpy_backend.train
 

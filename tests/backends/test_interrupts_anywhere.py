@@ -1,4 +1,4 @@
-"""Ctrl-C at every function call of a fit, and in a child that another thread forks during a fit."""
+"""Ctrl-C at every function call of a fit, and Ctrl-C in a child that another thread forks during a fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EveryBatch(Callback):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python 3.12 and later warn of forks
 def test_a_child_forked_by_another_thread_has_the_usual_handler() -> None:
-    """The fit of the main thread, which handles the signal, does not exist in the child."""
+    """The parent's main thread handles the signal while it fits. The child has no such thread."""
     statuses = []
 
     def fork() -> None:
@@ -46,7 +46,7 @@ def test_a_child_forked_by_another_thread_has_the_usual_handler() -> None:
 
 @contextlib.contextmanager
 def interrupt_at_call(number: int) -> Iterator[None]:
-    """Send SIGINT at call or return number `number` of a Python or C function."""
+    """Send SIGINT at event `number`. A call or return of a Python or C function is an event."""
     left = number
 
     def count(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The selection of a backend, the errors of missing backends, builds, specialisations and forks."""
+"""The selection of a backend, errors of missing backends, builds per instruction set, specialisations and forks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_argument_beats_context_beats_environment(monkeypatch: pytest.MonkeyPatc
     best = chosen()[0]
     monkeypatch.setenv("FASTNET_BACKEND", "numpy")
     assert chosen() == ("numpy", "named by $FASTNET_BACKEND")
-    assert chosen("auto")[0] == best  # "auto" as the argument overrides context and environment
+    assert chosen("auto")[0] == best  # the argument "auto" overrides context and environment
     with use_backend("auto"):
         assert chosen()[0] == best
     with use_backend("numpy"):
@@ -131,7 +131,7 @@ def test_get_requires_the_name_of_a_backend(wrong: Any) -> None:
 
 def test_use_backend_requires_a_name() -> None:
     with pytest.raises(BackendError, match=r"^use_backend: give a backend's name, auto, .*, not None$"):
-        use_backend(None).__enter__()  # type: ignore[arg-type]  # what is refused
+        use_backend(None).__enter__()  # type: ignore[arg-type]  # the refused argument
 
 
 # -- missing backends --------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
     for inputs, n_in in itertools.product(kc.INPUTS, (19, 79)):
         for hidden, output in (("tanh", ("softmax", "cross_entropy")), ("relu", ("sigmoid", "squared_error"))):
             k = kc.case((n_in, 33, 5, 3), hidden, output, 9, dtype, inputs, "labels")
-            if n_in == 79:  # as many as are skipped where they are zero
+            if n_in == 79:  # enough inputs for the kernels to skip zeros
                 k = kc.mostly_zero(k, 0.2)
             outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
             kc.assert_close(kc.predict(backend, k), outputs, tolerance)
@@ -278,7 +278,7 @@ def features(*names: str) -> dict[str, bool]:
         (features(*cython_dispatch.V4) | {"SSE41": False}, ["generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": False}, ["x86_v3", "x86_v2", "generic"]),
         ({"X86_V2": True, "X86_V3": True, "X86_V4": True}, ["x86_v4", "x86_v3", "x86_v2", "generic"]),
-        ({"X86_V3": True}, ["generic"]),  # no CPU has only this; features not listed count as missing
+        ({"X86_V3": True}, ["generic"]),  # V3 requires V2, and a feature that is not listed is missing
         ({"NEON": True, "ASIMD": True}, ["generic"]),
     ],
 )

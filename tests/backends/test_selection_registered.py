@@ -163,7 +163,7 @@ def test_members_of_the_wrong_type_or_value_are_refused(
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_with_other_arguments_is_refused(name: str) -> None:
-    """A function with other arguments was written for another version of the contract."""
+    """A function with wrong arguments was written for another version of the contract."""
     for function in (lambda: 0.0, lambda net, params: 0.0, lambda *arguments, more: 0.0):
         with pytest.raises(TypeError, match=rf"^{name} of the backend 'mine' cannot be called as {name}\([a-z_, ]+\)$"):
             backends.register("mine", like_numpy(**{name: function}))
@@ -172,7 +172,7 @@ def test_a_function_with_other_arguments_is_refused(name: str) -> None:
 
 
 def test_a_class_in_place_of_an_object_is_refused() -> None:
-    """A function of the class would take the network as self, and the first fit would lack an argument."""
+    """A function of the class would get the network as `self`, and the first fit would fail for a missing argument."""
 
     class Mine:
         MAX_THREADS, COMPRESSION_PAYS = 1, False
@@ -186,7 +186,7 @@ def test_a_class_in_place_of_an_object_is_refused() -> None:
 
 
 def test_register_requires_the_members_of_the_contract() -> None:
-    """The required names equal the members of the protocol."""
+    """`register` requires exactly the members of the protocol."""
     assert {name for name in vars(contract.Backend) if not name.startswith("_")} == set(FUNCTIONS)
     assert set(contract.Backend.__annotations__) == set(SETTINGS)
 
@@ -207,7 +207,7 @@ def test_max_threads_limits_the_team_of_a_registered_backend() -> None:
 
 
 def test_warmup_calls_only_backends_that_compile() -> None:
-    """A backend with warm_up compiles on first use, so warmup calls its functions for a network with one weight."""
+    """A backend with `warm_up` compiles on first use, so `warmup` calls its functions with a network of one weight."""
     plain, compiling = like_numpy(), like_numpy(warm_up=lambda dtype, x_dtype: None)
     for backend in (plain, compiling):
         backends.register("mine", backend)

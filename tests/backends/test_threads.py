@@ -1,4 +1,4 @@
-"""Threads: the number that a process may use, running a team, and the team of a Trainer."""
+"""Threads: how many a process may use, how a team runs, and how many a Trainer uses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Y = RNG.integers(0, 3, 203)
 
 
 def linux(folder: Path, group: str, files: dict[str, str]) -> tuple[str, str]:
-    """Make folders like /proc and /sys/fs/cgroup, with the groups of this process and the files of the groups."""
+    """Make folders like /proc and /sys/fs/cgroup, with this process's control groups and the files of the groups."""
     (folder / "proc" / "self").mkdir(parents=True)
     (folder / "proc" / "self" / "cgroup").write_text(group)
     for name, text in files.items():
@@ -52,7 +52,7 @@ V1 = "12:pids:/a\n5:cpu,cpuacct:/a/b\n1:name=systemd:/a\n"
         ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
         ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
         ("0::/\n", {"cpu.max": "1000 100000\n"}, 1),
-        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 8),  # more than the cores of the machine
+        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 8),  # the quota is larger than the machine
         (
             "0::/a/b\n",
             {"a/cpu.max": "150000 50000\n", "a/b/cpu.max": "max 50000\n"},
@@ -103,7 +103,7 @@ def test_all_threads_run_at_once(n_threads: int) -> None:
 
     def call(team: c.Ints, worker: int) -> str:
         assert team[c.N_THREADS] == n_threads
-        barrier.wait(20)  # raises unless both threads run at once
+        barrier.wait(20)  # raises unless all threads run at once
         seen.append((worker, threading.current_thread() is threading.main_thread()))
         return f"of {worker}"
 
@@ -119,7 +119,7 @@ def test_an_error_breaks_the_team_and_is_raised(failing: int) -> None:
         if worker == failing:
             raise LookupError("mine")
         deadline = time.monotonic() + 20
-        while not team[c.BROKEN]:  # a kernel waits for the other threads in the same way
+        while not team[c.BROKEN]:  # a waiting kernel looks at BROKEN in the same way
             assert time.monotonic() < deadline
             time.sleep(1e-3)
         left.append(worker)
@@ -159,7 +159,7 @@ def test_one_thread_does_all_work_where_no_thread_can_be_started(few: int, monke
 
 
 def test_an_interrupt_waits_for_the_other_threads() -> None:
-    """The other threads still write to arrays of the caller."""
+    """The call must not return while other threads still write to the caller's arrays."""
     all_here, ended = threading.Barrier(3), []
 
     def call(team: c.Ints, worker: int) -> None:
@@ -181,7 +181,7 @@ def test_an_interrupt_waits_for_the_other_threads() -> None:
     ("wanted", "rows", "work", "used"),
     [
         (1, 1000, 1 << 40, 1),
-        (3, 1, 1, 3),  # an explicit number holds, though it may not pay
+        (3, 1, 1, 3),  # an explicit number is used even for little work
         (64, 1000, 1, 6),
         (None, 1000, threads.THREADED_WORK - 1, 1),
         (None, 1000, threads.THREADED_WORK, 6),
@@ -203,7 +203,7 @@ def make(name: str, **arguments: Any) -> Trainer:
 
 @pytest.fixture(params=["cython", "numba", "fake"])
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return each backend with teams, on a machine of four cores. The fake backend replaces numpy."""
+    """Return each backend that supports teams, and pretend that there are four cores. The fake one replaces numpy."""
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     if request.param != "fake":
         backends.get(request.param)
@@ -224,7 +224,7 @@ def test_numpy_runs_on_one_thread_and_says_why() -> None:
     trainer = make("numpy", threads="auto")
     assert trainer.fit(X, Y)["threads"] == [1]
     with backends.use_backend("cython"):
-        later = make(None, threads=1)  # numpy is the backend in use
+        later = make(None, threads=1)  # each fit chooses the backend
     later._threads = 2
     with backends.use_backend("numpy"), pytest.raises(ValueError, match="numpy"):
         later.fit(X, Y)
@@ -290,7 +290,7 @@ def test_divergence_with_a_team_names_the_step(name: str) -> None:
     )
     with pytest.raises(DivergedError) as caught:
         trainer.fit(X, Y, epochs=5)
-    assert caught.value.step == 12  # the cost after the bad update shows the divergence
+    assert caught.value.step == 12  # update 11 is bad, and the cost of step 12 shows this
     assert trainer.steps == 10
     assert np.isfinite(net.parameters).all()
 

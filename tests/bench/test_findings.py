@@ -14,7 +14,7 @@ from fastnet.explore import Finding, Setting
 
 @pytest.fixture
 def findings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the program with quick experiments."""
+    """Return the module `findings` with quick experiments."""
     for package in ("pytest_benchmark", "matplotlib"):
         pytest.importorskip(package, reason="needs the extras bench and plot")
     from fastnet.bench import findings

@@ -1,4 +1,4 @@
-"""Pages that a command writes: small pictures."""
+"""The pictures in the pages that a command writes are small."""
 
 from __future__ import annotations
 

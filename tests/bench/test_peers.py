@@ -1,4 +1,4 @@
-"""The peers of the benchmark: their start, the comparisons, and the errors of missing, wrong or failing peers."""
+"""The peers of the benchmark: how they start, their verification, and the errors of missing, wrong or failing peers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALWAYS = ("numpy-tuned", "numpy-idiomatic")
 
 @pytest.fixture(scope="module")
 def digits() -> Images:
-    """Return learnable images: each class has its own block of bright pixels."""
+    """Return images that a network can learn: each class has its own block of bright pixels."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 10, 700)
     x = rng.integers(0, 60, (700, 784), np.uint8)
@@ -51,7 +51,7 @@ def started(name: str, folder: str, workload: Workload, dtype: str = "float32") 
 # -- the peers of the package -------------------------------------------------------------------------------------
 
 
-# PyTorch's compiler takes ten seconds for each workload.
+# torch-compiled has only W1, because PyTorch's compiler takes ten seconds for each workload.
 @pytest.mark.parametrize(
     ("name", "workload"), [(name, w) for name in PEERS for w in ("W1", "W5") if (name, w) != ("torch-compiled", "W5")]
 )
@@ -98,7 +98,7 @@ def test_peers_read_bytes_as_floats_divided_by_255(folder: str, digits: Images, 
 def test_verification_finds_a_wrong_peer(
     wrong: str, digits: Images, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peer is a module with one fault, written to a folder on the path of the peer's process."""
+    """The test writes a peer with one fault to a folder that is on the import path of the peer's process."""
     changes = {
         "rate": "self._flat[...] *= 1.001",
         "order": "order = order[::-1]; Right.epoch(self, order); return",
@@ -126,7 +126,7 @@ def test_verification_finds_a_wrong_peer(
 
 
 def test_a_peer_with_another_algorithm_must_learn(digits: Images, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer with other parameters is judged by its accuracy. The peer of this test does not learn."""
+    """A peer with another algorithm is verified by its accuracy. The peer of this test does not learn."""
     workload = WORKLOADS["W5"]
     right = reference(workload, digits.x, digits.y)
     lazy = OwnPeer(

@@ -1,4 +1,4 @@
-"""`fastnet bench`: no wrong result is timed, ratios are taken within a round, and a page keeps its text."""
+"""`fastnet bench` verifies before it times, takes ratios within a round, and keeps the text of a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fastnet.bench.workloads import WORKLOADS, Setup, as_input
 from fastnet.errors import BackendError
 
 BEGIN, END = markers(run.SECTION)
-PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # mixed line ends, and none after the last line
+PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # mixed line ends, and no end of the last line
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -89,13 +89,13 @@ def test_images_are_converted_to_each_kind_of_input() -> None:
 
 
 def test_operations_of_an_example_by_hand() -> None:
-    # 784-16-16-10 has three matrix products in each layer, but two in the first layer
+    # A step of 784-16-16-10 has two matrix products in the first layer and three in every other layer.
     assert WORKLOADS["W1"].train_flops == 2 * (2 * 784 * 16 + 3 * 16 * 16 + 3 * 16 * 10)
     assert WORKLOADS["W1"].forward_flops == 2 * (784 * 16 + 16 * 16 + 16 * 10)
 
 
 def scripted(name: str, seconds: list[float], log: list[str]) -> Callable[[], float]:
-    """Return a function that takes the given seconds."""
+    """Return a function that returns these numbers of seconds, one in each call."""
     script = iter(seconds)
 
     def turn() -> float:
@@ -156,7 +156,7 @@ def test_an_error_of_a_session_is_raised_in_the_caller() -> None:
 
 
 def test_a_peak_that_takes_no_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # as if the compiler had removed the loop
+    module = SimpleNamespace(peak_flops=lambda repeats: 384.0 * repeats)  # each call takes no time
     monkeypatch.setattr(machine.cython_dispatch, "module", lambda dtype: module)
     assert machine.peak_meter("float32") is None
 
@@ -178,7 +178,7 @@ def test_the_bandwidth_of_this_machine_is_positive() -> None:
     not Path("/proc/self/status").exists(), reason="this system does not report the memory of a process"
 )
 def test_resident_memory_is_that_of_the_process_alone() -> None:
-    """A child of a larger parent must report its own memory. getrusage would report the parent's."""
+    """A child of a larger parent must report its own memory. getrusage would report the parent's memory."""
     ballast = np.ones(1 << 27, np.uint8)
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; from fastnet.backends.machine import resident_peak as r; print(r())"
@@ -208,7 +208,7 @@ def test_a_wrong_backend_stops_the_benchmark(
     for place in (
         selection,
         backends,
-    ):  # networks and trainers use selection.get, the benchmarks use backends.get
+    ):  # networks and trainers call selection.get, the benchmarks call backends.get
         monkeypatch.setattr(place, "get", lambda name: module)
     what = {"predict": "output", "gradient": "gradient of layer 3's biases", "train": "change of the parameters"}
     message = error_of(capsys, QUICK)
@@ -275,7 +275,7 @@ def test_errors_use_the_names_of_the_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in run.ONE_THREAD:
-        monkeypatch.setenv(name, "1")  # stay in this process
+        monkeypatch.setenv(name, "1")  # the command then stays in this process
     assert "check --data-dir" in error_of(capsys, [*QUICK, "--data-dir", str(tmp_path / "nowhere")])
 
 
@@ -290,13 +290,13 @@ def test_the_command_runs_again_on_one_thread(
     def noted(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
         nonlocal calls
         calls += 1
-        assert {env[name] for name in run.ONE_THREAD} == {"1"}  # otherwise the command would restart for ever
+        assert {env[name] for name in run.ONE_THREAD} == {"1"}  # with other values the command would restart for ever
         return start(command, env=env)
 
     start: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
     monkeypatch.setattr(run.subprocess, "run", noted)
     monkeypatch.setenv(run.ONE_THREAD[0], "4")
-    assert cli.main(["bench", "--write", str(tmp_path / "none.md")]) == 2  # only the second process finds this error
+    assert cli.main(["bench", "--write", str(tmp_path / "none.md")]) == 2  # the status comes from the second process
     assert calls == 1
     captured = capfd.readouterr()
     assert captured.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The other suites of the benchmark: verified measurements, complete tables and JSON, and the picture."""
+"""The suites of the benchmark: verified measurements, complete tables and JSON, and the picture."""
 
 from __future__ import annotations
 

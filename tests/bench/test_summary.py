@@ -30,7 +30,7 @@ def a_page(**seconds: float) -> str:
 
 @needs_docs
 def test_the_readme_has_the_table_of_the_page() -> None:
-    """Fix: `python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png`."""
+    """To update: `python -m fastnet.bench.summary docs/benchmarks.md README.md --picture docs/pictures/speed.png`."""
     table = summary.table(BENCHMARKS.read_text("utf-8"))
     assert table in pages.split(str(README), summary.SECTION)[1]
     assert sum(line.startswith("|") for line in table.splitlines()) <= 8

@@ -1,4 +1,4 @@
-"""Errors of examples and targets name the index and the value. Targets must be in the range of the outputs."""
+"""An error about examples or targets names the index and the value. Targets must be in the range of the outputs."""
 
 from __future__ import annotations
 

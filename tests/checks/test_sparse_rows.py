@@ -1,4 +1,4 @@
-"""Sparse matrices of the user as x of every call, and a Trainer that compresses dense x."""
+"""Sparse matrices as x of every call, and a Trainer that compresses a dense x."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Y = RNG.integers(0, 3, 60)
 
 @pytest.fixture(autouse=True)
 def _on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the tests that name no backend on NumPy: their subject does not depend on the backend."""
+    """Run the tests that name no backend on NumPy, because they do not depend on the backend."""
     monkeypatch.setenv(backends.ENVIRONMENT, "numpy")
 
 
@@ -96,7 +96,7 @@ def test_sparse_rows_objects_are_accepted(name: str) -> None:
 
 
 def unsorted() -> Any:
-    """Return a matrix with unsorted columns, one column three times, a zero entry, and flags that deny these."""
+    """Return a matrix with unsorted columns, repeated columns and a zero entry. Its flags falsely say the opposite."""
     x = scipy_sparse.csr_array(
         (np.array([1, 2, 3, 4, 0, 5], np.float32), np.array([3, 1, 3, 3, 0, 69]), np.array([0, 4, 4, 6])), shape=(3, 70)
     )
@@ -135,7 +135,7 @@ def test_duplicates_are_summed_and_the_user_s_matrix_is_unchanged() -> None:
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
 def test_fitting_values_are_shared_and_indices_copied(dense: kc.Array) -> None:
-    """Values in another dtype, such as bytes, are converted to floats."""
+    """Values of the network's dtype are shared. Others, such as bytes, are converted. Indices are always copied."""
     x = scipy_sparse.csr_array(dense)
     for array in (x.data, x.indices, x.indptr):
         array.flags.writeable = False
@@ -205,7 +205,7 @@ def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
     ],
 )
 def test_corrupt_matrices_are_refused_before_use(change: Callable[[Any], object]) -> None:
-    """Each matrix would make a kernel or SciPy's conversion touch memory outside the matrix."""
+    """With each matrix, a kernel or SciPy's conversion would read or write memory outside the matrix."""
     refused = 0
     for form in ("csr", "csc", "bsr"):
         with contextlib.suppress(ValueError):  # SciPy refuses some of these matrices
@@ -257,7 +257,7 @@ def test_matrices_with_replaced_parts_are_refused(form: str, part: str) -> None:
 @pytest.mark.parametrize("shape", [(-60, 70), (60.0, 70.0)])
 @pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
 def test_an_impossible_shape_is_refused(form: str, shape: Any) -> None:
-    """SciPy's conversion of a CSC matrix with -1 rows crashes the process."""
+    """For example, SciPy's conversion of a CSC matrix with -1 rows crashes the process."""
     x = broken(form, lambda x: setattr(x, "_shape", shape))
     with pytest.raises(
         ValueError, match="x is not a valid sparse matrix: its shape is not a tuple of whole numbers from 0"
@@ -359,7 +359,7 @@ def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sample_is_spread_over_all_rows() -> None:
     x = np.zeros((100_000, 64), np.float32)
-    assert compression.compresses(None, fake_team, x, 9)  # fake_team is a backend module on which compression pays
+    assert compression.compresses(None, fake_team, x, 9)  # compression pays on the backend module fake_team
     x[60_000:] = 1
     assert not compression.compresses(None, fake_team, x, 9)
 
@@ -371,7 +371,7 @@ def test_impossible_settings_are_refused(wrong: Any) -> None:
 
 
 def test_data_changed_while_they_are_compressed_are_an_error() -> None:
-    """If another thread changes the array, the kernels must not write outside their memory."""
+    """Another thread may change the array during the call. The kernels must not write outside their memory."""
     x = np.zeros((50, 70), np.float32)
 
     class Changing:

@@ -1,6 +1,6 @@
-"""Damaged SciPy matrices in the formats LIL, DOK and COO. test_sparse_rows.py has the other formats.
+"""Damaged SciPy matrices in the formats LIL, DOK and COO. test_sparse_rows.py tests the other formats.
 
-SciPy's own conversions trust such matrices and write outside their memory.
+SciPy's own conversions do not check the matrices and would write outside their memory.
 """
 
 from __future__ import annotations

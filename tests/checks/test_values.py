@@ -1,4 +1,4 @@
-"""User objects that change during a fit or return unusable values: generators, schedules, optimisers, callbacks."""
+"""Generators, schedules, optimisers and callbacks of the user that change during a fit or return unusable values."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_factors_changed_during_a_fit_have_no_effect(backend: Any) -> None:
 
 
 def test_an_optimiser_is_what_its_numbers_say() -> None:
-    """A subclass of GradientDescent returns Adam's kind, so the kernels expect Adam's rows of state."""
+    """A subclass of GradientDescent returns Adam's kind, so the trainer must allocate Adam's rows of state."""
 
     class Turns(GradientDescent):
         def numbers(self) -> dict[int, float]:

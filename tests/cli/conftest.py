@@ -1,4 +1,4 @@
-"""Fixtures that give every command-line test its own folder, data set and settings."""
+"""Fixtures: every command-line test has its own folder, data set and settings."""
 
 from __future__ import annotations
 

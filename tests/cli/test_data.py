@@ -35,7 +35,7 @@ def test_a_class_that_is_missing_from_a_part_has_count_0(folder: Path, capsys: p
     np.savez(folder / "d.npz", x_train=x, y_train=y, x_test=x[y == 0], y_test=y[y == 0])
     assert record(capsys, "data", folder / "d.npz")["class_counts"]["test"] == [7, 0, 0]
     assert cli.main(["train", "--data", str(folder / "d.npz"), "--epochs", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("-")  # a class without examples has no recall
+    assert capsys.readouterr().out.splitlines()[-1].endswith("-")  # a class without test examples has no recall
 
 
 def test_too_few_examples_to_hold_out_are_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_no_command_prints_help_and_version_the_version(capsys: pytest.CaptureFi
             ["train", "--epoch", "3"],
             "no option '--epoch' (see fastnet train --help); did you mean '--epochs'?",
         ),
-        (["predict", "--modle", "x.npz"], "did you mean '--model'?"),  # not that --model is missing
+        (["predict", "--modle", "x.npz"], "did you mean '--model'?"),  # the error must not be about the missing --model
         (["bench", "--workloads=W1"], "(see fastnet bench --help); did you mean '--workload'?"),
         (["--vesrion"], "did you mean '--version'?"),
     ],
@@ -120,7 +120,7 @@ def test_a_closed_pipe_is_no_error(arguments: tuple[str, ...], folder: Path, mod
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "fastnet", *arguments]
-    # Keep Python's output buffered, because the flush at exit is part of the test.
+    # Python's output must be buffered, because the test needs the flush at exit.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, env=buffered)
     os.close(writer)
@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_line(arguments: tuple[str, ...]) -> None:
 
 
 def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
-    """Send Ctrl-C after some epochs. Return the status, the seconds to the end, stdout and the end of stderr."""
+    """Send Ctrl-C after some epochs. Return the status, the seconds until the end, stdout and the rest of stderr."""
     command = [sys.executable, "-m", "fastnet", "train", *map(str, arguments), "--epochs", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -160,7 +160,7 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     given = ("--data", data, "--layers", "64,8,3", "--backend", name, "--learning-rate", "0.5")
     status, seconds, _, last = interrupted(*given, "--save", model, "--history", history)
     assert status == entry.INTERRUPTED
-    assert seconds < 10  # 0.2 s for the library, the rest for ending a Python process on a busy machine
+    assert seconds < 10  # the fit stops within 0.2 s, but the process may end slowly on a busy machine
     assert last.startswith("fastnet: interrupted after ")
     assert f"saved in {model}" in last
     untrained = fastnet.Network([64, 8, 3], seed=0)
@@ -194,7 +194,7 @@ def test_interrupt_before_training_replaces_nothing(
 
 
 def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
-    """Run a command with a terminal of this width as stderr. Return the status and the terminal's text."""
+    """Run a command whose stderr is a terminal of this width. Return the status and the terminal's text."""
     import fcntl
     import pty
     import termios
@@ -205,7 +205,7 @@ def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         drawn = b""
-        with contextlib.suppress(OSError):  # on Linux, reading raises after the other side closes
+        with contextlib.suppress(OSError):  # on Linux, reading raises when the other side has closed
             while part := os.read(ours, 1 << 16):
                 drawn += part
         os.close(ours)

@@ -14,7 +14,7 @@ from fastnet import cli
 
 def test_evaluate_agrees_with_the_network(model: str, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     network = fastnet.Network.load(model)
-    network.biases[-1][0] += 3  # some examples are then classified as 0
+    network.biases[-1][0] += 3  # the network then classifies some examples as 0
     network.save(model)
     x, y = pictures(30, 1)
     found = record(capsys, "evaluate", "--model", model, "--data", data)

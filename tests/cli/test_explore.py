@@ -43,7 +43,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         monkeypatch.setitem(sys.modules, module.__name__, module)
     table = {"first": "whether", "second-one": "why"}
     monkeypatch.setattr(experiments, "EXPERIMENTS", table)
-    monkeypatch.setattr(explore, "EXPERIMENTS", table)  # the command reads this name
+    monkeypatch.setattr(explore, "EXPERIMENTS", table)
     return seen
 
 

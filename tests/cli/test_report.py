@@ -58,7 +58,7 @@ def test_train_writes_a_run_and_its_report(folder: Path, data: str, capsys: pyte
     assert {"weights", "noise", "calibration"} <= set(page.cards)
     assert "before and after training" in page.cards["weights"].images[0]["alt"]
 
-    # the report made from the run's folder is the same, and by default goes into the folder
+    # `fastnet report` makes the same report from the run's folder. By default it writes into this folder.
     assert cli.main(["report", str(run), "--backend", "numpy"]) == 0
     assert capsys.readouterr().out == f"report      {run / 'report.html'}\n"
     assert (run / "report.html").read_bytes() == html.read_bytes()

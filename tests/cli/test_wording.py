@@ -1,4 +1,4 @@
-"""The library's errors in the command line's words. Words that are no arguments stay."""
+"""The command line replaces arguments in the library's errors by options. All other words stay."""
 
 from __future__ import annotations
 

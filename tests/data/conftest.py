@@ -1,4 +1,4 @@
-"""Fixtures that give every test of data its own cache and settings, and no network access."""
+"""Fixtures: every test of data has its own cache and settings and cannot reach the network."""
 
 from __future__ import annotations
 

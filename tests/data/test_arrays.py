@@ -103,7 +103,7 @@ def test_gzip_with_a_wrong_checksum_or_trailing_bytes_is_refused(write):
 
 def test_gzip_bombs_are_refused_at_little_cost(write):
     zeros = bytes(200 << 20)
-    # more bytes than announced, more than the caller's limit, and an announced size beyond gzip's largest expansion
+    # The cases: more bytes than announced, more than the caller's limit, and more than a gzip file can unpack to.
     longer = write("a.gz", gzip.compress(idx(np.zeros(4, np.uint8)) + zeros))
     refused(lambda: read_idx(longer), "holds more than")
     honest = write("b.gz", gzip.compress(b"\0\0\x08\1" + struct.pack(">I", len(zeros)) + zeros))
@@ -241,7 +241,7 @@ def test_zip_bombs_are_refused_at_little_cost(tmp_path, monkeypatch):
     refused(lambda: read_npz(path), "over the limit")
     monkeypatch.undo()
     del content
-    # the header announces less than the member has; the reader must not unpack the rest
+    # The header announces fewer bytes than the member has. The reader must not unpack the rest.
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (4,)), bytes(n))})
     refused(lambda: read_npz(path), "announces 4 bytes")
     path = zipped(tmp_path, {"x.npy": npy_bytes(npy_header("|u1", (1 << 50,)), bytes(1000))})
@@ -262,7 +262,7 @@ def patched(path: Path, at: int, value: bytes, signature: bytes = b"PK\1\2") -> 
 
 
 def test_npz_with_a_false_table_of_contents_is_refused(tmp_path):
-    make = lambda: zipped(tmp_path, {"x.npy": saved(np.arange(1000))})  # noqa: E731  # short, and only for this test
+    make = lambda: zipped(tmp_path, {"x.npy": saved(np.arange(1000))})  # noqa: E731  # a def would be longer
     size = struct.pack("<I", 3 << 30)
     for changes in ([(24, size)], [(20, size), (24, size)], [(20, size)], [(42, size)], [(10, b"\x0e\0")]):
         path = make()
@@ -272,7 +272,7 @@ def test_npz_with_a_false_table_of_contents_is_refused(tmp_path):
     path = make()
     patched(path, 8, b"\1\0")  # the flag of an encrypted member
     refused(lambda: read_npz(path), "encrypted or has an unusual compression")
-    # the header and the table of contents both announce 3 GB that are not in the file
+    # The header and the table of contents announce 3 GB. The file has fewer bytes.
     head = npy_bytes(npy_header("|u1", (3 << 30,)))
     path = zipped(tmp_path, {"x.npy": head + bytes(1000)})
     patched(path, 24, struct.pack("<I", len(head) + (3 << 30)))
@@ -323,7 +323,7 @@ def test_npz_with_unusable_members_is_refused(tmp_path):
     refused(lambda: read_npz(path), "not an NPZ file")
 
 
-# ---- fuzzing: whatever the bytes, an array or a DataError
+# ---- fuzzing: for any bytes the reader returns an array or raises DataError
 
 SEEDS = {
     "idx": GOOD[:40],

@@ -23,7 +23,7 @@ from fastnet.errors import DataError
 
 
 class Mirror:
-    """A web server with settable faults. `cuts` is the number of answers that end halfway."""
+    """A web server whose attributes make it fail. `cuts` is the number of answers that end halfway."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}

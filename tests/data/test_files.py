@@ -1,4 +1,4 @@
-"""Readers of text tables, pictures and files of any kind, and the atomic writer."""
+"""Readers of text tables and pictures, the reader of files of any kind, and the atomic writer."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_unusable_picture_is_refused(tmp_path, write):
     image.fromarray(PIXELS).save(path)
     path.write_bytes(path.read_bytes()[:50])
     refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
-    image.new("1", (20_000, 20_000)).save(path)  # this size also exceeds Pillow's limit
+    image.new("1", (20_000, 20_000)).save(path)  # more pixels than Pillow's own limit
     refused(lambda: pictures.read_picture(path, (4, 4)), "x.png")
     image.new("1", (5_000, 5_000)).save(path)
     refused(lambda: pictures.read_picture(path, (4, 4)), "5000 x 5000")
@@ -218,7 +218,7 @@ def test_atomic_write_follows_a_link_and_refuses_other_than_files(tmp_path):
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "x").read_bytes() == b"new"
-    # a pipe replaces /dev/null here: if root runs the test and the check is broken, the machine keeps its /dev/null
+    # The test uses a pipe, not /dev/null: if the check were broken and root ran the test, /dev/null would be replaced.
     os.mkfifo(tmp_path / "pipe")
     none = tmp_path / "none"
     for unfit, words in (

@@ -1,4 +1,4 @@
-"""Impossible paths, given to everything that takes a path."""
+"""Every function that takes a path refuses impossible paths."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def picture(path: Any) -> None:
     style.save(style.figure(), path)
 
 
-CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {  # with the name of the argument
+CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {  # (name of the argument, call)
     "save": ("path", NETWORK.save),
     "load": ("path", Network.load),
     "read_idx": ("path", read_idx),

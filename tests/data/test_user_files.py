@@ -1,4 +1,4 @@
-"""The user's own data: they are read and split, or refused."""
+"""The user's own data are read and split, or refused."""
 
 from __future__ import annotations
 

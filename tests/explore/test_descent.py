@@ -57,7 +57,7 @@ def test_the_text_of_the_descent_has_its_numbers(descent: Finding) -> None:
 
 
 def test_the_text_of_the_stop_follows_the_result() -> None:
-    """The text says that batches reached a lower cost only if they did. It names a minimum only at a small gradient."""
+    """The text mentions a lower cost of batches only if there is one, and a minimum only if the gradient is short."""
     stop = StopAtMinimum(np.zeros((1, 1)), np.zeros(1), 0.5)
     stop.steps, stop.norms = [3], [0.4]
     ones = np.ones(1)

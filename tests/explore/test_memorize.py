@@ -25,7 +25,7 @@ def digits() -> fastnet.data.Dataset:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make fewer and smaller trainings. Other tests check the results of full trainings."""
+    """Make the trainings fewer and smaller. Other tests check the results of full trainings."""
     monkeypatch.setattr(memorize, "MAX_IMAGES", 200)
     monkeypatch.setattr(memorize, "CURVES", 5)
     monkeypatch.setattr(memorize, "PATIENCE", 5)
@@ -114,7 +114,7 @@ def test_minima_prints_the_numbers_it_keeps() -> None:
         for how, barrier in barriers.items():
             assert re.search(rf"^{name} {how} .* {barrier:.3f} ", found.text, re.M)
     barriers = found.numbers["barriers"]["64-128-10"]
-    # measured with five seeds: 0.32 to 0.47 as trained, 0.05 to 0.07 with matched neurons
+    # measured with five seeds: barriers of 0.32 to 0.47 as trained, 0.05 to 0.07 with matched neurons
     assert barriers["neurons matched"] < 0.7 * barriers["as trained"]
     assert f"{found.numbers['descent_plane']['variance'][0]:.0%}" in found.text
 
@@ -123,7 +123,7 @@ def test_data_size_prints_a_line_for_each_size() -> None:
     found = explored("data-size")
     sizes, test = found.numbers["found"].sizes, found.numbers["found"].test
     assert sizes == (100, 300, 1000, len(digits().y_train))
-    assert len(set(found.numbers["found"].updates)) > 1  # 10 does not divide 1,438
+    assert len(set(found.numbers["found"].updates)) > 1  # 1,438 images do not fill batches of 10
     assert "All sizes see equally many images, up to a part of an epoch." in found.text
     for size, accuracy in zip(sizes, test.mean(axis=0), strict=True):
         assert re.search(rf"^ *{size:,} .* {accuracy:.1%} ", found.text, re.M)

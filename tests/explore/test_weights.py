@@ -85,7 +85,7 @@ def test_noise_of_images(digits: Setting) -> None:
         assert f"{case['calibration_error']['temperature']:.3f}" in found.text
         assert f"{case['temperature']:.2f}" in found.text
         assert case["reliability"]["temperature"]["temperature"] == case["temperature"]
-    # Measured with five seeds: temperatures of 0.53 to 0.62. The error is 0.12 to 0.20 before and 0.04 to 0.08 after.
+    # Measured with five seeds: temperatures of 0.53 to 0.62, which lower the error from 0.12-0.20 to 0.04-0.08.
     assert told["recipe"]["temperature"] < 0.8
     assert told["recipe"]["calibration_error"]["temperature"] < told["recipe"]["calibration_error"]["softmax"]
     assert set(drawn(found)) == {"noise", "calibration", "noise-relu", "calibration-relu"}

@@ -1,1 +1,1 @@
-"""Planted faults. Each patch here breaks one thing, and a test must fail for it: `python -m tests.faults`."""
+"""Planted faults. Each patch in this folder breaks one thing, and a test must find it: `python -m tests.faults`."""

@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
-MAX_SECONDS = 1800  # limit of the suite on one fault; a fault that hangs the suite counts as caught
+MAX_SECONDS = 1800  # time limit of the suite for one fault; a suite that hangs has caught the fault
 COMPILED = (".pyx", ".h")  # a fault in a file with this suffix needs a build
 
 
 class Fault(NamedTuple):
-    """A patch, one line about the fault, and the tests that run before the whole suite."""
+    """A patch, one line that describes the fault, and the tests that run before the whole suite."""
 
     name: str
     about: str
@@ -36,7 +36,7 @@ class Fault(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The result of a fault. `caught_by` is the first failing test or another failure; "" if the suite passed."""
+    """The result for a fault. `caught_by` is the first failing test or another failure, or "" if the suite passed."""
 
     fault: Fault
     caught_by: str
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 def read(patch: Path) -> Fault:
-    """Read a fault from its file: a line about the fault, a line "Tests: ...", then the patch."""
+    """Read a fault from its file: a line that describes the fault, a line "Tests: ...", and the patch."""
     about, tests, *_ = (text := patch.read_text()).splitlines()
     files = re.findall(r"^\+\+\+ b/(\S+)", text, re.MULTILINE)
     if not tests.startswith("Tests: ") or not files:
@@ -54,7 +54,7 @@ def read(patch: Path) -> Fault:
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy the checkout with uncommitted changes and kernels built in place, but without the files of tools."""
+    """Copy the checkout with uncommitted changes and kernels built in place, but without the caches of tools."""
     left = shutil.ignore_patterns(".git", ".*cache", ".benchmarks", ".hypothesis", ".venv", "__pycache__", "*.egg-info")
     built = {str(CHECKOUT): {"build", "dist"}, str(CHECKOUT / "docs"): {"_build"}}
     shutil.copytree(
@@ -68,7 +68,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         copy_checkout(folder)
-        # All faults share one cache, so that Numba recompiles only changed kernels. No test may see the checkout.
+        # All faults share one cache, so that Numba recompiles only changed kernels. Tests must not import the checkout.
         self._environment = os.environ | {
             "PYTHONPATH": str(folder),
             "NUMBA_CACHE_DIR": str(folder / ".numba"),
@@ -122,7 +122,7 @@ class Copy:
         subprocess.run(command, cwd="/", check=True)
 
     def _build(self) -> None:
-        """Build the kernels. A fault that does not compile is an error, because it shows nothing about the suite."""
+        """Build the kernels. A fault that does not compile is an error, because it does not test the suite."""
         command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
         done = subprocess.run(command, cwd=self._folder, env=self._environment, capture_output=True, text=True)
         if done.returncode:
@@ -130,20 +130,20 @@ class Copy:
 
 
 def _best_build() -> str:
-    """Return the best instruction set of this machine. Building for only one takes a quarter of the time."""
+    """Return the best instruction set of this machine. Building for this set alone takes a quarter of the time."""
     from fastnet.kernels import cython_dispatch
 
     return cython_dispatch.runnable(cython_dispatch.cpu_features())[0]
 
 
 def run(faults: Sequence[Fault], jobs: int) -> list[Found]:
-    """Plant the faults in `jobs` copies at the same time, one fault in a copy at a time."""
+    """Plant the faults in `jobs` copies of the checkout. Each copy has one fault at a time."""
     with tempfile.TemporaryDirectory(prefix="fastnet-faults-") as folder, ThreadPoolExecutor(jobs) as pool:
         copies: Queue[Copy] = Queue()
         for number in range(jobs):
             copies.put(Copy(Path(folder, str(number))))
         copy = copies.get()
-        for patch in sorted(HERE.glob("*.patch")):  # also the faults that are not planted in this run
+        for patch in sorted(HERE.glob("*.patch")):  # includes faults that this run does not plant
             copy.check(patch)
         broken = copy.suite(*sorted({test for fault in faults for test in fault.tests}))
         copies.put(copy)
@@ -165,14 +165,14 @@ def run(faults: Sequence[Fault], jobs: int) -> list[Found]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", help="the faults to plant (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the faults with a line about each")
+    parser.add_argument("--list", action="store_true", help="list the faults with their descriptions")
     parser.add_argument("--count", type=int, help="number of faults to plant, drawn at random")
-    parser.add_argument("--seed", type=int, help="seed of the draw (default: the date of the day, such as 20260131)")
+    parser.add_argument("--seed", type=int, help="seed of the draw (default: today's date, such as 20260131)")
     parser.add_argument(
         "--jobs", type=int, default=1, help="number of faults to plant at the same time (default: %(default)s)"
     )
     args = parser.parse_args()
-    # A background job of a shell ignores SIGINT, and its children inherit this. Some tests send SIGINT.
+    # Some tests send SIGINT. A background job of a shell ignores SIGINT, and so would the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faults = [read(patch) for patch in sorted(HERE.glob("*.patch"))]
     if args.names:

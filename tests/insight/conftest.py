@@ -1,4 +1,4 @@
-"""A fixture: the tests of the experiments use one backend. Other tests cover Network and Trainer on all backends."""
+"""The tests of the experiments use one backend. Other tests cover Network and Trainer on all backends."""
 
 from __future__ import annotations
 

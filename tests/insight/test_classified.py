@@ -1,4 +1,4 @@
-"""The confusion matrix of a classifier, against counting by hand."""
+"""The confusion matrix, the accuracy and the mistakes of a classifier equal counts made by hand."""
 
 from __future__ import annotations
 

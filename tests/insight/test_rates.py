@@ -13,7 +13,7 @@ from fastnet import DivergedError, Network, Trainer
 from fastnet.insight import learning_rate_finder
 from fastnet.training.recipe import in_parallel
 
-# sizes, options of the network, options of the trainer, and a grid of rates around the best
+# sizes, options of the network, options of the trainer, and a grid of learning rates around the best rate
 KINDS: dict[str, tuple[list[int], dict[str, Any], dict[str, Any], list[float]]] = {
     "sigmoid": ([784, 16, 16, 10], {}, {"batch_size": 10}, [0.05, 0.2, 0.5, 1, 2]),
     "relu": (
@@ -31,7 +31,7 @@ def test_the_finder_raises_the_rate_on_a_copy() -> None:
     test = learning_rate_finder(network, x, y, min_rate=0.01, max_rate=10, steps=31, batch_size=60, backend="numpy")
     np.testing.assert_array_equal(network.parameters, before)
     np.testing.assert_allclose(test.learning_rate, 10 ** np.linspace(-2, 1, 31))
-    assert test.cost[0] == pytest.approx(network.cost(x, y), rel=1e-6)  # before the first update, on all examples
+    assert test.cost[0] == pytest.approx(network.cost(x, y), rel=1e-6)  # the cost before the first update
     assert test.best == np.argmin(test.smoothed_cost)
     assert test.suggestion == pytest.approx(test.learning_rate[test.best] / 7)
     assert not test.blew_up
@@ -49,14 +49,14 @@ def test_the_finder_trains_like_a_trainer_at_the_same_rates() -> None:
 
 
 def test_each_pass_has_every_example_once() -> None:
-    """At a rate near 0 the costs of single examples stay. Two passes over 11 examples have the same 11 costs."""
+    """At a rate near 0 the cost of an example does not change, so both passes over 11 examples give the same costs."""
     network, x, y = small(n=11)
     test = learning_rate_finder(network, x, y, min_rate=1e-9, max_rate=2e-9, steps=22, batch_size=1, backend="numpy")
     alone = np.array([network.cost(x[k : k + 1], y[k : k + 1]) for k in range(11)])
     first, second = test.cost[:11], test.cost[11:]
     for costs, other in ((first, second), (second, first)):
         np.testing.assert_allclose(sorted(costs), sorted(alone), rtol=1e-5)
-        assert not np.allclose(costs, alone, rtol=1e-5)  # not in the order of the data
+        assert not np.allclose(costs, alone, rtol=1e-5)  # the order differs from that of the data
         assert not np.allclose(costs, other, rtol=1e-5)
     again = learning_rate_finder(network, x, y, min_rate=1e-9, max_rate=2e-9, steps=22, batch_size=1, backend="numpy")
     np.testing.assert_array_equal(again.cost, test.cost)
@@ -120,7 +120,7 @@ def trained(kind: str, rate: float, backend: str | None = None) -> float:
 def test_the_suggestion_is_nearly_as_good_as_the_best_of_a_grid(
     backend: Any, kind: str, best_of_grid: dict[str, float]
 ) -> None:
-    """Five seeds lose at most 1.2 points of accuracy (mean 0.3) with sigmoid, at most 2.1 (mean 1.5) with ReLU."""
+    """Loss of accuracy, five seeds: at most 1.2 points with sigmoid (mean 0.3), at most 2.1 with ReLU (mean 1.5)."""
     sizes, arguments, trainer, _ = KINDS[kind]
     digits, name = data(), name_of(backend)
     network = Network(sizes, seed=0, **arguments)

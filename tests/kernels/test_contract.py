@@ -1,4 +1,4 @@
-"""The kernel contract, part one: the results of the kernels (laws 1, 2, 3, 5, 6 and 7)."""
+"""The kernel contract: the results of the kernels (laws 1, 2, 3, 5, 6 and 7 of docs/contract.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
 
 
 def differences(cost: Any, params: np.ndarray) -> np.ndarray:
-    """Return the gradient of cost(params) by central differences, with the h^2 term of the error removed."""
+    """Return the gradient of cost(params) by central differences. The term h^2 of their error is removed."""
     h, found = 1e-3, np.empty_like(params)
     for i in range(len(params)):
         sides = []
@@ -35,7 +35,7 @@ def differences(cost: Any, params: np.ndarray) -> np.ndarray:
 
 
 def smooth_case(**arguments: Any) -> kc.Case:
-    """Return a case whose weighted sums are far enough from zero that no difference crosses a kink."""
+    """Return a case whose weighted sums are so far from zero that the differences cross no kink of an activation."""
     for seed in range(100):
         k = kc.case(seed=seed, **arguments)
         xs, params = kc.naive_inputs(k.x), k.params.tolist()
@@ -46,7 +46,7 @@ def smooth_case(**arguments: Any) -> kc.Case:
 
 
 def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
-    """Check that the relative error is below 1e-6, or the absolute error is only the differences' rounding, 1e-11."""
+    """Check that the relative error is below 1e-6 or the absolute error below 1e-11, the differences' rounding."""
     assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
 
 
@@ -68,7 +68,7 @@ def test_gradient_equals_central_differences(
 
 
 def assert_equals_oracle(backend: Any, k: kc.Case) -> tuple[float, list[float]]:
-    """Compare the outputs, the cost and the gradient, and return the oracle's cost and gradient."""
+    """Compare the outputs, the cost and the gradient. Return the oracle's cost and gradient."""
     tolerance = TOLERANCE[k.params.dtype.name]
     kc.assert_close(kc.predict(backend, k), naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x)), tolerance)
     cost, grad = kc.gradient(backend, k)
@@ -101,10 +101,10 @@ def test_blocks_made_small_by_a_wide_layer(
     backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oracle would take minutes here. Instead, the gradient of a batch must equal the mean over its two parts."""
-    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # reaches the limit with a narrower layer
+    monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # a smaller limit, so that a narrower layer reaches it
     c._plan.cache_clear()
     k = kc.case((1200, 1100), output=("sigmoid", "cross_entropy"), rows=150, dtype=dtype, inputs=inputs)
-    assert c.block_rows(k.net, 150) == 101  # neither BLOCK_ROWS nor MIN_BLOCK_ROWS, and odd
+    assert c.block_rows(k.net, 150) == 101  # an odd number between MIN_BLOCK_ROWS and BLOCK_ROWS
     parts = [kc.gradient(backend, k._replace(x=k.x[at], y=k.y[at])) for at in (slice(60), slice(60, None))]
     cost, grad = kc.gradient(backend, k)
     kc.assert_close(cost / 1100, (60 * parts[0][0] + 90 * parts[1][0]) / 150 / 1100, TOLERANCE[dtype])
@@ -116,7 +116,7 @@ def test_blocks_made_small_by_a_wide_layer(
 
 @kc.pairs("dtype")
 def test_some_layers_of_a_network_form_a_network(backend: Any, dtype: str) -> None:
-    """Offsets count from the start of the whole parameter vector, so some rows of `net` are a valid network."""
+    """Offsets count from the start of the whole parameter vector, so consecutive rows of `net` are a valid network."""
     k = kc.case((5, 17, 4, 3), "relu", ("softmax", "cross_entropy"), 9, dtype, "bytes")
     between = np.empty((9, 4), dtype)
     head, tail = k._replace(net=k.net[:2]), k._replace(net=k.net[2:], x=between)
@@ -130,7 +130,7 @@ def test_some_layers_of_a_network_form_a_network(backend: Any, dtype: str) -> No
 def expected_training(
     backend: Any, k: kc.Case, order: np.ndarray, batch_size: int, rule: naive.Rule, step: int
 ) -> kc.Trained:
-    """Train with the backend's gradient and the oracle's optimiser, rounding to the dtype after each step."""
+    """Train with the backend's gradient and the oracle's optimiser. Round to the dtype after each step."""
     params, is_weight = k.params.copy(), k.naive.is_weight()
     state = [[0.0] * len(params) for _ in range(rule.slots())]
     rates, total, right = kc.rates(order, batch_size), 0.0, 0
@@ -157,7 +157,7 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float) ->
 def test_train_equals_gradient_and_the_optimiser_s_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """The order repeats some rows and omits others, the last batch is smaller, and the step count starts above 0."""
+    """The order repeats and omits rows. The last batch is smaller. The step count starts above 0."""
     optimizer = kc.rule(rule, extra)
     k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets)
     order = np.random.default_rng(1).integers(0, 20, 38)
@@ -168,7 +168,7 @@ def test_train_equals_gradient_and_the_optimiser_s_formula(
 
 @kc.pairs("backend", "dtype", "targets", batch_size=[7, 1300])
 def test_orders_longer_than_a_kernel_prepares_at_once(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
-    """The call has more examples than a kernel prepares or classifies at once."""
+    """A kernel prepares and classifies the examples of a call in parts. This call has several parts."""
     k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets)
     order = np.random.default_rng(10).permutation(3000)
     expected = expected_training(backend, k, order, batch_size, naive.Rule(), 0)
@@ -186,13 +186,14 @@ def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: i
     order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
     found = kc.train(backend, k, order, batch_size, optimizer)
     expected = expected_training(backend, k, order, batch_size, optimizer, 0)
-    # Rounding may decide a tie between outputs or the side of a ReLU's kink. One step later every value may differ.
+    # Rounding may decide a tie between outputs, so `correct` is not compared. Rounding may also decide the side of a
+    # ReLU's kink, so the tolerance is ten times larger.
     assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[k.params.dtype.name])
 
 
 @kc.pairs("dtype", "targets", outputs=[1, 3])
 def test_correct_equals_the_oracle_s_count(backend: Any, dtype: str, targets: str, outputs: int) -> None:
-    """The rate is 0, so the parameters are the same for every row."""
+    """The rate is 0, so all rows are classified with the same parameters."""
     k = kc.case((4, outputs), output=("sigmoid", "squared_error"), rows=60, dtype=dtype, targets=targets)
     found = kc.train(backend, k, np.arange(60), 8, naive.Rule(), np.zeros(8))
     assert found.correct == kc.naive_correct(k, k.params)
@@ -204,7 +205,7 @@ def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targe
     """With all parameters zero the outputs are equal, so the network predicts the first class."""
     k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
     k = k._replace(params=np.zeros_like(k.params), y=np.arange(40) % 18)
-    if targets == "vectors":  # two equal largest targets: the first is the class
+    if targets == "vectors":  # two targets are 1: the first of them gives the class
         y = np.zeros((40, 18), dtype)
         y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
         k = k._replace(y=y)
@@ -213,7 +214,7 @@ def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targe
 
 @kc.pairs("dtype", output=["identity", "sigmoid"])
 def test_exactly_the_boundary_is_class_1(backend: Any, output: str, dtype: str) -> None:
-    """With one output, a sum of 0 (here the bias) and a target of 0.5 both count as class 1."""
+    """With one output, a weighted sum of exactly 0 is class 1, and so is a target of exactly 0.5."""
     k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
     k = k._replace(y=np.array([[0.25], [0.5], [1]], dtype))
     for bias, right in ((0, 2), (-(2.0**-30), 1)):
@@ -298,7 +299,7 @@ def test_backends_agree_after_an_epoch(
 
 @kc.pairs("backend", name=["predict", "predictor", "gradient", "train", "compress"])
 def test_signatures_are_the_protocol_s(backend: Any, name: str) -> None:
-    """Equal signatures let the trainer call every backend by position or by keyword."""
+    """With equal signatures the trainer can call every backend by position or by keyword."""
     expected = list(inspect.signature(getattr(c.Backend, name)).parameters)[1:]  # without self
     found = inspect.signature(getattr(backend, name)).parameters
     assert list(found) == expected

@@ -1,4 +1,4 @@
-"""The barrier of a team of threads as a model: the tests try every interleaving of two and of three threads."""
+"""A model of the barrier of a team of threads. The tests try every interleaving of two and of three threads."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from fastnet.kernels import contract as c
 
 ROUNDS = 4  # barriers in a row
 WORDS = (c.ARRIVED, c.TURN, c.BROKEN)
-PASSED, GAVE_UP = "passed", "gave up"  # what the wait returns
-WORK, ENDED = "work", "ended"  # between two barriers; after the last
+PASSED, GAVE_UP = "passed", "gave up"  # the two ends of a wait
+WORK, ENDED = "work", "ended"  # the states between two barriers and after the last barrier
 
 
 class Step(NamedTuple):
-    """One atomic operation on a shared word, and the step that follows."""
+    """An atomic operation on a shared word, and the rule for the next step."""
 
     kind: str  # "load", "store" or "add"
     word: int
     order: str  # "relaxed", "acquire", "release" or "acq_rel"
-    then: Callable[[int, int, int], str]  # the next step, given (loaded value or sum, `now`, size of the team)
-    value: Callable[[int, int], int] = lambda now, got: 0  # the value to store or add, given (`now`, last result)
-    kept: bool = False  # whether the loaded value becomes `now`
+    then: Callable[[int, int, int], str]  # (loaded value or sum, `now`, size of the team) -> name of the next step
+    value: Callable[[int, int], int] = lambda now, got: 0  # (`now`, result of the last step) -> value to store or add
+    kept: bool = False  # whether the thread remembers the loaded value as `now`
 
 
 Steps = dict[str, Step]
 
-# WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py: one entry for each atomic
-# operation, in order. Change WAIT when you change them. A thread's knowledge of the others' work follows C11's memory
-# orders: an acquiring load learns what the thread knew that stored the value with a release. The model assumes that a
-# load of an atomic word returns its newest value.
+# WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py. Each atomic operation of these
+# functions has one entry. If you change the functions, change WAIT. The model follows which work of the other threads a
+# thread can see. By C11's memory orders, an acquiring load makes visible all work that was visible to the thread that
+# stored the value with a release. The model assumes that a load of an atomic word returns its newest value.
 WAIT: Steps = {
     "look": Step("load", c.TURN, "acquire", lambda got, now, size: "arrive", kept=True),
     "arrive": Step(
@@ -45,7 +45,7 @@ WAIT: Steps = {
 }
 SOURCES: dict[str, Steps] = {
     "vec.h": WAIT,
-    "numba_backend.py": WAIT  # all its loads acquire, all its stores release
+    "numba_backend.py": WAIT  # in Numba all loads acquire and all stores release
     | {"reset": WAIT["reset"]._replace(order="release"), "check": WAIT["check"]._replace(order="acquire")},
 }
 BREAK = Step("store", c.BROKEN, "relaxed", lambda got, now, size: GAVE_UP, lambda now, got: 1)  # threads.run_team
@@ -73,8 +73,11 @@ MUTATIONS: dict[str, tuple[Steps, str]] = {
     "ARRIVED is not reset": (leading("arrive", lambda got, now, size: "advance" if got == size else "spin"), STUCK),
     "TURN is not advanced": (leading("reset", lambda got, now, size: "spin"), STUCK),
     "waits for the wrong turn": (leading("spin", lambda got, now, size: "check" if got == now + 1 else PASSED), EARLY),
-    "one is not waited for": (leading("arrive", lambda got, now, size: "reset" if got == size - 1 else "spin"), EARLY),
-    "arrives, and looks at TURN after that": (
+    "one thread is left out": (
+        leading("arrive", lambda got, now, size: "reset" if got == size - 1 else "spin"),
+        EARLY,
+    ),
+    "TURN is first loaded after the arrival": (
         {"look": WAIT["arrive"]._replace(then=lambda got, now, size: "look, last" if got == size else "look, not last")}
         | {"look, last": WAIT["look"]._replace(then=lambda got, now, size: "reset")}
         | {"look, not last": WAIT["look"]._replace(then=lambda got, now, size: "spin")},
@@ -90,13 +93,13 @@ MUTATIONS: dict[str, tuple[Steps, str]] = {
     "the arrival only releases": (ordered("arrive", "release"), UNSEEN),
     "the new TURN is stored relaxed": (ordered("advance", "relaxed"), UNSEEN),
     "the new TURN is loaded relaxed": (ordered("spin", "relaxed"), UNSEEN),
-    "BROKEN is not looked at": (leading("spin", lambda got, now, size: "spin" if got == now else PASSED), NO_RETURN),
+    "BROKEN is not loaded": (leading("spin", lambda got, now, size: "spin" if got == now else PASSED), NO_RETURN),
 }
 
 
 # -- threads, teams and their interleavings ----------------------------------------------------------------------
 
-Known = tuple[int, ...]  # for each thread, the number of its rounds of work known to be done
+Known = tuple[int, ...]  # for each thread, the number of its rounds of work that are visible
 
 
 class Thread(NamedTuple):
@@ -104,13 +107,13 @@ class Thread(NamedTuple):
     rounds: int  # barriers passed
     now: int
     got: int  # the last step's result
-    known: Known  # the work that this thread knows of, its own included
+    known: Known  # the work that this thread can see, including its own work
 
 
 class Team(NamedTuple):
     threads: tuple[Thread, ...]
     words: tuple[int, ...]
-    released: tuple[Known, ...]  # what an acquiring load of each word learns
+    released: tuple[Known, ...]  # for each word, the work that an acquiring load makes visible
 
 
 class Wrong(Exception):
@@ -126,7 +129,7 @@ def put(row: tuple[Any, ...], place: int, new: Any) -> tuple[Any, ...]:
 
 
 class Model:
-    """A team that waits ROUNDS times. In round `breaks` thread 0 sets BROKEN and leaves; None: it never leaves."""
+    """A team that waits ROUNDS times. In round `breaks` thread 0 sets BROKEN and leaves. None: all threads stay."""
 
     def __init__(self, steps: Steps, size: int, breaks: int | None = None) -> None:
         self.steps, self.size, self.breaks = {**steps, "break": BREAK}, size, breaks
@@ -134,14 +137,14 @@ class Model:
         self.first = Team((Thread(WORK, 0, 0, 0, nothing),) * size, (0,) * len(WORDS), (nothing,) * len(WORDS))
 
     def worked(self, team: Team, i: int) -> Team:
-        """Return the team after thread i has worked between two barriers. Only thread i knows of this work yet."""
+        """Return the team after thread i has worked between two barriers. Only thread i can see this work yet."""
         thread = team.threads[i]
         at = "break" if i == 0 and thread.rounds == self.breaks else "look"
         thread = thread._replace(at=at, known=put(thread.known, i, thread.rounds + 1))
         return team._replace(threads=put(team.threads, i, thread))
 
     def after(self, team: Team, i: int) -> Team:
-        """Return the team after thread i's next step. Raise Wrong if the barrier must not allow this step."""
+        """Return the team after thread i's next step. Raise Wrong if the step breaks a promise."""
         thread = team.threads[i]
         if thread.at == WORK:
             return self.worked(team, i)
@@ -152,7 +155,7 @@ class Model:
         if step.kind != "load":
             value = step.value(thread.now, thread.got)
             new = got + value if step.kind == "add" else value
-            # An addition passes on what the word's last store released; a plain store does not.
+            # An addition keeps the work that earlier operations on the word released. A plain store discards it.
             handed_on = released if step.kind == "add" else (0,) * self.size
             released = both(handed_on, known) if step.order in ("release", "acq_rel") else handed_on
             team = team._replace(words=put(team.words, word, new), released=put(team.released, word, released))
@@ -165,16 +168,16 @@ class Model:
             thread = Thread(WORK if rounds < ROUNDS else ENDED, rounds, 0, 0, known)
         elif thread.at == GAVE_UP:
             if not team.words[WORDS.index(c.BROKEN)]:
-                raise Wrong(f"thread {i} gives up, and the team is not broken")
+                raise Wrong(f"thread {i} gives up, but the team is not broken")
             thread = thread._replace(at=ENDED)
         return team._replace(threads=put(team.threads, i, thread))
 
     def check_passing(self, team: Team, i: int, known: Known) -> None:
-        """Check that all threads have reached the barrier that thread i passes, and that it sees their earlier work."""
+        """Check that thread i passes a barrier that all threads have reached, and that it sees their earlier work."""
         passed = team.threads[i].rounds + 1
         for other, thread in enumerate(team.threads):
             if thread.known[other] < passed:
-                raise Wrong(f"thread {i} {EARLY}, before thread {other} came to barrier {passed}")
+                raise Wrong(f"thread {i} {EARLY}, before thread {other} reached barrier {passed}")
             if known[other] < passed:
                 raise Wrong(f"thread {i} {UNSEEN} what thread {other} did before barrier {passed}")
 
@@ -206,13 +209,13 @@ class Model:
             new = set(before.get(backwards.pop(), ())) - fine
             fine |= new
             backwards += new
-        for team in came_from:  # from the start outwards, so the path is short
+        for team in came_from:  # states near the start come first, so the path is short
             if team not in fine:
                 raise Wrong(f"{STUCK}: {self.way(came_from, team)}")
         return len(came_from)
 
     def check_return(self, team: Team, i: int) -> None:
-        """Check that thread i of a broken team returns without help from the others."""
+        """Check that thread i of a broken team returns even if no other thread takes a step."""
         for _ in range(4 * len(self.steps) * ROUNDS):
             if team.threads[i].at == ENDED:
                 return
@@ -229,15 +232,15 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Check a team in which no thread leaves, and for each round a team in which thread 0 leaves. Count the states."""
+    """Check a team that no thread leaves, and for each round a team that thread 0 leaves. Count all states."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_interleaving_keeps_the_promises(source: str, size: int) -> None:
-    """No thread passes early. All threads see the earlier work and reach the end. No thread waits in a broken team."""
-    assert check(SOURCES[source], size) > 5**size  # states
+    """No thread passes early. All threads see the earlier work and reach the end. All threads leave a broken team."""
+    assert check(SOURCES[source], size) > 5**size  # the number of states
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -1,4 +1,4 @@
-"""The kernel contract, part seven: dropout drops the same neurons as the oracle.
+"""The kernel contract: dropout drops the same neurons as the oracle.
 
 Law 2 (train equals gradient and update) does not hold with dropout, so these tests compare train with the oracle.
 """
@@ -60,7 +60,7 @@ def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str)
 
 
 def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> kc.Trained:
-    """Train with the oracle's gradient with dropout and its optimiser, rounding to the dtype after each step."""
+    """Train with the oracle's gradient, dropout and optimiser. Round to the dtype after each step."""
     params, total, right = k.params, 0.0, 0
     state = [[0.0] * len(params) for _ in range(rule.slots())]
     rates = kc.rates(order, batch_size)
@@ -83,7 +83,7 @@ def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float, ti
 def test_train_equals_the_oracle_s_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """The order is random, the last batch smaller, the first step not 0, and the two layers drop different shares."""
+    """The order is random. The last batch is smaller. The first step is not 0. The two layers drop different shares."""
     optimizer = kc.rule(rule, extra)
     k = kc.dropping(kc.case((6, 9, 5, 3), "tanh", CROSS, 20, dtype, inputs, targets), (HALF, 11), (THIRD, -12))
     order = np.random.default_rng(1).integers(0, 20, 18)
@@ -125,7 +125,7 @@ def test_dropout_with_sparse_inputs(backend: Any, given_sparse: bool, rule: str,
 def test_any_shape_threshold_key_and_step(
     backend: Any, dtype: str, widths: list[int], drops: list[tuple[int, int]], hidden: str, rows: int, step: int
 ) -> None:
-    """Where nearly all neurons are dropped, the others are scaled by up to 4 million, so the rates must be tiny."""
+    """If nearly all neurons are dropped, the others are scaled by up to 4 million, so the rate must be small."""
     k = kc.case((2, *widths, 2), hidden, ("tanh", "squared_error"), rows, dtype)
     k = kc.dropping(k, *drops[: len(widths)])
     found = kc.train(backend, k, np.arange(rows), rows, naive.Rule(), np.array([1e-3]), step=step)
@@ -177,9 +177,9 @@ def test_masks_equal_the_oracle_s(backend: Any, update: int) -> None:
 
 @kc.pairs("backend", threshold=[1 << 26, THIRD, HALF, 15 << 28])
 def test_the_shares_dropped_are_binomial(backend: Any, threshold: int) -> None:
-    """The shares dropped overall, in each row and of each neuron are compared as z scores of binomial counts.
+    """The number of dropped values in a mask, in each of its rows and in each of its columns is a binomial count.
 
-    Over five keys the largest |z| was 1.6 overall (one number per mask) and 4.2 for rows and neurons (456 per mask).
+    Measured with five keys: the z scores are at most 1.6 for a mask and at most 4.2 for its 456 rows and columns.
     """
     share = threshold / 2**32
     for key in range(5):
@@ -190,7 +190,7 @@ def test_the_shares_dropped_are_binomial(backend: Any, threshold: int) -> None:
 
 
 def test_masks_of_different_updates_keys_and_rows_are_independent(backend: Any) -> None:
-    """Two independent masks agree in half of their values. Measured with five keys: 0.494 to 0.508."""
+    """Half of the values of two independent masks agree. Measured with five keys: a share of 0.494 to 0.508."""
     first = masks(backend, HALF, 1, 200, 64)
     others = [masks(backend, HALF, *other) for other in ((2, 200, 64), (1 + (1 << 32), 200, 64), (1, 200, 64, 2))]
     others += [np.roll(first, 1, 0), np.roll(first, 4, 1)]
@@ -199,10 +199,11 @@ def test_masks_of_different_updates_keys_and_rows_are_independent(backend: Any) 
 
 
 def test_the_mean_over_masks_equals_the_network_without_dropout(backend: Any) -> None:
-    """The hidden layer is linear. All rows of the batch are the same example, and each row has another mask.
+    """The hidden layer is linear. All 4,096 rows of the batch are the same example, and each row has its own mask.
 
-    The gradient of the output's bias, 2 mean(output - 0), gives the mean output, -0.70. The output's standard deviation
-    over masks is 1.21, so the mean of 4,096 masks has 0.019. Measured errors with five keys: 0.002 to 0.024.
+    The target is 0, so the derivative of the cost with respect to the output's bias is twice the mean output. The mean
+    is -0.70. The standard deviation is 1.21 for the output of a row and 0.019 for the mean of 4,096 rows. Measured
+    errors with five keys: 0.002 to 0.024.
     """
     k = kc.case((4, 50, 1), "identity", ("identity", "squared_error"), 1, seed=2)
     k = k._replace(y=np.zeros((1, 1)))

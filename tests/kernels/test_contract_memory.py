@@ -1,4 +1,4 @@
-"""The kernel contract, part two: the memory that a kernel touches (law 4), and when a kernel stops."""
+"""The kernel contract: the memory that a kernel reads and writes (law 4), and when a kernel stops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conftest import name_of
 
 from fastnet.kernels import contract as c
 
-GUARD = 256  # bytes on each side of a buffer: larger than any vector register
+GUARD = 256  # bytes on each side of a buffer, more than a vector register has
 BATCH = 5
 
 
@@ -79,9 +79,9 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
 def test_kernels_respect_the_bounds_of_buffers(
     backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """Guards stay intact, read-only inputs are accepted and unchanged, and bytes outside the inputs have no effect.
+    """A kernel changes no guard byte and no input, accepts read-only inputs, and reads no byte outside its buffers.
 
-    The guards are 0 in one call and 0xFF (NaN) in another, so a result that depends on a byte beyond an end differs.
+    The guard bytes are 0 in one call and 0xFF (NaN) in the other. If a result depends on them, the two results differ.
     """
     optimizer = kc.rule(rule, "both")
     k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)
@@ -89,7 +89,7 @@ def test_kernels_respect_the_bounds_of_buffers(
     assert all(np.isfinite(array).all() for array in clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, np.nan), clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, -1e30), clean)
-    # A BLAS may sum arrays that do not start on a 64-byte line in another order. Only the rounding may differ.
+    # If an array does not start on a 64-byte line, a BLAS may sum in another order. Only the rounding may differ.
     for found, expected in zip(all_calls(backend, k, optimizer, 0xFF, 1, np.nan), clean, strict=True):
         kc.assert_close(found, expected, {"float32": 5e-6, "float64": 1e-13}[dtype])
 
@@ -112,7 +112,7 @@ def test_bounds_of_buffers_with_dropout(backend: Any, rule: str, dtype: str) -> 
 
 @kc.pairs("backend", "dtype")
 def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
-    """The trainer uses one workspace for all calls, also for smaller ones."""
+    """The trainer uses one workspace for all calls, and some calls need less."""
     k = kc.case((7, 5, 3), dtype=dtype)
     grads = [np.empty_like(k.params) for _ in range(2)]
     exact = kc.workspace(k, len(k.x))
@@ -160,7 +160,7 @@ def test_a_stop_set_by_another_thread_ends_the_call(backend: Any, rule: str, dty
 def test_a_cost_that_is_not_finite_stops_before_the_update(
     backend: Any, hidden: str, output: tuple[str, str], rule: str, dtype: str, targets: str
 ) -> None:
-    """x has a NaN in the fourth batch. A ReLU written as a maximum may turn NaN into 0."""
+    """x has a NaN in the fourth batch. A ReLU that is computed as a maximum may turn NaN into 0."""
     optimizer = kc.rule(rule, "both")
     k = kc.case((6, 5, 3), hidden, output, 20, dtype, targets=targets)
     k.x[13, 2] = np.nan
@@ -199,7 +199,7 @@ def test_calls_in_several_threads_are_independent(backend: Any, rule: str, dtype
 
 
 def test_labels_are_never_expanded_as_a_whole(backend: Any) -> None:
-    """One batch has all examples. Their one-hot matrix would take 40 MB."""
+    """One batch has all examples, whose one-hot matrix would take 40 MB."""
     n, n_out = 20_000, 500
     k = kc.case((4, n_out), "sigmoid", ("softmax", "cross_entropy"), 300, "float32", "uint8")
     k = k._replace(x=np.resize(k.x, (n, 4)), y=np.arange(n) % n_out)

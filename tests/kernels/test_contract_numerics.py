@@ -1,4 +1,4 @@
-"""The kernel contract, part three: exponentials, saturation, denormals and the floating-point environment."""
+"""The kernel contract: exponentials, saturation, subnormal numbers and the floating-point environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def activation_of(backend: Any, name: str, z: kc.Array) -> kc.Array:
 
 
 def sweep(dtype: str, low: float, high: float) -> kc.Array:
-    """Return random and round values of z. Their number is odd, so that the last vector is incomplete."""
+    """Return random and round values of z. Their number is odd, so the last vector is incomplete."""
     z = np.random.default_rng(7).uniform(low, high, 3000)
     return np.concatenate([z, np.linspace(low, high, 401)]).astype(dtype)
 
@@ -38,7 +38,7 @@ def worst_relative(found: kc.Array, expected: list[float]) -> float:
 
 @kc.pairs("dtype", name=["sigmoid", "softmax"])
 def test_sigmoid_is_accurate(backend: Any, name: str, dtype: str) -> None:
-    """Relative accuracy counts even at 1e-35, since the cost is a logarithm. The softmax of (z, 0) is the sigmoid."""
+    """The relative error must be small even at 1e-35, because the cost takes the logarithm of the activation."""
     for low, high in [(-20, 20), (-1e-3, 1e-3), (-80, -20), (20, 300)]:
         z = sweep(dtype, low, high)
         expected = [naive.sigmoid(v) for v in z.tolist()]
@@ -47,7 +47,7 @@ def test_sigmoid_is_accurate(backend: Any, name: str, dtype: str) -> None:
 
 @kc.pairs("dtype")
 def test_tanh_is_accurate(backend: Any, dtype: str) -> None:
-    """Relative accuracy also counts near zero, where (e^2z - 1) / (e^2z + 1) loses every digit."""
+    """The relative error must be small even near zero, where (e^2z - 1) / (e^2z + 1) would lose all digits."""
     for low, high in [(-3, 3), (-1e-3, 1e-3), (-1e-20, 1e-20), (0.3, 0.7), (-400, 400)]:
         z = sweep(dtype, low, high)
         z = z[z != 0]
@@ -100,7 +100,7 @@ def test_saturated_networks_have_a_finite_right_cost(
     found = kc.train(backend, k, np.arange(12), 12, naive.Rule(), np.zeros(1))
     assert found.cost == pytest.approx(12 * naive_cost, rel=tolerance, abs=tolerance)
     if output[1] == "cross_entropy":
-        assert naive_cost > 10  # a smaller cost would show no saturation
+        assert naive_cost > 10  # otherwise the outputs are not saturated
 
 
 # -- denormals and the floating-point environment ----------------------------------------------------------
@@ -113,7 +113,7 @@ def count_subnormal(array: kc.Array) -> int:
 
 @kc.pairs("compiled", "dtype", name=["sigmoid", "softmax"])
 def test_no_output_is_subnormal(compiled: Any, name: str, dtype: str) -> None:
-    """e^-90 is subnormal in float32, and arithmetic with such numbers is up to a hundred times slower."""
+    """e^-90 is subnormal in float32. Arithmetic with subnormal numbers is up to a hundred times slower."""
     z = sweep(dtype, *{"float32": (-104, -86), "float64": (-746, -706)}[dtype])
     found = activation_of(compiled, name, z)
     assert count_subnormal(found) == 0
@@ -144,7 +144,7 @@ def keeps_subnormals() -> bool:
 
 
 def every_way_out(backend: Any, dtype: str) -> Iterator[str]:
-    """Make calls that end in each possible way, and yield a name for each."""
+    """Make one call for each way in which a call can end. Yield a name after each call."""
     k = kc.case((5, 6, 3), output=("softmax", "cross_entropy"), dtype=dtype, rows=9)
     kc.predict(backend, k)
     yield "predict"
@@ -173,8 +173,8 @@ def test_the_caller_keeps_its_subnormals(backend: Any, dtype: str) -> None:
 
 @kc.pairs("backend", "dtype")
 def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
-    """If the caller flushes subnormals, it still does after a call: a kernel restores the caller's state."""
-    torch = pytest.importorskip("torch", reason="PyTorch sets the flag for this test")
+    """If the caller flushes subnormals to zero before a call, it still does so after the call."""
+    torch = pytest.importorskip("torch", reason="the test switches flushing on with PyTorch")
     if not torch.set_flush_denormal(True):
         pytest.skip("this CPU cannot flush subnormals")
     try:
@@ -197,7 +197,7 @@ def test_the_caller_keeps_its_flushing(backend: Any, dtype: str) -> None:
 def test_equal_outputs_are_classified_by_their_weighted_sums(
     backend: Any, output: tuple[str, str], biases: tuple[int, ...], dtype: str
 ) -> None:
-    """All outputs are equal: sigmoid and tanh round to 1, and ReLU has negative sums."""
+    """All outputs are equal, because sigmoid and tanh round to 1 and ReLU gives 0 for the negative sums."""
     k = kc.case((2, 3), output=output, rows=9, dtype=dtype, targets="labels")
     k = k._replace(params=np.array([0] * 6 + list(biases), dtype), y=np.arange(9) % 2)  # 4 rows of class 1
     found = kc.train(backend, k, np.arange(9), 4, naive.Rule(), np.zeros(3))

@@ -1,4 +1,4 @@
-"""The kernel contract, part five: a predictor gives the results of predict, with a copy of the parameters."""
+"""The kernel contract: a predictor gives the results of `predict` and has its own copy of the parameters."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_more_rows_than_max_batch_are_predicted_in_parts(backend: Any, most: int
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_a_predictor_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
-    """Each predictor has its own workspace, so calls do not affect each other."""
+    """Each predictor also has its own workspace, so a call does not affect another predictor."""
     k = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs)
     expected = kc.predict(backend, k)
     params = k.params.copy()
@@ -85,7 +85,7 @@ def test_the_arrays_a_predictor_was_made_from_may_be_freed(backend: Any, dtype: 
 
 @kc.pairs("backend", "dtype")
 def test_a_changed_shape_of_x_reads_no_more_bytes(backend: Any, dtype: str) -> None:
-    """Another thread may set x.shape after the check. The kernel then derives the rows from the bytes, or refuses."""
+    """Another thread may set x.shape after the check. The kernel then computes the rows from the bytes, or refuses."""
     k = kc.case((20, 3), "relu", rows=2, dtype=dtype)
     predictor = made(backend, k, 300)
     expected, out = call(predictor, k), np.full((302, 3), 7, dtype)

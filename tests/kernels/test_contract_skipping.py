@@ -1,6 +1,6 @@
-"""The kernel contract, part six: dense inputs that are mostly zero, which the compiled backends skip.
+"""The kernel contract: dense inputs that are mostly zero. The compiled backends skip these zeros.
 
-They skip zeros only with at least SPARSE_INPUTS inputs. The networks of the other parts have fewer.
+A backend skips zeros only if the network has at least SPARSE_INPUTS inputs. Most other contract tests use fewer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnet.kernels import contract as c
 
 TOLERANCE = {"float32": 3e-6, "float64": 3e-14}
 TRAINED = {"float32": 1e-5, "float64": 2e-13}
-# First layers of one to nine vectors of neurons. Most numbers of inputs are no multiple of a vector or block.
+# The neurons of the first layers fill one to nine vectors. Most numbers of inputs are no multiple of a vector or block.
 SHAPES = [(64, 16, 3), (65, 1), (79, 17, 2), (80, 40), (101, 70, 4), (130, 9, 5), (70, 130, 2), (784, 16, 16, 10)]
 
 
@@ -56,7 +56,7 @@ def test_training_on_mostly_zero_inputs_equals_gradient_and_the_formula(
 
 @kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 2, 127, 128, 129, 256, 257, 600])
 def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: str, inputs: str) -> None:
-    """One call equals two calls on its parts bit for bit, and equals a call on the same rows as SparseRows."""
+    """One call gives the same bits as two calls on its parts, and the same result as a call on SparseRows."""
     k = case((70, 20, 3), 700, dtype, inputs)
     order = np.random.default_rng(2).permutation(700)[:600]
     whole = kc.train(backend, k, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
@@ -73,7 +73,7 @@ def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: st
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_full_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str) -> None:
-    """Only the sampled rows are mostly zero. The workspace must have room for the other rows too."""
+    """Only the rows in the kernel's sample are mostly zero. The workspace must also have room for full rows."""
     n = 4 * c.SPARSE_SAMPLE
     k = kc.case((66, 33, 2), "tanh", ("sigmoid", "squared_error"), n, dtype, inputs)
     x = np.where(k.x == 0, 1, k.x).astype(k.x.dtype)
@@ -92,7 +92,7 @@ def test_full_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str)
 def test_zeros_are_skipped_where_enough_inputs_are_zero(
     backend: Any, n_in: int, share: float, skips: bool, inputs: str
 ) -> None:
-    """A NaN weight of an input that is always zero shows whether a backend skips zeros."""
+    """An input that is always zero has a NaN weight. The outputs are finite only if the backend skips zeros."""
     k = kc.case((n_in, 5, 2), "tanh", ("sigmoid", "squared_error"), 40, "float64", inputs)
     k.x[k.x == 0] = 1
     k.x[:, int(n_in * share) :] = 0

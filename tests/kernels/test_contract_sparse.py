@@ -1,4 +1,4 @@
-"""The kernel contract, part four: sparse rows, and compressing dense rows to sparse ones."""
+"""The kernel contract: sparse rows, and the compression of dense rows to sparse rows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_more_sparse_rows_than_a_block(backend: Any, rows: int, dtype: str, inpu
 def test_training_on_sparse_rows_equals_dense_training(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
 ) -> None:
-    """The result equals training on the dense array. The order repeats and omits rows; the last batch is smaller."""
+    """The result equals training on the dense array. The order repeats and omits rows. The last batch is smaller."""
     optimizer = kc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
     order = np.random.default_rng(1).integers(0, 20, 38)
@@ -128,7 +128,7 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Use pieces of 8 inputs. With larger ones the oracle would take minutes."""
+    """Use pieces of 8 inputs. With larger pieces the oracle would take minutes."""
     monkeypatch.setattr(c, "PIECE_INPUTS", 8)
     c._plan.cache_clear()
     yield
@@ -150,7 +150,7 @@ def test_predict_and_gradient_in_pieces(
 def test_train_in_pieces(
     backend: Any, n_threads: int, batch_size: int, rule: str, extra: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The result equals training on the dense array. Compiled backends sum input by input, so pieces change no bit."""
+    """The result equals training on the dense array. On a compiled backend, pieces must not change a bit."""
     n_threads = min(n_threads, backend.MAX_THREADS)
     optimizer = kc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
@@ -171,7 +171,7 @@ def test_train_in_pieces(
 
 
 def compressed(backend: Any, x: kc.Array, dtype: Any) -> c.SparseRows:
-    """Compress x: count the entries in a first call, then write into arrays of exactly this size."""
+    """Compress x. The first call counts the entries, and the second call writes into arrays of exactly this size."""
     starts = np.full(len(x) + 1, -1)
     found = backend.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
     again = np.full(len(x) + 1, -1)
@@ -221,7 +221,7 @@ def test_training_on_compressed_rows_equals_dense_training(backend: Any, dtype: 
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_compress_writes_only_within_its_arrays(backend: Any, dtype: str, inputs: str) -> None:
-    """Another thread may write to x after the entries were counted."""
+    """Another thread may write to x between counting and writing the entries."""
     k = kc.case((70, 2), "tanh", ("sigmoid", "squared_error"), 9, dtype, inputs)
     room = 100
     indices, values = np.full(room + 50, -7, np.int32), np.full(room + 50, -7, dtype)
@@ -234,7 +234,7 @@ def test_compress_writes_only_within_its_arrays(backend: Any, dtype: str, inputs
 
 @kc.pairs("backend", "dtype")
 def test_bytes_of_more_than_32768_columns(backend: Any, dtype: str) -> None:
-    """A column and its byte share 32 bits, which suffices for up to 32768 columns."""
+    """A kernel may pack a column and its byte into 32 bits, which is possible for up to 32,768 columns."""
     k = kc.mostly_zero(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
     expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
     kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])

@@ -1,4 +1,4 @@
-"""The kernel contract, part eight: a team of threads in one call of train gives the results of one thread."""
+"""The kernel contract: a team of threads in one call of `train` gives the results of one thread."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_teams_with_every_optimiser(
 def test_teams_with_batches_of_every_size(
     threaded: Any, batch_size: int, sparse: bool, dtype: str, n_threads: int
 ) -> None:
-    """Some batches are smaller than the team, some last batches are smaller, and some batches exceed a block."""
+    """Some batches have fewer rows than the team has threads, and some have more rows than a block."""
     k = kc.mostly_zero(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
     if sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
@@ -82,7 +82,7 @@ def test_a_stop_set_beforehand_ends_the_call(threaded: Any, rule: str, n_threads
 
 @kc.pairs("threaded", "n_threads", "dtype")
 def test_a_stop_set_during_the_call_stops_the_team(threaded: Any, dtype: str, n_threads: int) -> None:
-    """All threads stop before the same step, wherever each of them is."""
+    """All threads stop before the same step."""
     kc.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads)
 
 
@@ -114,7 +114,7 @@ def test_teams_train_the_same_when_split_at_any_batch(threaded: Any, n_threads: 
 
 @kc.pairs("threaded", "n_threads")
 def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
-    """One worker marks the team as broken and never joins. The other workers must not wait for it."""
+    """One worker never calls `train`, and a timer marks the team as broken. The other workers must return."""
     k = kc.case((6, 5, 3), rows=40)
     call = kc.call(k, np.arange(40), 8, naive.Rule(), n_threads=n_threads)
     threads = [
@@ -131,6 +131,6 @@ def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
 
 @kc.pairs("threaded", "n_threads")
 def test_a_team_larger_than_the_cores_yields(threaded: Any, n_threads: int) -> None:
-    """A waiting thread yields its core. Otherwise each barrier would cost a time slice."""
+    """A waiting thread yields its core. Otherwise each barrier would take a time slice of the scheduler."""
     k = kc.case((20, 16, 3), rows=100)
     assert_as_alone(threaded, k, np.arange(100), 20, naive.Rule(), min(8 * n_threads, threaded.MAX_THREADS), 5)

@@ -1,6 +1,6 @@
-"""PyTorch as a second, independent oracle: equal starts, batches and rates must give equal parameters.
+"""PyTorch is a second, independent oracle: equal initial parameters, batches and rates must give equal results.
 
-PyTorch's costs, autograd and optimisers take 200 steps, and one call of `train` takes the same steps.
+PyTorch takes 200 steps with its own costs, autograd and optimisers. One call of `train` takes the same steps.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def torch_optimizer(rule: naive.Rule, weights: list[Any], biases: list[Any]) -> 
 
 
 def clip(parameters: list[Any], limit: float) -> None:
-    """Clip by hand. clip_grad_norm_ divides by the norm plus 1e-6, and in float64 the 1e-6 would show."""
+    """Clip by hand. clip_grad_norm_ divides by the norm plus 1e-6, an error larger than TOLERANCE in float64."""
     norm = torch.sqrt(sum(p.grad.square().sum() for p in parameters))
     if limit and norm > limit:
         for p in parameters:
@@ -75,7 +75,7 @@ def problem(
     return k, order, 0.1 / (1 + 0.01 * np.arange(STEPS))
 
 
-@functools.cache  # the same for every backend
+@functools.cache  # the result does not depend on the backend
 def torch_training(
     hidden: str, output: tuple[str, str], rule: naive.Rule, dtype: str, inputs: str, targets: str
 ) -> tuple[kc.Array, float]:
@@ -130,7 +130,7 @@ def test_every_optimizer_trains_like_torch(backend: Any, rule: str, extra: str, 
 
 
 def test_adam_with_torch_s_defaults(backend: Any) -> None:
-    """Epsilon is 1e-8, so the test takes float64."""
+    """The test uses float64, because with an epsilon of 1e-8 float32 would be too inaccurate."""
     rule = naive.Rule("adam", 0.9, 0.999, 1e-8)
     assert_same_training(backend, "tanh", ("sigmoid", "squared_error"), rule, "float64")
 

@@ -29,7 +29,7 @@ def test_the_workspace_of_sparse_rows_does_not_grow_with_rows_times_inputs(items
     def size(n_in: int, rows: int) -> int:
         net = kc.network((n_in, 2), ("sigmoid",), "squared_error")
         plan = c.plan(net, rows, 2, itemsize, n_threads, sparse=True)
-        return itemsize * (plan.size - 5 * plan.packed)  # without parameters, gradient, scratch and state
+        return itemsize * (plan.size - 5 * plan.packed)  # 5 vectors: parameters, gradient, scratch and two of state
 
     assert size(10_000_000, 256) <= size(10_000, 256) < n_threads << 26
 
@@ -59,7 +59,7 @@ print(np.array_equal(np.flatnonzero(gradient[:-1]), np.unique(indices)))
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this limit")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer needs more memory than the limit")
 def test_millions_of_inputs_fit_into_little_memory(backend: Any) -> None:
-    """The compiled backends hold three packed parameter vectors of 256 MB each. A dense batch would take 2 GB."""
+    """The compiled backends need three packed parameter vectors of 256 MB each. A dense batch would take 2 GB."""
     call = [sys.executable, "-c", MILLIONS_OF_INPUTS, name_of(backend)]
     run = subprocess.run(call, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""kernels/formulas.py: every row of the table is right, and every compiled backend implements it."""
+"""kernels/formulas.py: every row of the table is right, and every backend implements the row."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_backend_has_every_activation(backend: Any, row: formulas.Activation, 
 @every_dtype
 @pytest.mark.parametrize("name", kc.HIDDEN)
 def test_a_backend_has_every_derivative(backend: Any, name: str, dtype: str) -> None:
-    """Both layers have weight 1, and the cost is the squared error, so the gradient shows the hidden derivative."""
+    """Both layers have weight 1 and the cost is the squared error, so the derivative can be read from the gradient."""
     row = formulas.ACTIVATIONS[name]
     assert row.derivative is not None
     k = kc.case((3, 3, 3), name, ("identity", "squared_error"), Z.shape[1], dtype)
@@ -131,7 +131,7 @@ def test_a_backend_has_every_cost_and_delta(backend: Any, output: str, cost: str
 @every_pair
 @pytest.mark.parametrize("labels", [True, False])
 def test_evaluate_equals_the_oracle(output: str, cost: str, labels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second limit makes `evaluate` work in parts of seven examples."""
+    """With the smaller limit, `evaluate` works in parts of seven examples."""
     y = TARGET.argmax(0) if labels else TARGET.T
     target = np.eye(3)[y] if labels else y
     expected = oracle_cost(output, cost, target)

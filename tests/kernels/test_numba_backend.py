@@ -24,8 +24,8 @@ def test_a_cache_that_cannot_be_written_gives_one_warning(tmp_path: Path) -> Non
     load_backend("numba")
     (tmp_path / "file").touch()
     environment = {
-        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # not even root can make a folder there
-        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",  # Numba looks in no other folder
+        "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache"),  # impossible even for root: "file" is no folder
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",  # Numba then tries no other folder
     }
     categories, message = python(CACHELESS, **environment).splitlines()
     assert "NUMBA_CACHE_DIR" in message
@@ -62,5 +62,5 @@ def test_a_change_elsewhere_makes_cached_kernels_stale(tmp_path: Path) -> None:
         assert source.read_text().count(line) == 1, file
         before = source.read_text()
         source.write_text(before.replace(line, changed))
-        assert python(CACHED, **environment) == "0\n", file  # printed 0 hits: the kernel was compiled again
+        assert python(CACHED, **environment) == "0\n", file  # no hits in the cache: the kernel was compiled again
         source.write_text(before)

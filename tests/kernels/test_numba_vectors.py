@@ -1,4 +1,4 @@
-"""The Numba backend takes its vectors from the CPU that Numba's settings name, not from the host."""
+"""The Numba backend uses the vectors of the CPU that Numba's settings name, not those of the host's CPU."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-# Only two CPUs, because each takes ten seconds to compile for.
-# Each row: a CPU, its features (None: the default), the level this machine must support, and the vectors' name.
+# There are only two CPUs, because compiling for a CPU takes ten seconds. Each row has a CPU, its features (None: the
+# default), the x86-64 level that this machine must support, and the name of the vectors.
 @pytest.mark.parametrize(
     ("cpu", "features", "level", "name"),
     [
@@ -80,7 +80,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_with_vectors_for_another_cpu(
     cpu: str, features: str | None, level: str, name: str, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernels are compiled for each CPU (no cache hits), though all CPUs share a cache folder."""
+    """All CPUs share a cache folder, but the kernels are compiled for each CPU, so the cache has no hits."""
     for variable in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "FASTNET_ISA"):
         monkeypatch.delenv(variable, raising=False)
     if level not in cython_dispatch.runnable(cython_dispatch.cpu_features()):

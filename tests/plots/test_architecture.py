@@ -1,4 +1,4 @@
-"""The report's pictures: the neurons and weights of a network, the curves of a training, and the answers."""
+"""The report's pictures: the neurons and weights of a network, the curves of a training, and the classification."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_links_show_sign_and_size() -> None:
         assert (blue > red) == (net.weights[0][j, i] > 0)
     by_width = sorted(drawn, key=lambda place: drawn[place][0])
     assert by_width == [(1, 1), (1, 0), (0, 0), (0, 1)]
-    # the strongest link is drawn last, so that no other link hides it
+    # The strongest link is drawn last, so that no other link hides it.
     assert found.get_linewidths()[-1] == max(found.get_linewidths())
 
 
@@ -73,7 +73,7 @@ def test_only_the_strongest_neurons_of_wide_layers_are_drawn() -> None:
     assert [len(c.get_segments()) for c in links(figure)] == [14 * 14, 14 * 3]
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [len(line.get_xdata()) for line in dots] == [3, 3]
-    # neuron 40 is drawn, because its links are the strongest of the last layer
+    # Neuron 40 has the strongest links of the last layer, so it must be drawn.
     strongest = np.asarray(links(figure)[1].get_linewidths())
     assert np.sum(strongest > 2) == 3
     assert circles(plots.architecture(network(20, 21))) == [20, 14]
@@ -94,8 +94,8 @@ def test_images_of_inputs_are_drawn_and_linked_from_their_pixels() -> None:
     strongest = first.get_segments()[-1][0]
     left, right, low, high = image.get_extent()
     place = (strongest[0] - left) / (right - left) * 4, (high - strongest[1]) / (high - low) * 3
-    assert (int(place[0]), int(place[1])) == (3, 0)  # pixel 3 is the last of the first row
-    assert not plots.architecture(net, image_shape=(5, 5)).axes[0].images  # a shape that does not fit gives no image
+    assert (int(place[0]), int(place[1])) == (3, 0)  # pixel 3 is the last pixel of row 0
+    assert not plots.architecture(net, image_shape=(5, 5)).axes[0].images  # the network does not have 25 inputs
 
 
 def test_deep_and_shallow_and_dead_networks_are_drawn() -> None:
@@ -157,7 +157,7 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
     assert bar.get_ylabel() == "share of the true class"
     shades = axes.images[0]
-    for text in axes.texts:  # text has enough contrast with its cell
+    for text in axes.texts:  # the text must have enough contrast with its cell
         j, i = text.get_position()
         below = shades.cmap(shades.norm(shades.get_array()[int(i), int(j)]))
         assert abs(np.mean(below[:3]) - np.mean(to_rgba(text.get_color())[:3])) > 0.35

@@ -15,7 +15,7 @@ from fastnet import plots  # without Matplotlib there is nothing to test
 
 
 def found(n: int = 100, corrupted: float = 0.0, hidden: int = 8, slow: bool = False) -> Memorization:
-    """Return a result of two seeds and four epochs. The seeds reach the goal in epochs 2 and 3, or never."""
+    """Return a result of two seeds and four epochs. The seeds fit in epochs 2 and 3, or never if `slow`."""
     training = np.array([[0.3, 0.99, 1.0, 1.0], [0.4, 0.9, 0.99, 1.0]]) * (0.5 if slow else 1)
     return Memorization((5, hidden, 3), 1234, n, 4, corrupted, "true", 0.99, training, training / 2, 0.3)
 
@@ -88,7 +88,7 @@ def test_corruption_shows_accuracies_and_epochs_against_the_share() -> None:
 def test_corruption_marks_conditions_that_are_not_fitted_in_time() -> None:
     figure = drawn(plots.corruption([found(), found(corrupted=1.0, slow=True)]))
     np.testing.assert_allclose(lines(figure.axes[1])["every seed: not in 4 epochs"], [[1], [4]])
-    assert figure.axes[1].get_ylim()[1] > 4.2  # the axes do not cut the cross
+    assert figure.axes[1].get_ylim()[1] > 4.2  # the cross is inside the axes
 
 
 def test_an_effect_marks_conditions_that_are_not_fitted_in_time() -> None:

@@ -47,7 +47,7 @@ def test_the_same_numbers_give_the_same_file(line: Any, kind: str, start: bytes,
     content = (tmp_path / f"a.{kind}").read_bytes()
     assert content.startswith(start)
     assert content == (tmp_path / f"b.{kind}").read_bytes()
-    assert b"CreationDate" not in content  # a PDF has this field
+    assert b"CreationDate" not in content  # the field for the date in a PDF
     assert b"dc:date" not in content
 
 
@@ -61,7 +61,7 @@ def test_an_unknown_kind_of_picture_replaces_no_file(line: Any, tmp_path: Path) 
 
 def test_what_is_no_figure_is_not_saved(line: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"^figure must be a Figure of Matplotlib, not None$"):
-        save(None, tmp_path / "a.png")  # type: ignore[arg-type]  # what is refused
+        save(None, tmp_path / "a.png")  # type: ignore[arg-type]  # the refused argument
     assert not list(tmp_path.iterdir())
 
 

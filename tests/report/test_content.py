@@ -1,4 +1,4 @@
-"""The report: its figures equal the computed ones, it loads nothing, and it accepts networks of all kinds."""
+"""The report shows the computed numbers, loads nothing from other files or hosts, and accepts networks of all kinds."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rendered(network: Any, data: Dataset) -> Page:
 
 def test_the_key_figures_equal_the_computed_ones(run: Run, page: Page) -> None:
     cost, accuracy = run.network.evaluate(DATA.x_test, DATA.y_test, backend="numpy")
-    assert 0.4 < accuracy < 1  # needs both right and wrong answers
+    assert 0.4 < accuracy < 1  # the tests below need right and wrong answers
     assert page.h1 == page.title == f"64-8-3 on {DATA.name}"
     assert page.figures["test accuracy"] == f"{accuracy:.1%}"
     assert page.figures["test cost"] == f"{cost:.4g}"
@@ -328,7 +328,7 @@ def test_unusable_runs_and_data_are_errors(run: Run) -> None:
 
 
 def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
-    """Letters that the font of the pictures lacks, and names too long for a picture, cause no warning and no crash."""
+    """Neither letters that the pictures' font lacks nor names too long for a picture cause a warning or a crash."""
     names = ("日本語 \t", "a" * 300, "$x_", "b\udcff", "", "c\n" * 40)
     data = dataclasses.replace(DATA, class_names=names)
     report.write(tmp_path / "x.html", fastnet.Network([64, 6], seed=0), data, backend="numpy")

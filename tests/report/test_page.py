@@ -1,4 +1,4 @@
-"""The report in a browser, on a desktop and on phones: complete, within the width, readable, without requests."""
+"""The report in a browser on a desktop and on phones is complete, fits the width, is readable and makes no requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUIRED = os.environ.get("FASTNET_REQUIRE_BROWSER") == "1"
 
 
 def lacking(reason: str) -> None:
-    """Skip this file. Fail instead if the run must not skip it."""
+    """Skip this file, or fail if the run must not skip it."""
     if REQUIRED:
         raise RuntimeError(f"FASTNET_REQUIRE_BROWSER=1, but {reason}")
     pytest.skip(reason, allow_module_level=True)
@@ -38,9 +38,9 @@ try:
 except ImportError as error:
     lacking(f"the extras dev, plot and insight are wanted ({error})")
 
-from report_cases import picture_data, table_data, trained  # noqa: E402  # follows the checks that may skip the file
+from report_cases import picture_data, table_data, trained  # noqa: E402  # imported after the checks that may skip the file
 
-from fastnet import report  # noqa: E402  # follows the same checks
+from fastnet import report  # noqa: E402  # imported after these checks
 
 SCREENS = {"desktop": (1280, 900, 1, False), "phone": (390, 844, 2, True), "small phone": (360, 640, 2, True)}
 FLAGS = (
@@ -70,7 +70,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     own = {
         name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
-    }  # Chromium must not load a sanitizer
+    }  # Chromium cannot run with a sanitizer's library
     service = Service(DRIVER, log_output=subprocess.DEVNULL, env=own)
     driver = webdriver.Chrome(options=options, service=service)
     try:
@@ -84,7 +84,7 @@ def show(browser: Any, page: Path, screen: str) -> None:
     metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     for log in ("browser", "performance"):
-        browser.get_log(log)  # discards earlier entries
+        browser.get_log(log)  # reading the log empties it
     browser.get(page.as_uri())
 
 
@@ -147,7 +147,7 @@ def test_the_page_on_paper(browser: Any, page: Path) -> None:
     try:
         show(browser, page, "desktop")
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-        metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}  # A4 less the margins
+        metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}  # A4 without its margins
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         over, hidden, columns = browser.execute_script(
             "const all = [...document.querySelectorAll('section')];"
@@ -174,7 +174,7 @@ def test_the_page_makes_no_requests(browser: Any, page: Path) -> None:
 
 
 def test_a_page_with_a_request_is_noticed(browser: Any, page: Path, tmp_path: Path) -> None:
-    """The checks above can fail: the policy of the page refuses a remote image, and the log reports the request."""
+    """The checks above can fail: the page's policy refuses a remote image, and the browser's log reports this."""
     html = page.read_text("utf-8").replace("</main>", '<img src="https://example.invalid/x.png" alt="x"></main>')
     other = tmp_path / "asks.html"
     other.write_text(html, "utf-8")

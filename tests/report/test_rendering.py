@@ -1,4 +1,4 @@
-"""Writing the report: atomic writes, older records, and errors that name a missing extra."""
+"""Writing the report: atomic writes, runs of older versions, and errors that name a missing extra."""
 
 from __future__ import annotations
 

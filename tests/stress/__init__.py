@@ -6,6 +6,6 @@ A program is a module with a subclass of harness.Danger. corpus/ keeps the cases
 import sys
 from pathlib import Path
 
-# The programs use the oracle and the cases of the ordinary tests, which are in the parent folder.
+# The programs import the oracle and the helpers of the ordinary tests from the parent folder.
 if str(Path(__file__).parents[1]) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="time to run; `all` divides the time among the programs")
     parser.add_argument("--seed", type=int, help="seed of the cases (default: a random number)")
     parser.add_argument(
-        "--first", type=int, default=0, help="number of the first case; with --count 1, repeat a single case"
+        "--first", type=int, default=0, help="number of the first case; add --count 1 to repeat only this case"
     )
     parser.add_argument("--no-keep", action="store_true", help="write nothing to the corpus")
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
 """Changes while `fit` runs: of the data, the parameters and the trainer, by a callback or by another thread.
 
-Each kind of change is a function of a module imported below, and asserts a promise of docs/promises.md.
+Each kind of change is a function in one of the modules imported below. The function asserts a promise of
+docs/promises.md.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ MODULES = (changes_of_data, changes_of_objects, changes_by_callbacks)  # importi
 
 
 class Program(Danger):
-    seconds = 120.0  # longer than any wait within a case, because the error of the wait says more
+    seconds = 120.0  # longer than any wait in a case, because the error of the wait says more
 
     def draw(self, rng: np.random.Generator) -> Case:
         name = str(rng.choice(list(KINDS)))
         case = {"kind": name, "what": str(rng.choice(KINDS[name][1])), "by": str(rng.choice(["callback", "thread"]))}
-        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # a negative number counts from the end
+        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # an update; negative: counted from the end
 
     def check(self, case: Case) -> str:
         fit, interval = fits.Fit(case), sys.getswitchinterval()

@@ -32,7 +32,7 @@ CHILD_SECONDS = 90  # a child that runs longer is killed
 
 @kind(*RAISES)
 def raises(fit: Fit, case: Case) -> str:
-    """After an error of a callback the trainer is at a batch boundary and can continue."""
+    """A callback raises. Afterwards the trainer is at a batch boundary and can continue."""
     error = next((e for e in ERRORS if e.__name__ == case["what"]), RecursionError)(case["seed"])
     at, handler = 1 + case["at"] % fit.steps, signal.getsignal(signal.SIGINT)
     trainer = fit.trainer()
@@ -53,18 +53,18 @@ def raises(fit: Fit, case: Case) -> str:
 
 
 def goes_on(fit: Fit, trainer: Trainer, steps: int) -> str:
-    """Check that the trainer has made `steps` updates, and continues like a trainer stopped at this boundary."""
+    """Check that the trainer has made `steps` updates and continues like a trainer that was stopped there."""
     twin = fit.stopped_at(steps)
     assert bits(trainer) == bits(twin), "the network is not at the batch boundary"
     for each in (trainer, twin):
         each.fit(*fit.data())
-    assert bits(trainer) == bits(twin), "the trainer does not continue from there"
+    assert bits(trainer) == bits(twin), "the trainer does not continue from the batch boundary"
     return "goes on from the batch boundary"
 
 
 @kind(*RAISES[:-1])
 def raises_at_the_end(fit: Fit, case: Case) -> str:
-    """The same for a callback at the end of an epoch. The epoch's record is kept."""
+    """A callback raises at the end of an epoch. The history keeps this epoch, and the trainer can continue."""
     error = next(e for e in ERRORS if e.__name__ == case["what"])(case["seed"])
     trainer, twin = fit.trainer(), fit.undisturbed(epochs=1)
 
@@ -82,7 +82,7 @@ def raises_at_the_end(fit: Fit, case: Case) -> str:
 
 @kind("another network", "a copy of its own", "its own trainer", "its own trainer's stream", "caught")
 def trains(fit: Fit, case: Case) -> str:
-    """A callback or a thread trains another network, or uses the trainer of the fit, which refuses."""
+    """A callback or a thread trains another network, or calls the trainer of the fit and is refused."""
     trainer, expected = fit.trainer(), bits(fit.undisturbed())
     words, x_y = "a Trainer is for one fit at a time", fit.data()
 
@@ -110,7 +110,7 @@ def trains(fit: Fit, case: Case) -> str:
 
 @kind("sleep", "event", "lock", "loop", "join")
 def never_returns(fit: Fit, case: Case) -> str:
-    """A callback waits for ever. Ctrl-C ends the callback and the fit. In a thread the wait blocks no other fit."""
+    """A callback waits for ever. Ctrl-C ends the callback and the fit. Such a fit in a thread blocks no other fit."""
     trainer, at = fit.trainer(), 1 + case["at"] % fit.steps
     entered, let_go = threading.Event(), threading.Event()
 
@@ -192,12 +192,12 @@ def forks(fit: Fit, case: Case) -> str:
         Disturbance(fit, case, change, most=2, at_once=False).run(trainer, *fit.data())
     finally:
         signal.signal(signal.SIGINT, before)
-        if os.getpid() != parent:  # the child, after its callback returned
+        if os.getpid() != parent:  # in the child, whose callback has returned
             end_after(lambda: same(bits(trainer), expected))
     assert statuses
     assert not any(statuses), f"the child ended with {statuses}"
     assert bits(trainer) == expected, "the fork had an effect on the parent's fit"
-    return "parent and child right"
+    return "parent and child are right"
 
 
 def same(found: object, expected: object) -> None:
@@ -205,7 +205,7 @@ def same(found: object, expected: object) -> None:
 
 
 def end_after(call: Callable[[], object]) -> None:
-    """Make the call and end this child process, with status 0 if the call did not raise."""
+    """Make the call and end this child process. The exit status is 0 if the call did not raise."""
     code = 1
     try:
         call()
@@ -219,7 +219,7 @@ def end_after(call: Callable[[], object]) -> None:
 
 @kind("0", "-1", "2.5", "'many'", "3", "1000000", "None", "[1]")
 def every(fit: Fit, case: Case) -> str:
-    """The callback's `every` changes during the fit. A valid value takes effect, any other is refused."""
+    """The callback's `every` changes during the fit. A valid value is accepted, and any other value is refused."""
     value = eval(case["what"])
     at, trainer = 1 + case["at"] % fit.steps, fit.trainer()
 
@@ -233,7 +233,7 @@ def every(fit: Fit, case: Case) -> str:
     error = raised(lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=[Changes()]))
     if case["what"] in ("3", "1000000", "None") or (
         at == fit.steps and error is None
-    ):  # or no batch follows that could refuse
+    ):  # after the last batch, fit does not read `every`
         assert error is None, error
         assert bits(trainer) == bits(fit.undisturbed())
         return "same bits"
@@ -245,7 +245,7 @@ def every(fit: Fit, case: Case) -> str:
 
 @kind("collects", "drops", "empties the list", "handler", "ignores signals", "deletes its method")
 def vandal(fit: Fit, case: Case) -> str:
-    """A callback deletes all objects it can reach, or changes the signal handler. The fit must not need these."""
+    """A callback deletes all objects it can reach, or changes the signal handler. The fit must continue."""
     x, y = fit.data()
     trainer, handler = fit.trainer(), signal.getsignal(signal.SIGINT)
     held, callbacks = [x, y], list[Any]()

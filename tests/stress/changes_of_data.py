@@ -16,13 +16,13 @@ from .fits import Fit, bits, ended, values_of
 from .harness import Case
 
 Array = NDArray[Any]
-VALUES = ("other", "huge", "nan", "inf")  # floats are filled with these
+VALUES = ("other", "huge", "nan", "inf")  # the changes of float arrays
 WORDS = "must be finite|was changed while it was read|labels are from 0 to|not a valid sparse matrix"
-NUMBERS = (10**9, -1, -(2**31), 2**31 - 1, 0)  # labels and indices are filled with these
+NUMBERS = (10**9, -1, -(2**31), 2**31 - 1, 0)  # the new values of labels and indices
 
 
 def refills(array: Array, what: str) -> Callable[[], None]:
-    """Return a function that changes all values. Every second call writes finite values."""
+    """Return a function that changes all values of the array. Every second call writes finite values."""
     rng = np.random.default_rng(0)
     values: dict[str, float] = {"huge": 1e30, "nan": np.nan, "inf": np.inf}
     turns = itertools.cycle([True, False])
@@ -42,11 +42,11 @@ def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
     """Refill the array during a fit. Values that are not finite end the fit with a DivergedError."""
     trainer, disturbance = fit.trainer(), Disturbance(fit, case, refills(array, case["what"]))
     how = ended(lambda: disturbance.run(trainer, x, y), trainer)
-    # Each batch reads values of a dense array. Only a whole epoch is certain to read all values of a sparse array.
+    # Each batch reads values of a dense array. Of a sparse array, only a whole epoch is certain to read all values.
     unseen = 1 if array.ndim == 2 else 2 * fit.batches - 1
     seen = case["by"] == "callback" and disturbance.at <= fit.steps - unseen
     if seen and case["what"] in ("nan", "inf") and array.dtype != np.uint8 and array.size:
-        assert how == "diverged", f"the fit took {case['what']} for numbers"
+        assert how == "diverged", f"the fit accepted {case['what']} as numbers"
     if how == "done":
         assert trainer.steps == fit.steps
     return how
@@ -73,7 +73,7 @@ def targets(fit: Fit, case: Case) -> str:
 
 
 def numbers(arrays: list[Array]) -> Iterator[Callable[[], None]]:
-    """Yield functions that set integers to values outside every array."""
+    """Yield functions that fill the integer arrays with numbers, most of which are no valid label or index."""
     for number in itertools.cycle(NUMBERS):
 
         def change(number: int = number) -> None:
@@ -147,7 +147,7 @@ def sparse_matrix(fit: Fit, case: Case) -> str:
 
 @kind(*VALUES)
 def validation_values(fit: Fit, case: Case) -> str:
-    """The values of the validation's x change. They must not affect the training."""
+    """The values of the validation's x change. The change must not affect the training."""
     x, y = fit.data()
     validation = fit.data()
     trainer = fit.trainer()

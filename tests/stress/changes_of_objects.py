@@ -33,11 +33,11 @@ def same(fit: Fit, case: Case, change: Callable[[Trainer], object], most: int = 
 
 
 def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> str:
-    """Check that a callback's change applies from the next batch, like a change between two calls of `fit`."""
+    """Check that a callback's change applies from the next batch, like the same change between two calls of `fit`."""
     whole = case["n"] // fit.batch
     if whole < 2:
         raise Unfit
-    at = 1 + case["at"] % (whole - 1)  # a whole batch is left, so that the second call has the same batch size
+    at = 1 + case["at"] % (whole - 1)  # a whole batch follows, so that the twin's second call has the same batch size
     trainer, twin = (fit.trainer(shuffle=False) for _ in range(2))
     x, y = fit.data()
     trainer.fit(x, y, callbacks=[At(at, lambda: change(trainer))])
@@ -47,7 +47,7 @@ def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> s
     change(twin)
     twin.fit(x[cut:], y[cut:])
     assert bits(trainer) == bits(twin), "the change did not apply from the next batch"
-    return "counts from the next batch"
+    return "applies from the next batch"
 
 
 # -- the network -------------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def parameters(fit: Fit, case: Case) -> str:
     except AssertionError:
         if case["what"] == "small" or np.isfinite(trainer.network.parameters).all():
             raise
-        return "what was set last"  # nothing reads the parameters after the last update
+        return "the parameters set last stay"  # nothing reads the parameters after the last update
 
 
 @kind("writeable", "shape", "dtype")
@@ -183,7 +183,7 @@ def learning_rate(fit: Fit, case: Case) -> str:
 
 @kind()
 def stop(fit: Fit, case: Case) -> str:
-    """`stop` ends the fit at a batch boundary; from a callback, at the next. The trainer can continue."""
+    """`stop` ends the fit at a batch boundary. From a callback it ends the fit at once. The trainer can continue."""
     trainer = fit.trainer()
     disturbance = Disturbance(fit, case, trainer.stop)
     disturbance.run(trainer, *fit.data())
@@ -193,7 +193,7 @@ def stop(fit: Fit, case: Case) -> str:
     assert bits(trainer) == bits(twin)
     for each in (trainer, twin):
         each.fit(*fit.data())
-    assert bits(trainer) == bits(twin), "the trainer does not continue from there"
+    assert bits(trainer) == bits(twin), "the trainer does not continue from the batch boundary"
     return "at a batch boundary"
 
 
@@ -231,7 +231,7 @@ def history(fit: Fit, case: Case) -> str:
 
 @kind("fit", "partial_fit")
 def two_fits(fit: Fit, case: Case) -> str:
-    """Two threads fit one trainer. The fits run one after the other, or one fit is refused."""
+    """Two threads call `fit` of one trainer. The fits run one after the other, or one fit is refused."""
     trainer = fit.trainer()
     if case["by"] == "callback":
         x, y = fit.data()
@@ -327,7 +327,7 @@ def order(fit: Fit, case: Case) -> str:
 
 @kind("numpy's errors", "environment", "cores", "random seed", "warnings")
 def surroundings(fit: Fit, case: Case) -> str:
-    """Settings of the thread or the process that do not belong to the fit change."""
+    """Settings of the thread or the process change, such as environment variables. The fit must not depend on them."""
     cores, errors = os.sched_getaffinity(0), np.geterr()
 
     def change(trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""A forked child of a stress program. It starts within milliseconds, with all modules imported, and can be killed."""
+"""A forked child of a stress program. The child starts within milliseconds, has all modules, and can be killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Child:
-    """A fork of this process that runs `work(pipe)` and ends. `pipe` connects the child with this process.
+    """A fork of this process that runs `work(pipe)` and ends. `pipe` connects it with this process.
 
     The child's last message is (True, result of `work`) or (False, error message).
     """
@@ -20,7 +20,7 @@ class Child:
     def __init__(self, work: Callable[[Connection], object]) -> None:
         self._pipe, theirs = Pipe()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about BLAS's threads
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork while BLAS has threads
             self._pid = os.fork()
         if not self._pid:
             self._run(work, theirs)
@@ -47,7 +47,7 @@ class Child:
             raise AssertionError(f"the child {self.end()}") from None
 
     def expect(self, word: str, seconds: float) -> None:
-        """Wait for the message `word`. Raise AssertionError for any other message."""
+        """Check that the child's next message is `word`."""
         heard = self.hear(seconds)
         assert heard == word, f"expected {word!r} from the child, got {heard}"
 

@@ -14,7 +14,7 @@ from . import kernel_calls, user_calls
 from .harness import Case, Danger
 from .problems import problem
 
-WORK = 30_000  # multiply-adds of a case's forward pass, roughly; the oracle takes 1 microsecond for each
+WORK = 30_000  # multiply-adds of a forward pass in most cases; the oracle takes 1 microsecond for each
 LEVELS = {"kernels": kernel_calls, "user": user_calls}
 
 
@@ -24,7 +24,7 @@ class Program(Danger):
         case = {"level": level, **network_of(rng), **training_of(rng)}
         if (
             kc.OUTPUTS[case["output"]][1] == "squared_error"
-        ):  # the cost sums over the outputs, and training with many outputs would diverge
+        ):  # this cost grows with the number of outputs, so a fixed rate would diverge
             case["rate"] /= case["sizes"][-1]
         weights = sum((n + 1) * m for n, m in zip(case["sizes"], case["sizes"][1:], strict=False))
         most = max(1, WORK // weights)
@@ -41,7 +41,7 @@ class Program(Danger):
 
 
 def network_of(rng: np.random.Generator) -> Case:
-    """Draw a network. Most are small because the oracle is slow. Some are wide enough for every loop of the kernels."""
+    """Draw a network: most are small, because the oracle is slow, and some reach all loops of the kernels."""
     most = int(rng.choice([4, 20, 80, 300], p=[0.35, 0.35, 0.2, 0.1]))
     sizes = rng.integers(1, most + 1, 2 + int(rng.choice(6, p=[0.2, 0.35, 0.2, 0.1, 0.1, 0.05]))).tolist()
     hidden = rng.choice(kc.HIDDEN, len(sizes) - 2).tolist()
@@ -58,7 +58,7 @@ def network_of(rng: np.random.Generator) -> Case:
 
 
 def training_of(rng: np.random.Generator) -> Case:
-    """Draw an optimiser's settings. A smaller epsilon or beta2 could make a step pure rounding error, see kc.RULES."""
+    """Draw an optimiser's settings. With a smaller epsilon or beta2 a step could be pure rounding error (kc.RULES)."""
     return {
         "rule": str(rng.choice(list(kc.KINDS))),
         "beta1": float(rng.choice([0, 0.5, 0.9, 0.99, round(rng.uniform(0, 0.999), 3)])),

@@ -14,7 +14,7 @@ from .fits import At, Fit
 from .harness import Case
 
 Check = Callable[[Fit, Case], str]
-KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # for each kind by name, its check and its variants
+KINDS: dict[str, tuple[Check, tuple[str, ...]]] = {}  # from the name of a kind to its check and its variants
 SOON = 20.0  # seconds that a thread may take for its work
 
 
@@ -31,7 +31,7 @@ def kind(*variants: str) -> Callable[[Check], Check]:
 class Meanwhile:
     """`with Meanwhile(change):` repeats the change in a thread while the block runs.
 
-    The first change is made before the block begins; with `at_once=False`, after it begins.
+    By default the block begins after the first change. With `at_once=False` the block begins at once.
     """
 
     def __init__(self, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True) -> None:
@@ -64,7 +64,7 @@ class Meanwhile:
 
 
 class Disturbance:
-    """Make a change after a given update: once in a callback, or repeatedly in a thread until the fit ends."""
+    """Make a change after a given update: a callback makes it once, or a thread repeats it until the fit ends."""
 
     def __init__(
         self, fit: Fit, case: Case, change: Callable[[], object], most: int = 1 << 30, at_once: bool = True
@@ -120,7 +120,7 @@ def raised(call: Callable[[], object]) -> BaseException | None:
 def check_refusal(
     error: BaseException | None, kinds: type[Exception] | tuple[type[Exception], ...], words: str
 ) -> None:
-    """Check that the error has one of these types and that its message matches."""
+    """Check that the error has one of the types and that its message matches."""
     if error is not None and not isinstance(error, kinds):
         raise error
     assert error is not None, f"not refused: {words}"
@@ -128,5 +128,5 @@ def check_refusal(
 
 
 def refused(kinds: type[Exception] | tuple[type[Exception], ...], words: str, call: Callable[[], object]) -> None:
-    """Check that the call raises an error of one of these types and that its message matches."""
+    """Check that the call raises an error of one of the types and that its message matches."""
     check_refusal(raised(call), kinds, words)

@@ -62,8 +62,7 @@ static long fails(int kind)
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-/* The first allocation in a thread that Python starts never fails: without the thread's first frame Thread.start()
-   waits for ever. */
+/* The first allocation in a thread that Python starts never fails. If it did, Thread.start() would wait for ever. */
 static int no_memory(int kind, size_t bytes)
 {
     if (!armed || bytes < (size_t)least_bytes)
@@ -139,7 +138,7 @@ struct {
     void (*free)(void *, void *, size_t);
 } array_handler = {"failing", 1, NULL, array_malloc, array_calloc, array_realloc, array_free};
 
-/* Files. The standard streams, 0 to 2, are left alone. */
+/* Files. Calls on the standard streams, 0 to 2, never fail. */
 
 static int opened(int folder, const char *path, int flags, mode_t mode)
 {
@@ -193,7 +192,7 @@ int ftruncate64(int file, off_t n) { return fails(TRUNCATE) ? -1 : (int)syscall(
 
 int close(int file)
 {
-    int found = (int)syscall(SYS_close, file); /* a failing close closes the file nevertheless */
+    int found = (int)syscall(SYS_close, file); /* the file is closed even if the call must fail */
     return file > 2 && found == 0 && fails(CLOSE) ? -1 : found;
 }
 

@@ -1,6 +1,6 @@
 """The n-th system call fails, for every n, while fastnet trains, predicts, saves and loads.
 
-A seed has finitely many cases: every call of every scenario, in an order that the seed shuffles.
+Every call of every scenario is a case. The seed gives the order of the cases.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from .children import Child
 from .failing_scenarios import ALLOCATIONS, MEMORY, SCENARIOS, THREADS, Outcome, Scenario
 from .harness import Case, Danger
 
-# failing.c is loaded before libc and makes the calls fail. Only allocations of LEAST bytes and more may fail. While a
-# file is written or read, an allocation of an arena may fail too. In a fit and in a prediction only the data of NumPy's
-# arrays may fail; fastnet and its kernels ask for no other memory. NumPy's other allocations succeed there: without
-# one, NumPy 2.4 and its OpenBLAS raise SystemError or read invalid memory.
+# failing.c is loaded before libc and makes the calls fail. Only allocations of at least LEAST bytes fail. While a file
+# is written or read, any of these may fail. In a fit or a prediction, only allocations of NumPy's array data fail,
+# because fastnet and its kernels ask for no other memory. If another allocation of NumPy fails, NumPy 2.4 or its
+# OpenBLAS raises SystemError or reads invalid memory.
 SET_HANDLER = 304  # index of PyDataMem_SetHandler in NumPy's table of C functions
 CAPSULE = ctypes.py_object, ctypes.c_char_p, ctypes.c_void_p
 LEAST = 512  # bytes; smaller allocations never fail, because Python takes small objects from arenas
 
 
 class Kind(NamedTuple):
-    """A kind of failure: a counter of failing.c, and the errno. With `on`, all calls from the n-th on fail."""
+    """A kind of failure: a counter of failing.c, and the errno. If `on`, all calls from the n-th on fail."""
 
     number: int
     errno: int
@@ -94,7 +94,7 @@ class Program(Danger):
 
     def unable(self) -> str:
         if not sys.platform.startswith("linux"):
-            return "calls are made to fail on Linux only"
+            return "the program makes system calls fail on Linux only"
         return "" if shutil.which("cc") else "there is no C compiler (cc) to compile failing.c with"
 
 
@@ -134,7 +134,7 @@ class Server:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(case) + "\n")
         line = self._process.stdout.readline()
-        assert line, f"the process whose calls fail has ended, with exit code {self._process.wait()}"
+        assert line, f"the server process has ended with exit code {self._process.wait()}"
         right, words = json.loads(line)
         return right, words
 
@@ -184,14 +184,14 @@ def take_over_arrays() -> None:
 
 @cache
 def scenario(name: str) -> Scenario:
-    """Make a scenario and run it once, so that a forked child has nothing to import or compile."""
+    """Make a scenario and run it once. The children that are forked later then need not import or compile."""
     made = SCENARIOS[name]()
     attempt(made, Kind(0, 0), 0, last=0)
     return made
 
 
 def all_cases() -> list[Case]:
-    """Return every kind of failure of every call of every scenario."""
+    """Return a case for every scenario, every kind of failure and every call that may fail."""
     found = []
     for name in SCENARIOS:
         with Child(partial(calls, scenario(name))) as child:
@@ -202,7 +202,7 @@ def all_cases() -> list[Case]:
 
 
 def calls(scenario: Scenario, pipe: Connection) -> list[int]:
-    """Return the number of calls of a scenario, for each counter of failing.c."""
+    """Return the number of calls that a scenario makes, for each counter of failing.c."""
     attempt(scenario, Kind(0, 0), 0, last=0)
     return [library().counted(kind) for kind in range(len(KINDS))]
 
@@ -231,11 +231,11 @@ def judged(scenario: Scenario, kind: str, n: int, pipe: Connection) -> str:
         scenario.judge(outcome, kind, n)
     if not outcome.failed:
         return "no such call"
-    return "right all the same" if outcome.error is None else type(outcome.error).__name__
+    return "right" if outcome.error is None else type(outcome.error).__name__
 
 
 def in_words(error: BaseException, kind: str) -> bool:
-    """Return whether a user may see this error. NumPy's error about an iterator does not come from fastnet."""
+    """Return whether a user may see this error. NumPy's SystemError without an exception does not come from fastnet."""
     if kind in ALLOCATIONS and isinstance(error, SystemError):
         return str(error).endswith(("without exception set", "without setting an exception"))
     return isinstance(error, DataError) or (kind in MEMORY and isinstance(error, MemoryError))
@@ -258,7 +258,7 @@ def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, fol
         except BaseException as raised:
             failing.disarm()
             where = "".join(traceback.format_exception(raised))[-3000:]
-            error = raised.with_traceback(None)  # frees the objects of the frames
+            error = raised.with_traceback(None)  # the frames of the traceback refer to arrays and files
             error.__context__ = error.__cause__ = None
         failing.disarm()
     return Outcome(result, error, where, told, failing.failed())
@@ -266,5 +266,5 @@ def attempt(scenario: Scenario, kind: Kind, n: int, last: int | None = None, fol
 
 def open_files() -> list[str]:
     """Return the files that the process has open."""
-    names = os.listdir("/proc/self/fd")  # the list has the descriptor of the listing itself, now closed
+    names = os.listdir("/proc/self/fd")  # the descriptor of the listing itself is closed now
     return sorted(os.readlink(f"/proc/self/fd/{name}") for name in names if os.path.lexists(f"/proc/self/fd/{name}"))

@@ -27,7 +27,7 @@ from .harness import Case
 from .interrupted_fits import Fit, go_on
 from .kernel_calls import available
 
-# The kinds of failures, see failing_calls.py. In a kind with a plural name, all calls from the n-th on fail.
+# The kinds of failures, see KINDS in failing_calls.py. If the name is a plural, all calls from the n-th on fail.
 ARRAYS, ALLOCATIONS, THREADS = ("array", "arrays"), ("allocation", "allocations"), ("thread", "threads")
 MEMORY = ARRAYS + ALLOCATIONS
 READING = (*ALLOCATIONS, "open", "read", "close")
@@ -45,16 +45,16 @@ class Outcome(NamedTuple):
 
 
 class Scenario(abc.ABC):
-    """An action of a user."""
+    """An action of a user, during which calls fail."""
 
     kinds: Sequence[str]  # the kinds of failures that can occur
 
     def place(self, folder: Path) -> None:  # noqa: B027 - some scenarios have no files
-        """Prepare the folder. Calls do not fail yet."""
+        """Put the files that `run` needs into the folder. No call fails."""
 
     @abc.abstractmethod
     def run(self) -> Any:
-        """Run the scenario. Calls fail in it."""
+        """Take the action."""
 
     @abc.abstractmethod
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
@@ -62,7 +62,7 @@ class Scenario(abc.ABC):
 
 
 class Writing(Scenario):
-    """A writer. Afterwards each file is old or new, and there are no other files."""
+    """A writer. Afterwards each file has its old or its new content, and there are no other files."""
 
     kinds = WRITING
 
@@ -77,11 +77,11 @@ class Writing(Scenario):
         self._writer.write(self._folder)
 
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
-        optional = self._name == "small set"  # a failure to write this cache is no error
+        optional = self._name == "small set"  # this writer may fail without an error, because it only fills a cache
         finished = outcome.error is None and not optional
         left = writers.left(self._writer, self._folder, finished)
         assert not writers.left_over(self._folder), "a temporary file is left"
-        assert kind != "short write" or left == "all new", "a short write must be continued"
+        assert kind != "short write" or left == "all new", "the writer did not write the rest after a short write"
         self._writer.write(self._folder)
         assert writers.left(self._writer, self._folder, True)
 
@@ -106,8 +106,8 @@ class Reading(Scenario):
 
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
         if outcome.error is None:
-            assert outcome.result == self._right, "loaded something else"
-        assert self._read(self._path) == self._right, "loads something else now"
+            assert outcome.result == self._right, "the loaded object is wrong"
+        assert self._read(self._path) == self._right, "a second load gives a wrong object"
 
 
 class Training(Scenario):
@@ -155,10 +155,10 @@ class Training(Scenario):
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
         trainer = self._trainer
         if outcome.error is not None:
-            assert kind in MEMORY, f"fit needs no more than one thread: {outcome.error!r}"
+            assert kind in MEMORY, f"fit needs no second thread: {outcome.error!r}"
             assert bits(trainer) in self._states, f"not at a batch boundary, at {trainer.steps} steps\n{outcome.where}"
         elif kind in MEMORY or not outcome.warnings:
-            assert bits(trainer) == self._end, "returned another result"
+            assert bits(trainer) == self._end, "the result is wrong"
         else:
             self._judge_threads(trainer, all_of_them=kind == "threads" and n == 1)
         with manycores():
@@ -167,7 +167,7 @@ class Training(Scenario):
     def _judge_threads(self, trainer: Trainer, all_of_them: bool) -> None:
         kc.assert_close(trainer.network.parameters, self._parameters, kc.AGREEMENT["float32"])
         if all_of_them:
-            assert bits(trainer) == self._end_alone, "not the result of one thread"
+            assert bits(trainer) == self._end_alone, "the result is not that of one thread"
 
 
 class Predicting(Scenario):
@@ -196,10 +196,10 @@ class Predicting(Scenario):
             return [evaluation, *(array.tobytes() for array in outputs), network.predict(x, backend=backend).tobytes()]
 
     def judge(self, outcome: Outcome, kind: str, n: int) -> None:
-        assert kind in MEMORY or outcome.error is None, f"needs no more than one thread: {outcome.error!r}"
+        assert kind in MEMORY or outcome.error is None, f"predicting needs no second thread: {outcome.error!r}"
         if outcome.error is None and not outcome.warnings:
-            assert outcome.result == self._right, "predicted something else"
-        assert self._predictions() == self._right, "predicts something else now"
+            assert outcome.result == self._right, "the prediction is wrong"
+        assert self._predictions() == self._right, "a second prediction is wrong"
 
 
 def manycores() -> Any:

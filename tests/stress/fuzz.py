@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of one reader with Atheris (the extra `fuzz`).
 
-A crash of the process leaves its input in a file and prints the name: give that file as FILE to try it again.
+If the process crashes, it saves the input in a file and prints the file's name. Give the file as FILE to try it again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["fastnet", "PIL"]):
 
 
 def document_of(reader: str, content: bytes) -> Document:
-    """Return a valid document with one file replaced. Byte 0 selects the document, byte 1 the file, the rest is new."""
+    """Replace one file of a valid document. Byte 0 selects the document, byte 1 the file. The rest is its content."""
     which, part, content = content[0], content[1], content[2:]
     document = documents(reader)[which % len(documents(reader))]
     return {**document, list(document)[part % len(document)]: content}
@@ -28,7 +28,7 @@ def document_of(reader: str, content: bytes) -> Document:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
     parser.add_argument("reader", choices=READERS)
-    parser.add_argument("file", nargs="?", help="a file with the input of a crash, to be tried alone")
+    parser.add_argument("file", nargs="?", help="try only the input in this file, which a crash saved")
     parser.add_argument("--seconds", type=int, default=60, help="time to run (default: %(default)s)")
     arguments = parser.parse_args()
     program = Program()

@@ -27,7 +27,7 @@ import numpy as np
 
 Case = dict[str, Any]  # JSON values only, because files and pipes carry cases
 CORPUS = Path(__file__).parent / "corpus"
-# The programs, in the order in which `all` runs them. Each is a module of this package with a class `Program`.
+# The programs in the order in which `all` runs them. Each program is a module of this package with a class `Program`.
 NAMES = (
     "configurations",
     "files",
@@ -38,12 +38,12 @@ NAMES = (
     "races",
     "leaks",
 )
-MAX_FAILURES = 5  # a run stops then, because more failures would tell little
-REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # limits on the search for simpler cases of one failure
+MAX_FAILURES = 5  # a run stops after this many failures, because more would tell little
+REDUCTIONS, REDUCTION_SECONDS = 400, 90.0  # limits on the search for a simpler case of one failure
 
 
 class Unfit(Exception):
-    """The case is meaningless. Reductions make meaningless cases, and draws make a few."""
+    """The case is meaningless. The reduction makes such cases often, and `draw` makes a few."""
 
 
 class Danger(abc.ABC):
@@ -53,7 +53,7 @@ class Danger(abc.ABC):
     memory: int | None = None  # the worker's limit of address space in bytes; None: no limit
 
     def cases(self, seed: int) -> Iterator[Case]:
-        """Yield the cases of a seed, in most programs without end. Case i depends only on the seed and i."""
+        """Yield the cases of a seed, in most programs for ever. Case i depends only on the seed and i."""
         index = 0
         while True:
             yield self.draw(np.random.default_rng([seed, index]))
@@ -67,8 +67,8 @@ class Danger(abc.ABC):
     def check(self, case: Case) -> str | dict[str, int]:
         """Run the case in this process. Return a short summary for the log: the subject and the outcome.
 
-        A case that is a batch of items returns the number of items for each summary. A failure raises any exception
-        or ends the process. A meaningless case raises Unfit.
+        If a case is a batch of items, return a dict from summary to the number of items. Raise Unfit for a meaningless
+        case. Any other exception, or the end of the process, is a failure.
         """
 
     def simpler(self, case: Case) -> Iterator[Case]:
@@ -78,19 +78,19 @@ class Danger(abc.ABC):
                 yield {**case, key: smaller}
 
     def prepare(self) -> None:  # noqa: B027 - most programs have nothing to prepare
-        """Prepare a worker before its first case, for example compile. The time counts for no case."""
+        """Prepare a worker before its first case, for example by compiling. This time does not count for a case."""
 
     def unable(self) -> str:
         """Return why the program cannot run on this machine, such as a missing compiler, or ""."""
         return ""
 
     def launcher(self) -> list[str]:
-        """Return a command that starts the worker's Python, such as `env` with variables. [] starts Python directly."""
+        """Return the words in front of the worker's Python command, such as `env` with variables, or []."""
         return []
 
 
 def smaller_values(value: Any) -> Iterator[Any]:
-    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names and do not change."""
+    """Yield smaller numbers, shorter lists and lists of smaller numbers. Strings are names, so they stay."""
     if isinstance(value, bool):
         if value:
             yield False
@@ -144,7 +144,7 @@ class Worker:
             return "wrong", self._end(str(error))
 
     def prepare(self) -> None:
-        """Start the process and wait for its `prepare`. If this fails, the first case tries again and reports why."""
+        """Start the process and wait for its `prepare`. If `prepare` fails, the first case tries again and says why."""
         try:
             self._started()
         except Died:
@@ -190,7 +190,7 @@ class Worker:
         hung = why.startswith("no answer")
         if self._process.stdin is not None and not hung:
             with contextlib.suppress(OSError):
-                self._process.stdin.close()  # ends the main loop of a living worker
+                self._process.stdin.close()  # a worker that still runs then leaves its main loop
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
         with contextlib.suppress(ProcessLookupError):
@@ -259,8 +259,8 @@ class Report:
     tried: int = 0
     unfit: int = 0  # meaningless cases, not counted as tried
     seconds: float = 0.0
-    unable: str = ""  # why nothing was tried
-    log: Counter[str] = field(default_factory=Counter)  # counts items where a case is a batch of items
+    unable: str = ""  # why the program cannot run here
+    log: Counter[str] = field(default_factory=Counter)  # the number of cases or items for each summary
     failures: list[Failure] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -285,7 +285,7 @@ class Report:
 def run(
     name: str, seed: int, count: int | None = None, seconds: float | None = None, first: int = 0, keep: bool = True
 ) -> Report:
-    """Check cases until `count` cases are checked, the time is over or no case is left. Keep the failures."""
+    """Check cases until `count` cases are checked, the time is over or no case is left. Save the failed cases."""
     program = load(name)
     worker, report = Worker(name, program), Report(name, seed)
     report.unable = program.unable()
@@ -339,7 +339,7 @@ def _reduced(program: Danger, worker: Worker, case: Case, why: str) -> tuple[Cas
 
 
 def keep_reduced(name: str, program: Danger, case: Case) -> None:
-    """Reduce and keep a case that failed elsewhere, and print the result."""
+    """Reduce and save a case that failed outside of `run`. Print the result."""
     worker = Worker(name, program)
     try:
         reduced, why = _reduced(program, worker, case, worker.check(case)[1])

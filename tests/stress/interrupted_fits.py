@@ -15,7 +15,7 @@ ENDLESS = 10**6  # epochs
 
 
 class StopAfter(Callback):
-    """Stop a fit after a number of updates. The epochs are split into other kernel calls than with `Act`."""
+    """Stop a fit after a number of updates. This callback splits the epochs differently than `Act`."""
 
     def __init__(self, steps: int, batches: int) -> None:
         self._steps = steps
@@ -78,7 +78,7 @@ class Fit:
         return trainer
 
     def twin(self, trainer: Trainer) -> Trainer:
-        """Return a new trainer with the state of another."""
+        """Return a new trainer with a copy of the trainer's state."""
         twin = self.trainer()
         twin.network.parameters[...] = trainer.network.parameters
         twin._state.moments[...] = trainer._state.moments
@@ -93,9 +93,9 @@ class Fit:
 
 
 def go_on(fit: Fit, trainer: Trainer) -> None:
-    """Check that the next epoch is whole and equals the epoch of a trainer that was not interrupted."""
+    """Check that the next epoch is whole and equals an epoch of an uninterrupted trainer with the same state."""
     twin, steps = fit.twin(trainer), trainer.steps
     fit.run(trainer, 1)
     fit.run(twin, 1)
     assert trainer.steps == steps + fit.batches
-    assert bits(trainer) == bits(twin), "it goes on otherwise than another trainer in its state"
+    assert bits(trainer) == bits(twin), "the trainer continues differently than a new trainer with its state"

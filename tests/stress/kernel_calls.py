@@ -106,7 +106,7 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     except OverflowError:
         raise Unfit from None
     if max(np.abs(step.after.params).max() for step in plan.steps) > 1e3:
-        raise Unfit  # the training diverges, and its rounding error with it
+        raise Unfit  # the training diverges, and rounding errors grow with it
     return plan
 
 
@@ -141,7 +141,7 @@ class Edge:
             return self.read(k.x)
         x = kc.sparse(k.x, k.params.dtype, plan.case["zeros"])
         first, last = int(x.starts[0]), int(x.starts[-1])
-        if self._side == "end":  # slice the rows from larger arrays that end with them
+        if self._side == "end":  # the rows are slices of larger arrays, and end where these end
             return c.SparseRows(self.read(x.starts), self.read(x.indices[:last]), self.read(x.values[:last]), x.n_in)
         starts = self.read(x.starts - first)
         return c.SparseRows(starts, self.read(x.indices[first:last]), self.read(x.values[first:last]), x.n_in)
@@ -188,7 +188,7 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
     within = tolerance(plan.k, kc.TRAINED)
     edge = Edge(side)
     x, y = edge.inputs(plan), edge.read(plan.k.y)
-    for step in plan.steps[SIDES.index(side) :: 2]:  # check each step with only one of the sides
+    for step in plan.steps[SIDES.index(side) :: 2]:  # to save time, each side checks every second step
         found = trained(
             backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.number - 1, n_threads
         )

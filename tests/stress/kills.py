@@ -27,17 +27,17 @@ from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
 from .kernel_calls import available
 
-# Seconds from the signal to the end of a fit, on a busy machine. tests/backends/test_interrupts.py allows 1 when idle.
+# Seconds from the signal to the end of a fit on a busy machine. tests/backends/test_interrupts.py allows 1 s.
 ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")
 INPUTS = ("uint8", "float32", "float64", "sparse")
 CALLBACKS = ("none", "nothing", "save", "sleep")
-COMPILING = 40  # one fit in 40 is interrupted while Numba compiles, which takes 15 seconds
+COMPILING = 40  # one case in 40 interrupts a fit while Numba compiles; compiling takes 15 seconds
 
 
-# The oracle of an interrupted fit is another trainer, which a callback stops after as many updates. Parameters, the
-# optimiser's state and the step count are compared bit for bit.
+# The oracle of an interrupted fit is another trainer, which a callback stops after the same number of updates. Their
+# parameters, optimiser states and step counts are compared bit for bit.
 class Program(Danger):
     seconds = 120.0  # Numba may compile; other cases take less than one second
 
@@ -55,7 +55,7 @@ class Program(Danger):
         return check_compiling(case) if case["what"] == "compile" else check_interrupt(case)
 
     def unable(self) -> str:
-        return "" if os.name == "posix" else "signals are sent on POSIX systems only"
+        return "" if os.name == "posix" else "the program can send signals on POSIX systems only"
 
     def prepare(self) -> None:
         for name in available():
@@ -69,7 +69,7 @@ class Program(Danger):
 
 
 def draw_kill(rng: np.random.Generator) -> Case:
-    """Draw a case. `moment` counts thousandths of the writing time, or of the function calls of the writer."""
+    """Draw a case. `moment` is in thousandths of the writer's time, or of its number of function calls."""
     return {
         "what": "kill",
         "writer": str(rng.choice(writers.names())),
@@ -81,7 +81,7 @@ def draw_kill(rng: np.random.Generator) -> Case:
 def check_kill(case: Case) -> str:
     name = case["writer"]
     if name not in writers.names():
-        return f"skipped: no packages here for {name}"
+        return f"skipped: a package of {name} is not installed"
     writer, (seconds, calls) = writers.writer(name), measured(name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -113,7 +113,7 @@ def announced_write(writer: writers.Writer, folder: Path, pipe: Connection) -> N
 
 
 def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: Connection) -> None:
-    """Write, and kill this process at call or return number `number` of a Python or C function."""
+    """Write, and kill this process at event `number`. A call or return of a Python or C function is an event."""
     left = number
 
     def count(*_: object) -> None:
@@ -132,7 +132,7 @@ def write_up_to_a_call(writer: writers.Writer, folder: Path, number: int, pipe: 
 
 @cache
 def measured(name: str) -> tuple[float, int]:
-    """Return the seconds of a writer, and the number of calls and returns that write_up_to_a_call counts."""
+    """Return the seconds that a writer takes, and the number of events that write_up_to_a_call counts."""
     writer, calls = writers.writer(name), 0
 
     def count(*_: object) -> None:
@@ -182,7 +182,7 @@ def draw_interrupt(rng: np.random.Generator, names: list[str]) -> Case:
 
 
 class Act(Callback):
-    """A user's callback that is at work when the signal comes."""
+    """A user's callback, which may be running when the signal comes."""
 
     def __init__(self, kind: str, every: int, folder: Path) -> None:
         self.every = every or None
@@ -247,7 +247,7 @@ COMPILED |= {"seed": 0}
 
 def check_compiling(case: Case) -> str:
     if "numba" not in available():
-        return "skipped: no numba here"
+        return "skipped: numba is not installed"
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": folder}
         process = subprocess.Popen(
@@ -274,7 +274,7 @@ def check_compiling(case: Case) -> str:
 
 
 def compiling() -> None:
-    """Interrupt a fit while Numba compiles and check its state. Then continue the fit, which compiles again."""
+    """Interrupt a fit while Numba compiles, and check the trainer's state. Then fit again, which compiles again."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores SIGINT
     fit = Fit(COMPILED)
     trainer = fit.trainer()

@@ -1,4 +1,4 @@
-"""The operations that the program `leaks` repeats. Each operation is a function without arguments, made for one case.
+"""The operations that the program `leaks` repeats. Each operation is a function without arguments.
 
 The objects that an operation returns must die with their last reference.
 """
@@ -58,14 +58,14 @@ def fit_again(fit: Fit, folder: Path) -> Once:
     def once() -> None:
         trainer.fit(x, y)
         trainer.partial_fit(x, y)
-        trainer.history.epochs.clear()  # the history of a trainer grows by design
+        trainer.history.epochs.clear()  # each fit adds to the trainer's history, which is no leak
 
     return once
 
 
 @operation
 def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
-    """Fit a large network: its kernel calls are long and run in a thread."""
+    """Fit a large network, whose kernel calls are long and run in a thread."""
     fit = fresh(fit.case, n=4, batch=2, n_in=90, hidden=[330], optimizer="adam", epochs=1)
     x, y = fit.data()
 
@@ -77,7 +77,7 @@ def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
 
 @operation
 def fits_in_threads(fit: Fit, folder: Path) -> Once:
-    """Fit one trainer in several threads, where all fits but one are refused, and several trainers."""
+    """Fit one trainer in several threads, which refuses all fits but one. Also fit several trainers in threads."""
 
     def once() -> None:
         trainer = fit.trainer()

@@ -1,6 +1,6 @@
 """The numbers of bytes, descriptors, threads, processes and temporary files do not grow over many calls.
 
-A case is an operation on a backend. Some rounds fill the caches, and `rounds` further rounds must add nothing.
+A case repeats an operation on a backend. Some rounds fill the caches. Then `rounds` further rounds must add nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .leaking_operations import OPERATIONS, Once
 
 ROUNDS = 100
 WARM_ROUNDS = 20
-# Limits on the growth in a batch of rounds. A cache may grow once; one leak per round adds ROUNDS blocks.
+# Growth up to these limits is no leak, because a cache may grow. A leak adds at least ROUNDS blocks in ROUNDS rounds.
 BLOCKS, BYTES = 40, 1 << 14
 LIBC = ctypes.CDLL(None)
-TRIES = 8  # growth in each of these batches is a leak
+TRIES = 8  # batches of rounds; a resource that grows in every batch leaks
 
 
 class Use(NamedTuple):
@@ -68,12 +68,12 @@ class Program(Danger):
         return f"{case['operation']} on {case['backend']}: flat over {case['rounds']} rounds"
 
     def unable(self) -> str:
-        return "" if hasattr(LIBC, "mallinfo2") else "memory is counted by glibc 2.33 and later only"
+        return "" if hasattr(LIBC, "mallinfo2") else "counting memory needs glibc 2.33 or later"
 
     def prepare(self) -> None:
         for backend, dtype in itertools.product(fits.BACKENDS, ("float32", "float64")):
             fastnet.warmup(backend, dtype=dtype)
-        gc.freeze()  # spares the collector the compilers' half a million objects: 0.4 s for each collection
+        gc.freeze()  # each collection then skips half a million objects of the compilers, which takes 0.4 s less
 
 
 def check_flat(once: Once, rounds: int, folder: str) -> None:
@@ -109,7 +109,7 @@ def check_death(once: Once) -> None:
 
 
 def use(folder: str) -> Use:
-    """Collect garbage and wait until ended threads are gone. Return the resources of this process."""
+    """Collect garbage, wait until ended threads are gone, and return the resources of this process."""
     gc.collect()
     until = time.monotonic() + 1  # the system still lists a joined thread for a moment
     while len(os.listdir("/proc/self/task")) > threading.active_count() and time.monotonic() < until:

@@ -38,7 +38,7 @@ def rule_of(case: Case) -> naive.Rule:
 
 
 class Step(NamedTuple):
-    """An update by the oracle. Every backend starts it from the same parameters and state."""
+    """An update by the oracle. Every backend makes the same update from the same parameters and state."""
 
     rows: kc.Array
     rate: float
@@ -46,7 +46,7 @@ class Step(NamedTuple):
     params: kc.Array
     state: kc.Array
     after: kc.Trained
-    near: bool  # rounding may decide on which side of a ReLU's kink a sum lies
+    near: bool  # whether rounding may decide the side of a ReLU's kink for some weighted sum
     ties: int  # number of examples whose class may change by rounding
 
 

@@ -35,17 +35,17 @@ MAX_ROWS = 3000  # largest number of rows of an order
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
-# The kernels are built with the sanitizer for one instruction set, once for each state of the sources, and run in a
-# Python with the sanitizer's library. In a case a team makes one call of `train`, until its end, a stop, a broken team
-# or a number that is not finite; or threads call all kernels at once on shared inputs. A reported race ends the worker
-# and is a failure. So is a result that differs from one thread's.
+# The kernels are built with the sanitizer for one instruction set, again after each change of the sources, and run in a
+# Python with the sanitizer's library. In most cases a team makes one call of `train`. The call ends by itself, by a
+# stop, by a broken team or by a number that is not finite. In the other cases threads call all kernels at once on the
+# same inputs. A race that the sanitizer reports is a failure, and so is a result that differs from that of one thread.
 class Program(Danger):
     seconds = 120.0
 
     def unable(self) -> str:
         if sys.platform != "linux" or not (CHECKOUT / "setup.py").exists():
-            return "the kernels can be built with the thread sanitizer in a checkout on Linux only"
-        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # a failed build is then an error
+            return "building the kernels with the thread sanitizer needs a checkout on Linux"
+        if os.environ.get("FASTNET_REQUIRE_EXT") == "1":  # the run requires the kernels, so a failed build is an error
             return ""
         if not (shutil.which("gcc") and find_spec("Cython") and find_spec("setuptools")):
             return "the kernels are built with GCC, Cython and setuptools, and one of these is missing"
@@ -88,7 +88,7 @@ class Program(Danger):
             "rule": one_of(kc.RULES),
             "extra": one_of(kc.EXTRAS),
             "drop": bool(rng.random() < 0.4),
-            "milliseconds": up_to(40),  # until the stop or the break
+            "milliseconds": up_to(40),  # delay before the stop or before BROKEN is set
             "seed": int(rng.integers(1 << 31)),
         }
 
@@ -109,7 +109,7 @@ class Program(Danger):
 
 
 class Problem:
-    """A network, data and settings, and the checks on them."""
+    """A network, data and settings, with the checks of the results."""
 
     def __init__(self, case: Case) -> None:
         self.case, self.n_threads = case, int(case["n_threads"])
@@ -139,7 +139,7 @@ class Problem:
     def train(
         self, n_threads: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
     ) -> tuple[Any, kc.Array]:
-        """Train on the first n rows of the order. run(n_threads, call) is run_team or similar.
+        """Train on the first n rows of the order. run(n_threads, call) is run_team or a function like it.
 
         Return (steps, correct examples) and a vector of the cost, the parameters and the optimiser's state.
         """
@@ -171,11 +171,11 @@ class Problem:
             timer.join()
         stopped = steps < -(-n // self.batch)
         (steps_alone, correct_alone), alone = self.train(1, min(n, steps * self.batch) if timer else n, run_team)
-        assert steps == steps_alone, f"{steps} steps, and {steps_alone} of one thread"
+        assert steps == steps_alone, f"{steps} steps; one thread makes {steps_alone}"
         single = self.case["dtype"] == "float32"
-        assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right, {correct_alone} of one thread"
+        assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right; one thread has {correct_alone}"
         kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
-        too_late = self.case["ending"] != "all" and not stopped  # the call ended before the timer
+        too_late = self.case["ending"] != "all" and not stopped  # the call ended before the timer set STOP
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
     def broken(self) -> str:

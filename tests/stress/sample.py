@@ -1,4 +1,4 @@
-"""A program that fails in each way that the harness distinguishes, for the harness's tests (tests/test_stress.py)."""
+"""A program for tests/test_stress.py that fails in each way that the harness distinguishes."""
 
 from __future__ import annotations
 

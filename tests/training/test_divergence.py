@@ -1,4 +1,4 @@
-"""A diverging fit: the step that the error names, and the parameters afterwards."""
+"""A fit that diverges: the step that the error names, and the parameters afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FACTORS: dict[str, Callable[[int], float]] = {
     "the last of an epoch": lambda step: 1e30 if step == 12 else 1.0,
     "the parameters": lambda step: (
         1e300 if step == 10 else 1.0
-    ),  # one update makes the parameters infinite after a finite cost
+    ),  # the cost is finite, but the update makes parameters infinite
 }
 
 
@@ -53,7 +53,7 @@ def test_divergence_names_the_step_and_restores_the_parameters(
     error = caught.value
     at_once = when == "the parameters"
     bad = {"the first batch": 0, "the first of an epoch": 6, "the last of an epoch": 12}.get(when, 10)
-    assert error.step == bad + (1 if at_once else 2)  # the cost after the bad update shows the divergence
+    assert error.step == bad + (1 if at_once else 2)  # the cost of the next step shows the bad update
     assert error.epoch == 1 + (error.step - 1) // 7
     assert error.learning_rate == pytest.approx(0.01 * FACTORS[when](error.step - 1))
     for word in (f"epoch {error.epoch}", f"step {error.step}", f"rate {error.learning_rate:g}"):
@@ -61,7 +61,7 @@ def test_divergence_names_the_step_and_restores_the_parameters(
     assert "\n" not in str(error)
     assert np.isfinite(net.parameters).all()
     assert np.isfinite(net.cost(X, Y))
-    assert trainer.steps == bad  # only the updates before the divergence count
+    assert trainer.steps == bad  # the bad update does not count
     same = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     again = Trainer(same, learning_rate=0.01, batch_size=8, seed=0, backend=name)
     if bad:
@@ -76,7 +76,7 @@ def test_divergence_names_the_step_and_restores_the_parameters(
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_divergence_restores_the_state_of_the_optimiser(optimizer: str) -> None:
-    """Further training after a divergence equals further training after a stop at the same update."""
+    """Training after a divergence gives the same result as training after a stop at the same update."""
     armed = [True]
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
 

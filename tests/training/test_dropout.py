@@ -83,7 +83,7 @@ def test_3_and_2_epochs_are_5_whatever_the_chunks(name: str, optimizer: str, mon
 
 
 def test_a_share_just_below_1_is_accepted() -> None:
-    """The share rounds to the largest share that the kernels can represent, not to 1."""
+    """The share is rounded to the largest share that the kernels can represent, not to 1."""
     trainer = make(dropout=1 - 1e-12, learning_rate=0)
     trainer.fit(X, Y)
     assert np.isfinite(trainer.network.parameters).all()
@@ -98,7 +98,7 @@ def test_prediction_drops_nothing(name: str) -> None:
     np.testing.assert_array_equal(net.gradient(X, Y, backend=name), before[1])
     assert not net.layers[:, [c.DROP, c.DROP_KEY]].any()
     assert history["validation_cost"][-1] == pytest.approx(net.cost(X, Y, backend=name), rel=1e-6)
-    # the history has the cost with dropout
+    # The costs in the history are those with dropout.
     assert history["cost"][-1] != pytest.approx(net.cost(X, Y, backend=name), rel=1e-3)
 
 
@@ -115,7 +115,7 @@ def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
         Network([6, 9, 8, 3], activation="relu", output="identity", seed=0),
         backend=name, dropout=0.5, learning_rate=0.1, batch_size=8, seed=0, shuffle=False,
     )  # fmt: skip
-    expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]])  # batch 3, after these, had the last finite cost
+    expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]])  # step 3 has the last finite cost
     assert net.parameters.tobytes() == bits(expected)
 
 
@@ -128,10 +128,10 @@ def noisy(n: int, rng: np.random.Generator, noise: float) -> tuple[np.ndarray, n
 
 @pytest.mark.parametrize("seed", range(5))
 def test_dropout_reduces_overfitting_to_noisy_labels(seed: int) -> None:
-    """Measured on these five seeds, without and with dropout: training accuracy 1 and 0.91 to 0.965.
+    """Measured on these five seeds: the training accuracy is 1 without dropout and 0.91 to 0.965 with dropout.
 
-    Accuracy on clean test data without dropout is 0.67 to 0.755. Dropout adds 0.0265 to 0.0605 to this accuracy and
-    lowers the test cost by 0.14 to 0.28.
+    The accuracy on test data without wrong labels is 0.67 to 0.755 without dropout. Dropout raises it by 0.0265 to
+    0.0605 and lowers the test cost by 0.14 to 0.28.
     """
     rng = np.random.default_rng(seed)
     (x, y), test = noisy(200, rng, 0.2), noisy(2000, rng, 0.0)

@@ -1,4 +1,4 @@
-"""Learning rate schedules against plain formulas; the settings of optimisers, and the values that they refuse."""
+"""Learning rate schedules follow plain formulas. Optimisers and schedules refuse wrong settings."""
 
 from __future__ import annotations
 
@@ -82,16 +82,16 @@ def test_factors_are_from_0_to_1(case: str) -> None:
 
 @pytest.mark.parametrize("per_epoch", [1, 3, 7, 49, 6000])
 def test_steps_fall_at_whole_epochs(per_epoch: int) -> None:
-    """Rounding in the sum of the batches' shares must not move a step."""
+    """Time is a sum of shares of an epoch, one for each batch. Rounding in this sum must not move a step."""
     for epoch in range(60):
         factors = Step(every=3, factor=0.5).factors(epoch, per_epoch, per_epoch, (0, 60))
         assert set(factors) == {0.5 ** (epoch // 3)}
-    often = Step(every=0.1, factor=0.5).factors(0, 30, 10, (0, 60))  # 0.3 / 0.1 rounds to less than 3
+    often = Step(every=0.1, factor=0.5).factors(0, 30, 10, (0, 60))  # 0.3 / 0.1 is less than 3 in floats
     np.testing.assert_array_equal(often, 0.5 ** np.arange(30))
 
 
 def rates_of(schedule: Any, *epochs: int) -> list[float]:
-    """Return the last learning rate of each epoch, over several calls of fit with one update per epoch."""
+    """Return the learning rate of each epoch. An epoch has one update, and each number of epochs is a call of fit."""
     trainer = Trainer(Network([1, 1]), learning_rate=1.0, schedule=schedule, batch_size=9, backend="numpy")
     for n in epochs:
         trainer.fit(np.ones((4, 1), np.float32), np.ones(4), epochs=n)
@@ -176,7 +176,7 @@ def test_impossible_numbers_are_refused(make: Callable[[], object], words: str) 
     ids=["Exponential(0.9)", "Cosine(30)", "Step(5)"],
 )
 def test_a_positional_number_is_not_the_warm_up(make: Callable[[], Any], wanted: dict[str, Any]) -> None:
-    """A positional number either means the obvious setting or is refused."""
+    """A positional number sets the most important setting of the class, or is refused."""
     try:
         schedule = make()
     except TypeError:

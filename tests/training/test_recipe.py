@@ -1,4 +1,4 @@
-"""Recipes: equal seeds give equal networks, changes are merged, and trainings run in parallel."""
+"""Recipes: equal seeds give equal networks, `but` merges changes, and trainings run in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a training run: a saved run loads unchanged. An incomplete or damaged run is refused."""
+"""The folder of a training run: a saved run loads unchanged, and an incomplete or damaged run is refused."""
 
 from __future__ import annotations
 

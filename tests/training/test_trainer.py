@@ -1,4 +1,4 @@
-"""Trainer: the policy between kernel calls. Chunks, calls of fit and callbacks must not change the result."""
+"""Trainer: splitting a training into chunks, calls of fit and batches with callbacks does not change the result."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_fit_equals_one_call_of_train(backend: Any, name: str, optimizer: str) -
         costs.append(backend.train(call) / 53)
     history = trainer.fit(X, Y, epochs=3)
     assert bits(trainer) == params.tobytes()
-    assert history["cost"] == pytest.approx(costs, rel=1e-6)  # the history adds the costs of several chunks
+    assert history["cost"] == pytest.approx(costs, rel=1e-6)  # the history adds up the costs of several chunks
 
 
 def test_one_epoch_equals_steps_along_the_gradient() -> None:
@@ -155,7 +155,7 @@ def test_chunks_do_not_change_the_result(
 
 @pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
 def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long chunks make packing the parameters cheap. Long calls run in a thread, so that Ctrl-C acts promptly."""
+    """Each call packs all parameters, so calls must be long. Long calls run in a thread, where Ctrl-C can stop them."""
     threads = []
     train = numpy_backend.train
 
@@ -168,7 +168,7 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
         monkeypatch.setattr(chunks_module, constant, value)
     trainer = make()
     trainer.fit(X, Y)
-    # seven calls of one batch, or three calls: one batch (to measure the speed), five, one
+    # packed = 0: seven calls of one batch. packed = 1e9: three calls, of 1 (to measure the speed), 5 and 1 batches.
     assert threads == [packed == 0] * calls
 
 

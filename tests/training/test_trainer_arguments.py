@@ -144,14 +144,14 @@ def test_a_bad_factor_of_a_function_is_an_error(bad: float) -> None:
 
 
 class Own(Schedule):
-    """A schedule of the user that may return wrong values."""
+    """A user's schedule, which may return wrong values."""
 
     def __init__(self, values: object) -> None:
         super().__init__()
         object.__setattr__(self, "values", values)
 
     def proper(self, time: Any, horizon: Any) -> Any:
-        return self.values  # set outside the fields, because the dataclass is frozen
+        return self.values  # set by object.__setattr__, because the dataclass is frozen
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training, validation, evaluation and prediction use one rule for classes and count the same answers as right."""
+"""Training, validation, evaluation and prediction choose the same classes and count the same answers as right."""
 
 from __future__ import annotations
 

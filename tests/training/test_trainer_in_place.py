@@ -1,4 +1,4 @@
-"""In-place changes of the objects of a network or a trainer are refused or have no effect."""
+"""A network and a trainer refuse changes of their arrays and settings in place, or ignore such changes."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def sparse(form: str) -> Any:
 
 
 class TestDataOfTheCaller:
-    """Kernels index by labels and by the index arrays of sparse rows, so a fit must not use the caller's changes."""
+    """Kernels use labels and sparse indices as memory offsets, so the caller's changes must not reach a running fit."""
 
     def test_labels_changed_in_a_callback(self, backend: Any) -> None:
         y = LABELS.copy()
@@ -170,13 +170,13 @@ class TestDataOfTheCaller:
             return found
 
         net = Network([70, 5, 3])
-        assert net.check_inputs(odd(EXAMPLES)).flags.aligned  # dense examples
+        assert net.check_inputs(odd(EXAMPLES)).flags.aligned  # an aligned copy
         assert net.check_targets(odd(TARGETS), 500).flags.aligned
         found = trained(backend, odd(EXAMPLES), odd(LABELS))
         assert found == trained(backend, EXAMPLES, LABELS)
 
     def test_an_out_reshaped_during_a_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The new shape must not apply to the next part of the call."""
+        """The kernel sets out.shape between two parts of the call. The next part must still use the old shape."""
         net, out = Network([70, 5, 3], seed=1), np.empty((500, 3), np.float32)
         monkeypatch.setattr(forward, "FORWARD_WORK", 1)
         kernels = backends.get("numpy")
@@ -271,7 +271,7 @@ class TestOneFitAtATime:
         trainer = Trainer(Network([3, 5, 2], seed=1))
         with pytest.raises(RuntimeError, match=self.WORDS):
             trainer.fit(X, Y, callbacks=[lambda trainer, epoch: trainer.fit(X, Y)])
-        trainer.fit(X, Y)  # the trainer is not busy any more
+        trainer.fit(X, Y)  # a failed fit does not leave the trainer busy
         assert trainer.steps == 2
 
     def test_a_copy_made_during_a_fit_is_not_busy(self) -> None:
@@ -322,7 +322,7 @@ class TestSubclasses:
 
 class TestTheOptimisersState:
     def test_a_second_moment_that_overflows_is_divergence(self, backend: Any) -> None:
-        """The square of a gradient of 2e26 is infinite in float32. Adam would then never move this weight again."""
+        """The square of a gradient of 2e26 is infinite in float32. Adam would then never move the weight again."""
         net = Network([1, 1], output="identity", seed=1)
         net.parameters[:] = 1
         x = np.array([[1e13]] * 4, np.float32)
