@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.data.arrays import read_npz, write_npz
-from fastnet.data.files import atomic_write
+from fastnet.data.files import atomic_write, reading
 from fastnet.errors import DataError
 from fastnet.kernels import contract as c
 from fastnet.text import reason, shown
 
 FORMAT = "fastnet network 1"
 SETTINGS = ("activation", "output", "cost")  # the names of Network's arguments
+
+_ADVICE = "give a file that Network.save or fastnet train --save wrote"
 
 
 class Saved(NamedTuple):
@@ -54,10 +56,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
     DataError
         The file is missing, is damaged or holds no network, or the block raised TypeError or ValueError.
     """
+    with reading(path) as (file, _):
+        is_zip = file.read(2) == b"PK"  # an NPZ file is a zip file
+    if not is_zip:
+        raise DataError(f"{shown(path)} is not a network that fastnet saved: {_ADVICE}")
     arrays = read_npz(path)
     try:
         if absent := [name for name in ("about", "parameters") if name not in arrays]:
-            raise ValueError(f"it has no array {' and no '.join(absent)}")
+            raise ValueError(f"it has no array {' and no '.join(absent)}; {_ADVICE}")
         about = json.loads(str(arrays["about"][()]))
         if not isinstance(about, dict) or not about.keys() >= {"format", "sizes", "dtype", *SETTINGS}:
             raise ValueError("its array about does not describe a network")
