@@ -21,8 +21,6 @@ from fastnet.text import reason, shown
 FORMAT = "fastnet network 1"
 SETTINGS = ("activation", "output", "cost")  # the names of Network's arguments
 
-_ADVICE = "give a file that Network.save or fastnet train --save wrote"
-
 
 class Saved(NamedTuple):
     """The content of a file: the layers' widths, arguments of Network, and the parameters (n_parameters,)."""
@@ -58,12 +56,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
     """
     with reading(path) as (file, _):
         is_zip = file.read(2) == b"PK"  # an NPZ file is a zip file
-    if not is_zip:
-        raise DataError(f"{shown(path)} is not a network that fastnet saved: {_ADVICE}")
-    arrays = read_npz(path)
+    arrays = read_npz(path) if is_zip else {}
     try:
+        if not is_zip:
+            raise ValueError("it is not an NPZ file")
         if absent := [name for name in ("about", "parameters") if name not in arrays]:
-            raise ValueError(f"it has no array {' and no '.join(absent)}; {_ADVICE}")
+            raise ValueError(f"it has no array {' and no '.join(absent)}")
         about = json.loads(str(arrays["about"][()]))
         if not isinstance(about, dict) or not about.keys() >= {"format", "sizes", "dtype", *SETTINGS}:
             raise ValueError("its array about does not describe a network")
@@ -77,4 +75,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
             )
         yield Saved(sizes, {name: about[name] for name in SETTINGS}, parameters)
     except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"{shown(path)} is not a network that fastnet saved: {reason(error)}") from error
+        raise DataError(
+            f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "
+            "fastnet train --save wrote"
+        ) from error
