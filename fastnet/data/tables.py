@@ -32,7 +32,7 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     Returns
     -------
     columns : tuple of str
-        The names in the first line, or () if every cell of the first line is a number.
+        The names in the first line, or () if every cell of the first line is a number or empty.
     values : float32 array of shape (rows, columns)
         The numbers. A cell may be nan or inf.
 

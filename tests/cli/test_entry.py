@@ -67,7 +67,7 @@ def test_no_command_prints_help_and_version_the_version(capsys: pytest.CaptureFi
         (["train", "--lr", "0.1"], "did you mean '--learning-rate'?"),  # the closest letters are those of --layers
         (["train", "--n_jobs=2"], "did you mean '--threads'?"),
         (["train", "--output-dir", "run"], "did you mean '--out'?"),  # not --output, an activation
-        (["train", "--Epochs", "3"], "did you mean '--epochs'?"),
+        (["train", "--SEED", "3"], "did you mean '--seed'?"),
         (["evaluate", "--lr", "0.1"], "no option '--lr' (see fastnet evaluate --help)\n"),
     ],
 )
