@@ -74,6 +74,8 @@ def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "picture"]:
     with reading(path) as (file, _):
         head = file.read(8)
     suffix = suffix_of(path)
+    if suffix == ".gz" and is_table(Path(os.fsdecode(path)).stem):
+        raise DataError(f"{shown(path)} is a compressed table: unpack it first")
     if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
         return "NPY"
     if head.startswith(b"PK") or suffix == ".npz":

@@ -105,7 +105,7 @@ def _problem(text: io.TextIOWrapper, separator: str, columns: tuple[str, ...]) -
 
 
 def _column(columns: tuple[str, ...], k: int) -> str:
-    return f"column {shown(columns[k])}" if k < len(columns) and columns[k] else f"cell {k + 1}"
+    return f"column {given(columns[k])}" if k < len(columns) and columns[k] else f"cell {k + 1}"
 
 
 def _advice(cell: str) -> str:

@@ -47,20 +47,20 @@ def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
         (b"a,b\n", "no rows"),
         (b"a,b,c\n1,2\n", "3 columns"),
         (b"1,2\n\n3,x\n", "line 3, cell 2: expected a number, not 'x': turn the column into numbers or drop it"),
-        (b"hue,b\n1,2\nred,3\n", "x.csv, line 3, column hue: expected a number, not 'red'"),
+        (b"hue,b\n1,2\nred,3\n", "x.csv, line 3, column 'hue': expected a number, not 'red'"),
         (b"a,b\n1,2\n0,setosa\n", "number classes from 0"),
         (
             b"a;b\n1,5;2\n",
-            "line 2, column a: expected a number, not '1,5': write numbers such as 1234.5, without commas",
+            "line 2, column 'a': expected a number, not '1,5': write numbers such as 1234.5, without commas",
         ),
         (b"1,5;2,5\n3,5;4,5\n", "without commas"),
         (b"1_0,2\n", "not a table of numbers (could not convert string '1_0'"),  # Python's float accepts 1_0
         (b"a,b\n\n1,2\n3\n", "x.csv, line 4: expected 2 cells as in the first row, not 1"),
         (b"a,b,c\n1,2\n3,4,5\n", "line 2: expected 3 cells as in the first row, not 2: make all rows equally long"),
         (b"a,b\n1,2,3\n4,5,6\n7,8\n", "line 2: expected 2 cells as in the first row, not 3"),
-        (b"a,b\n1,2\n3, \nNA,4\n?,5\n", "(3 in all, the first in line 3, column b): fill the gaps or drop the rows"),
+        (b"a,b\n1,2\n3, \nNA,4\n?,5\n", "(3 in all, the first in line 3, column 'b'): fill the gaps or drop the rows"),
         (b"1,,3\n4,5,6\n", "empty or NA cells (1 in all, the first in line 1, cell 2)"),  # not a header
-        (b"a,b\n" + b"1,2\n" * 60_000 + b"x,2\n", "line 60002, column a"),  # NumPy reads 50,000 rows at a time
+        (b"a,b\n" + b"1,2\n" * 60_000 + b"x,2\n", "line 60002, column 'a'"),  # NumPy reads 50,000 rows at a time
         (b"\xff\xfe\x00", "x.csv is not text in UTF-8 ('utf-8' codec"),
         (b"1,2\n3,\xe9\n", "save it as UTF-8"),
         (b"1" * (1 << 20), "first line"),

@@ -172,6 +172,7 @@ def test_file_of_examples_and_file_of_labels(tmp_path, kind):
     [
         ("x.xlsx", b"PK", ("which is not an array", "save a spreadsheet as CSV")),
         ("x.parquet", b"PAR1\x15", ("has no known format; expected IDX", "save a table as CSV")),
+        ("x.csv.gz", b"\x1f\x8b", ("is a compressed table: unpack it first",)),
         ("x.json", b'[{"a": 1}]', ("has no known format; expected IDX", "save a table as CSV")),
     ],
 )
