@@ -32,7 +32,7 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     Returns
     -------
     columns : tuple of str
-        The names in the first line, or () if every cell of the first line is a number or empty.
+        The names in the first line, or () if the first line is a row of numbers.
     values : float32 array of shape (rows, columns)
         The numbers. A cell may be nan or inf.
 
@@ -56,7 +56,7 @@ def _read(text: io.TextIOWrapper, name: str) -> tuple[tuple[str, ...], NDArray[n
         raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected a row of numbers")
     separator = max(",;\t", key=first.count)
     cells = tuple(cell.strip() for row in csv.reader([first], delimiter=separator) for cell in row)
-    columns = () if all(_is_number(cell) or _is_gap(cell) for cell in cells) else cells
+    columns = cells if _is_header(cells) else ()
     if not columns:
         text.seek(0)
     try:
@@ -74,6 +74,12 @@ def _read(text: io.TextIOWrapper, name: str) -> tuple[tuple[str, ...], NDArray[n
             f"{name} names {len(columns)} columns, but its rows have {values.shape[1]}: correct the first line"
         )
     return columns, values
+
+
+def _is_header(cells: tuple[str, ...]) -> bool:
+    """Return whether a first line names the columns. Empty cells between numbers are gaps in a row."""
+    by_pandas = ("", *map(str, range(len(cells) - 1)))  # an index, and columns without names
+    return cells == by_pandas or not all(_is_number(cell) or _is_gap(cell) for cell in cells)
 
 
 def _problem(text: io.TextIOWrapper, separator: str, columns: tuple[str, ...]) -> str:

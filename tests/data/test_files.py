@@ -29,6 +29,7 @@ from fastnet.errors import DataError
         ("\ufeffa, b\r\n1, 2\r\n3, 4.5\r\n", ("a", "b")),
         ('"a";"b"\n1;2\n3;4.5', ("a", "b")),
         ("1\t2\n3\t4.5\n\n", ()),
+        (",0\n1,2\n3,4.5\n", ("", "0")),  # as pandas writes an index and columns without names
     ],
 )
 def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
