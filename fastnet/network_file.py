@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.data.arrays import read_npz, write_npz
-from fastnet.data.files import atomic_write
+from fastnet.data.files import atomic_write, reading
 from fastnet.errors import DataError
 from fastnet.kernels import contract as c
 from fastnet.text import reason, shown
@@ -54,8 +54,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
     DataError
         The file is missing, is damaged or holds no network, or the block raised TypeError or ValueError.
     """
-    arrays = read_npz(path)
+    with reading(path) as (file, _):
+        is_zip = file.read(2) == b"PK"  # an NPZ file is a zip file
+    arrays = read_npz(path) if is_zip else {}
     try:
+        if not is_zip:
+            raise ValueError("it is not an NPZ file")
         if absent := [name for name in ("about", "parameters") if name not in arrays]:
             raise ValueError(f"it has no array {' and no '.join(absent)}")
         about = json.loads(str(arrays["about"][()]))
@@ -71,4 +75,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
             )
         yield Saved(sizes, {name: about[name] for name in SETTINGS}, parameters)
     except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"{shown(path)} is not a network that fastnet saved: {reason(error)}") from error
+        raise DataError(
+            f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "
+            "fastnet train --save wrote"
+        ) from error

@@ -346,6 +346,8 @@ def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
         ),
         ({"activation": ["softmax"]}, "softmax output hidden"),
         ({"activation": "relo"}, "'relo' relu leaky_relu tanh"),
+        ({"activation": "RELU"}, "'RELU' did you mean 'relu'?"),
+        ({"activation": ["LeakyReLU"]}, "'LeakyReLU' did you mean 'leaky_relu'?"),
         ({"activation": ["relu", "relu"]}, "activation has length 2; expected length 1, one name"),
         ({"sizes": [4, 2], "activation": ["relu"]}, "activation has length 1; expected length 0, one name"),
         ({"activation": [None]}, "activation None"),

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.checks.sparse_rows import converted, floats_or_bytes, is_scipy_sparse, shape_of_examples, sparse_inputs
+from fastnet.checks.sparse_rows import (
+    converted,
+    floats_or_bytes,
+    is_scipy_sparse,
+    not_finite,
+    shape_of_examples,
+    sparse_inputs,
+)
 from fastnet.checks.values import given
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS
@@ -103,8 +110,11 @@ def _labels(array: Array, n_out: int, name: str) -> Array:
         )
     bad = np.flatnonzero((array < 0) | (array >= n_out))
     if bad.size:
+        from_one = array.min() == 1 and array.max() == n_out
+        advice = f"use {name} - 1" if from_one else "number the classes from 0, or give the network more outputs"
         raise ValueError(
-            f"{name}[{bad[0]}] is {array[bad[0]]}; the network has {n_out} outputs, so labels are from 0 to {n_out - 1}"
+            f"{name}[{bad[0]}] is {array[bad[0]]}; the network has {n_out} outputs, so labels are from 0 to "
+            f"{n_out - 1}: {advice}"
         )
     return array.astype(np.int64, copy=False)
 
@@ -171,7 +181,7 @@ def _finite(array: Array, name: str) -> Array:
     # If the array holds a nan, min and max are nan. min and max need no temporary array; isfinite(array) does.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = _first(~np.isfinite(array))
-        raise ValueError(f"{_entry(name, bad)} is {array[bad]}; every value must be finite")
+        raise not_finite(_entry(name, bad), array[bad])
     return array
 
 

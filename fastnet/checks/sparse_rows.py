@@ -64,7 +64,7 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
     if not finite.all():
         at = int(np.argmin(finite))
         row = int(np.searchsorted(starts, at, "right")) - 1
-        raise ValueError(f"{name}[{row}, {indices[at]}] is {values[at]}; every value must be finite")
+        raise not_finite(f"{name}[{row}, {indices[at]}]", values[at])
     return c.SparseRows(starts, indices, values, n_in)
 
 
@@ -282,6 +282,11 @@ def floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
             f"{name} has dtype {dtype}; expected floats, or uint8, which stands for value / 255: "
             f"use {name}.astype(np.float32), or {name}.astype(np.uint8) for pixels from 0 to 255"
         )
+
+
+def not_finite(entry: str, value: object) -> ValueError:
+    """Return the error for nan or infinity in examples or targets. `entry` is the place, such as x[3, 1]."""
+    return ValueError(f"{entry} is {value}; every value must be finite: fill or drop such rows")
 
 
 def converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:

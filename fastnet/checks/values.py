@@ -22,9 +22,13 @@ def given(value: object) -> str:
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return the end of an error about an unknown name: "; did you mean 'relu'?", or "" if no known name is close."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return the end of an error about an unknown name: "; did you mean 'relu'?", or "" if no known name is close.
+
+    Capital letters and the dashes before an option make no difference.
+    """
+    plain = {name.lstrip("-").lower(): name for name in known}
+    close = difflib.get_close_matches(str(name).lstrip("-").lower(), plain, n=1)
+    return f"; did you mean {plain[close[0]]!r}?" if close else ""
 
 
 def name_of(kind: str, name: object, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastnet import backends, data
-from fastnet.checks import suggestion
+from fastnet.checks import given, suggestion
 from fastnet.names import Sparse
 
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # the options that say which data to read, and how
 SEED = 0
 SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's value for it
+_NAMES_ELSEWHERE = {  # what other libraries call an option
+    "--batch-size": ("batch", "bs"),
+    "--cost": ("loss", "loss-function", "criterion"),
+    "--data": ("input",),
+    "--epochs": ("max-iter",),
+    "--layers": ("hidden", "hidden-layers", "hidden-layer-sizes"),
+    "--learning-rate": ("lr", "eta", "learning-rate-init"),
+    "--optimizer": ("optim", "solver"),
+    "--out": ("output-dir", "out-dir"),
+    "--seed": ("random-state",),
+    "--threads": ("jobs", "n-jobs", "workers"),
+    "--validate": ("val",),
+    "--weight-decay": ("l2", "wd"),
+}
 
 
 class Command(NamedTuple):
@@ -54,7 +68,10 @@ class Parser(argparse.ArgumentParser):
                 return
             option = argument.partition("=")[0]
             if option.startswith("--") and " " not in option and option not in known:
-                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){suggestion(option, known)}")
+                name = option[2:].replace("_", "-")
+                same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if name in theirs), "")
+                hint = suggestion(same if same in known else option, known)
+                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){hint}")
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -128,8 +145,24 @@ def add_number(
     """Add an option whose value is a number: of `kind`, or of the type of its default."""
     group.add_argument(
         option,
-        type=kind or type(default),
+        type=whole if (kind or type(default)) is int else real,
         default=default,
         metavar="N" if (kind or type(default)) is int else "X",
         help=about if default is None else f"{about} (default: %(default)s)",
     )
+
+
+def whole(text: str) -> int:
+    """Return the whole number that an option's text stands for."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number such as 10, not {given(text)}") from None
+
+
+def real(text: str) -> float:
+    """Return the number that an option's text stands for."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number such as 0.5, not {given(text)}") from None

@@ -24,6 +24,7 @@ from fastnet.cli.options import (
     add_number,
     add_sparse_option,
     defaults,
+    real,
 )
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
@@ -98,7 +99,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     rates = ", ".join(f"{make().default_learning_rate:g} for {name}" for name, make in OPTIMIZERS.items())
     group.add_argument(
         "--learning-rate",
-        type=float,
+        type=real,
         metavar="RATE",
         help=f"default: {rates}; but {_CHAPTER['learning_rate']:g} for {_TRAINER['optimizer']} with {_NETWORK['cost']}",
     )
@@ -216,9 +217,10 @@ def _sizes(layers: tuple[int, ...] | None, data: Dataset) -> tuple[int, ...]:
         return (n_in, *CHAPTER.hidden, classes)
     outputs = (1, 2) if classes == 2 else (classes,)  # two classes can share one sigmoid
     if layers[0] != n_in or layers[-1] not in outputs:
+        hidden = layers[1:-1] if len(layers) > 1 else layers
         raise ValueError(
             f"--layers {','.join(map(str, layers))} does not fit {data.name}, which has {n_in} inputs and {classes} "
-            f"classes: use --layers {','.join(map(str, (n_in, *layers[1:-1], classes)))}"
+            f"classes: use --layers {','.join(map(str, (n_in, *hidden, classes)))}"
         )
     return layers
 
@@ -245,8 +247,12 @@ def _optimizer(args: argparse.Namespace) -> Optimizer:
     optimizer: Any = OPTIMIZERS[checks.name_of("optimizer", args.optimizer, OPTIMIZERS)]()
     given = {name: getattr(args, name) for name in ("momentum", "nesterov", "beta1", "beta2")}
     given = {name: value for name, value in given.items() if value is not None}
-    for name in given.keys() - {field.name for field in dataclasses.fields(optimizer)}:
-        raise ValueError(f"--{name} does not go with --optimizer {args.optimizer}: leave it out")
+    for name in given:
+        if not hasattr(optimizer, name):
+            home = next(known for known, make in OPTIMIZERS.items() if hasattr(make(), name))
+            raise ValueError(
+                f"--{name} does not go with --optimizer {args.optimizer}: use --optimizer {home}, or leave out --{name}"
+            )
     return cast(Optimizer, dataclasses.replace(optimizer, **given))
 
 

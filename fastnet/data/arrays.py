@@ -253,7 +253,10 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, name: str, max_byt
     """Refuse members with impossible sizes, or with too many bytes in total, before any member is read."""
     for member in members:
         if not member.filename.endswith(".npy"):
-            raise DataError(f"{name} holds {shown(member.filename)}, which is not an array: expected an NPZ file")
+            raise DataError(
+                f"{name} holds {shown(member.filename)}, which is not an array; expected an NPZ file: save a "
+                "spreadsheet as CSV, and arrays with numpy.savez"
+            )
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{name} is encrypted or has an unusual compression: save it with numpy.savez")
         if member.file_size > member.compress_size * _EXPANSION:

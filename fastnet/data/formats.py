@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -46,25 +47,49 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     DataError
         The reader of the format refuses the file, its format is unknown, or an NPZ file holds several arrays.
     """
-    with reading(path) as (file, _):
-        head = file.read(8)
-    name = shown(path)
-    suffix = suffix_of(path)
-    if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
+    kind = format_of(path)
+    if kind == "NPY":
         return read_npy(path, max_bytes=max_bytes)
-    if head.startswith(b"PK") or suffix == ".npz":
+    if kind == "NPZ":
         arrays = read_npz(path, max_bytes=max_bytes)
         if len(arrays) != 1:
-            raise DataError(f"{name} holds {len(arrays)} arrays ({listed(arrays)}): save the one you mean alone")
+            raise DataError(f"{shown(path)} holds {len(arrays)} arrays ({listed(arrays)}): save the one you mean alone")
         return next(iter(arrays.values()))
-    if head.startswith((b"\0\0", b"\x1f\x8b")):
+    if kind == "IDX":
         return read_idx(path, max_bytes=max_bytes)
-    if head.startswith(_PICTURE_STARTS) or suffix in _PICTURE_SUFFIXES:
-        with open_picture(path, invert=False) as picture:
-            return np.array(picture, np.uint8)
-    if is_table(path):
+    if kind == "CSV":
         return read_csv(path)[1]
-    raise DataError(f"{name} has no known format: expected IDX (or .gz), NPY, NPZ, CSV (.csv) or a picture")
+    with open_picture(path, invert=False) as picture:
+        return np.array(picture, np.uint8)
+
+
+def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "picture"]:
+    """Return the format of a file, from its first bytes and the ending of its name.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or its format is unknown.
+    """
+    with reading(path) as (file, _):
+        head = file.read(8)
+    suffix = suffix_of(path)
+    if suffix == ".gz" and is_table(Path(os.fsdecode(path)).stem):
+        raise DataError(f"{shown(path)} is a compressed table: unpack it first")
+    if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
+        return "NPY"
+    if head.startswith(b"PK") or suffix == ".npz":
+        return "NPZ"
+    if head.startswith((b"\0\0", b"\x1f\x8b")):
+        return "IDX"
+    if head.startswith(_PICTURE_STARTS) or suffix in _PICTURE_SUFFIXES:
+        return "picture"
+    if is_table(path):
+        return "CSV"
+    raise DataError(
+        f"{shown(path)} has no known format; expected IDX (or .gz), NPY, NPZ, CSV (.csv) or a picture: save a table as "
+        "CSV, and arrays with numpy.savez"
+    )
 
 
 def is_table(path: PathLike) -> bool:

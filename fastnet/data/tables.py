@@ -6,16 +6,17 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.checks import given
 from fastnet.data.files import PathLike, reading
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
 
 _MAX_LINE = 1 << 20  # characters
+_GAPS = {"", "na", "n/a", "nan", "null", "none", "?"}  # cells that stand for a missing number
 
 
 def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
@@ -31,7 +32,7 @@ def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     Returns
     -------
     columns : tuple of str
-        The names in the first line, or () if every cell of the first line is a number.
+        The names in the first line, or () if the first line is a row of numbers.
     values : float32 array of shape (rows, columns)
         The numbers. A cell may be nan or inf.
 
@@ -55,22 +56,17 @@ def _read(text: io.TextIOWrapper, name: str) -> tuple[tuple[str, ...], NDArray[n
         raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected a row of numbers")
     separator = max(",;\t", key=first.count)
     cells = tuple(cell.strip() for row in csv.reader([first], delimiter=separator) for cell in row)
-    columns = () if all(map(_is_number, cells)) else cells
+    columns = cells if _is_header(cells) else ()
     if not columns:
         text.seek(0)
-    lines = _Lines(text, before=1 if columns else 0)
     try:
-        values = np.loadtxt(lines, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
+        values = np.loadtxt(text, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
     except UnicodeDecodeError:
         raise
     except ValueError as error:
-        # NumPy's message ends in "at row 1, column 2", where rows count from 0 and without empty lines
-        cell = re.search(r", column (\d+)\.$", str(error))
-        place = f"line {lines.read}" + (f", cell {cell[1]}" if cell else "")
-        problem = reason(error).partition(" at row ")[0]
-        raise DataError(
-            f"{name} is not a table of numbers ({place}: {problem}): correct it, and write classes as numbers from 0"
-        ) from error
+        # NumPy's message counts rows from 0 and without empty lines
+        why = _problem(text, separator, columns) or f" is not a table of numbers ({reason(error)}): correct it"
+        raise DataError(f"{name}{why}") from error
     if not values.size:
         raise DataError(f"{name} has no rows: expected at least one row of numbers")
     if columns and len(columns) != values.shape[1]:
@@ -80,17 +76,52 @@ def _read(text: io.TextIOWrapper, name: str) -> tuple[tuple[str, ...], NDArray[n
     return columns, values
 
 
-class _Lines:
-    """The lines of a text, and the number of lines read so far. NumPy stops after the first line that it refuses."""
+def _is_header(cells: tuple[str, ...]) -> bool:
+    """Return whether a first line names the columns. Empty cells between numbers are gaps in a row."""
+    by_pandas = ("", *map(str, range(len(cells) - 1)))  # an index, and columns without names
+    return cells == by_pandas or not all(_is_number(cell) or _is_gap(cell) for cell in cells)
 
-    def __init__(self, text: io.TextIOWrapper, before: int) -> None:
-        self._text = text
-        self.read = before
 
-    def __iter__(self) -> Iterator[str]:
-        for line in self._text:
-            self.read += 1
-            yield line
+def _problem(text: io.TextIOWrapper, separator: str, columns: tuple[str, ...]) -> str:
+    """Return the end of an error about the first line that is not a row of numbers; "" if there is none."""
+    text.seek(0)
+    rows = csv.reader(text, delimiter=separator)
+    width, gaps, first_gap = len(columns), 0, ""
+    try:
+        for row in rows:
+            if not row or (columns and rows.line_num == 1):
+                continue
+            width = width or len(row)
+            line = f"line {rows.line_num}"
+            if len(row) != width and not gaps:
+                return (
+                    f", {line}: expected {width} cells as in the first row, not {len(row)}: make all rows equally long"
+                )
+            for k, cell in enumerate(row):
+                if _is_gap(cell):
+                    gaps += 1
+                    first_gap = first_gap or f"{line}, {_column(columns, k)}"
+                elif not gaps and not _is_number(cell):
+                    return f", {line}, {_column(columns, k)}: expected a number, not {given(cell)}: {_advice(cell)}"
+    except csv.Error:  # such as a quote that never ends
+        return ""
+    if not gaps:
+        return ""
+    return f" has empty or NA cells ({gaps} in all, the first in {first_gap}): fill the gaps or drop the rows"
+
+
+def _column(columns: tuple[str, ...], k: int) -> str:
+    return f"column {given(columns[k])}" if k < len(columns) and columns[k] else f"cell {k + 1}"
+
+
+def _advice(cell: str) -> str:
+    if re.fullmatch(r"[\s\d.+-]*[,;][\s\d.,;+-]*", cell):
+        return "write numbers such as 1234.5, without commas"
+    return "turn the column into numbers or drop it, and number classes from 0"
+
+
+def _is_gap(cell: str) -> bool:
+    return cell.strip().lower() in _GAPS
 
 
 def _is_number(cell: str) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastnet.data.arrays import Array, read_idx, read_npz
 from fastnet.data.files import PathLike
-from fastnet.data.formats import IDX_FILES, find_idx, is_table, listed, read_array, suffix_of
+from fastnet.data.formats import IDX_FILES, find_idx, format_of, is_table, listed, read_array
 from fastnet.data.split import Split, hold_out
 from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
@@ -73,7 +73,7 @@ def read(
     elif is_table(source):
         arrays, label_column = _table(source, column)
         places = {"x": name, "y": f"{name}, {label_column}"}
-    elif suffix_of(source) == ".npz":
+    elif format_of(source) == "NPZ":
         arrays = read_npz(source)
     else:
         raise DataError(f"{name} holds no labels: give their file as labels, or use an NPZ file, CSV file or folder")
@@ -129,7 +129,11 @@ def _examples(
         with np.errstate(over="ignore", invalid="ignore"):
             x = x.astype(np.float32, copy=False)
             if not np.isfinite([x.min(), x.max()]).all():  # a nan makes min and max nan
-                raise DataError(f"{what} holds nan, inf or numbers beyond float32: remove or correct these examples")
+                bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+                raise DataError(
+                    f"{what} holds nan, inf or numbers beyond float32 in {len(bad)} of {len(x)} examples, the first in "
+                    f"example {bad[0]} (counted from 0): correct these values, or drop the examples"
+                )
     elif x.dtype.kind in "iu" and x.min() >= 0 and x.max() <= 255:
         raise DataError(
             f"{what} holds whole numbers from 0 to 255 as {x.dtype}: "

@@ -41,8 +41,21 @@ def test_the_index_in_an_error_has_the_dimensions_of_y(y: Any) -> None:
         net.cost(X, y[:, None])
     with pytest.raises(ValueError, match=r"^y\[3\] is 2;"):
         net.cost(X, np.nan_to_num(y, nan=2))
-    with pytest.raises(ValueError, match=r"^x\[1, 0, 1\] is nan;"):
+    with pytest.raises(ValueError, match=r"^x\[1, 0, 1\] is nan; every value must be finite: fill or drop such rows$"):
         net.cost(np.where(np.arange(24) == 5, np.nan, X.ravel()).reshape(6, 2, 2), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (Y + 1, "^y[2] is 3; the network has 3 outputs, so labels are from 0 to 2: use y - 1$"),
+        (Y + 2, "^y[1] is 3; .*: number the classes from 0, or give the network more outputs$"),
+        (Y - 1, "^y[0] is -1; .*: number the classes from 0"),
+    ],
+)
+def test_the_error_of_a_label_says_how_to_number_the_classes(y: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace("[", r"\[")):
+        Network([4, 3]).cost(X, y)
 
 
 def test_masks_within_a_list_are_found() -> None:

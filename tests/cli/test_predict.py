@@ -50,6 +50,8 @@ def test_predict_refuses_unusable_inputs(model: str, folder: Path, capsys: pytes
     assert "the network takes 64 inputs" in error(capsys, *predict, folder / "wide.npy")
     assert "--invert is for 8-bit pixels" in error(capsys, *predict, "--invert", folder / "floats.npy")
     assert "save it as NPY" in error(capsys, *predict, folder / "numbers.csv")
+    wrong = error(capsys, "predict", "--model", folder / "numbers.csv", folder / "wide.npy")
+    assert "numbers.csv is not a network that fastnet saved: it is not an NPZ file; give a file that" in wrong
     assert "no file" in error(capsys, *predict, folder / "missing.npy")
     assert "no file" in error(capsys, *predict, folder / "missing.png")
     assert "FILE" in error(capsys, *predict)

@@ -29,6 +29,7 @@ from fastnet.errors import DataError
         ("\ufeffa, b\r\n1, 2\r\n3, 4.5\r\n", ("a", "b")),
         ('"a";"b"\n1;2\n3;4.5', ("a", "b")),
         ("1\t2\n3\t4.5\n\n", ()),
+        (",0\n1,2\n3,4.5\n", ("", "0")),  # as pandas writes an index and columns without names
     ],
 )
 def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
@@ -45,20 +46,31 @@ def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
     [
         (b"", "no rows"),
         (b"a,b\n", "no rows"),
-        (b"a,b\n1,2\n3\n", "not a table"),
-        (b"1,2\n3,x\n", "'x'"),
         (b"a,b,c\n1,2\n", "3 columns"),
-        (b"1,2\n\n3,x\n", "line 3, cell 2: could not convert string 'x' to float32)"),
-        (b"a,b\n\n1,2\n3\n", "line 4: the number of columns changed from 2 to 1)"),
-        (b"a,b\n" + b"1,2\n" * 60_000 + b"x,2\n", "line 60002, cell 1"),  # NumPy reads 50,000 rows at a time
+        (b"1,2\n\n3,x\n", "line 3, cell 2: expected a number, not 'x': turn the column into numbers or drop it"),
+        (b"hue,b\n1,2\nred,3\n", "x.csv, line 3, column 'hue': expected a number, not 'red'"),
+        (b"a,b\n1,2\n0,setosa\n", "number classes from 0"),
+        (
+            b"a;b\n1,5;2\n",
+            "line 2, column 'a': expected a number, not '1,5': write numbers such as 1234.5, without commas",
+        ),
+        (b"1,5;2,5\n3,5;4,5\n", "without commas"),
+        (b"1_0,2\n", "not a table of numbers (could not convert string '1_0'"),  # Python's float accepts 1_0
+        (b"a,b\n\n1,2\n3\n", "x.csv, line 4: expected 2 cells as in the first row, not 1"),
+        (b"a,b,c\n1,2\n3,4,5\n", "line 2: expected 3 cells as in the first row, not 2: make all rows equally long"),
+        (b"a,b\n1,2,3\n4,5,6\n7,8\n", "line 2: expected 2 cells as in the first row, not 3"),
+        (b"a,b\n1,2\n3, \nNA,4\n?,5\n", "(3 in all, the first in line 3, column 'b'): fill the gaps or drop the rows"),
+        (b"1,,3\n4,5,6\n", "empty or NA cells (1 in all, the first in line 1, cell 2)"),  # not a header
+        (b"a,b\n" + b"1,2\n" * 60_000 + b"x,2\n", "line 60002, column 'a'"),  # NumPy reads 50,000 rows at a time
         (b"\xff\xfe\x00", "x.csv is not text in UTF-8 ('utf-8' codec"),
         (b"1,2\n3,\xe9\n", "save it as UTF-8"),
         (b"1" * (1 << 20), "first line"),
-        (b"1,2\n\0\0\n", "not a table"),
+        (b"1,2\n\0\0\n", "line 2"),
     ],
     ids=[
-        *("empty", "header only", "ragged", "text", "header", "cell", "count", "many", "UTF-16", "Latin-1", "line"),
-        "NUL",
+        *("empty", "header only", "header", "text", "text in a column", "text label", "decimal comma", "and no header"),
+        *("underscore", "short row", "short first row", "long row", "gaps", "gap in the first line", "many"),
+        *("UTF-16", "Latin-1", "line", "NUL"),
     ],
 )
 def test_invalid_csv_is_refused(write, content, word):

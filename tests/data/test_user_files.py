@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ BAD[3, 3] = np.nan
         ({"x": X.astype(int), "y": Y}, "astype('uint8') if they are pixels"),
         ({"x": X.astype(int) - 256, "y": Y}, "astype('float32')"),
         ({"x": X > 3, "y": Y}, "holds bool"),
-        ({"x": BAD, "y": Y}, "nan, inf"),
+        ({"x": BAD, "y": Y}, "nan, inf or numbers beyond float32 in 1 of 50 examples, the first in example 3"),
         ({"x": np.full((50, 2), -np.inf), "y": Y}, "nan, inf"),
         ({"x": np.full((50, 2), 1e300), "y": Y}, "nan, inf"),
         ({"x": X[:0], "y": Y[:0]}, "shape (0, 16)"),
@@ -164,6 +165,27 @@ def test_file_of_examples_and_file_of_labels(tmp_path, kind):
         fastnet.data.load(x)
     with pytest.raises(DataError, match="there is no file"):
         fastnet.data.load(x, labels=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.xlsx", b"PK", ("which is not an array", "save a spreadsheet as CSV")),
+        ("x.parquet", b"PAR1\x15", ("has no known format; expected IDX", "save a table as CSV")),
+        ("x.csv.gz", b"\x1f\x8b", ("is a compressed table: unpack it first",)),
+        ("x.json", b'[{"a": 1}]', ("has no known format; expected IDX", "save a table as CSV")),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(tmp_path, name, content, words):
+    path = tmp_path / name
+    if content == b"PK":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("xl/workbook.xml", "<workbook/>")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        fastnet.data.load(path)
+    assert all(word in str(caught.value) for word in (name, *words))
 
 
 def write_csv(path: Path, header: str, table: np.ndarray) -> Path:
