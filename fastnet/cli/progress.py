@@ -19,7 +19,7 @@ from fastnet.training.trainer import Trainer
 
 @contextlib.contextmanager
 def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
-    """Yield the callbacks that show a training: a live bar on a terminal with tqdm, otherwise a line for each epoch."""
+    """Yield the callbacks that show a training: a bar if stderr is a terminal and tqdm is there, else lines."""
     if quiet:
         yield []
         return
@@ -87,7 +87,7 @@ class _Bar(Callback):
 
 
 class DownloadProgress:
-    """Shows a download: one line for each file, which a terminal shows updated up to five times a second."""
+    """Shows a download, one line for each file. On a terminal the line is updated up to five times a second."""
 
     def __init__(self) -> None:
         self._file = ""

@@ -205,7 +205,7 @@ def test_labels_in_a_separate_file(folder: Path, capsys: pytest.CaptureFixture[s
         ("--cost cross_entropy --output relu", "use --output softmax, --output sigmoid or --cost squared_error"),
         ("--optimizer sdg", "did you mean 'sgd'"),
         ("--schedule cosin", "did you mean 'cosine'"),
-        ("--nesterov", "--nesterov does not go with --optimizer sgd"),
+        ("--nesterov", "--optimizer sgd: give --optimizer momentum or nesterov, or leave out --nesterov"),
         ("--optimizer adam --momentum 0.5", "--momentum does not go with --optimizer adam"),
         ("--optimizer momentum --momentum 1.5", "momentum must be from 0 to below 1"),
         ("--learning-rate nan", "error: --learning-rate must be finite"),
