@@ -1,4 +1,4 @@
-"""Images in pictures: how pixels are drawn, and a title over several images."""
+"""Draws pixels as an image in a figure, and a title over several images."""
 
 from __future__ import annotations
 
