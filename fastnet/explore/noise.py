@@ -85,11 +85,11 @@ def _text(cases: dict[str, _Case], setting: Setting) -> str:
     first = next(iter(cases.values())).noise
     return (
         f"{table(noise, left=(0, 1))}\n"
-        f"All noise is from {first.low:g} to {first.high:g}. Before clipping, Gaussian noise has the mean "
-        f"{first.mean:.3f} and the standard deviation {first.deviation:.3f} of the test {examples}.\n\n"
+        f"All noise is in the range {first.low:g} to {first.high:g}.\nBefore clipping, Gaussian noise has the "
+        f"mean {first.mean:.3f} and the standard deviation {first.deviation:.3f} of the test {examples}.\n\n"
         f"Expected calibration error on {len(data.x_test):,} test {examples}, for the outputs and for a softmax at "
         f"temperature T:\n{table(trust)}\n"
-        f"{1 - HELD_OUT:.0%} of the training {examples} train each network. The other {HELD_OUT:.0%} fit the "
+        f"Each network is trained on {1 - HELD_OUT:.0%} of the training {examples}. The other {HELD_OUT:.0%} fit the "
         "temperature."
     )
 

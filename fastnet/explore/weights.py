@@ -97,7 +97,7 @@ def _unlit_text(unlit: UnlitWeights, decayed: UnlitWeights) -> str:
         return "No input is zero in all training examples."
     return (
         f"{count} of {n_in} inputs are zero in all training examples. Training changed the weights of these inputs "
-        f"by at most {unlit.largest_change:g}.\nTraining with weight decay {DECAY:g} shrank them to "
+        f"by at most {unlit.largest_change:g}.\nTraining with weight decay {DECAY:g} shrank these weights to "
         f"{decayed.kept:.0%} of their initial size."
     )
 

@@ -1,4 +1,4 @@
-"""Pictures of the minima that trainings end in, and of the line between two of them.
+"""Pictures of the final costs of many trainings, and of the line between two trained networks.
 
 Not here: the surface around a minimum (landscape.py).
 """
