@@ -136,5 +136,7 @@ def neuron_gradients(
     bar = figure.colorbar(image, ax=grid, location="bottom", shrink=0.6, aspect=40)
     bar.set_label("derivative of the cost with respect to the weight")
     bar.ax.locator_params(nbins=5)
-    figure.suptitle("Gradient of the first layer's weights", x=0.01, ha="left", fontsize=style.FONT_SIZE, weight="bold")
+    figure.suptitle(
+        "Gradient with respect to the first layer's weights", x=0.01, ha="left", fontsize=style.FONT_SIZE, weight="bold"
+    )
     return figure
