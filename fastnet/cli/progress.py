@@ -23,7 +23,7 @@ def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
     if quiet:
         yield []
         return
-    # A pseudo-terminal without a size, as in some containers, has 0 columns, too few for a bar.
+    # A pseudo-terminal without a size, as in some containers, has 0 columns, and a bar needs more.
     if sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns:
         try:
             from tqdm import tqdm

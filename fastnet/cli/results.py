@@ -1,4 +1,4 @@
-"""The files that commands write: checked before the work starts, written as soon as their content is known."""
+"""Checks the output files of commands before the work starts, and writes each file as soon as its content is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the cost of full-batch, mini-batch and single-example gradient descent after equal examples and seconds.
+"""Compares full-batch, mini-batch and single-example gradient descent: the cost against examples and seconds.
 
 Not here: the effect of single steps (descent.py).
 """

@@ -94,10 +94,9 @@ def confidence_on_noise(
 ) -> NoiseConfidence:
     """Run a classifier on images of noise and on real images.
 
-    Three kinds of noise are drawn. Uniform: each pixel is uniform over a range, which is 0 to 1, extended to include
-    all pixels of `images`. Gaussian: each pixel is normal with the mean and standard deviation of all pixels of
-    `images`, and is clipped to the same range. Shuffled pixels: each image has the pixels of one real image in a random
-    order.
+    Three kinds of noise are drawn. Uniform: each pixel is uniform over the smallest range that holds 0, 1 and all
+    pixels of `images`. Gaussian: each pixel is normal with the mean and standard deviation of all pixels of `images`,
+    and is clipped to the same range. Shuffled pixels: each image has the pixels of one real image in a random order.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: Backen
 
 
 class _Logger(Callback):
-    """Logs a line of numbers after each step, and stops the trainer after the last one."""
+    """Logs a line of numbers after each step, and stops the trainer after the last step."""
 
     every = 1
 

@@ -29,7 +29,7 @@ def as_images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats,
 
 
 def _pixel_mask(pixels: Any, image_shape: tuple[int, int]) -> Bools:
-    """The mask (n_in,) of the pixels that count. None stands for all pixels."""
+    """The mask (n_in,) of the pixels that count. None means all pixels."""
     n_in = image_shape[0] * image_shape[1]
     return np.ones(n_in, np.bool_) if pixels is None else checks.vector(pixels, n_in, "pixels").astype(np.bool_)
 
@@ -165,7 +165,8 @@ def _projected(images: Floats, first: Floats, second: Floats) -> NDArray[np.floa
 def edges(image_shape: tuple[int, int], n: int = 48, *, seed: int = 0) -> Floats:
     """Draw images that each show one oriented edge, like the first layer of a convolution (Krizhevsky et al. 2012).
 
-    Orientation, phase, centre and wavelength (3 to 9 pixels) are random and uniform, not those of `edge_share`'s bank.
+    Orientation, phase, centre and wavelength (3 to 9 pixels) are drawn uniformly. They need not be in the bank of
+    `edge_share`.
 
     Parameters
     ----------

@@ -193,7 +193,7 @@ def _follow(
     whole: Task, share: float, images: Images, recipe: Recipe, seed: int, until: float
 ) -> tuple[Trainer, NDArray[np.float64], NDArray[np.float64]]:
     """One run: its trainer, and the training and test accuracies (epochs,)."""
-    rng = np.random.default_rng([seed, 1])  # a stream of its own: [seed] is for network and order
+    rng = np.random.default_rng([seed, 1])  # not [seed], which draws the network and the order
     x, y = _images(whole.x, images, rng), _corrupted(whole.y, share, rng)
     training, tested = np.full((2, recipe.epochs), np.nan)
 

@@ -207,7 +207,7 @@ def interpolate(
 
 
 def match_neurons(a: Network, b: Network) -> Network:
-    """Reorder the hidden neurons of b to match those of a.
+    """Reorder the hidden neurons of b to match the hidden neurons of a.
 
     The result computes the same outputs as b. The similarity of two neurons is the scalar product of their vectors of
     incoming weights, bias and outgoing weights. Each hidden layer in turn gets its best order (a linear sum assignment)

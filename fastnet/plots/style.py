@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 KINDS = (".png", ".svg", ".pdf")
 DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
-COLUMN = 4.2  # inches: the width of a picture in a column of a page, which can be read on a phone
+COLUMN = 4.2  # inches: the width of a picture in a column of a page, readable on a phone
 FONT_SIZE = 10  # points; no text in a picture is smaller than SMALL
 SMALL = 8
 MAX_CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
@@ -118,7 +118,7 @@ def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure to a file. An existing file is replaced only by a complete one.
+    """Write a figure to a file. An existing file stays until the new one is complete.
 
     Parameters
     ----------

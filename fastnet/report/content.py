@@ -66,7 +66,7 @@ def _figures(subject: Subject) -> Facts:
 
 
 def _left_out(subject: Subject) -> list[Card]:
-    """A card that says which cards this network or these data cannot have; no card if there are none."""
+    """A card that explains which cards are missing for this network or data set; no card if none is missing."""
     reasons = []
     if not subject.run.network.is_classifier:
         reasons.append(

@@ -86,7 +86,7 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName 
 
 
 def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: BackendName | None = None) -> None:
-    """Write the report of a training run to an HTML file. An existing file is replaced only by a complete one.
+    """Write the report of a training run to an HTML file. An existing file stays until the new one is complete.
 
     Parameters
     ----------
