@@ -14,11 +14,11 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # Environment variables of a build:
-# FASTNET_REQUIRE_EXT=1      a failed build is fatal
-# FASTNET_ISA_BUILD=x86_v4   build these instruction sets only, separated by commas
-# FASTNET_DEBUG=1            no optimisation, with debug symbols and Cython's bounds checks
-# FASTNET_SANITIZE=1         with the address and undefined-behaviour sanitizers: CONTRIBUTING.md says how to run it
-# FASTNET_SANITIZE=thread    with the thread sanitizer: tests/stress/races.py builds and runs it
+# FASTNET_REQUIRE_EXT=1      makes a failed build of the kernels an error
+# FASTNET_ISA_BUILD=x86_v4   builds only these instruction sets, separated by commas
+# FASTNET_DEBUG=1            builds without optimisation, with debug symbols and Cython's bounds checks
+# FASTNET_SANITIZE=1         builds with the address and undefined-behaviour sanitizers (how to run it: CONTRIBUTING.md)
+# FASTNET_SANITIZE=thread    builds with the thread sanitizer: tests/stress/races.py builds and runs it
 SOURCE = Path("kernels/cython_backend.pyx")
 GENERATED = Path("build/kernels")  # a copy of SOURCE for each module: cythonize takes one module name per source
 DEBUG = os.environ.get("FASTNET_DEBUG") == "1"
@@ -28,8 +28,9 @@ SANITIZERS = {
 }.get(os.environ.get("FASTNET_SANITIZE", ""), [])
 LEVEL = "-O0" if DEBUG else "-O1" if SANITIZERS else "-O3"  # with a sanitizer, -O3 takes twice as long to compile
 
-# These flags keep NaN, infinity and rounding. With -ffast-math, GCC before 13 links code that flushes denormals in the
-# whole process. -fassociative-math undoes the two-step range reduction of exp (docs/decisions/compiler-flags.md).
+# These flags keep NaN, infinity and the order of additions. With -ffast-math, GCC before 13 links code that flushes
+# denormals in the whole process. -fassociative-math undoes the two-step range reduction of exp
+# (docs/decisions/compiler-flags.md).
 UNIX_FLAGS = [
     LEVEL,
     "-g" if DEBUG or SANITIZERS else "-g0",
@@ -38,11 +39,11 @@ UNIX_FLAGS = [
     "-fno-trapping-math",  # comparisons may become selects
     "-fno-signed-zeros",
     "-ffp-contract=fast",  # a * b + c becomes one instruction
-    "-fno-strict-aliasing",  # the workspace holds flags and numbers
-    "-Wno-psabi",  # no vector crosses a module boundary
+    "-fno-strict-aliasing",  # the workspace holds both integers and floats
+    "-Wno-psabi",  # silences a warning about vector arguments; all stay within a module
 ]
-# Exactly the features that kernels/cython_dispatch.py looks for before it imports a module. -march=x86-64-vN would also
-# use BMI, LZCNT and MOVBE.
+# These are exactly the features that kernels/cython_dispatch.py looks for before it imports a module.
+# -march=x86-64-vN would also use BMI, LZCNT and MOVBE.
 SSE = ["-msse4.2", "-mpopcnt"]
 AVX2 = [*SSE, "-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "cd", "bw", "dq", "vl")), "-mprefer-vector-width=512"]
@@ -74,11 +75,11 @@ def module(isa: str, dtype: str) -> Extension:
 
 
 class BuildExt(build_ext):
-    """Adds the flags of the compiler, which setuptools chooses late, and compiles on all cores."""
+    """Adds the flags after setuptools has chosen the compiler, and compiles on all cores."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        self.parallel = self.parallel or os.cpu_count() or 1  # an editable install does not see setup()'s options
+        self.parallel = self.parallel or os.cpu_count() or 1  # setup()'s options do not reach an editable install
 
     def build_extensions(self) -> None:
         msvc = self.compiler.compiler_type == "msvc"

@@ -1,4 +1,4 @@
-"""The suite `accuracy`: seconds of training until W1 reaches 95% test accuracy, by backend and peer."""
+"""The suite `accuracy`: seconds of training until W1 reaches 95% test accuracy, for each backend and peer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ TARGET = 0.95
 MAX_EPOCHS, QUICK_EPOCHS = 40, 2
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
-    "{title}, constant learning rate {rate:g}. The seconds are the sum over all epochs until the test accuracy "
-    "first reaches {target:.0%}, at most {limit} epochs. The tests between epochs and the work before the first epoch "
-    "do not count. The number of epochs varies by chance: rounding leads training to a different, equally good network."
+    "{title}, constant learning rate {rate:g}. Training ends when the test accuracy first reaches {target:.0%}, or "
+    "after {limit} epochs. The seconds are the sum over these epochs, without the tests between epochs and without the "
+    "work before the first epoch. The number of epochs varies by chance, because different rounding leads to a "
+    "different, equally good network."
 )
 
 

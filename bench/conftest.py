@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
-    """The name of a backend that works here. Skips if the backend is missing, or fails with FASTNET_REQUIRE_EXT=1."""
+    """The name of a backend that works here. A missing backend skips the test; FASTNET_REQUIRE_EXT=1 makes it fail."""
     name = str(request.param)
     try:
         backends.get(name)
@@ -44,7 +44,7 @@ def images() -> Images:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Limits BLAS by threadpoolctl. Environment variables come too late, because NumPy is already imported."""
+    """Limits BLAS with threadpoolctl. Environment variables come too late, because NumPy is already imported."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):

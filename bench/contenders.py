@@ -26,7 +26,7 @@ class Runner(Protocol):
         """Trains one more epoch and returns its seconds."""
 
     def accuracy(self) -> float | None:
-        """The test accuracy now; None if it is unknown."""
+        """The current test accuracy, or None if it is unknown."""
 
     def close(self) -> None:
         """Ends the training and frees its process or thread."""
@@ -35,7 +35,7 @@ class Runner(Protocol):
 class Session:
     """fastnet in one long call of `fit` that waits for its turn after each epoch.
 
-    The seconds of an epoch contain everything that recurs, such as drawing the order and recording the epoch. The work
+    The seconds of an epoch contain all work that recurs, such as drawing the order and recording the epoch. The work
     that a call of fit does once (checking the data, perhaps compressing it) counts as `preparation`.
     """
 
@@ -88,14 +88,14 @@ class Timing:
     """The rounds of one contender: each list has one entry per round."""
 
     seconds: list[float] = field(default_factory=list)
-    peaks: list[float] = field(default_factory=list)  # operations a second, just before each turn; NaN if unknown
+    peaks: list[float] = field(default_factory=list)  # operations a second, measured before each turn; NaN if unknown
 
     @property
     def median(self) -> float:
         return median(self.seconds)
 
     def speed(self, baseline: Timing) -> float:
-        """How many times faster than the baseline: the median of the ratios within each round."""
+        """The baseline's seconds divided by this contender's seconds: the median over the rounds."""
         return median(b / s for b, s in zip(baseline.seconds, self.seconds, strict=True))
 
     def share(self, operations: float) -> float:
@@ -108,7 +108,7 @@ def take_turns(
 ) -> dict[Key, Timing]:
     """Calls each function once per round; a function returns its seconds. Each round begins with another function.
 
-    So a slow moment of the machine slows all functions. The `rehearsals` rounds before the first one do not count.
+    So a slow moment of the machine slows all functions. `rehearsals` more rounds run first and do not count.
     """
     names = list(turns)
     timings = {name: Timing() for name in names}

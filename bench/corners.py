@@ -22,10 +22,10 @@ QUICK_WORK = 1 << 22
 MAX_ROWS = 20_000
 SMALL, MIDDLE, WIDE = WORKLOADS["W1"], WORKLOADS["W5"], WORKLOADS["W6"]
 NOTE = (
-    "Medians of {rounds} rounds of one epoch on random floats without zeros; every multiply-add of the formula counts. "
-    "The lines named by a shape alone are ordinary; all other lines are corners. The last two columns give the time "
-    "relative to the backend's fastest ordinary line, and relative to the ordinary line that differs from the corner "
-    "in one property only."
+    "Medians of {rounds} rounds of one epoch on random floats without zeros, so that no multiply-add is skipped. "
+    "Rows named by a shape alone are ordinary; all other rows are corners. The last two columns divide the time by "
+    "two other times of the same backend: by the time of its fastest ordinary row, and by the time of the ordinary "
+    "row that differs from this row in only one property."
 )
 
 
@@ -34,7 +34,7 @@ class Corner(NamedTuple):
 
     title: str
     workload: Workload
-    ordinary: str  # the title of that ordinary shape; empty for an ordinary shape itself
+    ordinary: str  # the title of this ordinary shape; empty if the measurement is itself ordinary
     dtype: str = "float32"
     change: Callable[[Network, Array], None] | None = None  # changes parameters or inputs in place
 
@@ -105,7 +105,7 @@ def run(task: Task) -> Section:
 
 
 def measure(task: Task, corner: Corner, names: list[str]) -> dict[str, list[float]]:
-    """Seconds per multiply-add of each round, by backend."""
+    """The seconds per multiply-add in each round, for each backend."""
     workload = corner.workload
     work = workload.train_flops // 2
     batch, total = workload.batch_size, QUICK_WORK if task.quick else WORK

@@ -1,6 +1,6 @@
-"""Writes docs/findings.md, which has the numbers of each experiment of `fastnet explore --all` and a picture of it.
+"""Writes docs/findings.md: for each experiment of `fastnet explore --all`, its numbers and a picture.
 
-On an idle machine: python -m fastnet.bench.findings docs/findings.md --pictures docs/pictures
+Run it on an idle machine: python -m fastnet.bench.findings docs/findings.md --pictures docs/pictures
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The suite `growth`: how an epoch's cost grows with examples, width, batch size and threads."""
+"""The suite `growth`: how the time of an epoch changes with the examples, width, batch size and threads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from fastnet.bench.suites import Task, max_threads
 from fastnet.bench.workloads import WORKLOADS, Setup, Workload, verify
 
 NOTE = (
-    "Medians of {rounds} rounds of one epoch, in which the backends take turns. The last two columns give time and "
-    "work relative to the first row of the same backend in the sweep. If both are equal, the time grows linearly. The "
-    "machine has {cores} cores."
+    "Medians of {rounds} rounds. In each round, every backend trains for one epoch. The last two columns divide the "
+    "time and the work of a row by the time and the work of the backend's first row of the same kind: examples, width, "
+    "batch or threads. If both columns are equal, the time grows in proportion to the work. The machine has {cores} "
+    "cores."
 )
 SMALL, WIDE = WORKLOADS["W1"], WORKLOADS["W6"]
 BATCH_ROWS = 6_144  # a multiple of every batch size
@@ -46,7 +47,7 @@ def points(task: Task) -> list[Point]:
 
 
 def _of_width(n: int) -> Workload:
-    """W3 with n hidden neurons. W6 would fail `verify`: among so many ReLUs, rounding moves some sum across zero."""
+    """W3 with n neurons in each hidden layer. W6 would fail `verify`: rounding switches a few of its many ReLUs."""
     return replace(WORKLOADS["W3"], name=f"width {n}", sizes=(784, n, n, 10))
 
 
@@ -79,7 +80,7 @@ def run(task: Task) -> Section:
 
 
 def measure(task: Task, workload: Workload, setups: Sequence[Setup], rows: int) -> dict[str, list[float]]:
-    """Seconds of each epoch on the first rows, by backend. Verifies each backend first."""
+    """The seconds of each epoch on the first `rows` examples, for each backend. Verifies each backend first."""
     images = task.images._replace(x=task.images.x[:rows], y=task.images.y[:rows])
     for setup in setups:
         verify(workload, setup, images.x, images.y)

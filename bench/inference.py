@@ -1,4 +1,4 @@
-"""The suite `inference`: one image by the public call, one image in the kernel alone, and 10,000 images at once."""
+"""The suite `inference`: one image with the public call, one image in the kernel alone, and 10,000 images at once."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ CALLS, QUICK_CALLS = 1_000, 20
 BYTE, FLOAT, KERNEL, OVERHEAD = "one image", "one image, floats", "kernel and call", "call"  # the measurements
 BYTES, FLOATS = "images", "images, floats"
 NOTE = (
-    "Medians of {rounds} rounds. One image: the mean over {calls:,} public Python calls on different images, each from "
-    "an image to its label. In the kernel: the time of the backend's own function, minus its time for a 1-1 network, "
-    "which is nearly all overhead. {many:,} images: one call. The peers get floats, converted beforehand to the form "
-    "that they need."
+    "Medians of {rounds} rounds. One image: the mean time of {calls:,} public Python calls. Each call labels another "
+    "image. In the kernel: the time of the backend's own function minus the time of this function on a 1-1 network, "
+    "which is nearly all overhead. {many:,} images: one call labels all of them. The peers get floats, and convert "
+    "them to their own form before the timing starts."
 )
-Turns = dict[tuple[str, str], Callable[[], float]]  # by contender and measurement
+Turns = dict[tuple[str, str], Callable[[], float]]  # (contender, measurement) -> a function that returns seconds
 
 
 def run(task: Task) -> Section:
     many = min(MANY, len(task.dense.y_test))
     calls = QUICK_CALLS if task.quick else CALLS
     records: list[dict[str, Any]] = []
-    distinct = {(w.sizes, w.activation, w.output): w for w in reversed(task.workloads)}  # W1 and W3: one network
+    distinct = {(w.sizes, w.activation, w.output): w for w in reversed(task.workloads)}  # W1 and W3 share a network
     for workload in reversed(distinct.values()):
         task.say(f"inference of {workload.name}'s network")
         turns: Turns = {}
@@ -54,7 +54,7 @@ def run(task: Task) -> Section:
 
 
 def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls: int) -> Turns:
-    """The verified calls of a backend."""
+    """The calls to time of one backend. Verifies their results."""
     network, name = workload.network(setup.dtype), setup.backend
     pixels = as_input(task.dense, "bytes").x_test[:many]
     floats = pixels if pixels.dtype != np.uint8 else np.divide(pixels, 255, dtype=setup.dtype)
@@ -65,7 +65,7 @@ def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls
         labels = _predictor(network, setup, many)
         found = labels(x)
         wrong = int(np.sum(found != expected.argmax(1)))
-        if wrong > len(x) // 1000:  # rounding decides between two outputs that are nearly equal
+        if wrong > len(x) // 1000:  # rounding may swap two outputs that are nearly equal
             raise VerificationError(f"{workload.name}, {setup}: {wrong} of {len(x)} labels of {kind} are wrong")
         single = _predictor(network, setup, 1)
         turns[name, one] = functools.partial(_each, single, list(x[:calls]), calls)
@@ -92,7 +92,7 @@ def _predictor(network: Network, setup: Setup, rows: int) -> Callable[[Any], Any
 
 
 def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Callable[[Array, Array], None], Array]:
-    """The backend's function of one row and an output array, and the output array."""
+    """A function (x, out) of the backend for one row x, and the output array `out`."""
     kernels: Any = backends.get(backend)
     layers, parameters = network.layers, network.parameters
     out = np.empty((1, network.sizes[-1]), network.dtype)

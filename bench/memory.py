@@ -1,4 +1,4 @@
-"""The suite `memory`: the peak resident memory of a new process after one epoch of W1, by backend and peer."""
+"""The suite `memory`: the peak resident memory of a new process after one epoch of W1, for each backend and peer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fastnet.bench.workloads import WORKLOADS, Setup
 
 WORKLOAD = WORKLOADS["W1"]
 NOTE = (
-    "Peak resident memory of a new process. It includes Python, the libraries and the images; the images alone take "
-    "{images:.0f} MB. The backends read the images as they are; the peers convert them to floats."
+    "Peak resident memory of a new process, including Python, the libraries and the images. The images alone take "
+    "{images:.0f} MB. The backends read the images as they are; the peers convert the images to floats."
 )
 CODE = "import sys; sys.path[:] = {!r}; from fastnet.bench.memory import trained; print(trained(*{!r}))"
 

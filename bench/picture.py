@@ -1,4 +1,4 @@
-"""Pictures of the results: bars of speed ratios, a roofline, and curves of how the cost grows."""
+"""Pictures of the results: bars of speed ratios, a roofline, and curves of how the time grows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write(path: str, results: Sequence[Result], growth: Sequence[dict[str, Any]]
 
 @style.picture
 def speeds(workloads: Mapping[str, Sequence[Bar]], baseline: str) -> Figure:
-    """The bars alone, in two columns; `workloads` has titles as keys."""
+    """A figure of bars only, in two columns; `workloads` has titles as keys."""
     n_lines = math.ceil(len(workloads) / 2)
     figure = style.figure(8, n_lines * (0.6 + 0.24 * max(map(len, workloads.values()))))
     for k, (title, bars) in enumerate(workloads.items()):
@@ -155,7 +155,7 @@ def _roofline(axes: Axes, results: Sequence[Result], bandwidth: float) -> None:
 
 
 def _places(results: Sequence[Result]) -> dict[tuple[str, int], float]:
-    """The horizontal position of each (workload, bytes of an example): its intensity, moved if two are equal."""
+    """The horizontal position of each (workload, bytes of an example): its intensity, shifted if two are equal."""
     columns: dict[float, list[tuple[str, int]]] = {}
     for result in results:
         keys = columns.setdefault(result.intensity, [])

@@ -61,7 +61,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: i
 
 
 def paragraph(text: str) -> str:
-    """The text in lines of at most 118 letters."""
+    """The text in lines of at most 118 characters."""
     return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
@@ -79,7 +79,7 @@ def as_json(sections: Sequence[Section], **about: Any) -> str:
 
 
 def number(value: float) -> str:
-    """At least three significant digits, with an exponent below 0.001 and from 10,000 on."""
+    """The value with at least three significant digits. Below 0.001 and from 10,000 on it has an exponent."""
     if math.isnan(value):
         return "-"
     if value and not 1e-3 <= abs(value) < 1e4:

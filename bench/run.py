@@ -1,6 +1,6 @@
 """`fastnet bench`: runs the suites and writes the results. fastnet/cli/bench.py has the options.
 
-Every backend is verified first. All contenders run in each round, and ratios are taken within a round.
+Every backend is verified first. All contenders run in each round, and a ratio compares times of the same round.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _on_one_thread(arguments: Sequence[str]) -> int:
     command = [sys.executable, "-c", again.format(sys.path, ["bench", *arguments])]
     try:
         return subprocess.run(command, env=os.environ | dict.fromkeys(ONE_THREAD, "1")).returncode
-    except KeyboardInterrupt:  # the other process says so
+    except KeyboardInterrupt:  # the other process reports the interrupt
         return 130
 
 
@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
 
 
 def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
-    """Raises for a wrong option before the minutes of measuring."""
+    """Raises an error for a wrong option before minutes of measuring."""
     if options.write:
         pages.split(options.write, SECTION)
     if options.picture:

@@ -15,7 +15,7 @@ from fastnet.bench.workloads import Images, Setup, Workload, reference, verified
 
 BASELINE = "numpy"
 PEER = "peer"  # the name of the user's own program
-LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # of training, before a different algorithm's accuracy is verified
+LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # trained on before the accuracy of another algorithm is verified
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fastnet.bench.workloads import ROWS, WORKLOADS, Workload
 from fastnet.errors import DataError, FastnetError
 
 SECTION = "speed"
-FASTNET = "cython"  # the backend that stands for fastnet in the table
+FASTNET = "cython"  # the backend in the table's column for fastnet
 # The columns of the table, and the bars of the picture.
 COLUMNS = {
     FASTNET: "fastnet",
@@ -30,12 +30,12 @@ COLUMNS = {
 BARS = ("numba", *COLUMNS)
 SPEED = "speed, tuned NumPy = 1"
 NOTE = (
-    f"Milliseconds per epoch of {ROWS:,} MNIST images in float32 arithmetic on one core ({{processor}}, {{date}}). "
-    "fastnet {version}\nruns its Cython backend and reads the images as bytes, the others as floats. "
-    "All train the same network on the same\nbatches; only scikit-learn has its own cost. "
-    "The speedup is the median of each round's ratio of two times."
+    f"Milliseconds per epoch of {ROWS:,} MNIST images, in float32 on one core ({{processor}}, {{date}}). "
+    "fastnet {version} (Cython\nbackend) reads bytes, the others read floats. scikit-learn has its own cost, "
+    "parameters and order. All others train the\nsame network on the same batches. "
+    "The speedup is tuned NumPy's time divided by fastnet's: the median over the rounds."
 )
-Rows = dict[tuple[str, str], dict[str, str]]  # the cells by column, of each (workload, contender)
+Rows = dict[tuple[str, str], dict[str, str]]  # (workload, contender) -> {column: cell}
 
 
 def training(page: str) -> Rows:
@@ -49,13 +49,13 @@ def training(page: str) -> Rows:
 
 
 def _section(page: str, title: str) -> list[str]:
-    """The lines below a heading, up to the next one."""
+    """The lines between a heading and the next heading."""
     _, _, rest = page.partition(f"\n## {title}\n")
     return rest.partition("\n## ")[0].splitlines()
 
 
 def fact(page: str, name: str) -> str:
-    """A line of the page's list of facts about the machine."""
+    """The fact of this name from the page's list about the machine."""
     found = re.search(rf"^- {re.escape(name)}: (.+)$", page, re.M)
     if not found:
         raise DataError(f"the page has no line '- {name}: ...'")
@@ -66,7 +66,7 @@ def table(page: str) -> str:
     """The README's table, a line for each workload, and the note below it. Raises DataError for a missing row."""
     rows = training(page)
     if missing := [f"{w}, {name}" for w in WORKLOADS for name in COLUMNS if (w, name) not in rows]:
-        raise DataError(f"the page's training table has no row for {missing[0]}: `fastnet bench --peers` measures all")
+        raise DataError(f"the training table has no row for {missing[0]}: run `fastnet bench --peers` with all peers")
     lines = []
     for workload in WORKLOADS.values():
         cells = [_milliseconds(rows[workload.name, name]) for name in COLUMNS]
@@ -85,7 +85,7 @@ def _milliseconds(row: dict[str, str]) -> str:
 
 
 def bars(page: str) -> dict[str, list[Bar]]:
-    """The bars of the README's picture, by the title of a workload."""
+    """The bars of the README's picture: a workload's label -> its bars."""
     rows = training(page)
     return {
         workload.label: [

@@ -31,7 +31,7 @@ def inputs(images: Images) -> Callable[[str], Images]:
 
 @pytest.fixture(scope="module")
 def verified(inputs: Callable[[str], Images]) -> Verify:
-    """A function that verifies what a test is about to time, once for each combination."""
+    """A function that verifies a backend before a test times it, once for each workload, setup and kind of input."""
 
     @functools.cache
     def once(workload: Workload, setup: Setup, kind: str) -> None:

@@ -17,14 +17,16 @@ from fastnet.bench.suites import BASELINE, Task, contenders
 from fastnet.bench.workloads import Workload
 
 NOTE = (
-    "Medians of {rounds} rounds. A speed is the median of the ratios within each round. Dense-equivalent: every "
-    "multiply-add of the formula counts, although the compiled kernels skip inputs that are zero. A share of more than "
-    "100% of the peak is therefore possible. Seconds per fit: the work before the first epoch (checking the data, and "
-    "compressing it where that pays). The seconds per epoch do not contain this work."
+    "Medians of {rounds} rounds. The speed is the time of NumPy, or of tuned NumPy, divided by the time of the row: "
+    "the median over the rounds. Dense-equivalent: every multiply-add of the formula counts, although the compiled "
+    "kernels skip zero inputs. A share of more than 100% of the peak is therefore possible. Seconds per fit: the "
+    "work before the first epoch. This work checks the data, and compresses the data if training is then faster. The "
+    "seconds per epoch do not contain this work."
 )
 PEER_NOTE = (
-    " Each peer runs in a process of its own, on one thread. It starts from the same parameters, trains on the same "
-    "batches and gets the images as floats. scikit-learn has its own cost, parameters and order."
+    " Each peer runs in a process of its own, on one thread, and gets the images as floats. All peers but scikit-learn "
+    "start from fastnet's parameters and train on the same batches. scikit-learn has its own cost, parameters and "
+    "order."
 )
 
 
@@ -37,13 +39,13 @@ class Result:
     rows: int  # examples of an epoch
     row_bytes: int  # of one example in the form that this contender reads
     timing: Timing
-    baselines: dict[str, Timing]  # by name, of the same rounds
+    baselines: dict[str, Timing]  # name -> its times in the same rounds
     accuracy: float | None
     preparation: float = math.nan  # seconds per fit, before the first epoch
-    cpu_seconds: tuple[float, ...] = ()  # of each epoch, rehearsals first; empty if unknown
+    cpu_seconds: tuple[float, ...] = ()  # of each epoch, with the rehearsals; empty if unknown
 
     def speed(self, baseline: str = BASELINE) -> float:
-        """How many times faster than the baseline; NaN without one."""
+        """The speed relative to the baseline; NaN if the baseline was not timed."""
         return self.timing.speed(self.baselines[baseline]) if baseline in self.baselines else math.nan
 
     @property
@@ -105,7 +107,7 @@ def run(task: Task) -> list[Result]:
             for name, runner in running.items():
                 once = runner.preparation if isinstance(runner, Session) else math.nan
                 cpu = tuple(runner.cpu_seconds) if isinstance(runner, Peer) else ()
-                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # of a peer; a guess for `--peer`
+                row_bytes = workload.sizes[0] * np.dtype(task.dtype).itemsize  # assumed for `--peer`
                 if isinstance(runner, Session):
                     row_bytes = max(1, stored_bytes(task.images.x) // task.rows)
                 results.append(

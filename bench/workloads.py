@@ -26,7 +26,7 @@ SEED = 0  # of parameters and order: every backend trains the same network on th
 
 VERIFIED_BATCHES = 30
 # The largest allowed ||found - expected|| / ||expected||, where `expected` is from the NumPy backend in float64.
-# Rounding alone causes about a hundredth of the tolerance. A wrong formula, row or rate exceeds the tolerance by far.
+# Rounding alone causes about a hundredth of this error. A wrong formula, row or rate exceeds the tolerance by far.
 TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
 # Rounding in float32 can move a ReLU's weighted sum across zero, which switches the neuron's gradient on or off.
 KINK_TOLERANCE = 5e-3
@@ -86,8 +86,8 @@ class Workload:
     def train_flops(self) -> int:
         """Operations of training on one example.
 
-        A layer takes three matrix products: its outputs, its gradient and the deltas of its inputs. The first layer
-        does not need the deltas of its inputs.
+        A layer needs three matrix products: for its outputs, for its gradient and for the deltas of its inputs. The
+        first layer does not need the deltas of its inputs.
         """
         return 3 * self.forward_flops - 2 * self.sizes[0] * self.sizes[1]
 
@@ -135,7 +135,7 @@ class Images(NamedTuple):
 
 
 def load_images(data_dir: PathLike | None = None) -> Images:
-    """MNIST if it is on this machine, otherwise mnist-5k repeated up to ROWS. Nothing is downloaded.
+    """MNIST if it is on this machine, otherwise mnist-5k repeated up to ROWS images. Nothing is downloaded.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def verify(workload: Workload, setup: Setup, x: Any, y: Array) -> None:
     Raises
     ------
     VerificationError
-        With the name of the first result that differs.
+        If a result differs. The message names the first result that differs.
     """
     rows = verified_rows(workload)
     x, y = x[:rows], y[:rows]

@@ -13,7 +13,7 @@ import fastnet
 
 
 def draw(pixels: np.ndarray) -> str:
-    """Draws a picture (28, 28) of bytes with characters. A character is taller than wide, so each pixel gets two."""
+    """Draws a picture (28, 28) of bytes as text. A character is taller than wide, so each pixel gets two."""
     return "\n".join("".join(2 * " .:*#@"[pixel // 43] for pixel in row).rstrip() for row in pixels)
 
 
@@ -35,17 +35,17 @@ def main() -> None:
     fastnet.Trainer(trained, learning_rate=rate, batch_size=len(x), shuffle=False).fit(x, y)
     moved = abs(stepped.parameters - net.parameters).max()
     apart = abs(stepped.parameters - trained.parameters).max()
-    print(f"a step lowers it to {stepped.cost(x, y):.6f}, by the Trainer to {trained.cost(x, y):.6f}")
-    print(f"a parameter moves by up to {moved:.1e}; by hand and by the Trainer they differ by up to {apart:.1e}")
+    print(f"one step lowers the cost to {stepped.cost(x, y):.6f} by hand, {trained.cost(x, y):.6f} by the Trainer")
+    print(f"a parameter moves by up to {moved:.1e}; the two results differ by up to {apart:.1e}")
 
-    # The training passes over all examples 30 times, each time in another order. Every ten examples make a step.
+    # The training passes over all examples 30 times, each time in a new order. Each step uses ten examples.
     trainer = fastnet.Trainer(net, learning_rate=0.5, schedule="cosine", batch_size=10, seed=0)
     history = trainer.fit(x, y, epochs=30, validation_data=(data.x_test, data.y_test))
     for epoch in history.epochs[4::5]:
         print(f"epoch {epoch.epoch:2}: cost {epoch.cost:.4f}, {epoch.validation_accuracy:.1%} of the test images right")
     print(f"{trainer.steps:,} steps in {sum(history['seconds']):.2f} s, by the {history['backend'][-1]} backend")
 
-    print(f"\nthe first test image, a {data.y_test[0]}, and what the ten outputs say to it:")
+    print(f"\nthe first test image, a {data.y_test[0]}, and its ten outputs:")
     print(draw(data.x_test[0].reshape(28, 28)))
     for digit, output in enumerate(net.forward(data.x_test[:1])[0]):
         print(f"{digit} {output:.3f} {'=' * round(40 * output)}")

@@ -1,4 +1,4 @@
-"""Does a network learn or memorise? It fits the same images with their true labels, and with the labels shuffled.
+"""Does a network learn or memorise? This program fits the same images with true labels and with shuffled labels.
 
 Run: python examples/memorize.py [--images 1000] [--hidden 128] [--seed 0]  (a second)
 """
@@ -13,8 +13,8 @@ import numpy as np
 import fastnet
 
 # A network with many more parameters than examples can fit true labels and shuffled labels, so a good fit of the
-# training images proves nothing. True labels take fewer epochs, and only they teach the network to recognise new images
-# (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization").
+# training images proves nothing. True labels take fewer epochs, and only true labels teach the network to recognise
+# new images (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization").
 FITTED, MAX_EPOCHS = 0.99, 500
 
 

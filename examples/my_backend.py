@@ -21,7 +21,7 @@ from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, TrainC
 
 
 def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
-    """Returns the chosen rows of x as floats. A byte b becomes b / 255. Sparse rows get their zeros back."""
+    """Returns the chosen rows of x as floats. A byte b becomes b / 255. Sparse rows become dense."""
     if not isinstance(x, c.SparseRows):
         return np.divide(x[rows], 255 if x.dtype == np.uint8 else 1, dtype=dtype)
     found = np.zeros((len(rows), x.n_in), dtype)
@@ -32,14 +32,14 @@ def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
 
 
 def views(layer: Ints, vector: Floats) -> tuple[Floats, Floats]:
-    """The weights (n_out, n_in) and biases (n_out, 1) of a layer in a vector of parameters."""
+    """Returns the weights (n_out, n_in) and biases (n_out, 1) of a layer, as views of a vector of parameters."""
     n_in, n_out, w, b = layer[[c.N_IN, c.N_OUT, c.WEIGHTS, c.BIASES]]
     return vector[w : w + n_out * n_in].reshape(n_out, n_in), vector[b : b + n_out, None]
 
 
-@np.errstate(all="ignore")  # fastnet looks at the cost, and reports numbers that are too large
+@np.errstate(all="ignore")  # no warnings of NumPy: fastnet checks the cost and reports infinite numbers
 def forward(net: Ints, params: Floats, x: Floats) -> tuple[list[Floats], Floats]:
-    """The inputs and the activations of every layer, each (neurons, examples), and the weighted sums of the last."""
+    """Returns the inputs and each layer's activations, all (neurons, examples), and the last layer's weighted sums."""
     activations = [x.T]
     for layer in net:
         weights, biases = views(layer, params)
@@ -50,13 +50,13 @@ def forward(net: Ints, params: Floats, x: Floats) -> tuple[list[Floats], Floats]
 
 @np.errstate(all="ignore")
 def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Floats, int]:
-    """The mean cost, its gradient, and the number of examples classified right."""
+    """Returns the mean cost, its gradient, and the number of examples classified right."""
     activations, z = forward(net, params, x)
     target = formulas.targets(y, np.empty_like(z))
-    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]  # of output activation and cost
+    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]  # the formulas of output and cost
     error = activations[-1] - target
     cost = pair.cost(z, target, error) / len(x)
-    delta = pair.delta(activations[-1], error) / len(x)  # the derivative of the cost by z
+    delta = pair.delta(activations[-1], error) / len(x)  # the derivative of the cost with respect to z
     gradient = np.empty_like(params)
     for level in reversed(range(len(net))):
         below, (weights, biases) = activations[level], views(net[level], gradient)
@@ -70,7 +70,7 @@ def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Float
 
 @np.errstate(all="ignore")
 def update(net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float], rate: float, t: int) -> None:
-    """Update number t of the parameters, by gradient descent, momentum or Adam: see formulas.UPDATES."""
+    """Makes update number t of the parameters, by gradient descent, momentum or Adam: see formulas.UPDATES."""
     if (norm := float(np.linalg.norm(grad.astype(np.float64)))) > o[c.CLIP_NORM] > 0:
         grad *= o[c.CLIP_NORM] / norm
     for layer in net:
@@ -87,7 +87,7 @@ def update(net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float
 
 
 class MyBackend:
-    """The functions and constants that fastnet asks of a backend."""
+    """The functions and constants that every backend must have."""
 
     MAX_THREADS = 1  # the largest number of threads that share a call of train
     COMPRESSION_PAYS = False  # sparse rows are not faster here
@@ -122,7 +122,7 @@ class MyBackend:
             total += cost * len(rows)
         return total
 
-    compress = staticmethod(fastnet.backends.get("numpy").compress)  # the NumPy backend's function, as it is
+    compress = staticmethod(fastnet.backends.get("numpy").compress)  # the NumPy backend's function, unchanged
 
 
 fastnet.backends.register("mine", MyBackend())

@@ -1,6 +1,6 @@
-"""Reads and writes networks in the JSON format of network2.py, of Michael Nielsen's book. Every number is exact.
+"""Reads and writes networks in the JSON format of network2.py from Michael Nielsen's book. Every number is exact.
 
-Run: python examples/nielsen_json.py (a second). Given a file such as net.json, it tests the network of the file.
+Run: python examples/nielsen_json.py (a second). With a file as argument, it tests the network in this file.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import fastnet
 from fastnet.names import Cost
 
 # A file holds sizes, weights (a matrix (n_out, n_in) for each layer), biases (a column [[b], ...] for each layer) and
-# the name of the cost. All neurons are sigmoids. QuadraticCost is half of fastnet's squared_error: train on with half
-# the book's eta. CrossEntropyCost equals fastnet's cross_entropy with sigmoid outputs.
+# the name of the cost. All neurons are sigmoids. QuadraticCost is half of fastnet's squared_error: to continue a
+# training here, use half of the book's eta. CrossEntropyCost equals fastnet's cross_entropy with sigmoid outputs.
 COSTS: dict[str, Cost] = {"QuadraticCost": "squared_error", "CrossEntropyCost": "cross_entropy"}
 KEYS = ("sizes", "weights", "biases", "cost")
 
 
 def save(net: fastnet.Network, path: str) -> None:
-    """Write the network. An existing file is replaced only by a complete one.
+    """Writes the network. An existing file is replaced only when the new file is complete.
 
-    Raises ValueError if a layer has another activation than sigmoid.
+    Raises ValueError if the activation of a layer is not sigmoid.
     """
     if set(net.activations_by_layer) != {"sigmoid"}:
-        raise ValueError(f"net is {net!r}; the book's networks have sigmoids only")
+        raise ValueError(f"net is {net!r}; expected sigmoid in every layer, as in the book's networks")
     cost = next(name for name, ours in COSTS.items() if ours == net.cost_name)
     arrays = [w.tolist() for w in net.weights], [b[:, None].tolist() for b in net.biases]
     with open(f"{path}.part", "w", encoding="utf-8") as file:
@@ -60,12 +60,12 @@ def load(path: str) -> fastnet.Network:
     except OSError as error:
         raise fastnet.DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise fastnet.DataError(f"{path} is no network of the book: {error}") from error
+        raise fastnet.DataError(f"{path} is not a network in the book's format: {error}") from error
     return net
 
 
 def book_cost(net: fastnet.Network, x: Any, y: Any) -> float:
-    """The book's cost: half of the squared error, or the cross-entropy."""
+    """Returns the book's cost: half of the squared error, or the cross-entropy."""
     return net.cost(x, y) / (2 if net.cost_name == "squared_error" else 1)
 
 
@@ -93,8 +93,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (
-        fastnet.FastnetError,
-        ValueError,
-    ) as error:  # no file, data set or backend: the message says what to do
+    except (fastnet.FastnetError, ValueError) as error:  # no file, data set or backend: the message says what to do
         sys.exit(str(error))

@@ -14,8 +14,8 @@ import numpy as np
 
 import fastnet
 
-# Data are lists of pairs, as in the book, or a pair of arrays. A pair of the book's training data is x (784, 1) and
-# y (10, 1). A pair of its test data is x (784, 1) and a digit. The arrays are x (n, 784) and the digits y (n,).
+# Data are a list of pairs, as in the book, or a pair of arrays. In the book's training data, a pair is x (784, 1) and
+# y (10, 1). In the book's test data, a pair is x (784, 1) and a digit. The arrays are x (n, 784) and the digits y (n,).
 Data = tuple[Any, Any] | Iterable[tuple[Any, Any]]
 
 
@@ -39,7 +39,7 @@ class Network:
         self.seed = seed
 
     def feedforward(self, a: Any) -> Any:
-        """The outputs (n_out, 1) of one input (n_in, 1)."""
+        """Returns the outputs (n_out, 1) of one input (n_in, 1)."""
         return self.net.forward(np.reshape(a, (1, -1))).T
 
     def evaluate(self, test_data: Data) -> int:
@@ -50,7 +50,7 @@ class Network:
     def SGD(
         self, training_data: Data, epochs: int, mini_batch_size: int, eta: float, test_data: Data | None = None
     ) -> None:
-        """Stochastic gradient descent. With test_data each epoch prints a line such as Epoch 0: 9045 / 10000.
+        """Stochastic gradient descent. With test_data, each epoch prints a line such as Epoch 0: 9045 / 10000.
 
         The book's cost is half the squared error. Its gradient is half of fastnet's, so the learning rate is eta / 2.
         """
@@ -67,7 +67,7 @@ class Network:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", default="mnist-5k", help="mnist-5k (default) or mnist")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another run (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the parameters and of the order (default 0)")
     args = parser.parse_args()
     data = fastnet.data.load(args.data)
     training_data = data.x_train[:50_000], data.y_train[:50_000]  # the book keeps the last 10,000 for validation

@@ -38,7 +38,7 @@ from fastnet.version import __version__
 if TYPE_CHECKING:
     from fastnet import data, insight, plots, report
 
-_LAZY = ("data", "insight", "plots", "report")  # loaded on first use: they double the time of `import fastnet`
+_LAZY = ("data", "insight", "plots", "report")  # loaded on first use: with them, `import fastnet` takes twice as long
 
 __all__ = [
     "Adam",

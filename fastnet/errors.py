@@ -25,7 +25,7 @@ class DivergedError(FastnetError, ArithmeticError):
     Attributes
     ----------
     epoch, step : int
-        The number of the epoch and of the update that failed. Both start at 1 and count over all calls of `fit`.
+        The numbers of the epoch and of the update that failed, counted from 1 over all calls of `fit`.
     learning_rate : float
         The learning rate of that update.
     """
@@ -43,7 +43,7 @@ class DivergedError(FastnetError, ArithmeticError):
 
 
 def require_extra(module: str, need: str, extra: str) -> None:
-    """Import a module that an extra installs. If it is missing, raise FastnetError; its message starts with `need`."""
+    """Import a module of an extra. If it is missing, raise FastnetError with a message that starts with `need`."""
     try:
         import_module(module)
     except ImportError as error:

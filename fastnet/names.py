@@ -1,4 +1,4 @@
-"""Literal types for arguments that are names: a type checker then refuses Network(..., activation="rleu")."""
+"""Literal types for arguments that take a name. With them, a type checker refuses Network(..., activation="rleu")."""
 
 from __future__ import annotations
 

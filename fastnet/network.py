@@ -51,7 +51,7 @@ class Network:
         cross_entropy with several outputs, else "sigmoid".
     cost : str
         "squared_error" is the sum over the outputs of the squared differences, averaged over the examples. It has no
-        factor 1/2. Books that use the factor have half this gradient: their learning rate of 3.0 is 1.5 here.
+        factor 1/2. Books with this factor have half the gradient, so their learning rate of 3.0 is 1.5 here.
         "cross_entropy" is in nats, and needs softmax or sigmoid outputs.
     init : str
         "scaled" draws weights from a normal distribution of variance 1/n_in (LeCun et al. 1998), or 2/n_in for a layer
@@ -107,7 +107,7 @@ class Network:
         for activation, w, b in zip(self._activations, self.weights, self.biases, strict=True):
             n_in = w.shape[1]
             scale = math.sqrt(formulas.ACTIVATIONS[activation].gain / n_in) if init == "scaled" else 1.0
-            w[...] = scale * rng.standard_normal(w.shape)  # drawn in float64, so that both dtypes start alike
+            w[...] = scale * rng.standard_normal(w.shape)  # drawn in float64, so that both dtypes get the same values
             b[...] = rng.standard_normal(b.shape) if init == "normal" else 0
 
     # -- properties ------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Network:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the network classifies: sigmoid and softmax outputs do. Other outputs belong to a regression."""
+        """Whether the network classifies: true for sigmoid and softmax outputs. Other outputs are for regression."""
         return formulas.ACTIVATIONS[self._activations[-1]].is_probability
 
     @property
@@ -214,8 +214,9 @@ class Network:
     def predict(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
         """Return the class of each example, or the outputs of a regression network.
 
-        The class is the number of the output neuron with the largest weighted sum. Activations would not do: several
-        may round to 1. With a single output, the class is 1 if the weighted sum is at least 0, else 0.
+        The class is the number of the output neuron with the largest weighted sum. The activations
+        would be ambiguous, since several may round to 1. With a single output, the class is 1 if the weighted sum is at
+        least 0, else 0.
 
         Parameters
         ----------
@@ -245,7 +246,7 @@ class Network:
         threads: Threads = 1,
         x_dtype: DTypeLike | None = None,
     ) -> Predictor:
-        """Return a `Predictor`: a function of x for hot loops that keeps a copy of the current parameters."""
+        """Return a `Predictor`: a function of x for hot loops. It keeps a copy of the current parameters."""
         return Predictor(self, backend=backend, max_batch=max_batch, threads=threads, x_dtype=x_dtype)
 
     def cost(self, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
@@ -301,7 +302,8 @@ class Network:
     def kernel_parameters(self, *, trained: bool = False) -> Floats:
         """Return `parameters` for a kernel: the same memory, in an array that no user holds.
 
-        Raises ValueError if a user set the shape or dtype of `parameters`, or if it is read-only and `trained` is true.
+        Raises ValueError if a user set the shape or dtype of `parameters`, or if `trained` is true and `parameters` is
+        read-only.
         """
         self._intact_parameters(trained)
         return self._buffer
@@ -321,15 +323,15 @@ class Network:
             yield formulas.evaluate(*output, sums, y[part])
 
     def check_inputs(self, x: object, name: str = "x") -> c.Rows:
-        """Return examples x (n, n_in) in the form that the kernels take. Error messages call them `name`.
+        """Return examples x (n, n_in) in the form that the kernels take. Errors call x `name`.
 
         The result is sparse rows, or a C-contiguous array of the network's dtype or of uint8. It shares memory with x
-        where no conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
+        if no conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
         """
         return checks.inputs(x, self._sizes[0], self.dtype, name)
 
     def check_targets(self, y: object, n: int, name: str = "y") -> Array:
-        """Return the labels or targets y of n examples in the form that the kernels take. Error messages call y `name`.
+        """Return the labels or targets y of n examples in the form that the kernels take. Errors call y `name`.
 
         Labels become int64 (n,). Targets become (n, n_out) of the network's dtype. Raises ValueError for a wrong shape
         or dtype, or a target outside the range of the output activation.
@@ -360,11 +362,11 @@ class Network:
         self._buffer[...] = state["parameters"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to an .npz file, without pickle. An existing file is replaced when the new one is complete.
+        """Write the network to an .npz file, without pickle. An existing file stays until the new one is complete.
 
         Raises DataError if the file cannot be written.
         """
-        from fastnet import network_file  # it imports fastnet.data, which `import fastnet` does not load
+        from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
         *hidden, output = self._activations
         settings = {"activation": hidden, "output": output, "cost": self._cost}
@@ -374,7 +376,7 @@ class Network:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Return the network that `save` wrote.
 
-        A subclass's `load` returns the subclass. As with pickle, the subclass's `__init__` is not called. Raises
+        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called. Raises
         DataError if the file is missing or damaged, or was not written by `save`.
         """
         from fastnet import network_file

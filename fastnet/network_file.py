@@ -23,7 +23,7 @@ SETTINGS = ("activation", "output", "cost")  # the names of Network's arguments
 
 
 class Saved(NamedTuple):
-    """The content of a file: the layers' widths, arguments of Network, and the parameters (n_parameters,)."""
+    """The content of a file: the layers' widths, keyword arguments of Network, and the parameters (n_parameters,)."""
 
     sizes: tuple[int, ...]
     settings: dict[str, Any]
@@ -60,7 +60,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
             raise ValueError(f"it has no array {' and no '.join(absent)}")
         about = json.loads(str(arrays["about"][()]))
         if not isinstance(about, dict) or not about.keys() >= {"format", "sizes", "dtype", *SETTINGS}:
-            raise ValueError("its array about does not describe a network")
+            raise ValueError("its array 'about' does not describe a network")
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
         sizes = checks.layer_sizes(about["sizes"])

@@ -1,7 +1,7 @@
 """Predictor: a network's forward pass, prepared once for many small calls.
 
-If a few comparisons show that an input needs no conversion, it goes straight to the kernel. Any other input gets the
-checks of Network.forward.
+An input that needs no conversion goes straight to the kernel after a few comparisons. Any other input gets the checks
+of Network.forward.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Predictor:
 
     A call takes what `Network.forward` takes, and also one example (n_in,). The fast path is for C-contiguous arrays
     of the network's dtype or of uint8 with at most `max_batch` rows. A C-contiguous array of the network's dtype is not
-    tested for nan and infinity; other arrays are. The last bits of a row's outputs may depend on the other rows of the
+    tested for nan and infinity; other arrays are. The last bits of a row's outputs may depend on the other rows in the
     same call.
 
     A predictor reuses its workspace, so it serves one thread at a time: make a predictor for each thread. A predictor
@@ -134,7 +134,7 @@ class Predictor:
         return self._outputs(x, out)
 
     def forward(self, x: Any, out: Array | None = None) -> Floats:
-        """Do the same as a call of the predictor itself."""
+        """Return the outputs of x, as a call of the predictor does."""
         return self._outputs(x, out)
 
     def predict(self, x: Any, out: Array | None = None) -> Array:
@@ -157,7 +157,7 @@ class Predictor:
 
 
 class _Prepared:
-    """The kernel's functions of (x, out): one for each dtype of x and each thread, made on first use."""
+    """Functions of (x, out) that the backend prepared: one for each dtype of x and each thread, made on first use."""
 
     def __init__(self, engine: Engine, layers: Ints, parameters: Array, max_batch: int) -> None:
         self._engine, self._layers, self._parameters = engine, layers, parameters
@@ -189,7 +189,7 @@ class _Prepared:
             self._lock.release()
 
     def _call(self, x: Any, out: Array | None) -> Array:
-        # The fast path: only the comparisons that make x and out safe for the kernel.
+        # The fast path makes only the comparisons that keep the kernel safe.
         if type(x) is np.ndarray and (run := self._ready.get(x.dtype)) is not None and x.flags.c_contiguous:
             shape = x.shape
             if len(shape) == 2:

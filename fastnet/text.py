@@ -37,7 +37,7 @@ def layers(sizes: Sequence[int]) -> str:
 
 def facts(pairs: dict[str, str]) -> str:
     """Return one line for each name and its text. All texts start in the same column."""
-    width = max(10, *map(len, pairs))  # at least 10, so that several blocks of one command are aligned
+    width = max(10, *map(len, pairs))  # at least 10, so that the blocks that a command prints are aligned
     return "\n".join(f"{name:{width}}  {text}" for name, text in pairs.items())
 
 
@@ -90,6 +90,5 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as indented JSON. `plain` says what it may hold."""
-
+    """Return a value as indented JSON. The value may have the types that `plain` converts."""
     return json.dumps(plain(value), indent=1, allow_nan=False)

@@ -27,21 +27,21 @@ Ints = NDArray[np.int64]
 N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
 LAYER_COLUMNS = 8
 
-# The codes of activations and costs. Their names and formulas are the tables of formulas.py.
+# The codes of activations and costs. Their names and formulas are in the tables of formulas.py.
 SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
 LEAKY_SLOPE = 0.01
 NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
 
-MAX_LAYERS = 256  # the Cython backend describes each layer on the C stack
+MAX_LAYERS = 256  # the Cython backend keeps a record of each layer on the C stack
 
 
 def count_parameters(sizes: Sequence[int]) -> int:
-    """The weights and biases of a network whose layers have these widths, inputs first."""
+    """The number of weights and biases of a network. `sizes` are the widths of its layers, from the inputs on."""
     return sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
 
 
 def multiply_adds(net: Ints) -> int:
-    """The multiply-adds of one row's forward pass."""
+    """The number of multiply-adds in the forward pass of one row."""
     return int((net[:, N_IN] * net[:, N_OUT]).sum())
 
 
@@ -61,7 +61,7 @@ DROP_RANGE = 1 << 32
 
 
 def drop_scale(drop: int) -> float:
-    """The factor of the activations that are kept: 1 / (1 - the probability to drop a neuron)."""
+    """The factor of the kept activations: 1 / (1 - probability of dropping a neuron)."""
     return DROP_RANGE / (DROP_RANGE - drop)
 
 
@@ -90,7 +90,7 @@ STOP, STEPS, CORRECT = range(3)
 PROGRESS_COLUMNS = 3
 
 # -- inputs: an array of floats or bytes, or sparse rows ----------------------------------------------------------
-BYTE_SCALE = 1 / 255  # a byte b stands for the input b * BYTE_SCALE. vec.h has the number too.
+BYTE_SCALE = 1 / 255  # a byte b stands for the input b * BYTE_SCALE. vec.h repeats the number.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class SparseRows:
         return SparseRows(self.starts[first : max(first, last) + 1], self.indices, self.values, self.n_in)
 
     def entries(self, rows: slice | Ints) -> tuple[Ints, Ints]:
-        """How many entries each of these rows has, and the place of each entry in `indices` and `values`."""
+        """Return the number of entries of each of these rows, and the place of each entry in `indices` and `values`."""
         first = self.starts[:-1][rows]
         counts = self.starts[1:][rows] - first
         at = np.repeat(first - (np.cumsum(counts) - counts), counts)
@@ -141,12 +141,13 @@ Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 
 # -- a team of threads: int64 (TEAM_COLUMNS + n_threads * TEAM_LINE,) --------------------------------------------
 # The threads of a team share one call of `train` and this array.
+# N_THREADS      the number of threads of the team
 # ARRIVED, TURN  the state of the barrier
 # BROKEN         1 once a thread has failed: the other threads return at their next barrier
 # STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
-# From TEAM_COLUMNS on, each thread has a cache line of its own. It holds the cost of the thread's rows in the current
-# block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
+# From TEAM_COLUMNS on, each thread has a cache line of its own. The line holds the cost of the thread's rows in the
+# current block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
 N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
 THREAD_COST, THREAD_CORRECT = range(2)
@@ -167,17 +168,17 @@ ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 # MIN_BLOCK_ROWS.
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
-PANEL_ROWS, PANEL_VECTORS = 256, 4  # the packed panel of the compiled backends; a vector has at most 64 bytes
+PANEL_ROWS, PANEL_VECTORS = 256, 4  # the size limits of a packed panel of the compiled backends
 PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
-# The compiled backends skip inputs that are zero if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
+# The compiled backends skip zero inputs if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
 # the inputs are not zero. They measure this share on SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
-# The areas for sorted entries and for sparse rows made dense would grow with rows times inputs. They hold at most
-# PIECE_INPUTS inputs at a time. The images of the benchmarks have 784 inputs: one piece.
+# The workspace has an area for sorted entries and an area for unpacked sparse rows. Both hold at most PIECE_INPUTS
+# inputs at a time; otherwise they would grow with rows times inputs. MNIST images have 784 inputs, which is one piece.
 PIECE_INPUTS = 4096
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
-# repeats the network's row for layer l. In row 0 these columns hold other offsets, from OUTPUTS_AT to SORTED_INPUTS.
+# repeats the network's row for layer l. In row 0 these columns hold other numbers: OUTPUTS_AT to SORTED_INPUTS.
 WIDTH, ACTIVATIONS_AT, DELTAS_AT, SCRATCH_AT, WEIGHTS_AT, BIASES_AT, LAYER = range(7)
 OUTPUTS_AT, PANEL_AT, ROWS_AT, ENDS_AT, SORTED_AT, SORTED_INPUTS = range(LAYER, LAYER + 6)
 
@@ -191,8 +192,8 @@ class Plan(NamedTuple):
     to whole 64-byte lines.
 
     In each row of `nodes`, ACTIVATIONS_AT, DELTAS_AT and SCRATCH_AT are the offsets of areas of `rows` rows. The areas
-    of row 0 hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded width.
-    WEIGHTS_AT and BIASES_AT are offsets into the packed parameters. Row 0 also has:
+    of row 0 hold the inputs; for SparseRows these areas are at most PIECE_INPUTS wide. WIDTH is the padded number of
+    inputs or neurons. WEIGHTS_AT and BIASES_AT are offsets into the packed parameters. Row 0 also has:
 
     - OUTPUTS_AT: two more areas, each as large as one area of the last layer.
     - PANEL_AT: a packed panel for each thread.
@@ -215,7 +216,7 @@ def padded(n: int, itemsize: int) -> int:
 
 
 def block_rows(net: Ints, rows: int) -> int:
-    """The number of rows of a block, for batches of `rows` rows. It does not depend on threads: results repeat."""
+    """The number of rows of a block, for batches of `rows` rows. It does not depend on the number of threads."""
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(multiply_adds(net), 1))))
 
 
@@ -227,7 +228,7 @@ def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sp
     return _plan(net.tobytes(), rows, slots, itemsize, n_threads, sparse)
 
 
-@functools.lru_cache(maxsize=64)  # programs train many networks of few shapes
+@functools.lru_cache(maxsize=64)  # many networks of a program have the same shape
 def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
@@ -251,7 +252,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
     nodes[0, PANEL_AT], at = at, at + n_threads * PANEL_ROWS * PANEL_VECTORS * lane
     nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
-    sorts = min(PIECE_INPUTS, -(-sizes[0] // (n_threads * GROUP)) * GROUP)  # a thread's share, in whole groups
+    sorts = min(PIECE_INPUTS, -(-sizes[0] // (n_threads * GROUP)) * GROUP)  # inputs of a thread, in whole groups
     nodes[0, SORTED_INPUTS] = sorts
     nodes[0, ENDS_AT], at = at, at + padded(n_threads * (sorts + 2 + rows), itemsize)
     nodes[0, SORTED_AT], at = at, at + padded(2 * n_threads * (rows + 1) * sorts, itemsize)
@@ -267,7 +268,7 @@ def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:
 
 
 def frozen(numbers: Ints) -> Ints:
-    """A copy of a non-empty array that nobody can make writeable: a bytes object owns its memory."""
+    """A copy of a non-empty array that nobody can make writeable, because a bytes object owns its memory."""
     return np.frombuffer(numbers.tobytes(), numbers.dtype).reshape(numbers.shape)
 
 
@@ -304,8 +305,8 @@ class Backend(Protocol):
     Rules. A kernel leaves IN arrays unchanged; they may be read-only. A kernel does not allocate, print, raise or hold
     the GIL. (The NumPy backend holds the GIL between operations. It may allocate arrays that do not grow with the
     parameters or with x.) The result depends on the arguments alone: a kernel keeps no state and no random generator.
-    A kernel does not check its arguments: fastnet/checks has rejected bad input. All numbers are finite. For infinite
-    weights, backends may differ: the compiled backends skip a zero input, where NumPy computes 0 * inf = NaN.
+    A kernel does not check its arguments: fastnet/checks has rejected bad input. All numbers are finite.
+    For infinite weights, backends may differ: NumPy computes 0 * inf = NaN, and compiled backends skip zero inputs.
     """
 
     MAX_THREADS: int  # the largest team for `train`; 1 if the backend's arithmetic starts threads of its own
@@ -334,13 +335,15 @@ class Backend(Protocol):
     def train(self, call: TrainCall) -> float:
         """Make one optimiser step for each batch of rows that `call.order` names, in that order.
 
-        Return the cost summed over the examples of the steps made. The cost and the correct examples of a batch are
-        taken before the update. With dropout, they are computed with the dropped neurons at 0. If the cost of a batch
-        is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch, from 0.
+        Return the cost, summed over the examples of all steps made. The cost and the correct examples of a batch are
+        computed before its update. With dropout, both are computed with the dropped neurons at 0. If the cost of a
+        batch is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch,
+        counted from 0.
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
-        barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, they share
-        the inputs of each layer, so no gradient is summed across threads. The caller takes the result of worker 0.
+        barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, the
+        threads share the inputs of each layer, so no gradient is summed across threads. The caller takes the result of
+        worker 0.
         """
 
     def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:

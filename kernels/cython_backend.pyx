@@ -99,7 +99,7 @@ assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
 assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX) == (
     contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX)
 assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
-cdef double leaky_slope = contract.LEAKY_SLOPE  # via double: Cython converts a Python number to `real` as a float
+cdef double leaky_slope = contract.LEAKY_SLOPE  # Cython would convert a Python number to `real` through a float
 LEAKY_SLOPE = <real> leaky_slope
 instruction_set = FASTNET_ISA.decode()
 MAX_THREADS = contract.MAX_THREADS if TEAMS else 1
@@ -119,7 +119,7 @@ cdef struct Layer:
     real *derivatives  # (rows, width), with dropout only: derivatives of the activation, 0 for dropped neurons
     int64_t drop, drop_key  # drop is 0 outside of `train`
     double drop_scale
-    Py_ssize_t weights_at, biases_at  # in the flat parameter vector
+    Py_ssize_t weights_at, biases_at  # offsets in the flat parameter vector
 
 
 cdef struct Data:  # x: bytes or reals; y: labels or targets. The unused pointers are NULL
@@ -158,7 +158,7 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     # for the update:
     real *work
     Py_ssize_t packed  # elements of the packed parameters
-    int target  # of the gradient: one of the three below
+    int target  # where the gradient goes: TO_WEIGHTS, TO_STORE or TO_OPTIMIZER
     step_t step
     double decay  # of the weights
     Py_ssize_t slots  # rows of the optimiser's state
@@ -225,7 +225,7 @@ cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int3
 cdef bint is_sparse(const Block *b) noexcept nogil:
     """Whether enough inputs are zero to make skipping them faster.
 
-    The answer comes from a sample of the data, not of the current batch, so the order of rows does not change it.
+    The answer comes from a sample of all data, not of the current batch. So it does not depend on the order of rows.
     """
     cdef Py_ssize_t n = b.layers[0].n_in, sample = min(b.data.rows, SPARSE_SAMPLE), k, found = 0
     cdef Entries entries
@@ -297,10 +297,11 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Sort the entries of all rows for inputs first to last by input (a counting sort). Advance b.begins past them.
+    """Sort the entries of inputs first to last by input, over all rows (a counting sort). Advance b.begins past them.
 
-    The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. The place after each input's entries
-    is spare. A zero of a pair is written there too, which saves a branch; the next entry overwrites the zero.
+    The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One spare place
+    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
+    the input overwrites the 0.
     """
     cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
     cdef int32_t *ends = b.ends
@@ -322,7 +323,7 @@ cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t l
     ends[1] = 0
     for k in range(2, n + 2):
         ends[k] += ends[k - 1]
-    for i in range(rows):  # ends[k + 1] moves from the first entry of input k to its end
+    for i in range(rows):  # ends[k + 1] moves from the start to the end of the entries of input k
         tile = &b.entries[i]
         values = tile.values
         seconds = values + ldv
@@ -366,7 +367,7 @@ cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t r
 
 
 cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """outputs = activation(inputs . weights + biases) for rows first to last. A softmax is left to `softmax`."""
+    """outputs = activation(inputs . weights + biases) for rows first to last. `softmax` computes softmax outputs."""
     multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
              layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
 
@@ -527,7 +528,7 @@ cdef double cross_entropy(const Layer *layer, const real *z, const real *a, cons
 
 cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                    int64_t *correct) noexcept nogil:
-    """For rows first to last, set the last layer's deltas, add to `correct` and return the summed cost."""
+    """For rows first to last, set the last layer's deltas, count correct examples in `correct` and return the cost."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label
     cdef const real *sums
@@ -538,7 +539,7 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     cdef double total = 0
     cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
     cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
-    # With cross entropy, the derivative of the activation cancels. A softmax has no elementwise derivative: see below.
+    # With cross entropy, the derivative of the activation cancels. The end of the loop applies a softmax's derivative.
     cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
@@ -617,7 +618,7 @@ cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The gradient of the weights of groups first to last of inputs."""
+    """Compute the gradient of the weights of input groups first to last."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, row, n, column = 0, columns, ldd, g, count
     cdef const real *deltas
     cdef real *weights
@@ -664,7 +665,7 @@ cdef inline Py_ssize_t count_below(const int32_t *columns, Py_ssize_t n, Py_ssiz
 
 
 cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The gradient of the weights of inputs first to last, row by row of the inputs."""
+    """Compute the gradient of the weights of inputs first to last, row by row of the inputs."""
     cdef Py_ssize_t i, begin = 0, end
     cdef const Entries *tile
     for i in range(rows):
@@ -680,7 +681,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 
 cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The gradient of the weights of inputs first to last, input by input, over sorted entries."""
+    """Compute the gradient of the weights of inputs first to last, input by input, from sorted entries."""
     cdef Py_ssize_t i, end
     cdef const Entries *tile
     for i in range(rows):
@@ -754,7 +755,7 @@ cdef void begin_step(step_t *s, const double *options, double rate, double count
 
 cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
                   Py_ssize_t rows, double decay) noexcept nogil:
-    """The optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
+    """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
     cdef Py_ssize_t i
     cdef real *p
     b.step.decay = <real> decay
@@ -764,7 +765,7 @@ cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradi
 
 
 cdef void step_stored(Block *b, const double *options) noexcept nogil:
-    """The optimiser's step for this thread's share of all parameters, with the packed gradient."""
+    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
     cdef Py_ssize_t l, first, last
     cdef Layer *layer
     cdef double norm
@@ -1091,7 +1092,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     b.sparse = b.team[SPARSE] != 0
     if fused and plain:
         b.target = TO_WEIGHTS
-    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows
+    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, which must fit in the cache
         b.target = TO_OPTIMIZER
     while start < n and not stopped:
         stop = min(start + size, n)
@@ -1099,7 +1100,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         begin_step(&b.step, options, rates[steps[0]], <double> b.update_number)
         scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / (stop - start)
         if b.target == TO_STORE:
-            clear_stored(b)  # other threads add to it only after the next barrier
+            clear_stored(b)  # other threads add to the gradient only after the next barrier
         cost = 0
         batch_correct = 0
         first = start
@@ -1183,7 +1184,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
                 for k in range(n_in):
                     found += data.reals[at + k] != 0
         else:
-            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # room for everything that it may write
+            if data.reals != NULL and total + n_in + LINE_ENTRIES <= room:  # room for all that is written
                 found = compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
             elif data.bytes != NULL and n_in <= MAX_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
                 found = compact_bytes(data.bytes + at, NULL, n_in, columns + total)

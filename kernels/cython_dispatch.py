@@ -1,6 +1,6 @@
 """The Cython backend: hands each call to the extension module for this CPU and dtype.
 
-It imports no module with instructions that the CPU lacks. FASTNET_ISA, such as x86_v3, names the best build to use.
+It imports no module with instructions that the CPU lacks. FASTNET_ISA=x86_v3 excludes the builds above x86_v3.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastnet.kernels.contract import Backend, Floats, Ints, PreparedPredict, Rows, TrainCall
 
-# The builds, best first, and the CPU features that each build uses, by NumPy's names. setup.py compiles these builds.
+# The builds, best first, and the CPU features that each build uses (NumPy's names). setup.py compiles these builds.
 V2 = ("SSE3", "SSSE3", "SSE41", "SSE42", "POPCNT")
 V3 = (*V2, "AVX", "F16C", "FMA3", "AVX2")
 V4 = (*V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL")
@@ -26,7 +26,7 @@ LEVELS: Mapping[str, tuple[str, ...]] = {"x86_v4": V4, "x86_v3": V3, "x86_v2": V
 
 
 def cpu_features() -> Mapping[str, bool]:
-    """The features that NumPy found in this CPU. Newer NumPy names only whole levels, such as X86_V3."""
+    """The features that NumPy found in this CPU. Newer versions of NumPy name only whole levels, such as X86_V3."""
     from numpy._core._multiarray_umath import __cpu_features__  # type: ignore[import-not-found]  # no stubs
 
     return cast("Mapping[str, bool]", __cpu_features__)
@@ -44,7 +44,8 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
     names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
     cap = os.environ.get("FASTNET_ISA")
     if cap and cap not in LEVELS:
-        raise ValueError(f"FASTNET_ISA={cap} is unknown: use one of {', '.join(LEVELS)}")  # not ImportError: a typo
+        # ImportError would mean that the backend is missing, but a typo is an error.
+        raise ValueError(f"FASTNET_ISA={cap} is unknown: use one of {', '.join(LEVELS)}")
     return names[names.index(cap) :] if cap in names else names
 
 
@@ -54,7 +55,7 @@ COMPRESSION_PAYS = True
 
 @functools.cache
 def module(dtype: str) -> ModuleType:
-    """The extension module for "float32" or "float64". ImportError if no installed build runs on this CPU."""
+    """The extension module for "float32" or "float64". Raises ImportError if no installed build runs on this CPU."""
     builds = [f"fastnet.kernels._cython_{isa}_" for isa in runnable(cpu_features())]
     for build in builds:
         if all(find_spec(build + each) is not None for each in DTYPES):
@@ -96,6 +97,6 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 
 def __getattr__(name: str) -> Any:
-    if name == "MAX_THREADS":  # 1 where the compiler had no atomics
+    if name == "MAX_THREADS":  # 1 if the C compiler had no atomic operations
         return module("float32").MAX_THREADS
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -113,7 +113,7 @@ JIT_OPTIONS: dict[str, Any] = {
 }
 
 
-# Numba's cache notices only changes of this file. With these hashes it notices changes of the two other files, too.
+# Numba's cache notices only changes of this file. With these hashes it also notices changes of the two other files.
 OTHERS = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors)]
 
 
@@ -186,10 +186,10 @@ def instruction_set() -> str:
 # -- the block: the arguments of the functions below ------------------------------------------------------------
 
 # The block holds int64 numbers: a call's arguments, and numbers computed from them. An array is its address, or 0 if
-# there is no array. Each thread of a team has a block of its own. The columns have the names of TrainCall's fields.
-# Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS are
-# the values. UPDATE_NUMBER counts updates from 1; it is 0 outside training, which switches dropout off. BATCH_ROW is
-# the number of rows before the current block in its batch.
+# there is no array. Each thread of a team has a block of its own. A field of TrainCall has a column of the same name.
+# Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is
+# the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off.
+# BATCH_ROW is the number of rows before the current block in its batch.
 (
     PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
@@ -204,9 +204,9 @@ TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)
 # values, and 4 * count + height. The height is 1 for a single row, 2 for the first row of a pair, 0 for the second.
 ENTRIES = 3
 
-# All arguments are pointers or numbers, which are cheap to compile, to pass and to index. (A Numba array is seven
-# values; it counts references and checks for negative indices.) The first arguments are b, the block; t, the table
-# Plan.nodes, where layer l is row l + 1; and work, the workspace. cython_backend.pyx explains the other arguments.
+# All arguments are pointers or numbers, which are cheap to compile, to pass and to index. (A Numba array would be
+# seven values, with a reference count and checks for negative indices.) The first arguments are b, the block; t, the
+# table Plan.nodes, where layer l is row l + 1; and work, the workspace. cython_backend.pyx explains the others.
 
 
 @_inner(types.intp)
@@ -299,7 +299,7 @@ def _find_entries(b, n, work, first, second, columns, values, ldv):
 def _is_sparse(b, t, work):
     """Whether enough inputs are zero to make skipping them faster.
 
-    The answer comes from a sample of the data, not of the current batch, so the order of rows does not change it.
+    The answer comes from a sample of all data, not of the current batch. So it does not depend on the order of rows.
     """
     n, sample, found = t[NODE_COLUMNS + c.LAYER + c.N_IN], _min(b[ROWS], c.SPARSE_SAMPLE), 0
     if b[STARTS] != 0:
@@ -373,10 +373,11 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
 @_inner()
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
-    """Sort the entries of all rows for inputs first to last by input (a counting sort). Advance `begins` past them.
+    """Sort the entries of inputs first to last by input, over all rows (a counting sort). Advance `begins` past them.
 
-    The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. The place after each input's entries
-    is spare. A zero of a pair is written there too, which saves a branch; the next entry overwrites the zero.
+    The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. One spare place
+    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
+    the input overwrites the 0.
     """
     n = last - first
     for k in range(n + 2):
@@ -392,7 +393,7 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
     ends[1] = 0
     for k in range(2, n + 2):
         ends[k] += ends[k - 1]
-    for i in range(rows):  # ends[k + 1] moves from the first entry of input k to its end
+    for i in range(rows):  # ends[k + 1] moves from the start to the end of the entries of input k
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
         k, count = begins[i], entry[2] >> 2 if height else 0
@@ -472,7 +473,7 @@ def _panel_at(b, t, work):
 
 @_inner()
 def _weighted_sums(b, t, work, layer, first, last):
-    """outputs = activation(inputs . weights + biases) for rows first to last. A softmax is left to `_forward`."""
+    """outputs = activation(inputs . weights + biases) for rows first to last. `_forward` computes softmax outputs."""
     node, lower = _node(t, layer), _node(t, layer - 1)
     _multiply(
         _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
@@ -597,7 +598,7 @@ def _cross_entropy(softmax, n, z, a, target, labelled, label):
 
 @_inner(types.float64)
 def _output(b, t, work, begin, first, last, scale, correct):
-    """For rows first to last, set the last layer's deltas, add to `correct` and return the summed cost."""
+    """For rows first to last, set the last layer's deltas, count correct examples in `correct` and return the cost."""
     layer = b[LAYERS] - 1
     node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
@@ -606,7 +607,7 @@ def _output(b, t, work, begin, first, last, scale, correct):
     factor = _at(squares, _lanes(work))
     factor[0] = _real(work, scale if cross_entropy else 2 * scale)
     _zero(squares, _lanes(work))
-    # With cross entropy, the derivative of the activation cancels. A softmax has no elementwise derivative: see below.
+    # With cross entropy, the derivative of the activation cancels. The end of the loop applies a softmax's derivative.
     derivative = c.IDENTITY if cross_entropy or softmax else activation
     for i in range(first, last):
         row = _row_of(b, begin + i)
@@ -639,7 +640,7 @@ def _output(b, t, work, begin, first, last, scale, correct):
 
 @_inner()
 def _step_tile(b, p, ld, gradient, ldg, columns, rows, decay):
-    """The optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
+    """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[DECAY] = decay
     m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
@@ -680,7 +681,7 @@ def _update(b, t, work, rows):
 
 @_inner(types.intp)
 def _offset(b):
-    """The offset from packed parameters to where their gradient is added; 0 adds it to the parameters."""
+    """The offset from packed parameters to their gradient. At offset 0, the parameters themselves are updated."""
     return 0 if b[TARGET] == TO_WEIGHTS else b[PACKED]
 
 
@@ -697,7 +698,7 @@ def _update_biases(b, node, work, rows):
 
 @_inner()
 def _update_weights(b, t, work, layer, rows, first, last):
-    """The gradient of the weights of groups first to last of inputs."""
+    """Compute the gradient of the weights of input groups first to last."""
     node, lower, lanes = _node(t, layer), _node(t, layer - 1), _lanes(work)
     width, below, step = node[c.WIDTH], lower[c.WIDTH], TILE_VECTORS * lanes
     x, w = _at(work, lower[c.ACTIVATIONS_AT] + first * GROUP), _at(work, node[c.WEIGHTS_AT] + first * GROUP * width)
@@ -743,7 +744,7 @@ def _count_below(columns, n, column):
 
 @_inner()
 def _update_sparse(b, t, work, rows, first, last):
-    """The gradient of the weights of inputs first to last, row by row of the inputs."""
+    """Compute the gradient of the weights of inputs first to last, row by row of the inputs."""
     node, entries, like = _node(t, 0), _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
     width, w = node[c.WIDTH], _at(work, node[c.WEIGHTS_AT] + _offset(b))
     vectors, begin = _quotient(width, _lanes(work)), 0
@@ -760,7 +761,7 @@ def _update_sparse(b, t, work, rows, first, last):
 
 @_inner()
 def _update_sorted(b, t, work, rows, first, last):
-    """The gradient of the weights of inputs first to last, input by input, over sorted entries."""
+    """Compute the gradient of the weights of inputs first to last, input by input, from sorted entries."""
     entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
     size = (b[BLOCK] + 1) * sorts
     values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * size)
@@ -820,7 +821,7 @@ def _begin_step(b, options, rate, count):
 
 @_inner()
 def _step_stored(b, t, work, options):
-    """The optimiser's step for this thread's share of all parameters, with the packed gradient."""
+    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
     step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
@@ -898,14 +899,14 @@ def _predict_rows(b, t, work):
 
 @_inner(types.float64)
 def _train_batches(b, t, work, correct):
-    """Do this thread's share of all steps of a call of `train`. `gradient` has one batch of all rows and no step."""
+    """Do this thread's share of all steps of a call of `train`. For `gradient`, all rows are one batch."""
     options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
     worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
             b[TARGET] = TO_WEIGHTS
-        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows
+        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows: they must fit the cache
             b[TARGET] = TO_OPTIMIZER
     for start in range(0, n, size):
         stop, rate = _min(start + size, n), 0.0
@@ -915,7 +916,7 @@ def _train_batches(b, t, work, correct):
             _begin_step(b, options, rate, b[UPDATE_NUMBER])
         scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
         if b[TARGET] == TO_STORE:
-            _clear_stored(b, work)  # other threads add to it only after the next barrier
+            _clear_stored(b, work)  # other threads add to the gradient only after the next barrier
         cost, batch_correct = 0.0, 0
         for first in range(start, stop, block):
             count = _min(block, stop - first)
@@ -971,7 +972,7 @@ def _compress_rows(b, values):
         found, at = 0, i * n
         if room == 0:
             found = count_entries(_at(octets, at), n) if b[BYTES] != 0 else count_entries(_at(reals, at), n)
-        elif plain and total + n + LINE_ENTRIES <= room:  # room for everything that it may write
+        elif plain and total + n + LINE_ENTRIES <= room:  # room for all that is written
             found = _find_entries(b, n, values, i, -1, _at(columns, total), _at(values, total), 0)
         else:
             for k in range(n):
@@ -1028,7 +1029,7 @@ def _task(b, work):
 def _run(block, work):
     """The only jitted entry. The block has all arguments but the workspace.
 
-    So a call unboxes only two arrays, and Numba compiles one version for each dtype, for all types of x and y.
+    So a call unboxes only two arrays. Numba compiles one version for each dtype, which serves all types of x and y.
     """
     b, start = _start_of(block), _start_of(work)
     if b[TASK] == COMPRESS:  # with denormals flushed, compress would miss entries
@@ -1058,7 +1059,7 @@ def _data(array: NDArray[Any]) -> int:
 
 
 def _data_at() -> int:
-    """The offset of the data address in a NumPy array object, or 0 if unknown. `ctypes.data` takes a microsecond."""
+    """The offset of the data address in a NumPy array object, or 0 if unknown. `ctypes.data` would take 1 us more."""
     array, at = np.zeros(1), object.__basicsize__  # the first field after the object's header
     sound = platform.python_implementation() == "CPython"
     return at if sound and ctypes.c_void_p.from_address(id(array) + at).value == array.ctypes.data else 0
@@ -1093,7 +1094,7 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
     block[TASK], block[DATA], run, place = READY, DATA_AT, _run, id if DATA_AT else _data
     source, row_bytes = BYTES if x_dtype == np.uint8 else REALS, int(net[0, c.N_IN]) * x_dtype.itemsize
 
-    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # p keeps p.nodes alive
+    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # the default keeps p.nodes alive
         block[ROWS] = x.nbytes // row_bytes  # not len(x): another thread may set x.shape
         block[source] = place(x)
         block[RESULT] = place(out)
@@ -1117,7 +1118,7 @@ def train(call: c.TrainCall) -> float:
     n_threads = int(call.team[c.N_THREADS])
     compressed = isinstance(call.x, c.SparseRows)
     p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, n_threads, compressed)
-    if call.worker != 0:  # only worker 0 reads and writes the team's progress
+    if call.worker != 0:  # only worker 0 uses the progress that the threads share
         call = call._replace(progress=np.zeros(c.PROGRESS_COLUMNS, np.int64))
     block = _block(
         TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), n_threads=n_threads,

@@ -85,7 +85,7 @@ GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
 MAX_BYTES_COLUMNS = 32768  # an int32 number holds a column and two bytes
 LINE_ENTRIES = 16  # a compression may write up to 16 places past the last entry
 CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
-SPINS = 4000  # of a barrier before it yields the core: about 40 microseconds
+SPINS = 4000  # how often a barrier spins before it yields the core (about 40 microseconds)
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 assert c.BLOCK_ROWS <= c.PANEL_ROWS
 assert c.PANEL_VECTORS >= TILE_VECTORS
@@ -134,8 +134,8 @@ class _Lanes:
         name = f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}"
         return _Vector(self, _call_llvm(self.b, name, self.type, x.value, y.value, z.value))
 
-    # exp(x) = 2^n (1 + p(r)) with x = n ln 2 + r and |r| <= ln 2 / 2. p is the Taylor series of exp(r) - 1, up to the
-    # degree where the remainder is below rounding. Arguments are clamped to the exponent's range; NaN stays NaN.
+    # exp(x) = 2^n (1 + p(r)) with x = n ln 2 + r and |r| <= ln 2 / 2. p is the Taylor series of exp(r) - 1, up to a
+    # degree whose remainder is below the rounding error. Arguments are clamped to the exponent's range; NaN stays NaN.
     def exp_parts(self, x: _Vector) -> tuple[_Vector, _Vector]:
         low, high = self.exp_range
         x = (x < low).select(self.splat(low), x)
@@ -160,7 +160,7 @@ class _Lanes:
         return self.fma(power, p, power)
 
     def expm1(self, x: _Vector) -> _Vector:
-        """exp(x) - 1, accurate near 0, where the difference cancels."""
+        """exp(x) - 1. It is accurate near 0, where subtracting 1 from exp(x) would lose digits."""
         p, power = self.exp_parts(x)
         return self.fma(power, p, power - 1)
 
@@ -366,7 +366,10 @@ def forward_tile(
     v: _Lanes, rows: Any, vectors: Any, x: Any, ldx: Any, n: Any, w: Any, ldw: Any, begin: Any, start: Any, out: Any,
     ldo: Any,
 ) -> None:  # fmt: skip
-    """out[rows][vectors] = x[rows][n] w[n][vectors] + `begin`: 0, the row `start` or out. n: a multiple of GROUP."""
+    """out[rows][vectors] = x[rows][n] w[n][vectors] + s. n is a multiple of GROUP.
+
+    `begin` chooses s: 0 (FROM_ZERO), the row `start` (FROM_START) or out (ADD).
+    """
     from_zero, from_start = v.b.icmp_signed("==", begin, I64(FROM_ZERO)), v.b.icmp_signed("==", begin, I64(FROM_START))
     source, lds = v.b.select(from_start, start, out), v.b.select(from_start, I64(0), ldo)
     groups = v.b.udiv(n, I64(GROUP))
@@ -484,8 +487,8 @@ def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, pane
 
 
 # -- sparse rows: n entries, each a column and a value --------------------------------------------------------
-# One load takes four values of the first row, and shuffles spread them. The second row's values are loaded one by one.
-# So there are at most as many loads as multiply-adds, and at most as many shuffles.
+# One load takes four values of the first row, and shuffles spread each value over a vector. The second row's values are
+# loaded one by one. So there are no more loads than multiply-adds, and no more shuffles than multiply-adds.
 
 SPARSE_VECTORS = 1, 2, 4, 8
 
@@ -617,7 +620,7 @@ def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir
 
 @_number
 def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
-    """Write column << 16 | first << 8 | second where one of two rows is not zero. Return the number of columns.
+    """Write column << 16 | first << 8 | second where one row or both are not zero. Return the number of columns.
 
     The kernel handles whole vectors of sixteen bytes; the caller handles the remaining bytes.
     """
@@ -640,7 +643,7 @@ def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places
 
 @_number
 def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
-    """Write the columns where one of two rows is not zero, and the values there. Return the number of columns.
+    """Write the columns where one row or both are not zero, and the values there. Return the number of columns.
 
     The kernel handles whole vectors; the caller handles the remaining numbers.
     """
@@ -665,7 +668,10 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
 
 @_kernel
 def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """Split the numbers from compress_bytes into columns, left in `places`, and values / 255, in whole vectors."""
+    """Split each number from compress_bytes: the column stays in `places`, and values = bytes / 255.
+
+    The kernel handles whole vectors.
+    """
     b, kind = v.b, ir.VectorType(I32, v.n)
     paired = b.icmp_signed("!=", pair, I64(0))
 
@@ -720,7 +726,7 @@ def count_entries(v: _Lanes, x: Any, n: Any) -> Any:
 
 
 # -- activations, and their derivatives as functions of the output ---------------------------------------------
-# A switch selects the formula for each vector. The branch predictor makes the switch almost free.
+# A switch selects the formula for each vector. The branch predictor makes this switch almost free.
 
 
 def _tanh(v: _Lanes, z: _Vector) -> _Vector:
@@ -792,7 +798,7 @@ def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value
     def all_lanes(value: Any) -> ir.Value:
         return ir.Constant(wide, [value] * DROP_GROUPS) if isinstance(value, int) else _spread(b, value, DROP_GROUPS)
 
-    half, low = all_lanes(32), all_lanes(0xFFFFFFFF)  # 32-bit words in 64-bit lanes, for the products
+    half, low = all_lanes(32), all_lanes(0xFFFFFFFF)  # 32-bit words are in 64-bit lanes, the size of a product
     keys = [all_lanes(part) for part in (b.and_(key, I64(0xFFFFFFFF)), b.lshr(key, I64(32)))]
     lanes = ir.Constant(wide, list(range(DROP_GROUPS)))
     c0, c1 = b.and_(b.add(all_lanes(first), lanes), low), b.and_(all_lanes(row), low)
@@ -912,7 +918,7 @@ def output_error(
 
 @_number
 def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
-    """Whether `label` is the first index of the largest number of a[n]. No branches; rows are whole vectors."""
+    """Whether `label` is the first index of the largest number of a[n]. It reads whole vectors, without branches."""
     b, best = v.b, v.splat_at(a, label)
 
     def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:
@@ -974,10 +980,10 @@ def step_rows(
             v.store(new, m, *at)
             return new
 
-        def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; the step is m
+        def momentum(at: Any, d: _Vector) -> _Vector:  # m = beta m + g; p -= rate m
             return rate * mean(at, d)
 
-        def nesterov(at: Any, d: _Vector) -> _Vector:  # the step is beta m + g, with the new m
+        def nesterov(at: Any, d: _Vector) -> _Vector:  # p -= rate (g + beta m), with the new m
             return rate * v.fma(beta1, mean(at, d), d)
 
         def adam(at: Any, d: _Vector) -> _Vector:  # Kingma and Ba (2015), algorithm 1

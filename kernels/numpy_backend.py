@@ -1,7 +1,7 @@
 """The reference backend: a network and its training in NumPy, written as in a textbook.
 
 Read `forward`, `backward`, `cost_and_gradient`, `update` and `train` in this order. The activations and costs are in
-formulas.py. Python code cannot tell the CPU to flush denormal numbers, so they slow this backend down.
+formulas.py. Python code cannot tell the CPU to flush denormal numbers, so such numbers slow this backend down.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NEVER_STOPPED = np.zeros(c.PROGRESS_COLUMNS, np.int64)  # the progress of a call
 def forward(layers: list[Layer], z_out: Floats) -> Floats:
     """Returns the activations (n_out, rows) of the last layer, and writes its weighted sums to `z_out`.
 
-    The inputs are those that `Workspace.read` read. In training with dropout, a mask drops neurons of hidden layers.
+    The inputs are the rows that `Workspace.read` has read. In training with dropout, a mask drops hidden neurons.
     """
     last = layers[-1]
     for layer in layers:
@@ -54,8 +54,8 @@ def forward(layers: list[Layer], z_out: Floats) -> Floats:
 def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
     """Computes the gradient of each layer's parameters, from the last layer to the first.
 
-    delta (n_out, rows) is the derivative of the cost by the weighted sums of the last layer. The gradient overwrites
-    `layer.gradient`. If `adding` is true, it is added to `layer.gradient`.
+    delta (n_out, rows) is the derivative of the cost with respect to the weighted sums of the last layer. The gradient
+    overwrites `layer.gradient`. If `adding` is true, the gradient is added to `layer.gradient` instead.
     """
     for layer in reversed(layers):
         if layer.pieces is not None:
@@ -94,15 +94,15 @@ def cost_and_gradient(
 
 
 def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
-    """Makes update number t, from 1, of all parameters w with their gradient g. The gradient is overwritten.
+    """Makes update number t, counted from 1, of all parameters w with their gradient g. Overwrites g.
 
-    The formulas are UPDATES of formulas.py. Each line changes an array in place, since the arrays can be large.
+    UPDATES in formulas.py has the formulas. Each line changes an array in place, since the arrays can be large.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
     kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer  # the contract's columns, in their order
     if clip_norm > 0:
         norm = math.sqrt(np.dot(g, g))
-        if not math.isfinite(norm):  # its square is too large for float32
+        if not math.isfinite(norm):  # the sum of the squares is too large for float32
             norm = float(np.linalg.norm(g.astype(np.float64)))
         if norm > clip_norm:
             g *= clip_norm / norm
@@ -110,7 +110,7 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
         for layer in space.layers:
             np.multiply(layer.weights[:, :-1], decay, layer.scratch[:, :-1])
             layer.gradient[:, :-1] += layer.scratch[:, :-1]
-    # From here on, g becomes what is subtracted from w.
+    # From here on, the code turns g into the change that is subtracted from w.
     if kind == c.GRADIENT_DESCENT:
         g *= rate
     elif kind == c.MOMENTUM:
@@ -145,14 +145,14 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
 
 def train(call: TrainCall) -> float:
     net, progress = call.net, call.progress
-    # Lists of Python floats: the product of NumPy's float64 numbers and float32 arrays would be float64 arrays.
+    # Python floats, because a NumPy float64 number times a float32 array would be a float64 array.
     rates, optimizer = call.rates.tolist(), call.optimizer.tolist()
     space = Workspace(net, call.params, call.work, call.batch_size, call.x, len(call.state))
     for slot, packed in zip(call.state, space.state, strict=True):
         space.pack(slot, packed)
     pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
-    # In plain gradient descent, the deltas are multiplied by the rate, so that the gradient need not be. There are
-    # fewer deltas than parameters.
+    # In plain gradient descent, the rate multiplies the deltas instead of the gradient, because there are fewer deltas
+    # than parameters.
     is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
     batches = Batches(call, space)
     total, steps = 0.0, 0  # of the batches that made an update
@@ -185,7 +185,7 @@ def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: F
 
 
 def _blocks(space: Workspace, y: NDArray[np.generic]) -> Iterator[Block]:
-    """All rows as one batch."""
+    """Yields the blocks of one batch of all rows."""
     for rows in _cut(len(y), space.max_rows):
         n = rows.stop - rows.start
         space.lay_out(n)

@@ -10,25 +10,26 @@ from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints, TrainCall
 from fastnet.kernels.numpy_workspace import Workspace
 
-# The rows of x that go through the network at once, their targets (n_out, rows), and an array (n_out, rows) for the
-# weighted sums of the last layer.
+# A block is a tuple: the rows of x that go through the network at once, their targets (n_out, rows), and an array
+# (n_out, rows) for the weighted sums of the last layer.
 Block = tuple[Ints | slice, Floats, Floats]
 
 # A window is several small batches with about WINDOW examples in all. The targets of a window are made together, and
-# its correct examples are counted together. For each batch of 10 alone, this would take 4 of 35 microseconds.
+# its correct examples are counted together. Done separately for each batch of 10, this work would take 4 of the batch's
+# 35 microseconds.
 WINDOW = 1024
 
 
 class Batches:
-    """Yields the number of rows of each batch, and its blocks. A small batch is one block, a large one is several.
+    """Yields the number of rows of each batch, and its blocks. A small batch is one block; a large batch is several.
 
-    The caller computes the weighted sums of all blocks of a batch before it takes the next batch.
+    Before the caller takes the next batch, it must write the weighted sums of all blocks of this batch.
     """
 
     def __init__(self, call: TrainCall, space: Workspace) -> None:
         self.call, self.space = call, space
         self._n_correct = np.zeros(len(call.rates), np.int64)  # of each batch
-        # The present window: the number of its first batch, and the weighted sums and the y of its blocks.
+        # The current window: the number of its first batch, and the weighted sums and the y of its blocks.
         self._first, self._sums, self._y = 0, np.empty((0, space.n_out, 1), call.params.dtype), call.y[:0, None]
 
     def __iter__(self) -> Iterator[tuple[int, Iterable[Block]]]:
@@ -67,7 +68,7 @@ class Batches:
         return zip(rows, targets, sums, strict=True)
 
     def _count(self) -> None:
-        """Counts the correct examples of the present window."""
+        """Counts the correct examples of the current window."""
         correct = formulas.is_correct(self._sums, self._y)
         self._n_correct[self._first : self._first + len(correct)] += correct.sum(1)
 

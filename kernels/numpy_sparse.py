@@ -16,7 +16,7 @@ from fastnet.kernels.contract import Floats, Ints, SparseRows
 
 
 def entries(x: SparseRows, rows: Ints | slice) -> tuple[Ints, NDArray[np.int32], Floats]:
-    """The entries of these rows of x: the place of each entry's row among these rows, its column and its value."""
+    """For each entry of these rows of x: the place of its row among these rows, its column and its value."""
     block = x[rows]
     part = slice(block.starts[0], block.starts[-1])
     return np.repeat(np.arange(len(block)), np.diff(block.starts)), block.indices[part], block.values[part]
@@ -30,9 +30,9 @@ def unpack(x: SparseRows, rows: Ints | slice, dense: Floats) -> None:
 
 
 class Pieces:
-    """The inputs of the first layer where x is sparse and has more than PIECE_INPUTS inputs.
+    """The inputs of the first layer if x is sparse and has more than PIECE_INPUTS inputs.
 
-    A piece has at most PIECE_INPUTS inputs, all of which have entries in the block. One piece at a time is made dense.
+    A piece is at most PIECE_INPUTS of the inputs that have entries in the block. One piece at a time is made dense.
     """
 
     def __init__(self, rows: int, dense: Floats, scratch: Floats) -> None:
@@ -45,10 +45,10 @@ class Pieces:
         # 16-bit numbers are sorted three times as fast as 32-bit numbers.
         by_input = np.argsort(columns.astype(np.min_scalar_type(x.n_in), copy=False), kind="stable")
         columns, self.places, self.values = columns[by_input], places[by_input], values[by_input]
-        # The entries of inputs[k] are numbers starts[k] to starts[k + 1] - 1.
+        # The entries of inputs[k] have the numbers starts[k] to starts[k + 1] - 1.
         self.starts = np.flatnonzero(np.diff(columns, prepend=-1, append=-1))
         self.inputs = columns[self.starts[:-1]]
-        self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # k of each entry
+        self.numbers = np.repeat(np.arange(len(self.inputs)), np.diff(self.starts))  # the k of each entry
 
     def _dense(self, n_out: int) -> Iterator[tuple[NDArray[np.int32], Floats, Floats]]:
         """Yields for each piece its inputs, their values (rows, inputs), and scratch memory (inputs, n_out)."""

@@ -1,4 +1,4 @@
-"""The arrays of the NumPy backend: the workspace of a call, cut into those of each layer."""
+"""The arrays of the NumPy backend: the workspace of a call, cut into the arrays of each layer."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Layer:
 
     def __init__(self, code: int, below: Layer | None, weights: Floats, gradient: Floats, scratch: Floats) -> None:
         self.function = formulas.BY_CODE[code].function
-        self.derivative = cast(formulas.Derivative, formulas.BY_CODE[code].derivative)  # every hidden layer has one
+        self.derivative = cast(formulas.Derivative, formulas.BY_CODE[code].derivative)  # not None in hidden layers
         self.below = below  # the layer whose activations are the inputs; None for the first layer
         self.weights = weights  # (n_out, n_in + 1)
         self.weights_t = weights[:, :-1].T  # (n_in, n_out)
         self.gradient = gradient  # (n_out, n_in + 1)
         self.scratch = scratch  # (n_out, n_in + 1)
-        self.pieces: Pieces | None = None  # replaces the inputs where x is sparse and has many inputs
-        self.masks: Iterator[Floats] | None = None  # of the blocks to come, (n_out, rows), in training with dropout
-        self.masked_derivative: Floats | None = None  # (n_out, rows): the derivative times the mask, with dropout
+        self.pieces: Pieces | None = None  # replaces the inputs if x is sparse and has many inputs
+        self.masks: Iterator[Floats] | None = None  # with dropout: the masks (n_out, rows) of the next blocks
+        self.masked_derivative: Floats | None = None  # with dropout: the derivative times the mask, (n_out, rows)
 
 
 class Workspace:
@@ -46,18 +46,16 @@ class Workspace:
     """
 
     def __init__(self, net: Ints, params: Floats, work: Floats, rows: int, x: Rows, slots: int = 0) -> None:
-        """For batches of at most `rows` rows of x, and `slots` rows of optimiser state. Packs the parameters."""
+        """Pack the parameters. A batch has at most `rows` rows of x; the optimiser has `slots` rows of state."""
         sparse = isinstance(x, SparseRows)
         plan = c.plan(net, rows, slots, params.itemsize, sparse=sparse)
         self.net, self.work, self.nodes, self.x_dtype = net.tolist(), work, plan.nodes.tolist(), x.dtype
         self.max_rows = plan.rows  # of a block
         self.n_in, self.n_out = self.net[0][c.N_IN], self.net[-1][c.N_OUT]
         self.in_pieces = sparse and self.n_in > c.PIECE_INPUTS
-        # Arrays of shape (), for the reason given at formulas.ONE.
-        self.byte_scale = (
-            np.full((), c.BYTE_SCALE, work.dtype) if x.dtype == np.uint8 else None
-        )  # byte b: input b / 255
-        self.factor = np.empty((), work.dtype)  # of the gradient
+        # Arrays of shape (), for the reason given at formulas.ONE. A byte b stands for the input b / 255.
+        self.byte_scale = np.full((), c.BYTE_SCALE, work.dtype) if x.dtype == np.uint8 else None
+        self.factor = np.empty((), work.dtype)  # multiplies the gradient
         n_params = params.size
         vectors = [work[k * plan.packed :][:n_params] for k in range(3 + slots)]
         self.params, self.gradient, self.scratch, *self.state = vectors
@@ -65,12 +63,13 @@ class Workspace:
         for row, *matrices in zip(self.net, *map(self.matrices, vectors[:3]), strict=True):
             self.layers.append(Layer(row[c.ACTIVATION], self.layers[-1] if self.layers else None, *matrices))
         self.pack(params, self.params)
-        self.rows = 0  # of a block, as the arrays are laid out now
+        self.rows = 0  # of a block in the current layout of the arrays
 
     def matrices(self, packed: Floats) -> list[Floats]:
         """Views of a packed vector: the matrix (n_out, n_in + 1) of each layer.
 
-        The matrix that Pieces use has the weights of each input together in memory.
+        If `Pieces` is in use, the matrix of the first layer is a transposed view. The weights of one input are then
+        contiguous.
         """
         found, at = list[Floats](), 0
         for row in self.net:
@@ -81,7 +80,7 @@ class Workspace:
         return found
 
     def pairs(self, flat: Floats, packed: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """For the weights and the biases of each layer, a view of the flat vector and a view of the packed one."""
+        """Yields pairs of views (flat, packed): one pair for the weights and one for the biases of each layer."""
         for row, matrix in zip(self.net, self.matrices(packed), strict=True):
             n_in, n_out, w, b = row[c.N_IN], row[c.N_OUT], row[c.WEIGHTS], row[c.BIASES]
             yield flat[w : w + n_out * n_in].reshape(n_out, n_in), matrix[:, :-1]
@@ -96,7 +95,7 @@ class Workspace:
             target[...] = source
 
     def lay_out(self, rows: int) -> None:
-        """Gives each layer its arrays for blocks of `rows` rows, unless it has them already."""
+        """Gives each layer its arrays for blocks of `rows` rows, unless the arrays have this size already."""
         if rows == self.rows:
             return
         self.rows = rows
@@ -125,7 +124,7 @@ class Workspace:
         return self.work[at : at + math.prod(shape)].reshape(shape)
 
     def set_masks(self, updates: range, place: int) -> None:
-        """With dropout, gives each layer the masks of the next blocks: one block for each of these updates.
+        """Gives each layer with dropout the masks of the next blocks. Each of these updates has one block.
 
         place: the place of a block's first row in its batch.
         """
@@ -142,9 +141,9 @@ class Workspace:
             else:
                 unpack(x, rows, self.features)
             return
-        # The row numbers are valid, so "clip" changes none. By default `take` checks them and copies `raw` for that.
+        # "clip" saves a copy: in its default mode "raise", `take` buffers the output. All row numbers are valid.
         self.features[...] = x[rows] if isinstance(rows, slice) else x.take(rows, 0, self.raw, "clip")
         if self.byte_scale is not None:
-            # The product includes the ones. `features` alone is not contiguous and would take three times as long.
+            # The ones are multiplied too: `features` alone is not contiguous and would take three times as long.
             np.multiply(self.examples, self.byte_scale, self.examples)
             self.ones.fill(1)

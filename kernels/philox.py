@@ -40,7 +40,7 @@ def masks(drop: int, key: int, shape: tuple[int, int], updates: range, place: in
 def _kept(
     drop: int, key: int, groups: NDArray[np.uint64], rows: NDArray[np.uint64], updates: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
-    """Whether each neuron is kept: (updates, groups of four neurons, 4, rows)."""
+    """An array (updates, groups of four neurons, 4, rows): whether each neuron is kept."""
     first_key = np.array([key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF], np.uint64)[:, None, None, None]
     kept = np.empty((len(updates), len(groups), 4, len(rows)), np.bool_)
     n_together = max(1, MAX_COUNTERS // (len(updates) * len(rows)))

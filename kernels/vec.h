@@ -23,7 +23,7 @@ typedef int64_t bits;
 #  define EXP_MIN -708.0
 #  define EXP_MAX 709.0
 #  define EXP_DEGREE 13
-#  define LN2_HI 6.93147180369123816490e-01 /* its last 32 bits are zero: n * LN2_HI is exact */
+#  define LN2_HI 6.93147180369123816490e-01 /* its last 32 bits are zero, so n * LN2_HI is exact */
 #  define LN2_LO 1.90821492927058770002e-10
 #else
 typedef float real;
@@ -36,7 +36,7 @@ typedef int32_t bits;
 #  define EXP_MIN -87.0f
 #  define EXP_MAX 88.0f
 #  define EXP_DEGREE 7
-#  define LN2_HI 0.693359375f /* 9 bits: n * LN2_HI is exact */
+#  define LN2_HI 0.693359375f /* it has 9 significant bits, so n * LN2_HI is exact */
 #  define LN2_LO -2.12194440e-4f
 #endif
 
@@ -63,7 +63,7 @@ typedef bits vbits __attribute__((vector_size(VECTOR_BYTES), may_alias));
 INLINE vec vload(const real *p) { return *(const vec_unaligned *)p; }
 INLINE void vstore(real *p, vec v) { *(vec_unaligned *)p = v; }
 INLINE vec vsplat(real a) { return a - (vec){0}; }
-INLINE vbits vround(vec x) { /* to nearest, halves away from zero; a NaN gives any integer */
+INLINE vbits vround(vec x) { /* rounds to nearest, halves away from zero; a NaN gives any integer */
     vbits half = ((vbits)x & (vbits)vsplat(REAL(-0.0))) | (vbits)vsplat(REAL(0.5));
     return __builtin_convertvector(x + (vec)half, vbits);
 }
@@ -143,8 +143,8 @@ static void restore_denormals(fp_state before) { (void)before; }
 #endif
 
 /* -- the exponential -------------------------------------------------------------------------------------------
- * exp(x) = 2^n (1 + p(r)) with x = n ln 2 + r and |r| <= ln 2 / 2. p is the Taylor series of exp(r) - 1, up to the
- * degree where the remainder is below rounding. Arguments are clamped to the exponent's range; NaN stays NaN. */
+ * exp(x) = 2^n (1 + p(r)) with x = n ln 2 + r and |r| <= ln 2 / 2. p is the Taylor series of exp(r) - 1, up to a
+ * degree whose remainder is below the rounding error. Arguments are clamped to the exponent's range; NaN stays NaN. */
 static const real INVERSE_FACTORIAL[14] = {
     REAL(1.0), REAL(1.0), REAL(1.0) / 2, REAL(1.0) / 6, REAL(1.0) / 24, REAL(1.0) / 120, REAL(1.0) / 720,
     REAL(1.0) / 5040, REAL(1.0) / 40320, REAL(1.0) / 362880, REAL(1.0) / 3628800, REAL(1.0) / 39916800,
@@ -167,15 +167,15 @@ INLINE vec vexp(vec x) {
     return power * p + power;
 }
 
-INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0, where the difference cancels */
+INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0 as well */
     vec power, p = exp_parts(x, &power);
     return power * p + (power - 1);
 }
 
 /* -- activations of a tile of rows, in whole vectors; derivatives as functions of the output ---------------------- */
-enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* the codes of contract.py: the import asserts it */
+enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* the import checks that the codes equal contract.py's */
        GIVEN }; /* not an activation: the array holds the derivatives that apply_dropout has stored */
-static real LEAKY_SLOPE; /* the value of contract.py, which the import stores here */
+static real LEAKY_SLOPE; /* the import stores contract.py's value here */
 INLINE vec vtanh(vec z) {
     vec e = vexpm1(z + z);
     return e / (e + 2);
@@ -228,7 +228,7 @@ static void times_derivative(int activation, const real *a, real *delta, ptrdiff
 }
 
 /* -- dropout ------------------------------------------------------------------------------------------------------ */
-#define PHILOX_M0 0xD2511F53u /* these four equal the values of contract.py: the import asserts it */
+#define PHILOX_M0 0xD2511F53u /* the import checks that these four equal contract.py's values */
 #define PHILOX_M1 0xCD9E8D57u
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
@@ -247,8 +247,8 @@ static drop_t drop_of(int64_t threshold, double scale, int64_t key, int64_t upda
     return d;
 }
 
-/* Philox4x32-10: the four numbers of each group, from group `first` on. The compiler vectorises the loop. Words of 32
- * bits stay in lanes of 64 bits, which their products need, so that no value moves between lanes. */
+/* Philox4x32-10: the four numbers of each group, from group `first` on. The compiler vectorises the loop. Each 32-bit
+ * word stays in a 64-bit lane, the size of a product, so no value moves between lanes. */
 INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, uint32_t first,
                          uint32_t *restrict words) {
     const uint32_t u0 = d->update[0], u1 = d->update[1], key0 = d->key[0], key1 = d->key[1];
@@ -273,7 +273,7 @@ INLINE void random_words(const uint32_t groups, const drop_t *d, uint32_t row, u
 }
 
 /* Apply dropout to rows of a batch, from row number `row` on, in whole vectors: a becomes 0 for a dropped neuron, else
- * scale * a. The backward pass multiplies the deltas by `derivatives`: 0, or scale * derivative(a). */
+ * scale * a. `derivatives` becomes 0 or scale * derivative(a); the backward pass multiplies the deltas by it. */
 static void apply_dropout(const drop_t *d, int activation, real *a, real *derivatives, ptrdiff_t ld, ptrdiff_t rows,
                       uint32_t row) {
     const uint32_t threshold = d->threshold;
@@ -300,7 +300,8 @@ static void apply_dropout(const drop_t *d, int activation, real *a, real *deriva
 #define TILE_ROWS 6
 enum { FROM_ZERO, FROM_START, ADD };
 
-/* out[R][C vectors] = x[R][n] w[n][C vectors] + `from`: 0, the row `start` or out. n is a multiple of GROUP. */
+/* out[R][C vectors] = x[R][n] w[n][C vectors] + s. n is a multiple of GROUP. `from` chooses s: 0 (FROM_ZERO), the row
+ * `start` (FROM_START) or out (ADD). */
 INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t n, const real *w,
                           ptrdiff_t ldw, int from, const real *start, real *out, ptrdiff_t ldo) {
     const int chains = R * C < 4 ? 4 : 1; /* four independent sums hide the latency */
@@ -437,10 +438,10 @@ static void transpose(const real *w, ptrdiff_t ldw, real *out, ptrdiff_t ldo) {
 #endif
 
 /* -- sparse rows: n entries, each a column and a value ------------------------------------------------------------
- * One load takes four values of the first row, and shuffles spread them. The second row's values are loaded one by one.
- * So there are at most as many loads as multiply-adds, and at most as many shuffles. */
+ * One load takes four values of the first row, and shuffles spread each value over a vector. The second row's values
+ * are loaded one by one. So there are no more loads than multiply-adds, and no more shuffles than multiply-adds. */
 #if VECTOR_ELEMENTS >= 4 && (defined(__clang__) || __GNUC__ >= 12)
-typedef vec quad; /* the four values, repeated over the lanes */
+typedef vec quad; /* four values, repeated over the lanes */
 INLINE quad quad_load(const real *p) {
 #  if VECTOR_ELEMENTS == 4
     return vload(p);
@@ -548,7 +549,7 @@ INLINE void sorted_update_(const int C, const int32_t *rows, const real *values,
     for (int v = 0; v < C; v++) vstore(out + v * VL, acc[v]);
 }
 
-/* The largest number of vectors, up to `vectors`, that has a case below. */
+/* The largest number of vectors that is at most `vectors` and has a case below. */
 static int sparse_part(ptrdiff_t vectors) { return vectors >= 8 ? 8 : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1; }
 #define SPARSE_FORWARD_CASE(R, C) \
     case R * 16 + C: sparse_forward_(R, C, columns, values, ldv, n, w, ldw, start, out, ldo); break;
@@ -577,7 +578,7 @@ static void sorted_update(int vectors, const int32_t *rows, const real *values, 
 #define BYTE_SCALE REAL(0.00392156862745098039216) /* 1 / 255 */
 
 /* Both functions write the columns where at least one of two rows is not zero, and the values there. They return the
- * number of columns, and may write up to a vector beyond the last entry. `second` is NULL for a single row.
+ * number of columns, and may write up to one vector beyond the last entry. `second` is NULL for a single row.
  * compact_bytes packs column and values into one number, column << 16 | first << 8 | second, so that one compression
  * moves all three. */
 #define MAX_BYTES_COLUMNS 32768
@@ -588,7 +589,7 @@ static ptrdiff_t compact_bytes(const uint8_t *first, const uint8_t *second, ptrd
     for (ptrdiff_t k = 0; k < n; k += 16) {
         __mmask16 in = n - k >= 16 ? 0xffff : (__mmask16)((1 << (n - k)) - 1);
         __m128i a, b = _mm_setzero_si128();
-        if (n - k >= 16) { /* a load under a mask is slower */
+        if (n - k >= 16) { /* a masked load is slower */
             a = _mm_loadu_si128((const __m128i *)(first + k));
             if (second) b = _mm_loadu_si128((const __m128i *)(second + k));
         } else {
@@ -616,7 +617,7 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
     ptrdiff_t found = 0;
     for (ptrdiff_t k = 0; k < n; k += VL) {
         few zero = FEW(_mm512_setzero)(), a, b = zero;
-        if (n - k >= VL) { /* a load under a mask is slower */
+        if (n - k >= VL) { /* a masked load is slower */
             a = FEW(_mm512_loadu)(first + k);
             if (second) b = FEW(_mm512_loadu)(second + k);
         } else {
@@ -669,7 +670,7 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
     return found;
 }
 #endif
-/* Split the numbers from compact_bytes into columns, left in `all`, and values / 255. */
+/* Split each number from compact_bytes: the column stays in `all`, and values and second = bytes / 255. */
 static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict values, real *restrict second) {
     if (second)
         for (ptrdiff_t k = 0; k < n; k++) {
@@ -701,7 +702,7 @@ INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t c
     vstore(squares, sum);
 }
 
-/* Whether `label` is the first index of the largest number of a[n]. No branches; rows are whole vectors. */
+/* Whether `label` is the first index of the largest number of a[n]. The loop reads whole vectors, without branches. */
 INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t label) {
     vbits beaten = (vbits)vsplat(0);
     vec best = vsplat(a[label]);
@@ -717,8 +718,8 @@ enum { PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM };
 typedef struct {
     int kind;
     real scale; /* multiplies the gradient */
-    real decay; /* times the parameters is added to the gradient */
-    real rate;  /* the learning rate; Adam's is divided by 1 - beta1^t */
+    real decay; /* decay * parameters is added to the gradient */
+    real rate;  /* the learning rate; for Adam divided by 1 - beta1^t */
     real root;  /* Adam: 1 / sqrt(1 - beta2^t) */
     real beta1, rest1, beta2, rest2, epsilon;
 } step_t;
@@ -742,12 +743,12 @@ static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, 
         vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
         switch (s->kind) {
         case PLAIN: x -= s->rate * d; break;
-        case WITH_MOMENTUM: /* m = beta m + g; the step is m */
+        case WITH_MOMENTUM: /* m = beta m + g; p -= rate m */
             mean = s->beta1 * vload(m + i) + d;
             vstore(m + i, mean);
             x -= s->rate * mean;
             break;
-        case WITH_NESTEROV: /* the step is beta m + g, with the new m */
+        case WITH_NESTEROV: /* p -= rate (g + beta m), with the new m */
             mean = s->beta1 * vload(m + i) + d;
             vstore(m + i, mean);
             x -= s->rate * (d + s->beta1 * mean);
@@ -768,7 +769,7 @@ INLINE int64_t read_now(const int64_t *p) { return *(const volatile int64_t *)p;
 /* -- a team of threads -------------------------------------------------------------------------------------------- */
 #if defined(__GNUC__) || defined(__clang__)
 #  define TEAMS 1
-#  define SPINS 4000 /* of a barrier before it yields the core: about 40 microseconds */
+#  define SPINS 4000 /* how often a barrier spins before it yields the core (about 40 microseconds) */
 #  if defined(__x86_64__)
 #    define RELAX() _mm_pause()
 #  elif defined(__aarch64__)

@@ -1,6 +1,6 @@
 """The peers: other libraries that do the same work, each in a process of its own; how to install them.
 
-worker.py runs in the peer's process, and process.py talks to it. Each other file is the model of one library.
+worker.py runs in the peer's process, and process.py talks to it. Each of the other files is the model of one library.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """NumPy as fast as we could make it: the baseline of the speed ratios."""
 
 # Nothing is allocated in the loop. The activations of a layer are (neurons, examples) with a row of ones below, so that
-# the biases are a column of the weights and each product is one call of BLAS. The parameters are one vector; one
-# addition updates them, because the deltas contain the learning rate. The calls are listed once per batch size.
+# the biases are a column of the weights and each product is one call of BLAS. The deltas contain the learning
+# rate, so one addition updates the vector of all parameters. The list of calls is made once for each batch size.
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Model:
         step.append((np.add, (self._flat, self._gradient, self._flat)))
         return Buffers(x, target, forward, out, finish, step)
 
-    # -- the questions of worker.Model -------------------------------------------------------------------------
+    # -- the methods of worker.Model -------------------------------------------------------------------------
 
     def epoch(self, order: NDArray[np.int64]) -> None:
         size = self._workload.batch_size

@@ -38,11 +38,11 @@ class PeerError(FastnetError, RuntimeError):
 
 
 class Peer:
-    """A program that trains. With `environment`, its standard error is kept, and shown if it ends early."""
+    """A program that trains. With `environment`, standard error is kept, and shown if the program ends early."""
 
     def __init__(self, words: Sequence[str], name: str = "peer", environment: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self.cpu_seconds: list[float] = []  # of each epoch; far more than the wall time shows more than one thread
+        self.cpu_seconds: list[float] = []  # per epoch; much more than the wall time means that several threads ran
         self._errors = None if environment is None else tempfile.TemporaryFile()  # noqa: SIM115  # open until close()
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0, env=environment
@@ -69,7 +69,7 @@ class Peer:
         return f": {lines[-1][:300]}" if lines else ""
 
     def ask(self, question: str, letter: str, *names: str, above: float = -1.0) -> list[float]:
-        """The numbers of the answer, one for each of `names`. Raises PeerError unless the first exceeds `above`."""
+        """The numbers of the answer, one for each name. Raises PeerError unless the first number exceeds `above`."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the process has ended; _line() raises for that
             self._process.stdin.write(f"{question}\n".encode())
@@ -135,7 +135,7 @@ class OwnPeer(Peer):
     def verify(self, right: Reference, y: Array, same: bool) -> None:
         """Compares the results of training on the first len(y) examples with the reference.
 
-        The results are the parameters, outputs and labels, or for a different algorithm the training accuracy.
+        The results are the parameters, outputs and labels. For another algorithm, the result is the training accuracy.
 
         Raises
         ------
@@ -153,8 +153,8 @@ class OwnPeer(Peer):
             shares = np.mean(labels == y), np.mean(expected == y)
             if shares[0] < shares[1] - MAX_ACCURACY_GAP:
                 raise VerificationError(
-                    f"{who}: after {rows} examples its training accuracy is {shares[0]:.1%}, that of the reference "
-                    f"is {shares[1]:.1%}; nothing was timed"
+                    f"{who}: after {rows} examples its training accuracy is {shares[0]:.1%}, but the reference "
+                    f"reaches {shares[1]:.1%}; nothing was timed"
                 )
             return
         check, what = checker(who, self._workload.tolerance(self._dtype)), f"after {rows} examples of training"

@@ -20,7 +20,7 @@ from fastnet.bench.workloads import SEED, Array, Workload
 class Model(Protocol):
     """The class `Model` in the module of each library.
 
-    Model(workload, dtype, x, y) starts from fastnet's parameters.
+    Model(workload, dtype, x, y) starts from fastnet's parameters; scikit-learn draws its own.
     x: (n, n_in) floats of the dtype, from 0 to 1. y: (n,) labels.
     """
 
@@ -64,7 +64,7 @@ class Worker:
 
     @property
     def model(self) -> Model:
-        if self._model is None:  # made after the verification, whose own model needs memory too
+        if self._model is None:  # made after the verification has freed its own model
             self._model = self._make(self._workload, self._dtype, self._x, self._y)
         return self._model
 
@@ -101,7 +101,7 @@ class Worker:
         np.savez(path, allow_pickle=False, **results)
 
     def _inference(self, rows: int, times: int) -> float:
-        """The mean seconds of a call. The calls get different images, as far as there are enough images."""
+        """The mean seconds of a call. The calls get different images if there are enough images."""
         if rows not in self._prepared:
             starts = range(0, max(len(self._x_test) - rows, 0) + 1, rows)[:times]
             self._prepared[rows] = [self.model.prepared(self._x_test[k : k + rows]) for k in starts]

@@ -1,6 +1,6 @@
 """The kernel backends: list them, choose one, register your own.
 
-`available` lists them, `resolve` says which one a call would use, `use_backend` and `register` change that.
+`available` lists the backends. `resolve` says which backend a call would use. `use_backend` chooses another backend.
 """
 
 from fastnet.backends.selection import (

@@ -1,4 +1,4 @@
-"""Compresses dense rows to sparse rows where that makes training faster.
+"""Compresses dense rows to sparse rows if that makes training faster.
 
 Not here: the user's sparse data (checks/sparse_rows.py).
 """
@@ -17,7 +17,7 @@ SAMPLE_ROWS = 512  # the share of entries that are not zero is estimated from th
 
 
 def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> bool:
-    """Whether a training of `epochs` epochs compresses checked rows first. A setting of None stands for "auto"."""
+    """Whether a training of `epochs` epochs first compresses checked rows x. A setting of None stands for "auto"."""
     if isinstance(x, SparseRows):
         return False
     if setting is not None:

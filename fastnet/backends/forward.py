@@ -8,7 +8,7 @@ from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
-FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the most multiply-adds and rows of one kernel call
+FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the largest numbers of multiply-adds and of rows in one kernel call
 
 
 def work_of(layers: Ints, x: Rows, n_rows: int) -> int:

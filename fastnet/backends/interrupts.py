@@ -1,6 +1,6 @@
-"""Ctrl-C during a fit: recorded at once, acted on at the next batch boundary, when network and trainer are consistent.
+"""Defers Ctrl-C during a fit to the next batch boundary, where the network and the trainer are consistent.
 
-Only Python's main thread receives signals; `Together` stops the fits of other threads.
+Only Python's main thread receives signals. `Together` stops the fits of other threads.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Interrupts:
     def hand_over(self, function: Callable[[], object]) -> None:
         """Run the user's code under the user's handler, so that Ctrl-C interrupts this code anywhere.
 
-        This method takes a function, because a context manager made from a generator is not safe: a KeyboardInterrupt
-        could suspend the generator until the traceback is freed. Its cleanup would install `note` after the fit's end.
+        This method takes a function, because a context manager made from a generator is not safe. A KeyboardInterrupt
+        could leave the generator suspended until the traceback is freed. The generator's cleanup would then install
+        `note` after the fit's end.
         """
         if self._handler is None:
             function()
@@ -120,7 +121,7 @@ class Together:
         return context
 
     def joined_by(self, fit: Interrupts) -> None:
-        self._fits.append(fit)  # before the check, so that a stop in between is not missed
+        self._fits.append(fit)  # before the check, so that the fit does not miss a stop
         if self._stopped:
             fit.note()
 
@@ -138,7 +139,7 @@ _deferring: list[Interrupts] = []  # the main thread's running fits; a fit insid
 
 
 def _forked() -> None:
-    """Restore the SIGINT handler in a child process that another thread forked: the child runs none of the fits."""
+    """If another thread than the main one forked this process, restore the SIGINT handler: no fit runs here."""
     if _deferring and _deferring[0]._thread != threading.get_ident():
         handler = _deferring[0]._handler
         _deferring.clear()

@@ -19,9 +19,9 @@ from fastnet.kernels import cython_dispatch
 from fastnet.version import __version__
 
 PEAK_SECONDS = 0.02
-PEAK_LIMIT = 1 << 32  # repeats; more than any core does in PEAK_SECONDS
+PEAK_LIMIT = 1 << 32  # repeats of the loop; no core reaches this number in PEAK_SECONDS
 MIN_STREAM, MAX_STREAM = 1 << 27, 1 << 29  # bytes
-CACHES = 4  # the size of the stream, in sizes of the largest cache
+CACHES = 4  # the stream is this many times as large as the largest cache
 Meter = Callable[[], float]
 
 
@@ -73,13 +73,13 @@ def bandwidth(size: int, repeats: int = 5) -> float:
         began = time.perf_counter()
         np.dot(a, b)
         rates.append((a.nbytes + b.nbytes) / (time.perf_counter() - began))
-    return median(rates[1:])  # the first round also pays for page faults
+    return median(rates[1:])  # the first round also includes page faults
 
 
 def resident_peak() -> int:
     """Return the largest resident size of this process in bytes, or 0 if the system does not report it.
 
-    `getrusage` is no alternative: a child process starts with its parent's figure.
+    `getrusage` is not used: its figure in a child process starts at the parent's figure.
     """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -92,7 +92,7 @@ def peak_fact(peaks: list[float]) -> str:
     """Return the median of the measured peaks as text. An unknown peak is nan."""
     known = [peak for peak in peaks if not math.isnan(peak)]
     if not known:
-        return "not known: the Cython backend measures it, which is missing here or was compiled without the loop"
+        return "not known: the Cython backend, which measures it, is missing here or was compiled without the loop"
     return f"{median(known) / 1e9:.0f} GFLOP/s, measured before every epoch"
 
 

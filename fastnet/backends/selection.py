@@ -15,7 +15,7 @@ from fastnet.kernels.contract import Backend
 from fastnet.names import BackendName
 from fastnet.version import __version__
 
-NAMES = ("cython", "numba", "numpy")  # "auto" takes the first that works here
+NAMES = ("cython", "numba", "numpy")  # "auto" takes the first backend that works here
 ENVIRONMENT = "FASTNET_BACKEND"
 
 _MODULES = {
@@ -24,7 +24,7 @@ _MODULES = {
     "numpy": "fastnet.kernels.numpy_backend",
 }
 _HOW_TO_GET = {
-    "cython": "install a C compiler (on Debian: apt-get install gcc), then fastnet again, in its checkout: "
+    "cython": "install a C compiler (on Debian: apt-get install gcc), then install fastnet again, in its checkout: "
     "python -m pip install --force-reinstall --no-deps .",
     "numba": 'python -m pip install "fastnet-mlp[numba]"',
     "numpy": "python -m pip install numpy",
@@ -95,7 +95,7 @@ def get(name: BackendName) -> Backend:
     Raises
     ------
     BackendError
-        No backend has this name, or it cannot be used here. The message says how to get it.
+        No backend has this name, or the backend cannot be used here. The message says how to get it.
 
     Examples
     --------
@@ -118,8 +118,8 @@ def get(name: BackendName) -> Backend:
 def resolve(argument: BackendName | None = None) -> Choice:
     """Return the name of the backend that a call would use, and the reason.
 
-    The argument counts first, then `use_backend`, then the environment variable FASTNET_BACKEND. If none of them is
-    given, or the first given one is "auto", the choice is the first of `NAMES` that works here.
+    The argument counts first, then `use_backend`, then the environment variable FASTNET_BACKEND. The first name that is
+    given decides. For "auto", or without a name, the choice is the first backend in `NAMES` that works here.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def resolve(argument: BackendName | None = None) -> Choice:
 
 
 def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
-    """Return the choice of `resolve`, and the backend itself. Raises as `resolve`."""
+    """Return the choice of `resolve`, and the backend itself. The errors are those of `resolve`."""
     for name, source in (
         (argument, "named by the argument"),
         (_context.get(), "named by use_backend"),
@@ -147,7 +147,7 @@ def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
         _check_name(name, "backend" if name == argument else source.removeprefix("named by "), auto=True)
         if name != "auto":
             return Choice(name, source), get(name)
-        break  # "auto": use_backend and the environment variable do not count
+        break  # "auto" ends the search: names of lower priority do not count
     missing = []
     for name in NAMES:
         try:
@@ -162,7 +162,7 @@ def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
 
 @contextlib.contextmanager
 def use_backend(name: BackendName) -> Iterator[None]:
-    """Choose the backend of the calls in a `with` block that name no backend themselves.
+    """Choose the backend of all calls in a `with` block that do not name a backend.
 
     The choice holds for the current thread or asyncio task only.
 

@@ -1,4 +1,4 @@
-"""The threads that share one kernel call: chooses their number, and runs them.
+"""Chooses how many threads share a kernel call, and runs these threads.
 
 The threads end with the call, so a process can fork between calls, and several Python threads can each train a network.
 """
@@ -17,14 +17,14 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 
 T = TypeVar("T")
-THREADED_WORK = 1 << 24  # "auto" uses several threads if a batch's forward pass has at least so many multiply-adds
+THREADED_WORK = 1 << 24  # "auto" uses several threads if a batch's forward pass has at least this many multiply-adds
 THREAD_ROWS = 16  # with "auto", the smallest number of rows per thread
 
 
 def usable_cores(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
     """Return how many cores this process may use, by its affinity and the CPU quotas of its control groups.
 
-    A quota of 2.5 cores counts as 3. The result is at least 1. The arguments are Linux's folders, for tests.
+    A quota of 2.5 cores counts as 3. The result is at least 1. Only tests pass other folders.
     """
     quotas = [math.ceil(quota) for quota in _quotas(proc, cgroups)]
     return max(1, min(_affinity(), *quotas)) if quotas else _affinity()
@@ -93,7 +93,7 @@ def team_size(threads: int | None, max_threads: int, n_rows: int, work: int) -> 
 
 
 class OneAtATime:
-    """A lock for `with` that never waits. If it is taken, the `with` statement raises RuntimeError with this message.
+    """A lock for `with` that never waits. If it is taken, the `with` statement raises RuntimeError(words).
 
     A copy or an unpickled lock starts free, even if the original is taken.
     """
@@ -116,8 +116,8 @@ class OneAtATime:
 def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
     """Run ``call(team, worker)`` in `n_threads` threads and return the result of worker 0, the current thread.
 
-    If a worker raises an error, the team is marked as broken, so that the other workers stop waiting, and this function
-    raises the error. If a thread cannot be started, the current thread warns and makes the call alone.
+    An error in a worker marks the team as broken, so that the other workers stop waiting. This function then raises the
+    error. If a thread cannot be started, the current thread warns and makes the call alone.
     """
     if n_threads == 1:
         return call(c.team(1), 0)
@@ -138,7 +138,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
     try:
         try:
             for worker in range(1, n_threads):
-                run_here = contextvars.copy_context().run  # keeps use_backend and np.errstate
+                run_here = contextvars.copy_context().run  # use_backend and np.errstate hold there too
                 thread = threading.Thread(target=run_here, args=(run, worker), name=f"fastnet-{worker}", daemon=True)
                 thread.start()
                 started.append(thread)
@@ -156,7 +156,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
         all_here.set()
         _join(started)
     if alone:
-        warnings.warn(f"{n_threads} threads cannot be started here ({alone}): going on with one", RuntimeWarning, 2)
+        warnings.warn(f"{n_threads} threads cannot be started here ({alone}): continuing with one", RuntimeWarning, 2)
         return call(c.team(1), 0)
     if errors:
         raise errors[0]

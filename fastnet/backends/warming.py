@@ -45,7 +45,7 @@ def warmup(
     Raises
     ------
     ValueError, TypeError
-        A dtype is not one of these.
+        A dtype is not one of those above.
     BackendError
         The backend is unknown, or missing here.
     KeyboardInterrupt

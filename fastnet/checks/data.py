@@ -44,9 +44,9 @@ def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array
 
 
 def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
-    """Return y as class labels, int64 (n,), or as targets, dtype (n, n_out), C-contiguous.
+    """Return y as class labels int64 (n,), or as targets (n, n_out) of dtype. Both are C-contiguous.
 
-    For a network with one output, y (n,) holds targets: 0 and 1 for two classes, or the numbers of a regression.
+    For a network with one output, y (n,) holds targets: 0 and 1 for two classes, or the values of a regression.
     """
     array = _array(y, name)
     if array.ndim == 0 or len(array) != n:
@@ -151,7 +151,7 @@ def _array(values: object, name: str) -> Array:
     if isinstance(values, c.SparseRows) or is_scipy_sparse(values):
         raise ValueError(f"{name} is sparse; only examples may be sparse: use {name}.toarray()")
     parts = values if isinstance(values, (list, tuple)) else [values]
-    kinds = set(map(type, parts))  # checking the few types is faster than checking a million numbers
+    kinds = set(map(type, parts))  # a check of each type is faster than a check of each number
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) and any(map(np.ma.is_masked, parts)):
         raise ValueError(f"{name} has masked values, which a network would train on: fill or drop them first")
     try:
@@ -168,7 +168,7 @@ def _array(values: object, name: str) -> Array:
 
 
 def _finite(array: Array, name: str) -> Array:
-    # If the array holds a nan, min and max are nan. They need no temporary array, but isfinite(array) does.
+    # If the array holds a nan, min and max are nan. min and max need no temporary array; isfinite(array) does.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = _first(~np.isfinite(array))
         raise ValueError(f"{_entry(name, bad)} is {array[bad]}; every value must be finite")

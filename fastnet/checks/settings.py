@@ -74,7 +74,7 @@ def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[floa
 
 
 def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
-    """Return the output activation and the cost, if they go together. None stands for the cost's default output."""
+    """Return the output activation and the cost, if they go together. An output of None stands for the default."""
     name_of("cost", cost, COSTS)
     if output is None:
         output = "sigmoid" if n_out == 1 else COSTS[cost].default_output
@@ -91,7 +91,7 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
 
 
 def classifier(is_one: bool, output: str, lacks: str) -> None:
-    """Refuse a regression network. The message says that it has no `lacks`."""
+    """Refuse a regression network. `lacks` names, for the message, what such a network lacks."""
     if not is_one:
         raise ValueError(f"a network with {output} outputs is for regression and has no {lacks}")
 
@@ -149,7 +149,7 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype that inputs of `dtype` have after conversion: uint8 stays, floats get the network's dtype."""
+    """Return the dtype of inputs after conversion: uint8 stays uint8, and floats get the network's dtype."""
     try:
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
@@ -265,7 +265,7 @@ def backend(name: str, candidate: Any) -> None:
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Return whether a function takes `count` positional arguments. True if its signature is not known."""
+    """Return whether a function takes `count` positional arguments. True if the signature is unknown."""
     try:
         signature = inspect.signature(function)
     except ValueError:  # a compiled function without a signature

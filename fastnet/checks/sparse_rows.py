@@ -1,6 +1,6 @@
 """Checks of sparse examples, and the checks of shape and dtype that dense examples need too.
 
-Another thread may change the user's index arrays at any time. So they are copied first, and the copies are checked.
+Another thread may change the user's index arrays at any time, so they are copied first, and the copies are checked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def is_scipy_sparse(x: object) -> bool:
 
 
 class _Compressed(NamedTuple):
-    """Entries in CSR form, or in CSC form. The entries of line i are at starts[i] to starts[i + 1] - 1."""
+    """Entries in CSR or CSC form. Line i, a row or a column, has the entries starts[i] to starts[i + 1] - 1."""
 
     starts: Array
     indices: Array
@@ -164,7 +164,7 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
 
 
 def _lists(x: Any, n: int, name: str) -> tuple[tuple[Array, Array], Array]:
-    """Return the rows and columns, and the values, of a LIL matrix: per row, lists of columns and of values."""
+    """Return (rows, columns) and values of a LIL matrix. Each row holds a list of columns and a list of values."""
     kept = [_own_view(_part(x, part, name), name) for part in ("rows", "data")]
     if any(lists.shape != (n,) or lists.dtype != object for lists in kept):
         raise _corrupt(name, f"its rows and data are not {n} lists each")
@@ -188,7 +188,7 @@ def _counted(numbers: Any, dtype: np.dtype[Any], count: int, name: str) -> Array
     try:
         if dtype.kind in "iu":  # NumPy would drop a fraction
             numbers = map(operator.index, numbers)
-        with np.errstate(over="ignore"):  # an infinite sum is refused later, like an infinite entry
+        with np.errstate(over="ignore"):  # a number that overflows becomes infinite and is refused later
             return np.fromiter(numbers, dtype, count)
     except (TypeError, ValueError, OverflowError) as error:
         raise _corrupt(name, f"an entry is not a number of {dtype} ({error})") from None
@@ -245,7 +245,7 @@ def _corrupt(name: str, why: str) -> ValueError:
 def _ascending(starts: Array, indices: Array) -> bool:
     """Return whether the columns of each row ascend without duplicates. SciPy's own flag may be out of date."""
     fall = np.flatnonzero(indices[1:] <= indices[:-1]) + 1 + starts[0]
-    return bool(np.isin(fall, starts).all())  # the column may fall only where a row starts
+    return bool(np.isin(fall, starts).all())  # columns may decrease only where a row starts
 
 
 def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array, Array]:
@@ -254,7 +254,7 @@ def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array,
     order = np.lexsort((indices, rows))
     rows, indices = rows[order], indices[order]
     first = np.flatnonzero(np.append(True, (np.diff(rows) != 0) | (np.diff(indices) != 0)))
-    with np.errstate(over="ignore"):  # an infinite sum is refused later, like an infinite entry
+    with np.errstate(over="ignore"):  # an infinite sum is refused later
         values = np.add.reduceat(values[order], first, dtype=values.dtype)
     counts = np.bincount(rows[first], minlength=len(starts) - 1)
     return np.concatenate(([0], np.cumsum(counts))), np.ascontiguousarray(indices[first]), values
@@ -264,7 +264,7 @@ def _summed(starts: Array, indices: Array, values: Array) -> tuple[Array, Array,
 
 
 def shape_of_examples(shape: tuple[int, ...], n_in: int, name: str, one: str) -> None:
-    """Refuse a shape that examples cannot have. `one` is the expression for a single example."""
+    """Refuse a shape that examples cannot have. `one` is the code that makes a single example valid."""
     if len(shape) < 2:
         hint = f": for one example, {one}" if len(shape) == 1 else ""
         raise ValueError(f"{name} has shape {shape}; expected (n, {n_in}), one row for each example{hint}")

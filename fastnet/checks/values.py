@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def given(value: object) -> str:
-    """Return a value for a message, on one line of at most 80 characters; for a class, how to make an object of it."""
+    """Return a value's repr on one line of at most 80 characters. For a class, say how to make an object."""
     if isinstance(value, type):
         return f"the class {value.__name__}: write {value.__name__}()"
-    text = " ".join(repr(value).split())  # an array has lines
+    text = " ".join(repr(value).split())  # the repr of an array has several lines
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -40,7 +40,7 @@ def whole_number(name: str, value: object, minimum: int, maximum: int | None = N
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]  # the call tests whether it is one
+        number = operator.index(value)  # type: ignore[arg-type]  # other values raise TypeError
     except TypeError:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
     if number < minimum:
@@ -66,11 +66,11 @@ def boolean(name: str, value: object) -> bool:
 
 
 def number(name: str, value: object, *, above: float | None = None, minimum: float | None = None) -> float:
-    """Return a finite float that is more than `above`, or `minimum` or more."""
+    """Return a finite float. It must be more than `above` and at least `minimum`, if these are given."""
     try:
         if isinstance(value, (str, bytes, bool, np.bool_)):
             raise TypeError
-        result = float(value)  # type: ignore[arg-type]  # the call tests whether it is one
+        result = float(value)  # type: ignore[arg-type]  # other values raise TypeError
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
     except OverflowError:  # a whole number with more than 308 digits
@@ -118,10 +118,10 @@ def seeds(values: object) -> tuple[int, ...]:
 
 
 def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    """Return a random generator: a new one for a seed, the given one, or one with a fresh seed for None.
+    """Return the given random generator, or a new generator from a seed. None stands for a random seed.
 
-    Kernels index by the orders that the generator draws. A subclass could draw invalid orders, so it is replaced by a
-    plain NumPy generator with the same bit generator.
+    Kernels index by the orders that the generator draws. A subclass could draw invalid orders, so its objects are
+    replaced by a plain NumPy generator with the same bit generator.
     """
     if isinstance(seed, np.random.Generator):
         return seed if type(seed) is np.random.Generator else np.random.Generator(seed.bit_generator)

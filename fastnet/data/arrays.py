@@ -1,4 +1,4 @@
-"""Readers of IDX, NPY and NPZ files that are safe on hostile files.
+"""Reads IDX, NPY and NPZ files safely, even hostile files, and writes NPZ files.
 
 A reader compares the size that a header announces with the file's size before it allocates memory. No reader unpickles.
 """
@@ -50,7 +50,7 @@ def read_idx(path: PathLike, *, sha256: str | None = None, max_bytes: int | None
     path : path
         The file. Its content, not its name, says whether the file is gzipped.
     sha256 : str, optional
-        The SHA-256, in hexadecimal, that the uncompressed file must have, including its header.
+        The expected SHA-256, in hexadecimal, of the uncompressed file with its header.
     max_bytes : int, optional
         The largest number of data bytes to accept. The default is 4 GiB for a gzipped file, and no limit for others.
 
@@ -152,8 +152,8 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
 def write_npz(file: BinaryIO, **arrays: Array) -> None:
     """Write arrays as `numpy.savez` does.
 
-    After Ctrl-C, `numpy.savez` may raise ValueError, since it cannot close the archive. This function raises the first
-    error instead.
+    After Ctrl-C, `numpy.savez` may raise ValueError, since it cannot close the archive. This function then
+    raises the original error.
     """
     try:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's stubs type every keyword as a bool
@@ -212,7 +212,7 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     """Read an array in NPY format from a stream."""
     name = source.name
     head = source.stream.read(_NPY_HEADER)
-    header = io.BytesIO(head)  # from the file itself, NumPy would read a header of up to 4 GiB before any check
+    header = io.BytesIO(head)  # a limited header: NumPy would read up to 4 GiB from the file before any check
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy warns about headers that Python 2 wrote
@@ -221,7 +221,7 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
                 raise ValueError(f"NPY version {version[0]}.{version[1]}")
             reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran_order, dtype = reader(header)
-    except Exception as error:  # parsing the header raises SyntaxError, TokenError, RecursionError, ...
+    except Exception as error:  # a bad header may raise SyntaxError, TokenError, RecursionError and others
         raise DataError(f"{name} is not a valid NPY file ({reason(error)}): get a fresh copy") from error
     if dtype.hasobject:
         raise DataError(f"{name} holds pickled Python objects, which fastnet never loads: save plain numbers")
@@ -231,7 +231,7 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     payload = _payload(source, head, header.tell(), shape, dtype, limit)
     if dtype.kind == "U" and payload.size and payload.view(dtype.byteorder + "u4").max() > 0x10FFFF:
         raise DataError(f"{name} holds text with invalid characters: it is corrupt, get a fresh copy")
-    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy does not define booleans of other values
+    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy defines no boolean for other bytes
         raise DataError(f"{name} holds booleans that are neither 0 nor 1: it is corrupt, get a fresh copy")
     return _shaped(payload, shape, dtype, fortran_order)
 
@@ -243,7 +243,7 @@ def _check_zip_directory(file: BinaryIO, size: int, name: str) -> None:
     end = tail.rfind(b"PK\5\6")
     if end < 0 or len(tail) < end + 22:
         raise DataError(f"{name} is not an NPZ file, or it is cut short: get a fresh copy")
-    # A 64-bit record just before this record would replace its numbers.
+    # A zip64 record just before the end record would override the end record's numbers.
     if int.from_bytes(tail[end + 12 : end + 16], "little") > _MAX_DIRECTORY or tail[:end][-20:-16] == b"PK\6\7":
         raise DataError(f"{name} has a table of contents that is too long: expected an NPZ file of a few arrays")
     file.seek(0)

@@ -18,7 +18,7 @@ ATTEMPTS = 5
 
 
 def fetch(url: str, file: BinaryIO, limit: int, progress: Progress | None) -> None:
-    """Download one file. A broken connection is resumed at the byte where it broke.
+    """Download one file. After a broken connection, the download resumes where it stopped.
 
     Parameters
     ----------

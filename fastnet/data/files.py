@@ -44,7 +44,7 @@ class _File(io.BufferedReader):
 
 @contextmanager
 def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
-    """Open a regular file and yield it with its size in bytes.
+    """Open a regular file and yield the file and its size in bytes.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def reading(path: PathLike) -> Iterator[tuple[io.BufferedReader, int]]:
         raise DataError(f"{name} cannot be read: check its permissions") from error
     except MemoryError as error:
         raise DataError(f"{name} needs more memory than this machine has: use a smaller file") from error
-    except Exception as error:  # gzip, zipfile, NumPy and Pillow raise a dozen unrelated types for hostile bytes
+    except Exception as error:  # gzip, zipfile, NumPy and Pillow raise a dozen types of errors for hostile bytes
         raise DataError(f"{name} is corrupt or cannot be read ({reason(error)}): get a fresh copy") from error
 
 
@@ -93,7 +93,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         if old and not os.path.isfile(target):
             raise DataError(f"cannot write {name}: it exists and is not a regular file; give another name")
         temporary = os.path.join(os.path.dirname(target), f".fastnet-{secrets.token_hex(8)}.tmp")
-        with open(temporary, "x+b") as file:  # "x" follows the user's umask, which tempfile does not
+        with open(temporary, "x+b") as file:  # open() applies the user's umask; tempfile does not
             if old:
                 shutil.copymode(target, temporary)
             yield file

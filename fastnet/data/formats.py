@@ -24,9 +24,9 @@ _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0
 
 
 def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
-    """Read the one array of an IDX, NPY, NPZ, CSV or picture file.
+    """Read the only array of an IDX, NPY, NPZ, CSV or picture file.
 
-    The content of the file tells its format. Only CSV files are recognised by the ending of the name.
+    The first bytes of the file or the ending of its name tell its format. A CSV file is recognised by its ending only.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from fastnet.errors import DataError
 from fastnet.text import shown
 
 # The sizes in bytes and the SHA-256 of the full sets' uncompressed files. The gzipped files have no common hash, since
-# each mirror's file contains another timestamp.
+# each mirror's file contains a different timestamp.
 FILE_SIZES = dict(zip(IDX_FILES, (16 + 60_000 * 784, 8 + 60_000, 16 + 10_000 * 784, 8 + 10_000), strict=True))
 SHA256 = {
     "mnist": {
@@ -44,7 +44,7 @@ MIRRORS = {
     ),
     "fashion-mnist": (
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",  # without https: the SHA-256 proves the content
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",  # http is enough: the SHA-256 proves the content
     ),
 }
 SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}  # Debian's dataset-fashion-mnist
@@ -74,7 +74,7 @@ class SetInfo(NamedTuple):
     get : str
         How to get the set if it is missing.
     where : str or None
-        The folder, file or package that holds the set on this machine, if there is one.
+        The folder, file or package that holds the set on this machine. None: the set is not on this machine.
     """
 
     name: str
@@ -117,7 +117,7 @@ def names() -> tuple[str, ...]:
 
 
 def unknown_set(source: PathLike) -> DataError:
-    """Return the error for a source that is neither a named set nor a file. It suggests the name closest to it."""
+    """Return the error for a source that is neither a named set nor a file. The error suggests the closest name."""
     hint = checks.suggestion(os.fsdecode(source), names())
     return DataError(f"there is no data set or file {shown(source)}; the sets are {', '.join(names())}{hint}")
 
@@ -274,7 +274,7 @@ def _digits() -> Split:
 
 
 def _folders(name: str, data_dir: PathLike | None) -> list[tuple[Path, bool]]:
-    """Return the folders to search, in order, each with a flag: whether the folder is the user's, not the cache."""
+    """Return the folders to search, in order, each with a flag: False for the cache, True for all other folders."""
     if data_dir is not None and not os.path.isdir(checked_path("data_dir", data_dir)):
         raise DataError(f"there is no folder {shown(data_dir)}: check data_dir")
     roots = [data_dir, os.environ.get("FASTNET_DATA")]
@@ -320,7 +320,7 @@ def _full_set(name: str, data_dir: PathLike | None, download: bool, progress: Pr
 
 
 def _download(name: str, stem: str, folder: Path, progress: Progress | None) -> Path:
-    """Download one file from the first mirror that has it. The file appears at its path only after verification."""
+    """Download one file from the first mirror that has it. The file gets its final name only after verification."""
     make_folder(folder, "set FASTNET_CACHE")
     path = folder / f"{stem}.gz"
     reasons = []

@@ -55,7 +55,7 @@ def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool =
                 f"{rows} x {columns}: crop or pad the picture to these proportions"
             )
         if (height, width) != image_shape:
-            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear, with averages when the picture shrinks
+            picture = picture.resize((columns, rows), resample=2)  # 2: bilinear; it averages pixels to shrink a picture
         pixels = np.array(picture, np.uint8).reshape(-1)
     return np.invert(pixels, out=pixels) if invert else pixels
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Split: TypeAlias = tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]  # x and y to train, x and y to test
 
-TEST_SHARE = 0.2  # of examples that come without a test part
+TEST_SHARE = 0.2  # the share to hold out if a data set has no test part
 
 
 def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:

@@ -58,7 +58,7 @@ def read(
     if column is not None and (labels is not None or not is_table(source)):
         raise ValueError("label_column is for a CSV file that holds the labels too: leave it out")
     arrays: dict[str, Array]
-    places = {}  # where an array is, for messages; an array of an archive or folder is named by its key
+    places = {}  # for messages: the file of each array; without an entry, its key names the array
     if labels is not None:
         places = {"x": name, "y": shown(labels)}
         arrays = {"x": read_array(source), "y": read_array(labels)}
@@ -81,7 +81,7 @@ def read(
 
 
 def _table(source: PathLike, column: str | int | None) -> tuple[dict[str, Array], str]:
-    """Read the examples and labels of a CSV file, and the column of labels as messages name it."""
+    """Return the arrays of a CSV file, and the name of the label column for messages."""
     name = shown(source)
     columns, table = read_csv(source)
     position = _label_column(columns, table.shape[1], column, name)
@@ -124,7 +124,7 @@ def _examples(
     if x.dtype == np.uint8:
         side = math.isqrt(x.shape[1])
         if image_shape is None and side >= 4 and side * side == x.shape[1]:
-            image_shape = (side, side)  # bytes that fill a square count as a picture
+            image_shape = (side, side)  # uint8 values that fill a square count as a picture
     elif x.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             x = x.astype(np.float32, copy=False)

@@ -1,6 +1,6 @@
 """Training. `Trainer.fit`, in trainer.py, prepares a fit with fit.py and trains in chunks of batches.
 
-A chunk goes through trainer.py, divergence.py, updates.py (the call), backends/threads.py and a kernel's `train`.
+A chunk goes through trainer.py, divergence.py, updates.py, backends/threads.py and the backend's `train`.
 """
 
 from fastnet.training.callbacks import Callback, Progress

@@ -13,7 +13,7 @@ from fastnet.training.history import Epoch
 
 
 class Progress(NamedTuple):
-    """The progress of an epoch, which `Callback.on_batches` gets.
+    """The progress of an epoch, as passed to `Callback.on_batches`.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Progress(NamedTuple):
     learning_rate : float
         The learning rate of the last update.
     rows : numpy.ndarray of int64 (batch_size,)
-        The row numbers in x of the last batch's examples, read-only.
+        The row numbers of the last batch's examples in x. Read-only.
     """
 
     epoch: int
@@ -46,7 +46,7 @@ class Callback:
     """Base class of callbacks. Override the methods that you need.
 
     A callback may call `trainer.stop()`, set `trainer.learning_rate`, and change the parameters of `trainer.network`.
-    Annotate `trainer` as `fastnet.Trainer` in your own class. The base class says Any only to avoid a circular import.
+    Annotate `trainer` as `fastnet.Trainer` in your own class. The type here is Any only to avoid a circular import.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class OnEpochEnd(Callback):
 
 
 def as_callbacks(callbacks: object) -> list[Callback]:
-    """Return a list of callbacks and functions as a list of callbacks. Raises TypeError or ValueError for others."""
+    """Return the list with each function wrapped in a callback. Raises TypeError or ValueError for other entries."""
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, such as [callback], not {given(callbacks)}")
     found = []

@@ -7,15 +7,16 @@ from fastnet.kernels.contract import Plan
 
 CHUNK_SECONDS = 0.05  # the length of a chunk: `on_batches` and Ctrl-C wait for the end of the current chunk
 # A kernel call packs and unpacks the parameters and the optimiser's state, in about 3 ns per number. A chunk makes two
-# calls. It lasts at least 0.6 us per number, so packing takes at most 1% of its time.
+# calls and lasts at least 0.6 us per number, so packing takes at most 1% of its time.
 PACKED_SECONDS = 2 * 3e-9 / 0.01
 FIRST_CHUNK = 1 << 28  # multiply-adds of the first chunk, when the machine's speed is not known yet
 LONG_BATCH = 1 << 28  # multiply-adds; a larger batch may last longer than a chunk, so its call runs in a thread
-ACTIVATION_WORK, BATCH_WORK = 50, 1 << 19  # the time of a padded output, and of a batch's Python code, in multiply-adds
+ACTIVATION_WORK = 50  # multiply-adds that take as long as one padded output
+BATCH_WORK = 1 << 19  # multiply-adds that take as long as the Python code of one batch
 
 
 class Chunks:
-    """The sizes of one fit's chunks, computed from the time that the last chunk took.
+    """The sizes of one fit's chunks, computed from the time of the last chunk.
 
     Work is counted in multiply-adds. The overheads of narrow layers and of Python are converted to multiply-adds too.
     """
@@ -26,7 +27,7 @@ class Chunks:
         self._work = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
         self._seconds = max(CHUNK_SECONDS, PACKED_SECONDS * n_numbers)
         self._seconds_per_example: float | None = None
-        self.is_long = self._work >= LONG_BATCH or self._seconds > CHUNK_SECONDS  # whether a call may take longer
+        self.is_long = self._work >= LONG_BATCH or self._seconds > CHUNK_SECONDS
 
     def next_size(self) -> int:
         """Return the number of batches of the next chunk."""
@@ -35,5 +36,5 @@ class Chunks:
         return max(1, int(self._seconds / max(self._seconds_per_example * self._batch_size, 1e-7)))
 
     def learn_speed(self, seconds: float, n_examples: int) -> None:
-        """Measure the machine's speed by a chunk."""
+        """Update the speed from the time of a chunk."""
         self._seconds_per_example = seconds / n_examples

@@ -1,4 +1,4 @@
-"""Runs chunks of updates. If numbers become infinite or nan, it finds the update that caused this."""
+"""Runs chunks of updates. If a number becomes infinite or nan, finds the update that caused this."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DivergenceWatch:
         self._before_last: Snapshot | None = None
 
     def forget(self) -> None:
-        """Drop the snapshot. A callback that changes the parameters makes it useless."""
+        """Drop the snapshot. After a callback changes the parameters, the snapshot is useless."""
         self._before_last = None
 
     def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int) -> Made:
@@ -71,8 +71,8 @@ class DivergenceWatch:
             if not what:
                 good = before
                 continue
-            # If the kernel made no update, this batch's cost was bad already. The update before caused this, so restore
-            # the state from before that update.
+            # If the kernel made no update, this batch's cost was already bad. The previous update caused this, so
+            # restore the state from before the previous update.
             updates.restore(before if made.n_updates or good is None else good)
             self._raise(what, epoch, before.step + 1, float(rate[0]))
         # All repeated updates were good, so another thread must have changed the data or the parameters.
@@ -82,7 +82,7 @@ class DivergenceWatch:
         self.forget()
         advice = "try a smaller learning rate, or clip_norm"
         if self._updates.not_finite():
-            advice = "they were not finite before that step: look at what set them"
+            advice = "numbers were not finite before that step: check the code that sets the parameters"
         raise DivergedError(
             f"the {what} no longer finite in epoch {epoch}, step {step}, at learning rate {rate:g}; the network "
             f"has its parameters of step {self._updates.state.step}: {advice}",

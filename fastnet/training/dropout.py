@@ -13,7 +13,7 @@ from fastnet.kernels.contract import Ints
 def with_dropout(layers: Ints, rates: Sequence[float], rng: np.random.Generator) -> Ints:
     """Return a network's layers with the dropout rate of each hidden layer.
 
-    Keys are drawn from `rng` only if a rate is not 0. With rates of 0, the examples then come in the same order as
+    Keys are drawn from `rng` only if a rate is not 0. With rates of 0, the examples come in the same order as
     without dropout.
     """
     if not any(rates):

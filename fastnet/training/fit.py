@@ -36,7 +36,7 @@ class Fit(NamedTuple):
     interrupts: Interrupts
 
     def hand_over(self, callback: Callable[[], None]) -> None:
-        """Run a user's callback. Ctrl-C may interrupt it anywhere, and it may change the parameters."""
+        """Run a user's callback. The callback may change the parameters. Ctrl-C may interrupt it anywhere."""
         parameters = self.updates.parameters
         before = parameters.copy()
         self.interrupts.hand_over(callback)
@@ -68,8 +68,8 @@ def begin(
     dtype, n_slots = network.dtype, len(state.moments)
     n_threads = engine.n_threads(layers, examples.x, batch_size)
     x, inputs = prepare(examples.x, dtype, engine, interrupts, sparse=sparse, epochs=epochs)
-    # Plan with network.layers: `layers` hold random keys for dropout, which would give each trainer an entry of its own
-    # in the cache of plans.
+    # Plan with network.layers. `layers` hold random keys for dropout, so each trainer would need its own entry in the
+    # cache of plans.
     plan = c.plan(network.layers, batch_size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
     chunks = Chunks(plan, batch_size, network.n_parameters * (1 + n_slots))
     updates = Updates(

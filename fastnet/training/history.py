@@ -48,8 +48,8 @@ class Epoch:
     threads : int
         How many threads shared each batch.
     inputs : str
-        "dense"; "sparse: 2.0% not zero" where x was sparse; "compressed: 19.1% not zero" where the trainer
-        compressed it.
+        "dense"; "sparse: 2.0% not zero" if x was sparse; "compressed: 19.1% not zero" if the trainer
+        compressed x.
     """
 
     epoch: int

@@ -1,6 +1,6 @@
 """Optimisers: their settings and their names.
 
-Not here: the updates. kernels/formulas.py has their formulas (UPDATES), kernels/numpy_backend.py the code (`update`).
+Not here: the updates. Their formulas are in kernels/formulas.py (UPDATES), their code in kernels/numpy_backend.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnet.checks import boolean, fraction, given, name_of, number
 from fastnet.kernels import contract as c
 from fastnet.names import OptimizerName
 
-MIN_EPSILON = 1.2e-38  # above the smallest normal float32; the kernels flush smaller numbers to zero
+MIN_EPSILON = 1.2e-38  # just above the smallest normal float32; the kernels flush smaller numbers to 0
 
 
 class Optimizer(Protocol):
@@ -44,7 +44,7 @@ class GradientDescent:
     default_learning_rate = 0.1
 
     def numbers(self) -> dict[int, float]:
-        """Return the settings by their columns in the kernel's vector."""
+        """Return the columns of the kernel's settings vector that this optimiser sets, with their values."""
         return {}
 
 
@@ -82,7 +82,7 @@ class Momentum:
         boolean("nesterov", self.nesterov)
 
     def numbers(self) -> dict[int, float]:
-        """Return the settings by their columns in the kernel's vector."""
+        """Return the columns of the kernel's settings vector that this optimiser sets, with their values."""
         return {c.BETA1: self.momentum, c.NESTEROV: float(self.nesterov)}
 
 
@@ -95,7 +95,7 @@ class Adam:
     beta1, beta2 : float
         The decay rates of the first and the second moment, from 0 to below 1.
     epsilon : float
-        A positive number that is added to the divisor.
+        A positive number, added to the square root of the second moment.
 
     Raises
     ------
@@ -126,7 +126,7 @@ class Adam:
             )
 
     def numbers(self) -> dict[int, float]:
-        """Return the settings by their columns in the kernel's vector."""
+        """Return the columns of the kernel's settings vector that this optimiser sets, with their values."""
         return {c.BETA1: self.beta1, c.BETA2: self.beta2, c.EPSILON: self.epsilon}
 
 

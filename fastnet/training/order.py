@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def draw_order(n: int, shuffle: bool, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the numbers of n examples: a random permutation, or 0 to n - 1 without `shuffle`.
+    """Return the numbers 0 to n - 1 in random order, or in ascending order without `shuffle`.
 
     The order is drawn here and not in a kernel, so that every backend trains on the same batches.
     """

@@ -86,15 +86,15 @@ CHAPTER = Recipe()
 def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> list[T]:
     """Run independent trainings in threads, one for each core, and return their results in order.
 
-    Compiled kernels run without the GIL, so threads suffice. A backend that takes one thread runs one job at a time.
-    NumPy's calls are short: with several threads, the contention for the GIL makes them five times slower.
+    Compiled kernels run without the GIL, so threads run in parallel. A backend that takes one thread runs one job at a
+    time. NumPy's calls are short: with several threads, the contention for the GIL makes them five times slower.
 
     Parameters
     ----------
     jobs : iterable of callable
         Functions without arguments. Each trains a network.
     backend : str or None
-        The backend that the jobs use. None stands for the current one.
+        The backend that the jobs use. None: the backend in use.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
 from fastnet.version import __version__
 
-# The network, the network before its training, a list for each column of the history, and everything else.
+# The files hold the network, the network before its training, the columns of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
@@ -64,7 +64,7 @@ class Run:
 
     @classmethod
     def of(cls, trainer: Trainer, initial: Network | None = None, **more: Any) -> Run:
-        """Return the run of a trainer in its present state. `more` is added to the record."""
+        """Return the run of a trainer in its current state. `more` is added to the record."""
         return cls(trainer.network, json.loads(trainer.history.to_json()), {**describe(trainer), **more}, initial)
 
     def save(self, folder: PathLike) -> None:
@@ -157,7 +157,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
 
 
 def _name(thing: Any, known: Mapping[str, Callable[[], Any]]) -> str:
-    """Return the name in `known` that makes an equal optimiser or schedule, or else one of the same class."""
+    """Return the name in `known` whose default equals `thing`, else the first name of the same class."""
     made = {name: make() for name, make in known.items()}
     equal = [name for name, other in made.items() if other == thing]
     alike = [name for name, other in made.items() if type(other) is type(thing)]
@@ -198,7 +198,7 @@ def _check_record(path: Path, record: Mapping[str, Any]) -> None:
 def _check_history(path: Path, history: Mapping[str, Any]) -> None:
     columns = [len(column) if isinstance(column, list) else None for column in history.values()]
     if not set(FIELDS) <= set(history) or None in columns or len(set(columns)) > 1:
-        raise DataError(f"{shown(path)} is not a history: expected lists of one length, {', '.join(FIELDS)}")
+        raise DataError(f"{shown(path)} is not a history: expected lists of the same length, for {', '.join(FIELDS)}")
     for name in FIELDS:
         whole = all(isinstance(text, str) for text in history[name])
         if not (whole if name in _TEXTS else _numbers(history[name], null=name in _NULL)):
@@ -224,7 +224,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 def _number(text: str) -> float:
     """Return a number from a JSON file. Raise ValueError for nan, infinity, and numbers that overflow a float."""
     if not math.isfinite(float(text)):
-        raise ValueError(f"the number {text[:20]}")
+        raise ValueError(f"the number {text[:20]} is not a finite float")
     return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 

@@ -25,7 +25,7 @@ class Schedule:
     Parameters
     ----------
     warmup : float
-        The length of a warm-up, in epochs. The factor rises linearly to 1 during it.
+        The length of a warm-up, in epochs. During the warm-up the factor rises linearly to 1.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Schedule:
         return proper
 
     def proper(self, time: Factors, horizon: tuple[float, float]) -> Factors:
-        """Return the factors at these times, as they are without a warm-up factor."""
+        """Return the schedule's own factors at these times. `factors` multiplies them by the warm-up's factors."""
         return np.ones_like(time)
 
     def after_warmup(self, time: Factors) -> Factors:
@@ -114,7 +114,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """Multiply the rate by `factor` over each epoch, by the same ratio at every update.
+    """Multiply the rate by the same number at every update, so that an epoch multiplies it by `factor`.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Cosine(Schedule):
     Parameters
     ----------
     epochs : float, optional
-        The length in epochs from the trainer's first update, including the warm-up. After it the factor stays `final`.
+        The length in epochs from the trainer's first update, including the warm-up. The factor then stays at `final`.
         None: each call of `fit` follows a curve of its own. To spread one curve over several calls, give its length.
     final : float
         The last factor, from 0 to 1.

@@ -1,4 +1,4 @@
-"""Trainer: everything between kernel calls - epochs, learning rates, callbacks, history."""
+"""Trainer: runs epochs, sets learning rates, calls callbacks and records the history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.updates import OptimizerState
 
-MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds whole numbers exactly up to here
+MAX_EPOCHS = 2**53  # schedules count epochs in float64, which is exact for whole numbers up to this one
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
     weight_decay : float
         L2 regularisation: weight_decay * w is added to the gradient of the weights, not of the biases.
     clip_norm : float, optional
-        The largest norm of the gradient. A longer gradient is scaled down to this norm before the weight decay.
+        The largest norm of the gradient. A longer gradient is scaled down to this norm, before weight decay is added.
     dropout : float or sequence of float
         The dropout rates of the hidden layers, from 0 to below 1: one rate for all layers, or a list with one for each
         (Srivastava et al. 2014). Activations that are kept are divided by 1 - rate, so that prediction needs no change.
@@ -199,7 +199,7 @@ class Trainer:
 
     @property
     def threads(self) -> Threads:
-        """How many threads share the work of each batch, as given. The history has the number in each epoch."""
+        """How many threads share the work of each batch, as given. The history says how many each epoch used."""
         return self._threads
 
     @property
@@ -288,7 +288,7 @@ class Trainer:
         return self.history
 
     def partial_fit(self, x: Any, y: Any) -> Epoch:
-        """Train on the next part of a stream, once and in its order, and return the record of this pass.
+        """Train once on the next part of a stream, in the given order, and return the record of this pass.
 
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
@@ -337,7 +337,7 @@ class Trainer:
         )
 
     def _train_epoch(self, fit: Fit, order: NDArray[np.int64]) -> Epoch | None:
-        """Train one epoch in this order, a chunk of batches at a time. None: Ctrl-C came before the first update."""
+        """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
         size = fit.updates.batch_size
         n_batches = -(-len(order) // size)
         factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
@@ -363,7 +363,7 @@ class Trainer:
         return self._unfinished
 
     def _tell(self, fit: Fit, so_far: Epoch, done: int, n_batches: int, rows: NDArray[np.int64]) -> None:
-        """Call each callback's `on_batches` that is due after batch number `done`. `rows` are the batch's examples."""
+        """Call `on_batches` of each callback that is due after batch number `done`. `rows` are the batch's rows."""
         for callback in fit.callbacks:
             if is_due(callback, done):
                 progress = Progress(

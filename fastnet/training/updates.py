@@ -55,13 +55,14 @@ class Updates:
     batch_size: int
     work: Floats  # the workspace
     n_threads: int
-    is_long: bool  # whether calls may be so long that they run in a thread, to let Ctrl-C through
+    is_long: bool  # whether each call runs in a thread of its own, so that Ctrl-C is received during a long call
     interrupts: Interrupts
 
     def make(self, rows: Ints, rates: NDArray[np.float64], progress: Ints | None = None) -> Made:
         """Make one update for each batch of `rows`, with the learning rates `rates`.
 
-        The kernel stops early if a cost is not finite, or if `progress` says so. By default, Ctrl-C sets `progress`.
+        The kernel stops early if a cost is not finite, or if the column STOP of `progress` is set. In the default
+        `progress`, Ctrl-C sets this column.
         """
         progress = self.interrupts.progress if progress is None else progress
         state = self.state
@@ -104,7 +105,7 @@ class Updates:
         self.state.step = snapshot.step
 
     def not_finite(self) -> str:
-        """Return words for a message that says what is no longer finite, or "" if all is finite.
+        """Return what is not finite as subject and verb of a message, such as "parameters are", or "" if all is finite.
 
         The moments count too. If the square of a gradient overflows, Adam's second moment becomes infinite, and the
         parameter would never change again.
