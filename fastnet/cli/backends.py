@@ -1,4 +1,4 @@
-"""`fastnet backends`: lists the kernel backends, and says which one is used and why."""
+"""`fastnet backends`: lists the kernel backends, and says which backend is used and why."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "backends", "list the kernel backends, and which one is used and why", ("fastnet backends",), fill, run
+    "backends", "list the kernel backends, and say which one is used and why", ("fastnet backends",), fill, run
 )

@@ -1,4 +1,4 @@
-"""`fastnet bench`: measures the backends. The options are read from the benchmarks' tables."""
+"""`fastnet bench`: measures the backends. The names in its help come from the benchmarks' tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastnet.errors import FastnetError
 
 NAME = "bench"
 SUMMARY = "measure the speed of the backends, and of other libraries"
-MAX_SHOWN = 40  # characters of a value in an error
+MAX_SHOWN = 40  # an error shows at most this many characters of a value
 
 
 def run(arguments: list[str]) -> int:
@@ -80,7 +80,7 @@ def _add_measured(group: argparse._ArgumentGroup) -> None:
         action="append",
         choices=backends.NAMES,
         metavar="NAME",
-        help=f"measure this backend beside numpy, the baseline; may be repeated: {', '.join(backends.NAMES)} "
+        help=f"measure this backend and numpy, the baseline; may be repeated: {', '.join(backends.NAMES)} "
         "(default: all that work here)",
     )
     group.add_argument(
@@ -96,8 +96,8 @@ def _add_measured(group: argparse._ArgumentGroup) -> None:
         nargs="?",
         const="all",
         metavar="NAME[,NAME...]",
-        help=f"measure other libraries on the same work: {', '.join(peers.PEERS)}; numpy and torch stand for two each "
-        "(default: all that are installed)",
+        help=f"measure other libraries on the same work: {', '.join(peers.PEERS)}. numpy means numpy-tuned and "
+        "numpy-idiomatic; torch means torch-eager and torch-compiled (default: all that are installed)",
     )
     group.add_argument(
         "--peer",
@@ -138,7 +138,7 @@ def _add_setup(group: argparse._ArgumentGroup) -> None:
         type=_positive,
         default=1,
         metavar="N",
-        help="number of threads that share each batch, where the backend can (default: %(default)s)",
+        help="number of threads that share each batch, on backends with threads (default: %(default)s)",
     )
     group.add_argument("--data-dir", metavar="FOLDER", help="look for the folder mnist in this folder first")
 
@@ -149,7 +149,9 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     from fastnet.plots import style
 
     group.add_argument(
-        "--picture", metavar="FILE", help=f"draw the results of the suite train: {', '.join(style.KINDS)}"
+        "--picture",
+        metavar="FILE",
+        help=f"draw the results of the suite train into this file ({', '.join(style.KINDS)})",
     )
     group.add_argument(
         "--write",

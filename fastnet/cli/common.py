@@ -23,7 +23,7 @@ MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """Name standard output in the error where it cannot be written. A closed pipe stays BrokenPipeError."""
+    """Raise FastnetError where standard output cannot be written. A closed pipe still raises BrokenPipeError."""
     try:
         yield
     except BrokenPipeError:
@@ -42,7 +42,7 @@ def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) ->
 
 
 def load_data(args: argparse.Namespace) -> Dataset:
-    """Load the data set that --data and the options beside it name."""
+    """Load the data set that --data, --data-dir, --labels and --label-column describe."""
     data = sets.load(
         args.data,
         data_dir=args.data_dir,
@@ -51,7 +51,7 @@ def load_data(args: argparse.Namespace) -> Dataset:
         progress=None if args.quiet else progress.DownloadProgress(),
     )
     if not len(data.x_test):
-        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more")
+        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more examples")
     return data
 
 
@@ -81,7 +81,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
 
 
 def _matrix_text(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Return the confusion matrix as a table, with each class's recall: the share classified right."""
+    """Return the confusion matrix as a table. The last column is the recall: the share of a class classified right."""
     if len(matrix) > MAX_CLASSES_SHOWN:
         return f"confusion matrix: {len(matrix)} classes are too many to show here; --json prints it"
     numbers = [str(k) for k in range(len(matrix))]

@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments after the program's name. The default is those of this process.
+        The arguments after the program's name. By default the arguments of this process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
             status = _run(arguments)
-        except SystemExit as stop:  # argparse raises it after --help and --version
+        except SystemExit as stop:  # argparse exits this way after --help and --version
             status = stop.code if isinstance(stop.code, int) else 0
         if sys.stdout is not None:  # None if stdout was closed before the start
             with standard_output():
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:
         return PIPE_CLOSED
-    except KeyboardInterrupt as interrupt:  # `fastnet train` puts the files that it wrote into the message
+    except KeyboardInterrupt as interrupt:  # the message of `fastnet train` names the files it wrote
         _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
         return INTERRUPTED
     except (FastnetError, ValueError, TypeError, OSError, MemoryError) as error:
@@ -114,7 +114,7 @@ def _run(arguments: list[str]) -> int:
     top.check_options(arguments[:first])
     if first < len(arguments):
         name = checks.name_of("command", arguments[first], (*_COMMANDS, bench.NAME))
-        if name == bench.NAME:  # it parses its own options
+        if name == bench.NAME:  # `fastnet bench` parses its own options
             return bench.run(arguments[first + 1 :])
         top.commands[name].check_options(arguments[first + 1 :])
     args = top.parse_args(arguments)
@@ -126,7 +126,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _complain(message: str) -> None:
-    with contextlib.suppress(OSError):  # stderr may be closed or full too, and nothing else can be told
+    with contextlib.suppress(OSError):  # if stderr is closed or full too, the message cannot be shown
         print(f"fastnet: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 

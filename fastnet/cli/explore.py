@@ -20,14 +20,14 @@ from fastnet.version import __version__
 
 def fill(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="the experiments to run (default: list them)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments to run; without a name, list all")
     parser.add_argument("--all", action="store_true", help="run every experiment")
     parser.add_argument("--out", metavar="FOLDER", help="write the pictures, and the numbers as JSON, into this folder")
     parser.add_argument(
         "--format", default="png", choices=("png", "svg", "pdf"), help="format of the pictures (default: %(default)s)"
     )
-    add_number(parser, "--seed", SEED, "seed of the first network")
-    add_number(parser, "--seeds", explore.Setting.n_seeds, "number of networks where an experiment needs several")
+    add_number(parser, "--seed", SEED, "the first seed")
+    add_number(parser, "--seeds", explore.Setting.n_seeds, "number of seeds in an experiment that compares seeds")
     add_data_options(parser)
     add_backend_option(parser)
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     checks.whole_number("--seed", args.seed, 0)
     checks.whole_number("--seeds", args.seeds, 2)
     choice = backends.resolve(args.backend)
-    for name in sorted(explore.NEED_SCIPY.intersection(names)):  # before the first experiment, not after some hours
+    for name in sorted(explore.NEED_SCIPY.intersection(names)):  # checked before hours of work
         require_extra("scipy", f"the experiment {name} needs SciPy", "insight")
     if args.out is not None:
         from fastnet.plots.style import check

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # the options that say which data to read, and how
 SEED = 0
-SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # --sparse, and the library's value for it
+SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # the library's value for each word
 _NAMES_ELSEWHERE = {  # what other libraries call an option
     "--batch-size": ("batch", "bs"),
     "--cost": ("loss", "loss-function", "criterion"),
@@ -48,7 +48,7 @@ class Command(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises its errors, so that every error of the command line is printed the same way."""
+    """A parser that raises its errors, so that `fastnet` prints every error the same way."""
 
     commands: Mapping[str, Parser] = MappingProxyType({})  # the parsers of the commands, by name
 
@@ -61,7 +61,10 @@ class Parser(argparse.ArgumentParser):
         print(self.format_help(), end="", file=file)
 
     def check_options(self, arguments: Sequence[str]) -> None:
-        """Refuse an option that this parser lacks, and suggest the closest. argparse would first miss other options."""
+        """Refuse an option that this parser lacks, and suggest the closest option.
+
+        Without this check, argparse would first complain about missing required options.
+        """
         known = self._option_string_actions
         for argument in arguments:
             if argument == "--":  # only values follow
@@ -83,7 +86,7 @@ _DATA = defaults(data.load)["source"]
 
 
 def add_data_options(command: argparse.ArgumentParser, default: str | None = _DATA) -> None:
-    """Add --data and the options that go with it. A default of None stands for the data of the training."""
+    """Add --data and the options that say how the data are read. A default of None means the data of the training."""
     command.add_argument(
         "--data",
         default=default,
@@ -95,9 +98,11 @@ def add_data_options(command: argparse.ArgumentParser, default: str | None = _DA
 
 
 def add_file_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that say where and how data are read."""
+    """Add --data-dir, --labels and --label-column, which say where and how data are read."""
     command.add_argument("--data-dir", metavar="FOLDER", help="look for the named data sets in this folder first")
-    command.add_argument("--labels", metavar="FILE", help="the file of labels, if --data is a file of examples only")
+    command.add_argument(
+        "--labels", metavar="FILE", help="the file of labels, if the file of --data holds only examples"
+    )
     command.add_argument(
         "--label-column",
         metavar="NAME",
@@ -127,8 +132,7 @@ def add_sparse_option(command: argparse._ActionsContainer) -> None:
         choices=SPARSE,
         default="auto",
         metavar="WHEN",
-        help="compress the inputs to those that are not zero: auto (where that is faster), yes, no "
-        "(default: %(default)s)",
+        help="store only the inputs that are not zero: auto (if that is faster), yes, no (default: %(default)s)",
     )
 
 
@@ -142,7 +146,7 @@ def add_name(group: argparse._ActionsContainer, option: str, default: str, known
 def add_number(
     group: argparse._ActionsContainer, option: str, default: float | None, about: str, kind: type | None = None
 ) -> None:
-    """Add an option whose value is a number: of `kind`, or of the type of its default."""
+    """Add an option whose value is a number of the type `kind`. By default `kind` is the type of `default`."""
     group.add_argument(
         option,
         type=whole if (kind or type(default)) is int else real,

@@ -1,4 +1,4 @@
-"""`fastnet predict`: prints the classes, or the outputs, that a saved network gives pictures and arrays."""
+"""`fastnet predict`: prints a saved network's classes and outputs for pictures and arrays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="an 8-bit picture, or an IDX, NPY or NPZ file of examples"
     )
-    parser.add_argument("--invert", action="store_true", help="the pictures are dark on light, such as ink on paper")
+    parser.add_argument("--invert", action="store_true", help="the pictures show dark ink on light paper")
     parser.add_argument(
         "--image-shape", type=_shape, metavar="28x28", help="rows and columns of a picture (default: a square)"
     )
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [["example", *(["class"] if network.is_classifier else []), *map(str, range(network.sizes[-1]))]]
     for path in args.files:
         x = _examples(path, network.sizes[0], args)
-        checks.inputs(x, network.sizes[0], network.dtype, shown(path))  # `forward` would name the file "x"
+        checks.inputs(x, network.sizes[0], network.dtype, shown(path))  # an error of `forward` would call the file "x"
         outputs = network.forward(x, backend=args.backend)
         classes = network.predict(x, backend=args.backend).tolist() if network.is_classifier else [None] * len(x)
         for i, (label, activations) in enumerate(zip(classes, outputs.tolist(), strict=True)):
@@ -63,7 +63,7 @@ def _examples(path: str, n_in: int, args: argparse.Namespace) -> NDArray[Any]:
         return read_picture(path, shape, invert=args.invert)[None]
     if kind.startswith("text/"):
         raise DataError(
-            f"{shown(path)} is a text file, which does not say whether its numbers are pixels: save it as NPY"
+            f"{shown(path)} is a text file. Text does not say whether its numbers are bytes or floats: save it as NPY"
         )
     x = read_array(path)
     if x.size == n_in:
@@ -72,7 +72,7 @@ def _examples(path: str, n_in: int, args: argparse.Namespace) -> NDArray[Any]:
         raise DataError(f"{shown(path)} has shape {x.shape}, but the network takes {n_in} inputs for each example")
     if args.invert:
         if x.dtype != np.uint8:
-            raise DataError(f"{shown(path)} holds {x.dtype}, and --invert is for 8-bit pixels: leave it out")
+            raise DataError(f"{shown(path)} holds {x.dtype}, and --invert is for 8-bit pixels: leave out --invert")
         x = np.invert(x)
     return x
 
@@ -87,7 +87,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 COMMAND = Command(
     "predict",
-    "print the classes that a saved network gives pictures and arrays",
+    "print a saved network's classes and outputs for pictures and arrays",
     (
         "fastnet predict --model digits.npz picture.png",
         "fastnet predict --model digits.npz --invert scan.jpg",

@@ -19,11 +19,11 @@ from fastnet.training.trainer import Trainer
 
 @contextlib.contextmanager
 def training_progress(epochs: int, quiet: bool) -> Iterator[Sequence[Callback]]:
-    """Yield the callbacks that show a training: a live bar on a terminal with tqdm, otherwise a line for each epoch."""
+    """Yield the callbacks that show a training: a bar if stderr is a terminal and tqdm is there, else lines."""
     if quiet:
         yield []
         return
-    # A pseudo-terminal without a size, as in some containers, has 0 columns, too few for a bar.
+    # A pseudo-terminal without a size, as in some containers, has 0 columns, and a bar needs more.
     if sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns:
         try:
             from tqdm import tqdm
@@ -87,7 +87,7 @@ class _Bar(Callback):
 
 
 class DownloadProgress:
-    """Shows a download: one line for each file, which a terminal shows updated up to five times a second."""
+    """Shows a download, one line for each file. On a terminal the line is updated up to five times a second."""
 
     def __init__(self) -> None:
         self._file = ""

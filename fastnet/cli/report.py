@@ -1,4 +1,4 @@
-"""`fastnet report`: writes the report of a run that `fastnet train --out` kept."""
+"""`fastnet report`: writes the report of a run that `fastnet train --out` saved."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _data(args: argparse.Namespace, trained: Run) -> Dataset:
-    """Load the data that --data names, or those of the training."""
+    """Load the data that --data names, by default the data of the training."""
     if args.data is not None:
         return load_data(args)
     source = trained.record.get("source")
     if not isinstance(source, dict) or not isinstance(source.get("data"), str):
-        raise DataError(f"{shown(args.run)} does not say what it was trained on: give --data")
+        raise DataError(f"{shown(args.run)} does not name the data of its training: give --data")
     for name in DATA_OPTIONS:
         if getattr(args, name) is None:
             setattr(args, name, source.get(name))
     try:
         data = load_data(args)
     except DataError as error:
-        raise DataError(f"the data of {shown(args.run)}: {error}; --data says where they are now") from error
+        raise DataError(f"the data of {shown(args.run)}: {error}; give their new place with --data") from error
     return dataclasses.replace(data, name=str(trained.record.get("data", data.name)))
 
 

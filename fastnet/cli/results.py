@@ -1,4 +1,4 @@
-"""The files that commands write: checked before the work starts, written as soon as their content is known."""
+"""Checks the output files of commands before the work starts, and writes each file as soon as its content is known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastnet.training.trainer import Trainer
 
 
 def check_training(args: argparse.Namespace) -> None:
-    """Refuse files of `fastnet train` that cannot be written, or would replace the data or each other."""
+    """Refuse output files of `fastnet train` that cannot be written, or would replace the data or each other."""
     given = {"--save": args.save, "--history": args.history, "--report": args.report}
     if args.out is not None:
         _check_name("--out", args.out)
@@ -41,7 +41,7 @@ def check_training(args: argparse.Namespace) -> None:
 
 
 def check_html(option: str, path: str) -> None:
-    """Refuse a file for a report whose name is not that of an HTML file."""
+    """Refuse a report file whose name does not end in .html or .htm."""
     if not path.lower().endswith((".html", ".htm")):
         raise DataError(f"{option} {shown(path)}: a report is an HTML file; give a name that ends in .html")
 
@@ -66,7 +66,7 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
 
 
 def check_folder(option: str, path: str) -> None:
-    """Make a folder for results where it is missing. Refuse one that no file can be written into."""
+    """Make a folder for results if it is missing. Refuse a folder that no file can be written into."""
     _check_name(option, path)
     make_folder(path)
     _check_writable(option, path, path)
@@ -85,7 +85,9 @@ def _check_writable(option: str, path: str, folder: str) -> None:
 
 
 def _unwritable(option: str, path: str, error: OSError) -> DataError:
-    return DataError(f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder, or give another")
+    return DataError(
+        f"{option} {shown(path)} cannot be written ({error.strerror}): check the folder, or give another name"
+    )
 
 
 def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> Run:
@@ -103,7 +105,7 @@ def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: N
 
 
 def _absolute(name: str, value: str | None) -> str | None:
-    """Return the value of a data option with an absolute path, so that it holds in every folder."""
+    """Return the value of a data option with an absolute path, so that it is valid from any working directory."""
     if value is None or name == "label_column" or (name == "data" and value in sets.names()):
         return value
     return os.path.abspath(value)

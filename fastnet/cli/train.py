@@ -37,7 +37,7 @@ from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
 _NETWORK, _TRAINER = defaults(Network), defaults(Trainer)
-_CHAPTER = CHAPTER.trainer  # the settings with which plain `fastnet train` does well
+_CHAPTER = CHAPTER.trainer  # settings of the trainer in the recipe that plain `fastnet train` uses
 
 # -- options -----------------------------------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     _add_network_options(parser.add_argument_group("the network"))
     _add_training_options(parser.add_argument_group("the training"))
     written = parser.add_argument_group("the results")
-    written.add_argument("--save", metavar="FILE.npz", help="write the trained network, after Ctrl-C too")
+    written.add_argument("--save", metavar="FILE.npz", help="write the trained network, also after Ctrl-C")
     written.add_argument("--history", metavar="FILE.json", help="write the cost, accuracy, seconds, ... of each epoch")
     written.add_argument(
         "--out", metavar="FOLDER", help="write the whole run into this folder, for fastnet report; implies --validate"
@@ -77,7 +77,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         "--output",
         default=_NETWORK["output"],
         metavar="NAME",
-        help="activation of the outputs: one of the names above, or softmax (default: the one that goes with the cost)",
+        help="activation of the outputs: one of the names above, or softmax (default: the one that fits the cost)",
     )
     add_name(group, "--cost", _NETWORK["cost"], COSTS)
     group.add_argument(
@@ -101,14 +101,14 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         "--learning-rate",
         type=real,
         metavar="RATE",
-        help=f"default: {rates}; but {_CHAPTER['learning_rate']:g} for {_TRAINER['optimizer']} with {_NETWORK['cost']}",
+        help=f"default: {_CHAPTER['learning_rate']:g} for the default --optimizer and --cost; otherwise {rates}",
     )
     add_name(group, "--schedule", _CHAPTER["schedule"], SCHEDULES, "schedule of the learning rate: ")
     add_number(group, "--warmup", Schedule().warmup, "epochs in which the learning rate rises from 0")
     add_number(group, "--batch-size", _CHAPTER["batch_size"], "examples in an update")
     add_number(group, "--epochs", CHAPTER.epochs, "passes over the data")
     add_number(
-        group, "--seed", SEED, "seed of the initial weights, the order and dropout: the same seed, the same result"
+        group, "--seed", SEED, "seed of the initial weights, the order and dropout; the same seed gives the same result"
     )
     group.add_argument(
         "--nesterov", action="store_true", default=None, help="use Nesterov's step with --optimizer momentum"
@@ -126,7 +126,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         help="share of the hidden activations to drop, one for all layers or a list (default: %(default)s)",
     )
     group.add_argument("--no-shuffle", action="store_true", help="keep the order of the examples")
-    group.add_argument("--validate", action="store_true", help="print the test accuracy after each epoch too")
+    group.add_argument("--validate", action="store_true", help="also print the test accuracy after each epoch")
     add_backend_option(group)
     group.add_argument(
         "--threads",
@@ -139,7 +139,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _threads(text: str) -> int | str:
-    """Return a number, or the text itself, which the library checks."""
+    """Return a number, or the text if it is not a number. The library checks both."""
     try:
         return int(text)
     except ValueError:
@@ -211,7 +211,7 @@ def _network(args: argparse.Namespace, data: Dataset) -> Network:
 
 
 def _sizes(layers: tuple[int, ...] | None, data: Dataset) -> tuple[int, ...]:
-    """Return the widths that --layers gives, which must fit the data, or the recipe's."""
+    """Return the widths in --layers after a check that they fit the data. Without --layers, return the recipe's."""
     n_in, classes = data.x_train.shape[1], len(data.class_names)
     if layers is None:
         return (n_in, *CHAPTER.hidden, classes)
@@ -247,19 +247,18 @@ def _optimizer(args: argparse.Namespace) -> Optimizer:
     optimizer: Any = OPTIMIZERS[checks.name_of("optimizer", args.optimizer, OPTIMIZERS)]()
     given = {name: getattr(args, name) for name in ("momentum", "nesterov", "beta1", "beta2")}
     given = {name: value for name, value in given.items() if value is not None}
-    for name in given:
-        if not hasattr(optimizer, name):
-            home = next(known for known, make in OPTIMIZERS.items() if hasattr(make(), name))
-            raise ValueError(
-                f"--{name} does not go with --optimizer {args.optimizer}: use --optimizer {home}, or leave out --{name}"
-            )
+    for name in given.keys() - {field.name for field in dataclasses.fields(optimizer)}:
+        others = " or ".join(other for other, make in OPTIMIZERS.items() if hasattr(make(), name))
+        raise ValueError(
+            f"--{name} does not go with --optimizer {args.optimizer}: give --optimizer {others}, or leave out --{name}"
+        )
     return cast(Optimizer, dataclasses.replace(optimizer, **given))
 
 
 def _learning_rate(args: argparse.Namespace) -> float | None:
-    """Return the rate of --learning-rate, the recipe's where its optimiser and cost are used, or else None.
+    """Return --learning-rate if it is given. Else return the recipe's rate if optimiser and cost are the recipe's.
 
-    None stands for the optimiser's default rate.
+    Otherwise return None, which means the optimiser's default rate.
     """
     if args.learning_rate is None and (args.optimizer, args.cost) == (_TRAINER["optimizer"], _NETWORK["cost"]):
         return cast(float, _CHAPTER["learning_rate"])
@@ -280,7 +279,7 @@ def _fit(args: argparse.Namespace, data: Dataset, trainer: Trainer, backend: str
 
 
 def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend: str) -> None:
-    """Compile the kernels ahead of `fit`, and print a line if that is slow. Only numba compiles at run time."""
+    """Compile the kernels before `fit`, and print a line if this takes long. Only numba compiles at run time."""
     kernels = backends.get(backend)
 
     def call() -> None:
@@ -288,7 +287,7 @@ def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend:
         if compresses(checks.sparse(SPARSE[args.sparse]), kernels, data.x_train, args.epochs):
             warm_up(kernels, network.dtype, data.x_train.dtype, sparse=True)
 
-    message = f"compiling the {backend} kernels, or loading them ... (compiled once, cached afterwards)"
+    message = f"compiling the {backend} kernels, or loading them from the cache ... (later runs only load them)"
     with progress.told_if_slow(message, args.quiet), Interrupts() as interrupts:
         interrupts.call(call, abandon=True)
 

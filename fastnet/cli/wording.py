@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from fastnet.errors import FastnetError
 
 _OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
-_VALUES = {"True": "yes", "False": "no"}  # of --sparse
+_VALUES = {"True": "yes", "False": "no"}  # Python's values of `sparse`, and the values of --sparse
 
 
 @contextlib.contextmanager
 def options_in_errors(args: argparse.Namespace) -> Iterator[None]:
-    """Raise errors of the library again as FastnetError, in the words of the options that a command has parsed."""
+    """Raise an error of the library again as FastnetError, with option names in place of argument names."""
     try:
         yield
     except (FastnetError, ValueError, TypeError) as error:
@@ -34,7 +34,7 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     message : str
         The message of an error that the library raised.
     arguments : iterable of str
-        The arguments that are options of the command line: label_column for --label-column.
+        The names of the arguments that are options of the command line, such as label_column for --label-column.
     """
     options = {name: f"--{name.replace('_', '-')}" for name in arguments} | _OTHER_NAMES
     any_name = "|".join(sorted(options, key=len, reverse=True))

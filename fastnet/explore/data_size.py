@@ -12,7 +12,7 @@ from fastnet.text import table
 
 
 def explore(setting: Setting) -> Finding:
-    """Train the setting's recipe on more and more of the training examples."""
+    """Train the setting's recipe on subsets of the training examples, from 100 examples to all."""
     data = setting.data
     found = data_size(
         data.x_train,
@@ -32,8 +32,8 @@ def explore(setting: Setting) -> Finding:
             ]
         )
     if len(set(found.updates)) == 1:
-        seen = "make equally many updates"
+        seen = "make the same number of updates"
     else:
-        seen = f"see equally many {setting.examples}, up to a part of an epoch"
-    text = f"Mean accuracies of {setting.n_seeds} seeds. All sizes {seen}.\n\n{table(rows, left=())}"
+        seen = f"see the same number of {setting.examples}, to within half an epoch"
+    text = f"Mean accuracies of {setting.n_seeds} seeds. All trainings {seen}.\n\n{table(rows, left=())}"
     return Finding(text, {"found": found}, {"data-size": partial(plots.data_size, found)})

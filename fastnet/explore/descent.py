@@ -1,4 +1,4 @@
-"""The experiment descent: predicted and actual effects of steps, learning rates, batch sizes, the end of a descent."""
+"""The experiment descent: the effect of single steps, of learning rates and of batch sizes, and a stop at a minimum."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from fastnet.network import Evaluation, Network
 from fastnet.text import facts, table
 from fastnet.training.trainer import Trainer
 
-MAX_EXAMPLES = 5_000  # the most examples of a full-batch step: the first ones of the data set
+MAX_EXAMPLES = 5_000  # a full-batch step takes at most this many examples, the first of the data set
 SLOW, SLOW_STEPS = 0.02, 300  # learning rate and steps from the new network
 RATES, STEPS = (0.1, 1.0, 3.0, 10.0, 30.0), 40  # learning rates and steps from the trained network
-BATCHES, EPOCHS = (None, 10, 1), 10
+BATCHES, EPOCHS = (None, 10, 1), 10  # batch sizes (None: all examples), and the epochs of each training
 FAST = 0.5  # learning rate of the descent that stops at a short gradient
 SHORT = 0.01  # a gradient shorter than this share of the first one ends the descent
-MEASUREMENTS, FEW_MEASUREMENTS = 10, 2  # of the cost in an epoch; the second number is for more than MAX_EXAMPLES
+# Measurements of the cost per epoch, for at most MAX_EXAMPLES training examples and for more.
+MEASUREMENTS, FEW_MEASUREMENTS = 10, 2
 
 
 def explore(setting: Setting) -> Finding:
@@ -84,14 +85,14 @@ def explore(setting: Setting) -> Finding:
 
 
 def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> Trainer:
-    """A trainer of plain gradient descent, for a copy of the network."""
+    """Return a trainer that trains a copy of the network by plain gradient descent."""
     return Trainer(
         network.copy(), learning_rate=rate, batch_size=batch_size, backend=setting.backend, seed=setting.seed
     )
 
 
 def _suggested(setting: Setting, rate: float) -> Evaluation:
-    """The test scores after the recipe's training at another learning rate; NaN where the rate is NaN."""
+    """Return the test scores after the recipe's training at another learning rate; NaN if the rate is NaN."""
     if np.isnan(rate):
         return Evaluation(np.nan, np.nan)
     data, trainer = setting.data, setting.start()
@@ -101,7 +102,7 @@ def _suggested(setting: Setting, rate: float) -> Evaluation:
 
 
 def _stopped(setting: Setting, network: Network, norm: float) -> tuple[StopAtMinimum, Evaluation]:
-    """Full-batch steps until the norm of the gradient is at most `norm`."""
+    """Make full-batch steps until the norm of the gradient is at most `norm`."""
     x, y = setting.data.x_train[:MAX_EXAMPLES], setting.data.y_train[:MAX_EXAMPLES]
     trainer = _plain(setting, network, FAST, len(x))
     stop = StopAtMinimum(x, y, norm)
@@ -114,10 +115,10 @@ def _steps_text(slow: DescentLog, batched: DescentLog) -> str:
     return facts(
         {
             "slow": f"{SLOW_STEPS} steps on all {slow.batch_size:,} examples at rate {SLOW:g}: gradient norm {norms}",
-            "": f"each step lowered the cost by {_range(slow.ratio)} of what the gradient predicted",
+            "": f"each step lowered the cost by {_range(slow.ratio)} of the fall that the gradient predicted",
             "batches": f"{len(batched)} steps on {batched.batch_size} examples each at rate "
-            f"{batched.learning_rate[0]:g}: {np.nanmedian(batched.ratio):.1%} of the prediction in the median, "
-            f"{batched.overshoot.sum()} steps overshot",
+            f"{batched.learning_rate[0]:g}: the median fall is {np.nanmedian(batched.ratio):.1%} of the predicted "
+            f"fall, {batched.overshoot.sum()} steps overshot",
         }
     )
 
@@ -127,12 +128,12 @@ def _range(values: Any) -> str:
 
 
 def _rates_text(by_rate: dict[float, DescentLog], cost: float, examples: int) -> str:
-    rows = [["rate", "first step, of the prediction", "steps that overshot", "last cost"]]
+    rows = [["rate", "first step: actual/predicted fall", "steps that overshot", "last cost"]]
     for rate, log in by_rate.items():
         last = "diverged" if log.diverged else f"{log.cost[-1] + log.actual_change[-1]:.4f}"
         kept = f"{log.ratio[0]:.1%}" if len(log) else "-"
         rows.append([f"{rate:g}", kept, f"{log.overshoot.sum()} of {len(log)}", last])
-    return f"From the trained network, cost {cost:.4f}, steps on all {examples:,} examples:\n{table(rows)}"
+    return f"Steps on all {examples:,} examples from the trained network, whose cost is {cost:.4f}:\n{table(rows)}"
 
 
 def _range_text(test: RangeTest, trainer: Trainer, scores: tuple[Evaluation, Evaluation]) -> str:
@@ -142,8 +143,10 @@ def _range_text(test: RangeTest, trainer: Trainer, scores: tuple[Evaluation, Eva
     best = test.learning_rate[test.best]
     return facts(
         {
-            "range test": f"the smoothed cost is smallest at rate {best:.3g}, which suggests {test.suggestion:.2g}",
-            "": f"test accuracy {suggested} at the suggestion, {own} at the recipe's {trainer.learning_rate:g}",
+            "range test": f"the smoothed cost is smallest at rate {best:.3g}; the suggested rate is "
+            f"{test.suggestion:.2g}",
+            "": f"test accuracy {suggested} at the suggested rate, {own} at the recipe's rate "
+            f"{trainer.learning_rate:g}",
         }
     )
 
@@ -154,7 +157,7 @@ def _batches_text(runs: list[BatchRun]) -> str:
         cost = "diverged" if run.diverged else f"{run.cost[-1]:.4f}"
         seconds = f"{run.seconds[-1]:.3f}"
         rows.append([f"{run.batch_size:,}", f"{run.steps[-1]:,}", f"{run.examples[-1]:,}", seconds, cost])
-    return f"From the same new network, all at rate {runs[0].learning_rate:g}:\n{table(rows)}"
+    return f"The same new network trained with each batch size at rate {runs[0].learning_rate:g}:\n{table(rows)}"
 
 
 def _stop_text(stop: StopAtMinimum, score: Evaluation, examples: int, runs: list[BatchRun]) -> str:
@@ -162,7 +165,7 @@ def _stop_text(stop: StopAtMinimum, score: Evaluation, examples: int, runs: list
     about = "the gradient is short enough for a minimum" if stop.reached else "the gradient is not short yet"
     best = min(runs, key=lambda run: math.inf if run.diverged else float(run.cost[-1]))
     if stop.reached and best.cost[-1] < score.cost:
-        about += f", but batches of {best.batch_size:,}, above, reached the lower cost {best.cost[-1]:.3f}"
+        about += f", but batches of {best.batch_size:,} reached the lower cost {best.cost[-1]:.3f} (table above)"
     return facts(
         {
             "stop": f"descent at rate {FAST:g} on all {examples:,} examples, after {stop.steps[-1]} steps: {end}",

@@ -18,14 +18,14 @@ from fastnet.names import BackendName
 from fastnet.training.recipe import CHAPTER, Recipe
 from fastnet.training.trainer import Trainer
 
-# The name on the command line, and the question. The module of an experiment has its name, with _ for -.
+# The name of each experiment on the command line, and its question. The module has the same name with _ in place of -.
 EXPERIMENTS = {
     "descent": "what gradient descent does, step by step",
     "gradient": "which weights and biases matter most",
-    "weights": "what the hidden neurons look at, and whether it is edges",
-    "noise": "how sure the network is about noise, and how well calibrated",
+    "weights": "what the hidden neurons look at, and whether they look for edges",
+    "noise": "how sure the network is about noise, and how well it is calibrated",
     "memorize": "whether the network learns or memorises",
-    "minima": "whether all seeds end equally well, and what lies between two of them",
+    "minima": "whether all seeds end equally well, and what lies between two trained networks",
     "data-size": "how much data the network needs",
 }
 NEED_SCIPY = {"noise", "minima"}
@@ -33,7 +33,7 @@ NEED_SCIPY = {"noise", "minima"}
 
 @dataclass(frozen=True)
 class Setting:
-    """What the experiments of one command share.
+    """The data, seeds and recipe that the experiments of one command share.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Setting:
     seed : int
         The seed of a single training.
     n_seeds : int
-        The number of trainings where an experiment compares several: seed, seed + 1, ...
+        The number of seeds in an experiment that compares seeds. They are seed, seed + 1, ...
     recipe : Recipe
         How the network is made and trained.
     """
@@ -57,7 +57,7 @@ class Setting:
 
     @property
     def seeds(self) -> range:
-        """The seeds of several trainings."""
+        """The seeds of an experiment that compares seeds."""
         return range(self.seed, self.seed + self.n_seeds)
 
     @property
@@ -66,30 +66,30 @@ class Setting:
         return "images" if self.data.image_shape else "examples"
 
     def start(self, recipe: Recipe | None = None, seed: int | None = None) -> Trainer:
-        """A trainer of a new network, by default of the setting's recipe and seed."""
+        """Return a trainer of a new network. By default it has the setting's recipe and seed."""
         recipe = (recipe or self.recipe).on(self.backend)
         seed = self.seed if seed is None else seed
         return recipe.start(self.data.x_train.shape[1], len(self.data.class_names), seed)
 
     @cached_property
     def trained(self) -> Trainer:
-        """The recipe's network after its training. All experiments share it, and none may change it."""
+        """The trainer after the recipe's training. All experiments share it, and none may change its network."""
         trainer = self.start()
         test = self.data.x_test, self.data.y_test
         trainer.fit(self.data.x_train, self.data.y_train, epochs=self.recipe.epochs, validation_data=test)
         return trainer
 
     def training_sample(self, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """n random training examples, or all if there are fewer, with the classes in proportion."""
+        """Return n random training examples with the classes in proportion, or all if there are fewer than n."""
         return _sample(self.data.x_train, self.data.y_train, n, self.seed)
 
     def test_sample(self, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """n random test examples, or all if there are fewer, with the classes in proportion."""
+        """Return n random test examples with the classes in proportion, or all if there are fewer than n."""
         return _sample(self.data.x_test, self.data.y_test, n, self.seed)
 
 
 def _sample(x: NDArray[Any], y: NDArray[np.int64], n: int, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    from fastnet.insight.task import stratified_order  # here: every command imports Setting, and insight loads slowly
+    from fastnet.insight.task import stratified_order  # here: insight loads slowly, and every command loads this module
 
     chosen = stratified_order(y, np.random.default_rng(seed))[:n]
     return x[chosen], y[chosen]
@@ -115,7 +115,7 @@ def run(name: str, setting: Setting) -> Finding:
     Examples
     --------
     >>> setting = Setting(fastnet.data.load("mnist-5k"))
-    >>> print(run("weights", setting).text)  # it trains for seconds  # doctest: +SKIP
+    >>> print(run("weights", setting).text)  # takes seconds  # doctest: +SKIP
     """
     checks.name_of("experiment", name, EXPERIMENTS)
     module = import_module(f"{__package__}.{name.replace('-', '_')}")
@@ -125,8 +125,8 @@ def run(name: str, setting: Setting) -> Finding:
         x = setting.data.x_train
         raise DivergedError(
             f"{name}: the cost is no longer finite, at learning rate {error.learning_rate:g}. The experiments expect "
-            f"inputs from about 0 to 1, or of standard deviation 1; these are from {x.min():g} to {x.max():g}: scale "
-            "them first",
+            f"inputs from about 0 to 1, or of standard deviation 1. The inputs of this data set are from {x.min():g} "
+            f"to {x.max():g}: scale them first",
             epoch=error.epoch,
             step=error.step,
             learning_rate=error.learning_rate,

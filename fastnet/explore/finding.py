@@ -19,8 +19,8 @@ class Finding:
     text : str
         The text to print.
     numbers : Mapping[str, Any]
-        The numbers of the text, and further numbers. The values may be arrays, dataclasses and NaN, which `plain`
-        converts for JSON.
+        The numbers of the text, and further numbers. A value may be an array, a dataclass or NaN; `plain` converts it
+        for JSON.
     pictures : Mapping[str, Callable[[], Figure]]
         The function that draws each picture. The keys are file names without their endings.
     """

@@ -1,4 +1,4 @@
-"""The experiment gradient: the components of the gradient in order, and the effect of nudging the largest ones."""
+"""The experiment gradient: the components of the gradient by size, and the effect of nudging the largest components."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastnet.text import table
 from fastnet.training.history import Epoch
 from fastnet.training.trainer import Trainer
 
-EARLY = (1, 5)  # epochs after which the network is ranked, besides the start and the end
+EARLY = (1, 5)  # the gradient is ranked at the start, after these epochs and at the end
 MAX_LISTED = 5
 
 
 def explore(setting: Setting) -> Finding:
-    """Rank the components for the new, half-trained and trained network, and verify the rankings by nudges."""
+    """Rank the gradient's components before, during and after training, and verify each ranking by nudges."""
     data = setting.data
     x, y = data.x_train, data.y_train
     stages = _stages(setting)
@@ -55,7 +55,7 @@ def explore(setting: Setting) -> Finding:
 
 
 def _stages(setting: Setting) -> dict[int, Network]:
-    """Copies of the network by the number of their epochs of training. The last is the setting's trained network."""
+    """Return the network after each number of epochs (the key). The last one is the setting's trained network."""
     trainer = setting.start()
     epochs = setting.recipe.epochs
     found = {0: trainer.network.copy()}
@@ -81,11 +81,10 @@ def _stages_text(rankings: dict[int, Ranking], verified: dict[int, Verification]
     ratios = ", ".join(f"{verification.advantage:.1f}" for verification in verified.values())
     first = next(iter(verified.values()))
     return (
-        "The share of the squared norm in the largest components, and the change of the cost when they are nudged:\n"
+        "The share of the gradient's squared norm in the largest components, and the change of the cost by a nudge:\n"
         f"{table(rows, left=())}\n"
-        f"All nudges have the length {first.top.length:g}. The random change is the mean of {len(first.random)} draws."
-        "\n"
-        f"The change by the top 1%, divided by the random change: {ratios}."
+        f"All nudges have the length {first.top.length:g}. The change by a random 1% is the mean of "
+        f"{len(first.random)} draws.\nThe change by the top 1%, divided by the change by a random 1%: {ratios}."
     )
 
 
@@ -94,7 +93,7 @@ def _layers_text(rankings: dict[int, Ranking]) -> str:
     rows = [["after epoch", *(f"layer {layer + 1} {part}" for layer in layers for part in ("weights", "biases"))]]
     for epoch, found in rankings.items():
         rows.append([str(epoch), *(f"{share:.1%}" for share in found.by_layer.ravel())])
-    return f"Share of the squared norm by layer:\n{table(rows, left=())}"
+    return f"The share of the squared norm in each layer:\n{table(rows, left=())}"
 
 
 def _top_text(found: Ranking, shape: tuple[int, int] | None) -> str:
@@ -107,4 +106,4 @@ def _top_text(found: Ranking, shape: tuple[int, int] | None) -> str:
         elif found.layer[k] == 0 and shape is not None:
             source = "pixel {}, {}".format(*divmod(below, shape[1]))
         rows.append([str(k + 1), str(found.layer[k] + 1), str(found.neuron[k]), source, f"{found.component[k]:+.2g}"])
-    return f"The largest components at the end:\n{table(rows, left=(0, 3))}"
+    return f"The largest components after training:\n{table(rows, left=(0, 3))}"

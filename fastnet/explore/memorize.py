@@ -16,8 +16,8 @@ from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.text import layers, table
 from fastnet.training.recipe import Recipe
 
-MAX_IMAGES = MAX_TESTED = 1000  # enough to see the effects in runs of seconds
-MAX_SEEDS = 3  # for each value of a setting that takes many values
+MAX_IMAGES = MAX_TESTED = 1000  # enough to show the effects; one training takes less than a second
+MAX_SEEDS = 3  # for each width, weight decay, dropout and number of images
 CONDITIONS: dict[str, dict[str, Any]] = {
     "true labels": {},
     "shuffled labels": {"corrupted": 1.0},
@@ -25,16 +25,16 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "noise as images": {"images": "noise"},
 }
 CORRUPTED = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-# A setting, its values, and the recipe with one value.
+# For each setting: its values, and a function from a value to the recipe.
 EFFECTS: dict[str, tuple[tuple[float, ...], Callable[[Any], Recipe]]] = {
     "width": ((16, 32, 64, 128, 256, 512), lambda value: MEMORIZER.but(hidden=(value,))),
     "weight decay": ((0.0, 1e-4, 1e-3, 1e-2), lambda value: MEMORIZER.but(trainer={"weight_decay": value})),
     "dropout": ((0.0, 0.2, 0.5), lambda value: MEMORIZER.but(trainer={"dropout": value})),
 }
 CAPACITIES = (250, 500, 1000, 2000, 4000, 16000)  # numbers of images with shuffled labels
-NETWORKS = ((16, 16), (128,))  # the hidden layers of the networks that fit them
-PATIENCE = 200  # epochs for one capacity
-CURVES = 60  # epochs of the conditions
+NETWORKS = ((16, 16), (128,))  # hidden layers of the two networks of the capacity table
+PATIENCE = 200  # the most epochs of a training for the capacity table
+CURVES = 60  # epochs of each condition
 
 
 def explore(setting: Setting) -> Finding:
@@ -74,10 +74,11 @@ def explore(setting: Setting) -> Finding:
         f"{layers(first.sizes)} with {MEMORIZER.network['activation']} on {first.n:,} {setting.examples}, "
         f"{setting.n_seeds} seeds, {CURVES} epochs, tested on {len(test[0]):,}:\n",
         _table("", conditions),
-        "\nShare of labels shuffled, trained until they fit:",
+        "\nShare of labels shuffled, trained until the labels fit:",
         _table("", {f"{share:.0%}": found for share, found in zip(CORRUPTED, corrupted, strict=True)}),
         *(_effect(what, EFFECTS[what][0], by_labels) for what, by_labels in effects.items()),
-        f"\nShare of shuffled labels fitted within {PATIENCE} epochs, {len(few_seeds)} seeds:",
+        f"\nShare of shuffled labels fitted within {PATIENCE} epochs, {len(few_seeds)} seeds (in brackets: the number "
+        "of parameters):",
         _capacity(setting.examples, sizes, by_network),
     ]
     return Finding(
@@ -153,7 +154,7 @@ def _capacity(what: str, sizes: Sequence[int], by_network: Mapping[str, Sequence
 
 
 def _epochs(found: Memorization) -> tuple[str, str]:
-    """The mean number of epochs to fit, and the range; a bound where not every seed fits."""
+    """Return the mean and the range of the epochs to fit. If a seed did not fit: a bound, and how many seeds did."""
     epochs = found.epochs_to_fit
     if np.isnan(epochs).any():
         return f">{found.training.shape[1]}", f"{np.isfinite(epochs).sum()} of {len(epochs)} seeds"

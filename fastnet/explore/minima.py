@@ -1,4 +1,4 @@
-"""The experiment minima: where many seeds end, the line between two of their networks, and the surface around one."""
+"""The experiment minima: the final costs of many seeds, the line between two networks, and the surface around one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fastnet.text import facts, layers, table
 from fastnet.training.recipe import Recipe, in_parallel
 
 N_SEEDS = 20  # for each width: a spread needs more seeds than a mean
-MAX_TRAINED, MAX_MAPPED = 4000, 1000  # examples to train on, and to map a plane with
+MAX_TRAINED, MAX_MAPPED = 4000, 1000  # examples to train on, and examples whose cost is mapped
 WIDE = MINIMIZER.but(hidden=(128,))
 
 
 def explore(setting: Setting) -> Finding:
-    """Train many seeds by width, walk from one network to another, and map two planes."""
+    """Train many seeds for each width, measure the line between two networks, and map the cost on two planes."""
     data, backend = setting.data, setting.backend
     x, y = setting.training_sample(MAX_TRAINED)
     ends = minima(
@@ -51,11 +51,11 @@ def explore(setting: Setting) -> Finding:
     random = landscape(trainer.network, *mapped, seed=setting.seed, backend=backend)
     own = descent_landscape(trainer.network, path, *mapped, backend=backend)
     text = [
-        f"Costs at the end, {N_SEEDS} seeds for each width of one hidden layer, {len(x):,} training examples:",
+        f"Final costs of {N_SEEDS} seeds for each width of one hidden layer, trained on {len(x):,} examples:",
         _ends(ends),
         "\nOn the straight line between two networks:",
         _lines(lines),
-        f"\nOn planes through {layers(trainer.network.sizes)}, the cost on {len(mapped[1]):,} training examples:",
+        f"\nThe cost on {len(mapped[1]):,} training examples, on two planes through {layers(trainer.network.sizes)}:",
         _planes(random, own),
     ]
     return Finding(
@@ -90,11 +90,11 @@ def _ends(found: Minima) -> str:
                 f"{found.test_accuracy[i].mean():.1%}",
             ]
         )
-    return table(rows, left=())
+    return f"{table(rows, left=())}\nVariation is the standard deviation over the seeds, divided by the mean."
 
 
 def _lines(lines: Mapping[str, Mapping[str, Path]]) -> str:
-    rows = [["", "cost at the ends", "highest", "barrier", "lowest accuracy"]]
+    rows = [["", "cost at the ends", "highest cost", "barrier", "lowest accuracy"]]
     for name, found in lines.items():
         for how, line in found.items():
             ends = f"{line.cost[0]:.3f}, {line.cost[-1]:.3f}"
@@ -110,15 +110,15 @@ def _planes(random: Landscape, own: Landscape) -> str:
     first, second = own.variance
     return facts(
         {
-            "random": f"{here:.3g} at the network, at most {worst:.3g} where each direction moves the weights by up to "
-            "their own size",
-            "descent": f"{own.cost.min():.3g} to {own.cost.max():.3g}; the plane holds {first:.0%} and {second:.0%} of "
-            "the path's variance",
+            "random": f"{here:.3g} at the network, at most {worst:.3g}; each direction changes a neuron's weights by "
+            "at most their own length",
+            "descent": f"{own.cost.min():.3g} to {own.cost.max():.3g}; the two directions hold {first:.0%} and "
+            f"{second:.0%} of the path's variance",
         }
     )
 
 
 def _numbers(found: Landscape) -> dict[str, Any]:
-    """The fields without the directions, which have as many entries as the network has parameters."""
+    """Return all fields but the directions, which are as long as the network's parameters."""
     fields = {entry.name: getattr(found, entry.name) for entry in dataclasses.fields(found)}
     return {name: value for name, value in fields.items() if name != "directions"}

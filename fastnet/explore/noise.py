@@ -1,4 +1,4 @@
-"""The experiment noise: how sure the network is about noise, and whether it is right as often as it is sure."""
+"""The experiment noise: the network's confidence on noise, and the calibration of its confidence on test data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from fastnet.training.recipe import Recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HELD_OUT = 0.2  # of the training data, to fit the temperature
-# The usual choices for a classifier. Networks trained with them are often too sure (Guo et al. 2017).
+HELD_OUT = 0.2  # the share of the training data that fits the temperature
+# The usual choices for a classifier. They often make a network too confident (Guo et al. 2017).
 USUAL = {"activation": "relu", "output": "softmax", "cost": "cross_entropy"}
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One network: its answers to noise, and the calibration of its outputs, before and after the temperature."""
+    """The results of one network. `before` is its softmax at temperature 1, `after` at the fitted temperature."""
 
     accuracy: float
     noise: NoiseConfidence
@@ -36,7 +36,7 @@ class _Case:
 
 
 def explore(setting: Setting) -> Finding:
-    """Test the recipe's network, and one with ReLU and cross-entropy, on noise and on the test data."""
+    """Test the recipe's network, and a network with ReLU and cross-entropy, on noise and on the test data."""
     recipe = setting.recipe
     recipes = {
         "recipe": recipe,
@@ -72,8 +72,8 @@ def _case(setting: Setting, recipe: Recipe) -> _Case:
 
 def _text(cases: dict[str, _Case], setting: Setting) -> str:
     data, examples = setting.data, setting.examples
-    noise = [["network", examples, "most frequent answer", "share", "median top output", "5% to 95%"]]
-    trust = [["network", "test accuracy", "top outputs", "their softmax", "temperature", "at that temperature"]]
+    noise = [["network", examples, "most frequent answer", "share", "median top output", "5% to 95% quantile"]]
+    trust = [["network", "test accuracy", "outputs", "softmax at T = 1", "fitted T", "softmax at fitted T"]]
     for name, case in cases.items():
         for kind, answers in case.noise.kinds.items():
             low, high = answers.quantiles((0.05, 0.95))
@@ -85,10 +85,12 @@ def _text(cases: dict[str, _Case], setting: Setting) -> str:
     first = next(iter(cases.values())).noise
     return (
         f"{table(noise, left=(0, 1))}\n"
-        f"Noise from {first.low:g} to {first.high:g}. Gaussian noise has the mean {first.mean:.3f} and the "
-        f"standard deviation {first.deviation:.3f} of the test {examples}, clipped.\n\n"
-        f"Expected calibration error on {len(data.x_test):,} test {examples}:\n{table(trust)}\n"
-        f"The network is trained on {1 - HELD_OUT:.0%} of the training {examples}. The others fit the temperature."
+        f"All noise is in the range {first.low:g} to {first.high:g}.\nBefore clipping, Gaussian noise has the "
+        f"mean {first.mean:.3f} and the standard deviation {first.deviation:.3f} of the test {examples}.\n\n"
+        f"Expected calibration error on {len(data.x_test):,} test {examples}, for the outputs and for a softmax at "
+        f"temperature T:\n{table(trust)}\n"
+        f"Each network is trained on {1 - HELD_OUT:.0%} of the training {examples}. The other {HELD_OUT:.0%} fit the "
+        "temperature."
     )
 
 

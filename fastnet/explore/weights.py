@@ -1,4 +1,4 @@
-"""The experiment weights: the hidden neurons' weights as pictures, and whether they are edges."""
+"""The experiment weights: the hidden neurons' weights as images, and whether the images show edges."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DECAY = 1e-4  # weight decay also shrinks weights that have no gradient
-MAX_EXCITING = 9  # images of each neuron
+MAX_EXCITING = 9  # the most exciting images to find for each neuron
 NO_IMAGES = "The examples are not images, so there are no edges to find and no pictures of pixels."
 
 
@@ -69,7 +69,7 @@ def explore(setting: Setting) -> Finding:
 
 
 def _decayed(setting: Setting) -> UnlitWeights:
-    """The same training with weight decay."""
+    """Repeat the training with weight decay, and measure the weights of the inputs that are always zero."""
     recipe = setting.recipe.but(trainer={"weight_decay": DECAY})
     data, trainer = setting.data, setting.start(recipe)
     before = trainer.network.copy()
@@ -80,13 +80,14 @@ def _decayed(setting: Setting) -> UnlitWeights:
 def _structure_text(found: WeightStructure) -> str:
     share = {kind: part.edge_shares.mean() for kind, part in found.kinds.items()}
     nearer = min(("blobs", "edges"), key=lambda kind: abs(share["trained"] - share[kind]))
-    rows = [["first layer", "correlation of neighbours", "share of one edge, mean", "largest"]]
+    rows = [["first layer", "correlation of neighbours", "mean edge share", "largest edge share"]]
     for kind, part in found.kinds.items():
         shares = part.edge_shares
         rows.append([kind, f"{part.correlation:.2f}", f"{shares.mean():.2f}", f"{shares.max():.2f}"])
     return (
-        f"{table(rows)}\nBlobs are noise, drawn with the trained weights' correlation and size at each pixel.\n"
-        f"By their share of one oriented edge, the trained weights are closer to {nearer}."
+        f"{table(rows)}\nThe edge share is the share of a neuron's squared weights that one oriented edge explains.\n"
+        "Blobs are smooth noise with the correlation of the trained weights, and with their size at each pixel.\n"
+        f"In their edge share the trained weights are closer to {nearer}."
     )
 
 
@@ -95,15 +96,16 @@ def _unlit_text(unlit: UnlitWeights, decayed: UnlitWeights) -> str:
     if not count:
         return "No input is zero in all training examples."
     return (
-        f"{count} of {n_in} inputs are zero in all training examples. Training changed their weights by at most "
-        f"{unlit.largest_change:g}.\nWith weight decay {DECAY:g} they kept {decayed.kept:.0%} of their size."
+        f"{count} of {n_in} inputs are zero in all training examples. Training changed the weights of these inputs "
+        f"by at most {unlit.largest_change:g}.\nTraining with weight decay {DECAY:g} shrank these weights to "
+        f"{decayed.kept:.0%} of their initial size."
     )
 
 
 def _excitation_text(excited: dict[int, tuple[ExcitingImages, IdealInputs]]) -> str:
-    rows = [["mean weighted sum", "best training image", "image by gradient ascent", "ascent higher in"]]
+    rows = [["mean weighted sum", "best training image", "image by gradient ascent", "larger by ascent"]]
     for layer, (exciting, ideal) in excited.items():
         real = exciting.sums[:, 0]
-        higher = f"{int((ideal.sums > real).sum())} of {len(real)}"
+        higher = f"{int((ideal.sums > real).sum())} of {len(real)} neurons"
         rows.append([f"layer {layer + 1}", f"{real.mean():.2f}", f"{ideal.sums.mean():.2f}", higher])
     return table(rows)

@@ -1,4 +1,4 @@
-"""Experiments on networks that return numbers: what a network learned, and how it learned.
+"""Experiments on networks, as functions that return numbers: what a network learned, and how it learned.
 
 Results are arrays and small dataclasses. `fastnet.plots` draws them, and `fastnet explore` runs the experiments.
 """

@@ -14,7 +14,10 @@ from fastnet.network import Network
 
 
 def check_classifier(network: Network, lacks: str) -> None:
-    """Refuse an object that is no network (TypeError) and a regression network (ValueError), which has no `lacks`."""
+    """Refuse an object that is no network (TypeError) and a regression network (ValueError).
+
+    `lacks` names, for the error's text, what a regression network does not have.
+    """
     checks.instance("network", network, Network)
     checks.classifier(network.is_classifier, network.activations_by_layer[-1], lacks)
 
@@ -24,8 +27,8 @@ def top_outputs(
 ) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
     """The answers (n,), and the output (n,) of each answer.
 
-    The answer is the class with the largest output. With a single output a, the output of the answer 1 is a, and that
-    of the answer 0 is 1 - a.
+    The answer is the class with the largest output. With a single output a, the answer 1 has the output a, and the
+    answer 0 has the output 1 - a.
     """
     labels, outputs = network.predict(x, backend=backend), network.forward(x, backend=backend)
     if outputs.shape[1] == 1:

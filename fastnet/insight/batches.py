@@ -1,6 +1,6 @@
-"""Compare full-batch, mini-batch and single-example gradient descent: the cost by examples and by seconds.
+"""Compares full-batch, mini-batch and single-example gradient descent: the cost against examples and seconds.
 
-Not here: what single steps do (descent.py).
+Not here: the effect of single steps (descent.py).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class BatchRun:
     learning_rate : float
         The learning rate, before any schedule.
     steps : ndarray of int64, shape (n,)
-        Updates made at each measurement.
+        The number of updates before each measurement.
     examples : ndarray of int64, shape (n,)
-        Examples seen at each measurement.
+        The number of examples seen before each measurement.
     seconds : ndarray of float64, shape (n,)
-        Seconds of training, without the time of the measurements.
+        The seconds of training before each measurement, without the time of the measurements.
     cost : ndarray of float64, shape (n,)
         The mean cost over all examples.
     diverged : bool
@@ -76,13 +76,13 @@ def compare_batches(
     y : array_like, shape (n,) or (n, n_out)
         Labels, or targets.
     batch_sizes : sequence of int or None
-        The sizes to compare. None stands for all examples.
+        The sizes to compare. None means all examples in one batch.
     epochs : int
         Passes over the examples.
     learning_rates : float or sequence of float, optional
         One learning rate for all sizes, or one for each. By default the optimiser's default rate.
     measurements : int
-        Measurements of the cost in an epoch, at most one for each batch.
+        The number of measurements of the cost in each epoch. There is at most one measurement for each batch.
     seed : int
         The seed of the order of the examples.
     **trainer

@@ -20,17 +20,17 @@ from fastnet.network import Network
 
 MIN_TEMPERATURE = 1e-6  # a division by a smaller number could overflow the weights
 MAX_FITTED = 100.0  # fit_temperature searches from 1 / MAX_FITTED to MAX_FITTED
-LACKS = "confidence in classes to calibrate"  # of a regression network
+LACKS = "confidence in classes to calibrate"  # what a regression network does not have, for the error's text
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A reliability diagram: examples in bins of equal width, by the confidence in their answer.
+    """A reliability diagram: the examples are put into bins of equal width by the confidence of their answers.
 
     Attributes
     ----------
     temperature : float or None
-        The temperature of the confidence; None where the outputs were taken as they are.
+        The temperature of the softmax; None if the confidence is the network's output as it is.
     edges : ndarray of float64, shape (bins + 1,)
         The edges of the bins, from 0 to 1.
     confidence : ndarray of float64, shape (bins,)
@@ -72,17 +72,17 @@ class Calibration:
 def tempered(network: Network, temperature: float) -> Network:
     """Return the network whose outputs are the probabilities of the classes at a temperature.
 
-    A temperature T divides the weighted sums of the last layer, and the outputs are the softmax of these sums, or the
-    sigmoid for a single output: Guo et al. (2017), "On calibration of modern neural networks". T above 1 lowers the
-    confidence, T below 1 raises it. For softmax outputs T = 1 changes nothing. Sigmoid outputs need not sum to 1; a
-    softmax turns them into one distribution.
+    The weighted sums of the last layer are divided by the temperature T. The outputs are the softmax of the results. A
+    single output is their sigmoid. The method is from Guo et al. (2017), "On calibration of modern neural networks". T
+    above 1 lowers the confidence, T below 1 raises it. For softmax outputs T = 1 changes nothing. Sigmoid outputs need
+    not sum to 1. The softmax that replaces them sums to 1.
 
     Parameters
     ----------
     network : Network
         A classifier. It stays as it is.
     temperature : float
-        At least 0.000001.
+        The temperature, at least 0.000001.
 
     Returns
     -------
@@ -122,9 +122,9 @@ def calibration(
     bins: int = 15,
     backend: BackendName | None = None,
 ) -> Calibration:
-    """Compare the confidence in the answers with how often they are right.
+    """Compare the confidence of the answers with the share of right answers.
 
-    x and y should be data that neither the network nor the temperature was fitted to.
+    x and y should be examples that trained neither the network nor the temperature.
 
     Parameters
     ----------
@@ -135,8 +135,8 @@ def calibration(
     y : array_like, shape (n,) or (n, n_out)
         Labels, or targets.
     temperature : float or None
-        The confidence is the largest probability at this temperature, see `tempered`. None: the largest output as it
-        is. With a single output a the confidence is a for class 1 and 1 - a for class 0.
+        The confidence is the largest probability at this temperature, as `tempered` computes it. With None it is the
+        largest output. With a single output a the confidence is a for class 1 and 1 - a for class 0.
     bins : int
         The number of bins.
     backend : str, optional
@@ -175,8 +175,8 @@ def calibration(
 def fit_temperature(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
     """Fit the temperature that makes the labels most likely (Guo et al. 2017), from 0.01 to 100.
 
-    x and y must be validation data, since a network is too sure of its training data. Measure the calibration on other
-    data than these.
+    x and y must be validation data, because a network is too sure of its training data. Measure the calibration on a
+    third set of data.
 
     Parameters
     ----------

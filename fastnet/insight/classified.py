@@ -47,7 +47,7 @@ class Classified:
 
     @property
     def mistakes(self) -> Labels:
-        """The positions of the wrongly answered examples, int64, the surest answer first."""
+        """The positions (int64) of the wrongly answered examples. The answer with the highest confidence is first."""
         wrong = np.flatnonzero(self.truth != self.predicted)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 

@@ -1,6 +1,6 @@
-"""The confidence of a network on images of noise, compared with real images.
+"""The confidence of a network on images of noise, compared with its confidence on real images.
 
-Not here: whether a network is right as often as it is sure (calibration.py).
+Not here: whether the confidence matches the accuracy (calibration.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats = NDArray[np.floating[Any]]
 
 REAL = "real"
 NOISE = ("uniform", "gaussian", "shuffled pixels")
-SAMPLES = 8  # images kept of each kind
+SAMPLES = 8  # the result keeps this many images of each kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class NoiseConfidence:
     kinds : dict of str to Answers
         "uniform", "gaussian", "shuffled pixels" and "real", in this order.
     mean, deviation : float
-        Mean and standard deviation of the real images' pixels. The Gaussian noise has them before it is clipped.
+        Mean and standard deviation of the real images' pixels. Before clipping, the Gaussian noise has the same values.
     low, high : float
         The range of all noise.
     """
@@ -94,16 +94,16 @@ def confidence_on_noise(
 ) -> NoiseConfidence:
     """Run a classifier on images of noise and on real images.
 
-    Three kinds of noise are drawn. Uniform: each pixel is uniform from 0 to 1, or over the range of `images` where
-    that is wider. Gaussian: each pixel is normal with the mean and standard deviation of all pixels of `images`,
-    clipped to that range. Shuffled pixels: each image has the pixels of one real image in a random order.
+    Three kinds of noise are drawn. Uniform: each pixel is uniform over the smallest range that holds 0, 1 and all
+    pixels of `images`. Gaussian: each pixel is normal with the mean and standard deviation of all pixels of `images`,
+    and is clipped to the same range. Shuffled pixels: each image has the pixels of one real image in a random order.
 
     Parameters
     ----------
     network : Network
         A classifier.
     images : array_like, shape (m, n_in)
-        Real images, such as those of a test set: floats, or uint8, which stands for value / 255.
+        Real images, such as the images of a test set: floats, or uint8, which means value / 255.
     n : int
         The number of noise images of each kind.
     seed : int
@@ -127,7 +127,7 @@ def confidence_on_noise(
     >>> len(found["uniform"].top), len(found["real"].top)
     (100, 20)
     """
-    check_classifier(network, "answers to be sure of")
+    check_classifier(network, "confidence")
     n = checks.whole_number("n", n, 1)
     real = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
     mean, deviation, low, high = _statistics(real)
@@ -146,7 +146,7 @@ def confidence_on_noise(
 
 
 def _statistics(images: Floats) -> tuple[float, float, float, float]:
-    """Mean and standard deviation of the pixels, and the range that noise is drawn from."""
+    """Mean and standard deviation of the pixels, and the lowest and highest pixel of the noise."""
     scale = full_scale(images)
     mean, deviation = float(images.mean(dtype=np.float64)) / scale, float(images.std(dtype=np.float64)) / scale
     low, high = float(images.min()) / scale, float(images.max()) / scale

@@ -26,9 +26,9 @@ class DataSize:
     sizes : tuple of int
         The numbers of training examples.
     epochs : ndarray of int64, shape (n_sizes,)
-        Passes over the examples.
+        The number of passes over the examples.
     updates : ndarray of int64, shape (n_sizes,)
-        Updates made in these passes.
+        The number of updates in these passes.
     training : ndarray of float64, shape (n_seeds, n_sizes)
         The final accuracies on the training examples.
     test : ndarray of float64, shape (n_seeds, n_sizes)
@@ -52,11 +52,11 @@ def data_size(
     recipe: Recipe = CHAPTER,
     backend: BackendName | None = None,
 ) -> DataSize:
-    """Train on the first 100, 300, 1,000, ... and on all examples. Each seed has a random order of its own.
+    """Train on 100, 300, 1,000, ... and on all examples, and measure the accuracies.
 
-    Every size has the classes in proportion (stratified). Smaller sizes take more epochs, so that all sizes see the
-    same number of examples, up to a part of an epoch. Where the batch size divides every size, all sizes make the same
-    number of updates.
+    Each seed shuffles the examples, and each size takes the first examples of this order. Every size has the classes in
+    proportion (stratified). Smaller sizes take more epochs, so that all trainings see the same number of examples, to
+    within half an epoch. If the batch size divides every size, all trainings make the same number of updates.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def data_size(
     sizes : sequence of int, optional
         The numbers of training examples, at most n.
     seeds : iterable of int
-        A training for each seed and size.
+        The seeds. There is one training for each seed and size.
     recipe : Recipe
         How the networks are made and trained.
     backend : str, optional
@@ -108,7 +108,7 @@ def data_size(
 
 
 def steps_to(n: int) -> tuple[int, ...]:
-    """100, 300, 1,000, 3,000, ... below n, and n."""
+    """The default sizes: 100, 300, 1,000, 3,000, ... below n, and n."""
     return (*(size for power in range(2, 12) for size in (10**power, 3 * 10**power) if size < n), n)
 
 

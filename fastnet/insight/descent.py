@@ -25,10 +25,10 @@ ROUNDING = 1e-12  # the error of a change of cost in float64, relative to the co
 
 @dataclass(frozen=True)
 class DescentLog:
-    """The steps of a descent, one entry for each step.
+    """The steps of a descent. Each array has one entry for each step.
 
-    A step changes the parameters by s. With the gradient g the predicted change of the cost is g . s; for plain
-    gradient descent at rate r it is `-r |g|^2`.
+    A step changes the parameters by s. With the gradient g the predicted change of the cost is g . s. For plain
+    gradient descent at rate r this is `-r |g|^2`.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class DescentLog:
     cost : ndarray of float64, shape (n_steps,)
         The mean cost of the step's batch before the step.
     predicted_change : ndarray of float64, shape (n_steps,)
-        The change of that cost that the gradient predicts.
+        The change of `cost` that the gradient predicts.
     actual_change : ndarray of float64, shape (n_steps,)
-        The change of that cost by the step.
+        The actual change of `cost` in the step.
     overshoot : ndarray of bool, shape (n_steps,)
-        Whether the two changes differ in sign by more than rounding.
+        Whether the actual change has the opposite sign of the predicted change and is larger than rounding errors.
     batch_size : int
         Examples in a batch.
     diverged : bool
@@ -69,7 +69,7 @@ class DescentLog:
     def ratio(self) -> Floats:
         """actual_change / predicted_change, float64 (n_steps,).
 
-        It is near 1 for short steps, below 0 where a step overshot, and NaN where the prediction is 0.
+        The ratio is near 1 for short steps, below 0 if the step overshot, and NaN if the predicted change is 0.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.predicted_change == 0, np.nan, self.actual_change / self.predicted_change)
@@ -78,10 +78,10 @@ class DescentLog:
 def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: BackendName | None = None) -> DescentLog:
     """Train for more steps, and log the effect of each step.
 
-    The steps are the trainer's own: its batch size, order, optimiser and schedule, over as many epochs as they take.
-    The trainer's state and history end as after a fit that was stopped at the last step. Costs and gradients are
-    computed in float64 at the network's actual parameters, for the cost alone. Weight decay, clipping, momentum and
-    dropout show only in the step.
+    The steps use the trainer's batch size, order, optimiser and schedule, over as many epochs as needed. The trainer's
+    state and history end as after a fit that was stopped at the last step. Costs and gradients are computed in float64
+    at the network's parameters. They leave out weight decay, clipping, momentum and dropout, which change only the step
+    itself.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: Backen
     Returns
     -------
     DescentLog
-        The steps. A diverged trainer ends the log early.
+        The steps. The log ends early if the training diverges.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: Backen
     checks.instance("trainer", trainer, Trainer)
     steps = checks.whole_number("steps", steps, 1)
     logger = _Logger(trainer, x, y, steps, trainer.backend if backend is None else backend)
-    batches = math.ceil(logger.n_examples / logger.batch_size)  # of an epoch
+    batches = math.ceil(logger.n_examples / logger.batch_size)  # in an epoch
     diverged = False
     try:
         trainer.fit(x, y, epochs=math.ceil(steps / batches), callbacks=[logger])
@@ -129,7 +129,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: Backen
 
 
 class _Logger(Callback):
-    """Logs a line of numbers after each step, and stops the trainer after the last one."""
+    """Logs a line of numbers after each step, and stops the trainer after the last step."""
 
     every = 1
 
@@ -173,19 +173,19 @@ class StopAtMinimum(Callback):
     norm : float
         The fit stops at a gradient of this Euclidean norm or less.
     every : int, optional
-        The number of batches between two measurements. By default the gradient is measured after each epoch.
+        Measure the gradient after this number of batches. By default it is measured after each epoch.
 
     Attributes
     ----------
     steps : list of int
-        The trainer's steps at each measurement.
+        The number of the trainer's steps before each measurement.
     norms : list of float
         The norm of the gradient at each measurement.
 
     Raises
     ------
     TypeError, ValueError
-        A setting does not fit, or from within `fit`: the data do not fit.
+        A setting does not fit. `fit` raises the same errors if the data do not fit.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""What excites a neuron: the images with the largest weighted sums, and images made to have large ones.
+"""What excites a neuron: the images with the largest weighted sums, and images made by gradient ascent on the sum.
 
-Weighted sums still differ where activations round to 1. Not here: the neurons' weights (weights.py).
+The weighted sums of two images differ even if both activations round to 1. Not here: the weights (weights.py).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class ExcitingImages:
     indices : ndarray of int64, shape (m, k)
         The positions of the images.
     sums : ndarray, shape (m, k)
-        The neuron's weighted sums.
+        Each neuron's weighted sum for each of its images.
     activations : ndarray, shape (m, k)
-        The neuron's activations.
+        Each neuron's activation for each of its images.
     mean : ndarray, shape (m, n_in)
-        The mean of the k images, with pixels as floats.
+        The mean of each neuron's k images, with pixels as floats.
     """
 
     layer: int
@@ -51,7 +51,7 @@ class ExcitingImages:
 
 @dataclass(frozen=True, eq=False)
 class IdealInputs:
-    """Images made to excite m neurons.
+    """Images made to excite m neurons, one image for each neuron.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ class IdealInputs:
     images : ndarray of float64, shape (m, n_in)
         The images, with pixels from 0 to 1.
     sums : ndarray of float64, shape (m,)
-        The neurons' weighted sums.
+        Each neuron's weighted sum for its image.
     activations : ndarray, shape (m,)
-        The neurons' activations.
+        Each neuron's activation for its image.
     """
 
     layer: int
@@ -95,7 +95,7 @@ def exciting_images(
     network : Network
         The network.
     images : array_like, shape (n, n_in)
-        The images to choose from: floats, or uint8, which stands for value / 255.
+        The images to choose from: floats, or uint8, which means value / 255.
     layer : int
         The layer of weights, from 0; -1 is the output.
     k : int
@@ -138,11 +138,11 @@ def exciting_images(
 def input_gradient(
     network: Network, images: Floats, neurons: Sequence[int] | NDArray[np.int64], *, backend: BackendName | None = None
 ) -> tuple[Floats, Floats]:
-    """The outputs (m,) and their gradients (m, n_in) by the pixels: the output of neuron neurons[i] at images[i].
+    """The outputs (m,) of neurons[i] at images[i], and their gradients (m, n_in) with respect to the pixels.
 
-    It is for a network with identity outputs under the squared error, such as `first_layers` returns.
-    `Network.gradient` computes them: a layer in front has the images as its weights, and each one-hot input chooses one
-    image. A target of output + 1/2 makes the output's error 2 (output - target) = -1.
+    The network must have identity outputs and the squared error, like the network that `first_layers` returns.
+    `Network.gradient` computes the gradients: a layer in front has the images as its weights, and each one-hot input
+    chooses one image. With the target output + 1/2, the derivative 2 (output - target) of the error is -1.
     """
     m = len(images)
     hidden = network.activations_by_layer[:-1]
@@ -155,7 +155,7 @@ def input_gradient(
     targets = outputs.copy()
     targets[each, neurons] += 0.5
     gradient = front.views(front.gradient(choose, targets, backend=backend)).weights[0]
-    return outputs[each, neurons], -m * gradient.T  # the cost is a mean over m images, and its error is -1
+    return outputs[each, neurons], -m * gradient.T  # a mean over m images, and each derivative is -1
 
 
 def ideal_inputs(
@@ -170,7 +170,7 @@ def ideal_inputs(
 ) -> IdealInputs:
     """Make images that excite neurons of a layer, by gradient ascent on the pixels.
 
-    The ascent raises the weighted sum, whose gradient does not vanish as that of a sigmoid does (Erhan et al. 2009,
+    The ascent raises the weighted sum, not the activation: the gradient of a sigmoid can vanish (Erhan et al. 2009,
     "Visualizing higher-layer features of a deep network"). Pixels stay from 0 to 1. A step that does not raise the sum
     is undone, and the next step is half as long.
 
@@ -183,8 +183,8 @@ def ideal_inputs(
     neurons : sequence of int, optional
         The neurons' positions. By default all neurons of the layer.
     start : array_like, shape (m, n_in), optional
-        An image for each neuron to start from. By default grey (0.5). Deep sigmoid layers may have almost no gradient
-        there. The real image that excites the neuron most is a better start.
+        The start image of each neuron. By default it is grey (0.5). At a grey image, deep sigmoid layers may have
+        almost no gradient. The real image that excites the neuron most is a better start.
     steps : int
         The number of steps.
     step : float
@@ -212,7 +212,7 @@ def ideal_inputs(
     layer = checks.position("layer", layer, len(network.weights))
     width = network.sizes[layer + 1]
     if neurons is not None and not isinstance(neurons, Iterable):
-        raise TypeError(f"neurons must be a list of their numbers, such as [{neurons!r}], not {neurons!r}")
+        raise TypeError(f"neurons must be a list of neuron numbers, such as [{neurons!r}], not {neurons!r}")
     chosen = np.array(
         [checks.position("neuron", neuron, width) for neuron in (range(width) if neurons is None else neurons)],
         np.int64,

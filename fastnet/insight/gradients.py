@@ -17,13 +17,13 @@ from fastnet.network import Network
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-BIAS = -1  # in place of an input's position
-LENGTH = 0.02  # of a nudge: short enough that the gradient determines its effect, not the curvature
+BIAS = -1  # the input of a bias, in place of an input's position
+LENGTH = 0.02  # of a nudge: so short that the curvature of the cost has little effect
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All weights and biases, ordered by how much a nudge of each changes the cost.
+    """All weights and biases in the order of their gradient components, the largest in magnitude first.
 
     To first order, a step of plain gradient descent lowers the cost by the learning rate times the squared norm of the
     gradient. A component's share of the squared norm is its share of this fall.
@@ -41,10 +41,10 @@ class Ranking:
     input : ndarray of int64, shape (n_parameters,)
         The input, or the neuron of the layer below, that a weight comes from; -1 for a bias.
     by_layer : ndarray of float64, shape (n_layers, 2)
-        The share of the squared norm in the weights and in the biases of each layer. Shares are NaN where the whole
+        The share of the squared norm in the weights and in the biases of each layer. Shares are NaN if the whole
         gradient is zero.
     by_neuron : tuple of ndarray of float64, each of shape (n_out,)
-        The share in the weights and the bias of each neuron, one array for each layer.
+        The share of the squared norm in the weights and the bias of each neuron, one array for each layer.
     """
 
     component: Floats
@@ -67,17 +67,17 @@ class Ranking:
 
     @property
     def cumulative(self) -> Floats:
-        """The share of the squared norm in the first k components, float64 (n_parameters + 1,), for k from 0."""
+        """The share of the squared norm in the first k components at position k, float64 (n_parameters + 1,)."""
         squares = np.concatenate(([0.0], np.cumsum(self.component**2)))
         return np.asarray(squares / (squares[-1] or np.nan))
 
     def top(self, fraction: float) -> Ints:
-        """The positions in network.parameters of the top fraction of the components, at least one.
+        """The positions in network.parameters of the top fraction of the components, at least of one component.
 
         Raises
         ------
         ValueError
-            Unless 0 < fraction <= 1.
+            `fraction` is at most 0, or above 1.
         """
         return self.parameter[: self._count(fraction)]
 
@@ -87,7 +87,7 @@ class Ranking:
         Raises
         ------
         ValueError
-            Unless 0 < fraction <= 1.
+            `fraction` is at most 0, or above 1.
         """
         return float(self.cumulative[self._count(fraction)])
 
@@ -98,7 +98,7 @@ class Ranking:
 
 
 def ranking(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Ranking:
-    """Rank the weights and biases by how much the mean cost changes when each is nudged.
+    """Rank the weights and biases by the magnitude of their components of the gradient of the mean cost.
 
     Components of equal magnitude keep the order of network.parameters.
 
@@ -160,7 +160,7 @@ class Nudge:
     Attributes
     ----------
     length : float
-        The Euclidean length of the nudge; 0 where the gradient gives no direction.
+        The Euclidean length of the nudge; 0 if the gradient of the parameters is zero.
     predicted_change : float
         The change of the cost that the gradient predicts.
     actual_change : float
@@ -177,8 +177,8 @@ def nudge(
 ) -> Nudge:
     """Move some parameters against their part of the gradient, and measure the change of the cost.
 
-    The network itself stays as it is. The arithmetic is in float64. Where the part of the gradient is zero there is no
-    direction, and nothing changes.
+    The network itself stays as it is. The arithmetic is in float64. If this part of the gradient is zero, the nudge has
+    length 0 and changes nothing.
 
     Parameters
     ----------
@@ -218,7 +218,9 @@ def nudge(
 
 @dataclass(frozen=True)
 class Verification:
-    """Nudges of the top fraction of a ranking, and of equally many random components. All have the same length.
+    """Nudges of the top fraction of a ranking, and of the same number of random components.
+
+    All nudges have the same length.
 
     Attributes
     ----------
@@ -229,7 +231,7 @@ class Verification:
     random : tuple of Nudge
         The nudges of random components, one for each draw.
     advantage : float
-        The change of the cost by the top components, divided by the mean change by random ones.
+        The change of the cost by the top components, divided by the mean change by random components.
     """
 
     fraction: float
@@ -249,11 +251,11 @@ def verify_ranking(
     seed: int | np.random.Generator | None = 0,
     backend: BackendName | None = None,
 ) -> Verification:
-    """Nudge the top fraction of the components, and equally many random components.
+    """Nudge the top fraction of the components, and the same number of random components.
 
-    All nudges have one length. Equal lengths isolate the effect of the direction: for short nudges the advantage of the
-    top components is sqrt(share of the top / share of the draw). At one learning rate the advantage would be the square
-    of this ratio, because the top components would also move farther.
+    All nudges have the same length. Equal lengths isolate the effect of the direction: for short nudges the advantage
+    of the top components is sqrt(share of the top / share of the draw). With the same learning rate in place of the
+    same length, it would be share of the top / share of the draw, because the top components would also move farther.
 
     Parameters
     ----------
@@ -301,7 +303,7 @@ def verify_ranking(
 
 
 class _Nudged:
-    """A network in float64. A measurement nudges its parameters and restores them."""
+    """A network in float64. `by` nudges its parameters, measures the cost, and restores the parameters."""
 
     def __init__(self, network: Network, x: Any, y: Any, backend: BackendName | None) -> None:
         self._twin = network.astype(np.float64)
@@ -330,5 +332,5 @@ def _positions(which: Any, n_parameters: int) -> Ints:
     if found.min() < 0 or found.max() >= n_parameters:
         raise ValueError(f"which runs from {found.min()} to {found.max()}; positions are 0 to {n_parameters - 1}")
     if len(np.unique(found)) < len(found):
-        raise ValueError("which holds a parameter twice; expected each at most once")
+        raise ValueError("which holds a position twice; expected each position at most once")
     return found.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Measures how smooth images of weights are and whether they show edges, and draws images to compare them with.
+"""Measures how smooth images of weights are and whether they show edges. Draws edges and blobs for comparison.
 
 Not here: the weights of a network (weights.py).
 """
@@ -15,21 +15,21 @@ from fastnet import checks
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-WAVELENGTHS = (4.0, 8.0)  # of the edge filters, in pixels: strokes of digits are 2 to 4 pixels wide
+WAVELENGTHS = (4.0, 8.0)  # of the edge filters, in pixels: a digit's stroke of 2 to 4 pixels is half a wave
 N_ORIENTATIONS = 8
-MAX_CENTRES = 15  # centres of the filters in each direction
+MAX_CENTRES = 15  # the most centres of filters in each direction
 
 
 def as_images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats, tuple[int, int]]:
-    """The images (n, n_in) in float64, and their rows and columns, by default a square's."""
+    """Return the images (n, n_in) in float64, and their rows and columns. By default images are square."""
     found = np.asarray(images, np.float64)
     if found.ndim != 2:
-        raise ValueError(f"images has shape {found.shape}; expected (n, n_in), one row an image: for one, images[None]")
+        raise ValueError(f"images has shape {found.shape}; expected (n, n_in): give one image as images[None]")
     return found, checks.image_shape(image_shape, found.shape[1])
 
 
 def _pixel_mask(pixels: Any, image_shape: tuple[int, int]) -> Bools:
-    """The mask (n_in,) of the pixels that count. None stands for all pixels."""
+    """The mask (n_in,) of the pixels that count. None means all pixels."""
     n_in = image_shape[0] * image_shape[1]
     return np.ones(n_in, np.bool_) if pixels is None else checks.vector(pixels, n_in, "pixels").astype(np.bool_)
 
@@ -37,9 +37,9 @@ def _pixel_mask(pixels: Any, image_shape: tuple[int, int]) -> Bools:
 def neighbour_correlation(
     images: ArrayLike, image_shape: tuple[int, int] | None = None, *, pixels: Bools | None = None
 ) -> float:
-    """Correlate neighbouring pixels, to the right and below, over all images together.
+    """Return the correlation of each pixel with its neighbours to the right and below, over all images together.
 
-    It is 0 for white noise and near 1 for smooth images.
+    The correlation is 0 for white noise and near 1 for smooth images.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def neighbour_correlation(
     image_shape : tuple of int, optional
         Rows and columns of an image. By default images are square.
     pixels : ndarray of bool, shape (n_in,), optional
-        The pixels that count. By default all count, including pixels that are zero in every training image, whose
-        weights have no gradient.
+        The pixels that count. By default all pixels count. A pixel that is zero in every training image counts too,
+        although its weights have no gradient.
 
     Returns
     -------
@@ -80,8 +80,8 @@ def neighbour_correlation(
 def gabor(image_shape: tuple[int, int], centre: tuple[Any, Any], wavelength: Any, angle: Any, phase: Any) -> Floats:
     """Gabor patches (..., n_in), the shape of an oriented edge or bar: a wave under a Gaussian (Daugman 1985).
 
-    centre: row and column. wavelength: in pixels; the Gaussian's standard deviation is half of it, across the edge and
-    along it. angle: from the horizontal to the edge. phase: 0 for a bar, pi / 2 for an edge. Arrays broadcast.
+    centre: row and column. wavelength: in pixels; the Gaussian's standard deviation is half a wavelength in every
+    direction. angle: from the horizontal to the edge. phase: 0 for a bar, pi / 2 for an edge. Arrays broadcast.
     """
     rows, columns = np.indices(image_shape).reshape(2, -1)
     row, column, wavelength, angle, phase = (
@@ -95,14 +95,14 @@ def gabor(image_shape: tuple[int, int], centre: tuple[Any, Any], wavelength: Any
 
 
 def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *, pixels: Bools | None = None) -> Floats:
-    """Measure how much of each image is one oriented edge.
+    """Measure the share of each image that one oriented edge explains.
 
-    It is the largest share of the image's squared weights that one filter of a bank explains. The bank has 8
+    This is the largest share of the image's squared weights that one filter of a bank explains. The bank has 8
     orientations, wavelengths of 4 and 8 pixels, and centres all over the image. Each filter is a pair of Gabor patches
-    a quarter of a wave apart, so that it finds edges, bars and everything between (Adelson and Bergen 1985,
-    "Spatiotemporal energy models for the perception of motion"). The share of a pair is that of the image's projection
-    on the pair. An image of one such edge has the share 1. White noise has about 2 / n_in for any one pair, and about
-    20 / n_in for the best pair.
+    a quarter of a wave apart, so that it finds edges, bars and all forms between them (Adelson and Bergen 1985,
+    "Spatiotemporal energy models for the perception of motion"). A pair explains the projection of the image on the
+    plane of its two patches. An image that is a filter of the bank has the share 1. White noise has a share of about
+    2 / n_in for any one pair, and of about 20 / n_in for the best pair.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *,
     image_shape : tuple of int, optional
         Rows and columns of an image. By default images are square.
     pixels : ndarray of bool, shape (n_in,), optional
-        The pixels that count, by default all. The others are taken as 0.
+        The pixels that count, by default all. Other pixels are set to 0.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *,
     flat = flat * _pixel_mask(pixels, shape)
     best = np.zeros(len(flat))
     rows, columns = (np.linspace(0, side - 1, min(side, MAX_CENTRES)).round().astype(np.int64) for side in shape)
-    middle = shape[0] - 1, shape[1] - 1  # of a patch of twice the size, from which the patches at all centres are cut
+    middle = shape[0] - 1, shape[1] - 1  # of one patch of twice the size; the patches at all centres are cut from it
     for wavelength in WAVELENGTHS:
         for angle in np.arange(N_ORIENTATIONS) * np.pi / N_ORIENTATIONS:
             pair = []
@@ -163,9 +163,10 @@ def _projected(images: Floats, first: Floats, second: Floats) -> NDArray[np.floa
 
 
 def edges(image_shape: tuple[int, int], n: int = 48, *, seed: int = 0) -> Floats:
-    """Draw images of one oriented edge each, like the first layer of a trained convolution (Krizhevsky et al. 2012).
+    """Draw images that each show one oriented edge, like the first layer of a convolution (Krizhevsky et al. 2012).
 
-    Orientation, phase, centre and wavelength (3 to 9 pixels) are drawn uniformly, not from the bank of `edge_share`.
+    Orientation, phase, centre and wavelength (3 to 9 pixels) are drawn uniformly. They need not be in the bank of
+    `edge_share`.
 
     Parameters
     ----------
@@ -209,7 +210,7 @@ def blobs(
     image_shape : tuple of int
         Rows and columns of an image.
     correlation : float
-        The correlation of neighbouring pixels, at most 1. Below 0 it counts as 0.
+        The correlation of neighbouring pixels, at most 1. A correlation below 0 counts as 0.
     n : int
         The number of images.
     strength : ndarray, shape (n_in,), optional

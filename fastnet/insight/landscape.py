@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 class Landscape:
     """The cost on a plane through a network's parameters. The network is at (0, 0).
 
-    A plane shows two directions of thousands. Another plane can look different.
+    A plane shows only two of thousands of directions. Another plane can look different.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Landscape:
     cost : ndarray of float64, shape (q, p)
         The cost of the network at (across[j], up[i]).
     accuracy : ndarray of float64, shape (q, p)
-        The accuracy there.
+        The accuracy of the network at (across[j], up[i]).
     directions : ndarray of float64, shape (2, n_parameters)
         The two directions.
     path : ndarray of float64, shape (k, 2), or None
@@ -82,9 +82,9 @@ def landscape(
     seed : int
         The seed of the directions.
     span : float
-        The distance that the map reaches along each direction, both ways.
+        The map reaches from -span to span along each direction.
     points : int
-        Points along each direction.
+        The number of points along each direction.
     backend : str, optional
         The backend that computes the costs.
 
@@ -128,12 +128,12 @@ def descent_path(trainer: Trainer, x: Any, y: Any, *, epochs: int) -> NDArray[np
     Returns
     -------
     ndarray, shape (epochs + 1, n_parameters)
-        The parameters, in the network's dtype. There are fewer rows where a callback stopped the trainer.
+        The parameters, in the network's dtype. There are fewer rows if a callback stopped the trainer.
 
     Raises
     ------
     TypeError, ValueError, DivergedError
-        As Trainer.fit.
+        As for Trainer.fit.
 
     Examples
     --------
@@ -162,9 +162,9 @@ def descent_landscape(
     points: int = 25,
     backend: BackendName | None = None,
 ) -> Landscape:
-    """Map the cost on the plane in which a descent moved most, with the path of the descent.
+    """Map the cost on the plane in which a descent moved most, and project the path of the descent on the plane.
 
-    The plane goes through the network's parameters along the first two principal directions of the path's points. Where
+    The plane goes through the network's parameters along the first two principal directions of the path's points. If
     the two shares of the variance sum to less than 1, the points do not lie in the plane. A sum close to 1 says little:
     a random walk in many dimensions has the shares 0.61 and 0.15 (Antognini and Sohl-Dickstein 2018, "PCA of high
     dimensional random walks with comparison to neural network training").
@@ -182,7 +182,7 @@ def descent_landscape(
     margin : float
         The map reaches beyond the path by this fraction of the path's extent, each way.
     points : int
-        Points along each direction.
+        The number of points along each direction.
     backend : str, optional
         The backend that computes the costs.
 
@@ -224,7 +224,7 @@ def descent_landscape(
 
 
 def _random_direction(network: Network, rng: np.random.Generator) -> Floats:
-    """A random direction (n_parameters,). Each neuron's part is as long as its weights; biases are 0."""
+    """A random direction (n_parameters,). Each neuron's part is as long as the neuron's weights; biases are 0."""
     direction = np.zeros(network.n_parameters)
     for drawn, weights in zip(network.views(direction).weights, network.weights, strict=True):
         drawn[...] = rng.standard_normal(drawn.shape)

@@ -23,7 +23,7 @@ from fastnet.training.trainer import Trainer
 
 Images: TypeAlias = Literal["true", "shuffled", "noise"]
 
-# The network is wide enough to memorise some thousand digits within these epochs.
+# This network memorises some thousand digits within its 100 epochs.
 MEMORIZER = Recipe(
     hidden=(128,),
     epochs=100,
@@ -41,16 +41,16 @@ class Memorization:
     sizes : tuple of int
         The widths of the networks' layers.
     n_parameters : int
-        The parameters of a network.
+        The number of parameters of each network.
     n : int
         The number of training examples.
     n_batches : int
-        Updates in an epoch.
+        The number of updates in an epoch.
     corrupted, images, goal
         The arguments of `memorization`.
     training : ndarray of float64, shape (n_seeds, epochs)
-        The accuracy on all training examples, with the labels they were trained with, after each epoch; NaN after a
-        run that was stopped.
+        The accuracy on all training examples and the labels of the training, after each epoch. It is NaN after the
+        last epoch of a run that was stopped.
     test : ndarray of float64, shape (n_seeds, epochs)
         The accuracy on the test examples after each epoch; NaN where there are none.
     chance : float
@@ -110,11 +110,11 @@ def memorization(
 ) -> Memorization:
     """Train a network for each seed, and follow its training and test accuracy.
 
-    A network that can only learn rules cannot fit shuffled labels. A wide network does fit them, but later (Zhang et
-    al. 2017, "Understanding deep learning requires rethinking generalization"; Arpit et al. 2017, "A closer look at
-    memorization in deep networks"). Whether it fits them also depends on the number of epochs: 784-16-16-10 does not
-    fit 4,000 shuffled digits within 200 epochs of MEMORIZER; with sigmoids and Adam at a falling rate it fits them
-    after about 1,000 epochs.
+    A network that can only learn rules cannot fit shuffled labels. A wide network can fit them, but needs more epochs
+    than for true labels (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization"; Arpit et
+    al. 2017, "A closer look at memorization in deep networks"). A narrow network needs still more epochs: 784-16-16-10
+    does not fit 4,000 shuffled digits within 200 epochs of MEMORIZER. With sigmoids and Adam at a falling learning rate
+    it fits them after about 1,000 epochs.
 
     Parameters
     ----------
@@ -125,15 +125,15 @@ def memorization(
     test : tuple, optional
         Test examples and their labels, which are never shuffled.
     corrupted : float
-        The share of examples, drawn at random, whose labels are shuffled among themselves: 0 for true labels, 1 for
-        all shuffled.
+        The share of examples, drawn at random, whose labels are shuffled among these examples. 0 keeps all labels, 1
+        shuffles all labels.
     images : {"true", "shuffled", "noise"}
-        "shuffled": the pixels of each image in a random order of its own. "noise": Gaussian with the mean and variance
-        of x.
+        "true": x as it is. "shuffled": the pixels of each image are in a random order, another order for each image.
+        "noise": Gaussian noise with the mean and variance of x.
     recipe : Recipe
         How the networks are made and trained.
     seeds : iterable of int
-        A training for each seed. It seeds the network, the order and the shuffling.
+        The seeds. Each seed has one training, and determines its network, its order and its shuffling.
     goal : float
         The training accuracy that counts as fitted.
     stop : bool
@@ -193,7 +193,7 @@ def _follow(
     whole: Task, share: float, images: Images, recipe: Recipe, seed: int, until: float
 ) -> tuple[Trainer, NDArray[np.float64], NDArray[np.float64]]:
     """One run: its trainer, and the training and test accuracies (epochs,)."""
-    rng = np.random.default_rng([seed, 1])  # the network and the order draw from [seed]
+    rng = np.random.default_rng([seed, 1])  # not [seed], which draws the network and the order
     x, y = _images(whole.x, images, rng), _corrupted(whole.y, share, rng)
     training, tested = np.full((2, recipe.epochs), np.nan)
 

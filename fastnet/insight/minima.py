@@ -1,4 +1,4 @@
-"""Minima: the costs that trainings with different seeds end at, and the line between two of their networks.
+"""Minima: the final costs of trainings with different seeds, and the line between two trained networks.
 
 Not here: the surface around one network (landscape.py).
 """
@@ -24,7 +24,7 @@ from fastnet.training.recipe import Recipe, in_parallel
 
 Floats = NDArray[np.float64]
 
-# One hidden layer, and enough epochs to fit the training examples.
+# This recipe has one hidden layer, and enough epochs to fit the training examples.
 MINIMIZER = MEMORIZER.but(epochs=10, trainer={"learning_rate": 0.05})
 
 
@@ -66,11 +66,11 @@ class Path:
     Attributes
     ----------
     at : ndarray of float64, shape (points,)
-        The places on the line.
+        The positions on the line, from 0 to 1.
     cost : ndarray of float64, shape (points,)
-        The cost of the network there.
+        The cost of the network at each position.
     accuracy : ndarray of float64, shape (points,)
-        The accuracy of the network there.
+        The accuracy of the network at each position.
     """
 
     at: Floats
@@ -79,10 +79,10 @@ class Path:
 
     @property
     def barrier(self) -> float:
-        """The largest height of the path's cost above the straight line between the costs of its ends, at least 0.
+        """The largest excess of the path's cost over the linear interpolation between its two ends, at least 0.
 
-        Frankle et al. (2020), "Linear mode connectivity and the lottery ticket hypothesis", as Entezari et al. (2022)
-        write it.
+        The definition is from Frankle et al. (2020), "Linear mode connectivity and the lottery ticket hypothesis", in
+        the form of Entezari et al. (2022).
         """
         return float(np.max(self.cost - ((1 - self.at) * self.cost[0] + self.at * self.cost[-1])))
 
@@ -111,7 +111,7 @@ def minima(
     widths : sequence of int
         The widths of the hidden layer.
     seeds : iterable of int
-        A training for each seed and width.
+        The seeds. There is one training for each seed and width.
     recipe : Recipe
         How the networks are made and trained.
     test : tuple, optional
@@ -147,7 +147,7 @@ def minima(
 
 
 def _end(whole: Task, recipe: Recipe, seed: int) -> tuple[float, ...]:
-    """Cost and accuracy of one training at its end, on the training and on the test examples."""
+    """The final cost and accuracy of one training, on the training examples and on the test examples."""
     trainer = whole.start(recipe, seed)
     trainer.fit(whole.x, whole.y, epochs=recipe.epochs)
     return (*trainer.evaluate(whole.x, whole.y), *whole.tested(trainer))
@@ -173,7 +173,7 @@ def interpolate(
     y : array_like, shape (n,) or (n, n_out)
         Labels, or targets.
     points : int
-        Points on the line, including both ends.
+        The number of points on the line, including both ends.
     backend : str, optional
         The backend that computes the costs.
 
@@ -207,14 +207,14 @@ def interpolate(
 
 
 def match_neurons(a: Network, b: Network) -> Network:
-    """Reorder the hidden neurons of b to match those of a.
+    """Reorder the hidden neurons of b to match the hidden neurons of a.
 
     The result computes the same outputs as b. The similarity of two neurons is the scalar product of their vectors of
     incoming weights, bias and outgoing weights. Each hidden layer in turn gets its best order (a linear sum assignment)
-    until no order changes. With one hidden layer this order is the best possible; with several layers it is a good one.
-    The method is the "weight matching" of Ainsworth et al. (2023), "Git Re-Basin", started from the incoming weights
-    alone. A low barrier after matching supports the conjecture of Entezari et al. (2022), "The role of permutation
-    invariance in linear mode connectivity of neural networks".
+    until no order changes. With one hidden layer the result is the best order. With several hidden layers a better
+    order may exist. The method is the "weight matching" of Ainsworth et al. (2023), "Git Re-Basin". The first rounds
+    use the incoming weights and biases alone. A low barrier after matching supports the conjecture of Entezari et al.
+    (2022), "The role of permutation invariance in linear mode connectivity of neural networks".
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def match_neurons(a: Network, b: Network) -> Network:
 
     _check_same_layers(a, b)
     found = b.copy()
-    # The incoming weights come first: the outgoing weights lead to neurons that are in no order yet.
+    # The first rounds leave out the outgoing weights, because the next layer's neurons are not matched yet.
     for outgoing in (False, True):
         changed = True
         while changed:
@@ -257,7 +257,7 @@ def match_neurons(a: Network, b: Network) -> Network:
                 likeness = _neurons(a, layer, outgoing) @ _neurons(found, layer, outgoing).T
                 order = linear_sum_assignment(likeness, maximize=True)[1]
                 gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
-                if gain > 1e-9 * np.abs(likeness).sum():  # rounding could make two equal orders alternate for ever
+                if gain > 1e-9 * np.abs(likeness).sum():  # with 0, rounding could alternate two equal orders for ever
                     _reorder(found, layer, order)
                     changed = True
     return found

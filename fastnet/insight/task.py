@@ -1,4 +1,4 @@
-"""The task of an experiment that trains many networks: examples, labels and test examples, checked once."""
+"""The task of an experiment: the training and test examples of all its networks, checked once."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Task(NamedTuple):
     n_out: int
 
     def start(self, recipe: Recipe, seed: int) -> Trainer:
-        """A new trainer of the recipe for these examples."""
+        """Return the recipe's trainer of a new network for these examples."""
         return recipe.start(self.n_in, self.n_out, seed)
 
     def tested(self, trainer: Trainer) -> Evaluation:
-        """Cost and accuracy on the test examples; NaN where there are none."""
+        """Return cost and accuracy on the test examples; NaN if there are no test examples."""
         return Evaluation(math.nan, math.nan) if self.test is None else trainer.evaluate(*self.test)
 
 
 def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
-    """Check the examples of networks of that recipe. Raises ValueError or TypeError for data that do not fit."""
+    """Check the examples for networks of this recipe. Raises ValueError or TypeError for data that do not fit."""
     shape = np.shape(x) if not checks.is_scipy_sparse(x) else x.shape
     n_in = math.prod(shape[1:])
     dtype = checks.real_dtype(recipe.network.get("dtype", np.float32))
@@ -49,7 +49,7 @@ def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
 
 
 def full_scale(x: NDArray[np.generic]) -> int:
-    """The value in x that stands for 1: 255 in bytes, 1 in floats."""
+    """The value in x that means full brightness: 255 in bytes, 1 in floats."""
     return 255 if x.dtype == np.uint8 else 1
 
 

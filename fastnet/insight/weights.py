@@ -1,4 +1,4 @@
-"""The weights of a network's first layer: whether they show edges, and which of them training never changed.
+"""The weights of a network's first layer: whether they show edges, and which weights training does not change.
 
 Not here: what excites neurons (excitation.py).
 """
@@ -37,7 +37,7 @@ class Structure:
     correlation : float
         The correlation of neighbouring pixels.
     edge_shares : ndarray of float64, shape (n,)
-        How much of each image is one oriented edge.
+        The share of each image that one oriented edge explains.
     """
 
     images: NDArray[np.floating[Any]]
@@ -47,14 +47,15 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class WeightStructure:
-    """A layer's weights before and after training, beside blobs and edges.
+    """The structure of the first layer's weights before and after training, and of blobs and edges for comparison.
 
     `found["trained"]` is found.kinds["trained"].
 
     Attributes
     ----------
     kinds : dict of str to Structure
-        "initial", "trained", "blobs" (drawn with the trained weights' correlation and size at each pixel) and "edges".
+        "initial", "trained", "blobs" and "edges". Blobs are smooth noise with the correlation of the trained weights,
+        and with their size at each pixel.
     """
 
     kinds: dict[str, Structure]
@@ -163,12 +164,13 @@ class UnlitWeights:
     Attributes
     ----------
     pixels : ndarray of bool, shape (n_in,)
-        These inputs.
+        Whether each input is zero in every training example.
     largest_change : float
-        The largest change of any of their weights in training: 0 without weight decay. NaN where there are no such
-        inputs.
+        The largest change of a weight of these inputs in training: 0 without weight decay. NaN if no input is always
+        zero.
     kept : float
-        The mean of `|weight|` after training, divided by the mean before it. NaN where there are no such inputs.
+        The mean of `|weight|` of these inputs after training, divided by the mean before training. NaN if no input is
+        always zero.
     """
 
     pixels: Bools
@@ -179,7 +181,8 @@ class UnlitWeights:
 def unlit_weights(network: Network, before: Network, x: Any) -> UnlitWeights:
     """Measure how training on x changed the weights of inputs that are always zero.
 
-    Their gradient is zero. They keep their initial values, bit for bit, unless weight decay changes them.
+    The gradient of these weights is zero. They keep their initial values, bit for bit, unless weight decay shrinks
+    them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pictures of the results of fastnet.insight. Each function returns a Matplotlib figure and computes nothing else.
+"""Pictures of the results of fastnet.insight. Each function draws one result and returns a Matplotlib figure.
 
 The functions need the extra `plot` (Matplotlib). `save` writes a figure to a file.
 """

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_NEURONS = 20  # a layer of more neurons is drawn in part
-SHOWN = 14  # neurons drawn of such a layer
-PIXEL_LINKS = 5  # links of a neuron, to the pixels with the largest weights
+SHOWN = 14  # neurons drawn of a layer of more than MAX_NEURONS
+PIXEL_LINKS = 5  # a neuron is linked to this many pixels: those with the largest weights
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
-MAX_GAP = 1.5  # from one neuron to the next
-MAX_STEP = 5.0  # from one layer to the next
-NAMED_STEP = 2.6  # leaves room for the names of activations
+MAX_GAP = 1.5  # the largest distance from one neuron to the next
+MAX_STEP = 5.0  # the largest distance from one layer to the next
+NAMED_STEP = 2.6  # a step of at least this size has room for the names of activations
 MAX_LETTERS = 9  # of a class's name
 
 
@@ -40,16 +40,17 @@ def architecture(
     """Draw the network as neurons (circles) and links (lines).
 
     The colour of a link shows the sign and size of its weight, its width shows the size. Each layer of links has its
-    own scale: its largest weight has the full colour. Of a layer of more than 20 neurons only 14 are drawn: those with
-    the longest vectors of outgoing weights. Dots stand for the others.
+    own scale: its largest weight has the full colour. A layer of more than 20 neurons is drawn in part: 14 neurons with
+    the longest vectors of outgoing weights. Dots stand for the other neurons.
 
     Parameters
     ----------
     network : Network
         The network.
     image_shape : tuple of int, optional
-        Rows and columns of the inputs. Then the inputs are drawn as an image. The darker a pixel, the longer the vector
-        of its outgoing weights. Each neuron of the first layer is linked to the five pixels with its largest weights.
+        Rows and columns of the inputs. With a shape the inputs are drawn as an image. A darker pixel has a longer
+        vector of outgoing weights. Each neuron of the first layer is linked to the five pixels with its largest
+        weights.
     class_names : sequence of str
         Names to write beside the outputs.
     width : float
@@ -123,7 +124,7 @@ def architecture(
 
 
 def _shown(lengths: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The neurons of a layer that are drawn, in their order."""
+    """The numbers of the neurons of a layer that are drawn, from the smallest to the largest."""
     if len(lengths) <= MAX_NEURONS:
         return np.arange(len(lengths))
     return np.sort(np.argsort(-lengths, kind="stable")[:SHOWN])
@@ -162,7 +163,7 @@ def _draw_links(axes: Axes, starts: Array, ends: Array, values: Array) -> None:
 
     order = np.argsort(np.abs(values), kind="stable")
     strength = values[order] / (np.abs(values).max() or 1)
-    # without the middle of the map, which is the colour of the paper
+    # skip the middle of the colour map, because the paper has the same colour
     colours = colormaps[style.DIVERGING](0.5 + np.sign(strength) * (0.2 + 0.3 * np.abs(strength)))
     colours[:, 3] = 0.25 + 0.75 * np.abs(strength)
     lines = LineCollection(

@@ -12,11 +12,11 @@ from fastnet.plots.style import SMALL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BAND = {"title": "mean, lowest to highest seed", "title_fontsize": SMALL, "alignment": "left"}  # of a legend
+BAND = {"title": "mean, lowest to highest seed", "title_fontsize": SMALL, "alignment": "left"}  # options of a legend
 
 
 def band(axes: Axes, x: ArrayLike, runs: NDArray[np.float64], colour: str, **line: Any) -> None:
-    """Draw runs (n_seeds, n_points) over x (n_points,). A point is left out where any run is NaN."""
+    """Draw runs (n_seeds, n_points) over x (n_points,). A point is left out if any run is NaN there."""
     complete = np.isfinite(runs).all(axis=0)
     x, runs = np.asarray(x)[complete], runs[:, complete]
     if not x.size:

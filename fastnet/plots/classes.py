@@ -25,8 +25,8 @@ ACROSS = 4  # images in a row
 def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: float = style.COLUMN) -> Figure:
     """Draw a confusion matrix: how many examples of each class (row) got each answer (column).
 
-    The colour is the share of the row's examples. The scale is a square root, so that rare mistakes are visible. With
-    at most 15 classes the cells have numbers.
+    The colour is the share of the row's examples. The colour scale is a square root, so that rare mistakes are visible.
+    With at most 15 classes the cells have numbers.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width
     Parameters
     ----------
     images : ndarray, shape (n, rows, columns)
-        The images. Large values are dark. The scale of bytes is from 0 to 255, that of floats is the range of all the
-        images.
+        The images. Large values are dark. The grey scale is 0 to 255 for bytes. For floats it is the range of all
+        images together.
     captions : sequence of str
         A caption for each image.
     width : float

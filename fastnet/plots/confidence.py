@@ -29,7 +29,7 @@ def noise(
     class_names: Sequence[str] | None = None,
     width: float | None = None,
 ) -> Figure:
-    """Draw, for each kind of image, a few images with their answers, the shares of the answers, and the top outputs.
+    """Draw a few images of each kind with their answers, the share of each answer, and the top outputs.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _tops(axes: Axes, answers: Answers, colour: str) -> None:
     axes.axvline(answers.median, color=style.BLACK, linestyle="--", label=f"median {answers.median:.2f}")
     axes.set_xlim(0, 1)
     corner = "upper left" if answers.median > 0.5 else "upper right"
-    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # the legend may cover the line
+    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # opaque: the legend may cover the bars
 
 
 @style.picture
@@ -135,7 +135,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     found : Calibration
         The result of `insight.calibration`.
     calibrated : Calibration, optional
-        A second calibration to draw beside the first, such as that at a temperature.
+        A second calibration to draw beside the first, such as the calibration at a fitted temperature.
     width : float, optional
         The width in inches.
 
@@ -167,7 +167,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
         below.bar(diagram.edges[:-1], diagram.counts, widths, align="edge", color=style.GREY, edgecolor="white")
         below.set_xlabel("confidence")
         below.set_xlim(0, 1)
-    axes[1, 0].set_yscale("log")  # shared: a bin of one example is visible beside a bin of thousands
+    axes[1, 0].set_yscale("log")  # for all panels of the row (sharey): a bin of one example stays visible
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(diagrams) + 1)
@@ -179,9 +179,9 @@ def _diagram(axes: Axes, diagram: Calibration) -> None:
     left, widths = diagram.edges[:-1][filled], np.diff(diagram.edges)[filled]
     accuracy, confidence = diagram.accuracy[filled], diagram.confidence[filled]
     axes.bar(left, accuracy, widths, align="edge", color=style.SKY, edgecolor="white", label="accuracy of the bin")
-    axes.vlines(confidence, accuracy, confidence, color=style.RED, label="gap to its confidence")
+    axes.vlines(confidence, accuracy, confidence, color=style.RED, label="gap to the confidence")
     axes.plot(confidence, accuracy, "o", color=style.RED)
-    axes.plot((0, 1), (0, 1), "--", color=style.BLACK, label="right as often as sure")
+    axes.plot((0, 1), (0, 1), "--", color=style.BLACK, label="accuracy = confidence")
     axes.set_ylim(0, 1)
     at = "outputs as they are" if diagram.temperature is None else f"temperature {diagram.temperature:.3g}"
     axes.set_title(f"{at}: error {diagram.error:.3f}")

@@ -23,10 +23,9 @@ MAX_COST = 3.0  # costs above this multiple of the range test's first cost are n
 
 @style.picture
 def descent_log(log: DescentLog) -> Figure:
-    """Draw the steps of a descent: the cost, the lengths of gradient and step, and the predicted and actual fall of the
-    cost.
+    """Draw the steps of a descent: the cost, the lengths of gradient and step, and the fall of the cost.
 
-    Crosses mark steps that overshot.
+    The predicted and the actual fall are drawn. Crosses mark steps that overshot.
 
     Parameters
     ----------
@@ -69,14 +68,14 @@ def descent_log(log: DescentLog) -> Figure:
     ratio.axhline(1, color=style.GREY, linewidth=0.8, linestyle=":")
     ratio.axhline(0, color=style.GREY, linewidth=0.8)
     ratio.plot(steps, log.ratio, color=style.GREEN, label="actual / predicted")
-    ratio.set(title="Actual by predicted fall", ylabel="actual / predicted fall")
+    ratio.set(title="Actual / predicted fall", ylabel="actual / predicted fall")
     for axes, values in ((cost, log.cost), (fall, -log.actual_change), (ratio, log.ratio)):
         _crosses(axes, steps[log.overshoot], values[log.overshoot])
     for axes in (cost, length, fall, ratio):
         axes.legend()
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in (fall, ratio):
-        axes.set_xlabel(f"step, of {log.batch_size:,} examples")
+        axes.set_xlabel(f"step ({log.batch_size:,} examples each)")
     return figure
 
 
@@ -119,7 +118,7 @@ def range_test(test: RangeTest) -> Figure:
     axes.plot(rate, smoothed, color=style.BLUE, label="smoothed")
     axes.plot(rate[test.best], smoothed[test.best], "o", color=style.RED, markersize=7, label="smallest smoothed cost")
     if np.isfinite(test.suggestion):
-        label = f"suggestion: {test.suggestion:.2g}, 1/{SAFETY:g} of that rate"
+        label = f"suggestion: {test.suggestion:.2g} (marked rate / {SAFETY:g})"
         axes.axvline(test.suggestion, color=style.GREEN, linestyle="--", label=label)
     title = "Range test: the cost while the learning rate rises"
     axes.set(title=title, xlabel="learning rate", ylabel="mean cost of the batch", xscale="log")
@@ -130,7 +129,7 @@ def range_test(test: RangeTest) -> Figure:
 
 @style.picture
 def batches(runs: Sequence[BatchRun]) -> Figure:
-    """Draw descents with different batch sizes: the cost against examples seen, and against seconds.
+    """Draw the cost for different batch sizes against the examples seen and against seconds.
 
     Parameters
     ----------

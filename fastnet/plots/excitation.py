@@ -1,4 +1,4 @@
-"""The picture of what excites neurons: real images, and images made to excite them.
+"""The picture of what excites neurons: real images, and images made by gradient ascent.
 
 Not here: the neurons' weights (weights.py).
 """

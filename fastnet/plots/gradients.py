@@ -1,4 +1,4 @@
-"""Pictures of the gradient: its top components, the shares of the layers, and the part of each neuron as an image."""
+"""Pictures of the gradient: its top components, each layer's share, and each neuron's part as an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_NEURONS = 32  # drawn by default
 
 @style.picture
 def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figure:
-    """Draw the share of the squared norm that the top components hold, and the shares of the layers.
+    """Draw the share of the gradient's squared norm in the top components, and the share in each layer.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
     TypeError
         `ranking` is no result of fastnet.insight.
     ValueError
-        Unless each fraction is above 0 and at most 1.
+        A fraction is at most 0, or above 1.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
@@ -54,7 +54,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
     cumulative = ranking.cumulative[1:]
     position = 100 * np.arange(1, len(cumulative) + 1) / len(cumulative)
     curve.plot(position, 100 * cumulative, color=style.BLUE)
-    curve.set(title="What the top components hold", xlabel="top components (%)", ylabel="share of squared norm (%)")
+    curve.set(title="Share of the top components", xlabel="top components (%)", ylabel="share of squared norm (%)")
     curve.set(xscale="log", ylim=(0, 104))
     curve.xaxis.set_major_formatter("{x:g}")
     for fraction, colour, marker in zip(fractions, style.COLOURS[1:], style.MARKERS, strict=False):
@@ -62,7 +62,7 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
         label = f"top {100 * fraction:g}% hold {share:.0f}%"
         curve.plot(100 * fraction, share, marker, color=colour, markersize=8, label=label)
     if ranking.zero_share:
-        label = f"exactly zero: {ranking.zero_share:.0%} of all"
+        label = f"exactly zero: {ranking.zero_share:.0%} of components"
         curve.axvspan(100 * (1 - ranking.zero_share), 100, color=style.GREY, alpha=0.3, linewidth=0, label=label)
     curve.legend(loc="upper left")
     names = [f"layer {layer + 1}" for layer in range(len(ranking.by_layer))]
@@ -82,17 +82,17 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
 def neuron_gradients(
     network: Network, gradient: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None = None
 ) -> Figure:
-    """Draw the gradient by the weights of the first layer's neurons as images.
+    """Draw the gradient with respect to the first layer's weights, one image for each neuron.
 
-    All images have one scale. Where a pixel is red the gradient is below zero: a higher weight lowers the cost. Where
-    it is blue, a higher weight raises the cost.
+    All images have one scale. At a red pixel the gradient is below zero: a higher weight lowers the cost. At a blue
+    pixel a higher weight raises the cost.
 
     Parameters
     ----------
     network : Network
         The network.
     gradient : ndarray, shape (n_parameters,)
-        Its gradient, such as network.gradient(x, y).
+        The network's gradient, such as network.gradient(x, y).
     image_shape : tuple of int
         Rows and columns of the inputs.
     neurons : sequence of int, optional
@@ -134,9 +134,9 @@ def neuron_gradients(
         axes.set_title(f"neuron {neuron}", fontsize=style.SMALL, fontweight="normal")
         image = pixels.show(axes, maps[neuron], (rows, columns), **scale)
     bar = figure.colorbar(image, ax=grid, location="bottom", shrink=0.6, aspect=40)
-    bar.set_label("derivative of the cost by the weight")
+    bar.set_label("derivative of the cost with respect to the weight")
     bar.ax.locator_params(nbins=5)
     figure.suptitle(
-        "The gradient by the first layer's weights", x=0.01, ha="left", fontsize=style.FONT_SIZE, weight="bold"
+        "Gradient with respect to the first layer's weights", x=0.01, ha="left", fontsize=style.FONT_SIZE, weight="bold"
     )
     return figure

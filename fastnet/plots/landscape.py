@@ -67,14 +67,14 @@ def landscape(found: Landscape) -> Figure:
         axes.plot(*found.path.T, label="after each epoch", **look)
         axes.plot(*found.path[0], "s", color=style.SKY, markersize=8, markeredgecolor=style.BLACK, label="start")
     axes.plot(0, 0, "*", color=style.RED, markersize=14, markeredgecolor="white", label="the network", clip_on=False)
-    names = [f"{name} random direction (1: as long as each neuron's weights)" for name in ("first", "second")]
-    title = "Around the network"
+    names = [f"{name} random direction (1: the length of a neuron's weights)" for name in ("first", "second")]
+    title = "The cost around the network"
     if found.variance is not None:
         names = [
             f"{name} principal direction: {share:.0%} of the variance"
             for name, share in zip(("first", "second"), found.variance, strict=True)
         ]
-        title = "The descent on the plane that it moved in most"
+        title = "The descent on the plane of its largest variance"
     axes.set(xlabel=names[0], ylabel=names[1], title=title)
     figure.legend(loc="outside lower center", ncols=3)
     return figure

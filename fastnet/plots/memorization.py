@@ -108,7 +108,7 @@ def corruption(results: Sequence[Memorization]) -> Figure:
     _epochs_to_fit(epochs, np.asarray(shares), results, "every seed", style.GREEN, "^")
     if not all(np.isfinite(found.epochs_to_fit).all() for found in results):
         epochs.legend(loc="lower right", **BAND)
-    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of them", title="Epochs until it fits")
+    epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of the labels", title="Epochs until the network fits")
     epochs.set_ylim(0, 1.05 * epochs.get_ylim()[1])  # room for a cross at the limit
     for axes in (accuracy, epochs):
         axes.set_xlabel("share of labels shuffled")
@@ -158,7 +158,7 @@ def memorization_effect(
         band(end, places, _columns(results, "final_training"), colour, marker=marker, label=f"training, {name}")
         band(end, places, _columns(results, "final_test"), colour, marker=marker, ls="--", label=f"test, {name}")
     goal = true[0].goal
-    epochs.set(ylabel=f"epochs to fit {goal:.0%}", title=_subject(*true), ylim=(0, None))
+    epochs.set(ylabel=f"epochs to fit {goal:.0%} of the labels", title=_subject(*true), ylim=(0, None))
     end.set(ylabel="accuracy", ylim=(0, 1.04), title=f"After at most {true[0].training.shape[1]} epochs")
     percent(end.yaxis)
     for axes in (epochs, end):
@@ -166,7 +166,8 @@ def memorization_effect(
         axes.set_xticks(places, [f"{value:g}" for value in values])
     epochs.set_ylim(0, 1.4 * epochs.get_ylim()[1])  # room for the legend
     epochs.legend(loc="upper left", **BAND)
-    figure.legend(*end.get_legend_handles_labels(), loc="outside lower right", ncols=4)  # lines may run anywhere inside
+    # The legend is outside, because the lines may cross any part of the axes.
+    figure.legend(*end.get_legend_handles_labels(), loc="outside lower right", ncols=4)
     return figure
 
 
@@ -206,7 +207,7 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
     counts(axes, sizes)
     axes.set(
         xlabel="training examples with shuffled labels",
-        ylabel=f"of them fitted after {epochs} epochs",
+        ylabel=f"share fitted after {epochs} epochs",
         title="Share of the labels that the network fits",
         ylim=(0, 1.04),
     )
@@ -216,7 +217,7 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
 
 
 def _subject(*results: Memorization) -> str:
-    """The title: the network, with h for a width that varies, and the number of examples."""
+    """The title: the network and the number of examples. An h in the network is a width that varies."""
     layers = (set(layer) for layer in zip(*(found.sizes for found in results), strict=True))
     network = "-".join(str(*widths) if len(widths) == 1 else "h" for widths in layers)
     return f"{network} on {results[0].n:,} examples"
@@ -237,7 +238,7 @@ def _accuracies(axes: Axes, x: Sequence[float], results: Sequence[Memorization])
 def _epochs_to_fit(
     axes: Axes, places: NDArray[np.number[Any]], results: Sequence[Memorization], name: str, colour: str, marker: str
 ) -> None:
-    """Draw a band. A cross at the limit marks a value at which some seed did not fit."""
+    """Draw the epochs to fit as a band. A cross at the limit marks a value at which some seed did not fit."""
     columns = _columns(results, "epochs_to_fit")
     band(axes, places, columns, colour, marker=marker, label=name)
     missing = ~np.isfinite(columns).all(axis=0)

@@ -1,4 +1,4 @@
-"""Pictures of the minima that trainings end in, and of the line between two of them.
+"""Pictures of the final costs of many trainings, and of the line between two trained networks.
 
 Not here: the surface around a minimum (landscape.py).
 """
@@ -106,10 +106,10 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
     cost.set(ylabel="cost", ylim=(0, None), title="The cost between two networks")
     cost.set_ylim(0, 1.25 * cost.get_ylim()[1])  # room for the legend
     cost.legend(loc="upper center")
-    accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy there")
+    accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy between two networks")
     percent(accuracy.yaxis)
     accuracy.legend(loc="lower center")
     for axes in (cost, accuracy):
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["network a", "1/4", "1/2", "3/4", "network b"])
-        axes.set_xlabel("place on the straight line between the parameters")
+        axes.set_xlabel("position on the straight line between the parameters")
     return figure

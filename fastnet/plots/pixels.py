@@ -1,4 +1,4 @@
-"""Images in pictures: how pixels are drawn, and a title over several images."""
+"""Draws pixels as an image in a figure, and a title over several images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def heading(figure: Figure, place: Any, text: str) -> None:
 
 
 def show(axes: Axes, image: NDArray[np.number[Any]], shape: tuple[int, int], **options: Any) -> AxesImage:
-    """Draw pixels (n_in,) as an image without ticks. `options` are those of imshow."""
+    """Draw pixels (n_in,) as an image without ticks. imshow takes the `options`."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(True)

@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 KINDS = (".png", ".svg", ".pdf")
 DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
-COLUMN = 4.2  # inches: the width of a picture beside another one; it can be read on a phone
+COLUMN = 4.2  # inches: the width of a picture in a column of a page, readable on a phone
 FONT_SIZE = 10  # points; no text in a picture is smaller than SMALL
 SMALL = 8
 MAX_CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
 
-# Okabe and Ito's colours, which colour-blind people tell apart. Markers and labels repeat what colours say.
+# Okabe and Ito's colours, which colour-blind people can tell apart. Markers and labels tell the lines apart as well.
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW = (
     "#0072B2",
     "#E69F00",
@@ -40,7 +40,7 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW = (
 GREY, BLACK = "#767676", "#222222"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY)  # of lines, in this order
 MARKERS = "osD^vP*"  # of the same lines
-DIVERGING = "RdBu"  # red below zero, blue above, which colour-blind people tell apart
+DIVERGING = "RdBu"  # red below zero, blue above zero: colour-blind people can tell these apart
 SEQUENTIAL = "cividis"  # one quantity, from small to large
 COUNTS = "Blues"  # one quantity from 0; 0 has the colour of the paper
 INK = "Greys"  # pictures of the data: ink on paper
@@ -75,7 +75,7 @@ def check() -> None:
 
 
 def picture(draw: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that draws a figure: it needs Matplotlib, and ignores the user's own style."""
+    """Decorate a function that draws a figure: check that Matplotlib is there, and ignore the user's own style."""
     import functools
 
     @functools.wraps(draw)
@@ -91,7 +91,7 @@ def picture(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 def shortened(name: str, max_letters: int) -> str:
-    """A name that fits a picture: at most `max_letters` letters, on one line, with $ escaped."""
+    """The name shortened to at most `max_letters` letters on one line, with $ escaped."""
     name = "".join(letter if letter.isprintable() else " " for letter in name)
     name = name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
     return name.replace("$", r"\$")
@@ -105,20 +105,20 @@ def figure(width: float = 8.0, height: float = 4.0) -> Figure:
 
 
 def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:
-    """The bytes of a file that shows the figure. kind: png, svg or pdf."""
+    """The figure as the bytes of a file. kind: png, svg or pdf."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     # Without a date the same numbers give the same bytes.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # in the name of a class
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # for letters in class names
         figure.savefig(buffer, format=kind, metadata=metadata, **{"dpi": DPI, **options})
     return buffer.getvalue()
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure to a file. An existing file is replaced only by a complete one.
+    """Write a figure to a file. An existing file stays until the new one is complete.
 
     Parameters
     ----------
@@ -146,6 +146,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"figure must be a Figure of Matplotlib, not {checks.given(figure)}")
     kind = PurePath(checked_path("path", path)).suffix.lower()
     if kind not in KINDS:
-        raise DataError(f"{shown(path)} is no name of a picture: expected one that ends in {', '.join(KINDS)}")
+        raise DataError(f"{shown(path)} is no name of a picture: expected a name that ends in {', '.join(KINDS)}")
     with atomic_write(path) as file:
         file.write(rendered(figure, kind[1:]))

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_MARKED = 40  # lines of more epochs have no markers
-WIDE = 20.0  # costs that span more than this factor have a logarithmic axis
+MAX_MARKED = 40  # a line of more epochs has no markers
+WIDE = 20.0  # the axis is logarithmic if the largest cost is more than this factor above the smallest cost
 COLUMNS = ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")
 KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 
 
 @style.picture
 def history(history: History | Mapping[str, Sequence[Any]], *, width: float = style.COLUMN) -> Figure:
-    """Draw cost and accuracy against epochs, for the training data and for validation data where the history has them.
+    """Draw cost and accuracy against epochs, on the training data and, if the history has them, on validation data.
 
     Parameters
     ----------
     history : History or Mapping
-        What `fit` returns, or the columns of its to_dict or to_json.
+        The history that `fit` returns, or its columns as to_dict or to_json writes them.
     width : float
         The width in inches.
 
@@ -41,7 +41,7 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
     Raises
     ------
     TypeError
-        `history` is neither of them.
+        `history` is neither a History nor a Mapping.
     ValueError
         The history has no epochs, or lacks a column.
     FastnetError

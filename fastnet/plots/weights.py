@@ -1,4 +1,4 @@
-"""Pictures of the weights of neurons, and of how close they are to edges.
+"""Pictures of the weights of neurons, and of how close the weights are to edges.
 
 Not here: what excites neurons (excitation.py).
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_NEURONS = 64  # more neurons are not drawn
 SHOWN = 6  # images of each set
 REACH = 99.5  # the percentile of |weight| with full colour: a few extremes would make the other weights pale
-GAP = 0.3  # between before and after, in widths of an image
+GAP = 0.3  # between the images before and after training, in widths of an image
 
 
 @style.picture
@@ -35,7 +35,7 @@ def weights(
     layer: int = 0,
     narrow: bool = False,
 ) -> Figure:
-    """Draw the incoming weights of each neuron: those of the first layer as images, those of a deeper layer as a table.
+    """Draw the incoming weights of each neuron: in the first layer as images, in a deeper layer as a table.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def weights(
         The layer of weights, from 0; -1 is the output.
     narrow : bool
         Whether the picture is for a column of a page or a phone. A narrow picture has the weights before training above
-        those after it, not beside them.
+        the weights after training, not beside them.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def _tables(drawn: dict[str, NDArray[np.floating[Any]]], layer: int, scale: dict
 
 @style.picture
 def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = None) -> Figure:
-    """Draw trained weights beside initial weights, blobs and edges: some images, their smoothness and their edges.
+    """Compare trained weights with initial weights, blobs and edges: some images, their smoothness and edge shares.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     for row, (kind, part) in enumerate(kinds.items()):
         for k, image in enumerate(part.images[:SHOWN]):
             axes = figure.add_subplot(grid[row, k])
-            scale = pixels.diverging(float(np.abs(image).max()))  # one for each image: the sets have no common unit
+            scale = pixels.diverging(float(np.abs(image).max()))  # each image's own: the sets have no common unit
             pixels.show(axes, image, shape, **scale)
             if k == 0:
                 axes.set_ylabel(kind)
@@ -176,7 +176,7 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
         edge.plot([np.mean(shares)] * 2, (place - 0.35, place + 0.35), color=style.BLACK)
         edge.annotate(f"{np.mean(shares):.2f}", (np.mean(shares), place - 0.36), ha="center", va="bottom")
     edge.set_xlim(0, 1)
-    edge.set_xlabel("share of its energy in one\noriented edge (line: mean)")
+    edge.set_xlabel("share that one oriented\nedge explains (line: mean)")
     for axes in (smooth, edge):
         axes.set_ylim(len(kinds) - 0.5, -0.5)
         axes.set_yticks(places, ["" for _ in kinds] if axes is edge else list(kinds))

@@ -10,7 +10,7 @@ from fastnet import plots
 from fastnet.report.parts import NONE, Card, Table, counted, picture, share
 from fastnet.report.subject import Subject
 
-MAX_MISTAKES = 20  # shown
+MAX_MISTAKES = 20  # the report shows at most this many mistakes
 
 
 class _Mistake(NamedTuple):
@@ -28,7 +28,7 @@ def confusion(subject: Subject) -> Card:
     worst = ""
     if off.any():
         i, j = np.unravel_index(off.argmax(), off.shape)
-        worst = f" Most often “{names[i]}” is taken for “{names[j]}”, {counted(int(off[i, j]))}."
+        worst = f" The most frequent mistake: “{names[i]}” is taken for “{names[j]}”, {counted(int(off[i, j]))}."
     rows = []
     for k, row in enumerate(matrix):
         said = int(matrix[:, k].sum())
@@ -37,8 +37,8 @@ def confusion(subject: Subject) -> Card:
     return Card(
         "confusion",
         "What it confuses",
-        f"It got {right:,} of {n:,} test examples right, {found.accuracy:.1%}. Every number off the diagonal counts "
-        f"mistakes.{worst}",
+        f"The network got {right:,} of {n:,} test examples right ({found.accuracy:.1%}). Every number off the diagonal "
+        f"counts mistakes.{worst}",
         [
             picture(
                 plots.confusion(matrix, names),
@@ -56,23 +56,23 @@ def confusion(subject: Subject) -> Card:
 
 
 def mistakes(subject: Subject) -> Card:
-    """The card of the wrong answers of which the network was surest."""
+    """The card of the wrong answers with the highest confidence."""
     found, shape = subject.classified, subject.data.image_shape
     title, wrong = "Its worst mistakes", found.mistakes
     if not len(wrong):
-        return Card("mistakes", title, f"It made no mistakes on {len(found.truth):,} test examples.")
+        return Card("mistakes", title, f"The network made no mistakes on {len(found.truth):,} test examples.")
     worst = [
         _Mistake(subject.names[found.truth[k]], subject.names[found.predicted[k]], k) for k in wrong[:MAX_MISTAKES]
     ]
     sure = found.confidence[wrong[:MAX_MISTAKES]]
     said = (
-        f"{counted(len(wrong), 'mistake')} on {len(found.truth):,} test examples. In the surest one it took "
-        f"“{worst[0].truth}” for “{worst[0].answer}” and was {sure[0]:.0%} sure."
+        f"The network made {counted(len(wrong), 'mistake')} on {len(found.truth):,} test examples. In its surest "
+        f"mistake it took “{worst[0].truth}” for “{worst[0].answer}” and was {sure[0]:.0%} sure."
     )
     if shape is None:
         rows = [[str(m.number), m.truth, m.answer, f"{s:.1%}"] for m, s in zip(worst, sure, strict=True)]
         table = Table(
-            "The surest mistakes. The first column is the position in the test set.",
+            "The mistakes with the highest confidence. The first column is the position in the test set.",
             ["example", "is", "says", "sure"],
             rows,
         )

@@ -13,7 +13,7 @@ N_NOISE = 2_000  # images of each kind. The standard error of a share is then at
 
 
 def noise(subject: Subject) -> Card:
-    """What the network answers to images of noise."""
+    """The card of the network's answers to images of noise."""
     title, shape = "Is it sure about noise?", subject.data.image_shape
     assert shape is not None
     found = insight.confidence_on_noise(subject.run.network, subject.data.x_test, n=N_NOISE, backend=subject.backend)
@@ -27,8 +27,8 @@ def noise(subject: Subject) -> Card:
     each = [f"{kind}, says {subject.names[seen.labels[0]]} ({seen.top[0]:.2f})" for kind, seen in found.kinds.items()]
     uniform = found["uniform"]
     said = (
-        f"It takes {uniform.shares.max():.0%} of {N_NOISE:,} images of uniform noise for "
-        f"“{subject.names[uniform.favourite]}”. Its median top output is {uniform.median:.2f} on this noise and "
+        f"The network takes {uniform.shares.max():.0%} of {N_NOISE:,} images of uniform noise for "
+        f"“{subject.names[uniform.favourite]}”. The median top output is {uniform.median:.2f} on this noise and "
         f"{found['real'].median:.2f} on real images."
     )
     return Card(
@@ -51,7 +51,7 @@ def noise(subject: Subject) -> Card:
 
 
 def calibration(subject: Subject) -> Card:
-    """Whether the network is right as often as it is sure."""
+    """The card of the calibration: whether the network's confidence matches its accuracy."""
     title, data, network = "Can its confidence be trusted?", subject.data, subject.run.network
     if len(data.x_test) < 2:
         return Card("calibration", title, "There are too few test examples to tell.")
@@ -62,8 +62,8 @@ def calibration(subject: Subject) -> Card:
     temperature = insight.fit_temperature(network, data.x_test[fit], data.y_test[fit], backend=subject.backend)
     mended = insight.calibration(network, x, y, temperature=temperature, backend=subject.backend)
     said = (
-        f"On average it is {plain.mean_confidence:.0%} sure and right in {plain.mean_accuracy:.0%} of the cases. Where "
-        "a bar ends below the dashed line, the network is too sure."
+        f"The mean confidence is {plain.mean_confidence:.0%}, and {plain.mean_accuracy:.0%} of the answers are right. "
+        "Where a bar ends below the dashed line, the network is too sure."
     )
     facts = [
         ("expected calibration error", f"{plain.error:.3f}"),
@@ -77,16 +77,17 @@ def calibration(subject: Subject) -> Card:
         [
             picture(
                 plots.reliability(plain, width=style.COLUMN),
-                f"Reliability diagram of the outputs as they are: share of right answers against confidence. Expected "
+                f"Reliability diagram of the outputs as they are: accuracy against confidence. Expected "
                 f"calibration error {plain.error:.3f}.",
             ),
             picture(
                 plots.reliability(mended, width=style.COLUMN),
-                f"The same at the temperature {temperature:.2f}. Expected calibration error {mended.error:.3f}.",
+                f"Reliability diagram at the temperature {temperature:.2f}. Expected calibration error "
+                f"{mended.error:.3f}.",
             ),
         ],
         facts,
-        note="A temperature divides the weighted sums of the last layer before the softmax. Every other test example "
-        "fitted the temperature; all figures here come from the rest.",
+        note="A temperature divides the weighted sums of the last layer before the softmax. One half of the test "
+        "examples fitted the temperature; the figures come from the other half.",
         wide=True,
     )

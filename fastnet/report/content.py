@@ -15,7 +15,7 @@ from fastnet.version import __version__
 
 
 def page(run: Run, data: Dataset, backend: BackendName | None = None) -> Page:
-    """Everything that the report of a run on a data set says."""
+    """The whole content of the report: the run, judged by the data set."""
     subject = Subject(run, data, backend)
     net = run.network
     cards = [network.network(subject), network.learning(subject)]
@@ -36,12 +36,12 @@ def page(run: Run, data: Dataset, backend: BackendName | None = None) -> Page:
         warning=_warning(subject),
         figures=_figures(subject),
         cards=cards,
-        footer=f"Made by fastnet {__version__}. This file holds all it shows and loads nothing.",
+        footer=f"Made by fastnet {__version__}. This file loads no other file.",
     )
 
 
 def _warning(subject: Subject) -> str:
-    """A warning where the test cost differs from the cost after the training: the data have changed."""
+    """A warning that the test data have changed, if the test cost differs from the cost after the training."""
     then = (subject.run.record.get("test") or {}).get("cost")
     if then is None or not subject.is_of_same_data or math.isclose(then, subject.scores.cost, rel_tol=1e-3):
         return ""
@@ -66,7 +66,7 @@ def _figures(subject: Subject) -> Facts:
 
 
 def _left_out(subject: Subject) -> list[Card]:
-    """A card that says which cards this network or these data cannot have; no card if there are none."""
+    """A card that explains which cards are missing for this network or data set; no card if none is missing."""
     reasons = []
     if not subject.run.network.is_classifier:
         reasons.append(

@@ -13,7 +13,7 @@ from fastnet.text import layers
 
 
 def network(subject: Subject) -> Card:
-    """What the network is made of."""
+    """The card of the network's layers, with a drawing of its weights."""
     network = subject.run.network
     *hidden, output = network.activations_by_layer
     names = subject.data.class_names if network.is_classifier else ()
@@ -21,7 +21,7 @@ def network(subject: Subject) -> Card:
     comes_out = (
         "one number for each class: the largest is the answer"
         if network.sizes[-1] > 1 and network.is_classifier
-        else "one number for two classes: the second class is the answer where it is at least a half"
+        else "one number for two classes: the second class is the answer if the number is at least a half"
         if network.is_classifier
         else "the numbers to predict"
     )
@@ -35,8 +35,8 @@ def network(subject: Subject) -> Card:
             picture(
                 figure,
                 f"The network {layers(network.sizes)} as circles and lines. Blue lines are weights above 0, red lines "
-                f"are weights below 0. The wider the line, the larger the weight among those of its layer. The largest "
-                f"weight is {strongest:.3g} in size.",
+                f"are weights below 0. Wider lines are larger weights, compared within a layer. The largest weight has "
+                f"the size {strongest:.3g}.",
             )
         ],
         [
@@ -50,14 +50,14 @@ def network(subject: Subject) -> Card:
 
 
 def learning(subject: Subject) -> Card:
-    """How cost and accuracy went from epoch to epoch."""
+    """The card of the cost and the accuracy after each epoch."""
     history = subject.run.history
     title = "How it learned"
     if not history or not history["epoch"]:
         return Card("learning", title, "The history of the training is not known, so there are no curves.")
     first, last = history["cost"][0], history["cost"][-1]
     text = f"cost from {first:.4g} to {last:.4g}"
-    facts = [("cost in the first epoch", f"{first:.4g}"), ("in the last", f"{last:.4g}")]
+    facts = [("cost in the first epoch", f"{first:.4g}"), ("cost in the last epoch", f"{last:.4g}")]
     for name, label in (("accuracy", "training accuracy"), ("validation_accuracy", "validation accuracy")):
         begun, ended = history[name][0], history[name][-1]
         if ended is not None:
@@ -75,7 +75,7 @@ def learning(subject: Subject) -> Card:
 
 
 def weights(subject: Subject) -> Card:
-    """The weights of the first layer as images."""
+    """The card of the first layer's weights as images."""
     network, shape = subject.run.network, subject.data.image_shape
     assert shape is not None
     count, before = network.sizes[1], subject.run.initial

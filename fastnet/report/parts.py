@@ -12,7 +12,7 @@ from fastnet.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHARP = 2 * style.DPI  # of PNG images: screens of laptops and phones have two pixels or more for a CSS pixel
+SHARP = 2 * style.DPI  # dots per inch of PNG images: many screens have at least two pixels for each CSS pixel
 NONE = "-"
 
 Facts = Sequence[tuple[str, str]]
@@ -30,7 +30,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """head: the titles of the columns. rows: cells; the first cell of a row is its title."""
+    """head: the titles of the columns. rows: the cells of each row; the first cell is the row's title."""
 
     caption: str
     head: Sequence[str]
@@ -85,5 +85,5 @@ def counted(count: int, one: str = "time", many: str = "") -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole in percent; a dash if the whole is 0."""
+    """The part as a percentage of the whole; a dash if the whole is 0."""
     return f"{part / whole:.1%}" if whole else NONE

@@ -15,7 +15,7 @@ from fastnet.training.trainer import Trainer
 
 
 def check() -> None:
-    """Check that the extras which a report needs are installed.
+    """Check that the extras of a report are installed.
 
     Raises
     ------
@@ -49,9 +49,9 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName 
     Raises
     ------
     TypeError
-        `run` or `data` is something else.
+        `run` or `data` has another type.
     ValueError
-        The network does not take these data.
+        The network does not fit the data.
     DataError
         The data set has no test examples.
     FastnetError
@@ -73,7 +73,7 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName 
     check_data("the network", run.network, data)
     if not len(data.x_test):
         raise DataError(
-            f"{data.name} has no test examples, and the report judges the network by them: hold some examples out"
+            f"{data.name} has no test examples, and the report needs them to judge the network: hold some examples out"
         )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -86,14 +86,14 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName 
 
 
 def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: BackendName | None = None) -> None:
-    """Write the report of a training run to an HTML file. An existing file is replaced only by a complete one.
+    """Write the report of a training run to an HTML file. An existing file stays until the new one is complete.
 
     Parameters
     ----------
     path : str or os.PathLike
         The file.
     run, data, backend
-        As for `render`, which says what else this function raises.
+        As for `render`. All errors of `render` can occur here too.
 
     Raises
     ------
@@ -106,6 +106,4 @@ def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backen
     """
     text = render(run, data, backend=backend)
     with atomic_write(path) as file:
-        file.write(
-            text.encode("utf-8", "replace")
-        )  # an invalid character in a name becomes "?"; the report is not lost
+        file.write(text.encode("utf-8", "replace"))  # "?" replaces an invalid character in a name

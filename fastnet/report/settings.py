@@ -10,7 +10,7 @@ from fastnet.report.subject import Subject
 
 
 def settings(subject: Subject) -> Card:
-    """The settings of the training."""
+    """The card of the training's settings."""
     record, data = subject.run.record, subject.data
     dropout = record.get("dropout") or ()
     facts = [
@@ -31,14 +31,14 @@ def settings(subject: Subject) -> Card:
     if not known:
         sentence = "The settings are not known."
     elif record.get("seed") is None:
-        sentence = "The settings of the training."
+        sentence = "These are the settings of the training."
     else:
         sentence = "The same settings, backend, thread count and machine give the same network again."
     return Card("settings", "How it was made", sentence, facts=known)
 
 
 def machine(subject: Subject) -> Card:
-    """How long the training took, and on what machine."""
+    """The card of the training's time and machine."""
     record, history = subject.run.record, subject.run.history
     examples = sum(history["examples"]) if history else 0
     seconds = record.get("seconds") or 0
@@ -57,12 +57,12 @@ def machine(subject: Subject) -> Card:
         ("date", str(record.get("date", ""))[:16].replace("T", " ")),
     ]
     known = [(name, str(value)) for name, value in facts if value]
-    sentence = "How long the training took, and on what machine."
+    sentence = "The training took this long on this machine."
     return Card("machine", "Time and machine", sentence if known else "Time and machine are not known.", facts=known)
 
 
 def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
-    """The name of an optimiser or a schedule with its settings, except the settings that are off."""
+    """The name of an optimiser or a schedule, with its settings that are not off."""
     settings = {key: value for key, value in record.get(f"{name}_settings", {}).items() if value}
     told = ", ".join(key if value is True else f"{key} {value:g}" for key, value in settings.items())
     return f"{record[name]} ({told})" if told else record.get(name)

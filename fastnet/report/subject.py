@@ -18,7 +18,7 @@ from fastnet.training.runs import Run, class_names
 
 @dataclass(frozen=True)
 class Subject:
-    """A run and the data set that judges its network. `backend` computes the answers; None chooses one."""
+    """A run, the data set that judges its network, and the backend that computes the answers (None: automatic)."""
 
     run: Run
     data: Dataset

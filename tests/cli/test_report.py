@@ -97,7 +97,7 @@ def test_a_report_finds_its_data_from_any_folder(
     (folder / "y.npy").unlink()
     said = error(capsys, "report", folder / "run", "--output", folder / "no.html")
     assert f"the data of {folder / 'run'}: there is no file" in said
-    assert "--data says where they are now" in said
+    assert "give their new place with --data" in said
     assert not (folder / "no.html").exists()
     assert cli.main(["report", str(folder / "run"), "--data", data, "--quiet"]) == 0
     page = Page((folder / "run" / "report.html").read_text("utf-8"))
@@ -125,7 +125,7 @@ def test_report_refuses_unusable_runs(folder: Path, data: str, capsys: pytest.Ca
     kept = json.loads((run / "run.json").read_text())
     del kept["source"]
     (run / "run.json").write_text(json.dumps(kept))
-    assert "does not say what it was trained on: give --data" in error(capsys, "report", run)
+    assert "does not name the data of its training: give --data" in error(capsys, "report", run)
     assert not (run / "report.html").exists()
 
 

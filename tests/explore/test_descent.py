@@ -44,14 +44,14 @@ def test_the_text_of_the_descent_has_its_numbers(descent: Finding) -> None:
     assert not rates[0.1].overshoot.any()
     assert rates[10.0].overshoot.any()
     assert f"{rates[10.0].overshoot.sum()} of {len(rates[10.0])}" in descent.text
-    assert f"suggests {numbers['range_test'].suggestion:.2g}" in descent.text
-    assert f"test accuracy {numbers['accuracy']['suggested rate']:.2%} at the suggestion" in descent.text
+    assert f"the suggested rate is {numbers['range_test'].suggestion:.2g}" in descent.text
+    assert f"test accuracy {numbers['accuracy']['suggested rate']:.2%} at the suggested rate" in descent.text
     for found in numbers["batches"]:
         assert f"{found.steps[-1]:,}" in descent.text
         assert f"{found.cost[-1]:.4f}" in descent.text
     assert [found.batch_size for found in numbers["batches"]] == [1438, 10, 1]
     assert numbers["stop"]["reached"]
-    assert "the gradient is short enough for a minimum, but batches of 1, above, reached the lower cost" in descent.text
+    assert "the gradient is short enough for a minimum, but batches of 1 reached the lower cost" in descent.text
     assert f"after {numbers['stop']['steps'][-1]} steps" in descent.text
     assert numbers["stop"]["norms"][-1] <= 0.01 * slow.gradient_norm[0]
 
@@ -62,7 +62,7 @@ def test_the_text_of_the_stop_follows_the_result() -> None:
     stop.steps, stop.norms = [3], [0.4]
     ones = np.ones(1)
     run = BatchRun(10, 0.5, ones.astype(int), ones.astype(int), ones, 0.2 * ones, False)
-    assert "minimum, but batches of 10, above, reached the lower cost 0.200" in _stop_text(
+    assert "minimum, but batches of 10 reached the lower cost 0.200 (table above)" in _stop_text(
         stop, Evaluation(0.3, 0.5), 7, [run]
     )
     assert _stop_text(stop, Evaluation(0.1, 0.5), 7, [run]).endswith("the gradient is short enough for a minimum")
@@ -76,7 +76,7 @@ def test_the_error_of_a_divergence_says_what_to_do() -> None:
     rng = np.random.default_rng(0)
     x, y = (1e4 * rng.normal(size=(40, 5))).astype(np.float32), np.arange(40) % 2
     data = fastnet.data.Dataset("large", x, y, x, y, None, ("0", "1"))
-    with pytest.raises(FastnetError, match=r"memorize: .* these are from -[\de+.]+ to [\de+.]+: scale them first"):
+    with pytest.raises(FastnetError, match=r"memorize: .* are from -[\de+.]+ to [\de+.]+: scale them first"):
         run("memorize", Setting(data, "numpy", n_seeds=2))
 
 
@@ -88,7 +88,7 @@ def test_the_text_of_the_gradient_has_its_numbers(gradient: Finding) -> None:
         assert f"{stage['top 1%']:.0%}" in gradient.text
         assert stage["nudges"].advantage > 2
         assert f"{stage['nudges'].advantage:.1f}" in gradient.text
-    most = gradient.text.partition("components at the end:")[2].splitlines()[2:]
+    most = gradient.text.partition("components after training:")[2].splitlines()[2:]
     assert len(most) == 5
     assert all(any(word in line for word in ("pixel ", "neuron ", "bias")) for line in most)
 

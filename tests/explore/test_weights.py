@@ -95,7 +95,7 @@ def test_noise_of_data_without_images(table: Setting) -> None:
     pytest.importorskip("scipy", reason="fitting a temperature needs SciPy (extra: insight)")
     found = run("noise", table)
     assert numbers(found)["recipe"]["test_accuracy"] > 0.5
-    assert f"Noise from {table.data.x_test.min():g} to {table.data.x_test.max():g}" in found.text
+    assert f"All noise is in the range {table.data.x_test.min():g} to {table.data.x_test.max():g}" in found.text
     assert any(name in found.text for name in ("low", "middle", "high"))
     assert "images" not in found.text
     assert "on 30 test examples" in found.text

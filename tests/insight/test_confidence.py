@@ -85,7 +85,7 @@ def test_the_confidence_of_a_single_output_is_that_of_its_class() -> None:
 
 def test_confidence_on_noise_refuses_unusable_arguments() -> None:
     sparse = pytest.importorskip("scipy.sparse", reason="sparse images need SciPy")
-    with pytest.raises(ValueError, match="identity outputs is for regression and has no answers"):
+    with pytest.raises(ValueError, match="identity outputs is for regression and has no confidence"):
         confidence_on_noise(network(output="identity"), RNG.random((4, 12)))
     with pytest.raises(ValueError, match="images is sparse"):
         confidence_on_noise(network(), sparse.csr_array(np.eye(12)))

@@ -126,7 +126,7 @@ def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
 
 def test_impossible_images_are_refused() -> None:
     for function in (neighbour_correlation, edge_share):
-        with pytest.raises(ValueError, match=r"expected \(n, n_in\), one row an image: for one, images\[None\]"):
+        with pytest.raises(ValueError, match=r"expected \(n, n_in\): give one image as images\[None\]"):
             function(np.ones(16))
     with pytest.raises(TypeError, match="rows and columns such as"):
         edges(4)
@@ -301,7 +301,7 @@ def test_excitation_refuses_unusable_arguments() -> None:
         ideal_inputs(net, 0, [])
     with pytest.raises(ValueError, match="start has 4 images; expected one for each of the 5 neurons"):
         ideal_inputs(net, -1, start=x)
-    with pytest.raises(TypeError, match=r"neurons must be a list of their numbers, such as \[3\]"):
+    with pytest.raises(TypeError, match=r"neurons must be a list of neuron numbers, such as \[3\]"):
         ideal_inputs(net, 0, 3)
     for function in (exciting_images, ideal_inputs):
         with pytest.raises(TypeError, match=r"network must be a fastnet\.Network, not Trainer"):

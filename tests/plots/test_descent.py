@@ -51,7 +51,7 @@ def test_the_picture_of_a_log(rate: float) -> None:
         for label, values in expected.items():
             np.testing.assert_array_equal(lines(axes)[label], (np.arange(25), values))
         assert axes.get_ylabel()
-    assert fall.get_xlabel() == ratio.get_xlabel() == "step, of 60 examples"
+    assert fall.get_xlabel() == ratio.get_xlabel() == "step (60 examples each)"
     crosses = f"overshot: {log.overshoot.sum()} steps"
     assert (crosses in lines(cost)) == (rate == 40)
     if rate == 40:
@@ -69,7 +69,7 @@ def test_the_picture_of_a_range_test() -> None:
     np.testing.assert_array_equal(shown["batch of each step"], (test.learning_rate, test.cost))
     np.testing.assert_array_equal(shown["smoothed"], (test.learning_rate, test.smoothed_cost))
     assert shown["smallest smoothed cost"][1][0] == test.smoothed_cost.min()
-    marked = shown[f"suggestion: {test.suggestion:.2g}, 1/7 of that rate"]
+    marked = shown[f"suggestion: {test.suggestion:.2g} (marked rate / 7)"]
     assert set(marked[0]) == {test.suggestion}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "mean cost of the batch")
     assert axes.get_xscale() == "log"
@@ -100,7 +100,7 @@ def test_the_picture_of_a_ranking() -> None:
         label = f"top {percent} hold {100 * found.share(fraction):.0f}%"
         assert lines(curve)[label][0] == 100 * fraction
         assert lines(curve)[label][1] == pytest.approx(100 * found.share(fraction))
-    assert "exactly zero: 9% of all" in [text.get_text() for text in curve.get_legend().get_texts()]  # 5 of 53
+    assert "exactly zero: 9% of components" in [text.get_text() for text in curve.get_legend().get_texts()]  # 5 of 53
     assert [bar.get_width() for bar in layers.patches] == pytest.approx(100 * found.by_layer.T.ravel())
     assert [text.get_text() for text in layers.get_yticklabels()] == ["layer 1", "layer 2"]
     assert [text.get_text() for text in layers.get_legend().get_texts()] == ["weights", "biases"]
@@ -121,7 +121,7 @@ def test_the_gradients_of_neurons_are_drawn_as_images(neurons: list[int] | None)
         np.testing.assert_array_equal(image.get_array(), maps[neuron].reshape(2, 3))
         assert image.get_clim() == pytest.approx((-largest, largest))  # all images share a scale around zero
         assert image.get_cmap().name == style.DIVERGING
-    assert figure.axes[-1].get_xlabel() == "derivative of the cost by the weight"
+    assert figure.axes[-1].get_xlabel() == "derivative of the cost with respect to the weight"
 
 
 def test_only_some_of_many_neurons_are_drawn() -> None:

@@ -170,8 +170,8 @@ def test_reliability_shows_bins_gaps_and_counts() -> None:
         np.testing.assert_array_equal([bar.get_height() for bar in counts.patches], found.counts)
         assert counts.get_yscale() == "log"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "gap to its confidence",
-        "right as often as sure",
+        "gap to the confidence",
+        "accuracy = confidence",
         "accuracy of the bin",
     ]
     assert above[1].get_title(loc="left") == f"temperature 0.25: error {after.error:.3f}"

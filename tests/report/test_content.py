@@ -57,8 +57,8 @@ def test_the_key_figures_equal_the_computed_ones(run: Run, page: Page) -> None:
     assert page.figures["test cost"] == f"{cost:.4g}"
     assert page.figures["parameters"] == "547"
     assert page.figures["backend"] == "numpy"
-    assert page.figures["training time"].endswith(" ms")
-    assert float(page.figures["training time"].split()[0]) == pytest.approx(1e3 * run.record["seconds"], abs=0.05)
+    time, unit = page.figures["training time"].split()  # a busy machine may need more than 100 ms
+    assert float(time) == pytest.approx({"ms": 1e3, "s": 1}[unit] * run.record["seconds"], abs=0.05)
     assert "547 weights and biases learned from 240 examples and was tested on 90 others" in page.text
 
 
@@ -66,7 +66,7 @@ def test_the_ends_of_the_curves_are_in_the_text(run: Run, page: Page) -> None:
     card, history = page.cards["learning"], run.history
     assert card.facts == {
         "cost in the first epoch": f"{history['cost'][0]:.4g}",
-        "in the last": f"{history['cost'][-1]:.4g}",
+        "cost in the last epoch": f"{history['cost'][-1]:.4g}",
         "training accuracy in the end": f"{history['accuracy'][-1]:.1%}",
         "validation accuracy in the end": f"{history['validation_accuracy'][-1]:.1%}",
     }
@@ -285,7 +285,7 @@ def test_a_report_of_two_classes_on_one_output() -> None:
     wrong = (a >= 0.5) != data.y_test
     assert page.cards["mistakes"].rows[1][3] == f"{np.maximum(a, 1 - a)[wrong].max():.1%}"
     assert [row[0] for row in page.cards["confusion"].rows[1:]] == ["0", "1"]
-    assert "where it is at least a half" in page.cards["network"].text
+    assert "if the number is at least a half" in page.cards["network"].text
 
 
 def test_a_regression_has_no_classes() -> None:
@@ -296,7 +296,7 @@ def test_a_regression_has_no_classes() -> None:
     assert "not classes" in page.cards["left-out"].text
     assert "test accuracy" not in page.figures
     assert page.figures["test cost"] == f"{run.network.cost(data.x_test, data.y_test, backend='numpy'):.4g}"
-    assert set(page.cards["learning"].facts) == {"cost in the first epoch", "in the last"}
+    assert set(page.cards["learning"].facts) == {"cost in the first epoch", "cost in the last epoch"}
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -342,8 +342,8 @@ def test_a_report_without_mistakes() -> None:
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))
     page = rendered(trained(data, 2, epochs=50), data)
     assert page.figures["test accuracy"] == "100.0%"
-    assert "It made no mistakes on 40 test examples" in page.cards["mistakes"].text
-    assert "Most often" not in page.cards["confusion"].text
+    assert "The network made no mistakes on 40 test examples" in page.cards["mistakes"].text
+    assert "most frequent mistake" not in page.cards["confusion"].text
 
 
 @pytest.mark.usefixtures("undrawn")
