@@ -53,28 +53,21 @@ CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {  # (name of the argume
 }
 
 
+IMPOSSIBLE: list[tuple[Any, type[Exception], str]] = [
+    ("", DataError, "{} is an empty string: give the name of a file or folder"),
+    ("a\0b", DataError, r"{} 'a\x00b' has a null byte, which no file name can contain: give another name"),
+    (3, TypeError, "{} must be a str or os.PathLike, not 3"),
+    (b"a", TypeError, "{} must be a str or os.PathLike, not b'a'"),
+]
+
+
 @pytest.mark.parametrize(("argument", "call"), CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize(
-    ("path", "error", "words"),
-    [
-        ("", DataError, "{} is an empty string: give the name of a file or folder"),
-        ("a\0b", DataError, r"{} 'a\x00b' has a null byte, which no file name can contain: give another name"),
-        (3, TypeError, "{} must be a str or os.PathLike, not 3"),
-        (b"a", TypeError, "{} must be a str or os.PathLike, not b'a'"),
-    ],
-    ids=["empty", "null", "number", "bytes"],
-)
 def test_an_impossible_path_is_refused(
-    argument: str,
-    call: Callable[[Any], object],
-    path: Any,
-    error: type[Exception],
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    argument: str, call: Callable[[Any], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(error) as caught:
-        call(path)
-    assert str(caught.value) == words.format(argument)
+    for path, error, words in IMPOSSIBLE:
+        with pytest.raises(error) as caught:
+            call(path)
+        assert str(caught.value) == words.format(argument)
     assert not list(tmp_path.iterdir())

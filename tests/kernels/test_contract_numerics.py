@@ -85,7 +85,7 @@ def test_nan_gives_nan_only_in_its_row(backend: Any, name: str, dtype: str) -> N
 # -- saturation ------------------------------------------------------------------------------------------
 
 
-@kc.pairs("output", "dtype", "inputs", "targets", hidden=["sigmoid", "tanh", "relu"])
+@kc.pairs("backend", "output", "dtype", "inputs", "targets", hidden=["sigmoid", "tanh", "relu"])
 def test_saturated_networks_have_a_finite_right_cost(
     backend: Any, hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
 ) -> None:

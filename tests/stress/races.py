@@ -31,6 +31,7 @@ from fastnet.kernels import cython_dispatch
 from .harness import Case, Danger, Unfit
 
 CHECKOUT = Path(__file__).parents[2]
+BUILDS = CHECKOUT / "build" / "races"
 MAX_ROWS = 3000  # largest number of rows of an order
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
@@ -253,7 +254,7 @@ def sanitized_kernels() -> Path:
     key = hashlib.sha256("\0".join((sys.version, level)).encode())
     for source in sources:
         key.update(source.read_bytes())
-    folder = CHECKOUT / "build" / "races" / key.hexdigest()[:16]
+    folder = BUILDS / key.hexdigest()[:16]
     modules = Path("lib", "fastnet", "kernels")
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
