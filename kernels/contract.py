@@ -168,7 +168,7 @@ ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 # MIN_BLOCK_ROWS.
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
-PANEL_ROWS, PANEL_VECTORS = 256, 4  # the size limits of a packed panel of the compiled backends
+PANEL_ROWS, PANEL_VECTORS = 256, 4  # limits of a panel, a packed part of a weight matrix: rows, and vectors per row
 PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
 # The compiled backends skip zero inputs if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
 # the inputs are not zero. They measure this share on SPARSE_SAMPLE rows, spread evenly over the data.
@@ -246,7 +246,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
             packed += int(nodes[level, WIDTH])
     at = (3 + slots) * packed
     for level, n in enumerate([min(sizes[0], PIECE_INPUTS) if sparse else sizes[0], *sizes[1:]]):
-        area = rows * (padded(n, itemsize) + lane)  # an extra line for each row: NumPy appends a 1
+        area = rows * (padded(n, itemsize) + lane)  # 64 bytes more: the NumPy backend appends a 1
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
@@ -321,8 +321,8 @@ class Backend(Protocol):
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
         """Return a function of (x, out) that does what `predict` does with the current parameters.
 
-        The function is for many calls on few rows: `predictor` does the preparation once that `predict` repeats in
-        every call. x is an array of x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time.
+        The function is for many calls on few rows. `predict` prepares each call anew, `predictor` prepares all calls
+        once. x is an array of x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time.
         work: plan(net, rows, 0, itemsize). The function keeps `work` for its calls.
         """
 

@@ -279,7 +279,7 @@ def is_correct(z: Floats, y: NDArray[np.generic]) -> NDArray[np.bool_]:
     if y.ndim == z.ndim:
         truth = target_classes(y, -1)
     elif z.shape[-2] == 1:
-        truth = y == 0  # with one output, label 0 means a target of 1, which is class 1
+        truth = y == 0  # with one output, label 0 is a target of 1 (see targets), which is class 1
     return classes(z, -2) == truth
 
 

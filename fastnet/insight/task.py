@@ -56,8 +56,8 @@ def full_scale(x: NDArray[np.generic]) -> int:
 def stratified_order(y: NDArray[np.integer[Any]], rng: np.random.Generator) -> NDArray[np.int64]:
     """A random order (n,) of examples with labels y (n,). The first k have the classes in proportion, for any k.
 
-    Each class divides the order into equal parts, one for each of its examples. An example has a random place in its
-    part.
+    For each class, the order is cut into as many equal parts as the class has examples. Each part gets one of these
+    examples, at a random place.
     """
     place = np.empty(len(y))
     for label in np.unique(y):

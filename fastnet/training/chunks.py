@@ -1,4 +1,4 @@
-"""Chooses how many batches one kernel call processes. By the kernel contract, this number changes no result."""
+"""Chooses how many batches a chunk has. A chunk makes one or two kernel calls. Its size changes no result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHUNK_SECONDS = 0.05  # the length of a chunk: `on_batches` and Ctrl-C wait for 
 PACKED_SECONDS = 2 * 3e-9 / 0.01
 FIRST_CHUNK = 1 << 28  # multiply-adds of the first chunk, when the machine's speed is not known yet
 LONG_BATCH = 1 << 28  # multiply-adds; a larger batch may last longer than a chunk, so its call runs in a thread
-ACTIVATION_WORK = 50  # multiply-adds that take as long as one padded output
+ACTIVATION_WORK = 50  # multiply-adds that take as long as one activation; the padding of a layer counts too
 BATCH_WORK = 1 << 19  # multiply-adds that take as long as the Python code of one batch
 
 

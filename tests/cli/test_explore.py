@@ -129,7 +129,7 @@ def test_an_unknown_experiment_is_an_error_before_anything_runs(
 
 
 def test_names_beside_all_are_refused(fake: list[Setting], data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "leave out --all, or first" in error(capsys, "explore", "first", "--all", "--data", data)
+    assert "leave out either --all or the names first" in error(capsys, "explore", "first", "--all", "--data", data)
     assert not fake
 
 
