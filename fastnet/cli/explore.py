@@ -35,7 +35,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     if args.all and args.names:
-        raise ValueError(f"--all runs every experiment: leave out either --all or the names {' '.join(map(shown, args.names))}")
+        raise ValueError(
+            f"--all runs every experiment: leave out either --all or the names {' '.join(map(shown, args.names))}"
+        )
     names = list(dict.fromkeys(explore.EXPERIMENTS if args.all else args.names))
     for name in names:
         checks.name_of("experiment", name, explore.EXPERIMENTS)
