@@ -81,7 +81,7 @@ SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the 
 # STEPS    OUT: the number of updates made
 # CORRECT  OUT: how many examples in the batches of these updates were classified correctly
 #
-# The class of an example is read from the weighted sums of the last layer, not from its outputs: different sums can
+# The predicted class is read from the weighted sums of the last layer, not from its outputs: different sums can
 # give equal outputs, such as sigmoids that round to 1. The class is the index of the largest sum, and the first such
 # index where sums are equal. With one output, the class is 1 if the sum is at least 0, else 0. The class of a target
 # vector is the index of its largest number, and the first such index where numbers are equal. The class of a single
