@@ -40,7 +40,7 @@ UNIX_FLAGS = [
     "-fno-signed-zeros",
     "-ffp-contract=fast",  # a * b + c becomes one instruction
     "-fno-strict-aliasing",  # the workspace holds both integers and floats
-    "-Wno-psabi",  # silences a warning about vector arguments; all stay within a module
+    "-Wno-psabi",  # silences a warning that matters only for vector arguments between modules
 ]
 # These are exactly the features that kernels/cython_dispatch.py looks for before it imports a module.
 # -march=x86-64-vN would also use BMI, LZCNT and MOVBE.

@@ -108,7 +108,7 @@ def take_turns(
 ) -> dict[Key, Timing]:
     """Calls each function once per round; a function returns its seconds. Each round begins with another function.
 
-    So a slow moment of the machine slows all functions. `rehearsals` more rounds run first and do not count.
+    So a slow moment of the machine slows all functions. `rehearsals` rounds run before these rounds and do not count.
     """
     names = list(turns)
     timings = {name: Timing() for name in names}

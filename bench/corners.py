@@ -1,4 +1,4 @@
-"""The suite `corners`: nanoseconds per multiply-add where kernels are often slow, compared with ordinary shapes.
+"""The suite `corners`: nanoseconds per multiply-add in cases that are often slow, and on ordinary shapes.
 
 The inputs are random floats without zeros, so that no kernel can skip a multiply-add.
 """
@@ -34,7 +34,7 @@ class Corner(NamedTuple):
 
     title: str
     workload: Workload
-    ordinary: str  # the title of this ordinary shape; empty if the measurement is itself ordinary
+    ordinary: str  # the title of the ordinary shape to compare with; empty for an ordinary shape
     dtype: str = "float32"
     change: Callable[[Network, Array], None] | None = None  # changes parameters or inputs in place
 

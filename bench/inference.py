@@ -54,7 +54,7 @@ def run(task: Task) -> Section:
 
 
 def fastnet_turns(task: Task, workload: Workload, setup: Setup, many: int, calls: int) -> Turns:
-    """The calls to time of one backend. Verifies their results."""
+    """One backend's calls, which the suite times. Verifies their results."""
     network, name = workload.network(setup.dtype), setup.backend
     pixels = as_input(task.dense, "bytes").x_test[:many]
     floats = pixels if pixels.dtype != np.uint8 else np.divide(pixels, 255, dtype=setup.dtype)
@@ -92,7 +92,7 @@ def _predictor(network: Network, setup: Setup, rows: int) -> Callable[[Any], Any
 
 
 def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Callable[[Array, Array], None], Array]:
-    """A function (x, out) of the backend for one row x, and the output array `out`."""
+    """A backend's function of (x, out) that predicts one row x, and an array for `out`."""
     kernels: Any = backends.get(backend)
     layers, parameters = network.layers, network.parameters
     out = np.empty((1, network.sizes[-1]), network.dtype)

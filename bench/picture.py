@@ -108,7 +108,7 @@ def _bars(axes: Axes, title: str, bars: Sequence[Bar], baseline: str) -> None:
 
 
 def _roofline(axes: Axes, results: Sequence[Result], bandwidth: float) -> None:
-    """Operations a second over operations per byte of images read from memory."""
+    """Plots operations a second against operations per byte of images read from memory."""
     places = _places(results)
     left, right = min(places.values()) / 4, max(places.values()) * 2
     best, worst = max(result.flops for result in results), min(result.flops for result in results)

@@ -15,7 +15,7 @@ from fastnet.bench.workloads import Images, Setup, Workload, reference, verified
 
 BASELINE = "numpy"
 PEER = "peer"  # the name of the user's own program
-LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # trained on before the accuracy of another algorithm is verified
+LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # an accuracy is verified after at least this many
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import fastnet
 
 
 def draw(pixels: np.ndarray) -> str:
-    """Draws a picture (28, 28) of bytes as text. A character is taller than wide, so each pixel gets two."""
+    """Draws a picture (28, 28) of bytes as text. A character is taller than wide, so each pixel gets two characters."""
     return "\n".join("".join(2 * " .:*#@"[pixel // 43] for pixel in row).rstrip() for row in pixels)
 
 

@@ -18,9 +18,9 @@ Floats = NDArray[Any]  # float32 or float64, the same for all arrays of a call
 Ints = NDArray[np.int64]
 
 # -- a network: int64 (n_layers, LAYER_COLUMNS), one row for each layer of weights ---------------------------
-# N_IN, N_OUT      the layer's inputs and neurons
+# N_IN, N_OUT      the numbers of the layer's inputs and of its neurons
 # ACTIVATION       a code from the list below: SIGMOID, RELU, ...
-# WEIGHTS, BIASES  offsets in the flat parameter vector, of weights (n_out, n_in) row by row and biases (n_out,)
+# WEIGHTS, BIASES  where the weights (n_out, n_in), row by row, and the biases (n_out,) start in the parameter vector
 # COST             the code of the cost in the last row, NO_COST in the other rows
 # DROP, DROP_KEY   the threshold and the key of dropout, see below; 0 for a layer without dropout
 # A slice of consecutive rows is also a network.
@@ -53,7 +53,7 @@ def multiply_adds(net: Ints) -> int:
 # The numbers come from Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), with the 64
 # bits of DROP_KEY as its key (low word, high word). The counter (g, row, low word of update, high word of update) gives
 # the numbers of neurons 4 g to 4 g + 3. `row` is the row's place in its batch. `update` counts updates from 1, as Adam
-# does. So the dropped neurons do not depend on blocks, on threads or on how an order is split into calls.
+# does. So the dropped neurons do not depend on blocks, on threads or on how the batches are split into calls.
 PHILOX_ROUNDS = 10
 PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # for words 0 and 2 of the counter
 PHILOX_STEPS = 0x9E3779B9, 0xBB67AE85  # added to the two words of the key after each round
@@ -81,7 +81,7 @@ SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the 
 # STEPS    OUT: the number of updates made
 # CORRECT  OUT: how many examples in the batches of these updates were classified correctly
 #
-# The class of an example is read from the weighted sums of the last layer, not from its outputs: different sums can
+# The predicted class is read from the weighted sums of the last layer, not from its outputs: different sums can
 # give equal outputs, such as sigmoids that round to 1. The class is the index of the largest sum, and the first such
 # index where sums are equal. With one output, the class is 1 if the sum is at least 0, else 0. The class of a target
 # vector is the index of its largest number, and the first such index where numbers are equal. The class of a single
@@ -95,7 +95,7 @@ BYTE_SCALE = 1 / 255  # a byte b stands for the input b * BYTE_SCALE. vec.h repe
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """Compressed sparse rows (CSR): the entries of rows (n, n_in) that are not zero.
+    """Compressed sparse rows (CSR): the nonzero entries of an array (n, n_in).
 
     Row i holds values[k] in column indices[k], for k from starts[i] to starts[i + 1] - 1. Within a row, the columns
     ascend and no column occurs twice. starts is int64 (n + 1,), indices int32 (n_entries,) and values (n_entries,) of

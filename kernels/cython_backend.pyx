@@ -1,6 +1,6 @@
 """The Cython backend: `forward`, `backward` and `update` on blocks of rows, and the contract's functions around them.
 
-setup.py builds this file once for each instruction set and dtype. The register tiles are in vec.h.
+setup.py builds this file once for each instruction set and dtype. The inner loops are in vec.h.
 """
 
 # Why it is fast:
@@ -10,6 +10,8 @@ setup.py builds this file once for each instruction set and dtype. The register 
 #   the weights of these inputs.
 # - If a batch is one block and nothing is clipped, plain gradient descent adds the gradient straight to the weights and
 #   never stores it. Momentum and Adam take the gradient of a small batch from a tile in the first-level cache.
+# A tile is a part of a matrix that is computed at once, in registers or in the first-level cache. A panel is a part of
+# the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
@@ -265,7 +267,7 @@ cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
 
 cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
                  Py_ssize_t ahead) noexcept nogil:
-    """Copy rows first to last of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
+    """Copy rows [first, last) of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
     Prefetch the first `ahead` rows of the next block.
     """
@@ -297,7 +299,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Sort the entries of inputs first to last by input, over all rows (a counting sort). Advance b.begins past them.
+    """Sort the entries of inputs [first, last) by input, over all rows (a counting sort). Advance b.begins past them.
 
     The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One spare place
     follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
@@ -367,13 +369,13 @@ cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t r
 
 
 cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """outputs = activation(inputs . weights + biases) for rows first to last. `softmax` computes softmax outputs."""
+    """outputs = activation(inputs . weights + biases) for rows [first, last). `softmax` computes softmax outputs."""
     multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
              layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
 
 
 cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """The deltas of the layer below: deltas . weights^T, times the derivatives of that layer's activation."""
+    """The deltas of the lower layer: deltas . weights^T, times the derivatives of the lower layer's activation."""
     multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
              lower.deltas, lower.derivatives if lower.drop else lower.outputs, lower.width, lower.n_out,
              GIVEN if lower.drop else lower.activation, first, last)
@@ -469,7 +471,7 @@ cdef void softmax(Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogi
 
 
 cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Apply dropout to rows first to last."""
+    """Apply dropout to rows [first, last)."""
     cdef drop_t drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.update_number)
     apply_dropout(&drop, layer.activation, layer.outputs + first * layer.width, layer.derivatives + first * layer.width,
               layer.width, last - first, <uint32_t> (b.batch_row + first))
@@ -528,7 +530,7 @@ cdef double cross_entropy(const Layer *layer, const real *z, const real *a, cons
 
 cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                    int64_t *correct) noexcept nogil:
-    """For rows first to last, set the last layer's deltas, count correct examples in `correct` and return the cost."""
+    """For rows [first, last), set the last layer's deltas, count correct examples in `correct` and return the cost."""
     cdef Layer *layer = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label
     cdef const real *sums
@@ -539,7 +541,8 @@ cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t 
     cdef double total = 0
     cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
     cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
-    # With cross entropy, the derivative of the activation cancels. The end of the loop applies a softmax's derivative.
+    # With cross entropy, the derivative of the activation cancels. With squared error, the end of the loop applies the
+    # derivative of a softmax.
     cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
@@ -618,7 +621,7 @@ cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Compute the gradient of the weights of input groups first to last."""
+    """Compute the gradient of the weights of input groups [first, last)."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, row, n, column = 0, columns, ldd, g, count
     cdef const real *deltas
     cdef real *weights
@@ -665,7 +668,7 @@ cdef inline Py_ssize_t count_below(const int32_t *columns, Py_ssize_t n, Py_ssiz
 
 
 cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Compute the gradient of the weights of inputs first to last, row by row of the inputs."""
+    """Compute the gradient of the weights of inputs [first, last), row by row of the inputs."""
     cdef Py_ssize_t i, begin = 0, end
     cdef const Entries *tile
     for i in range(rows):
@@ -681,7 +684,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 
 cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Compute the gradient of the weights of inputs first to last, input by input, from sorted entries."""
+    """Compute the gradient of the weights of inputs [first, last), input by input, from sorted entries."""
     cdef Py_ssize_t i, end
     cdef const Entries *tile
     for i in range(rows):
@@ -695,7 +698,7 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
 
 
 cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """`update_sorted` for inputs first to last, whose entries are already sorted."""
+    """`update_sorted` for inputs [first, last), whose entries are already sorted."""
     cdef Py_ssize_t width = layer.width, step = TILE_VECTORS * VL, column = 0, columns, i, at
     cdef const real *deltas
     cdef real *weights

@@ -44,7 +44,7 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
     names = [name for name, needs in LEVELS.items() if all(has(features, need) for need in needs)]
     cap = os.environ.get("FASTNET_ISA")
     if cap and cap not in LEVELS:
-        # ImportError would mean that the backend is missing, but a typo is an error.
+        # An ImportError would mean that the backend is missing.
         raise ValueError(f"FASTNET_ISA={cap} is unknown: use one of {', '.join(LEVELS)}")
     return names[names.index(cap) :] if cap in names else names
 

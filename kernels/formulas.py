@@ -201,7 +201,7 @@ def cross_entropy_of_sigmoid(z: Floats, target: Floats, error: Floats) -> float:
 
 
 def cross_entropy_delta(a: Floats, error: Floats) -> Floats:
-    """The derivatives of the logarithm and of the softmax or sigmoid cancel. The error remains."""
+    """The derivative of the logarithm cancels that of the activation, a softmax or sigmoid. The error remains."""
     return error
 
 

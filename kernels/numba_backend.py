@@ -1,6 +1,6 @@
 """The Numba backend: the functions of cython_backend.pyx under the same names, compiled on first use.
 
-The functions work on pointers and numbers. The vector code is in numba_vectors.py.
+The functions work on pointers and numbers. The vector code is in numba_vectors.py, which explains tiles and panels.
 """
 
 from __future__ import annotations
@@ -337,7 +337,7 @@ def _prefetch_row(b, n, itemsize, row):
 
 @_inner()
 def _gather(b, t, work, begin, rows, first, last, ahead):
-    """Copy rows first to last of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
+    """Copy rows [first, last) of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
     Prefetch the first `ahead` rows of the next block.
     """
@@ -373,7 +373,7 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
 @_inner()
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
-    """Sort the entries of inputs first to last by input, over all rows (a counting sort). Advance `begins` past them.
+    """Sort the entries of inputs [first, last) by input, over all rows (a counting sort). Advance `begins` past them.
 
     The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. One spare place
     follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
@@ -473,7 +473,7 @@ def _panel_at(b, t, work):
 
 @_inner()
 def _weighted_sums(b, t, work, layer, first, last):
-    """outputs = activation(inputs . weights + biases) for rows first to last. `_forward` computes softmax outputs."""
+    """outputs = activation(inputs . weights + biases) for rows [first, last). `_forward` computes softmax outputs."""
     node, lower = _node(t, layer), _node(t, layer - 1)
     _multiply(
         _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
@@ -485,7 +485,7 @@ def _weighted_sums(b, t, work, layer, first, last):
 
 @_inner()
 def _propagate(b, t, work, layer, first, last):
-    """The deltas of the layer below: deltas . weights^T, times the derivatives of that layer's activation."""
+    """The deltas of the lower layer: deltas . weights^T, times the derivatives of the lower layer's activation."""
     node, lower = _node(t, layer), _node(t, layer - 1)
     derivatives, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
     if _drop(b, lower):
@@ -532,7 +532,7 @@ _drop_scale = _inner(types.float64)(c.drop_scale)
 
 @_inner()
 def _drop_neurons(b, node, work, first, last):
-    """Apply dropout to rows first to last."""
+    """Apply dropout to rows [first, last)."""
     at, factors, drop = first * node[c.WIDTH], _room(work), _drop(b, node)
     factors[0] = _real(work, _drop_scale(drop))
     apply_dropout(
@@ -577,7 +577,7 @@ def _argmax(values, n):
 
 @_inner(types.float64)
 def _cross_entropy(softmax, n, z, a, target, labelled, label):
-    """The cross entropy of one example with this target, or with `label` if it is labelled."""
+    """The cross entropy of one example, with class `label` if `labelled` is true, else with the vector `target`."""
     total = 0.0
     if softmax:  # log a = z - z_best + log a_best stays finite where a rounds to zero
         best = _argmax(a, n)
@@ -598,7 +598,7 @@ def _cross_entropy(softmax, n, z, a, target, labelled, label):
 
 @_inner(types.float64)
 def _output(b, t, work, begin, first, last, scale, correct):
-    """For rows first to last, set the last layer's deltas, count correct examples in `correct` and return the cost."""
+    """For rows [first, last), set the last layer's deltas, count correct examples in `correct` and return the cost."""
     layer = b[LAYERS] - 1
     node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
@@ -607,7 +607,8 @@ def _output(b, t, work, begin, first, last, scale, correct):
     factor = _at(squares, _lanes(work))
     factor[0] = _real(work, scale if cross_entropy else 2 * scale)
     _zero(squares, _lanes(work))
-    # With cross entropy, the derivative of the activation cancels. The end of the loop applies a softmax's derivative.
+    # With cross entropy, the derivative of the activation cancels. With squared error, the end of the loop applies the
+    # derivative of a softmax.
     derivative = c.IDENTITY if cross_entropy or softmax else activation
     for i in range(first, last):
         row = _row_of(b, begin + i)
@@ -698,7 +699,7 @@ def _update_biases(b, node, work, rows):
 
 @_inner()
 def _update_weights(b, t, work, layer, rows, first, last):
-    """Compute the gradient of the weights of input groups first to last."""
+    """Compute the gradient of the weights of input groups [first, last)."""
     node, lower, lanes = _node(t, layer), _node(t, layer - 1), _lanes(work)
     width, below, step = node[c.WIDTH], lower[c.WIDTH], TILE_VECTORS * lanes
     x, w = _at(work, lower[c.ACTIVATIONS_AT] + first * GROUP), _at(work, node[c.WEIGHTS_AT] + first * GROUP * width)
@@ -744,7 +745,7 @@ def _count_below(columns, n, column):
 
 @_inner()
 def _update_sparse(b, t, work, rows, first, last):
-    """Compute the gradient of the weights of inputs first to last, row by row of the inputs."""
+    """Compute the gradient of the weights of inputs [first, last), row by row of the inputs."""
     node, entries, like = _node(t, 0), _pointer(_at(work, t[c.ROWS_AT]), b), _pointer(work, np.int32)
     width, w = node[c.WIDTH], _at(work, node[c.WEIGHTS_AT] + _offset(b))
     vectors, begin = _quotient(width, _lanes(work)), 0
@@ -761,7 +762,7 @@ def _update_sparse(b, t, work, rows, first, last):
 
 @_inner()
 def _update_sorted(b, t, work, rows, first, last):
-    """Compute the gradient of the weights of inputs first to last, input by input, from sorted entries."""
+    """Compute the gradient of the weights of inputs [first, last), input by input, from sorted entries."""
     entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
     size = (b[BLOCK] + 1) * sorts
     values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * size)
@@ -780,7 +781,7 @@ def _update_sorted(b, t, work, rows, first, last):
 
 @_inner()
 def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
-    """`_update_sorted` for inputs first to last, whose entries are already sorted."""
+    """`_update_sorted` for inputs [first, last), whose entries are already sorted."""
     node, lanes, tile, fused = _node(t, 0), _lanes(work), _room(work), b[TARGET] == TO_OPTIMIZER
     width, step, panel = node[c.WIDTH], TILE_VECTORS * lanes, _at(work, _panel_at(b, t, work))
     for column in range(0, width, step):
@@ -1140,7 +1141,7 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
-    """Compile the kernels of this dtype, which serve all inputs, or load them from the cache."""
+    """Compile the kernels of this dtype, or load them from the cache. They serve all types of x and y."""
     net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)

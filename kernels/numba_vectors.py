@@ -5,6 +5,8 @@ Loops over layers, batches and blocks are in numba_backend.py.
 
 # A Python function decorated with `_kernel` generates a kernel's code for one dtype, with ordinary loops and operators.
 # Jitted code calls the kernel like a function of pointers and numbers.
+# A tile is a part of a matrix that is computed at once, in registers or in the first-level cache. A panel is a part of
+# the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from __future__ import annotations
 
@@ -620,7 +622,7 @@ def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir
 
 @_number
 def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
-    """Write column << 16 | first << 8 | second where one row or both are not zero. Return the number of columns.
+    """Write column << 16 | first << 8 | second for each column with a nonzero byte. Return the number of columns.
 
     The kernel handles whole vectors of sixteen bytes; the caller handles the remaining bytes.
     """
@@ -643,7 +645,7 @@ def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places
 
 @_number
 def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
-    """Write the columns where one row or both are not zero, and the values there. Return the number of columns.
+    """Write the columns where at least one row is not zero, and the values there. Return the number of columns.
 
     The kernel handles whole vectors; the caller handles the remaining numbers.
     """
@@ -918,7 +920,7 @@ def output_error(
 
 @_number
 def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
-    """Whether `label` is the first index of the largest number of a[n]. It reads whole vectors, without branches."""
+    """Whether `label` is the first index of the largest number of a[n]. Reads whole vectors, without branches."""
     b, best = v.b, v.splat_at(a, label)
 
     def vector(k: ir.Value, beaten: list[ir.Value]) -> list[ir.Value]:

@@ -124,7 +124,7 @@ class Workspace:
         return self.work[at : at + math.prod(shape)].reshape(shape)
 
     def set_masks(self, updates: range, place: int) -> None:
-        """Gives each layer with dropout the masks of the next blocks. Each of these updates has one block.
+        """Gives each layer with dropout the masks of the next blocks, one block for each of the updates.
 
         place: the place of a block's first row in its batch.
         """

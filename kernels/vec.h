@@ -11,7 +11,8 @@
 #endif
 
 /* GCC's and Clang's vector extensions turn this source into AVX-512, AVX2, SSE or NEON code. Any other compiler gets
- * vectors of one element. Rows are a whole number of vectors long: the caller pads them with zeros. */
+ * vectors of one element. Rows are a whole number of vectors long: the caller pads them with zeros. A tile is a part of
+ * a matrix that is computed at once. */
 #ifdef FASTNET_FLOAT64
 typedef double real;
 #  define REAL_BYTES 8
@@ -295,7 +296,7 @@ static void apply_dropout(const drop_t *d, int activation, real *a, real *deriva
 }
 
 /* -- register tiles: each case of a switch has a constant size, so that the tile stays in registers --------------- */
-#define GROUP 4 /* the inputs that a tile takes in one step */
+#define GROUP 4 /* how many inputs a tile handles in one step */
 #define TILE_VECTORS (REGISTERS == 32 ? 4 : 2)
 #define TILE_ROWS 6
 enum { FROM_ZERO, FROM_START, ADD };

@@ -1,6 +1,6 @@
 """NumPy as fast as we could make it: the baseline of the speed ratios."""
 
-# Nothing is allocated in the loop. The activations of a layer are (neurons, examples) with a row of ones below, so that
+# Nothing is allocated in the loop. The activations of a layer are (neurons, examples) with a last row of ones, so that
 # the biases are a column of the weights and each product is one call of BLAS. The deltas contain the learning
 # rate, so one addition updates the vector of all parameters. The list of calls is made once for each batch size.
 

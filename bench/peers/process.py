@@ -135,7 +135,7 @@ class OwnPeer(Peer):
     def verify(self, right: Reference, y: Array, same: bool) -> None:
         """Compares the results of training on the first len(y) examples with the reference.
 
-        The results are the parameters, outputs and labels. For another algorithm, the result is the training accuracy.
+        It compares the parameters, outputs and labels, or only the training accuracy if the peer's algorithm differs.
 
         Raises
         ------
