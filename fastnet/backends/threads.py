@@ -138,7 +138,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
     try:
         try:
             for worker in range(1, n_threads):
-                run_here = contextvars.copy_context().run  # use_backend and np.errstate hold there too
+                run_here = contextvars.copy_context().run  # keeps use_backend and np.errstate in the thread
                 thread = threading.Thread(target=run_here, args=(run, worker), name=f"fastnet-{worker}", daemon=True)
                 thread.start()
                 started.append(thread)

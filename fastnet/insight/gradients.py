@@ -67,7 +67,7 @@ class Ranking:
 
     @property
     def cumulative(self) -> Floats:
-        """The share of the squared norm in the first k components at position k, float64 (n_parameters + 1,)."""
+        """Float64 (n_parameters + 1,): entry k is the share of the squared norm in the first k components."""
         squares = np.concatenate(([0.0], np.cumsum(self.component**2)))
         return np.asarray(squares / (squares[-1] or np.nan))
 
