@@ -127,7 +127,7 @@ class Predictor:
         Raises
         ------
         ValueError
-            x or `out` has an invalid shape or dtype, or x was tested and has a value that is not finite.
+            x or `out` has an invalid shape or dtype, or an x that is tested has a value that is not finite.
         RuntimeError
             Another thread is calling this predictor.
         """

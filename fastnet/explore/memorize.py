@@ -33,7 +33,7 @@ EFFECTS: dict[str, tuple[tuple[float, ...], Callable[[Any], Recipe]]] = {
 }
 CAPACITIES = (250, 500, 1000, 2000, 4000, 16000)  # numbers of images with shuffled labels
 NETWORKS = ((16, 16), (128,))  # hidden layers of the two networks of the capacity table
-PATIENCE = 200  # the most epochs of a training for the capacity table
+PATIENCE = 200  # the largest number of epochs of a training for the capacity table
 CURVES = 60  # epochs of each condition
 
 
