@@ -42,7 +42,7 @@ class Source(Protocol):
 
 
 class Predictor:
-    """A network as a function of x for hot loops. It keeps a copy of the parameters. `Network.compile` makes it.
+    """A network as a function of x for hot loops, with a copy of the parameters. `Network.compile` returns a predictor.
 
     A call takes what `Network.forward` takes, and also one example (n_in,). The fast path is for C-contiguous arrays
     of the network's dtype or of uint8 with at most `max_batch` rows. A C-contiguous array of the network's dtype is not
@@ -127,7 +127,7 @@ class Predictor:
         Raises
         ------
         ValueError
-            x or `out` has an invalid shape or dtype, or x was tested and has a value that is not finite.
+            x or `out` has an invalid shape or dtype, or an x that is tested has a value that is not finite.
         RuntimeError
             Another thread is calling this predictor.
         """

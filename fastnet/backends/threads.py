@@ -24,7 +24,7 @@ THREAD_ROWS = 16  # with "auto", the smallest number of rows per thread
 def usable_cores(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
     """Return how many cores this process may use, by its affinity and the CPU quotas of its control groups.
 
-    A quota of 2.5 cores counts as 3. The result is at least 1. Only tests pass other folders.
+    A quota of 2.5 cores counts as 3. The result is at least 1. Only tests set the parameters.
     """
     quotas = [math.ceil(quota) for quota in _quotas(proc, cgroups)]
     return max(1, min(_affinity(), *quotas)) if quotas else _affinity()
@@ -138,7 +138,7 @@ def run_team(n_threads: int, call: Callable[[Ints, int], T]) -> T:
     try:
         try:
             for worker in range(1, n_threads):
-                run_here = contextvars.copy_context().run  # use_backend and np.errstate hold there too
+                run_here = contextvars.copy_context().run  # keeps use_backend and np.errstate in the thread
                 thread = threading.Thread(target=run_here, args=(run, worker), name=f"fastnet-{worker}", daemon=True)
                 thread.start()
                 started.append(thread)

@@ -91,7 +91,7 @@ def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str
 
 
 def classifier(is_one: bool, output: str, lacks: str) -> None:
-    """Refuse a regression network. `lacks` names, for the message, what such a network lacks."""
+    """Refuse a regression network. `lacks` is the end of the message: what the network does not have."""
     if not is_one:
         raise ValueError(f"a network with {output} outputs is for regression and has no {lacks}")
 

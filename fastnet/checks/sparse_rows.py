@@ -1,4 +1,4 @@
-"""Checks of sparse examples, and the checks of shape and dtype that dense examples need too.
+"""Checks of sparse examples. The checks of shape and dtype at the end of the file serve dense examples too.
 
 Another thread may change the user's index arrays at any time, so they are copied first, and the copies are checked.
 """

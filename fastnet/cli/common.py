@@ -81,7 +81,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
 
 
 def _matrix_text(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Return the confusion matrix as a table. The last column is the recall: the share of a class classified right."""
+    """Return the confusion matrix as a table. The last column is the share of a class classified right (recall)."""
     if len(matrix) > MAX_CLASSES_SHOWN:
         return f"confusion matrix: {len(matrix)} classes are too many to show here; --json prints it"
     numbers = [str(k) for k in range(len(matrix))]

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     checks.whole_number("--seed", args.seed, 0)
     checks.whole_number("--seeds", args.seeds, 2)
     choice = backends.resolve(args.backend)
-    for name in sorted(explore.NEED_SCIPY.intersection(names)):  # checked before hours of work
+    for name in sorted(explore.NEED_SCIPY.intersection(names)):  # check this before hours of work
         require_extra("scipy", f"the experiment {name} needs SciPy", "insight")
     if args.out is not None:
         from fastnet.plots.style import check

@@ -39,8 +39,8 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     Returns
     -------
     array
-        The array, in the file's shape and dtype. A CSV file gives float32 (rows, columns), a picture uint8 (rows,
-        columns).
+        The array, in the file's shape and dtype. A CSV file gives float32 (rows, columns). A picture gives uint8
+        (rows, columns).
 
     Raises
     ------

@@ -34,7 +34,8 @@ def load(
 
     Your own data may be one of these:
 
-    - an NPZ file with the arrays x_train and y_train, perhaps also x_test and y_test; or with x and y
+    - an NPZ file with the arrays x_train and y_train, and optionally x_test and y_test
+    - an NPZ file with the arrays x and y
     - a folder of IDX files with the names of MNIST's files
     - a CSV file with a column of labels
     - a file of examples and a file of labels

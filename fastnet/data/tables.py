@@ -83,7 +83,7 @@ def _is_header(cells: tuple[str, ...]) -> bool:
 
 
 def _problem(text: io.TextIOWrapper, separator: str, columns: tuple[str, ...]) -> str:
-    """Return the end of an error about the first line that is not a row of numbers; "" if there is none."""
+    """Return the end of an error about the first line that is not a row of numbers, or "" if no such line is found."""
     text.seek(0)
     rows = csv.reader(text, delimiter=separator)
     width, gaps, first_gap = len(columns), 0, ""

@@ -18,13 +18,13 @@ from fastnet.network import Evaluation, Network
 from fastnet.text import facts, table
 from fastnet.training.trainer import Trainer
 
-MAX_EXAMPLES = 5_000  # a full-batch step takes at most this many examples, the first of the data set
+MAX_EXAMPLES = 5_000  # a full-batch step takes the first examples of the data set, at most this many
 SLOW, SLOW_STEPS = 0.02, 300  # learning rate and steps from the new network
 RATES, STEPS = (0.1, 1.0, 3.0, 10.0, 30.0), 40  # learning rates and steps from the trained network
 BATCHES, EPOCHS = (None, 10, 1), 10  # batch sizes (None: all examples), and the epochs of each training
 FAST = 0.5  # learning rate of the descent that stops at a short gradient
-SHORT = 0.01  # a gradient shorter than this share of the first one ends the descent
-# Measurements of the cost per epoch, for at most MAX_EXAMPLES training examples and for more.
+SHORT = 0.01  # a gradient shorter than this share of the first gradient ends the descent
+# The number of cost measurements in each epoch. A data set of more than MAX_EXAMPLES examples gets the second number.
 MEASUREMENTS, FEW_MEASUREMENTS = 10, 2
 
 

@@ -89,7 +89,8 @@ class Setting:
 
 
 def _sample(x: NDArray[Any], y: NDArray[np.int64], n: int, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    from fastnet.insight.task import stratified_order  # here: insight loads slowly, and every command loads this module
+    # Imported here, since insight loads slowly and every command loads this module.
+    from fastnet.insight.task import stratified_order
 
     chosen = stratified_order(y, np.random.default_rng(seed))[:n]
     return x[chosen], y[chosen]

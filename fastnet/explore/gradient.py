@@ -55,7 +55,7 @@ def explore(setting: Setting) -> Finding:
 
 
 def _stages(setting: Setting) -> dict[int, Network]:
-    """Return the network after each number of epochs (the key). The last one is the setting's trained network."""
+    """Return networks by the number of epochs trained. The last network is the setting's trained network."""
     trainer = setting.start()
     epochs = setting.recipe.epochs
     found = {0: trainer.network.copy()}

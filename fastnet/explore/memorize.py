@@ -33,7 +33,7 @@ EFFECTS: dict[str, tuple[tuple[float, ...], Callable[[Any], Recipe]]] = {
 }
 CAPACITIES = (250, 500, 1000, 2000, 4000, 16000)  # numbers of images with shuffled labels
 NETWORKS = ((16, 16), (128,))  # hidden layers of the two networks of the capacity table
-PATIENCE = 200  # the most epochs of a training for the capacity table
+PATIENCE = 200  # the largest number of epochs of a training for the capacity table
 CURVES = 60  # epochs of each condition
 
 
@@ -154,7 +154,7 @@ def _capacity(what: str, sizes: Sequence[int], by_network: Mapping[str, Sequence
 
 
 def _epochs(found: Memorization) -> tuple[str, str]:
-    """Return the mean and the range of the epochs to fit. If a seed did not fit: a bound, and how many seeds did."""
+    """Return the mean and range of the epochs to fit; if a seed did not fit, a bound and how many seeds fitted."""
     epochs = found.epochs_to_fit
     if np.isnan(epochs).any():
         return f">{found.training.shape[1]}", f"{np.isfinite(epochs).sum()} of {len(epochs)} seeds"

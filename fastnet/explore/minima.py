@@ -16,7 +16,7 @@ from fastnet.network import Network
 from fastnet.text import facts, layers, table
 from fastnet.training.recipe import Recipe, in_parallel
 
-N_SEEDS = 20  # for each width: a spread needs more seeds than a mean
+N_SEEDS = 20  # for each width: to estimate a spread takes more seeds than to estimate a mean
 MAX_TRAINED, MAX_MAPPED = 4000, 1000  # examples to train on, and examples whose cost is mapped
 WIDE = MINIMIZER.but(hidden=(128,))
 

@@ -72,8 +72,8 @@ class Calibration:
 def tempered(network: Network, temperature: float) -> Network:
     """Return the network whose outputs are the probabilities of the classes at a temperature.
 
-    The weighted sums of the last layer are divided by the temperature T. The outputs are the softmax of the results. A
-    single output is their sigmoid. The method is from Guo et al. (2017), "On calibration of modern neural networks". T
+    The weighted sums of the last layer are divided by the temperature T. The outputs are the softmax of the results, or
+    the sigmoid for a single output. The method is from Guo et al. (2017), "On calibration of modern neural networks". T
     above 1 lowers the confidence, T below 1 raises it. For softmax outputs T = 1 changes nothing. Sigmoid outputs need
     not sum to 1. The softmax that replaces them sums to 1.
 

@@ -76,7 +76,7 @@ class NoiseConfidence:
     mean, deviation : float
         Mean and standard deviation of the real images' pixels. Before clipping, the Gaussian noise has the same values.
     low, high : float
-        The range of all noise.
+        The smallest and the largest value that a pixel of any noise can have.
     """
 
     kinds: dict[str, Answers]
@@ -146,7 +146,7 @@ def confidence_on_noise(
 
 
 def _statistics(images: Floats) -> tuple[float, float, float, float]:
-    """Mean and standard deviation of the pixels, and the lowest and highest pixel of the noise."""
+    """Mean and standard deviation of the pixels, and the smallest and largest value that a pixel of noise can have."""
     scale = full_scale(images)
     mean, deviation = float(images.mean(dtype=np.float64)) / scale, float(images.std(dtype=np.float64)) / scale
     low, high = float(images.min()) / scale, float(images.max()) / scale

@@ -142,7 +142,7 @@ def input_gradient(
 
     The network must have identity outputs and the squared error, like the network that `first_layers` returns.
     `Network.gradient` computes the gradients: a layer in front has the images as its weights, and each one-hot input
-    chooses one image. With the target output + 1/2, the derivative 2 (output - target) of the error is -1.
+    chooses one image. With a target of output + 1/2, the derivative 2 (output - target) of the error is -1.
     """
     m = len(images)
     hidden = network.activations_by_layer[:-1]

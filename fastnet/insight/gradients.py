@@ -67,7 +67,7 @@ class Ranking:
 
     @property
     def cumulative(self) -> Floats:
-        """The share of the squared norm in the first k components at position k, float64 (n_parameters + 1,)."""
+        """Float64 (n_parameters + 1,): entry k is the share of the squared norm in the first k components."""
         squares = np.concatenate(([0.0], np.cumsum(self.component**2)))
         return np.asarray(squares / (squares[-1] or np.nan))
 
@@ -254,8 +254,9 @@ def verify_ranking(
     """Nudge the top fraction of the components, and the same number of random components.
 
     All nudges have the same length. Equal lengths isolate the effect of the direction: for short nudges the advantage
-    of the top components is sqrt(share of the top / share of the draw). With the same learning rate in place of the
-    same length, it would be share of the top / share of the draw, because the top components would also move farther.
+    of the top components is sqrt(T / D), where T and D are the shares of the squared norm in the top and in the draw.
+    With equal learning rates in place of equal lengths, the advantage would be T / D, because the top components would
+    also move farther.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ Bools = NDArray[np.bool_]
 
 WAVELENGTHS = (4.0, 8.0)  # of the edge filters, in pixels: a digit's stroke of 2 to 4 pixels is half a wave
 N_ORIENTATIONS = 8
-MAX_CENTRES = 15  # the most centres of filters in each direction
+MAX_CENTRES = 15  # the largest number of filter centres in each direction
 
 
 def as_images(images: Any, image_shape: tuple[int, int] | None) -> tuple[Floats, tuple[int, int]]:
@@ -133,7 +133,8 @@ def edge_share(images: ArrayLike, image_shape: tuple[int, int] | None = None, *,
     flat = flat * _pixel_mask(pixels, shape)
     best = np.zeros(len(flat))
     rows, columns = (np.linspace(0, side - 1, min(side, MAX_CENTRES)).round().astype(np.int64) for side in shape)
-    middle = shape[0] - 1, shape[1] - 1  # of one patch of twice the size; the patches at all centres are cut from it
+    # A patch of twice the size is drawn with this centre. The patches at all centres are cut from the large patch.
+    middle = shape[0] - 1, shape[1] - 1
     for wavelength in WAVELENGTHS:
         for angle in np.arange(N_ORIENTATIONS) * np.pi / N_ORIENTATIONS:
             pair = []

@@ -49,10 +49,10 @@ class Memorization:
     corrupted, images, goal
         The arguments of `memorization`.
     training : ndarray of float64, shape (n_seeds, epochs)
-        The accuracy on all training examples and the labels of the training, after each epoch. It is NaN after the
-        last epoch of a run that was stopped.
+        The accuracy on all training examples after each epoch, measured with the labels used in training. It is NaN
+        after the last epoch of a run that was stopped.
     test : ndarray of float64, shape (n_seeds, epochs)
-        The accuracy on the test examples after each epoch; NaN where there are none.
+        The accuracy on the test examples after each epoch; NaN without test examples.
     chance : float
         The expected test accuracy of answers drawn with the frequencies of the training labels.
     """
@@ -133,7 +133,7 @@ def memorization(
     recipe : Recipe
         How the networks are made and trained.
     seeds : iterable of int
-        The seeds. Each seed has one training, and determines its network, its order and its shuffling.
+        The seeds, one for each training. A seed sets the network, the order of the examples and the shuffling.
     goal : float
         The training accuracy that counts as fitted.
     stop : bool

@@ -257,7 +257,8 @@ def match_neurons(a: Network, b: Network) -> Network:
                 likeness = _neurons(a, layer, outgoing) @ _neurons(found, layer, outgoing).T
                 order = linear_sum_assignment(likeness, maximize=True)[1]
                 gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
-                if gain > 1e-9 * np.abs(likeness).sum():  # with 0, rounding could alternate two equal orders for ever
+                # With a limit of 0, rounding could make the loop alternate between two equal orders for ever.
+                if gain > 1e-9 * np.abs(likeness).sum():
                     _reorder(found, layer, order)
                     changed = True
     return found

@@ -54,8 +54,8 @@ class WeightStructure:
     Attributes
     ----------
     kinds : dict of str to Structure
-        "initial", "trained", "blobs" and "edges". Blobs are smooth noise with the correlation of the trained weights,
-        and with their size at each pixel.
+        "initial", "trained", "blobs" and "edges". Blobs are smooth noise. They are drawn with the
+        same correlation of neighbours, and the same root mean square at each pixel, as the trained weights.
     """
 
     kinds: dict[str, Structure]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_NEURONS = 20  # a layer of more neurons is drawn in part
-SHOWN = 14  # neurons drawn of a layer of more than MAX_NEURONS
+SHOWN = 14  # the number of neurons drawn for a layer of more than MAX_NEURONS neurons
 PIXEL_LINKS = 5  # a neuron is linked to this many pixels: those with the largest weights
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
 MAX_GAP = 1.5  # the largest distance from one neuron to the next

@@ -167,7 +167,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
         below.bar(diagram.edges[:-1], diagram.counts, widths, align="edge", color=style.GREY, edgecolor="white")
         below.set_xlabel("confidence")
         below.set_xlim(0, 1)
-    axes[1, 0].set_yscale("log")  # for all panels of the row (sharey): a bin of one example stays visible
+    axes[1, 0].set_yscale("log")  # for all axes of the row (sharey), so that a bin of one example is visible
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(diagrams) + 1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_MARKED = 40  # a line of more epochs has no markers
-WIDE = 20.0  # the axis is logarithmic if the largest cost is more than this factor above the smallest cost
+WIDE = 20.0  # the axis is logarithmic if the largest cost is more than this many times the smallest cost
 COLUMNS = ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")
 KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 

@@ -105,7 +105,7 @@ def _galleries(
 
 
 def _blocks(count: int, of: int) -> list[float]:
-    """The sizes of `count` blocks of `of` rows or columns, with a gap between two blocks."""
+    """The sizes of the rows or columns of `count` blocks, with `of` in each block and a gap between two blocks."""
     return [*[1.0] * of, *[GAP, *[1.0] * of] * (count - 1)]
 
 
@@ -160,7 +160,8 @@ def structure(found: WeightStructure, *, image_shape: tuple[int, int] | None = N
     for row, (kind, part) in enumerate(kinds.items()):
         for k, image in enumerate(part.images[:SHOWN]):
             axes = figure.add_subplot(grid[row, k])
-            scale = pixels.diverging(float(np.abs(image).max()))  # each image's own: the sets have no common unit
+            # Each image has a scale of its own, because the sets have no common unit.
+            scale = pixels.diverging(float(np.abs(image).max()))
             pixels.show(axes, image, shape, **scale)
             if k == 0:
                 axes.set_ylabel(kind)

@@ -62,7 +62,7 @@ def machine(subject: Subject) -> Card:
 
 
 def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
-    """The name of an optimiser or a schedule, with its settings that are not off."""
+    """The name of an optimiser or a schedule, with its settings. Settings that are 0 or False are left out."""
     settings = {key: value for key, value in record.get(f"{name}_settings", {}).items() if value}
     told = ", ".join(key if value is True else f"{key} {value:g}" for key, value in settings.items())
     return f"{record[name]} ({told})" if told else record.get(name)

@@ -105,7 +105,7 @@ class Updates:
         self.state.step = snapshot.step
 
     def not_finite(self) -> str:
-        """Return what is not finite as subject and verb of a message, such as "parameters are", or "" if all is finite.
+        """Return the part of a message that says what is not finite ("parameters are"), or "" if all is finite.
 
         The moments count too. If the square of a gradient overflows, Adam's second moment becomes infinite, and the
         parameter would never change again.

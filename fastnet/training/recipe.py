@@ -104,8 +104,8 @@ def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> 
     Raises
     ------
     BaseException
-        A job raised an error. If several did, the error of the first in the list is raised here. After an error or
-        Ctrl-C, the running trainings end at their next batch, and no other training starts.
+        A job raised an error. If several jobs did, the first such job in the list gives the error. After an error
+        or Ctrl-C, the running trainings end at their next batch, and no other training starts.
     """
     from concurrent.futures import ThreadPoolExecutor  # imported here, to keep the start of the command line fast
 

@@ -148,7 +148,7 @@ class Cosine(Schedule):
     Parameters
     ----------
     epochs : float, optional
-        The length in epochs from the trainer's first update, including the warm-up. The factor then stays at `final`.
+        The length in epochs from the trainer's first update, with the warm-up. The factor is `final` after this time.
         None: each call of `fit` follows a curve of its own. To spread one curve over several calls, give its length.
     final : float
         The last factor, from 0 to 1.

@@ -28,7 +28,7 @@ from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 
-MAX_EPOCHS = 2**53  # schedules count epochs in float64, which is exact for whole numbers up to this one
+MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
 
 
 class Trainer:
@@ -380,7 +380,7 @@ class Trainer:
                 fit.hand_over(partial(callback.on_batches, self, progress))
 
     def _validated(self, fit: Fit, epoch: Epoch, validation: Examples) -> Epoch:
-        """Return the epoch's record with the cost and accuracy of the validation, or unchanged on Ctrl-C."""
+        """Return the epoch's record with the validation's cost and accuracy. On Ctrl-C, return it without them."""
         cost, n_right, n_examples = 0.0, 0, len(validation.x)
         for part_cost, part_right in self._network.evaluate_parts(*validation, fit.engine):
             if fit.interrupts.pending:
