@@ -15,7 +15,7 @@ def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
     """
     if len(axes) == 1 or not all(axes):
         return list(product(*axes))
-    missing = dict.fromkeys(  # an ordered set of ((axis, index of the value), (axis, index of the value))
+    missing = dict.fromkeys(  # an ordered set of pairs; each member of a pair is (axis, index of the value)
         ((a, i), (b, j))
         for a, b in combinations(range(len(axes)), 2)
         for i, j in product(range(len(axes[a])), range(len(axes[b])))

@@ -155,7 +155,7 @@ class Model:
         if step.kind != "load":
             value = step.value(thread.now, thread.got)
             new = got + value if step.kind == "add" else value
-            # An addition keeps the work that earlier operations on the word released. A plain store discards it.
+            # An addition keeps all work that was released through the word. A store discards this work.
             handed_on = released if step.kind == "add" else (0,) * self.size
             released = both(handed_on, known) if step.order in ("release", "acq_rel") else handed_on
             team = team._replace(words=put(team.words, word, new), released=put(team.released, word, released))
@@ -232,7 +232,7 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Check a team that no thread leaves, and for each round a team that thread 0 leaves. Count all states."""
+    """Check a team that no thread leaves, and one team per round that thread 0 leaves in this round. Count all states."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 
@@ -240,7 +240,7 @@ def check(steps: Steps, size: int) -> int:
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_interleaving_keeps_the_promises(source: str, size: int) -> None:
     """No thread passes early. All threads see the earlier work and reach the end. All threads leave a broken team."""
-    assert check(SOURCES[source], size) > 5**size  # the number of states
+    assert check(SOURCES[source], size) > 5**size
 
 
 @pytest.mark.parametrize("size", [2, 3])

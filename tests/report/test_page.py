@@ -47,9 +47,9 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-READABLE = 12.0  # CSS pixels of the smallest text outside pictures
-READABLE_IN_PICTURES = 9.0  # CSS pixels of text in pictures at the scale of a phone; some text has 8 points
-SMALLEST_POINTS = 9  # size of the text in the report's pictures
+READABLE = 12.0  # smallest size of text outside pictures, in CSS pixels
+READABLE_IN_PICTURES = 9.0  # smallest size of text in pictures on each screen, in CSS pixels
+SMALLEST_POINTS = 9  # smallest size of text in the report's pictures
 DPI = 110
 
 
