@@ -8,7 +8,7 @@ from typing import Any
 
 
 def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return rows with one value of each axis. Equal axes give equal rows.
+    """Return rows with one value of each axis. The same axes always give the same rows.
 
     The search is greedy. A row starts with the first missing pair. Each other axis then gets the value that completes
     the most missing pairs.

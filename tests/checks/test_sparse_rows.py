@@ -96,7 +96,7 @@ def test_sparse_rows_objects_are_accepted(name: str) -> None:
 
 
 def unsorted() -> Any:
-    """Return a matrix with unsorted and repeated columns and a zero entry. Its flags say sorted and canonical."""
+    """Return a matrix with unsorted and repeated columns and a zero. Its flags falsely say sorted and canonical."""
     x = scipy_sparse.csr_array(
         (np.array([1, 2, 3, 4, 0, 5], np.float32), np.array([3, 1, 3, 3, 0, 69]), np.array([0, 4, 4, 6])), shape=(3, 70)
     )

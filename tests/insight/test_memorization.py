@@ -86,7 +86,8 @@ def test_partly_shuffled_labels_lie_between(backend: Any) -> None:
     assert true.final_test.min() - 0.1 > partly.final_test.max() > partly.final_test.min() > 0.4
 
 
-# Measured with five seeds: fitting takes 5 to 8 epochs. The test accuracy is 0.05 to 0.18, with means of 0.10 to 0.13.
+# Measured with five seeds: fitting shuffled pixels or noise takes 5 to 8 epochs. The test accuracy is 0.05 to 0.18. Its
+# mean over the seeds is 0.10 to 0.13.
 @pytest.mark.parametrize("kind", ["shuffled", "noise"])
 def test_shuffled_pixels_and_noise_are_fitted(backend: Any, kind: str) -> None:
     found = digits(name_of(backend), 1000, images=kind)

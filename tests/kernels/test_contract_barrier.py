@@ -30,9 +30,9 @@ class Step(NamedTuple):
 Steps = dict[str, Step]
 
 # WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py. Each atomic operation of these
-# functions has one entry. If you change the functions, change WAIT. The model follows which work of the other threads a
-# thread can see. By C11's memory orders, an acquiring load makes visible all work that was visible to the thread that
-# stored the value with a release. The model assumes that a load of an atomic word returns its newest value.
+# functions has one entry. If you change the functions, change WAIT. The model tracks which work of other threads each
+# thread can see. If an acquire load reads a value that a release operation wrote, the reader sees all work that
+# the writer could see (C11). The model assumes that a load of an atomic word returns its newest value.
 WAIT: Steps = {
     "look": Step("load", c.TURN, "acquire", lambda got, now, size: "arrive", kept=True),
     "arrive": Step(
@@ -232,7 +232,7 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Check a team that no thread leaves, and one team per round that thread 0 leaves in this round. Count all states."""
+    """Check a team that no thread leaves, and for each round a team that thread 0 leaves then. Count all states."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 

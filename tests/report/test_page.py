@@ -143,7 +143,7 @@ def test_the_page_on_a_screen(screen: str, browser: Any, page: Path, tmp_path: P
 
 
 def test_the_page_on_paper(browser: Any, page: Path) -> None:
-    """The print has two columns. Nothing crosses the edge of a card or is cut off. Cards share pages."""
+    """The print has two columns. Nothing crosses the edge of a card or is cut off. Pages hold several cards."""
     try:
         show(browser, page, "desktop")
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
