@@ -48,7 +48,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker runs all Numba tests, to compile each kernel once. One worker runs each folder with slow fixtures."""
+    """Give all Numba tests to one worker, to compile each kernel once. Keep a folder with slow fixtures together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
