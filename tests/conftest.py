@@ -48,7 +48,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run all Numba tests in one worker, so each kernel is compiled once. Run each folder with slow fixtures in one."""
+    """Give all Numba tests to one worker, to compile each kernel once. Keep a folder with slow fixtures together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):

@@ -67,7 +67,7 @@ AXES: dict[str, Sequence[Any]] = {
 def pairs(*names: str, **axes: Sequence[Any]) -> pytest.MarkDecorator:
     """Parametrize a test with a pairwise cover of these axes: each pair of values of two axes occurs in a case.
 
-    If "backend", "compiled" or "threaded" is not among the axes, every backend runs the whole cover.
+    If no axis is "backend", "compiled" or "threaded", every backend runs the whole cover.
     """
     axes = {name: AXES[name] for name in names} | axes
     rows = cover(*map(tuple, axes.values()))

@@ -184,7 +184,7 @@ def mean_cost(
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
 ) -> float:
-    """The mean cost over the examples. `kept` has forward's argument `kept` for each example."""
+    """The mean cost over the examples. `kept` has an entry for each example: the argument `kept` of forward."""
     costs = []
     for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
         sums, activations = forward(net, params, x, kept[row] if kept else None)

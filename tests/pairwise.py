@@ -8,14 +8,14 @@ from typing import Any
 
 
 def cover(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return rows with one value of each axis. Equal axes give equal rows.
+    """Return rows with one value of each axis. The same axes always give the same rows.
 
     The search is greedy. A row starts with the first missing pair. Each other axis then gets the value that completes
     the most missing pairs.
     """
     if len(axes) == 1 or not all(axes):
         return list(product(*axes))
-    missing = dict.fromkeys(  # an ordered set of ((axis, index of the value), (axis, index of the value))
+    missing = dict.fromkeys(  # an ordered set of pairs; each member of a pair is (axis, index of the value)
         ((a, i), (b, j))
         for a, b in combinations(range(len(axes)), 2)
         for i, j in product(range(len(axes[a])), range(len(axes[b])))

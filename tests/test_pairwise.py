@@ -20,7 +20,8 @@ def test_every_pair_is_in_some_row(sizes: list[int]) -> None:
 
 
 def test_a_cover_is_far_smaller_than_the_product() -> None:
-    assert len(cover(range(5), range(8), range(4), range(4), range(2), range(2), range(2))) <= 48  # of 10,240
+    # The product has 5,120 rows.
+    assert len(cover(range(5), range(8), range(4), range(4), range(2), range(2), range(2))) <= 48
 
 
 def test_the_cover_of_one_axis_is_all_its_values() -> None:

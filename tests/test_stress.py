@@ -36,7 +36,8 @@ def test_cases_that_failed_earlier_pass(name: str, path: Path, workers: dict[str
 def test_a_few_cases_of_each_program(name: str) -> None:
     if name == "races" and not races.BUILDS.exists():
         pytest.skip("compiling with ThreadSanitizer takes 25 s: run `python -m tests.stress races`, as .ci/run does")
-    report = harness.run(name, seed=1, count=1 if name == "leaks" else 3, keep=False)  # a leak takes 100 rounds a case
+    # A case of `leaks` has 100 rounds.
+    report = harness.run(name, seed=1, count=1 if name == "leaks" else 3, keep=False)
     if report.unable:
         pytest.skip(report.unable)
     assert report.tried

@@ -42,7 +42,7 @@ def name(backend: Any) -> str:
 
 
 class Sender:
-    """Send one SIGINT `delay` seconds after start() or, if later, when `ready` is true. `sent` is the time."""
+    """Send one SIGINT `delay` seconds after start(), but not before ready() is true. `sent` is the signal's time."""
 
     def __init__(self, delay: float, ready: Callable[[], bool] = lambda: True) -> None:
         self.sent = 0.0
@@ -167,7 +167,7 @@ def test_interrupt_during_validation(name: str) -> None:
 
 
 def test_interrupt_after_a_fit_of_few_examples(name: str) -> None:
-    """After batches of one example, batches of 20,000 take much longer. The chunks must then have fewer batches."""
+    """Batches of the second fit take much longer than those of the first, so a chunk must have fewer batches."""
     net = Network([100, 100, 10], activation="relu", seed=0)  # its calls are below LONG_BATCH and run in this thread
     trainer = Trainer(net, learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
     trainer.fit(X[:1], Y[:1], epochs=50)

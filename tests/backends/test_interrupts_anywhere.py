@@ -28,7 +28,7 @@ class EveryBatch(Callback):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python 3.12 and later warn of forks
 def test_a_child_forked_by_another_thread_has_the_usual_handler() -> None:
-    """The parent's main thread handles the signal while it fits. The child has no such thread."""
+    """The handler of SIGINT during a fit stops the fit. The child has no fit, so it gets the usual handler."""
     statuses = []
 
     def fork() -> None:

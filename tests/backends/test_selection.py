@@ -261,7 +261,7 @@ def compiled_dtypes() -> tuple[str, str]:
 
 
 def features(*names: str) -> dict[str, bool]:
-    """Return a table in the form of NumPy's CPU features with only these features."""
+    """Return a dict like NumPy's table of CPU features, in which only these features are True."""
     return dict.fromkeys(cython_dispatch.V4, False) | dict.fromkeys(names, True)
 
 

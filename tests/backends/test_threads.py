@@ -203,7 +203,7 @@ def make(name: str, **arguments: Any) -> Trainer:
 
 @pytest.fixture(params=["cython", "numba", "fake"])
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return each backend that supports teams, and pretend that there are four cores. The fake one replaces numpy."""
+    """Return each backend that supports teams, and pretend that there are four cores. "fake" replaces numpy."""
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     if request.param != "fake":
         backends.get(request.param)

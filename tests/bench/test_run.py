@@ -24,7 +24,7 @@ from fastnet.bench.workloads import WORKLOADS, Setup, as_input
 from fastnet.errors import BackendError
 
 BEGIN, END = markers(run.SECTION)
-PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # mixed line ends, and no end of the last line
+PAGE = f"# Title\r\n\r\n{BEGIN}\nold figures\n{END}\nthe end"  # mixed line ends; the last line has no end
 
 
 # -- figures ------------------------------------------------------------------------------------------------------

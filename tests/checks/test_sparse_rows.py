@@ -96,7 +96,7 @@ def test_sparse_rows_objects_are_accepted(name: str) -> None:
 
 
 def unsorted() -> Any:
-    """Return a matrix with unsorted columns, repeated columns and a zero entry. Its flags falsely say the opposite."""
+    """Return a matrix with unsorted and repeated columns and a zero. Its flags falsely say sorted and canonical."""
     x = scipy_sparse.csr_array(
         (np.array([1, 2, 3, 4, 0, 5], np.float32), np.array([3, 1, 3, 3, 0, 69]), np.array([0, 4, 4, 6])), shape=(3, 70)
     )
@@ -205,7 +205,7 @@ def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
     ],
 )
 def test_corrupt_matrices_are_refused_before_use(change: Callable[[Any], object]) -> None:
-    """With each matrix, a kernel or SciPy's conversion would read or write memory outside the matrix."""
+    """Each matrix would make a kernel or SciPy's conversion read or write memory outside the matrix."""
     refused = 0
     for form in ("csr", "csc", "bsr"):
         with contextlib.suppress(ValueError):  # SciPy refuses some of these matrices
@@ -257,7 +257,7 @@ def test_matrices_with_replaced_parts_are_refused(form: str, part: str) -> None:
 @pytest.mark.parametrize("shape", [(-60, 70), (60.0, 70.0)])
 @pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
 def test_an_impossible_shape_is_refused(form: str, shape: Any) -> None:
-    """For example, SciPy's conversion of a CSC matrix with -1 rows crashes the process."""
+    """An impossible shape can crash the process, for example when SciPy converts a CSC matrix with -1 rows."""
     x = broken(form, lambda x: setattr(x, "_shape", shape))
     with pytest.raises(
         ValueError, match="x is not a valid sparse matrix: its shape is not a tuple of whole numbers from 0"

@@ -64,9 +64,9 @@ def test_no_command_prints_help_and_version_the_version(capsys: pytest.CaptureFi
         (["predict", "--modle", "x.npz"], "did you mean '--model'?"),  # the error must not be about the missing --model
         (["bench", "--workloads=W1"], "(see fastnet bench --help); did you mean '--workload'?"),
         (["--vesrion"], "did you mean '--version'?"),
-        (["train", "--lr", "0.1"], "did you mean '--learning-rate'?"),  # the closest letters are those of --layers
+        (["train", "--lr", "0.1"], "did you mean '--learning-rate'?"),  # --layers has more similar letters
         (["train", "--n_jobs=2"], "did you mean '--threads'?"),
-        (["train", "--output-dir", "run"], "did you mean '--out'?"),  # not --output, an activation
+        (["train", "--output-dir", "run"], "did you mean '--out'?"),  # not --output, which sets an activation
         (["train", "--SEED", "3"], "did you mean '--seed'?"),
         (["evaluate", "--lr", "0.1"], "no option '--lr' (see fastnet evaluate --help)\n"),
     ],

@@ -1,4 +1,4 @@
-"""The command line replaces arguments in the library's errors by options. All other words stay."""
+"""In the library's errors, the command line replaces names of arguments by options. All other words stay."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_gaussian_noise_has_the_mean_and_deviation_of_the_images() -> None:
     found = confidence_on_noise(Network([12, 2], seed=0), images, n=8)
     many = np.concatenate([confidence_on_noise(network(), images, n=8, seed=s)["gaussian"].samples for s in range(200)])
     assert found.deviation == pytest.approx(0.1, abs=0.01)
-    assert many.mean() == pytest.approx(0.5, abs=0.005)  # 19,200 pixels: six standard errors
+    assert many.mean() == pytest.approx(0.5, abs=0.005)  # for 19,200 pixels the standard error is 0.0007
     assert many.std() == pytest.approx(found.deviation, abs=0.005)
 
 

@@ -66,7 +66,8 @@ def test_the_step_of_another_optimiser_is_measured_from_the_parameters() -> None
     step = network.parameters - before
     assert log.step_length[0] == pytest.approx(np.linalg.norm(step), rel=1e-12)
     assert log.predicted_change[0] == pytest.approx(gradient @ step, rel=1e-9)
-    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3  # not that of plain descent
+    # Plain descent would predict another change.
+    assert abs(log.predicted_change[0] + 0.01 * gradient @ gradient) > 1e-3
 
 
 def test_the_figures_of_a_step_are_those_of_its_batch() -> None:
@@ -180,7 +181,8 @@ def test_the_gradient_is_long_at_first_and_short_later(backend: Any, digits: Any
     """In the literature the norm is 1.59 at step 0, 1.39 at step 50 and 0.10 at step 300.
 
     This test uses the rate whose norms come nearest. Measured with five seeds on each backend: 1.31 to 1.65 at step 0,
-    0.63 to 0.87 at step 50 (0.48 to 0.59 of the first norm), 0.075 to 0.116 at step 300 (0.051 to 0.079 of it).
+    0.63 to 0.87 at step 50, 0.075 to 0.116 at step 300. The shares of the first norm are 0.48 to 0.59 at step 50 and
+    0.051 to 0.079 at step 300.
     """
     trainer = Trainer(Network(SIZES, seed=1), learning_rate=0.02, batch_size=1000, backend=name_of(backend))
     norm = log_of(trainer, *digits, 301).gradient_norm

@@ -86,7 +86,8 @@ def test_partly_shuffled_labels_lie_between(backend: Any) -> None:
     assert true.final_test.min() - 0.1 > partly.final_test.max() > partly.final_test.min() > 0.4
 
 
-# Fitting such images takes 5 to 8 epochs. Test accuracies are 0.05 to 0.18. The means of five seeds are 0.10 to 0.13.
+# Measured with five seeds: fitting shuffled pixels or noise takes 5 to 8 epochs. The test accuracy is 0.05 to 0.18. Its
+# mean over the seeds is 0.10 to 0.13.
 @pytest.mark.parametrize("kind", ["shuffled", "noise"])
 def test_shuffled_pixels_and_noise_are_fitted(backend: Any, kind: str) -> None:
     found = digits(name_of(backend), 1000, images=kind)
@@ -95,7 +96,7 @@ def test_shuffled_pixels_and_noise_are_fitted(backend: Any, kind: str) -> None:
     assert found.epochs_to_fit.max() < digits(name_of(backend), 1000, **SHUFFLED).epochs_to_fit.min()
 
 
-# In 60 epochs 784-16-16-10 fits 33 to 40% of 4,000 shuffled labels. 784-128-10 fits all.
+# In 60 epochs 784-16-16-10 fits 33 to 40% of 4,000 shuffled labels. 784-128-10 fits all labels.
 def test_a_network_784_16_16_10_is_too_small_for_4000_shuffled_labels(backend: Any) -> None:
     small = digits(name_of(backend), 4000, hidden=(16, 16), **SHUFFLED)
     wide = digits(name_of(backend), 4000, **SHUFFLED)

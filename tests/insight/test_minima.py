@@ -48,8 +48,9 @@ def digits(recipe: str, seed: int, backend: str) -> Network:
 
 # Coefficients of variation of the test cost, five groups of 20 seeds, similar on all backends [in the literature]:
 # 5 neurons: 0.17 to 0.28 [0.23], 10 neurons: 0.108 to 0.172 [0.14], 25 neurons: 0.088 to 0.116 [0.075], 100 neurons:
-# 0.037 to 0.060 [0.055]. In one group 10 neurons vary less than 25, so the test does not compare these two. Largest
-# minus smallest test cost: 0.50 to 1.19 with 5 neurons, 0.10 to 0.17 with 25, 0.029 to 0.056 with 100.
+# 0.037 to 0.060 [0.055]. In one group the cost varies less with 10 neurons than with 25, so the test does not compare
+# these two. Difference between the largest and the smallest test cost: 0.50 to 1.19 with 5 neurons, 0.10 to 0.17 with
+# 25, 0.029 to 0.056 with 100.
 def test_final_costs_vary_less_in_wider_networks(backend: Any) -> None:
     found = minima(*images(4000), test=unseen(), widths=(5, 10, 25, 100), backend=name_of(backend))
     five, ten, some, hundred = found.variation

@@ -109,8 +109,9 @@ def test_excluded_pixels_change_nothing() -> None:
 def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
     """In the literature the correlation of neighbours is 0.01 before training and 0.46 after.
 
-    Measured with five seeds on each backend: -0.01 to 0.01 before and 0.66 to 0.67 after. One oriented edge explains on
-    average 2% of a neuron's weights before training and 15 to 18% after, 13% of a blob, and 77% of an edge.
+    Measured with five seeds on each backend: -0.01 to 0.01 before and 0.66 to 0.67 after. The mean share
+    that one oriented edge explains is 2% of a neuron's weights before training, 15 to 18% after training, 13% of a
+    random blob, and 77% of a random edge.
     """
     d = cases.data()
     for seed, net in zip(cases.SEEDS, cases.trained(name_of(backend)), strict=True):
@@ -119,7 +120,7 @@ def test_trained_weights_are_smooth_and_are_not_edges(backend: Any) -> None:
         assert abs(found["initial"].correlation) < 0.03
         share = {kind: part.edge_shares.mean() for kind, part in found.kinds.items()}
         assert share["initial"] < 0.05
-        assert share["blobs"] > 0.1  # 0.08 without `strength`, the size of the weights at each pixel
+        assert share["blobs"] > 0.1  # the share is 0.08 if blobs() gets no `strength`
         assert share["trained"] - share["blobs"] < (share["edges"] - share["trained"]) / 3
         assert np.median(found["trained"].edge_shares) < found["edges"].edge_shares.min()
 

@@ -46,7 +46,7 @@ def smooth_case(**arguments: Any) -> kc.Case:
 
 
 def assert_derivatives(grad: np.ndarray, differences: np.ndarray) -> None:
-    """Check that the relative error is below 1e-6 or the absolute error below 1e-11, the differences' rounding."""
+    """Check that the error of each component is at most 1e-6 times the difference, plus 1e-9 for rounding."""
     assert np.all(np.abs(grad - differences) <= 1e-6 * np.abs(differences) + 1e-9)
 
 
@@ -100,7 +100,7 @@ def test_batches_larger_than_a_block_equal_the_oracle(
 def test_blocks_made_small_by_a_wide_layer(
     backend: Any, dtype: str, inputs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle would take minutes here. Instead, the gradient of a batch must equal the mean over its two parts."""
+    """The oracle would take minutes, so the test compares a batch with the weighted mean of its two parts."""
     monkeypatch.setattr(c, "BLOCK_WORK", 1 << 27)  # a smaller limit, so that a narrower layer reaches it
     c._plan.cache_clear()
     k = kc.case((1200, 1100), output=("sigmoid", "cross_entropy"), rows=150, dtype=dtype, inputs=inputs)
@@ -214,7 +214,7 @@ def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targe
 
 @kc.pairs("dtype", output=["identity", "sigmoid"])
 def test_exactly_the_boundary_is_class_1(backend: Any, output: str, dtype: str) -> None:
-    """With one output, a weighted sum of exactly 0 is class 1, and so is a target of exactly 0.5."""
+    """With one output, a weighted sum of exactly 0 predicts class 1, and a target of exactly 0.5 means class 1."""
     k = kc.case((2, 1), output=(output, "squared_error"), rows=3, dtype=dtype)
     k = k._replace(y=np.array([[0.25], [0.5], [1]], dtype))
     for bias, right in ((0, 2), (-(2.0**-30), 1)):

@@ -30,9 +30,9 @@ class Step(NamedTuple):
 Steps = dict[str, Step]
 
 # WAIT describes `team_wait` of kernels/vec.h and `_wait` of kernels/numba_backend.py. Each atomic operation of these
-# functions has one entry. If you change the functions, change WAIT. The model follows which work of the other threads a
-# thread can see. By C11's memory orders, an acquiring load makes visible all work that was visible to the thread that
-# stored the value with a release. The model assumes that a load of an atomic word returns its newest value.
+# functions has one entry. If you change the functions, change WAIT. The model tracks which work of other threads each
+# thread can see. If an acquire load reads a value that a release operation wrote, the reader sees all work that
+# the writer could see (C11). The model assumes that a load of an atomic word returns its newest value.
 WAIT: Steps = {
     "look": Step("load", c.TURN, "acquire", lambda got, now, size: "arrive", kept=True),
     "arrive": Step(
@@ -155,7 +155,7 @@ class Model:
         if step.kind != "load":
             value = step.value(thread.now, thread.got)
             new = got + value if step.kind == "add" else value
-            # An addition keeps the work that earlier operations on the word released. A plain store discards it.
+            # An addition keeps all work that was released through the word. A store discards this work.
             handed_on = released if step.kind == "add" else (0,) * self.size
             released = both(handed_on, known) if step.order in ("release", "acq_rel") else handed_on
             team = team._replace(words=put(team.words, word, new), released=put(team.released, word, released))
@@ -232,7 +232,7 @@ class Model:
 
 
 def check(steps: Steps, size: int) -> int:
-    """Check a team that no thread leaves, and for each round a team that thread 0 leaves. Count all states."""
+    """Check a team that no thread leaves, and for each round a team that thread 0 leaves then. Count all states."""
     return sum(Model(steps, size, breaks).check() for breaks in (None, *range(ROUNDS)))
 
 
@@ -240,7 +240,7 @@ def check(steps: Steps, size: int) -> int:
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_interleaving_keeps_the_promises(source: str, size: int) -> None:
     """No thread passes early. All threads see the earlier work and reach the end. All threads leave a broken team."""
-    assert check(SOURCES[source], size) > 5**size  # the number of states
+    assert check(SOURCES[source], size) > 5**size
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -89,7 +89,7 @@ def test_nan_gives_nan_only_in_its_row(backend: Any, name: str, dtype: str) -> N
 def test_saturated_networks_have_a_finite_right_cost(
     backend: Any, hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
 ) -> None:
-    """Weighted sums of +-1e4 make exponentials overflow and p round to 0. The cost must still be finite and right."""
+    """With weighted sums of +-1e4, exponentials overflow and outputs round to 0. The cost must be finite and right."""
     k = kc.case((4, 5, 3), hidden, output, 12, dtype, inputs, targets)
     k.params[:] *= 1e4
     cost, grad = kc.gradient(backend, k)

@@ -15,7 +15,7 @@ from fastnet import plots  # without Matplotlib there is nothing to test
 
 
 def found(n: int = 100, corrupted: float = 0.0, hidden: int = 8, slow: bool = False) -> Memorization:
-    """Return a result of two seeds and four epochs. The seeds fit in epochs 2 and 3, or never if `slow`."""
+    """Return a result of two seeds and four epochs. The labels are fitted in epochs 2 and 3, or never if `slow`."""
     training = np.array([[0.3, 0.99, 1.0, 1.0], [0.4, 0.9, 0.99, 1.0]]) * (0.5 if slow else 1)
     return Memorization((5, hidden, 3), 1234, n, 4, corrupted, "true", 0.99, training, training / 2, 0.3)
 

@@ -47,9 +47,9 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-READABLE = 12.0  # CSS pixels of the smallest text outside pictures
-READABLE_IN_PICTURES = 9.0  # CSS pixels of text in pictures at the scale of a phone; some text has 8 points
-SMALLEST_POINTS = 9  # size of the text in the report's pictures
+READABLE = 12.0  # smallest size of text outside pictures, in CSS pixels
+READABLE_IN_PICTURES = 9.0  # smallest size of text in pictures on each screen, in CSS pixels
+SMALLEST_POINTS = 9  # smallest size of text in the report's pictures
 DPI = 110
 
 
@@ -143,7 +143,7 @@ def test_the_page_on_a_screen(screen: str, browser: Any, page: Path, tmp_path: P
 
 
 def test_the_page_on_paper(browser: Any, page: Path) -> None:
-    """The print has two columns. Nothing crosses the edge of a card or is cut off. Cards share pages."""
+    """The print has two columns. Nothing crosses the edge of a card or is cut off. Pages hold several cards."""
     try:
         show(browser, page, "desktop")
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

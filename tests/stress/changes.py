@@ -29,7 +29,8 @@ class Program(Danger):
     def draw(self, rng: np.random.Generator) -> Case:
         name = str(rng.choice(list(KINDS)))
         case = {"kind": name, "what": str(rng.choice(KINDS[name][1])), "by": str(rng.choice(["callback", "thread"]))}
-        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}  # an update; negative: counted from the end
+        # `at` is an update; if negative, it counts from the end.
+        return case | fits.draw(rng) | {"at": int(rng.integers(-10, 30))}
 
     def check(self, case: Case) -> str:
         fit, interval = fits.Fit(case), sys.getswitchinterval()

@@ -42,7 +42,7 @@ def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
     """Refill the array during a fit. Values that are not finite end the fit with a DivergedError."""
     trainer, disturbance = fit.trainer(), Disturbance(fit, case, refills(array, case["what"]))
     how = ended(lambda: disturbance.run(trainer, x, y), trainer)
-    # Each batch reads values of a dense array. Of a sparse array, only a whole epoch is certain to read all values.
+    # Every batch of a dense array reads changed values. A batch of sparse rows may have no values. An epoch has all.
     unseen = 1 if array.ndim == 2 else 2 * fit.batches - 1
     seen = case["by"] == "callback" and disturbance.at <= fit.steps - unseen
     if seen and case["what"] in ("nan", "inf") and array.dtype != np.uint8 and array.size:

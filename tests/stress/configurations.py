@@ -24,7 +24,7 @@ class Program(Danger):
         case = {"level": level, **network_of(rng), **training_of(rng)}
         if (
             kc.OUTPUTS[case["output"]][1] == "squared_error"
-        ):  # this cost grows with the number of outputs, so a fixed rate would diverge
+        ):  # this cost grows with the number of outputs, so training at a fixed rate would diverge
             case["rate"] /= case["sizes"][-1]
         weights = sum((n + 1) * m for n, m in zip(case["sizes"], case["sizes"][1:], strict=False))
         most = max(1, WORK // weights)

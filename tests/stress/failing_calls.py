@@ -33,8 +33,8 @@ from .failing_scenarios import ALLOCATIONS, MEMORY, SCENARIOS, THREADS, Outcome,
 from .harness import Case, Danger
 
 # failing.c is loaded before libc and makes the calls fail. Only allocations of at least LEAST bytes fail. While a file
-# is written or read, any of these may fail. In a fit or a prediction, only allocations of NumPy's array data fail,
-# because fastnet and its kernels ask for no other memory. If another allocation of NumPy fails, NumPy 2.4 or its
+# is written or read, any such allocation may fail. In a fit or a prediction, only allocations of NumPy's array data
+# fail, because fastnet and its kernels ask for no other memory. If another allocation of NumPy fails, NumPy 2.4 or its
 # OpenBLAS raises SystemError or reads invalid memory.
 SET_HANDLER = 304  # index of PyDataMem_SetHandler in NumPy's table of C functions
 CAPSULE = ctypes.py_object, ctypes.c_char_p, ctypes.c_void_p

@@ -52,7 +52,7 @@ class Reader:
     documents: Callable[[], list[Document]]
     read: Callable[[Path, Names], None]
     constant: int = 4 << 20  # bytes of memory that the reader may take for any file
-    factor: int = 100  # further bytes of memory that it may take for each byte of a file that is not deflated
+    factor: int = 100  # additional bytes of memory for each byte of a file that is not compressed
     rename: tuple[str, ...] = ()  # suffixes that the files get in turn
     weight: int = 5  # how often the reader is drawn, relative to the others
 

@@ -27,7 +27,7 @@ from fastnet.errors import DataError
 from .file_readers import READERS, Document, Reader, drawn
 from .harness import Case, Danger
 
-FILES = 200  # number in a case
+FILES = 200  # documents in a case
 SECONDS = 4.0  # processor time that a file may take
 EXPANSION = 1032  # largest number of bytes that deflate packs into one byte
 LONGEST = 2000  # largest number of characters of an error message, of which a path may take 500

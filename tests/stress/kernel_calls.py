@@ -141,7 +141,7 @@ class Edge:
             return self.read(k.x)
         x = kc.sparse(k.x, k.params.dtype, plan.case["zeros"])
         first, last = int(x.starts[0]), int(x.starts[-1])
-        if self._side == "end":  # the rows are slices of larger arrays, and end where these end
+        if self._side == "end":  # the arrays keep the entries before the first row, and end with the last row
             return c.SparseRows(self.read(x.starts), self.read(x.indices[:last]), self.read(x.values[:last]), x.n_in)
         starts = self.read(x.starts - first)
         return c.SparseRows(starts, self.read(x.indices[first:last]), self.read(x.values[first:last]), x.n_in)

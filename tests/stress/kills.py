@@ -27,7 +27,8 @@ from .harness import Case, Danger
 from .interrupted_fits import ENDLESS, Fit, go_on
 from .kernel_calls import available
 
-# Seconds from the signal to the end of a fit on a busy machine. tests/backends/test_interrupts.py allows 1 s.
+# A fit must end within this number of seconds after the signal, even on a busy machine.
+# tests/backends/test_interrupts.py allows 1 s.
 ANSWER = 10.0
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 SCHEDULES = ("constant", "cosine", "exponential")

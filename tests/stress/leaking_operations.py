@@ -77,7 +77,7 @@ def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
 
 @operation
 def fits_in_threads(fit: Fit, folder: Path) -> Once:
-    """Fit one trainer in several threads, which refuses all fits but one. Also fit several trainers in threads."""
+    """Fit one trainer in several threads: all fits but one are refused. Also fit several trainers in threads."""
 
     def once() -> None:
         trainer = fit.trainer()

@@ -36,10 +36,11 @@ MAX_ROWS = 3000  # largest number of rows of an order
 OPTIONS = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=7:stack_trace_format='    %f %S'"
 
 
-# The kernels are built with the sanitizer for one instruction set, again after each change of the sources, and run in a
-# Python with the sanitizer's library. In most cases a team makes one call of `train`. The call ends by itself, by a
-# stop, by a broken team or by a number that is not finite. In the other cases threads call all kernels at once on the
-# same inputs. A race that the sanitizer reports is a failure, and so is a result that differs from that of one thread.
+# The kernels are built with the sanitizer for one instruction set, and rebuilt after each change of the sources. They
+# run in a Python with the sanitizer's library. In most cases a team makes one call of `train`. The call ends by itself,
+# by a stop, by a broken team or by a number that is not finite. In the other cases threads call all kernels at once on
+# the same inputs. A race that the sanitizer reports is a failure. A result that differs from the result of one thread
+# is also a failure.
 class Program(Danger):
     seconds = 120.0
 

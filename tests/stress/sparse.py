@@ -1,6 +1,6 @@
 """Matrices of every scipy.sparse format, most of them damaged, as x of a call.
 
-fastnet must refuse the matrix or give the result of the equal dense array. Both must leave the matrix unchanged.
+fastnet must refuse the matrix or give the result of the equal dense array. Either way the matrix must stay unchanged.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def refusal(error: Exception, to_be_taken: bool) -> None:
 
 
 def valid(case: Case) -> Any:
-    """Return a valid matrix, except that fastnet may refuse its dtype. Its numbers are sums of a few powers of 2."""
+    """Return a valid matrix. fastnet may refuse its dtype. Its numbers are sums of a few powers of 2."""
     rng = np.random.default_rng(case["seed"])
     n, width = case["rows"], case["columns"]
     dense = rng.integers(1, 9, (n, width)) * (rng.random((n, width)) < case["share"])

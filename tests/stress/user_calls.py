@@ -160,7 +160,7 @@ def check(case: Case, k: kc.Case) -> str:
 
 
 def largest_parameter(case: Case, k: kc.Case) -> float:
-    """Make the same number of full-batch updates by the oracle. Return the largest parameter; inf after divergence."""
+    """Let the oracle make as many updates as the case, but with full batches. Return the largest parameter, or inf."""
     updates = case["epochs"] * -(-len(k.x) // case["batch_size"])
     params, state = k.params, np.zeros((rule_of(case).slots(), len(k.params))).tolist()
     largest = 0.0

@@ -208,7 +208,7 @@ def _small_set() -> tuple[Files, Write]:
 
 
 def _download() -> tuple[Files, Write]:
-    """Download the file of a set from a file: address."""
+    """Download the file of a data set from a URL that starts with "file:"."""
     stem = next(iter(named_sets.FILE_SIZES))
     content = b"\0\0\x08\x01\0\3\0\0" + bytes(3 << 16)
     source = tempfile.TemporaryDirectory()  # stays until the process ends

@@ -115,7 +115,8 @@ def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
         Network([6, 9, 8, 3], activation="relu", output="identity", seed=0),
         backend=name, dropout=0.5, learning_rate=0.1, batch_size=8, seed=0, shuffle=False,
     )  # fmt: skip
-    expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]])  # step 3 has the last finite cost
+    # Step 3, the last with a finite cost, began after two updates.
+    expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]])
     assert net.parameters.tobytes() == bits(expected)
 
 
