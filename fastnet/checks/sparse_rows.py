@@ -89,7 +89,7 @@ def _csr(x: Any, n: int, width: int, name: str) -> _Compressed:
         values = _own_view(_part(x, "data", name), name)
         if not _diagonals_in(offsets, values, n, width):
             raise _corrupt(
-                name, "its offsets do not name a different diagonal within its shape for each row of its data"
+                name, "its offsets must be distinct diagonals within its shape, one for each row of its data"
             )
         form, parts = scipy_sparse.dia_array, (_native(values), offsets.astype(np.int64))
     else:
@@ -115,7 +115,7 @@ def _lines(x: Any, name: str) -> _Compressed:
 def _compressed(
     starts: Any, indices: Any, values: Any, lines: int, width: int, name: str, dimensions: int = 1
 ) -> _Compressed:
-    """Return the entries that `starts` covers. The index arrays are checked copies. Values share the user's memory."""
+    """Return the entries that `starts` covers. The index arrays are checked copies. Values in native floats share the user's memory."""
     starts = _whole(starts, name).astype(np.int64)
     if len(starts) != lines + 1:
         raise _corrupt(name, f"indptr has {len(starts)} entries; expected {lines + 1}")
@@ -159,7 +159,7 @@ def _triplets(x: Any, n: int, width: int, name: str) -> tuple[Array, tuple[Array
         raise _corrupt(name, "it does not give a row, a column and a value for each entry")
     rows, columns = (_whole(numbers, name).astype(np.int64) for numbers in places)
     if not len(rows) == len(columns) == len(values):
-        raise _corrupt(name, f"it has {len(rows)} rows, {len(columns)} columns and {len(values)} values of entries")
+        raise _corrupt(name, f"it has {len(rows)} row numbers, {len(columns)} column numbers and {len(values)} values")
     return _native(values), (_within(rows, n, name), _within(columns, width, name))
 
 

@@ -150,7 +150,9 @@ def _shares(text: str) -> float | tuple[float, ...]:
     try:
         shares = tuple(map(float, text.split(",")))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a share such as 0.5, or 0.2,0.5, not {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"expected a share such as 0.5 or a list such as 0.2,0.5; got {text!r}"
+        ) from None
     return shares if len(shares) > 1 else shares[0]
 
 

@@ -58,7 +58,7 @@ def read(
     if column is not None and (labels is not None or not is_table(source)):
         raise ValueError("label_column is for a CSV file that holds the labels too: leave it out")
     arrays: dict[str, Array]
-    places = {}  # how messages name an array: by its file. An array without an entry is named by its key
+    places = {}  # the names of arrays in messages, where they differ from "file, key"
     if labels is not None:
         places = {"x": name, "y": shown(labels)}
         arrays = {"x": read_array(source), "y": read_array(labels)}

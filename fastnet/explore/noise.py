@@ -19,7 +19,7 @@ from fastnet.training.recipe import Recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HELD_OUT = 0.2  # the share of the training data that fits the temperature
+HELD_OUT = 0.2  # the share of the training data that is held out to fit the temperature
 # The usual choices for a classifier. They often make a network too confident (Guo et al. 2017).
 USUAL = {"activation": "relu", "output": "softmax", "cost": "cross_entropy"}
 

@@ -56,7 +56,7 @@ def data_size(
 
     Each seed shuffles the examples, and each size takes the first examples of this order. Every size has the classes in
     proportion (stratified). Smaller sizes take more epochs, so that all trainings see the same number of examples, to
-    within half an epoch. If the batch size divides every size, all trainings make the same number of updates.
+    within half an epoch. If the batch size does not divide a size, the numbers of updates differ too.
 
     Parameters
     ----------

@@ -222,7 +222,7 @@ def test_labels_in_a_separate_file(folder: Path, capsys: pytest.CaptureFixture[s
         ("--label-column 3", "error: --label-column is for a CSV file"),
         ("--dtype float16", "float32 or float64"),
         ("--backend nympy", "did you mean 'numpy'"),
-        ("--dropout half", "expected a share such as 0.5, or 0.2,0.5, not 'half'"),
+        ("--dropout half", "expected a share such as 0.5 or a list such as 0.2,0.5; got 'half'"),
         ("--dropout 1", "from 0 to below 1, not 1"),
         ("--dropout 0.5,0.5 --layers 64,8,3", "--dropout has length 2; expected length 1"),
         (

@@ -81,7 +81,7 @@ def test_kernels_respect_the_bounds_of_buffers(
 ) -> None:
     """A kernel changes no guard byte and no input, accepts read-only inputs, and reads no byte outside its buffers.
 
-    The guard bytes are 0 in one call and 0xFF (NaN) in the other. If a result depends on them, the two results differ.
+    The guard bytes are 0 in one call and 0xFF (NaN) in the others. If a result depends on them, the results differ.
     """
     optimizer = kc.rule(rule, "both")
     k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)

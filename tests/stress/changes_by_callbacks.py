@@ -163,7 +163,7 @@ def never_returns(fit: Fit, case: Case) -> str:
 
 @kind("trains", "goes on", "interrupted")
 def forks(fit: Fit, case: Case) -> str:
-    """The process forks during the fit. The child trains with a team, ends the fit, or is interrupted in a fit."""
+    """The process forks during the fit. The child trains, finishes the fit, or gets Ctrl-C in a fit."""
     trainer, expected = fit.trainer(), bits(fit.undisturbed())
     parent, statuses = os.getpid(), list[int]()
 

@@ -42,7 +42,8 @@ def disturbed_values(fit: Fit, case: Case, array: Array, x: Any, y: Any) -> str:
     """Refill the array during a fit. Values that are not finite end the fit with a DivergedError."""
     trainer, disturbance = fit.trainer(), Disturbance(fit, case, refills(array, case["what"]))
     how = ended(lambda: disturbance.run(trainer, x, y), trainer)
-    # Every batch of a dense array reads changed values. A batch of sparse rows may have no values. An epoch has all.
+    # Every batch of a dense array reads changed values. A batch of sparse rows may hold no
+    # values, but an epoch holds all values.
     unseen = 1 if array.ndim == 2 else 2 * fit.batches - 1
     seen = case["by"] == "callback" and disturbance.at <= fit.steps - unseen
     if seen and case["what"] in ("nan", "inf") and array.dtype != np.uint8 and array.size:

@@ -15,7 +15,7 @@ ENDLESS = 10**6  # epochs
 
 
 class StopAfter(Callback):
-    """Stop a fit after a number of updates. This callback splits the epochs differently than `Act`."""
+    """Stop a fit after a number of updates. It splits the epochs into other calls than `kills.Act` does."""
 
     def __init__(self, steps: int, batches: int) -> None:
         self._steps = steps

@@ -38,8 +38,8 @@ TRIES = 8  # batches of rounds; a resource that grows in every batch leaks
 class Use(NamedTuple):
     """The resources of this process."""
 
-    blocks: int  # blocks in use of Python's allocator
-    bytes: int  # bytes in use of malloc, in all arenas
+    blocks: int  # blocks that Python's allocator has handed out
+    bytes: int  # bytes that malloc has handed out, in all arenas
     descriptors: int
     threads: int
     processes: int
