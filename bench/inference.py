@@ -92,7 +92,7 @@ def _predictor(network: Network, setup: Setup, rows: int) -> Callable[[Any], Any
 
 
 def _kernel(network: Network, backend: str, dtype: np.dtype[Any]) -> tuple[Callable[[Array, Array], None], Array]:
-    """A backend's function (x, out), which writes the prediction of one row x to `out`, and an array to pass as `out`."""
+    """A backend's function (x, out), which writes the outputs of one row x to `out`, and an array for `out`."""
     kernels: Any = backends.get(backend)
     layers, parameters = network.layers, network.parameters
     out = np.empty((1, network.sizes[-1]), network.dtype)

@@ -115,7 +115,7 @@ def _lines(x: Any, name: str) -> _Compressed:
 def _compressed(
     starts: Any, indices: Any, values: Any, lines: int, width: int, name: str, dimensions: int = 1
 ) -> _Compressed:
-    """Return the entries that `starts` covers. The index arrays are checked copies. Values in native floats share the user's memory."""
+    """Return the entries that `starts` covers. The index arrays are checked copies."""
     starts = _whole(starts, name).astype(np.int64)
     if len(starts) != lines + 1:
         raise _corrupt(name, f"indptr has {len(starts)} entries; expected {lines + 1}")

@@ -63,7 +63,7 @@ def excitation(
     checks.instance("ideal", ideal, IdealInputs, "fastnet.insight")
     if found.layer != ideal.layer:
         raise ValueError(
-            f"`found` is for layer {found.layer}, but `ideal` is for layer {ideal.layer}: give results of the same layer"
+            f"`found` is for layer {found.layer}, but `ideal` is for layer {ideal.layer}: give results of one layer"
         )
     shape = checks.image_shape(image_shape, found.mean.shape[1])
     neurons = ideal.neurons[:MAX_NEURONS]

@@ -144,7 +144,7 @@ def test_a_full_disk_is_one_line(arguments: tuple[str, ...]) -> None:
 
 
 def interrupted(*arguments: object, after: int = 3) -> tuple[int, float, str, str]:
-    """Send Ctrl-C after some epochs. Return the status, the seconds until the end, stdout and the last line of stderr."""
+    """Send Ctrl-C after some epochs. Return the status, the seconds until the end, stdout, and stderr's end."""
     command = [sys.executable, "-m", "fastnet", "train", *map(str, arguments), "--epochs", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -123,9 +123,7 @@ def test_data_size_prints_a_line_for_each_size() -> None:
     found = explored("data-size")
     sizes, test = found.numbers["found"].sizes, found.numbers["found"].test
     assert sizes == (100, 300, 1000, len(digits().y_train))
-    assert (
-        len(set(found.numbers["found"].updates)) > 1
-    )  # 1,438 images end in a smaller batch, so the sizes make different numbers of updates
+    assert len(set(found.numbers["found"].updates)) > 1  # 1,438 images end in a smaller batch
     assert "All trainings see the same number of images, to within half an epoch." in found.text
     for size, accuracy in zip(sizes, test.mean(axis=0), strict=True):
         assert re.search(rf"^ *{size:,} .* {accuracy:.1%} ", found.text, re.M)
