@@ -121,7 +121,7 @@ def test_excitation_shows_the_images_their_mean_and_the_ideal_input() -> None:
     assert [image.get_clim()[1] for image in images_of(figure)[:6]] == [255] * 4 + [1] * 2
     read = set(texts(figure).splitlines())
     assert {"neuron 3", "neuron 0", "by ascent", "mean of 4", f"{found.sums[3, 0]:.1f}", f"{ideal.sums[1]:.1f}"} <= read
-    with pytest.raises(ValueError, match="found is of layer 1 and ideal of layer 2"):
+    with pytest.raises(ValueError, match="`found` is for layer 1, but `ideal` is for layer 2"):
         plots.excitation(found, ideal_inputs(network(), 2, steps=0), IMAGES)
 
 
