@@ -23,16 +23,40 @@ Ints = NDArray[np.int64]
 # WEIGHTS, BIASES  where the weights (n_out, n_in), row by row, and the biases (n_out,) start in the parameter vector
 # COST             the code of the cost in the last row, NO_COST in the other rows
 # DROP, DROP_KEY   the threshold and the key of dropout, see below; 0 for a layer without dropout
+# COST_NUMBER      the number of the cost in the last row, such as the delta of Huber's cost; else 0
+# TASK             what the outputs mean, in the last row: CLASSIFICATION, REGRESSION or MULTILABEL
+# BYTE_SCALE       in the first row: a byte b of x stands for the input b * scale
+# COST_NUMBER and BYTE_SCALE hold the bits of a float64: see `bits` and `number`.
 # A slice of consecutive rows is also a network.
-N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY = range(8)
-LAYER_COLUMNS = 8
+N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, COST, DROP, DROP_KEY, COST_NUMBER, TASK, BYTE_SCALE = range(11)
+LAYER_COLUMNS = 11
 
 # The codes of activations and costs. Their names and formulas are in the tables of formulas.py.
-SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX = range(6)
+SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL = range(7)
 LEAKY_SLOPE = 0.01
-NO_COST, SQUARED_ERROR, CROSS_ENTROPY = range(3)
+(
+    NO_COST,
+    SQUARED_ERROR,
+    CROSS_ENTROPY,
+    HALF_SQUARED_ERROR,
+    ABSOLUTE_ERROR,
+    HUBER,
+    QUANTILE,
+    POISSON,
+) = range(8)
+CLASSIFICATION, REGRESSION, MULTILABEL = range(3)
 
 MAX_LAYERS = 256  # the Cython backend keeps a record of each layer on the C stack
+
+
+def bits(value: float) -> int:
+    """The bits of a float64 as a whole number, for a column of a network."""
+    return int(np.float64(value).view(np.int64))
+
+
+def number(column: int | np.int64) -> float:
+    """The float64 whose bits a column of a network holds."""
+    return float(np.int64(column).view(np.float64))
 
 
 def count_parameters(sizes: Sequence[int]) -> int:
@@ -70,8 +94,12 @@ def drop_scale(drop: int) -> float:
 # BETA1, BETA2, EPSILON     for Adam; BETA1 is also the coefficient of momentum
 # NESTEROV                  1 for Nesterov's momentum, else 0
 # WEIGHT_DECAY, CLIP_NORM   0 for no decay, 0 for no clipping
-KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM = range(7)
-OPTIMIZER_COLUMNS = 7
+# PENALTY                   The summed cost of a batch is increased by PENALTY / 2 times the sum of the squared weights
+#                           (of all layers, without the biases). The gradient is that of the increased cost. So a batch
+#                           of n examples has a weight decay of PENALTY / n, on top of WEIGHT_DECAY. 0 for no penalty.
+# PLAIN_EPSILON             1 if Adam adds EPSILON to sqrt(v), 0 if it adds EPSILON to sqrt(v / (1 - BETA2^t))
+KIND, BETA1, BETA2, EPSILON, NESTEROV, WEIGHT_DECAY, CLIP_NORM, PENALTY, PLAIN_EPSILON = range(9)
+OPTIMIZER_COLUMNS = 9
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the velocity; Adam's m and v
 
@@ -79,18 +107,31 @@ SLOTS = {GRADIENT_DESCENT: 0, MOMENTUM: 1, ADAM: 2}  # rows of state: none; the 
 # STOP     IN: the kernel reads STOP before every block of rows. Once STOP is not 0, the kernel discards the current
 #          batch and returns. Another thread may set STOP at any time.
 # STEPS    OUT: the number of updates made
-# CORRECT  OUT: how many examples in the batches of these updates were classified correctly
+STOP, STEPS = range(2)
+PROGRESS_COLUMNS = 2
+
+# -- the report of a call of `train`: float64 (n_batches, REPORT_COLUMNS), one row for each update made --------------
+# All numbers are computed before the batch's update. w is the weight of an example, 1 without weights.
+# COST_SUM     the sum of w * cost over the examples of the batch, without the penalty
+# WEIGHT_SUM   the sum of w
+# PENALTY_COST PENALTY / 2 times the sum of the squared weights of the network
+# SCORE        classification: the sum of w over the examples that are classified correctly
+#              multilabel: the sum of w over the examples whose labels are all predicted correctly
+#              regression: the sum of w times the squared differences between output and target
+# LABELS       multilabel: the sum of w times the number of labels that are predicted correctly; else 0
 #
 # The predicted class is read from the weighted sums of the last layer, not from its outputs: different sums can
 # give equal outputs, such as sigmoids that round to 1. The class is the index of the largest sum, and the first such
 # index where sums are equal. With one output, the class is 1 if the sum is at least 0, else 0. The class of a target
 # vector is the index of its largest number, and the first such index where numbers are equal. The class of a single
 # target is 1 if the target is at least 0.5, else 0. If a sum is NaN, the example may count as correct or as wrong.
-STOP, STEPS, CORRECT = range(3)
-PROGRESS_COLUMNS = 3
+# In a multilabel network, each output is a label of its own: predicted if its sum is at least 0, true if its target is
+# at least 0.5.
+COST_SUM, WEIGHT_SUM, PENALTY_COST, SCORE, LABELS = range(5)
+REPORT_COLUMNS = 5
 
 # -- inputs: an array of floats or bytes, or sparse rows ----------------------------------------------------------
-BYTE_SCALE = 1 / 255  # a byte b stands for the input b * BYTE_SCALE. vec.h repeats the number.
+PIXEL_SCALE = 1 / 255  # the default BYTE_SCALE of a network: bytes are pixels, and 255 stands for 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +188,11 @@ Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 # STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
 # From TEAM_COLUMNS on, each thread has a cache line of its own. The line holds the cost of the thread's rows in the
-# current block, THREAD_COST (a float64), and the number of correct examples among these rows, THREAD_CORRECT.
+# current block, THREAD_COST, and their part of the report's SCORE and LABELS, THREAD_SCORE and THREAD_LABELS. The sum of
+# the squares of the thread's share of the weights, for the penalty, is THREAD_SQUARES. All four are float64.
 N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
-THREAD_COST, THREAD_CORRECT = range(2)
+THREAD_COST, THREAD_SCORE, THREAD_LABELS, THREAD_SQUARES = range(4)
 MAX_THREADS = 64
 
 
@@ -283,12 +325,14 @@ class TrainCall(NamedTuple):
     state: Floats  # INOUT (slots, n_params), T: the optimiser's state, with SLOTS[kind] rows
     x: Rows  # IN (n, n_in)
     y: NDArray[Any]  # IN (n,) or (n, n_out)
+    weights: NDArray[np.float64]  # IN (n,): the weight of each example; or (0,), if every weight is 1
     order: Ints  # IN (m,): row numbers of x and y; each batch takes the next batch_size of these numbers
     batch_size: int  # the last batch may be smaller
     rates: NDArray[np.float64]  # IN (ceil(m / batch_size),): the learning rate of each step
     optimizer: NDArray[np.float64]  # IN (OPTIMIZER_COLUMNS,)
     step: int  # updates made before this call; Adam's bias correction and dropout continue this count
-    progress: Ints  # (PROGRESS_COLUMNS,): IN STOP; OUT STEPS and CORRECT, which worker 0 writes
+    progress: Ints  # (PROGRESS_COLUMNS,): IN STOP; OUT STEPS, which worker 0 writes
+    report: NDArray[np.float64]  # OUT (ceil(m / batch_size), REPORT_COLUMNS): worker 0 writes the rows of updates made
     work: Floats  # T, at least plan(net, batch_size, slots, itemsize, n_threads, sparse).size elements
     team: Ints  # INOUT: what `team(n_threads)` returned
     worker: int  # the number of this thread in its team, from 0 to n_threads - 1
@@ -299,8 +343,8 @@ class Backend(Protocol):
 
     Arguments. Every array is C-contiguous, in native byte order, and allocated by the caller. T, float32 or float64, is
     the dtype of the parameters. `x` is an array of T, SparseRows of T, or an array of uint8, where a byte b stands for
-    b / 255. `y` is class labels, int64 (n,), or targets, T (n, n_out). `work` is at least as large as the plan says;
-    its contents are undefined before and after a call.
+    b * BYTE_SCALE. `y` is class labels, int64 (n,), or targets, T (n, n_out). `work` is at least as large as the plan
+    says; its contents are undefined before and after a call.
 
     Rules. A kernel leaves IN arrays unchanged; they may be read-only. A kernel does not allocate, print, raise or hold
     the GIL. (The NumPy backend holds the GIL between operations. It may allocate arrays that do not grow with the
@@ -326,19 +370,31 @@ class Backend(Protocol):
         work: plan(net, rows, 0, itemsize). The function keeps `work` for its calls.
         """
 
-    def gradient(self, net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
-        """Return the mean cost over the rows of x and overwrite `grad` with its gradient.
+    def gradient(
+        self,
+        net: Ints,
+        params: Floats,
+        x: Rows,
+        y: NDArray[Any],
+        weights: NDArray[np.float64],
+        grad: Floats,
+        work: Floats,
+    ) -> float:
+        """Return the weighted mean cost over the rows of x and overwrite `grad` with its gradient.
 
-        IN net, params (n_params,), x (n, n_in), y. OUT grad (n_params,). work: plan(net, n, 0, itemsize, sparse=...).
+        IN net, params (n_params,), x (n, n_in), y, weights (n,) or (0,), whose sum is more than 0. OUT grad
+        (n_params,). work: plan(net, n, 0, itemsize, sparse=...).
         """
 
     def train(self, call: TrainCall) -> float:
         """Make one optimiser step for each batch of rows that `call.order` names, in that order.
 
-        Return the cost, summed over the examples of all steps made. The cost and the correct examples of a batch are
-        computed before its update. With dropout, both are computed with the dropped neurons at 0. If the cost of a
-        batch is not finite, `train` returns before the update; progress[STEPS] is then the number of this batch,
-        counted from 0.
+        The cost of a batch is the mean over its examples, weighted by `call.weights`. A batch whose weights sum to 0
+        has a gradient of 0. Weights that are all 1 give the same bits as no weights.
+
+        Return the sum of the report's COST_SUM. The cost and the scores of a batch are computed before its update. With
+        dropout, they are computed with the dropped neurons at 0. If the cost of a batch is not finite, `train` returns
+        before the update; progress[STEPS] is then the number of this batch, counted from 0.
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
         barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, the
@@ -346,12 +402,14 @@ class Backend(Protocol):
         worker 0.
         """
 
-    def compress(self, x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
+    def compress(
+        self, x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]
+    ) -> int:
         """Write the entries of x that are not zero as SparseRows and return their number.
 
-        IN x (n, n_in), T or uint8. OUT starts (n + 1,), indices and values (n_entries,), T. With empty indices and
-        values, `compress` only counts the entries. It never writes beyond the arrays: if another thread changes x
-        after the count, the returned number may differ from the count.
+        IN x (n, n_in), T or uint8; bytes are multiplied by `scale`. OUT starts (n + 1,), indices and values
+        (n_entries,), T. With empty indices and values, `compress` only counts the entries. It never writes beyond the
+        arrays: if another thread changes x after the count, the returned number may differ from the count.
         """
 
 

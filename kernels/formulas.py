@@ -5,6 +5,7 @@ The compiled backends have their own vector code, which tests/kernels/test_formu
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
@@ -42,14 +43,10 @@ class Activation(NamedTuple):
     about: str  # for the documentation
     function: Function
     derivative: Derivative | None  # None where an output depends on more than the neuron's own z
+    is_hidden: bool = True  # whether hidden layers may have this activation
     low: float = -math.inf  # the smallest output, and the smallest target
     high: float = math.inf  # the largest output, and the largest target
     gain: float = 1.0  # "scaled" initial weights have the variance gain / n_in
-
-    @property
-    def is_hidden(self) -> bool:
-        """Whether hidden layers may have this activation."""
-        return self.derivative is not None
 
     @property
     def is_probability(self) -> bool:
@@ -89,6 +86,10 @@ def leaky_relu_derivative(a: Floats) -> Floats:
 def softmax(z: Floats, out: Floats | None = None) -> Floats:
     e = np.exp(z - z.max(0))  # exp(z) would overflow for a large z
     return np.divide(e, e.sum(0), out)
+
+
+def exponential_derivative(a: Floats) -> Floats:
+    return a
 
 
 ACTIVATIONS = {
@@ -142,8 +143,18 @@ ACTIVATIONS = {
             about="exp(z) divided by its sum over the layer: probabilities of classes that exclude each other",
             function=softmax,
             derivative=None,
+            is_hidden=False,
             low=0,
             high=1,
+        ),
+        Activation(
+            name="exponential",
+            code=c.EXPONENTIAL,
+            about="exp(z), for counts and other positive outputs",
+            function=np.exp,
+            derivative=exponential_derivative,
+            is_hidden=False,
+            low=0,
         ),
     )
 }
@@ -155,8 +166,9 @@ BY_CODE = {activation.code: activation for activation in ACTIVATIONS.values()}
 class Pair(NamedTuple):
     """A cost for outputs with a certain activation. The error of the outputs is a - target."""
 
-    cost: Callable[[Floats, Floats, Floats], float]  # (z, target, error): the cost, summed over the examples
-    delta: Callable[[Floats, Floats], Floats]  # (a, error): the derivative of this sum with respect to z
+    # (z, target, error, weights): the weighted sum of the costs of the examples. weights (n,), or None for weights of 1
+    cost: Callable[[Floats, Floats, Floats, Floats | None], float]
+    delta: Callable[[Floats, Floats], Floats]  # (a, error): the derivative of an example's cost with respect to its z
 
 
 class Cost(NamedTuple):
@@ -166,45 +178,125 @@ class Cost(NamedTuple):
     code: int  # in the COST column of a network's last layer
     about: str  # for the documentation
     default_output: str  # the activation of the output layer if the user names none
-    pairs: dict[str, Pair]  # for each activation that the cost accepts in the output layer
+    outputs: tuple[str, ...]  # the activations that the cost accepts in the output layer
+    pair: Callable[[Activation, float], Pair]  # (the output activation, the number of the cost)
+    number_name: str = ""  # what the number of the cost is called, "" for a cost without a number
+    default_number: float = 0.0
 
 
-def squared_error(z: Floats, target: Floats, error: Floats) -> float:
-    error = error.ravel()
-    return float(error.dot(error))
+def _total(costs: Floats, weights: Floats | None) -> float:
+    """The weighted sum of costs (n_out, n)."""
+    return float(costs.sum() if weights is None else costs.sum(0).dot(weights))
 
 
-def squared_error_delta(derivative: Derivative) -> Callable[[Floats, Floats], Floats]:
-    """Returns the delta for outputs whose activation has this derivative."""
-
-    def delta(a: Floats, error: Floats) -> Floats:
-        return (error + error) * derivative(a)  # 2 * error takes longer: see ONE
-
-    return delta
+# The costs that are sums over the outputs: the cost of an output with this error, and its derivative by the error.
+# `number` is the number of the cost.
 
 
-def squared_error_delta_of_softmax(a: Floats, error: Floats) -> Floats:
-    """An output depends on all z of its example: da_i / dz_j = a_i ((i == j) - a_j)."""
-    by_a = 2 * error
-    return a * (by_a - (a * by_a).sum(0))
+def squared_error(error: Floats, number: float) -> Floats:
+    return error * error
 
 
-def cross_entropy_of_softmax(z: Floats, target: Floats, error: Floats) -> float:
-    """-sum(target log(a)), for targets that sum to 1. It is computed from z, because a may be rounded to 0."""
-    z = z - z.max(0)
-    return float(np.vdot(target, np.log(np.exp(z).sum(0)) - z))
+def squared_error_derivative(error: Floats, number: float) -> Floats:
+    return error + error  # 2 * error takes longer: see ONE
 
 
-def cross_entropy_of_sigmoid(z: Floats, target: Floats, error: Floats) -> float:
-    """-sum(target log(a) + (1 - target) log(1 - a)), computed from z, because a may be rounded to 0 or 1."""
-    return float((np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))).sum())
+def half_squared_error(error: Floats, number: float) -> Floats:
+    return error * error / 2
 
 
-def cross_entropy_delta(a: Floats, error: Floats) -> Floats:
-    """The derivative of the logarithm cancels that of the activation, a softmax or sigmoid. The error remains."""
+def half_squared_error_derivative(error: Floats, number: float) -> Floats:
     return error
 
 
+def absolute_error(error: Floats, number: float) -> Floats:
+    return np.abs(error)
+
+
+def absolute_error_derivative(error: Floats, number: float) -> Floats:
+    return np.sign(error)  # 0 at the kink
+
+
+def huber(error: Floats, number: float) -> Floats:
+    distance = np.abs(error)
+    return np.where(distance <= number, error * error / 2, number * (distance - number / 2))
+
+
+def huber_derivative(error: Floats, number: float) -> Floats:
+    return np.clip(error, -number, number)
+
+
+def quantile(error: Floats, number: float) -> Floats:
+    return np.maximum((1 - number) * error, -number * error)
+
+
+def quantile_derivative(error: Floats, number: float) -> Floats:
+    return np.sign(error) / 2 + (0.5 - number) * (error != 0)  # 1 - number above 0, -number below 0, 0 at the kink
+
+
+ErrorFunction = Callable[[Floats, float], Floats]
+
+
+def _sum_over_outputs(cost: ErrorFunction, derivative: ErrorFunction) -> Callable[[Activation, float], Pair]:
+    """Returns the function `pair` of a cost that is a sum over the outputs."""
+
+    def pair(output: Activation, number: float) -> Pair:
+        by_z = output.derivative
+
+        def total(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
+            if weights is None and cost is squared_error:  # one operation in place of two, for the default cost
+                error = error.ravel()
+                return float(error.dot(error))
+            return _total(cost(error, number), weights)
+
+        def delta(a: Floats, error: Floats) -> Floats:
+            by_a = derivative(error, number)
+            if by_z is None:  # a softmax: da_i / dz_j = a_i ((i == j) - a_j)
+                return a * (by_a - (a * by_a).sum(0))
+            return by_a * by_z(a)
+
+        return Pair(total, delta)
+
+    return pair
+
+
+def softplus(z: Floats) -> Floats:
+    """log(1 + exp(z)), which is -log(1 - a) for a sigmoid a of z."""
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def _cross_entropy(output: Activation, number: float) -> Pair:
+    """Minus the logarithm of a probability counts as at most `number`, per output. Its derivative is not cut off."""
+
+    def of_softmax(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
+        """-sum(target log(a)), for targets that sum to 1. It is computed from z, because a may be rounded to 0."""
+        z = z - z.max(0)
+        return _total(target * np.minimum(np.log(np.exp(z).sum(0)) - z, number), weights)
+
+    def of_sigmoid(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
+        """-sum(target log(a) + (1 - target) log(1 - a)), computed from z, because a may be rounded to 0 or 1."""
+        high = np.minimum(softplus(z), number)
+        low = np.minimum(softplus(-z), number)
+        return _total(target * low + (1 - target) * high, weights)
+
+    return Pair(of_softmax if output.name == "softmax" else of_sigmoid, canonical_delta)
+
+
+def _poisson(output: Activation, number: float) -> Pair:
+    def cost(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
+        """a - target + target log(target / a), with 0 log 0 = 0. Half of the Poisson deviance."""
+        log_target = np.log(np.where(target > 0, target, 1))
+        return _total(error + target * (log_target - z), weights)
+
+    return Pair(cost, canonical_delta)
+
+
+def canonical_delta(a: Floats, error: Floats) -> Floats:
+    """The derivative of the logarithm cancels that of the activation. The error remains."""
+    return error
+
+
+_ANY_OUTPUT = tuple(ACTIVATIONS)
 COSTS = {
     row.name: row
     for row in (
@@ -213,28 +305,78 @@ COSTS = {
             code=c.SQUARED_ERROR,
             about="the sum of (a - target)^2 over the outputs, without a factor 1/2",
             default_output="sigmoid",
-            pairs={
-                **{
-                    activation.name: Pair(squared_error, squared_error_delta(activation.derivative))
-                    for activation in ACTIVATIONS.values()
-                    if activation.derivative is not None
-                },
-                "softmax": Pair(squared_error, squared_error_delta_of_softmax),
-            },
+            outputs=_ANY_OUTPUT,
+            pair=_sum_over_outputs(squared_error, squared_error_derivative),
         ),
         Cost(
             name="cross_entropy",
             code=c.CROSS_ENTROPY,
             about="minus the logarithm of the probability that the outputs give to the target, in nats",
             default_output="softmax",
-            pairs={
-                "softmax": Pair(cross_entropy_of_softmax, cross_entropy_delta),
-                "sigmoid": Pair(cross_entropy_of_sigmoid, cross_entropy_delta),
-            },
+            outputs=("softmax", "sigmoid"),
+            pair=_cross_entropy,
+            number_name="limit",
+            default_number=math.inf,
+        ),
+        Cost(
+            name="half_squared_error",
+            code=c.HALF_SQUARED_ERROR,
+            about="half of squared_error, the cost of scikit-learn's MLPRegressor for one output",
+            default_output="identity",
+            outputs=_ANY_OUTPUT,
+            pair=_sum_over_outputs(half_squared_error, half_squared_error_derivative),
+        ),
+        Cost(
+            name="absolute_error",
+            code=c.ABSOLUTE_ERROR,
+            about="the sum of |a - target| over the outputs, whose minimum is the median",
+            default_output="identity",
+            outputs=_ANY_OUTPUT,
+            pair=_sum_over_outputs(absolute_error, absolute_error_derivative),
+        ),
+        Cost(
+            name="huber",
+            code=c.HUBER,
+            about="for each output, (a - target)^2 / 2 up to the distance delta, then delta (|a - target| - delta / 2)",
+            default_output="identity",
+            outputs=_ANY_OUTPUT,
+            pair=_sum_over_outputs(huber, huber_derivative),
+            number_name="delta",
+            default_number=1.0,
+        ),
+        Cost(
+            name="quantile",
+            code=c.QUANTILE,
+            about="for each output, q (target - a) below the target and (1 - q) (a - target) above it; its minimum is "
+            "the quantile q",
+            default_output="identity",
+            outputs=_ANY_OUTPUT,
+            pair=_sum_over_outputs(quantile, quantile_derivative),
+            number_name="q",
+            default_number=0.5,
+        ),
+        Cost(
+            name="poisson",
+            code=c.POISSON,
+            about="the sum of a - target + target log(target / a) over the outputs, half of the Poisson deviance",
+            default_output="exponential",
+            outputs=("exponential",),
+            pair=_poisson,
         ),
     )
 }
-PAIRS = {(ACTIVATIONS[output].code, cost.code): pair for cost in COSTS.values() for output, pair in cost.pairs.items()}
+_COST_BY_CODE = {cost.code: cost for cost in COSTS.values()}
+
+
+def pair_of(net: Ints) -> Pair:
+    """The cost and the output activation of a network."""
+    return _pair(int(net[-1, c.ACTIVATION]), int(net[-1, c.COST]), c.number(net[-1, c.COST_NUMBER]))
+
+
+@functools.cache
+def _pair(activation: int, cost: int, number: float) -> Pair:
+    return _COST_BY_CODE[cost].pair(BY_CODE[activation], number)
+
 
 # -- targets and classes ----------------------------------------------------------------------------------------------
 
@@ -283,9 +425,27 @@ def is_correct(z: Floats, y: NDArray[np.generic]) -> NDArray[np.bool_]:
     return classes(z, -2) == truth
 
 
-def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
-    """The number of examples that are classified correctly."""
-    return int(np.count_nonzero(is_correct(z, y)))
+def scores(task: int, z: Floats, error: Floats, y: NDArray[np.generic]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """What SCORE and LABELS of the contract's report sum over the examples: two arrays (..., n), or one and None.
+
+    z and error are (..., n_out, n), y are labels (..., n) or targets (..., n, n_out).
+    """
+    if task == c.REGRESSION:
+        return (error * error).sum(-2), None
+    if task == c.CLASSIFICATION:
+        return is_correct(z, y), None
+    target = np.empty(z.shape, z.dtype)
+    right = (z >= 0) == (targets(y, target) >= 0.5)
+    return right.all(-2), right.sum(-2)
+
+
+class Sums(NamedTuple):
+    """Weighted sums over examples: the columns COST_SUM, WEIGHT_SUM, SCORE and LABELS of the contract's report."""
+
+    cost: float
+    weight: float
+    score: float
+    labels: float
 
 
 # `evaluate` handles at most this many outputs at a time. They fit in the cache, and OpenBLAS uses one thread for them.
@@ -293,21 +453,29 @@ def count_correct(z: Floats, y: NDArray[np.generic]) -> int:
 COST_OUTPUTS = 1 << 13
 
 
-def evaluate(activation: int, cost: int, z: Floats, y: NDArray[np.generic]) -> tuple[float, int]:
-    """Returns the cost, summed over the examples, and the number of examples that are classified correctly.
+def evaluate(net: Ints, z: Floats, y: NDArray[np.generic], weights: NDArray[np.float64]) -> Sums:
+    """Returns the weighted sums of the costs and of the scores of some examples.
 
-    z (n, n_out) are the weighted sums of the last layer. For every backend, the costs outside
-    of training come from this function. The function computes in float64.
+    z (n, n_out) are the weighted sums of the last layer. weights are (n,), or (0,) for weights of 1. For every
+    backend, the costs outside of training come from this function. The function computes in float64.
     """
-    total, n_correct = 0.0, 0
+    total = [0.0, 0.0, 0.0, 0.0]
+    pair, activation, task = pair_of(net), BY_CODE[int(net[-1, c.ACTIVATION])], int(net[-1, c.TASK])
     rows = max(1, COST_OUTPUTS // z.shape[1])
     with np.errstate(all="ignore"):  # a cost that overflows is inf
         for first in range(0, len(z), rows):
-            sums = np.array(z[first : first + rows].T, np.float64, order="C")
-            target = targets(y[first : first + rows], np.empty_like(sums))
-            total += PAIRS[activation, cost].cost(sums, target, BY_CODE[activation].function(sums) - target)
-            n_correct += count_correct(sums, y[first : first + rows])
-    return total, n_correct
+            part = slice(first, first + rows)
+            sums = np.array(z[part].T, np.float64, order="C")
+            target = targets(y[part], np.empty_like(sums))
+            w = weights[part] if weights.size else None
+            error = activation.function(sums) - target
+            score, labels = scores(task, sums, error, y[part])
+            each = np.ones(len(score)) if w is None else w
+            total[0] += pair.cost(sums, target, error, w)
+            total[1] += float(each.sum())
+            total[2] += float(each.dot(score))
+            total[3] += 0.0 if labels is None else float(each.dot(labels))
+    return Sums(*total)
 
 
 # -- optimisers -------------------------------------------------------------------------------------------------------
@@ -348,7 +516,7 @@ UPDATES = {
 
 def markdown() -> str:
     """The three tables as Markdown."""
-    outputs = {cost.name: cost.pairs for cost in COSTS.values()}
+    outputs = {cost.name: cost.outputs for cost in COSTS.values()}
     return "\n\n".join(
         [
             _table(
@@ -363,7 +531,7 @@ def markdown() -> str:
             ),
             _table(
                 ("cost", "of an example", "outputs"),
-                ((f"`{row.name}`", row.about, ", ".join(row.pairs)) for row in COSTS.values()),
+                ((f"`{row.name}`", row.about, ", ".join(row.outputs)) for row in COSTS.values()),
             ),
             _table(
                 ("optimiser", "update", "source"),
