@@ -341,8 +341,8 @@ COSTS = {
         Cost(
             name="huber",
             code=c.HUBER,
-            about="for each output, (a - target)^2 / 2 up to the distance delta, and delta (abs(a - target) - delta / 2) "
-            "beyond it",
+            about="for each output, (a - target)^2 / 2 up to the distance delta, and beyond it "
+            "delta (abs(a - target) - delta / 2)",
             default_output="identity",
             outputs=_ANY_OUTPUT,
             pair=_sum_over_outputs(huber, huber_derivative),
