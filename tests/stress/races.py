@@ -121,7 +121,10 @@ class Problem:
         hidden, x, sizes = case["hidden"], case["x"], case["sizes"]
         if case["ending"] == "not finite":  # ReLU may hide a NaN, and bytes are always finite
             hidden, x = "tanh", "floats"
-        output, words = kc.PAIRS[case["output"]], {key: case[key] for key in ("rows", "dtype", "seed", "task", "weights")}
+        output, words = (
+            kc.PAIRS[case["output"]],
+            {key: case[key] for key in ("rows", "dtype", "seed", "task", "weights")},
+        )
         k = kc.case(sizes, hidden, output, inputs=x, targets=case["y"], **words)
         if case["inputs"] != "dense":
             k = kc.mostly_zero(k, 0.2, case["seed"])
