@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from fastnet import backends
 from fastnet.backends import use_backend
 from fastnet.backends.warming import warmup
+from fastnet.costs import CrossEntropy, Huber, Quantile
 from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
-from fastnet.network import Evaluation, Network
+from fastnet.evaluation import Evaluation
+from fastnet.network import Network
 from fastnet.predictor import Predictor
 from fastnet.training import (
     Adam,
@@ -46,6 +48,7 @@ __all__ = [
     "Callback",
     "Constant",
     "Cosine",
+    "CrossEntropy",
     "DataError",
     "DivergedError",
     "Epoch",
@@ -54,10 +57,12 @@ __all__ = [
     "FastnetError",
     "GradientDescent",
     "History",
+    "Huber",
     "Momentum",
     "Network",
     "Predictor",
     "Progress",
+    "Quantile",
     "Schedule",
     "Step",
     "Trainer",

@@ -30,8 +30,8 @@ def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> 
     return bool(np.count_nonzero(sample) <= c.SPARSE_SHARE * sample.size)
 
 
-def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
-    """Return dense rows as sparse rows of the network's dtype.
+def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any], byte_scale: float) -> SparseRows:
+    """Return dense rows as sparse rows of the network's dtype. Bytes are multiplied by `byte_scale`.
 
     Raises
     ------
@@ -40,9 +40,9 @@ def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
     """
     assert not isinstance(x, SparseRows)
     starts = np.empty(len(x) + 1, np.int64)
-    n_entries = kernels.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
+    n_entries = kernels.compress(x, byte_scale, starts, np.empty(0, np.int32), np.empty(0, dtype))
     indices, values = np.empty(n_entries, np.int32), np.empty(n_entries, dtype)
-    if kernels.compress(x, starts, indices, values) != n_entries:
+    if kernels.compress(x, byte_scale, starts, indices, values) != n_entries:
         raise ValueError("x was changed while it was read: another thread writes to it; give fit a copy")
     return SparseRows(starts, indices, values, x.shape[1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
@@ -60,12 +61,14 @@ class Engine:
         forward(self.kernels, layers, parameters, x, out.view(), self.n_threads(layers, x, len(x)))
         return out
 
-    def gradient(self, layers: Ints, parameters: Floats, x: Rows, y: NDArray[Any]) -> NDArray[Any]:
-        """Return the gradient (n_parameters,) of the mean cost over checked examples."""
+    def gradient(
+        self, layers: Ints, parameters: Floats, x: Rows, y: NDArray[Any], weights: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """Return the gradient (n_parameters,) of the mean cost over checked examples, weighted by checked weights."""
         gradient = c.aligned_empty(parameters.size, parameters.dtype)
         plan = c.plan(layers, len(x), 0, parameters.itemsize, sparse=isinstance(x, SparseRows))
         work = c.aligned_empty(plan.size, parameters.dtype)
-        self.kernels.gradient(layers, parameters, x, y, gradient, work)
+        self.kernels.gradient(layers, parameters, x, y, weights, gradient, work)
         return gradient
 
 

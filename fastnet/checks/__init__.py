@@ -3,10 +3,11 @@
 An error says what was wrong, what was expected and what to do. The readers in fastnet/data check files.
 """
 
-from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector
+from fastnet.checks.data import classes, dense_inputs, inputs, new_parameters, outputs, parameters, vector, weights
 from fastnet.checks.settings import (
     backend,
     backend_name,
+    byte_scale,
     classifier,
     dropout,
     factors,
@@ -15,7 +16,7 @@ from fastnet.checks.settings import (
     input_dtype,
     layer_sizes,
     one_thread,
-    output_and_cost,
+    output_cost_and_task,
     rates,
     real_dtype,
     result,
@@ -24,7 +25,7 @@ from fastnet.checks.settings import (
     sparse,
     threads,
 )
-from fastnet.checks.sparse_rows import is_scipy_sparse
+from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
 from fastnet.checks.values import (
     boolean,
     fraction,
@@ -44,6 +45,7 @@ __all__ = [
     "backend",
     "backend_name",
     "boolean",
+    "byte_scale",
     "classes",
     "classifier",
     "dense_inputs",
@@ -53,6 +55,7 @@ __all__ = [
     "generator",
     "given",
     "hidden_activations",
+    "holds_bytes",
     "image_shape",
     "input_dtype",
     "inputs",
@@ -60,9 +63,10 @@ __all__ = [
     "is_scipy_sparse",
     "layer_sizes",
     "name_of",
+    "new_parameters",
     "number",
     "one_thread",
-    "output_and_cost",
+    "output_cost_and_task",
     "outputs",
     "parameters",
     "position",
@@ -76,6 +80,7 @@ __all__ = [
     "suggestion",
     "threads",
     "vector",
+    "weights",
     "whole_number",
     "whole_numbers",
 ]

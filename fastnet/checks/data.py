@@ -22,16 +22,26 @@ from fastnet.kernels.formulas import ACTIVATIONS
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
+MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
 
 
-def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:
+def inputs(
+    x: object,
+    n_in: int,
+    dtype: np.dtype[Any],
+    name: str = "x",
+    *,
+    byte_scale: float = c.PIXEL_SCALE,
+    finite: bool = True,
+) -> c.Rows:
     """Return x as a C-contiguous array (n, n_in) of uint8 or dtype. x is copied only if it needs a conversion.
 
-    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A scipy.sparse matrix
-    or array of any format becomes SparseRows. `finite` says whether to refuse nan and infinity in dense floats.
+    Images (n, rows, columns) are flattened. Dense bytes stay bytes: the kernels multiply them by the network's byte
+    scale. A scipy.sparse matrix or array of any format becomes SparseRows; its bytes are multiplied by `byte_scale`.
+    `finite` says whether to refuse nan and infinity in dense floats.
     """
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
-        return sparse_inputs(x, n_in, dtype, name)
+        return sparse_inputs(x, n_in, dtype, name, byte_scale)
     array = _array(x, name)
     shape_of_examples(array.shape, n_in, name, f"{name}[None]")
     if array.dtype == np.uint8:
@@ -50,7 +60,9 @@ def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array
     return found
 
 
-def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
+def outputs(
+    y: object, n: int, n_out: int, output: str, cost: str, task: str, dtype: np.dtype[Any], name: str = "y"
+) -> Array:
     """Return y as class labels int64 (n,), or as targets (n, n_out) of dtype. Both are C-contiguous.
 
     For a network with one output, y (n,) holds targets: 0 and 1 for two classes, or the values of a regression.
@@ -64,12 +76,19 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
             f"shape (n, {n_out}): number your classes with np.unique({name}, return_inverse=True)"
         )
     if array.ndim == 1 and n_out > 1:
+        if task == "multilabel":
+            raise ValueError(
+                f"{name} has shape {array.shape}; with task='multilabel' each example has {n_out} labels of 0 or 1: "
+                f"give an array ({n}, {n_out}), or use task='classification' for one class for each example"
+            )
         return _labels(array.copy(), n_out, name)
     if array.shape not in ((n, n_out), (n,)):
         hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
         raise ValueError(f"{name} has shape {array.shape}; expected labels ({n},) or targets ({n}, {n_out}){hint}")
     targets = _finite(converted(array, dtype, name), name)
     _in_range(targets, output, name)
+    if task == "classification" and n_out > 1:
+        _one_class_each(targets, name)
     if output == "softmax" and cost == "cross_entropy":
         sums = targets.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))
@@ -92,6 +111,22 @@ def _in_range(targets: Array, output: str, name: str) -> None:
         f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: scale them, or use "
         "output='identity' with cost='squared_error'"
     )
+
+
+def _one_class_each(targets: Array, name: str) -> None:
+    """Refuse targets (n, n_out) that name several classes for one example, or none."""
+    n_classes = np.count_nonzero(targets > 0.5, axis=1)
+    row = int(n_classes.argmax())
+    found = f"{n_classes[row]} entries above 0.5" if n_classes[row] > 1 else ""
+    if not found:
+        largest = targets.max(axis=1)
+        row = int(largest.argmin())
+        found = "no entry above 0" if largest[row] <= 0 else ""
+    if found:
+        raise ValueError(
+            f"{name}[{row}] has {found}, but task='classification' means one class for each example: make the network "
+            "with task='multilabel' if an example may have any number of labels, or with task='regression' for values"
+        )
 
 
 def _labels(array: Array, n_out: int, name: str) -> Array:
@@ -146,6 +181,38 @@ def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], traine
             "= True, or train network.copy()"
         )
     return held
+
+
+def new_parameters(values: object, n: int) -> Array:
+    """Return an array of n numbers, which may be nan or infinite."""
+    array = _array(values, "parameters")
+    if array.shape != (n,) or array.dtype.kind not in "biuf":
+        raise ValueError(f"parameters has shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers")
+    return array
+
+
+def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.float64]:
+    """Return the weights of n examples as C-contiguous float64 (n,). The result is empty if every weight is 1.
+
+    None stands for weights of 1. The weights are copied only if they need a conversion.
+    """
+    if values is None:
+        return np.empty(0)
+    array = _array(values, name)
+    if array.shape != (n,) or array.dtype.kind not in "biuf":
+        hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
+        raise ValueError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers, one weight for each "
+            f"example{hint}"
+        )
+    found = _finite(converted(array, np.dtype(np.float64), name), name)
+    good = (found == 0) | ((found >= MIN_WEIGHT) & (found <= MAX_WEIGHT))
+    if not good.all():
+        bad = int(good.argmin())
+        raise ValueError(f"{name}[{bad}] is {found[bad]:g}; a weight is 0, or from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
+    if not found.any():
+        raise ValueError(f"{name} is 0 everywhere; at least one example needs a weight above 0")
+    return np.empty(0) if (found == 1).all() else found
 
 
 def vector(v: object, length: int, name: str) -> Array:

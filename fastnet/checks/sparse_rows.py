@@ -25,6 +25,11 @@ def is_scipy_sparse(x: object) -> bool:
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 
 
+def holds_bytes(x: Any) -> bool:
+    """Return whether checked examples x are uint8."""
+    return bool(getattr(x, "dtype", None) == np.uint8)
+
+
 class _Compressed(NamedTuple):
     """Entries in CSR or CSC form. Line i, a row or a column, has the entries starts[i] to starts[i + 1] - 1."""
 
@@ -33,8 +38,11 @@ class _Compressed(NamedTuple):
     values: Array
 
 
-def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
-    """Return x as canonical SparseRows of dtype. Values are copied only if they need a conversion. x is not changed."""
+def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str, byte_scale: float) -> c.SparseRows:
+    """Return x as canonical SparseRows of dtype. Values are copied only if they need a conversion. x is not changed.
+
+    Bytes are multiplied by `byte_scale`.
+    """
     if isinstance(x, c.SparseRows):
         n = max(np.size(x.starts) - 1, 0)
         shape_of_examples((n, x.n_in), n_in, name, "")
@@ -58,7 +66,7 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
     if not _ascending(starts, indices):
         starts, indices, values = _summed(starts, indices, values)
     if values.dtype == np.uint8:
-        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(c.BYTE_SCALE), dtype=dtype), n_in)
+        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(byte_scale), dtype=dtype), n_in)
     values = converted(values, dtype, name)
     finite = np.isfinite(values)
     if not finite.all():

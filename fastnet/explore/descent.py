@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from fastnet import plots
+from fastnet.evaluation import Evaluation
 from fastnet.explore.experiments import Setting
 from fastnet.explore.finding import Finding
 from fastnet.insight.batches import BatchRun, compare_batches
 from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.rates import RangeTest, learning_rate_finder
-from fastnet.network import Evaluation, Network
+from fastnet.network import Network
 from fastnet.text import facts, table
 from fastnet.training.trainer import Trainer
 
@@ -94,7 +95,7 @@ def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> 
 def _suggested(setting: Setting, rate: float) -> Evaluation:
     """Return the test scores after the recipe's training at another learning rate; NaN if the rate is NaN."""
     if np.isnan(rate):
-        return Evaluation(np.nan, np.nan)
+        return Evaluation(np.nan)
     data, trainer = setting.data, setting.start()
     trainer.learning_rate = rate
     trainer.fit(data.x_train, data.y_train, epochs=setting.recipe.epochs)
