@@ -3,7 +3,7 @@
 A chunk goes through trainer.py, divergence.py, kernel_calls.py, backends/threads.py and the backend's `train`.
 """
 
-from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
 from fastnet.training.history import Epoch, History
 from fastnet.training.optimizers import Adam, GradientDescent, Momentum
 from fastnet.training.schedules import Constant, Cosine, Exponential, Schedule, Step
@@ -15,11 +15,12 @@ __all__ = [
     "Constant",
     "Cosine",
     "Epoch",
+    "EpochSoFar",
     "Exponential",
+    "FitInfo",
     "GradientDescent",
     "History",
     "Momentum",
-    "Progress",
     "Schedule",
     "Step",
     "Trainer",
