@@ -4,6 +4,7 @@ An error says what was wrong, what was expected and what to do. The readers in f
 """
 
 from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector
+from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -26,6 +27,7 @@ from fastnet.checks.settings import (
 )
 from fastnet.checks.sparse_rows import is_scipy_sparse
 from fastnet.checks.values import (
+    between_0_and_1,
     boolean,
     fraction,
     generator,
@@ -43,7 +45,10 @@ from fastnet.checks.values import (
 __all__ = [
     "backend",
     "backend_name",
+    "batch_size",
+    "between_0_and_1",
     "boolean",
+    "class_weight",
     "classes",
     "classifier",
     "dense_inputs",
@@ -52,6 +57,8 @@ __all__ = [
     "fraction",
     "generator",
     "given",
+    "has_classes",
+    "held_out",
     "hidden_activations",
     "image_shape",
     "input_dtype",
@@ -59,6 +66,7 @@ __all__ = [
     "instance",
     "is_scipy_sparse",
     "layer_sizes",
+    "monitor",
     "name_of",
     "number",
     "one_thread",
@@ -75,6 +83,7 @@ __all__ = [
     "sparse",
     "suggestion",
     "threads",
+    "validation_split",
     "vector",
     "whole_number",
     "whole_numbers",

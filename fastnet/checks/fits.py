@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -53,6 +53,13 @@ def class_weight(value: object, n_classes: int) -> NDArray[np.float64] | None:
         found[label] = number(f"class_weight[{label}]", weight, minimum=0)
     return found
 
+
+def monitor(name: str, measures: Collection[str]) -> None:
+    """Refuse a measure that a fit does not record. `measures` are those that it records."""
+    if name not in measures:
+        lacks_validation = name.startswith("validation_") and "validation_cost" not in measures
+        advice = "give validation_data or validation_split" if lacks_validation else "monitor one of these"
+        raise ValueError(f"{name} is nan in each epoch of this fit; it records {', '.join(measures)}: {advice}")
 
 
 def has_classes(is_classifier: bool) -> None:

@@ -4,8 +4,11 @@ A chunk goes through trainer.py, divergence.py, kernel_calls.py, backends/thread
 """
 
 from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
+from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.history import Epoch, History
 from fastnet.training.optimizers import Adam, GradientDescent, Momentum
+from fastnet.training.plateau import ReduceOnPlateau
+from fastnet.training.progress_bar import ProgressBar
 from fastnet.training.schedules import Constant, Cosine, Exponential, Schedule, Step
 from fastnet.training.trainer import Trainer
 
@@ -14,6 +17,7 @@ __all__ = [
     "Callback",
     "Constant",
     "Cosine",
+    "EarlyStopping",
     "Epoch",
     "EpochSoFar",
     "Exponential",
@@ -21,6 +25,8 @@ __all__ = [
     "GradientDescent",
     "History",
     "Momentum",
+    "ProgressBar",
+    "ReduceOnPlateau",
     "Schedule",
     "Step",
     "Trainer",

@@ -141,3 +141,7 @@ class History:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Epoch))
+# The costs and scores. Each of them may be nan.
+MEASURES = tuple(
+    name for name in FIELDS if name.removeprefix("validation_") in ("cost", "accuracy", "label_accuracy", "r2")
+)

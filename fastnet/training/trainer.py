@@ -330,9 +330,7 @@ class Trainer:
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> Evaluation:
         """Return what `Network.evaluate` returns, computed with the trainer's backend and threads."""
-        return self._network.evaluate(
-            x, y, sample_weight=sample_weight, backend=self._backend, threads=self._threads
-        )
+        return self._network.evaluate(x, y, sample_weight=sample_weight, backend=self._backend, threads=self._threads)
 
     def stop(self) -> None:
         """End the running `fit` before its next batch. Call this in a callback."""
