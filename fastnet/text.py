@@ -26,10 +26,10 @@ def reason(error: Exception) -> str:
 
 
 def scores(cost: float, accuracy: float, r2: float = math.nan) -> str:
-    """Return a cost and an accuracy, or a cost and R2, as text. A score of nan is left out."""
-    if math.isnan(accuracy):
-        return f"cost {cost:.4g}" + ("" if math.isnan(r2) else f", R2 {r2:.4f}")
-    return f"cost {cost:.4f}, accuracy {accuracy:.2%}"
+    """Return a cost, an accuracy and R2 as text. A score of nan has no meaning for the network and is left out."""
+    if not math.isnan(accuracy):
+        return f"cost {cost:.4f}, accuracy {accuracy:.2%}"
+    return f"cost {cost:.4g}" + ("" if math.isnan(r2) else f", R2 {r2:.3f}")
 
 
 def short_number(number: float) -> str:

@@ -47,7 +47,8 @@ class _Lines(Callback):
         self._epochs = epochs
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        line = f"epoch {epoch.epoch:{len(str(self._epochs))}}/{self._epochs}  {scores(epoch.cost, epoch.accuracy, epoch.r2)}"
+        title = f"epoch {epoch.epoch:{len(str(self._epochs))}}/{self._epochs}"
+        line = f"{title}  {scores(epoch.cost, epoch.accuracy, epoch.r2)}"
         if not math.isnan(epoch.validation_cost):
             line += f"  test {scores(epoch.validation_cost, epoch.validation_accuracy, epoch.validation_r2)}"
         print(f"{line}  {epoch.examples_per_second:,.0f} examples/s", file=sys.stderr)

@@ -14,12 +14,12 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
-from fastnet.network import Examples, Network
+from fastnet.network import Network
 from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, is_due
 from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
-from fastnet.training.inputs import compile_for, prepare
+from fastnet.training.inputs import Examples, compile_for, prepare
 from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import examples_in_batch
 from fastnet.training.selection import Selection

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastnet import checks
 from fastnet.backends.compression import SAMPLE_ROWS, compressed, compresses, described
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import compiles, warm_up
 from fastnet.kernels.contract import Rows, SparseRows
-from fastnet.network import Examples, Network
+from fastnet.network import Network
+
+
+class Examples(NamedTuple):
+    """Checked examples."""
+
+    x: Rows  # (n, n_in)
+    y: NDArray[Any]  # labels (n,) or targets (n, n_out)
+    weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
+
+
+def check_examples(network: Network, x: object, y: object, sample_weight: object = None, name: str = "") -> Examples:
+    """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
+
+    Raises ValueError if a shape, dtype or value is invalid.
+    """
+    rows = network.check_inputs(x, f"{name}x")
+    targets = network.check_targets(y, len(rows), f"{name}y")
+    return Examples(rows, targets, checks.weights(sample_weight, len(rows), f"{name}sample_weight"))
 
 
 def check_validation_data(network: Network, data: object) -> Examples | None:
@@ -28,7 +48,7 @@ def check_validation_data(network: Network, data: object) -> Examples | None:
             f"validation_data must be (x, y) or (x, y, sample_weight), a tuple or list, not {type(data).__name__}"
             f"{length}"
         )
-    return network.check_examples(*data, name="validation ")
+    return check_examples(network, *data, name="validation ")
 
 
 def prepare(

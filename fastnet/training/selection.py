@@ -13,7 +13,7 @@ from fastnet.evaluation import total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Ints
-from fastnet.network import Examples
+from fastnet.training.inputs import Examples
 
 
 class Selection(NamedTuple):

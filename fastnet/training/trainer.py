@@ -18,12 +18,12 @@ from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
-from fastnet.network import Examples, Network
+from fastnet.network import Network
 from fastnet.training.callbacks import Callback, as_callbacks, batches_until_due
 from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, begin
 from fastnet.training.history import Epoch, History
-from fastnet.training.inputs import check_validation_data
+from fastnet.training.inputs import Examples, check_examples, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
@@ -281,7 +281,7 @@ class Trainer:
             This trainer is already in a fit: another thread or a callback called this method.
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
-        examples = self._network.check_examples(x, y, sample_weight)
+        examples = check_examples(self._network, x, y, sample_weight)
         split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
         horizon = self._epoch, self._epoch + epochs
@@ -318,7 +318,7 @@ class Trainer:
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
         """
-        examples = self._network.check_examples(x, y, sample_weight)
+        examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
         with Interrupts() as interrupts, self._one_fit:
