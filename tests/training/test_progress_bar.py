@@ -14,7 +14,8 @@ from fastnet import FastnetError, Network, ProgressBar, Trainer
 
 def last_line(trainer: Trainer, y: Any, capsys: pytest.CaptureFixture[str], **arguments: Any) -> str:
     pytest.importorskip("tqdm", reason="the bar needs tqdm (extra: cli)")
-    trainer.fit(X, y, callbacks=[ProgressBar()], **arguments)
+    bar = ProgressBar()  # kept, because tqdm closes a bar that nobody holds
+    trainer.fit(X, y, callbacks=[bar], **arguments)
     drawn = capsys.readouterr()
     assert not drawn.out
     assert drawn.err.endswith("\n")
@@ -44,8 +45,9 @@ def test_a_fit_that_fails_closes_the_bar(capsys: pytest.CaptureFixture[str]) -> 
     def fail(trainer: Trainer, epoch: Any) -> None:
         raise LookupError
 
+    bar = ProgressBar()
     with pytest.raises(LookupError):
-        make().fit(X, Y, epochs=3, callbacks=[ProgressBar(), fail])
+        make().fit(X, Y, epochs=3, callbacks=[bar, fail])
     assert capsys.readouterr().err.endswith("left\n")
 
 

@@ -114,6 +114,13 @@ def test_a_batch_of_all_examples_is_plain_gradient_descent(name: str, batch_size
     assert trainer.steps == 2
 
 
+@pytest.mark.parametrize(("n", "steps"), [(53, 1), (200, 1), (201, 2)])
+def test_an_automatic_batch_has_200_examples(n: int, steps: int) -> None:
+    trainer = make(batch_size="auto")
+    trainer.fit(np.tile(X, (4, 1))[:n], np.tile(Y, 4)[:n], epochs=1)
+    assert trainer.steps == steps
+
+
 def test_a_batch_of_several_blocks_equals_a_step_of_the_gradient(name: str) -> None:
     n = 2 * c.BLOCK_ROWS + 77
     x, y = np.tile(X, (12, 1))[:n], np.tile(Y, 12)[:n]

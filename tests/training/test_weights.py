@@ -11,6 +11,7 @@ from conftest import name_of
 from trainer_cases import OPTIMIZERS, X, Y, bits, make
 
 from fastnet import Network, Trainer
+from fastnet.training.selection import with_class_weights
 
 COUNTS = np.random.default_rng(1).integers(0, 4, 53)
 
@@ -64,23 +65,24 @@ def test_class_weights_multiply_the_weights(name: str) -> None:
     assert bits(by_class) == bits(by_example)
 
 
-@pytest.mark.parametrize("weights", [None, COUNTS])
+@pytest.mark.parametrize("weights", [np.empty(0), 0.5 * COUNTS], ids=["unweighted", "weighted"])
 def test_balanced_gives_each_class_the_same_total(weights: Any) -> None:
-    """scikit-learn's formula: the sum of all weights / (n_classes * the sum of the weights of the class)."""
-    balanced, by_hand = make(), make()
-    balanced.fit(X, Y, epochs=3, class_weight="balanced", sample_weight=weights)
-    counts = np.bincount(Y, weights)
-    each = (counts.sum() / (3 * counts))[Y]
-    by_hand.fit(X, Y, epochs=3, sample_weight=each if weights is None else each * weights)
-    kc.assert_close(balanced.network.parameters, by_hand.network.parameters, 1e-6)
+    """scikit-learn's formula: the sum of all weights / (n_classes * the sum of the weights of the class).
+
+    A class without examples among the rows does not count.
+    """
+    rows = np.flatnonzero(COUNTS)
+    found = with_class_weights("balanced", weights, Y, rows, 4)  # there is no example of class 3
+    each = weights if weights.size else np.ones(53)
+    sums = np.array([each[rows][Y[rows] == label].sum() for label in range(3)])
+    np.testing.assert_allclose(found, each * (each[rows].sum() / (3 * sums))[Y])
 
 
-def test_balanced_leaves_out_classes_without_examples() -> None:
-    """In scikit-learn's formula n_classes is the number of classes that have examples."""
-    few = Y < 2
+def test_a_fit_that_is_balanced_equals_a_fit_with_these_weights() -> None:
     balanced, by_hand = make(), make()
-    balanced.fit(X[few], Y[few], epochs=3, class_weight="balanced")
-    by_hand.fit(X[few], Y[few], epochs=3, sample_weight=(few.sum() / (2 * np.bincount(Y[few])))[Y[few]])
+    balanced.fit(X, Y, epochs=3, class_weight="balanced", sample_weight=COUNTS)
+    counts = np.bincount(Y, COUNTS)
+    by_hand.fit(X, Y, epochs=3, sample_weight=(counts.sum() / (3 * counts))[Y] * COUNTS)
     assert bits(balanced) == bits(by_hand)
 
 
