@@ -17,5 +17,6 @@ OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adam"]
 ScheduleName: TypeAlias = Literal["constant", "step", "cosine", "exponential"]
 Threads: TypeAlias = int | Literal["auto"]
 Sparse: TypeAlias = bool | Literal["auto"]
+BatchSize: TypeAlias = int | Literal["auto"]
 # A registered backend may have any name, so the type accepts every str. An editor still suggests these four names.
 BackendName: TypeAlias = Literal["auto", "cython", "numba", "numpy"] | str

@@ -32,6 +32,14 @@ def scores(cost: float, accuracy: float, r2: float = math.nan) -> str:
     return f"cost {cost:.4g}" + ("" if math.isnan(r2) else f", R2 {r2:.3f}")
 
 
+def short_number(number: float) -> str:
+    """Return a number with at most one decimal, such as 1.5M, 20.1k or 311."""
+    for unit, suffix in ((1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.1f}{suffix}"
+    return f"{number:.0f}"
+
+
 def layers(sizes: Sequence[int]) -> str:
     """Return the widths of a network's layers as text, such as 784-16-16-10."""
     return "-".join(map(str, sizes))

@@ -41,7 +41,7 @@ class Recorder(Callback):
         self.act = act
         self.seen: list[Any] = []
 
-    def on_batches(self, trainer: Trainer, progress: fastnet.Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: fastnet.EpochSoFar) -> None:
         self.seen.append(progress)
         if self.act:
             self.act(trainer, progress)

@@ -4,6 +4,7 @@ An error says what was wrong, what was expected and what to do. The readers in f
 """
 
 from fastnet.checks.data import classes, dense_inputs, inputs, new_parameters, outputs, parameters, vector, weights
+from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -27,6 +28,7 @@ from fastnet.checks.settings import (
 )
 from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
 from fastnet.checks.values import (
+    between_0_and_1,
     boolean,
     fraction,
     generator,
@@ -44,8 +46,11 @@ from fastnet.checks.values import (
 __all__ = [
     "backend",
     "backend_name",
+    "batch_size",
+    "between_0_and_1",
     "boolean",
     "byte_scale",
+    "class_weight",
     "classes",
     "classifier",
     "dense_inputs",
@@ -54,6 +59,8 @@ __all__ = [
     "fraction",
     "generator",
     "given",
+    "has_classes",
+    "held_out",
     "hidden_activations",
     "holds_bytes",
     "image_shape",
@@ -62,6 +69,7 @@ __all__ = [
     "instance",
     "is_scipy_sparse",
     "layer_sizes",
+    "monitor",
     "name_of",
     "new_parameters",
     "number",
@@ -79,6 +87,7 @@ __all__ = [
     "sparse",
     "suggestion",
     "threads",
+    "validation_split",
     "vector",
     "weights",
     "whole_number",

@@ -270,14 +270,13 @@ def _learning_rate(args: argparse.Namespace) -> float | None:
 def _fit(args: argparse.Namespace, data: Dataset, trainer: Trainer, backend: str) -> None:
     _compile(args, data, trainer.network, backend)
     has_test = args.validate or args.out is not None or args.report is not None  # a report draws the test curve
-    with progress.training_progress(args.epochs, args.quiet) as callbacks:
-        trainer.fit(
-            data.x_train,
-            data.y_train,
-            epochs=args.epochs,
-            validation_data=(data.x_test, data.y_test) if has_test else None,
-            callbacks=callbacks,
-        )
+    trainer.fit(
+        data.x_train,
+        data.y_train,
+        epochs=args.epochs,
+        validation_data=(data.x_test, data.y_test) if has_test else None,
+        callbacks=progress.training_progress(args.epochs, args.quiet),
+    )
 
 
 def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.network import Network
-from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
 from fastnet.training.trainer import Trainer
 
@@ -141,7 +141,7 @@ class _CostLog(Callback):
         self.lines = list[tuple[int, int, float, float]]()
         self._measure(trainer, 0, 0.0)
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         if progress.batch < progress.batches:
             self._measure(trainer, progress.examples, progress.seconds)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.names import BackendName
-from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
 from fastnet.training.trainer import Trainer
 
@@ -143,7 +143,7 @@ class _Logger(Callback):
         self.batch_size = min(trainer.batch_size, self.n_examples)
         self.lines: list[tuple[float, ...]] = []
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         twin, whole = self._twin, self.batch_size == self.n_examples
         x, y = (self._x, self._y) if whole else (self._x[progress.rows], self._y[progress.rows])
         gradient = twin.gradient(x, y, backend=self._backend)
@@ -209,7 +209,7 @@ class StopAtMinimum(Callback):
         """Whether the gradient was short enough at the last measurement."""
         return bool(self.norms) and self.norms[-1] <= self._norm
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         """Measure after batches if `every` is given."""
         if self.every is not None:
             self._measure(trainer)

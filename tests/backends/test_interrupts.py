@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Callback, Epoch, Network, Progress, Trainer
+from fastnet import Callback, Epoch, EpochSoFar, Network, Trainer
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 
@@ -90,7 +90,7 @@ class Act(Callback):
         self.act = act
         self.every = every
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         self.act()
 
 

@@ -11,7 +11,7 @@ from insight_cases import SIZES, data, small
 
 from fastnet import Cosine, Network, Trainer
 from fastnet.insight import DescentLog, StopAtMinimum, descent_log
-from fastnet.training.trainer import Progress
+from fastnet.training.trainer import EpochSoFar
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 
@@ -247,7 +247,7 @@ def test_callbacks_receive_the_rows_of_a_batch() -> None:
     class Rows(Callback):
         every = 2
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             seen.append(progress.rows)
 
     seen: list[np.ndarray] = []

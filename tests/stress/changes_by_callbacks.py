@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import Callback, Epoch, Progress, Trainer
+from fastnet import Callback, Epoch, EpochSoFar, Trainer
 
 from .disturbances import SOON, Disturbance, check_refusal, kind, raised, refused
 from .fits import At, Fit, bits
@@ -226,7 +226,7 @@ def every(fit: Fit, case: Case) -> str:
     class Changes(Callback):
         every = 1
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             if trainer.steps == at:
                 self.every = value
 
@@ -253,7 +253,7 @@ def vandal(fit: Fit, case: Case) -> str:
     class Vandal(Callback):
         every = 1
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             if case["what"] == "collects":
                 gc.collect()
             elif case["what"] == "drops":

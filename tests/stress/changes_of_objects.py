@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import Callback, Network, Progress, Trainer
+from fastnet import Callback, EpochSoFar, Network, Trainer
 
 from .disturbances import Disturbance, check_refusal, kind, raised, refused, together
 from .fits import At, Fit, bits, ended
@@ -99,13 +99,13 @@ def form_of_parameters(fit: Fit, case: Case) -> str:
 
 @kind()
 def handed_out(fit: Fit, case: Case) -> str:
-    """The layers, the rows of a Progress and their base arrays cannot be made writeable."""
+    """The layers, the rows of an EpochSoFar and their base arrays cannot be made writeable."""
     arrays = list[Any]()
 
     class Keeps(Callback):
         every = 1
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             arrays[:] = [progress.rows, trainer.network.layers]
 
     def change() -> None:
@@ -293,7 +293,7 @@ class Orders(Callback):
         self._n = n
         self._rows = list[int]()
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         self._rows += progress.rows.tolist()
         if progress.batch == progress.batches:
             assert sorted(self._rows) == list(range(self._n)), "the order of an epoch does not have every row once"

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fastnet import Callback, Epoch, Network, Progress, Trainer, warmup
+from fastnet import Callback, Epoch, EpochSoFar, Network, Trainer, warmup
 
 from . import writers
 from .children import Child
@@ -189,7 +189,7 @@ class Act(Callback):
         self.every = every or None
         self._kind, self._folder = kind, folder
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         if self._kind == "sleep":
             time.sleep(1e-4)
 

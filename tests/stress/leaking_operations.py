@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Trainer, use_backend
+from fastnet import Callback, DivergedError, EpochSoFar, FastnetError, Network, Trainer, use_backend
 from fastnet.data.files import atomic_write
 from fastnet.data.formats import read_array
 from fastnet.kernels.contract import SparseRows
@@ -142,9 +142,9 @@ class Holds(Callback):
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.seen = list[Progress]()
+        self.seen = list[EpochSoFar]()
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         self.seen.append(progress)
 
 

@@ -70,9 +70,10 @@ def test_fit_equals_one_call_of_train(backend: Any, name: str, optimizer: str) -
     costs = []
     for epoch in range(3):
         rates = 0.1 * 0.5 ** (epoch + np.arange(7) / 7)
-        order, team = rng.permutation(53), c.team(1)
+        order, team, report = rng.permutation(53), c.team(1), np.empty((7, c.REPORT_COLUMNS))
         call = c.TrainCall(
-            net.layers, params, state, X, Y, order, 8, rates, vector, 7 * epoch, progress, work, team, 0
+            net.layers, params, state, X, Y, np.empty(0), order, 8, rates, vector, 7 * epoch, progress, report, work,
+            team, 0,
         )  # fmt: skip
         costs.append(backend.train(call) / 53)
     history = trainer.fit(X, Y, epochs=3)
@@ -111,6 +112,13 @@ def test_a_batch_of_all_examples_is_plain_gradient_descent(name: str, batch_size
         net.parameters[:] -= 0.1 * net.gradient(X, Y, backend=name)
     kc.assert_close(trainer.network.parameters, net.parameters, 1e-6)
     assert trainer.steps == 2
+
+
+@pytest.mark.parametrize(("n", "steps"), [(53, 1), (200, 1), (201, 2)])
+def test_an_automatic_batch_has_200_examples(n: int, steps: int) -> None:
+    trainer = make(batch_size="auto")
+    trainer.fit(np.tile(X, (4, 1))[:n], np.tile(Y, 4)[:n], epochs=1)
+    assert trainer.steps == steps
 
 
 def test_a_batch_of_several_blocks_equals_a_step_of_the_gradient(name: str) -> None:
@@ -209,7 +217,7 @@ def test_a_function_is_called_after_each_epoch() -> None:
     few = X[:20], Y[:20]
     history = trainer.fit(X, Y, epochs=3, validation_data=few, callbacks=[lambda *a: seen.append(a)])
     assert [(t, e) for t, e in seen] == [(trainer, epoch) for epoch in history]
-    assert (seen[-1][1].validation_cost, seen[-1][1].validation_accuracy) == trainer.evaluate(*few)
+    assert (seen[-1][1].validation_cost, seen[-1][1].validation_accuracy) == trainer.evaluate(*few)[:2]
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
@@ -309,8 +317,9 @@ def test_the_history_has_every_field(name: str) -> None:
     assert len(history) == len(list(history)) == 3
     columns = history.to_dict()
     assert set(columns) == {
-        "epoch", "cost", "accuracy", "validation_cost", "validation_accuracy", "seconds", "examples",
-        "examples_per_second", "learning_rate", "backend", "backend_reason", "threads", "inputs",
+        "epoch", "cost", "accuracy", "label_accuracy", "r2", "validation_cost", "validation_accuracy",
+        "validation_label_accuracy", "validation_r2", "seconds", "examples", "examples_per_second", "learning_rate",
+        "backend", "backend_reason", "threads", "inputs",
     }  # fmt: skip
     assert all(len(values) == 3 for values in columns.values())
     assert columns["backend"] == [name] * 3
