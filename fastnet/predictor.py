@@ -215,8 +215,8 @@ class _Prepared:
     def _call_with_any(self, x: Any, out: Array | None) -> Array:
         """Check any x and out as Network.forward does, then compute."""
         as_it_is = isinstance(x, np.ndarray) and x.dtype == self._dtype and x.flags.c_contiguous
-        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x)) and np.ndim(x) == 1
-        rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype, finite=not as_it_is)
+        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x) or checks.is_frame(x)) and np.ndim(x) == 1
+        rows = checks.lazy_inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype, finite=not as_it_is)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
         target = out[None] if one else out.view()
         n_threads = self._engine.n_threads(self._layers, rows, len(rows))
@@ -232,7 +232,7 @@ class _Prepared:
                 if team[c.BROKEN]:
                     return
                 part = slice(start, start + self._max_batch)
-                runs[worker](rows[part], target[part])
+                runs[worker](checks.kernel_rows(rows[part]), target[part])
 
         run_team(n_threads, call)
         return out

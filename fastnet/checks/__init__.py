@@ -3,7 +3,8 @@
 An error says what was wrong, what was expected and what to do. The readers in fastnet/data check files.
 """
 
-from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector
+from fastnet.checks.data import classes, dense_inputs, inputs, lazy_inputs, outputs, parameters, vector
+from fastnet.checks.frames import column_names, is_frame
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -25,6 +26,7 @@ from fastnet.checks.settings import (
     threads,
 )
 from fastnet.checks.sparse_rows import is_scipy_sparse
+from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
     boolean,
     fraction,
@@ -41,11 +43,14 @@ from fastnet.checks.values import (
 )
 
 __all__ = [
+    "AnyRows",
+    "UnconvertedRows",
     "backend",
     "backend_name",
     "boolean",
     "classes",
     "classifier",
+    "column_names",
     "dense_inputs",
     "dropout",
     "factors",
@@ -57,8 +62,11 @@ __all__ = [
     "input_dtype",
     "inputs",
     "instance",
+    "is_frame",
     "is_scipy_sparse",
+    "kernel_rows",
     "layer_sizes",
+    "lazy_inputs",
     "name_of",
     "number",
     "one_thread",
