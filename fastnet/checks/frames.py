@@ -62,7 +62,9 @@ def frame_values(x: Any, dtype: np.dtype[Any], name: str) -> Array:
 def _column(column: Any, x: Any, name: str, label: str) -> Array:
     """Return a column's numbers: a view where possible."""
     key = repr(column.name)
-    encode = f"pandas.get_dummies({name}, columns=[{key}])" if library_of(x) == "pandas" else f"{name}.to_dummies({key})"
+    encode = (
+        f"pandas.get_dummies({name}, columns=[{key}])" if library_of(x) == "pandas" else f"{name}.to_dummies({key})"
+    )
     if is_category(column):
         raise ValueError(f"{label} holds categories; expected numbers: one-hot encode it with {encode}, or drop it")
     missing = column.null_count() if hasattr(column, "null_count") else int(column.isna().sum())
