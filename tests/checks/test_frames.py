@@ -48,7 +48,8 @@ def test_numbers_of_any_width_are_inputs(width: str) -> None:
     expected = every_call(x.astype(np.float32))
     objects = x.astype(object)
     objects[0, 0] = bool(x[0, 0])
-    for given in (x, scipy.sparse.csr_array(x.astype(x.dtype.newbyteorder("="))), objects, x.tolist()):
+    sparse = [] if width == "float16" else [scipy.sparse.csr_array(x.astype(x.dtype.newbyteorder("=")))]
+    for given in (x, *sparse, objects, x.tolist()):  # SciPy has no float16
         for found, wanted in zip(every_call(given), expected, strict=True):
             np.testing.assert_allclose(found, wanted, 1e-6)
 
