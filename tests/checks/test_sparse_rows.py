@@ -291,8 +291,6 @@ NAN[9, 11] = np.nan
         (scipy_sparse.csr_array((60, 3_000_000_000)), "x (60, 3000000000) 70"),
         (scipy_sparse.csr_array((0, 70)), "x empty"),
         (scipy_sparse.coo_array(FLOATS[0]), "x (70,) reshape(1, -1)"),
-        (scipy_sparse.csr_array(BYTES.astype(np.int64)), "x int64 uint8 x.astype(np.float32)"),
-        (scipy_sparse.csr_array(BYTES > 0), "x bool x.astype(np.uint8)"),
         (scipy_sparse.csr_array(FLOATS.astype(complex)), "x complex128"),
         (scipy_sparse.csr_array(NAN), "x[9, 11] nan finite"),
         (scipy_sparse.csc_array(NAN), "x[9, 11] nan finite"),

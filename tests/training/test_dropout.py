@@ -107,7 +107,10 @@ def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
     spoilt[30] = 3e38
     net = Network([6, 9, 8, 3], activation="relu", output="identity", seed=0)
     trainer = Trainer(net, backend=name, dropout=0.5, learning_rate=0.1, batch_size=8, seed=0, shuffle=False)
-    with pytest.raises(DivergedError, match=r"step 4") as caught:
+    with (
+        pytest.warns(UserWarning, match="^column 0 of x has a standard deviation"),
+        pytest.raises(DivergedError, match=r"step 4") as caught,
+    ):
         trainer.fit(spoilt, np.eye(3, dtype=np.float32)[Y])
     assert caught.value.step == 4
     assert np.isfinite(net.parameters).all()
