@@ -1,0 +1,3 @@
+"""MLPRegressor: regression with scikit-learn's interface and numbers."""
+
+from __future__ import annotations
