@@ -188,8 +188,8 @@ Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 # STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
 # From TEAM_COLUMNS on, each thread has a cache line of its own. The line holds the cost of the thread's rows in the
-# current block, THREAD_COST, and their part of the report's SCORE and LABELS, THREAD_SCORE and THREAD_LABELS. The sum of
-# the squares of the thread's share of the weights, for the penalty, is THREAD_SQUARES. All four are float64.
+# current block, THREAD_COST, and their part of the report's SCORE and LABELS, THREAD_SCORE and THREAD_LABELS. The sum
+# of the squares of the thread's share of the weights, for the penalty, is THREAD_SQUARES. All four are float64.
 N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
 TEAM_COLUMNS = TEAM_LINE = 8
 THREAD_COST, THREAD_SCORE, THREAD_LABELS, THREAD_SQUARES = range(4)

@@ -26,9 +26,9 @@ cdef extern from "vec.h" nogil:
     const char *FASTNET_ISA
     const int TEAMS
     const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS
-    const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, GIVEN
+    const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL, GIVEN
+    const int NO_COST, SQUARED_ERROR, CROSS_ENTROPY, HALF_SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON
     const int FROM_ZERO, FROM_START, ADD
-    const real BYTE_SCALE
     real LEAKY_SLOPE
     fp_state flush_denormals()
     void restore_denormals(fp_state before)
@@ -62,14 +62,16 @@ cdef extern from "vec.h" nogil:
     Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
     Py_ssize_t compact_reals(const real *first, const real *second, Py_ssize_t n, int32_t *columns, real *values,
                              Py_ssize_t ldv)
-    void unpack_bytes(int32_t *all, Py_ssize_t n, real *values, real *second)
-    void output_error(int activation, const real *a, real *delta, Py_ssize_t columns, int64_t label, real factor,
-                      real *squares)
+    void unpack_bytes(int32_t *all, Py_ssize_t n, real scale, real *values, real *second)
+    void output_error(int cost, real number, int activation, const real *a, real *delta, Py_ssize_t columns,
+                      int64_t label, real factor, real weight, real *costs, real *squares)
     bint is_first_largest(const real *a, Py_ssize_t n, int64_t label)
+    Py_ssize_t correct_labels(const real *z, const real *targets, Py_ssize_t n, int64_t label)
     const int PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM
     ctypedef struct step_t:
         int kind
         real scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon
+        double *squares
     void step_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
@@ -78,28 +80,37 @@ cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
     CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
-cdef int CROSS_ENTROPY = contract.CROSS_ENTROPY
+    LANES = 16  # the largest number of lanes of a vector
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
 cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.COST
 cdef int DROP = contract.DROP, DROP_KEY = contract.DROP_KEY
+cdef int COST_NUMBER = contract.COST_NUMBER, TASK = contract.TASK, BYTE_SCALE = contract.BYTE_SCALE
+cdef int REGRESSION = contract.REGRESSION, MULTILABEL = contract.MULTILABEL
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
 cdef int ENDS_AT = contract.ENDS_AT, SORTED_AT = contract.SORTED_AT, SORTED_INPUTS = contract.SORTED_INPUTS
 cdef int KIND = contract.KIND, BETA1 = contract.BETA1, BETA2 = contract.BETA2, EPSILON = contract.EPSILON
 cdef int NESTEROV = contract.NESTEROV, WEIGHT_DECAY = contract.WEIGHT_DECAY, CLIP_NORM = contract.CLIP_NORM
-cdef int STOP = contract.STOP, STEPS = contract.STEPS, CORRECT = contract.CORRECT
+cdef int PENALTY = contract.PENALTY, PLAIN_EPSILON = contract.PLAIN_EPSILON
+cdef int STOP = contract.STOP, STEPS = contract.STEPS
+cdef int COST_SUM = contract.COST_SUM, WEIGHT_SUM = contract.WEIGHT_SUM, PENALTY_COST = contract.PENALTY_COST
+cdef int SCORE = contract.SCORE, LABELS = contract.LABELS, REPORT_COLUMNS = contract.REPORT_COLUMNS
 cdef int N_THREADS = contract.N_THREADS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
 cdef int STOPPING = contract.STOPPING, TEAM_COLUMNS = contract.TEAM_COLUMNS, TEAM_LINE = contract.TEAM_LINE
-cdef int SPARSE = contract.SPARSE, THREAD_COST = contract.THREAD_COST, THREAD_CORRECT = contract.THREAD_CORRECT
+cdef int SPARSE = contract.SPARSE
 cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
 cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
 assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.PANEL_VECTORS >= TILE_VECTORS
 assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
-assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX) == (
-    contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX)
+assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL) == (
+    contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX,
+    contract.EXPONENTIAL)
+assert (NO_COST, SQUARED_ERROR, CROSS_ENTROPY, HALF_SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON) == (
+    contract.NO_COST, contract.SQUARED_ERROR, contract.CROSS_ENTROPY, contract.HALF_SQUARED_ERROR,
+    contract.ABSOLUTE_ERROR, contract.HUBER, contract.QUANTILE, contract.POISSON)
 assert contract.PHILOX_MULTIPLIERS == (PHILOX_M0, PHILOX_M1) and contract.PHILOX_STEPS == (PHILOX_W0, PHILOX_W1)
 cdef double leaky_slope = contract.LEAKY_SLOPE  # Cython would convert a Python number to `real` through a float
 LEAKY_SLOPE = <real> leaky_slope
@@ -124,13 +135,14 @@ cdef struct Layer:
     Py_ssize_t weights_at, biases_at  # offsets in the flat parameter vector
 
 
-cdef struct Data:  # x: bytes or reals; y: labels or targets. The unused pointers are NULL
+cdef struct Data:  # x: bytes or reals; y: labels or targets; the weights. The unused pointers are NULL
     const uint8_t *bytes
     const real *reals
     const int64_t *starts  # not NULL for SparseRows, whose values are in `reals`
     const int32_t *indices
     const int64_t *labels
     const real *targets
+    const double *weights  # NULL: every weight is 1
     Py_ssize_t rows
 
 
@@ -140,11 +152,21 @@ cdef struct Entries:  # a sparse row, or a pair of rows: the columns where at le
     int32_t count, height  # height: 1 for a single row, 2 for the first row of a pair, 0 for the second
 
 
+cdef struct Sums:  # a thread's line of `team`
+    double cost, score, labels  # of its rows of the current block
+    double squares  # of its share of the weights, with a penalty only
+
+
+assert (contract.THREAD_COST, contract.THREAD_SCORE, contract.THREAD_LABELS, contract.THREAD_SQUARES) == (0, 1, 2, 3)
+
+
 cdef struct Block:  # the arguments of most functions below; each thread of a team has a Block of its own
     Layer *layers
     Py_ssize_t n_layers
     Data data
-    int cost
+    real byte_scale
+    int cost, task
+    double cost_number
     bint sparse  # whether the inputs are `entries`, from SparseRows or from dense data
     int32_t *columns  # (rows, ld_columns): the columns of entries found in dense data; layers[0].inputs has the values
     Py_ssize_t ld_columns
@@ -163,6 +185,8 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     int target  # where the gradient goes: TO_WEIGHTS, TO_STORE or TO_OPTIMIZER
     step_t step
     double decay  # of the weights
+    bint penalty
+    double squares[LANES]  # with a penalty: sums of the squares of the weights
     Py_ssize_t slots  # rows of the optimiser's state
     int64_t update_number  # of the current update, from 1
     Py_ssize_t batch_row  # the number of rows before the current block in its batch
@@ -217,7 +241,7 @@ cdef void find_entries(const Block *b, Py_ssize_t first, Py_ssize_t second, int3
         bytes = b.data.bytes
         entries.count = <int32_t> compact_bytes(bytes + first * n, bytes + second * n if second >= 0 else NULL, n,
                                                 columns)
-        unpack_bytes(columns, entries.count, values, values + ld if second >= 0 else NULL)
+        unpack_bytes(columns, entries.count, b.byte_scale, values, values + ld if second >= 0 else NULL)
     else:
         reals = b.data.reals
         entries.count = <int32_t> compact_reals(reals + first * n, reals + second * n if second >= 0 else NULL, n,
@@ -254,6 +278,8 @@ cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
     cdef Py_ssize_t n = b.layers[0].n_in, start
     if b.data.labels != NULL:
         PREFETCH(b.data.labels + row)
+    if b.data.weights != NULL:
+        PREFETCH(b.data.weights + row)
     if b.data.starts != NULL:
         start = b.data.starts[row]
         n = b.data.starts[row + 1] - start
@@ -275,6 +301,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef Py_ssize_t n = layer.n_in, i, k
     cdef const uint8_t *octets
     cdef real *inputs
+    cdef real scale = b.byte_scale
     cdef bint pair
     for i in range(first, last):
         if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
@@ -292,7 +319,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
             if b.data.bytes != NULL:
                 octets = b.data.bytes + row_of(order, begin + i) * n
                 for k in range(n):
-                    inputs[k] = octets[k] * BYTE_SCALE
+                    inputs[k] = octets[k] * scale
             else:
                 memcpy(inputs, b.data.reals + row_of(order, begin + i) * n, n * sizeof(real))
             memset(inputs + n, 0, (layer.below - n) * sizeof(real))
@@ -508,72 +535,127 @@ cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
     return best
 
 
-cdef double cross_entropy(const Layer *layer, const real *z, const real *a, const real *targets,
+cdef inline double target_of(const real *targets, Py_ssize_t label, Py_ssize_t k) noexcept nogil:
+    """The target of output k: targets[k], or 1 at `label` and 0 elsewhere if targets are NULL."""
+    return targets[k] if targets != NULL else k == label
+
+
+cdef double cross_entropy(const Layer *layer, double limit, const real *z, const real *a, const real *targets,
                           Py_ssize_t label) noexcept nogil:
-    """The cross entropy of one example with these targets, or with `label` if targets are NULL."""
     cdef Py_ssize_t n = layer.n_out, k, best
-    cdef double total = 0
-    if layer.activation == SOFTMAX:  # log a = z - z_best + log a_best stays finite where a rounds to zero
+    cdef double total = 0, log_sum, rest, target
+    if layer.activation == SOFTMAX:  # log_sum - z stays finite where a rounds to zero
         best = argmax(a, n)
+        log_sum = <double> z[best] - log(<double> a[best])
         if targets == NULL:
-            return <double> z[best] - z[label] - log(<double> a[best])
+            return min(log_sum - z[label], limit)
         for k in range(n):
             if targets[k] != 0:
-                total += targets[k] * (<double> z[best] - z[k] - log(<double> a[best]))
+                total += targets[k] * min(log_sum - z[k], limit)
         return total
     for k in range(n):
-        total += (z[k] if z[k] > 0 else 0) + log1p(exp(-fabs(<double> z[k])))
-        if targets != NULL:
-            total -= <double> z[k] * targets[k]
-    return total - z[label] if targets == NULL else total
+        target = target_of(targets, label, k)
+        rest = log1p(exp(-fabs(<double> z[k])))
+        total += target * min(max(-<double> z[k], 0.0) + rest, limit)
+        total += (1 - target) * min(max(<double> z[k], 0.0) + rest, limit)
+    return total
 
 
-cdef double output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
-                   int64_t *correct) noexcept nogil:
-    """For rows [first, last), set the last layer's deltas, count correct examples in `correct` and return the cost."""
+cdef double poisson(const Layer *layer, const real *z, const real *a, const real *targets,
+                    Py_ssize_t label) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef double total = 0, target
+    for k in range(layer.n_out):
+        target = target_of(targets, label, k)
+        total += a[k] - target
+        if target > 0:
+            total += target * (log(target) - z[k])
+    return total
+
+
+cdef double weight_sum(const Data *data, const int64_t *order, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    """The sum of the weights of examples order[begin:end]."""
+    cdef Py_ssize_t k
+    cdef double total = 0
+    if data.weights == NULL:
+        return <double> (end - begin)
+    for k in range(begin, end):
+        total += data.weights[row_of(order, k)]
+    return total
+
+
+cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
+                 double mean_weight, Sums *sums) noexcept nogil:
+    """For rows [first, last), set the last layer's deltas, and set `sums`.
+
+    An example's delta is scale times its weight times the derivative of its cost. `mean_weight` is of the batch.
+    """
     cdef Layer *layer = &b.layers[b.n_layers - 1]
-    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label
-    cdef const real *sums
+    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label = -1, correct
+    cdef const real *z
     cdef const real *a
     cdef const real *targets = NULL
     cdef real *delta
-    cdef real squares[16]
-    cdef double total = 0
-    cdef real mean, factor = <real> (scale if b.cost == CROSS_ENTROPY else 2 * scale)
-    cdef bint mixing = layer.activation == SOFTMAX and b.cost != CROSS_ENTROPY
-    # With cross entropy, the derivative of the activation cancels. With squared error, the end of the loop applies the
-    # derivative of a softmax.
-    cdef int activation = IDENTITY if b.cost == CROSS_ENTROPY or mixing else layer.activation
+    cdef real costs[LANES]
+    cdef real squares[LANES]
+    cdef double weight = 1, total = 0, score = 0, labels = 0
+    # The cost is summed with weights relative to their mean: an own scale of the weights could overflow in float32.
+    cdef double relative = 1
+    cdef real mean, factor = <real> scale
+    # With cross entropy and Poisson's cost, the derivative of the activation cancels.
+    cdef bint cancels = b.cost == CROSS_ENTROPY or b.cost == POISSON
+    cdef bint mixing = layer.activation == SOFTMAX and not cancels  # the loop's end applies a softmax's derivative
+    cdef int activation = IDENTITY if cancels or mixing else layer.activation
+    memset(costs, 0, sizeof(costs))
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
         row = row_of(order, begin + i)
-        sums = layer.sums + i * width
+        z = layer.sums + i * width
         a = layer.outputs + i * width
         delta = layer.deltas + i * width
+        if b.data.weights != NULL:
+            weight = b.data.weights[row]
+            relative = weight / mean_weight
+            factor = <real> (scale * weight)
         if b.data.labels != NULL:
             label = b.data.labels[row]
-            output_error(activation, a, delta, width, label, factor, squares)
         else:
             targets = b.data.targets + row * n
-            label = argmax(targets, n)
             memcpy(delta, targets, n * sizeof(real))
             memset(delta + n, 0, (width - n) * sizeof(real))
-            output_error(activation, a, delta, width, -1, factor, squares)
-        if n == 1:
-            correct[0] += (sums[0] >= 0) == ((targets[0] if targets != NULL else 1) >= 0.5)
-        else:
-            correct[0] += is_first_largest(sums, n, label)
+        output_error(b.cost, <real> b.cost_number, activation, a, delta, width, label, factor, <real> relative, costs,
+                     squares)
         if b.cost == CROSS_ENTROPY:
-            total += cross_entropy(layer, sums, a, targets, label)
+            total += relative * cross_entropy(layer, b.cost_number, z, a, targets, label)
+        elif b.cost == POISSON:
+            total += relative * poisson(layer, z, a, targets, label)
+        if b.task == MULTILABEL:
+            correct = correct_labels(z, targets, n, label)
+            labels += weight * correct
+            score += weight * (correct == n)
+        elif b.task != REGRESSION:
+            if n == 1:
+                score += weight * ((z[0] >= 0) == (target_of(targets, label, 0) >= 0.5))
+            else:
+                score += weight * is_first_largest(z, n, label if targets == NULL else argmax(targets, n))
         if mixing:
             mean = 0
             for k in range(n):
                 mean += delta[k] * a[k]
             for k in range(n):
                 delta[k] = a[k] * (delta[k] - mean)
-    if b.cost != CROSS_ENTROPY:
-        for k in range(VL):
-            total += squares[k]
+    if not cancels:
+        total = lanes_sum(costs)
+    sums.cost = total * mean_weight
+    sums.score = lanes_sum(squares) * mean_weight if b.task == REGRESSION else score
+    sums.labels = labels
+
+
+cdef inline double lanes_sum(const real *lanes) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef double total = 0
+    for k in range(VL):
+        total += lanes[k]
     return total
 
 
@@ -617,7 +699,7 @@ cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
         memset(sums, 0, layer.width * sizeof(real))
     add_rows(layer.deltas, layer.width, rows, layer.width, sums)
     if b.target == TO_OPTIMIZER:
-        step_tile(b, layer.biases, layer.width, sums, layer.width, 1, 0)
+        step_tile(b, layer.biases, layer.width, sums, layer.width, 1, False)
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -641,8 +723,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
                              tile, columns)
-                step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP,
-                        b.decay)
+                step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
                 g += count
         else:
             weights = stored(b, layer.weights + first * GROUP * width + column)
@@ -719,7 +800,7 @@ cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first
             sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
                           columns, gradient)
             if b.target == TO_OPTIMIZER:
-                step_tile(b, weights, width, tile, columns, 1, b.decay)
+                step_tile(b, weights, width, tile, columns, 1, True)
         column += columns
 
 
@@ -750,18 +831,28 @@ cdef void begin_optimizer(step_t *s, const double *options) noexcept nogil:
 
 
 cdef void begin_step(step_t *s, const double *options, double rate, double count) noexcept nogil:
+    cdef double root
     s.rate = <real> rate
     if s.kind == WITH_ADAM:
-        s.rate = <real> (rate / (1 - options[BETA1] ** count))
-        s.root = <real> (1 / sqrt(1 - options[BETA2] ** count))
+        rate /= 1 - options[BETA1] ** count
+        root = sqrt(1 - options[BETA2] ** count)
+        if options[PLAIN_EPSILON] != 0:
+            rate *= root
+            root = 1
+        s.rate = <real> rate
+        s.root = <real> (1 / root)
 
 
 cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradient, Py_ssize_t columns,
-                  Py_ssize_t rows, double decay) noexcept nogil:
-    """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
+                    Py_ssize_t rows, bint are_weights) noexcept nogil:
+    """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns).
+
+    Weights decay, and b.squares adds up their squares; biases do neither.
+    """
     cdef Py_ssize_t i
     cdef real *p
-    b.step.decay = <real> decay
+    b.step.decay = <real> (b.decay if are_weights else 0)
+    b.step.squares = b.squares if are_weights and b.penalty else NULL
     for i in range(rows):
         p = parameters + i * ld
         step_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
@@ -781,9 +872,9 @@ cdef void step_stored(Block *b, const double *options) noexcept nogil:
         layer = &b.layers[l]
         first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
         last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP * layer.width
-        step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, b.decay)
+        step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, True)
         if b.worker == 0:
-            step_tile(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, 0)
+            step_tile(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, False)
 
 
 cdef void clear_stored(Block *b) noexcept nogil:
@@ -835,13 +926,21 @@ cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
 
 # -- the contract --------------------------------------------------------------------------------------------------
 
+cdef inline double number_of(const int64_t *column) noexcept nogil:
+    """The float64 whose bits a column of a network holds."""
+    return (<const double *> column)[0]
+
+
 cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t rows,
                   Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t worker) noexcept nogil:
     cdef Py_ssize_t l, last = net.shape[0] - 1
     cdef Layer *layer
     b.layers = layers
     b.n_layers = net.shape[0]
+    b.byte_scale = <real> number_of(&net[0, BYTE_SCALE])
     b.cost = <int> net[last, COST]
+    b.cost_number = number_of(&net[last, COST_NUMBER])
+    b.task = <int> net[last, TASK]
     for l in range(net.shape[0]):
         layer = &layers[l]
         layer.n_in = net[l, N_IN]
@@ -891,6 +990,7 @@ cdef int inputs_of(Data *data, x) except -1:
     data.reals = NULL
     data.starts = NULL
     data.labels = NULL
+    data.weights = NULL
     data.rows = len(x)
     if isinstance(x, contract.SparseRows):
         starts = x.starts
@@ -908,11 +1008,16 @@ cdef int inputs_of(Data *data, x) except -1:
     return 0
 
 
-cdef int outputs_of(Data *data, y) except -1:
+cdef int outputs_of(Data *data, y, weights) except -1:
     cdef const int64_t[::1] labels
     cdef const real[:, ::1] targets
+    cdef const double[::1] numbers
     data.labels = NULL
     data.targets = NULL
+    data.weights = NULL
+    if len(weights):
+        numbers = weights
+        data.weights = &numbers[0]
     if y.ndim == 1:
         labels = y
         data.labels = &labels[0]
@@ -985,6 +1090,7 @@ cdef class Predictor:
         n = source.len // self.row_bytes
         b.data.starts = NULL
         b.data.labels = NULL
+        b.data.weights = NULL
         b.data.bytes = NULL
         b.data.reals = NULL
         if self.row_bytes == b.layers[0].n_in:
@@ -1002,7 +1108,7 @@ cdef class Predictor:
 predictor = Predictor
 
 
-def gradient(net, params, x, y, grad, work):
+def gradient(net, params, x, y, weights, grad, work):
     cdef object p = contract.plan(net, len(x), 0, sizeof(real), sparse=isinstance(x, contract.SparseRows))
     cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
     cdef const real[::1] params_view = params
@@ -1011,32 +1117,35 @@ def gradient(net, params, x, y, grad, work):
     cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
-    cdef double total = 0
-    cdef int64_t correct = 0
+    cdef double total = 0, weight
+    cdef Sums sums
     inputs_of(&b.data, x)
-    outputs_of(&b.data, y)
+    outputs_of(&b.data, y, weights)
     with nogil:
         before = flush_denormals()
         prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
         b.sparse = is_sparse(&b)
         pack_all(&b, &params_view[0], 0)
         clear_stored(&b)
+        weight = weight_sum(&b.data, NULL, 0, n)
         while start < n:
             count = min(rows, n - start)
             gather(&b, NULL, start, count, 0, count, 0)
             forward(&b, 0, count)
-            total += output(&b, NULL, start, 0, count, 1.0 / n, &correct)
+            output(&b, NULL, start, 0, count, 1 / weight, weight / n, &sums)
+            total += sums.cost
             backward(&b, 0, count)
             update(&b, count)
             start += count
         unpack_all(&b, &result[0], packed)
         restore_denormals(before)
-    return total / n
+    return total / weight
 
 
 def train(call):
     cdef object x = call.x
-    cdef int64_t[::1] report = call.progress, shared = call.team
+    cdef int64_t[::1] progress = call.progress, shared = call.team
+    cdef double[:, ::1] report = call.report
     cdef real[:, ::1] slots = call.state
     cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[N_THREADS],
                                   isinstance(x, contract.SparseRows))
@@ -1044,7 +1153,7 @@ def train(call):
     cdef real[::1] params_view = call.params, space = call.work
     cdef const int64_t[::1] sequence = call.order
     cdef const double[::1] rate = call.rates, options = call.optimizer
-    cdef int64_t steps = 0, correct = 0
+    cdef int64_t steps = 0
     cdef Py_ssize_t n = sequence.shape[0], size = call.batch_size, rows = p.rows, packed = p.packed, l
     cdef Py_ssize_t worker = call.worker
     cdef int64_t done_before = call.step
@@ -1053,7 +1162,7 @@ def train(call):
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
-    outputs_of(&b.data, call.y)
+    outputs_of(&b.data, call.y, call.weights)
     prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], worker)
     for l in range(layers_view.shape[0]):
         layers[l].drop = layers_view[l, DROP]
@@ -1062,29 +1171,29 @@ def train(call):
             layers[l].drop_scale = contract.drop_scale(layers[l].drop)
     with nogil:
         before = flush_denormals()
-        b.decay = options[WEIGHT_DECAY]
         b.slots = slots.shape[0]
         total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
                               &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, &options[0],
-                              done_before, &report[STOP], &steps, &correct)
+                              done_before, &progress[STOP], &steps, &report[0, 0] if n else NULL)
         restore_denormals(before)
     if worker == 0:
-        report[STEPS] = steps
-        report[CORRECT] = correct
+        progress[STEPS] = steps
     return total
 
 
 cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
                           Py_ssize_t size, Py_ssize_t rows, const double *rates, const double *options,
-                          int64_t done_before,
-                          const int64_t *stop_now, int64_t *steps, int64_t *correct) noexcept nogil:
+                          int64_t done_before, const int64_t *stop_now, int64_t *steps,
+                          double *report) noexcept nogil:
     """Do this thread's share of all steps of a call of `train`."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
-    cdef double total = 0, cost, scale
-    cdef int64_t batch_correct, block_correct
-    cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0, stopped = False
+    cdef double total = 0, cost, score, labels, squares, weight, mean_weight, scale
+    cdef Sums *sums
+    cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0 and options[PENALTY] == 0
+    cdef bint stopped = False
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the batch is one block and needs no clipping
     begin_optimizer(&b.step, options)
+    b.penalty = options[PENALTY] != 0
     if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
         pack_all(b, params, 0)
@@ -1101,11 +1210,18 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         stop = min(start + size, n)
         b.update_number = done_before + steps[0] + 1
         begin_step(&b.step, options, rates[steps[0]], <double> b.update_number)
-        scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / (stop - start)
+        weight = weight_sum(&b.data, order, start, stop)  # each thread adds in the same order
+        mean_weight = 1
+        scale = 0  # of a batch without weight
+        b.decay = options[WEIGHT_DECAY]
+        if weight > 0:
+            mean_weight = weight / (stop - start)
+            scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / weight
+            b.decay += options[PENALTY] / weight
+        memset(b.squares, 0, sizeof(b.squares))
         if b.target == TO_STORE:
             clear_stored(b)  # other threads add to the gradient only after the next barrier
-        cost = 0
-        batch_correct = 0
+        cost = score = labels = 0
         first = start
         while first < stop:
             count = min(rows, stop - first)
@@ -1119,19 +1235,20 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             to_row = share(count // 2, b.worker + 1, b.n_threads) * 2 if b.worker + 1 < b.n_threads else count
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
             forward(b, from_row, to_row)
-            block_correct = 0
-            cost_of(b, b.worker)[0] = output(b, order, first, from_row, to_row, scale, &block_correct)
-            correct_of(b, b.worker)[0] = block_correct
+            output(b, order, first, from_row, to_row, scale, mean_weight, sums_of(b, b.worker))
             backward(b, from_row, to_row)
             if wait(b):
                 return 0
             for k in range(b.n_threads):
-                cost += cost_of(b, k)[0]
-                batch_correct += correct_of(b, k)[0]
+                sums = sums_of(b, k)
+                cost += sums.cost
+                score += sums.score
+                labels += sums.labels
             if b.team[STOPPING] or not isfinite(cost):
                 stopped = True
                 break
             update(b, count)
+            share_squares(b)
             if wait(b):
                 return 0
             first += count
@@ -1139,10 +1256,20 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             break
         if b.target == TO_STORE:
             step_stored(b, options)
+            share_squares(b)
             if wait(b):
                 return 0
         total += cost
-        correct[0] += batch_correct
+        if b.worker == 0:
+            squares = 0
+            for k in range(b.n_threads if b.penalty else 0):
+                squares += sums_of(b, k).squares
+            report[COST_SUM] = cost
+            report[WEIGHT_SUM] = weight
+            report[PENALTY_COST] = options[PENALTY] / 2 * squares
+            report[SCORE] = score
+            report[LABELS] = labels
+            report += REPORT_COLUMNS
         steps[0] += 1
         start = stop
     if b.worker == 0:
@@ -1152,28 +1279,36 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     return total
 
 
-cdef inline double *cost_of(Block *b, Py_ssize_t worker) noexcept nogil:
-    return <double *> &b.team[TEAM_COLUMNS + worker * TEAM_LINE + THREAD_COST]
+cdef inline Sums *sums_of(Block *b, Py_ssize_t worker) noexcept nogil:
+    return <Sums *> &b.team[TEAM_COLUMNS + worker * TEAM_LINE]
 
 
-cdef inline int64_t *correct_of(Block *b, Py_ssize_t worker) noexcept nogil:
-    return &b.team[TEAM_COLUMNS + worker * TEAM_LINE + THREAD_CORRECT]
+cdef inline void share_squares(Block *b) noexcept nogil:
+    """Write the sum of the squares of this thread's share of the weights, which the update has added up."""
+    cdef Py_ssize_t k
+    cdef double total = 0
+    if b.penalty:
+        for k in range(VL):
+            total += b.squares[k]
+        sums_of(b, b.worker).squares = total
 
 
-def compress(x, starts, indices, values):
+def compress(x, scale, starts, indices, values):
     cdef int64_t[::1] begins = starts
     cdef int32_t[::1] columns = indices
     cdef real[::1] reals = values
     cdef Py_ssize_t n = x.shape[0], n_in = x.shape[1], room = len(indices), found
+    cdef double byte_scale = scale
     cdef Data data
     inputs_of(&data, x)
     with nogil:
-        found = compress_rows(&data, n_in, &begins[0], &columns[0] if room else NULL, &reals[0] if room else NULL, room)
+        found = compress_rows(&data, n_in, <real> byte_scale, &begins[0], &columns[0] if room else NULL,
+                              &reals[0] if room else NULL, room)
     return found
 
 
-cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts, int32_t *columns, real *values,
-                              Py_ssize_t room) noexcept nogil:
+cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, real scale, int64_t *starts, int32_t *columns,
+                              real *values, Py_ssize_t room) noexcept nogil:
     cdef Py_ssize_t i, k, at, found, total = 0
     starts[0] = 0
     for i in range(data.rows):
@@ -1191,7 +1326,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
                 found = compact_reals(data.reals + at, NULL, n_in, columns + total, values + total, 0)
             elif data.bytes != NULL and n_in <= MAX_BYTES_COLUMNS and total + n_in + LINE_ENTRIES <= room:
                 found = compact_bytes(data.bytes + at, NULL, n_in, columns + total)
-                unpack_bytes(columns + total, found, values + total, NULL)
+                unpack_bytes(columns + total, found, scale, values + total, NULL)
             else:
                 for k in range(n_in):
                     if data.reals[at + k] != 0 if data.bytes == NULL else data.bytes[at + k] != 0:
@@ -1199,7 +1334,7 @@ cdef Py_ssize_t compress_rows(const Data *data, Py_ssize_t n_in, int64_t *starts
                             return room + 1
                         columns[total + found] = <int32_t> k
                         values[total + found] = (data.reals[at + k] if data.bytes == NULL
-                                                 else data.bytes[at + k] * BYTE_SCALE)
+                                                 else data.bytes[at + k] * scale)
                         found += 1
         total += found
         starts[i + 1] = total

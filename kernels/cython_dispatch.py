@@ -84,16 +84,18 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
     return _for(params).predictor(net, params, rows, x_dtype, work)
 
 
-def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
-    return _for(params).gradient(net, params, x, y, grad, work)
+def gradient(
+    net: Ints, params: Floats, x: Rows, y: NDArray[Any], weights: NDArray[np.float64], grad: Floats, work: Floats
+) -> float:
+    return _for(params).gradient(net, params, x, y, weights, grad, work)
 
 
 def train(call: TrainCall) -> float:
     return _for(call.params).train(call)
 
 
-def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
-    return _for(values).compress(x, starts, indices, values)
+def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
+    return _for(values).compress(x, scale, starts, indices, values)
 
 
 def __getattr__(name: str) -> Any:

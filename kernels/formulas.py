@@ -185,8 +185,14 @@ class Cost(NamedTuple):
 
 
 def _total(costs: Floats, weights: Floats | None) -> float:
-    """The weighted sum of costs (n_out, n)."""
-    return float(costs.sum() if weights is None else costs.sum(0).dot(weights))
+    """The weighted sum of costs (n_out, n). Weights of 1 give the same bits as None."""
+    return float((costs if weights is None else costs * weights).sum())
+
+
+def _sum_of_squares(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
+    """What `_total` computes for squared errors, in one operation in place of two. It is the cost used most often."""
+    flat = error.ravel()
+    return float(flat.dot(flat if weights is None else (error * weights).ravel()))
 
 
 # The costs that are sums over the outputs: the cost of an output with this error, and its derivative by the error.
@@ -231,7 +237,8 @@ def quantile(error: Floats, number: float) -> Floats:
 
 
 def quantile_derivative(error: Floats, number: float) -> Floats:
-    return np.sign(error) / 2 + (0.5 - number) * (error != 0)  # 1 - number above 0, -number below 0, 0 at the kink
+    sign = np.sign(error)
+    return sign * quantile(sign, number)  # 1 - number above 0, -number below 0, 0 at the kink
 
 
 ErrorFunction = Callable[[Floats, float], Floats]
@@ -244,9 +251,6 @@ def _sum_over_outputs(cost: ErrorFunction, derivative: ErrorFunction) -> Callabl
         by_z = output.derivative
 
         def total(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
-            if weights is None and cost is squared_error:  # one operation in place of two, for the default cost
-                error = error.ravel()
-                return float(error.dot(error))
             return _total(cost(error, number), weights)
 
         def delta(a: Floats, error: Floats) -> Floats:
@@ -255,7 +259,7 @@ def _sum_over_outputs(cost: ErrorFunction, derivative: ErrorFunction) -> Callabl
                 return a * (by_a - (a * by_a).sum(0))
             return by_a * by_z(a)
 
-        return Pair(total, delta)
+        return Pair(_sum_of_squares if cost is squared_error else total, delta)
 
     return pair
 

@@ -74,32 +74,44 @@ def backward(layers: list[Layer], delta: Floats, adding: bool) -> None:
 def cost_and_gradient(
     space: Workspace, x: Rows, blocks: Iterable[Block], pair: Pair, factor: float, progress: Ints
 ) -> float:
-    """Returns the cost of a batch, summed over its examples. Writes the gradient times `factor` to space.gradient.
+    """Returns the weighted sum of the costs of a batch. Writes its gradient times `factor` to space.gradient.
 
     A large batch goes through the network block by block, and the gradients of its blocks add up. The cost is NaN if
     STOP was set before the last block.
     """
     cost, adding = 0.0, False
     space.factor[()] = factor
-    for rows, target, z in blocks:
+    for rows, target, z, error, weights in blocks:
         if progress[c.STOP]:
             return math.nan
         space.read(x, rows)
         a = forward(space.layers, z)
-        error = a - target
-        cost += pair.cost(z, target, error)
-        backward(space.layers, pair.delta(a, error) * space.factor, adding)
+        np.subtract(a, target, error)
+        if weights is None:
+            cost += pair.cost(z, target, error, None)
+            delta = pair.delta(a, error) * space.factor
+        else:  # weights of 1 give the same bits as no weights
+            cost += pair.cost(z, target, error, weights.astype(error.dtype))
+            delta = pair.delta(a, error) * (weights * factor).astype(error.dtype)
+        backward(space.layers, delta, adding)
         adding = True
     return cost
 
 
-def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> None:
+def squared_weights(space: Workspace) -> float:
+    """Returns the sum of the squares of all weights, without the biases. Overwrites space.scratch."""
+    np.multiply(space.params, space.params, space.scratch)
+    return sum(float(layer.scratch[:, :-1].sum()) for layer in space.layers)
+
+
+def update(space: Workspace, optimizer: list[float], decay: float, rate: float, t: int) -> None:
     """Makes update number t, counted from 1, of all parameters w with their gradient g. Overwrites g.
 
     UPDATES in formulas.py has the formulas. Each line changes an array in place, since the arrays can be large.
+    `decay` is the weight decay of the batch, with the part that comes from PENALTY.
     """
     w, g, scratch = space.params, space.gradient, space.scratch
-    kind, beta1, beta2, epsilon, nesterov, decay, clip_norm = optimizer  # the contract's columns, in their order
+    kind, beta1, beta2, epsilon, nesterov, _, clip_norm, _, plain_epsilon = optimizer  # the contract's columns
     if clip_norm > 0:
         norm = math.sqrt(np.dot(g, g))
         if not math.isfinite(norm):  # the sum of the squares is too large for float32
@@ -132,8 +144,11 @@ def update(space: Workspace, optimizer: list[float], rate: float, t: int) -> Non
         g *= g
         g *= 1 - beta2
         v += g
-        np.sqrt(v, scratch)  # scratch = sqrt(v / (1 - beta2^t)) + epsilon
-        scratch *= (1 - beta2**t) ** -0.5
+        np.sqrt(v, scratch)
+        if plain_epsilon:  # scratch = sqrt(v) + epsilon
+            rate *= (1 - beta2**t) ** 0.5
+        else:  # scratch = sqrt(v / (1 - beta2^t)) + epsilon
+            scratch *= (1 - beta2**t) ** -0.5
         scratch += epsilon
         np.divide(m, scratch, g)  # g = rate * m / (1 - beta1^t) / scratch
         g *= rate / (1 - beta1**t)
@@ -150,48 +165,66 @@ def train(call: TrainCall) -> float:
     space = Workspace(net, call.params, call.work, call.batch_size, call.x, len(call.state))
     for slot, packed in zip(call.state, space.state, strict=True):
         space.pack(slot, packed)
-    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
+    pair = formulas.pair_of(net)
+    decay, penalty = optimizer[c.WEIGHT_DECAY], optimizer[c.PENALTY]
     # In plain gradient descent, the rate multiplies the deltas instead of the gradient, because there are fewer deltas
     # than parameters.
-    is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or optimizer[c.WEIGHT_DECAY])
+    is_plain = optimizer[c.KIND] == c.GRADIENT_DESCENT and not (optimizer[c.CLIP_NORM] or decay or penalty)
     batches = Batches(call, space)
-    total, steps = 0.0, 0  # of the batches that made an update
+    # Of the batches that made an update: their summed costs, the sums of their weights, and their penalties.
+    costs, weights, penalties = list[float](), list[float](), list[float]()
     with np.errstate(all="ignore"):
-        for (n_rows, blocks), rate in zip(batches, rates, strict=True):
-            factor = (rate if is_plain else 1) / n_rows
+        for (weight, blocks), rate in zip(batches, rates, strict=True):
+            factor = (rate if is_plain else 1) / weight if weight else 0.0
             cost = cost_and_gradient(space, call.x, blocks, pair, factor, progress)
             if not math.isfinite(cost):  # the training diverged or was stopped
                 break
             if is_plain:
                 space.params -= space.gradient
             else:
-                update(space, optimizer, rate, call.step + steps + 1)
-            total += cost
-            steps += 1
-        progress[c.STEPS], progress[c.CORRECT] = steps, batches.n_correct(steps)
+                if penalty:
+                    penalties.append(penalty / 2 * squared_weights(space))
+                update(space, optimizer, decay + penalty * factor, rate, call.step + len(costs) + 1)
+            costs.append(cost)
+            weights.append(weight)
+        steps = len(costs)
+        report = call.report[:steps]
+        report[:, c.COST_SUM], report[:, c.WEIGHT_SUM] = costs, weights
+        report[:, c.PENALTY_COST] = penalties or 0.0
+        report[:, [c.SCORE, c.LABELS]] = batches.scores(steps)
+        progress[c.STEPS] = steps
     space.unpack(space.params, call.params)
     for slot, packed in zip(call.state, space.state, strict=True):
         space.unpack(packed, slot)
-    return total
+    return sum(costs)
 
 
-def gradient(net: Ints, params: Floats, x: Rows, y: NDArray[np.generic], grad: Floats, work: Floats) -> float:
+def gradient(
+    net: Ints,
+    params: Floats,
+    x: Rows,
+    y: NDArray[np.generic],
+    weights: NDArray[np.float64],
+    grad: Floats,
+    work: Floats,
+) -> float:
     space = Workspace(net, params, work, len(x), x)
-    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]
+    weight = float(weights.sum()) if weights.size else len(x)
     with np.errstate(all="ignore"):
-        cost = cost_and_gradient(space, x, _blocks(space, y), pair, 1 / len(x), NEVER_STOPPED)
+        blocks = _blocks(space, y, weights)
+        cost = cost_and_gradient(space, x, blocks, formulas.pair_of(net), 1 / weight, NEVER_STOPPED)
     space.unpack(space.gradient, grad)
-    return cost / len(x)
+    return cost / weight
 
 
-def _blocks(space: Workspace, y: NDArray[np.generic]) -> Iterator[Block]:
+def _blocks(space: Workspace, y: NDArray[np.generic], weights: NDArray[np.float64]) -> Iterator[Block]:
     """Yields the blocks of one batch of all rows."""
     for rows in _cut(len(y), space.max_rows):
         n = rows.stop - rows.start
         space.lay_out(n)
-        target, z = np.empty((2, space.n_out, n), space.work.dtype)
+        target, z, error = np.empty((3, space.n_out, n), space.work.dtype)
         formulas.targets(y[rows], target)
-        yield rows, target, z
+        yield rows, target, z, error, weights[rows] if weights.size else None
 
 
 def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:

@@ -79,18 +79,18 @@ class Pieces:
             gradient_t[inputs] += scratch
 
 
-def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
+def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: NDArray[Any]) -> int:
     blocks = [slice(first, first + c.BLOCK_ROWS) for first in range(0, len(x), c.BLOCK_ROWS)]
     starts[0] = 0
     for block in blocks:
         np.count_nonzero(x[block], axis=1, keepdims=False).cumsum(out=starts[1:][block])
         starts[1:][block] += starts[block.start]
-    scale = c.BYTE_SCALE if x.dtype == np.uint8 else 1
+    factor = values.dtype.type(scale if x.dtype == np.uint8 else 1)
     for block in blocks if len(indices) else ():
         rows, columns = np.nonzero(x[block])
         at = slice(starts[block.start], starts[block.start] + len(rows))
         if at.stop > len(indices):  # another thread changed x after the count
             return len(indices) + 1
         indices[at] = columns
-        np.multiply(x[block][rows, columns], values.dtype.type(scale), values[at])
+        np.multiply(x[block][rows, columns], factor, values[at])
     return int(starts[-1])

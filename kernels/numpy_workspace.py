@@ -53,8 +53,9 @@ class Workspace:
         self.max_rows = plan.rows  # of a block
         self.n_in, self.n_out = self.net[0][c.N_IN], self.net[-1][c.N_OUT]
         self.in_pieces = sparse and self.n_in > c.PIECE_INPUTS
-        # Arrays of shape (), for the reason given at formulas.ONE. A byte b stands for the input b / 255.
-        self.byte_scale = np.full((), c.BYTE_SCALE, work.dtype) if x.dtype == np.uint8 else None
+        # Arrays of shape (), for the reason given at formulas.ONE. A byte b stands for the input b * byte_scale.
+        scale = c.number(self.net[0][c.BYTE_SCALE])
+        self.byte_scale = np.full((), scale, work.dtype) if x.dtype == np.uint8 else None
         self.factor = np.empty((), work.dtype)  # multiplies the gradient
         n_params = params.size
         vectors = [work[k * plan.packed :][:n_params] for k in range(3 + slots)]

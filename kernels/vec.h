@@ -174,7 +174,8 @@ INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0 as well */
 }
 
 /* -- activations of a tile of rows, in whole vectors; derivatives as functions of the output ---------------------- */
-enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, /* the import checks that the codes equal contract.py's */
+/* The import checks that the codes equal contract.py's. */
+enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL,
        GIVEN }; /* not an activation: the array holds the derivatives that apply_dropout has stored */
 static real LEAKY_SLOPE; /* the import stores contract.py's value here */
 INLINE vec vtanh(vec z) {
@@ -201,6 +202,7 @@ static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, 
     case TANH: EACH_VECTOR(vtanh(v))
     case LEAKY_RELU: EACH_VECTOR(vselect(v < 0, v *LEAKY_SLOPE, v))
     case SOFTMAX: EACH_VECTOR(vexp(v))
+    case EXPONENTIAL: EACH_VECTOR(vselect(v > vsplat(EXP_MAX), vsplat((real)INFINITY), vexp(v)))
     default: EACH_VECTOR(v)
     }
     if (used < columns)
@@ -215,6 +217,7 @@ INLINE vec derivative(int activation, vec a) {
     case RELU: return vmask(a > 0);
     case TANH: return 1 - a * a;
     case LEAKY_RELU: return vselect(a > 0, vsplat(1), vsplat(LEAKY_SLOPE));
+    case EXPONENTIAL: return a;
     case GIVEN: return a;
     default: return vsplat(1);
     }
@@ -576,8 +579,6 @@ static void sorted_update(int vectors, const int32_t *rows, const real *values, 
     switch (vectors) { SORTED_UPDATE_CASE(1) SORTED_UPDATE_CASE(2) SORTED_UPDATE_CASE(3) SORTED_UPDATE_CASE(4) }
 }
 
-#define BYTE_SCALE REAL(0.00392156862745098039216) /* 1 / 255 */
-
 /* Both functions write the columns where at least one of two rows is not zero, and the values there. They return the
  * number of columns, and may write up to one vector beyond the last entry. `second` is NULL for a single row.
  * compact_bytes packs column and values into one number, column << 16 | first << 8 | second, so that one compression
@@ -671,36 +672,69 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
     return found;
 }
 #endif
-/* Split each number from compact_bytes: the column stays in `all`, and values and second = bytes / 255. */
-static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real *restrict values, real *restrict second) {
+/* Split each number from compact_bytes: the column stays in `all`, and values and second = scale * bytes. */
+static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real scale, real *restrict values,
+                         real *restrict second) {
     if (second)
         for (ptrdiff_t k = 0; k < n; k++) {
             int32_t entry = all[k];
-            values[k] = (entry >> 8 & 255) * BYTE_SCALE;
-            second[k] = (entry & 255) * BYTE_SCALE;
+            values[k] = (entry >> 8 & 255) * scale;
+            second[k] = (entry & 255) * scale;
             all[k] = entry >> 16;
         }
     else
         for (ptrdiff_t k = 0; k < n; k++) {
             int32_t entry = all[k];
-            values[k] = (entry >> 8 & 255) * BYTE_SCALE;
+            values[k] = (entry >> 8 & 255) * scale;
             all[k] = entry >> 16;
         }
 }
 
 /* -- the output layer --------------------------------------------------------------------------------------------- */
 
-/* delta = factor (a - target) derivative(a), in whole vectors. Adds (a - target)^2 to squares. The target is 1 at
- * `label` and 0 elsewhere; where label < 0, delta holds the target on entry. */
-INLINE void output_error(int activation, const real *a, real *delta, ptrdiff_t columns, int64_t label, real factor,
-                         real *squares) {
-    vec sum = vload(squares);
+/* The import checks that the codes equal contract.py's. */
+enum { NO_COST, SQUARED_ERROR, CROSS_ENTROPY, HALF_SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON };
+
+/* The derivative of an output's cost with respect to its error e = a - target. `number` is the number of the cost. For
+ * CROSS_ENTROPY and POISSON, the derivative with respect to the weighted sum z: their logarithm cancels the derivative
+ * of the activation. */
+INLINE vec cost_derivative(int cost, vec number, vec e) {
+    switch (cost) {
+    case SQUARED_ERROR: return e + e;
+    case ABSOLUTE_ERROR: return vmask(e > 0) - vmask(e < 0);
+    case HUBER:
+        e = vselect(e < -number, -number, e);
+        return vselect(e > number, number, e);
+    case QUANTILE: return vselect(e > 0, 1 - number, vselect(e < 0, -number, vsplat(0)));
+    default: return e;
+    }
+}
+/* The cost of an output with error e, where d = cost_derivative(e). For CROSS_ENTROPY and POISSON, the number has no
+ * meaning: cython_backend.pyx computes these costs from the weighted sums. */
+INLINE vec cost_of_error(int cost, vec e, vec d) {
+    switch (cost) {
+    case SQUARED_ERROR: return e * e;
+    case HALF_SQUARED_ERROR: return e * e / 2;
+    case HUBER: return d * (e - d / 2);
+    default: return d * e;
+    }
+}
+
+/* delta = factor * cost_derivative(e) * derivative(a), in whole vectors, with e = a - target. Adds weight * e^2 to
+ * squares and weight * cost_of_error(e) to costs. The target is 1 at `label` and 0 elsewhere; where label < 0, delta
+ * holds the target on entry. */
+INLINE void output_error(int cost, real number, int activation, const real *a, real *delta, ptrdiff_t columns,
+                         int64_t label, real factor, real weight, real *costs, real *squares) {
+    vec cost_sum = vload(costs), square_sum = vload(squares);
     for (ptrdiff_t i = 0; i < columns; i += VL) {
         vec v = vload(a + i), target = label < 0 ? vload(delta + i) : vmask(LANE == (bits)(label - i));
-        sum += (v - target) * (v - target);
-        vstore(delta + i, (v - target) * factor * derivative(activation, v));
+        vec e = v - target, d = cost_derivative(cost, vsplat(number), e);
+        cost_sum += weight * cost_of_error(cost, e, d);
+        square_sum += weight * e * e;
+        vstore(delta + i, d * factor * derivative(activation, v));
     }
-    vstore(squares, sum);
+    vstore(costs, cost_sum);
+    vstore(squares, square_sum);
 }
 
 /* Whether `label` is the first index of the largest number of a[n]. The loop reads whole vectors, without branches. */
@@ -714,6 +748,13 @@ INLINE int is_first_largest(const real *a, ptrdiff_t n, int64_t label) {
     return !vany(beaten);
 }
 
+/* How many of n labels are predicted correctly, with weighted sums z. The targets are as in output_error. */
+INLINE ptrdiff_t correct_labels(const real *z, const real *targets, ptrdiff_t n, int64_t label) {
+    ptrdiff_t correct = 0;
+    for (ptrdiff_t k = 0; k < n; k++) correct += (z[k] >= 0) == (label < 0 ? targets[k] >= REAL(0.5) : k == label);
+    return correct;
+}
+
 /* -- optimisers --------------------------------------------------------------------------------------------------- */
 enum { PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM };
 typedef struct {
@@ -723,6 +764,7 @@ typedef struct {
     real rate;  /* the learning rate; for Adam divided by 1 - beta1^t */
     real root;  /* Adam: 1 / sqrt(1 - beta2^t) */
     real beta1, rest1, beta2, rest2, epsilon;
+    double *squares; /* VL sums, to which p^2 is added before the step; or NULL */
 } step_t;
 
 INLINE vec vsqrt(vec x) {
@@ -738,10 +780,17 @@ INLINE vec vsqrt(vec x) {
 #endif
 }
 
+INLINE void add_squares(vec x, double *squares) {
+    real lanes[VL];
+    vstore(lanes, x);
+    for (int k = 0; k < VL; k++) squares[k] += (double)lanes[k] * lanes[k];
+}
+
 /* Make one step for n parameters p, in whole vectors, with gradient g. m and v are the optimiser's state. */
 static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
+        if (s->squares) add_squares(x, s->squares);
         switch (s->kind) {
         case PLAIN: x -= s->rate * d; break;
         case WITH_MOMENTUM: /* m = beta m + g; p -= rate m */
