@@ -71,6 +71,8 @@ class MLP(BaseEstimator):
 
     # -- what the subclasses define ----------------------------------------------------------------------------
 
+    _has_numeric_y = False
+
     def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
         """Return checked targets as class numbers (n,), labels (n, n_outputs) or values (n, n_outputs)."""
         raise NotImplementedError
@@ -118,7 +120,7 @@ class MLP(BaseEstimator):
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = validate_data(
             self, X, y, accept_sparse=SPARSE_FORMATS, multi_output=True, dtype=self._input_dtypes(), order="C",
-            y_numeric=self._estimator_type == "regressor", reset=is_first,
+            y_numeric=self._has_numeric_y, reset=is_first,
         )
         y = self._checked_y(y, incremental, is_first)
         weights = self._weights(sample_weight, y, incremental)
@@ -232,7 +234,7 @@ class MLP(BaseEstimator):
     def _given_validation(self, validation: Validation) -> HeldOut:
         X, y = validate_data(
             self, validation.x, validation.y, accept_sparse=SPARSE_FORMATS, multi_output=True, order="C",
-            dtype=[self.network_.dtype, np.uint8], y_numeric=self._estimator_type == "regressor", reset=False,
+            dtype=[self.network_.dtype, np.uint8], y_numeric=self._has_numeric_y, reset=False,
         )
         y = self._checked_y(y, True, False)
         weights = checks.weights(validation.weights, len(y), "sample_weight_val")
