@@ -115,15 +115,14 @@ class MLPClassifier(ClassifierMixin, MLP):
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._labels = Labels.of(y)
             self.classes_ = self._labels.classes
-        codes = self._labels.codes(y)
-        if self.warm_start and not is_first and self._labels.kind != "multilabel":
-            found = self.classes_[np.unique(codes)]
-            if len(found) < len(self.classes_):
+        elif self.warm_start:
+            found = unique_labels(y)
+            if not np.array_equal(found, self.classes_):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                     f"Previously got {self.classes_}, `y` has {found}"
                 )
-        return codes
+        return self._labels.codes(y)
 
     def _kernel_y(self, y: Array, network: Network) -> Array:
         return self._labels.targets(y, network.dtype)
@@ -160,7 +159,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return lambda outputs, truth, weights: accuracy(self._labels.predicted(outputs), truth, weights)
 
     def _stratify(self, y: Array) -> Array | None:
-        return y if self._labels.kind == "binary" else None
+        return self.classes_[y] if self._labels.kind == "binary" else None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

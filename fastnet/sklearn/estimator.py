@@ -184,6 +184,8 @@ class MLP(BaseEstimator):
         if self._descent is None or not incremental:
             dropout = checks.dropout(self.dropout, len(network.sizes) - 2)
             self._descent = Descent.of(self, network, dropout, random_state)
+        # After a warm start, scikit-learn keeps the last weights if no epoch of this call has the best score of all calls.
+        record.best_parameters = None if record.losses else network.kernel_parameters().copy()
         rows, held_out = self._held_out(x, y, weights, random_state, validation)
         data = epochs.Data(x, self._kernel_y(y, network), weights, rows, self._batch_rows(len(rows)))
         rule = epochs.Rule(self.max_iter, self.tol, self.n_iter_no_change, bool(self.verbose), incremental)
