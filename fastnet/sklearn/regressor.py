@@ -64,8 +64,9 @@ class MLPRegressor(RegressorMixin, MLP):
         callbacks: Any = (),
         dtype: Any = None,
     ) -> None:
-        arguments = locals()
-        vars(self).update({name: arguments[name] for name in self._get_param_names()})
+        arguments = locals()  # scikit-learn expects an attribute for each argument, and nothing else
+        del arguments["self"]
+        vars(self).update(arguments)
 
     def fit(
         self,
