@@ -333,7 +333,7 @@ COSTS = {
         Cost(
             name="absolute_error",
             code=c.ABSOLUTE_ERROR,
-            about="the sum of |a - target| over the outputs, whose minimum is the median",
+            about="the sum of abs(a - target) over the outputs; its minimum is the median",
             default_output="identity",
             outputs=_ANY_OUTPUT,
             pair=_sum_over_outputs(absolute_error, absolute_error_derivative),
@@ -341,7 +341,8 @@ COSTS = {
         Cost(
             name="huber",
             code=c.HUBER,
-            about="for each output, (a - target)^2 / 2 up to the distance delta, then delta (|a - target| - delta / 2)",
+            about="for each output, (a - target)^2 / 2 up to the distance delta, and delta (abs(a - target) - delta / 2) "
+            "beyond it",
             default_output="identity",
             outputs=_ANY_OUTPUT,
             pair=_sum_over_outputs(huber, huber_derivative),

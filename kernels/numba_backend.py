@@ -12,7 +12,7 @@ import math
 import platform
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -60,6 +60,7 @@ from fastnet.kernels.numba_vectors import (
     _add_now,
     _address,
     _at,
+    _at_most,
     _copy,
     _eight,
     _flush_denormals,
@@ -86,7 +87,9 @@ from fastnet.kernels.numba_vectors import (
     apply_dropout,
     compress_bytes,
     compress_reals,
+    cost_numbers,
     count_entries,
+    count_right,
     forward_tile,
     is_first_largest,
     output_error,
@@ -189,13 +192,17 @@ def instruction_set() -> str:
 # there is no array. Each thread of a team has a block of its own. A field of TrainCall has a column of the same name.
 # Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is
 # the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off.
-# BATCH_ROW is the number of rows before the current block in its batch.
+# BATCH_ROW is the number of rows before the current block in its batch. BYTE_SCALE holds the bits of a float64, and so
+# do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of the current batch.
+# COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters.
 (
-    PARAMS, STATE, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, TEAM, WORKER,
+    PARAMS, STATE, WEIGHTS, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, REPORT, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
-    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, CORRECT, UPDATE_NUMBER, BATCH_ROW, OPTIMIZER_STEP,
-) = range(37)  # fmt: skip
-BLOCK_COLUMNS = OPTIMIZER_STEP + STEP_COLUMNS
+    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, BYTE_SCALE, OPTIMIZER_STEP,
+) = range(39)  # fmt: skip
+BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
+COST_NUMBERS = BATCH_DECAY + 1
+BLOCK_COLUMNS = COST_NUMBERS + 4
 # The columns of TrainCall's fields. `net`, `x`, `y` and `work` have no column: they reach the kernels in other forms.
 CALL_COLUMNS = {name: globals()[name.upper()] for name in c.TrainCall._fields if name.upper() in globals()}
 # The gradient goes straight to the weights, or to the packed gradient, or tile by tile to the optimiser.
@@ -207,6 +214,12 @@ ENTRIES = 3
 # All arguments are pointers or numbers, which are cheap to compile, to pass and to index. (A Numba array would be
 # seven values, with a reference count and checks for negative indices.) The first arguments are b, the block; t, the
 # table Plan.nodes, where layer l is row l + 1; and work, the workspace. cython_backend.pyx explains the others.
+
+
+@_inner(types.float64)
+def _number(b, column):
+    """The float64 whose bits are in a column of the block, or of another table."""
+    return _pointer(_at(b, column), np.float64)[0]
 
 
 @_inner(types.intp)
@@ -289,7 +302,7 @@ def _find_entries(b, n, work, first, second, columns, values, ldv):
     if b[BYTES] != 0:
         octets = _pointer(b[BYTES], np.uint8)
         found = _compact_bytes(_at(octets, first * n), _at(octets, other * n), pair, n, columns)
-        unpack_bytes(columns, found, pair, values, ldv)
+        unpack_bytes(columns, found, pair, _number(b, BYTE_SCALE), values, ldv)
         return found
     reals = _pointer(b[REALS], work)
     return _compact_reals(_at(reals, first * n), _at(reals, other * n), pair, n, columns, values, ldv)
@@ -365,7 +378,7 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
                 entry[2] = _find_entries(b, n, work, row, second, here, inputs, below) * 4 + 1 + pair
         else:
             if b[BYTES] != 0:
-                scale_bytes(_at(_pointer(b[BYTES], np.uint8), row * n), n, inputs)
+                scale_bytes(_at(_pointer(b[BYTES], np.uint8), row * n), n, _number(b, BYTE_SCALE), inputs)
             else:
                 _copy(_at(_pointer(b[REALS], work), row * n), inputs, n)
             _zero(_at(inputs, n), below - n)
@@ -576,64 +589,81 @@ def _argmax(values, n):
 
 
 @_inner(types.float64)
-def _cross_entropy(softmax, n, z, a, target, labelled, label):
-    """The cross entropy of one example, with class `label` if `labelled` is true, else with the vector `target`."""
-    total = 0.0
-    if softmax:  # log a = z - z_best + log a_best stays finite where a rounds to zero
+def _cost_of_sums(node, n, z, a, target, labelled, label):
+    """The cross entropy or the Poisson cost of one example, computed from its weighted sums z.
+
+    The target is class `label` if `labelled` is true, else the vector `target`.
+    """
+    total, limit = 0.0, _number(node, c.LAYER + c.COST_NUMBER)
+    if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # log a = z - z_best + log a_best stays finite where a rounds to zero
         best = _argmax(a, n)
         log_best, largest = math.log(np.float64(a[best])), np.float64(z[best])
         if labelled:
-            return largest - np.float64(z[label]) - log_best
+            return _at_most(largest - np.float64(z[label]) - log_best, limit)
         for k in range(n):
             if target[k] != 0:
-                total += target[k] * (largest - np.float64(z[k]) - log_best)
+                total += target[k] * _at_most(largest - np.float64(z[k]) - log_best, limit)
         return total
     for k in range(n):
-        value = np.float64(z[k])
-        total += (value if value > 0 else 0.0) + math.log1p(math.exp(-abs(value)))
-        if not labelled:
-            total -= value * target[k]
-    return total - np.float64(z[label]) if labelled else total
+        value, wanted = np.float64(z[k]), np.float64(k == label) if labelled else np.float64(target[k])
+        if node[c.LAYER + c.COST] == c.POISSON:
+            total += np.float64(a[k]) - wanted
+            if wanted > 0:
+                total += wanted * (math.log(wanted) - value)
+        else:  # soft is log(1 + exp(-abs(value)))
+            soft, high = math.log1p(math.exp(-abs(value))), value if value > 0 else 0.0
+            total += wanted * _at_most(high - value + soft, limit) + (1 - wanted) * _at_most(high + soft, limit)
+    return total
 
 
-@_inner(types.float64)
-def _output(b, t, work, begin, first, last, scale, correct):
-    """For rows [first, last), set the last layer's deltas, count correct examples in `correct` and return the cost."""
-    layer = b[LAYERS] - 1
-    node, total, labelled = _node(t, layer), 0.0, b[LABELS] != 0
+@_inner()
+def _output(b, t, work, begin, first, last, scale, line):
+    """For rows [first, last), set the last layer's deltas, and the sums of cost and scores in the thread's line."""
+    node, weight, cost, score, labels = _node(t, b[LAYERS] - 1), 1.0, 0.0, 0.0, 0.0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
-    softmax, cross_entropy = activation == c.SOFTMAX, node[c.LAYER + c.COST] == c.CROSS_ENTROPY
-    squares = _room(work)
-    factor = _at(squares, _lanes(work))
-    factor[0] = _real(work, scale if cross_entropy else 2 * scale)
-    _zero(squares, _lanes(work))
-    # With cross entropy, the derivative of the activation cancels. With squared error, the end of the loop applies the
-    # derivative of a softmax.
-    derivative = c.IDENTITY if cross_entropy or softmax else activation
+    softmax, labelled, task = activation == c.SOFTMAX, b[LABELS] != 0, node[c.LAYER + c.TASK]
+    from_sums = node[c.LAYER + c.COST] == c.CROSS_ENTROPY or node[c.LAYER + c.COST] == c.POISSON
+    sums, numbers = _room(work), _pointer(_at(b, COST_NUMBERS), work)
+    squares = _at(sums, _lanes(work))
+    factors = _at(squares, _lanes(work))
+    factors[0], factors[1] = _real(work, scale), _real(work, weight)
+    _zero(sums, 2 * _lanes(work))
+    # With cross entropy and Poisson's cost, the derivative of the activation cancels. For other costs, the end of the
+    # loop applies the derivative of a softmax.
+    derivative = c.IDENTITY if from_sums or softmax else activation
     for i in range(first, last):
-        row = _row_of(b, begin + i)
+        row, label = _row_of(b, begin + i), -1
         z, a = _at(work, t[c.OUTPUTS_AT] + i * width), _at(work, node[c.ACTIVATIONS_AT] + i * width)
         delta, target = _at(work, node[c.DELTAS_AT] + i * width), _pointer(b[TARGETS] + row * n * _itemsize(work), work)
+        if b[WEIGHTS] != 0:
+            weight = _pointer(b[WEIGHTS], np.float64)[row]
+            factors[0], factors[1] = _real(work, scale * weight), _real(work, weight)
         if labelled:
-            label = one_hot = _pointer(b[LABELS], b)[row]
+            label = _pointer(b[LABELS], b)[row]
         else:
-            label, one_hot = _argmax(target, n), -1
             _copy(target, delta, n)
             _zero(_at(delta, n), width - n)
-        output_error(derivative, a, delta, width, one_hot, factor, squares)
-        if n == 1:
-            correct[0] += (z[0] >= 0) == (labelled or target[0] >= 0.5)
-        else:
-            correct[0] += is_first_largest(z, n, label)
-        if cross_entropy:
-            total += _cross_entropy(softmax, n, z, a, target, labelled, label)
+        if task == c.MULTILABEL:
+            right = count_right(z, delta, label, n)
+            labels += weight * right
+            score += weight * (right == n)
+        elif task == c.CLASSIFICATION:
+            if n == 1:
+                score += weight * ((z[0] >= 0) == (labelled or target[0] >= 0.5))
+            else:
+                score += weight * is_first_largest(z, n, label if labelled else _argmax(target, n))
+        output_error(derivative, a, delta, width, label, factors, numbers, sums)
+        if from_sums:
+            cost += weight * _cost_of_sums(node, n, z, a, target, labelled, label)
         elif softmax:
             mean = _real(work, 0)
             for k in range(n):
                 mean += delta[k] * a[k]
             for k in range(n):
                 delta[k] = a[k] * (delta[k] - mean)
-    return total if cross_entropy else total_of(squares)
+    line[c.THREAD_COST] = cost if from_sums else total_of(sums)
+    line[c.THREAD_SCORE] = total_of(squares) if task == c.REGRESSION else score
+    line[c.THREAD_LABELS] = labels
 
 
 # -- the update: the gradient, and the optimiser's step with it -----------------------------------------------
@@ -646,12 +676,6 @@ def _step_tile(b, p, ld, gradient, ldg, columns, rows, decay):
     step[DECAY] = decay
     m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
     step_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
-
-
-@_inner(types.float64)
-def _decay(b):
-    """The decay of weights. Biases do not decay."""
-    return _pointer(b[OPTIMIZER], np.float64)[c.WEIGHT_DECAY]
 
 
 @_inner(types.intp)
@@ -724,7 +748,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
             inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
             update_tiles(_quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo)
             if fused:
-                _step_tile(b, weights, width, tile, columns, columns, count * GROUP, _decay(b))
+                _step_tile(b, weights, width, tile, columns, columns, count * GROUP, _number(b, BATCH_DECAY))
                 g += count
             else:
                 row += n
@@ -797,7 +821,7 @@ def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
                 _zero(tile, columns)
             sorted_update(vectors, _at(numbers, at), _at(values, at), ends[i + 1] - at, panel, columns, target)
             if fused:
-                _step_tile(b, weights, 0, tile, 0, columns, 1, _decay(b))
+                _step_tile(b, weights, 0, tile, 0, columns, 1, _number(b, BATCH_DECAY))
 
 
 @_inner()
@@ -812,12 +836,43 @@ def _begin_optimizer(b, options):
 
 
 @_inner()
-def _begin_step(b, options, rate, count):
+def _begin_step(b, options, rate, count, weight):
+    """Set the numbers of update `count`. `weight` is the sum of the weights of its examples."""
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[RATE] = rate
+    step[BATCH_DECAY - OPTIMIZER_STEP] = options[c.WEIGHT_DECAY]
+    if weight > 0:
+        step[BATCH_DECAY - OPTIMIZER_STEP] += options[c.PENALTY] / weight
     if b[RULE] == WITH_ADAM:
+        root = math.sqrt(1 - math.pow(options[c.BETA2], float(count)))
         step[RATE] = rate / (1 - math.pow(options[c.BETA1], float(count)))
-        step[ROOT] = 1 / math.sqrt(1 - math.pow(options[c.BETA2], float(count)))
+        step[ROOT] = 1 / root
+        if options[c.PLAIN_EPSILON] != 0:
+            step[RATE] *= root
+            step[ROOT] = 1.0
+
+
+@_inner(types.float64)
+def _weight_of(b, first, last):
+    """The sum of the weights of the examples order[first:last]."""
+    if b[WEIGHTS] == 0:
+        return float(last - first)
+    weights, total = _pointer(b[WEIGHTS], np.float64), 0.0
+    for k in range(first, last):
+        total += weights[_row_of(b, k)]
+    return total
+
+
+@_inner(types.float64)
+def _squared_weights(b, t, work):
+    """The sum of the squares of this thread's share of all weights."""
+    total = 0.0
+    for layer in range(b[LAYERS]):
+        node = _node(t, layer)
+        groups, size = _groups_of(node), GROUP * node[c.WIDTH]
+        first, last = _share(groups, b[WORKER], b[N_THREADS]) * size, _share(groups, b[WORKER] + 1, b[N_THREADS]) * size
+        total += square_sum(_at(work, node[c.WEIGHTS_AT] + first), last - first)
+    return total
 
 
 @_inner()
@@ -834,7 +889,7 @@ def _step_stored(b, t, work, options):
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
         first, last = _share(groups, b[WORKER], b[N_THREADS]) * size, _share(groups, b[WORKER] + 1, b[N_THREADS]) * size
         w = _at(work, node[c.WEIGHTS_AT] + first)
-        _step_tile(b, w, 0, _at(w, packed), 0, last - first, 1, _decay(b))
+        _step_tile(b, w, 0, _at(w, packed), 0, last - first, 1, _number(b, BATCH_DECAY))
         if b[WORKER] == 0:
             w = _at(work, node[c.BIASES_AT])
             _step_tile(b, w, 0, _at(w, packed), 0, node[c.WIDTH], 1, 0.0)
@@ -899,26 +954,31 @@ def _predict_rows(b, t, work):
 
 
 @_inner(types.float64)
-def _train_batches(b, t, work, correct):
+def _train_batches(b, t, work):
     """Do this thread's share of all steps of a call of `train`. For `gradient`, all rows are one batch."""
     options, rates, training = _pointer(b[OPTIMIZER], np.float64), _pointer(b[RATES], np.float64), b[TASK] == TRAIN
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
     worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
+    line = _pointer(_at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE), np.float64)
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
-        if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0:
+        if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0 and options[c.PENALTY] == 0:
             b[TARGET] = TO_WEIGHTS
         elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows: they must fit the cache
             b[TARGET] = TO_OPTIMIZER
     for start in range(0, n, size):
-        stop, rate = _min(start + size, n), 0.0
+        stop, rate, scale = _min(start + size, n), 0.0, 0.0
+        weight = _weight_of(b, start, stop)
         if training:
             rate = rates[steps]
             b[UPDATE_NUMBER] = b[STEP] + steps + 1
-            _begin_step(b, options, rate, b[UPDATE_NUMBER])
-        scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / (stop - start)
+            _begin_step(b, options, rate, b[UPDATE_NUMBER], weight)
+        if weight > 0:
+            scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / weight
         if b[TARGET] == TO_STORE:
             _clear_stored(b, work)  # other threads add to the gradient only after the next barrier
-        cost, batch_correct = 0.0, 0
+        # worker 0 reads the line between the barriers of the batch
+        line[c.THREAD_SQUARES] = _squared_weights(b, t, work) if options[c.PENALTY] != 0 else 0.0
+        cost, score, labels, squares = 0.0, 0.0, 0.0, 0.0
         for first in range(start, stop, block):
             count = _min(block, stop - first)
             b[BATCH_ROW] = first - start
@@ -932,17 +992,17 @@ def _train_batches(b, t, work, correct):
             to_row = _share(pairs, worker + 1, n_threads) * 2 if worker + 1 < n_threads else count
             _gather(b, t, work, first, count, from_row, to_row, _min(block, n - first - count) if training else 0)
             _forward(b, t, work, from_row, to_row)
-            line = _at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE)
-            line[c.THREAD_CORRECT] = 0
-            part = _output(b, t, work, first, from_row, to_row, scale, _at(line, c.THREAD_CORRECT))
-            _pointer(line, np.float64)[c.THREAD_COST] = part
+            _output(b, t, work, first, from_row, to_row, scale, line)
             _backward(b, t, work, from_row, to_row)
             if _wait(b):
                 return 0.0
+            squares = 0.0
             for k in range(n_threads):
-                line = _at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE)
-                cost += _pointer(line, np.float64)[c.THREAD_COST]
-                batch_correct += line[c.THREAD_CORRECT]
+                other = _pointer(_at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE), np.float64)
+                cost += other[c.THREAD_COST]
+                score += other[c.THREAD_SCORE]
+                labels += other[c.THREAD_LABELS]
+                squares += other[c.THREAD_SQUARES]
             if training and (team[c.STOPPING] != 0 or not math.isfinite(cost)):
                 stopped = True
                 break
@@ -955,8 +1015,11 @@ def _train_batches(b, t, work, correct):
             _step_stored(b, t, work, options)
             if _wait(b):
                 return 0.0
+        if worker == 0:
+            report = _at(_pointer(b[REPORT], np.float64), steps * c.REPORT_COLUMNS)
+            report[c.COST_SUM], report[c.WEIGHT_SUM], report[c.SCORE], report[c.LABELS] = cost, weight, score, labels
+            report[c.PENALTY_COST] = options[c.PENALTY] / 2 * squares
         total += cost
-        correct[0] += batch_correct
         steps += 1
     if worker == 0:
         progress[c.STEPS] = steps
@@ -977,7 +1040,7 @@ def _compress_rows(b, values):
             found = _find_entries(b, n, values, i, -1, _at(columns, total), _at(values, total), 0)
         else:
             for k in range(n):
-                value = octets[at + k] * _real(values, c.BYTE_SCALE) if b[BYTES] != 0 else reals[at + k]
+                value = octets[at + k] * _real(values, _number(b, BYTE_SCALE)) if b[BYTES] != 0 else reals[at + k]
                 if value != 0:
                     if total + found == room:  # another thread has changed x since the count
                         return room + 1
@@ -999,7 +1062,7 @@ def _task(b, work):
         b[SPARSE] = _is_sparse(b, t, work)
         _predict_rows(b, t, work)
         return cost
-    team, progress, options = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), _pointer(b[OPTIMIZER], np.float64)
+    team, options = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
     if b[WORKER] == 0:
         if b[ROWS] > 0:
@@ -1016,10 +1079,8 @@ def _task(b, work):
         return cost
     if task == TRAIN:
         _begin_optimizer(b, options)
-    correct = _at(b, CORRECT)
-    cost = _train_batches(b, t, work, correct)
+    cost = _train_batches(b, t, work)
     if b[WORKER] == 0:
-        progress[c.CORRECT] = correct[0]
         _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result)
         for k in range(b[SLOTS]):
             _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]))
@@ -1049,14 +1110,15 @@ def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
     block[TARGET] = TO_STORE
     if p is not None:
         block[NODES], block[LAYERS] = p.nodes.ctypes.data, len(p.nodes) - 1
-        block[PACKED], block[BLOCK] = p.packed, p.rows
+        block[PACKED], block[BLOCK], block[BYTE_SCALE] = p.packed, p.rows, p.nodes[1, c.LAYER + c.BYTE_SCALE]
     for name, value in columns.items():
         block[globals()[name.upper()]] = value
     return block
 
 
 def _data(array: NDArray[Any]) -> int:
-    return int(array.ctypes.data)
+    """The address of an array's data, or 0 for an empty array."""
+    return int(array.ctypes.data) if array.size else 0
 
 
 def _data_at() -> int:
@@ -1082,6 +1144,14 @@ def _outputs(y: NDArray[Any]) -> dict[str, int]:
     return {"labels" if y.ndim == 1 else "targets": y.ctypes.data}
 
 
+@lru_cache(maxsize=64)
+def _cost_columns(cost: int, number: int, dtype: np.dtype[Any]) -> Ints:
+    """The columns COST_NUMBERS of the block, for the cost of a network."""
+    columns = np.zeros(BLOCK_COLUMNS - COST_NUMBERS, np.int64)
+    columns.view(dtype)[:4] = cost_numbers(cost, c.number(number), dtype)
+    return columns
+
+
 def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> None:
     p, team = c.plan(net, len(x), 0, params.itemsize, sparse=isinstance(x, c.SparseRows)), c.team(1)
     arrays = {"params": params.ctypes.data, "result": out.ctypes.data, "team": team.ctypes.data}
@@ -1104,15 +1174,21 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
     return call
 
 
-def gradient(net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], grad: Floats, work: Floats) -> float:
+def gradient(
+    net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], weights: NDArray[np.float64], grad: Floats, work: Floats
+) -> float:
     team, n = c.team(1), len(x)
     p = c.plan(net, n, 0, params.itemsize, sparse=isinstance(x, c.SparseRows))
-    progress, none = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
+    progress, report = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.REPORT_COLUMNS)
+    none = np.zeros(c.OPTIMIZER_COLUMNS)
     block = _block(
         GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch_size=n,
-        progress=progress.ctypes.data, optimizer=none.ctypes.data, **_inputs(x), **_outputs(y),
+        progress=progress.ctypes.data, optimizer=none.ctypes.data, report=report.ctypes.data,
+        weights=_data(weights), **_inputs(x), **_outputs(y),
     )  # fmt: skip
-    return float(_run(block, work)) / n
+    block[COST_NUMBERS:] = _cost_columns(int(net[-1, c.COST]), int(net[-1, c.COST_NUMBER]), params.dtype)
+    _run(block, work)
+    return float(report[c.COST_SUM] / report[c.WEIGHT_SUM])
 
 
 def train(call: c.TrainCall) -> float:
@@ -1127,14 +1203,15 @@ def train(call: c.TrainCall) -> float:
     )  # fmt: skip
     for name, column in CALL_COLUMNS.items():
         value = getattr(call, name)
-        block[column] = value.ctypes.data if isinstance(value, np.ndarray) else value
+        block[column] = _data(value) if isinstance(value, np.ndarray) else value
     block[RESULT] = block[PARAMS]
+    block[COST_NUMBERS:] = _cost_columns(int(call.net[-1, c.COST]), int(call.net[-1, c.COST_NUMBER]), call.params.dtype)
     return float(_run(block, call.work))
 
 
-def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: Floats) -> int:
+def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: Floats) -> int:
     block = _block(
-        COMPRESS, None, count=x.shape[1], room=len(indices), columns=indices.ctypes.data,
+        COMPRESS, None, count=x.shape[1], room=len(indices), columns=indices.ctypes.data, byte_scale=c.bits(scale),
         **_inputs(x) | {"starts": starts.ctypes.data},
     )  # fmt: skip
     return int(_run(block, values))
@@ -1142,6 +1219,7 @@ def compress(x: NDArray[Any], starts: Ints, indices: NDArray[np.int32], values: 
 
 def warm_up(dtype: np.dtype[Any], x_dtype: np.dtype[Any]) -> None:
     """Compile the kernels of this dtype, or load them from the cache. They serve all types of x and y."""
-    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
+    net = np.zeros((1, c.LAYER_COLUMNS), np.int64)
+    net[0, [c.N_IN, c.N_OUT, c.BIASES]] = 1
     work = c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)
     predict(net, np.zeros(2, dtype), np.zeros((1, 1), x_dtype), np.empty((1, 1), dtype), work)

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -113,6 +114,10 @@ class _Lanes:
         if isinstance(value, (int, float)):
             return _Vector(self, ir.Constant(self.type, [float(value)] * self.n))
         return _Vector(self, _spread(self.b, value, self.n))
+
+    def narrow(self, number: ir.Value) -> ir.Value:
+        """A float64 as a number of the dtype."""
+        return number if self.scalar == number.type else self.b.fptrunc(number, self.scalar)
 
     def pointer(self, base: ir.Value, *offsets: Any) -> ir.Value:
         return self.b.gep(base, [_sum(self.b, *offsets)])
@@ -669,24 +674,24 @@ def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, column
 
 
 @_kernel
-def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, values: Any, ldv: Any) -> None:
-    """Split each number from compress_bytes: the column stays in `places`, and values = bytes / 255.
+def unpack_bytes(v: _Lanes, places: Any, n: Any, pair: Any, scale: Any, values: Any, ldv: Any) -> None:
+    """Split each number from compress_bytes: the column stays in `places`, and values = scale * bytes.
 
     The kernel handles whole vectors.
     """
-    b, kind = v.b, ir.VectorType(I32, v.n)
+    b, kind, factor = v.b, ir.VectorType(I32, v.n), v.splat(v.narrow(scale))
     paired = b.icmp_signed("!=", pair, I64(0))
 
-    def share(numbers: ir.Value) -> _Vector:
+    def scaled(numbers: ir.Value) -> _Vector:
         octets = b.and_(numbers, ir.Constant(kind, [255] * v.n))
-        return _Vector(v, b.sitofp(octets, v.type)) * c.BYTE_SCALE
+        return _Vector(v, b.sitofp(octets, v.type)) * factor
 
     def vector(k: ir.Value, _: list[_Vector]) -> None:
         at = _vector_at(b, v.n, places, (k, v.n))
         numbers = b.load(at, align=4)
-        v.store(share(b.lshr(numbers, ir.Constant(kind, [8] * v.n))), values, (k, v.n))
+        v.store(scaled(b.lshr(numbers, ir.Constant(kind, [8] * v.n))), values, (k, v.n))
         with b.if_then(paired):
-            v.store(share(numbers), values, (k, v.n), ldv)
+            v.store(scaled(numbers), values, (k, v.n), ldv)
         b.store(b.ashr(numbers, ir.Constant(kind, [16] * v.n)), at, align=4)
 
     _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector)
@@ -701,13 +706,13 @@ def _vectors_and_rest(v: _Lanes, n: ir.Value, body: Callable[..., Any], carried:
 
 
 @_kernel
-def scale_bytes(v: _Lanes, octets: Any, n: Any, out: Any) -> None:
-    """out[n] = octets[n] / 255."""
+def scale_bytes(v: _Lanes, octets: Any, n: Any, scale: Any, out: Any) -> None:
+    """out[n] = scale * octets[n]."""
+    factor = v.narrow(scale)
 
     def convert(lanes: int, at: ir.Value, _: list[_Vector]) -> None:
-        kind = ir.VectorType(v.scalar, lanes)
-        values = v.b.uitofp(v.b.load(_vector_at(v.b, lanes, octets, at), align=1), kind)
-        values = v.b.fmul(values, ir.Constant(kind, [c.BYTE_SCALE] * lanes))
+        values = v.b.uitofp(v.b.load(_vector_at(v.b, lanes, octets, at), align=1), ir.VectorType(v.scalar, lanes))
+        values = v.b.fmul(values, _spread(v.b, factor, lanes))
         v.b.store(values, _vector_at(v.b, lanes, out, at), align=v.scalar_bytes)
 
     _vectors_and_rest(v, n, convert)
@@ -736,18 +741,25 @@ def _tanh(v: _Lanes, z: _Vector) -> _Vector:
     return e / (e + 2)
 
 
+def _exponential(v: _Lanes, z: _Vector) -> _Vector:
+    """exp(z), and infinity where exp(z) would overflow, so that training notices the divergence."""
+    return (z > v.exp_range[1]).select(v.splat(math.inf), v.exp(z))
+
+
 ACTIVATION: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # all other codes: the identity
     c.SIGMOID: lambda v, z: 1 / (v.exp(0 - z) + 1),
     c.RELU: lambda v, z: (z < 0).select(v.splat(0), z),  # a NaN stays NaN
     c.TANH: _tanh,
     c.LEAKY_RELU: lambda v, z: (z < 0).select(z * c.LEAKY_SLOPE, z),
+    c.EXPONENTIAL: _exponential,
 }
-GIVEN = c.SOFTMAX + 1  # not an activation: the array holds the derivatives that apply_dropout has stored
+GIVEN = c.EXPONENTIAL + 1  # not an activation: the array holds the derivatives that apply_dropout has stored
 DERIVATIVE: dict[int, Callable[[_Lanes, _Vector], _Vector]] = {  # all other codes: 1
     c.SIGMOID: lambda v, a: a * (1 - a),
     c.RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(0)),
     c.TANH: lambda v, a: 1 - a * a,
     c.LEAKY_RELU: lambda v, a: (a > 0).select(v.splat(1), v.splat(c.LEAKY_SLOPE)),
+    c.EXPONENTIAL: lambda v, a: a,
     GIVEN: lambda v, derivative: derivative,
 }
 
@@ -895,27 +907,72 @@ def softmax(v: _Lanes, z: Any, a: Any, n: Any, width: Any, rows: Any) -> None:
 # -- the output layer -----------------------------------------------------------------------------------------
 
 
+# Each cost that is a sum over the outputs is one of these formulas of the error e of an output:
+#     its derivative is d = min(max(GAIN e, LOW), HIGH), and the cost is d (e - REST d).
+GAIN, LOW, HIGH, REST = range(4)
+
+
+def cost_numbers(cost: int, number: float, dtype: np.dtype[Any]) -> tuple[float, float, float, float]:
+    """GAIN, LOW, HIGH and REST of a cost. For the other costs, d is the error."""
+    info = np.finfo(dtype)
+    largest, steep = float(info.max), 2.0 ** (info.maxexp - 1)  # steep * e is at least 1 for any e above 0
+    formulas: dict[int, tuple[float, float, float, float]] = {
+        c.SQUARED_ERROR: (2, -largest, largest, 0.25),
+        c.ABSOLUTE_ERROR: (steep, -1, 1, 0),
+        c.HUBER: (1, -min(number, largest), min(number, largest), 0.5),
+        c.QUANTILE: (steep, -number, 1 - number, 0),
+    }
+    return formulas.get(cost, (1, -largest, largest, 0.5))
+
+
+def _target(v: _Lanes, targets: Any, label: Any, at: ir.Value) -> _Vector:
+    """A vector of the target: 1 at `label` and 0 elsewhere, or the given targets if label < 0."""
+    given = _Mask(v, v.b.icmp_signed("<", label, I64(0)))
+    lanes = ir.Constant(v.ints, list(range(v.n)))
+    one = _Mask(v, v.b.icmp_signed("==", lanes, v.int_splat(v.b.sub(label, at))))
+    return given.select(v.load(targets, at), one.select(v.splat(1), v.splat(0)))
+
+
 @_kernel
 def output_error(
-    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, label: Any, factor: Any, squares: Any
+    v: _Lanes, activation: Any, a: Any, delta: Any, columns: Any, label: Any, factors: Any, numbers: Any, sums: Any
 ) -> None:
-    """delta = factor[0] (a - target) derivative(a), in whole vectors; adds (a - target)^2 to squares.
+    """delta = factors[0] d derivative(a), in whole vectors, with d and the cost of each output as above.
 
-    The target is 1 at `label` and 0 elsewhere. Where label < 0, delta holds the target on entry.
+    factors[1] is the weight of the example. The kernel adds weight * cost to the first vector of `sums`, and weight *
+    error^2 to the second. Where label < 0, delta holds the target on entry.
     """
-    b, scale = v.b, v.splat_at(factor)
-    given = _Mask(v, b.icmp_signed("<", label, I64(0)))
-    lanes = ir.Constant(v.ints, list(range(v.n)))
+    factor, weight = v.splat_at(factors), v.splat_at(factors, 1)
+    gain, low, high, rest = (v.splat_at(numbers, k) for k in (GAIN, LOW, HIGH, REST))
 
-    def vector(k: ir.Value, total: list[_Vector]) -> list[_Vector]:
-        at = b.mul(k, I64(v.n))
+    def vector(k: ir.Value, totals: list[_Vector]) -> list[_Vector]:
+        at = v.b.mul(k, I64(v.n))
         x = v.load(a, at)
-        one = _Mask(v, b.icmp_signed("==", lanes, v.int_splat(b.sub(label, at))))
-        error = x - given.select(v.load(delta, at), one.select(v.splat(1), v.splat(0)))
-        v.store(error * scale * _chosen(v, DERIVATIVE, activation, x, v.splat(1)), delta, at)
-        return [v.fma(error, error, total[0])]
+        error = x - _target(v, delta, label, at)
+        d = gain * error
+        d = (d < low).select(low, d)
+        d = (d > high).select(high, d)
+        v.store(d * factor * _chosen(v, DERIVATIVE, activation, x, v.splat(1)), delta, at)
+        cost, square = totals
+        return [v.fma(weight * d, error - rest * d, cost), v.fma(weight * error, error, square)]
 
-    v.store(_loop(b, b.udiv(columns, I64(v.n)), vector, [v.load(squares)])[0], squares)
+    totals = _loop(v.b, v.b.udiv(columns, I64(v.n)), vector, [v.load(sums), v.load(sums, v.n)])
+    for k, total in enumerate(totals):
+        v.store(total, sums, k * v.n)
+
+
+@_number
+def count_right(v: _Lanes, z: Any, targets: Any, label: Any, n: Any) -> Any:
+    """How many of n labels are right: predicted if z >= 0, true if the target is at least 0.5. Reads whole vectors."""
+    b = v.b
+
+    def vector(k: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
+        at = b.mul(k, I64(v.n))
+        predicted = b.fcmp_ordered(">=", v.load(z, at).value, v.splat(0).value)
+        true = b.fcmp_ordered(">=", _target(v, targets, label, at).value, v.splat(0.5).value)
+        return [b.add(found[0], _count(b, b.and_(b.icmp_unsigned("==", predicted, true), v.below(b.sub(n, at)).value)))]
+
+    return _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector, [I64(0)])[0]
 
 
 @_number
@@ -960,9 +1017,7 @@ def step_rows(
     """Make one step for rows of parameters p, in whole vectors, with gradient g. m and s are the optimiser's state."""
     b = v.b
     numbers = [b.load(b.gep(step, [I64(k)])) for k in range(STEP_COLUMNS)]
-    scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon = (
-        v.splat(number if v.scalar == number.type else b.fptrunc(number, v.scalar)) for number in numbers
-    )
+    scale, decay, rate, root, beta1, rest1, beta2, rest2, epsilon = (v.splat(v.narrow(number)) for number in numbers)
 
     def row(r: ir.Value, _: list[_Vector]) -> None:
         def each(formula: Callable[..., _Vector]) -> None:
@@ -1018,6 +1073,12 @@ def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
 
 
 # -- small intrinsics ----------------------------------------------------------------------------------------
+
+
+@partial(_kernel, returns=types.float64)
+def _at_most(v: _Lanes, value: Any, limit: Any) -> Any:
+    """min(value, limit); a NaN stays NaN."""
+    return v.b.select(v.b.fcmp_ordered(">", value, limit), limit, value)
 
 
 @_number

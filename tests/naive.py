@@ -19,9 +19,10 @@ class Net:
     sizes: Sequence[int]  # the input's width, then each layer's
     activations: Sequence[str]  # the activation of each layer
     cost: str
-    drops: Sequence[
-        tuple[int, int]
-    ] = ()  # (threshold, key of the generator) of dropout for each hidden layer; empty without dropout
+    number: float = math.inf  # of the cost: the delta of huber, the q of quantile, or the limit of cross_entropy
+    task: str = "classification"  # or "regression", "multilabel"
+    # (threshold, key of the generator) of dropout for each hidden layer; empty without dropout
+    drops: Sequence[tuple[int, int]] = ()
 
     def layers(self) -> list[tuple[int, int, str, int, int]]:
         """Return (n_in, n_out, activation, offset of the weights, offset of the biases) of each layer."""
@@ -66,6 +67,7 @@ def activate(name: str, z: Vector) -> Vector:
         "relu": lambda v: max(v, 0.0),
         "leaky_relu": lambda v: v if v > 0 else 0.01 * v,
         "identity": lambda v: v,
+        "exponential": math.exp,
     }[name]
     return [scalar(value) for value in z]
 
@@ -83,6 +85,8 @@ def derivative(name: str, z: float) -> float:
         return 1.0 if z > 0 else 0.01
     if name == "identity":
         return 1.0
+    if name == "exponential":
+        return math.exp(z)
     raise ValueError(name)
 
 
@@ -144,25 +148,67 @@ def predict(net: Net, params: Sequence[float], xs: Sequence[Sequence[float]]) ->
     return [forward(net, params, x)[1][-1] for x in xs]
 
 
+def output_cost(cost: str, number: float, a: float, target: float) -> float:
+    """The cost of one output, for a cost that is a sum over the outputs."""
+    error = a - target
+    if cost == "squared_error":
+        return error**2
+    if cost == "half_squared_error":
+        return error**2 / 2
+    if cost == "absolute_error":
+        return abs(error)
+    if cost == "huber":
+        return error**2 / 2 if abs(error) <= number else number * (abs(error) - number / 2)
+    if cost == "quantile":
+        return (1 - number) * error if error > 0 else -number * error
+    raise ValueError(cost)
+
+
+def output_cost_derivative(cost: str, number: float, a: float, target: float) -> float:
+    """The derivative of output_cost with respect to the output, and 0 at a kink where the output equals the target."""
+    error = a - target
+    if cost == "squared_error":
+        return 2 * error
+    if cost == "half_squared_error":
+        return error
+    if cost == "huber":
+        return error if abs(error) <= number else math.copysign(number, error)
+    if cost in ("absolute_error", "quantile"):
+        above, below = (1.0, -1.0) if cost == "absolute_error" else (1 - number, -number)
+        return above if error > 0 else below if error < 0 else 0.0
+    raise ValueError(cost)
+
+
 def example_cost(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> float:
     """The cost of one example, from the last layer's weighted sums and activations."""
-    if net.cost == "squared_error":
-        return math.fsum((a_j - t_j) ** 2 for a_j, t_j in zip(a, target, strict=True))
+    if net.cost == "poisson":  # 0 log 0 is 0
+        return math.fsum(
+            a_j - t_j + (t_j * (math.log(t_j) - z_j) if t_j else 0.0)
+            for z_j, a_j, t_j in zip(z, a, target, strict=True)
+        )
+    if net.cost != "cross_entropy":
+        return math.fsum(output_cost(net.cost, net.number, a_j, t_j) for a_j, t_j in zip(a, target, strict=True))
     if net.activations[-1] == "softmax":
-        return -math.fsum(t_j * log_p for t_j, log_p in zip(target, log_softmax(z), strict=True))
+        return math.fsum(t_j * min(-log_p, net.number) for t_j, log_p in zip(target, log_softmax(z), strict=True))
     if net.activations[-1] == "sigmoid":
-        return -math.fsum(
-            t_j * log_sigmoid(z_j) + (1 - t_j) * log_sigmoid(-z_j) for t_j, z_j in zip(target, z, strict=True)
+        return math.fsum(
+            t_j * min(-log_sigmoid(z_j), net.number) + (1 - t_j) * min(-log_sigmoid(-z_j), net.number)
+            for t_j, z_j in zip(target, z, strict=True)
         )
     raise ValueError((net.activations[-1], net.cost))
 
 
 def output_delta(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> Vector:
-    """The derivative of one example's cost with respect to each of the last layer's weighted sums."""
+    """The derivative of one example's cost with respect to each of the last layer's weighted sums.
+
+    The derivative of cross_entropy ignores its limit.
+    """
     n, name = len(z), net.activations[-1]
     delta = []
-    if net.cost == "squared_error":
-        by_output = [2 * (a[j] - target[j]) for j in range(n)]
+    if net.cost == "poisson":
+        return [a[k] - target[k] for k in range(n)]
+    if net.cost != "cross_entropy":
+        by_output = [output_cost_derivative(net.cost, net.number, a[j], target[j]) for j in range(n)]
         for k in range(n):
             if name == "softmax":  # every output depends on every sum: da_j/dz_k = a_j ([j = k] - a_k)
                 delta.append(math.fsum(by_output[j] * a[j] * ((j == k) - a[k]) for j in range(n)))
@@ -183,13 +229,18 @@ def mean_cost(
     xs: Sequence[Sequence[float]],
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> float:
-    """The mean cost over the examples. `kept` has an entry for each example: the argument `kept` of forward."""
+    """The mean cost over the examples. None stands for weights of 1.
+
+    `kept` has an entry for each example: the argument `kept` of forward.
+    """
+    weights = weights or [1.0] * len(xs)
     costs = []
     for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
         sums, activations = forward(net, params, x, kept[row] if kept else None)
-        costs.append(example_cost(net, sums[-1], activations[-1], target))
-    return math.fsum(costs) / len(costs)
+        costs.append(weights[row] * example_cost(net, sums[-1], activations[-1], target))
+    return math.fsum(costs) / math.fsum(weights)
 
 
 def gradient(
@@ -198,15 +249,20 @@ def gradient(
     xs: Sequence[Sequence[float]],
     targets: Sequence[Sequence[float]],
     kept: Sequence[Sequence[Vector]] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> tuple[float, Vector]:
-    """The mean cost over the examples and its gradient, by the chain rule. `kept` is the same as in mean_cost."""
+    """The mean cost over the examples and its gradient, by the chain rule. Both are 0 if the weights sum to 0.
+
+    `kept` and `weights` are the same as in mean_cost.
+    """
+    each = weights or [1.0] * len(xs)
     layers = net.layers()
     grad = [0.0] * len(params)
     costs = []
     for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
         sums, activations = forward(net, params, x, kept[row] if kept else None)
-        costs.append(example_cost(net, sums[-1], activations[-1], target))
-        delta = output_delta(net, sums[-1], activations[-1], target)
+        costs.append(each[row] * example_cost(net, sums[-1], activations[-1], target))
+        delta = [each[row] * value for value in output_delta(net, sums[-1], activations[-1], target)]
         for level in reversed(range(len(layers))):
             n_in, n_out, _, weights, biases = layers[level]
             below = activations[level]
@@ -224,7 +280,8 @@ def gradient(
                     factor = kept[row][level - 1][i] if kept else 1.0
                     back.append(felt * factor * derivative(name, z[i]))
                 delta = back
-    return math.fsum(costs) / len(costs), [value / len(costs) for value in grad]
+    total = math.fsum(each) or math.inf
+    return math.fsum(costs) / total, [value / total for value in grad]
 
 
 # -- the optimisers --------------------------------------------------------------------------------------
@@ -241,6 +298,8 @@ class Rule:
     nesterov: bool = False
     weight_decay: float = 0.0
     clip_norm: float = 0.0  # 0: no clipping
+    penalty: float = 0.0  # the factor of half the squared weights, which are added to the summed cost of a batch
+    plain_epsilon: bool = False  # whether Adam adds epsilon to the root of the biased second moment
 
     def slots(self) -> int:
         return {"gradient_descent": 0, "momentum": 1, "adam": 2}[self.kind]
@@ -254,14 +313,16 @@ def update(
     is_weight: Sequence[bool],
     rate: float,
     count: int,
+    weight: float = 1.0,
 ) -> None:
-    """Make one update in place. `count` is the update's number, from 1."""
+    """Make one update in place. `count` is the update's number, from 1. `weight` is the sum of the batch's weights."""
+    decay = rule.weight_decay + (rule.penalty / weight if weight else 0.0)
     norm = math.sqrt(math.fsum(g * g for g in grad))
     scale = rule.clip_norm / norm if rule.clip_norm and norm > rule.clip_norm else 1.0
     for i in range(len(params)):
         g = grad[i] * scale
         if is_weight[i]:  # weight decay follows clipping, and biases do not decay
-            g += rule.weight_decay * params[i]
+            g += decay * params[i]
         if rule.kind == "gradient_descent":
             params[i] -= rate * g
         elif rule.kind == "momentum":
@@ -273,8 +334,11 @@ def update(
             square = rule.beta2 * state[1][i] + (1 - rule.beta2) * g * g
             state[0][i], state[1][i] = mean, square
             unbiased_mean = mean / (1 - rule.beta1**count)
-            unbiased_square = square / (1 - rule.beta2**count)
-            params[i] -= rate * unbiased_mean / (math.sqrt(unbiased_square) + rule.epsilon)
+            root = math.sqrt(1 - rule.beta2**count)
+            if rule.plain_epsilon:
+                params[i] -= rate * root * unbiased_mean / (math.sqrt(square) + rule.epsilon)
+            else:
+                params[i] -= rate * unbiased_mean / (math.sqrt(square) / root + rule.epsilon)
         else:
             raise ValueError(rule.kind)
 
@@ -282,9 +346,9 @@ def update(
 # -- the meaning of data --------------------------------------------------------------------------------------
 
 
-def pixels(row: Sequence[int]) -> Vector:
-    """Return the inputs for a row of bytes: each byte divided by 255."""
-    return [byte / 255 for byte in row]
+def numbers_of_bytes(row: Sequence[int], scale: float) -> Vector:
+    """Return the inputs for a row of bytes: each byte times the network's scale."""
+    return [byte * scale for byte in row]
 
 
 def target_of(label: int, n_out: int) -> Vector:
@@ -308,3 +372,42 @@ def class_of(sums: Sequence[float]) -> int:
 def correct(sums: Sequence[float], target: Sequence[float]) -> bool:
     """Return whether an example with these weighted sums of the last layer is classified right."""
     return class_of(sums) == (int(target[0] >= 0.5) if len(target) == 1 else first_largest(target))
+
+
+# -- the report of a batch ----------------------------------------------------------------------------------------
+
+
+def right_labels(sums: Sequence[float], target: Sequence[float]) -> int:
+    """Return how many labels of a multilabel example are predicted correctly."""
+    return sum((z >= 0) == (t >= 0.5) for z, t in zip(sums, target, strict=True))
+
+
+def report(
+    net: Net,
+    params: Sequence[float],
+    xs: Sequence[Sequence[float]],
+    targets: Sequence[Sequence[float]],
+    kept: Sequence[Sequence[Vector]] | None = None,
+    weights: Sequence[float] | None = None,
+    penalty: float = 0.0,
+) -> Vector:
+    """Return the report of a batch: the summed cost, the summed weights, the penalty, the score and the right labels.
+
+    `kept` and `weights` are the same as in mean_cost. `penalty` is that of the rule.
+    """
+    weights = weights or [1.0] * len(xs)
+    cost = score = labels = 0.0
+    for row, (x, target) in enumerate(zip(xs, targets, strict=True)):
+        sums, activations = forward(net, params, x, kept[row] if kept else None)
+        z, a, weight = sums[-1], activations[-1], weights[row]
+        cost += weight * example_cost(net, z, a, target)
+        if net.task == "classification":
+            score += weight * correct(z, target)
+        elif net.task == "regression":
+            score += weight * math.fsum((a_j - t_j) ** 2 for a_j, t_j in zip(a, target, strict=True))
+        else:
+            right = right_labels(z, target)
+            score += weight * (right == len(z))
+            labels += weight * right
+    squares = math.fsum(w * w for w, is_weight in zip(params, net.is_weight(), strict=True) if is_weight)
+    return [cost, math.fsum(weights), penalty / 2 * squares, score, labels]

@@ -58,11 +58,13 @@ def test_the_oracle_s_gradient_follows_its_cost(hidden: str, output: tuple[str, 
     assert_derivatives(np.array(kc.naive_gradient(k)[1]), expected)
 
 
-@kc.pairs("backend", "hidden", "output", "inputs", "targets")
+@kc.pairs("backend", "hidden", "output", "inputs", "targets", "weights")
 def test_gradient_equals_central_differences(
-    backend: Any, hidden: str, output: tuple[str, str], inputs: str, targets: str
+    backend: Any, hidden: str, output: tuple[str, str], inputs: str, targets: str, weights: str
 ) -> None:
-    k = smooth_case(sizes=(3, 2, 2), hidden=hidden, output=output, rows=3, inputs=inputs, targets=targets)
+    k = smooth_case(
+        sizes=(3, 2, 2), hidden=hidden, output=output, rows=3, inputs=inputs, targets=targets, weights=weights
+    )
     expected = differences(lambda params: kc.gradient(backend, k._replace(params=params))[0], k.params)
     assert_derivatives(kc.gradient(backend, k)[1], expected)
 
@@ -70,7 +72,8 @@ def test_gradient_equals_central_differences(
 def assert_equals_oracle(backend: Any, k: kc.Case) -> tuple[float, list[float]]:
     """Compare the outputs, the cost and the gradient. Return the oracle's cost and gradient."""
     tolerance = TOLERANCE[k.params.dtype.name]
-    kc.assert_close(kc.predict(backend, k), naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x)), tolerance)
+    outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
+    kc.assert_close(kc.predict(backend, k), outputs, tolerance)
     cost, grad = kc.gradient(backend, k)
     naive_cost, naive_grad = kc.naive_gradient(k)
     kc.assert_close(cost, naive_cost, tolerance)
@@ -84,16 +87,16 @@ def test_predict_and_gradient_equal_the_oracle(backend: Any, k: kc.Case) -> None
     assert_equals_oracle(backend, k)
 
 
-@kc.pairs("dtype", "inputs", "targets", rows=[c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
+@kc.pairs("dtype", "inputs", "targets", "task", "weights", rows=[c.BLOCK_ROWS, c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
 def test_batches_larger_than_a_block_equal_the_oracle(
-    backend: Any, rows: int, dtype: str, inputs: str, targets: str
+    backend: Any, rows: int, dtype: str, inputs: str, targets: str, task: str, weights: str
 ) -> None:
-    k = kc.case((3, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets)
+    k = kc.case((3, 4, 2), "tanh", ("softmax", "cross_entropy"), rows, dtype, inputs, targets, 0, task, weights)
     naive_cost, naive_grad = assert_equals_oracle(backend, k)
     trained = kc.train(backend, k, np.arange(rows)[::-1].copy(), rows, naive.Rule(), np.array([0.5]))
     kc.assert_close(trained.params, k.params - 0.5 * np.array(naive_grad), TOLERANCE[dtype])
-    kc.assert_close(trained.cost / rows, naive_cost, TOLERANCE[dtype])
-    assert trained.correct == kc.naive_correct(k, k.params)
+    kc.assert_close(trained.report, [kc.naive_report(k)], TOLERANCE[dtype])
+    kc.assert_close(trained.cost / trained.report[0, c.WEIGHT_SUM], naive_cost, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs")
@@ -128,50 +131,53 @@ def test_some_layers_of_a_network_form_a_network(backend: Any, dtype: str) -> No
 
 
 def expected_training(
-    backend: Any, k: kc.Case, order: np.ndarray, batch_size: int, rule: naive.Rule, step: int
+    backend: Any, k: kc.Case, order: np.ndarray, batch_size: int, rule: naive.Rule, rates: np.ndarray, step: int = 0
 ) -> kc.Trained:
     """Train with the backend's gradient and the oracle's optimiser. Round to the dtype after each step."""
-    params, is_weight = k.params.copy(), k.naive.is_weight()
+    params, is_weight, report = k.params.copy(), k.naive.is_weight(), []
     state = [[0.0] * len(params) for _ in range(rule.slots())]
-    rates, total, right = kc.rates(order, batch_size), 0.0, 0
     for number, rate in enumerate(rates.tolist()):
         rows = order[number * batch_size : (number + 1) * batch_size]
         now = k._replace(params=params)
-        cost, grad = kc.gradient(backend, now._replace(x=k.x[rows], y=k.y[rows]))
-        total += cost * len(rows)
-        right += kc.naive_correct(now, params, rows)
-        moved = params.tolist()
-        naive.update(rule, moved, state, grad.tolist(), is_weight, rate, step + number + 1)
+        report.append(kc.naive_report(now, rows, penalty=rule.penalty))
+        weight, moved = report[-1][c.WEIGHT_SUM], params.tolist()
+        grad = kc.gradient(backend, now.at(rows))[1].tolist() if weight else [0.0] * len(moved)
+        naive.update(rule, moved, state, grad, is_weight, rate, step + number + 1, weight)
         params = np.array(moved, params.dtype)
-    return kc.Trained(total, params, np.array(state).reshape(-1, len(params)), len(rates), right)
+    total, moments = sum(row[c.COST_SUM] for row in report), np.array(state).reshape(-1, len(params))
+    return kc.Trained(total, params, moments, len(rates), np.array(report))
 
 
 def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float) -> None:
     kc.assert_close(found.params, expected.params, tolerance)
     kc.assert_close(found.state, expected.state, tolerance)
     kc.assert_close(found.cost, expected.cost, tolerance)
-    assert (found.steps, found.correct) == (expected.steps, expected.correct)
+    kc.assert_close(found.report, expected.report, tolerance)
+    assert found.steps == expected.steps
 
 
-@kc.pairs("rule", "extra", "dtype", "inputs", "targets")
+@kc.pairs("rule", "extra", "dtype", "inputs", "targets", "task", "weights")
 def test_train_equals_gradient_and_the_optimiser_s_formula(
-    backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
+    backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, task: str, weights: str
 ) -> None:
     """The order repeats and omits rows. The last batch is smaller. The step count starts above 0."""
     optimizer = kc.rule(rule, extra)
-    k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets)
+    k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets, 0, task, weights)
     order = np.random.default_rng(1).integers(0, 20, 38)
     found = kc.train(backend, k, order, 5, optimizer, step=3)
-    assert_trained(found, expected_training(backend, k, order, 5, optimizer, 3), TRAINED[dtype])
+    expected = expected_training(backend, k, order, 5, optimizer, kc.rates(order, 5), 3)
+    assert_trained(found, expected, TRAINED[dtype])
     assert found.steps == 8  # the last step has three rows
 
 
-@kc.pairs("backend", "dtype", "targets", batch_size=[7, 1300])
-def test_orders_longer_than_a_kernel_prepares_at_once(backend: Any, batch_size: int, dtype: str, targets: str) -> None:
+@kc.pairs("backend", "dtype", "targets", "weights", batch_size=[7, 1300])
+def test_orders_longer_than_a_kernel_prepares_at_once(
+    backend: Any, batch_size: int, dtype: str, targets: str, weights: str
+) -> None:
     """A kernel prepares and classifies the examples of a call in parts. This call has several parts."""
-    k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets)
+    k = kc.case((2, 3, 2), "tanh", ("softmax", "cross_entropy"), 3000, dtype, "floats", targets, weights=weights)
     order = np.random.default_rng(10).permutation(3000)
-    expected = expected_training(backend, k, order, batch_size, naive.Rule(), 0)
+    expected = expected_training(backend, k, order, batch_size, naive.Rule(), kc.rates(order, batch_size))
     assert_trained(kc.train(backend, k, order, batch_size, naive.Rule()), expected, TRAINED[dtype])
     # A call that stops halfway must report the same as a call on the first half alone.
     done = 2000 // batch_size * batch_size
@@ -184,20 +190,28 @@ def test_orders_longer_than_a_kernel_prepares_at_once(backend: Any, batch_size: 
 @given(k=cases(), batch_size=st.integers(1, 24), length=st.integers(1, 30), optimizer=rules())
 def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: int, optimizer: naive.Rule) -> None:
     order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
-    found = kc.train(backend, k, order, batch_size, optimizer)
-    expected = expected_training(backend, k, order, batch_size, optimizer, 0)
-    # Rounding may decide a tie between outputs, so `correct` is not compared. Rounding may also decide the side of a
-    # ReLU's kink, so the tolerance is ten times larger.
-    assert_trained(found, expected._replace(correct=found.correct), 10 * TRAINED[k.params.dtype.name])
+    rates = kc.rates(order, batch_size, 0.001 if k.naive.activations[-1] == "exponential" else 0.1)
+    found = kc.train(backend, k, order, batch_size, optimizer, rates)
+    expected = expected_training(backend, k, order, batch_size, optimizer, rates)
+    # Rounding may decide a tie between outputs, so the scores of labels are not compared. Rounding may also decide the
+    # side of a ReLU's kink, so the tolerance is ten times larger.
+    if k.naive.task != "regression":
+        expected.report[:, [c.SCORE, c.LABELS]] = found.report[:, [c.SCORE, c.LABELS]]
+    assert_trained(found, expected, 10 * TRAINED[k.params.dtype.name])
 
 
-@kc.pairs("dtype", "targets", outputs=[1, 3])
-def test_correct_equals_the_oracle_s_count(backend: Any, dtype: str, targets: str, outputs: int) -> None:
+@kc.pairs("dtype", "targets", "task", "weights", outputs=[1, 3])
+def test_the_scores_equal_the_oracle_s(
+    backend: Any, dtype: str, targets: str, task: str, weights: str, outputs: int
+) -> None:
     """The rate is 0, so all rows are classified with the same parameters."""
-    k = kc.case((4, outputs), output=("sigmoid", "squared_error"), rows=60, dtype=dtype, targets=targets)
+    output = ("sigmoid", "squared_error")
+    k = kc.case((4, outputs), "sigmoid", output, 60, dtype, "floats", targets, 0, task, weights)
     found = kc.train(backend, k, np.arange(60), 8, naive.Rule(), np.zeros(8))
-    assert found.correct == kc.naive_correct(k, k.params)
-    assert 0 < found.correct < 60
+    expected = kc.naive_report(k)
+    kc.assert_close(found.report.sum(0), expected, TOLERANCE[dtype])
+    assert 0 < expected[c.SCORE] < expected[c.WEIGHT_SUM]
+    assert (expected[c.LABELS] > expected[c.SCORE]) == (task == "multilabel" and outputs > 1)
 
 
 @kc.pairs("dtype", "targets")
@@ -209,7 +223,7 @@ def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targe
         y = np.zeros((40, 18), dtype)
         y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
         k = k._replace(y=y)
-    assert kc.train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1)).correct == 3  # rows 0, 18, 36
+    assert kc.train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1)).score == 3  # rows 0, 18, 36
 
 
 @kc.pairs("dtype", output=["identity", "sigmoid"])
@@ -221,23 +235,23 @@ def test_exactly_the_boundary_is_class_1(backend: Any, output: str, dtype: str) 
         found = kc.train(
             backend, k._replace(params=np.array([0, 0, bias], dtype)), np.arange(3), 3, naive.Rule(), np.zeros(1)
         )
-        assert found.correct == right
+        assert found.score == right
 
 
 @kc.pairs("backend", "rule", "dtype")
 def test_an_empty_order_changes_nothing(backend: Any, rule: str, dtype: str) -> None:
     k = kc.case((4, 3, 2), dtype=dtype)
     found = kc.train(backend, k, np.empty(0, np.int64), 4, kc.RULES[rule])
-    assert (found.cost, found.steps, found.correct) == (0, 0, 0)
+    assert (found.cost, found.steps, found.score) == (0, 0, 0)
     kc.assert_same_bits([found.params], [k.params])
 
 
-@kc.pairs("backend", "rule", "extra", "dtype", "inputs", batch_size=[1, 6])
+@kc.pairs("backend", "rule", "extra", "dtype", "inputs", "task", "weights", batch_size=[1, 6])
 def test_train_can_be_split_at_any_batch(
-    backend: Any, rule: str, extra: str, batch_size: int, dtype: str, inputs: str
+    backend: Any, rule: str, extra: str, batch_size: int, dtype: str, inputs: str, task: str, weights: str
 ) -> None:
     optimizer = kc.rule(rule, extra)
-    k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 20, dtype, inputs, "labels")
+    k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 20, dtype, inputs, "labels", 0, task, weights)
     order = np.random.default_rng(2).permutation(20)
     rates = kc.rates(order, batch_size)
     whole = kc.train(backend, k, order, batch_size, optimizer, rates)
@@ -246,7 +260,7 @@ def test_train_can_be_split_at_any_batch(
     rest = k._replace(params=head.params)
     tail = kc.train(backend, rest, order[at:], batch_size, optimizer, rates[2:], step=2, state=head.state)
     kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
-    assert head.correct + tail.correct == whole.correct
+    kc.assert_same_bits([np.concatenate((head.report, tail.report))], [whole.report])
     assert head.steps + tail.steps == whole.steps
     assert head.cost + tail.cost == pytest.approx(whole.cost, rel=1e-12)
 

@@ -51,40 +51,48 @@ def all_calls(backend: Any, k: kc.Case, rule: naive.Rule, fill: int, shift: int,
     """Call predict, gradient and train with guarded buffers and workspaces full of `poison`. Return the results."""
     rows, slots = len(k.x), rule.slots()
     guarded = Guarded(fill, shift)
-    given = [k.net, k.params, k.x, k.y]
-    net, params, x, y = (guarded.copy(array, writable=False) for array in given)
+    given = [k.net, k.params, k.x, k.y, k.weights]
+    net, params, x, y, weights = (guarded.copy(array, writable=False) for array in given)
     work = guarded.copy(np.full_like(kc.workspace(k, rows), poison))
     out = guarded.copy(np.full((rows, k.naive.sizes[-1]), poison, params.dtype))
     grad = guarded.copy(np.full_like(params, poison))
     backend.predict(net, params, x, out, work)
     work.fill(poison)
-    cost = backend.gradient(net, params, x, y, grad, work)
+    cost = backend.gradient(net, params, x, y, weights, grad, work)
 
     order = np.random.default_rng(5).permutation(rows)
     vectors = [order, kc.rates(order, BATCH), kc.optimizer(rule)]
     order, rates, optimizer = (guarded.copy(array, writable=False) for array in vectors)
     moved, state = guarded.copy(params), guarded.copy(np.full((slots, len(params)), 0.01, params.dtype))
-    progress = guarded.copy(np.array([0, 77, 77]))
+    progress, report = guarded.copy(np.array([0, 77])), guarded.copy(np.full((len(rates), c.REPORT_COLUMNS), 77.0))
     work = guarded.copy(np.full_like(kc.workspace(k, BATCH, slots), poison))
-    call = c.TrainCall(net, moved, state, x, y, order, BATCH, rates, optimizer, 1, progress, work, c.team(1), 0)
+    data, run = (x, y, weights, order, BATCH), (rates, optimizer, 1, progress, report)
+    call = c.TrainCall(net, moved, state, *data, *run, work, c.team(1), 0)
     total = backend.train(call)
 
     guarded.assert_intact()
-    after = [net, params, x, y, order, rates, optimizer]
+    after = [net, params, x, y, weights, order, rates, optimizer]
     kc.assert_same_bits(after, given + vectors)
-    return [out, np.array(cost), grad, moved, state, np.array(total), progress]
+    return [out, np.array(cost), grad, moved, state, np.array(total), progress, report]
 
 
-@kc.pairs("rule", "dtype", "inputs", "targets", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])
+@kc.pairs("rule", "dtype", "inputs", "targets", "task", "weights", sizes=[(1, 1), (5, 3, 2), (33, 17, 15, 10)])
 def test_kernels_respect_the_bounds_of_buffers(
-    backend: Any, sizes: tuple[int, ...], rule: str, dtype: str, inputs: str, targets: str
+    backend: Any,
+    sizes: tuple[int, ...],
+    rule: str,
+    dtype: str,
+    inputs: str,
+    targets: str,
+    task: str,
+    weights: str,
 ) -> None:
     """A kernel changes no guard byte and no input, accepts read-only inputs, and reads no byte outside its buffers.
 
     The guard bytes are 0 in one call and 0xFF (NaN) in the others. If a result depends on them, the results differ.
     """
-    optimizer = kc.rule(rule, "both")
-    k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets)
+    optimizer = kc.rule(rule, "all")
+    k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 13, dtype, inputs, targets, 0, task, weights)
     clean = all_calls(backend, k, optimizer, 0x00, 0, 0.0)
     assert all(np.isfinite(array).all() for array in clean)
     kc.assert_same_bits(all_calls(backend, k, optimizer, 0xFF, 0, np.nan), clean)
@@ -117,7 +125,7 @@ def test_a_workspace_may_be_larger(backend: Any, dtype: str) -> None:
     grads = [np.empty_like(k.params) for _ in range(2)]
     exact = kc.workspace(k, len(k.x))
     for grad, size in zip(grads, (exact.size, 3 * exact.size), strict=True):
-        backend.gradient(k.net, k.params, k.x, k.y, grad, c.aligned_empty(size, dtype))
+        backend.gradient(k.net, k.params, k.x, k.y, k.weights, grad, c.aligned_empty(size, dtype))
     kc.assert_same_bits([grads[0]], [grads[1]])
 
 
@@ -140,7 +148,7 @@ def test_a_stop_set_beforehand_ends_the_call(backend: Any, rule: str, dtype: str
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25, dtype)
     found = kc.train(backend, k, np.arange(7), 2, kc.RULES[rule], state=state, stop=1)
     kc.assert_same_bits([found.params, found.state], [k.params, state])
-    assert (found.cost, found.steps, found.correct) == (0, 0, 0)
+    assert (found.cost, found.steps, found.score) == (0, 0, 0)
 
 
 @kc.pairs("backend", "rule", "dtype")
@@ -161,7 +169,7 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(
     backend: Any, hidden: str, output: tuple[str, str], rule: str, dtype: str, targets: str
 ) -> None:
     """x has a NaN in the fourth batch. A ReLU that is computed as a maximum may turn NaN into 0."""
-    optimizer = kc.rule(rule, "both")
+    optimizer = kc.rule(rule, "all")
     k = kc.case((6, 5, 3), hidden, output, 20, dtype, targets=targets)
     k.x[13, 2] = np.nan
     order = np.arange(20)

@@ -48,7 +48,7 @@ def test_training_on_mostly_zero_inputs_equals_gradient_and_the_formula(
         rows = order[start : start + 4]
         now = k._replace(params=np.array(params, dtype), x=k.x[rows], y=k.y[rows])
         grad = kc.gradient(backend, now)[1].tolist()
-        naive.update(optimizer, params, state, grad, is_weight, kc.rates(order, 4)[step], step + 1)
+        naive.update(optimizer, params, state, grad, is_weight, kc.rates(order, 4)[step], step + 1, len(rows))
     found = kc.train(backend, k, order, 4, optimizer)
     kc.assert_close(found.params, params, TRAINED[dtype])
     kc.assert_same_bits(found, kc.train(backend, k, order, 4, optimizer))

@@ -20,7 +20,7 @@ TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
 
 
 def on_sparse(k: kc.Case, zeros: bool = False) -> kc.Case:
-    return k._replace(x=kc.sparse(k.x, k.params.dtype, zeros))
+    return k._replace(x=kc.sparse(k.x, k.params.dtype, zeros, k.scale))
 
 
 def assert_forward_and_back(backend: Any, k: kc.Case, zeros: bool = False) -> None:
@@ -28,7 +28,7 @@ def assert_forward_and_back(backend: Any, k: kc.Case, zeros: bool = False) -> No
     dtype = k.params.dtype.name
     s = on_sparse(k, zeros)
     found, (cost, grad) = kc.predict(backend, s), kc.gradient(backend, s)
-    kc.assert_close(found, naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x)), TOLERANCE[dtype])
+    kc.assert_close(found, naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale)), TOLERANCE[dtype])
     kc.assert_close(found, kc.predict(backend, k), TOLERANCE[dtype])
     for expected_cost, expected_grad in (kc.naive_gradient(k), kc.gradient(backend, k)):
         kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
@@ -74,20 +74,22 @@ def test_more_sparse_rows_than_a_block(backend: Any, rows: int, dtype: str, inpu
     assert_forward_and_back(backend, k)
 
 
-@kc.pairs("rule", "extra", "dtype", "inputs", "targets")
+@kc.pairs("rule", "extra", "dtype", "inputs", "targets", "task", "weights")
 def test_training_on_sparse_rows_equals_dense_training(
-    backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str
+    backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, task: str, weights: str
 ) -> None:
     """The result equals training on the dense array. The order repeats and omits rows. The last batch is smaller."""
     optimizer = kc.rule(rule, extra)
-    k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets))
+    output = ("softmax", "cross_entropy")
+    k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", output, 20, dtype, inputs, targets, 0, task, weights))
     order = np.random.default_rng(1).integers(0, 20, 38)
     expected = kc.train(backend, k, order, 5, optimizer, step=3)
     found = kc.train(backend, on_sparse(k), order, 5, optimizer, step=3)
     kc.assert_close(found.params, expected.params, TRAINED[dtype])
     kc.assert_close(found.state, expected.state, TRAINED[dtype])
     kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
-    assert (found.steps, found.correct) == (expected.steps, expected.correct)
+    kc.assert_close(found.report, expected.report, TRAINED[dtype])
+    assert found.steps == expected.steps
     kc.assert_same_bits(found, kc.train(backend, on_sparse(k), order, 5, optimizer, step=3))
 
 
@@ -99,7 +101,7 @@ def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str,
     found, expected = (kc.train(backend, each, order, batch_size, naive.Rule(), rate) for each in (on_sparse(k), k))
     kc.assert_close(found.params, expected.params, kc.AGREEMENT[dtype])
     assert found.cost == pytest.approx(expected.cost, rel=kc.AGREEMENT[dtype])
-    assert abs(found.correct - expected.correct) <= (2 if dtype == "float32" else 0)
+    assert abs(found.score - expected.score) <= (2 if dtype == "float32" else 0)
 
 
 @kc.pairs("backend", "dtype", "inputs")
@@ -170,13 +172,13 @@ def test_train_in_pieces(
 # -- compress --------------------------------------------------------------------------------------------------------
 
 
-def compressed(backend: Any, x: kc.Array, dtype: Any) -> c.SparseRows:
+def compressed(backend: Any, x: kc.Array, dtype: Any, scale: float = c.PIXEL_SCALE) -> c.SparseRows:
     """Compress x. The first call counts the entries, and the second call writes into arrays of exactly this size."""
     starts = np.full(len(x) + 1, -1)
-    found = backend.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
+    found = backend.compress(x, scale, starts, np.empty(0, np.int32), np.empty(0, dtype))
     again = np.full(len(x) + 1, -1)
     indices, values = np.full(found, -1, np.int32), np.full(found, np.nan, dtype)
-    assert backend.compress(x, again, indices, values) == found == np.count_nonzero(x)
+    assert backend.compress(x, scale, again, indices, values) == found == np.count_nonzero(x)
     kc.assert_same_bits([starts], [again])
     return c.SparseRows(again, indices, values, x.shape[1])
 
@@ -194,12 +196,12 @@ def assert_compressed(backend: Any, rows: int, share: float, width: int, inputs:
     x = x.astype(np.uint8 if inputs == "bytes" else dtype)
     x[1::4] = 0
     x.flags.writeable = False
-    s = compressed(backend, x, dtype)
+    s = compressed(backend, x, dtype, 0.3)  # no scale for floats
     at_rows, columns = np.nonzero(x)
     starts = np.concatenate(([0], np.cumsum((x != 0).sum(1))))
     kc.assert_same_bits([s.starts, s.indices], [starts, columns.astype(np.int32)])
     np.testing.assert_allclose(
-        s.values, kc.as_floats(x, dtype)[at_rows, columns], rtol=np.finfo(dtype).eps if inputs == "bytes" else 0
+        s.values, kc.as_floats(x, dtype, 0.3)[at_rows, columns], rtol=np.finfo(dtype).eps if inputs == "bytes" else 0
     )
 
 
@@ -226,7 +228,7 @@ def test_compress_writes_only_within_its_arrays(backend: Any, dtype: str, inputs
     room = 100
     indices, values = np.full(room + 50, -7, np.int32), np.full(room + 50, -7, dtype)
     x = np.where(k.x == 0, 1, k.x).astype(k.x.dtype)
-    found = backend.compress(x, np.empty(10, np.int64), indices[:room], values[:room])
+    found = backend.compress(x, 1.0, np.empty(10, np.int64), indices[:room], values[:room])
     assert found != room
     assert (indices[room:] == -7).all()
     assert (values[room:] == -7).all()

@@ -30,27 +30,42 @@ def assert_as_alone(
     kc.assert_close(found.state, alone.state, scale * TRAINED[dtype])
     assert found.cost == pytest.approx(alone.cost, rel=scale * TRAINED[dtype])
     assert found.steps == alone.steps == -(-len(order) // batch_size)
-    assert abs(found.correct - alone.correct) <= (1 if dtype == "float32" else 0)
+    off = np.abs(found.report.sum(0) - alone.report.sum(0))
+    uncertain = [c.SCORE, c.LABELS] if dtype == "float32" and k.naive.task != "regression" else []
+    assert (off[uncertain] <= 3).all()  # rounding decides a tie: an example counts up to its weight
+    off[uncertain] = 0
+    assert (off <= scale * TRAINED[dtype] * alone.report.sum(0).clip(1)).all()
     again = kc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
     kc.assert_same_bits(again, found)
     return found
 
 
-@kc.pairs("n_threads", "rule", "extra", "dtype", "inputs", "targets")
+@kc.pairs("n_threads", "rule", "extra", "dtype", "inputs", "targets", "task", "weights")
 def test_teams_with_every_optimiser(
-    threaded: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, n_threads: int
+    threaded: Any,
+    rule: str,
+    extra: str,
+    dtype: str,
+    inputs: str,
+    targets: str,
+    n_threads: int,
+    task: str,
+    weights: str,
 ) -> None:
     optimizer = kc.rule(rule, extra)
-    k = kc.case((30, 19, 9, 3), "tanh", ("softmax", "cross_entropy"), 60, dtype, inputs, targets)
+    output = ("softmax", "cross_entropy")
+    k = kc.case((30, 19, 9, 3), "tanh", output, 60, dtype, inputs, targets, 0, task, weights)
     assert_as_alone(threaded, k, np.random.default_rng(1).integers(0, 60, 100), 24, optimizer, n_threads)
 
 
-@kc.pairs("n_threads", "dtype", sparse=[False, True], batch_size=[1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
+@kc.pairs("n_threads", "dtype", "weights", sparse=[False, True], batch_size=[1, 2, 3, 5, 17, 64, 256, 257, 600, 1500])
 def test_teams_with_batches_of_every_size(
-    threaded: Any, batch_size: int, sparse: bool, dtype: str, n_threads: int
+    threaded: Any, batch_size: int, sparse: bool, dtype: str, weights: str, n_threads: int
 ) -> None:
     """Some batches have fewer rows than the team has threads, and some have more rows than a block."""
-    k = kc.mostly_zero(kc.case((40, 18, 3), "sigmoid", ("softmax", "cross_entropy"), 1500, dtype, "bytes", "labels"))
+    output = ("softmax", "cross_entropy")
+    k = kc.case((40, 18, 3), "sigmoid", output, 1500, dtype, "bytes", "labels", weights=weights)
+    k = kc.mostly_zero(k)
     if sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
     order = np.random.default_rng(2).permutation(1500)[: min(30 * batch_size + batch_size // 2 + 1, 1500)]
@@ -77,7 +92,7 @@ def test_a_stop_set_beforehand_ends_the_call(threaded: Any, rule: str, n_threads
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25)
     found = kc.train(threaded, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, n_threads=n_threads)
     kc.assert_same_bits([found.params, found.state], [k.params, state])
-    assert (found.cost, found.steps, found.correct) == (0, 0, 0)
+    assert (found.cost, found.steps, found.score) == (0, 0, 0)
 
 
 @kc.pairs("threaded", "n_threads", "dtype")

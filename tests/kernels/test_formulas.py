@@ -15,20 +15,24 @@ from fastnet.training import optimizers
 
 Z = np.random.default_rng(0).normal(0, 2, (3, 40))
 TARGET = np.random.default_rng(1).dirichlet(np.ones(3), 40).T  # each column sums to 1
+WEIGHTS = np.random.default_rng(2).uniform(0, 3, 40)
+AS_IT_IS = [*np.eye(3).ravel(), *np.zeros(3)]  # the parameters of a layer whose weighted sums are its inputs
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 
 every_dtype = pytest.mark.parametrize("dtype", kc.DTYPES)
 every_activation = pytest.mark.parametrize("row", formulas.ACTIVATIONS.values(), ids=lambda row: row.name)
-every_pair = pytest.mark.parametrize(("output", "cost"), kc.OUTPUTS)
+every_cost = pytest.mark.parametrize("cost", formulas.COSTS)
 
 
-def oracle_cost(output: str, cost: str, target: Any) -> float:
-    """Return the oracle's cost, summed over the examples."""
-    net = naive.Net((3, 3), (output,), cost)
-    return sum(
-        naive.example_cost(net, z, naive.activate(output, z), t)
-        for z, t in zip(Z.T.tolist(), target.tolist(), strict=True)
-    )
+def oracle_report(output: str, cost: str, target: Any, weights: Any, task: str = "classification") -> list[float]:
+    """Return the oracle's report for the weighted sums Z."""
+    net = naive.Net((3, 3), (output,), cost, kc.number_of(cost), task)
+    weights = None if weights is None else weights.tolist()
+    return naive.report(net, AS_IT_IS, Z.T.tolist(), target.tolist(), weights=weights)
+
+
+def pair_of(output: str, cost: str) -> formulas.Pair:
+    return formulas.pair_of(kc.network((3, 3), (output,), cost))
 
 
 def test_each_code_has_one_row() -> None:
@@ -60,23 +64,22 @@ def test_functions_and_derivatives_equal_oracle_and_differences(row: formulas.Ac
 
 
 @every_dtype
-@every_pair
-def test_costs_and_deltas_equal_oracle_and_differences(output: str, cost: str, dtype: str) -> None:
-    pair, activation = formulas.COSTS[cost].pairs[output], formulas.ACTIVATIONS[output]
-    target = TARGET.astype(dtype)
-
-    def summed(z: Any) -> float:
-        return pair.cost(z, TARGET, activation.function(z) - TARGET)
-
-    expected = oracle_cost(output, cost, TARGET.T)
-    a = activation.function(Z.astype(dtype))
-    kc.assert_close(pair.cost(Z.astype(dtype), target, a - target), expected, 10 * TOLERANCE[dtype])
-    delta, step = pair.delta(a, a - target), 1e-6
-    assert delta.dtype == dtype
-    for at in np.ndindex(*Z.shape):
-        moved = np.zeros_like(Z)
-        moved[at] = step
-        assert delta[at] == pytest.approx((summed(Z + moved) - summed(Z - moved)) / (2 * step), rel=1e-4, abs=1e-5)
+@every_cost
+def test_costs_and_deltas_equal_oracle_and_differences(cost: str, dtype: str) -> None:
+    for output in formulas.COSTS[cost].outputs:
+        pair, function = pair_of(output, cost), formulas.ACTIVATIONS[output].function
+        z, target = Z.astype(dtype), TARGET.astype(dtype)
+        a = function(z)
+        for weights in (None, WEIGHTS.astype(dtype)):
+            expected = oracle_report(output, cost, TARGET.T, weights)[c.COST_SUM]
+            kc.assert_close(pair.cost(z, target, a - target, weights), expected, 10 * TOLERANCE[dtype])
+        delta, step = pair.delta(a, a - target), 1e-5
+        assert delta.dtype == dtype
+        for j, i in np.ndindex(*Z.shape):
+            z, target = Z[:, [i]], TARGET[:, [i]]
+            moves = step * np.eye(3)[:, [j]]
+            high, low = (pair.cost(z + move, target, function(z + move) - target, None) for move in (moves, -moves))
+            assert delta[j, i] == pytest.approx((high - low) / (2 * step), rel=1e-4, abs=2e-5)
 
 
 # -- the compiled backends against the table --------------------------------------------------------------------------
@@ -85,7 +88,7 @@ def test_costs_and_deltas_equal_oracle_and_differences(output: str, cost: str, d
 def through(row: formulas.Activation, dtype: str) -> tuple[kc.Case, Any]:
     """Return a case whose second layer has the weighted sums Z, and Z in the dtype. The first layer is the identity."""
     k = kc.case((3, 3), output=(row.name, "squared_error"), rows=Z.shape[1], dtype=dtype)
-    k.params[:] = [*np.eye(3).ravel(), *np.zeros(3)]
+    k.params[:] = AS_IT_IS
     return k._replace(x=np.ascontiguousarray(Z.T, dtype), y=np.ascontiguousarray(TARGET.T, dtype)), Z.astype(dtype)
 
 
@@ -103,7 +106,7 @@ def test_a_backend_has_every_derivative(backend: Any, name: str, dtype: str) -> 
     row = formulas.ACTIVATIONS[name]
     assert row.derivative is not None
     k = kc.case((3, 3, 3), name, ("identity", "squared_error"), Z.shape[1], dtype)
-    k.params[:] = [*np.eye(3).ravel(), *np.zeros(3)] * 2
+    k.params[:] = AS_IT_IS * 2
     k = k._replace(x=np.ascontiguousarray(Z.T, dtype), y=np.ascontiguousarray(TARGET.T, dtype))
     a = row.function(Z.astype(dtype))
     delta = 2 * (a - TARGET) * row.derivative(a) / len(k.x)
@@ -112,35 +115,52 @@ def test_a_backend_has_every_derivative(backend: Any, name: str, dtype: str) -> 
 
 
 @every_dtype
-@every_pair
-def test_a_backend_has_every_cost_and_delta(backend: Any, output: str, cost: str, dtype: str) -> None:
-    row, pair = formulas.ACTIVATIONS[output], formulas.COSTS[cost].pairs[output]
-    k, z = through(row, dtype)
-    k.net[-1, c.COST] = formulas.COSTS[cost].code
-    a = row.function(z)
-    found, gradient = kc.gradient(backend, k)
-    error = a - TARGET
-    delta = pair.delta(a, error) / len(k.x)
-    kc.assert_close(found, pair.cost(z, TARGET, error) / len(k.x), 10 * TOLERANCE[dtype])
-    kc.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["none", "drawn"])
+def test_a_backend_has_every_cost_and_delta(backend: Any, weights: Any, dtype: str) -> None:
+    for output, cost in kc.PAIRS:
+        row, pair = formulas.ACTIVATIONS[output], pair_of(output, cost)
+        k, z = through(row, dtype)
+        k = k._replace(net=kc.network((3, 3), (output,), cost), weights=kc.NO_WEIGHTS if weights is None else weights)
+        total = len(k.x) if weights is None else weights.sum()
+        a = row.function(z)
+        found, gradient = kc.gradient(backend, k)
+        error = a - TARGET
+        delta = pair.delta(a, error) * (1 if weights is None else weights) / total
+        kc.assert_close(found, pair.cost(z, TARGET, error, weights) / total, 10 * TOLERANCE[dtype])
+        kc.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
+
+
+@every_dtype
+def test_cross_entropy_counts_a_logarithm_up_to_its_limit(backend: Any, dtype: str) -> None:
+    """The gradient ignores the limit."""
+    for output in formulas.COSTS["cross_entropy"].outputs:
+        net = naive.Net((3, 3), (output,), "cross_entropy", 1.5)
+        expected = naive.report(net, AS_IT_IS, Z.T.tolist(), TARGET.T.tolist())[c.COST_SUM]
+        k, _ = through(formulas.ACTIVATIONS[output], dtype)
+        k = k._replace(net=kc.network((3, 3), (output,), "cross_entropy", number=1.5))
+        cost, gradient = kc.gradient(backend, k)
+        kc.assert_close(cost, expected / len(k.x), 10 * TOLERANCE[dtype])
+        assert expected < 0.9 * oracle_report(output, "cross_entropy", TARGET.T, None)[c.COST_SUM]
+        unlimited = k._replace(net=kc.network((3, 3), (output,), "cross_entropy"))
+        kc.assert_same_bits([gradient], [kc.gradient(backend, unlimited)[1]])
 
 
 # -- the cost outside training, and the documentation -----------------------------------------------------------------
 
 
-@every_pair
-@pytest.mark.parametrize("labels", [True, False])
-def test_evaluate_equals_the_oracle(output: str, cost: str, labels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@kc.pairs("task", labels=[True, False], weights=[None, WEIGHTS])
+def test_evaluate_equals_the_oracle(task: str, labels: bool, weights: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the smaller limit, `evaluate` works in parts of seven examples."""
     y = TARGET.argmax(0) if labels else TARGET.T
-    target = np.eye(3)[y] if labels else y
-    expected = oracle_cost(output, cost, target)
-    right = sum(naive.correct(z, t) for z, t in zip(Z.T.tolist(), target.tolist(), strict=True))
-    codes = formulas.ACTIVATIONS[output].code, formulas.COSTS[cost].code
-    for outputs in (formulas.COST_OUTPUTS, 3 * 7):
-        monkeypatch.setattr(formulas, "COST_OUTPUTS", outputs)
-        found = formulas.evaluate(*codes, np.ascontiguousarray(Z.T), y)
-        assert found == (pytest.approx(expected, rel=1e-12), right)
+    for output, cost in kc.PAIRS:
+        expected = oracle_report(output, cost, np.eye(3)[y] if labels else y, weights, task)
+        net = kc.network((3, 3), (output,), cost, task)
+        for outputs in (1 << 13, 3 * 7):
+            monkeypatch.setattr(formulas, "COST_OUTPUTS", outputs)
+            given = kc.NO_WEIGHTS if weights is None else weights
+            found = formulas.evaluate(net, np.ascontiguousarray(Z.T), y, given)
+            columns = [c.COST_SUM, c.WEIGHT_SUM, c.SCORE, c.LABELS]
+            assert found == pytest.approx([expected[column] for column in columns], rel=1e-12)
 
 
 def test_each_optimiser_has_a_row() -> None:
