@@ -135,13 +135,15 @@ def agreement(mine: Floats, reference: Floats) -> str:
 def main() -> None:
     data = fastnet.data.load("mnist-5k")
     x, y = data.x_train, data.y_train
-    start = fastnet.Network([784, 16, 16, 10], seed=0)
+    start = fastnet.Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error", seed=0)
     print("gradient:", agreement(start.gradient(x, y, backend="mine"), start.gradient(x, y, backend="numpy")))
     trained = {}
     for name in ("mine", "numpy"):
         trained[name] = start.copy()
-        trainer = fastnet.Trainer(trained[name], learning_rate=1.5, batch_size=10, backend=name, seed=0)
-        epoch = trainer.fit(x, y).epochs[-1]
+        trainer = fastnet.Trainer(
+            trained[name], optimizer="sgd", learning_rate=1.5, batch_size=10, backend=name, seed=0
+        )
+        epoch = trainer.fit(x, y, epochs=1).epochs[-1]
         print(f"{name:5}: one epoch in {epoch.seconds:.3f} s, cost {epoch.cost:.6f}, accuracy {epoch.accuracy:.2%}")
     print("parameters:", agreement(trained["mine"].parameters, trained["numpy"].parameters))
 

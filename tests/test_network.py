@@ -224,7 +224,7 @@ def test_read_only_arrays_are_accepted_and_unchanged(name: str) -> None:
     net = random_network([4, 3])
     expected = net.gradient(X, Y, backend=name)
     assert net.gradient(x, y, backend=name).tobytes() == expected.tobytes()
-    fastnet.Trainer(net, backend=name, seed=0).fit(x, y)
+    fastnet.Trainer(net, backend=name, seed=0).fit(x, y, epochs=1)
     np.testing.assert_array_equal(x, X)
 
 
