@@ -102,7 +102,7 @@ def make(name: str = "numpy", **arguments: Any) -> Trainer:
 def wide(name: str, **arguments: Any) -> Trainer:
     """Return a trainer of a wide network, for which a pass over ten thousand rows takes long."""
     net = Network([100, 1024, 1024, 10], activation="relu", seed=0)
-    return Trainer(net, learning_rate=1e-4, backend=name, seed=0, **arguments)
+    return Trainer(net, optimizer="sgd", learning_rate=1e-4, backend=name, seed=0, **arguments)
 
 
 def after_steps(steps: int, **arguments: Any) -> Trainer:
@@ -169,7 +169,7 @@ def test_interrupt_during_validation(name: str) -> None:
 def test_interrupt_after_a_fit_of_few_examples(name: str) -> None:
     """Batches of the second fit take much longer than those of the first, so a chunk must have fewer batches."""
     net = Network([100, 100, 10], activation="relu", seed=0)  # its calls are below LONG_BATCH and run in this thread
-    trainer = Trainer(net, learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
+    trainer = Trainer(net, optimizer="sgd", learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
     trainer.fit(X[:1], Y[:1], epochs=50)
     x, y = np.tile(X, (800, 1)), np.tile(Y, 800)
     with interrupt():

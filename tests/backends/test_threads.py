@@ -198,7 +198,9 @@ def test_team_size_depends_on_work_and_cores(
 
 def make(name: str, **arguments: Any) -> Trainer:
     net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    return Trainer(net, **{"learning_rate": 0.1, "batch_size": 32, "backend": name, "seed": 0} | arguments)
+    return Trainer(
+        net, **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 32, "backend": name, "seed": 0} | arguments
+    )
 
 
 @pytest.fixture(params=["cython", "numba", "fake"])
@@ -282,6 +284,7 @@ def test_divergence_with_a_team_names_the_step(name: str) -> None:
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     trainer = Trainer(
         net,
+        optimizer="sgd",
         learning_rate=0.01,
         batch_size=32,
         schedule=lambda step: 1e30 if step == 10 else 1.0,

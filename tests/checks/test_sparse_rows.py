@@ -48,7 +48,10 @@ def network(**arguments: Any) -> Network:
 
 
 def trainer(**arguments: Any) -> Trainer:
-    return Trainer(network(), **{"learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments)
+    return Trainer(
+        network(),
+        **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments,
+    )
 
 
 # -- results equal those of the dense array ------------------------------------------------------------------------

@@ -15,7 +15,12 @@ from fastnet.insight.memorization import _corrupted, _images
 from fastnet.insight.task import stratified_order, task
 from fastnet.training.trainer import Trainer
 
-SMALL = Recipe((8,), 6, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
+SMALL = Recipe(
+    (8,),
+    6,
+    {"activation": "relu", "cost": "cross_entropy"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10},
+)
 SHUFFLED: dict[str, Any] = {"corrupted": 1.0}
 
 

@@ -28,7 +28,12 @@ from fastnet.insight import (
     minima,
 )
 
-SMALL = Recipe((8,), 4, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
+SMALL = Recipe(
+    (8,),
+    4,
+    {"activation": "relu", "cost": "cross_entropy"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10},
+)
 WIDE = MINIMIZER.but(hidden=(128,))
 
 

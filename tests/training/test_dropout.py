@@ -27,7 +27,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def make(sizes: tuple[int, ...] = (6, 9, 8, 3), **arguments: Any) -> Trainer:
     net = Network(sizes, activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    return Trainer(net, **{"learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments)
+    return Trainer(
+        net, **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments
+    )
 
 
 def bits(trainer: Trainer) -> bytes:
@@ -106,14 +108,16 @@ def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
     spoilt = X.copy()
     spoilt[30] = 3e38
     net = Network([6, 9, 8, 3], activation="relu", output="identity", seed=0)
-    trainer = Trainer(net, backend=name, dropout=0.5, learning_rate=0.1, batch_size=8, seed=0, shuffle=False)
+    trainer = Trainer(
+        net, backend=name, dropout=0.5, optimizer="sgd", learning_rate=0.1, batch_size=8, seed=0, shuffle=False
+    )
     with pytest.raises(DivergedError, match=r"step 4") as caught:
         trainer.fit(spoilt, np.eye(3, dtype=np.float32)[Y], epochs=1)
     assert caught.value.step == 4
     assert np.isfinite(net.parameters).all()
     expected = Trainer(
         Network([6, 9, 8, 3], activation="relu", output="identity", seed=0),
-        backend=name, dropout=0.5, learning_rate=0.1, batch_size=8, seed=0, shuffle=False,
+        backend=name, dropout=0.5, optimizer="sgd", learning_rate=0.1, batch_size=8, seed=0, shuffle=False,
     )  # fmt: skip
     # Step 3, the last with a finite cost, began after two updates.
     expected.fit(X[:16], np.eye(3, dtype=np.float32)[Y[:16]], epochs=1)
