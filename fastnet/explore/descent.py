@@ -88,7 +88,12 @@ def explore(setting: Setting) -> Finding:
 def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> Trainer:
     """Return a trainer that trains a copy of the network by plain gradient descent."""
     return Trainer(
-        network.copy(), learning_rate=rate, batch_size=batch_size, backend=setting.backend, seed=setting.seed
+        network.copy(),
+        optimizer="sgd",
+        learning_rate=rate,
+        batch_size=batch_size,
+        backend=setting.backend,
+        seed=setting.seed,
     )
 
 

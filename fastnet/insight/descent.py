@@ -109,7 +109,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: Backen
     Examples
     --------
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
-    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), batch_size=60, learning_rate=0.01)
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), optimizer="sgd", batch_size=60)
     >>> log = descent_log(trainer, x, y, 5)
     >>> len(log), bool(log.overshoot.any())
     (5, False)
@@ -190,7 +190,7 @@ class StopAtMinimum(Callback):
     Examples
     --------
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
-    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), learning_rate=0.1)
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), optimizer="sgd")
     >>> stop = StopAtMinimum(x, y, 0.1)
     >>> history = trainer.fit(x, y, epochs=100, callbacks=[stop])
     >>> stop.reached, len(history) < 100

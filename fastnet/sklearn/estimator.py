@@ -119,8 +119,15 @@ class MLP(BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = validate_data(
-            self, X, y, accept_sparse=SPARSE_FORMATS, multi_output=True, dtype=self._input_dtypes(), order="C",
-            y_numeric=self._has_numeric_y, reset=is_first,
+            self,
+            X,
+            y,
+            accept_sparse=SPARSE_FORMATS,
+            multi_output=True,
+            dtype=self._input_dtypes(),
+            order="C",
+            y_numeric=self._has_numeric_y,
+            reset=is_first,
         )
         y = self._checked_y(y, incremental, is_first)
         weights = self._weights(sample_weight, y, incremental)
@@ -208,7 +215,9 @@ class MLP(BaseEstimator):
         if problem == "diverged" and held_out is None:
             raise ValueError(advice.not_finite(record.n_epochs))
         if problem:
-            words = advice.max_iter_reached(self, record.losses, x) if problem == "max_iter" else advice.diverged(record)
+            words = (
+                advice.max_iter_reached(self, record.losses, x) if problem == "max_iter" else advice.diverged(record)
+            )
             warnings.warn(words, ConvergenceWarning, stacklevel=4)
 
     def _held_out(
@@ -235,8 +244,15 @@ class MLP(BaseEstimator):
 
     def _given_validation(self, validation: Validation) -> HeldOut:
         X, y = validate_data(
-            self, validation.x, validation.y, accept_sparse=SPARSE_FORMATS, multi_output=True, order="C",
-            dtype=[self.network_.dtype, np.uint8], y_numeric=self._has_numeric_y, reset=False,
+            self,
+            validation.x,
+            validation.y,
+            accept_sparse=SPARSE_FORMATS,
+            multi_output=True,
+            order="C",
+            dtype=[self.network_.dtype, np.uint8],
+            y_numeric=self._has_numeric_y,
+            reset=False,
         )
         y = self._checked_y(y, True, False)
         weights = checks.weights(validation.weights, len(y), "sample_weight_val")
@@ -247,7 +263,8 @@ class MLP(BaseEstimator):
             return min(BATCH_ROWS, n)
         if self.batch_size > n:
             warnings.warn(
-                f"Got `batch_size` less than 1 or larger than sample size. It is going to be clipped to {n}", stacklevel=5
+                f"Got `batch_size` less than 1 or larger than sample size. It is going to be clipped to {n}",
+                stacklevel=5,
             )
         return min(int(self.batch_size), n)
 

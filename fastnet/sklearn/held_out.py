@@ -28,20 +28,14 @@ class HeldOut(NamedTuple):
         return self.score(outputs, self.truth, self.weights) if np.isfinite(outputs).all() else float("nan")
 
 
-def split(
-    n: int, fraction: float, random_state: np.random.RandomState, stratify: Array | None
-) -> tuple[Ints, Ints]:
+def split(n: int, fraction: float, random_state: np.random.RandomState, stratify: Array | None) -> tuple[Ints, Ints]:
     """Return the row numbers to train on, and those to hold out: the ones that scikit-learn draws.
 
     Raises ValueError if fewer than two rows are held out.
     """
-    train, held_out = train_test_split(
-        np.arange(n), random_state=random_state, test_size=fraction, stratify=stratify
-    )
+    train, held_out = train_test_split(np.arange(n), random_state=random_state, test_size=fraction, stratify=stratify)
     if len(held_out) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-        )
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     return train, held_out
 
 

@@ -85,7 +85,9 @@ def solve(objective: Objective, *, tol: float, max_iter: int, max_fun: int, verb
     )
     objective.write(found.x)
     n_iterations = min(int(found.nit), max_iter)
-    problem = "" if found.status == 0 else f"lbfgs failed to converge after {n_iterations} iteration(s) ({found.message})"
+    problem = (
+        "" if found.status == 0 else f"lbfgs failed to converge after {n_iterations} iteration(s) ({found.message})"
+    )
     return Minimum(float(found.fun), n_iterations, problem)
 
 

@@ -92,7 +92,7 @@ class Trainer:
     --------
     >>> import fastnet
     >>> network = fastnet.Network([2, 8, 2], activation="tanh", cost="cross_entropy", seed=0)
-    >>> trainer = fastnet.Trainer(network, learning_rate=1.0, batch_size=4, seed=0)
+    >>> trainer = fastnet.Trainer(network, optimizer="sgd", learning_rate=1.0, batch_size=4, seed=0)
     >>> x, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     >>> history = trainer.fit(x, y, epochs=500)
     >>> network.accuracy(x, y)
