@@ -226,7 +226,7 @@ class Trainer:
         x: Any,
         y: Any,
         *,
-        epochs: int = 1,
+        epochs: int,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
