@@ -12,11 +12,6 @@ from fastnet.names import Activation
 
 # scikit-learn's names and ours
 ACTIVATIONS: dict[str, Activation] = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-    "identity": "identity",
-    "logistic": "sigmoid",
-    "tanh": "tanh",
-    "relu": "relu",
-}  # theirs: ours
 STOCHASTIC = ("sgd", "adam")
 SOLVERS = ("lbfgs", *STOCHASTIC)
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
