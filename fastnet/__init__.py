@@ -3,8 +3,8 @@
 >>> import fastnet
 >>> data = fastnet.data.load("mnist-5k")
 >>> network = fastnet.Network([784, 16, 16, 10], seed=0)
->>> trainer = fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0)
->>> history = trainer.fit(data.x_train, data.y_train)
+>>> trainer = fastnet.Trainer(network, seed=0)
+>>> history = trainer.fit(data.x_train, data.y_train, epochs=10)
 
 `import fastnet` loads NumPy and nothing heavier. A backend is loaded when it is first used; data, insight, plots and
 report are loaded when they are first named.

@@ -289,7 +289,7 @@ def test_after_warmup_nothing_is_left_to_compile(name: str) -> None:
     net = network()
     trainer = fastnet.Trainer(net, backend="numba")
     for x in (BYTES, FLOATS):
-        trainer.fit(x, np.arange(90) % 3, validation_data=(x, np.arange(90) % 3))
+        trainer.fit(x, np.arange(90) % 3, epochs=1, validation_data=(x, np.arange(90) % 3))
         net.predict(x, backend="numba")
         net.compile(backend="numba")(x)
     assert len(numba_backend._run.signatures) == before

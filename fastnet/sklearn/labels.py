@@ -59,14 +59,17 @@ class Labels:
         if self.kind == "multilabel":
             dense = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
             if dense.ndim != 2 or dense.shape[1] != len(self.classes):
-                raise ValueError(f"y has shape {dense.shape}; expected (n, {len(self.classes)}), 0 and 1 for each label")
+                raise ValueError(
+                    f"y has shape {dense.shape}; expected (n, {len(self.classes)}), 0 and 1 for each label"
+                )
             return (dense != 0).astype(np.int64)
         if y.ndim != 1:
             raise ValueError(f"y has shape {y.shape}; expected one label for each example")
         found = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         if not (self.classes[found] == y).all():
             raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {unique_labels(y)}."
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has "
+                f"{unique_labels(y)}."
             )
         return found
 

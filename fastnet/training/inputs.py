@@ -26,7 +26,9 @@ class Examples(NamedTuple):
     weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
 
 
-def check_examples(network: Network, x: object, y: object, sample_weight: object = None, name: str = "") -> Examples:
+def check_examples(
+    network: Network, x: object, y: object, sample_weight: object = None, *, name: str = ""
+) -> Examples:
     """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
 
     Raises ValueError if a shape, dtype or value is invalid.
@@ -49,7 +51,8 @@ def check_validation_data(network: Network, data: object) -> Examples | None:
             f"validation_data must be (x, y) or (x, y, sample_weight), a tuple or list, not {type(data).__name__}"
             f"{length}"
         )
-    return check_examples(network, *data, name="validation ")
+    x, y, *sample_weight = data
+    return check_examples(network, x, y, *sample_weight, name="validation ")
 
 
 def prepare(

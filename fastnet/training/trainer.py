@@ -93,7 +93,7 @@ class Trainer:
     --------
     >>> import fastnet
     >>> network = fastnet.Network([2, 8, 2], activation="tanh", cost="cross_entropy", seed=0)
-    >>> trainer = fastnet.Trainer(network, learning_rate=1.0, batch_size=4, seed=0)
+    >>> trainer = fastnet.Trainer(network, optimizer="sgd", learning_rate=1.0, batch_size=4, seed=0)
     >>> x, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     >>> history = trainer.fit(x, y, epochs=500)
     >>> network.accuracy(x, y)
@@ -227,7 +227,7 @@ class Trainer:
         x: Any,
         y: Any,
         *,
-        epochs: int = 1,
+        epochs: int,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,

@@ -32,7 +32,9 @@ def global_random_seed() -> int:
 def borrowed() -> dict[str, Any]:
     source, names = inspect.getsource(theirs), {"__name__": __name__}
     assert IMPORT in source
-    exec(compile(source.replace(IMPORT, IMPORT.replace("sklearn.neural_network", "fastnet.sklearn")), "", "exec"), names)
+    exec(
+        compile(source.replace(IMPORT, IMPORT.replace("sklearn.neural_network", "fastnet.sklearn")), "", "exec"), names
+    )
     return {name: value for name, value in names.items() if name.startswith("test_")}
 
 

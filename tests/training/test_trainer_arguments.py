@@ -137,10 +137,15 @@ def test_impossible_fits_are_refused_and_change_nothing(arguments: dict[str, Any
     trainer = make()
     before = bits(trainer)
     with pytest.raises((ValueError, TypeError)) as caught:
-        trainer.fit(**{"x": X, "y": Y} | arguments)
+        trainer.fit(**{"x": X, "y": Y, "epochs": 1} | arguments)
     assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
     assert bits(trainer) == before
-    assert len(trainer.fit(X, Y)) == 1
+    assert len(trainer.fit(X, Y, epochs=1)) == 1
+
+
+def test_the_number_of_epochs_must_be_given() -> None:
+    with pytest.raises(TypeError, match="epochs"):
+        make().fit(X, Y)
 
 
 def test_a_new_learning_rate_is_checked() -> None:
@@ -178,13 +183,13 @@ class Own(Schedule):
 def test_factors_of_a_user_s_schedule_are_checked(values: Any, words: str) -> None:
     trainer = Trainer(Network([2, 2]), schedule=Own(values), batch_size=5)
     with pytest.raises(ValueError, match=words):
-        trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+        trainer.fit(np.ones((20, 2)), np.zeros(20, int), epochs=1)
     assert trainer.steps == 0
 
 
 def test_factors_may_have_any_float_dtype() -> None:
     trainer = Trainer(Network([2, 2]), schedule=Own(np.ones(4, np.float32)), batch_size=5)
-    trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+    trainer.fit(np.ones((20, 2)), np.zeros(20, int), epochs=1)
     assert trainer.steps == 4
 
 
