@@ -20,10 +20,10 @@ from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints, PreparedPredict, Rows, TrainCall
 
 
-def dense(x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
-    """Returns the chosen rows of x as floats. A byte b becomes b / 255. Sparse rows become dense."""
+def dense(net: Ints, x: Rows, rows: Ints, dtype: np.dtype[Any]) -> Floats:
+    """Returns the chosen rows of x as floats. Bytes are multiplied by the network's scale. Sparse rows become dense."""
     if not isinstance(x, c.SparseRows):
-        return np.divide(x[rows], 255 if x.dtype == np.uint8 else 1, dtype=dtype)
+        return np.multiply(x[rows], c.number(net[0, c.BYTE_SCALE]) if x.dtype == np.uint8 else 1, dtype=dtype)
     found = np.zeros((len(rows), x.n_in), dtype)
     for line, row in zip(found, rows, strict=True):
         entries = slice(x.starts[row], x.starts[row + 1])
@@ -49,14 +49,17 @@ def forward(net: Ints, params: Floats, x: Floats) -> tuple[list[Floats], Floats]
 
 
 @np.errstate(all="ignore")
-def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Floats, int]:
-    """Returns the mean cost, its gradient, and the number of examples classified right."""
+def backward(net: Ints, params: Floats, x: Floats, y: Any, weights: Floats) -> tuple[formulas.Sums, Floats]:
+    """Returns what a report needs, and the gradient of the mean cost. Each example has a weight."""
     activations, z = forward(net, params, x)
     target = formulas.targets(y, np.empty_like(z))
-    pair = formulas.PAIRS[net[-1, c.ACTIVATION], net[-1, c.COST]]  # the formulas of output and cost
-    error = activations[-1] - target
-    cost = pair.cost(z, target, error) / len(x)
-    delta = pair.delta(activations[-1], error) / len(x)  # the derivative of the cost with respect to z
+    pair = formulas.pair_of(net)  # the formulas of output and cost
+    error, total = activations[-1] - target, weights.sum()
+    score, labels = (np.zeros(1) if part is None else part for part in formulas.scores(net[-1, c.TASK], z, error, y))
+    cost = pair.cost(z, target, error, weights.astype(z.dtype))
+    sums = formulas.Sums(cost, total, (weights * score).sum(), (weights * labels).sum())
+    share = (weights / total if total else weights).astype(z.dtype)
+    delta = pair.delta(activations[-1], error) * share  # the derivative of the mean cost with respect to z
     gradient = np.empty_like(params)
     for level in reversed(range(len(net))):
         below, (weights, biases) = activations[level], views(net[level], gradient)
@@ -65,24 +68,27 @@ def backward(net: Ints, params: Floats, x: Floats, y: Any) -> tuple[float, Float
             derivative = formulas.BY_CODE[net[level - 1, c.ACTIVATION]].derivative
             assert derivative is not None  # only a softmax has none, and no hidden layer has a softmax
             delta = views(net[level], params)[0].T @ delta * derivative(below)
-    return cost, gradient, formulas.count_correct(z, y)
+    return sums, gradient
 
 
 @np.errstate(all="ignore")
-def update(net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float], rate: float, t: int) -> None:
+def update(
+    net: Ints, params: Floats, grad: Floats, state: Floats, o: list[float], decay: float, rate: float, t: int
+) -> None:
     """Makes update number t of the parameters, by gradient descent, momentum or Adam: see formulas.UPDATES."""
     if (norm := float(np.linalg.norm(grad.astype(np.float64)))) > o[c.CLIP_NORM] > 0:
         grad *= o[c.CLIP_NORM] / norm
     for layer in net:
-        views(layer, grad)[0][...] += o[c.WEIGHT_DECAY] * views(layer, params)[0]
+        views(layer, grad)[0][...] += decay * views(layer, params)[0]
     if o[c.KIND] == c.MOMENTUM:
         state[0] = o[c.BETA1] * state[0] + grad
         grad = grad + o[c.BETA1] * state[0] if o[c.NESTEROV] else state[0]
     elif o[c.KIND] == c.ADAM:
         state[0] += (1 - o[c.BETA1]) * (grad - state[0])
         state[1] += (1 - o[c.BETA2]) * (grad**2 - state[1])
-        mean, square = state[0] / (1 - o[c.BETA1] ** t), state[1] / (1 - o[c.BETA2] ** t)
-        grad = mean / (np.sqrt(square) + o[c.EPSILON])
+        mean, root = state[0] / (1 - o[c.BETA1] ** t), (1 - o[c.BETA2] ** t) ** 0.5
+        epsilon = o[c.EPSILON] / root if o[c.PLAIN_EPSILON] else o[c.EPSILON]
+        grad = mean / (np.sqrt(state[1]) / root + epsilon)
     params -= rate * grad
 
 
@@ -94,33 +100,40 @@ class MyBackend:
 
     def predict(self, net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:
         """Write the outputs of x to `out`."""
-        out[...] = forward(net, params, dense(x, np.arange(len(x)), out.dtype))[0][-1].T
+        out[...] = forward(net, params, dense(net, x, np.arange(len(x)), out.dtype))[0][-1].T
 
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
         """Returns a function that predicts with the current parameters."""
         now = params.copy()
         return lambda x, out: self.predict(net, now, x, out, work)
 
-    def gradient(self, net: Ints, params: Floats, x: Rows, y: Any, grad: Floats, work: Floats) -> float:
+    def gradient(
+        self, net: Ints, params: Floats, x: Rows, y: Any, weights: Floats, grad: Floats, work: Floats
+    ) -> float:
         """Write the gradient to `grad`, and return the mean cost."""
-        cost, grad[...], _ = backward(net, params, dense(x, np.arange(len(x)), params.dtype), y)
-        return cost
+        inputs = dense(net, x, np.arange(len(x)), params.dtype)
+        sums, grad[...] = backward(net, params, inputs, y, weights if weights.size else np.ones(len(x)))
+        return sums.cost / sums.weight
 
     def train(self, call: TrainCall) -> float:
         """Make an update for each batch of the order, and return the summed cost of the batches."""
-        net, params, batch_size, progress = call.net, call.params, call.batch_size, call.progress
+        net, params, batch_size, o = call.net, call.params, call.batch_size, call.optimizer.tolist()
+        each = call.weights if call.weights.size else np.ones(len(call.x))
         if net[:, c.DROP].any():
             raise NotImplementedError("my_backend.py has no dropout: train without it, or choose another backend")
-        total, progress[c.STEPS], progress[c.CORRECT] = 0.0, 0, 0
+        call.progress[c.STEPS] = 0
         for k, rate in enumerate(call.rates.tolist()):  # Python numbers do not widen float32
             rows = call.order[k * batch_size : (k + 1) * batch_size]
-            cost, gradient, right = backward(net, params, dense(call.x, rows, params.dtype), call.y[rows])
-            if progress[c.STOP] or not np.isfinite(cost):
+            inputs = dense(net, call.x, rows, params.dtype)
+            sums, gradient = backward(net, params, inputs, call.y[rows], each[rows])
+            if call.progress[c.STOP] or not np.isfinite(sums.cost):
                 break
-            update(net, params, gradient, call.state, call.optimizer.tolist(), rate, call.step + k + 1)
-            progress[c.STEPS], progress[c.CORRECT] = k + 1, progress[c.CORRECT] + right
-            total += cost * len(rows)
-        return total
+            squares = sum(float((views(layer, params)[0].astype(np.float64) ** 2).sum()) for layer in net)
+            call.report[k] = sums.cost, sums.weight, o[c.PENALTY] / 2 * squares, sums.score, sums.labels
+            decay = o[c.WEIGHT_DECAY] + (o[c.PENALTY] / sums.weight if sums.weight else 0)
+            update(net, params, gradient, call.state, o, decay, rate, call.step + k + 1)
+            call.progress[c.STEPS] = k + 1
+        return float(call.report[: call.progress[c.STEPS], c.COST_SUM].sum())
 
     compress = staticmethod(fastnet.backends.get("numpy").compress)  # the NumPy backend's function, unchanged
 
@@ -135,13 +148,14 @@ def agreement(mine: Floats, reference: Floats) -> str:
 def main() -> None:
     data = fastnet.data.load("mnist-5k")
     x, y = data.x_train, data.y_train
-    start = fastnet.Network([784, 16, 16, 10], seed=0)
+    start = fastnet.Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error", seed=0)
     print("gradient:", agreement(start.gradient(x, y, backend="mine"), start.gradient(x, y, backend="numpy")))
     trained = {}
     for name in ("mine", "numpy"):
         trained[name] = start.copy()
-        trainer = fastnet.Trainer(trained[name], learning_rate=1.5, batch_size=10, backend=name, seed=0)
-        epoch = trainer.fit(x, y).epochs[-1]
+        settings: dict[str, Any] = {"learning_rate": 1.5, "batch_size": 10, "backend": name, "seed": 0}
+        trainer = fastnet.Trainer(trained[name], optimizer="sgd", **settings)
+        epoch = trainer.fit(x, y, epochs=1).epochs[-1]
         print(f"{name:5}: one epoch in {epoch.seconds:.3f} s, cost {epoch.cost:.6f}, accuracy {epoch.accuracy:.2%}")
     print("parameters:", agreement(trained["mine"].parameters, trained["numpy"].parameters))
 

@@ -341,8 +341,8 @@ COSTS = {
         Cost(
             name="huber",
             code=c.HUBER,
-            about="for each output, (a - target)^2 / 2 up to the distance delta, and delta (abs(a - target) - delta / 2) "
-            "beyond it",
+            about="for each output, (a - target)^2 / 2 up to the distance delta, and beyond it "
+            "delta (abs(a - target) - delta / 2)",
             default_output="identity",
             outputs=_ANY_OUTPUT,
             pair=_sum_over_outputs(huber, huber_derivative),
@@ -384,6 +384,8 @@ def _pair(activation: int, cost: int, number: float) -> Pair:
 
 
 # -- targets and classes ----------------------------------------------------------------------------------------------
+
+TASKS = {"classification": c.CLASSIFICATION, "regression": c.REGRESSION, "multilabel": c.MULTILABEL}
 
 
 def targets(y: NDArray[np.generic], out: Floats) -> Floats:

@@ -57,7 +57,7 @@ def sparse(backend: Any, k: kc.Case, side: str) -> None:
     k = kc.mostly_zero(k)
     calls(backend, k._replace(x=sparse_at_the_edge(k.x, k.params.dtype, side)), side)
     s = sparse_at_the_edge(k.x, k.params.dtype, side)
-    backend.compress(at_the_edge(k.x, side), s.starts, s.indices, s.values)
+    backend.compress(at_the_edge(k.x, side), k.scale, s.starts, s.indices, s.values)
 
 
 def pieces(backend: Any, k: kc.Case, side: str) -> None:
@@ -84,19 +84,21 @@ def dropout(backend: Any, k: kc.Case, side: str) -> None:
 
 
 def calls(backend: Any, k: kc.Case, side: str, n_threads: int = 1) -> None:
-    rows, rule, x = len(k.x), kc.RULES["adam"], k.x
-    net, params, y = (at_the_edge(array, side) for array in (k.net, k.params, k.y))
+    rows, rule, x = len(k.x), kc.rule("adam", "all"), k.x
+    net, params, y, weights = (at_the_edge(array, side) for array in (k.net, k.params, k.y, k.weights))
     work = at_the_edge(kc.workspace(k, rows), side)
     backend.predict(net, params, x, at_the_edge(kc.predict(backend, k), side), work)
-    backend.gradient(net, params, x, y, at_the_edge(params, side), work)
+    backend.gradient(net, params, x, y, weights, at_the_edge(params, side), work)
     order, batch = np.arange(rows)[::-1].copy(), 4
     state, progress = np.zeros((rule.slots(), len(params)), params.dtype), np.zeros(c.PROGRESS_COLUMNS, np.int64)
     work = kc.workspace(k, batch, rule.slots(), n_threads)
-    vectors = (order, kc.rates(order, batch), kc.optimizer(rule), progress, work)
-    order, rates, optimizer, progress, work = (at_the_edge(array, side) for array in vectors)
+    rates = kc.rates(order, batch)
+    vectors = (order, rates, kc.optimizer(rule), progress, np.empty((len(rates), c.REPORT_COLUMNS)), work)
+    order, rates, optimizer, progress, report, work = (at_the_edge(array, side) for array in vectors)
     state = at_the_edge(state, side)
     team = c.team(n_threads)
-    call = c.TrainCall(net, params, state, x, y, order, batch, rates, optimizer, 0, progress, work, team, 0)
+    data, run = (x, y, weights, order, batch), (rates, optimizer, 0, progress, report)
+    call = c.TrainCall(net, params, state, *data, *run, work, team, 0)
     kc.together(backend, call)
 
 
@@ -112,7 +114,8 @@ def main(name: str) -> None:
             continue
         for side, dtype, inputs, targets, n_in in product(("end", "start"), kc.DTYPES, kc.INPUTS, kc.TARGETS, N_IN):
             sizes = (n_in, 34, 3)  # wide enough for sorted entries at every vector width
-            k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 9, dtype, inputs, targets)
+            weights = "drawn" if n_in in (5, 35) else "none"
+            k = kc.case(sizes, "relu", ("softmax", "cross_entropy"), 9, dtype, inputs, targets, weights=weights)
             check(backend, k, side)
         print(f"{kind}: every page untouched", flush=True)
 

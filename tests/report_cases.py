@@ -49,7 +49,7 @@ def trained(data: Dataset, *sizes: int, epochs: int = 5, **network: Any) -> Run:
     """Train a network and return its run, with the initial network and the test results."""
     net = fastnet.Network([data.x_train.shape[1], *sizes], seed=0, **network)
     initial = net.copy()
-    trainer = fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0, backend="numpy")
+    trainer = fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0, backend="numpy")
     trainer.fit(data.x_train, data.y_train, epochs=epochs, validation_data=(data.x_test, data.y_test))
     return Run.of(trainer, initial, data=data.name)
 

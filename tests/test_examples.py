@@ -301,7 +301,9 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     _, complaint = python(EXAMPLES / "nielsen_json.py", path, status=1)
     assert complaint == "x has shape (1000, 784): 784 values for each example; the network takes 2\n"
     data, net = fastnet.data.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
-    fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train)
+    fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0).fit(
+        data.x_train, data.y_train, epochs=1
+    )
     module("nielsen_json").save(net, path)
     (shown,) = numbers(r"([\d.]+)% of the test images right", run("nielsen_json.py", path))
     assert shown == pytest.approx(100 * net.accuracy(data.x_test, data.y_test), abs=0.11)  # the script uses float64

@@ -164,7 +164,7 @@ def test_one_output_learns_class_1_as_a_large_output(name: str, output: str, cos
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
     y = (x[:, 0] > 0).astype(np.int64)
     net = Network([1, 1], output=output, cost=cost, seed=0)
-    fastnet.Trainer(net, learning_rate=1.0, batch_size=4, seed=0, backend=name).fit(x, y, epochs=40)
+    fastnet.Trainer(net, optimizer="sgd", learning_rate=1.0, batch_size=4, seed=0, backend=name).fit(x, y, epochs=40)
     assert net.weights[0][0, 0] > 0
     assert net.accuracy(x, y, backend=name) >= 0.95
     assert net.forward([[-1.0], [1.0]], backend=name).ravel() == pytest.approx([0, 1], abs=0.2)
@@ -224,7 +224,7 @@ def test_read_only_arrays_are_accepted_and_unchanged(name: str) -> None:
     net = random_network([4, 3])
     expected = net.gradient(X, Y, backend=name)
     assert net.gradient(x, y, backend=name).tobytes() == expected.tobytes()
-    fastnet.Trainer(net, backend=name, seed=0).fit(x, y)
+    fastnet.Trainer(net, backend=name, seed=0).fit(x, y, epochs=1)
     np.testing.assert_array_equal(x, X)
 
 
@@ -262,16 +262,14 @@ INF[5, 3] = -np.inf
         (X[0], "x (4,) (n, 4) x[None]"),
         (np.float32(1), "x ()"),
         (X[:0], "x empty"),
-        (np.ones((3, 4), int), "x int64 astype"),
-        (np.ones((3, 4), bool), "x bool"),
         (np.ones((3, 4), complex), "x complex128"),
         (NAN, "x[2, 1] nan"),
         (INF, "x[5, 3] -inf"),
         (-INF, "x[5, 3] inf"),
         (np.full((2, 4), 1e300), "x 1e+300 float32 float64"),
         (np.full((2, 4), -1e300), "x -1e+300 float32 float64"),
-        (X.astype(object), "x Python objects"),
-        (X.astype(str), "x <U"),
+        (np.array([[{}] * 4]), "x objects of the type dict"),
+        (X.astype(str), "x text one-hot"),
         ([[1.0, 2.0], [3.0]], "x has rows of different lengths; expected rows of one length"),
         (None, "x must be an array or a list of numbers, not None"),
         ({}, "x must be an array or a list of numbers, not {}"),
@@ -300,8 +298,8 @@ def test_unusable_inputs_are_refused(x: Any, words: str) -> None:
         (np.zeros((6, 2)), "y (6, 2) (6, 3)"),
         (np.zeros((3, 6)), "y (3, 6)"),
         (3, "y ()"),
-        (Y.astype(str), "y <U np.unique"),
-        (Y.astype(object), "y objects"),
+        (Y.astype(str), "y text np.unique"),
+        (np.array([None, *Y[1:]]), "y 1 missing value"),
         ([[1, 2], [3]] * 3, "y has rows of different lengths; expected rows of one length"),
         (c.SparseRows(np.arange(7), np.zeros(6, np.int32), np.ones(6), 3), "y is sparse; y.toarray()"),
         ((label for label in Y), "y must be an array or a list of numbers, not <generator"),

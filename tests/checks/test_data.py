@@ -105,7 +105,7 @@ def test_targets_outside_the_range_of_the_outputs_are_refused(
         with pytest.raises(ValueError, match="^" + re.escape(message)):
             call(X, wrong)
     with pytest.raises(ValueError, match="^validation " + re.escape(message)):
-        trainer.fit(X, good, validation_data=(X, wrong))
+        trainer.fit(X, good, epochs=1, validation_data=(X, wrong))
 
 
 @pytest.mark.parametrize("output", ENDS)

@@ -28,7 +28,12 @@ from fastnet.insight import (
     minima,
 )
 
-SMALL = Recipe((8,), 4, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
+SMALL = Recipe(
+    (8,),
+    4,
+    {"activation": "relu", "cost": "cross_entropy"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10},
+)
 WIDE = MINIMIZER.but(hidden=(128,))
 
 
@@ -241,7 +246,7 @@ def test_the_path_has_the_parameters_before_and_after_each_epoch() -> None:
     trainer = SMALL.start(10, 3, 0)
     for places in path:
         np.testing.assert_array_equal(places, trainer.network.parameters)
-        trainer.fit(x, y)
+        trainer.fit(x, y, epochs=1)
     assert len(path) == 5
 
 

@@ -28,6 +28,7 @@ HIDDEN = {
     "leaky_relu": functional.leaky_relu,  # its negative slope is 0.01 by default
     "identity": lambda z: z,
 }
+OUTPUT = HIDDEN | {"softmax": lambda z: torch.softmax(z, 1), "exponential": torch.exp}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,16 +40,25 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def torch_cost(net: naive.Net, z: Any, y: Any) -> Any:
-    """Return the mean cost of a batch from the last layer's weighted sums."""
-    if net.cost == "squared_error":
-        a = torch.softmax(z, 1) if net.activations[-1] == "softmax" else HIDDEN[net.activations[-1]](z)
-        target = functional.one_hot(y, z.shape[1]) if y.ndim == 1 else y
-        return (a - target).square().sum(1).mean()
-    if net.activations[-1] == "softmax":
-        return functional.cross_entropy(z, y)  # takes labels and distributions
+def torch_costs(net: naive.Net, z: Any, y: Any) -> Any:
+    """Return the cost of each example of a batch from the last layer's weighted sums."""
+    if net.cost == "cross_entropy" and net.activations[-1] == "softmax":
+        return functional.cross_entropy(z, y, reduction="none")  # takes labels and distributions
     target = functional.one_hot(y, z.shape[1]).to(z.dtype) if y.ndim == 1 else y
-    return functional.binary_cross_entropy_with_logits(z, target, reduction="sum") / len(z)
+    if net.cost == "cross_entropy":
+        return functional.binary_cross_entropy_with_logits(z, target, reduction="none").sum(1)
+    if net.cost == "poisson":  # PyTorch leaves out the terms without z
+        constant = torch.special.xlogy(target, target) - target
+        return (functional.poisson_nll_loss(z, target, reduction="none") + constant).sum(1)
+    a = OUTPUT[net.activations[-1]](z)
+    costs = {
+        "squared_error": lambda: (a - target).square(),
+        "half_squared_error": lambda: functional.mse_loss(a, target, reduction="none") / 2,
+        "absolute_error": lambda: functional.l1_loss(a, target, reduction="none"),
+        "huber": lambda: functional.huber_loss(a, target, reduction="none", delta=net.number),
+        "quantile": lambda: torch.maximum(net.number * (target - a), (net.number - 1) * (target - a)),
+    }
+    return costs[net.cost]().sum(1)
 
 
 def torch_optimizer(rule: naive.Rule, weights: list[Any], biases: list[Any]) -> Any:
@@ -56,6 +66,15 @@ def torch_optimizer(rule: naive.Rule, weights: list[Any], biases: list[Any]) -> 
     if rule.kind == "adam":
         return torch.optim.Adam(groups, betas=(rule.beta1, rule.beta2), eps=rule.epsilon)
     return torch.optim.SGD(groups, lr=0.1, momentum=rule.beta1, nesterov=rule.nesterov)
+
+
+def set_rates(optimizer: Any, rule: naive.Rule, rate: float, number: int, weight: float) -> None:
+    """Set the learning rate, and what stands for the rule's penalty and for its plain epsilon at update `number`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+        if rule.plain_epsilon and rule.kind == "adam":
+            group["eps"] = rule.epsilon / (1 - rule.beta2**number) ** 0.5
+    optimizer.param_groups[0]["weight_decay"] = rule.weight_decay + rule.penalty / weight
 
 
 def clip(parameters: list[Any], limit: float) -> None:
@@ -67,20 +86,21 @@ def clip(parameters: list[Any], limit: float) -> None:
 
 
 def problem(
-    hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str
+    hidden: str, output: tuple[str, str], dtype: str, inputs: str, targets: str, weights: str
 ) -> tuple[kc.Case, kc.Array, kc.Array]:
     """Return a case, an order with a smaller last batch, and the rates."""
-    k = kc.case((5, 7, 6, 3), hidden, output, ROWS, dtype, inputs, targets, seed=8)
+    k = kc.case((5, 7, 6, 3), hidden, output, ROWS, dtype, inputs, targets, 8, weights=weights)
     order = np.random.default_rng(9).integers(0, ROWS, STEPS * BATCH - 2)
     return k, order, 0.1 / (1 + 0.01 * np.arange(STEPS))
 
 
 @functools.cache  # the result does not depend on the backend
 def torch_training(
-    hidden: str, output: tuple[str, str], rule: naive.Rule, dtype: str, inputs: str, targets: str
+    hidden: str, output: tuple[str, str], rule: naive.Rule, dtype: str, inputs: str, targets: str, weighted: str
 ) -> tuple[kc.Array, float]:
     """Train with PyTorch and return the parameters and the summed cost."""
-    k, order, rates = problem(hidden, output, dtype, inputs, targets)
+    k, order, rates = problem(hidden, output, dtype, inputs, targets, weighted)
+    each = torch.from_numpy(k.weights if k.weights.size else np.ones(ROWS)).to(getattr(torch, dtype))
     x, y = torch.from_numpy(k.x), torch.from_numpy(k.y)
     x = x.to(getattr(torch, dtype)) / 255 if inputs == "bytes" else x
     weights, biases = [], []
@@ -93,14 +113,13 @@ def torch_training(
         z = functional.linear(x[rows], weights[0], biases[0])
         for w, b in zip(weights[1:], biases[1:], strict=True):
             z = functional.linear(HIDDEN[hidden](z), w, b)
-        cost = torch_cost(k.naive, z, y[rows])
+        cost, weight = each[rows] @ torch_costs(k.naive, z, y[rows]), float(each[rows].sum())
         optimizer.zero_grad()
-        cost.backward()
+        (cost / weight).backward()
         clip(weights + biases, rule.clip_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rates(optimizer, rule, rate, number + 1, weight)
         optimizer.step()
-        total += float(cost.detach()) * len(rows)
+        total += float(cost.detach())
     layers = zip(weights, biases, strict=True)
     return np.concatenate([p.detach().numpy().ravel() for layer in layers for p in layer]), total
 
@@ -113,9 +132,10 @@ def assert_same_training(
     dtype: str,
     inputs: str = "floats",
     targets: str = "vectors",
+    weights: str = "none",
 ) -> None:
-    expected, total = torch_training(hidden, output, rule, dtype, inputs, targets)
-    k, order, rates = problem(hidden, output, dtype, inputs, targets)
+    expected, total = torch_training(hidden, output, rule, dtype, inputs, targets, weights)
+    k, order, rates = problem(hidden, output, dtype, inputs, targets, weights)
     assert np.abs(expected - k.params).max() > 0.05  # the training moved the parameters
     found = kc.train(backend, k, order, BATCH, rule, rates)
     assert found.steps == STEPS
@@ -123,10 +143,10 @@ def assert_same_training(
     assert found.cost == pytest.approx(total, rel=TOLERANCE[dtype])
 
 
-@kc.pairs("backend", "rule", "extra", "dtype")
-def test_every_optimizer_trains_like_torch(backend: Any, rule: str, extra: str, dtype: str) -> None:
+@kc.pairs("backend", "rule", "extra", "dtype", "weights")
+def test_every_optimizer_trains_like_torch(backend: Any, rule: str, extra: str, dtype: str, weights: str) -> None:
     optimizer = kc.rule(rule, extra)
-    assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype)
+    assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype, weights=weights)
 
 
 def test_adam_with_torch_s_defaults(backend: Any) -> None:
@@ -135,12 +155,12 @@ def test_adam_with_torch_s_defaults(backend: Any) -> None:
     assert_same_training(backend, "tanh", ("sigmoid", "squared_error"), rule, "float64")
 
 
-@kc.pairs("backend", "hidden", "output", "dtype")
+@kc.pairs("backend", "hidden", "output", "dtype", "weights")
 def test_every_activation_and_cost_trains_like_torch(
-    backend: Any, hidden: str, output: tuple[str, str], dtype: str
+    backend: Any, hidden: str, output: tuple[str, str], dtype: str, weights: str
 ) -> None:
     rule = replace(kc.RULES["momentum"], beta1=0.5, weight_decay=0.01, clip_norm=0.5)
-    assert_same_training(backend, hidden, output, rule, dtype)
+    assert_same_training(backend, hidden, output, rule, dtype, weights=weights)
 
 
 @kc.pairs("backend", "dtype", "inputs", output=[*kc.OUTPUTS[:1], *kc.OUTPUTS[-3:]])

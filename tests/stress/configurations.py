@@ -22,10 +22,11 @@ class Program(Danger):
     def draw(self, rng: np.random.Generator) -> Case:
         level = str(rng.choice(list(LEVELS)))
         case = {"level": level, **network_of(rng), **training_of(rng)}
-        if (
-            kc.OUTPUTS[case["output"]][1] == "squared_error"
-        ):  # this cost grows with the number of outputs, so training at a fixed rate would diverge
+        output, cost = kc.PAIRS[case["output"]]
+        if cost not in ("cross_entropy", "poisson"):  # the other costs grow with the number of outputs
             case["rate"] /= case["sizes"][-1]
+        if output == "exponential":
+            case["rate"] /= 100
         weights = sum((n + 1) * m for n, m in zip(case["sizes"], case["sizes"][1:], strict=False))
         most = max(1, WORK // weights)
         case["rows"] = int(rng.integers(1, 1 + min(most, (3, 12, 40, 700)[int(rng.integers(4))])))
@@ -48,7 +49,7 @@ def network_of(rng: np.random.Generator) -> Case:
     return {
         "sizes": sizes,
         "hidden": hidden,
-        "output": int(rng.integers(len(kc.OUTPUTS))),
+        "output": int(rng.integers(len(kc.PAIRS))),
         "dtype": str(rng.choice(kc.DTYPES)),
         "inputs": str(rng.choice(kc.INPUTS)),
         "targets": str(rng.choice(kc.TARGETS)),

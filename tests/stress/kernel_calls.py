@@ -21,6 +21,7 @@ from .harness import Case, Unfit
 from .problems import Step, drops_of, judged, oracle_step, rule_of, tolerance
 
 SIDES = ("end", "start")
+HEAVIEST = 3.0  # no example weighs more
 
 
 def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
@@ -35,6 +36,11 @@ def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
         "started": bool(rng.random() < 0.5),
         "n_threads": int(rng.integers(1, 5)),
         "at_once": int(rng.integers(1, 9)),
+        "task": str(rng.choice(list(kc.TASKS))),
+        "weights": str(rng.choice(kc.WEIGHTS)),
+        "byte_scale": float(rng.choice([c.PIXEL_SCALE, 0.01])),
+        "penalty": float(rng.choice([0, 0, 0.05])),
+        "plain_epsilon": bool(rng.random() < 0.5),
         "cuts": [int(rng.integers(1, 6)) for _ in range(int(rng.integers(3)))],
     }
 
@@ -93,7 +99,12 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     state = np.zeros((rule.slots(), len(k.params)), k.params.dtype)
     if case["started"]:
         state[...] = rng.uniform(0.1, 1, state.shape)
-    outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    try:
+        outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
+    except OverflowError:
+        raise Unfit from None
+    if max(map(max, outputs)) > 1e3:
+        raise Unfit  # of the exponential: the rounding errors of large sums become those of its outputs
     everything = judged(k, np.arange(len(k.x)))
     drops = drops_of(case)
     if drops:
@@ -139,7 +150,7 @@ class Edge:
         k = plan.k
         if not plan.case["sparse"]:
             return self.read(k.x)
-        x = kc.sparse(k.x, k.params.dtype, plan.case["zeros"])
+        x = kc.sparse(k.x, k.params.dtype, plan.case["zeros"], k.scale)
         first, last = int(x.starts[0]), int(x.starts[-1])
         if self._side == "end":  # the arrays keep the entries before the first row, and end with the last row
             return c.SparseRows(self.read(x.starts), self.read(x.indices[:last]), self.read(x.values[:last]), x.n_in)
@@ -155,13 +166,14 @@ def check_calls(backend: Any, plan: Plan, side: str) -> None:
     k, edge = plan.k, Edge(side)
     within = tolerance(k, kc.TOLERANCE)
     net, params, x, y = edge.read(k.net), edge.read(k.params), edge.inputs(plan), edge.read(k.y)
+    weights = edge.read(k.weights)
     work = edge.own(kc.workspace(k, len(k.x)))
     nothing = np.full((len(k.x), k.naive.sizes[-1]), np.nan, k.params.dtype)
     backend.predict(net, params, x, out := edge.own(nothing), work)
     kc.assert_close(out, plan.outputs, within)
     if not k.naive.drops:
         work.fill(np.nan)
-        cost = backend.gradient(net, params, x, y, grad := edge.own(np.full_like(k.params, np.nan)), work)
+        cost = backend.gradient(net, params, x, y, weights, grad := edge.own(np.full_like(k.params, np.nan)), work)
         if plan.gradient is not None:
             kc.assert_close(cost, plan.gradient[0], within)
             kc.assert_close(grad, plan.gradient[1], within)
@@ -171,14 +183,14 @@ def check_calls(backend: Any, plan: Plan, side: str) -> None:
         run(x, out := edge.own(nothing))
         kc.assert_close(out, plan.outputs, within)
         starts, none, no = edge.own(np.full(len(k.x) + 1, -1)), np.empty(0, np.int32), np.empty(0, k.params.dtype)
-        count = backend.compress(x, starts, edge.own(none), edge.own(no))
+        count = backend.compress(x, k.scale, starts, edge.own(none), edge.own(no))
         entries = edge.own(np.full(count, -1, np.int32)), edge.own(np.full(count, np.nan, k.params.dtype))
-        assert backend.compress(x, starts, *entries) == count
+        assert backend.compress(x, k.scale, starts, *entries) == count
         rows, columns = np.nonzero(k.x)
         kc.assert_same_bits(
             [starts, entries[0]], [np.searchsorted(rows, np.arange(len(k.x) + 1)), columns.astype("i4")]
         )
-        kc.assert_close(entries[1], kc.as_floats(k.x, k.params.dtype)[rows, columns], within)
+        kc.assert_close(entries[1], kc.as_floats(k.x, k.params.dtype, k.scale)[rows, columns], within)
     edge.assert_unchanged()
 
 
@@ -192,23 +204,28 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
         found = trained(
             backend, plan, edge, x, y, step.params, step.state, step.rows, [step.rate], step.number - 1, n_threads
         )
+        expected = step.after.report.copy()
+        if plan.k.naive.task != "regression":
+            scores = [c.SCORE, c.LABELS]
+            off = np.abs(found.report[0, scores] - expected[0, scores])
+            assert off.max() <= step.ties * HEAVIEST + within * len(step.rows), (found.report, expected)
+            expected[0, scores] = found.report[0, scores]
         if not step.near:
             kc.assert_close(found.params, step.after.params, within)
             kc.assert_close(found.state, step.after.state, within)
-            kc.assert_close(found.cost / len(step.rows), step.after.cost / len(step.rows), within)
+            kc.assert_close(found.report / len(step.rows), expected / len(step.rows), within)
         assert found.steps == 1
-        assert abs(found.correct - step.after.correct) <= step.ties, (found.correct, step.after.correct)
 
     def run(cuts: list[int]) -> kc.Trained:
-        done, so_far = 0, kc.Trained(0.0, plan.k.params, plan.state, 0, 0)
+        done, so_far = 0, kc.Trained(0.0, plan.k.params, plan.state, 0, np.empty((0, c.REPORT_COLUMNS)))
         size = plan.case["batch_size"]
         while done < len(plan.rates):
             count = cuts.pop() if cuts else len(plan.rates)
             order, rates = plan.order[done * size : (done + count) * size], plan.rates[done : done + count]
             step = plan.case["step"] + done
             part = trained(backend, plan, edge, x, y, so_far.params, so_far.state, order, rates, step, n_threads)
-            steps, correct = so_far.steps + part.steps, so_far.correct + part.correct
-            so_far = part._replace(cost=so_far.cost + part.cost, steps=steps, correct=correct)
+            steps, report = so_far.steps + part.steps, np.concatenate((so_far.report, part.report))
+            so_far = part._replace(cost=so_far.cost + part.cost, steps=steps, report=report)
             done += count
         return so_far
 
@@ -233,12 +250,14 @@ def trained(
         state=edge.own(state),
         x=x,
         y=y,
+        weights=edge.read(plan.k.weights),
         order=edge.read(order),
         batch_size=size,
         rates=edge.read(np.array(rates)),
         optimizer=edge.read(kc.optimizer(plan.rule)),
         step=step,
-        progress=edge.own(np.array([0, -7, -7])),
+        progress=edge.own(np.array([0, -7])),
+        report=edge.own(np.full((len(rates), c.REPORT_COLUMNS), np.nan)),
         work=edge.own(kc.workspace(plan.k, size, plan.rule.slots(), n_threads)),
         team=edge.own(c.team(n_threads)),
         worker=0,

@@ -15,8 +15,9 @@ def problem(case: Case) -> kc.Case:
     if len(sizes) < 2 or min(*sizes, case["rows"]) < 1 or case["rate"] < 0:
         raise Unfit
     hidden = [case["hidden"][i % len(case["hidden"])] if case["hidden"] else "identity" for i in range(len(sizes) - 2)]
-    words = {key: case[key] for key in ("rows", "dtype", "inputs", "targets", "seed")}
-    k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], **words)
+    always, of_kernels = ("rows", "dtype", "inputs", "targets", "seed"), ("task", "weights", "byte_scale")
+    words = {key: case[key] for key in always} | {key: case[key] for key in of_kernels if key in case}
+    k = kc.case(sizes, hidden, kc.PAIRS[case["output"]], **words)
     return kc.mostly_zero(k, seed=case["seed"]) if case["mostly_zero"] else k
 
 
@@ -27,7 +28,7 @@ def drops_of(case: Case) -> list[float]:
 
 
 def rule_of(case: Case) -> naive.Rule:
-    extras = {key: case[key] for key in ("weight_decay", "clip_norm")}
+    extras = {key: case.get(key, 0) for key in ("weight_decay", "clip_norm", "penalty", "plain_epsilon")}
     if case["rule"] == "momentum":
         return naive.Rule("momentum", case["beta1"], nesterov=case["nesterov"], **extras)
     if case["rule"] == "adam":
@@ -46,8 +47,8 @@ class Step(NamedTuple):
     params: kc.Array
     state: kc.Array
     after: kc.Trained
-    near: bool  # whether rounding may decide the side of a ReLU's kink for some weighted sum
-    ties: int  # number of examples whose class may change by rounding
+    near: bool  # whether rounding may decide the side of a kink, of a ReLU or of a cost
+    ties: int  # number of examples whose class may change by rounding, or of such labels
 
 
 def oracle_step(
@@ -58,16 +59,22 @@ def oracle_step(
 
 
 def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
-    """Return whether rounding may decide the side of a ReLU's kink, and the number of rows with an uncertain class."""
+    """Return whether rounding may decide the side of a kink, and the number of uncertain classes or labels."""
     reach = 20 * kc.TRAINED[k.params.dtype.name]
     kept = naive.factors(k.naive, len(rows), count) if count and k.naive.drops else None
     near, ties = False, 0
-    for number, x in enumerate(kc.naive_inputs(k.x[rows])):
+    targets = kc.naive_targets(k.y[rows], k.naive.sizes[-1])
+    for number, (x, target) in enumerate(zip(kc.naive_inputs(k.x[rows], k.scale), targets, strict=True)):
         sums, outputs = naive.forward(k.naive, k.params.tolist(), x, kept[number] if kept else None)
         for name, layer in zip(k.naive.activations, sums, strict=True):
             near |= name in ("relu", "leaky_relu") and min(map(abs, layer)) < reach * max(1.0, *map(abs, layer))
-        *_, second, first = sorted([0.5, *outputs[-1]] if len(outputs[-1]) == 1 else outputs[-1])
-        ties += first - second < reach * max(1.0, abs(first))
+        z, errors = sums[-1], [abs(a - t) for a, t in zip(outputs[-1], target, strict=True)]
+        near |= any(abs(e - kink) < reach * max(1.0, e) for e in errors for kink in naive.kinks(k.naive))
+        if k.naive.task == "multilabel":
+            ties += sum(abs(value) < reach * max(1.0, *map(abs, z)) for value in z)
+        else:
+            *_, second, first = sorted([0.0, *z] if len(z) == 1 else z)
+            ties += first - second < reach * max(1.0, *map(abs, z))
     return near, ties
 
 

@@ -79,7 +79,9 @@ class Program(Danger):
             "n_threads": int(rng.integers(2, 9)),
             "sizes": [n_in, *(up_to(100) for _ in range(rng.integers(0, 4))), up_to(20, 2)],
             "hidden": one_of(kc.HIDDEN),
-            "output": int(rng.integers(len(kc.OUTPUTS))),
+            "output": int(rng.integers(len(kc.PAIRS))),
+            "task": one_of(kc.TASKS),
+            "weights": one_of(kc.WEIGHTS),
             "dtype": one_of(kc.DTYPES),
             "inputs": inputs,
             "x": one_of(kc.INPUTS),
@@ -119,13 +121,17 @@ class Problem:
         hidden, x, sizes = case["hidden"], case["x"], case["sizes"]
         if case["ending"] == "not finite":  # ReLU may hide a NaN, and bytes are always finite
             hidden, x = "tanh", "floats"
-        k = kc.case(sizes, hidden, kc.OUTPUTS[case["output"]], case["rows"], case["dtype"], x, case["y"], case["seed"])
+        output, words = (
+            kc.PAIRS[case["output"]],
+            {key: case[key] for key in ("rows", "dtype", "seed", "task", "weights")},
+        )
+        k = kc.case(sizes, hidden, output, inputs=x, targets=case["y"], **words)
         if case["inputs"] != "dense":
             k = kc.mostly_zero(k, 0.2, case["seed"])
         if case["ending"] == "not finite":
             k.x[rng.integers(len(k.x)), rng.integers(k.x.shape[1])] = np.nan
         if case["inputs"] == "sparse":
-            k = k._replace(x=kc.sparse(k.x, case["dtype"]))
+            k = k._replace(x=kc.sparse(k.x, case["dtype"], scale=k.scale))
         if case["drop"] and len(sizes) > 2:
             k = kc.dropping(k, *((int(rng.integers(1 << 31)), int(rng.integers(1 << 62))) for _ in sizes[2:]))
         self.k = k
@@ -134,16 +140,16 @@ class Problem:
         self.batch = int(case["batch"])
         n = min(self.batch * case["steps"], max(MAX_ROWS, self.batch))
         self.order = rng.integers(0, case["rows"], n - int(rng.integers(self.batch)))
-        self.rates = kc.rates(self.order, self.batch, 0.1 / max(sizes))
-        for array in (k.net, k.params, k.y, self.order, self.rates):
+        self.rates = kc.rates(self.order, self.batch, (1e-4 if output[0] == "exponential" else 0.1) / max(sizes))
+        for array in (k.net, k.params, k.y, k.weights, self.order, self.rates):
             array.flags.writeable = False
 
     def train(
         self, n_threads: int, n: int, run: Callable[..., Any], progress: kc.Array | None = None
-    ) -> tuple[Any, kc.Array]:
+    ) -> tuple[kc.Array, kc.Array]:
         """Train on the first n rows of the order. run(n_threads, call) is run_team or a function like it.
 
-        Return (steps, correct examples) and a vector of the cost, the parameters and the optimiser's state.
+        Return the report of the updates made, and a vector of the cost, the parameters and the optimiser's state.
         """
         rates = self.rates[: -(-n // self.batch)]
         call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, n_threads=n_threads)
@@ -155,7 +161,7 @@ class Problem:
 
         cost = run(n_threads, train)
         result = np.concatenate(([0.0 if cost is None else cost], call.params, call.state.ravel()))
-        return (int(call.progress[c.STEPS]), int(call.progress[c.CORRECT])), result
+        return call.report[: call.progress[c.STEPS]], result
 
     def later(self, array: kc.Array, place: int) -> threading.Timer:
         """Return a timer that sets array[place] to 1 after the delay of the case."""
@@ -167,16 +173,22 @@ class Problem:
         """Check that a team gives the result of one thread."""
         progress, n = np.zeros(c.PROGRESS_COLUMNS, np.int64), len(self.order)
         timer = self.later(progress, c.STOP) if self.case["ending"] == "stop" else None
-        (steps, correct), found = self.train(self.n_threads, n, run_team, progress)
+        report, found = self.train(self.n_threads, n, run_team, progress)
+        steps = len(report)
         if timer is not None:
             timer.cancel()
             timer.join()
         stopped = steps < -(-n // self.batch)
-        (steps_alone, correct_alone), alone = self.train(1, min(n, steps * self.batch) if timer else n, run_team)
-        assert steps == steps_alone, f"{steps} steps; one thread makes {steps_alone}"
-        single = self.case["dtype"] == "float32"
-        assert abs(correct - correct_alone) <= (1 if single else 0), f"{correct} right; one thread has {correct_alone}"
+        report_alone, alone = self.train(1, min(n, steps * self.batch) if timer else n, run_team)
+        assert steps == len(report_alone), f"{steps} steps; one thread makes {len(report_alone)}"
         kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
+        sums, sums_alone = report.sum(0), report_alone.sum(0)
+        if self.case["dtype"] == "float32" and self.case["task"] != "regression":  # rounding may decide a tie
+            uncertain = [c.SCORE, c.LABELS]
+            off = np.abs(sums[uncertain] - sums_alone[uncertain])
+            assert off.max() <= 3, f"scores of {sums[uncertain]}; one thread has {sums_alone[uncertain]}"
+            sums[uncertain] = sums_alone[uncertain]
+        kc.assert_close(sums, sums_alone, kc.AGREEMENT[self.case["dtype"]])
         too_late = self.case["ending"] != "all" and not stopped  # the call ended before the timer set STOP
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
@@ -224,9 +236,9 @@ class Problem:
             cython_dispatch.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)
             starts = np.empty(n + 1, np.int64)
             nothing = np.empty(0, np.int32), np.empty(0, k.params.dtype)
-            entries = cython_dispatch.compress(k.x, starts, *nothing)
+            entries = cython_dispatch.compress(k.x, k.scale, starts, *nothing)
             indices, values = np.empty(entries, np.int32), np.empty(entries, k.params.dtype)
-            assert cython_dispatch.compress(k.x, starts, indices, values) == entries
+            assert cython_dispatch.compress(k.x, k.scale, starts, indices, values) == entries
             results += [out, starts, indices, values]
         return results
 

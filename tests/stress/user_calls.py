@@ -100,7 +100,7 @@ def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
     one_hot = bool(rng.random() < 0.3)
     backend = str(rng.choice(available()))
     sizes = case["sizes"]
-    if kc.OUTPUTS[case["output"]][0] == "softmax" and sizes[-1] == 1:
+    if kc.PAIRS[case["output"]][0] == "softmax" and sizes[-1] == 1:
         sizes = [*sizes[:-1], 2]
     return {
         "sizes": sizes,
@@ -218,7 +218,7 @@ class Recorder(fastnet.Callback):
         self.every = every
         self.updates: list[Update] = []
 
-    def on_batches(self, trainer: fastnet.Trainer, progress: fastnet.Progress) -> None:
+    def on_batches(self, trainer: fastnet.Trainer, progress: fastnet.EpochSoFar) -> None:
         params, state = trainer.network.parameters.copy(), trainer._state.moments.copy()
         self.updates.append(Update(progress.rows.copy(), progress.learning_rate, params, state))
 
