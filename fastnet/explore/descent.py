@@ -17,6 +17,7 @@ from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.rates import RangeTest, learning_rate_finder
 from fastnet.network import Network
 from fastnet.text import facts, table
+from fastnet.training.order import examples_in_batch
 from fastnet.training.trainer import Trainer
 
 MAX_EXAMPLES = 5_000  # a full-batch step takes the first examples of the data set, at most this many
@@ -37,7 +38,7 @@ def explore(setting: Setting) -> Finding:
     slow = descent_log(_plain(setting, new.network, SLOW, len(x)), x, y, SLOW_STEPS + 1)
     trained = setting.trained.network
     by_rate = {rate: descent_log(_plain(setting, trained, rate, len(x)), x, y, STEPS) for rate in RATES}
-    batched = descent_log(setting.start(), x, y, -(-len(x) // new.batch_size))
+    batched = descent_log(setting.start(), x, y, -(-len(x) // examples_in_batch(new.batch_size, len(x))))
 
     options = {**setting.recipe.on(setting.backend).trainer}
     own_rate = options.pop("learning_rate", None)

@@ -17,6 +17,7 @@ from fastnet.errors import DivergedError
 from fastnet.names import BackendName
 from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
+from fastnet.training.order import examples_in_batch
 from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
@@ -140,7 +141,7 @@ class _Logger(Callback):
         self._steps, self._backend = steps, backend
         self._cost = np.nan  # the cost of the latest batch after its step
         self.n_examples = len(self._x)
-        self.batch_size = min(trainer.batch_size, self.n_examples)
+        self.batch_size = examples_in_batch(trainer.batch_size, self.n_examples)
         self.lines: list[tuple[float, ...]] = []
 
     def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnet.kernels.contract import Rows, SparseRows
-from fastnet.sklearn.record import Record
 
 SAMPLE_ROWS = 1000
 SMALL_SPREAD, LARGE_SPREAD = 0.01, 100.0
@@ -16,11 +14,12 @@ LAST_EPOCHS = 10
 HARDLY = 0.01  # a smaller share of the first loss is hardly a change
 
 
-def max_iter_reached(estimator: Any, losses: Sequence[float], x: Rows) -> str:
+def max_iter_reached(estimator: Any, x: Rows) -> str:
     """Return the text of the ConvergenceWarning after `max_iter` epochs."""
+    losses = estimator.loss_curve_
     found = [
-        f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't converged "
-        f"yet.",
+        f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
+        "converged yet.",
         unscaled(estimator, x),
     ]
     first, last = losses[0], losses[-1]
@@ -49,10 +48,10 @@ def lbfgs_stopped(estimator: Any, problem: str, x: Rows) -> str:
     return " ".join(filter(None, (f"{problem}.", unscaled(estimator, x), more)))
 
 
-def diverged(record: Record) -> str:
+def diverged(epoch: int) -> str:
     """Return the text of the warning about a loss that is not finite, where early stopping kept good weights."""
     return (
-        f"The loss was not finite in iteration {record.n_epochs}, so training stopped, and the weights of the best "
+        f"The loss was not finite in iteration {epoch}, so training stopped, and the weights of the best "
         "validation score are kept. Scale the data, such as with StandardScaler, or lower learning_rate_init."
     )
 

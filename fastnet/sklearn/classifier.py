@@ -65,7 +65,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     ) -> None:
         arguments = locals()  # scikit-learn expects an attribute for each argument, and nothing else
         del arguments["self"]
-        vars(self).update(arguments)
+        self.__dict__.update(arguments)
 
     def fit(
         self,
@@ -125,8 +125,8 @@ class MLPClassifier(ClassifierMixin, MLP):
                 )
         return self._labels.codes(y)
 
-    def _kernel_y(self, y: Array, network: Network) -> Array:
-        return self._labels.targets(y, network.dtype)
+    def _kernel_y(self, y: Array) -> Array:
+        return self._labels.targets(y, self.network_.dtype)
 
     def _n_outputs(self, y: Array) -> int:
         return self._labels.n_outputs

@@ -59,12 +59,9 @@ class Descent:
         rate = float(estimator.learning_rate_init)
         return cls(OptimizerState(settings, moments), layers, schedule, rate, rate, float(estimator.power_t))
 
-    def rates(self, n_updates: int) -> NDArray[np.float64]:
-        """Return the learning rates of the next epoch's updates."""
-        return np.full(n_updates, self._kernel_rate)
-
     @property
-    def _kernel_rate(self) -> float:
+    def kernel_rate(self) -> float:
+        """The learning rate of the next epoch's updates."""
         return max(self.rate, min(MIN_RATE, self.initial_rate))
 
     def epoch_ended(self, n_examples: int) -> None:
@@ -87,9 +84,9 @@ class Descent:
 
     def set_rate(self, rate: float) -> None:
         """Set the rate, and rescale the velocity so that its product with the rate stays the same."""
-        before, self.rate = self._kernel_rate, rate
+        before, self.rate = self.kernel_rate, rate
         if self.state.settings[c.KIND] == c.MOMENTUM:
-            self.state.moments *= before / self._kernel_rate
+            self.state.moments *= before / self.kernel_rate
 
 
 def _settings(estimator: Any) -> NDArray[np.float64]:

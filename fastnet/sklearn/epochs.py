@@ -2,188 +2,221 @@
 
 from __future__ import annotations
 
-import warnings
+import math
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
-from fastnet.backends.threads import run_team
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Ints, Rows, SparseRows
 from fastnet.network import Network
 from fastnet.sklearn.descent import Descent
 from fastnet.sklearn.held_out import HeldOut
 from fastnet.sklearn.record import Record
+from fastnet.training.callbacks import Callback
 from fastnet.training.chunks import LONG_BATCH
-from fastnet.training.inputs import prepare
+from fastnet.training.fit import Fit, begin
+from fastnet.training.selection import Selection
+from fastnet.training.totals import Totals
 
-
-@dataclass(slots=True)
-class Data:
-    """Checked examples, and the rows to train on."""
-
-    x: Rows
-    y: NDArray[Any]
-    weights: NDArray[np.float64]  # (n,), or (0,) for weights of 1
-    rows: Ints
-    batch_size: int
+CONVERGED, MAX_ITER, DIVERGED, INTERRUPTED = "converged", "max_iter", "diverged", "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When training stops, and what it prints. `is_single` is for `partial_fit`, which makes one epoch."""
+    """What one call of `fit` or `partial_fit` does.
 
+    Attributes
+    ----------
+    batch_size, max_iter, shuffle, tol, n_iter_no_change, verbose
+        The estimator's parameters. The batch size is a number.
+    is_single : bool
+        Whether the call makes one epoch, as `partial_fit` does.
+    cost_divisor : int
+        The number by which scikit-learn divides the cost, but not its gradient.
+    """
+
+    batch_size: int
     max_iter: int
+    shuffle: bool
     tol: float
     n_iter_no_change: float
     verbose: bool
     is_single: bool
+    cost_divisor: int
 
 
-class EpochCalls:
-    """The kernel calls of one fit."""
+class RunningFit:
+    """What callbacks get in the place of a trainer.
 
-    def __init__(
-        self,
-        network: Network,
-        descent: Descent,
-        data: Data,
-        cost_divisor: int,
-        engine: Engine,
-        interrupts: Interrupts,
-        epochs: int,
-    ) -> None:
-        dtype, size = network.dtype, data.batch_size
-        self._descent, self._kernels, self._interrupts = descent, engine.kernels, interrupts
-        self._n_threads = engine.n_threads(network.layers, data.x, size)
-        self._x, _ = prepare(data.x, dtype, engine, interrupts, sparse=None, epochs=epochs)
-        self._data, self._parameters = data, network.kernel_parameters(trained=True)
-        is_sparse, slots = isinstance(self._x, SparseRows), len(descent.state.moments)
-        plan = c.plan(network.layers, size, slots, dtype.itemsize, self._n_threads, is_sparse)
-        self._work = c.aligned_empty(plan.size, dtype)
-        starts = np.arange(0, len(data.rows), size)
-        self._batch_rows = np.minimum(size, len(data.rows) - starts).astype(np.float64)
-        self._report = np.empty((len(starts), c.REPORT_COLUMNS))
-        self._cost_divisor = cost_divisor
-        self._is_long = len(data.rows) * c.multiply_adds(network.layers) >= LONG_BATCH  # see Interrupts.call
+    Attributes
+    ----------
+    network : Network
+        The network. A callback may change its parameters.
+    """
 
-    def make(self, order: Ints) -> bool:
-        """Make the updates of an epoch. Return whether all were made: not on Ctrl-C, nor if a cost is not finite."""
-        state, rates = self._descent.state, self._descent.rates(len(self._report))
+    def __init__(self, network: Network, descent: Descent) -> None:
+        self.network = network
+        self._descent = descent
+        self.is_stopped = False
 
-        def train(team: Ints, worker: int) -> float:
-            return self._kernels.train(
-                c.TrainCall(
-                    net=self._descent.layers,
-                    params=self._parameters,
-                    state=state.moments,
-                    x=self._x,
-                    y=self._data.y,
-                    weights=self._data.weights,
-                    order=order,
-                    batch_size=self._data.batch_size,
-                    rates=rates,
-                    optimizer=state.settings,
-                    step=state.step,
-                    progress=self._interrupts.progress,
-                    report=self._report,
-                    work=self._work,
-                    team=team,
-                    worker=worker,
-                )
-            )
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate. A callback may set it."""
+        return self._descent.rate
 
-        call = partial(run_team, self._n_threads, train)
-        if self._is_long:
-            self._interrupts.call(call)
-        else:
-            call()
-        n_updates = int(self._interrupts.progress[c.STEPS])
-        state.step += n_updates
-        return n_updates == len(rates)
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._descent.set_rate(value)
 
-    def loss(self) -> float:
-        """Return the last epoch's loss: the mean over its examples, where each batch counts by its number of rows."""
-        weight = self._report[:, c.WEIGHT_SUM]
-        total = self._report[:, c.COST_SUM] / self._cost_divisor + self._report[:, c.PENALTY_COST]
-        if self._data.weights.size:
-            weight = np.where(weight > 0, weight, np.inf)  # a batch without any weight has no loss
-        return float((total / weight).dot(self._batch_rows)) / len(self._data.rows)
+    @property
+    def steps(self) -> int:
+        """The number of updates made so far."""
+        return self._descent.state.step
+
+    def stop(self) -> None:
+        """End the fit after this epoch."""
+        self.is_stopped = True
 
 
 def train(
     network: Network,
     descent: Descent,
     record: Record,
-    data: Data,
+    selection: Selection,
     held_out: HeldOut | None,
     rule: Rule,
-    random_state: np.random.RandomState | None,
+    random_state: np.random.RandomState,
     engine: Engine,
-    cost_divisor: int,
+    callbacks: Sequence[Callback],
 ) -> str:
-    """Train until the rule says to stop. Return why training ended early, or "" if it converged.
+    """Train until the rule says to stop, and return why training ended.
 
-    "max_iter": the loss, or the score, still improved. "diverged": a loss was not finite. On Ctrl-C, training ends with
-    a warning. A `random_state` of None keeps the order of the examples.
+    CONVERGED: the loss, or the score, no longer improved, or a callback stopped the fit. MAX_ITER: it still improved.
+    DIVERGED: a loss was not finite. INTERRUPTED: Ctrl-C was pressed; the last update is complete.
     """
     try:
-        with Interrupts() as interrupts:
-            calls = EpochCalls(network, descent, data, cost_divisor, engine, interrupts, rule.max_iter)
-            return _train(network, descent, record, data, held_out, rule, random_state, engine, calls, interrupts)
+        with Interrupts() as interrupts, ExitStack() as at_end:
+            fit = begin(
+                network,
+                descent.layers,
+                descent.state,
+                selection,
+                engine,
+                batch_size=rule.batch_size,
+                sparse=None,
+                epochs=rule.max_iter,
+                horizon=(0.0, 0.0),
+                callbacks=callbacks,
+                interrupts=interrupts,
+            )
+            if len(fit.rows) * c.multiply_adds(network.layers) >= LONG_BATCH:
+                fit.updates.is_long = True  # a call is a whole epoch here
+            running = RunningFit(network, descent)
+            for callback in callbacks:
+                fit.hand_over(partial(callback.on_fit_begin, running, fit.info()))
+                at_end.callback(interrupts.hand_over, partial(callback.on_fit_end, running))
+            return _Loop(fit, running, descent, record, held_out, rule).run(random_state)
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
-        return ""
+        return INTERRUPTED
 
 
-def _train(
-    network: Network,
-    descent: Descent,
-    record: Record,
-    data: Data,
-    held_out: HeldOut | None,
-    rule: Rule,
-    random_state: np.random.RandomState | None,
-    engine: Engine,
-    calls: EpochCalls,
-    interrupts: Interrupts,
-) -> str:
-    n, order = len(data.rows), data.rows
-    record.n_epochs = 0
-    while record.n_epochs < rule.max_iter:
-        if random_state is not None:
-            shuffled = np.arange(n)
-            random_state.shuffle(shuffled)  # each epoch shuffles the order of the one before, as scikit-learn does
-            order = order[shuffled]
-        is_complete = calls.make(order)
-        if interrupts.pending:
-            return ""
-        record.add_loss(calls.loss() if is_complete else float("nan"), n)
-        if rule.verbose:
-            print(f"Iteration {record.n_epochs}, loss = {record.losses[-1]:.8f}")
-        if held_out is None:
-            record.judge_loss(rule.tol)
-            reason = "Training loss"
-        else:
-            outputs = engine.forward(network.layers, network.kernel_parameters(), held_out.x)
-            score = held_out.scored(outputs) if is_complete else float("nan")
-            record.judge_score(score, rule.tol, network.kernel_parameters())
-            reason = "Validation score"
+class _Loop:
+    """The epochs of one fit."""
+
+    def __init__(
+        self,
+        fit: Fit,
+        running: RunningFit,
+        descent: Descent,
+        record: Record,
+        held_out: HeldOut | None,
+        rule: Rule,
+    ) -> None:
+        self._fit, self._running, self._descent, self._record = fit, running, descent, record
+        self._held_out, self._rule = held_out, rule
+        starts = np.arange(0, len(fit.rows), rule.batch_size)
+        self._batch_rows = np.minimum(rule.batch_size, len(fit.rows) - starts).astype(np.float64)
+        self._rates = np.empty(len(starts))
+
+    def run(self, random_state: np.random.RandomState) -> str:
+        """Make epochs. Return why they ended, as `train` does."""
+        record, rule, order = self._record, self._rule, self._fit.rows
+        record.n_epochs = 0
+        while record.n_epochs < rule.max_iter:
+            if rule.shuffle:
+                places = np.arange(len(order))
+                random_state.shuffle(places)  # scikit-learn shuffles the order of the epoch before, in these steps
+                order = order[places]
+            began = time.perf_counter()
+            self._rates.fill(self._descent.kernel_rate)
+            made = self._fit.updates.make(order, self._rates)
+            seconds = time.perf_counter() - began
+            if self._fit.interrupts.pending:
+                return INTERRUPTED
+            has_diverged = made.n_updates < len(self._rates)
+            record.add_loss(math.nan if has_diverged else self._loss(), len(order))
             if rule.verbose:
-                print(f"Validation score: {score:f}")
-        if not is_complete:
-            return "diverged"
-        descent.epoch_ended(record.n_examples)
-        if record.n_without_improvement > rule.n_iter_no_change:
-            reason += f" did not improve more than tol={rule.tol:f} for {rule.n_iter_no_change} consecutive epochs."
-            if descent.stops(reason, rule.verbose):
-                return ""
-            record.n_without_improvement = 0
-        if rule.is_single:
-            return ""
-    return "max_iter"
+                print(f"Iteration {record.n_epochs}, loss = {record.losses[-1]:.8f}")
+            self._judge(has_diverged)
+            if has_diverged:
+                return DIVERGED
+            if self._fit.callbacks:
+                totals = Totals(record.n_epochs)
+                totals.add(made, len(order), seconds, self._descent.rate)
+                self._tell(totals, order)
+            if self._is_over():
+                return CONVERGED
+            if rule.is_single:
+                return CONVERGED
+        return MAX_ITER
+
+    def _loss(self) -> float:
+        """Return the last epoch's loss: the mean over its examples, where each batch counts by its number of rows."""
+        report = self._fit.updates.report
+        weight = report[:, c.WEIGHT_SUM]
+        total = report[:, c.COST_SUM] / self._rule.cost_divisor + report[:, c.PENALTY_COST]
+        if self._fit.updates.weights.size:
+            weight = np.where(weight > 0, weight, np.inf)  # a batch without any weight has no loss
+        return float((total / weight).dot(self._batch_rows)) / len(self._fit.rows)
+
+    def _judge(self, has_diverged: bool) -> None:
+        """Compare the epoch's loss, or its score on the examples held out, with the best epoch."""
+        held_out, network = self._held_out, self._fit.network
+        if held_out is None:
+            self._record.judge_loss(self._rule.tol)
+            return
+        parameters, score = network.kernel_parameters(), math.nan
+        if not has_diverged:
+            score = held_out.scored(self._fit.engine.forward(network.layers, parameters, held_out.examples.x))
+        self._record.judge_score(score, self._rule.tol, parameters)
+        if self._rule.verbose:
+            print(f"Validation score: {score:f}")
+
+    def _tell(self, totals: Totals, order: c.Ints) -> None:
+        """Call the callbacks. An epoch is one kernel call, so `on_batches` is called at its end only."""
+        fit, epoch = self._fit, totals.record(self._fit)
+        fit.tell(self._running, epoch, fit.n_batches, order[(fit.n_batches - 1) * self._rule.batch_size :])
+        epoch = fit.validated(epoch)
+        for callback in fit.callbacks:
+            fit.hand_over(partial(callback.on_epoch_end, self._running, epoch))
+
+    def _is_over(self) -> bool:
+        """Set the rate of the next epoch. Return whether there is none."""
+        record, rule = self._record, self._rule
+        self._descent.epoch_ended(record.n_examples)
+        if self._running.is_stopped:
+            return True
+        if record.n_without_improvement <= rule.n_iter_no_change:
+            return False
+        measure = "Training loss" if self._held_out is None else "Validation score"
+        reason = f"{measure} did not improve more than tol={rule.tol:f} for {rule.n_iter_no_change} consecutive epochs."
+        if self._descent.stops(reason, rule.verbose):
+            return True
+        record.n_without_improvement = 0
+        return False

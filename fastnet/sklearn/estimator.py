@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from numbers import Number
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
-from fastnet.kernels.contract import Floats, Rows
+from fastnet.kernels.contract import Rows
 from fastnet.network import Network
 from fastnet.sklearn import advice, epochs, lbfgs
 from fastnet.sklearn.descent import Descent
+from fastnet.sklearn.fitted import SPARSE_FORMATS, Fitted
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
 from fastnet.sklearn.parameters import BATCH_ROWS, STOCHASTIC, check_parameters, hidden_sizes
 from fastnet.sklearn.record import Record
+from fastnet.training.callbacks import as_callbacks
+from fastnet.training.inputs import Examples
+from fastnet.training.selection import Selection
 
 Array = NDArray[Any]
-SPARSE_FORMATS = ["csr", "csc"]
 
 
 class Validation(NamedTuple):
@@ -37,7 +38,7 @@ class Validation(NamedTuple):
     weights: Any = None
 
 
-class MLP(BaseEstimator):
+class MLP(Fitted):
     """Base class of MLPClassifier and MLPRegressor, which define what targets and outputs mean."""
 
     hidden_layer_sizes: Any
@@ -77,8 +78,8 @@ class MLP(BaseEstimator):
         """Return checked targets as class numbers (n,), labels (n, n_outputs) or values (n, n_outputs)."""
         raise NotImplementedError
 
-    def _kernel_y(self, y: Array, network: Network) -> Array:
-        """Return checked targets in the form that the kernels take."""
+    def _kernel_y(self, y: Array) -> Array:
+        """Return checked targets in the form that the kernels of `network_` take."""
         raise NotImplementedError
 
     def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
@@ -118,17 +119,7 @@ class MLP(BaseEstimator):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=SPARSE_FORMATS,
-            multi_output=True,
-            dtype=self._input_dtypes(),
-            order="C",
-            y_numeric=self._has_numeric_y,
-            reset=is_first,
-        )
+        X, y = self._checked_X_y(X, y, self._input_dtypes(), is_first)
         y = self._checked_y(y, incremental, is_first)
         weights = self._weights(sample_weight, y, incremental)
         random_state = check_random_state(self.random_state)
@@ -138,14 +129,28 @@ class MLP(BaseEstimator):
         else:
             self._continue(sizes)
         network, engine = self.network_, choose(self.backend, self.threads)
-        x = network.check_inputs(X, "X")
+        examples = Examples(network.check_inputs(X, "X"), self._kernel_y(y), weights)
+        del X  # if the examples are a converted copy, the array that was converted need not stay in memory
         if self.solver in STOCHASTIC:
-            self._descend(engine, x, y, weights, random_state, incremental, validation or Validation())
+            self._descend(engine, examples, y, random_state, incremental, validation or Validation())
         else:
-            self._minimise(engine, x, y, weights)
+            self._minimise(engine, examples)
         if not np.isfinite(network.kernel_parameters()).all():
             raise ValueError(advice.not_finite())
         return self
+
+    def _checked_X_y(self, X: Any, y: Any, dtypes: list[Any], is_first: bool) -> Any:
+        return validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=SPARSE_FORMATS,
+            multi_output=True,
+            dtype=dtypes,
+            order="C",
+            y_numeric=self._has_numeric_y,
+            reset=is_first,
+        )
 
     def _input_dtypes(self) -> list[Any]:
         """Return the dtypes of X that need no conversion. Other dtypes become the first one."""
@@ -159,7 +164,8 @@ class MLP(BaseEstimator):
             dtype = x_dtype if x_dtype == np.float32 and self.solver != "lbfgs" else np.dtype(np.float64)
         network = self._new_network(sizes, dtype)
         draw_parameters(network, random_state, self.activation)
-        self._record, self._descent = Record(), None
+        self._record: Record = Record()
+        self._descent: Descent | None = None
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
         self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
         self.n_iter_ = self.t_ = 0
@@ -179,57 +185,57 @@ class MLP(BaseEstimator):
     def _descend(
         self,
         engine: Engine,
-        x: Rows,
+        examples: Examples,
         y: Array,
-        weights: NDArray[np.float64],
         random_state: np.random.RandomState,
         incremental: bool,
         validation: Validation,
     ) -> None:
         """Train with sgd or adam."""
         network, record = self.network_, self._record
-        if self._descent is None or not incremental:
+        descent = self._descent if incremental else None
+        if descent is None:
             dropout = checks.dropout(self.dropout, len(network.sizes) - 2)
-            self._descent = Descent.of(self, network, dropout, random_state)
-        # After a warm start, scikit-learn keeps the last weights if no epoch of this call has the best score of all calls.
+            descent = self._descent = Descent.of(self, network, dropout, random_state)
+        # After a warm start, scikit-learn keeps the last weights if no epoch of the call reaches a new best score.
         record.best_parameters = None if record.losses else network.kernel_parameters().copy()
-        rows, held_out = self._held_out(x, y, weights, random_state, validation)
-        data = epochs.Data(x, self._kernel_y(y, network), weights, rows, self._batch_rows(len(rows)))
-        rule = epochs.Rule(self.max_iter, self.tol, self.n_iter_no_change, bool(self.verbose), incremental)
+        rows, held_out = self._held_out(examples, y, random_state, validation)
+        rule = epochs.Rule(
+            batch_size=self._batch_rows(len(rows)),
+            max_iter=self.max_iter,
+            shuffle=self.shuffle,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            verbose=bool(self.verbose),
+            is_single=incremental,
+            cost_divisor=self._cost_divisor(),
+        )
+        selection = Selection(examples, rows, held_out and held_out.examples)
+        callbacks = [] if incremental else as_callbacks(self.callbacks)
         try:
-            problem = epochs.train(
-                network,
-                self._descent,
-                record,
-                data,
-                held_out,
-                rule,
-                random_state if self.shuffle else None,
-                engine,
-                self._cost_divisor(),
-            )
+            ended = epochs.train(network, descent, record, selection, held_out, rule, random_state, engine, callbacks)
         finally:
             self._publish(record)
         if held_out is not None and record.best_parameters is not None:
             network.kernel_parameters(trained=True)[...] = record.best_parameters
-        if problem == "diverged" and held_out is None:
-            raise ValueError(advice.not_finite(record.n_epochs))
-        if problem:
-            words = (
-                advice.max_iter_reached(self, record.losses, x) if problem == "max_iter" else advice.diverged(record)
-            )
-            warnings.warn(words, ConvergenceWarning, stacklevel=4)
+        self._warn(ended, held_out is not None, examples.x)
+
+    def _warn(self, ended: str, has_best: bool, x: Rows) -> None:
+        """Say why training ended, if it did not converge."""
+        if ended == epochs.INTERRUPTED:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        if ended == epochs.DIVERGED and not has_best:
+            raise ValueError(advice.not_finite(self.n_iter_))
+        if ended == epochs.DIVERGED:
+            warnings.warn(advice.diverged(self.n_iter_), ConvergenceWarning, stacklevel=5)
+        if ended == epochs.MAX_ITER:
+            warnings.warn(advice.max_iter_reached(self, x), ConvergenceWarning, stacklevel=5)
 
     def _held_out(
-        self,
-        x: Rows,
-        y: Array,
-        weights: NDArray[np.float64],
-        random_state: np.random.RandomState,
-        validation: Validation,
+        self, examples: Examples, y: Array, random_state: np.random.RandomState, validation: Validation
     ) -> tuple[NDArray[np.int64], HeldOut | None]:
         """Return the rows to train on, and the examples for early stopping."""
-        rows = np.arange(len(x))
+        (x, targets, weights), rows = examples, np.arange(len(y))
         if (validation.x is None) != (validation.y is None):
             missing = "y_val" if validation.y is None else "X_val"
             raise ValueError(f"{missing} is missing: give X_val and y_val, or none of them")
@@ -239,24 +245,17 @@ class MLP(BaseEstimator):
             return rows, self._given_validation(validation)
         if not self.early_stopping:
             return rows, None
-        rows, held = split(len(x), self.validation_fraction, random_state, self._stratify(y))
-        return rows, HeldOut(x[held], y[held], weights[held] if weights.size else None, self._score)
+        rows, held = split(len(y), self.validation_fraction, random_state, self._stratify(y))
+        chosen = Examples(x[held], targets[held], weights[held] if weights.size else weights)
+        return rows, HeldOut(chosen, y[held], self._score)
 
     def _given_validation(self, validation: Validation) -> HeldOut:
-        X, y = validate_data(
-            self,
-            validation.x,
-            validation.y,
-            accept_sparse=SPARSE_FORMATS,
-            multi_output=True,
-            order="C",
-            dtype=[self.network_.dtype, np.uint8],
-            y_numeric=self._has_numeric_y,
-            reset=False,
-        )
-        y = self._checked_y(y, True, False)
+        """Return the checked arguments X_val, y_val and sample_weight_val."""
+        network = self.network_
+        X, y = self._checked_X_y(validation.x, validation.y, [network.dtype, np.uint8], is_first=False)
+        y = self._checked_y(y, incremental=True, is_first=False)
         weights = checks.weights(validation.weights, len(y), "sample_weight_val")
-        return HeldOut(self.network_.check_inputs(X, "X_val"), y, weights if weights.size else None, self._score)
+        return HeldOut(Examples(network.check_inputs(X, "X_val"), self._kernel_y(y), weights), y, self._score)
 
     def _batch_rows(self, n: int) -> int:
         if isinstance(self.batch_size, str):
@@ -268,23 +267,17 @@ class MLP(BaseEstimator):
             )
         return min(int(self.batch_size), n)
 
-    def _minimise(self, engine: Engine, x: Rows, y: Array, weights: NDArray[np.float64]) -> None:
+    def _minimise(self, engine: Engine, examples: Examples) -> None:
         """Train with lbfgs."""
-        objective = lbfgs.Objective(
-            self.network_,
-            engine.kernels,
-            x,
-            self._kernel_y(y, self.network_),
-            weights,
-            alpha=self.alpha,
-            cost_divisor=self._cost_divisor(),
-        )
+        if self.callbacks or np.any(self.dropout):
+            raise ValueError("callbacks and dropout are for the solvers 'sgd' and 'adam': choose one of them")
+        objective = lbfgs.Objective(self.network_, engine.kernels, examples, self.alpha, self._cost_divisor())
         found = lbfgs.solve(
             objective, tol=self.tol, max_iter=self.max_iter, max_fun=self.max_fun, verbose=bool(self.verbose)
         )
         self.loss_, self.n_iter_ = found.loss, found.n_iterations
         if found.problem:
-            warnings.warn(advice.lbfgs_stopped(self, found.problem, x), ConvergenceWarning, stacklevel=4)
+            warnings.warn(advice.lbfgs_stopped(self, found.problem, examples.x), ConvergenceWarning, stacklevel=4)
 
     def _cost_divisor(self) -> int:
         """Return what scikit-learn divides the cost, but not its gradient, by."""
@@ -299,56 +292,6 @@ class MLP(BaseEstimator):
         self.best_loss_ = None if stopped_early else record.best_loss
         self.validation_scores_ = record.scores if stopped_early else None
         self.best_validation_score_ = record.best_score if stopped_early else None
-
-    # -- the network and its views -----------------------------------------------------------------------------
-
-    def _hold(self, network: Network) -> None:
-        """Keep a network. `coefs_` and `intercepts_` are views of its parameters."""
-        self.network_ = network
-        self.coefs_ = [w.T for w in network.weights]
-        self.intercepts_ = list(network.biases)
-        self._views = (*self.coefs_, *self.intercepts_)
-
-    def _has_own_views(self) -> bool:
-        """Whether `coefs_` and `intercepts_` still hold the views of the network, not arrays that the user put there."""
-        held = (*self.coefs_, *self.intercepts_)
-        return len(held) == len(self._views) and all(a is b for a, b in zip(held, self._views, strict=True))
-
-    def _current_network(self) -> Network:
-        """Return `network_`, or a copy with the arrays that the user put into `coefs_` and `intercepts_`."""
-        if self._has_own_views():
-            return self.network_
-        network: Network = self.network_.copy()
-        if len(self.coefs_) != len(network.weights) or len(self.intercepts_) != len(network.biases):
-            raise ValueError(f"coefs_ and intercepts_ must have {len(network.weights)} arrays each, one for each layer")
-        for own, given in zip((*network.weights, *network.biases), (*self.coefs_, *self.intercepts_), strict=True):
-            array = np.asarray(given).T
-            if array.shape != own.shape:
-                raise ValueError(f"an array of coefs_ or intercepts_ has shape {array.T.shape}, not {own.T.shape}")
-            own[...] = array
-        return network
-
-    def _outputs(self, X: Any) -> Floats:
-        """Return the activations (n, n_outputs) of the last layer for unchecked examples."""
-        check_is_fitted(self)
-        network = self._current_network()
-        X = validate_data(
-            self, X, accept_sparse=SPARSE_FORMATS, dtype=[network.dtype, np.uint8], order="C", reset=False
-        )
-        rows = network.check_inputs(X, "X")
-        return choose(self.backend, self.threads).forward(network.layers, network.kernel_parameters(), rows)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "_views" in state and self._has_own_views():  # the network holds their numbers
-            for name in ("coefs_", "intercepts_", "_views"):
-                del state[name]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "network_" in state and "_views" not in state:
-            self._hold(self.network_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

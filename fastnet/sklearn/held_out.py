@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from fastnet.kernels.contract import Ints, Rows
+from fastnet.kernels.contract import Ints
+from fastnet.training.inputs import Examples
 
 Array = NDArray[Any]
 Score = Callable[[Array, Array, Array | None], float]  # (outputs, truth, weights)
@@ -18,14 +19,16 @@ Score = Callable[[Array, Array, Array | None], float]  # (outputs, truth, weight
 class HeldOut(NamedTuple):
     """Examples to score after each epoch."""
 
-    x: Rows
+    examples: Examples
     truth: Array  # class numbers (n,), labels (n, n_outputs), or the targets of a regression (n, n_outputs)
-    weights: Array | None  # (n,)
     score: Score
 
     def scored(self, outputs: Array) -> float:
-        """Return the score of the outputs for x, nan if an output is not finite."""
-        return self.score(outputs, self.truth, self.weights) if np.isfinite(outputs).all() else float("nan")
+        """Return the score of the outputs for these examples, nan if an output is not finite."""
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        weights = self.examples.weights
+        return self.score(outputs, self.truth, weights if weights.size else None)
 
 
 def split(n: int, fraction: float, random_state: np.random.RandomState, stratify: Array | None) -> tuple[Ints, Ints]:

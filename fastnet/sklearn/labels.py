@@ -68,7 +68,8 @@ class Labels:
         found = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         if not (self.classes[found] == y).all():
             raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {unique_labels(y)}."
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has "
+                f"{unique_labels(y)}."
             )
         return found
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
+from fastnet.kernels.contract import Backend, Floats, Ints, SparseRows
 from fastnet.network import Network
+from fastnet.training.inputs import Examples
 
 
 class Minimum(NamedTuple):
@@ -28,22 +29,13 @@ class Objective:
     function writes the parameters to the network.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        kernels: Backend,
-        x: Rows,
-        y: NDArray[Any],
-        weights: NDArray[np.float64],
-        *,
-        alpha: float,
-        cost_divisor: int,
-    ) -> None:
-        self._kernels, self._layers, self._data = kernels, network.layers, (x, y, weights)
+    def __init__(self, network: Network, kernels: Backend, examples: Examples, alpha: float, cost_divisor: int) -> None:
+        self._kernels, self._layers, self._examples = kernels, network.layers, examples
         self._parameters = network.kernel_parameters(trained=True)
         self._order = _packing_order(network)
         self._n_weights = network.n_parameters - sum(network.sizes[1:])
         self._alpha, self._cost_divisor = alpha, cost_divisor
+        x, _, weights = examples
         self._weight_sum = float(weights.sum()) if weights.size else len(x)
         self._gradient: Floats = c.aligned_empty(network.n_parameters, network.dtype)
         plan = c.plan(network.layers, len(x), 0, network.dtype.itemsize, sparse=isinstance(x, SparseRows))
@@ -59,7 +51,7 @@ class Objective:
 
     def __call__(self, packed: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         self.write(packed)
-        cost = self._kernels.gradient(self._layers, self._parameters, *self._data, self._gradient, self._work)
+        cost = self._kernels.gradient(self._layers, self._parameters, *self._examples, self._gradient, self._work)
         gradient = self._gradient[self._order].astype(np.float64)
         w = packed[: self._n_weights]
         gradient[: self._n_weights] += self._alpha / self._weight_sum * w

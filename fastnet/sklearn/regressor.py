@@ -66,7 +66,7 @@ class MLPRegressor(RegressorMixin, MLP):
     ) -> None:
         arguments = locals()  # scikit-learn expects an attribute for each argument, and nothing else
         del arguments["self"]
-        vars(self).update(arguments)
+        self.__dict__.update(arguments)
 
     def fit(
         self,
@@ -97,8 +97,8 @@ class MLPRegressor(RegressorMixin, MLP):
         y = checked_labels(y)
         return y.reshape(len(y), -1)
 
-    def _kernel_y(self, y: Array, network: Network) -> Array:
-        return network.check_targets(y, len(y))
+    def _kernel_y(self, y: Array) -> Array:
+        return self.network_.check_targets(y, len(y))
 
     def _n_outputs(self, y: Array) -> int:
         return y.shape[1]

@@ -29,6 +29,7 @@ from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
+from fastnet.training.spread import warn_of_spread
 from fastnet.training.totals import Totals
 
 MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
@@ -226,7 +227,7 @@ class Trainer:
         x: Any,
         y: Any,
         *,
-        epochs: int = 1,
+        epochs: int,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
@@ -282,6 +283,7 @@ class Trainer:
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
         examples = check_examples(self._network, x, y, sample_weight)
+        warn_of_spread(examples.x, checks.column_names(x))
         split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
         horizon = self._epoch, self._epoch + epochs

@@ -38,7 +38,7 @@ def test_a_fit_warns_once_and_names_the_worst_column(factors: list[float], words
     cases = [(x, words), (x.astype(np.int64) if min(factors) >= 1 else x, words), (x.astype(np.float32), words)]
     cases += [(library.DataFrame(x, **{key: list("abc")}), names) for library, key in FRAMES]
     for given, expected in cases:
-        with pytest.warns(UserWarning) as caught:
+        with pytest.warns(UserWarning, match="^column") as caught:
             fit(given)
         assert len(caught) == 1
         assert caught[0].filename == __file__  # the warning blames the line that called fit

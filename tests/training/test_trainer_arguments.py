@@ -143,6 +143,11 @@ def test_impossible_fits_are_refused_and_change_nothing(arguments: dict[str, Any
     assert len(trainer.fit(X, Y, epochs=1)) == 1
 
 
+def test_the_number_of_epochs_must_be_given() -> None:
+    with pytest.raises(TypeError, match="epochs"):
+        make().fit(X, Y)
+
+
 def test_a_new_learning_rate_is_checked() -> None:
     trainer = make()
     with pytest.raises(ValueError, match="learning_rate must be at least 0"):

@@ -1,4 +1,4 @@
-"""Large integers and memory-mapped arrays are converted a piece at a time. The results are those of a converted copy."""
+"""Large integers and memory-mapped arrays are converted a piece at a time, and give the results of a converted copy."""
 
 from __future__ import annotations
 
