@@ -68,7 +68,7 @@ def test_masks_within_a_list_are_found() -> None:
     Network([4, 3]).cost([*np.ma.masked_array(X)], [*np.ma.masked_array(Y)])
 
 
-ENDS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, 1e6)}
+ENDS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, 1e6), "exponential": (0, 1e6)}
 ANYTHING = {"identity", "leaky_relu"}
 
 
