@@ -148,8 +148,9 @@ class Network(Architecture):
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix (n, n_in)
-            Examples, one per row, as floats or uint8. A uint8 value v stands for v * byte_scale.
+        x : array, data frame or scipy.sparse matrix (n, n_in)
+            Examples, one per row: floats, whole numbers or bools. A uint8 value v stands for v * byte_scale. A frame of
+            pandas or polars needs numbers in all columns.
         backend : str, optional
             A backend's name. None: the backend in use.
         out : numpy.ndarray (n, n_out), optional

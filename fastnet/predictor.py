@@ -131,7 +131,7 @@ class Predictor:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix
+        x : array, data frame or scipy.sparse matrix
             Examples, one per row, or a single example.
         out : numpy.ndarray, optional
             A C-contiguous array of the result's shape and the network's dtype. It must not share memory with x.

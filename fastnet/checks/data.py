@@ -239,7 +239,7 @@ def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.f
         bad = int(good.argmin())
         raise ValueError(f"{name}[{bad}] is {found[bad]:g}; a weight is 0, or from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
     if not found.any():
-        raise ValueError(f"{name} is 0 everywhere; at least one example needs a weight above 0")
+        raise ValueError(f"{name} is zero everywhere; at least one example needs a weight above 0")
     return np.empty(0) if (found == 1).all() else found
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from fastnet.backends.forward import forward
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, SparseRows
 from fastnet.network import Network
@@ -36,6 +38,7 @@ class Objective:
         self._n_weights = network.n_parameters - sum(network.sizes[1:])
         self._alpha, self._cost_divisor = alpha, cost_divisor
         x, _, weights = examples
+        self._smallest_cost = math.inf
         self._weight_sum = float(weights.sum()) if weights.size else len(x)
         self._gradient: Floats = c.aligned_empty(network.n_parameters, network.dtype)
         plan = c.plan(network.layers, len(x), 0, network.dtype.itemsize, sparse=isinstance(x, SparseRows))
@@ -55,7 +58,23 @@ class Objective:
         gradient = self._gradient[self._order].astype(np.float64)
         w = packed[: self._n_weights]
         gradient[: self._n_weights] += self._alpha / self._weight_sum * w
+        if cost > self._smallest_cost and self._layers[-1, c.ACTIVATION] == c.SIGMOID:
+            cost = self._rounded_cost()
+        self._smallest_cost = min(self._smallest_cost, cost)
         return cost / self._cost_divisor + 0.5 * self._alpha * float(w.dot(w)) / self._weight_sum, gradient
+
+    def _rounded_cost(self) -> float:
+        """Return the cross-entropy of sigmoid outputs as scikit-learn computes it, from 1 - a with a rounded a.
+
+        After too long a step, many outputs are close to 1 where 0 is right, and the rounding error of 1 - a makes the
+        cost differ from the kernel's by up to 1e-3. The solver computes the next step from this cost.
+        """
+        x, y, weights = self._examples
+        a = np.empty(y.shape, self._parameters.dtype)
+        forward(self._kernels, self._layers, self._parameters, x, a)
+        smallest = np.finfo(a.dtype).eps
+        costs = -y * np.log(np.maximum(a, smallest)) - (1 - y) * np.log(np.maximum(1 - a, smallest))
+        return float(np.average(costs, axis=0, weights=weights if weights.size else None).sum())
 
 
 def solve(objective: Objective, *, tol: float, max_iter: int, max_fun: int, verbose: bool) -> Minimum:
