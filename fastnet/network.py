@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from fastnet.architecture import Architecture, Floats
 from fastnet.backends.engine import Engine, choose
 from fastnet.backends.forward import parts
 from fastnet.costs import CostObject
+from fastnet.errors import warn
 from fastnet.evaluation import Evaluation, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
@@ -317,18 +317,17 @@ class Network(Architecture):
         """Remember the largest absolute value of the floats that the network is trained on."""
         self._largest_input = max(self._largest_input, largest)
 
-    def warn_of_bytes(self, *forms: object, stacklevel: int = 4) -> None:
+    def warn_of_bytes(self, *forms: object) -> None:
         """Warn once of bytes, which stand for 0 to 1, if the network was trained on much larger floats.
 
         `forms` are examples as the user gave them and as the kernels take them: bytes may be converted to floats.
         """
         is_suspicious = self._largest_input > MAX_PIXEL and self._byte_scale == c.PIXEL_SCALE
         if is_suspicious and any(map(checks.holds_bytes, forms)):
-            warnings.warn(
+            warn(
                 f"the network was trained on floats as large as {self._largest_input:g}, and here x holds bytes, which "
                 "stand for 0 to 1: make the network with Network(byte_scale=1) if a byte stands for its own value, or "
-                "give x as floats",
-                stacklevel=stacklevel,
+                "give x as floats"
             )
             self._largest_input = 0.0  # one warning is enough
 
