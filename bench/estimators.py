@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,10 @@ from fastnet.bench.suites import BASELINE, Task
 from fastnet.bench.workloads import Array
 
 SEED = 0
-BATCHES = {"auto": 200_000, 10: 20_000}  # the batch sizes, and how many examples a fit goes through
+BATCHES: dict[int | str, int] = {
+    "auto": 200_000,
+    10: 20_000,
+}  # the batch sizes, and how many examples a fit goes through
 QUICK = 20  # a quick run divides the number of examples by this
 TOLERANCE = {"float64": 1e-6, "float32": 1e-2}  # the largest relative difference of two loss curves
 PEER = "scikit-learn"
@@ -112,9 +116,9 @@ def measure(
         "random_state": SEED,
     }
     contenders: dict[str, Callable[[], Any]] = {
-        name: lambda name=name: getattr(ours, kind)(backend=name, **settings) for name in names
+        name: partial(getattr(ours, kind), backend=name, **settings) for name in names
     }
-    contenders[PEER] = lambda: getattr(neural_network, kind)(**settings)
+    contenders[PEER] = partial(getattr(neural_network, kind), **settings)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn: the iterations have reached their maximum

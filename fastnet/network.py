@@ -148,8 +148,9 @@ class Network(Architecture):
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix (n, n_in)
-            Examples, one per row, as floats or uint8. A uint8 value v stands for v * byte_scale.
+        x : array, data frame or scipy.sparse matrix (n, n_in)
+            Examples, one per row: floats, whole numbers or bools. A uint8 value v stands for v * byte_scale. A frame of
+            pandas or polars needs numbers in all columns.
         backend : str, optional
             A backend's name. None: the backend in use.
         out : numpy.ndarray (n, n_out), optional
@@ -165,15 +166,15 @@ class Network(Architecture):
         ValueError
             x or `out` has an invalid shape or dtype, or x has a value that is not finite.
         """
-        rows = self.check_inputs(x)
+        rows = self.check_rows(x)
         return choose(backend).forward(self._layers, self.kernel_parameters(), rows, out)
 
     def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Floats]:
         """Return a list with an array (n, n_out) of activations for each layer of weights, the output layer's last."""
-        a, engine, found = self.check_inputs(x), choose(backend), list[Floats]()
+        rows, engine, found = self.check_rows(x), choose(backend), list[Floats]()
         for level in range(len(self._layers)):
-            a = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), a)
-            found.append(a)
+            rows = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), rows)
+            found.append(rows)
         return found
 
     def predict(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
@@ -199,7 +200,7 @@ class Network(Architecture):
         """
         if self._task == "regression":
             return self.forward(x, backend=backend, out=out)
-        rows = self.check_inputs(x)
+        rows = self.check_rows(x)
         out = checks.result(out, (len(rows), self._sizes[-1])[: 1 if self.is_classifier else 2], np.int64)
         sums = choose(backend).forward(self.layers_to_weighted_sums(), self.kernel_parameters(), rows)
         out[...] = predicted(self._task, sums)
@@ -263,11 +264,12 @@ class Network(Architecture):
 
         The arguments are those of `evaluate`.
         """
-        examples = self._examples(x, y, sample_weight)
-        return choose(backend).gradient(self._layers, self.kernel_parameters(), *examples)
+        rows, targets, weights = self._examples(x, y, sample_weight)
+        rows = checks.kernel_rows(rows)
+        return choose(backend).gradient(self._layers, self.kernel_parameters(), rows, targets, weights)
 
-    def _examples(self, x: Any, y: Any, sample_weight: Any) -> tuple[c.Rows, Array, NDArray[np.float64]]:
-        rows = self.check_inputs(x)
+    def _examples(self, x: Any, y: Any, sample_weight: Any) -> tuple[checks.AnyRows, Array, NDArray[np.float64]]:
+        rows = self.check_rows(x)
         return rows, self.check_targets(y, len(rows)), checks.weights(sample_weight, len(rows))
 
     # -- for the trainer, the predictor and the experiments ----------------------------------------------------
@@ -285,7 +287,7 @@ class Network(Architecture):
         return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
 
     def evaluate_parts(
-        self, x: c.Rows, y: Array, weights: NDArray[np.float64], engine: Engine
+        self, x: checks.AnyRows, y: Array, weights: NDArray[np.float64], engine: Engine
     ) -> Iterator[formulas.Sums]:
         """For each part of checked data, yield the weighted sums of costs and scores.
 
@@ -303,7 +305,11 @@ class Network(Architecture):
         The result is sparse rows, or a C-contiguous array of the network's dtype or of uint8. It shares memory with x
         if no conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
         """
-        rows = checks.inputs(x, self._sizes[0], self.dtype, name, byte_scale=self._byte_scale)
+        return checks.kernel_rows(self.check_rows(x, name))
+
+    def check_rows(self, x: object, name: str = "x") -> checks.AnyRows:
+        """Return examples x as `check_inputs` does, but a large or memory-mapped array may stay unconverted."""
+        rows = checks.lazy_inputs(x, self._sizes[0], self.dtype, name, byte_scale=self._byte_scale)
         self.warn_of_bytes(x)
         return rows
 

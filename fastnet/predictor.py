@@ -131,7 +131,7 @@ class Predictor:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix
+        x : array, data frame or scipy.sparse matrix
             Examples, one per row, or a single example.
         out : numpy.ndarray, optional
             A C-contiguous array of the result's shape and the network's dtype. It must not share memory with x.
@@ -227,8 +227,8 @@ class _Prepared:
     def _call_with_any(self, x: Any, out: Array | None) -> Array:
         """Check any x and out as Network.forward does, then compute."""
         as_it_is = isinstance(x, np.ndarray) and x.dtype == self._dtype and x.flags.c_contiguous
-        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x)) and np.ndim(x) == 1
-        rows = checks.inputs(
+        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x) or checks.is_frame(x)) and np.ndim(x) == 1
+        rows = checks.lazy_inputs(
             np.asanyarray(x)[None] if one else x,
             self._n_in,
             self._dtype,
@@ -251,7 +251,7 @@ class _Prepared:
                 if team[c.BROKEN]:
                     return
                 part = slice(start, start + self._max_batch)
-                runs[worker](rows[part], target[part])
+                runs[worker](checks.kernel_rows(rows[part]), target[part])
 
         run_team(n_threads, call)
         return out

@@ -179,6 +179,11 @@ def output_cost_derivative(cost: str, number: float, a: float, target: float) ->
     raise ValueError(cost)
 
 
+def kinks(net: Net) -> list[float]:
+    """The distances between output and target at which the derivative of the cost jumps or bends."""
+    return {"absolute_error": [0.0], "quantile": [0.0], "huber": [net.number]}.get(net.cost, [])
+
+
 def example_cost(net: Net, z: Vector, a: Vector, target: Sequence[float]) -> float:
     """The cost of one example, from the last layer's weighted sums and activations."""
     if net.cost == "poisson":  # 0 log 0 is 0

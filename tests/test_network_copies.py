@@ -55,6 +55,6 @@ def test_a_copied_trainer_trains_its_own_network() -> None:
 
 
 def test_repr_is_one_line_with_every_option() -> None:
-    text = repr(Network([784, 16, 16, 10]))
+    text = repr(Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error"))
     assert all(word in text for word in ("784-16-16-10", "13,002", "sigmoid", "squared_error", "float32"))
     assert "\n" not in text

@@ -12,6 +12,7 @@ from fastnet import checks
 from fastnet.backends.forward import forward, work_of
 from fastnet.backends.selection import find
 from fastnet.backends.threads import team_size
+from fastnet.checks import AnyRows
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
@@ -42,13 +43,13 @@ class Engine:
         """Whether several threads can share a call. With NumPy they cannot: its BLAS has threads of its own."""
         return self.kernels.MAX_THREADS > 1
 
-    def n_threads(self, layers: Ints, x: Rows, n_rows: int) -> int:
+    def n_threads(self, layers: Ints, x: AnyRows, n_rows: int) -> int:
         """Return how many threads share the work of `n_rows` rows of x."""
         if self.threads == 1:
             return 1
         return team_size(self.threads, self.kernels.MAX_THREADS, n_rows, work_of(layers, x, n_rows))
 
-    def forward(self, layers: Ints, parameters: Floats, x: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def forward(self, layers: Ints, parameters: Floats, x: AnyRows, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the last layer's activations (n, n_out) of checked rows, in `out` if it is given.
 
         Raises

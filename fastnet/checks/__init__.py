@@ -3,8 +3,19 @@
 An error says what was wrong, what was expected and what to do. The readers in fastnet/data check files.
 """
 
-from fastnet.checks.data import classes, dense_inputs, inputs, new_parameters, outputs, parameters, vector, weights
+from fastnet.checks.data import (
+    classes,
+    dense_inputs,
+    inputs,
+    lazy_inputs,
+    new_parameters,
+    outputs,
+    parameters,
+    vector,
+    weights,
+)
 from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
+from fastnet.checks.frames import column_names, is_frame
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -27,6 +38,7 @@ from fastnet.checks.settings import (
     threads,
 )
 from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
+from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
     between_0_and_1,
     boolean,
@@ -44,6 +56,8 @@ from fastnet.checks.values import (
 )
 
 __all__ = [
+    "AnyRows",
+    "UnconvertedRows",
     "backend",
     "backend_name",
     "batch_size",
@@ -53,6 +67,7 @@ __all__ = [
     "class_weight",
     "classes",
     "classifier",
+    "column_names",
     "dense_inputs",
     "dropout",
     "factors",
@@ -67,8 +82,11 @@ __all__ = [
     "input_dtype",
     "inputs",
     "instance",
+    "is_frame",
     "is_scipy_sparse",
+    "kernel_rows",
     "layer_sizes",
+    "lazy_inputs",
     "monitor",
     "name_of",
     "new_parameters",

@@ -188,13 +188,13 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of inputs after conversion: uint8 stays uint8, and floats get the network's dtype."""
+    """Return the dtype of inputs after conversion: uint8 stays uint8, other numbers get the network's dtype."""
     try:
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
         found = np.dtype(object)
-    if found != np.uint8 and found.kind != "f":
-        raise ValueError(f"the dtype of inputs must be uint8 or a float such as float32, not {dtype!r}")
+    if found.kind not in "biuf":
+        raise ValueError(f"the dtype of inputs must be one of numbers, such as uint8 or float32, not {dtype!r}")
     return np.dtype(np.uint8) if found == np.uint8 else network
 
 

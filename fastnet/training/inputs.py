@@ -13,14 +13,15 @@ from fastnet.backends.compression import SAMPLE_ROWS, compressed, compresses, de
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import compiles, warm_up
-from fastnet.kernels.contract import Rows, SparseRows
+from fastnet.checks import AnyRows, kernel_rows
+from fastnet.kernels.contract import SparseRows
 from fastnet.network import Network
 
 
 class Examples(NamedTuple):
     """Checked examples."""
 
-    x: Rows  # (n, n_in)
+    x: AnyRows  # (n, n_in)
     y: NDArray[Any]  # labels (n,) or targets (n, n_out)
     weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
 
@@ -30,7 +31,7 @@ def check_examples(network: Network, x: object, y: object, sample_weight: object
 
     Raises ValueError if a shape, dtype or value is invalid.
     """
-    rows = network.check_inputs(x, f"{name}x")
+    rows = network.check_rows(x, f"{name}x")
     targets = network.check_targets(y, len(rows), f"{name}y")
     return Examples(rows, targets, checks.weights(sample_weight, len(rows), f"{name}sample_weight"))
 
@@ -53,8 +54,8 @@ def check_validation_data(network: Network, data: object) -> Examples | None:
 
 
 def prepare(
-    x: Rows, network: Network, engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
-) -> tuple[Rows, str]:
+    x: AnyRows, network: Network, engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
+) -> tuple[AnyRows, str]:
     """Return the rows, perhaps compressed, and their description for the history.
 
     `sparse` says whether to compress dense rows. None, for "auto", compresses them if that saves time over `epochs`
@@ -68,17 +69,19 @@ def prepare(
     return x, described(x, is_compressed)
 
 
-def compile_for(x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool = False) -> None:
+def compile_for(
+    x: AnyRows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool = False
+) -> None:
     """Compile the kernels for rows like x, or for sparse rows if `sparse` is true. Ctrl-C ends the wait at once."""
     if compiles(engine.kernels) and not interrupts.pending:
         sparse = sparse or isinstance(x, SparseRows)
         interrupts.call(partial(warm_up, engine.kernels, dtype, x.dtype, sparse), abandon=True)
 
 
-def largest_input(x: Rows) -> float:
+def largest_input(x: AnyRows) -> float:
     """Return the largest absolute value of floats x, seen on at most SAMPLE_ROWS rows; 0 for bytes."""
     if x.dtype == np.uint8:
         return 0.0
-    seen = x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)]
+    seen = kernel_rows(x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)])
     values = seen.values if isinstance(seen, SparseRows) else seen
     return float(max(values.max(initial=0), -values.min(initial=0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import run_team
+from fastnet.checks import AnyRows, UnconvertedRows
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Floats, Ints, Rows
+from fastnet.kernels.contract import Backend, Floats, Ints
+from fastnet.training.pieces import pieces
 
 
 class Made(NamedTuple):
@@ -67,7 +69,7 @@ class Updates:
     layers: Ints  # with dropout
     parameters: Floats  # (n_parameters,): the network's own buffer
     state: OptimizerState
-    x: Rows
+    x: AnyRows
     y: NDArray[Any]
     weights: NDArray[np.float64]
     batch_size: int
@@ -83,6 +85,9 @@ class Updates:
         `progress`, Ctrl-C sets this column.
         """
         progress = self.interrupts.progress if progress is None else progress
+        x = self.x
+        if isinstance(x, UnconvertedRows):
+            return self._make_in_pieces(x, rows, rates, progress)
         report = np.empty((len(rates), c.REPORT_COLUMNS))
         state = self.state
 
@@ -92,7 +97,7 @@ class Updates:
                     net=self.layers,
                     params=self.parameters,
                     state=state.moments,
-                    x=self.x,
+                    x=x,
                     y=self.y,
                     weights=self.weights,
                     order=rows,
@@ -116,6 +121,19 @@ class Updates:
         n_updates = int(progress[c.STEPS])
         state.step += n_updates
         return Made(n_updates, *np.add.reduce(report[:n_updates]).tolist())
+
+    def _make_in_pieces(self, x: UnconvertedRows, rows: Ints, rates: NDArray[np.float64], progress: Ints) -> Made:
+        """Make the updates in calls on a converted copy of some rows at a time. The result is that of one call."""
+        made = NOTHING
+        for numbers, order in pieces(x, rows, self.batch_size):
+            weights = self.weights[numbers] if self.weights.size else self.weights
+            piece = replace(self, x=x[numbers].read(), y=self.y[numbers], weights=weights)
+            piece_rates = rates[made.n_updates :][: -(-len(order) // self.batch_size)]
+            done = piece.make(order, piece_rates, progress)
+            made = made.plus(done)
+            if done.n_updates < len(piece_rates):
+                break
+        return made
 
     def snapshot(self, rows: Ints, rates: NDArray[np.float64]) -> Snapshot:
         """Return copies of the parameters and the optimiser's state, with the rows and the rate of the next update."""

@@ -29,6 +29,7 @@ from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
+from fastnet.training.spread import warn_of_spread
 from fastnet.training.totals import Totals
 
 MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
@@ -240,9 +241,10 @@ class Trainer:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix (n, n_in)
-            Examples, one per row, as floats or uint8. A uint8 value v stands for v / 255. fastnet never makes a float
-            copy of a whole uint8 array.
+        x : array, data frame or scipy.sparse matrix (n, n_in)
+            Examples, one per row, as for `Network.forward`. fastnet never makes a float copy of a whole uint8 array.
+            Neither does it copy memory-mapped arrays, or arrays smaller than their float copy, if the copy would take
+            more than 32 MiB: each epoch then converts the rows a piece at a time.
         y : array
             Class labels (n,), or targets (n, n_out).
         epochs : int
@@ -282,6 +284,7 @@ class Trainer:
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
         examples = check_examples(self._network, x, y, sample_weight)
+        warn_of_spread(examples.x, checks.column_names(x))
         split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
         horizon = self._epoch, self._epoch + epochs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import kernel_cases as kc
@@ -70,18 +69,13 @@ def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
         for name, layer in zip(k.naive.activations, sums, strict=True):
             near |= name in ("relu", "leaky_relu") and min(map(abs, layer)) < reach * max(1.0, *map(abs, layer))
         z, errors = sums[-1], [abs(a - t) for a, t in zip(outputs[-1], target, strict=True)]
-        near |= any(min(abs(e - kink) for kink in kinks_of(k.naive)) < reach * max(1.0, e) for e in errors)
+        near |= any(abs(e - kink) < reach * max(1.0, e) for e in errors for kink in naive.kinks(k.naive))
         if k.naive.task == "multilabel":
             ties += sum(abs(value) < reach * max(1.0, *map(abs, z)) for value in z)
         else:
             *_, second, first = sorted([0.0, *z] if len(z) == 1 else z)
             ties += first - second < reach * max(1.0, *map(abs, z))
     return near, ties
-
-
-def kinks_of(net: naive.Net) -> list[float]:
-    """Return the distances between output and target at which the derivative of the cost jumps or bends."""
-    return {"absolute_error": [0.0], "quantile": [0.0], "huber": [net.number]}.get(net.cost, [math.inf])
 
 
 def tolerance(k: kc.Case, of: dict[str, float]) -> float:

@@ -111,7 +111,10 @@ def test_the_search_for_a_divergence_repeats_the_masks(name: str) -> None:
     trainer = Trainer(
         net, backend=name, dropout=0.5, optimizer="sgd", learning_rate=0.1, batch_size=8, seed=0, shuffle=False
     )
-    with pytest.raises(DivergedError, match=r"step 4") as caught:
+    with (
+        pytest.warns(UserWarning, match="^column 0 of x has a standard deviation"),
+        pytest.raises(DivergedError, match=r"step 4") as caught,
+    ):
         trainer.fit(spoilt, np.eye(3, dtype=np.float32)[Y], epochs=1)
     assert caught.value.step == 4
     assert np.isfinite(net.parameters).all()

@@ -124,7 +124,7 @@ def test_objects_that_are_no_networks_are_refused() -> None:
         ({"class_weight": {3: 1.0}}, "class_weight 3 classes 0 to 2"),
         ({"class_weight": {"a": 1.0}}, "label class_weight 'a'"),
         ({"class_weight": {0: -1.0}}, "class_weight[0] at least 0"),
-        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "sample_weight times class_weight is 0 everywhere"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "sample_weight times class_weight is zero everywhere"),
         ({"callbacks": [Callback]}, "callback not the class Callback: write Callback()"),
         ({"validation_data": (X[:, :5], Y)}, "validation x (53, 5)"),
         ({"validation_data": (X[:0], Y[:0])}, "validation x empty"),
