@@ -61,5 +61,5 @@ def trained(folder: str, setup: str) -> int:
     """Trains one epoch of W1 on the images of the folder and returns the peak memory of this process in bytes."""
     x, y = (np.load(Path(folder, f"{name}.npy")) for name in ("x", "y"))
     made = Setup(**json.loads(setup))
-    WORKLOAD.trainer(WORKLOAD.network(made.dtype), made).fit(x, y)
+    WORKLOAD.trainer(WORKLOAD.network(made.dtype), made).fit(x, y, epochs=1)
     return resident_peak()

@@ -15,7 +15,19 @@ from collections.abc import Sequence
 
 from fastnet import backends
 from fastnet.backends import machine
-from fastnet.bench import accuracy, corners, growth, inference, memory, pages, peers, picture, report, training
+from fastnet.bench import (
+    accuracy,
+    corners,
+    estimators,
+    growth,
+    inference,
+    memory,
+    pages,
+    peers,
+    picture,
+    report,
+    training,
+)
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import Section
 from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
@@ -29,6 +41,7 @@ OTHER_SUITES = {
     "corners": corners.run,
     "memory": memory.run,
     "accuracy": accuracy.run,
+    "estimators": estimators.run,
 }
 SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills

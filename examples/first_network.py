@@ -32,14 +32,14 @@ def main() -> None:
     # A step of gradient descent moves all parameters at once, against the gradient of the cost over all examples.
     rate, stepped, trained = 1.0, net.copy(), net.copy()
     stepped.parameters[:] -= rate * net.gradient(x, y)
-    fastnet.Trainer(trained, learning_rate=rate, batch_size=len(x), shuffle=False).fit(x, y)
+    fastnet.Trainer(trained, optimizer="sgd", learning_rate=rate, batch_size=len(x), shuffle=False).fit(x, y, epochs=1)
     moved = abs(stepped.parameters - net.parameters).max()
     apart = abs(stepped.parameters - trained.parameters).max()
     print(f"one step lowers the cost to {stepped.cost(x, y):.6f} by hand, {trained.cost(x, y):.6f} by the Trainer")
     print(f"a parameter moves by up to {moved:.1e}; the two results differ by up to {apart:.1e}")
 
     # The training passes over all examples 30 times, each time in a new order. Each step uses ten examples.
-    trainer = fastnet.Trainer(net, learning_rate=0.5, schedule="cosine", batch_size=10, seed=0)
+    trainer = fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, schedule="cosine", batch_size=10, seed=0)
     history = trainer.fit(x, y, epochs=30, validation_data=(data.x_test, data.y_test))
     for epoch in history.epochs[4::5]:
         print(f"epoch {epoch.epoch:2}: cost {epoch.cost:.4f}, {epoch.validation_accuracy:.1%} of the test images right")

@@ -148,7 +148,7 @@ def agreement(mine: Floats, reference: Floats) -> str:
 def main() -> None:
     data = fastnet.data.load("mnist-5k")
     x, y = data.x_train, data.y_train
-    start = fastnet.Network([784, 16, 16, 10], activation="sigmoid", output="sigmoid", cost="squared_error", seed=0)
+    start = fastnet.Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error", seed=0)
     print("gradient:", agreement(start.gradient(x, y, backend="mine"), start.gradient(x, y, backend="numpy")))
     trained = {}
     for name in ("mine", "numpy"):

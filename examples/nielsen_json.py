@@ -47,7 +47,9 @@ def load(path: str) -> fastnet.Network:
             raise ValueError(f"expected an object with {', '.join(KEYS)}")
         if found["cost"] not in list(COSTS):
             raise ValueError(f"cost is {found['cost']!r}; expected {' or '.join(COSTS)}")
-        net = fastnet.Network(found["sizes"], cost=COSTS[found["cost"]], output="sigmoid", dtype=np.float64)
+        net = fastnet.Network(
+            found["sizes"], activation="sigmoid", output="sigmoid", cost=COSTS[found["cost"]], dtype=np.float64
+        )
         for name, views in (("weights", net.weights), ("biases", [b[:, None] for b in net.biases])):
             arrays = [np.array(each, np.float64) for each in found[name]] if isinstance(found[name], list) else []
             shapes, wanted = ([array.shape for array in part] for part in (arrays, views))
@@ -80,8 +82,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         for book, cost in COSTS.items():
-            net = fastnet.Network([784, 30, 10], output="sigmoid", cost=cost, seed=0)
-            fastnet.Trainer(net, learning_rate=0.5, batch_size=10, seed=0).fit(data.x_train, data.y_train, epochs=5)
+            net = fastnet.Network([784, 30, 10], activation="sigmoid", output="sigmoid", cost=cost, seed=0)
+            trainer = fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0)
+            trainer.fit(data.x_train, data.y_train, epochs=5)
             save(net, f"{folder}/net.json")
             again = load(f"{folder}/net.json")
             equal = np.array_equal(net.parameters, again.parameters)

@@ -60,7 +60,9 @@ class Network:
         def tell(trainer: fastnet.Trainer, epoch: fastnet.Epoch) -> None:
             print(f"Epoch {epoch.epoch - 1}" + (f": {self.evaluate(test)} / {len(test[0])}" if test else " complete"))
 
-        trainer = fastnet.Trainer(self.net, learning_rate=eta / 2, batch_size=mini_batch_size, seed=self.seed)
+        trainer = fastnet.Trainer(
+            self.net, optimizer="sgd", learning_rate=eta / 2, batch_size=mini_batch_size, seed=self.seed
+        )
         trainer.fit(x, y, epochs=epochs, callbacks=[tell])
 
 

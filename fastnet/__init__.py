@@ -3,8 +3,8 @@
 >>> import fastnet
 >>> data = fastnet.data.load("mnist-5k")
 >>> network = fastnet.Network([784, 16, 16, 10], seed=0)
->>> trainer = fastnet.Trainer(network, learning_rate=1.5, batch_size=10, seed=0)
->>> history = trainer.fit(data.x_train, data.y_train)
+>>> trainer = fastnet.Trainer(network, seed=0)
+>>> history = trainer.fit(data.x_train, data.y_train, epochs=10)
 
 `import fastnet` loads NumPy and nothing heavier. A backend is loaded when it is first used; data, insight, plots and
 report are loaded when they are first named.
@@ -15,20 +15,26 @@ from typing import TYPE_CHECKING, Any
 from fastnet import backends
 from fastnet.backends import use_backend
 from fastnet.backends.warming import warmup
+from fastnet.costs import CrossEntropy, Huber, Quantile
 from fastnet.errors import BackendError, DataError, DivergedError, FastnetError
-from fastnet.network import Evaluation, Network
+from fastnet.evaluation import Evaluation
+from fastnet.network import Network
 from fastnet.predictor import Predictor
 from fastnet.training import (
     Adam,
     Callback,
     Constant,
     Cosine,
+    EarlyStopping,
     Epoch,
+    EpochSoFar,
     Exponential,
+    FitInfo,
     GradientDescent,
     History,
     Momentum,
-    Progress,
+    ProgressBar,
+    ReduceOnPlateau,
     Schedule,
     Step,
     Trainer,
@@ -46,18 +52,25 @@ __all__ = [
     "Callback",
     "Constant",
     "Cosine",
+    "CrossEntropy",
     "DataError",
     "DivergedError",
+    "EarlyStopping",
     "Epoch",
+    "EpochSoFar",
     "Evaluation",
     "Exponential",
     "FastnetError",
+    "FitInfo",
     "GradientDescent",
     "History",
+    "Huber",
     "Momentum",
     "Network",
     "Predictor",
-    "Progress",
+    "ProgressBar",
+    "Quantile",
+    "ReduceOnPlateau",
     "Schedule",
     "Step",
     "Trainer",

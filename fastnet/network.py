@@ -5,38 +5,29 @@ from __future__ import annotations
 import copy
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
+from fastnet.architecture import Architecture, Floats
 from fastnet.backends.engine import Engine, choose
 from fastnet.backends.forward import parts
+from fastnet.costs import CostObject
+from fastnet.evaluation import Evaluation, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
-from fastnet.names import Activation, BackendName, Cost, Init, Output, Threads
-from fastnet.predictor import Floats, Predictor
+from fastnet.names import Activation, BackendName, Cost, Init, Output, TaskName, Threads
+from fastnet.predictor import Predictor, predicted
 
 Array = NDArray[Any]
+MAX_PIXEL = 2.0  # a network that was trained on larger floats warns of bytes
 
 
-class Views(NamedTuple):
-    """Views of a flat vector, layer by layer: weights[l] (n_out, n_in) and biases[l] (n_out,) share its memory."""
-
-    weights: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
-
-
-class Evaluation(NamedTuple):
-    """The mean cost over some examples, and the share of examples classified right (nan for a regression network)."""
-
-    cost: float
-    accuracy: float
-
-
-class Network:
+class Network(Architecture):
     """A multi-layer perceptron.
 
     Parameters
@@ -47,12 +38,18 @@ class Network:
         The activation of the hidden layers, one name for all or one for each: "sigmoid", "relu", "tanh", "leaky_relu"
         (its derivative is 0.01 below zero) or "identity".
     output : str, optional
-        The activation of the output layer: one of the names above, or "softmax". The default is "softmax" for
-        cross_entropy with several outputs, else "sigmoid".
-    cost : str
+        The activation of the output layer: one of the names above, "softmax" or "exponential". None: what the cost and
+        the task imply.
+    cost : str or object, optional
         "squared_error" is the sum over the outputs of the squared differences, averaged over the examples. It has no
         factor 1/2. Books with this factor have half the gradient, so their learning rate of 3.0 is 1.5 here.
-        "cross_entropy" is in nats, and needs softmax or sigmoid outputs.
+        "cross_entropy" is in nats, and needs softmax or sigmoid outputs. The others are "half_squared_error",
+        "absolute_error", "huber", "quantile" and "poisson". `Huber`, `Quantile` and `CrossEntropy` are objects that set
+        the number of a cost. None: what the output and the task imply.
+    task : str, optional
+        What the outputs mean. "classification": each example has one class. "multilabel": each output is a label that
+        an example has or has not. "regression": the outputs are values. None: classification for softmax and sigmoid
+        outputs, else regression.
     init : str
         "scaled" draws weights from a normal distribution of variance 1/n_in (LeCun et al. 1998), or 2/n_in for a layer
         with a ReLU (He et al. 2015); biases are zero. "normal" draws weights and biases from the standard normal
@@ -61,11 +58,14 @@ class Network:
         The seed of the initial parameters. The same seed gives the same network. None gives a new network each time.
     dtype : float32 or float64
         The dtype of the parameters and of the arithmetic.
+    byte_scale : float
+        What a byte of 1 in x stands for. With the default, bytes are pixels and 255 stands for 1. With 1, bytes are
+        counts and other numbers as they are.
 
     Raises
     ------
     ValueError, TypeError
-        A size, an activation, the output or the cost is invalid, or they do not fit together.
+        A size, an activation, the output, the cost or the task is invalid, or they do not fit together.
 
     Examples
     --------
@@ -83,24 +83,21 @@ class Network:
         *,
         activation: Activation | Sequence[Output] = "sigmoid",
         output: Output | None = None,
-        cost: Cost = "squared_error",
+        cost: Cost | CostObject | None = "squared_error",
+        task: TaskName | None = None,
         init: Init = "scaled",
         seed: int | np.random.Generator | None = None,
         dtype: DTypeLike = np.float32,
+        byte_scale: float = c.PIXEL_SCALE,
     ) -> None:
-        self._sizes = checks.layer_sizes(sizes)
-        hidden = checks.hidden_activations(activation, len(self._sizes) - 2)
-        output_name, cost_name = checks.output_and_cost(output, cost, self._sizes[-1])
-        self._activations = cast(tuple[Output, ...], (*hidden, output_name))
-        self._cost = cast(Cost, cost_name)
+        super().__init__(sizes, activation, output, cost, task, byte_scale)
+        self._largest_input = 0.0  # of the floats that a trainer saw
         checks.name_of("init", init, ("scaled", "normal"))
         self._make_buffer(checks.real_dtype(dtype))
         self._initialise(init, checks.generator(seed))
 
     def _make_buffer(self, dtype: np.dtype[Any]) -> None:
-        self._layers = _encode(self._sizes, self._activations, self._cost)
-        n_parameters = int(self._layers[-1, c.BIASES]) + self._sizes[-1]
-        self._buffer = c.aligned_empty(n_parameters, dtype)  # only kernels get this array
+        self._buffer = c.aligned_empty(self.n_parameters, dtype)  # only kernels get this array
         self._parameters = self._buffer.view()  # the same memory; users may set this array's shape, dtype and flags
 
     def _initialise(self, init: Init, rng: np.random.Generator) -> None:
@@ -113,39 +110,23 @@ class Network:
     # -- properties ------------------------------------------------------------------------------------------
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """The layers' widths, inputs first."""
-        return self._sizes
-
-    @property
-    def activations_by_layer(self) -> tuple[Output, ...]:
-        """The activation of each layer of weights, the output layer's last."""
-        return self._activations
-
-    @property
-    def cost_name(self) -> Cost:
-        """The cost that training minimises."""
-        return self._cost
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters: float32 or float64."""
         return self._buffer.dtype
 
     @property
-    def is_classifier(self) -> bool:
-        """Whether the network classifies: true for sigmoid and softmax outputs. Other outputs are for regression."""
-        return formulas.ACTIVATIONS[self._activations[-1]].is_probability
-
-    @property
-    def n_parameters(self) -> int:
-        """The number of weights and biases."""
-        return self._buffer.size
-
-    @property
     def parameters(self) -> Floats:
-        """All parameters in one array (n_parameters,): for each layer its weights, row by row, then its biases."""
+        """All parameters in one array (n_parameters,): for each layer its weights, row by row, then its biases.
+
+        Setting this property copies the given numbers into the array: `network.parameters = other.parameters`.
+        """
         return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: Any) -> None:
+        found = checks.new_parameters(values, self.n_parameters)
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite
+            self.kernel_parameters(trained=True)[...] = found
 
     @property
     def weights(self) -> tuple[Floats, ...]:
@@ -157,24 +138,8 @@ class Network:
         """A view (n_out,) of each layer's biases."""
         return self.views(self._intact_parameters()).biases
 
-    def views(self, vector: Array) -> Views:
-        """Return views of a vector (n_parameters,), such as a gradient: the weights and the biases of each layer.
-
-        Raises ValueError if the vector has another shape.
-        """
-        checks.vector(vector, self.n_parameters, "vector")
-        weights, biases = [], []
-        for n_in, n_out, _, w, b, *_ in self._layers.tolist():
-            weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
-            biases.append(vector[b : b + n_out])
-        return Views(tuple(weights), tuple(biases))
-
     def __repr__(self) -> str:
-        *hidden, output = self._activations
-        return (
-            f"<Network {'-'.join(map(str, self._sizes))} {'/'.join(dict.fromkeys(hidden)) or 'no hidden layer'}, "
-            f"{output}, {self._cost}, {self.n_parameters:,} parameters, {self.dtype}>"
-        )
+        return f"<Network {self.description()}, {self.n_parameters:,} parameters, {self.dtype}>"
 
     # -- computation -----------------------------------------------------------------------------------------
 
@@ -183,8 +148,9 @@ class Network:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix (n, n_in)
-            Examples, one per row, as floats or uint8. A uint8 value v stands for v / 255.
+        x : array, data frame or scipy.sparse matrix (n, n_in)
+            Examples, one per row: floats, whole numbers or bools. A uint8 value v stands for v * byte_scale. A frame of
+            pandas or polars needs numbers in all columns.
         backend : str, optional
             A backend's name. None: the backend in use.
         out : numpy.ndarray (n, n_out), optional
@@ -200,43 +166,45 @@ class Network:
         ValueError
             x or `out` has an invalid shape or dtype, or x has a value that is not finite.
         """
-        rows = self.check_inputs(x)
+        rows = self.check_rows(x)
         return choose(backend).forward(self._layers, self.kernel_parameters(), rows, out)
 
     def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Floats]:
         """Return a list with an array (n, n_out) of activations for each layer of weights, the output layer's last."""
-        a, engine, found = self.check_inputs(x), choose(backend), list[Floats]()
+        rows, engine, found = self.check_rows(x), choose(backend), list[Floats]()
         for level in range(len(self._layers)):
-            a = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), a)
-            found.append(a)
+            rows = engine.forward(self._layers[level : level + 1], self.kernel_parameters(), rows)
+            found.append(rows)
         return found
 
     def predict(self, x: Any, *, backend: BackendName | None = None, out: Array | None = None) -> Array:
-        """Return the class of each example, or the outputs of a regression network.
+        """Return what the task is about: classes, labels or values.
 
-        The class is the number of the output neuron with the largest weighted sum. The activations
-        would be ambiguous, since several may round to 1. With a single output, the class is 1 if the weighted sum is at
-        least 0, else 0.
+        Classification: the class of each example, which is the number of the output neuron with the largest weighted
+        sum. The activations would be ambiguous, since several may round to 1. With a single output, the class is 1 if
+        the weighted sum is at least 0, else 0. Multilabel: 1 for each label whose weighted sum is at least 0, else 0.
+        Regression: the outputs.
 
         Parameters
         ----------
         x, backend
             As for `forward`.
         out : numpy.ndarray, optional
-            The array for the result: int64 (n,), or (n, n_out) for a regression network.
+            The array for the result.
 
         Returns
         -------
         numpy.ndarray
-            The output array: int64 (n,), or (n, n_out) for a regression network.
+            `out`, or a new array: int64 (n,) for classification, int64 (n, n_out) for multilabel, (n, n_out) of the
+            network's dtype for regression.
         """
-        if not self.is_classifier:
+        if self._task == "regression":
             return self.forward(x, backend=backend, out=out)
-        rows = self.check_inputs(x)
-        labels = checks.result(out, (len(rows),), np.int64)
+        rows = self.check_rows(x)
+        out = checks.result(out, (len(rows), self._sizes[-1])[: 1 if self.is_classifier else 2], np.int64)
         sums = choose(backend).forward(self.layers_to_weighted_sums(), self.kernel_parameters(), rows)
-        labels[...] = formulas.classes(sums, axis=1)
-        return labels
+        out[...] = predicted(self._task, sums)
+        return out
 
     def compile(
         self,
@@ -249,17 +217,26 @@ class Network:
         """Return a `Predictor`: a function of x for hot loops. It keeps a copy of the current parameters."""
         return Predictor(self, backend=backend, max_batch=max_batch, threads=threads, x_dtype=x_dtype)
 
-    def cost(self, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
+    def cost(self, x: Any, y: Any, *, sample_weight: Any = None, backend: BackendName | None = None) -> float:
         """Return the mean cost over the examples. The arguments are those of `evaluate`."""
-        return self.evaluate(x, y, backend=backend).cost
+        return self.evaluate(x, y, sample_weight=sample_weight, backend=backend).cost
 
-    def accuracy(self, x: Any, y: Any, *, backend: BackendName | None = None) -> float:
-        """Return the share of examples classified right. Raises ValueError for a regression network."""
-        checks.classifier(self.is_classifier, self._activations[-1], "accuracy: use cost")
-        return self.evaluate(x, y, backend=backend).accuracy
+    def accuracy(self, x: Any, y: Any, *, sample_weight: Any = None, backend: BackendName | None = None) -> float:
+        """Return the accuracy that `evaluate` returns. Raises ValueError for a regression network."""
+        if self._task == "regression":
+            checks.classifier(self._task, "accuracy: use evaluate, for the cost and R2")
+        return self.evaluate(x, y, sample_weight=sample_weight, backend=backend).accuracy
 
-    def evaluate(self, x: Any, y: Any, *, backend: BackendName | None = None, threads: Threads = 1) -> Evaluation:
-        """Return the mean cost over the examples, and the share of examples classified right.
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        backend: BackendName | None = None,
+        threads: Threads = 1,
+    ) -> Evaluation:
+        """Return the mean cost over the examples, and the scores that have a meaning for the task.
 
         Parameters
         ----------
@@ -267,37 +244,35 @@ class Network:
             As for `forward`.
         y : array
             Class labels (n,), or targets (n, n_out).
+        sample_weight : array (n,), optional
+            The weight of each example in all means: 0 or more. A whole number counts the example that many times.
         threads : int or "auto"
             How many threads may share the work.
-        """
-        rows = self.check_inputs(x)
-        targets = self.check_targets(y, len(rows))
-        cost, n_right = 0.0, 0
-        for part_cost, part_right in self.evaluate_parts(rows, targets, choose(backend, threads)):
-            cost, n_right = cost + part_cost, n_right + part_right
-        return Evaluation(cost / len(rows), n_right / len(rows) if self.is_classifier else math.nan)
 
-    def gradient(self, x: Any, y: Any, *, backend: BackendName | None = None) -> Floats:
-        """Return the gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`."""
-        rows = self.check_inputs(x)
-        targets = self.check_targets(y, len(rows))
-        return choose(backend).gradient(self._layers, self.kernel_parameters(), rows, targets)
+        Returns
+        -------
+        Evaluation
+            The cost, the accuracy, the accuracy of single labels and R2.
+        """
+        rows, targets, weights = self._examples(x, y, sample_weight)
+        found = self.evaluate_parts(rows, targets, weights, choose(backend, threads))
+        sums = formulas.Sums(*map(sum, zip(*found, strict=True)))
+        return evaluation(self._layers, sums, total_squares(self._layers, targets, weights))
+
+    def gradient(self, x: Any, y: Any, *, sample_weight: Any = None, backend: BackendName | None = None) -> Floats:
+        """Return the gradient (n_parameters,) of the mean cost over the examples, in the order of `parameters`.
+
+        The arguments are those of `evaluate`.
+        """
+        rows, targets, weights = self._examples(x, y, sample_weight)
+        rows = checks.kernel_rows(rows)
+        return choose(backend).gradient(self._layers, self.kernel_parameters(), rows, targets, weights)
+
+    def _examples(self, x: Any, y: Any, sample_weight: Any) -> tuple[checks.AnyRows, Array, NDArray[np.float64]]:
+        rows = self.check_rows(x)
+        return rows, self.check_targets(y, len(rows)), checks.weights(sample_weight, len(rows))
 
     # -- for the trainer, the predictor and the experiments ----------------------------------------------------
-
-    @property
-    def layers(self) -> NDArray[np.int64]:
-        """The network in the form that kernels take, read-only. `fastnet.kernels.contract` names the columns."""
-        return self._layers.view()  # a view, since users may set an array's shape and dtype
-
-    def layers_to_weighted_sums(self) -> NDArray[np.int64]:
-        """Return `layers` without the last activation: the outputs are then the last layer's weighted sums.
-
-        Costs and classes are computed from the weighted sums, since several activations may round to 1.
-        """
-        layers = self._layers.copy()
-        layers[-1, c.ACTIVATION] = c.IDENTITY
-        return layers
 
     def kernel_parameters(self, *, trained: bool = False) -> Floats:
         """Return `parameters` for a kernel: the same memory, in an array that no user holds.
@@ -311,16 +286,18 @@ class Network:
     def _intact_parameters(self, trained: bool = False) -> Floats:
         return checks.parameters(self._parameters, self._buffer.shape, self._buffer.dtype, trained)
 
-    def evaluate_parts(self, x: c.Rows, y: Array, engine: Engine) -> Iterator[tuple[float, int]]:
-        """For each part of checked data, yield its summed cost and the number of examples classified right.
+    def evaluate_parts(
+        self, x: checks.AnyRows, y: Array, weights: NDArray[np.float64], engine: Engine
+    ) -> Iterator[formulas.Sums]:
+        """For each part of checked data, yield the weighted sums of costs and scores.
 
-        Each part is one short kernel call, so that the caller can stop in between.
+        `weights` are (n,), or (0,) for weights of 1. Each part is one short kernel call, so that the caller can stop in
+        between. `fastnet.evaluation` turns the sums into an evaluation.
         """
         layers = self.layers_to_weighted_sums()
-        output = int(self._layers[-1, c.ACTIVATION]), int(self._layers[-1, c.COST])
         for part in parts(layers, len(x)):
-            sums = engine.forward(layers, self.kernel_parameters(), x[part])
-            yield formulas.evaluate(*output, sums, y[part])
+            z = engine.forward(layers, self.kernel_parameters(), x[part])
+            yield formulas.evaluate(self._layers, z, y[part], weights[part])
 
     def check_inputs(self, x: object, name: str = "x") -> c.Rows:
         """Return examples x (n, n_in) in the form that the kernels take. Errors call x `name`.
@@ -328,7 +305,28 @@ class Network:
         The result is sparse rows, or a C-contiguous array of the network's dtype or of uint8. It shares memory with x
         if no conversion is needed. Raises ValueError for a wrong shape or dtype, or a value that is not finite.
         """
-        return checks.inputs(x, self._sizes[0], self.dtype, name)
+        return checks.kernel_rows(self.check_rows(x, name))
+
+    def check_rows(self, x: object, name: str = "x") -> checks.AnyRows:
+        """Return examples x as `check_inputs` does, but a large or memory-mapped array may stay unconverted."""
+        rows = checks.lazy_inputs(x, self._sizes[0], self.dtype, name, byte_scale=self._byte_scale)
+        self.warn_of_bytes(x)
+        return rows
+
+    def note_inputs(self, largest: float) -> None:
+        """Remember the largest absolute value of the floats that the network is trained on."""
+        self._largest_input = max(self._largest_input, largest)
+
+    def warn_of_bytes(self, x: object) -> None:
+        """Warn once if x holds bytes, which stand for 0 to 1, and the network was trained on much larger floats."""
+        if self._largest_input > MAX_PIXEL and self._byte_scale == c.PIXEL_SCALE and checks.holds_bytes(x):
+            warnings.warn(
+                f"the network was trained on floats as large as {self._largest_input:g}, and here x holds bytes, which "
+                "stand for 0 to 1: make the network with Network(byte_scale=1) if a byte stands for its own value, or "
+                "give x as floats",
+                stacklevel=4,
+            )
+            self._largest_input = 0.0  # one warning is enough
 
     def check_targets(self, y: object, n: int, name: str = "y") -> Array:
         """Return the labels or targets y of n examples in the form that the kernels take. Errors call y `name`.
@@ -336,7 +334,7 @@ class Network:
         Labels become int64 (n,). Targets become (n, n_out) of the network's dtype. Raises ValueError for a wrong shape
         or dtype, or a target outside the range of the output activation.
         """
-        return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self.dtype, name)
+        return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self._task, self.dtype, name)
 
     # -- copies and files ----------------------------------------------------------------------------------------
 
@@ -358,6 +356,7 @@ class Network:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name != "parameters"})
+        self._encode()
         self._make_buffer(state["parameters"].dtype)
         self._buffer[...] = state["parameters"]
 
@@ -368,9 +367,7 @@ class Network:
         """
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
-        *hidden, output = self._activations
-        settings = {"activation": hidden, "output": output, "cost": self._cost}
-        network_file.write(path, self._sizes, settings, self._buffer)
+        network_file.write(path, self, self._buffer)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -386,14 +383,3 @@ class Network:
             Network.__init__(network, saved.sizes, **saved.settings, seed=0, dtype=saved.parameters.dtype)
             network._buffer[...] = saved.parameters
         return network
-
-
-def _encode(sizes: Sequence[int], activations: Sequence[str], cost: str) -> NDArray[np.int64]:
-    """Return the network in the form that kernels take: see `fastnet.kernels.contract`."""
-    layers = np.zeros((len(activations), c.LAYER_COLUMNS), np.int64)
-    at = 0
-    for row, n_in, n_out, activation in zip(layers, sizes, sizes[1:], activations, strict=False):
-        row[: c.DROP] = n_in, n_out, formulas.ACTIVATIONS[activation].code, at, at + n_in * n_out, c.NO_COST
-        at += c.count_parameters((n_in, n_out))
-    layers[-1, c.COST] = formulas.COSTS[cost].code
-    return c.frozen(layers)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.architecture import Architecture
+from fastnet.costs import with_number
 from fastnet.data.arrays import read_npz, write_npz
 from fastnet.data.files import atomic_write, reading
 from fastnet.errors import DataError
 from fastnet.kernels import contract as c
-from fastnet.text import reason, shown
+from fastnet.text import number, reason, shown
 
-FORMAT = "fastnet network 1"
-SETTINGS = ("activation", "output", "cost")  # the names of Network's arguments
+# For each format, the names of Network's arguments in the file. The last format is the one that `write` writes.
+# A file of the first format has no task and no byte scale. Its network gets the task that its outputs imply.
+SETTINGS = {
+    "fastnet network 1": ("activation", "output", "cost"),
+    "fastnet network 2": ("activation", "output", "cost", "cost_number", "task", "byte_scale"),
+}
+FORMAT = [*SETTINGS][-1]
 
 
 class Saved(NamedTuple):
@@ -30,9 +37,7 @@ class Saved(NamedTuple):
     parameters: NDArray[Any]
 
 
-def write(
-    path: str | os.PathLike[str], sizes: Sequence[int], settings: Mapping[str, object], parameters: NDArray[Any]
-) -> None:
+def write(path: str | os.PathLike[str], network: Architecture, parameters: NDArray[Any]) -> None:
     """Write a network's file. An existing file is replaced only when the new file is complete.
 
     Raises
@@ -40,7 +45,18 @@ def write(
     DataError
         The file cannot be written.
     """
-    about = {"format": FORMAT, "sizes": sizes, **settings, "dtype": parameters.dtype.name}
+    *hidden, output = network.activations_by_layer
+    about = {
+        "format": FORMAT,
+        "sizes": network.sizes,
+        "activation": hidden,
+        "output": output,
+        "cost": network.cost_name,
+        "cost_number": number(network.cost_number),  # null for infinity, a default
+        "task": network.task,
+        "byte_scale": network.byte_scale,
+        "dtype": parameters.dtype.name,
+    }
     with atomic_write(path) as file:
         write_npz(file, about=np.array(json.dumps(about)), parameters=parameters)
 
@@ -63,17 +79,22 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
         if absent := [name for name in ("about", "parameters") if name not in arrays]:
             raise ValueError(f"it has no array {' and no '.join(absent)}")
         about = json.loads(str(arrays["about"][()]))
-        if not isinstance(about, dict) or not about.keys() >= {"format", "sizes", "dtype", *SETTINGS}:
+        if not isinstance(about, dict) or "format" not in about:
             raise ValueError("its array 'about' does not describe a network")
-        if about["format"] != FORMAT:
+        if about["format"] not in [*SETTINGS]:
             raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
+        names = SETTINGS[about["format"]]
+        if not about.keys() >= {"sizes", "dtype", *names}:
+            raise ValueError("its array 'about' does not describe a network")
         sizes = checks.layer_sizes(about["sizes"])
         parameters, n_parameters = arrays["parameters"], c.count_parameters(sizes)
         if parameters.shape != (n_parameters,) or parameters.dtype != about["dtype"]:
             raise ValueError(
                 f"it holds parameters {parameters.shape} {parameters.dtype}, not ({n_parameters},) {about['dtype']}"
             )
-        yield Saved(sizes, {name: about[name] for name in SETTINGS}, parameters)
+        settings = {name: about[name] for name in names}
+        settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
+        yield Saved(sizes, settings, parameters)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
+from fastnet.architecture import Floats
 from fastnet.backends.engine import Engine, choose
 from fastnet.backends.forward import forward
 from fastnet.backends.threads import run_team
@@ -22,7 +23,6 @@ from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, Threads
 
 Array = NDArray[Any]
-Floats = NDArray[np.floating[Any]]  # of the network's dtype
 
 
 @runtime_checkable
@@ -36,9 +36,20 @@ class Source(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
-    def is_classifier(self) -> bool: ...
+    def task(self) -> str: ...
+    @property
+    def byte_scale(self) -> float: ...
     def layers_to_weighted_sums(self) -> Ints: ...
     def kernel_parameters(self) -> Array: ...
+    def warn_of_bytes(self, x: object) -> None: ...
+
+
+def predicted(task: str, sums: Array) -> Array:
+    """Return what a network predicts from weighted sums (..., n_out): classes (...,), or labels (..., n_out) of 0 or 1.
+
+    The task is "classification" or "multilabel".
+    """
+    return formulas.classes(sums, axis=-1) if task == "classification" else sums >= 0
 
 
 class Predictor:
@@ -101,11 +112,12 @@ class Predictor:
         self._about = f"{network!r}, on {engine.name}, for {self._max_batch} rows a call"
         x_dtype = None if x_dtype is None else checks.input_dtype(x_dtype, network.dtype)
         self._outputs, self._sums = (
-            _Prepared(engine, layers, self._parameters, self._max_batch)
+            _Prepared(engine, layers, self._parameters, self._max_batch, network)
             for layers in (network.layers, network.layers_to_weighted_sums())
         )
         self.refresh()
         if x_dtype is not None:
+            network.warn_of_bytes(np.empty(0, x_dtype))
             self._outputs.prepare(x_dtype)
 
     def refresh(self) -> None:
@@ -119,7 +131,7 @@ class Predictor:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix
+        x : array, data frame or scipy.sparse matrix
             Examples, one per row, or a single example.
         out : numpy.ndarray, optional
             A C-contiguous array of the result's shape and the network's dtype. It must not share memory with x.
@@ -138,16 +150,16 @@ class Predictor:
         return self._outputs(x, out)
 
     def predict(self, x: Any, out: Array | None = None) -> Array:
-        """Return class labels int64 (n,), or one numpy.int64 for one example. A regression network returns its outputs.
+        """Return what `Network.predict` returns; for one example, one numpy.int64, n_out labels or n_out outputs.
 
-        `out`, if given, has the result's shape: () for the label of one example.
+        `out`, if given, has the result's shape: () for the class of one example.
         """
-        if not self._network.is_classifier:
+        if self._network.task == "regression":
             return self._outputs(x, out)
         sums = self._sums(x, None)
-        labels = checks.result(out, sums.shape[:-1], np.int64)
-        labels[...] = formulas.classes(sums, axis=-1)
-        return labels if out is not None else labels[()]
+        found = checks.result(out, sums.shape[:-1] if self._network.task == "classification" else sums.shape, np.int64)
+        found[...] = predicted(self._network.task, sums)
+        return found if out is not None else found[()]
 
     def __repr__(self) -> str:
         return f"<Predictor of {self._about}>"
@@ -159,8 +171,8 @@ class Predictor:
 class _Prepared:
     """Functions of (x, out) that the backend prepared: one for each dtype of x and each thread, made on first use."""
 
-    def __init__(self, engine: Engine, layers: Ints, parameters: Array, max_batch: int) -> None:
-        self._engine, self._layers, self._parameters = engine, layers, parameters
+    def __init__(self, engine: Engine, layers: Ints, parameters: Array, max_batch: int, network: Source) -> None:
+        self._engine, self._layers, self._parameters, self._network = engine, layers, parameters, network
         self._max_batch = max_batch
         self._dtype = parameters.dtype
         self._lock = threading.Lock()
@@ -215,8 +227,15 @@ class _Prepared:
     def _call_with_any(self, x: Any, out: Array | None) -> Array:
         """Check any x and out as Network.forward does, then compute."""
         as_it_is = isinstance(x, np.ndarray) and x.dtype == self._dtype and x.flags.c_contiguous
-        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x)) and np.ndim(x) == 1
-        rows = checks.inputs(np.asanyarray(x)[None] if one else x, self._n_in, self._dtype, finite=not as_it_is)
+        one = not (isinstance(x, c.SparseRows) or checks.is_scipy_sparse(x) or checks.is_frame(x)) and np.ndim(x) == 1
+        rows = checks.lazy_inputs(
+            np.asanyarray(x)[None] if one else x,
+            self._n_in,
+            self._dtype,
+            byte_scale=self._network.byte_scale,
+            finite=not as_it_is,
+        )
+        self._network.warn_of_bytes(x)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
         target = out[None] if one else out.view()
         n_threads = self._engine.n_threads(self._layers, rows, len(rows))
@@ -232,7 +251,7 @@ class _Prepared:
                 if team[c.BROKEN]:
                     return
                 part = slice(start, start + self._max_batch)
-                runs[worker](rows[part], target[part])
+                runs[worker](checks.kernel_rows(rows[part]), target[part])
 
         run_team(n_threads, call)
         return out

@@ -25,9 +25,19 @@ def reason(error: Exception) -> str:
     return line or type(error).__name__
 
 
-def scores(cost: float, accuracy: float) -> str:
-    """Return a cost and an accuracy as text. An accuracy of nan, from a regression network, is left out."""
-    return f"cost {cost:.4g}" if math.isnan(accuracy) else f"cost {cost:.4f}, accuracy {accuracy:.2%}"
+def scores(cost: float, accuracy: float, r2: float = math.nan) -> str:
+    """Return a cost, an accuracy and R2 as text. A score of nan has no meaning for the network and is left out."""
+    if not math.isnan(accuracy):
+        return f"cost {cost:.4f}, accuracy {accuracy:.2%}"
+    return f"cost {cost:.4g}" + ("" if math.isnan(r2) else f", R2 {r2:.3f}")
+
+
+def short_number(number: float) -> str:
+    """Return a number with at most one decimal, such as 1.5M, 20.1k or 311."""
+    for unit, suffix in ((1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.1f}{suffix}"
+    return f"{number:.0f}"
 
 
 def layers(sizes: Sequence[int]) -> str:

@@ -385,6 +385,8 @@ def _pair(activation: int, cost: int, number: float) -> Pair:
 
 # -- targets and classes ----------------------------------------------------------------------------------------------
 
+TASKS = {"classification": c.CLASSIFICATION, "regression": c.REGRESSION, "multilabel": c.MULTILABEL}
+
 
 def targets(y: NDArray[np.generic], out: Floats) -> Floats:
     """Writes class labels (..., n) or targets (..., n, n_out) to `out` as targets (..., n_out, n). Returns `out`."""

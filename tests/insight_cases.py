@@ -17,7 +17,6 @@ from fastnet.insight import CHAPTER
 from fastnet.insight.task import stratified_order
 
 Array = NDArray[Any]
-SIZES = (784, 16, 16, 10)  # the network of the recipe CHAPTER
 SEEDS = range(5)
 SURER = CHAPTER.but(network={"activation": "relu", "cost": "cross_entropy"}, trainer={"learning_rate": 0.1})
 
@@ -29,6 +28,11 @@ def data(name: str = "mnist-5k") -> Any:
         return fastnet.data.load(name, download=False)
     except DataError as error:
         pytest.skip(str(error))
+
+
+def untrained(seed: int) -> Network:
+    """Return the network 784-16-16-10 of the recipe CHAPTER."""
+    return CHAPTER.start(784, 10, seed).network
 
 
 @cache

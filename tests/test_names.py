@@ -49,7 +49,7 @@ class Stop(fastnet.Callback):
 network = fastnet.Network([4, 3], activation=["relu"], output="softmax", cost="cross_entropy")
 twin = fastnet.Network([4, 3], activation=network.activations_by_layer[:-1], cost=network.cost_name)
 trainer = fastnet.Trainer(twin, optimizer="adam", schedule=lambda step: 1.0, backend="mine", threads="auto")
-costs: list[float] = trainer.fit([[1.0] * 4], [0], callbacks=[Stop()])["cost"]
+costs: list[float] = trainer.fit([[1.0] * 4], [0], epochs=1, callbacks=[Stop()])["cost"]
 outputs: NDArray[np.floating[Any]] = network.forward([[1.0] * 4])
 """
 WRONG = [

@@ -38,23 +38,23 @@ def test_copies_are_complete_and_independent(twin_of: Any) -> None:
     assert np.count_nonzero(twin.parameters == 8) == 3
     assert net.parameters.tobytes() == before.tobytes()
     assert not twin.layers.flags.writeable
-    fastnet.Trainer(twin, seed=0).fit(X, Y % 2)
+    fastnet.Trainer(twin, seed=0).fit(X, Y % 2, epochs=1)
     assert net.parameters.tobytes() == before.tobytes()
 
 
 def test_a_copied_trainer_trains_its_own_network() -> None:
     net = random_network([4, 3])
     trainer = fastnet.Trainer(net, optimizer="adam", batch_size=2, seed=0)
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     twin = copy.deepcopy(trainer)
     before = net.parameters.copy()
-    twin.fit(X, Y)
+    twin.fit(X, Y, epochs=1)
     assert net.parameters.tobytes() == before.tobytes()
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     assert twin.network.parameters.tobytes() == net.parameters.tobytes()
 
 
 def test_repr_is_one_line_with_every_option() -> None:
-    text = repr(Network([784, 16, 16, 10]))
+    text = repr(Network([784, 16, 16, 10], activation="sigmoid", cost="squared_error"))
     assert all(word in text for word in ("784-16-16-10", "13,002", "sigmoid", "squared_error", "float32"))
     assert "\n" not in text

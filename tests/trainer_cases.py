@@ -25,7 +25,14 @@ SCHEDULES: dict[str, Any] = {
 
 def make(**arguments: Any) -> Trainer:
     net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    defaults = {"network": net, "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0}
+    defaults = {
+        "network": net,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "batch_size": 8,
+        "backend": "numpy",
+        "seed": 0,
+    }
     return Trainer(**defaults | arguments)
 
 
@@ -41,7 +48,7 @@ class Recorder(Callback):
         self.act = act
         self.seen: list[Any] = []
 
-    def on_batches(self, trainer: Trainer, progress: fastnet.Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: fastnet.EpochSoFar) -> None:
         self.seen.append(progress)
         if self.act:
             self.act(trainer, progress)

@@ -9,20 +9,26 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.checks import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Rows, SparseRows
+from fastnet.kernels.contract import Backend, SparseRows
 
 SPARSE_EPOCHS = 8  # with fewer epochs, compression costs more than it saves (docs/decisions/compressed-rows.md)
 SAMPLE_ROWS = 512  # the share of entries that are not zero is estimated from this many rows
 
 
-def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> bool:
-    """Whether a training of `epochs` epochs first compresses checked rows x. A setting of None stands for "auto"."""
+def compresses(setting: bool | None, kernels: Backend, x: AnyRows, epochs: int) -> bool:
+    """Whether a training of `epochs` epochs first compresses checked rows x. A setting of None stands for "auto".
+
+    "auto" does not compress rows that are too large for a converted copy.
+    """
     if isinstance(x, SparseRows):
         return False
     if setting is not None:
         return setting
-    if not kernels.COMPRESSION_PAYS or x.shape[1] < c.SPARSE_INPUTS or epochs < SPARSE_EPOCHS:
+    if isinstance(x, UnconvertedRows) or not kernels.COMPRESSION_PAYS:
+        return False
+    if x.shape[1] < c.SPARSE_INPUTS or epochs < SPARSE_EPOCHS:
         return False
     if x.dtype == np.uint8:  # the kernels skip the zeros of bytes as fast as they read sparse rows
         return False
@@ -30,8 +36,8 @@ def compresses(setting: bool | None, kernels: Backend, x: Rows, epochs: int) -> 
     return bool(np.count_nonzero(sample) <= c.SPARSE_SHARE * sample.size)
 
 
-def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
-    """Return dense rows as sparse rows of the network's dtype.
+def compressed(kernels: Backend, x: AnyRows, dtype: np.dtype[Any], byte_scale: float) -> SparseRows:
+    """Return dense rows as sparse rows of the network's dtype. Bytes are multiplied by `byte_scale`.
 
     Raises
     ------
@@ -39,15 +45,23 @@ def compressed(kernels: Backend, x: Rows, dtype: np.dtype[Any]) -> SparseRows:
         Another thread changed x during the compression.
     """
     assert not isinstance(x, SparseRows)
-    starts = np.empty(len(x) + 1, np.int64)
-    n_entries = kernels.compress(x, starts, np.empty(0, np.int32), np.empty(0, dtype))
-    indices, values = np.empty(n_entries, np.int32), np.empty(n_entries, dtype)
-    if kernels.compress(x, starts, indices, values) != n_entries:
-        raise ValueError("x was changed while it was read: another thread writes to it; give fit a copy")
+    starts = np.zeros(len(x) + 1, np.int64)
+    step = x.rows_of_a_piece if isinstance(x, UnconvertedRows) else len(x)
+    parts = [(x[at : at + step], starts[at : at + step + 1]) for at in range(0, len(x), step)]
+    nothing = np.empty(0, np.int32), np.empty(0, dtype)
+    counts = [kernels.compress(kernel_rows(rows), byte_scale, ends, *nothing) for rows, ends in parts]
+    indices, values = np.empty(sum(counts), np.int32), np.empty(sum(counts), dtype)
+    done = 0
+    for (rows, ends), count in zip(parts, counts, strict=True):
+        entries = slice(done, done + count)
+        if kernels.compress(kernel_rows(rows), byte_scale, ends, indices[entries], values[entries]) != count:
+            raise ValueError("x was changed while it was read: another thread writes to it; give fit a copy")
+        ends += done
+        done += count
     return SparseRows(starts, indices, values, x.shape[1])
 
 
-def described(x: Rows, compressed: bool) -> str:
+def described(x: AnyRows, compressed: bool) -> str:
     """Return the inputs' description: "dense", "sparse: 2.0% not zero" or "compressed: 19.1% not zero"."""
     if not isinstance(x, SparseRows):
         return "dense"

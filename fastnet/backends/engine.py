@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.backends.forward import forward, work_of
 from fastnet.backends.selection import find
 from fastnet.backends.threads import team_size
+from fastnet.checks import AnyRows
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
@@ -41,13 +43,13 @@ class Engine:
         """Whether several threads can share a call. With NumPy they cannot: its BLAS has threads of its own."""
         return self.kernels.MAX_THREADS > 1
 
-    def n_threads(self, layers: Ints, x: Rows, n_rows: int) -> int:
+    def n_threads(self, layers: Ints, x: AnyRows, n_rows: int) -> int:
         """Return how many threads share the work of `n_rows` rows of x."""
         if self.threads == 1:
             return 1
         return team_size(self.threads, self.kernels.MAX_THREADS, n_rows, work_of(layers, x, n_rows))
 
-    def forward(self, layers: Ints, parameters: Floats, x: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def forward(self, layers: Ints, parameters: Floats, x: AnyRows, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the last layer's activations (n, n_out) of checked rows, in `out` if it is given.
 
         Raises
@@ -60,12 +62,14 @@ class Engine:
         forward(self.kernels, layers, parameters, x, out.view(), self.n_threads(layers, x, len(x)))
         return out
 
-    def gradient(self, layers: Ints, parameters: Floats, x: Rows, y: NDArray[Any]) -> NDArray[Any]:
-        """Return the gradient (n_parameters,) of the mean cost over checked examples."""
+    def gradient(
+        self, layers: Ints, parameters: Floats, x: Rows, y: NDArray[Any], weights: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """Return the gradient (n_parameters,) of the mean cost over checked examples, weighted by checked weights."""
         gradient = c.aligned_empty(parameters.size, parameters.dtype)
         plan = c.plan(layers, len(x), 0, parameters.itemsize, sparse=isinstance(x, SparseRows))
         work = c.aligned_empty(plan.size, parameters.dtype)
-        self.kernels.gradient(layers, parameters, x, y, gradient, work)
+        self.kernels.gradient(layers, parameters, x, y, weights, gradient, work)
         return gradient
 
 

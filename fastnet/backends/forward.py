@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fastnet import checks
 from fastnet.backends.threads import run_team
+from fastnet.checks import AnyRows, UnconvertedRows
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
+from fastnet.kernels.contract import Backend, Floats, Ints, SparseRows
 
 FORWARD_WORK, MAX_ROWS = 1 << 30, 1 << 14  # the largest numbers of multiply-adds and of rows in one kernel call
 
 
-def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
+def work_of(layers: Ints, x: AnyRows, n_rows: int) -> int:
     """Return the multiply-adds of the forward pass of `n_rows` rows of x.
 
     In the first layer, a sparse row uses only the weights of its entries.
@@ -23,28 +25,29 @@ def work_of(layers: Ints, x: Rows, n_rows: int) -> int:
     return n_rows * work
 
 
-def parts(layers: Ints, n_rows: int, n_threads: int = 1) -> Iterator[slice]:
+def parts(layers: Ints, n_rows: int, n_threads: int = 1, max_rows: int = MAX_ROWS) -> Iterator[slice]:
     """Yield slices of the rows: short enough for a prompt Ctrl-C, and at least one for each thread."""
-    if n_rows <= c.BLOCK_ROWS and n_threads == 1:  # a shortcut for small calls
+    if n_rows <= min(c.BLOCK_ROWS, max_rows) and n_threads == 1:  # a shortcut for small calls
         yield slice(0, n_rows)
         return
-    step = min(max(FORWARD_WORK // c.multiply_adds(layers), c.BLOCK_ROWS), MAX_ROWS)
+    step = min(max(FORWARD_WORK // c.multiply_adds(layers), c.BLOCK_ROWS), max_rows)
     if n_threads > 1:
         step = min(step, -(-n_rows // n_threads))
     for start in range(0, n_rows, step):
         yield slice(start, start + step)
 
 
-def forward(kernels: Backend, layers: Ints, parameters: Floats, x: Rows, out: Floats, n_threads: int = 1) -> None:
+def forward(kernels: Backend, layers: Ints, parameters: Floats, x: AnyRows, out: Floats, n_threads: int = 1) -> None:
     """Write the last layer's activations of checked rows x (n, n_in) to out (n, n_out)."""
-    pieces = list(parts(layers, len(x), n_threads))
+    max_rows = min(MAX_ROWS, x.rows_of_a_piece) if isinstance(x, UnconvertedRows) else MAX_ROWS
+    pieces = list(parts(layers, len(x), n_threads, max_rows))
 
     def call(team: Ints, worker: int) -> None:
-        plan = c.plan(layers, min(len(x), MAX_ROWS), 0, out.itemsize, sparse=isinstance(x, SparseRows))
+        plan = c.plan(layers, min(len(x), max_rows), 0, out.itemsize, sparse=isinstance(x, SparseRows))
         work = c.aligned_empty(plan.size, out.dtype)
         for part in pieces[worker :: int(team[c.N_THREADS])]:
             if team[c.BROKEN]:
                 return
-            kernels.predict(layers, parameters, x[part], out[part], work)
+            kernels.predict(layers, parameters, checks.kernel_rows(x[part]), out[part], work)
 
     run_team(min(n_threads, len(pieces)), call)

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from fastnet import checks
 from fastnet.backends.compression import compressed
+from fastnet.backends.encoding import encode
 from fastnet.backends.engine import choose
 from fastnet.backends.interrupts import Interrupts
 from fastnet.kernels import contract as c
@@ -87,12 +88,28 @@ def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], spar
         return
     x: c.Rows = np.ones((1, 1), x_dtype)
     if sparse:
-        x = compressed(kernels, x, dtype)
+        x = compressed(kernels, x, dtype, c.PIXEL_SCALE)
     net, params, work = _smallest_network(dtype)
-    progress, optimizer = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.OPTIMIZER_COLUMNS)
-    one, state = np.zeros(1, np.int64), np.empty((0, 2), dtype)
+    one = np.zeros(1, np.int64)
     kernels.predict(net, params, x, np.empty((1, 1), dtype), work)
-    call = c.TrainCall(net, params, state, x, one, one, 1, np.zeros(1), optimizer, 0, progress, work, c.team(1), 0)
+    call = c.TrainCall(
+        net=net,
+        params=params,
+        state=np.empty((0, 2), dtype),
+        x=x,
+        y=one,
+        weights=np.empty(0),
+        order=one,
+        batch_size=1,
+        rates=np.zeros(1),
+        optimizer=np.zeros(c.OPTIMIZER_COLUMNS),
+        step=0,
+        progress=np.zeros(c.PROGRESS_COLUMNS, np.int64),
+        report=np.empty((1, c.REPORT_COLUMNS)),
+        work=work,
+        team=c.team(1),
+        worker=0,
+    )
     kernels.train(call)
 
 
@@ -108,5 +125,5 @@ def _compile_all(kernels: Backend, dtype: np.dtype[Any], x_dtypes: Iterable[np.d
 
 def _smallest_network(dtype: np.dtype[Any]) -> tuple[c.Ints, c.Floats, c.Floats]:
     """Return the layers, parameters and workspace of a network with one weight and one bias."""
-    net = np.array([[1, 1, c.IDENTITY, 0, 1, c.SQUARED_ERROR, 0, 0]])
+    net = encode((1, 1), ["identity"], "squared_error", 0.0, "regression", c.PIXEL_SCALE)
     return net, np.zeros(2, dtype), c.aligned_empty(c.plan(net, 1, 0, dtype.itemsize).size, dtype)

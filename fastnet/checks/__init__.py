@@ -3,10 +3,23 @@
 An error says what was wrong, what was expected and what to do. The readers in fastnet/data check files.
 """
 
-from fastnet.checks.data import classes, dense_inputs, inputs, outputs, parameters, vector
+from fastnet.checks.data import (
+    classes,
+    dense_inputs,
+    inputs,
+    lazy_inputs,
+    new_parameters,
+    outputs,
+    parameters,
+    vector,
+    weights,
+)
+from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
+from fastnet.checks.frames import column_names, is_frame
 from fastnet.checks.settings import (
     backend,
     backend_name,
+    byte_scale,
     classifier,
     dropout,
     factors,
@@ -15,7 +28,7 @@ from fastnet.checks.settings import (
     input_dtype,
     layer_sizes,
     one_thread,
-    output_and_cost,
+    output_cost_and_task,
     rates,
     real_dtype,
     result,
@@ -24,8 +37,10 @@ from fastnet.checks.settings import (
     sparse,
     threads,
 )
-from fastnet.checks.sparse_rows import is_scipy_sparse
+from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
+from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
+    between_0_and_1,
     boolean,
     fraction,
     generator,
@@ -41,28 +56,43 @@ from fastnet.checks.values import (
 )
 
 __all__ = [
+    "AnyRows",
+    "UnconvertedRows",
     "backend",
     "backend_name",
+    "batch_size",
+    "between_0_and_1",
     "boolean",
+    "byte_scale",
+    "class_weight",
     "classes",
     "classifier",
+    "column_names",
     "dense_inputs",
     "dropout",
     "factors",
     "fraction",
     "generator",
     "given",
+    "has_classes",
+    "held_out",
     "hidden_activations",
+    "holds_bytes",
     "image_shape",
     "input_dtype",
     "inputs",
     "instance",
+    "is_frame",
     "is_scipy_sparse",
+    "kernel_rows",
     "layer_sizes",
+    "lazy_inputs",
+    "monitor",
     "name_of",
+    "new_parameters",
     "number",
     "one_thread",
-    "output_and_cost",
+    "output_cost_and_task",
     "outputs",
     "parameters",
     "position",
@@ -75,7 +105,9 @@ __all__ = [
     "sparse",
     "suggestion",
     "threads",
+    "validation_split",
     "vector",
+    "weights",
     "whole_number",
     "whole_numbers",
 ]

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet.checks.frames import frame_values, is_category, is_frame, library_of, numbers_of
 from fastnet.checks.sparse_rows import (
     converted,
-    floats_or_bytes,
     is_scipy_sparse,
     not_finite,
+    numbers,
+    refuse_overflow,
     shape_of_examples,
     sparse_inputs,
 )
+from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows, stays_unconverted
 from fastnet.checks.values import given
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import ACTIVATIONS
@@ -22,23 +25,51 @@ from fastnet.kernels.formulas import ACTIVATIONS
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
+MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
 
 
-def inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str = "x", *, finite: bool = True) -> c.Rows:
+def lazy_inputs(
+    x: object,
+    n_in: int,
+    dtype: np.dtype[Any],
+    name: str = "x",
+    *,
+    byte_scale: float = c.PIXEL_SCALE,
+    finite: bool = True,
+) -> AnyRows:
     """Return x as a C-contiguous array (n, n_in) of uint8 or dtype. x is copied only if it needs a conversion.
 
-    Images (n, rows, columns) are flattened. Bytes stay bytes: the kernels scale them by 1/255. A scipy.sparse matrix
-    or array of any format becomes SparseRows. `finite` says whether to refuse nan and infinity in dense floats.
+    Images (n, rows, columns) are flattened. Dense bytes stay bytes: the kernels multiply them by the network's byte
+    scale. A scipy.sparse matrix or array of any format becomes SparseRows; its bytes are multiplied by `byte_scale`.
+    Other numbers and bools of any width are converted. A large array may become UnconvertedRows. `finite` says whether
+    to refuse nan and infinity in dense floats.
     """
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
-        return sparse_inputs(x, n_in, dtype, name)
-    array = _array(x, name)
+        return sparse_inputs(x, n_in, dtype, name, byte_scale)
+    array = frame_values(x, dtype, name) if is_frame(x) else _array(x, name)
     shape_of_examples(array.shape, n_in, name, f"{name}[None]")
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array).reshape(len(array), n_in)
-    floats_or_bytes(array.dtype, name)
+    numbers(array.dtype, name)
+    if stays_unconverted(array, dtype):
+        if array.dtype.kind == "f" and finite:
+            refuse_overflow(_finite(array, name), dtype, name)
+        return UnconvertedRows(array.reshape(len(array), n_in), dtype)
     found = converted(array, dtype, name)
     return (_finite(found, name) if finite else found).reshape(len(array), n_in)
+
+
+def inputs(
+    x: object,
+    n_in: int,
+    dtype: np.dtype[Any],
+    name: str = "x",
+    *,
+    byte_scale: float = c.PIXEL_SCALE,
+    finite: bool = True,
+) -> c.Rows:
+    """Return x as `lazy_inputs` does, but convert arrays of any size."""
+    return kernel_rows(lazy_inputs(x, n_in, dtype, name, byte_scale=byte_scale, finite=finite))
 
 
 def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array:
@@ -50,26 +81,35 @@ def dense_inputs(x: object, n_in: int, dtype: np.dtype[Any], name: str) -> Array
     return found
 
 
-def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dtype[Any], name: str = "y") -> Array:
+def outputs(
+    y: object, n: int, n_out: int, output: str, cost: str, task: str, dtype: np.dtype[Any], name: str = "y"
+) -> Array:
     """Return y as class labels int64 (n,), or as targets (n, n_out) of dtype. Both are C-contiguous.
 
     For a network with one output, y (n,) holds targets: 0 and 1 for two classes, or the values of a regression.
     """
-    array = _array(y, name)
+    array = _array(y, name, _numbering(y, name))
     if array.ndim == 0 or len(array) != n:
         raise ValueError(f"{name} has shape {array.shape}; expected one entry for each of {n} examples")
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} has dtype {array.dtype}; expected whole-number class labels from 0 to {n_out - 1}, or targets of "
-            f"shape (n, {n_out}): number your classes with np.unique({name}, return_inverse=True)"
+            f"shape (n, {n_out}): {_numbering(y, name)}"
         )
     if array.ndim == 1 and n_out > 1:
+        if task == "multilabel":
+            raise ValueError(
+                f"{name} has shape {array.shape}; with task='multilabel' each example has {n_out} labels of 0 or 1: "
+                f"give an array ({n}, {n_out}), or use task='classification' for one class for each example"
+            )
         return _labels(array.copy(), n_out, name)
     if array.shape not in ((n, n_out), (n,)):
         hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
         raise ValueError(f"{name} has shape {array.shape}; expected labels ({n},) or targets ({n}, {n_out}){hint}")
     targets = _finite(converted(array, dtype, name), name)
     _in_range(targets, output, name)
+    if task == "classification" and n_out > 1:
+        _one_class_each(targets, name)
     if output == "softmax" and cost == "cross_entropy":
         sums = targets.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))
@@ -78,6 +118,13 @@ def outputs(y: object, n: int, n_out: int, output: str, cost: str, dtype: np.dty
                 f"{name}[{worst}] sums to {sums[worst]:g}; targets of a softmax are probabilities, whose sum is 1"
             )
     return targets.reshape(n, n_out)
+
+
+def _numbering(y: object, name: str) -> str:
+    """Return the advice how to make class labels from 0 of text or categories."""
+    is_pandas_category = is_category(y) and library_of(y, "Series") == "pandas"
+    code = f"{name}.cat.codes" if is_pandas_category else f"np.unique({name}, return_inverse=True)[1]"
+    return f"number your classes from 0 with {code}"
 
 
 def _in_range(targets: Array, output: str, name: str) -> None:
@@ -92,6 +139,22 @@ def _in_range(targets: Array, output: str, name: str) -> None:
         f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: scale them, or use "
         "output='identity' with cost='squared_error'"
     )
+
+
+def _one_class_each(targets: Array, name: str) -> None:
+    """Refuse targets (n, n_out) that name several classes for one example, or none."""
+    n_classes = np.count_nonzero(targets > 0.5, axis=1)
+    row = int(n_classes.argmax())
+    found = f"{n_classes[row]} entries above 0.5" if n_classes[row] > 1 else ""
+    if not found:
+        largest = targets.max(axis=1)
+        row = int(largest.argmin())
+        found = "no entry above 0" if largest[row] <= 0 else ""
+    if found:
+        raise ValueError(
+            f"{name}[{row}] has {found}, but task='classification' means one class for each example: make the network "
+            "with task='multilabel' if an example may have any number of labels, or with task='regression' for values"
+        )
 
 
 def _labels(array: Array, n_out: int, name: str) -> Array:
@@ -121,7 +184,7 @@ def _labels(array: Array, n_out: int, name: str) -> Array:
 
 def classes(y: object, n: int, name: str = "y") -> tuple[Array, int]:
     """Return y as int64 class labels (n,), and the number of classes: one more than the largest label."""
-    array = _array(y, name).copy()
+    array = _array(y, name, _numbering(y, name)).copy()
     if array.shape != (n,) or array.dtype.kind not in "biu":
         raise ValueError(
             f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) whole-number class labels from 0"
@@ -148,6 +211,38 @@ def parameters(held: Array, shape: tuple[int, ...], dtype: np.dtype[Any], traine
     return held
 
 
+def new_parameters(values: object, n: int) -> Array:
+    """Return an array of n numbers, which may be nan or infinite."""
+    array = _array(values, "parameters")
+    if array.shape != (n,) or array.dtype.kind not in "biuf":
+        raise ValueError(f"parameters has shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers")
+    return array
+
+
+def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.float64]:
+    """Return the weights of n examples as C-contiguous float64 (n,). The result is empty if every weight is 1.
+
+    None stands for weights of 1. The weights are copied only if they need a conversion.
+    """
+    if values is None:
+        return np.empty(0)
+    array = _array(values, name)
+    if array.shape != (n,) or array.dtype.kind not in "biuf":
+        hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
+        raise ValueError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers, one weight for each "
+            f"example{hint}"
+        )
+    found = _finite(converted(array, np.dtype(np.float64), name), name)
+    good = (found == 0) | ((found >= MIN_WEIGHT) & (found <= MAX_WEIGHT))
+    if not good.all():
+        bad = int(good.argmin())
+        raise ValueError(f"{name}[{bad}] is {found[bad]:g}; a weight is 0, or from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
+    if not found.any():
+        raise ValueError(f"{name} is zero everywhere; at least one example needs a weight above 0")
+    return np.empty(0) if (found == 1).all() else found
+
+
 def vector(v: object, length: int, name: str) -> Array:
     """Return v itself, not a copy, if it is a one-dimensional array of this length."""
     if not isinstance(v, np.ndarray) or v.shape != (length,):
@@ -156,8 +251,11 @@ def vector(v: object, length: int, name: str) -> Array:
     return v
 
 
-def _array(values: object, name: str) -> Array:
-    """Return the values as a new array object on the same memory. Users cannot change its shape and dtype."""
+def _array(values: object, name: str, advice: str = "") -> Array:
+    """Return the values as a new array object on the same memory. Users cannot change its shape and dtype.
+
+    Arrays of Python objects that are numbers become arrays of numbers. `advice` says what to do with text.
+    """
     if isinstance(values, c.SparseRows) or is_scipy_sparse(values):
         raise ValueError(f"{name} is sparse; only examples may be sparse: use {name}.toarray()")
     parts = values if isinstance(values, (list, tuple)) else [values]
@@ -172,8 +270,9 @@ def _array(values: object, name: str) -> Array:
         raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
     if array.ndim == 0 and array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must be an array or a list of numbers, not {given(values)}")
-    if array.dtype == object:
-        raise ValueError(f"{name} is an array of Python objects; expected numbers, all rows of one length")
+    if array.dtype.kind in "OSUT":
+        advice = advice or f"one-hot encode categories; convert text of digits with {name}.astype(float)"
+        return numbers_of(array, name, advice)
     return array
 
 

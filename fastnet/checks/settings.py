@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnet.checks.values import boolean, fraction, name_of, whole_number
+from fastnet.checks.values import boolean, fraction, name_of, number, whole_number
 from fastnet.kernels import contract as c
-from fastnet.kernels.formulas import ACTIVATIONS, COSTS
+from fastnet.kernels.formulas import ACTIVATIONS, COSTS, TASKS
 
 Array = NDArray[Any]
 MAX_PARAMETERS = 2**31 - 1
+MIN_SCALE, MAX_SCALE = 1e-30, 1e30  # float32 holds these numbers times 255
 HARD_STEPS = ("step", "hard_step", "heaviside", "threshold", "sign")
 
 
@@ -73,27 +74,65 @@ def dropout(value: float | Sequence[float] | Array, n_hidden: int) -> tuple[floa
     return tuple(rates[:n_hidden])
 
 
-def output_and_cost(output: str | None, cost: str, n_out: int) -> tuple[str, str]:
-    """Return the output activation and the cost, if they go together. An output of None stands for the default."""
-    name_of("cost", cost, COSTS)
+def output_cost_and_task(output: str | None, cost: str | None, task: str | None, n_out: int) -> tuple[str, str, str]:
+    """Return the output activation, the cost and the task, if they go together. None stands for what the others imply.
+
+    Without an output and a cost, the task decides. An output decides the cost, a cost decides the output, and the
+    output decides the task.
+    """
+    if task is not None:
+        name_of("task", task, TASKS)
+    if cost is not None:
+        name_of("cost", cost, COSTS)
     if output is None:
-        output = "sigmoid" if n_out == 1 else COSTS[cost].default_output
+        output = _default_output(cost, task, n_out)
     _activation(output)
-    if output not in COSTS[cost].pairs:
-        outputs = ", ".join(f"output={name!r}" for name in COSTS[cost].pairs)
-        raise ValueError(
-            f"{cost} needs outputs that are probabilities, and those of {output} are not; "
-            f"use {outputs} or cost='squared_error'"
-        )
+    is_probability = ACTIVATIONS[output].is_probability
+    if cost is None:
+        cost = "cross_entropy" if is_probability else "poisson" if output == "exponential" else "squared_error"
+    if output not in COSTS[cost].outputs:
+        outputs = " or ".join(f"output={name!r}" for name in COSTS[cost].outputs)
+        raise ValueError(f"{cost} cannot have {output} outputs: use {outputs}, or cost='squared_error'")
     if output == "softmax" and n_out == 1:
         raise ValueError("a softmax over one output is always 1 and cannot learn; use output='sigmoid'")
-    return output, cost
+    if task is None:
+        task = "classification" if is_probability else "regression"
+    if task == "classification" and not is_probability:
+        raise ValueError(
+            f"task='classification' needs outputs that are probabilities, and those of {output} are not: use "
+            "output='softmax' or output='sigmoid', or task='regression' for values"
+        )
+    if task == "multilabel" and output != "sigmoid":
+        raise ValueError(
+            f"task='multilabel' needs output='sigmoid', a probability for each label, not {output!r}: use "
+            "task='classification' for classes that exclude each other, or task='regression' for values"
+        )
+    return output, cost, task
 
 
-def classifier(is_one: bool, output: str, lacks: str) -> None:
-    """Refuse a regression network. `lacks` is the end of the message: what the network does not have."""
-    if not is_one:
-        raise ValueError(f"a network with {output} outputs is for regression and has no {lacks}")
+def _default_output(cost: str | None, task: str | None, n_out: int) -> str:
+    if cost is None:
+        cost = "squared_error" if task == "regression" else "cross_entropy"
+    if cost == "squared_error":
+        return "identity" if task == "regression" else COSTS[cost].default_output
+    return "sigmoid" if cost == "cross_entropy" and (n_out == 1 or task == "multilabel") else COSTS[cost].default_output
+
+
+def byte_scale(value: object) -> float:
+    """Return the number that a byte of 1 stands for."""
+    found = number("byte_scale", value)
+    if not MIN_SCALE <= found <= MAX_SCALE:
+        raise ValueError(
+            f"byte_scale must be from {MIN_SCALE:g} to {MAX_SCALE:g}, not {found:g}: use 1/255 for pixels, 1 for "
+            "bytes that are numbers"
+        )
+    return found
+
+
+def classifier(task: str, lacks: str) -> None:
+    """Refuse a network that is no classifier. `lacks` is the end of the message: what the network does not have."""
+    if task != "classification":
+        raise ValueError(f"a network with task={task!r} has no {lacks}")
 
 
 def same_sizes(sizes: tuple[int, ...], before: tuple[int, ...]) -> None:
@@ -149,13 +188,13 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of inputs after conversion: uint8 stays uint8, and floats get the network's dtype."""
+    """Return the dtype of inputs after conversion: uint8 stays uint8, other numbers get the network's dtype."""
     try:
         found = np.dtype(dtype)
     except (TypeError, SyntaxError):
         found = np.dtype(object)
-    if found != np.uint8 and found.kind != "f":
-        raise ValueError(f"the dtype of inputs must be uint8 or a float such as float32, not {dtype!r}")
+    if found.kind not in "biuf":
+        raise ValueError(f"the dtype of inputs must be one of numbers, such as uint8 or float32, not {dtype!r}")
     return np.dtype(np.uint8) if found == np.uint8 else network
 
 

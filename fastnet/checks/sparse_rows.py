@@ -25,6 +25,11 @@ def is_scipy_sparse(x: object) -> bool:
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 
 
+def holds_bytes(x: Any) -> bool:
+    """Return whether checked examples x are uint8."""
+    return bool(getattr(x, "dtype", None) == np.uint8)
+
+
 class _Compressed(NamedTuple):
     """Entries in CSR or CSC form. Line i, a row or a column, has the entries starts[i] to starts[i + 1] - 1."""
 
@@ -33,8 +38,11 @@ class _Compressed(NamedTuple):
     values: Array
 
 
-def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.SparseRows:
-    """Return x as canonical SparseRows of dtype. Values are copied only if they need a conversion. x is not changed."""
+def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str, byte_scale: float) -> c.SparseRows:
+    """Return x as canonical SparseRows of dtype. Values are copied only if they need a conversion. x is not changed.
+
+    Bytes are multiplied by `byte_scale`.
+    """
     if isinstance(x, c.SparseRows):
         n = max(np.size(x.starts) - 1, 0)
         shape_of_examples((n, x.n_in), n_in, name, "")
@@ -51,14 +59,14 @@ def sparse_inputs(x: Any, n_in: int, dtype: np.dtype[Any], name: str) -> c.Spars
         dtype_of_x = _part(x, "dtype", name)
         if not isinstance(dtype_of_x, np.dtype):
             raise _corrupt(name, f"its dtype is {dtype_of_x!r:.80}, not a dtype of NumPy")
-        floats_or_bytes(dtype_of_x, name)
+        numbers(dtype_of_x, name)
         starts, indices, values = _csr(x, x.shape[0], n_in, name)
-    floats_or_bytes(values.dtype, name)
+    numbers(values.dtype, name)
     indices = indices.astype(np.int32, copy=False)  # a network has fewer than 2**31 inputs
     if not _ascending(starts, indices):
         starts, indices, values = _summed(starts, indices, values)
     if values.dtype == np.uint8:
-        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(c.BYTE_SCALE), dtype=dtype), n_in)
+        return c.SparseRows(starts, indices, np.multiply(values, dtype.type(byte_scale), dtype=dtype), n_in)
     values = converted(values, dtype, name)
     finite = np.isfinite(values)
     if not finite.all():
@@ -275,13 +283,10 @@ def shape_of_examples(shape: tuple[int, ...], n_in: int, name: str, one: str) ->
         raise ValueError(f"{name} has shape {shape}: {width} values for each example; the network takes {n_in}")
 
 
-def floats_or_bytes(dtype: np.dtype[Any], name: str) -> None:
-    """Refuse examples that are neither floats nor uint8."""
-    if dtype != np.uint8 and dtype.kind != "f":
-        raise ValueError(
-            f"{name} has dtype {dtype}; expected floats, or uint8, which stands for value / 255: "
-            f"use {name}.astype(np.float32), or {name}.astype(np.uint8) for pixels from 0 to 255"
-        )
+def numbers(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse examples that are not bools, whole numbers or floats."""
+    if dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {dtype}; expected numbers: floats, whole numbers or bools")
 
 
 def not_finite(entry: str, value: object) -> ValueError:
@@ -293,10 +298,17 @@ def converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     """Return the array in dtype, C-contiguous and aligned. Refuse finite numbers that dtype cannot hold."""
     with np.errstate(over="ignore", invalid="ignore"):  # infinity from overflow is refused below
         result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-    if result.dtype.itemsize < array.dtype.itemsize and array.size:
-        for extreme, found in ((array.min(), result.min()), (array.max(), result.max())):
-            if np.isinf(found) and np.isfinite(extreme):
-                larger = "a float64 network or " if np.isfinite(np.float64(extreme)) else ""
-                shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() could overflow
-                raise ValueError(f"{name} holds {shown}, beyond {dtype}: use {larger}smaller values")
+    if result.dtype.itemsize < array.dtype.itemsize and array.dtype.kind == "f" and array.size:
+        refuse_overflow(array, dtype, name)
     return result
+
+
+def refuse_overflow(array: Array, dtype: np.dtype[Any], name: str) -> None:
+    """Refuse finite floats that dtype cannot hold."""
+    for extreme in (array.min(), array.max()):
+        with np.errstate(over="ignore"):
+            is_too_large = np.isfinite(extreme) and np.isinf(extreme.astype(dtype))
+        if is_too_large:
+            larger = "a float64 network or " if np.isfinite(np.float64(extreme)) else ""
+            shown = np.format_float_scientific(extreme, precision=5, trim="-")  # float() could overflow
+            raise ValueError(f"{name} holds {shown}, beyond {dtype}: use {larger}smaller values")

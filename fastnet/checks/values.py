@@ -96,6 +96,14 @@ def fraction(name: str, value: object) -> float:
     return found
 
 
+def between_0_and_1(name: str, value: object) -> float:
+    """Return a float above 0 and below 1."""
+    found = number(name, value)
+    if not 0 < found < 1:
+        raise ValueError(f"{name} must be between 0 and 1, not {value}")
+    return found
+
+
 def whole_numbers(name: str, values: object, minimum: int, maximum: int | None = None) -> tuple[int, ...]:
     """Return one or more different whole numbers from `minimum` to `maximum`."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):

@@ -67,9 +67,10 @@ def about_network(network: Network) -> dict[str, str]:
 
 def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
     """Test a network on the test examples. Return the result as text and as a record for JSON."""
-    cost, accuracy = network.evaluate(data.x_test, data.y_test, backend=backend)
-    text = facts({"test": f"{scores(cost, accuracy)} ({len(data.x_test):,} examples)"})
-    record: dict[str, Any] = {"cost": number(cost), "accuracy": number(accuracy), "examples": len(data.x_test)}
+    found = network.evaluate(data.x_test, data.y_test, backend=backend)
+    text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(data.x_test):,} examples)"})
+    record: dict[str, Any] = {name: number(value) for name, value in found._asdict().items()}
+    record["examples"] = len(data.x_test)
     if network.is_classifier:
         from fastnet.insight import classified  # imported here: at the top it would delay the start of every command
 

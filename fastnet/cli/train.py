@@ -69,7 +69,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     names = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
     group.add_argument(
         "--activation",
-        default=_NETWORK["activation"],
+        default=CHAPTER.network["activation"],
         metavar="NAME[,NAME...]",
         help=f"activation of the hidden layers, one for all or a list: {', '.join(names)} (default: %(default)s)",
     )
@@ -79,7 +79,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="activation of the outputs: one of the names above, or softmax (default: the one that fits the cost)",
     )
-    add_name(group, "--cost", _NETWORK["cost"], COSTS)
+    add_name(group, "--cost", CHAPTER.network["cost"], COSTS)
     group.add_argument(
         "--init",
         default=_NETWORK["init"],
@@ -95,7 +95,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
-    add_name(group, "--optimizer", _TRAINER["optimizer"], OPTIMIZERS)
+    add_name(group, "--optimizer", _CHAPTER["optimizer"], OPTIMIZERS)
     rates = ", ".join(f"{make().default_learning_rate:g} for {name}" for name, make in OPTIMIZERS.items())
     group.add_argument(
         "--learning-rate",
@@ -262,7 +262,7 @@ def _learning_rate(args: argparse.Namespace) -> float | None:
 
     Otherwise return None, which means the optimiser's default rate.
     """
-    if args.learning_rate is None and (args.optimizer, args.cost) == (_TRAINER["optimizer"], _NETWORK["cost"]):
+    if args.learning_rate is None and (args.optimizer, args.cost) == (_CHAPTER["optimizer"], CHAPTER.network["cost"]):
         return cast(float, _CHAPTER["learning_rate"])
     return cast("float | None", args.learning_rate)
 
@@ -270,14 +270,13 @@ def _learning_rate(args: argparse.Namespace) -> float | None:
 def _fit(args: argparse.Namespace, data: Dataset, trainer: Trainer, backend: str) -> None:
     _compile(args, data, trainer.network, backend)
     has_test = args.validate or args.out is not None or args.report is not None  # a report draws the test curve
-    with progress.training_progress(args.epochs, args.quiet) as callbacks:
-        trainer.fit(
-            data.x_train,
-            data.y_train,
-            epochs=args.epochs,
-            validation_data=(data.x_test, data.y_test) if has_test else None,
-            callbacks=callbacks,
-        )
+    trainer.fit(
+        data.x_train,
+        data.y_train,
+        epochs=args.epochs,
+        validation_data=(data.x_test, data.y_test) if has_test else None,
+        callbacks=progress.training_progress(args.epochs, args.quiet),
+    )
 
 
 def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend: str) -> None:

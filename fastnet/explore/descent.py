@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from fastnet import plots
+from fastnet.evaluation import Evaluation
 from fastnet.explore.experiments import Setting
 from fastnet.explore.finding import Finding
 from fastnet.insight.batches import BatchRun, compare_batches
 from fastnet.insight.descent import DescentLog, StopAtMinimum, descent_log
 from fastnet.insight.rates import RangeTest, learning_rate_finder
-from fastnet.network import Evaluation, Network
+from fastnet.network import Network
 from fastnet.text import facts, table
+from fastnet.training.order import examples_in_batch
 from fastnet.training.trainer import Trainer
 
 MAX_EXAMPLES = 5_000  # a full-batch step takes the first examples of the data set, at most this many
@@ -36,7 +38,7 @@ def explore(setting: Setting) -> Finding:
     slow = descent_log(_plain(setting, new.network, SLOW, len(x)), x, y, SLOW_STEPS + 1)
     trained = setting.trained.network
     by_rate = {rate: descent_log(_plain(setting, trained, rate, len(x)), x, y, STEPS) for rate in RATES}
-    batched = descent_log(setting.start(), x, y, -(-len(x) // new.batch_size))
+    batched = descent_log(setting.start(), x, y, -(-len(x) // examples_in_batch(new.batch_size, len(x))))
 
     options = {**setting.recipe.on(setting.backend).trainer}
     own_rate = options.pop("learning_rate", None)
@@ -87,14 +89,19 @@ def explore(setting: Setting) -> Finding:
 def _plain(setting: Setting, network: Network, rate: float, batch_size: int) -> Trainer:
     """Return a trainer that trains a copy of the network by plain gradient descent."""
     return Trainer(
-        network.copy(), learning_rate=rate, batch_size=batch_size, backend=setting.backend, seed=setting.seed
+        network.copy(),
+        optimizer="sgd",
+        learning_rate=rate,
+        batch_size=batch_size,
+        backend=setting.backend,
+        seed=setting.seed,
     )
 
 
 def _suggested(setting: Setting, rate: float) -> Evaluation:
     """Return the test scores after the recipe's training at another learning rate; NaN if the rate is NaN."""
     if np.isnan(rate):
-        return Evaluation(np.nan, np.nan)
+        return Evaluation(np.nan)
     data, trainer = setting.data, setting.start()
     trainer.learning_rate = rate
     trainer.fit(data.x_train, data.y_train, epochs=setting.recipe.epochs)

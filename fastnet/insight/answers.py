@@ -14,12 +14,12 @@ from fastnet.network import Network
 
 
 def check_classifier(network: Network, lacks: str) -> None:
-    """Refuse an object that is no network (TypeError) and a regression network (ValueError).
+    """Refuse an object that is no network (TypeError) and a network that is no classifier (ValueError).
 
-    The error names `lacks`: what a regression network does not have.
+    The error names `lacks`: what the network does not have.
     """
     checks.instance("network", network, Network)
-    checks.classifier(network.is_classifier, network.activations_by_layer[-1], lacks)
+    checks.classifier(network.task, lacks)
 
 
 def top_outputs(

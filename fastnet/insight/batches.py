@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.network import Network
-from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
+from fastnet.training.order import examples_in_batch
 from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
@@ -136,12 +137,12 @@ class _CostLog(Callback):
 
     def __init__(self, trainer: Trainer, x: Any, y: Any, measurements: int) -> None:
         self._x, self._y = x, y
-        self.every = max(1, len(x) // (trainer.batch_size * measurements))
+        self.every = max(1, len(x) // (examples_in_batch(trainer.batch_size, len(x)) * measurements))
         self._examples, self._seconds = 0, 0.0  # sums over the epochs before this one
         self.lines = list[tuple[int, int, float, float]]()
         self._measure(trainer, 0, 0.0)
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         if progress.batch < progress.batches:
             self._measure(trainer, progress.examples, progress.seconds)
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.names import BackendName
-from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
+from fastnet.training.order import examples_in_batch
 from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
@@ -109,7 +110,7 @@ def descent_log(trainer: Trainer, x: Any, y: Any, steps: int, *, backend: Backen
     Examples
     --------
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
-    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), batch_size=60, learning_rate=0.01)
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), optimizer="sgd", batch_size=60)
     >>> log = descent_log(trainer, x, y, 5)
     >>> len(log), bool(log.overshoot.any())
     (5, False)
@@ -140,10 +141,10 @@ class _Logger(Callback):
         self._steps, self._backend = steps, backend
         self._cost = np.nan  # the cost of the latest batch after its step
         self.n_examples = len(self._x)
-        self.batch_size = min(trainer.batch_size, self.n_examples)
+        self.batch_size = examples_in_batch(trainer.batch_size, self.n_examples)
         self.lines: list[tuple[float, ...]] = []
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         twin, whole = self._twin, self.batch_size == self.n_examples
         x, y = (self._x, self._y) if whole else (self._x[progress.rows], self._y[progress.rows])
         gradient = twin.gradient(x, y, backend=self._backend)
@@ -190,7 +191,7 @@ class StopAtMinimum(Callback):
     Examples
     --------
     >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
-    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), learning_rate=0.1)
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0), optimizer="sgd")
     >>> stop = StopAtMinimum(x, y, 0.1)
     >>> history = trainer.fit(x, y, epochs=100, callbacks=[stop])
     >>> stop.reached, len(history) < 100
@@ -209,7 +210,7 @@ class StopAtMinimum(Callback):
         """Whether the gradient was short enough at the last measurement."""
         return bool(self.norms) and self.norms[-1] <= self._norm
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         """Measure after batches if `every` is given."""
         if self.every is not None:
             self._measure(trainer)

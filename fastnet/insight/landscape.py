@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.evaluation import Evaluation
 from fastnet.names import BackendName
-from fastnet.network import Evaluation, Network
+from fastnet.network import Network
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import in_parallel
 from fastnet.training.trainer import Trainer

@@ -150,7 +150,7 @@ def _end(whole: Task, recipe: Recipe, seed: int) -> tuple[float, ...]:
     """The final cost and accuracy of one training, on the training examples and on the test examples."""
     trainer = whole.start(recipe, seed)
     trainer.fit(whole.x, whole.y, epochs=recipe.epochs)
-    return (*trainer.evaluate(whole.x, whole.y), *whole.tested(trainer))
+    return (*trainer.evaluate(whole.x, whole.y)[:2], *whole.tested(trainer)[:2])  # the costs and the accuracies
 
 
 def _variation(costs: Floats) -> Floats:
@@ -200,7 +200,7 @@ def interpolate(
     def evaluated(t: float) -> tuple[float, float]:
         between = a.copy()
         between.parameters[...] = (1 - t) * a.parameters + t * b.parameters
-        return between.evaluate(x, y, backend=backend)
+        return between.evaluate(x, y, backend=backend)[:2]
 
     cost, accuracy = np.array(in_parallel([partial(evaluated, t) for t in at], backend)).T
     return Path(at, cost, accuracy)

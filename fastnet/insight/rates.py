@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.network import Network
+from fastnet.training.order import examples_in_batch
 from fastnet.training.trainer import Trainer
 
 Floats = NDArray[np.float64]
@@ -125,12 +126,13 @@ def learning_rate_finder(
     smoothed = list[float]()
     mean, weight, blew_up = 0.0, 0.0, False
     order = rng.permutation(len(x))
+    batch_size = examples_in_batch(trial.batch_size, len(x))
     keep = 1 - 1 / max(1.0, MEMORY * steps)
     for rate in rates:
         trial.learning_rate = rate
         if not order.size:
             order = rng.permutation(len(x))
-        rows, order = order[: trial.batch_size], order[trial.batch_size :]
+        rows, order = order[:batch_size], order[batch_size:]
         try:
             costs.append(trial.partial_fit(x[rows], y[rows]).cost)
         except DivergedError:

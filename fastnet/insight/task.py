@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.network import Evaluation
+from fastnet.evaluation import Evaluation
 from fastnet.training.recipe import Recipe
 from fastnet.training.trainer import Trainer
 
@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
     def tested(self, trainer: Trainer) -> Evaluation:
         """Return cost and accuracy on the test examples; NaN if there are no test examples."""
-        return Evaluation(math.nan, math.nan) if self.test is None else trainer.evaluate(*self.test)
+        return Evaluation(math.nan) if self.test is None else trainer.evaluate(*self.test)
 
 
 def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:

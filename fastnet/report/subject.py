@@ -10,9 +10,9 @@ from functools import cached_property
 
 from fastnet import insight
 from fastnet.data import Dataset
+from fastnet.evaluation import Evaluation
 from fastnet.insight.classified import Classified
 from fastnet.names import BackendName
-from fastnet.network import Evaluation
 from fastnet.training.runs import Run, class_names
 
 

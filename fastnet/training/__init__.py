@@ -3,9 +3,12 @@
 A chunk goes through trainer.py, divergence.py, kernel_calls.py, backends/threads.py and the backend's `train`.
 """
 
-from fastnet.training.callbacks import Callback, Progress
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
+from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.history import Epoch, History
 from fastnet.training.optimizers import Adam, GradientDescent, Momentum
+from fastnet.training.plateau import ReduceOnPlateau
+from fastnet.training.progress_bar import ProgressBar
 from fastnet.training.schedules import Constant, Cosine, Exponential, Schedule, Step
 from fastnet.training.trainer import Trainer
 
@@ -14,12 +17,16 @@ __all__ = [
     "Callback",
     "Constant",
     "Cosine",
+    "EarlyStopping",
     "Epoch",
+    "EpochSoFar",
     "Exponential",
+    "FitInfo",
     "GradientDescent",
     "History",
     "Momentum",
-    "Progress",
+    "ProgressBar",
+    "ReduceOnPlateau",
     "Schedule",
     "Step",
     "Trainer",

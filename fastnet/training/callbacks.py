@@ -12,8 +12,8 @@ from fastnet.checks import given, whole_number
 from fastnet.training.history import Epoch
 
 
-class Progress(NamedTuple):
-    """The progress of an epoch, as passed to `Callback.on_batches`.
+class EpochSoFar(NamedTuple):
+    """The current epoch up to its last batch, as passed to `Callback.on_batches`.
 
     Attributes
     ----------
@@ -21,8 +21,8 @@ class Progress(NamedTuple):
         The epoch and the batch, counted from 1, and the number of batches in the epoch.
     examples : int
         The number of examples so far in this epoch.
-    cost, accuracy : float
-        Means over these examples, computed just before each batch's update. The accuracy of a regression is nan.
+    cost, accuracy, label_accuracy, r2 : float
+        As in `Epoch`, over these examples.
     seconds : float
         The training time of this epoch so far.
     learning_rate : float
@@ -37,9 +37,30 @@ class Progress(NamedTuple):
     examples: int
     cost: float
     accuracy: float
+    label_accuracy: float
+    r2: float
     seconds: float
     learning_rate: float
     rows: NDArray[np.int64]
+
+
+class FitInfo(NamedTuple):
+    """What a call of `fit` is about to do, as passed to `Callback.on_fit_begin`.
+
+    Attributes
+    ----------
+    epochs : int
+        The number of epochs.
+    batches, examples : int
+        The number of batches and of training examples in an epoch.
+    measures : tuple of str
+        The names of the costs and scores that the records of this fit will hold. The other costs and scores are nan.
+    """
+
+    epochs: int
+    batches: int
+    examples: int
+    measures: tuple[str, ...]
 
 
 class Callback:
@@ -66,10 +87,16 @@ class Callback:
 
     every: int | None = None
 
+    def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
+        """Called before the first epoch of a fit. An error that is raised here ends the fit before it starts."""
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """Called when the fit ends, even if it ends with an error or with Ctrl-C."""
+
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """Called after each epoch and its validation."""
 
-    def on_batches(self, trainer: Any, progress: Progress) -> None:
+    def on_batches(self, trainer: Any, progress: EpochSoFar) -> None:
         """Called between two batches, as often as `every` says."""
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastnet.errors import DivergedError
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
-from fastnet.training.kernel_calls import Made, Snapshot, Updates
+from fastnet.training.kernel_calls import NOTHING, Made, Snapshot, Updates
 
 
 class DivergenceWatch:
@@ -41,7 +41,7 @@ class DivergenceWatch:
         updates = self._updates
         first = self._before_last or updates.snapshot(rows[:0], rates[:0])
         last = (len(rates) - 1) * updates.batch_size
-        cost, n_updates, n_right = 0.0, 0, 0
+        total = NOTHING
         for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates[-1:])):
             if not part.size or updates.interrupts.pending:
                 continue
@@ -51,8 +51,8 @@ class DivergenceWatch:
             stopped_early = made.n_updates < part_rates.size and not updates.interrupts.pending
             if stopped_early or updates.not_finite():
                 self._find(first, rows, rates, epoch)
-            cost, n_updates, n_right = cost + made.cost, n_updates + made.n_updates, n_right + made.n_right
-        return Made(cost, n_updates, n_right)
+            total = total.plus(made)
+        return total
 
     def _find(self, first: Snapshot, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NoReturn:
         """Repeat the snapshot's update, then the chunk's updates, one at a time. Raise at the first bad update."""

@@ -1,25 +1,37 @@
-"""Chooses and prepares everything that one call of `fit` needs before its first batch."""
+"""Prepares everything that one call of `fit` needs before its first batch, and does what comes between the batches."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
+from functools import partial
+from typing import Any, NamedTuple
 
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
+from fastnet.evaluation import evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
+from fastnet.kernels.formulas import Sums
+from fastnet.names import BatchSize
 from fastnet.network import Network
-from fastnet.training.callbacks import Callback
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, is_due
 from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
-from fastnet.training.inputs import Examples, prepare
-from fastnet.training.kernel_calls import Made, OptimizerState, Updates
+from fastnet.training.inputs import Examples, compile_for, prepare
+from fastnet.training.kernel_calls import OptimizerState, Updates
+from fastnet.training.order import examples_in_batch
+from fastnet.training.selection import Selection
+
+MEASURES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
+
+
+class Validation(NamedTuple):
+    """The examples to evaluate the network on after each epoch, and what `total_squares` says of their targets."""
+
+    examples: Examples
+    squares: float
 
 
 class Fit(NamedTuple):
@@ -30,10 +42,28 @@ class Fit(NamedTuple):
     updates: Updates
     watch: DivergenceWatch
     chunks: Chunks
+    rows: Ints  # the row numbers of the examples to train on
+    variance: float  # of the targets to train on; nan if the network is not for regression
+    validation: Validation | None
     inputs: str  # the description of x for the history
+    epochs: int
     horizon: tuple[float, float]  # the start and the end of this fit in epochs, for the schedule
     callbacks: Sequence[Callback]
     interrupts: Interrupts
+
+    @property
+    def n_batches(self) -> int:
+        """The number of batches in an epoch."""
+        return -(-len(self.rows) // self.updates.batch_size)
+
+    def info(self) -> FitInfo:
+        """Return what callbacks learn at the begin of the fit."""
+        task = int(self.updates.layers[-1, c.TASK])
+        found = ["cost", *MEASURES[task]] if self.variance else ["cost"]
+        if self.validation is not None:
+            measures = MEASURES[task] if self.validation.squares else ()
+            found += [f"validation_{name}" for name in ("cost", *measures)]
+        return FitInfo(self.epochs, self.n_batches, len(self.rows), tuple(found))
 
     def hand_over(self, callback: Callable[[], None]) -> None:
         """Run a user's callback. The callback may change the parameters. Ctrl-C may interrupt it anywhere."""
@@ -41,88 +71,101 @@ class Fit(NamedTuple):
         before = parameters.copy()
         self.interrupts.hand_over(callback)
         self.network.kernel_parameters(trained=True)  # raises if the callback made them read-only
-        if not np.array_equal(before, parameters):
+        if (before != parameters).any():
             self.watch.forget()
 
-    def share(self, n_right: int, n_examples: int) -> float:
-        """Return the share of examples classified right: nan for a regression network."""
-        return n_right / n_examples if self.network.is_classifier else math.nan
+    def tell(self, trainer: Any, so_far: Epoch, n_batches: int, rows: Ints) -> None:
+        """Call `on_batches` of each callback that is due after batch number `n_batches`, which consists of `rows`."""
+        for callback in self.callbacks:
+            if is_due(callback, n_batches):
+                progress = EpochSoFar(
+                    epoch=so_far.epoch,
+                    batch=n_batches,
+                    batches=self.n_batches,
+                    examples=so_far.examples,
+                    cost=so_far.cost,
+                    accuracy=so_far.accuracy,
+                    label_accuracy=so_far.label_accuracy,
+                    r2=so_far.r2,
+                    seconds=so_far.seconds,
+                    learning_rate=so_far.learning_rate,
+                    rows=c.frozen(rows),  # a copy, so that no callback can change the order that kernels read
+                )
+                self.hand_over(partial(callback.on_batches, trainer, progress))
+
+    def validated(self, epoch: Epoch) -> Epoch:
+        """Return the epoch's record with the results on the validation data. On Ctrl-C, return it without them."""
+        if self.validation is None:
+            return epoch
+        total, (examples, squares) = [0.0] * len(Sums._fields), self.validation
+        for part in self.network.evaluate_parts(*examples, self.engine):
+            if self.interrupts.pending:
+                return epoch
+            total = [a + b for a, b in zip(total, part, strict=True)]
+        found = evaluation(self.updates.layers, Sums(*total), squares)
+        return dataclasses.replace(
+            epoch,
+            validation_cost=found.cost,
+            validation_accuracy=found.accuracy,
+            validation_label_accuracy=found.label_accuracy,
+            validation_r2=found.r2,
+        )
 
 
 def begin(
     network: Network,
     layers: Ints,
     state: OptimizerState,
-    examples: Examples,
+    selection: Selection,
     engine: Engine,
     *,
-    batch_size: int,
+    batch_size: BatchSize,
     sparse: bool | None,
     epochs: int,
     horizon: tuple[float, float],
     callbacks: Sequence[Callback],
     interrupts: Interrupts,
+    validation: Examples | None = None,
 ) -> Fit:
     """Prepare a fit on checked examples. `layers` are the network's layers with dropout."""
-    batch_size = min(batch_size, len(examples.x))
+    (x, y, weights), rows, held_out = selection
+    size = examples_in_batch(batch_size, len(rows))
     dtype, n_slots = network.dtype, len(state.moments)
-    n_threads = engine.n_threads(layers, examples.x, batch_size)
-    x, inputs = prepare(examples.x, dtype, engine, interrupts, sparse=sparse, epochs=epochs)
+    n_threads = engine.n_threads(layers, x, size)
+    x, inputs = prepare(x, network, engine, interrupts, sparse=sparse, epochs=epochs)
     # Plan with network.layers. `layers` hold random keys for dropout, so each trainer would need its own entry in the
     # cache of plans.
-    plan = c.plan(network.layers, batch_size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
-    chunks = Chunks(plan, batch_size, network.n_parameters * (1 + n_slots))
+    plan = c.plan(network.layers, size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
+    chunks = Chunks(plan, size, network.n_parameters * (1 + n_slots))
     updates = Updates(
         kernels=engine.kernels,
         layers=layers,
         parameters=network.kernel_parameters(trained=True),
         state=state,
         x=x,
-        y=examples.y,
-        batch_size=batch_size,
+        y=y,
+        weights=weights,
+        batch_size=size,
         work=c.aligned_empty(plan.size, dtype),
         n_threads=n_threads,
         is_long=chunks.is_long,
         interrupts=interrupts,
     )
-    return Fit(network, engine, updates, DivergenceWatch(updates), chunks, inputs, horizon, callbacks, interrupts)
-
-
-@dataclass(slots=True)
-class Totals:
-    """The sums over an epoch so far."""
-
-    epoch: int
-    n_updates: int = 0
-    n_examples: int = 0
-    n_right: int = 0
-    cost: float = 0.0
-    seconds: float = 0.0
-    learning_rate: float = 0.0  # of the last update
-
-    def add(self, made: Made, n_examples: int, seconds: float, learning_rate: float) -> None:
-        """Add a chunk."""
-        self.n_updates += made.n_updates
-        self.n_examples += n_examples
-        self.n_right += made.n_right
-        self.cost += made.cost
-        self.seconds += seconds
-        self.learning_rate = learning_rate
-
-    def record(self, fit: Fit) -> Epoch:
-        """Return the epoch's record so far."""
-        return Epoch(
-            epoch=self.epoch,
-            cost=self.cost / self.n_examples,
-            accuracy=fit.share(self.n_right, self.n_examples),
-            validation_cost=math.nan,
-            validation_accuracy=math.nan,
-            seconds=self.seconds,
-            examples=self.n_examples,
-            examples_per_second=self.n_examples / max(self.seconds, 1e-9),
-            learning_rate=self.learning_rate,
-            backend=fit.engine.name,
-            backend_reason=fit.engine.reason,
-            threads=fit.updates.n_threads,
-            inputs=fit.inputs,
-        )
+    held_out = validation if held_out is None else held_out
+    if held_out is not None:
+        compile_for(held_out.x, dtype, engine, interrupts)
+    return Fit(
+        network=network,
+        engine=engine,
+        updates=updates,
+        watch=DivergenceWatch(updates),
+        chunks=chunks,
+        rows=rows,
+        variance=selection.variance(layers),
+        validation=held_out and Validation(held_out, total_squares(layers, held_out.y, held_out.weights)),
+        inputs=inputs,
+        epochs=epochs,
+        horizon=horizon,
+        callbacks=callbacks,
+        interrupts=interrupts,
+    )

@@ -12,8 +12,12 @@ from fastnet.text import json_text
 FloatField: TypeAlias = Literal[
     "cost",
     "accuracy",
+    "label_accuracy",
+    "r2",
     "validation_cost",
     "validation_accuracy",
+    "validation_label_accuracy",
+    "validation_r2",
     "seconds",
     "examples_per_second",
     "learning_rate",
@@ -30,15 +34,24 @@ class Epoch:
     ----------
     epoch : int
         The epoch's number, counted from 1.
-    cost, accuracy : float
-        Means over the epoch's examples, computed just before each batch's update, with dropout if it is set. The
-        accuracy of a regression network is nan.
-    validation_cost, validation_accuracy : float
-        Means over the validation data after the epoch, or nan without validation data.
+    cost : float
+        The mean over the epoch's examples, weighted by their weights, without weight decay. Each batch's cost is
+        computed just before its update, with dropout if it is set.
+    accuracy : float
+        The share of examples classified right, or, for several labels, the share of examples whose labels are all
+        right. nan for a regression network. This measure and the next two are weighted and computed as the cost is.
+    label_accuracy : float
+        The share of labels that are right. nan unless the network's task is "multilabel".
+    r2 : float
+        1 minus the squared error divided by the squared deviation of the targets from their means. nan for a
+        classification network, and for targets that are all equal.
+    validation_cost, validation_accuracy, validation_label_accuracy, validation_r2 : float
+        The same measures of the validation data after the epoch, without dropout. nan without validation data.
     seconds : float
         The training time, without validation and callbacks.
     examples : int
-        The number of examples trained on. It is smaller than n if the epoch was interrupted.
+        The number of examples trained on. It is smaller than n if the epoch was interrupted, if examples are held out
+        for validation, or if examples have weight 0.
     examples_per_second : float
         The speed of the training.
     learning_rate : float
@@ -55,8 +68,12 @@ class Epoch:
     epoch: int
     cost: float
     accuracy: float
+    label_accuracy: float
+    r2: float
     validation_cost: float
     validation_accuracy: float
+    validation_label_accuracy: float
+    validation_r2: float
     seconds: float
     examples: int
     examples_per_second: float
@@ -124,3 +141,7 @@ class History:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Epoch))
+# The costs and scores. Each of them may be nan.
+MEASURES = tuple(
+    name for name in FIELDS if name.removeprefix("validation_") in ("cost", "accuracy", "label_accuracy", "r2")
+)

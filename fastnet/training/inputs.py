@@ -8,57 +8,80 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.backends.compression import compressed, compresses, described
+from fastnet import checks
+from fastnet.backends.compression import SAMPLE_ROWS, compressed, compresses, described
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import compiles, warm_up
-from fastnet.kernels.contract import Rows, SparseRows
+from fastnet.checks import AnyRows, kernel_rows
+from fastnet.kernels.contract import SparseRows
 from fastnet.network import Network
 
 
 class Examples(NamedTuple):
-    """Checked examples: x (n, n_in), and y with labels (n,) or targets (n, n_out)."""
+    """Checked examples."""
 
-    x: Rows
-    y: NDArray[Any]
+    x: AnyRows  # (n, n_in)
+    y: NDArray[Any]  # labels (n,) or targets (n, n_out)
+    weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
 
 
-def check_examples(network: Network, x: object, y: object, name: str = "") -> Examples:
+def check_examples(network: Network, x: object, y: object, sample_weight: object = None, *, name: str = "") -> Examples:
     """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
 
     Raises ValueError if a shape, dtype or value is invalid.
     """
-    rows = network.check_inputs(x, f"{name}x")
-    return Examples(rows, network.check_targets(y, len(rows), f"{name}y"))
+    rows = network.check_rows(x, f"{name}x")
+    targets = network.check_targets(y, len(rows), f"{name}y")
+    return Examples(rows, targets, checks.weights(sample_weight, len(rows), f"{name}sample_weight"))
 
 
-def check_validation_data(network: Network, pair: object) -> Examples | None:
-    """Return the pair (x, y) as checked examples. Raises ValueError or TypeError if the pair is invalid."""
-    if pair is None:
+def check_validation_data(network: Network, data: object) -> Examples | None:
+    """Return (x, y) or (x, y, sample_weight) as checked examples.
+
+    Raises ValueError or TypeError if the data are invalid.
+    """
+    if data is None:
         return None
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        length = f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else ""
-        raise TypeError(f"validation_data must be a pair (x, y), a tuple or list, not {type(pair).__name__}{length}")
-    return check_examples(network, pair[0], pair[1], "validation ")
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
+        raise TypeError(
+            f"validation_data must be (x, y) or (x, y, sample_weight), a tuple or list, not {type(data).__name__}"
+            f"{length}"
+        )
+    x, y, *sample_weight = data
+    return check_examples(network, x, y, *sample_weight, name="validation ")
 
 
 def prepare(
-    x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
-) -> tuple[Rows, str]:
+    x: AnyRows, network: Network, engine: Engine, interrupts: Interrupts, *, sparse: bool | None, epochs: int
+) -> tuple[AnyRows, str]:
     """Return the rows, perhaps compressed, and their description for the history.
 
     `sparse` says whether to compress dense rows. None, for "auto", compresses them if that saves time over `epochs`
     epochs. Kernels are compiled here, so that the first epoch's `seconds` do not include compilation.
     """
-    is_compressed = compresses(sparse, engine.kernels, x, epochs)
+    network.note_inputs(largest_input(x))
+    dtype, is_compressed = network.dtype, compresses(sparse, engine.kernels, x, epochs)
     compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
     if is_compressed and not interrupts.pending:
-        x = cast(SparseRows, interrupts.call(partial(compressed, engine.kernels, x, dtype)))
+        x = cast(SparseRows, interrupts.call(partial(compressed, engine.kernels, x, dtype, network.byte_scale)))
     return x, described(x, is_compressed)
 
 
-def compile_for(x: Rows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool = False) -> None:
+def compile_for(
+    x: AnyRows, dtype: np.dtype[Any], engine: Engine, interrupts: Interrupts, *, sparse: bool = False
+) -> None:
     """Compile the kernels for rows like x, or for sparse rows if `sparse` is true. Ctrl-C ends the wait at once."""
     if compiles(engine.kernels) and not interrupts.pending:
         sparse = sparse or isinstance(x, SparseRows)
         interrupts.call(partial(warm_up, engine.kernels, dtype, x.dtype, sparse), abandon=True)
+
+
+def largest_input(x: AnyRows) -> float:
+    """Return the largest absolute value of floats x, seen on at most SAMPLE_ROWS rows; 0 for bytes."""
+    if x.dtype == np.uint8:
+        return 0.0
+    seen = kernel_rows(x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)])
+    values = seen.values if isinstance(seen, SparseRows) else seen
+    return float(max(values.max(initial=0), -values.min(initial=0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,23 +11,42 @@ from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import run_team
+from fastnet.checks import AnyRows, UnconvertedRows
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Backend, Floats, Ints, Rows
+from fastnet.kernels.contract import Backend, Floats, Ints
+from fastnet.training.pieces import pieces
 
 
 class Made(NamedTuple):
-    """A kernel call's result: the summed cost, and the numbers of updates and of examples classified right."""
+    """The updates that kernel calls made, and the sums of the contract's report over these updates."""
 
-    cost: float
     n_updates: int
-    n_right: int
+    cost: float  # COST_SUM
+    weight: float  # WEIGHT_SUM
+    penalty: float  # PENALTY_COST
+    score: float  # SCORE
+    labels: float  # LABELS
+
+    def plus(self, other: Made) -> Made:
+        """Return these updates and the other updates together."""
+        return Made(
+            self.n_updates + other.n_updates,
+            self.cost + other.cost,
+            self.weight + other.weight,
+            self.penalty + other.penalty,
+            self.score + other.score,
+            self.labels + other.labels,
+        )
+
+
+NOTHING = Made(0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
 class OptimizerState:
     """The state that an optimiser keeps between updates."""
 
-    settings: NDArray[np.float64]  # (7,): the contract names the columns
+    settings: NDArray[np.float64]  # (OPTIMIZER_COLUMNS,)
     moments: Floats  # (slots, n_parameters): no slot for sgd, the velocity for momentum, two moments for Adam
     step: int = 0  # the number of updates made
 
@@ -50,8 +69,9 @@ class Updates:
     layers: Ints  # with dropout
     parameters: Floats  # (n_parameters,): the network's own buffer
     state: OptimizerState
-    x: Rows
+    x: AnyRows
     y: NDArray[Any]
+    weights: NDArray[np.float64]
     batch_size: int
     work: Floats  # the workspace
     n_threads: int
@@ -65,6 +85,10 @@ class Updates:
         `progress`, Ctrl-C sets this column.
         """
         progress = self.interrupts.progress if progress is None else progress
+        x = self.x
+        if isinstance(x, UnconvertedRows):
+            return self._make_in_pieces(x, rows, rates, progress)
+        report = np.empty((len(rates), c.REPORT_COLUMNS))
         state = self.state
 
         def train(team: Ints, worker: int) -> float:
@@ -73,14 +97,16 @@ class Updates:
                     net=self.layers,
                     params=self.parameters,
                     state=state.moments,
-                    x=self.x,
+                    x=x,
                     y=self.y,
+                    weights=self.weights,
                     order=rows,
                     batch_size=self.batch_size,
                     rates=rates,
                     optimizer=state.settings,
                     step=state.step,
                     progress=progress,
+                    report=report,
                     work=self.work,
                     team=team,
                     worker=worker,
@@ -88,11 +114,26 @@ class Updates:
             )
 
         call = partial(run_team, self.n_threads, train)
-        cost = self.interrupts.call(call) if self.is_long else call()
-        assert cost is not None
+        if self.is_long:
+            self.interrupts.call(call)
+        else:
+            call()
         n_updates = int(progress[c.STEPS])
         state.step += n_updates
-        return Made(cost, n_updates, int(progress[c.CORRECT]))
+        return Made(n_updates, *np.add.reduce(report[:n_updates]).tolist())
+
+    def _make_in_pieces(self, x: UnconvertedRows, rows: Ints, rates: NDArray[np.float64], progress: Ints) -> Made:
+        """Make the updates in calls on a converted copy of some rows at a time. The result is that of one call."""
+        made = NOTHING
+        for numbers, order in pieces(x, rows, self.batch_size):
+            weights = self.weights[numbers] if self.weights.size else self.weights
+            piece = replace(self, x=x[numbers].read(), y=self.y[numbers], weights=weights)
+            piece_rates = rates[made.n_updates :][: -(-len(order) // self.batch_size)]
+            done = piece.make(order, piece_rates, progress)
+            made = made.plus(done)
+            if done.n_updates < len(piece_rates):
+                break
+        return made
 
     def snapshot(self, rows: Ints, rates: NDArray[np.float64]) -> Snapshot:
         """Return copies of the parameters and the optimiser's state, with the rows and the rate of the next update."""

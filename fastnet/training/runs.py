@@ -18,10 +18,11 @@ from fastnet import backends
 from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write, checked_path, make_folder, reading
 from fastnet.errors import DataError
+from fastnet.evaluation import Evaluation
 from fastnet.kernels.formulas import n_classes
 from fastnet.network import Network
 from fastnet.text import json_text, number, reason, shown
-from fastnet.training.history import FIELDS
+from fastnet.training.history import FIELDS, MEASURES
 from fastnet.training.optimizers import OPTIMIZERS
 from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
@@ -38,7 +39,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "dropout": (list,),
 }
 _TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that hold text
-_NULL = ("accuracy", "validation_cost", "validation_accuracy")  # the columns that may hold null in place of nan
+_NULL = tuple(name for name in MEASURES if name != "cost")  # the columns that may hold null in place of nan
+_ADDED = tuple(name for name in MEASURES if name.endswith(("label_accuracy", "r2")))  # new in 0.3
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Run:
             raise DataError(f"there is no folder {name}: give one that fastnet train --out wrote")
         if not (path / RECORD).is_file():
             raise DataError(f"{name} holds no training run ({RECORD} is missing): give a folder of fastnet train --out")
-        record, history = _object(path / RECORD), _object(path / HISTORY)
+        record = _object(path / RECORD)
+        history = _with_added_columns(_object(path / HISTORY))
         if record.pop("format", None) != FORMAT:
             raise DataError(f"{shown(path / RECORD)} is not in the format {FORMAT!r}: train again with --out")
         _check_record(path / RECORD, record)
@@ -127,6 +130,9 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "n_parameters": network.n_parameters,
         "activations": list(network.activations_by_layer),
         "cost_function": network.cost_name,
+        "cost_number": number(network.cost_number),
+        "task": network.task,
+        "byte_scale": network.byte_scale,
         "dtype": network.dtype.name,
         "optimizer": _name(trainer.optimizer, OPTIMIZERS),
         "optimizer_settings": _settings(trainer.optimizer),
@@ -146,7 +152,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "threads": last and last.threads,
         "inputs": last and last.inputs,
         "seconds": sum(trainer.history["seconds"]),
-        "train": {"cost": number(last.cost), "accuracy": number(last.accuracy)} if last else None,
+        "train": {name: number(getattr(last, name)) for name in Evaluation._fields} if last else None,
         "fastnet": __version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
@@ -183,6 +189,13 @@ def check_data(what: str, network: Network, data: Dataset) -> None:
             f"{what} takes {n_in} inputs and distinguishes {n_out} classes, but {data.name} has "
             f"{data.x_test.shape[1]} inputs and {len(data.class_names)} classes: give the data it was trained for"
         )
+
+
+def _with_added_columns(history: dict[str, Any]) -> dict[str, Any]:
+    """Return the history with the columns that an earlier version did not write, filled with None."""
+    epochs = history.get("epoch")
+    n = len(epochs) if isinstance(epochs, list) else 0
+    return {**{name: [None] * n for name in _ADDED}, **history}
 
 
 def _check_record(path: Path, record: Mapping[str, Any]) -> None:

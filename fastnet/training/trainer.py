@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.backends.engine import choose
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import OneAtATime
+from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
-from fastnet.names import BackendName, OptimizerName, ScheduleName, Sparse, Threads
-from fastnet.network import Evaluation, Network
-from fastnet.training.callbacks import Callback, Progress, as_callbacks, batches_until_due, is_due
+from fastnet.kernels.contract import Ints
+from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
+from fastnet.network import Network
+from fastnet.training.callbacks import Callback, as_callbacks, batches_until_due
 from fastnet.training.dropout import with_dropout
-from fastnet.training.fit import Fit, Totals, begin
+from fastnet.training.fit import Fit, begin
 from fastnet.training.history import Epoch, History
-from fastnet.training.inputs import Examples, check_examples, check_validation_data, compile_for
+from fastnet.training.inputs import Examples, check_examples, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
+from fastnet.training.selection import Selection, select
+from fastnet.training.spread import warn_of_spread
+from fastnet.training.totals import Totals
 
 MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
 
@@ -46,9 +50,9 @@ class Trainer:
     schedule : str, Schedule or function
         "constant", "step", "cosine" or "exponential"; an object, such as Cosine(epochs=30, warmup=1); or a function
         that takes the number of an update, counted from 0, and returns the factor.
-    batch_size : int
+    batch_size : int or "auto"
         The number of examples in an update. The last batch of an epoch may be smaller. With len(x), each epoch makes
-        one update from all examples.
+        one update from all examples. "auto" is min(200, len(x)).
     weight_decay : float
         L2 regularisation: weight_decay * w is added to the gradient of the weights, not of the biases.
     clip_norm : float, optional
@@ -89,7 +93,7 @@ class Trainer:
     --------
     >>> import fastnet
     >>> network = fastnet.Network([2, 8, 2], activation="tanh", cost="cross_entropy", seed=0)
-    >>> trainer = fastnet.Trainer(network, learning_rate=1.0, batch_size=4, seed=0)
+    >>> trainer = fastnet.Trainer(network, optimizer="sgd", learning_rate=1.0, batch_size=4, seed=0)
     >>> x, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     >>> history = trainer.fit(x, y, epochs=500)
     >>> network.accuracy(x, y)
@@ -103,7 +107,7 @@ class Trainer:
         optimizer: OptimizerName | Optimizer = "sgd",
         learning_rate: float | None = None,
         schedule: ScheduleName | Schedule | Callable[[int], float] = "constant",
-        batch_size: int = 32,
+        batch_size: BatchSize = 32,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         dropout: float | Sequence[float] = 0.0,
@@ -117,7 +121,7 @@ class Trainer:
         self._optimizer = as_optimizer(optimizer)
         self._schedule = as_schedule(schedule)
         self.learning_rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
-        self._batch_size = checks.whole_number("batch_size", batch_size, 1)
+        self._batch_size = checks.batch_size(batch_size)
         self._weight_decay = checks.number("weight_decay", weight_decay, minimum=0)
         self._clip_norm = None if clip_norm is None else checks.number("clip_norm", clip_norm, above=0)
         settings = encode(self._optimizer, self._weight_decay, self._clip_norm)
@@ -134,6 +138,7 @@ class Trainer:
         self._epoch = 0  # the number of epochs begun
         self._unfinished: Epoch | None = None  # the record of the current epoch so far
         self._stopped = False
+        self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
         self.history = History()
 
     # -- properties --------------------------------------------------------------------------------------------
@@ -163,7 +168,7 @@ class Trainer:
         return self._schedule
 
     @property
-    def batch_size(self) -> int:
+    def batch_size(self) -> BatchSize:
         """The number of examples in an update, as given. If x has fewer examples, one batch holds all of them."""
         return self._batch_size
 
@@ -222,8 +227,11 @@ class Trainer:
         x: Any,
         y: Any,
         *,
-        epochs: int = 1,
-        validation_data: tuple[Any, Any] | None = None,
+        epochs: int,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
+        validation_split: float = 0.0,
         callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]] = (),
     ) -> History:
         """Train for `epochs` more epochs.
@@ -233,15 +241,27 @@ class Trainer:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix (n, n_in)
-            Examples, one per row, as floats or uint8. A uint8 value v stands for v / 255. fastnet never makes a float
-            copy of a whole uint8 array.
+        x : array, data frame or scipy.sparse matrix (n, n_in)
+            Examples, one per row, as for `Network.forward`. fastnet never makes a float copy of a whole uint8 array.
+            Neither does it copy memory-mapped arrays, or arrays smaller than their float copy, if the copy would take
+            more than 32 MiB: each epoch then converts the rows a piece at a time.
         y : array
             Class labels (n,), or targets (n, n_out).
         epochs : int
             The number of passes over the examples.
-        validation_data : (x, y), optional
+        sample_weight : array (n,), optional
+            A weight for each example: finite, 0 or more. A batch's cost is the weighted mean. An example of weight 2
+            counts as two equal examples. Examples of weight 0 are left out.
+        class_weight : mapping or "balanced", optional
+            For a classification: a weight for each class, such as {0: 1.0, 1: 5.0}, which multiplies the weights of the
+            examples of this class. Classes that the mapping lacks have weight 1. "balanced" gives each class the same
+            total weight, as in scikit-learn: n / (n_classes * count).
+        validation_data : (x, y) or (x, y, sample_weight), optional
             Examples to evaluate the network on after each epoch.
+        validation_split : float
+            The share of the examples to hold out as validation data, from 0 to below 1. The examples are chosen at
+            random, for a classification with the same share of each class. Each call of `fit` holds out the same
+            examples, if the data are the same.
         callbacks : sequence of Callback or function
             A function is called as function(trainer, epoch) after each epoch.
 
@@ -263,16 +283,24 @@ class Trainer:
             This trainer is already in a fit: another thread or a callback called this method.
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
-        examples = check_examples(self._network, x, y)
+        examples = check_examples(self._network, x, y, sample_weight)
+        warn_of_spread(examples.x, checks.column_names(x))
+        split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
-        with Interrupts() as interrupts, self._one_fit:  # in this order, so that Ctrl-C cannot leave the lock taken
-            fit = self._begin(examples, (self._epoch, self._epoch + epochs), callbacks, interrupts, epochs)
-            if validation is not None:
-                compile_for(validation.x, self._network.dtype, fit.engine, interrupts)
+        horizon = self._epoch, self._epoch + epochs
+        # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
+        with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
+            if split and self._split_seed is None:
+                self._split_seed = int(self._rng.integers(2**63))
+            selection = select(examples, self._layers, class_weight, split, self._split_seed)
+            fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation)
+            for callback in fit.callbacks:
+                fit.hand_over(partial(callback.on_fit_begin, self, fit.info()))
+                at_end.callback(interrupts.hand_over, partial(callback.on_fit_end, self))
             for _ in range(epochs):
                 if self._stopped or interrupts.pending:
                     break
-                order = draw_order(len(examples.x), self._shuffle, self._rng)
+                order = draw_order(selection.rows, self._shuffle, self._rng)
                 try:
                     epoch = self._train_epoch(fit, order)
                 except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
@@ -280,32 +308,32 @@ class Trainer:
                     raise
                 if epoch is None:
                     break
-                if validation is not None and not interrupts.pending:
-                    epoch = self._validated(fit, epoch, validation)
+                if not interrupts.pending:
+                    epoch = fit.validated(epoch)
                 self.history.epochs.append(epoch)
                 for callback in fit.callbacks if not interrupts.pending else ():
                     fit.hand_over(partial(callback.on_epoch_end, self, epoch))
         return self.history
 
-    def partial_fit(self, x: Any, y: Any) -> Epoch:
+    def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
         """Train once on the next part of a stream, in the given order, and return the record of this pass.
 
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
         """
-        examples = check_examples(self._network, x, y)
+        examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
         with Interrupts() as interrupts, self._one_fit:
-            fit = self._begin(examples, (0, 0), (), interrupts, 1)
-            epoch = self._train_epoch(fit, np.arange(len(examples.x)))
+            fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
+            epoch = self._train_epoch(fit, fit.rows)
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch
 
-    def evaluate(self, x: Any, y: Any) -> Evaluation:
-        """Return the mean cost and the share of examples classified right (nan for a regression network)."""
-        return self._network.evaluate(x, y, backend=self._backend, threads=self._threads)
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> Evaluation:
+        """Return what `Network.evaluate` returns, computed with the trainer's backend and threads."""
+        return self._network.evaluate(x, y, sample_weight=sample_weight, backend=self._backend, threads=self._threads)
 
     def stop(self) -> None:
         """End the running `fit` before its next batch. Call this in a callback."""
@@ -315,18 +343,19 @@ class Trainer:
 
     def _begin(
         self,
-        examples: Examples,
+        selection: Selection,
         horizon: tuple[float, float],
         callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]],
         interrupts: Interrupts,
         epochs: int,
+        validation: Examples | None = None,
     ) -> Fit:
         self._stopped = False
         return begin(
             self._network,
             self._layers,
             self._state,
-            examples,
+            selection,
             choose(self._backend, self._threads),
             batch_size=self._batch_size,
             sparse=self._sparse,
@@ -334,12 +363,13 @@ class Trainer:
             horizon=horizon,
             callbacks=as_callbacks(callbacks),
             interrupts=interrupts,
+            validation=validation,
         )
 
-    def _train_epoch(self, fit: Fit, order: NDArray[np.int64]) -> Epoch | None:
+    def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
         size = fit.updates.batch_size
-        n_batches = -(-len(order) // size)
+        n_batches = fit.n_batches
         factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
         self._epoch += 1
         self._unfinished = None
@@ -357,34 +387,7 @@ class Trainer:
                 fit.chunks.learn_speed(seconds, n_examples)
                 totals.add(made, n_examples, seconds, float(rates[made.n_updates - 1]))
                 self._unfinished = totals.record(fit)
-                self._tell(fit, self._unfinished, done, n_batches, rows[(made.n_updates - 1) * size :][:size])
+                fit.tell(self, self._unfinished, done, rows[(made.n_updates - 1) * size :][:size])
         if not done:
             self._epoch -= 1
         return self._unfinished
-
-    def _tell(self, fit: Fit, so_far: Epoch, done: int, n_batches: int, rows: NDArray[np.int64]) -> None:
-        """Call `on_batches` of each callback that is due after batch number `done`. `rows` are the batch's rows."""
-        for callback in fit.callbacks:
-            if is_due(callback, done):
-                progress = Progress(
-                    epoch=so_far.epoch,
-                    batch=done,
-                    batches=n_batches,
-                    examples=so_far.examples,
-                    cost=so_far.cost,
-                    accuracy=so_far.accuracy,
-                    seconds=so_far.seconds,
-                    learning_rate=so_far.learning_rate,
-                    rows=c.frozen(rows),  # a copy, so that no callback can change the order that kernels read
-                )
-                fit.hand_over(partial(callback.on_batches, self, progress))
-
-    def _validated(self, fit: Fit, epoch: Epoch, validation: Examples) -> Epoch:
-        """Return the epoch's record with the validation's cost and accuracy. On Ctrl-C, return it without them."""
-        cost, n_right, n_examples = 0.0, 0, len(validation.x)
-        for part_cost, part_right in self._network.evaluate_parts(*validation, fit.engine):
-            if fit.interrupts.pending:
-                return epoch
-            cost, n_right = cost + part_cost, n_right + part_right
-        accuracy = fit.share(n_right, n_examples)
-        return dataclasses.replace(epoch, validation_cost=cost / n_examples, validation_accuracy=accuracy)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from conftest import name_of
 
-from fastnet import Callback, Epoch, Network, Progress, Trainer
+from fastnet import Callback, Epoch, EpochSoFar, Network, Trainer
 from fastnet.kernels import contract as c
 from fastnet.kernels import numpy_backend
 
@@ -90,7 +90,7 @@ class Act(Callback):
         self.act = act
         self.every = every
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         self.act()
 
 
@@ -102,7 +102,7 @@ def make(name: str = "numpy", **arguments: Any) -> Trainer:
 def wide(name: str, **arguments: Any) -> Trainer:
     """Return a trainer of a wide network, for which a pass over ten thousand rows takes long."""
     net = Network([100, 1024, 1024, 10], activation="relu", seed=0)
-    return Trainer(net, learning_rate=1e-4, backend=name, seed=0, **arguments)
+    return Trainer(net, optimizer="sgd", learning_rate=1e-4, backend=name, seed=0, **arguments)
 
 
 def after_steps(steps: int, **arguments: Any) -> Trainer:
@@ -111,7 +111,7 @@ def after_steps(steps: int, **arguments: Any) -> Trainer:
     whole, rest = divmod(steps, 400)
     trainer.fit(X, Y, epochs=whole)
     if rest:
-        trainer.fit(X, Y, callbacks=[Act(trainer.stop, rest)])
+        trainer.fit(X, Y, epochs=1, callbacks=[Act(trainer.stop, rest)])
     assert trainer.steps == steps
     return trainer
 
@@ -120,7 +120,7 @@ def after_steps(steps: int, **arguments: Any) -> Trainer:
 
 
 def test_interrupt_between_small_batches(name: str) -> None:
-    make(name).fit(X, Y)  # compiles if necessary
+    make(name).fit(X, Y, epochs=1)  # compiles if necessary
     trainer = make(name)
     with interrupt():
         trainer.fit(X, Y, epochs=10**6)
@@ -135,19 +135,19 @@ def test_interrupt_between_small_batches(name: str) -> None:
 
 
 def test_interrupt_in_one_enormous_step(name: str) -> None:
-    make(name).fit(X, Y)
+    make(name).fit(X, Y, epochs=1)
     trainer = wide(name, batch_size=1 << 30)
     before = trainer.network.parameters.copy()
     with interrupt():
-        trainer.fit(np.tile(X, (40, 1)), np.tile(Y, 40))
+        trainer.fit(np.tile(X, (40, 1)), np.tile(Y, 40), epochs=1)
     assert trainer.steps == 0
     assert trainer.network.parameters.tobytes() == before.tobytes()
     assert len(trainer.history) == 0
-    assert trainer.fit(X[:100], Y[:100])["epoch"] == [1]
+    assert trainer.fit(X[:100], Y[:100], epochs=1)["epoch"] == [1]
 
 
 def test_interrupt_between_long_steps(name: str) -> None:
-    make(name).fit(X, Y)
+    make(name).fit(X, Y, epochs=1)
     trainer = wide(name, batch_size=1000)
     with interrupt(ready=lambda: trainer.steps > 0):
         trainer.fit(np.tile(X, (10, 1)), np.tile(Y, 10), epochs=100)
@@ -157,7 +157,7 @@ def test_interrupt_between_long_steps(name: str) -> None:
 
 def test_interrupt_during_validation(name: str) -> None:
     x, y = np.tile(X, (40, 1)), np.tile(Y, 40)
-    make(name).fit(X, Y)
+    make(name).fit(X, Y, epochs=1)
     trainer = wide(name, batch_size=10)
     with interrupt(0.1, start=False) as sender:
         trainer.fit(X[:10], Y[:10], epochs=5, validation_data=(x, y), callbacks=[Act(sender.start, 1)])
@@ -169,7 +169,7 @@ def test_interrupt_during_validation(name: str) -> None:
 def test_interrupt_after_a_fit_of_few_examples(name: str) -> None:
     """Batches of the second fit take much longer than those of the first, so a chunk must have fewer batches."""
     net = Network([100, 100, 10], activation="relu", seed=0)  # its calls are below LONG_BATCH and run in this thread
-    trainer = Trainer(net, learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
+    trainer = Trainer(net, optimizer="sgd", learning_rate=1e-4, batch_size=20_000, backend=name, seed=0)
     trainer.fit(X[:1], Y[:1], epochs=50)
     x, y = np.tile(X, (800, 1)), np.tile(Y, 800)
     with interrupt():
@@ -188,16 +188,16 @@ def test_interrupt_ends_a_slow_callback() -> None:
         trainer.fit(X, Y, epochs=2, callbacks=[slow])
     assert ends == []
     assert trainer.history["examples"] == [4000]
-    assert len(trainer.fit(X, Y)) == 2
+    assert len(trainer.fit(X, Y, epochs=1)) == 2
 
 
 def test_interrupt_ends_a_slow_callback_on_batches() -> None:
     trainer = make()
     with interrupt():
-        trainer.fit(X, Y, callbacks=[Act(lambda: time.sleep(30), 7)])
+        trainer.fit(X, Y, epochs=1, callbacks=[Act(lambda: time.sleep(30), 7)])
     assert trainer.steps == 7
     assert trainer.network.parameters.tobytes() == after_steps(7).network.parameters.tobytes()
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     assert trainer.history["examples"][-1] == 4000
 
 
@@ -231,7 +231,7 @@ def handler(function: Any) -> Iterator[None]:
 
 def test_a_user_s_handler_is_called_once_at_a_batch_boundary(name: str) -> None:
     trainer = make(name)
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     calls: list[tuple[int, bytes, int]] = []
 
     def note(number: int, frame: object) -> None:
@@ -290,7 +290,7 @@ def test_an_ignored_signal_stays_ignored(ignored: Any) -> None:
     with handler(ignored):
         sender.start()
         while not sender.sent or sender.seconds() < 0.1:
-            trainer.fit(X, Y)
+            trainer.fit(X, Y, epochs=1)
         sender.close()
     assert set(trainer.history["examples"]) == {4000}
 
@@ -303,9 +303,9 @@ def test_the_handler_is_restored_after_an_error() -> None:
 
     with handler(mine):
         with pytest.raises(LookupError):
-            make().fit(X, Y, callbacks=[fail])
+            make().fit(X, Y, epochs=1, callbacks=[fail])
         with pytest.raises(ValueError, match="x"):
-            make().fit(X[:, :5], Y)
+            make().fit(X[:, :5], Y, epochs=1)
 
 
 def test_fit_works_in_another_thread(name: str) -> None:
@@ -356,7 +356,7 @@ def test_interrupt_in_a_callback_on_batches_keeps_the_record_of_the_epoch() -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(X, Y, callbacks=[Act(strike, 50)])
+        trainer.fit(X, Y, epochs=1, callbacks=[Act(strike, 50)])
     assert trainer.steps == 50
     assert trainer.history["examples"] == [500]
 
@@ -375,5 +375,5 @@ def test_a_long_batch_of_a_narrow_network_runs_in_a_thread(
 
     monkeypatch.setattr(numpy_backend, "train", spy)
     trainer = Trainer(Network([1] * 60, activation="tanh"), batch_size=1 << 30, backend="numpy")
-    trainer.fit(np.zeros((rows, 1), np.uint8), np.zeros(rows, int))
+    trainer.fit(np.zeros((rows, 1), np.uint8), np.zeros(rows, int), epochs=1)
     assert [thread is not threading.main_thread() for thread in threads] == [in_a_thread]

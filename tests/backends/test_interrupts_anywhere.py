@@ -68,12 +68,12 @@ def test_interrupt_at_every_function_call() -> None:
     """Ctrl-C ends the fit at every call. Afterwards the usual handler is restored, and the trainer can fit again."""
     net = Network([3, 2], seed=0)
     x, y, steps = np.eye(4, 3), np.array([0, 1, 0, 1]), set()
-    Trainer(net, backend="numpy").fit(x, y)  # does all imports
+    Trainer(net, backend="numpy").fit(x, y, epochs=1)  # does all imports
     for number in range(1, 10_000):
         trainer = Trainer(net, backend="numpy", batch_size=2, seed=0)
         try:
             with interrupt_at_call(number):
-                trainer.fit(x, y, callbacks=[EveryBatch()])
+                trainer.fit(x, y, epochs=1, callbacks=[EveryBatch()])
             pytest.fail("the interrupt was lost")
         except EOFError:
             break
@@ -81,6 +81,6 @@ def test_interrupt_at_every_function_call() -> None:
             pass
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         steps.add(trainer.steps)
-        trainer.fit(x, y)
+        trainer.fit(x, y, epochs=1)
     assert number > 100
     assert steps == {0, 1, 2}

@@ -35,7 +35,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def chosen(argument: str | None = None) -> tuple[str, str]:
     """Return the backend and reason in a fit's history."""
-    history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y)
+    history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y, epochs=1)
     return history["backend"][0], history["backend_reason"][0]
 
 
@@ -171,7 +171,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import numpy as np, fastnet
 def history(backend):
-    return fastnet.Trainer(fastnet.Network([4, 3]), backend=backend).fit(np.ones((5, 4)), np.zeros(5, int))
+    return fastnet.Trainer(fastnet.Network([4, 3]), backend=backend).fit(np.ones((5, 4)), np.zeros(5, int), epochs=1)
 try:
     history("numba")
 except fastnet.BackendError as error:

@@ -42,7 +42,7 @@ def like_numpy(**changes: Any) -> SimpleNamespace:
 
 def chosen(argument: str | None = None) -> tuple[str, str]:
     """Return the backend and reason in a fit's history."""
-    history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y)
+    history = Trainer(Network([4, 3], seed=0), backend=argument, seed=0).fit(X, Y, epochs=1)
     return history["backend"][0], history["backend_reason"][0]
 
 
@@ -109,7 +109,7 @@ def test_registering_a_name_again_replaces_the_backend() -> None:
     backends.register("mine", first)
     trainer = Trainer(Network([4, 3]), backend="mine")
     backends.register("mine", second)
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     assert first.calls == []
     assert "train" in second.calls
     assert [info.name for info in backends.available()].count("mine") == 1
@@ -202,7 +202,7 @@ def test_max_threads_limits_the_team_of_a_registered_backend() -> None:
         return numpy_backend.train(call) if call.worker == 0 else 0.0  # worker 0 does everything
 
     backends.register("mine", like_numpy(MAX_THREADS=2, train=train))
-    Trainer(Network([4, 3]), backend="mine", threads=8).fit(X, Y)
+    Trainer(Network([4, 3]), backend="mine", threads=8).fit(X, Y, epochs=1)
     assert n_threads == {min(2, usable_cores())}
 
 
@@ -222,7 +222,7 @@ def test_an_error_of_a_registered_backend_reaches_the_user() -> None:
 
     backends.register("mine", like_numpy(train=train))
     with pytest.raises(NotImplementedError, match="no dropout here"):
-        Trainer(Network([4, 3]), backend="mine").fit(X, Y)
+        Trainer(Network([4, 3]), backend="mine").fit(X, Y, epochs=1)
 
 
 def test_objects_and_modules_can_be_registered() -> None:

@@ -198,7 +198,9 @@ def test_team_size_depends_on_work_and_cores(
 
 def make(name: str, **arguments: Any) -> Trainer:
     net = Network([6, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0)
-    return Trainer(net, **{"learning_rate": 0.1, "batch_size": 32, "backend": name, "seed": 0} | arguments)
+    return Trainer(
+        net, **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 32, "backend": name, "seed": 0} | arguments
+    )
 
 
 @pytest.fixture(params=["cython", "numba", "fake"])
@@ -222,12 +224,12 @@ def test_numpy_runs_on_one_thread_and_says_why() -> None:
         with pytest.raises(ValueError, match=r"numpy.*threads=1 or 'auto'.*BLAS"):
             make("numpy", threads=threads_)
     trainer = make("numpy", threads="auto")
-    assert trainer.fit(X, Y)["threads"] == [1]
+    assert trainer.fit(X, Y, epochs=1)["threads"] == [1]
     with backends.use_backend("cython"):
         later = make(None, threads=1)  # each fit chooses the backend
     later._threads = 2
     with backends.use_backend("numpy"), pytest.raises(ValueError, match="numpy"):
-        later.fit(X, Y)
+        later.fit(X, Y, epochs=1)
     assert later.steps == 0
 
 
@@ -252,17 +254,17 @@ def test_a_team_trains_like_one_thread(name: str, optimizer: str) -> None:
 
 
 def test_a_team_is_no_larger_than_the_cores(name: str) -> None:
-    assert make(name, threads=1000).fit(X, Y)["threads"] == [4]
-    assert make(name, threads="auto").fit(X, Y)["threads"] == [1]  # too little work
+    assert make(name, threads=1000).fit(X, Y, epochs=1)["threads"] == [4]
+    assert make(name, threads="auto").fit(X, Y, epochs=1)["threads"] == [1]  # too little work
     if name == "numpy":  # the fake backend
         assert set(fake_team.SEEN) == {1, 4}
 
 
 def test_auto_takes_several_threads_for_much_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "THREADED_WORK", 0)
-    assert make(name, threads="auto", batch_size=203).fit(X, Y)["threads"] == [4]
-    assert make(name, threads="auto").fit(X, Y)["threads"] == [2]  # each thread has 16 of 32 examples
-    assert make(name, threads="auto", batch_size=20).fit(X, Y)["threads"] == [1]
+    assert make(name, threads="auto", batch_size=203).fit(X, Y, epochs=1)["threads"] == [4]
+    assert make(name, threads="auto").fit(X, Y, epochs=1)["threads"] == [2]  # each thread has 16 of 32 examples
+    assert make(name, threads="auto", batch_size=20).fit(X, Y, epochs=1)["threads"] == [1]
 
 
 @pytest.mark.parametrize("long", [False, True])
@@ -282,6 +284,7 @@ def test_divergence_with_a_team_names_the_step(name: str) -> None:
     net = Network([6, 5, 3], activation="relu", output="identity", seed=0)
     trainer = Trainer(
         net,
+        optimizer="sgd",
         learning_rate=0.01,
         batch_size=32,
         schedule=lambda step: 1e30 if step == 10 else 1.0,
@@ -297,7 +300,7 @@ def test_divergence_with_a_team_names_the_step(name: str) -> None:
 
 @pytest.mark.parametrize("long", [False, True])
 def test_ctrl_c_ends_a_fit_with_a_team(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(name, threads=2).fit(X, Y)
+    make(name, threads=2).fit(X, Y, epochs=1)
     if long:
         monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     trainer = make(name, threads=2)
@@ -364,7 +367,7 @@ def test_training_works_where_no_thread_can_be_started(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(chunks, "LONG_BATCH", 0)
     x, y = np.random.default_rng(0).random((40, 6), np.float32), np.arange(40) % 3
-    expected = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y)
+    expected = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y, epochs=1)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    found = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y)
+    found = Trainer(Network([6, 3], seed=0), seed=0).fit(x, y, epochs=1)
     assert found["cost"] == expected["cost"]

@@ -137,9 +137,9 @@ def test_the_epochs_of_a_session_are_one_fit() -> None:
         session.close()
     network = workload.network("float32")
     trainer = workload.trainer(network, Setup("numpy"))
-    trainer.fit(images.x, images.y)
+    trainer.fit(images.x, images.y, epochs=1)
     np.testing.assert_array_equal(after_one, network.parameters)
-    trainer.fit(images.x, images.y)
+    trainer.fit(images.x, images.y, epochs=1)
     np.testing.assert_array_equal(session._network.parameters, network.parameters)
     assert not session._thread.is_alive()
 

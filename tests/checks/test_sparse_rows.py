@@ -48,7 +48,10 @@ def network(**arguments: Any) -> Network:
 
 
 def trainer(**arguments: Any) -> Trainer:
-    return Trainer(network(), **{"learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments)
+    return Trainer(
+        network(),
+        **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments,
+    )
 
 
 # -- results equal those of the dense array ------------------------------------------------------------------------
@@ -64,11 +67,11 @@ def test_every_call_takes_sparse_x(name: str, dense: kc.Array) -> None:
         lambda x: net.predict(x, backend=name, out=np.empty(60, np.int64)),
         lambda x: net.cost(x, Y, backend=name),
         lambda x: net.accuracy(x, Y, backend=name),
-        lambda x: tuple(net.evaluate(x, Y, backend=name)),
+        lambda x: net.evaluate(x, Y, backend=name)[:2],
         lambda x: net.gradient(x, Y, backend=name),
         lambda x: net.compile(backend=name, max_batch=16)(x),
         lambda x: net.compile(backend=name, max_batch=16).predict(x),
-        lambda x: tuple(trainer(backend=name).evaluate(x, Y)),
+        lambda x: trainer(backend=name).evaluate(x, Y)[:2],
         lambda x: trainer(backend=name).fit(x, Y, epochs=2, validation_data=(x, Y))["validation_cost"],
         lambda x: trainer(backend=name).partial_fit(x, Y).cost,
     ]
@@ -160,14 +163,14 @@ def test_fitting_values_are_shared_and_indices_copied(dense: kc.Array) -> None:
 def test_a_matrix_without_entries_is_accepted(name: str) -> None:
     x = scipy_sparse.csr_array((60, 70), dtype=np.float32)
     kc.assert_close(network().forward(x, backend=name), network().forward(x.toarray(), backend=name), 2e-6)
-    trainer(backend=name).fit(x, Y)
+    trainer(backend=name).fit(x, Y, epochs=1)
 
 
 def test_scipy_is_not_imported() -> None:
     code = (
         "import sys, numpy as np, fastnet\n"
         "trainer = fastnet.Trainer(fastnet.Network([70, 2]), backend='numpy', sparse=True)\n"
-        "trainer.fit(np.ones((4, 70)), np.zeros(4, int))\n"
+        "trainer.fit(np.ones((4, 70)), np.zeros(4, int), epochs=1)\n"
         "assert 'scipy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -291,8 +294,6 @@ NAN[9, 11] = np.nan
         (scipy_sparse.csr_array((60, 3_000_000_000)), "x (60, 3000000000) 70"),
         (scipy_sparse.csr_array((0, 70)), "x empty"),
         (scipy_sparse.coo_array(FLOATS[0]), "x (70,) reshape(1, -1)"),
-        (scipy_sparse.csr_array(BYTES.astype(np.int64)), "x int64 uint8 x.astype(np.float32)"),
-        (scipy_sparse.csr_array(BYTES > 0), "x bool x.astype(np.uint8)"),
         (scipy_sparse.csr_array(FLOATS.astype(complex)), "x complex128"),
         (scipy_sparse.csr_array(NAN), "x[9, 11] nan finite"),
         (scipy_sparse.csc_array(NAN), "x[9, 11] nan finite"),
@@ -301,7 +302,7 @@ NAN[9, 11] = np.nan
     ],
 )
 def test_unusable_sparse_inputs_are_refused(x: Any, words: str) -> None:
-    for call in (network().forward, network().activations, lambda x: trainer().fit(x, Y)):
+    for call in (network().forward, network().activations, lambda x: trainer().fit(x, Y, epochs=1)):
         with pytest.raises(ValueError, match="x") as caught:
             call(x)
         message = str(caught.value)
@@ -311,9 +312,9 @@ def test_unusable_sparse_inputs_are_refused(x: Any, words: str) -> None:
 
 def test_the_error_names_validation_data() -> None:
     with pytest.raises(ValueError, match=r"validation x has shape \(60, 69\)"):
-        trainer().fit(FLOATS, Y, validation_data=(scipy_sparse.csr_array(FLOATS[:, :69]), Y))
+        trainer().fit(FLOATS, Y, epochs=1, validation_data=(scipy_sparse.csr_array(FLOATS[:, :69]), Y))
     with pytest.raises(ValueError, match=r"y has shape"):
-        trainer().fit(scipy_sparse.csr_array(FLOATS), Y[:9])
+        trainer().fit(scipy_sparse.csr_array(FLOATS), Y[:9], epochs=1)
 
 
 # -- Trainer(sparse=...) ---------------------------------------------------------------------------------------------
@@ -333,7 +334,7 @@ def test_a_compressed_fit_equals_the_dense_fit(name: str, optimizer: str, dense:
 
 def test_sparse_input_stays_sparse() -> None:
     for setting in (True, False, "auto"):
-        history = trainer(sparse=setting).fit(scipy_sparse.csr_array(BYTES), Y)
+        history = trainer(sparse=setting).fit(scipy_sparse.csr_array(BYTES), Y, epochs=1)
         assert history["inputs"] == [f"sparse: {np.count_nonzero(BYTES) / BYTES.size:.1%} not zero"]
     assert trainer(sparse=True).partial_fit(BYTES, Y).inputs.startswith("compressed")
 
@@ -376,13 +377,13 @@ def test_data_changed_while_they_are_compressed_are_an_error() -> None:
 
     class Changing:
         @staticmethod
-        def compress(x: Any, starts: Any, indices: Any, values: Any) -> int:
-            found = int(backends.get("numpy").compress(x, starts, indices, values))
+        def compress(x: Any, scale: float, starts: Any, indices: Any, values: Any) -> int:
+            found = int(backends.get("numpy").compress(x, scale, starts, indices, values))
             x[:] = 1  # after the entries are counted
             return found
 
     with pytest.raises(ValueError, match="x was changed"):
-        compression.compressed(Changing, x, np.dtype(np.float32))
+        compression.compressed(Changing, x, np.dtype(np.float32), 1.0)
 
 
 def test_the_work_of_sparse_rows_follows_from_their_entries() -> None:

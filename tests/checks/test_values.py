@@ -48,8 +48,8 @@ def test_factors_changed_during_a_fit_have_no_effect(backend: Any) -> None:
 
     kept = np.ones(10)
     net = Network([4, 5, 3], seed=1)
-    trainer = Trainer(net, schedule=Kept(), backend=name_of(backend), batch_size=4, seed=7)
-    trainer.fit(X, Y, callbacks=[Changes()])
+    trainer = Trainer(net, learning_rate=0.1, schedule=Kept(), backend=name_of(backend), batch_size=4, seed=7)
+    trainer.fit(X, Y, epochs=1, callbacks=[Changes()])
     assert kept[0] == 1000
     assert trainer.history["learning_rate"] == [0.1]
 
@@ -64,8 +64,8 @@ def test_an_optimiser_is_what_its_numbers_say() -> None:
     for backend in ("numpy", "cython"):
         net = Network([4, 5, 3], seed=1)
         twin = net.copy()
-        Trainer(net, optimizer=Turns(), learning_rate=0.01, backend=backend, seed=7).fit(X, Y)
-        Trainer(twin, optimizer="adam", learning_rate=0.01, backend=backend, seed=7).fit(X, Y)
+        Trainer(net, optimizer=Turns(), learning_rate=0.01, backend=backend, seed=7).fit(X, Y, epochs=1)
+        Trainer(twin, optimizer="adam", learning_rate=0.01, backend=backend, seed=7).fit(X, Y, epochs=1)
         assert net.parameters.tobytes() == twin.parameters.tobytes()
 
     class Unknown(GradientDescent):
@@ -85,7 +85,7 @@ def test_an_interval_set_during_a_fit_is_checked(every: Any) -> None:
             self.every = every
 
     with pytest.raises((ValueError, TypeError), match=r"^every must be (at least 1|a whole number)"):
-        Trainer(Network([4, 3]), backend="numpy", batch_size=4).fit(X, Y, callbacks=[Changes()])
+        Trainer(Network([4, 3]), backend="numpy", batch_size=4).fit(X, Y, epochs=1, callbacks=[Changes()])
 
 
 # -- learning rates --------------------------------------------------------------------------------------------------
@@ -137,4 +137,4 @@ def test_factors_that_are_not_numbers_are_refused(given: Any) -> None:
             return given
 
     with pytest.raises(ValueError, match=r"^the schedule gave "):
-        Trainer(Network([4, 3]), schedule=Own(), backend="numpy", batch_size=4).fit(X, Y)
+        Trainer(Network([4, 3]), schedule=Own(), backend="numpy", batch_size=4).fit(X, Y, epochs=1)

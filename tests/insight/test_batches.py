@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import name_of
-from insight_cases import SIZES, data, small
+from insight_cases import data, small, untrained
 
 from fastnet import Network, Trainer
 from fastnet.insight import compare_batches
@@ -51,7 +51,14 @@ def test_small_batches_learn_more_from_the_same_number_of_examples(backend: Any)
     digits = data()
     x, y = digits.x_train, digits.y_train
     runs = compare_batches(
-        Network(SIZES, seed=0), x, y, epochs=4, learning_rates=0.5, measurements=1, backend=name_of(backend)
+        untrained(0),
+        x,
+        y,
+        epochs=4,
+        learning_rates=0.5,
+        measurements=1,
+        optimizer="sgd",
+        backend=name_of(backend),
     )
     whole, ten, one = (run.cost[-1] for run in runs)
     assert whole > 0.8
@@ -70,7 +77,9 @@ def test_a_diverged_run_is_marked_and_the_others_continue() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
     network = Network([4, 2], output="identity", seed=0)
-    runs = compare_batches(network, x, y, (1, None), epochs=200, learning_rates=(5.0, 0.1), backend="numpy")
+    runs = compare_batches(
+        network, x, y, (1, None), epochs=200, learning_rates=(5.0, 0.1), optimizer="sgd", backend="numpy"
+    )
     assert [run.diverged for run in runs] == [True, False]
     assert runs[1].cost[-1] < runs[1].cost[0]
 

@@ -13,7 +13,12 @@ from fastnet.insight import CHAPTER, Recipe, data_size
 from fastnet.insight.data_size import steps_to
 from fastnet.insight.task import stratified_order
 
-SMALL = Recipe((8,), 3, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
+SMALL = Recipe(
+    (8,),
+    3,
+    {"activation": "relu", "cost": "cross_entropy"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10},
+)
 
 
 # Test accuracies of five seeds, similar on all backends [in the literature]: 100 images: 0.675 to 0.724 [0.69],

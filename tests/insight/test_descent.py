@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import name_of
-from insight_cases import SIZES, data, small
+from insight_cases import data, small, untrained
 
 from fastnet import Cosine, Network, Trainer
 from fastnet.insight import DescentLog, StopAtMinimum, descent_log
-from fastnet.training.trainer import Progress
+from fastnet.training.trainer import EpochSoFar
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
+sgd = partial(Trainer, optimizer="sgd")
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,8 @@ def log_of(trainer: Trainer, x: Any, y: Any, steps: int) -> DescentLog:
 @pytest.mark.parametrize("batch_size", [10, 1000])
 @pytest.mark.parametrize("rate", [1e-3, 0.02])
 def test_a_small_rate_changes_the_cost_as_predicted(backend: Any, digits: Any, rate: float, batch_size: int) -> None:
-    network = Network(SIZES, seed=0)
-    trainer = Trainer(network, learning_rate=rate, batch_size=batch_size, backend=name_of(backend), seed=0)
+    network = untrained(0)
+    trainer = sgd(network, learning_rate=rate, batch_size=batch_size, backend=name_of(backend), seed=0)
     log = log_of(trainer, *digits, 20)
     assert np.abs(log.ratio - 1).max() < 0.05  # at most 0.008 with five seeds on each backend
     assert not log.overshoot.any()
@@ -45,9 +47,7 @@ def test_a_small_rate_changes_the_cost_as_predicted(backend: Any, digits: Any, r
 
 def test_the_figures_of_plain_descent_equal_the_formulas(backend: Any) -> None:
     network, x, y = small(dtype=np.float64)
-    trainer = Trainer(
-        network, learning_rate=0.5, schedule=lambda k: 1 / (1 + k), batch_size=60, backend=name_of(backend)
-    )
+    trainer = sgd(network, learning_rate=0.5, schedule=lambda k: 1 / (1 + k), batch_size=60, backend=name_of(backend))
     norm, cost = np.linalg.norm(network.gradient(x, y)), network.cost(x, y)
     log = log_of(trainer, x, y, 5)
     np.testing.assert_allclose(log.learning_rate, 0.5 / np.arange(1, 6), rtol=1e-14)
@@ -73,10 +73,10 @@ def test_the_step_of_another_optimiser_is_measured_from_the_parameters() -> None
 def test_the_figures_of_a_step_are_those_of_its_batch() -> None:
     network, x, y = small(dtype=np.float64)
     alone = network.copy()
-    log = log_of(Trainer(network, learning_rate=0.5, batch_size=25, seed=7, backend="numpy"), x, y, 6)
+    log = log_of(sgd(network, learning_rate=0.5, batch_size=25, seed=7, backend="numpy"), x, y, 6)
     rng = np.random.default_rng(7)
     orders = [rng.permutation(60) for _ in range(2)]
-    steps = Trainer(alone, learning_rate=0.5, batch_size=25, backend="numpy")
+    steps = sgd(alone, learning_rate=0.5, batch_size=25, backend="numpy")
     for k, rows in enumerate(order[at : at + 25] for order in orders for at in (0, 25, 50)):
         assert log.cost[k] == pytest.approx(alone.cost(x[rows], y[rows]), rel=1e-9)
         assert log.gradient_norm[k] == pytest.approx(np.linalg.norm(alone.gradient(x[rows], y[rows])), rel=1e-9)
@@ -86,7 +86,7 @@ def test_the_figures_of_a_step_are_those_of_its_batch() -> None:
 
 def test_rate_0_is_no_overshoot() -> None:
     network, x, y = small()
-    log = log_of(Trainer(network, learning_rate=0, batch_size=60, backend="numpy"), x, y, 3)
+    log = log_of(sgd(network, learning_rate=0, batch_size=60, backend="numpy"), x, y, 3)
     assert not log.step_length.any()
     assert not log.predicted_change.any()
     assert not log.overshoot.any()
@@ -96,8 +96,8 @@ def test_rate_0_is_no_overshoot() -> None:
 def test_rounding_is_no_overshoot() -> None:
     """Close to a minimum, only rounding changes the cost in steps with the rate 1e-14."""
     network, x, y = small(dtype=np.float64)
-    Trainer(network, learning_rate=1.0, batch_size=60, weight_decay=0, backend="numpy").fit(x, y, epochs=50)
-    log = log_of(Trainer(network, learning_rate=1e-14, batch_size=60, backend="numpy"), x, y, 200)
+    sgd(network, learning_rate=1.0, batch_size=60, weight_decay=0, backend="numpy").fit(x, y, epochs=50)
+    log = log_of(sgd(network, learning_rate=1e-14, batch_size=60, backend="numpy"), x, y, 200)
     assert (np.abs(log.actual_change) < 1e-13).all()
     assert log.actual_change.max() > 0  # rounding raises the cost at 10 to 18 of the 200 steps
     assert not log.overshoot.any()
@@ -118,7 +118,7 @@ def bowl(rate_times_l: float, backend: str, dtype: Any) -> tuple[Trainer, np.nda
     least = np.linalg.lstsq(inputs, y, rcond=None)[1].sum() / 40
     network = Network([4, 2], output="identity", seed=0, dtype=dtype)
     rate = rate_times_l / largest
-    return Trainer(network, learning_rate=rate, batch_size=40, backend=backend), x, y, float(least)
+    return sgd(network, learning_rate=rate, batch_size=40, backend=backend), x, y, float(least)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -168,7 +168,7 @@ def test_a_logged_trainer_equals_one_without_a_log(optimizer: str, schedule: Any
 
 def test_a_log_may_end_within_an_epoch() -> None:
     network, x, y = small()
-    trainer = Trainer(network, learning_rate=0.1, batch_size=8, backend="numpy", seed=0)
+    trainer = sgd(network, learning_rate=0.1, batch_size=8, backend="numpy", seed=0)
     assert len(descent_log(trainer, x, y, 11)) == 11
     assert trainer.steps == 11
     assert trainer.history["examples"] == [60, 24]
@@ -184,7 +184,7 @@ def test_the_gradient_is_long_at_first_and_short_later(backend: Any, digits: Any
     0.63 to 0.87 at step 50, 0.075 to 0.116 at step 300. The shares of the first norm are 0.48 to 0.59 at step 50 and
     0.051 to 0.079 at step 300.
     """
-    trainer = Trainer(Network(SIZES, seed=1), learning_rate=0.02, batch_size=1000, backend=name_of(backend))
+    trainer = sgd(untrained(1), learning_rate=0.02, batch_size=1000, backend=name_of(backend))
     norm = log_of(trainer, *digits, 301).gradient_norm
     assert 1.2 < norm[0] < 1.8
     assert 0.4 < norm[50] / norm[0] < 0.9
@@ -198,12 +198,12 @@ def test_the_gradient_is_long_at_first_and_short_later(backend: Any, digits: Any
 def test_training_stops_where_the_gradient_is_short(backend: Any, every: int | None) -> None:
     trainer, x, y, least = bowl(1.0, name_of(backend), "float64")
     stop = StopAtMinimum(x, y, 1e-4, every=every)
-    trainer = Trainer(trainer.network, learning_rate=trainer.learning_rate, batch_size=10, backend=name_of(backend))
+    trainer = sgd(trainer.network, learning_rate=trainer.learning_rate, batch_size=10, backend=name_of(backend))
     trainer.learning_rate /= 50  # batches of 10 make the gradient near the minimum noisy
     assert not stop.reached
     trainer.fit(x, y, epochs=5, callbacks=[stop])
     assert not stop.reached
-    whole = Trainer(trainer.network, learning_rate=50 * trainer.learning_rate, batch_size=40, backend=name_of(backend))
+    whole = sgd(trainer.network, learning_rate=50 * trainer.learning_rate, batch_size=40, backend=name_of(backend))
     stop = StopAtMinimum(x, y, 1e-4, every=None if every is None else 1)
     whole.fit(x, y, epochs=1000, callbacks=[stop])
     assert stop.reached
@@ -247,7 +247,7 @@ def test_callbacks_receive_the_rows_of_a_batch() -> None:
     class Rows(Callback):
         every = 2
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             seen.append(progress.rows)
 
     seen: list[np.ndarray] = []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import name_of
-from insight_cases import SIZES, data, small
+from insight_cases import data, small, untrained
 
 from fastnet import Network, Trainer
 from fastnet.insight import nudge, ranking, verify_ranking
@@ -17,7 +17,7 @@ from fastnet.insight import nudge, ranking, verify_ranking
 def trained(backend: Any) -> tuple[Network, np.ndarray, np.ndarray, str]:
     """Return the network of the recipe CHAPTER after five epochs, its data, and the backend's name."""
     digits, name = data(), name_of(backend)
-    trainer = Trainer(Network(SIZES, seed=0), learning_rate=0.5, batch_size=10, seed=0, backend=name)
+    trainer = Trainer(untrained(0), optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0, backend=name)
     trainer.fit(digits.x_train, digits.y_train, epochs=5)
     return trainer.network, digits.x_train, digits.y_train, name
 

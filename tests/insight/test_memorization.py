@@ -15,7 +15,12 @@ from fastnet.insight.memorization import _corrupted, _images
 from fastnet.insight.task import stratified_order, task
 from fastnet.training.trainer import Trainer
 
-SMALL = Recipe((8,), 6, {"activation": "relu", "cost": "cross_entropy"}, {"learning_rate": 0.1, "batch_size": 10})
+SMALL = Recipe(
+    (8,),
+    6,
+    {"activation": "relu", "cost": "cross_entropy"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10},
+)
 SHUFFLED: dict[str, Any] = {"corrupted": 1.0}
 
 
@@ -126,7 +131,7 @@ def test_accuracies_are_those_of_the_network_after_each_epoch() -> None:
     found = memorization(x, y, test=test, recipe=SMALL, seeds=[3])
     trainer = SMALL.start(10, 3, 3)
     for epoch in range(SMALL.epochs):
-        trainer.fit(x, y)
+        trainer.fit(x, y, epochs=1)
         assert found.training[0, epoch] == trainer.evaluate(x, y).accuracy
         assert found.test[0, epoch] == trainer.evaluate(*test).accuracy
     assert found.sizes == (10, 8, 3)

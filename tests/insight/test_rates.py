@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,16 @@ from conftest import name_of
 from insight_cases import data, small
 
 from fastnet import DivergedError, Network, Trainer
-from fastnet.insight import learning_rate_finder
+from fastnet.insight import CHAPTER, learning_rate_finder
 from fastnet.training.recipe import in_parallel
 
 # sizes, options of the network, options of the trainer, and a grid of learning rates around the best rate
-KINDS: dict[str, tuple[list[int], dict[str, Any], dict[str, Any], list[float]]] = {
-    "sigmoid": ([784, 16, 16, 10], {}, {"batch_size": 10}, [0.05, 0.2, 0.5, 1, 2]),
+KINDS: dict[str, tuple[list[int], Mapping[str, Any], dict[str, Any], list[float]]] = {
+    "sigmoid": ([784, 16, 16, 10], CHAPTER.network, {"optimizer": "sgd", "batch_size": 10}, [0.05, 0.2, 0.5, 1, 2]),
     "relu": (
         [784, 128, 64, 10],
         {"activation": "relu", "cost": "cross_entropy"},
-        {"batch_size": 32},
+        {"optimizer": "sgd", "batch_size": 32},
         [0.01, 0.05, 0.2, 0.5, 1],
     ),
 }
@@ -28,7 +29,9 @@ KINDS: dict[str, tuple[list[int], dict[str, Any], dict[str, Any], list[float]]] 
 def test_the_finder_raises_the_rate_on_a_copy() -> None:
     network, x, y = small()
     before = network.parameters.copy()
-    test = learning_rate_finder(network, x, y, min_rate=0.01, max_rate=10, steps=31, batch_size=60, backend="numpy")
+    test = learning_rate_finder(
+        network, x, y, min_rate=0.01, max_rate=10, steps=31, batch_size=60, optimizer="sgd", backend="numpy"
+    )
     np.testing.assert_array_equal(network.parameters, before)
     np.testing.assert_allclose(test.learning_rate, 10 ** np.linspace(-2, 1, 31))
     assert test.cost[0] == pytest.approx(network.cost(x, y), rel=1e-6)  # the cost before the first update
@@ -74,14 +77,14 @@ def test_the_finder_ends_where_the_cost_blows_up(backend: Any) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
     network = Network([4, 2], output="identity", seed=0)
-    test = learning_rate_finder(network, x, y, max_rate=1e12, backend=name_of(backend))
+    test = learning_rate_finder(network, x, y, max_rate=1e12, optimizer="sgd", backend=name_of(backend))
     assert test.blew_up
     assert len(test.cost) == len(test.smoothed_cost) == len(test.learning_rate) < 400
     assert test.learning_rate[-1] < 1e12
     blown_up = test.smoothed_cost > 4 * np.minimum.accumulate(test.smoothed_cost)
     assert blown_up.tolist() == [False] * (len(blown_up) - 1) + [True]
     assert 1e-3 < test.suggestion < 1
-    test = learning_rate_finder(network, x, y, min_rate=1e30, max_rate=1e31, backend=name_of(backend))
+    test = learning_rate_finder(network, x, y, min_rate=1e30, max_rate=1e31, optimizer="sgd", backend=name_of(backend))
     assert test.blew_up
     assert np.isnan(test.suggestion)  # a cost that never falls gives no suggestion
 
@@ -91,12 +94,14 @@ def test_parameters_that_are_not_finite_end_the_finder(steps: int) -> None:
     rng = np.random.default_rng(0)
     x, y = 1e3 * rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
     network = Network([4, 2], output="identity", seed=0)
-    test = learning_rate_finder(network, x, y, min_rate=1e-9, max_rate=1e38, steps=steps, backend="numpy")
+    test = learning_rate_finder(
+        network, x, y, min_rate=1e-9, max_rate=1e38, steps=steps, optimizer="sgd", backend="numpy"
+    )
     assert test.blew_up
     assert len(test.cost) < steps
     assert np.isfinite(test.cost).all()
     with pytest.raises(DivergedError):
-        learning_rate_finder(network, x, y, min_rate=1e37, max_rate=1e38, steps=steps, backend="numpy")
+        learning_rate_finder(network, x, y, min_rate=1e37, max_rate=1e38, steps=steps, optimizer="sgd", backend="numpy")
 
 
 @pytest.fixture(scope="module")

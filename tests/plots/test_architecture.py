@@ -41,7 +41,7 @@ def words(figure: Any) -> list[str]:
 
 
 def test_every_neuron_and_link_of_a_small_network_is_drawn() -> None:
-    net = network(3, 5, 4, activation="tanh")
+    net = network(3, 5, 4, activation="tanh", output="sigmoid")
     figure = plots.architecture(net, class_names=CLASSES)
     assert circles(figure) == [3, 5, 4]
     assert [len(c.get_segments()) for c in links(figure)] == [15, 20]

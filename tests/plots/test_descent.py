@@ -39,7 +39,7 @@ def lines(axes: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize("rate", [0.1, 40.0])
 def test_the_picture_of_a_log(rate: float) -> None:
     network, x, y = small()
-    log = descent_log(Trainer(network, learning_rate=rate, batch_size=60, backend="numpy"), x, y, 25)
+    log = descent_log(Trainer(network, optimizer="sgd", learning_rate=rate, batch_size=60, backend="numpy"), x, y, 25)
     assert log.overshoot.any() == (rate == 40)
     cost, length, fall, ratio = check(plots.descent_log(log))
     for axes, expected in (

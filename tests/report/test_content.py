@@ -158,7 +158,7 @@ def test_optimisers_and_schedules_are_shown_with_their_numbers() -> None:
         clip_norm=1.5,
         backend="numpy",
     )
-    trainer.fit(DATA.x_train, DATA.y_train)
+    trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
     facts = rendered(trainer, DATA).cards["settings"].facts
     assert facts["optimiser"] == "momentum (momentum 0.8, nesterov)"
     assert facts["schedule"] == "step (every 2, factor 0.5)"
@@ -364,7 +364,7 @@ def test_a_report_of_a_network_or_a_trainer() -> None:
     assert "training time" not in page.figures
     trainer = fastnet.Trainer(network, backend="numpy")
     assert "not known" in rendered(trainer, DATA).cards["learning"].text
-    trainer.fit(DATA.x_train, DATA.y_train)
+    trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
     page = rendered(trainer, DATA)
     assert "learned from 240 examples" in page.text
     assert page.cards["settings"].facts["epochs"] == "1"

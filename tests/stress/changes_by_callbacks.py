@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import Callback, Epoch, Progress, Trainer
+from fastnet import Callback, Epoch, EpochSoFar, Trainer
 
 from .disturbances import SOON, Disturbance, check_refusal, kind, raised, refused
 from .fits import At, Fit, bits
@@ -57,7 +57,7 @@ def goes_on(fit: Fit, trainer: Trainer, steps: int) -> str:
     twin = fit.stopped_at(steps)
     assert bits(trainer) == bits(twin), "the network is not at the batch boundary"
     for each in (trainer, twin):
-        each.fit(*fit.data())
+        each.fit(*fit.data(), epochs=1)
     assert bits(trainer) == bits(twin), "the trainer does not continue from the batch boundary"
     return "goes on from the batch boundary"
 
@@ -75,7 +75,7 @@ def raises_at_the_end(fit: Fit, case: Case) -> str:
     assert found is error, f"the fit raised another error: {found!r}"
     assert (bits(trainer), len(trainer.history)) == (bits(twin), 1)
     for each in (trainer, twin):
-        each.fit(*fit.data())
+        each.fit(*fit.data(), epochs=1)
     assert bits(trainer) == bits(twin), "the trainer does not continue from there"
     return "goes on after the epoch"
 
@@ -91,16 +91,16 @@ def trains(fit: Fit, case: Case) -> str:
             assert bits(fit.undisturbed()) == expected
         elif case["what"] == "a copy of its own":
             twin = fit.trainer(trainer.network.copy())
-            twin.fit(*x_y)
+            twin.fit(*x_y, epochs=1)
             assert twin.steps == fit.batches
         elif case["what"] == "its own trainer's stream":
             refused(RuntimeError, words, lambda: trainer.partial_fit(*x_y))
         else:
-            refused(RuntimeError, words, lambda: trainer.fit(*x_y))
+            refused(RuntimeError, words, lambda: trainer.fit(*x_y, epochs=1))
 
     if case["what"] == "its own trainer" and case["by"] == "callback":  # the callback does not catch the refusal
         at = 1 + case["at"] % fit.steps
-        doubly = [At(at, lambda: trainer.fit(*x_y))]
+        doubly = [At(at, lambda: trainer.fit(*x_y, epochs=1))]
         refused(RuntimeError, words, lambda: trainer.fit(*fit.data(), epochs=fit.epochs, callbacks=doubly))
         return goes_on(fit, trainer, at)
     Disturbance(fit, case, change, most=1).run(trainer, *fit.data())
@@ -226,7 +226,7 @@ def every(fit: Fit, case: Case) -> str:
     class Changes(Callback):
         every = 1
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             if trainer.steps == at:
                 self.every = value
 
@@ -239,7 +239,7 @@ def every(fit: Fit, case: Case) -> str:
         return "same bits"
     check_refusal(error, (ValueError, TypeError), "every must be")
     assert bits(trainer) == bits(fit.stopped_at(at)), "the network is not at the batch boundary"
-    trainer.fit(*fit.data())
+    trainer.fit(*fit.data(), epochs=1)
     return "refused"
 
 
@@ -253,7 +253,7 @@ def vandal(fit: Fit, case: Case) -> str:
     class Vandal(Callback):
         every = 1
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             if case["what"] == "collects":
                 gc.collect()
             elif case["what"] == "drops":

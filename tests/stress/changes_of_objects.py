@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import Callback, Network, Progress, Trainer
+from fastnet import Callback, EpochSoFar, Network, Trainer
 
 from .disturbances import Disturbance, check_refusal, kind, raised, refused, together
 from .fits import At, Fit, bits, ended
@@ -40,12 +40,12 @@ def in_two_parts(fit: Fit, case: Case, change: Callable[[Trainer], object]) -> s
     at = 1 + case["at"] % (whole - 1)  # a whole batch follows, so that the twin's second call has the same batch size
     trainer, twin = (fit.trainer(shuffle=False) for _ in range(2))
     x, y = fit.data()
-    trainer.fit(x, y, callbacks=[At(at, lambda: change(trainer))])
+    trainer.fit(x, y, epochs=1, callbacks=[At(at, lambda: change(trainer))])
     x, y = fit.data()
     cut = at * fit.batch
-    twin.fit(x[:cut], y[:cut])
+    twin.fit(x[:cut], y[:cut], epochs=1)
     change(twin)
-    twin.fit(x[cut:], y[cut:])
+    twin.fit(x[cut:], y[cut:], epochs=1)
     assert bits(trainer) == bits(twin), "the change did not apply from the next batch"
     return "applies from the next batch"
 
@@ -93,19 +93,19 @@ def form_of_parameters(fit: Fit, case: Case) -> str:
         check_refusal(error, ValueError, "read-only|was changed in place")
     array.dtype, array.shape, array.flags.writeable = dtype, shape, True
     assert bits(trainer) == bits(fit.stopped_at(trainer.steps)), "the network is not at a batch boundary"
-    trainer.fit(*fit.data())
+    trainer.fit(*fit.data(), epochs=1)
     return "refused" if error else "not noticed"
 
 
 @kind()
 def handed_out(fit: Fit, case: Case) -> str:
-    """The layers, the rows of a Progress and their base arrays cannot be made writeable."""
+    """The layers, the rows of an EpochSoFar and their base arrays cannot be made writeable."""
     arrays = list[Any]()
 
     class Keeps(Callback):
         every = 1
 
-        def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+        def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
             arrays[:] = [progress.rows, trainer.network.layers]
 
     def change() -> None:
@@ -192,7 +192,7 @@ def stop(fit: Fit, case: Case) -> str:
     twin = fit.stopped_at(trainer.steps)
     assert bits(trainer) == bits(twin)
     for each in (trainer, twin):
-        each.fit(*fit.data())
+        each.fit(*fit.data(), epochs=1)
     assert bits(trainer) == bits(twin), "the trainer does not continue from the batch boundary"
     return "at a batch boundary"
 
@@ -293,7 +293,7 @@ class Orders(Callback):
         self._n = n
         self._rows = list[int]()
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         self._rows += progress.rows.tolist()
         if progress.batch == progress.batches:
             assert sorted(self._rows) == list(range(self._n)), "the order of an epoch does not have every row once"
@@ -313,7 +313,7 @@ def order(fit: Fit, case: Case) -> str:
         elif case["what"] == "reset":
             rng.bit_generator.state = first
         else:
-            fit.trainer(seed=rng).fit(*x_y)
+            fit.trainer(seed=rng).fit(*x_y, epochs=1)
 
     how = ended(
         lambda: Disturbance(fit, case, change).run(trainer, *fit.data(), callbacks=[Orders(case["n"])]), trainer

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import kernel_cases as kc
 import numpy as np
 
-from fastnet import Callback, Network, Progress, Trainer
+from fastnet import Callback, EpochSoFar, Network, Trainer
 from fastnet.data.arrays import read_idx
 from fastnet.data.tables import read_csv
 from fastnet.training.history import FIELDS
@@ -134,7 +134,7 @@ class Training(Scenario):
             class Note(Callback):
                 every = 1
 
-                def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+                def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
                     states.add(bits(trainer))
 
             self._states.add(bits(self._trainer))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fastnet import Callback, DivergedError, Network, Progress, Trainer
+from fastnet import Callback, DivergedError, EpochSoFar, Network, Trainer
 from fastnet.kernels import contract as c
 
 from .harness import Case, Unfit
@@ -138,7 +138,7 @@ class At(Callback):
     def __init__(self, steps: int, act: Any) -> None:
         self.steps, self.act = steps, act
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         if trainer.steps == self.steps:
             self.every = None
             self.act()

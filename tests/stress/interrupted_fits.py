@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import Callback, Epoch, Network, Progress, Trainer
+from fastnet import Callback, Epoch, EpochSoFar, Network, Trainer
 
 from .fits import bits
 from .harness import Case, Unfit
@@ -21,7 +21,7 @@ class StopAfter(Callback):
         self._steps = steps
         self.every = steps % batches or None
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         if trainer.steps == self._steps:
             trainer.stop()
 
@@ -54,7 +54,7 @@ class Fit:
     def trainer(self) -> Trainer:
         case = self.case
         return Trainer(
-            Network(case["sizes"], seed=case["seed"], dtype=case["dtype"]),
+            Network(case["sizes"], output="sigmoid", seed=case["seed"], dtype=case["dtype"]),
             optimizer=case["optimizer"],
             learning_rate=1e-3,
             schedule=case["schedule"],

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fastnet import Callback, Epoch, Network, Progress, Trainer, warmup
+from fastnet import Callback, Epoch, EpochSoFar, Network, Trainer, warmup
 
 from . import writers
 from .children import Child
@@ -60,7 +60,7 @@ class Program(Danger):
 
     def prepare(self) -> None:
         for name in available():
-            Trainer(Network([2, 2]), backend=name).fit(np.ones((1, 2)), np.zeros(1, int))
+            Trainer(Network([2, 2]), backend=name).fit(np.ones((1, 2)), np.zeros(1, int), epochs=1)
         if "numba" in available():
             for dtype in ("float32", "float64"):
                 warmup("numba", dtype=dtype, x_dtypes=("uint8", dtype))
@@ -189,7 +189,7 @@ class Act(Callback):
         self.every = every or None
         self._kind, self._folder = kind, folder
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         if self._kind == "sleep":
             time.sleep(1e-4)
 

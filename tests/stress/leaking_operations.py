@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fastnet import Callback, DivergedError, FastnetError, Network, Progress, Trainer, use_backend
+from fastnet import Callback, DivergedError, EpochSoFar, FastnetError, Network, Trainer, use_backend
 from fastnet.data.files import atomic_write
 from fastnet.data.formats import read_array
 from fastnet.kernels.contract import SparseRows
@@ -56,7 +56,7 @@ def fit_again(fit: Fit, folder: Path) -> Once:
     (x, y), trainer = fit.data(), fit.trainer()
 
     def once() -> None:
-        trainer.fit(x, y)
+        trainer.fit(x, y, epochs=1)
         trainer.partial_fit(x, y)
         trainer.history.epochs.clear()  # each fit adds to the trainer's history, which is no leak
 
@@ -70,7 +70,7 @@ def fit_in_a_thread(fit: Fit, folder: Path) -> Once:
     x, y = fit.data()
 
     def once() -> None:
-        fit.trainer().fit(x, y)
+        fit.trainer().fit(x, y, epochs=1)
 
     return once
 
@@ -81,7 +81,7 @@ def fits_in_threads(fit: Fit, folder: Path) -> Once:
 
     def once() -> None:
         trainer = fit.trainer()
-        together(*[lambda: trainer.fit(*fit.data())] * 2, lambda: fit.trainer().fit(*fit.data()))
+        together(*[lambda: trainer.fit(*fit.data(), epochs=1)] * 2, lambda: fit.trainer().fit(*fit.data(), epochs=1))
 
     return once
 
@@ -142,9 +142,9 @@ class Holds(Callback):
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.seen = list[Progress]()
+        self.seen = list[EpochSoFar]()
 
-    def on_batches(self, trainer: Trainer, progress: Progress) -> None:
+    def on_batches(self, trainer: Trainer, progress: EpochSoFar) -> None:
         self.seen.append(progress)
 
 
@@ -156,7 +156,7 @@ def callback_in_a_cycle(fit: Fit, folder: Path) -> Once:
     def once() -> None:
         trainer = fit.trainer()
         trainer.own = Holds(trainer)
-        trainer.fit(x, y, callbacks=[trainer.own, lambda *_: trainer.stop()])
+        trainer.fit(x, y, epochs=1, callbacks=[trainer.own, lambda *_: trainer.stop()])
 
     return once
 
@@ -223,7 +223,7 @@ def copies(fit: Fit, folder: Path) -> Once:
 
     def once() -> list[object]:
         network = trainer.network.copy().astype("float64")
-        pickle.loads(pickle.dumps(trainer)).fit(*fit.data())
+        pickle.loads(pickle.dumps(trainer)).fit(*fit.data(), epochs=1)
         twin: Network = copy.deepcopy(trainer).network
         assert network.n_parameters == twin.n_parameters
         return [twin]
@@ -276,7 +276,7 @@ def refuse_data(fit: Fit, folder: Path) -> Once:
             for call in (trainer.fit, network.evaluate):
                 refused((ValueError, TypeError), ".", lambda call=call, bad=bad: call(bad, y))
         for bad in outputs:
-            refused((ValueError, TypeError), ".", lambda bad=bad: trainer.fit(x, bad))
+            refused((ValueError, TypeError), ".", lambda bad=bad: trainer.fit(x, bad, epochs=1))
 
     return once
 

@@ -218,7 +218,7 @@ class Recorder(fastnet.Callback):
         self.every = every
         self.updates: list[Update] = []
 
-    def on_batches(self, trainer: fastnet.Trainer, progress: fastnet.Progress) -> None:
+    def on_batches(self, trainer: fastnet.Trainer, progress: fastnet.EpochSoFar) -> None:
         params, state = trainer.network.parameters.copy(), trainer._state.moments.copy()
         self.updates.append(Update(progress.rows.copy(), progress.learning_rate, params, state))
 

@@ -47,7 +47,7 @@ def test_divergence_names_the_step_and_restores_the_parameters(
     def factor(step: int) -> float:
         return FACTORS[when](step) if armed else 1.0
 
-    trainer = Trainer(net, learning_rate=0.01, batch_size=8, schedule=factor, seed=0, backend=name)
+    trainer = Trainer(net, optimizer="sgd", learning_rate=0.01, batch_size=8, schedule=factor, seed=0, backend=name)
     with pytest.raises(DivergedError) as caught:
         trainer.fit(X, Y, epochs=5)
     error = caught.value
@@ -63,7 +63,7 @@ def test_divergence_names_the_step_and_restores_the_parameters(
     assert np.isfinite(net.cost(X, Y))
     assert trainer.steps == bad  # the bad update does not count
     same = Network([6, 5, 3], activation="relu", output="identity", seed=0)
-    again = Trainer(same, learning_rate=0.01, batch_size=8, seed=0, backend=name)
+    again = Trainer(same, optimizer="sgd", learning_rate=0.01, batch_size=8, seed=0, backend=name)
     if bad:
         again.fit(X, Y, epochs=5, callbacks=[Recorder(1, lambda t, p: t.stop() if t.steps == bad else None)])
     assert bits(trainer) == same.parameters.tobytes()
@@ -100,7 +100,7 @@ def test_a_network_that_starts_with_an_infinite_parameter_diverges_at_step_1() -
     trainer = make()
     trainer.network.parameters[0] = np.inf
     with pytest.raises(DivergedError, match="step 1"):
-        trainer.fit(X, Y)
+        trainer.fit(X, Y, epochs=1)
     assert trainer.steps == 0
 
 

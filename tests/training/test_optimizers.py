@@ -92,7 +92,9 @@ def test_steps_fall_at_whole_epochs(per_epoch: int) -> None:
 
 def rates_of(schedule: Any, *epochs: int) -> list[float]:
     """Return the learning rate of each epoch. An epoch has one update, and each number of epochs is a call of fit."""
-    trainer = Trainer(Network([1, 1]), learning_rate=1.0, schedule=schedule, batch_size=9, backend="numpy")
+    trainer = Trainer(
+        Network([1, 1]), optimizer="sgd", learning_rate=1.0, schedule=schedule, batch_size=9, backend="numpy"
+    )
     for n in epochs:
         trainer.fit(np.ones((4, 1), np.float32), np.ones(4), epochs=n)
     return list(trainer.history["learning_rate"])

@@ -46,7 +46,7 @@ def test_changes_are_merged() -> None:
     changed = CHAPTER.but(hidden=(7,), trainer={"batch_size": 32}, network={"activation": "relu"})
     assert (changed.hidden, changed.epochs) == ((7,), CHAPTER.epochs)
     assert changed.trainer == {**CHAPTER.trainer, "batch_size": 32}
-    assert changed.network == {"activation": "relu"}
+    assert changed.network == {**CHAPTER.network, "activation": "relu"}
     assert changed.start(4, 2, 0, learning_rate=0.125).learning_rate == 0.125
 
 

@@ -103,3 +103,10 @@ def test_a_damaged_record_is_refused(name: str, value: dict[str, Any], run: Run,
         path.write_text(json.dumps(kept))
         with pytest.raises(DataError, match=rf"{name}.json is damaged \({key}\)"):
             Run.load(tmp_path)
+
+
+def test_a_run_of_an_earlier_version_loads_without_the_new_columns(run: Run, tmp_path: Path) -> None:
+    added = ("label_accuracy", "r2", "validation_label_accuracy", "validation_r2")
+    older = {name: column for name, column in run.history.items() if name not in added}
+    dataclasses.replace(run, history=older).save(tmp_path)
+    assert Run.load(tmp_path).history == {**older, **{name: [None] * len(older["epoch"]) for name in added}}

@@ -70,9 +70,10 @@ def test_fit_equals_one_call_of_train(backend: Any, name: str, optimizer: str) -
     costs = []
     for epoch in range(3):
         rates = 0.1 * 0.5 ** (epoch + np.arange(7) / 7)
-        order, team = rng.permutation(53), c.team(1)
+        order, team, report = rng.permutation(53), c.team(1), np.empty((7, c.REPORT_COLUMNS))
         call = c.TrainCall(
-            net.layers, params, state, X, Y, order, 8, rates, vector, 7 * epoch, progress, work, team, 0
+            net.layers, params, state, X, Y, np.empty(0), order, 8, rates, vector, 7 * epoch, progress, report, work,
+            team, 0,
         )  # fmt: skip
         costs.append(backend.train(call) / 53)
     history = trainer.fit(X, Y, epochs=3)
@@ -85,7 +86,7 @@ def test_one_epoch_equals_steps_along_the_gradient() -> None:
     net = trainer.network.copy()
     for start in range(0, 53, 8):
         net.parameters[:] -= 0.1 * net.gradient(X[start : start + 8], Y[start : start + 8])
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     kc.assert_close(trainer.network.parameters, net.parameters, 1e-6)
 
 
@@ -93,7 +94,7 @@ def test_weight_decay_does_not_change_the_biases() -> None:
     plain, decayed = (make(shuffle=False, batch_size=53, weight_decay=decay) for decay in (0, 0.5))
     before = plain.network.copy()
     for trainer in (plain, decayed):
-        trainer.fit(X, Y)
+        trainer.fit(X, Y, epochs=1)
     for w, b, plain_w, plain_b, old in zip(
         decayed.network.weights, decayed.network.biases, plain.network.weights, plain.network.biases, before.weights,
         strict=True,
@@ -113,12 +114,19 @@ def test_a_batch_of_all_examples_is_plain_gradient_descent(name: str, batch_size
     assert trainer.steps == 2
 
 
+@pytest.mark.parametrize(("n", "steps"), [(53, 1), (200, 1), (201, 2)])
+def test_an_automatic_batch_has_200_examples(n: int, steps: int) -> None:
+    trainer = make(batch_size="auto")
+    trainer.fit(np.tile(X, (4, 1))[:n], np.tile(Y, 4)[:n], epochs=1)
+    assert trainer.steps == steps
+
+
 def test_a_batch_of_several_blocks_equals_a_step_of_the_gradient(name: str) -> None:
     n = 2 * c.BLOCK_ROWS + 77
     x, y = np.tile(X, (12, 1))[:n], np.tile(Y, 12)[:n]
     trainer = make(batch_size=n, backend=name)
     net = trainer.network.copy()
-    trainer.fit(x, y)
+    trainer.fit(x, y, epochs=1)
     kc.assert_close(trainer.network.parameters, net.parameters - 0.1 * net.gradient(x, y), 1e-6)
 
 
@@ -167,7 +175,7 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
     for constant, value in {"CHUNK_SECONDS": 0.0, "FIRST_CHUNK": 1, "PACKED_SECONDS": packed}.items():
         monkeypatch.setattr(chunks_module, constant, value)
     trainer = make()
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
     # packed = 0: seven calls of one batch. packed = 1e9: three calls, of 1 (to measure the speed), 5 and 1 batches.
     assert threads == [packed == 0] * calls
 
@@ -180,7 +188,7 @@ def test_more_epochs_than_a_float_counts_are_refused() -> None:
 def test_partial_fit_trains_on_a_stream_in_order() -> None:
     stream, whole = make(optimizer="adam"), make(optimizer="adam", shuffle=False)
     records = [stream.partial_fit(X[a:b], Y[a:b]) for a, b in ((0, 16), (16, 40), (40, 53))]
-    whole.fit(X, Y)
+    whole.fit(X, Y, epochs=1)
     assert bits(stream) == bits(whole)
     assert [record.examples for record in records] == [16, 24, 13]
     assert [record.epoch for record in records] == [1, 2, 3]
@@ -209,7 +217,7 @@ def test_a_function_is_called_after_each_epoch() -> None:
     few = X[:20], Y[:20]
     history = trainer.fit(X, Y, epochs=3, validation_data=few, callbacks=[lambda *a: seen.append(a)])
     assert [(t, e) for t, e in seen] == [(trainer, epoch) for epoch in history]
-    assert (seen[-1][1].validation_cost, seen[-1][1].validation_accuracy) == trainer.evaluate(*few)
+    assert (seen[-1][1].validation_cost, seen[-1][1].validation_accuracy) == trainer.evaluate(*few)[:2]
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
@@ -222,7 +230,7 @@ def test_batches_are_counted_exactly(every: int) -> None:
 
 def test_progress_has_the_costs_of_the_epoch_so_far() -> None:
     recorder = Recorder(1)
-    history = make().fit(X, Y, callbacks=[recorder])
+    history = make().fit(X, Y, epochs=1, callbacks=[recorder])
     last = recorder.seen[-1]
     assert (last.cost, last.accuracy, last.examples) == (history["cost"][0], history["accuracy"][0], 53)
 
@@ -245,8 +253,8 @@ def test_a_new_learning_rate_applies_from_the_next_batch() -> None:
 
     recorder = Recorder(1, halve)
     changed, by_schedule = make(), make(schedule=lambda step: 0.5**step)
-    changed.fit(X, Y, callbacks=[recorder])
-    by_schedule.fit(X, Y)
+    changed.fit(X, Y, epochs=1, callbacks=[recorder])
+    by_schedule.fit(X, Y, epochs=1)
     assert bits(changed) == bits(by_schedule)
     assert [p.learning_rate for p in recorder.seen] == [0.1 * 0.5**k for k in range(7)]
     assert changed.history["learning_rate"] == [0.1 * 0.5**6]
@@ -264,14 +272,14 @@ def test_an_error_of_a_callback_is_raised(threads: bool, monkeypatch: pytest.Mon
         with pytest.raises(LookupError, match="mine"):
             trainer.fit(X, Y, epochs=2, callbacks=[callback])
         assert np.isfinite(trainer.network.parameters).all()
-        trainer.fit(X, Y)
+        trainer.fit(X, Y, epochs=1)
 
 
 @pytest.mark.parametrize("callbacks", [5, [5], "abc", None, print, [Callback], [fastnet.Epoch], [[print]]])
 def test_objects_that_are_no_callbacks_are_refused_before_training(callbacks: Any) -> None:
     trainer = make()
     with pytest.raises((TypeError, ValueError), match="callback"):
-        trainer.fit(X, Y, callbacks=callbacks)
+        trainer.fit(X, Y, epochs=1, callbacks=callbacks)
     assert trainer.steps == 0
 
 
@@ -279,13 +287,13 @@ def test_objects_that_are_no_callbacks_are_refused_before_training(callbacks: An
 def test_an_impossible_every_is_refused(every: Any) -> None:
     trainer = make()
     with pytest.raises((TypeError, ValueError), match="every"):
-        trainer.fit(X, Y, callbacks=[Recorder(every)])
+        trainer.fit(X, Y, epochs=1, callbacks=[Recorder(every)])
     assert trainer.steps == 0
 
 
 def test_a_negative_every_is_refused() -> None:
     with pytest.raises(ValueError, match="every"):
-        make().fit(X[:9], Y[:9], callbacks=[Recorder(-1, lambda t, p: t.stop())])
+        make().fit(X[:9], Y[:9], epochs=1, callbacks=[Recorder(-1, lambda t, p: t.stop())])
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "often"])
@@ -293,9 +301,9 @@ def test_an_impossible_every_set_by_the_callback_is_refused(every: Any) -> None:
     trainer = make()
     recorder = Recorder(1, lambda t, p: setattr(recorder, "every", every))
     with pytest.raises((TypeError, ValueError), match="every must be"):
-        trainer.fit(X, Y, callbacks=[recorder])
+        trainer.fit(X, Y, epochs=1, callbacks=[recorder])
     assert trainer.steps == 1
-    trainer.fit(X, Y)
+    trainer.fit(X, Y, epochs=1)
 
 
 # -- history -------------------------------------------------------------------------------------------------------
@@ -305,12 +313,13 @@ def test_the_history_has_every_field(name: str) -> None:
     trainer = make(backend=name)
     history = trainer.fit(X, Y, epochs=2)
     assert history is trainer.history
-    trainer.fit(X, Y, validation_data=(X, Y))
+    trainer.fit(X, Y, epochs=1, validation_data=(X, Y))
     assert len(history) == len(list(history)) == 3
     columns = history.to_dict()
     assert set(columns) == {
-        "epoch", "cost", "accuracy", "validation_cost", "validation_accuracy", "seconds", "examples",
-        "examples_per_second", "learning_rate", "backend", "backend_reason", "threads", "inputs",
+        "epoch", "cost", "accuracy", "label_accuracy", "r2", "validation_cost", "validation_accuracy",
+        "validation_label_accuracy", "validation_r2", "seconds", "examples", "examples_per_second", "learning_rate",
+        "backend", "backend_reason", "threads", "inputs",
     }  # fmt: skip
     assert all(len(values) == 3 for values in columns.values())
     assert columns["backend"] == [name] * 3
@@ -327,11 +336,13 @@ def test_the_history_has_every_field(name: str) -> None:
     with pytest.raises(KeyError, match="validation_cost"):
         history["loss"]
     assert "of 3 epochs," in repr(history)
-    assert "of 1 epoch," in repr(make(backend=name).fit(X, Y))
+    assert "of 1 epoch," in repr(make(backend=name).fit(X, Y, epochs=1))
 
 
 def test_a_regression_has_no_accuracy() -> None:
-    trainer = Trainer(Network([6, 1], output="identity", seed=0), learning_rate=0.05, seed=0, backend="numpy")
+    trainer = Trainer(
+        Network([6, 1], output="identity", seed=0), optimizer="sgd", learning_rate=0.05, seed=0, backend="numpy"
+    )
     history = trainer.fit(X, X.sum(1), epochs=30, validation_data=(X, X.sum(1)))
     assert history["cost"][-1] < history["cost"][0]
     assert json.loads(history.to_json())["accuracy"] == [None] * 30

@@ -46,6 +46,7 @@ def test_the_default_learning_rate_depends_on_the_optimiser(optimizer: str, rate
         ({"batch_size": 1.5}, "batch_size 1.5"),
         ({"batch_size": True}, "batch_size True"),
         ({"batch_size": None}, "batch_size None"),
+        ({"batch_size": "all"}, "batch_size whole number or 'auto', not 'all'"),
         ({"weight_decay": -1}, "weight_decay -1"),
         ({"weight_decay": None}, "weight_decay None"),
         ({"clip_norm": 0}, "clip_norm 0"),
@@ -78,7 +79,7 @@ def test_every_setting_is_a_documented_property() -> None:
         "optimizer": Adam(),
         "learning_rate": 0.5,
         "schedule": Cosine(),
-        "batch_size": 7,
+        "batch_size": "auto",
         "weight_decay": 0.1,
         "clip_norm": 2.0,
         "dropout": (0.5,),
@@ -109,9 +110,21 @@ def test_objects_that_are_no_networks_are_refused() -> None:
         ({"epochs": -1}, "epochs -1"),
         ({"epochs": 1.5}, "epochs 1.5"),
         ({"epochs": True}, "epochs True"),
-        ({"validation_data": X}, "validation_data pair not ndarray"),
-        ({"validation_data": (X,)}, "validation_data pair not tuple of length 1"),
-        ({"validation_data": [X, Y, Y]}, "validation_data pair not list of length 3"),
+        ({"validation_data": X}, "validation_data (x, y) not ndarray"),
+        ({"validation_data": (X,)}, "validation_data (x, y) not tuple of length 1"),
+        ({"validation_data": [X, Y, Y, Y]}, "validation_data (x, y, sample_weight), not list of length 4"),
+        ({"validation_data": (X, Y, Y[:9])}, "validation sample_weight (9,) (53,)"),
+        ({"validation_split": 1.0}, "validation_split from 0 to below 1"),
+        ({"validation_split": 0.001}, "validation_split=0.001 of 53 examples holds out 0, none to validate on"),
+        ({"validation_split": 0.999}, "validation_split=0.999 of 53 examples holds out 53, none to train on"),
+        ({"validation_split": 0.5, "validation_data": (X, Y)}, "validation_data validation_split both"),
+        ({"sample_weight": np.zeros(53)}, "sample_weight 0 everywhere"),
+        ({"class_weight": "even"}, "class_weight 'even' balanced"),
+        ({"class_weight": [1, 2, 3]}, "class_weight 'balanced' mapping [1, 2, 3]"),
+        ({"class_weight": {3: 1.0}}, "class_weight 3 classes 0 to 2"),
+        ({"class_weight": {"a": 1.0}}, "label class_weight 'a'"),
+        ({"class_weight": {0: -1.0}}, "class_weight[0] at least 0"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "sample_weight times class_weight is zero everywhere"),
         ({"callbacks": [Callback]}, "callback not the class Callback: write Callback()"),
         ({"validation_data": (X[:, :5], Y)}, "validation x (53, 5)"),
         ({"validation_data": (X[:0], Y[:0])}, "validation x empty"),
@@ -124,10 +137,15 @@ def test_impossible_fits_are_refused_and_change_nothing(arguments: dict[str, Any
     trainer = make()
     before = bits(trainer)
     with pytest.raises((ValueError, TypeError)) as caught:
-        trainer.fit(**{"x": X, "y": Y} | arguments)
+        trainer.fit(**{"x": X, "y": Y, "epochs": 1} | arguments)
     assert [word for word in words.split() if word not in str(caught.value)] == [], caught.value
     assert bits(trainer) == before
-    assert len(trainer.fit(X, Y)) == 1
+    assert len(trainer.fit(X, Y, epochs=1)) == 1
+
+
+def test_the_number_of_epochs_must_be_given() -> None:
+    with pytest.raises(TypeError, match="epochs"):
+        make().fit(X, Y)
 
 
 def test_a_new_learning_rate_is_checked() -> None:
@@ -165,13 +183,13 @@ class Own(Schedule):
 def test_factors_of_a_user_s_schedule_are_checked(values: Any, words: str) -> None:
     trainer = Trainer(Network([2, 2]), schedule=Own(values), batch_size=5)
     with pytest.raises(ValueError, match=words):
-        trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+        trainer.fit(np.ones((20, 2)), np.zeros(20, int), epochs=1)
     assert trainer.steps == 0
 
 
 def test_factors_may_have_any_float_dtype() -> None:
     trainer = Trainer(Network([2, 2]), schedule=Own(np.ones(4, np.float32)), batch_size=5)
-    trainer.fit(np.ones((20, 2)), np.zeros(20, int))
+    trainer.fit(np.ones((20, 2)), np.zeros(20, int), epochs=1)
     assert trainer.steps == 4
 
 

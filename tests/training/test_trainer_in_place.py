@@ -7,6 +7,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ READS: dict[str, Callable[[Network, str], object]] = {
     "weights": lambda net, backend: net.weights,
 }
 TRAINS: dict[str, Callable[[Network, str], object]] = {
-    "fit": lambda net, backend: Trainer(net, backend=backend).fit(X, Y),
+    "fit": lambda net, backend: Trainer(net, backend=backend).fit(X, Y, epochs=1),
     "partial_fit": lambda net, backend: Trainer(net, backend=backend).partial_fit(X, Y),
 }
 
@@ -78,7 +79,7 @@ class TestParameters:
             trainer.fit(X, Y, epochs=3, callbacks=[lambda trainer, epoch: read_only(net)])
         assert trainer.steps == 3  # only the steps of the first epoch
         net.parameters.flags.writeable = True
-        trainer.fit(X, Y)
+        trainer.fit(X, Y, epochs=1)
         assert trainer.steps == 6
 
 
@@ -254,7 +255,7 @@ class TestOneFitAtATime:
         refused = []
 
         def other() -> None:
-            for call in (trainer.fit, trainer.partial_fit):
+            for call in (partial(trainer.fit, epochs=1), trainer.partial_fit):
                 with pytest.raises(RuntimeError, match=self.WORDS) as error:
                     call(X, Y)
                 refused.append(error)
@@ -270,16 +271,16 @@ class TestOneFitAtATime:
     def test_a_fit_from_a_callback_of_the_fit_is_refused(self) -> None:
         trainer = Trainer(Network([3, 5, 2], seed=1))
         with pytest.raises(RuntimeError, match=self.WORDS):
-            trainer.fit(X, Y, callbacks=[lambda trainer, epoch: trainer.fit(X, Y)])
-        trainer.fit(X, Y)  # a failed fit does not leave the trainer busy
+            trainer.fit(X, Y, epochs=1, callbacks=[lambda trainer, epoch: trainer.fit(X, Y, epochs=1)])
+        trainer.fit(X, Y, epochs=1)  # a failed fit does not leave the trainer busy
         assert trainer.steps == 2
 
     def test_a_copy_made_during_a_fit_is_not_busy(self) -> None:
         copies = []
         trainer = Trainer(Network([3, 5, 2], seed=1))
-        trainer.fit(X, Y, callbacks=[lambda trainer, epoch: copies.append(copy.deepcopy(trainer))])
-        copies[0].fit(X, Y)
-        trainer.fit(X, Y)
+        trainer.fit(X, Y, epochs=1, callbacks=[lambda trainer, epoch: copies.append(copy.deepcopy(trainer))])
+        copies[0].fit(X, Y, epochs=1)
+        trainer.fit(X, Y, epochs=1)
         assert copies[0].network.parameters.tobytes() == trainer.network.parameters.tobytes()
 
 
@@ -330,7 +331,7 @@ class TestTheOptimisersState:
         with pytest.raises(
             DivergedError, match=r"the optimiser's state is no longer finite in epoch 1, step 1, .*step 0"
         ):
-            trainer.fit(x, np.zeros(4))
+            trainer.fit(x, np.zeros(4), epochs=1)
         assert net.parameters.tolist() == [1, 1]
-        trainer.fit(x / np.float32(1e13), np.zeros(4))  # the optimiser's state is unchanged
+        trainer.fit(x / np.float32(1e13), np.zeros(4), epochs=1)  # the optimiser's state is unchanged
         assert np.isfinite(net.parameters).all()

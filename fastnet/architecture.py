@@ -1,0 +1,128 @@
+"""Architecture: the layers, the cost and the task of a network. Not here: the parameters and the computation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import checks
+from fastnet.backends.encoding import encode
+from fastnet.costs import CostObject, described, name_and_number
+from fastnet.kernels import contract as c
+from fastnet.names import Activation, Cost, Output, TaskName
+
+Floats = NDArray[np.floating[Any]]  # of the network's dtype
+
+
+class Views(NamedTuple):
+    """Views of a flat vector, layer by layer: weights[l] (n_out, n_in) and biases[l] (n_out,) share its memory."""
+
+    weights: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+
+
+class Architecture:
+    """The part of a network that its arguments fix. `Network` documents the arguments and adds the parameters."""
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: Activation | Sequence[Output],
+        output: Output | None,
+        cost: Cost | CostObject | None,
+        task: TaskName | None,
+        byte_scale: float,
+    ) -> None:
+        self._sizes = checks.layer_sizes(sizes)
+        hidden = checks.hidden_activations(activation, len(self._sizes) - 2)
+        given = None if cost is None else name_and_number(cost)
+        names = checks.output_cost_and_task(output, given and given[0], task, self._sizes[-1])
+        self._activations = cast(tuple[Output, ...], (*hidden, names[0]))
+        self._cost, self._cost_number = given or name_and_number(cast(Cost, names[1]))
+        self._task = cast(TaskName, names[2])
+        self._byte_scale = checks.byte_scale(byte_scale)
+        self._encode()
+
+    def _encode(self) -> None:
+        self._layers = encode(
+            self._sizes, self._activations, self._cost, self._cost_number, self._task, self._byte_scale
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The layers' widths, inputs first."""
+        return self._sizes
+
+    @property
+    def activations_by_layer(self) -> tuple[Output, ...]:
+        """The activation of each layer of weights, the output layer's last."""
+        return self._activations
+
+    @property
+    def cost_name(self) -> Cost:
+        """The cost that training minimises."""
+        return self._cost
+
+    @property
+    def cost_number(self) -> float:
+        """The number of the cost, such as the delta of Huber's cost; 0 for a cost without a number."""
+        return self._cost_number
+
+    @property
+    def task(self) -> TaskName:
+        """What the outputs mean: "classification", "regression" or "multilabel"."""
+        return self._task
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the task is classification: each example has one class."""
+        return self._task == "classification"
+
+    @property
+    def byte_scale(self) -> float:
+        """What a byte of 1 in x stands for."""
+        return self._byte_scale
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights and biases."""
+        return c.count_parameters(self._sizes)
+
+    @property
+    def layers(self) -> NDArray[np.int64]:
+        """The network in the form that kernels take, read-only. `fastnet.kernels.contract` names the columns."""
+        return self._layers.view()  # a view, since users may set an array's shape and dtype
+
+    def layers_to_weighted_sums(self) -> NDArray[np.int64]:
+        """Return `layers` without the last activation: the outputs are then the last layer's weighted sums.
+
+        Costs and classes are computed from the weighted sums, since several activations may round to 1.
+        """
+        layers = self._layers.copy()
+        layers[-1, c.ACTIVATION] = c.IDENTITY
+        return layers
+
+    def views(self, vector: NDArray[Any]) -> Views:
+        """Return views of a vector (n_parameters,), such as a gradient: the weights and the biases of each layer.
+
+        Raises ValueError if the vector has another shape.
+        """
+        checks.vector(vector, self.n_parameters, "vector")
+        weights, biases = [], []
+        for n_in, n_out, _, w, b, *_ in self._layers.tolist():
+            weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
+            biases.append(vector[b : b + n_out])
+        return Views(tuple(weights), tuple(biases))
+
+    def description(self) -> str:
+        """Return the widths, activations and cost as text. The task is left out if the output implies it."""
+        *hidden, output = self._activations
+        implied = checks.output_cost_and_task(output, self._cost, None, self._sizes[-1])[2]
+        names = "/".join(dict.fromkeys(hidden)) or "no hidden layer"
+        parts = [names, output, described(self._cost, self._cost_number)]
+        parts += [] if self._task == implied else [self._task]
+        parts += [] if self._byte_scale == c.PIXEL_SCALE else [f"byte_scale {self._byte_scale:g}"]
+        return f"{'-'.join(map(str, self._sizes))} {', '.join(parts)}"

@@ -1,0 +1,11 @@
+"""Estimators for scikit-learn: MLPClassifier and MLPRegressor train as scikit-learn's own do, on fastnet's kernels.
+
+>>> from fastnet.sklearn import MLPClassifier
+>>> MLPClassifier(random_state=0, max_iter=300).fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[3.0]])
+array(['b'], dtype='<U1')
+"""
+
+from fastnet.sklearn.classifier import MLPClassifier
+from fastnet.sklearn.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,79 @@
+"""A fitted estimator: its network, scikit-learn's views of the weights, the outputs for new data, and copies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastnet.backends.engine import choose
+from fastnet.kernels.contract import Floats
+from fastnet.network import Network
+
+SPARSE_FORMATS = ["csr", "csc"]
+
+
+class Fitted(BaseEstimator):
+    """Base class of the estimators' base class.
+
+    Attributes
+    ----------
+    network_ : Network
+        The trained network. It can be saved with `network_.save(path)`.
+    coefs_, intercepts_ : list of numpy.ndarray
+        The weights (n_in, n_out) and the biases (n_out,) of each layer: views of the network's parameters. Predictions
+        follow if you change the arrays, or put other arrays into the lists.
+    """
+
+    backend: str | None
+    threads: int | str
+
+    def _hold(self, network: Network) -> None:
+        """Keep a network. `coefs_` and `intercepts_` are views of its parameters."""
+        self.network_ = network
+        self.coefs_ = [w.T for w in network.weights]
+        self.intercepts_ = list(network.biases)
+        self._views = (*self.coefs_, *self.intercepts_)
+
+    def _has_own_views(self) -> bool:
+        """Whether `coefs_` and `intercepts_` are still the views of the network, not arrays of the user."""
+        held = (*self.coefs_, *self.intercepts_)
+        return len(held) == len(self._views) and all(a is b for a, b in zip(held, self._views, strict=True))
+
+    def _current_network(self) -> Network:
+        """Return `network_`, or a copy with the arrays that the user put into `coefs_` and `intercepts_`."""
+        if self._has_own_views():
+            return self.network_
+        network: Network = self.network_.copy()
+        if len(self.coefs_) != len(network.weights) or len(self.intercepts_) != len(network.biases):
+            raise ValueError(f"coefs_ and intercepts_ must have {len(network.weights)} arrays each, one for each layer")
+        for own, given in zip((*network.weights, *network.biases), (*self.coefs_, *self.intercepts_), strict=True):
+            array = np.asarray(given).T
+            if array.shape != own.shape:
+                raise ValueError(f"an array of coefs_ or intercepts_ has shape {array.T.shape}, not {own.T.shape}")
+            own[...] = array
+        return network
+
+    def _outputs(self, X: Any) -> Floats:
+        """Return the activations (n, n_outputs) of the last layer for unchecked examples."""
+        check_is_fitted(self)
+        network = self._current_network()
+        X = validate_data(
+            self, X, accept_sparse=SPARSE_FORMATS, dtype=[network.dtype, np.uint8], order="C", reset=False
+        )
+        rows = network.check_inputs(X, "X")
+        return choose(self.backend, self.threads).forward(network.layers, network.kernel_parameters(), rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "_views" in state and self._has_own_views():  # the network holds their numbers
+            for name in ("coefs_", "intercepts_", "_views"):
+                del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "network_" in state and "_views" not in state:
+            self._hold(self.network_)

@@ -1,0 +1,44 @@
+"""Cuts the order of an epoch into pieces, so that unconverted rows are converted a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.checks import UnconvertedRows
+from fastnet.kernels import contract as c
+from fastnet.kernels.contract import Ints
+
+
+class Piece(NamedTuple):
+    """The rows of x that a kernel call gets, and the order in which the call trains on them.
+
+    `numbers` are row numbers of x. `order` holds positions in `numbers`.
+    """
+
+    numbers: Ints
+    order: Ints
+
+
+def pieces(x: UnconvertedRows, order: Ints, batch_size: int) -> Iterator[Piece]:
+    """Yield pieces of whole batches of `order`, at least one batch each.
+
+    The kernels look for zeros in a sample of the rows that they get. Each piece has the sample of the whole x at the
+    sampled positions, so the pieces give the same bits as one call on a converted x.
+    """
+    sample = sampled(len(x))
+    step = max(1, x.rows_of_a_piece // batch_size) * batch_size
+    for start in range(0, len(order), step):
+        rows = order[start : start + step]
+        numbers = np.empty(len(rows) + len(sample), np.int64)
+        places = sampled(len(numbers))
+        others = np.delete(np.arange(len(numbers)), places)
+        numbers[places], numbers[others] = sample, rows
+        yield Piece(numbers, others)
+
+
+def sampled(n_rows: int) -> Ints:
+    """Return the numbers of the rows that a kernel samples, of at least SPARSE_SAMPLE rows."""
+    return np.arange(c.SPARSE_SAMPLE) * n_rows // c.SPARSE_SAMPLE

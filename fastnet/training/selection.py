@@ -1,0 +1,100 @@
+"""Chooses the examples that a fit trains on, their weights, and the examples held out for validation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet import checks
+from fastnet.evaluation import total_squares
+from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
+from fastnet.kernels.contract import Ints
+from fastnet.training.inputs import Examples
+
+
+class Selection(NamedTuple):
+    """The examples of a fit."""
+
+    examples: Examples  # all examples; the weights include the class weights
+    rows: Ints  # the row numbers of the examples to train on, ascending; their weights are above 0
+    held_out: Examples | None  # the examples for validation, with the user's weights
+
+    def variance(self, layers: Ints) -> float:
+        """Return the variance of the targets to train on, summed over the outputs; nan if the task is not regression.
+
+        The trainer computes R2 from it.
+        """
+        if layers[-1, c.TASK] != c.REGRESSION:
+            return math.nan
+        _, y, weights = self.examples
+        if len(self.rows) < len(y):
+            y, weights = y[self.rows], weights[self.rows] if weights.size else weights
+        return total_squares(layers, y, weights) / (float(weights.sum()) if weights.size else len(y))
+
+
+def select(
+    examples: Examples,
+    layers: Ints,
+    class_weight: object = None,
+    validation_split: float = 0.0,
+    split_seed: int | None = None,
+) -> Selection:
+    """Choose the examples to train on. `layers` are the network's; `split_seed` decides which examples are held out.
+
+    Raises ValueError or TypeError if the class weights are invalid, or if no example is left to train on or to
+    validate on.
+    """
+    x, y, weights = examples
+    rows, held_out = np.flatnonzero(weights) if weights.size else np.arange(len(x)), None
+    is_classifier = bool(layers[-1, c.TASK] == c.CLASSIFICATION)
+    if validation_split:
+        n_held = checks.held_out(validation_split, len(rows))
+        is_held = hold_out(len(rows), n_held, _classes(y[rows]) if is_classifier else None, split_seed)
+        chosen, rows = rows[is_held], rows[~is_held]
+        held_out = Examples(x[chosen], y[chosen], weights[chosen] if weights.size else weights)
+    if class_weight is not None:
+        checks.has_classes(is_classifier)
+        n_classes = formulas.n_classes(int(layers[-1, c.N_OUT]))
+        weights = with_class_weights(class_weight, weights, _classes(y), rows, n_classes)
+        checks.weights(weights[rows], len(rows), "sample_weight times class_weight")
+        rows = rows[weights[rows] > 0]
+    return Selection(Examples(x, y, weights), rows, held_out)
+
+
+def _classes(y: NDArray[Any]) -> Ints:
+    return y if y.ndim == 1 else formulas.target_classes(y, -1)
+
+
+def hold_out(n: int, n_held: int, classes: Ints | None, seed: int | None) -> NDArray[np.bool_]:
+    """Return which of n examples are held out, as a mask with `n_held` entries that are true.
+
+    The examples are chosen at random. With classes, the share of each class that is held out is n_held / n, rounded up
+    or down to a whole number of examples.
+    """
+    order = np.random.default_rng(seed).permutation(n)
+    if classes is not None:
+        order = order[np.argsort(classes[order], kind="stable")]  # class by class
+    place = np.arange(n)
+    mask = np.zeros(n, np.bool_)
+    mask[order[(place + 1) * n_held // n > place * n_held // n]] = True  # evenly spread over the classes
+    return mask
+
+
+def with_class_weights(
+    class_weight: object, weights: NDArray[np.float64], classes: Ints, rows: Ints, n_classes: int
+) -> NDArray[np.float64]:
+    """Return the weights (n,) of all examples, multiplied by the weight of each example's class.
+
+    "balanced" gives each class that has examples among `rows` the same sum of weights, as in scikit-learn.
+    """
+    factors = checks.class_weight(class_weight, n_classes)
+    if factors is None:
+        sums = np.bincount(classes[rows], weights[rows] if weights.size else None, n_classes)
+        factors = np.zeros(n_classes)
+        np.divide(sums.sum(), np.count_nonzero(sums) * sums, factors, where=sums > 0)
+    found = factors[classes]
+    return found * weights if weights.size else found
