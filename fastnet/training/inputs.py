@@ -26,9 +26,7 @@ class Examples(NamedTuple):
     weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
 
 
-def check_examples(
-    network: Network, x: object, y: object, sample_weight: object = None, *, name: str = ""
-) -> Examples:
+def check_examples(network: Network, x: object, y: object, sample_weight: object = None, *, name: str = "") -> Examples:
     """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
 
     Raises ValueError if a shape, dtype or value is invalid.
