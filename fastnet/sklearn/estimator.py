@@ -105,13 +105,6 @@ class MLP(Fitted):
 
     # -- a fit -------------------------------------------------------------------------------------------------
 
-    def _check_solver(self) -> bool:
-        if self.solver not in STOCHASTIC:
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
-
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: Validation | None = None
     ) -> Self:
