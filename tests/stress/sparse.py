@@ -30,7 +30,7 @@ TAKEN = ("float32", "float64", "uint8", "longdouble", "int64", "bool")  # scipy 
 CALLS: dict[str, Callable[[fastnet.Network, Any, Any], Any]] = {
     "forward": lambda net, x, y: net.forward(x),
     "predict": lambda net, x, y: net.predict(x),
-    "evaluate": lambda net, x, y: np.array(net.evaluate(x, y)),
+    "evaluate": lambda net, x, y: np.array(net.evaluate(x, y)[:2]),
     "compiled": lambda net, x, y: net.compile(max_batch=2)(x),
     "fit": lambda net, x, y: fitted(net, x, y),
     "validation": lambda net, x, y: validated(net, x, y),
