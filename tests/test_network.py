@@ -81,6 +81,24 @@ def test_views_of_another_shape_are_refused(vector: Any) -> None:
         random_network([3, 2, 2]).views(vector)
 
 
+def test_setting_the_parameters_copies_into_the_buffer() -> None:
+    net, other = random_network([3, 2]), Network([3, 2], seed=7, dtype=np.float64)
+    buffer, before = net.parameters, net.copy()
+    net.parameters = other.parameters
+    assert net.parameters is buffer
+    np.testing.assert_array_equal(buffer, other.parameters.astype(np.float32))
+    net.parameters = np.full(8, 1e300)  # beyond float32
+    assert np.isinf(buffer).all()
+    net.parameters = before.parameters
+    net.parameters *= 2
+    np.testing.assert_array_equal(buffer, 2 * before.parameters)
+    assert not np.shares_memory(buffer, before.parameters)
+    for wrong in (np.zeros(7), np.zeros((8, 1)), ["a"] * 8, None, np.zeros(8, complex)):
+        refused(lambda: setattr(net, "parameters", wrong), "parameters")  # noqa: B023  # called at once
+    buffer.flags.writeable = False
+    refused(lambda: setattr(net, "parameters", np.zeros(8)), "read-only")
+
+
 @pytest.mark.parametrize("attribute", ["weights", "biases", "sizes", "n_parameters"])
 def test_the_buffer_cannot_be_replaced(attribute: str) -> None:
     with pytest.raises(AttributeError):
