@@ -586,9 +586,10 @@ cdef double weight_sum(const Data *data, const int64_t *order, Py_ssize_t begin,
 
 cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last, double scale,
                  double mean_weight, Sums *sums) noexcept nogil:
-    """For rows [first, last), set the last layer's deltas, and set `sums`.
+    """Set the last layer's deltas of rows [first, last). Set the cost, the score and the labels of `sums`.
 
-    An example's delta is scale times its weight times the derivative of its cost. `mean_weight` is of the batch.
+    The deltas of an example are the derivatives of its cost, times its weight and `scale`. mean_weight is the mean
+    weight of the examples of the batch.
     """
     cdef Layer *layer = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label = -1, correct
@@ -599,12 +600,11 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
     cdef real costs[LANES]
     cdef real squares[LANES]
     cdef double weight = 1, total = 0, score = 0, labels = 0
-    # The cost is summed with weights relative to their mean: an own scale of the weights could overflow in float32.
-    cdef double relative = 1
-    cdef real mean, factor = <real> scale
-    # With cross entropy and Poisson's cost, the derivative of the activation cancels.
+    cdef double relative = 1  # weight / mean_weight: in float32, weights above 1e38 would overflow
+    cdef real mean, factor = <real> scale  # factor: scale * weight
+    # In the derivative of cross entropy and of Poisson's cost, the derivative of the activation cancels.
     cdef bint cancels = b.cost == CROSS_ENTROPY or b.cost == POISSON
-    cdef bint mixing = layer.activation == SOFTMAX and not cancels  # the loop's end applies a softmax's derivative
+    cdef bint mixing = layer.activation == SOFTMAX and not cancels  # the loop's end applies the softmax's derivative
     cdef int activation = IDENTITY if cancels or mixing else layer.activation
     memset(costs, 0, sizeof(costs))
     memset(squares, 0, sizeof(squares))
@@ -847,7 +847,7 @@ cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradi
                     Py_ssize_t rows, bint are_weights) noexcept nogil:
     """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns).
 
-    Weights decay, and b.squares adds up their squares; biases do neither.
+    Weights decay, and with a penalty their squares are added to b.squares. Biases do not decay.
     """
     cdef Py_ssize_t i
     cdef real *p
@@ -1284,7 +1284,7 @@ cdef inline Sums *sums_of(Block *b, Py_ssize_t worker) noexcept nogil:
 
 
 cdef inline void share_squares(Block *b) noexcept nogil:
-    """Write the sum of the squares of this thread's share of the weights, which the update has added up."""
+    """Write the sum of the squares of this thread's weights to `team`, after the thread's update."""
     cdef Py_ssize_t k
     cdef double total = 0
     if b.penalty:

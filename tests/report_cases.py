@@ -14,6 +14,7 @@ from cli_cases import pictures
 import fastnet
 from fastnet.data import Dataset
 from fastnet.plots import style
+from fastnet.training.recipe import CHAPTER
 from fastnet.training.runs import Run
 
 CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")
@@ -47,7 +48,7 @@ def table_data(classes: int = 2, n: int = 300) -> Dataset:
 
 def trained(data: Dataset, *sizes: int, epochs: int = 5, **network: Any) -> Run:
     """Train a network and return its run, with the initial network and the test results."""
-    net = fastnet.Network([data.x_train.shape[1], *sizes], seed=0, **network)
+    net = fastnet.Network([data.x_train.shape[1], *sizes], seed=0, **{**CHAPTER.network, **network})
     initial = net.copy()
     trainer = fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0, backend="numpy")
     trainer.fit(data.x_train, data.y_train, epochs=epochs, validation_data=(data.x_test, data.y_test))

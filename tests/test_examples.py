@@ -248,7 +248,9 @@ def test_a_network_of_the_book_is_read_and_written_unchanged(tmp_path: Path) -> 
 @pytest.mark.parametrize("cost", ["squared_error", "cross_entropy"])
 def test_a_round_trip_is_exact_and_keeps_the_cost(cost: str, dtype: str, tmp_path: Path) -> None:
     nielsen, path = module("nielsen_json"), tmp_path / "net.json"
-    net = fastnet.Network([5, 4, 3], output="sigmoid", cost=cost, init="normal", seed=0, dtype=dtype)
+    net = fastnet.Network(
+        [5, 4, 3], activation="sigmoid", output="sigmoid", cost=cost, init="normal", seed=0, dtype=dtype
+    )
     nielsen.save(net, path)
     again = nielsen.load(path)
     assert again.parameters.tolist() == net.parameters.tolist()
@@ -300,7 +302,7 @@ def test_nielsen_json_reads_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(A_NETWORK))
     _, complaint = python(EXAMPLES / "nielsen_json.py", path, status=1)
     assert complaint == "x has shape (1000, 784): 784 values for each example; the network takes 2\n"
-    data, net = fastnet.data.load("mnist-5k"), fastnet.Network([784, 10], seed=0)
+    data, net = fastnet.data.load("mnist-5k"), fastnet.Network([784, 10], output="sigmoid", seed=0)
     fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0).fit(
         data.x_train, data.y_train, epochs=1
     )
@@ -314,7 +316,9 @@ def test_a_network_that_the_format_cannot_hold_replaces_no_file(other: dict[str,
     path = tmp_path / "net.json"
     path.write_text("precious")
     with pytest.raises(ValueError, match="net is <Network 4-3-2 "):
-        module("nielsen_json").save(fastnet.Network([4, 3, 2], **other), path)
+        module("nielsen_json").save(
+            fastnet.Network([4, 3, 2], **{"activation": "sigmoid", "output": "sigmoid"} | other), path
+        )
     assert path.read_text() == "precious"
 
 

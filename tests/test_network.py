@@ -12,12 +12,19 @@ from conftest import name_of
 
 import fastnet
 from fastnet import Network
+from fastnet.costs import with_number
 from fastnet.kernels import contract as c
 
 TOLERANCE = {"float32": 2e-6, "float64": 3e-14}
 X = np.random.default_rng(0).random((6, 4), np.float32)
 Y = np.array([0, 1, 2, 0, 1, 2])
-OUTPUTS = [kc.OUTPUTS[0], ("softmax", "cross_entropy"), ("sigmoid", "cross_entropy")]
+OUTPUTS = [
+    ("sigmoid", "squared_error", "classification"),
+    ("softmax", "cross_entropy", "classification"),
+    ("sigmoid", "cross_entropy", "multilabel"),
+    ("identity", "huber", "regression"),
+    ("exponential", "poisson", "regression"),
+]
 
 
 @pytest.fixture
@@ -74,7 +81,25 @@ def test_views_of_another_shape_are_refused(vector: Any) -> None:
         random_network([3, 2, 2]).views(vector)
 
 
-@pytest.mark.parametrize("attribute", ["parameters", "weights", "biases", "sizes", "n_parameters"])
+def test_setting_the_parameters_copies_into_the_buffer() -> None:
+    net, other = random_network([3, 2]), Network([3, 2], seed=7, dtype=np.float64)
+    buffer, before = net.parameters, net.copy()
+    net.parameters = other.parameters
+    assert net.parameters is buffer
+    np.testing.assert_array_equal(buffer, other.parameters.astype(np.float32))
+    net.parameters = np.full(8, 1e300)  # beyond float32
+    assert np.isinf(buffer).all()
+    net.parameters = before.parameters
+    net.parameters *= 2
+    np.testing.assert_array_equal(buffer, 2 * before.parameters)
+    assert not np.shares_memory(buffer, before.parameters)
+    for wrong in (np.zeros(7), np.zeros((8, 1)), ["a"] * 8, None, np.zeros(8, complex)):
+        refused(lambda: setattr(net, "parameters", wrong), "parameters")  # noqa: B023  # called at once
+    buffer.flags.writeable = False
+    refused(lambda: setattr(net, "parameters", np.zeros(8)), "read-only")
+
+
+@pytest.mark.parametrize("attribute", ["weights", "biases", "sizes", "n_parameters"])
 def test_the_buffer_cannot_be_replaced(attribute: str) -> None:
     with pytest.raises(AttributeError):
         setattr(random_network([3, 2]), attribute, None)
@@ -108,13 +133,19 @@ def test_equal_seeds_give_equal_networks() -> None:
 # -- results -----------------------------------------------------------------------------------------------
 
 
-@kc.pairs("backend", "inputs", "targets", hidden=["relu", "tanh", "sigmoid"], output=OUTPUTS)
+@kc.pairs("backend", "inputs", "targets", "weights", hidden=["relu", "tanh", "sigmoid"], output=OUTPUTS)
 def test_all_results_equal_the_oracle(
-    name: str, hidden: str, output: tuple[str, str], inputs: str, targets: str
+    name: str, hidden: str, output: tuple[str, str, str], inputs: str, targets: str, weights: str
 ) -> None:
-    k = kc.case((5, 7, 4, 3), hidden, output, 11, "float32", inputs, targets)
-    net = Network(k.naive.sizes, activation=hidden, output=output[0], cost=output[1])
-    net.parameters[:] = k.params
+    activation, cost_name, task = output
+    k = kc.case((5, 7, 4, 3), hidden, output[:2], 11, "float32", inputs, targets, task=task, weights=weights)
+    if k.y.ndim == 1 and task == "multilabel":
+        k = k._replace(y=np.eye(3, dtype=np.float32)[k.y])
+    elif k.y.ndim == 2 and task == "classification":
+        k = k._replace(y=k.y / k.y.sum(1, keepdims=True))  # one class for each example
+    cost = with_number(cost_name, kc.number_of(cost_name))
+    net = Network(k.naive.sizes, activation=hidden, output=activation, cost=cost, task=task)
+    net.parameters = k.params
     xs, ts, params = kc.naive_inputs(k.x), kc.naive_targets(k.y, 3), k.params.tolist()
     forwards = [naive.forward(k.naive, params, x) for x in xs]
     sums, layers = [found[0][-1] for found in forwards], [found[1][1:] for found in forwards]
@@ -123,13 +154,28 @@ def test_all_results_equal_the_oracle(
     kc.assert_close(net.forward(k.x, backend=name), outputs, tolerance)
     for level, found in enumerate(net.activations(k.x, backend=name)):
         kc.assert_close(found, [example[level] for example in layers], tolerance)
-    assert net.predict(k.x, backend=name).tolist() == [naive.class_of(z) for z in sums]
-    cost, grad = naive.gradient(k.naive, params, xs, ts)
-    kc.assert_close(net.cost(k.x, k.y, backend=name), cost, tolerance)
-    kc.assert_close(net.gradient(k.x, k.y, backend=name), grad, tolerance)
-    right = sum(naive.correct(z, t) for z, t in zip(sums, ts, strict=True)) / len(xs)
-    assert net.accuracy(k.x, k.y, backend=name) == right
-    assert net.evaluate(k.x, k.y, backend=name) == (net.cost(k.x, k.y, backend=name), right)
+    predictions = {
+        "classification": [naive.class_of(z) for z in sums],
+        "multilabel": [[int(z_j >= 0) for z_j in z] for z in sums],
+        "regression": net.forward(k.x, backend=name).tolist(),
+    }
+    assert net.predict(k.x, backend=name).tolist() == predictions[task]
+    arguments = {"sample_weight": k.weights if k.weights.size else None, "backend": name}
+    cost, grad = kc.naive_gradient(k)
+    kc.assert_close(net.cost(k.x, k.y, **arguments), cost, tolerance)
+    kc.assert_close(net.gradient(k.x, k.y, **arguments), grad, tolerance)
+    _, weight, _, score, labels = kc.naive_report(k)
+    found = net.evaluate(k.x, k.y, **arguments)
+    assert found.cost == net.cost(k.x, k.y, **arguments)
+    w = k.weights if k.weights.size else None
+    squares = weight * sum(np.average((t - np.average(t, weights=w)) ** 2, weights=w) for t in np.array(ts).T)
+    expected = {
+        "classification": (score / weight, np.nan, np.nan),
+        "multilabel": (score / weight, labels / weight / 3, np.nan),
+        "regression": (np.nan, np.nan, 1 - score / squares),
+    }
+    np.testing.assert_allclose(found[1:], expected[task], rtol=1e-5)
+    assert task == "regression" or net.accuracy(k.x, k.y, **arguments) == found.accuracy
 
 
 def test_a_single_sigmoid_output_is_class_1_from_one_half(name: str) -> None:
@@ -358,7 +404,17 @@ def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
         ({"sizes": [4, 1], "output": "softmax"}, "softmax one sigmoid"),
         ({"sizes": [4, 1], "output": "softmax", "cost": "cross_entropy"}, "softmax one sigmoid"),
         ({"cost": "cross_entropi"}, "cost 'cross_entropi' squared_error did you mean 'cross_entropy'"),
-        ({"cost": None}, "cost None"),
+        ({"cost": 5}, "cost 5 Huber()"),
+        ({"cost": fastnet.Huber}, "cost class Huber: write Huber()"),
+        ({"task": "regresion"}, "task 'regresion' did you mean 'regression'"),
+        ({"task": "classification", "output": "identity"}, "task='classification' identity softmax sigmoid regression"),
+        ({"task": "classification", "cost": "huber"}, "task='classification' identity output='sigmoid'"),
+        ({"task": "multilabel", "output": "softmax"}, "task='multilabel' output='sigmoid' 'softmax' classification"),
+        ({"cost": "poisson", "output": "identity"}, "poisson cannot have identity outputs: use output='exponential'"),
+        ({"activation": "exponential"}, "use output='exponential'; hidden layers take"),
+        ({"byte_scale": 0}, "byte_scale 0 1/255"),
+        ({"byte_scale": np.nan}, "byte_scale finite nan"),
+        ({"byte_scale": "1/255"}, "byte_scale '1/255'"),
         ({"init": "scald"}, "init 'scald' did you mean 'scaled'"),
         ({"dtype": "float16"}, "dtype float32 float64 float16"),
         ({"dtype": int}, "dtype float32"),

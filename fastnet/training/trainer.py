@@ -241,9 +241,10 @@ class Trainer:
 
         Parameters
         ----------
-        x : array or scipy.sparse matrix (n, n_in)
-            Examples, one per row, as floats or uint8. A uint8 value v stands for v / 255. fastnet never makes a float
-            copy of a whole uint8 array.
+        x : array, data frame or scipy.sparse matrix (n, n_in)
+            Examples, one per row, as for `Network.forward`. fastnet never makes a float copy of a whole uint8 array.
+            Neither does it copy memory-mapped arrays, or arrays smaller than their float copy, if the copy would take
+            more than 32 MiB: each epoch then converts the rows a piece at a time.
         y : array
             Class labels (n,), or targets (n, n_out).
         epochs : int

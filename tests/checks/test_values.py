@@ -48,7 +48,7 @@ def test_factors_changed_during_a_fit_have_no_effect(backend: Any) -> None:
 
     kept = np.ones(10)
     net = Network([4, 5, 3], seed=1)
-    trainer = Trainer(net, schedule=Kept(), backend=name_of(backend), batch_size=4, seed=7)
+    trainer = Trainer(net, learning_rate=0.1, schedule=Kept(), backend=name_of(backend), batch_size=4, seed=7)
     trainer.fit(X, Y, epochs=1, callbacks=[Changes()])
     assert kept[0] == 1000
     assert trainer.history["learning_rate"] == [0.1]

@@ -41,7 +41,7 @@ def test_train_writes_a_run_and_its_report(folder: Path, data: str, capsys: pyte
 
     found = Run.load(run)
     (x, y), test = pictures(120, 0), pictures(30, 1)
-    network = fastnet.Network([64, 8, 3], seed=0)
+    network = fastnet.Network([64, 8, 3], activation="sigmoid", cost="squared_error", seed=0)
     assert found.initial is not None
     np.testing.assert_array_equal(found.initial.parameters, network.parameters)
     trainer = fastnet.Trainer(

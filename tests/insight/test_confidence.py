@@ -185,7 +185,7 @@ def test_a_temperature_divides_the_weighted_sums(options: dict[str, Any], backen
 
 
 def test_without_a_temperature_the_outputs_are_the_confidence() -> None:
-    net, x, y = network(), RNG.random((40, 12)), RNG.integers(0, 3, 40)
+    net, x, y = network(cost="squared_error"), RNG.random((40, 12)), RNG.integers(0, 3, 40)
     found = calibration(net, x, y, temperature=None)
     assert found.temperature is None
     assert found.mean_confidence == pytest.approx(net.forward(x).max(axis=1).mean())

@@ -29,7 +29,9 @@ KINDS: dict[str, tuple[list[int], Mapping[str, Any], dict[str, Any], list[float]
 def test_the_finder_raises_the_rate_on_a_copy() -> None:
     network, x, y = small()
     before = network.parameters.copy()
-    test = learning_rate_finder(network, x, y, min_rate=0.01, max_rate=10, steps=31, batch_size=60, backend="numpy")
+    test = learning_rate_finder(
+        network, x, y, min_rate=0.01, max_rate=10, steps=31, batch_size=60, optimizer="sgd", backend="numpy"
+    )
     np.testing.assert_array_equal(network.parameters, before)
     np.testing.assert_allclose(test.learning_rate, 10 ** np.linspace(-2, 1, 31))
     assert test.cost[0] == pytest.approx(network.cost(x, y), rel=1e-6)  # the cost before the first update

@@ -206,7 +206,7 @@ def test_results_are_nan_where_every_pixel_is_lit() -> None:
 
 
 def deep(dtype: Any = np.float64) -> Network:
-    net = Network([16, 7, 6, 5], activation=["tanh", "sigmoid"], init="normal", seed=3, dtype=dtype)
+    net = Network([16, 7, 6, 5], activation=["tanh", "sigmoid"], output="sigmoid", init="normal", seed=3, dtype=dtype)
     net.weights[0][...] /= 4
     return net
 

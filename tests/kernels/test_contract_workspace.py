@@ -47,7 +47,7 @@ indices = np.sort(np.random.default_rng(0).integers(2, n_in, (rows, 20), np.int3
 indices[:, 0] = y  # the input that tells the class
 x = SparseRows(np.arange(0, indices.size + 1, 20), indices.ravel(), np.ones(indices.size, np.float32), n_in)
 net = Network([n_in, 1], seed=0)
-trainer = Trainer(net, learning_rate=2, batch_size=rows, backend=name)
+trainer = Trainer(net, optimizer="sgd", learning_rate=2, batch_size=rows, backend=name)
 costs = trainer.fit(x, y, epochs=2)["cost"]
 evaluation = trainer.evaluate(x, y)
 gradient = net.gradient(x, y, backend=name)

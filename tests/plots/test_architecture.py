@@ -41,7 +41,7 @@ def words(figure: Any) -> list[str]:
 
 
 def test_every_neuron_and_link_of_a_small_network_is_drawn() -> None:
-    net = network(3, 5, 4, activation="tanh")
+    net = network(3, 5, 4, activation="tanh", output="sigmoid")
     figure = plots.architecture(net, class_names=CLASSES)
     assert circles(figure) == [3, 5, 4]
     assert [len(c.get_segments()) for c in links(figure)] == [15, 20]
@@ -132,6 +132,20 @@ def test_curves_show_the_history() -> None:
     assert {text.get_text() for text in cost.get_legend().texts} == {"training", "validation"}
     same = plots.history(history.to_dict()).axes
     assert same[0].lines[0].get_ydata().tolist() == history["cost"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [(["r2"], ["R2"]), (["accuracy", "label_accuracy"], ["accuracy", "accuracy of labels"])],
+    ids=["regression", "several labels"],
+)
+def test_the_scores_of_each_task_have_a_curve(names: list[str], labels: list[str]) -> None:
+    given = columns(2, cost=[3.0, 2.0], **{name: [-0.5, 0.5] for name in names})
+    figure = plots.history(given)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["cost", *labels]
+    assert [axes.lines[0].get_ydata().tolist() for axes in figure.axes[1:]] == [[-0.5, 0.5]] * len(names)
+    older = {name: given[name] for name in ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")}
+    assert len(plots.history(older).axes) == 1 + ("accuracy" in names)
 
 
 def test_missing_values_are_not_drawn() -> None:
