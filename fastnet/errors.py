@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -48,3 +50,11 @@ def require_extra(module: str, need: str, extra: str) -> None:
         import_module(module)
     except ImportError as error:
         raise FastnetError(f'{need} ({error}): python -m pip install "fastnet-mlp[{extra}]"') from None
+
+
+def warn(message: str) -> None:
+    """Give a UserWarning that blames the first caller outside of fastnet."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("fastnet."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

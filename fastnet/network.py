@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from fastnet.architecture import Architecture, Floats
 from fastnet.backends.engine import Engine, choose
 from fastnet.backends.forward import parts
 from fastnet.costs import CostObject
+from fastnet.errors import warn
 from fastnet.evaluation import Evaluation, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
@@ -310,21 +310,24 @@ class Network(Architecture):
     def check_rows(self, x: object, name: str = "x") -> checks.AnyRows:
         """Return examples x as `check_inputs` does, but a large or memory-mapped array may stay unconverted."""
         rows = checks.lazy_inputs(x, self._sizes[0], self.dtype, name, byte_scale=self._byte_scale)
-        self.warn_of_bytes(x)
+        self.warn_of_bytes(x, rows)
         return rows
 
     def note_inputs(self, largest: float) -> None:
         """Remember the largest absolute value of the floats that the network is trained on."""
         self._largest_input = max(self._largest_input, largest)
 
-    def warn_of_bytes(self, x: object) -> None:
-        """Warn once if x holds bytes, which stand for 0 to 1, and the network was trained on much larger floats."""
-        if self._largest_input > MAX_PIXEL and self._byte_scale == c.PIXEL_SCALE and checks.holds_bytes(x):
-            warnings.warn(
+    def warn_of_bytes(self, *forms: object) -> None:
+        """Warn once of bytes, which stand for 0 to 1, if the network was trained on much larger floats.
+
+        `forms` are examples as the user gave them and as the kernels take them: bytes may be converted to floats.
+        """
+        is_suspicious = self._largest_input > MAX_PIXEL and self._byte_scale == c.PIXEL_SCALE
+        if is_suspicious and any(map(checks.holds_bytes, forms)):
+            warn(
                 f"the network was trained on floats as large as {self._largest_input:g}, and here x holds bytes, which "
                 "stand for 0 to 1: make the network with Network(byte_scale=1) if a byte stands for its own value, or "
-                "give x as floats",
-                stacklevel=4,
+                "give x as floats"
             )
             self._largest_input = 0.0  # one warning is enough
 

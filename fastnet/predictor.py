@@ -41,7 +41,7 @@ class Source(Protocol):
     def byte_scale(self) -> float: ...
     def layers_to_weighted_sums(self) -> Ints: ...
     def kernel_parameters(self) -> Array: ...
-    def warn_of_bytes(self, x: object) -> None: ...
+    def warn_of_bytes(self, *forms: object) -> None: ...
 
 
 def predicted(task: str, sums: Array) -> Array:
@@ -235,7 +235,7 @@ class _Prepared:
             byte_scale=self._network.byte_scale,
             finite=not as_it_is,
         )
-        self._network.warn_of_bytes(x)
+        self._network.warn_of_bytes(x, rows)
         out = checks.result(out, (self._n_out,) if one else (len(rows), self._n_out), self._dtype)
         target = out[None] if one else out.view()
         n_threads = self._engine.n_threads(self._layers, rows, len(rows))

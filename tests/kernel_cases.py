@@ -28,7 +28,6 @@ PAIRS = tuple((output, cost.name) for cost in formulas.COSTS.values() for output
 # Fewer pairs of an output activation and a cost, with each activation and each cost. Tests of formulas use PAIRS.
 OUTPUTS = (
     ("sigmoid", "squared_error"),
-    ("identity", "squared_error"),
     ("relu", "huber"),
     ("tanh", "absolute_error"),
     ("leaky_relu", "quantile"),
@@ -298,6 +297,11 @@ def rule(name: str, extra: str) -> naive.Rule:
     return replace(RULES[name], **EXTRAS[extra])
 
 
+def first_rate(k: Case) -> float:
+    """Return the learning rate of the first step. With exponential outputs, larger rates make the training diverge."""
+    return 0.001 if k.naive.activations[-1] == "exponential" else 0.1
+
+
 def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:
     """Return a different learning rate for each step."""
     return first / (1 + 0.25 * np.arange(-(-len(order) // batch_size)))
@@ -345,7 +349,7 @@ def call(
     """Return the record of a call of `train`. The arrays that `train` changes are copies."""
     progress = np.full(c.PROGRESS_COLUMNS, -7)  # `train` must overwrite STEPS
     progress[c.STOP] = stop
-    rate = rates(order, batch_size) if rate is None else rate
+    rate = rates(order, batch_size, first_rate(k)) if rate is None else rate
     return c.TrainCall(
         net=k.net,
         params=k.params.copy(),

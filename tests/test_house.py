@@ -145,6 +145,7 @@ def test_no_module_hides_a_package() -> None:
 
 # The modules of the package that `import fastnet` may load: no data sets, experiments or command line.
 LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "text", "training", "version"}
+LIGHT |= {"architecture", "costs", "evaluation"}
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -204,9 +205,10 @@ def test_public_names_have_docstrings(module: ModuleType) -> None:
             assert missing <= SELF_EXPLANATORY, name
 
 
+ROOMS = ("backends", "checks", "cli", "data", "training", "insight", "plots", "explore", "report", "sklearn")
 MODULES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-    for folder in ("", "backends", "checks", "cli", "data", "training", "insight", "plots", "explore", "report")
+    for folder in ("", *ROOMS)
     for path in sources(PACKAGE / folder)
     if path.stem != "__main__"
 ]

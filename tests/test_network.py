@@ -81,6 +81,24 @@ def test_views_of_another_shape_are_refused(vector: Any) -> None:
         random_network([3, 2, 2]).views(vector)
 
 
+def test_setting_the_parameters_copies_into_the_buffer() -> None:
+    net, other = random_network([3, 2]), Network([3, 2], seed=7, dtype=np.float64)
+    buffer, before = net.parameters, net.copy()
+    net.parameters = other.parameters
+    assert net.parameters is buffer
+    np.testing.assert_array_equal(buffer, other.parameters.astype(np.float32))
+    net.parameters = np.full(8, 1e300)  # beyond float32
+    assert np.isinf(buffer).all()
+    net.parameters = before.parameters
+    net.parameters *= 2
+    np.testing.assert_array_equal(buffer, 2 * before.parameters)
+    assert not np.shares_memory(buffer, before.parameters)
+    for wrong in (np.zeros(7), np.zeros((8, 1)), ["a"] * 8, None, np.zeros(8, complex)):
+        refused(lambda: setattr(net, "parameters", wrong), "parameters")  # noqa: B023  # called at once
+    buffer.flags.writeable = False
+    refused(lambda: setattr(net, "parameters", np.zeros(8)), "read-only")
+
+
 @pytest.mark.parametrize("attribute", ["weights", "biases", "sizes", "n_parameters"])
 def test_the_buffer_cannot_be_replaced(attribute: str) -> None:
     with pytest.raises(AttributeError):
@@ -200,7 +218,7 @@ def test_one_output_learns_class_1_as_a_large_output(name: str, output: str, cos
 
 def test_accuracy_agrees_with_predict(name: str) -> None:
     """`accuracy` and `predict` agree even if all sigmoids round to 1."""
-    net = Network([784, 100, 10], activation="relu", init="normal", seed=3)
+    net = Network([784, 100, 10], output="sigmoid", init="normal", seed=3)
     x = np.random.default_rng(0).random((500, 784), np.float32)
     assert (net.forward(x, backend=name) == 1).sum(axis=1).max() > 1
     assert net.accuracy(x, net.predict(x, backend=name), backend=name) == 1

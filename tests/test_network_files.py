@@ -90,7 +90,7 @@ def test_saving_to_an_impossible_path_is_one_clear_error(tmp_path: Path) -> None
         assert "\n" not in str(caught.value)
 
 
-ABOUT: dict[str, Any] = {
+OLD: dict[str, Any] = {
     "format": "fastnet network 1",
     "sizes": [4, 3, 2],
     "activation": ["relu"],
@@ -98,6 +98,7 @@ ABOUT: dict[str, Any] = {
     "cost": "squared_error",
     "dtype": "float32",
 }
+ABOUT = OLD | {"format": "fastnet network 2", "cost_number": 0.0, "task": "multilabel", "byte_scale": 0.5}
 PARAMETERS = np.ones(4 * 3 + 3 + 3 * 2 + 2, np.float32)
 
 
@@ -107,15 +108,40 @@ def write(path: Path, about: Any = ABOUT, parameters: Any = PARAMETERS, **more: 
     return path
 
 
-def test_files_have_the_documented_format(tmp_path: Path) -> None:
-    assert Network.load(write(tmp_path / "a.npz")).activations_by_layer == ("relu", "sigmoid")
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        (OLD, "relu, sigmoid, squared_error, 23 parameters"),
+        (OLD | {"output": "tanh"}, "relu, tanh, squared_error, 23 parameters"),
+        (ABOUT, "relu, sigmoid, squared_error, multilabel, byte_scale 0.5, 23 parameters"),
+        (
+            ABOUT | {"cost": "cross_entropy", "cost_number": 36.5},
+            "relu, sigmoid, cross_entropy(limit=36.5), multilabel",
+        ),
+        (ABOUT | {"cost": "cross_entropy", "cost_number": None}, "relu, sigmoid, cross_entropy, multilabel"),
+    ],
+)
+def test_files_have_the_documented_formats(about: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    assert expected in repr(Network.load(write(tmp_path / "a.npz", about)))
+    net = Network.load(write(tmp_path / "old.npz", OLD))
+    assert (net.task, net.byte_scale) == ("classification", 1 / 255)
+
+
+@pytest.mark.parametrize("cost", [fastnet.Huber(0.5), "huber", fastnet.Quantile(0.9), "poisson", "cross_entropy"])
+def test_cost_task_and_byte_scale_are_saved(cost: Any, tmp_path: Path) -> None:
+    net = Network([4, 3], cost=cost, task="regression", byte_scale=1)
+    net.save(tmp_path / "a.npz")
+    loaded = Network.load(tmp_path / "a.npz")
+    assert repr(loaded) == repr(net)
+    assert loaded.layers.tobytes() == net.layers.tobytes()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "fastnet network 2"},
+        {"format": "fastnet network 3"},
         {"format": None},
+        {"format": ["fastnet network 2"]},
         {"sizes": [4, 3]},
         {"sizes": [4, 3, 3]},
         {"sizes": [4, 2**40, 2]},
@@ -144,6 +170,18 @@ def test_files_have_the_documented_format(tmp_path: Path) -> None:
         {"dtype": {"names": 1}},
         {"dtype": "f4\0"},
         {"cost": "x" * 5_000},
+        {"cost": ["huber"]},
+        {"cost_number": 2.0},
+        {"cost_number": "0"},
+        {"cost": "huber", "output": "identity", "task": "regression", "cost_number": -1.0},
+        {"cost": "huber", "output": "identity", "task": "regression", "cost_number": [1.0]},
+        {"task": "evil"},
+        {"task": ["multilabel"]},
+        {"task": "multilabel", "output": "softmax"},
+        {"byte_scale": 0},
+        {"byte_scale": "1"},
+        {"byte_scale": float("inf")},
+        {"byte_scale": None},
     ],
     ids=lambda change: str(change)[:60],
 )
@@ -153,7 +191,9 @@ def test_a_file_that_contradicts_itself_is_not_loaded(change: dict[str, Any], tm
 
 @pytest.mark.parametrize("missing", ABOUT)
 def test_a_file_that_lacks_a_field_is_not_loaded(missing: str, tmp_path: Path) -> None:
-    not_loaded(write(tmp_path / "a.npz", {key: value for key, value in ABOUT.items() if key != missing}))
+    for about in (OLD, ABOUT):
+        if missing in about:
+            not_loaded(write(tmp_path / "a.npz", {key: value for key, value in about.items() if key != missing}))
 
 
 @pytest.mark.parametrize("about", ["", "null", "[]", "5", "{", '"about"', "NaN", "[" * 200_000, "9" * 10_000])

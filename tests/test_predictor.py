@@ -119,14 +119,14 @@ def test_a_predictor_keeps_its_parameters_until_refresh(name: str, x_dtype: Any)
 
 
 def test_inputs_that_fit_go_straight_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`checks.inputs` is replaced by a function that fails. Only inputs that do not fit reach this function."""
+    """`checks.lazy_inputs` is replaced by a function that fails. Only inputs that do not fit reach this function."""
     predictor = network().compile(backend="numpy", max_batch=90)
     predictor(FLOATS), predictor(BYTES)
 
     def fail(*arguments: Any, **more: Any) -> None:
         raise AssertionError("this is the slow way")
 
-    monkeypatch.setattr(checks, "inputs", fail)
+    monkeypatch.setattr(checks, "lazy_inputs", fail)
     out = np.empty((90, 3), np.float32)
     predictor(FLOATS, out), predictor(FLOATS), predictor(BYTES, out), predictor(BYTES[4]), predictor(BYTES[:4], out[:4])
     nan = FLOATS.copy()

@@ -1,4 +1,4 @@
-"""The picture of a training: cost and accuracy against epochs."""
+"""The picture of a training: the cost and the scores against epochs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 MAX_MARKED = 40  # a line of more epochs has no markers
 WIDE = 20.0  # the axis is logarithmic if the largest cost is more than this many times the smallest cost
 COLUMNS = ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")
+SCORES = {"accuracy": "accuracy", "label_accuracy": "accuracy of labels", "r2": "R2"}
 KINDS = (("", "training", "o"), ("validation_", "validation", "s"))
 
 
 @style.picture
 def history(history: History | Mapping[str, Sequence[Any]], *, width: float = style.COLUMN) -> Figure:
-    """Draw cost and accuracy against epochs, on the training data and, if the history has them, on validation data.
+    """Draw the cost and the scores against epochs, on the training data and, if there are any, on validation data.
+
+    The scores are those that the history has: accuracy for a classification, R2 for a regression, and the accuracy of
+    examples and of labels for several labels.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ def history(history: History | Mapping[str, Sequence[Any]], *, width: float = st
     epochs = np.asarray(history["epoch"], np.int64)
     if not len(epochs):
         raise ValueError("history has no epochs; expected at least one: train first")
-    drawn = [name for name in ("cost", "accuracy") if np.isfinite(_column(history, name)).any()]
+    drawn = [name for name in ("cost", *SCORES) if np.isfinite(_column(history, name)).any()]
     figure = style.figure(width, 0.25 + 1.9 * len(drawn))
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, drawn, strict=True):
@@ -79,17 +83,19 @@ def _draw(axes: Axes, history: Any, epochs: NDArray[np.int64], name: str) -> Non
             marker = marker if len(epochs) <= MAX_MARKED else ""
             axes.plot(epochs, column, color=colour, marker=marker, markersize=3, label=label)
     found = np.concatenate(values)
-    axes.set_ylabel(name)
+    axes.set_ylabel(SCORES.get(name, name))
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    if name == "accuracy":
+    if "accuracy" in name:
         percent(axes.yaxis, decimals=0 if np.ptp(found) > 0.04 else 1)
-    elif found.min() > 0 and found.max() > WIDE * found.min():
+    elif name == "cost" and found.min() > 0 and found.max() > WIDE * found.min():
         axes.set_yscale("log")
-    elif found.min() >= 0:
+    elif name == "cost" and found.min() >= 0:
         axes.set_ylim(bottom=0)
 
 
 def _column(history: Any, name: str) -> NDArray[np.float64]:
-    """A column of the history. JSON has null for NaN."""
+    """A column of the history. JSON has null for NaN. The histories of earlier versions lack some columns."""
+    if isinstance(history, Mapping) and name not in history:
+        return np.full(len(history["epoch"]), np.nan)
     return np.array([np.nan if value is None else value for value in history[name]], np.float64)

@@ -5,6 +5,14 @@
 array(['b'], dtype='<U1')
 """
 
+from importlib import import_module
+
+try:
+    import_module("sklearn")
+except ImportError as error:
+    message = f'fastnet.sklearn needs scikit-learn ({error}): python -m pip install "fastnet-mlp[sklearn]"'
+    raise ImportError(message) from None
+
 from fastnet.sklearn.classifier import MLPClassifier
 from fastnet.sklearn.regressor import MLPRegressor
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from fastnet.checks import AnyRows
+from fastnet.training.spread import spread_message
 
-from fastnet.kernels.contract import Rows, SparseRows
-
-SAMPLE_ROWS = 1000
-SMALL_SPREAD, LARGE_SPREAD = 0.01, 100.0
 LAST_EPOCHS = 10
 HARDLY = 0.01  # a smaller share of the first loss is hardly a change
 
 
-def max_iter_reached(estimator: Any, x: Rows) -> str:
+def max_iter_reached(estimator: Any, x: AnyRows) -> str:
     """Return the text of the ConvergenceWarning after `max_iter` epochs."""
     losses = estimator.loss_curve_
     found = [
@@ -42,7 +39,7 @@ def max_iter_reached(estimator: Any, x: Rows) -> str:
     return " ".join(filter(None, found))
 
 
-def lbfgs_stopped(estimator: Any, problem: str, x: Rows) -> str:
+def lbfgs_stopped(estimator: Any, problem: str, x: AnyRows) -> str:
     """Return the text of the ConvergenceWarning of the solver lbfgs."""
     more = "Raise max_iter." if estimator.n_iter_ >= estimator.max_iter else ""
     return " ".join(filter(None, (f"{problem}.", unscaled(estimator, x), more)))
@@ -65,18 +62,7 @@ def not_finite(epoch: int | None = None) -> str:
     )
 
 
-def unscaled(estimator: Any, x: Rows) -> str:
-    """Return a sentence about the column whose standard deviation is furthest from 1, or "" if all are near."""
-    if isinstance(x, SparseRows):
-        return ""
-    spread = np.std(x[:: -(-len(x) // SAMPLE_ROWS)], axis=0, dtype=np.float64)
-    outside = (spread > 0) & ((spread < SMALL_SPREAD) | (spread > LARGE_SPREAD))
-    if not outside.any():
-        return ""
-    worst = int(np.argmax(np.where(outside, np.abs(np.log(np.where(outside, spread, 1))), -1)))
-    names = getattr(estimator, "feature_names_in_", None)
-    name = f"column {worst}" if names is None else f"column {names[worst]!r}"
-    return (
-        f"The standard deviation of {name} is {spread[worst]:.3g}: scale the data first, such as with "
-        f"make_pipeline(StandardScaler(), {type(estimator).__name__}())."
-    )
+def unscaled(estimator: Any, x: AnyRows) -> str:
+    """Return a sentence about a column that needs scaling, or "" if none does."""
+    message = spread_message(x, getattr(estimator, "feature_names_in_", None))
+    return f"{message[0].upper()}{message[1:]}." if message else ""

@@ -18,7 +18,7 @@ from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, accuracy
 from fastnet.sklearn.labels import Labels, checked_labels
-from fastnet.sklearn.parameters import ACTIVATIONS
+from fastnet.sklearn.parameters import ACTIVATIONS, makes_epochs
 
 Array = NDArray[Any]
 
@@ -80,7 +80,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         """Train the network."""
         return self._fit(X, y, sample_weight, validation=Validation(X_val, y_val, sample_weight_val))
 
-    @available_if(lambda estimator: estimator._check_solver())
+    @available_if(makes_epochs)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch."""
         known = getattr(self, "classes_", None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
@@ -21,6 +22,7 @@ from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import Callback
 from fastnet.training.chunks import LONG_BATCH
 from fastnet.training.fit import Fit, begin
+from fastnet.training.kernel_calls import Made
 from fastnet.training.selection import Selection
 from fastnet.training.totals import Totals
 
@@ -155,12 +157,12 @@ class _Loop:
                 order = order[places]
             began = time.perf_counter()
             self._rates.fill(self._descent.kernel_rate)
-            made = self._fit.updates.make(order, self._rates)
+            report = self._fit.updates.make_in_one_call(order, self._rates, self._fit.interrupts.progress)
             seconds = time.perf_counter() - began
             if self._fit.interrupts.pending:
                 return INTERRUPTED
-            has_diverged = made.n_updates < len(self._rates)
-            record.add_loss(math.nan if has_diverged else self._loss(), len(order))
+            has_diverged = len(report) < len(self._rates)
+            record.add_loss(math.nan if has_diverged else self._loss(report), len(order))
             if rule.verbose:
                 print(f"Iteration {record.n_epochs}, loss = {record.losses[-1]:.8f}")
             self._judge(has_diverged)
@@ -168,7 +170,7 @@ class _Loop:
                 return DIVERGED
             if self._fit.callbacks:
                 totals = Totals(record.n_epochs)
-                totals.add(made, len(order), seconds, self._descent.rate)
+                totals.add(Made.of(report), len(order), seconds, self._descent.rate)
                 self._tell(totals, order)
             if self._is_over():
                 return CONVERGED
@@ -176,9 +178,8 @@ class _Loop:
                 return CONVERGED
         return MAX_ITER
 
-    def _loss(self) -> float:
-        """Return the last epoch's loss: the mean over its examples, where each batch counts by its number of rows."""
-        report = self._fit.updates.report
+    def _loss(self, report: NDArray[np.float64]) -> float:
+        """Return an epoch's loss: the mean over its examples, where each batch counts by its number of rows."""
         weight = report[:, c.WEIGHT_SUM]
         total = report[:, c.COST_SUM] / self._rule.cost_divisor + report[:, c.PENALTY_COST]
         if self._fit.updates.weights.size:

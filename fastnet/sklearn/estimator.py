@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
-from fastnet.kernels.contract import Rows
+from fastnet.checks import AnyRows
 from fastnet.network import Network
 from fastnet.sklearn import advice, epochs, lbfgs
 from fastnet.sklearn.descent import Descent
@@ -104,13 +104,6 @@ class MLP(Fitted):
         return checks.weights(sample_weight, len(y), "sample_weight")
 
     # -- a fit -------------------------------------------------------------------------------------------------
-
-    def _check_solver(self) -> bool:
-        if self.solver not in STOCHASTIC:
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: Validation | None = None
@@ -220,7 +213,7 @@ class MLP(Fitted):
             network.kernel_parameters(trained=True)[...] = record.best_parameters
         self._warn(ended, held_out is not None, examples.x)
 
-    def _warn(self, ended: str, has_best: bool, x: Rows) -> None:
+    def _warn(self, ended: str, has_best: bool, x: AnyRows) -> None:
         """Say why training ended, if it did not converge."""
         if ended == epochs.INTERRUPTED:
             warnings.warn("Training interrupted by user.", stacklevel=5)

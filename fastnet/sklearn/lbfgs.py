@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from fastnet.backends.forward import forward
+from fastnet.checks import kernel_rows
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, SparseRows
 from fastnet.network import Network
@@ -32,12 +33,13 @@ class Objective:
     """
 
     def __init__(self, network: Network, kernels: Backend, examples: Examples, alpha: float, cost_divisor: int) -> None:
-        self._kernels, self._layers, self._examples = kernels, network.layers, examples
+        self._kernels, self._layers, self._x = kernels, network.layers, kernel_rows(examples.x)
         self._parameters = network.kernel_parameters(trained=True)
         self._order = _packing_order(network)
         self._n_weights = network.n_parameters - sum(network.sizes[1:])
         self._alpha, self._cost_divisor = alpha, cost_divisor
-        x, _, weights = examples
+        self._y, self._weights = examples.y, examples.weights
+        x, weights = self._x, examples.weights
         self._smallest_cost = math.inf
         self._weight_sum = float(weights.sum()) if weights.size else len(x)
         self._gradient: Floats = c.aligned_empty(network.n_parameters, network.dtype)
@@ -54,7 +56,9 @@ class Objective:
 
     def __call__(self, packed: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         self.write(packed)
-        cost = self._kernels.gradient(self._layers, self._parameters, *self._examples, self._gradient, self._work)
+        cost = self._kernels.gradient(
+            self._layers, self._parameters, self._x, self._y, self._weights, self._gradient, self._work
+        )
         gradient = self._gradient[self._order].astype(np.float64)
         w = packed[: self._n_weights]
         gradient[: self._n_weights] += self._alpha / self._weight_sum * w
@@ -69,9 +73,9 @@ class Objective:
         After too long a step, many outputs are close to 1 where 0 is right, and the rounding error of 1 - a makes the
         cost differ from the kernel's by up to 1e-3. The solver computes the next step from this cost.
         """
-        x, y, weights = self._examples
+        y, weights = self._y, self._weights
         a = np.empty(y.shape, self._parameters.dtype)
-        forward(self._kernels, self._layers, self._parameters, x, a)
+        forward(self._kernels, self._layers, self._parameters, self._x, a)
         smallest = np.finfo(a.dtype).eps
         costs = -y * np.log(np.maximum(a, smallest)) - (1 - y) * np.log(np.maximum(1 - a, smallest))
         return float(np.average(costs, axis=0, weights=weights if weights.size else None).sum())

@@ -56,3 +56,12 @@ def hidden_sizes(given: Any) -> list[Any]:
         if not isinstance(size, (int, np.integer)) or size <= 0:
             raise ValueError(f"hidden_layer_sizes must be whole numbers > 0, got {sizes}.")
     return sizes
+
+
+def makes_epochs(estimator: Any) -> bool:
+    """Whether an estimator has `partial_fit`. Raise AttributeError if not."""
+    if estimator.solver not in STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True

@@ -16,7 +16,7 @@ from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, r2
 from fastnet.sklearn.labels import checked_labels
-from fastnet.sklearn.parameters import ACTIVATIONS
+from fastnet.sklearn.parameters import ACTIVATIONS, makes_epochs
 
 Array = NDArray[Any]
 LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
@@ -81,7 +81,7 @@ class MLPRegressor(RegressorMixin, MLP):
         """Train the network."""
         return self._fit(X, y, sample_weight, validation=Validation(X_val, y_val, sample_weight_val))
 
-    @available_if(lambda estimator: estimator._check_solver())
+    @available_if(makes_epochs)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch."""
         return self._fit(X, y, sample_weight, incremental=True)

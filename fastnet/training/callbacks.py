@@ -96,7 +96,7 @@ class Callback:
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """Called after each epoch and its validation."""
 
-    def on_batches(self, trainer: Any, progress: EpochSoFar) -> None:
+    def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
         """Called between two batches, as often as `every` says."""
 
 

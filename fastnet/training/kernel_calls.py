@@ -27,6 +27,11 @@ class Made(NamedTuple):
     score: float  # SCORE
     labels: float  # LABELS
 
+    @classmethod
+    def of(cls, report: NDArray[np.float64]) -> Made:
+        """Return the updates of a report (n_updates, REPORT_COLUMNS)."""
+        return cls(len(report), *np.add.reduce(report).tolist())
+
     def plus(self, other: Made) -> Made:
         """Return these updates and the other updates together."""
         return Made(
@@ -85,9 +90,14 @@ class Updates:
         `progress`, Ctrl-C sets this column.
         """
         progress = self.interrupts.progress if progress is None else progress
+        if isinstance(self.x, UnconvertedRows):
+            return self._make_in_pieces(self.x, rows, rates, progress)
+        return Made.of(self.make_in_one_call(rows, rates, progress))
+
+    def make_in_one_call(self, rows: Ints, rates: NDArray[np.float64], progress: Ints) -> NDArray[np.float64]:
+        """Make the updates as `make` does. Return the contract's report of the updates made."""
         x = self.x
-        if isinstance(x, UnconvertedRows):
-            return self._make_in_pieces(x, rows, rates, progress)
+        assert not isinstance(x, UnconvertedRows)
         report = np.empty((len(rates), c.REPORT_COLUMNS))
         state = self.state
 
@@ -120,7 +130,7 @@ class Updates:
             call()
         n_updates = int(progress[c.STEPS])
         state.step += n_updates
-        return Made(n_updates, *np.add.reduce(report[:n_updates]).tolist())
+        return report[:n_updates]
 
     def _make_in_pieces(self, x: UnconvertedRows, rows: Ints, rates: NDArray[np.float64], progress: Ints) -> Made:
         """Make the updates in calls on a converted copy of some rows at a time. The result is that of one call."""

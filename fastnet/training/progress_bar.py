@@ -46,10 +46,10 @@ class ProgressBar(Callback):
         self._epochs, self._done, self._validation = info.epochs, 0, ""
         self._bar = tqdm(total=info.epochs, dynamic_ncols=True, bar_format=LAYOUT)
 
-    def on_batches(self, trainer: Any, progress: EpochSoFar) -> None:
+    def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
         """Move the bar."""
-        self._draw(progress, progress.examples / max(progress.seconds, 1e-9))
-        self._bar.update(self._done + progress.batch / progress.batches - self._bar.n)
+        self._draw(so_far, so_far.examples / max(so_far.seconds, 1e-9))
+        self._bar.update(self._done + so_far.batch / so_far.batches - self._bar.n)
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """Show the results on the validation data."""

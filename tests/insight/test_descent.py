@@ -12,7 +12,7 @@ from insight_cases import data, small, untrained
 
 from fastnet import Cosine, Network, Trainer
 from fastnet.insight import DescentLog, StopAtMinimum, descent_log
-from fastnet.training.trainer import EpochSoFar
+from fastnet.training.callbacks import EpochSoFar
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
 sgd = partial(Trainer, optimizer="sgd")

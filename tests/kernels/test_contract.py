@@ -205,7 +205,7 @@ def test_orders_longer_than_a_kernel_prepares_at_once(
 @given(k=cases(), batch_size=st.integers(1, 24), length=st.integers(1, 30), optimizer=rules())
 def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: int, optimizer: naive.Rule) -> None:
     order = np.random.default_rng(length).integers(0, len(k.x), min(length, 3 * batch_size))
-    rates = kc.rates(order, batch_size, 0.001 if k.naive.activations[-1] == "exponential" else 0.1)
+    rates = kc.rates(order, batch_size, kc.first_rate(k))
     found = kc.train(backend, k, order, batch_size, optimizer, rates)
     expected = expected_training(backend, k, order, batch_size, optimizer, rates)
     # Rounding may decide a tie between outputs, so the scores of labels are not compared. Rounding may also decide the

@@ -63,7 +63,7 @@ def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.
     """Train with the oracle's gradient, dropout and optimiser. Round to the dtype after each step."""
     params, report = k.params, []
     state = [[0.0] * len(params) for _ in range(rule.slots())]
-    rates = kc.rates(order, batch_size)
+    rates = kc.rates(order, batch_size, kc.first_rate(k))
     for number, rate in enumerate(rates.tolist()):
         rows = order[number * batch_size : (number + 1) * batch_size]
         done = kc.naive_step(k, params, state, rows, rule, rate, step + number + 1)

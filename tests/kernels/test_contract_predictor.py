@@ -32,7 +32,7 @@ def call(predictor: Any, k: kc.Case) -> kc.Array:
 def test_a_predictor_equals_predict_bit_for_bit(
     backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str
 ) -> None:
-    k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs)
+    k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs, byte_scale=0.003)
     expected = kc.predict(backend, k)
     predictor = made(backend, k, rows)
     for _ in range(3):

@@ -21,13 +21,14 @@ SHAPES = [(64, 16, 3), (65, 1), (79, 17, 2), (80, 40), (101, 70, 4), (130, 9, 5)
 
 
 def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: float = 0.2) -> kc.Case:
-    return kc.mostly_zero(kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs), share)
+    k = kc.case(sizes, "tanh", ("sigmoid", "squared_error"), rows, dtype, inputs, byte_scale=0.003)
+    return kc.mostly_zero(k, share)
 
 
 @kc.pairs("backend", "dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)
 def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = case(sizes, rows, dtype, inputs)
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
+    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
     kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
     (cost, grad), (expected_cost, expected_grad) = kc.gradient(backend, k), kc.naive_gradient(k)
     kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
@@ -66,7 +67,7 @@ def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: st
     rest = k._replace(params=head.params)
     tail = kc.train(backend, rest, order[at:], batch_size, kc.RULES[rule], rates[done:], done, head.state)
     kc.assert_same_bits((whole.params, whole.state), (tail.params, tail.state))
-    sparse = k._replace(x=kc.sparse(k.x, k.params.dtype, False))
+    sparse = k._replace(x=kc.sparse(k.x, k.params.dtype, scale=k.scale))
     found = kc.train(backend, sparse, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
     kc.assert_close(found.params, whole.params, {"float32": 1e-4, "float64": 1e-12}[dtype])
 

@@ -62,6 +62,23 @@ def test_weights_of_1_give_the_same_bits_as_none(
     kc.assert_same_bits(kc.gradient(backend, ones), kc.gradient(backend, k._replace(weights=kc.NO_WEIGHTS)))
 
 
+@kc.pairs("backend", "dtype")
+def test_a_batch_of_weight_0_has_a_gradient_of_0_and_no_penalty(backend: Any, dtype: str) -> None:
+    """The update is still made: momentum goes on, and the weights decay."""
+    k = kc.case((3, 4, 2), "tanh", dtype=dtype, rows=3)
+    k = k._replace(weights=np.zeros(3))
+    for name in kc.RULES:
+        rule = kc.rule(name, "all")
+        state = np.full((rule.slots(), len(k.params)), 0.25, dtype)
+        found = kc.train(backend, k, np.arange(3), 3, rule, state=state)
+        moved, moments = k.params.tolist(), state.tolist()
+        naive.update(rule, moved, moments, [0.0] * len(moved), k.naive.is_weight(), 0.1, 1, weight=0.0)
+        kc.assert_close(found.params, moved, TOLERANCE[dtype])
+        kc.assert_close(found.state.ravel(), np.ravel(moments), TOLERANCE[dtype])
+        kc.assert_close(found.report, [kc.naive_report(k, penalty=rule.penalty)], TOLERANCE[dtype])
+        assert found.steps == 1
+
+
 @kc.pairs("backend", "inputs", "weights")
 def test_an_update_follows_the_gradient_of_the_reported_cost_and_penalty(
     backend: Any, inputs: str, weights: str

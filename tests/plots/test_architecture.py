@@ -134,6 +134,20 @@ def test_curves_show_the_history() -> None:
     assert same[0].lines[0].get_ydata().tolist() == history["cost"]
 
 
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [(["r2"], ["R2"]), (["accuracy", "label_accuracy"], ["accuracy", "accuracy of labels"])],
+    ids=["regression", "several labels"],
+)
+def test_the_scores_of_each_task_have_a_curve(names: list[str], labels: list[str]) -> None:
+    given = columns(2, cost=[3.0, 2.0], **{name: [-0.5, 0.5] for name in names})
+    figure = plots.history(given)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["cost", *labels]
+    assert [axes.lines[0].get_ydata().tolist() for axes in figure.axes[1:]] == [[-0.5, 0.5]] * len(names)
+    older = {name: given[name] for name in ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy")}
+    assert len(plots.history(older).axes) == 1 + ("accuracy" in names)
+
+
 def test_missing_values_are_not_drawn() -> None:
     (cost,) = plots.history(columns(3, cost=[3.0, 2.0, 1.0])).axes
     assert len(cost.lines) == 1

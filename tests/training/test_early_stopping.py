@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,24 @@ def test_the_best_is_restored_if_the_epochs_run_out_or_the_fit_fails() -> None:
             trainer.fit(X, Y, epochs=epochs, **arguments)
         at = int(np.argmin([*trainer.history["validation_cost"]]))
         assert bits(trainer) == seen[at] != seen[-1]
+
+
+@pytest.mark.usefixtures("usual_sigint_handler")
+def test_the_best_is_restored_after_ctrl_c() -> None:
+    """The signal comes during an epoch, so that fit defers it to the next batch."""
+    seen: list[bytes] = []
+
+    def schedule(step: int) -> float:
+        if step == 400:
+            signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    trainer = make(learning_rate=1.0, schedule=schedule)
+    stopping = EarlyStopping(patience=1000)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, epochs=999, validation_split=0.3, callbacks=[stopping, keep(seen)])
+    assert stopping.best_epoch is not None
+    assert bits(trainer) == seen[stopping.best_epoch - 1] != seen[-1]
 
 
 def test_a_second_fit_forgets_the_first() -> None:

@@ -118,7 +118,7 @@ def test_objects_that_are_no_networks_are_refused() -> None:
         ({"validation_split": 0.001}, "validation_split=0.001 of 53 examples holds out 0, none to validate on"),
         ({"validation_split": 0.999}, "validation_split=0.999 of 53 examples holds out 53, none to train on"),
         ({"validation_split": 0.5, "validation_data": (X, Y)}, "validation_data validation_split both"),
-        ({"sample_weight": np.zeros(53)}, "sample_weight 0 everywhere"),
+        ({"sample_weight": np.zeros(53)}, "sample_weight zero everywhere"),
         ({"class_weight": "even"}, "class_weight 'even' balanced"),
         ({"class_weight": [1, 2, 3]}, "class_weight 'balanced' mapping [1, 2, 3]"),
         ({"class_weight": {3: 1.0}}, "class_weight 3 classes 0 to 2"),
