@@ -189,11 +189,6 @@ def _total(costs: Floats, weights: Floats | None) -> float:
     return float((costs if weights is None else costs * weights).sum())
 
 
-def _total_of_products(x: Floats, y: Floats, weights: Floats | None) -> float:
-    """`_total` of x * y, without an array of the products."""
-    return float((x if weights is None else x * weights).ravel().dot(y.ravel()))
-
-
 # The costs that are sums over the outputs: the cost of an output with this error, and its derivative by the error.
 # `number` is the number of the cost.
 
@@ -259,7 +254,7 @@ def _sum_over_outputs(cost: ErrorFunction, derivative: ErrorFunction) -> Callabl
             return by_a * by_z(a)
 
         def total_of_squares(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
-            return _total_of_products(error, error, weights)
+            return float(np.vdot(error, error if weights is None else error * weights))  # faster than `total`
 
         return Pair(total_of_squares if cost is squared_error else total, delta)
 
@@ -274,7 +269,9 @@ def _cross_entropy(output: Activation, number: float) -> Pair:
         """-sum(target log(a)), for targets that sum to 1. It is computed from z, because a may be rounded to 0."""
         z = z - z.max(0)
         distance = np.log(np.exp(z).sum(0)) - z  # -log(a)
-        return _total_of_products(target, np.minimum(distance, number) if is_limited else distance, weights)
+        if is_limited:
+            distance = np.minimum(distance, number)
+        return float(np.vdot(distance, target if weights is None else target * weights))
 
     def of_sigmoid(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
         """-sum(target log(a) + (1 - target) log(1 - a)), computed from z, because a may be rounded to 0 or 1."""
