@@ -1,8 +1,9 @@
 """Estimators for scikit-learn: MLPClassifier and MLPRegressor train as scikit-learn's own do, on fastnet's kernels.
 
 >>> from fastnet.sklearn import MLPClassifier
->>> MLPClassifier(random_state=0, max_iter=300).fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[3.0]])
-array(['b'], dtype='<U1')
+>>> model = MLPClassifier(solver="lbfgs", random_state=0).fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
+>>> model.predict([[3.0]]).tolist()
+['b']
 """
 
 from importlib import import_module

@@ -51,8 +51,9 @@ def accuracy(predicted: Array, truth: Array, weights: Array | None) -> float:
 def r2(outputs: Array, truth: Array, weights: Array | None) -> float:
     """Return the mean over the outputs of 1 - SS_res / SS_tot. An output with constant targets counts as 0 or 1."""
     w = np.ones((len(truth), 1)) if weights is None else weights[:, None]
-    residual = (w * (truth - outputs) ** 2).sum(axis=0, dtype=np.float64)
-    total = (w * (truth - np.average(truth, axis=0, weights=weights)) ** 2).sum(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):  # before a divergence, outputs are large
+        residual = (w * (truth - outputs) ** 2).sum(axis=0, dtype=np.float64)
+        total = (w * (truth - np.average(truth, axis=0, weights=weights)) ** 2).sum(axis=0, dtype=np.float64)
     varies = total != 0
     scores = np.where(residual == 0, 1.0, 0.0)
     scores[varies] = 1 - residual[varies] / total[varies]
