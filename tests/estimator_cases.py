@@ -46,7 +46,7 @@ class Case:
         return self.task in ("binary", "multiclass", "multilabel", "strings")
 
     def fitted(self, package: Any, x: Any = None, y: Any = None, arguments: Any = None, **more: Any) -> Any:
-        """Return the fitted estimator of `fastnet.sklearn` or of `sklearn.neural_network`. x and y replace the case's."""
+        """Return the fitted estimator of `fastnet.sklearn` or `sklearn.neural_network`. x and y replace the case's."""
         x, y, arguments = (self.x, self.y, self.arguments) if x is None else (x, y, arguments)
         make = package.MLPClassifier if self.is_classifier else package.MLPRegressor
         estimator = make(**self.parameters, **more)
