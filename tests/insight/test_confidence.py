@@ -240,7 +240,7 @@ def test_calibration_refuses_unusable_arguments() -> None:
     for call in (calibration, fit_temperature):
         with pytest.raises(ValueError, match="task='regression' has no confidence"):
             call(regression, x, np.eye(3)[y])
-    with pytest.raises(ValueError, match="is for regression"):
+    with pytest.raises(ValueError, match="task='regression' has no"):
         calibration(regression, x, np.eye(3)[y], temperature=None)
     with pytest.raises(ValueError, match="temperature must be at least"):
         calibration(network(), x, y, temperature=0)
