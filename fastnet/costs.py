@@ -71,7 +71,7 @@ class Quantile:
     --------
     >>> import fastnet
     >>> fastnet.Network([4, 8, 1], cost=fastnet.Quantile(0.9), seed=0)
-    <Network 4-8-1 sigmoid, identity, quantile(q=0.9), 49 parameters, float32>
+    <Network 4-8-1 relu, identity, quantile(q=0.9), 49 parameters, float32>
     """
 
     q: float = 0.5
@@ -110,7 +110,7 @@ class CrossEntropy:
     --------
     >>> import fastnet
     >>> fastnet.Network([4, 8, 3], cost=fastnet.CrossEntropy(limit=36.0), seed=0)
-    <Network 4-8-3 sigmoid, softmax, cross_entropy(limit=36), 67 parameters, float32>
+    <Network 4-8-3 relu, softmax, cross_entropy(limit=36), 67 parameters, float32>
     """
 
     limit: float = math.inf

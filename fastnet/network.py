@@ -39,13 +39,13 @@ class Network(Architecture):
         (its derivative is 0.01 below zero) or "identity".
     output : str, optional
         The activation of the output layer: one of the names above, "softmax" or "exponential". None: what the cost and
-        the task imply.
+        the task imply. Without both this is "softmax", or "sigmoid" for one output.
     cost : str or object, optional
         "squared_error" is the sum over the outputs of the squared differences, averaged over the examples. It has no
         factor 1/2. Books with this factor have half the gradient, so their learning rate of 3.0 is 1.5 here.
         "cross_entropy" is in nats, and needs softmax or sigmoid outputs. The others are "half_squared_error",
         "absolute_error", "huber", "quantile" and "poisson". `Huber`, `Quantile` and `CrossEntropy` are objects that set
-        the number of a cost. None: what the output and the task imply.
+        the number of a cost. None: what the output and the task imply. Without both this is "cross_entropy".
     task : str, optional
         What the outputs mean. "classification": each example has one class. "multilabel": each output is a label that
         an example has or has not. "regression": the outputs are values. None: classification for softmax and sigmoid
@@ -70,7 +70,7 @@ class Network(Architecture):
     Examples
     --------
     >>> import fastnet
-    >>> network = fastnet.Network([4, 8, 3], activation="relu", cost="cross_entropy", seed=0)
+    >>> network = fastnet.Network([4, 8, 3], seed=0)
     >>> network
     <Network 4-8-3 relu, softmax, cross_entropy, 67 parameters, float32>
     >>> network.forward([[0.1, 0.2, 0.3, 0.4]]).shape
@@ -81,9 +81,9 @@ class Network(Architecture):
         self,
         sizes: Sequence[int],
         *,
-        activation: Activation | Sequence[Output] = "sigmoid",
+        activation: Activation | Sequence[Output] = "relu",
         output: Output | None = None,
-        cost: Cost | CostObject | None = "squared_error",
+        cost: Cost | CostObject | None = None,
         task: TaskName | None = None,
         init: Init = "scaled",
         seed: int | np.random.Generator | None = None,

@@ -610,7 +610,7 @@ def _cost_of_sums(node, n, z, a, target, labelled, label):
             total += np.float64(a[k]) - wanted
             if wanted > 0:
                 total += wanted * (math.log(wanted) - value)
-        else:  # soft is log(1 + exp(-abs(value)))
+        else:  # the cost is high + soft for the target 0, and high + soft - value for the target 1
             soft, high = math.log1p(math.exp(-abs(value))), value if value > 0 else 0.0
             total += wanted * _at_most(high - value + soft, limit) + (1 - wanted) * _at_most(high + soft, limit)
     return total
@@ -976,7 +976,7 @@ def _train_batches(b, t, work):
             scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / weight
         if b[TARGET] == TO_STORE:
             _clear_stored(b, work)  # other threads add to the gradient only after the next barrier
-        # worker 0 reads the line between the barriers of the batch
+        # worker 0 reads the sums of all threads between the barriers of the batch
         line[c.THREAD_SQUARES] = _squared_weights(b, t, work) if options[c.PENALTY] != 0 else 0.0
         cost, score, labels, squares = 0.0, 0.0, 0.0, 0.0
         for first in range(start, stop, block):

@@ -1,4 +1,4 @@
-"""Checks of the arguments of a trainer's `fit`: the batch size, class weights, the validation split."""
+"""Checks of what a fit gets: the batch size, class weights, the validation split, the measure that a callback monitors."""
 
 from __future__ import annotations
 

@@ -197,6 +197,11 @@ def _counted(numbers: Any, dtype: np.dtype[Any], count: int, name: str) -> Array
         if dtype.kind in "iu":  # NumPy would drop a fraction
             numbers = map(operator.index, numbers)
         with np.errstate(over="ignore"):  # a number that overflows becomes infinite and is refused later
+            if dtype == np.bool_:  # NumPy would take any object as a bool
+                found = np.fromiter(numbers, np.float64, count)
+                if np.isnan(found).any():
+                    raise ValueError("it is nan")
+                return np.not_equal(found, 0)
             return np.fromiter(numbers, dtype, count)
     except (TypeError, ValueError, OverflowError) as error:
         raise _corrupt(name, f"an entry is not a number of {dtype} ({error})") from None

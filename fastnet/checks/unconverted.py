@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 
 Array = NDArray[Any]
-# A training takes 100 MB in any case (docs/decisions/memory.md), so a copy of 32 MiB adds at most a third. Without the
-# copy, an epoch of a small network takes up to 1.8 times as long.
+# A training takes 100 MB in any case (docs/decisions/memory.md), so a copy of 32 MiB adds a third. Without the copy, an
+# epoch takes up to 3 times as long (docs/decisions/unconverted-rows.md).
 MAX_COPY = 1 << 25  # bytes of a converted copy
 PIECE_BYTES = 1 << 24  # the converted rows that a kernel gets at a time; 1 MiB to 64 MiB are equally fast
 

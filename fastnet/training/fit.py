@@ -1,4 +1,4 @@
-"""Prepares everything that one call of `fit` needs before its first batch, and does what comes between the batches."""
+"""Prepares a call of `fit` before its first batch; calls callbacks and validates between the batches."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import examples_in_batch
 from fastnet.training.selection import Selection
 
-MEASURES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
+SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
 
 
 class Validation(NamedTuple):
-    """The examples to evaluate the network on after each epoch, and what `total_squares` says of their targets."""
+    """The examples to evaluate the network on after each epoch."""
 
     examples: Examples
-    squares: float
+    squares: float  # what `total_squares` returns for their targets
 
 
 class Fit(NamedTuple):
@@ -57,12 +57,12 @@ class Fit(NamedTuple):
         return -(-len(self.rows) // self.updates.batch_size)
 
     def info(self) -> FitInfo:
-        """Return what callbacks learn at the begin of the fit."""
+        """Return what `on_fit_begin` of each callback gets. R2 of targets that are all equal is nan, so it is left out."""
         task = int(self.updates.layers[-1, c.TASK])
-        found = ["cost", *MEASURES[task]] if self.variance else ["cost"]
+        found = ["cost", *SCORES[task]] if self.variance else ["cost"]
         if self.validation is not None:
-            measures = MEASURES[task] if self.validation.squares else ()
-            found += [f"validation_{name}" for name in ("cost", *measures)]
+            scores = SCORES[task] if self.validation.squares else ()
+            found += [f"validation_{name}" for name in ("cost", *scores)]
         return FitInfo(self.epochs, self.n_batches, len(self.rows), tuple(found))
 
     def hand_over(self, callback: Callable[[], None]) -> None:

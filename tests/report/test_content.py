@@ -50,7 +50,7 @@ def rendered(network: Any, data: Dataset) -> Page:
 
 
 def test_the_key_figures_equal_the_computed_ones(run: Run, page: Page) -> None:
-    cost, accuracy = run.network.evaluate(DATA.x_test, DATA.y_test, backend="numpy")
+    cost, accuracy = run.network.evaluate(DATA.x_test, DATA.y_test, backend="numpy")[:2]
     assert 0.4 < accuracy < 1  # the tests below need right and wrong answers
     assert page.h1 == page.title == f"64-8-3 on {DATA.name}"
     assert page.figures["test accuracy"] == f"{accuracy:.1%}"
@@ -374,7 +374,7 @@ def test_a_report_of_a_network_or_a_trainer() -> None:
 def test_the_report_says_if_data_are_other_or_changed() -> None:
     data = table_data()
     run = trained(data, 3, 2)
-    scored = dict(zip(("cost", "accuracy"), run.network.evaluate(data.x_test, data.y_test), strict=True))
+    scored = run.network.evaluate(data.x_test, data.y_test)._asdict()
     known = dataclasses.replace(run, record={**run.record, "test": scored})
     assert "changed" not in rendered(known, data).text
     changed = dataclasses.replace(data, x_test=-data.x_test)

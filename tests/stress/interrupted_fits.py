@@ -54,7 +54,7 @@ class Fit:
     def trainer(self) -> Trainer:
         case = self.case
         return Trainer(
-            Network(case["sizes"], output="sigmoid", seed=case["seed"], dtype=case["dtype"]),
+            Network(case["sizes"], output="sigmoid", task="multilabel", seed=case["seed"], dtype=case["dtype"]),
             optimizer=case["optimizer"],
             learning_rate=1e-3,
             schedule=case["schedule"],

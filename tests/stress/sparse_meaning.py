@@ -17,16 +17,19 @@ def meaning(x: Any, width: int) -> Any:
         n, columns = x.shape
         if columns != width or not 0 < n < 100:
             return None
-        byte = np.dtype(x.dtype) == np.uint8
+        dtype = np.dtype(x.dtype)
         dense: list[list[Any]] = [[0] * width for _ in range(n)]
         for i, j, value in entries_of(x, n, width):
             if not (0 <= i < n and 0 <= j < width):
                 return None
-            dense[i][j] += int(real(value)) if byte else float(np.dtype(x.dtype).type(real(value)))
-        found = np.array(dense, float)
+            dense[i][j] += int(real(value)) if dtype.kind in "iu" else float(dtype.type(real(value)))
+        if dtype.kind in "iu":  # sums wrap
+            least = np.iinfo(dtype).min
+            dense = [[(total - least) % 2 ** (8 * dtype.itemsize) + least for total in row] for row in dense]
+        found = np.array(dense, bool if dtype.kind == "b" else float)
     except (Nonsense, ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError, np.ma.MaskError):
         return None
-    return np.mod(found, 256).astype(np.uint8) if byte else found if np.isfinite(found).all() else None
+    return found.astype(np.uint8) if dtype == np.uint8 else found if np.isfinite(found).all() else None
 
 
 def entries_of(x: Any, n: int, width: int) -> list[tuple[int, int, Any]]:
