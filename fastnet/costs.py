@@ -110,7 +110,7 @@ class CrossEntropy:
     --------
     >>> import fastnet
     >>> fastnet.Network([4, 8, 3], cost=fastnet.CrossEntropy(limit=36.0), seed=0)
-    <Network 4-8-3 sigmoid, softmax, cross_entropy(limit=36), 67 parameters, float32>
+    <Network 4-8-3 relu, softmax, cross_entropy(limit=36), 67 parameters, float32>
     """
 
     limit: float = math.inf

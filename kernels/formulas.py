@@ -189,12 +189,6 @@ def _total(costs: Floats, weights: Floats | None) -> float:
     return float((costs if weights is None else costs * weights).sum())
 
 
-def _sum_of_squares(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
-    """What `_total` computes for squared errors, in one operation in place of two. It is the cost used most often."""
-    flat = error.ravel()
-    return float(flat.dot(flat if weights is None else (error * weights).ravel()))
-
-
 # The costs that are sums over the outputs: the cost of an output with this error, and its derivative by the error.
 # `number` is the number of the cost.
 
@@ -259,28 +253,32 @@ def _sum_over_outputs(cost: ErrorFunction, derivative: ErrorFunction) -> Callabl
                 return a * (by_a - (a * by_a).sum(0))
             return by_a * by_z(a)
 
-        return Pair(_sum_of_squares if cost is squared_error else total, delta)
+        def total_of_squares(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
+            return float(np.vdot(error, error if weights is None else error * weights))  # faster than `total`
+
+        return Pair(total_of_squares if cost is squared_error else total, delta)
 
     return pair
 
 
-def softplus(z: Floats) -> Floats:
-    """log(1 + exp(z)), which is -log(1 - a) for a sigmoid a of z."""
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-
-
 def _cross_entropy(output: Activation, number: float) -> Pair:
     """Minus the logarithm of a probability counts as at most `number`, per output. Its derivative is not cut off."""
+    is_limited = number < math.inf
 
     def of_softmax(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
         """-sum(target log(a)), for targets that sum to 1. It is computed from z, because a may be rounded to 0."""
         z = z - z.max(0)
-        return _total(target * np.minimum(np.log(np.exp(z).sum(0)) - z, number), weights)
+        distance = np.log(np.exp(z).sum(0)) - z  # -log(a)
+        if is_limited:
+            distance = np.minimum(distance, number)
+        return float(np.vdot(distance, target if weights is None else target * weights))
 
     def of_sigmoid(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
         """-sum(target log(a) + (1 - target) log(1 - a)), computed from z, because a may be rounded to 0 or 1."""
-        high = np.minimum(softplus(z), number)
-        low = np.minimum(softplus(-z), number)
+        rest = np.log1p(np.exp(-np.abs(z)))  # -log(1 - a) is max(z, 0) + rest, and -log(a) is max(-z, 0) + rest
+        if not is_limited:
+            return _total(np.maximum(z, 0) - target * z + rest, weights)
+        low, high = np.minimum(np.maximum(-z, 0) + rest, number), np.minimum(np.maximum(z, 0) + rest, number)
         return _total(target * low + (1 - target) * high, weights)
 
     return Pair(of_softmax if output.name == "softmax" else of_sigmoid, canonical_delta)

@@ -250,3 +250,8 @@ class MLPRegressor(RegressorMixin, MLP):
     @property
     def _score(self) -> Score:
         return r2
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

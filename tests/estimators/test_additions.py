@@ -125,7 +125,7 @@ def test_dropout_is_drawn_from_the_random_state() -> None:
         ({"loss": "huber", "delta": 100.0}, np.mean),
         ({"loss": "huber", "delta": 1e-3}, np.median),
     ],
-    ids=str,
+    ids=["absolute_error", "quantile", "wide-huber", "narrow-huber"],
 )
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_losses_have_their_statistic_as_the_minimum(parameters: dict[str, Any], statistic: Any, solver: str) -> None:

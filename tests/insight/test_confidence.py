@@ -85,7 +85,7 @@ def test_the_confidence_of_a_single_output_is_that_of_its_class() -> None:
 
 def test_confidence_on_noise_refuses_unusable_arguments() -> None:
     sparse = pytest.importorskip("scipy.sparse", reason="sparse images need SciPy")
-    with pytest.raises(ValueError, match="identity outputs is for regression and has no confidence"):
+    with pytest.raises(ValueError, match="task='regression' has no confidence"):
         confidence_on_noise(network(output="identity"), RNG.random((4, 12)))
     with pytest.raises(ValueError, match="images is sparse"):
         confidence_on_noise(network(), sparse.csr_array(np.eye(12)))
@@ -238,9 +238,9 @@ def test_calibration_refuses_unusable_arguments() -> None:
     x, y = RNG.random((10, 12)), RNG.integers(0, 3, 10)
     regression = network(output="identity")
     for call in (calibration, fit_temperature):
-        with pytest.raises(ValueError, match="is for regression and has no confidence"):
+        with pytest.raises(ValueError, match="task='regression' has no confidence"):
             call(regression, x, np.eye(3)[y])
-    with pytest.raises(ValueError, match="is for regression"):
+    with pytest.raises(ValueError, match="task='regression' has no"):
         calibration(regression, x, np.eye(3)[y], temperature=None)
     with pytest.raises(ValueError, match="temperature must be at least"):
         calibration(network(), x, y, temperature=0)

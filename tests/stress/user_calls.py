@@ -5,6 +5,7 @@ A training on C-contiguous arrays is compared with the oracle, update by update.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 import tempfile
@@ -18,6 +19,7 @@ import numpy as np
 import scipy.sparse
 
 import fastnet
+from fastnet.costs import with_number
 from fastnet.kernels import contract as c
 
 from . import sparse
@@ -26,6 +28,7 @@ from .kernel_calls import available
 from .problems import drops_of, judged, oracle_step, rule_of, tolerance
 
 Array = kc.Array
+SCORES = ("cost", "accuracy", "label_accuracy", "r2")
 
 
 def at_odd_bytes(a: Array) -> Array:
@@ -104,6 +107,9 @@ def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
         sizes = [*sizes[:-1], 2]
     return {
         "sizes": sizes,
+        "task": str(rng.choice(tasks_of(kc.PAIRS[case["output"]][0]))),
+        "weights": str(rng.choice(kc.WEIGHTS)),
+        "byte_scale": float(rng.choice([c.PIXEL_SCALE, 0.01])),
         "rows": rows,
         "epochs": epochs,
         "batch_size": int(rng.integers(-(-rows // 4), rows + 2)),
@@ -116,6 +122,12 @@ def drawn(rng: np.random.Generator, case: Case, most: int) -> Case:
         "shuffle": bool(rng.random() < 0.7),
         "every": int(rng.integers(5)),
     }
+
+
+def tasks_of(output: str) -> list[str]:
+    """Return the tasks that go with an output activation. The first task is the one that the output implies."""
+    others = {"sigmoid": ["classification", "multilabel"], "softmax": ["classification"]}
+    return [*others.get(output, []), "regression"]
 
 
 def dense_kinds(case: Case) -> dict[str, Callable[[Array], Any]]:
@@ -131,6 +143,9 @@ def check(case: Case, k: kc.Case) -> str:
     softmax_of_one = k.naive.activations[-1] == "softmax" and k.naive.sizes[-1] == 1
     if min(case["batch_size"], case["epochs"], case["threads"]) < 1 or softmax_of_one or case["y"] not in y_kinds:
         raise Unfit
+    tasks = tasks_of(k.naive.activations[-1])
+    if k.naive.task not in tasks:  # in a case from before the networks had a task
+        k = k._replace(naive=dataclasses.replace(k.naive, task=tasks[0]))
     k, y = with_targets(case, k)
     try:
         first, trainer, updates = run(case, k, k.x, y, 1)
@@ -181,12 +196,16 @@ def with_targets(case: Case, k: kc.Case) -> tuple[kc.Case, Array]:
     rng = np.random.default_rng(case["seed"])
     n, n_out = len(k.x), k.naive.sizes[-1]
     if case["targets"] == "labels":
+        if n_out > 1 and k.naive.task == "multilabel":
+            return k._replace(y=np.eye(n_out, dtype=k.params.dtype)[k.y]), np.eye(n_out, dtype=np.int64)[k.y]
         if n_out > 1:
             return k, k.y
         y = rng.integers(0, 2, n)
         return k._replace(y=y[:, None].astype(k.params.dtype)), y
     if case["one_hot"]:
         k = k._replace(y=np.eye(n_out, dtype=k.params.dtype)[rng.integers(0, n_out, n)])
+    elif k.naive.task == "classification":
+        k = k._replace(y=k.y / np.maximum(k.y.sum(1, keepdims=True), 1))  # at most one target above 0.5
     return k, k.y
 
 
@@ -226,8 +245,17 @@ class Recorder(fastnet.Callback):
 def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fastnet.Trainer, list[Update]]:
     """Make all public calls, with a callback after every `every` batches (0: no callback)."""
     *hidden, output = k.naive.activations
-    net = fastnet.Network(k.naive.sizes, activation=hidden, output=output, cost=k.naive.cost, dtype=k.params.dtype)
-    net.parameters[...] = k.params
+    net = fastnet.Network(
+        k.naive.sizes,
+        activation=hidden,
+        output=output,
+        cost=with_number(k.naive.cost, k.naive.number),
+        task=k.naive.task,
+        dtype=k.params.dtype,
+        byte_scale=k.scale,
+    )
+    net.parameters = k.params
+    weights = k.weights if k.weights.size else None
     outputs_before = net.forward(x, backend=case["backend"])
     trainer = fastnet.Trainer(
         net,
@@ -244,17 +272,26 @@ def run(case: Case, k: kc.Case, x: Any, y: Any, every: int) -> tuple[Results, fa
         sparse=case["compress"],
     )
     recorder = Recorder(max(1, every))
-    history = trainer.fit(x, y, epochs=case["epochs"], validation_data=(x, y), callbacks=[recorder] if every else [])
+    exact = [f"validation_{name}" for name in SCORES]
+    exact += [] if k.weights.size else ["accuracy"]  # other sums over an epoch depend on the split into calls
+    history = trainer.fit(
+        x,
+        y,
+        epochs=case["epochs"],
+        sample_weight=weights,
+        validation_data=(x, y, weights),
+        callbacks=[recorder] if every else [],
+    )
     results = Results(
         outputs_before,
         net.parameters.copy(),
         trainer._state.moments.copy(),
-        np.array([history[name] for name in ("accuracy", "validation_cost", "validation_accuracy")], float),
-        np.array(trainer.evaluate(x, y)),
+        np.array([history[name] for name in exact], float),
+        np.array(trainer.evaluate(x, y, sample_weight=weights)),
         net.predict(x, backend=case["backend"]),
         net.forward(x, backend=case["backend"]),
         net.compile(backend=case["backend"], max_batch=3)(x),
-        net.gradient(x, y, backend=case["backend"]),
+        net.gradient(x, y, sample_weight=weights, backend=case["backend"]),
     )
     return results, trainer, recorder.updates
 
@@ -275,7 +312,7 @@ def check_updates(
     params, state, costs = k.params, np.zeros_like(found.state), []
     for number, update in enumerate(updates, 1):
         step = oracle_step(k, params, state, update.rows, rule, update.rate, number)
-        costs.append(step.after.cost / len(k.x))
+        costs.append(step.after.cost / weight_of(k))
         if not step.near:
             kc.assert_close(update.params, step.after.params, tolerance(k, kc.TRAINED))
             kc.assert_close(update.state, step.after.state, tolerance(k, kc.TRAINED))
@@ -286,24 +323,48 @@ def check_updates(
 
 
 def check_outcome(k: kc.Case, found: Results) -> None:
-    """Check the outputs, the cost, the accuracy and the classes of the trained network."""
+    """Check the outputs, the cost, the scores and the predictions of the trained network."""
     k = k._replace(params=found.params)
-    n, within, classifier = len(k.x), tolerance(k, kc.TOLERANCE), k.naive.activations[-1] in ("sigmoid", "softmax")
-    params, xs = k.params.tolist(), kc.naive_inputs(k.x)
-    outputs = naive.predict(k.naive, params, xs)
+    within, n_out = tolerance(k, kc.TOLERANCE), k.naive.sizes[-1]
+    outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
     kc.assert_close(found.outputs, outputs, within)
     kc.assert_close(found.compiled, outputs, within)
-    cost = naive.mean_cost(k.naive, params, xs, kc.naive_targets(k.y, k.naive.sizes[-1]))
+    cost, gradient = kc.naive_gradient(k)
     kc.assert_close(found.evaluation[0], cost, within)
-    near, ties = judged(k, np.arange(n))
+    near, ties = judged(k, np.arange(len(k.x)))
     if not near:
-        kc.assert_close(found.gradient, kc.naive_gradient(k)[1], within)
-    if not classifier:
+        kc.assert_close(found.gradient, gradient, within)
+    _, weight, _, score, labels = kc.naive_report(k)
+    uncertain = ties * k.weights.max(initial=1) + 1e-6
+    accuracy, label_accuracy, r2 = found.evaluation[1:]
+    if k.naive.task == "regression":
         kc.assert_close(found.classes, outputs, within)
+        assert np.isnan([accuracy, label_accuracy]).all()
+        squares = total_squares(k)
+        if squares > 1e-9 * weight:  # else rounding decides
+            assert abs(r2 - (1 - score / squares)) <= 100 * within * (1 + weight / squares) * max(1, score / weight)
         return
-    assert abs(found.evaluation[1] * n - kc.naive_correct(k, k.params)) <= ties + 1e-6
-    classes = [int(a[0] >= 0.5) if len(a) == 1 else naive.first_largest(a) for a in outputs]
+    assert np.isnan(r2)
+    assert abs(accuracy * weight - score) <= uncertain
+    if k.naive.task == "multilabel":
+        assert abs(label_accuracy * weight * n_out - labels) <= uncertain
+        classes = [[int(a_j >= 0.5) for a_j in a] for a in outputs]
+    else:
+        assert np.isnan(label_accuracy)
+        classes = [int(a[0] >= 0.5) if len(a) == 1 else naive.first_largest(a) for a in outputs]
     assert np.count_nonzero(found.classes != classes) <= ties, (found.classes, classes)
+
+
+def weight_of(k: kc.Case) -> float:
+    """Return the sum of the weights of all examples."""
+    return float(k.weights.sum()) if k.weights.size else len(k.x)
+
+
+def total_squares(k: kc.Case) -> float:
+    """Return the weighted sum of the squared differences between the targets and the mean of their output."""
+    targets = np.array(kc.naive_targets(k.y, k.naive.sizes[-1]))
+    w = k.weights if k.weights.size else np.ones(len(targets))
+    return float((w @ np.square(targets - np.average(targets, axis=0, weights=w))).sum())
 
 
 def snapshot(data: Any) -> Any:

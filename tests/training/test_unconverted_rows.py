@@ -36,7 +36,7 @@ def mapped(folder: Path, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("shift", [0, 1])
 def test_training_on_unconverted_rows_gives_the_same_bits(backend: Any, shift: int) -> None:
     """With a shift of 1 no number is 0, so the kernels skip nothing."""
-    found = []
+    found, costs = [], []
     for x in (SMALL + np.int8(shift), (SMALL + shift).astype(np.float32)):
         net = Network([N_IN, 6, 3], seed=0)
         trainer = Trainer(
@@ -44,16 +44,18 @@ def test_training_on_unconverted_rows_gives_the_same_bits(backend: Any, shift: i
         )
         history = trainer.fit(x, Y, epochs=3, sample_weight=np.arange(N) % 5)
         trainer.partial_fit(x, Y)
-        found.append((net.parameters.tobytes(), history["cost"], history["accuracy"]))
+        found.append((net.parameters.tobytes(), history["accuracy"]))
+        costs.append(history["cost"])
     assert isinstance(net.check_rows(SMALL), checks.UnconvertedRows)
     assert found[0] == found[1]
+    np.testing.assert_allclose(*costs, rtol=1e-12)  # the sums of the chunks, whose lengths depend on the speed
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.float64, np.float16, bool, ">i4"])
 def test_every_call_on_a_mapped_file_equals_the_call_on_an_array(tmp_path: Path, backend: Any, kind: Any) -> None:
     x = mapped(tmp_path, SMALL.astype(kind))
     copy = np.array(x, np.float32)
-    net, name = Network([N_IN, 6, 3], seed=0), name_of(backend)
+    net, name = Network([N_IN, 6, 3], activation="sigmoid", seed=0), name_of(backend)
     assert isinstance(net.check_rows(x), checks.UnconvertedRows)
     predictor = net.compile(backend=name, max_batch=7)
     for call in (net.forward, predictor, net.predict):
