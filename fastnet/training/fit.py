@@ -57,7 +57,7 @@ class Fit(NamedTuple):
         return -(-len(self.rows) // self.updates.batch_size)
 
     def info(self) -> FitInfo:
-        """Return what `on_fit_begin` of each callback gets. R2 of targets that are all equal is nan, so it is left out."""
+        """Return what `on_fit_begin` of each callback gets. R2 is left out if it is nan, for equal targets."""
         task = int(self.updates.layers[-1, c.TASK])
         found = ["cost", *SCORES[task]] if self.variance else ["cost"]
         if self.validation is not None:
