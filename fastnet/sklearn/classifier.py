@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from fastnet import checks
 from fastnet.costs import CrossEntropy
 from fastnet.kernels.contract import Floats
 from fastnet.network import Network
@@ -282,7 +283,8 @@ class MLPClassifier(ClassifierMixin, MLP):
                 "{class: weight}, such as from sklearn.utils.class_weight.compute_class_weight"
             )
         by_class = compute_sample_weight(self.class_weight, self._labels.decode(y))
-        return by_class * weights if weights.size else by_class
+        product = by_class * weights if weights.size else by_class
+        return checks.weights(product, len(y), "sample_weight times class_weight")
 
     @property
     def _score(self) -> Score:

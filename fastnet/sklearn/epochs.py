@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet import checks
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
 from fastnet.kernels import contract as c
@@ -74,7 +75,7 @@ class RunningFit:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._descent.set_rate(value)
+        self._descent.set_rate(checks.number("learning_rate", value, minimum=0))
 
     @property
     def steps(self) -> int:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
@@ -18,7 +17,7 @@ from fastnet.checks import AnyRows
 from fastnet.network import Network
 from fastnet.sklearn import advice, epochs, lbfgs
 from fastnet.sklearn.descent import Descent
-from fastnet.sklearn.fitted import SPARSE_FORMATS, Fitted
+from fastnet.sklearn.fitted import Fitted, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
 from fastnet.sklearn.parameters import BATCH_ROWS, STOCHASTIC, check_parameters, hidden_sizes
@@ -133,17 +132,7 @@ class MLP(Fitted):
         return self
 
     def _checked_X_y(self, X: Any, y: Any, dtypes: list[Any], is_first: bool) -> Any:
-        return validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=SPARSE_FORMATS,
-            multi_output=True,
-            dtype=dtypes,
-            order="C",
-            y_numeric=self._has_numeric_y,
-            reset=is_first,
-        )
+        return validated(self, X, y, multi_output=True, dtype=dtypes, y_numeric=self._has_numeric_y, reset=is_first)
 
     def _input_dtypes(self) -> list[Any]:
         """Return the dtypes of X that need no conversion. Other dtypes become the first one."""

@@ -8,11 +8,22 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastnet import checks
 from fastnet.backends.engine import choose
 from fastnet.kernels.contract import Floats
 from fastnet.network import Network
 
 SPARSE_FORMATS = ["csr", "csc"]
+
+
+def validated(estimator: BaseEstimator, X: Any, *y: Any, **options: Any) -> Any:
+    """Return X, or X and y, as scikit-learn's `validate_data` does. If a frame has a bad column, the error names it."""
+    try:
+        return validate_data(estimator, X, *y, accept_sparse=SPARSE_FORMATS, order="C", **options)
+    except ValueError:
+        if checks.is_frame(X):
+            checks.inputs(X, X.shape[1], np.dtype(np.float64), "X")
+        raise
 
 
 class Fitted(BaseEstimator):
@@ -60,9 +71,7 @@ class Fitted(BaseEstimator):
         """Return the activations (n, n_outputs) of the last layer for unchecked examples."""
         check_is_fitted(self)
         network = self._current_network()
-        X = validate_data(
-            self, X, accept_sparse=SPARSE_FORMATS, dtype=[network.dtype, np.uint8], order="C", reset=False
-        )
+        X = validated(self, X, dtype=[network.dtype, np.uint8], reset=False)
         rows = network.check_inputs(X, "X")
         return choose(self.backend, self.threads).forward(network.layers, network.kernel_parameters(), rows)
 

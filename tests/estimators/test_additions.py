@@ -307,3 +307,15 @@ def test_a_converged_fit_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MLPClassifier(random_state=0, max_iter=2000, tol=1e-2).fit(X, Y)
+
+
+def test_a_bad_column_of_a_frame_is_named() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    with pytest.raises(ValueError, match="column 'city' of X"):
+        MLPClassifier().fit(frame.assign(city="Rome"), Y)
+    with pytest.raises(ValueError, match="column 'b' of X has 150 missing values"):
+        MLPClassifier().fit(frame.assign(b=np.nan), Y)
+    model = MLPClassifier(random_state=0, max_iter=2000, tol=1e-2).fit(frame, Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame.rename(columns={"a": "z"}))
