@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def _dense(sample: NDArray[Any]) -> Columns:
     means = differences.mean(axis=0)
     variances = np.einsum("ij,ij->j", differences, differences) / len(sample) - means * means
     deviations = np.sqrt(np.maximum(variances, 0))
-    return np.arange(sample.shape[1]), deviations, partial(np.count_nonzero, sample, axis=0)
+    return np.arange(sample.shape[1]), deviations, lambda: np.asarray(np.count_nonzero(sample, axis=0))
 
 
 def _sparse(sample: SparseRows) -> Columns:
