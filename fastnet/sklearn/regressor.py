@@ -47,8 +47,8 @@ class MLPRegressor(RegressorMixin, MLP):
         The number of examples in an update of "sgd" and "adam". "auto" is min(200, n).
     learning_rate : {"constant", "invscaling", "adaptive"}
         How "sgd" changes its rate. "constant": not at all. "invscaling": after each epoch the rate becomes
-        learning_rate_init / (t_ + 1)^power_t. "adaptive": the rate is divided by 5 when the loss or the score no longer
-        improves.
+        `learning_rate_init / (t_ + 1)**power_t`. "adaptive": the rate is divided by 5 when the loss or the score no
+        longer improves.
     learning_rate_init : float
         The first learning rate of "sgd" and "adam".
     power_t : float
