@@ -180,8 +180,8 @@ class MLPClassifier(ClassifierMixin, MLP):
 
         Parameters
         ----------
-        X : array or sparse matrix (n, n_features)
-            Examples. Whole numbers of any width are taken as they are.
+        X : array, data frame or scipy.sparse matrix (n, n_features)
+            Examples: floats, whole numbers or bools. A byte stands for its own value.
         y : array (n,) or (n, n_labels)
             Labels of any kind, or 0 and 1 for each label of an example.
         sample_weight : array (n,), optional

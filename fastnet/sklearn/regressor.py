@@ -181,8 +181,8 @@ class MLPRegressor(RegressorMixin, MLP):
 
         Parameters
         ----------
-        X : array or sparse matrix (n, n_features)
-            Examples. Whole numbers of any width are taken as they are.
+        X : array, data frame or scipy.sparse matrix (n, n_features)
+            Examples: floats, whole numbers or bools. A byte stands for its own value.
         y : array (n,) or (n, n_outputs)
             Targets.
         sample_weight : array (n,), optional
