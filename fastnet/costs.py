@@ -21,8 +21,8 @@ class Huber:
     Parameters
     ----------
     delta : float
-        The error at which the cost becomes linear. An error e costs e^2 / 2 up to delta, and delta (|e| - delta / 2)
-        beyond.
+        The distance between output and target at which the cost becomes linear. A distance d costs d^2 / 2 up to
+        delta, and delta (d - delta / 2) beyond.
 
     Raises
     ------

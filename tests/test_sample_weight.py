@@ -47,7 +47,7 @@ def test_whole_weights_repeat_examples(backend: Any, task: Any) -> None:
         (COUNTS - 1, r"sample_weight\[0\] is -1; a weight is 0, or from 1e-30 to 1e\+30"),
         (1e300 * COUNTS, r"sample_weight\[1\] is 3e\+300; a weight is 0, or from"),
         (np.where(COUNTS == 5, np.nan, 1), r"sample_weight\[5\] is nan"),
-        (0 * COUNTS, "sample_weight is 0 everywhere"),
+        (0 * COUNTS, "sample_weight is zero everywhere"),
         (["a"] * 12, "sample_weight"),
         ("balanced", "sample_weight must be an array or a list of numbers"),
     ],

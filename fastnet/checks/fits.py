@@ -1,4 +1,4 @@
-"""Checks of what a fit gets: the batch size, class weights, the validation split, the measure that a callback monitors."""
+"""Checks of what a fit gets: the batch size, class weights, the validation split, the measure of a callback."""
 
 from __future__ import annotations
 

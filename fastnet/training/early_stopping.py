@@ -17,7 +17,7 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str
-        The measure: "cost", "accuracy", "label_accuracy" or "r2", or one of these names after "validation_". Small
+        The measure: "cost", "accuracy", "label_accuracy" or "r2", or one of these names after `validation_`. Small
         costs are good, and so are large values of the other measures.
     patience : int
         The fit stops after this number of consecutive epochs that are not better than the best epoch before them.

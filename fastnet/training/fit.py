@@ -57,7 +57,7 @@ class Fit(NamedTuple):
         return -(-len(self.rows) // self.updates.batch_size)
 
     def info(self) -> FitInfo:
-        """Return what `on_fit_begin` of each callback gets. R2 of targets that are all equal is nan, so it is left out."""
+        """Return what `on_fit_begin` of each callback gets. R2 is left out if it is nan, for equal targets."""
         task = int(self.updates.layers[-1, c.TASK])
         found = ["cost", *SCORES[task]] if self.variance else ["cost"]
         if self.validation is not None:
@@ -130,17 +130,18 @@ def begin(
     """Prepare a fit on checked examples. `layers` are the network's layers with dropout."""
     (x, y, weights), rows, held_out = selection
     size = examples_in_batch(batch_size, len(rows))
-    dtype, n_slots = network.dtype, len(state.moments)
+    parameters, n_slots = network.kernel_parameters(trained=True), len(state.moments)
+    dtype = parameters.dtype
     n_threads = engine.n_threads(layers, x, size)
     x, inputs = prepare(x, network, engine, interrupts, sparse=sparse, epochs=epochs)
     # Plan with network.layers. `layers` hold random keys for dropout, so each trainer would need its own entry in the
     # cache of plans.
     plan = c.plan(network.layers, size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
-    chunks = Chunks(plan, size, network.n_parameters * (1 + n_slots))
+    chunks = Chunks(plan, size, parameters.size * (1 + n_slots))
     updates = Updates(
         kernels=engine.kernels,
         layers=layers,
-        parameters=network.kernel_parameters(trained=True),
+        parameters=parameters,
         state=state,
         x=x,
         y=y,

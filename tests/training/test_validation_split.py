@@ -48,7 +48,7 @@ def test_a_split_equals_its_two_parts() -> None:
     expected = parts.fit(x, y, epochs=3, sample_weight=w, validation_data=(X[held], Y[held], WEIGHTS[held]))
     assert bits(split) == bits(parts)
     for name in ("cost", "accuracy", "validation_cost", "validation_accuracy", "examples"):
-        assert history[name] == expected[name]
+        assert history[name] == pytest.approx(expected[name], rel=1e-12)  # sums of chunks, whose lengths may differ
 
 
 def test_a_second_fit_holds_out_the_same_examples() -> None:
