@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from fastnet import checks
 from fastnet.costs import CrossEntropy
 from fastnet.kernels.contract import Floats
+from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, accuracy
@@ -88,7 +89,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         The dropout rates of the hidden layers.
     callbacks : sequence of Callback or function
         A function is called as function(running, epoch) after each epoch. `running` has the network, the learning rate,
-        and `stop()`. An epoch is one kernel call, so that `on_batches` of a callback is called once an epoch.
+        and `stop()`. An epoch is one kernel call, so `on_batches` of a callback is called once an epoch. `partial_fit`
+        and "lbfgs" take no callbacks.
     dtype : float32 or float64, optional
         The dtype of the weights and of the arithmetic. None: float32 for float32 data with "sgd" and "adam", else
         float64.
@@ -132,7 +134,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
+        batch_size: BatchSize = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
@@ -241,7 +243,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         with np.errstate(divide="ignore"):
             return np.log(probabilities, out=probabilities)
 
-    def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
+    def _learn_y(self, y: Any, incremental: bool) -> None:
         y = checked_labels(y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._labels = Labels.of(y)
@@ -253,7 +255,9 @@ class MLPClassifier(ClassifierMixin, MLP):
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                     f"Previously got {self.classes_}, `y` has {found}"
                 )
-        return self._labels.codes(y)
+
+    def _numbers(self, y: Any) -> Array:
+        return self._labels.codes(np.ravel(y) if getattr(y, "shape", ())[1:] == (1,) else y)
 
     def _kernel_y(self, y: Array) -> Array:
         return self._labels.targets(y, self.network_.dtype)
