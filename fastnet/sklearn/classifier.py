@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from fastnet import checks
 from fastnet.costs import CrossEntropy
 from fastnet.kernels.contract import Floats
+from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, accuracy
@@ -92,7 +93,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     callbacks : sequence of Callback or function
         Functions that "sgd" and "adam" call as function(running, epoch) after each epoch, or objects such as
         `fastnet.EarlyStopping`. `running` has `network`, `learning_rate`, `steps` and `stop()`. An epoch is one kernel
-        call, so `on_batches` of a callback is called once per epoch.
+        call, so `on_batches` of a callback is called once per epoch. `partial_fit` takes no callbacks.
     dtype : float32 or float64, optional
         The dtype of the weights and of the arithmetic. None: float32 if X is float32 and the solver is not "lbfgs",
         else float64.
@@ -136,7 +137,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
+        batch_size: BatchSize = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
@@ -258,7 +259,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         with np.errstate(divide="ignore"):
             return np.log(probabilities, out=probabilities)
 
-    def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
+    def _learn_y(self, y: Any, incremental: bool) -> None:
         y = checked_labels(y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._labels = Labels.of(y)
@@ -270,7 +271,9 @@ class MLPClassifier(ClassifierMixin, MLP):
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                     f"Previously got {self.classes_}, `y` has {found}"
                 )
-        return self._labels.codes(y)
+
+    def _numbers(self, y: Any) -> Array:
+        return self._labels.codes(np.ravel(y) if getattr(y, "shape", ())[1:] == (1,) else y)
 
     def _kernel_y(self, y: Array) -> Array:
         return self._labels.targets(y, self.network_.dtype)

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from fastnet import checks
 from fastnet.costs import Huber, Quantile
 from fastnet.kernels.contract import Floats
+from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, r2
@@ -94,7 +95,7 @@ class MLPRegressor(RegressorMixin, MLP):
     callbacks : sequence of Callback or function
         Functions that "sgd" and "adam" call as function(running, epoch) after each epoch, or objects such as
         `fastnet.EarlyStopping`. `running` has `network`, `learning_rate`, `steps` and `stop()`. An epoch is one kernel
-        call, so `on_batches` of a callback is called once per epoch.
+        call, so `on_batches` of a callback is called once per epoch. `partial_fit` takes no callbacks.
     dtype : float32 or float64, optional
         The dtype of the weights and of the arithmetic. None: float32 if X is float32 and the solver is not "lbfgs",
         else float64.
@@ -136,7 +137,7 @@ class MLPRegressor(RegressorMixin, MLP):
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
+        batch_size: BatchSize = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
@@ -237,8 +238,10 @@ class MLPRegressor(RegressorMixin, MLP):
 
     _has_numeric_y = True
 
-    def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
-        y = checked_labels(y)
+    def _learn_y(self, y: Any, incremental: bool) -> None:
+        checked_labels(y)
+
+    def _numbers(self, y: Any) -> Array:
         return y.reshape(len(y), -1)
 
     def _kernel_y(self, y: Array) -> Array:
