@@ -23,7 +23,6 @@ from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import Callback
 from fastnet.training.chunks import LONG_BATCH
 from fastnet.training.fit import Fit, begin
-from fastnet.training.kernel_calls import Made
 from fastnet.training.selection import Selection
 from fastnet.training.totals import Totals
 
@@ -171,7 +170,7 @@ class _Loop:
                 return DIVERGED
             if self._fit.callbacks:
                 totals = Totals(record.n_epochs)
-                totals.add(Made.of(report), len(order), seconds, self._descent.rate)
+                totals.add(report, len(order), seconds, self._descent.rate)
                 self._tell(totals, order)
             if self._is_over():
                 return CONVERGED

@@ -379,15 +379,15 @@ class Trainer:
             rows = order[done * size : (done + count) * size]
             rates = checks.rates(self._learning_rate, factors[done : done + count], self.steps)
             began = time.perf_counter()
-            made = fit.watch.make(rows, rates, self._epoch)
+            report = fit.watch.make(rows, rates, self._epoch)
             seconds = time.perf_counter() - began
-            if made.n_updates:
-                done += made.n_updates
-                n_examples = min(made.n_updates * size, len(rows))
+            if n_updates := len(report):
+                done += n_updates
+                n_examples = min(n_updates * size, len(rows))
                 fit.chunks.learn_speed(seconds, n_examples)
-                totals.add(made, n_examples, seconds, float(rates[made.n_updates - 1]))
+                totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
                 self._unfinished = totals.record(fit)
-                fit.tell(self, self._unfinished, done, rows[(made.n_updates - 1) * size :][:size])
+                fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
         if not done:
             self._epoch -= 1
         return self._unfinished
