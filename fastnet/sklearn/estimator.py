@@ -20,7 +20,7 @@ from fastnet.sklearn.descent import Descent
 from fastnet.sklearn.fitted import Fitted, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
-from fastnet.sklearn.parameters import BATCH_ROWS, STOCHASTIC, check_parameters, hidden_sizes
+from fastnet.sklearn.parameters import ACTIVATIONS, BATCH_ROWS, STOCHASTIC, check_parameters, hidden_sizes
 from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
@@ -81,7 +81,8 @@ class MLP(Fitted):
         """Return checked targets in the form that the kernels of `network_` take."""
         raise NotImplementedError
 
-    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
+    def _formulas(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        """Return the arguments output, cost and task of the network."""
         raise NotImplementedError
 
     def _n_outputs(self, y: Array) -> int:
@@ -146,12 +147,20 @@ class MLP(Fitted):
             dtype = x_dtype if x_dtype == np.float32 and self.solver != "lbfgs" else np.dtype(np.float64)
         network = self._new_network(sizes, dtype)
         draw_parameters(network, random_state, self.activation)
+        self._hold(network)
         self._record: Record = Record()
         self._descent: Descent | None = None
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
-        self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
         self.n_iter_ = self.t_ = 0
-        self._hold(network)
+
+    def _network_arguments(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        return {"activation": ACTIVATIONS[self.activation], **self._formulas(dtype)}
+
+    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
+        self._made_with = self._network_arguments(dtype)
+        network = Network(sizes, **self._made_with, seed=0, dtype=dtype, byte_scale=1.0)
+        self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
+        return network
 
     def _continue(self, sizes: list[int]) -> None:
         """Go on with the network of an earlier fit."""
@@ -161,6 +170,9 @@ class MLP(Fitted):
                 f"the network of the earlier fit has layers of {list(network.sizes)}, and this fit needs {sizes}: keep "
                 "hidden_layer_sizes and the targets, or fit with warm_start=False"
             )
+        if self._made_with != self._network_arguments(network.dtype):  # the activation or the loss has changed
+            parameters, network = network.parameters, self._new_network(sizes, network.dtype)
+            network.parameters = parameters
         if network is not self.network_:
             self._hold(network)
 
@@ -179,6 +191,8 @@ class MLP(Fitted):
         if descent is None:
             dropout = checks.dropout(self.dropout, len(network.sizes) - 2)
             descent = self._descent = Descent.of(self, network, dropout, random_state)
+        else:
+            descent.continue_with(network, self.alpha)
         # After a warm start, scikit-learn keeps the last weights if no epoch of the call reaches a new best score.
         record.best_parameters = None if record.losses else network.kernel_parameters().copy()
         rows, held_out = self._held_out(examples, y, random_state, validation)
