@@ -36,6 +36,19 @@ class Validation(NamedTuple):
     y: Any = None
     weights: Any = None
 
+    def check(self, estimator: MLP) -> None:
+        """Raise ValueError if an argument is missing, or if the estimator does not stop early."""
+        given = {"X_val": self.x, "y_val": self.y, "sample_weight_val": self.weights}
+        if all(value is None for value in given.values()):
+            return
+        for name in ("X_val", "y_val"):
+            if given[name] is None:
+                raise ValueError(f"{name} is missing: give X_val and y_val, or none of them")
+        if not estimator.early_stopping:
+            raise ValueError("X_val and y_val are for early stopping: set early_stopping=True too")
+        if estimator.solver not in STOCHASTIC:
+            raise ValueError("X_val and y_val are for early stopping, and lbfgs has none: choose 'sgd' or 'adam'")
+
 
 class MLP(Fitted):
     """Base class of MLPClassifier and MLPRegressor, which define what targets and outputs mean."""
@@ -109,6 +122,8 @@ class MLP(Fitted):
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: Validation | None = None
     ) -> Self:
         check_parameters(self)
+        validation = validation or Validation()
+        validation.check(self)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -125,7 +140,7 @@ class MLP(Fitted):
         examples = Examples(network.check_inputs(X, "X"), self._kernel_y(y), weights)
         del X  # if the examples are a converted copy, the array that was converted need not stay in memory
         if self.solver in STOCHASTIC:
-            self._descend(engine, examples, y, random_state, incremental, validation or Validation())
+            self._descend(engine, examples, y, random_state, incremental, validation)
         else:
             self._minimise(engine, examples)
         if not np.isfinite(network.kernel_parameters()).all():
@@ -232,12 +247,7 @@ class MLP(Fitted):
     ) -> tuple[NDArray[np.int64], HeldOut | None]:
         """Return the rows to train on, and the examples for early stopping."""
         (x, targets, weights), rows = examples, np.arange(len(y))
-        if (validation.x is None) != (validation.y is None):
-            missing = "y_val" if validation.y is None else "X_val"
-            raise ValueError(f"{missing} is missing: give X_val and y_val, or none of them")
         if validation.x is not None:
-            if not self.early_stopping:
-                raise ValueError("X_val and y_val are for early stopping: set early_stopping=True too")
             return rows, self._given_validation(validation)
         if not self.early_stopping:
             return rows, None

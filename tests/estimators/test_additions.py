@@ -157,11 +157,17 @@ def test_validation_data_of_ones_own() -> None:
         ({"X_val": X, "y_val": Y}, "set early_stopping=True"),
         ({"X_val": X}, "y_val is missing"),
         ({"y_val": Y}, "X_val is missing"),
+        ({"sample_weight_val": Y}, "X_val is missing"),
     ],
 )
 def test_validation_data_that_make_no_sense_are_refused(arguments: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         MLPClassifier().fit(X, Y, **arguments)
+
+
+def test_lbfgs_refuses_validation_data() -> None:
+    with pytest.raises(ValueError, match="lbfgs has none"):
+        MLPClassifier(solver="lbfgs", early_stopping=True).fit(X, Y, X_val=X, y_val=Y)
 
 
 @quiet
