@@ -16,11 +16,10 @@ from fastnet import checks
 from fastnet.costs import CrossEntropy
 from fastnet.kernels.contract import Floats
 from fastnet.names import BatchSize
-from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, accuracy
 from fastnet.sklearn.labels import Labels, checked_labels
-from fastnet.sklearn.parameters import ACTIVATIONS, makes_epochs
+from fastnet.sklearn.parameters import makes_epochs
 
 Array = NDArray[Any]
 
@@ -281,17 +280,12 @@ class MLPClassifier(ClassifierMixin, MLP):
     def _n_outputs(self, y: Array) -> int:
         return self._labels.n_outputs
 
-    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
-        return Network(
-            sizes,
-            activation=ACTIVATIONS[self.activation],
-            output="softmax" if self._labels.kind == "multiclass" else "sigmoid",
-            cost=CrossEntropy(-math.log(np.finfo(dtype).eps)),  # scikit-learn clips probabilities to eps
-            task="multilabel" if self._labels.kind == "multilabel" else "classification",
-            seed=0,
-            dtype=dtype,
-            byte_scale=1.0,
-        )
+    def _formulas(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        return {
+            "output": "softmax" if self._labels.kind == "multiclass" else "sigmoid",
+            "cost": CrossEntropy(-math.log(np.finfo(dtype).eps)),  # scikit-learn clips probabilities to eps
+            "task": "multilabel" if self._labels.kind == "multilabel" else "classification",
+        }
 
     def _weights(self, sample_weight: Any, y: Array, incremental: bool) -> NDArray[np.float64]:
         weights = super()._weights(sample_weight, y, incremental)

@@ -59,6 +59,13 @@ class Descent:
         rate = float(estimator.learning_rate_init)
         return cls(OptimizerState(settings, moments), layers, schedule, rate, rate, float(estimator.power_t))
 
+    def continue_with(self, network: Network, alpha: float) -> None:
+        """Take the network's layers and the penalty as they are now. Everything else stays."""
+        self.state.settings[c.PENALTY] = alpha
+        layers, columns = network.layers.copy(), [c.DROP, c.DROP_KEY]
+        layers[:, columns] = self.layers[:, columns]
+        self.layers = c.frozen(layers)
+
     @property
     def kernel_rate(self) -> float:
         """The learning rate of the next epoch's updates."""

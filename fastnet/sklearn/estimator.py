@@ -21,7 +21,7 @@ from fastnet.sklearn.descent import Descent
 from fastnet.sklearn.fitted import Fitted, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
-from fastnet.sklearn.parameters import STOCHASTIC, check_parameters, hidden_sizes
+from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes
 from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
@@ -37,6 +37,19 @@ class Validation(NamedTuple):
     x: Any = None
     y: Any = None
     weights: Any = None
+
+    def check(self, estimator: MLP) -> None:
+        """Raise ValueError if an argument is missing, or if the estimator does not stop early."""
+        given = {"X_val": self.x, "y_val": self.y, "sample_weight_val": self.weights}
+        if all(value is None for value in given.values()):
+            return
+        for name in ("X_val", "y_val"):
+            if given[name] is None:
+                raise ValueError(f"{name} is missing: give X_val and y_val, or none of them")
+        if not estimator.early_stopping:
+            raise ValueError("X_val and y_val are for early stopping: set early_stopping=True too")
+        if estimator.solver not in STOCHASTIC:
+            raise ValueError("X_val and y_val are for early stopping, and lbfgs has none: choose 'sgd' or 'adam'")
 
 
 class MLP(Fitted):
@@ -86,8 +99,8 @@ class MLP(Fitted):
         """Return the result of `_numbers` in the form that the kernels of `network_` take."""
         raise NotImplementedError
 
-    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
-        """Return a network with any weights."""
+    def _formulas(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        """Return the arguments output, cost and task of the network."""
         raise NotImplementedError
 
     def _n_outputs(self, y: Array) -> int:
@@ -115,6 +128,8 @@ class MLP(Fitted):
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: Validation | None = None
     ) -> Self:
         check_parameters(self)
+        validation = validation or Validation()
+        validation.check(self)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -132,7 +147,7 @@ class MLP(Fitted):
         examples = Examples(network.check_inputs(X, "X"), self._kernel_y(y), weights)
         del X  # if the examples are a converted copy, the array that was converted need not stay in memory
         if self.solver in STOCHASTIC:
-            self._descend(engine, examples, y, random_state, incremental, validation or Validation())
+            self._descend(engine, examples, y, random_state, incremental, validation)
         else:
             self._minimise(engine, examples)
         if not np.isfinite(network.kernel_parameters()).all():
@@ -154,12 +169,20 @@ class MLP(Fitted):
             dtype = x_dtype if x_dtype == np.float32 and self.solver != "lbfgs" else np.dtype(np.float64)
         network = self._new_network(sizes, dtype)
         draw_parameters(network, random_state, self.activation)
+        self._hold(network)
         self._record: Record = Record()
         self._descent: Descent | None = None
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
-        self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
         self.n_iter_ = self.t_ = 0
-        self._hold(network)
+
+    def _network_arguments(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        return {"activation": ACTIVATIONS[self.activation], **self._formulas(dtype)}
+
+    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
+        self._made_with = self._network_arguments(dtype)
+        network = Network(sizes, **self._made_with, seed=0, dtype=dtype, byte_scale=1.0)
+        self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
+        return network
 
     def _continue(self, sizes: list[int]) -> None:
         """Go on with the network of an earlier fit."""
@@ -169,6 +192,9 @@ class MLP(Fitted):
                 f"the network of the earlier fit has layers of {list(network.sizes)}, and this fit needs {sizes}: keep "
                 "hidden_layer_sizes and the targets, or fit with warm_start=False"
             )
+        if self._made_with != self._network_arguments(network.dtype):  # the activation or the loss has changed
+            parameters, network = network.parameters, self._new_network(sizes, network.dtype)
+            network.parameters = parameters
         if network is not self.network_:
             self._hold(network)
 
@@ -187,6 +213,8 @@ class MLP(Fitted):
         if descent is None:
             dropout = checks.dropout(self.dropout, len(network.sizes) - 2)
             descent = self._descent = Descent.of(self, network, dropout, random_state)
+        else:
+            descent.continue_with(network, self.alpha)
         # After a warm start, scikit-learn keeps the last weights if no epoch of the call reaches a new best score.
         record.best_parameters = None if record.losses else network.kernel_parameters().copy()
         rows, held_out = self._held_out(examples, y, random_state, validation)
@@ -226,12 +254,7 @@ class MLP(Fitted):
     ) -> tuple[NDArray[np.int64], HeldOut | None]:
         """Return the rows to train on, and the examples for early stopping."""
         (x, targets, weights), rows = examples, np.arange(len(y))
-        if (validation.x is None) != (validation.y is None):
-            missing = "y_val" if validation.y is None else "X_val"
-            raise ValueError(f"{missing} is missing: give X_val and y_val, or none of them")
         if validation.x is not None:
-            if not self.early_stopping:
-                raise ValueError("X_val and y_val are for early stopping: set early_stopping=True too")
             return rows, self._given_validation(validation)
         if not self.early_stopping:
             return rows, None

@@ -83,7 +83,8 @@ class Labels:
         """Return the class number (n,) that the outputs (n, n_outputs) predict, or 0 and 1 (n, n_outputs)."""
         if self.kind == "multiclass":
             return outputs.argmax(axis=1)
-        return (outputs if self.kind == "multilabel" else outputs[:, 0]) > 0.5
+        found = (outputs if self.kind == "multilabel" else outputs[:, 0]) > 0.5
+        return found if len(self.classes) > 1 else np.zeros_like(found)
 
     def decode(self, predicted: Array) -> Any:
         """Return predicted class numbers as labels."""

@@ -13,11 +13,10 @@ from fastnet import checks
 from fastnet.costs import Huber, Quantile
 from fastnet.kernels.contract import Floats
 from fastnet.names import BatchSize
-from fastnet.network import Network
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, r2
 from fastnet.sklearn.labels import checked_labels
-from fastnet.sklearn.parameters import ACTIVATIONS, makes_epochs
+from fastnet.sklearn.parameters import makes_epochs
 
 Array = NDArray[Any]
 LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
@@ -250,7 +249,7 @@ class MLPRegressor(RegressorMixin, MLP):
     def _n_outputs(self, y: Array) -> int:
         return y.shape[1]
 
-    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
+    def _formulas(self, dtype: np.dtype[Any]) -> dict[str, Any]:
         checks.name_of("loss", self.loss, LOSSES)
         cost: Any = self.loss
         if self.loss == "squared_error":
@@ -259,16 +258,7 @@ class MLPRegressor(RegressorMixin, MLP):
             cost = Huber(self.delta)
         elif self.loss == "quantile":
             cost = Quantile(self.quantile)
-        return Network(
-            sizes,
-            activation=ACTIVATIONS[self.activation],
-            output="exponential" if self.loss == "poisson" else "identity",
-            cost=cost,
-            task="regression",
-            seed=0,
-            dtype=dtype,
-            byte_scale=1.0,
-        )
+        return {"output": "exponential" if self.loss == "poisson" else "identity", "cost": cost, "task": "regression"}
 
     def _cost_divisor(self) -> int:
         return self.n_outputs_ if self.loss == "squared_error" else 1
