@@ -1,4 +1,4 @@
-"""Adapts autodoc: it leaves out the fields of records, and describes each public constant with a sentence."""
+"""Adapts autodoc: leaves out fields of records and scikit-learn's methods, and describes each public constant."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ CONSTANTS = {
 
 def _skip(app: Sphinx, kind: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
     """Return whether to leave out a class member. None leaves it to autodoc. The signature lists fields already."""
+    if (getattr(member, "__module__", "") or "").startswith("sklearn."):
+        return True  # a method of a base class, whose docstring refers to scikit-learn's own pages
     if isinstance(member, (property, functools.cached_property)):
         return None
     return None if callable(member) and getattr(member, "__doc__", None) else True

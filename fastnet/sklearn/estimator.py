@@ -14,16 +14,18 @@ from sklearn.utils import check_random_state
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
 from fastnet.checks import AnyRows
+from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.sklearn import advice, epochs, lbfgs
 from fastnet.sklearn.descent import Descent
 from fastnet.sklearn.fitted import Fitted, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
-from fastnet.sklearn.parameters import BATCH_ROWS, STOCHASTIC, check_parameters, hidden_sizes
+from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes
 from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
+from fastnet.training.order import examples_in_batch
 from fastnet.training.selection import Selection
 
 Array = NDArray[Any]
@@ -36,6 +38,19 @@ class Validation(NamedTuple):
     y: Any = None
     weights: Any = None
 
+    def check(self, estimator: MLP) -> None:
+        """Raise ValueError if an argument is missing, or if the estimator does not stop early."""
+        given = {"X_val": self.x, "y_val": self.y, "sample_weight_val": self.weights}
+        if all(value is None for value in given.values()):
+            return
+        for name in ("X_val", "y_val"):
+            if given[name] is None:
+                raise ValueError(f"{name} is missing: give X_val and y_val, or none of them")
+        if not estimator.early_stopping:
+            raise ValueError("X_val and y_val are for early stopping: set early_stopping=True too")
+        if estimator.solver not in STOCHASTIC:
+            raise ValueError("X_val and y_val are for early stopping, and lbfgs has none: choose 'sgd' or 'adam'")
+
 
 class MLP(Fitted):
     """Base class of MLPClassifier and MLPRegressor, which define what targets and outputs mean."""
@@ -44,7 +59,7 @@ class MLP(Fitted):
     activation: str
     solver: str
     alpha: float
-    batch_size: int | str
+    batch_size: BatchSize
     learning_rate: str
     learning_rate_init: float
     power_t: float
@@ -73,23 +88,28 @@ class MLP(Fitted):
 
     _has_numeric_y = False
 
-    def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
-        """Return checked targets as class numbers (n,), labels (n, n_outputs) or values (n, n_outputs)."""
+    def _learn_y(self, y: Any, incremental: bool) -> None:
+        """Learn the classes that occur in y, or check that y fits the classes of an earlier fit."""
+
+    def _numbers(self, y: Any) -> Array:
+        """Return targets as class numbers (n,), labels (n, n_outputs) or values (n, n_outputs)."""
         raise NotImplementedError
 
     def _kernel_y(self, y: Array) -> Array:
-        """Return checked targets in the form that the kernels of `network_` take."""
+        """Return the result of `_numbers` in the form that the kernels of `network_` take."""
         raise NotImplementedError
 
-    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
+    def _formulas(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        """Return the arguments output, cost and task of the network."""
         raise NotImplementedError
 
     def _n_outputs(self, y: Array) -> int:
+        """Return the number of outputs that a network needs for these targets."""
         raise NotImplementedError
 
     @property
     def _score(self) -> Score:
-        """The score of outputs that early stopping looks at."""
+        """The score that early stopping compares."""
         raise NotImplementedError
 
     def _stratify(self, y: Array) -> Array | None:
@@ -108,11 +128,14 @@ class MLP(Fitted):
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: Validation | None = None
     ) -> Self:
         check_parameters(self)
+        validation = validation or Validation()
+        validation.check(self)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._checked_X_y(X, y, self._input_dtypes(), is_first)
-        y = self._checked_y(y, incremental, is_first)
+        self._learn_y(y, incremental)
+        y = self._numbers(y)
         weights = self._weights(sample_weight, y, incremental)
         random_state = check_random_state(self.random_state)
         sizes = [X.shape[1], *hidden_sizes(self.hidden_layer_sizes), self._n_outputs(y)]
@@ -124,7 +147,7 @@ class MLP(Fitted):
         examples = Examples(network.check_inputs(X, "X"), self._kernel_y(y), weights)
         del X  # if the examples are a converted copy, the array that was converted need not stay in memory
         if self.solver in STOCHASTIC:
-            self._descend(engine, examples, y, random_state, incremental, validation or Validation())
+            self._descend(engine, examples, y, random_state, incremental, validation)
         else:
             self._minimise(engine, examples)
         if not np.isfinite(network.kernel_parameters()).all():
@@ -142,16 +165,24 @@ class MLP(Fitted):
         """Make the network with new weights, and forget earlier fits."""
         if self.dtype is not None:
             dtype = np.dtype(self.dtype)
-        else:  # L-BFGS needs float64, as its line search compares losses that differ little
+        else:  # L-BFGS needs float64: its line search compares losses that hardly differ
             dtype = x_dtype if x_dtype == np.float32 and self.solver != "lbfgs" else np.dtype(np.float64)
         network = self._new_network(sizes, dtype)
         draw_parameters(network, random_state, self.activation)
+        self._hold(network)
         self._record: Record = Record()
         self._descent: Descent | None = None
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
-        self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
         self.n_iter_ = self.t_ = 0
-        self._hold(network)
+
+    def _network_arguments(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        return {"activation": ACTIVATIONS[self.activation], **self._formulas(dtype)}
+
+    def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
+        self._made_with = self._network_arguments(dtype)
+        network = Network(sizes, **self._made_with, seed=0, dtype=dtype, byte_scale=1.0)
+        self.out_activation_ = OUT_ACTIVATIONS[network.activations_by_layer[-1]]
+        return network
 
     def _continue(self, sizes: list[int]) -> None:
         """Go on with the network of an earlier fit."""
@@ -161,6 +192,9 @@ class MLP(Fitted):
                 f"the network of the earlier fit has layers of {list(network.sizes)}, and this fit needs {sizes}: keep "
                 "hidden_layer_sizes and the targets, or fit with warm_start=False"
             )
+        if self._made_with != self._network_arguments(network.dtype):  # the activation or the loss has changed
+            parameters, network = network.parameters, self._new_network(sizes, network.dtype)
+            network.parameters = parameters
         if network is not self.network_:
             self._hold(network)
 
@@ -179,6 +213,8 @@ class MLP(Fitted):
         if descent is None:
             dropout = checks.dropout(self.dropout, len(network.sizes) - 2)
             descent = self._descent = Descent.of(self, network, dropout, random_state)
+        else:
+            descent.continue_with(network, self.alpha)
         # After a warm start, scikit-learn keeps the last weights if no epoch of the call reaches a new best score.
         record.best_parameters = None if record.losses else network.kernel_parameters().copy()
         rows, held_out = self._held_out(examples, y, random_state, validation)
@@ -218,12 +254,7 @@ class MLP(Fitted):
     ) -> tuple[NDArray[np.int64], HeldOut | None]:
         """Return the rows to train on, and the examples for early stopping."""
         (x, targets, weights), rows = examples, np.arange(len(y))
-        if (validation.x is None) != (validation.y is None):
-            missing = "y_val" if validation.y is None else "X_val"
-            raise ValueError(f"{missing} is missing: give X_val and y_val, or none of them")
         if validation.x is not None:
-            if not self.early_stopping:
-                raise ValueError("X_val and y_val are for early stopping: set early_stopping=True too")
             return rows, self._given_validation(validation)
         if not self.early_stopping:
             return rows, None
@@ -235,19 +266,18 @@ class MLP(Fitted):
         """Return the checked arguments X_val, y_val and sample_weight_val."""
         network = self.network_
         X, y = self._checked_X_y(validation.x, validation.y, [network.dtype, np.uint8], is_first=False)
-        y = self._checked_y(y, incremental=True, is_first=False)
+        y = self._numbers(y)
         weights = checks.weights(validation.weights, len(y), "sample_weight_val")
         return HeldOut(Examples(network.check_inputs(X, "X_val"), self._kernel_y(y), weights), y, self._score)
 
     def _batch_rows(self, n: int) -> int:
-        if isinstance(self.batch_size, str):
-            return min(BATCH_ROWS, n)
-        if self.batch_size > n:
+        """Return the number of examples in a batch."""
+        if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn(
                 f"Got `batch_size` less than 1 or larger than sample size. It is going to be clipped to {n}",
                 stacklevel=5,
             )
-        return min(int(self.batch_size), n)
+        return examples_in_batch(self.batch_size, n)
 
     def _minimise(self, engine: Engine, examples: Examples) -> None:
         """Train with lbfgs."""
@@ -262,7 +292,7 @@ class MLP(Fitted):
             warnings.warn(advice.lbfgs_stopped(self, found.problem, examples.x), ConvergenceWarning, stacklevel=4)
 
     def _cost_divisor(self) -> int:
-        """Return what scikit-learn divides the cost, but not its gradient, by."""
+        """Return the number by which scikit-learn divides the cost, but not its gradient."""
         return 1
 
     def _publish(self, record: Record) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 from fastnet import checks
 from fastnet.names import Activation
@@ -16,12 +17,17 @@ STOCHASTIC = ("sgd", "adam")
 SOLVERS = ("lbfgs", *STOCHASTIC)
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 FLAGS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping")
-BATCH_ROWS = 200  # the largest batch that "auto" takes
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise ValueError or TypeError if a parameter of an estimator is invalid."""
-    p = estimator
+    """Raise scikit-learn's InvalidParameterError, a ValueError and a TypeError, if a parameter is invalid."""
+    try:
+        _check_parameters(estimator)
+    except (ValueError, TypeError) as error:
+        raise InvalidParameterError(str(error)) from None
+
+
+def _check_parameters(p: Any) -> None:
     checks.name_of("activation", p.activation, ACTIVATIONS)
     checks.name_of("solver", p.solver, SOLVERS)
     checks.name_of("learning_rate", p.learning_rate, LEARNING_RATES)
@@ -54,7 +60,7 @@ def hidden_sizes(given: Any) -> list[Any]:
     sizes = list(given) if hasattr(given, "__iter__") else [given]
     for size in sizes:
         if not isinstance(size, (int, np.integer)) or size <= 0:
-            raise ValueError(f"hidden_layer_sizes must be whole numbers > 0, got {sizes}.")
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}. Expected whole numbers.")
     return sizes
 
 

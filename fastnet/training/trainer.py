@@ -92,10 +92,10 @@ class Trainer:
     Examples
     --------
     >>> import fastnet
-    >>> network = fastnet.Network([2, 8, 2], activation="tanh", cost="cross_entropy", seed=0)
-    >>> trainer = fastnet.Trainer(network, optimizer="sgd", learning_rate=1.0, batch_size=4, seed=0)
+    >>> network = fastnet.Network([2, 8, 2], seed=0)
+    >>> trainer = fastnet.Trainer(network, learning_rate=0.05, seed=0)
     >>> x, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
-    >>> history = trainer.fit(x, y, epochs=500)
+    >>> history = trainer.fit(x, y, epochs=100)
     >>> network.accuracy(x, y)
     1.0
     """

@@ -14,6 +14,7 @@ import scipy.sparse
 from conftest import load_backend
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastnet
@@ -145,6 +146,8 @@ def test_validation_data_of_ones_own() -> None:
     model = MLPClassifier(random_state=0, max_iter=20, early_stopping=True)
     model.fit(x, y, X_val=X[1::2], y_val=Y[1::2])
     assert model.best_validation_score_ == model.score(X[1::2], Y[1::2])
+    model.set_params(warm_start=True).fit(x, y, X_val=X[50:], y_val=Y[50:])  # one class is not among these examples
+    model.set_params(warm_start=False)
     weights = np.where(Y[1::2] == 0, 1.0, 1e-9)
     model.fit(x, y, X_val=X[1::2], y_val=Y[1::2], sample_weight_val=weights)
     assert model.best_validation_score_ == pytest.approx(model.score(X[1::2], Y[1::2], weights))
@@ -156,11 +159,17 @@ def test_validation_data_of_ones_own() -> None:
         ({"X_val": X, "y_val": Y}, "set early_stopping=True"),
         ({"X_val": X}, "y_val is missing"),
         ({"y_val": Y}, "X_val is missing"),
+        ({"sample_weight_val": Y}, "X_val is missing"),
     ],
 )
 def test_validation_data_that_make_no_sense_are_refused(arguments: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         MLPClassifier().fit(X, Y, **arguments)
+
+
+def test_lbfgs_refuses_validation_data() -> None:
+    with pytest.raises(ValueError, match="lbfgs has none"):
+        MLPClassifier(solver="lbfgs", early_stopping=True).fit(X, Y, X_val=X, y_val=Y)
 
 
 @quiet
@@ -238,7 +247,7 @@ def test_a_diverging_fit_says_so() -> None:
     [
         ({"activation": "rleu"}, "did you mean 'relu'"),
         ({"solver": "Adam"}, "did you mean 'adam'"),
-        ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes must be whole numbers > 0"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be > 0, got \[8, 0\]"),
         ({"alpha": -1}, "alpha must be at least 0"),
         ({"momentum": 1.5}, "momentum must be from 0 to 1"),
         ({"batch_size": "big"}, "batch_size must be a whole number or 'auto'"),
@@ -252,6 +261,12 @@ def test_a_diverging_fit_says_so() -> None:
 )
 def test_wrong_parameters_are_refused_in_words(parameters: dict[str, Any], words: str) -> None:
     with pytest.raises((ValueError, TypeError, fastnet.BackendError), match=words):
+        MLPRegressor(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("parameters", [{"alpha": "1"}, {"momentum": 1.5}, {"shuffle": 1}, {"max_iter": 2.0}], ids=str)
+def test_a_wrong_parameter_raises_scikit_learns_error(parameters: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameterError, match=next(iter(parameters))):
         MLPRegressor(**parameters).fit(X, Y)
 
 
