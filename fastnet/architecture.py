@@ -117,12 +117,16 @@ class Architecture:
             biases.append(vector[b : b + n_out])
         return Views(tuple(weights), tuple(biases))
 
+    def cost_description(self) -> str:
+        """Return the cost as text: its name, and its number if this is not the default, such as "huber(delta=2)"."""
+        return described(self._cost, self._cost_number)
+
     def description(self) -> str:
         """Return the widths, activations and cost as text. The task is left out if the output implies it."""
         *hidden, output = self._activations
         implied = checks.output_cost_and_task(output, self._cost, None, self._sizes[-1])[2]
         names = "/".join(dict.fromkeys(hidden)) or "no hidden layer"
-        parts = [names, output, described(self._cost, self._cost_number)]
+        parts = [names, output, self.cost_description()]
         parts += [] if self._task == implied else [self._task]
         parts += [] if self._byte_scale == c.PIXEL_SCALE else [f"byte_scale {self._byte_scale:g}"]
         return f"{'-'.join(map(str, self._sizes))} {', '.join(parts)}"

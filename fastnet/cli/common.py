@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fastnet import data as sets
 from fastnet.cli import progress
-from fastnet.costs import described
 from fastnet.data import Dataset
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
@@ -61,7 +60,7 @@ def about_network(network: Network) -> dict[str, str]:
     *hidden, output = network.activations_by_layer
     return {
         "network": f"{layers(network.sizes)}: {network.n_parameters:,} parameters, {network.dtype}, "
-        f"cost {described(network.cost_name, network.cost_number)}",
+        f"cost {network.cost_description()}",
         "activation": ", ".join([*dict.fromkeys(hidden), f"output {output}"]),
     }
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from fastnet import insight, plots
-from fastnet.costs import described
 from fastnet.report.parts import Card, counted, picture
 from fastnet.report.subject import Subject
 from fastnet.text import layers
@@ -44,7 +43,7 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", described(network.cost_name, network.cost_number).replace("_", " ")),
+            ("cost", network.cost_description().replace("_", " ")),
             ("arithmetic", network.dtype.name),
         ],
     )
