@@ -273,7 +273,8 @@ def _array(values: object, name: str, advice: str = "") -> Array:
             raise ValueError(f"{name} has rows of different lengths; expected rows of one length") from None
         raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
     if array.ndim == 0 and array.dtype.kind not in "biufc":
-        raise ValueError(f"{name} must be an array or a list of numbers, not {given(values)}")
+        hint = f": use {name}.collect()" if hasattr(values, "collect") else ""  # a LazyFrame of polars
+        raise ValueError(f"{name} must be an array or a list of numbers, not {given(values)}{hint}")
     if array.dtype.kind in "OSUT":
         advice = advice or f"one-hot encode categories; convert text of digits with {name}.astype(float)"
         return numbers_of(array, name, advice)

@@ -163,3 +163,8 @@ def test_series_of_numbers_and_bools_are_labels_and_targets(kind: Any) -> None:
         assert network().evaluate(FLOATS, y, backend="numpy") == expected
     expected = network(1).evaluate(FLOATS, [0, 1, 1, 0], backend="numpy")
     assert network(1).evaluate(FLOATS, y, backend="numpy") == expected
+
+
+def test_a_lazy_frame_is_refused_with_the_call_that_collects_it() -> None:
+    with pytest.raises(ValueError, match=r"x must be an array .*, not <LazyFrame.*: use x\.collect\(\)"):
+        Network([1, 2]).predict(polars.DataFrame({"a": [1.0]}).lazy())
