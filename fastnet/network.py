@@ -370,7 +370,7 @@ class Network(Architecture):
         """
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
-        network_file.write(path, self, self._buffer)
+        network_file.write(path, self, self._buffer, self._largest_input)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -385,4 +385,5 @@ class Network(Architecture):
             network = cls.__new__(cls)
             Network.__init__(network, saved.sizes, **saved.settings, seed=0, dtype=saved.parameters.dtype)
             network._buffer[...] = saved.parameters
+            network.note_inputs(saved.largest_input)
         return network

@@ -30,14 +30,15 @@ FORMAT = [*SETTINGS][-1]
 
 
 class Saved(NamedTuple):
-    """The content of a file: the layers' widths, keyword arguments of Network, and the parameters (n_parameters,)."""
+    """The content of a file."""
 
-    sizes: tuple[int, ...]
-    settings: dict[str, Any]
-    parameters: NDArray[Any]
+    sizes: tuple[int, ...]  # the layers' widths
+    settings: dict[str, Any]  # keyword arguments of Network
+    parameters: NDArray[Any]  # (n_parameters,)
+    largest_input: float  # the largest absolute value of the floats that the network was trained on; 0 if unknown
 
 
-def write(path: str | os.PathLike[str], network: Architecture, parameters: NDArray[Any]) -> None:
+def write(path: str | os.PathLike[str], network: Architecture, parameters: NDArray[Any], largest_input: float) -> None:
     """Write a network's file. An existing file is replaced only when the new file is complete.
 
     Raises
@@ -56,6 +57,7 @@ def write(path: str | os.PathLike[str], network: Architecture, parameters: NDArr
         "task": network.task,
         "byte_scale": network.byte_scale,
         "dtype": parameters.dtype.name,
+        "largest_input": largest_input,
     }
     with atomic_write(path) as file:
         write_npz(file, about=np.array(json.dumps(about)), parameters=parameters)
@@ -94,7 +96,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
             )
         settings = {name: about[name] for name in names}
         settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
-        yield Saved(sizes, settings, parameters)
+        largest_input = checks.number("largest_input", about.get("largest_input", 0), minimum=0)
+        yield Saved(sizes, settings, parameters, largest_input)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "

@@ -31,7 +31,7 @@ class Case:
     weighted: bool
     sparse: bool
     seed: int
-    arguments: dict[str, Any] = field(init=False)
+    arguments: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)

@@ -52,7 +52,7 @@ def bytes_and_sparse_bytes() -> list[Any]:
 
 
 @pytest.mark.parametrize("use", ["forward", "predict", "fit", "predictor", "x_dtype"])
-def test_bytes_after_large_floats_draw_one_warning(use: str) -> None:
+def test_bytes_after_large_floats_draw_one_warning(use: str, tmp_path: Path) -> None:
     for x in bytes_and_sparse_bytes():
         net = network()
         trainer = Trainer(net, optimizer="sgd", learning_rate=0.1, seed=0, backend="numpy")
@@ -64,6 +64,7 @@ def test_bytes_after_large_floats_draw_one_warning(use: str) -> None:
             "predictor": lambda: net.compile()(x),  # noqa: B023  # called in this iteration
             "x_dtype": lambda: net.compile(x_dtype=np.uint8),  # noqa: B023  # called in this iteration
         }
+        net.save(tmp_path / "net")
         with pytest.warns(UserWarning, match=r"floats as large as 16, .*Network\(byte_scale=1\)") as caught:
             calls[use]()
         assert len(caught) == 1
@@ -71,6 +72,8 @@ def test_bytes_after_large_floats_draw_one_warning(use: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             net.forward(x)
+        with pytest.warns(UserWarning, match="floats as large as 16"):
+            Network.load(tmp_path / "net").forward(x)
 
 
 def test_matching_data_draw_no_warning() -> None:

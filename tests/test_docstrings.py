@@ -18,12 +18,13 @@ WRITTEN = [
     if ">>> " in path.read_text("utf-8")
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-# The examples of plots need Matplotlib, and some examples of insight need SciPy.
+# The examples of plots need Matplotlib, some examples of insight need SciPy, those of sklearn scikit-learn.
 EXTRAS = {
     "fastnet.plots": "matplotlib",
     "fastnet.explore": "matplotlib",
     "fastnet.report": "jinja2",
     "fastnet.insight": "scipy",
+    "fastnet.sklearn": "sklearn",
 }
 
 

@@ -362,7 +362,8 @@ def test_unusable_targets_are_refused(y: Any, words: str) -> None:
 
 
 def test_one_sigmoid_output_takes_only_the_integers_0_and_1() -> None:
-    refused(lambda: random_network([4, 1]).cost(X, Y), "y", "0", "2", "sigmoid")
+    refused(lambda: random_network([4, 1]).cost(X, Y), "y", "0", "2", "sigmoid", "an output each")
+    refused(lambda: random_network([4, 1]).cost(X, np.where(Y > 1, 1, -1)), "y[0] is -1", "np.unique(y, return_inverse")
     random_network([4, 1], output="identity").cost(X, Y)  # a regression accepts any target
 
 

@@ -104,10 +104,10 @@ def outputs(
             )
         return _labels(array.copy(), n_out, name)
     if array.shape not in ((n, n_out), (n,)):
-        hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
+        hint = f": use numpy.ravel({name})" if array.shape == (n, 1) else ""
         raise ValueError(f"{name} has shape {array.shape}; expected labels ({n},) or targets ({n}, {n_out}){hint}")
     targets = _finite(converted(array, dtype, name), name)
-    _in_range(targets, output, name)
+    _in_range(targets, output, name, _numbering(y, name) if task == "classification" and n_out == 1 else "")
     if task == "classification" and n_out > 1:
         _one_class_each(targets, name)
     if output == "softmax" and cost == "cross_entropy":
@@ -122,23 +122,27 @@ def outputs(
 
 def _numbering(y: object, name: str) -> str:
     """Return the advice how to make class labels from 0 of text or categories."""
+    name = name.split()[-1]  # a fit calls validation data "validation y"
     is_pandas_category = is_category(y) and library_of(y, "Series") == "pandas"
     code = f"{name}.cat.codes" if is_pandas_category else f"np.unique({name}, return_inverse=True)[1]"
     return f"number your classes from 0 with {code}"
 
 
-def _in_range(targets: Array, output: str, name: str) -> None:
-    """Refuse targets outside the range of the output activation: no output could reach them."""
+def _in_range(targets: Array, output: str, name: str, classes_advice: str) -> None:
+    """Refuse targets outside the range of the output activation: no output could reach them.
+
+    `classes_advice` says how to make class labels for a classifier with one output; "" for other networks.
+    """
     low, high = ACTIVATIONS[output].low, ACTIVATIONS[output].high
     from_, to = low - ROUNDING, high + ROUNDING
     if targets.min() >= from_ and targets.max() <= to:
         return
     bad = _first((targets < from_) | (targets > to))
     wanted = f"from {low:g} to {high:g}" if high < np.inf else f"of {low:g} or more"
-    raise ValueError(
-        f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: scale them, or use "
-        "output='identity' with cost='squared_error'"
-    )
+    advice = "scale them, or use output='identity' with cost='squared_error'"
+    if classes_advice:
+        advice = f"{classes_advice}; more than two classes need an output each; values need task='regression'"
+    raise ValueError(f"{_entry(name, bad)} is {targets[bad]:.7g}; {output} outputs need targets {wanted}: {advice}")
 
 
 def _one_class_each(targets: Array, name: str) -> None:
@@ -228,7 +232,7 @@ def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.f
         return np.empty(0)
     array = _array(values, name)
     if array.shape != (n,) or array.dtype.kind not in "biuf":
-        hint = f": use {name}.ravel()" if array.shape == (n, 1) else ""
+        hint = f": use numpy.ravel({name})" if array.shape == (n, 1) else ""
         raise ValueError(
             f"{name} has shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers, one weight for each "
             f"example{hint}"

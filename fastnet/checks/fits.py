@@ -47,7 +47,8 @@ def class_weight(value: object, n_classes: int) -> NDArray[np.float64] | None:
     if not isinstance(value, Mapping):
         raise TypeError(f"class_weight must be 'balanced' or a mapping such as {{0: 1.0, 1: 5.0}}, not {given(value)}")
     found = np.ones(n_classes)  # the weight of a class that the mapping lacks, as in scikit-learn
-    for label, weight in value.items():
+    for key, weight in value.items():
+        label = int(key) if isinstance(key, (bool, np.bool_)) else key  # labels may be bools too
         if whole_number("a label of class_weight", label, 0) >= n_classes:
             raise ValueError(f"class_weight names the class {label}; the network has the classes 0 to {n_classes - 1}")
         found[label] = number(f"class_weight[{label}]", weight, minimum=0)

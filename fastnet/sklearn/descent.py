@@ -15,10 +15,10 @@ from fastnet.training.dropout import with_dropout
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import MIN_EPSILON
 
-# scikit-learn's velocity contains the rate, ours does not. The kernels' velocity is the one of scikit-learn divided by
-# the rate, so it could overflow for smaller rates than this. Updates with such a rate change no weight.
+# The velocity of scikit-learn is the rate times the velocity of the kernels, which would overflow for tiny rates. The
+# kernels get at least this rate. An update at this rate changes no weight.
 MIN_RATE = 1e-20
-MIN_ADAPTIVE_RATE = 1e-6  # the rate "adaptive" stops at this rate
+MIN_ADAPTIVE_RATE = 1e-6  # "adaptive" lowers no rate that is at most this one
 ADAPTIVE_FACTOR = 5.0
 
 
@@ -77,7 +77,7 @@ class Descent:
             self.set_rate(self.initial_rate / (n_examples + 1) ** self.power)
 
     def stops(self, reason: str, verbose: bool) -> bool:
-        """Whether training stops for this reason. With the schedule "adaptive", the rate is divided by 5 first."""
+        """Whether training stops for this reason. "adaptive" divides the rate by 5 in place of stopping."""
         then = " Stopping."
         if self.schedule == "adaptive":
             if self.rate > MIN_ADAPTIVE_RATE:

@@ -14,16 +14,18 @@ from sklearn.utils import check_random_state
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
 from fastnet.checks import AnyRows
+from fastnet.names import BatchSize
 from fastnet.network import Network
 from fastnet.sklearn import advice, epochs, lbfgs
 from fastnet.sklearn.descent import Descent
 from fastnet.sklearn.fitted import Fitted, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
-from fastnet.sklearn.parameters import ACTIVATIONS, BATCH_ROWS, STOCHASTIC, check_parameters, hidden_sizes
+from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes
 from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
+from fastnet.training.order import examples_in_batch
 from fastnet.training.selection import Selection
 
 Array = NDArray[Any]
@@ -57,7 +59,7 @@ class MLP(Fitted):
     activation: str
     solver: str
     alpha: float
-    batch_size: int | str
+    batch_size: BatchSize
     learning_rate: str
     learning_rate_init: float
     power_t: float
@@ -86,12 +88,15 @@ class MLP(Fitted):
 
     _has_numeric_y = False
 
-    def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
-        """Return checked targets as class numbers (n,), labels (n, n_outputs) or values (n, n_outputs)."""
+    def _learn_y(self, y: Any, incremental: bool) -> None:
+        """Learn the classes that occur in y, or check that y fits the classes of an earlier fit."""
+
+    def _numbers(self, y: Any) -> Array:
+        """Return targets as class numbers (n,), labels (n, n_outputs) or values (n, n_outputs)."""
         raise NotImplementedError
 
     def _kernel_y(self, y: Array) -> Array:
-        """Return checked targets in the form that the kernels of `network_` take."""
+        """Return the result of `_numbers` in the form that the kernels of `network_` take."""
         raise NotImplementedError
 
     def _formulas(self, dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -99,11 +104,12 @@ class MLP(Fitted):
         raise NotImplementedError
 
     def _n_outputs(self, y: Array) -> int:
+        """Return the number of outputs that a network needs for these targets."""
         raise NotImplementedError
 
     @property
     def _score(self) -> Score:
-        """The score of outputs that early stopping looks at."""
+        """The score that early stopping compares."""
         raise NotImplementedError
 
     def _stratify(self, y: Array) -> Array | None:
@@ -128,7 +134,8 @@ class MLP(Fitted):
             raise ValueError("partial_fit does not support early_stopping=True")
         is_first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._checked_X_y(X, y, self._input_dtypes(), is_first)
-        y = self._checked_y(y, incremental, is_first)
+        self._learn_y(y, incremental)
+        y = self._numbers(y)
         weights = self._weights(sample_weight, y, incremental)
         random_state = check_random_state(self.random_state)
         sizes = [X.shape[1], *hidden_sizes(self.hidden_layer_sizes), self._n_outputs(y)]
@@ -158,7 +165,7 @@ class MLP(Fitted):
         """Make the network with new weights, and forget earlier fits."""
         if self.dtype is not None:
             dtype = np.dtype(self.dtype)
-        else:  # L-BFGS needs float64, as its line search compares losses that differ little
+        else:  # L-BFGS needs float64: its line search compares losses that hardly differ
             dtype = x_dtype if x_dtype == np.float32 and self.solver != "lbfgs" else np.dtype(np.float64)
         network = self._new_network(sizes, dtype)
         draw_parameters(network, random_state, self.activation)
@@ -259,19 +266,18 @@ class MLP(Fitted):
         """Return the checked arguments X_val, y_val and sample_weight_val."""
         network = self.network_
         X, y = self._checked_X_y(validation.x, validation.y, [network.dtype, np.uint8], is_first=False)
-        y = self._checked_y(y, incremental=True, is_first=False)
+        y = self._numbers(y)
         weights = checks.weights(validation.weights, len(y), "sample_weight_val")
         return HeldOut(Examples(network.check_inputs(X, "X_val"), self._kernel_y(y), weights), y, self._score)
 
     def _batch_rows(self, n: int) -> int:
-        if isinstance(self.batch_size, str):
-            return min(BATCH_ROWS, n)
-        if self.batch_size > n:
+        """Return the number of examples in a batch."""
+        if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn(
                 f"Got `batch_size` less than 1 or larger than sample size. It is going to be clipped to {n}",
                 stacklevel=5,
             )
-        return min(int(self.batch_size), n)
+        return examples_in_batch(self.batch_size, n)
 
     def _minimise(self, engine: Engine, examples: Examples) -> None:
         """Train with lbfgs."""
@@ -286,7 +292,7 @@ class MLP(Fitted):
             warnings.warn(advice.lbfgs_stopped(self, found.problem, examples.x), ConvergenceWarning, stacklevel=4)
 
     def _cost_divisor(self) -> int:
-        """Return what scikit-learn divides the cost, but not its gradient, by."""
+        """Return the number by which scikit-learn divides the cost, but not its gradient."""
         return 1
 
     def _publish(self, record: Record) -> None:

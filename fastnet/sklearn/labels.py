@@ -20,7 +20,7 @@ class Labels:
     Attributes
     ----------
     classes : numpy.ndarray (n_classes,)
-        The classes, sorted. For several labels an example, the numbers of the labels.
+        The classes, sorted. Of a multilabel problem, the numbers of the labels.
     kind : str
         "binary" for one class or two, "multiclass" for more, "multilabel" for several labels an example.
     is_sparse : bool
@@ -89,7 +89,7 @@ class Labels:
     def decode(self, predicted: Array) -> Any:
         """Return predicted class numbers as labels."""
         if self.kind != "multilabel":
-            return self.classes.take(predicted, mode="clip")  # with a single class, the number is always 0
+            return self.classes.take(predicted, mode="clip")  # a single class is predicted whatever the output is
         labels = predicted.astype(np.int64)
         if self.is_sparse:
             from scipy.sparse import csr_matrix  # as LabelBinarizer of scikit-learn returns it

@@ -17,7 +17,6 @@ STOCHASTIC = ("sgd", "adam")
 SOLVERS = ("lbfgs", *STOCHASTIC)
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 FLAGS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping")
-BATCH_ROWS = 200  # the largest batch that "auto" takes
 
 
 def check_parameters(estimator: Any) -> None:

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from fastnet import checks
 from fastnet.costs import Huber, Quantile
 from fastnet.kernels.contract import Floats
+from fastnet.names import BatchSize
 from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, r2
 from fastnet.sklearn.labels import checked_labels
@@ -30,49 +31,52 @@ class MLPRegressor(RegressorMixin, MLP):
     Parameters
     ----------
     loss : {"squared_error", "poisson", "absolute_error", "huber", "quantile"}
-        "squared_error" is half the squared error, and "poisson" is half the Poisson deviance, for targets of 0 or more.
-        scikit-learn's MLPRegressor has these two.
+        "squared_error" is half of the squared error. "poisson" is half of the Poisson deviance, for targets of 0 or
+        more. scikit-learn's MLPRegressor has these two losses.
     hidden_layer_sizes : int or sequence of int
         The widths of the hidden layers. An empty sequence makes a linear model.
     activation : {"identity", "logistic", "tanh", "relu"}
         The activation of the hidden layers.
     solver : {"lbfgs", "sgd", "adam"}
-        "lbfgs" minimises the loss over all examples with SciPy's L-BFGS-B, in float64. "sgd" is gradient descent on
-        batches with momentum. "adam" is Adam.
+        "sgd" is gradient descent on batches with momentum, "adam" is Adam on batches. "lbfgs" is SciPy's L-BFGS-B on
+        all examples.
     alpha : float
         The strength of L2 regularisation: alpha / 2 times the sum of the squared weights is added to the summed loss of
         a batch.
     batch_size : int or "auto"
-        The number of examples in an update. "auto" is min(200, n).
+        The number of examples in an update of "sgd" and "adam". "auto" is min(200, n).
     learning_rate : {"constant", "invscaling", "adaptive"}
-        How "sgd" changes its rate: not at all, as learning_rate_init / t^power_t, or divided by 5 each time the loss or
-        the score no longer improves.
+        How "sgd" changes its rate. "constant": not at all. "invscaling": after each epoch the rate becomes
+        `learning_rate_init / (t_ + 1)**power_t`. "adaptive": the rate is divided by 5 when the loss or the score no
+        longer improves.
     learning_rate_init : float
-        The first learning rate.
+        The first learning rate of "sgd" and "adam".
     power_t : float
         The exponent of "invscaling".
     max_iter : int
         The largest number of epochs, or of iterations of "lbfgs".
     shuffle : bool
-        Whether each epoch shuffles the examples.
+        Whether each epoch of "sgd" and "adam" draws a new order of the examples.
     random_state : int, RandomState or None
         The source of the initial weights, the held-out examples, the order of the examples, and dropout.
     tol : float
-        An epoch improves the loss or the score if it betters the best one by `tol`.
+        The smallest improvement of the loss or of the score that counts. "lbfgs" stops when no component of the
+        gradient is larger.
     verbose : bool
-        Whether to print the loss of each epoch.
+        Whether to print the loss of each epoch, and the score of the held-out examples.
     warm_start : bool
-        Whether `fit` goes on with the weights of the last fit.
+        Whether `fit` starts from the weights of the last fit.
     momentum : float
         The momentum of "sgd", from 0 to 1.
     nesterovs_momentum : bool
-        Whether it is Nesterov's.
+        Whether the momentum is Nesterov's.
     early_stopping : bool
         Whether to hold out examples, to stop when their score no longer improves, and to keep the best weights.
     validation_fraction : float
-        The share of the examples to hold out.
+        The share of the examples to hold out for early stopping.
     beta_1, beta_2, epsilon : float
-        The numbers of "adam".
+        The decay of Adam's mean gradient, the decay of its mean squared gradient, and the number that keeps its divisor
+        above 0.
     n_iter_no_change : int
         Training stops after more than this number of epochs without an improvement.
     max_fun : int
@@ -84,15 +88,16 @@ class MLPRegressor(RegressorMixin, MLP):
     backend : str, optional
         "cython", "numba", "numpy" or "auto". None: the backend in use.
     threads : int or "auto"
-        How many threads share the work of each batch. Leave it at 1 where joblib runs several fits at a time.
+        How many threads share the work of each batch. Use 1 if joblib runs several fits at a time.
     dropout : float or sequence of float
-        The dropout rates of the hidden layers.
+        The dropout rates of the hidden layers: one rate for all, or one for each. Only "sgd" and "adam" have dropout.
     callbacks : sequence of Callback or function
-        A function is called as function(running, epoch) after each epoch. `running` has the network, the learning rate,
-        and `stop()`. An epoch is one kernel call, so that `on_batches` of a callback is called once an epoch.
+        Functions that "sgd" and "adam" call as function(running, epoch) after each epoch, or objects such as
+        `fastnet.EarlyStopping`. `running` has `network`, `learning_rate`, `steps` and `stop()`. An epoch is one kernel
+        call, so `on_batches` of a callback is called once per epoch. `partial_fit` takes no callbacks.
     dtype : float32 or float64, optional
-        The dtype of the weights and of the arithmetic. None: float32 for float32 data with "sgd" and "adam", else
-        float64.
+        The dtype of the weights and of the arithmetic. None: float32 if X is float32 and the solver is not "lbfgs",
+        else float64.
 
     Attributes
     ----------
@@ -131,7 +136,7 @@ class MLPRegressor(RegressorMixin, MLP):
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
+        batch_size: BatchSize = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
@@ -176,12 +181,12 @@ class MLPRegressor(RegressorMixin, MLP):
 
         Parameters
         ----------
-        X : array or sparse matrix (n, n_features)
-            Examples. Whole numbers of any width are taken as they are.
+        X : array, data frame or scipy.sparse matrix (n, n_features)
+            Examples: floats, whole numbers or bools. A byte stands for its own value.
         y : array (n,) or (n, n_outputs)
             Targets.
         sample_weight : array (n,), optional
-            The weight of each example.
+            The weight of each example, 0 or more.
         X_val, y_val : arrays, optional
             Examples for early stopping, in place of held-out ones. They need early_stopping=True.
         sample_weight_val : array, optional
@@ -194,27 +199,48 @@ class MLPRegressor(RegressorMixin, MLP):
         Raises
         ------
         ValueError, TypeError
-            An argument or a parameter is invalid, or a weight is no longer finite.
+            An argument or a parameter is invalid, or the loss or a weight is not finite.
+        BackendError
+            The backend is unknown, or missing here.
         """
         return self._fit(X, y, sample_weight, validation=Validation(X_val, y_val, sample_weight_val))
 
     @available_if(makes_epochs)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch, and go on with the weights and the optimiser of the last call.
+        """Train for one epoch. The call continues with the weights and the optimiser of the last call.
 
-        The arguments are those of `fit`.
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `fit`, or early_stopping is True.
+        AttributeError
+            The solver is "lbfgs", which has no epochs.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Floats:
-        """Return the predicted values: (n,), or (n, n_outputs) for several outputs."""
+        """Return the predicted values: (n,), or (n, n_outputs) for several outputs.
+
+        Raises NotFittedError before the first fit, and ValueError if X is invalid.
+        """
         outputs = self._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     _has_numeric_y = True
 
-    def _checked_y(self, y: Any, incremental: bool, is_first: bool) -> Array:
-        y = checked_labels(y)
+    def _learn_y(self, y: Any, incremental: bool) -> None:
+        checked_labels(y)
+
+    def _numbers(self, y: Any) -> Array:
         return y.reshape(len(y), -1)
 
     def _kernel_y(self, y: Array) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastnet.errors import DivergedError
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
-from fastnet.training.kernel_calls import NOTHING, Made, Snapshot, Updates
+from fastnet.training.kernel_calls import Snapshot, Updates
 
 
 class DivergenceWatch:
@@ -29,8 +29,8 @@ class DivergenceWatch:
         """Drop the snapshot. After a callback changes the parameters, the snapshot is useless."""
         self._before_last = None
 
-    def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int) -> Made:
-        """Make the updates of a chunk in two calls: all batches but the last, then the last.
+    def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NDArray[np.float64]:
+        """Make the updates of a chunk in two calls: all batches but the last, then the last. Return their report.
 
         Raises
         ------
@@ -41,18 +41,17 @@ class DivergenceWatch:
         updates = self._updates
         first = self._before_last or updates.snapshot(rows[:0], rates[:0])
         last = (len(rates) - 1) * updates.batch_size
-        total = NOTHING
+        reports = [np.empty((0, c.REPORT_COLUMNS))]
         for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates[-1:])):
             if not part.size or updates.interrupts.pending:
                 continue
             if part_rates.size == 1:
                 self._before_last = updates.snapshot(part, part_rates)
-            made = updates.make(part, part_rates)
-            stopped_early = made.n_updates < part_rates.size and not updates.interrupts.pending
+            reports.append(updates.make(part, part_rates))
+            stopped_early = len(reports[-1]) < part_rates.size and not updates.interrupts.pending
             if stopped_early or updates.not_finite():
                 self._find(first, rows, rates, epoch)
-            total = total.plus(made)
-        return total
+        return np.concatenate(reports)
 
     def _find(self, first: Snapshot, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NoReturn:
         """Repeat the snapshot's update, then the chunk's updates, one at a time. Raise at the first bad update."""
@@ -66,14 +65,14 @@ class DivergenceWatch:
             if not part.size:
                 continue
             before = updates.snapshot(part, rate)
-            made = updates.make(part, rate, never_stopped)
-            what = updates.not_finite() if made.n_updates else "cost is"
+            n_updates = len(updates.make(part, rate, never_stopped))
+            what = updates.not_finite() if n_updates else "cost is"
             if not what:
                 good = before
                 continue
             # If the kernel made no update, this batch's cost was already bad. The previous update caused this, so
             # restore the state from before the previous update.
-            updates.restore(before if made.n_updates or good is None else good)
+            updates.restore(before if n_updates or good is None else good)
             self._raise(what, epoch, before.step + 1, float(rate[0]))
         # All repeated updates were good, so another thread must have changed the data or the parameters.
         self._raise("cost or a parameter is", epoch, updates.state.step + 1, float(rates[-1]))

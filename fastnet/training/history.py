@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
-from fastnet.text import json_text
+from fastnet.text import json_text, scores
 
 FloatField: TypeAlias = Literal[
     "cost",
@@ -126,7 +126,7 @@ class History:
             return "<History of no epochs>"
         last = self.epochs[-1]
         epochs = "1 epoch" if len(self) == 1 else f"{len(self)} epochs"
-        return f"<History of {epochs}, the last with cost {last.cost:.4g}, accuracy {last.accuracy:.4g}>"
+        return f"<History of {epochs}, the last with {scores(last.cost, last.accuracy, last.r2)}>"
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a list for each field, with one entry for each epoch. pandas.DataFrame accepts the result."""

@@ -17,36 +17,6 @@ from fastnet.kernels.contract import Backend, Floats, Ints
 from fastnet.training.pieces import pieces
 
 
-class Made(NamedTuple):
-    """The updates that kernel calls made, and the sums of the contract's report over these updates."""
-
-    n_updates: int
-    cost: float  # COST_SUM
-    weight: float  # WEIGHT_SUM
-    penalty: float  # PENALTY_COST
-    score: float  # SCORE
-    labels: float  # LABELS
-
-    @classmethod
-    def of(cls, report: NDArray[np.float64]) -> Made:
-        """Return the updates of a report (n_updates, REPORT_COLUMNS)."""
-        return cls(len(report), *np.add.reduce(report).tolist())
-
-    def plus(self, other: Made) -> Made:
-        """Return these updates and the other updates together."""
-        return Made(
-            self.n_updates + other.n_updates,
-            self.cost + other.cost,
-            self.weight + other.weight,
-            self.penalty + other.penalty,
-            self.score + other.score,
-            self.labels + other.labels,
-        )
-
-
-NOTHING = Made(0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
 @dataclass(slots=True)
 class OptimizerState:
     """The state that an optimiser keeps between updates."""
@@ -83,8 +53,10 @@ class Updates:
     is_long: bool  # whether each call runs in a thread of its own, so that Ctrl-C is received during a long call
     interrupts: Interrupts
 
-    def make(self, rows: Ints, rates: NDArray[np.float64], progress: Ints | None = None) -> Made:
+    def make(self, rows: Ints, rates: NDArray[np.float64], progress: Ints | None = None) -> NDArray[np.float64]:
         """Make one update for each batch of `rows`, with the learning rates `rates`.
+
+        Return the contract's report (n_updates, REPORT_COLUMNS) of the updates made.
 
         The kernel stops early if a cost is not finite, or if the column STOP of `progress` is set. In the default
         `progress`, Ctrl-C sets this column.
@@ -92,10 +64,10 @@ class Updates:
         progress = self.interrupts.progress if progress is None else progress
         if isinstance(self.x, UnconvertedRows):
             return self._make_in_pieces(self.x, rows, rates, progress)
-        return Made.of(self.make_in_one_call(rows, rates, progress))
+        return self.make_in_one_call(rows, rates, progress)
 
     def make_in_one_call(self, rows: Ints, rates: NDArray[np.float64], progress: Ints) -> NDArray[np.float64]:
-        """Make the updates as `make` does. Return the contract's report of the updates made."""
+        """Make the updates as `make` does, on rows that need no conversion."""
         x = self.x
         assert not isinstance(x, UnconvertedRows)
         report = np.empty((len(rates), c.REPORT_COLUMNS))
@@ -132,18 +104,20 @@ class Updates:
         state.step += n_updates
         return report[:n_updates]
 
-    def _make_in_pieces(self, x: UnconvertedRows, rows: Ints, rates: NDArray[np.float64], progress: Ints) -> Made:
+    def _make_in_pieces(
+        self, x: UnconvertedRows, rows: Ints, rates: NDArray[np.float64], progress: Ints
+    ) -> NDArray[np.float64]:
         """Make the updates in calls on a converted copy of some rows at a time. The result is that of one call."""
-        made = NOTHING
+        reports = [np.empty((0, c.REPORT_COLUMNS))]
         for numbers, order in pieces(x, rows, self.batch_size):
             weights = self.weights[numbers] if self.weights.size else self.weights
             piece = replace(self, x=x[numbers].read(), y=self.y[numbers], weights=weights)
-            piece_rates = rates[made.n_updates :][: -(-len(order) // self.batch_size)]
-            done = piece.make(order, piece_rates, progress)
-            made = made.plus(done)
-            if done.n_updates < len(piece_rates):
+            piece_rates = rates[: -(-len(order) // self.batch_size)]
+            reports.append(piece.make(order, piece_rates, progress))
+            if len(reports[-1]) < len(piece_rates):
                 break
-        return made
+            rates = rates[len(piece_rates) :]
+        return np.concatenate(reports)
 
     def snapshot(self, rows: Ints, rates: NDArray[np.float64]) -> Snapshot:
         """Return copies of the parameters and the optimiser's state, with the rows and the rate of the next update."""

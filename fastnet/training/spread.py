@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,11 @@ def spread_message(x: AnyRows, names: Sequence[str] | None) -> str:
     step = -(-len(x) // min(MAX_SAMPLE_ROWS, max(MIN_SAMPLE_ROWS, SAMPLE_NUMBERS // x.shape[1])))
     sample = kernel_rows(x[np.arange(0, len(x), step)] if isinstance(x, SparseRows) else x[::step])
     with np.errstate(over="ignore", invalid="ignore"):  # the square of a large number may overflow to infinity
-        columns, deviations, counts = _sparse(sample) if isinstance(sample, SparseRows) else _dense(sample)
-    is_bad = (deviations > MAX_SPREAD) | ((deviations < MIN_SPREAD) & (deviations > 0) & (counts * 2 > len(sample)))
-    bad = is_bad.nonzero()[0]
+        columns, deviations, count = _sparse(sample) if isinstance(sample, SparseRows) else _dense(sample)
+    is_small = (deviations < MIN_SPREAD) & (deviations > 0)
+    if is_small.any():
+        is_small &= count() * 2 > len(sample)
+    bad = (is_small | (deviations > MAX_SPREAD)).nonzero()[0]
     if not bad.size:
         return ""
     worst = bad[np.argmax(np.abs(np.log(deviations[bad])))]
@@ -55,15 +57,19 @@ def spread_message(x: AnyRows, names: Sequence[str] | None) -> str:
     )
 
 
-def _dense(sample: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any]]:
-    """Return the columns' numbers, their standard deviations, and how many of their numbers are not 0."""
+Columns = tuple[NDArray[Any], NDArray[np.float64], Callable[[], NDArray[Any]]]
+
+
+def _dense(sample: NDArray[Any]) -> Columns:
+    """Return the columns' numbers, their standard deviations, and a function that counts the numbers that are not 0."""
     differences = np.subtract(sample, sample[0], dtype=np.float64)  # exactly 0 in a constant column
     means = differences.mean(axis=0)
     variances = np.einsum("ij,ij->j", differences, differences) / len(sample) - means * means
-    return np.arange(sample.shape[1]), np.sqrt(np.maximum(variances, 0)), np.count_nonzero(sample, axis=0)
+    deviations = np.sqrt(np.maximum(variances, 0))
+    return np.arange(sample.shape[1]), deviations, lambda: np.asarray(np.count_nonzero(sample, axis=0))
 
 
-def _sparse(sample: SparseRows) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any]]:
+def _sparse(sample: SparseRows) -> Columns:
     """Return what `_dense` returns, for the columns that have entries."""
     columns, first, at = np.unique(sample.indices, return_index=True, return_inverse=True)
     counts, n = np.bincount(at, minlength=len(columns)), len(sample)
@@ -71,4 +77,4 @@ def _sparse(sample: SparseRows) -> tuple[NDArray[Any], NDArray[np.float64], NDAr
     differences = sample.values - shift[at]
     sums = np.bincount(at, differences, len(columns)) - (n - counts) * shift
     squares = np.bincount(at, np.square(differences), len(columns)) + (n - counts) * np.square(shift)
-    return columns, np.sqrt(np.maximum(squares / n - np.square(sums / n), 0)), counts
+    return columns, np.sqrt(np.maximum(squares / n - np.square(sums / n), 0)), lambda: counts

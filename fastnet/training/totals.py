@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastnet.evaluation import evaluation
+from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import Sums
 from fastnet.training.fit import Fit
 from fastnet.training.history import Epoch
-from fastnet.training.kernel_calls import NOTHING, Made
 
 
 @dataclass(slots=True)
@@ -17,23 +21,22 @@ class Totals:
     """The sums over an epoch so far."""
 
     epoch: int
-    made: Made = NOTHING
+    sums: NDArray[np.float64] = field(default_factory=partial(np.zeros, c.REPORT_COLUMNS))  # of the contract's report
     n_examples: int = 0
     seconds: float = 0.0
     learning_rate: float = 0.0  # of the last update
 
-    def add(self, made: Made, n_examples: int, seconds: float, learning_rate: float) -> None:
-        """Add a chunk."""
-        self.made = self.made.plus(made)
+    def add(self, report: NDArray[np.float64], n_examples: int, seconds: float, learning_rate: float) -> None:
+        """Add a chunk. The batches are added one by one, so that the sums do not depend on the sizes of the chunks."""
+        self.sums = np.add.reduce(np.concatenate((self.sums[None], report)))
         self.n_examples += n_examples
         self.seconds += seconds
         self.learning_rate = learning_rate
 
     def record(self, fit: Fit) -> Epoch:
         """Return the epoch's record so far."""
-        made = self.made
-        sums = Sums(made.cost, made.weight, made.score, made.labels)
-        found = evaluation(fit.updates.layers, sums, fit.variance * made.weight)
+        cost, weight, score, labels = self.sums[[c.COST_SUM, c.WEIGHT_SUM, c.SCORE, c.LABELS]].tolist()
+        found = evaluation(fit.updates.layers, Sums(cost, weight, score, labels), fit.variance * weight)
         return Epoch(
             epoch=self.epoch,
             cost=found.cost,

@@ -92,10 +92,10 @@ class Trainer:
     Examples
     --------
     >>> import fastnet
-    >>> network = fastnet.Network([2, 8, 2], activation="tanh", cost="cross_entropy", seed=0)
-    >>> trainer = fastnet.Trainer(network, optimizer="sgd", learning_rate=1.0, batch_size=4, seed=0)
+    >>> network = fastnet.Network([2, 8, 2], seed=0)
+    >>> trainer = fastnet.Trainer(network, learning_rate=0.05, seed=0)
     >>> x, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
-    >>> history = trainer.fit(x, y, epochs=500)
+    >>> history = trainer.fit(x, y, epochs=100)
     >>> network.accuracy(x, y)
     1.0
     """
@@ -379,15 +379,15 @@ class Trainer:
             rows = order[done * size : (done + count) * size]
             rates = checks.rates(self._learning_rate, factors[done : done + count], self.steps)
             began = time.perf_counter()
-            made = fit.watch.make(rows, rates, self._epoch)
+            report = fit.watch.make(rows, rates, self._epoch)
             seconds = time.perf_counter() - began
-            if made.n_updates:
-                done += made.n_updates
-                n_examples = min(made.n_updates * size, len(rows))
+            if n_updates := len(report):
+                done += n_updates
+                n_examples = min(n_updates * size, len(rows))
                 fit.chunks.learn_speed(seconds, n_examples)
-                totals.add(made, n_examples, seconds, float(rates[made.n_updates - 1]))
+                totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
                 self._unfinished = totals.record(fit)
-                fit.tell(self, self._unfinished, done, rows[(made.n_updates - 1) * size :][:size])
+                fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
         if not done:
             self._epoch -= 1
         return self._unfinished

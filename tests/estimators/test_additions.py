@@ -146,6 +146,8 @@ def test_validation_data_of_ones_own() -> None:
     model = MLPClassifier(random_state=0, max_iter=20, early_stopping=True)
     model.fit(x, y, X_val=X[1::2], y_val=Y[1::2])
     assert model.best_validation_score_ == model.score(X[1::2], Y[1::2])
+    model.set_params(warm_start=True).fit(x, y, X_val=X[50:], y_val=Y[50:])  # one class is not among these examples
+    model.set_params(warm_start=False)
     weights = np.where(Y[1::2] == 0, 1.0, 1e-9)
     model.fit(x, y, X_val=X[1::2], y_val=Y[1::2], sample_weight_val=weights)
     assert model.best_validation_score_ == pytest.approx(model.score(X[1::2], Y[1::2], weights))

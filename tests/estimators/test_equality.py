@@ -63,3 +63,11 @@ def test_float32_is_computed_in_float32_and_close_to_scikit_learns_numbers() -> 
     assert {a.dtype for a in ours.coefs_} == {np.dtype(np.float32)}
     for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_lbfgs_takes_scikit_learns_next_step_after_too_long_a_step() -> None:
+    """The fourth step is too long. The next one depends on the rounding errors of scikit-learn's cost there."""
+    parameters = {"hidden_layer_sizes": (1, 1, 7), "activation": "identity", "solver": "lbfgs", "alpha": 1.0}
+    parameters |= {"random_state": 60, "max_iter": 5}
+    case = ec.Case("multilabel", "fit", parameters, n=60, n_features=1, weighted=False, sparse=False, seed=0)
+    assert ec.worst_difference(case, "auto") < 1e-10  # with the exact cost: 9e-9

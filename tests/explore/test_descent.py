@@ -76,7 +76,8 @@ def test_the_error_of_a_divergence_says_what_to_do() -> None:
     rng = np.random.default_rng(0)
     x, y = (1e4 * rng.normal(size=(40, 5))).astype(np.float32), np.arange(40) % 2
     data = fastnet.data.Dataset("large", x, y, x, y, None, ("0", "1"))
-    with pytest.raises(FastnetError, match=r"memorize: .* are from -[\de+.]+ to [\de+.]+: scale them first"):
+    words = r"memorize: .* are from -[\de+.]+ to [\de+.]+: scale them first"
+    with pytest.warns(UserWarning, match="StandardScaler"), pytest.raises(FastnetError, match=words):
         run("memorize", Setting(data, "numpy", n_seeds=2))
 
 

@@ -93,7 +93,7 @@ def test_class_weights_of_target_vectors_and_of_a_single_output() -> None:
     labels.fit(X, Y, epochs=2, class_weight={1: 3.0})
     kc.assert_close(vectors.network.parameters, labels.network.parameters, 1e-6)
     one, other = (Trainer(Network([6, 1], seed=0), seed=0, batch_size=9, backend="numpy") for _ in range(2))
-    one.fit(X, Y > 1, epochs=2, class_weight={1: 3.0})
+    one.fit(X, Y > 1, epochs=2, class_weight={True: 3.0})
     other.fit(X, Y > 1, epochs=2, sample_weight=np.where(Y > 1, 3.0, 1.0))
     assert bits(one) == bits(other)
 
