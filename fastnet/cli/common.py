@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastnet import data as sets
 from fastnet.cli import progress
+from fastnet.costs import described
 from fastnet.data import Dataset
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
@@ -60,7 +61,7 @@ def about_network(network: Network) -> dict[str, str]:
     *hidden, output = network.activations_by_layer
     return {
         "network": f"{layers(network.sizes)}: {network.n_parameters:,} parameters, {network.dtype}, "
-        f"cost {network.cost_name}",
+        f"cost {described(network.cost_name, network.cost_number)}",
         "activation": ", ".join([*dict.fromkeys(hidden), f"output {output}"]),
     }
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.answers import check_classifier, top_outputs
-from fastnet.insight.task import full_scale
+from fastnet.insight.task import number_for_one
 from fastnet.kernels.formulas import n_classes
 from fastnet.names import BackendName
 from fastnet.network import Network
@@ -103,7 +103,7 @@ def confidence_on_noise(
     network : Network
         A classifier.
     images : array_like, shape (m, n_in)
-        Real images, such as the images of a test set: floats, or uint8, which means value / 255.
+        Real images, such as the images of a test set: floats, or uint8, which the network multiplies by its byte scale.
     n : int
         The number of noise images of each kind.
     seed : int
@@ -130,7 +130,7 @@ def confidence_on_noise(
     check_classifier(network, "confidence")
     n = checks.whole_number("n", n, 1)
     real = checks.dense_inputs(images, network.sizes[0], network.dtype, "images")
-    mean, deviation, low, high = _statistics(real)
+    mean, deviation, low, high = _statistics(real, number_for_one(real, network.byte_scale))
     rng = checks.generator(seed)
 
     def kinds() -> Iterator[tuple[str, Floats]]:
@@ -145,11 +145,13 @@ def confidence_on_noise(
     return NoiseConfidence(found, mean, deviation, low, high)
 
 
-def _statistics(images: Floats) -> tuple[float, float, float, float]:
-    """Mean and standard deviation of the pixels, and the smallest and largest value that a pixel of noise can have."""
-    scale = full_scale(images)
-    mean, deviation = float(images.mean(dtype=np.float64)) / scale, float(images.std(dtype=np.float64)) / scale
-    low, high = float(images.min()) / scale, float(images.max()) / scale
+def _statistics(images: Floats, one: float) -> tuple[float, float, float, float]:
+    """Mean and standard deviation of the pixels, and the smallest and largest value that a pixel of noise can have.
+
+    `one` is the number in `images` that stands for 1.
+    """
+    mean, deviation = float(images.mean(dtype=np.float64)) / one, float(images.std(dtype=np.float64)) / one
+    low, high = float(images.min()) / one, float(images.max()) / one
     return mean, deviation, min(low, 0.0), max(high, 1.0)
 
 
@@ -157,4 +159,4 @@ def _answers(network: Network, x: Floats, backend: BackendName | None) -> Answer
     labels, top = top_outputs(network, x, backend)
     counts = np.bincount(labels, minlength=n_classes(network.sizes[-1]))
     samples = x[:SAMPLES].astype(network.dtype)
-    return Answers(labels, top, counts / len(x), samples / full_scale(x))
+    return Answers(labels, top, counts / len(x), samples / network.dtype.type(number_for_one(x, network.byte_scale)))

@@ -95,7 +95,7 @@ def exciting_images(
     network : Network
         The network.
     images : array_like, shape (n, n_in)
-        The images to choose from: floats, or uint8, which means value / 255.
+        The images to choose from: floats, or uint8, which the network multiplies by its byte scale.
     layer : int
         The layer of weights, from 0; -1 is the output.
     k : int

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.insight.task import Task, full_scale, task
+from fastnet.insight.task import Task, byte_scale_of, number_for_one, task
 from fastnet.names import BackendName
 from fastnet.training.history import Epoch
 from fastnet.training.recipe import Recipe, in_parallel
@@ -194,7 +194,7 @@ def _follow(
 ) -> tuple[Trainer, NDArray[np.float64], NDArray[np.float64]]:
     """One run: its trainer, and the training and test accuracies (epochs,)."""
     rng = np.random.default_rng([seed, 1])  # not [seed], which draws the network and the order
-    x, y = _images(whole.x, images, rng), _corrupted(whole.y, share, rng)
+    x, y = _images(whole.x, images, byte_scale_of(recipe), rng), _corrupted(whole.y, share, rng)
     training, tested = np.full((2, recipe.epochs), np.nan)
 
     def follow(trainer: Trainer, epoch: Epoch) -> None:
@@ -215,12 +215,12 @@ def _corrupted(y: NDArray[np.int64], share: float, rng: np.random.Generator) -> 
     return labels
 
 
-def _images(x: Any, images: Images, rng: np.random.Generator) -> Any:
+def _images(x: Any, images: Images, byte_scale: float, rng: np.random.Generator) -> Any:
     if images == "shuffled":
         return rng.permuted(x, axis=1)
     if images == "noise":
-        scale = full_scale(x)
-        return rng.normal(x.mean() / scale, x.std() / scale, x.shape).astype(np.float32)
+        one = number_for_one(x, byte_scale)
+        return rng.normal(x.mean() / one, x.std() / one, x.shape).astype(np.float32)
     return x
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.evaluation import Evaluation
+from fastnet.kernels import contract as c
 from fastnet.training.recipe import Recipe
 from fastnet.training.trainer import Trainer
 
@@ -37,15 +38,26 @@ def task(x: Any, y: Any, test: Any, recipe: Recipe) -> Task:
     shape = np.shape(x) if not checks.is_scipy_sparse(x) else x.shape
     n_in = math.prod(shape[1:])
     dtype = checks.real_dtype(recipe.network.get("dtype", np.float32))
-    rows = checks.inputs(x, n_in, dtype)
+    scale = byte_scale_of(recipe)
+    rows = checks.inputs(x, n_in, dtype, byte_scale=scale)
     labels, n_out = checks.classes(y, rows.shape[0])
     if test is None:
         return Task(rows, labels, None, n_in, n_out)
     if not isinstance(test, (tuple, list)) or len(test) != 2:
         raise TypeError("test must be a pair (x, y)")
-    test_rows = checks.inputs(test[0], n_in, dtype, "test x")
+    test_rows = checks.inputs(test[0], n_in, dtype, "test x", byte_scale=scale)
     test_labels, n_test = checks.classes(test[1], test_rows.shape[0], "test y")
     return Task(rows, labels, (test_rows, test_labels), n_in, max(n_out, n_test))
+
+
+def byte_scale_of(recipe: Recipe) -> float:
+    """Return the byte scale of the recipe's networks."""
+    return checks.byte_scale(recipe.network.get("byte_scale", c.PIXEL_SCALE))
+
+
+def number_for_one(x: NDArray[np.generic], byte_scale: float) -> float:
+    """Return the number in x that stands for 1 in a network with this byte scale."""
+    return 1 / byte_scale if x.dtype == np.uint8 else 1.0
 
 
 def full_scale(x: NDArray[np.generic]) -> int:

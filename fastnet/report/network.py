@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastnet import insight, plots
+from fastnet.costs import described
 from fastnet.report.parts import Card, counted, picture
 from fastnet.report.subject import Subject
 from fastnet.text import layers
@@ -43,7 +44,7 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", network.cost_name.replace("_", " ")),
+            ("cost", described(network.cost_name, network.cost_number).replace("_", " ")),
             ("arithmetic", network.dtype.name),
         ],
     )

@@ -48,3 +48,9 @@ def test_evaluate_refuses_other_data(model: str, folder: Path, data: str, capsys
     assert "is not a network" in error(capsys, "evaluate", "--model", data, "--data", data)
     assert "no file" in error(capsys, "evaluate", "--model", folder / "no.npz", "--data", data)
     assert "--model" in error(capsys, "evaluate")
+
+
+def test_evaluate_shows_the_number_of_the_cost(folder: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fastnet.Network([64, 3], cost=fastnet.Huber(2.5)).save(folder / "huber.npz")
+    assert cli.main(["evaluate", "--model", str(folder / "huber.npz"), "--data", data]) == 0
+    assert "cost huber(delta=2.5)" in capsys.readouterr().out

@@ -66,6 +66,15 @@ def test_noise_spans_the_range_of_the_inputs() -> None:
     assert samples.max() > 2
 
 
+def test_bytes_draw_the_noise_of_the_numbers_that_they_stand_for() -> None:
+    images, net = RNG.integers(0, 17, (40, 12)).astype(np.uint8), network(byte_scale=0.5)
+    of_bytes, of_floats = confidence_on_noise(net, images, n=500), confidence_on_noise(net, images / 2, n=500)
+    assert of_bytes.high == of_floats.high == 8
+    for kind in of_bytes.kinds:
+        np.testing.assert_allclose(of_bytes[kind].top, of_floats[kind].top, rtol=1e-6)
+        np.testing.assert_allclose(of_bytes[kind].samples, of_floats[kind].samples, rtol=1e-6)
+
+
 def test_noise_is_the_same_for_the_same_seed() -> None:
     images = RNG.random((20, 12))
     first, again, other = (confidence_on_noise(network(), images, n=30, seed=seed) for seed in (3, 3, 4))

@@ -169,17 +169,20 @@ def test_labels_are_shuffled_among_a_share_of_the_examples(share: float) -> None
     np.testing.assert_array_equal(y, np.arange(1000))  # the caller's labels are unchanged
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_shuffled_images_keep_their_values_and_noise_their_mean_and_variance(dtype: type) -> None:
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1 / 255), (np.uint8, 2 / 255), (np.float32, 1 / 255)])
+def test_shuffled_images_keep_their_values_and_noise_their_mean_and_variance(dtype: type, scale: float) -> None:
     rng = np.random.default_rng(0)
     x = (rng.random((300, 40)) * (255 if dtype is np.uint8 else 1)).astype(dtype)
     before = x.copy()
-    shuffled = _images(x, "shuffled", rng)
+    shuffled = _images(x, "shuffled", scale, rng)
     np.testing.assert_array_equal(np.sort(shuffled, axis=1), np.sort(x, axis=1))
     assert (shuffled != x).mean() > 0.9
     in_order = np.tile(np.arange(40, dtype=dtype), (300, 1))
-    assert len(np.unique(_images(in_order, "shuffled", rng), axis=0)) == 300  # every image has its own order of pixels
-    noise = _images(x, "noise", rng)
+    assert (
+        len(np.unique(_images(in_order, "shuffled", scale, rng), axis=0)) == 300
+    )  # every image has its own order of pixels
+    noise = _images(x, "noise", scale, rng)
+    noise /= np.float32(255 * scale)  # the brightness of 255
     assert noise.dtype == np.float32
     assert noise.mean() == pytest.approx(0.5, abs=0.02)
     assert noise.std() == pytest.approx(np.sqrt(1 / 12), abs=0.02)
@@ -281,3 +284,9 @@ def test_the_backend_argument_replaces_the_recipe_s(monkeypatch: pytest.MonkeyPa
     memorization(*blobs(), recipe=recipe, seeds=[0])
     memorization(*blobs(), recipe=recipe.but(trainer={"backend": "auto"}), seeds=[0], backend="numpy")
     assert used == ["numpy", "numpy"]
+
+
+def test_the_byte_scale_of_a_recipe_reads_sparse_bytes() -> None:
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse matrices need SciPy")
+    found = task(sparse.csr_array(np.diag([3, 5]).astype(np.uint8)), [0, 1], None, SMALL.but(network={"byte_scale": 1}))
+    assert found.x.values.tolist() == [3, 5]

@@ -102,6 +102,7 @@ def test_the_first_error_is_raised_and_ends_the_queue() -> None:
         begun.append(k)
         if k == 1:
             raise BackendError("gone")
+        time.sleep(0.001)  # on a busy machine, the calling thread needs time to see the error
 
     with pytest.raises(BackendError, match="gone"):
         in_parallel([lambda k=k: job(k) for k in range(5000)])
