@@ -259,6 +259,9 @@ class MLP(Fitted):
         if not self.early_stopping:
             return rows, None
         rows, held = split(len(y), self.validation_fraction, random_state, self._stratify(y))
+        for name, part in (("to train on", rows), ("for early stopping", held)):
+            if weights.size and not weights[part].any():
+                raise ValueError(f"all examples {name} have weight 0: leave such examples out, or give X_val and y_val")
         chosen = Examples(x[held], targets[held], weights[held] if weights.size else weights)
         return rows, HeldOut(chosen, y[held], self._score)
 
