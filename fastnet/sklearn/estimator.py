@@ -21,7 +21,7 @@ from fastnet.sklearn.descent import Descent
 from fastnet.sklearn.fitted import Fitted, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
-from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes
+from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes, parameter_errors
 from fastnet.sklearn.record import Record
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
@@ -127,7 +127,10 @@ class MLP(Fitted):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: Validation | None = None
     ) -> Self:
-        check_parameters(self)
+        with parameter_errors():
+            check_parameters(self)
+            hidden = hidden_sizes(self.hidden_layer_sizes)
+            dropout = checks.dropout(self.dropout, len(hidden))
         validation = validation or Validation()
         validation.check(self)
         if incremental and self.early_stopping:
@@ -138,7 +141,7 @@ class MLP(Fitted):
         y = self._numbers(y)
         weights = self._weights(sample_weight, y, incremental)
         random_state = check_random_state(self.random_state)
-        sizes = [X.shape[1], *hidden_sizes(self.hidden_layer_sizes), self._n_outputs(y)]
+        sizes = [X.shape[1], *hidden, self._n_outputs(y)]
         if is_first:
             self._initialise(sizes, X.dtype, random_state)
         else:
@@ -147,7 +150,7 @@ class MLP(Fitted):
         examples = Examples(network.check_inputs(X, "X"), self._kernel_y(y), weights)
         del X  # if the examples are a converted copy, the array that was converted need not stay in memory
         if self.solver in STOCHASTIC:
-            self._descend(engine, examples, y, random_state, incremental, validation)
+            self._descend(engine, examples, y, random_state, incremental, validation, dropout)
         else:
             self._minimise(engine, examples)
         if not np.isfinite(network.kernel_parameters()).all():
@@ -176,7 +179,8 @@ class MLP(Fitted):
         self.n_iter_ = self.t_ = 0
 
     def _network_arguments(self, dtype: np.dtype[Any]) -> dict[str, Any]:
-        return {"activation": ACTIVATIONS[self.activation], **self._formulas(dtype)}
+        with parameter_errors():
+            return {"activation": ACTIVATIONS[self.activation], **self._formulas(dtype)}
 
     def _new_network(self, sizes: list[int], dtype: np.dtype[Any]) -> Network:
         self._made_with = self._network_arguments(dtype)
@@ -206,12 +210,12 @@ class MLP(Fitted):
         random_state: np.random.RandomState,
         incremental: bool,
         validation: Validation,
+        dropout: tuple[float, ...],
     ) -> None:
         """Train with sgd or adam."""
         network, record = self.network_, self._record
         descent = self._descent if incremental else None
         if descent is None:
-            dropout = checks.dropout(self.dropout, len(network.sizes) - 2)
             descent = self._descent = Descent.of(self, network, dropout, random_state)
         else:
             descent.continue_with(network, self.alpha)
@@ -259,6 +263,9 @@ class MLP(Fitted):
         if not self.early_stopping:
             return rows, None
         rows, held = split(len(y), self.validation_fraction, random_state, self._stratify(y))
+        for name, part in (("to train on", rows), ("for early stopping", held)):
+            if weights.size and not weights[part].any():
+                raise ValueError(f"all examples {name} have weight 0: leave such examples out, or give X_val and y_val")
         chosen = Examples(x[held], targets[held], weights[held] if weights.size else weights)
         return rows, HeldOut(chosen, y[held], self._score)
 

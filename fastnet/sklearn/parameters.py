@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,15 +21,18 @@ LEARNING_RATES = ("constant", "invscaling", "adaptive")
 FLAGS = ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping")
 
 
-def check_parameters(estimator: Any) -> None:
-    """Raise scikit-learn's InvalidParameterError, a ValueError and a TypeError, if a parameter is invalid."""
+@contextmanager
+def parameter_errors() -> Iterator[None]:
+    """Turn the errors of a `with` block into scikit-learn's InvalidParameterError: a ValueError and a TypeError."""
     try:
-        _check_parameters(estimator)
+        yield
     except (ValueError, TypeError) as error:
         raise InvalidParameterError(str(error)) from None
 
 
-def _check_parameters(p: Any) -> None:
+def check_parameters(estimator: Any) -> None:
+    """Raise ValueError or TypeError if a parameter of an estimator is invalid."""
+    p = estimator
     checks.name_of("activation", p.activation, ACTIVATIONS)
     checks.name_of("solver", p.solver, SOLVERS)
     checks.name_of("learning_rate", p.learning_rate, LEARNING_RATES)

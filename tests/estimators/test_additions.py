@@ -167,6 +167,15 @@ def test_validation_data_that_make_no_sense_are_refused(arguments: Any, words: s
         MLPClassifier().fit(X, Y, **arguments)
 
 
+@pytest.mark.parametrize(("fraction", "words"), [(0.02, "for early stopping"), (0.98, "to train on")])
+def test_a_part_without_weight_is_refused(fraction: float, words: str) -> None:
+    model = MLPRegressor(early_stopping=True, validation_fraction=fraction, random_state=0)
+    weights = np.zeros(150)
+    weights[70] = 1
+    with pytest.raises(ValueError, match=f"{words} have weight 0"):
+        model.fit(X, Y, weights)
+
+
 def test_lbfgs_refuses_validation_data() -> None:
     with pytest.raises(ValueError, match="lbfgs has none"):
         MLPClassifier(solver="lbfgs", early_stopping=True).fit(X, Y, X_val=X, y_val=Y)
@@ -264,7 +273,9 @@ def test_wrong_parameters_are_refused_in_words(parameters: dict[str, Any], words
         MLPRegressor(**parameters).fit(X, Y)
 
 
-@pytest.mark.parametrize("parameters", [{"alpha": "1"}, {"momentum": 1.5}, {"shuffle": 1}, {"max_iter": 2.0}], ids=str)
+@pytest.mark.parametrize(
+    "parameters", [{"alpha": "1"}, {"loss": "x"}, {"dropout": "x"}, {"hidden_layer_sizes": 0}], ids=str
+)
 def test_a_wrong_parameter_raises_scikit_learns_error(parameters: dict[str, Any]) -> None:
     with pytest.raises(InvalidParameterError, match=next(iter(parameters))):
         MLPRegressor(**parameters).fit(X, Y)
