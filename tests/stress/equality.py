@@ -34,17 +34,15 @@ def main() -> None:
     def compare(case: ec.Case) -> None:
         difference = ec.worst_difference(case, arguments.backend)
         if difference > ec.TOLERANCE and ec.is_equal(case, difference):
-            amplified.append((difference, ec.rounding(case)))
+            amplified.append((difference, ec.rounding(case), repr(case)))
         else:
             equal.append((difference, repr(case)))
         kinds.update([case.task, case.calls, case.parameters["solver"]])
 
     compare()
     print(f"{arguments.count} settings: {dict(kinds)}")
-    for difference, noise in amplified:
-        print(
-            f"difference {difference:.2g} with lbfgs, where another order of the examples changes theirs by {noise:.2g}"
-        )
+    for difference, noise, text in amplified:
+        print(f"difference {difference:.2g}, where an error in the last bit of X changes theirs by {noise:.2g}  {text}")
     for difference, text in sorted(equal, reverse=True)[:3]:
         print(f"{difference:.2g}  {text}")
     if max(equal)[0] > ec.TOLERANCE:
