@@ -43,7 +43,7 @@ def test_whole_weights_repeat_examples(backend: Any, task: Any) -> None:
     ("weights", "words"),
     [
         (COUNTS[:11], r"sample_weight has shape \(11,\) and dtype int64; expected \(12,\) numbers"),
-        (COUNTS[:, None], r"use sample_weight.ravel\(\)"),
+        (COUNTS[:, None], r"use numpy.ravel\(sample_weight\)"),
         (COUNTS - 1, r"sample_weight\[0\] is -1; a weight is 0, or from 1e-30 to 1e\+30"),
         (1e300 * COUNTS, r"sample_weight\[1\] is 3e\+300; a weight is 0, or from"),
         (np.where(COUNTS == 5, np.nan, 1), r"sample_weight\[5\] is nan"),
