@@ -780,6 +780,19 @@ INLINE vec vsqrt(vec x) {
 #endif
 }
 
+/* a / b for b > 0, within two units in the last place. For float64, AVX-512 divides 8 numbers in 24 cycles. An estimate
+ * of 1 / b with 14 right bits and two of Newton's steps, r = r (2 - b r), take 12. */
+INLINE vec vquotient(vec a, vec b) {
+#if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
+    vec r = (vec)_mm512_rcp14_pd((__m512d)b);
+    r = r * (2 - b * r);
+    r = r * (2 - b * r);
+    return a * r;
+#else
+    return a / b;
+#endif
+}
+
 INLINE void add_squares(vec x, double *squares) {
     real lanes[VL];
     vstore(lanes, x);
@@ -808,7 +821,7 @@ static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, 
             square = s->beta2 * vload(v + i) + s->rest2 * d * d;
             vstore(m + i, mean);
             vstore(v + i, square);
-            x -= s->rate * mean / (vsqrt(square) * s->root + s->epsilon);
+            x -= vquotient(s->rate * mean, vsqrt(square) * s->root + s->epsilon);
         }
         vstore(p + i, x);
     }
