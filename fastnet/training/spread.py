@@ -13,6 +13,7 @@ from fastnet.checks import AnyRows, kernel_rows
 from fastnet.kernels.contract import SparseRows
 
 MIN_SPREAD, MAX_SPREAD = 0.01, 100.0  # of a column's standard deviation
+MIN_ROWS = 10  # the standard deviation of fewer numbers says little
 # The limits of the sample. The check takes 0.05 ms on 150 rows of 4 columns and 0.3 ms on images of 784 pixels.
 MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS, SAMPLE_NUMBERS = 32, 1000, 1 << 15
 
@@ -32,9 +33,9 @@ def spread_message(x: AnyRows, names: Sequence[str] | None) -> str:
 
     A column needs scaling if its standard deviation is above 100, or below 0.01 and not 0. Small deviations count only
     where more than half of the numbers are not 0: in a column of rare words they say that the words are rare. Bytes
-    need no scaling here, since the network scales them.
+    need no scaling here, since the network scales them. Fewer than MIN_ROWS rows give no message.
     """
-    if x.dtype == np.uint8:
+    if x.dtype == np.uint8 or len(x) < MIN_ROWS:
         return ""
     step = -(-len(x) // min(MAX_SAMPLE_ROWS, max(MIN_SAMPLE_ROWS, SAMPLE_NUMBERS // x.shape[1])))
     sample = kernel_rows(x[np.arange(0, len(x), step)] if isinstance(x, SparseRows) else x[::step])

@@ -233,9 +233,10 @@ def history(fit: Fit, case: Case) -> str:
 def two_fits(fit: Fit, case: Case) -> str:
     """Two threads call `fit` of one trainer. The fits run one after the other, or one fit is refused."""
     trainer = fit.trainer()
+    arguments = {"epochs": 1} if case["what"] == "fit" else {}
     if case["by"] == "callback":
         x, y = fit.data()
-        call = partial(getattr(trainer, case["what"]), x, y)
+        call = partial(getattr(trainer, case["what"]), x, y, **arguments)
 
         def other() -> None:
             assert all(isinstance(e, RuntimeError) and ONE_FIT in str(e) for e in together(*[call] * 2))
@@ -244,13 +245,13 @@ def two_fits(fit: Fit, case: Case) -> str:
         assert bits(trainer) == bits(fit.undisturbed())
         return "refused"
     data = [fit.data() for _ in range(3)]
-    found = together(*(lambda d=d: getattr(trainer, case["what"])(*d) for d in data))
+    found = together(*(lambda d=d: getattr(trainer, case["what"])(*d, **arguments) for d in data))
     assert all(e is None or (isinstance(e, RuntimeError) and ONE_FIT in str(e)) for e in found), found
     made = found.count(None)
     assert made, "all fits were refused"
     twin = fit.trainer()
     for _ in range(made):
-        getattr(twin, case["what"])(*fit.data())
+        getattr(twin, case["what"])(*fit.data(), **arguments)
     assert bits(trainer) == bits(twin), "two fits ran at once"
     return f"{made} of {len(found)} made"
 

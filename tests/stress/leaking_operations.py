@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,14 +267,14 @@ def refuse_data(fit: Fit, folder: Path) -> Once:
     holes.indices = holes.indices + 1000
     rows = SparseRows(np.array([0, 5]), np.zeros(1, np.int32), np.zeros(1, fit.dtype), n_in)
     unusable: tuple[Any, ...] = (
-        *(x[:0], x[0], x[:, :0], x.astype(str), x.astype(object), x * np.nan, x + np.inf, x.astype(int), None),
+        *(x[:0], x[0], x[:, :0], x.astype(str), x.astype(complex), x * np.nan, x + np.inf, None),
         *([[1], [1, 2]], "x", holes, rows, np.ma.masked_less(x, 2)),
     )
     outputs: tuple[Any, ...] = (y[:-1], y * np.nan, np.full(n, -1), np.full(n, 10**9), None, np.full(n, "a"), n)
 
     def once() -> None:
         for bad in unusable:
-            for call in (trainer.fit, network.evaluate):
+            for call in (partial(trainer.fit, epochs=1), network.evaluate):
                 refused((ValueError, TypeError), ".", lambda call=call, bad=bad: call(bad, y))
         for bad in outputs:
             refused((ValueError, TypeError), ".", lambda bad=bad: trainer.fit(x, bad, epochs=1))
