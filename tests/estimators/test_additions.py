@@ -21,6 +21,7 @@ import fastnet
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 
 X, Y = load_iris(return_X_y=True)
+# The fits are short on purpose, so they end before they converge.
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -336,7 +337,7 @@ def test_a_converged_fit_does_not_warn() -> None:
 
 
 def test_a_bad_column_of_a_frame_is_named() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="the frames come from pandas (extra: dev)")
     frame = pandas.DataFrame(X, columns=list("abcd"))
     with pytest.raises(ValueError, match="column 'city' of X"):
         MLPClassifier().fit(frame.assign(city="Rome"), Y)

@@ -14,6 +14,7 @@ import fastnet.sklearn
 X, Y = load_iris(return_X_y=True)
 BASE = {"random_state": 0, "max_iter": 3, "hidden_layer_sizes": (5,)}
 
+# The fits are short on purpose, so they end before they converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 

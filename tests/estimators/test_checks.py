@@ -15,6 +15,7 @@ from fastnet.sklearn import MLPClassifier, MLPRegressor
 SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
 
 
+# The fits are short on purpose, so they end before they converge.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("backend", kc.BACKENDS)
 @pytest.mark.parametrize(("make", "least"), [(MLPClassifier, 66), (MLPRegressor, 59)])

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 
+# The fits are short on purpose, so they end before they converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = load_iris(return_X_y=True)
 
@@ -80,7 +81,7 @@ def test_stacking() -> None:
 
 
 def test_set_output_and_names_of_columns() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="the frames come from pandas (extra: dev)")
     frame = pandas.DataFrame(X, columns=list("abcd"))
     pipeline = scaled().set_output(transform="pandas").fit(frame, pandas.Series(Y).map({0: "x", 1: "y", 2: "z"}))
     assert list(pipeline[-1].feature_names_in_) == list("abcd")

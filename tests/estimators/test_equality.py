@@ -15,6 +15,7 @@ from sklearn.datasets import load_diabetes, load_iris
 
 import fastnet.sklearn
 
+# The fits are short on purpose, so they end before they converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
