@@ -42,7 +42,7 @@ def run(task: Task) -> Section:
         turns: Turns = {}
         for setup in task.setups:
             turns |= fastnet_turns(task, workload, setup, many, calls)
-        with peers(task, workload) as running:
+        with peers(task, workload, trains=False) as running:
             for name, peer in running.items():
                 turns[name, FLOAT] = functools.partial(peer.inference, 1, calls)
                 turns[name, FLOATS] = functools.partial(peer.inference, many, 1)

@@ -38,7 +38,7 @@ def run(task: Task) -> Section:
                 f"the process of the backend {setup.backend} failed: {done.stderr.strip().splitlines()[-1]}"
             )
         records.append({"backend": setup.backend, "peak_bytes": int(done.stdout)})
-    for name in task.peers:
+    for name in [name for name in task.peers if PEERS[name].trains]:
         peer = OwnPeer(name, PEERS[name].module, task.folder, WORKLOAD, task.dtype)
         try:
             peer.epoch()

@@ -27,7 +27,9 @@ from fastnet.bench import (
     picture,
     report,
     training,
+    users,
 )
+from fastnet.bench.cases import CASES, selected
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import Section
 from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
@@ -42,6 +44,7 @@ OTHER_SUITES = {
     "memory": memory.run,
     "accuracy": accuracy.run,
     "estimators": estimators.run,
+    "users": users.run,
 }
 SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
@@ -84,8 +87,9 @@ def _run(options: argparse.Namespace, command: str) -> None:
     suites = SUITES if options.all else list(dict.fromkeys(options.suite))
     _check(options, suites)
     with tempfile.TemporaryDirectory() as folder:
-        task, facts = _task(options, folder)
-        verify_all(task)
+        task, facts = _task(options, suites, folder)
+        if set(suites) != {"users"}:  # this suite verifies its own cases
+            verify_all(task)
         bandwidth = machine.bandwidth(machine.stream_bytes())
         sections: list[Section] = []
         results: list[training.Result] = []
@@ -130,9 +134,13 @@ def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
         picture.check(options.picture)
         if "train" not in suites:
             raise FastnetError("--picture draws the results of the suite train: add train to --suite")
+    if options.case and "users" not in suites:
+        raise FastnetError("--case chooses cases of the suite users: add users to --suite")
+    if options.case and not selected(options.case):
+        raise FastnetError(f"no case has the words {' or '.join(options.case)}: {', '.join(c.title for c in CASES)}")
 
 
-def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str]]:
+def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tuple[Task, dict[str, str]]:
     """The task that the options describe, and the facts to report. Writes the images for the peers to the folder."""
 
     def say(text: str) -> None:
@@ -162,6 +170,8 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
         quick=options.quick,
         peak=machine.peak_meter(options.dtype),
         say=say,
+        pixels=images,
+        cases=options.case or (),
     )
     teams = [setup.backend for setup in task.setups if setup.threads > 1]
     threads = f"{options.threads} threads on {' and '.join(teams)}, else one" if teams else "one thread"
@@ -169,4 +179,5 @@ def _task(options: argparse.Namespace, folder: str) -> tuple[Task, dict[str, str
         "data": f"{images.about}, as {kind}" + (f", the first {QUICK_ROWS:,} for a quick run" if options.quick else ""),
         "arithmetic": f"{options.dtype}, {threads}, sparse={options.sparse}",
     }
-    return task, facts | peers.versions(names)
+    shown = names or (peers.chosen("all")[0] if "users" in suites else [])
+    return task, facts | peers.versions(shown)

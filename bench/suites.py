@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastnet import backends
 from fastnet.backends.machine import Meter
 from fastnet.bench.contenders import Runner, Session
-from fastnet.bench.peers import PEERS
+from fastnet.bench.peers import PEERS, is_same, tolerance, unable
 from fastnet.bench.peers.process import OwnPeer, start_command
 from fastnet.bench.workloads import Images, Setup, Workload, reference, verified_rows, verify
 
 BASELINE = "numpy"
 PEER = "peer"  # the name of the user's own program
+VERIFIED_OUTPUTS = 1_000  # rows of a peer that does not train
 LEARNT_BATCHES, LEARNT_ROWS = 500, 10_000  # an accuracy is verified after at least this many
 
 
@@ -33,6 +35,8 @@ class Task:
     quick: bool
     peak: Meter | None
     say: Callable[[str], None]
+    pixels: Images | None = None  # the images as bytes, for the suite users
+    cases: Sequence[str] = ()  # words in the titles of the cases to measure; all without words
 
     @property
     def dtype(self) -> str:
@@ -61,21 +65,33 @@ def verify_all(task: Task) -> None:
 
 
 @contextlib.contextmanager
-def peers(task: Task, workload: Workload) -> Iterator[dict[str, OwnPeer]]:
-    """The verified peers of this package, on one workload."""
+def peers(task: Task, workload: Workload, trains: bool = True) -> Iterator[dict[str, OwnPeer]]:
+    """The verified peers of this package, on one workload; without those that cannot do it."""
     with contextlib.ExitStack() as stack:
         running: dict[str, OwnPeer] = {}
         for name in task.peers:
-            about = PEERS[name]
-            peer = OwnPeer(name, about.module, task.folder, workload, task.dtype)
+            if problem := unable(name, trains):
+                task.say(f"{workload.name}: left out: {name}: {problem}")
+                continue
+            peer = OwnPeer(name, PEERS[name].module, task.folder, workload, task.dtype)
             stack.callback(peer.close)
-            rows = verified_rows(workload) if about.same else max(LEARNT_ROWS, LEARNT_BATCHES * workload.batch_size)
-            x, y = task.dense.x[:rows], task.dense.y[:rows]
-            peer.verify(reference(workload, x, y), y, about.same)
+            verify_peer(name, peer, workload, task.dtype, task.dense.x, task.dense.y, task.dense.x_test)
             running[name] = peer
         if running:
             task.say(f"{workload.name}: verified {', '.join(running)}")
         yield running
+
+
+def verify_peer(name: str, peer: OwnPeer, workload: Workload, dtype: str, x: Any, y: Any, x_test: Any) -> None:
+    """Compares a peer's training with the NumPy backend in float64; only its outputs if it does not train."""
+    if not PEERS[name].trains:
+        rows = x_test[:VERIFIED_OUTPUTS]
+        peer.verify_outputs(workload.network("float64").forward(rows, backend=BASELINE))
+        return
+    same = is_same(name, workload)
+    rows = verified_rows(workload) if same else max(LEARNT_ROWS, LEARNT_BATCHES * workload.batch_size)
+    x, y = x[:rows], y[:rows]
+    peer.verify(reference(workload, x, y), y, same, tolerance(name, workload, dtype))
 
 
 @contextlib.contextmanager

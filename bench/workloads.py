@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fastnet.data import load, locate
 from fastnet.data.files import PathLike
 from fastnet.errors import DataError, FastnetError
-from fastnet.names import Activation, Cost, Output, Sparse
+from fastnet.names import Activation, Cost, OptimizerName, Output, Sparse
 from fastnet.network import Network
+from fastnet.training.optimizers import Adam, Momentum
 from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
@@ -30,6 +31,10 @@ VERIFIED_BATCHES = 30
 TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
 # Rounding in float32 can move a ReLU's weighted sum across zero, which switches the neuron's gradient on or off.
 KINK_TOLERANCE = 5e-3
+# Adam divides a gradient by its own size, so the rounding errors of gradients near zero become large.
+ADAM_TOLERANCES = {"float32": 2e-2, "float64": 1e-8}
+ADAM_BATCHES = 8  # the errors grow with each update
+MOMENTUM, ADAM = Momentum().momentum, Adam()  # the settings of the optimisers, for the peers
 
 
 class VerificationError(FastnetError, ArithmeticError):
@@ -53,7 +58,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and its training: stochastic gradient descent at a constant learning rate."""
+    """A network and its training at a constant learning rate. An identity output means a regression."""
 
     name: str
     sizes: tuple[int, ...]
@@ -62,6 +67,12 @@ class Workload:
     cost: Cost
     batch_size: int
     learning_rate: float
+    optimizer: OptimizerName = "sgd"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the targets are labels; the targets of a regression are numbers (n, n_out)."""
+        return self.output != "identity"
 
     @property
     def layers(self) -> str:
@@ -75,7 +86,8 @@ class Workload:
     @property
     def title(self) -> str:
         cost = self.cost.replace("_", " ")
-        return f"{self.layers} {self.activation}, {self.output} output, {cost}, batch {self.batch_size}"
+        optimizer = "" if self.optimizer == "sgd" else f", {self.optimizer}"
+        return f"{self.layers} {self.activation}, {self.output} output, {cost}, batch {self.batch_size}{optimizer}"
 
     @property
     def forward_flops(self) -> int:
@@ -92,6 +104,8 @@ class Workload:
         return 3 * self.forward_flops - 2 * self.sizes[0] * self.sizes[1]
 
     def tolerance(self, dtype: str) -> float:
+        if self.optimizer == "adam":
+            return ADAM_TOLERANCES[dtype]
         kinked = self.activation == "relu" and dtype == "float32"
         return KINK_TOLERANCE if kinked else TOLERANCES[dtype]
 
@@ -103,7 +117,7 @@ class Workload:
     def trainer(self, network: Network, setup: Setup) -> Trainer:
         return Trainer(
             network,
-            optimizer="sgd",
+            optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             backend=setup.backend,
@@ -188,7 +202,8 @@ def checker(who: str, tolerance: float) -> Check:
 
 def verified_rows(workload: Workload) -> int:
     """The number of examples of a verification; its last batch is smaller than the others."""
-    return VERIFIED_BATCHES * workload.batch_size - workload.batch_size // 2
+    batches = ADAM_BATCHES if workload.optimizer == "adam" else VERIFIED_BATCHES
+    return batches * workload.batch_size - workload.batch_size // 2
 
 
 class Reference(NamedTuple):

@@ -9,9 +9,12 @@ import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastnet.bench.peers.process import PeerError
+
+if TYPE_CHECKING:
+    from fastnet.bench.workloads import Workload
 
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -22,28 +25,54 @@ class About(NamedTuple):
     family: str  # a name on the command line for all peers of one library
     module: str
     title: str
-    package: str  # the package that the peer imports; the report shows its version
+    package: str  # the packages that the peer imports, separated by spaces; the report shows their versions
     get: str  # how to install the package
     compiler: bool = False  # whether the peer compiles C++ when it runs
-    same: bool = True  # whether it runs fastnet's algorithm, so that parameters can be compared
+    softmax_only: bool = False  # whether a classifier has always a softmax, or a sigmoid for two classes
+    reads_csr: bool = False
+    trains: bool = True
+    adam_tolerance: float = 0.0  # of the parameters after some steps of an Adam that rounds epsilon in another way
 
 
+# scikit-learn and Keras add Adam's epsilon before they correct the bias of the root. So their epsilon is up to 32 times
+# as large.
+CORRECTED_EPSILON = 5e-2
 _TORCH = 'python -m pip install "torch>=2.2"'
 PEERS = {
     "numpy-tuned": About("numpy", f"{__name__}.numpy_tuned", "NumPy, tuned: no allocation in the loop", "numpy", ""),
-    "numpy-idiomatic": About("numpy", f"{__name__}.numpy_idiomatic", "NumPy as in a tutorial", "numpy", ""),
+    "numpy-idiomatic": About(
+        "numpy", f"{__name__}.numpy_idiomatic", "NumPy as in a tutorial", "numpy", "", reads_csr=True
+    ),
     "sklearn": About(
         *("sklearn", f"{__name__}.sklearn_mlp", "scikit-learn's MLPClassifier, with its own cost", "sklearn"),
         "python -m pip install scikit-learn",
-        same=False,
+        softmax_only=True,
+        reads_csr=True,
+        adam_tolerance=CORRECTED_EPSILON,
     ),
-    "torch-eager": About("torch", f"{__name__}.torch_eager", "PyTorch, eager, with autograd", "torch", _TORCH),
+    "torch-eager": About(
+        "torch", f"{__name__}.torch_eager", "PyTorch, eager, with autograd", "torch", _TORCH, reads_csr=True
+    ),
     "torch-compiled": About(
         *("torch", f"{__name__}.torch_compiled", "PyTorch, compiled, with a manual backward pass", "torch", _TORCH),
         compiler=True,
     ),
     "jax": About(
         "jax", f"{__name__}.jax_scan", "JAX, with one compiled scan per epoch", "jax", "python -m pip install jax"
+    ),
+    "skorch": About(
+        *("skorch", f"{__name__}.skorch_net", "skorch, a NeuralNet on PyTorch", "skorch torch"),
+        'python -m pip install skorch "torch>=2.2"',
+    ),
+    "keras": About(
+        *("keras", f"{__name__}.keras_jax", "Keras on JAX, fit", "keras jax"),
+        "python -m pip install keras jax",
+        adam_tolerance=CORRECTED_EPSILON,
+    ),
+    "onnxruntime": About(
+        *("onnxruntime", f"{__name__}.onnx_runtime", "ONNX Runtime, inference only", "onnxruntime onnx"),
+        "python -m pip install onnxruntime onnx",
+        trains=False,
     ),
 }
 TUNED = "numpy-tuned"
@@ -52,10 +81,34 @@ TUNED = "numpy-tuned"
 def missing(name: str) -> str:
     """The reason why the peer cannot run here, and the remedy; empty if it can run."""
     about = PEERS[name]
-    if find_spec(about.package) is None:
-        return f"{about.package} is not installed: {about.get}"
+    for package in about.package.split():
+        if find_spec(package) is None:
+            return f"{package} is not installed: {about.get}"
     if about.compiler and not any(map(shutil.which, COMPILERS)):
         return "it needs a C++ compiler; on Debian: apt-get install g++"
+    return ""
+
+
+def is_same(name: str, workload: Workload) -> bool:
+    """Whether the peer has the workload's outputs and cost, so that its parameters can be compared."""
+    if not PEERS[name].softmax_only or not workload.has_labels:
+        return True
+    return workload.output == "softmax" and workload.cost == "cross_entropy" and workload.sizes[-1] > 2
+
+
+def tolerance(name: str, workload: Workload, dtype: str) -> float:
+    """The relative error of the peer's results that rounding, and another place of epsilon, explain."""
+    own = PEERS[name].adam_tolerance if workload.optimizer == "adam" else 0.0
+    return max(own, workload.tolerance(dtype))
+
+
+def unable(name: str, trains: bool = True, sparse: bool = False) -> str:
+    """The reason why the peer cannot do this work; empty if it can."""
+    about = PEERS[name]
+    if trains and not about.trains:
+        return "it does not train"
+    if sparse and not about.reads_csr:
+        return "it does not read CSR matrices"
     return ""
 
 
@@ -91,6 +144,6 @@ def _named(part: str) -> Sequence[str]:
 
 def versions(names: Sequence[str]) -> dict[str, str]:
     """The versions of the packages behind the peers, except NumPy."""
-    packages = dict.fromkeys(PEERS[name].package for name in names)
+    packages = dict.fromkeys(package for name in names for package in PEERS[name].package.split())
     known = {"sklearn": "scikit-learn"}
     return {known.get(p, p): version(known.get(p, p)) for p in packages if p != "numpy"}

@@ -11,9 +11,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastnet.bench.workloads import Array, Workload
+from fastnet.bench.workloads import ADAM, MOMENTUM, Array, Workload
 
 Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
@@ -30,7 +29,7 @@ class Buffers(NamedTuple):
 
 
 class Model:
-    def __init__(self, workload: Workload, dtype: str, x: Array, y: NDArray[np.int64]) -> None:
+    def __init__(self, workload: Workload, dtype: str, x: Array, y: Array) -> None:
         self._workload, self._dtype = workload, np.dtype(dtype)
         network, sizes = workload.network(dtype), workload.sizes
         ends = np.cumsum([0, *((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))])
@@ -45,6 +44,7 @@ class Model:
         self._x, self._y = self.prepared(x), y
         self._targets = np.eye(sizes[-1], dtype=dtype)
         self._buffers: dict[int, Buffers] = {}
+        self._updates = self._planned_update()
 
     # -- the calls of a batch ----------------------------------------------------------------------------------
 
@@ -62,7 +62,8 @@ class Model:
         deltas, scratch = ([np.empty((n, rows), self._dtype) for n in sizes[1:]] for _ in range(2))
         target, row = np.empty((sizes[-1], rows), self._dtype), np.empty((1, rows), self._dtype)
         one, zero = self._dtype.type(1), self._dtype.type(0)
-        rate = self._dtype.type(-self._workload.learning_rate * (2 if squared else 1) / rows)
+        step_size = 1 if self._workload.optimizer == "adam" else -self._workload.learning_rate
+        rate = self._dtype.type(step_size * (2 if squared else 1) / rows)
 
         def sigmoid(z: Array) -> Calls:
             return [(np.negative, (z, z)), (np.exp, (z, z)), (np.add, (z, one, z)), (np.reciprocal, (z, z))]
@@ -80,6 +81,8 @@ class Model:
         out, delta, t = plain[-1], deltas[-1], scratch[-1]
         if self._workload.output == "sigmoid":
             finish = sigmoid(out)
+        elif self._workload.output == "identity":
+            finish = []
         else:
             finish = [
                 (np.maximum.reduce, (out, 0, None, row, True)),
@@ -89,7 +92,7 @@ class Model:
                 (np.divide, (out, row, out)),
             ]
         step: Calls = [(np.subtract, (out, target, delta))]
-        if squared:
+        if squared and self._workload.output == "sigmoid":
             step += [(np.subtract, (one, out, t)), (np.multiply, (t, out, t)), (np.multiply, (delta, t, delta))]
         step.append((np.multiply, (delta, rate, delta)))
         for level in range(len(self._weights), 0, -1):
@@ -102,25 +105,60 @@ class Model:
                 else:
                     step.append((np.greater, (a, zero, t)))
                 step.append((np.multiply, (delta, t, delta)))
-        step.append((np.add, (self._flat, self._gradient, self._flat)))
+        step += self._updates
         return Buffers(x, target, forward, out, finish, step)
+
+    def _planned_update(self) -> Calls:
+        """The calls that change the parameters; except for Adam, the gradient contains the factor -rate."""
+        flat, g, kind = self._flat, self._gradient, self._workload.optimizer
+        if kind == "sgd":
+            return [(np.add, (flat, g, flat))]
+        m, v, t = np.zeros((3, flat.size), self._dtype)
+        if kind == "momentum":
+            momentum = self._dtype.type(MOMENTUM)
+            return [(np.multiply, (m, momentum, m)), (np.add, (m, g, m)), (np.add, (flat, m, flat))]
+        beta1, beta2, rest1, rest2, epsilon = (
+            self._dtype.type(value) for value in (ADAM.beta1, ADAM.beta2, 1 - ADAM.beta1, 1 - ADAM.beta2, ADAM.epsilon)
+        )
+        rate, root = np.zeros((2, 1), self._dtype)  # change with each step
+        steps = 0
+
+        def advance() -> None:
+            nonlocal steps
+            steps += 1
+            rate[0] = self._workload.learning_rate / (1 - ADAM.beta1**steps)
+            root[0] = (1 - ADAM.beta2**steps) ** -0.5
+
+        return [
+            (advance, ()),
+            *((np.multiply, (m, beta1, m)), (np.multiply, (g, rest1, t)), (np.add, (m, t, m))),
+            *(
+                (np.multiply, (v, beta2, v)),
+                (np.multiply, (g, g, t)),
+                (np.multiply, (t, rest2, t)),
+                (np.add, (v, t, v)),
+            ),
+            *((np.sqrt, (v, t)), (np.multiply, (t, root, t)), (np.add, (t, epsilon, t)), (np.divide, (m, t, t))),
+            *((np.multiply, (t, rate, t)), (np.subtract, (flat, t, flat))),
+        ]
 
     # -- the methods of worker.Model -------------------------------------------------------------------------
 
-    def epoch(self, order: NDArray[np.int64]) -> None:
+    def epoch(self, order: Array) -> None:
         size = self._workload.batch_size
         whole = len(order) // size * size
         self._batches(order[:whole].reshape(-1, size))
         if whole < len(order):
             self._batches(order[whole:].reshape(1, -1))
 
-    def _batches(self, batches: NDArray[np.int64]) -> None:
+    def _batches(self, batches: Array) -> None:
         count, rows = batches.shape
         if not count:
             return
         buffers = self._buffer(rows)
         calls = [*buffers.forward, *buffers.finish, *buffers.step]
-        targets = np.ascontiguousarray(self._targets[self._y[batches]].transpose(0, 2, 1))
+        targets = self._targets[self._y[batches]] if self._workload.has_labels else self._y[batches]
+        targets = np.ascontiguousarray(targets.transpose(0, 2, 1))
         take, copy = self._x.take, np.copyto
         for batch, target in zip(batches, targets, strict=True):
             take(batch, 0, buffers.x, "clip")

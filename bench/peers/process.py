@@ -1,9 +1,11 @@
 """Starts a peer's process and talks to it: one line for a question, one line for the answer."""
 
 # The process first prints `ready`. Then it answers the question
-#   E -> t <wall seconds> <cpu seconds>      one more epoch
+#   E [<times>] -> t <wall seconds> <cpu seconds>   one more epoch; peers of this package can train several
 # A peer of this package (worker.py) also answers the questions
 #   V <rows> <file.npz> -> v                 trains a new model on the first rows and writes the results to the file
+#   L <folder> -> l                          goes on with the data, workload and dtype of this folder
+#   O <rows> <file.npz> -> o                 writes the results of the first test rows before any training to the file
 #   A -> a <test accuracy>
 #   I <rows> <times> -> i <seconds a call>   labels of the first test images
 #   M -> m <bytes>                           peak resident memory
@@ -21,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +32,7 @@ from fastnet.errors import FastnetError
 from fastnet.text import shown
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+CASE = "case.json"  # the file that describes the workload in a folder of a case
 MAX_ACCURACY_GAP = 0.05  # between the reference and a different algorithm
 TIE = 1e-3  # rounding may swap two outputs that are closer than this
 
@@ -112,7 +116,7 @@ def start_command(command: str, workload: Workload) -> Peer:
 
 
 class OwnPeer(Peer):
-    """A peer of this package, on one thread, with the images that `write_images` wrote to `folder`."""
+    """A peer of this package, on one thread, with the rows that `write_images` or `write_case` wrote to `folder`."""
 
     def __init__(self, name: str, module: str, folder: str, workload: Workload, dtype: str) -> None:
         code = "import sys; sys.path[:] = {!r}; from fastnet.bench.peers.worker import main; main(*{!r})"
@@ -121,6 +125,15 @@ class OwnPeer(Peer):
         words = [sys.executable, "-c", code.format(sys.path, arguments)]
         self._workload, self._dtype = workload, dtype
         super().__init__(words, f"peer {name}", environment)
+
+    def load(self, folder: str, workload: Workload, dtype: str) -> None:
+        """Goes on with another case, which `write_case` wrote to the folder."""
+        self._workload, self._dtype = workload, dtype
+        self.ask(f"L {folder}", "l")
+
+    def epochs(self, times: int) -> float:
+        """Trains for some epochs and returns the seconds of all of them."""
+        return self.ask(f"E {times}", "t", "wall seconds", "cpu seconds", above=0)[0]
 
     def accuracy(self) -> float:
         return self.ask("A", "a", "test accuracy")[0]
@@ -132,7 +145,7 @@ class OwnPeer(Peer):
     def memory(self) -> int:
         return int(self.ask("M", "m", "bytes")[0])
 
-    def verify(self, right: Reference, y: Array, same: bool) -> None:
+    def verify(self, right: Reference, y: Array, same: bool, tolerance: float | None = None) -> None:
         """Compares the results of training on the first len(y) examples with the reference.
 
         It compares the parameters, outputs and labels, or only the training accuracy if the peer's algorithm differs.
@@ -143,11 +156,7 @@ class OwnPeer(Peer):
             If a result differs by more than rounding, or the accuracy is lower by more than MAX_ACCURACY_GAP.
         """
         rows, who = len(y), f"{self._workload.name}, {self.name}, {self._dtype}"
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "results.npz")
-            self.ask(f"V {rows} {path}", "v")
-            with np.load(path) as file:
-                found = dict(file)
+        found = self._results("V", rows)
         labels, expected = found["labels"], right.outputs.argmax(1)
         if not same:
             shares = np.mean(labels == y), np.mean(expected == y)
@@ -157,15 +166,48 @@ class OwnPeer(Peer):
                     f"reaches {shares[1]:.1%}; nothing was timed"
                 )
             return
-        check, what = checker(who, self._workload.tolerance(self._dtype)), f"after {rows} examples of training"
+        tolerance = tolerance or self._workload.tolerance(self._dtype)
+        check, what = checker(who, tolerance), f"after {rows} examples of training"
         check(f"change of the parameters {what}", found["parameters"] - right.start, right.parameters - right.start)
-        check(f"output {what}", found["outputs"], right.outputs)
-        largest = np.sort(right.outputs, axis=1)[:, -2:]
-        if wrong := int(np.sum((labels != expected) & (largest[:, 1] - largest[:, 0] > TIE))):
-            raise VerificationError(f"{who}: {wrong} of {rows} labels are wrong; nothing was timed")
+        self._check_rows(found, right.outputs, f" {what}", tolerance)
+
+    def verify_outputs(self, expected: Array) -> None:
+        """Compares the outputs and labels of the first test rows, before any training, with these outputs."""
+        self._check_rows(self._results("O", len(expected)), expected, "", self._workload.tolerance(self._dtype))
+
+    def _results(self, question: str, rows: int) -> dict[str, Array]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "results.npz")
+            self.ask(f"{question} {rows} {path}", question.lower())
+            with np.load(path) as file:
+                return dict(file)
+
+    def _check_rows(self, found: dict[str, Array], expected: Array, what: str, tolerance: float) -> None:
+        who = f"{self._workload.name}, {self.name}, {self._dtype}"
+        checker(who, tolerance)(f"output{what}", found["outputs"], expected)
+        if not self._workload.has_labels:
+            return
+        largest = np.sort(expected, axis=1)[:, -2:]
+        clear = largest[:, 1] - largest[:, 0] > max(TIE, tolerance / 10)
+        if wrong := int(np.sum((found["labels"] != expected.argmax(1)) & clear)):
+            raise VerificationError(f"{who}: {wrong} of {len(expected)} labels are wrong; nothing was timed")
 
 
 def write_images(images: Images, folder: str) -> None:
     """Writes dense images to the folder from which the peers of this package read them."""
     for name in ("x", "y", "x_test", "y_test"):
         np.save(Path(folder, name), getattr(images, name))
+
+
+def write_case(folder: str, workload: Workload, dtype: str, data: Mapping[str, Any]) -> None:
+    """Writes x, y, x_test and y_test, where x may be a CSR matrix, and the workload to a folder, for `OwnPeer.load`."""
+    Path(folder).mkdir(exist_ok=True)
+    for name, rows in data.items():
+        if isinstance(rows, np.ndarray):
+            np.save(Path(folder, name), rows)
+        else:
+            from scipy.sparse import save_npz
+
+            save_npz(Path(folder, name), rows, compressed=False)
+    described = {"workload": dataclasses.asdict(workload), "dtype": dtype}
+    Path(folder, CASE).write_text(json.dumps(described))

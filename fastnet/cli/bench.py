@@ -90,6 +90,12 @@ def _add_measured(group: argparse._ArgumentGroup) -> None:
         metavar="NAME[,NAME...]",
         help=f"measure these suites: {', '.join(SUITES)} (default: train)",
     )
+    group.add_argument(
+        "--case",
+        action="append",
+        metavar="WORDS",
+        help="in the suite users, measure only the cases whose titles contain these words; may be repeated",
+    )
     group.add_argument("--all", action="store_true", help="measure every suite")
     group.add_argument(
         "--peers",
@@ -97,7 +103,8 @@ def _add_measured(group: argparse._ArgumentGroup) -> None:
         const="all",
         metavar="NAME[,NAME...]",
         help=f"measure other libraries on the same work: {', '.join(peers.PEERS)}. numpy means numpy-tuned and "
-        "numpy-idiomatic; torch means torch-eager and torch-compiled (default: all that are installed)",
+        "numpy-idiomatic; torch means torch-eager and torch-compiled (default: all that are installed). The suite "
+        "users measures them also without this option",
     )
     group.add_argument(
         "--peer",
