@@ -17,6 +17,7 @@ from fastnet import backends
 from fastnet.backends import machine
 from fastnet.bench import (
     accuracy,
+    compare,
     corners,
     estimators,
     growth,
@@ -29,7 +30,7 @@ from fastnet.bench import (
     training,
     users,
 )
-from fastnet.bench.cases import CASES, selected
+from fastnet.bench.cases import CASES
 from fastnet.bench.peers.process import ONE_THREAD, write_images
 from fastnet.bench.report import Section
 from fastnet.bench.suites import BASELINE, Task, max_threads, verify_all
@@ -88,15 +89,19 @@ def _run(options: argparse.Namespace, command: str) -> None:
     _check(options, suites)
     with tempfile.TemporaryDirectory() as folder:
         task, facts = _task(options, suites, folder)
-        if set(suites) != {"users"}:  # this suite verifies its own cases
+        if not options.compare and set(suites) != {"users"}:  # these verify their own cases
             verify_all(task)
         bandwidth = machine.bandwidth(machine.stream_bytes())
         sections: list[Section] = []
         results: list[training.Result] = []
-        if "train" in suites:
+        if options.compare:
+            section, versions = compare.run(task, options.compare)
+            sections.append(section)
+            facts |= versions
+        elif "train" in suites:
             results = training.run(task)
             sections.append(training.section(results, task.rounds))
-        sections += [run(task) for name, run in OTHER_SUITES.items() if name in suites]
+        sections += [run(task) for name, run in OTHER_SUITES.items() if name in suites and not options.compare]
 
     facts["FMA peak"] = machine.peak_fact([peak for result in results for peak in result.timing.peaks])
     if not results and task.peak is not None:
@@ -134,10 +139,15 @@ def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
         picture.check(options.picture)
         if "train" not in suites:
             raise FastnetError("--picture draws the results of the suite train: add train to --suite")
-    if options.case and "users" not in suites:
-        raise FastnetError("--case chooses cases of the suite users: add users to --suite")
-    if options.case and not selected(options.case):
-        raise FastnetError(f"no case has the words {' or '.join(options.case)}: {', '.join(c.title for c in CASES)}")
+    if options.compare:
+        for name in ("picture", "write", "peer", "workload", "all"):
+            if getattr(options, name):
+                raise FastnetError(f"--compare has its own cases and prints its table: leave out --{name}")
+    elif options.case and "users" not in suites:
+        raise FastnetError("--case chooses cases of the suite users or of --compare: add users to --suite")
+    titles = [each.title for each in compare.compared()] if options.compare else [case.title for case in CASES]
+    if options.case and not any(word.lower() in title.lower() for word in options.case for title in titles):
+        raise FastnetError(f"no case has the words {' or '.join(options.case)}; there are: {'; '.join(titles)}")
 
 
 def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tuple[Task, dict[str, str]]:
@@ -147,6 +157,9 @@ def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tu
         if not options.quiet:
             print(text, file=sys.stderr, flush=True)
 
+    if options.compare:
+        with compare.version_at(options.compare):
+            pass  # an error before the data are read
     names, left_out = peers.chosen(options.peers) if options.peers else ([], {})
     for name, problem in left_out.items():
         say(f"left out: {name}: {problem}")
@@ -179,5 +192,5 @@ def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tu
         "data": f"{images.about}, as {kind}" + (f", the first {QUICK_ROWS:,} for a quick run" if options.quick else ""),
         "arithmetic": f"{options.dtype}, {threads}, sparse={options.sparse}",
     }
-    shown = names or (peers.chosen("all")[0] if "users" in suites else [])
+    shown = names or (peers.chosen("all")[0] if "users" in suites and not options.compare else [])
     return task, facts | peers.versions(shown)

@@ -26,12 +26,13 @@ from fastnet.bench.workloads import Images, Setup, checker, verify
 
 VERIFIED_ROWS = 1_024  # of a case of inference
 NOTE = (
-    "Medians of {rounds} rounds in which all contenders of a row take turns. Milliseconds of an epoch of the given rows, "
-    "or of one call that labels the given rows. A ratio is fastnet's time divided by the time of the fastest peer of "
-    "the row: the median over the rounds. Below 1 fastnet is faster. The row with the largest ratio comes first. In "
-    "the tiny data each turn is a whole fit, with its checks; other epochs are timed without the work before the first "
-    "epoch. fastnet reads bytes as they are, the peers get floats, which they convert before the timing starts. Every "
-    "contender was verified against the NumPy backend in float64 first. The JSON has the times of all peers."
+    "Medians of {rounds} rounds in which all contenders of a row take turns. Milliseconds of an epoch of the given "
+    "rows, or of one call that labels the given rows. A ratio is fastnet's time divided by the time of the fastest "
+    "peer of the row: the median over the rounds. Below 1 fastnet is faster. The row with the largest ratio comes "
+    "first. In the tiny data each turn is a whole fit, with its checks. Other epochs are timed without the work before "
+    "the first epoch. fastnet reads bytes as they are. The peers get floats, and convert them before the timing "
+    "starts. Every contender was first verified against the NumPy backend in float64. The JSON has the times of all "
+    "peers."
 )
 
 

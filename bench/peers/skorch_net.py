@@ -1,4 +1,4 @@
-"""skorch's NeuralNet around PyTorch's layers, with its DataLoader and its default callbacks; one partial_fit per epoch."""
+"""skorch's NeuralNet around PyTorch's layers, with its DataLoader and default callbacks; one partial_fit per epoch."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ def parser() -> Parser:
         + "".join(f"  {name}  {workload.title}\n" for name, workload in WORKLOADS.items())
         + "\nexamples:\n  fastnet bench --workload W1 --rounds 11\n  fastnet bench --peers --json all.json --all\n"
         "  fastnet bench --peers numpy,jax --picture speed.png\n"
+        '  fastnet bench --suite users --case "small table"\n  fastnet bench --compare ../older-checkout\n'
         '  fastnet bench --workload W1 --backend numpy --input float32 --peer "python your_own.py {workload}"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -94,7 +95,15 @@ def _add_measured(group: argparse._ArgumentGroup) -> None:
         "--case",
         action="append",
         metavar="WORDS",
-        help="in the suite users, measure only the cases whose titles contain these words; may be repeated",
+        help="in the suite users and in --compare, measure only the cases whose titles contain these words; may be "
+        "repeated",
+    )
+    group.add_argument(
+        "--compare",
+        metavar="OLD",
+        help="measure this version and another one in turns, on workloads of training and inference and on calls on "
+        "few rows. OLD is a folder that holds fastnet/ with built kernels, a virtual environment or its python, or a "
+        "wheel. --backend, --case, --peers, --rounds, --quick and --threads apply",
     )
     group.add_argument("--all", action="store_true", help="measure every suite")
     group.add_argument(
