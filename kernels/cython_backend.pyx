@@ -111,6 +111,7 @@ cdef int SPARSE = contract.SPARSE
 cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
 cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
+cdef Py_ssize_t FEW_ROWS = contract.FEW_ROWS
 assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.PANEL_VECTORS >= TILE_VECTORS
 assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
 assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL) == (
@@ -1074,10 +1075,8 @@ def predict(net, params, x, out, work):
     cdef Block b
     cdef fp_state before
     cdef const real *flat = NULL
-    import os
-    few = int(os.environ.get("FEW", "0"))
     inputs_of(&b.data, x)
-    if b.data.rows <= few and b.data.starts == NULL:
+    if b.data.rows <= FEW_ROWS and b.data.starts == NULL:
         flat = &params_view[0]
     with nogil:
         before = flush_denormals()

@@ -1,7 +1,7 @@
 /* Vector code between the flat parameters, where a row has the weights of one neuron, and the packed parameters, where
  * a row has the weights of one input. `sums_of_few` needs no packed weights. */
-#ifndef FASTNET_FEW_ROWS_H
-#define FASTNET_FEW_ROWS_H
+#ifndef FASTNET_TALLEST_H
+#define FASTNET_TALLEST_H
 #include "vec.h"
 
 /* The first n elements at p, then zeros. It reads nothing behind these elements. n is at most VL. */
@@ -131,7 +131,7 @@ static void unpack_weights(const real *packed, ptrdiff_t width, ptrdiff_t n_in, 
 
 /* -- sums of few rows, with weights that are not packed ----------------------------------------------------------- */
 #define FEW_SUMS (REGISTERS / 2) /* of a tile: as many sums as leave registers for the weights; at least VL */
-#define FEW_ROWS (FEW_SUMS / 4)  /* of the highest tile: it has four neurons */
+#define TALLEST (FEW_SUMS / 4)  /* of the highest tile: it has four neurons */
 
 /* sums[rows][neurons] = x . weights^T + biases, for at most R rows and FEW_SUMS / R neurons. Each sum has a vector of
  * its own along the inputs. A tile with fewer rows or neurons computes the last ones again. */
@@ -139,7 +139,7 @@ INLINE void few_tile(const int R, const real *x, ptrdiff_t ldx, ptrdiff_t rows, 
                      ptrdiff_t neurons, const real *biases, real *sums, ptrdiff_t lds) {
     const int J = FEW_SUMS / R;
     vec acc[FEW_SUMS];
-    const real *weights[FEW_SUMS], *inputs[FEW_ROWS];
+    const real *weights[FEW_SUMS], *inputs[TALLEST];
     ptrdiff_t i = 0;
     UNROLL
     for (int j = 0; j < J; j++) weights[j] = w + (j < neurons ? j : neurons - 1) * n;
@@ -148,7 +148,7 @@ INLINE void few_tile(const int R, const real *x, ptrdiff_t ldx, ptrdiff_t rows, 
     UNROLL
     for (int k = 0; k < FEW_SUMS; k++) acc[k] = vsplat(0);
 #define FEW_STEP(LOAD)                                                         \
-    vec xv[FEW_ROWS];                                                          \
+    vec xv[TALLEST];                                                          \
     UNROLL                                                                     \
     for (int r = 0; r < R; r++) xv[r] = vload(inputs[r] + i);                  \
     UNROLL                                                                     \
@@ -186,7 +186,7 @@ static void sums_of_few(const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real
                         ptrdiff_t n_out, const real *biases, real *sums, ptrdiff_t lds) {
     for (ptrdiff_t block = 0; block < n_out; block += FEW_SUMS) { /* its weights stay in the cache for all rows */
         ptrdiff_t end = block + within(n_out - block, FEW_SUMS), r = 0;
-        for (; rows - r > 2; r += FEW_ROWS) FEW_TILES(FEW_ROWS);
+        for (; rows - r > 2; r += TALLEST) FEW_TILES(TALLEST);
         if (rows - r == 2) FEW_TILES(2);
         else if (rows - r == 1) FEW_TILES(1);
     }
