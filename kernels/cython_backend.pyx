@@ -82,6 +82,10 @@ cdef extern from "few_rows.h" nogil:
                         Py_ssize_t first, Py_ssize_t last)
     void sums_of_few(const real *x, Py_ssize_t ldx, Py_ssize_t rows, const real *weights, Py_ssize_t n_in,
                      Py_ssize_t n_out, const real *biases, real *sums, Py_ssize_t lds)
+    void deltas_of_few(const real *deltas, Py_ssize_t ldd, Py_ssize_t rows, const real *weights, Py_ssize_t n_out,
+                       Py_ssize_t n_in, real *out, Py_ssize_t ldo)
+    void gradient_of_few(const real *x, Py_ssize_t ldx, Py_ssize_t rows, const real *deltas, Py_ssize_t ldd,
+                         Py_ssize_t n_in, Py_ssize_t n_out, real *out)
 
 # The contract's codes as C integers.
 cdef enum:
@@ -538,6 +542,29 @@ cdef void forward_few(Block *b, const real *flat, Py_ssize_t rows) noexcept nogi
             softmax(layer, 0, rows)
         else:
             activate_tile(layer.activation, layer.sums, layer.outputs, layer.width, rows, layer.width, layer.n_out)
+
+
+cdef void backward_few(Block *b, const real *flat, Py_ssize_t rows, real *gradient) noexcept nogil:
+    """Overwrite the flat gradient with that of few rows. `output` has set the deltas of the last layer."""
+    cdef Py_ssize_t l = b.n_layers - 1, i, j
+    cdef Layer *layer
+    cdef Layer *lower
+    cdef real *sums
+    while l >= 0:
+        layer = &b.layers[l]
+        gradient_of_few(layer.inputs, layer.below, rows, layer.deltas, layer.width, layer.n_in, layer.n_out,
+                        gradient + layer.weights_at)
+        sums = gradient + layer.biases_at
+        memcpy(sums, layer.deltas, layer.n_out * sizeof(real))
+        for i in range(1, rows):
+            for j in range(layer.n_out):
+                sums[j] += layer.deltas[i * layer.width + j]
+        if l > 0:
+            lower = &b.layers[l - 1]
+            deltas_of_few(layer.deltas, layer.width, rows, flat + layer.weights_at, layer.n_out, layer.n_in,
+                          lower.deltas, lower.width)
+            times_derivative(lower.activation, lower.outputs, lower.deltas, lower.width, rows, lower.width)
+        l -= 1
 
 
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -1150,20 +1177,28 @@ def gradient(net, params, x, y, weights, grad, work):
     with nogil:
         before = flush_denormals()
         prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
-        b.sparse = is_sparse(&b)
-        pack_all(&b, &params_view[0], 0)
-        clear_stored(&b)
         weight = weight_sum(&b.data, NULL, 0, n)
-        while start < n:
-            count = min(rows, n - start)
-            gather(&b, NULL, start, count, 0, count, 0)
-            forward(&b, 0, count)
-            output(&b, NULL, start, 0, count, 1 / weight, weight / n, &sums)
-            total += sums.cost
-            backward(&b, 0, count)
-            update(&b, count)
-            start += count
-        unpack_all(&b, &result[0], packed)
+        if n <= FEW_ROWS and b.data.starts == NULL:
+            b.sparse = False
+            gather(&b, NULL, 0, n, 0, n, 0)
+            forward_few(&b, &params_view[0], n)
+            output(&b, NULL, 0, 0, n, 1 / weight, weight / n, &sums)
+            total = sums.cost
+            backward_few(&b, &params_view[0], n, &result[0])
+        else:
+            b.sparse = is_sparse(&b)
+            pack_all(&b, &params_view[0], 0)
+            clear_stored(&b)
+            while start < n:
+                count = min(rows, n - start)
+                gather(&b, NULL, start, count, 0, count, 0)
+                forward(&b, 0, count)
+                output(&b, NULL, start, 0, count, 1 / weight, weight / n, &sums)
+                total += sums.cost
+                backward(&b, 0, count)
+                update(&b, count)
+                start += count
+            unpack_all(&b, &result[0], packed)
         restore_denormals(before)
     return total / weight
 

@@ -176,6 +176,8 @@ INLINE void few_tile(const int R, const real *x, ptrdiff_t ldx, ptrdiff_t rows, 
         }
 }
 
+#define FEW_COLUMNS (REGISTERS / 8) /* vectors of a tile of deltas or of the gradient, with 4 rows or neurons */
+
 #define FEW_TILES(R)                                                                                  \
     for (ptrdiff_t j = block; j < end; j += FEW_SUMS / R)                                             \
         few_tile(R, x + r * ldx, ldx, rows - r, n_in, weights + j * n_in, end - j, biases + j,        \
@@ -190,5 +192,89 @@ static void sums_of_few(const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real
         if (rows - r == 2) FEW_TILES(2);
         else if (rows - r == 1) FEW_TILES(1);
     }
+}
+
+/* out[R][C vectors] = deltas[R][n] . w[n][C vectors]. With `used` below VL, C is 1 and the vector has `used` elements. */
+INLINE void few_deltas(const int R, const int C, const real *deltas, ptrdiff_t ldd, ptrdiff_t n, const real *w,
+                       ptrdiff_t ldw, ptrdiff_t used, real *out, ptrdiff_t ldo) {
+    vec acc[4][4];
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int c = 0; c < C; c++) acc[r][c] = vsplat(0);
+    for (ptrdiff_t j = 0; j < n; j++) {
+        vec wv[4];
+        UNROLL
+        for (int c = 0; c < C; c++) wv[c] = C == 1 ? load_part(w + j * ldw, used) : vload(w + j * ldw + c * VL);
+        UNROLL
+        for (int r = 0; r < R; r++)
+            UNROLL
+            for (int c = 0; c < C; c++) acc[r][c] += deltas[r * ldd + j] * wv[c];
+    }
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int c = 0; c < C; c++) vstore(out + r * ldo + c * VL, acc[r][c]);
+}
+
+/* out[rows][n_in] = deltas[rows][n_out] . weights[n_out][n_in], in whole vectors. */
+static void deltas_of_few(const real *deltas, ptrdiff_t ldd, ptrdiff_t rows, const real *weights, ptrdiff_t n_out,
+                          ptrdiff_t n_in, real *out, ptrdiff_t ldo) {
+    ptrdiff_t columns, used;
+    for (ptrdiff_t i = 0; i < n_in; i += columns) {
+        ptrdiff_t r = 0;
+        columns = n_in - i >= FEW_COLUMNS * VL ? FEW_COLUMNS * VL : VL;
+        used = within(n_in - i, VL);
+#define FEW_DELTAS(R, C)                                                                                          \
+    for (; r + R <= rows; r += R)                                                                                 \
+        few_deltas(R, C, deltas + r * ldd, ldd, n_out, weights + i, n_in, used, out + r * ldo + i, ldo);
+        if (columns > VL) {
+            FEW_DELTAS(4, FEW_COLUMNS) FEW_DELTAS(1, FEW_COLUMNS)
+        } else {
+            FEW_DELTAS(4, 1) FEW_DELTAS(1, 1)
+        }
+#undef FEW_DELTAS
+    }
+}
+
+/* out[J][C vectors] = deltas[rows][J]^T . x[rows][C vectors]. With `used` below VL, as in few_deltas. */
+INLINE void few_gradient(const int J, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real *deltas,
+                         ptrdiff_t ldd, ptrdiff_t used, real *out, ptrdiff_t ldo) {
+    vec acc[4][4];
+    UNROLL
+    for (int j = 0; j < J; j++)
+        UNROLL
+        for (int c = 0; c < C; c++) acc[j][c] = vsplat(0);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        UNROLL
+        for (int c = 0; c < C; c++) {
+            vec xv = vload(x + r * ldx + c * VL);
+            UNROLL
+            for (int j = 0; j < J; j++) acc[j][c] += deltas[r * ldd + j] * xv;
+        }
+    UNROLL
+    for (int j = 0; j < J; j++)
+        UNROLL
+        for (int c = 0; c < C; c++)
+            if (C == 1) store_part(out + j * ldo, acc[j][c], used);
+            else vstore(out + j * ldo + c * VL, acc[j][c]);
+}
+
+/* out[n_out][n_in] = deltas[rows][n_out]^T . x[rows][n_in]. The rows of x are padded to whole vectors. */
+static void gradient_of_few(const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real *deltas, ptrdiff_t ldd,
+                            ptrdiff_t n_in, ptrdiff_t n_out, real *out) {
+    ptrdiff_t j = 0, i, used;
+#define FEW_GRADIENT(J)                                                                                             \
+    for (; j + J <= n_out; j += J) {                                                                                \
+        for (i = 0; i + FEW_COLUMNS * VL <= n_in; i += FEW_COLUMNS * VL)                                            \
+            few_gradient(J, FEW_COLUMNS, x + i, ldx, rows, deltas + j, ldd, VL, out + j * n_in + i, n_in);          \
+        for (; i < n_in; i += VL) {                                                                                 \
+            used = within(n_in - i, VL);                                                                            \
+            few_gradient(J, 1, x + i, ldx, rows, deltas + j, ldd, used, out + j * n_in + i, n_in);                  \
+        }                                                                                                           \
+    }
+    FEW_GRADIENT(4)
+    FEW_GRADIENT(1)
+#undef FEW_GRADIENT
 }
 #endif
