@@ -215,6 +215,8 @@ PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
 # The compiled backends skip zero inputs if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
 # the inputs are not zero. They measure this share on SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
+# `predict` computes at most FEW_ROWS dense rows with the weights as they are; packing them would take longer.
+FEW_ROWS = 16
 # The workspace has an area for sorted entries and an area for unpacked sparse rows. Both hold at most PIECE_INPUTS
 # inputs at a time; otherwise they would grow with rows times inputs. MNIST images have 784 inputs, which is one piece.
 PIECE_INPUTS = 4096

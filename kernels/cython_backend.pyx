@@ -75,6 +75,18 @@ cdef extern from "vec.h" nogil:
     void step_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
+cdef extern from "few_rows.h" nogil:
+    void pack_weights(const real *weights, Py_ssize_t n_in, Py_ssize_t n_out, real *packed, Py_ssize_t width,
+                      Py_ssize_t first, Py_ssize_t last)
+    void unpack_weights(const real *packed, Py_ssize_t width, Py_ssize_t n_in, Py_ssize_t n_out, real *weights,
+                        Py_ssize_t first, Py_ssize_t last)
+    void sums_of_few(const real *x, Py_ssize_t ldx, Py_ssize_t rows, const real *weights, Py_ssize_t n_in,
+                     Py_ssize_t n_out, const real *biases, real *sums, Py_ssize_t lds)
+    void deltas_of_few(const real *deltas, Py_ssize_t ldd, Py_ssize_t rows, const real *weights, Py_ssize_t n_out,
+                       Py_ssize_t n_in, real *out, Py_ssize_t ldo)
+    void gradient_of_few(const real *x, Py_ssize_t ldx, Py_ssize_t rows, const real *deltas, Py_ssize_t ldd,
+                         Py_ssize_t n_in, Py_ssize_t n_out, real *out)
+
 # The contract's codes as C integers.
 cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
@@ -103,6 +115,7 @@ cdef int SPARSE = contract.SPARSE
 cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
 cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
+cdef Py_ssize_t FEW_ROWS = contract.FEW_ROWS
 assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.PANEL_VECTORS >= TILE_VECTORS
 assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
 assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL) == (
@@ -517,6 +530,43 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
             drop_neurons(b, &b.layers[l], first, last)
 
 
+cdef void forward_few(Block *b, const real *flat, Py_ssize_t rows) noexcept nogil:
+    """`forward` for few rows of dense inputs, with weights that are not packed."""
+    cdef Py_ssize_t l
+    cdef Layer *layer
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        sums_of_few(layer.inputs, layer.below, rows, flat + layer.weights_at, layer.n_in, layer.n_out,
+                    flat + layer.biases_at, layer.sums, layer.width)
+        if layer.activation == SOFTMAX:
+            softmax(layer, 0, rows)
+        else:
+            activate_tile(layer.activation, layer.sums, layer.outputs, layer.width, rows, layer.width, layer.n_out)
+
+
+cdef void backward_few(Block *b, const real *flat, Py_ssize_t rows, real *gradient) noexcept nogil:
+    """Overwrite the flat gradient with that of few rows. `output` has set the deltas of the last layer."""
+    cdef Py_ssize_t l = b.n_layers - 1, i, j
+    cdef Layer *layer
+    cdef Layer *lower
+    cdef real *sums
+    while l >= 0:
+        layer = &b.layers[l]
+        gradient_of_few(layer.inputs, layer.below, rows, layer.deltas, layer.width, layer.n_in, layer.n_out,
+                        gradient + layer.weights_at)
+        sums = gradient + layer.biases_at
+        memcpy(sums, layer.deltas, layer.n_out * sizeof(real))
+        for i in range(1, rows):
+            for j in range(layer.n_out):
+                sums[j] += layer.deltas[i * layer.width + j]
+        if l > 0:
+            lower = &b.layers[l - 1]
+            deltas_of_few(layer.deltas, layer.width, rows, flat + layer.weights_at, layer.n_out, layer.n_in,
+                          lower.deltas, lower.width)
+            times_derivative(lower.activation, lower.outputs, lower.deltas, lower.width, rows, lower.width)
+        l -= 1
+
+
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Compute the deltas of all layers but the last. `output` has set the deltas of the last layer."""
     cdef Py_ssize_t l = b.n_layers - 1
@@ -885,43 +935,36 @@ cdef void clear_stored(Block *b) noexcept nogil:
 
 # -- packing: weights (n_out, n_in) become (below, width), and back -------------------------------------------------
 
-cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset) noexcept nogil:
-    cdef Py_ssize_t width = layer.width, i, j, start
-    cdef real *weights = layer.weights + offset
-    cdef const real *source = flat + layer.weights_at
-    memset(weights, 0, (layer.below + 1) * width * sizeof(real))  # the biases follow the weights
-    start = 0
-    while start < layer.n_out:  # 16 neurons at a time: their rows stay in the cache
-        for i in range(layer.n_in):
-            for j in range(start, min(start + 16, layer.n_out)):
-                weights[i * width + j] = source[j * layer.n_in + i]
-        start += 16
-    memcpy(layer.biases + offset, flat + layer.biases_at, layer.n_out * sizeof(real))
+cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset, Py_ssize_t part,
+               Py_ssize_t parts) noexcept nogil:
+    cdef Py_ssize_t vectors = layer.below // VL, width = layer.width
+    pack_weights(flat + layer.weights_at, layer.n_in, layer.n_out, layer.weights + offset, width,
+                 share(vectors, part, parts) * VL, share(vectors, part + 1, parts) * VL)
+    if part == 0:
+        memcpy(layer.biases + offset, flat + layer.biases_at, layer.n_out * sizeof(real))
+        memset(layer.biases + offset + layer.n_out, 0, (width - layer.n_out) * sizeof(real))
 
 
-cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset) noexcept nogil:
-    cdef Py_ssize_t width = layer.width, i, j, start
-    cdef const real *weights = layer.weights + offset
-    cdef real *target = flat + layer.weights_at
-    start = 0
-    while start < layer.n_out:
-        for i in range(layer.n_in):
-            for j in range(start, min(start + 16, layer.n_out)):
-                target[j * layer.n_in + i] = weights[i * width + j]
-        start += 16
-    memcpy(flat + layer.biases_at, layer.biases + offset, layer.n_out * sizeof(real))
+cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    cdef Py_ssize_t vectors = layer.below // VL
+    unpack_weights(layer.weights + offset, layer.width, layer.n_in, layer.n_out, flat + layer.weights_at,
+                   share(vectors, part, parts) * VL, share(vectors, part + 1, parts) * VL)
+    if part == 0:
+        memcpy(flat + layer.biases_at, layer.biases + offset, layer.n_out * sizeof(real))
 
 
-cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset) noexcept nogil:
+cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset, Py_ssize_t part=0,
+                   Py_ssize_t parts=1) noexcept nogil:
+    """Pack the parameters. Threads may share the inputs of each layer: `part` of `parts` is a thread's share."""
     cdef Py_ssize_t l
     for l in range(b.n_layers):
-        pack(&b.layers[l], flat, offset)
+        pack(&b.layers[l], flat, offset, part, parts)
 
 
-cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
+cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset, Py_ssize_t part=0, Py_ssize_t parts=1) noexcept nogil:
     cdef Py_ssize_t l
     for l in range(b.n_layers):
-        unpack(&b.layers[l], flat, offset)
+        unpack(&b.layers[l], flat, offset, part, parts)
 
 
 # -- the contract --------------------------------------------------------------------------------------------------
@@ -1027,16 +1070,22 @@ cdef int outputs_of(Data *data, y, weights) except -1:
     return 0
 
 
-cdef void predict_rows(Block *b, Py_ssize_t n, Py_ssize_t rows, real *out) noexcept nogil:
-    """Compute the outputs of all n rows of the data, `rows` rows at a time."""
+cdef void predict_rows(Block *b, const real *flat, Py_ssize_t n, Py_ssize_t rows, real *out) noexcept nogil:
+    """Compute the outputs of all n rows of the data, `rows` rows at a time.
+
+    If `flat` is not NULL, the weights are read from it, and need not be packed.
+    """
     cdef Layer *last = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t start = 0, count, i
     b.data.rows = n
-    b.sparse = is_sparse(b)
+    b.sparse = flat == NULL and is_sparse(b)
     while start < n:
         count = min(rows, n - start)
         gather(b, NULL, start, count, 0, count, min(rows, n - start - count))
-        forward(b, 0, count)
+        if flat != NULL:
+            forward_few(b, flat, count)
+        else:
+            forward(b, 0, count)
         for i in range(count):
             memcpy(out + (start + i) * last.n_out, last.outputs + i * last.width, last.n_out * sizeof(real))
         start += count
@@ -1052,12 +1101,16 @@ def predict(net, params, x, out, work):
     cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
+    cdef const real *flat = NULL
     inputs_of(&b.data, x)
+    if b.data.rows <= FEW_ROWS and b.data.starts == NULL:
+        flat = &params_view[0]
     with nogil:
         before = flush_denormals()
         prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
-        pack_all(&b, &params_view[0], 0)
-        predict_rows(&b, b.data.rows, rows, &result[0, 0])
+        if flat == NULL:
+            pack_all(&b, &params_view[0], 0)
+        predict_rows(&b, flat, b.data.rows, rows, &result[0, 0])
         restore_denormals(before)
 
 
@@ -1099,7 +1152,7 @@ cdef class Predictor:
             b.data.reals = <const real *> source.buf
         with nogil:
             before = flush_denormals()
-            predict_rows(b, n, self.rows, <real *> target.buf)
+            predict_rows(b, NULL, n, self.rows, <real *> target.buf)
             restore_denormals(before)
         PyBuffer_Release(&target)
         PyBuffer_Release(&source)
@@ -1124,20 +1177,28 @@ def gradient(net, params, x, y, weights, grad, work):
     with nogil:
         before = flush_denormals()
         prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
-        b.sparse = is_sparse(&b)
-        pack_all(&b, &params_view[0], 0)
-        clear_stored(&b)
         weight = weight_sum(&b.data, NULL, 0, n)
-        while start < n:
-            count = min(rows, n - start)
-            gather(&b, NULL, start, count, 0, count, 0)
-            forward(&b, 0, count)
-            output(&b, NULL, start, 0, count, 1 / weight, weight / n, &sums)
-            total += sums.cost
-            backward(&b, 0, count)
-            update(&b, count)
-            start += count
-        unpack_all(&b, &result[0], packed)
+        if n <= FEW_ROWS and b.data.starts == NULL:
+            b.sparse = False
+            gather(&b, NULL, 0, n, 0, n, 0)
+            forward_few(&b, &params_view[0], n)
+            output(&b, NULL, 0, 0, n, 1 / weight, weight / n, &sums)
+            total = sums.cost
+            backward_few(&b, &params_view[0], n, &result[0])
+        else:
+            b.sparse = is_sparse(&b)
+            pack_all(&b, &params_view[0], 0)
+            clear_stored(&b)
+            while start < n:
+                count = min(rows, n - start)
+                gather(&b, NULL, start, count, 0, count, 0)
+                forward(&b, 0, count)
+                output(&b, NULL, start, 0, count, 1 / weight, weight / n, &sums)
+                total += sums.cost
+                backward(&b, 0, count)
+                update(&b, count)
+                start += count
+            unpack_all(&b, &result[0], packed)
         restore_denormals(before)
     return total / weight
 

@@ -26,8 +26,9 @@ from numba.core.targetconfig import ConfigStack
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
-from fastnet.kernels import numba_vectors
+from fastnet.kernels import numba_few_rows, numba_vectors
 from fastnet.kernels.contract import Floats, Ints
+from fastnet.kernels.numba_few_rows import FEW_SUMS, TALLEST, few_tile, pack_weights, unpack_weights
 from fastnet.kernels.numba_vectors import (
     ADD,
     BETA1,
@@ -116,8 +117,10 @@ JIT_OPTIONS: dict[str, Any] = {
 }
 
 
-# Numba's cache notices only changes of this file. With these hashes it also notices changes of the two other files.
-OTHERS = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors)]
+# Numba's cache notices only changes of this file. With these hashes it also notices changes of the other files.
+OTHERS = [
+    hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors, numba_few_rows)
+]
 
 
 def _jit(function: Callable[..., Any]) -> Any:
@@ -192,14 +195,16 @@ def instruction_set() -> str:
 # there is no array. Each thread of a team has a block of its own. A field of TrainCall has a column of the same name.
 # Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is
 # the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off.
+# FEW is 1 if the forward pass takes few rows and reads the weights from PARAMS, else 0.
 # BATCH_ROW is the number of rows before the current block in its batch. BYTE_SCALE holds the bits of a float64, and so
 # do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of the current batch.
 # COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters.
 (
     PARAMS, STATE, WEIGHTS, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, REPORT, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
-    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, BYTE_SCALE, OPTIMIZER_STEP,
-) = range(39)  # fmt: skip
+    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, BYTE_SCALE, FEW,
+    OPTIMIZER_STEP,
+) = range(40)  # fmt: skip
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
 BLOCK_COLUMNS = COST_NUMBERS + 4
@@ -906,38 +911,71 @@ def _clear_stored(b, work):
 
 
 @_inner()
-def _transpose(source, lds, target, ldt, rows, columns):
-    """target[columns][rows] = source[rows][columns]"""
-    for first in range(0, rows, 16):  # tiles of 16 by 16 elements stay in the cache
-        for start in range(0, columns, 16):
-            for i in range(first, _min(first + 16, rows)):
-                for j in range(start, _min(start + 16, columns)):
-                    target[j * ldt + i] = source[i * lds + j]
+def _pack(b, t, flat, packed, part, parts):
+    """Pack the parameters. Threads may share the inputs of each layer: `part` of `parts` is a thread's share."""
+    lanes = _lanes(flat)
+    for layer in range(b[LAYERS]):
+        node, vectors = _node(t, layer), _quotient(_node(t, layer - 1)[c.WIDTH], lanes)
+        n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
+        pack_weights(
+            _at(flat, node[c.LAYER + c.WEIGHTS]), n_in, n_out, _at(packed, node[c.WEIGHTS_AT]), width,
+            _share(vectors, part, parts) * lanes, _share(vectors, part + 1, parts) * lanes,
+        )  # fmt: skip
+        if part == 0:
+            _copy(_at(flat, node[c.LAYER + c.BIASES]), _at(packed, node[c.BIASES_AT]), n_out)
+            _zero(_at(packed, node[c.BIASES_AT] + n_out), width - n_out)
 
 
 @_inner()
-def _pack(b, t, flat, packed):
-    _zero(packed, b[PACKED])
+def _unpack(b, t, packed, flat, part, parts):
+    lanes = _lanes(flat)
     for layer in range(b[LAYERS]):
-        node = _node(t, layer)
+        node, vectors = _node(t, layer), _quotient(_node(t, layer - 1)[c.WIDTH], lanes)
         n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
-        _transpose(_at(flat, node[c.LAYER + c.WEIGHTS]), n_in, _at(packed, node[c.WEIGHTS_AT]), width, n_out, n_in)
-        _copy(_at(flat, node[c.LAYER + c.BIASES]), _at(packed, node[c.BIASES_AT]), n_out)
-
-
-@_inner()
-def _unpack(b, t, packed, flat):
-    for layer in range(b[LAYERS]):
-        node = _node(t, layer)
-        n_in, n_out, width = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH]
-        _transpose(_at(packed, node[c.WEIGHTS_AT]), width, _at(flat, node[c.LAYER + c.WEIGHTS]), n_in, n_in, n_out)
-        _copy(_at(packed, node[c.BIASES_AT]), _at(flat, node[c.LAYER + c.BIASES]), n_out)
+        unpack_weights(
+            _at(packed, node[c.WEIGHTS_AT]), width, n_in, n_out, _at(flat, node[c.LAYER + c.WEIGHTS]),
+            _share(vectors, part, parts) * lanes, _min(_share(vectors, part + 1, parts) * lanes, n_in),
+        )  # fmt: skip
+        if part == 0:
+            _copy(_at(packed, node[c.BIASES_AT]), _at(flat, node[c.LAYER + c.BIASES]), n_out)
 
 
 # -- the contract ---------------------------------------------------------------------------------------------
 
 # All functions go through one jitted entry, which is compiled once for each dtype.
 READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
+
+
+@_inner()
+def _sums_of_few(x, ldx, rows, weights, n_in, n_out, biases, sums, lds):
+    """sums[rows][n_out] = x[rows][n_in] . weights[n_out][n_in]^T + biases. The rows of x are padded to whole vectors."""
+    for block in range(0, n_out, FEW_SUMS):  # the weights of a block stay in the cache for all rows
+        end, r = _min(block + FEW_SUMS, n_out), 0
+        while r < rows:
+            height = TALLEST if rows - r > 2 else rows - r
+            for j in range(block, end, _quotient(FEW_SUMS, height)):
+                few_tile(
+                    height, _at(x, r * ldx), ldx, rows - r, n_in, _at(weights, j * n_in), end - j, _at(biases, j),
+                    _at(sums, r * lds + j), lds,
+                )  # fmt: skip
+            r += height
+
+
+@_inner()
+def _forward_few(b, t, work, flat, rows):
+    """`_forward` for few rows of dense inputs, with weights that are not packed."""
+    for layer in range(b[LAYERS]):
+        node, lower = _node(t, layer), _node(t, layer - 1)
+        width, n_out, sums = node[c.WIDTH], node[c.LAYER + c.N_OUT], _at(work, _sums_at(b, t, layer))
+        outputs, activation = _at(work, node[c.ACTIVATIONS_AT]), node[c.LAYER + c.ACTIVATION]
+        _sums_of_few(
+            _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], rows, _at(flat, node[c.LAYER + c.WEIGHTS]),
+            node[c.LAYER + c.N_IN], n_out, _at(flat, node[c.LAYER + c.BIASES]), sums, width,
+        )  # fmt: skip
+        if activation == c.SOFTMAX:
+            softmax(sums, outputs, n_out, width, rows)
+        else:
+            _activate_tile(activation, sums, outputs, width, rows, width, n_out)
 
 
 @_inner()
@@ -948,7 +986,10 @@ def _predict_rows(b, t, work):
     for start in range(0, b[ROWS], b[BLOCK]):
         count = _min(b[BLOCK], b[ROWS] - start)
         _gather(b, t, work, start, count, 0, count, _min(b[BLOCK], b[ROWS] - start - count))
-        _forward(b, t, work, 0, count)
+        if b[FEW]:
+            _forward_few(b, t, work, _pointer(b[PARAMS], work), count)
+        else:
+            _forward(b, t, work, 0, count)
         for i in range(count):
             _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (start + i) * n), n)
 
@@ -1064,12 +1105,16 @@ def _task(b, work):
         return cost
     team, options = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
+    if task == PREDICT and 0 < b[ROWS] and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
+        b[FEW] = 1
+        _predict_rows(b, t, work)
+        return cost
     if b[WORKER] == 0:
         if b[ROWS] > 0:
             team[c.SPARSE] = _is_sparse(b, t, work)
-        _pack(b, t, params, work)
+        _pack(b, t, params, work, 0, 1)
         for k in range(b[SLOTS]):
-            _pack(b, t, _at(state, k * b[N_PARAMS]), _at(work, (3 + k) * b[PACKED]))
+            _pack(b, t, _at(state, k * b[N_PARAMS]), _at(work, (3 + k) * b[PACKED]), 0, 1)
     if _wait(b):
         return cost
     b[SPARSE] = team[c.SPARSE]
@@ -1081,9 +1126,9 @@ def _task(b, work):
         _begin_optimizer(b, options)
     cost = _train_batches(b, t, work)
     if b[WORKER] == 0:
-        _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result)
+        _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result, 0, 1)
         for k in range(b[SLOTS]):
-            _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]))
+            _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]), 0, 1)
     return cost
 
 

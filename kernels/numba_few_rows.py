@@ -1,0 +1,204 @@
+"""Vector code of the Numba backend between flat and packed parameters. The Cython backend has few_rows.h.
+
+In the flat parameters, a row has the weights of one neuron; in the packed parameters, a row has the weights of one
+input. `few_tile` needs no packed weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from llvmlite import ir
+
+from fastnet.kernels.numba_vectors import (
+    I32,
+    I64,
+    TILE_VECTORS,
+    _call_llvm,
+    _cases,
+    _kernel,
+    _Lanes,
+    _loop,
+    _shuffled,
+    _sum,
+    _Vector,
+)
+
+FEW_SUMS = 4 * TILE_VECTORS  # of a tile: as many sums as leave registers for the weights; whole vectors of them
+TALLEST = TILE_VECTORS  # rows of the highest tile: it has four neurons
+
+
+def _load_part(v: _Lanes, n: ir.Value, base: ir.Value, *offsets: Any) -> _Vector:
+    """The first n elements, then zeros. It reads nothing behind these elements."""
+    at, mask = v.b.bitcast(v.pointer(base, *offsets), v.type.as_pointer()), v.below(n).value
+    name, zero = f"llvm.masked.load.{_suffix(v)}", v.splat(0).value
+    return _Vector(v, _call_llvm(v.b, name, v.type, at, I32(v.scalar_bytes), mask, zero))
+
+
+def _store_part(v: _Lanes, vector: _Vector, n: ir.Value, base: ir.Value, *offsets: Any) -> None:
+    at, mask = v.b.bitcast(v.pointer(base, *offsets), v.type.as_pointer()), v.below(n).value
+    _call_llvm(v.b, f"llvm.masked.store.{_suffix(v)}", ir.VoidType(), vector.value, at, I32(v.scalar_bytes), mask)
+
+
+def _suffix(v: _Lanes) -> str:
+    kind = f"v{v.n}f{8 * v.scalar_bytes}"
+    return f"{kind}.p0{kind}"
+
+
+def _steps(v: _Lanes, step: int) -> tuple[list[int], list[int]]:
+    """The lanes of two shuffles of two vectors: they swap lanes that are `step` apart."""
+    upper = [v.n + i - step if i & step else i for i in range(v.n)]
+    return upper, [v.n + i if i & step else i + step for i in range(v.n)]
+
+
+def _turned(v: _Lanes, vectors: list[_Vector]) -> list[_Vector]:
+    """The transpose of a square of vectors."""
+    lines, step = [vector.value for vector in vectors], 1
+    while step < v.n:
+        upper, lower = _steps(v, step)
+        for i in range(v.n):
+            if not i & step:
+                pair = lines[i], lines[i + step]
+                lines[i], lines[i + step] = _shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)
+        step *= 2
+    return [_Vector(v, line) for line in lines]
+
+
+def _folded(v: _Lanes, vectors: list[_Vector]) -> _Vector:
+    """Lane k of the result is the sum of the lanes of vectors[k]."""
+    step = 1
+    while step < v.n:
+        upper, lower = _steps(v, step)
+        pairs = [(one.value, other.value) for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
+        vectors = [_Vector(v, _shuffled(v.b, *p, upper)) + _Vector(v, _shuffled(v.b, *p, lower)) for p in pairs]
+        step *= 2
+    return vectors[0]
+
+
+def _squares(v: _Lanes, first: Any, last: Any, n: Any, square: Callable[[Any, Any], None]) -> None:
+    """Call square(i, j) for the corners of squares of vectors: inputs i from `first` to `last`, neurons j below n."""
+
+    def line(i: ir.Value, _: list[_Vector]) -> None:
+        _loop(v.b, _vectors(v, n), lambda j, _: square(_sum(v.b, first, (i, v.n)), v.b.mul(j, I64(v.n))))
+
+    _loop(v.b, _vectors(v, v.b.sub(last, first)), line)
+
+
+def _vectors(v: _Lanes, n: ir.Value) -> ir.Value:
+    """How many vectors n elements need."""
+    return v.b.sdiv(_sum(v.b, n, v.n - 1), I64(v.n))
+
+
+def _whole_or_part(v: _Lanes, rows: Any, columns: Any, body: Callable[[bool], None]) -> None:
+    """Call body(True) for a square with at least a vector of rows and of columns, else body(False)."""
+    b, n = v.b, I64(v.n)
+    whole = b.and_(b.icmp_signed(">=", rows, n), b.icmp_signed(">=", columns, n))
+    _cases(b, b.zext(whole, I64), {1: partial(body, True), 0: partial(body, False)})
+
+
+def _columns_of(v: _Lanes, k: int, rows: Any, columns: Any) -> ir.Value:
+    """The columns of row k of a square: none from `rows` on."""
+    return v.b.select(v.b.icmp_signed("<", I64(k), rows), columns, I64(0))
+
+
+@_kernel
+def pack_weights(
+    v: _Lanes, weights: Any, n_in: Any, n_out: Any, packed: Any, width: Any, first: Any, last: Any
+) -> None:
+    """packed[first:last][width] = the transpose of weights[n_out][n_in].
+
+    `first` and `last` are whole vectors of inputs. Inputs from n_in on and neurons from n_out on become zero.
+    """
+
+    def square(i: ir.Value, j: ir.Value) -> None:
+        source, target = v.pointer(weights, (j, n_in), i), v.pointer(packed, (i, width), j)
+        rows, columns = v.b.sub(n_out, j), v.b.sub(n_in, i)
+
+        def copy(whole: bool) -> None:
+            if whole:
+                lines = [v.load(source, (n_in, k)) for k in range(v.n)]
+            else:
+                lines = [_load_part(v, _columns_of(v, k, rows, columns), source, (n_in, k)) for k in range(v.n)]
+            for k, line in enumerate(_turned(v, lines)):
+                v.store(line, target, (width, k))
+
+        _whole_or_part(v, rows, columns, copy)
+
+    _squares(v, first, last, width, square)
+
+
+@_kernel
+def unpack_weights(
+    v: _Lanes, packed: Any, width: Any, n_in: Any, n_out: Any, weights: Any, first: Any, last: Any
+) -> None:
+    """The reverse: weights[n_out][first:last] = the transpose of packed[first:last][width], without the padding."""
+
+    def square(i: ir.Value, j: ir.Value) -> None:
+        source, target = v.pointer(packed, (i, width), j), v.pointer(weights, (j, n_in), i)
+        rows, columns = v.b.sub(n_out, j), v.b.sub(n_in, i)
+
+        def copy(whole: bool) -> None:
+            for k, line in enumerate(_turned(v, [v.load(source, (width, k)) for k in range(v.n)])):
+                if whole:
+                    v.store(line, target, (n_in, k))
+                else:
+                    _store_part(v, line, _columns_of(v, k, rows, columns), target, (n_in, k))
+
+        _whole_or_part(v, rows, columns, copy)
+
+    _squares(v, first, last, n_out, square)
+
+
+@_kernel
+def few_tile(
+    v: _Lanes, height: Any, x: Any, ldx: Any, rows: Any, n: Any, w: Any, neurons: Any, biases: Any, sums: Any, lds: Any
+) -> None:
+    """sums[rows][neurons] = x . w^T + biases, for at most `height` rows and FEW_SUMS / height neurons.
+
+    Each sum has a vector of its own along the inputs. A tile with fewer rows or neurons computes the last ones again.
+    The rows of x are padded to whole vectors.
+    """
+    b, whole = v.b, v.b.udiv(n, I64(v.n))
+    rest, done = b.urem(n, I64(v.n)), b.mul(whole, I64(v.n))
+
+    def number(k: int, limit: ir.Value) -> ir.Value:
+        return b.select(b.icmp_signed("<", I64(k), limit), I64(k), b.sub(limit, I64(1)))
+
+    def tile(r_count: int) -> None:
+        j_count = FEW_SUMS // r_count
+        lines = [v.pointer(w, (number(j, neurons), n)) for j in range(j_count)]
+        inputs = [v.pointer(x, (number(r, rows), ldx)) for r in range(r_count)]
+
+        def added(acc: list[_Vector], at: ir.Value, load: Callable[[ir.Value], _Vector]) -> list[_Vector]:
+            x_vectors, acc = [v.load(line, at) for line in inputs], list(acc)
+            for j, line in enumerate(lines):
+                weights = load(line)
+                for r in range(r_count):
+                    acc[r * j_count + j] = v.fma(x_vectors[r], weights, acc[r * j_count + j])
+            return acc
+
+        def vector(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            at = b.mul(k, I64(v.n))
+            return added(acc, at, lambda line: v.load(line, at))
+
+        def last(_: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            return added(acc, done, lambda line: _load_part(v, rest, line, done))
+
+        acc = _loop(b, whole, vector, [v.splat(0)] * FEW_SUMS)
+        acc = _loop(b, b.select(b.icmp_signed(">", rest, I64(0)), I64(1), I64(0)), last, acc)
+        totals = [_folded(v, acc[k : k + v.n]).value for k in range(0, FEW_SUMS, v.n)]
+        for r in range(r_count):
+            with b.if_then(b.icmp_signed("<", I64(r), rows)):
+                for j in range(0, j_count, v.n):
+                    group = min(v.n, j_count - j)
+                    first = r * j_count + j
+                    lanes = [(first % v.n + k) % v.n for k in range(v.n)]
+                    some = _shuffled(b, totals[first // v.n], totals[first // v.n], lanes)
+                    count = b.select(b.icmp_signed("<", neurons, I64(j + group)), b.sub(neurons, I64(j)), I64(group))
+                    start = _load_part(v, count, biases, j)
+                    _store_part(v, _Vector(v, some) + start, count, sums, (lds, r), j)
+
+    heights = sorted({1, 2, TALLEST})
+    _cases(b, height, {r: partial(tile, r) for r in heights})
