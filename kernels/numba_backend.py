@@ -87,6 +87,7 @@ from fastnet.kernels.numba_vectors import (
     apply_dropout,
     compress_bytes,
     compress_reals,
+    copy_row,
     cost_numbers,
     count_entries,
     count_right,
@@ -379,9 +380,9 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
         else:
             if b[BYTES] != 0:
                 scale_bytes(_at(_pointer(b[BYTES], np.uint8), row * n), n, _number(b, BYTE_SCALE), inputs)
+                _zero(_at(inputs, n), below - n)
             else:
-                _copy(_at(_pointer(b[REALS], work), row * n), inputs, n)
-            _zero(_at(inputs, n), below - n)
+                copy_row(_at(_pointer(b[REALS], work), row * n), n, inputs, below)
 
 
 @_inner()
@@ -641,8 +642,7 @@ def _output(b, t, work, begin, first, last, scale, line):
         if labelled:
             label = _pointer(b[LABELS], b)[row]
         else:
-            _copy(target, delta, n)
-            _zero(_at(delta, n), width - n)
+            copy_row(target, n, delta, width)
         if task == c.MULTILABEL:
             right = count_right(z, delta, label, n)
             labels += weight * right

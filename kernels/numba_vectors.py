@@ -496,6 +496,25 @@ def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: An
 
 
 @_kernel
+def copy_row(v: _Lanes, source: Any, n: Any, target: Any, width: Any) -> None:
+    """target[width] = source[n], then zeros. The width is whole vectors, and more than n - one vector.
+
+    """
+    b, mask = v.b, ir.VectorType(I1, v.n)
+    name = f"llvm.masked.load.v{v.n}f{8 * v.scalar_bytes}.p0v{v.n}f{8 * v.scalar_bytes}"
+
+    def vector(k: ir.Value, _: list[_Vector]) -> None:
+        at = b.mul(k, I64(v.n))
+        place = b.bitcast(v.pointer(source, at), v.type.as_pointer())
+        kind = ir.FunctionType(v.type, [place.type, I32, mask, v.type])
+        load = cgutils.get_or_insert_function(b.module, kind, name)
+        x = b.call(load, [place, I32(v.scalar_bytes), v.below(b.sub(n, at)).value, v.splat(0).value])
+        v.store(_Vector(v, x), target, at)
+
+    _loop(b, b.udiv(width, I64(v.n)), vector)
+
+
+@_kernel
 def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
     """panel[rows][width] = source[width][rows], rows rounded up to whole vectors, one square of vectors at a time."""
 
@@ -1225,7 +1244,8 @@ def _room(typing_context: Any, pointer: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         lanes = _Lanes(builder, signature.return_type.dtype)
-        room = cgutils.alloca_once(builder, ir.ArrayType(lanes.type, CHUNK_INPUTS * TILE_VECTORS))
+        with builder.goto_entry_block():  # not alloca_once of cgutils, which clears the 4 kB on each entry
+            room = builder.alloca(ir.ArrayType(lanes.type, CHUNK_INPUTS * TILE_VECTORS))
         return builder.bitcast(room, lanes.scalar.as_pointer())
 
     return pointer(pointer), generate
