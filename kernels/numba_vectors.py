@@ -497,9 +497,7 @@ def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: An
 
 @_kernel
 def copy_row(v: _Lanes, source: Any, n: Any, target: Any, width: Any) -> None:
-    """target[width] = source[n], then zeros. The width is whole vectors, and more than n - one vector.
-
-    """
+    """target[width] = source[n], then zeros. The width is whole vectors. Nothing is read after source[n]."""
     b, mask = v.b, ir.VectorType(I1, v.n)
     name = f"llvm.masked.load.v{v.n}f{8 * v.scalar_bytes}.p0v{v.n}f{8 * v.scalar_bytes}"
 
