@@ -1157,7 +1157,7 @@ def _compression(scale: float) -> Ints:
 
 
 # One call of struct fills the columns from PARAMS to ROOM in the time that NumPy takes for five assignments.
-_fill = struct.Struct(f"{ROOM + 1}q").pack_into
+_fill: Callable[..., None] = struct.Struct(f"{ROOM + 1}q").pack_into
 
 
 def _data(array: NDArray[Any]) -> int:
