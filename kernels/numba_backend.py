@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import math
 import platform
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -88,6 +89,7 @@ from fastnet.kernels.numba_vectors import (
     apply_dropout,
     compress_bytes,
     compress_reals,
+    copy_row,
     cost_numbers,
     count_entries,
     count_right,
@@ -191,25 +193,28 @@ def instruction_set() -> str:
 
 # -- the block: the arguments of the functions below ------------------------------------------------------------
 
-# The block holds int64 numbers: a call's arguments, and numbers computed from them. An array is its address, or 0 if
-# there is no array. Each thread of a team has a block of its own. A field of TrainCall has a column of the same name.
-# Either BYTES or REALS is set, and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is
-# the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off.
-# FEW is 1 if the forward pass takes few rows and reads the weights from PARAMS, else 0.
-# BATCH_ROW is the number of rows before the current block in its batch. BYTE_SCALE holds the bits of a float64, and so
-# do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of the current batch.
-# COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters.
+# The block holds int64 numbers: a call's arguments, and numbers computed from them. Each thread of a team has a block
+# of its own. The first ARRAYS columns are addresses of arrays, 0 if there is no array. Either BYTES or REALS is set,
+# and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is the address of the values.
+# UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off. FEW is 1 if the forward pass takes few rows and reads the
+# weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current block in its batch. BYTE_SCALE holds the bits of a float64, and so do the columns from
+# OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of the current batch. COST_NUMBERS are
+# the four numbers of the cost, of the dtype of the parameters. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call
+# does not have. Plan.nodes follows after the columns.
 (
-    PARAMS, STATE, WEIGHTS, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, REPORT, TEAM, WORKER,
-    TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
-    COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, BYTE_SCALE, FEW,
-    OPTIMIZER_STEP,
-) = range(40)  # fmt: skip
+    PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
+    LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, STEP, WORKER, ROOM,
+    TASK, LAYERS, PACKED, BLOCK, SLOTS, N_PARAMS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW,
+    BYTE_SCALE, FEW, OPTIMIZER_STEP,
+) = range(39)  # fmt: skip
+ARRAYS = COLUMNS + 1
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
-BLOCK_COLUMNS = COST_NUMBERS + 4
-# The columns of TrainCall's fields. `net`, `x`, `y` and `work` have no column: they reach the kernels in other forms.
-CALL_COLUMNS = {name: globals()[name.upper()] for name in c.TrainCall._fields if name.upper() in globals()}
+OWN_TEAM = COST_NUMBERS + 4
+OWN_PROGRESS = OWN_TEAM + c.TEAM_COLUMNS + c.TEAM_LINE
+OWN_REPORT = OWN_PROGRESS + c.PROGRESS_COLUMNS
+OWN_OPTIMIZER = OWN_REPORT + c.REPORT_COLUMNS
+BLOCK_COLUMNS = OWN_OPTIMIZER + c.OPTIMIZER_COLUMNS
 # The gradient goes straight to the weights, or to the packed gradient, or tile by tile to the optimiser.
 TO_WEIGHTS, TO_STORE, TO_OPTIMIZER = range(3)
 # Three numbers describe the entries of a row or of a pair of rows: the address of the columns, the address of the
@@ -384,9 +389,9 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
         else:
             if b[BYTES] != 0:
                 scale_bytes(_at(_pointer(b[BYTES], np.uint8), row * n), n, _number(b, BYTE_SCALE), inputs)
+                _zero(_at(inputs, n), below - n)
             else:
-                _copy(_at(_pointer(b[REALS], work), row * n), inputs, n)
-            _zero(_at(inputs, n), below - n)
+                copy_row(_at(_pointer(b[REALS], work), row * n), n, inputs, below)
 
 
 @_inner()
@@ -646,8 +651,7 @@ def _output(b, t, work, begin, first, last, scale, line):
         if labelled:
             label = _pointer(b[LABELS], b)[row]
         else:
-            _copy(target, delta, n)
-            _zero(_at(delta, n), width - n)
+            copy_row(target, n, delta, width)
         if task == c.MULTILABEL:
             right = count_right(z, delta, label, n)
             labels += weight * right
@@ -1093,9 +1097,26 @@ def _compress_rows(b, values):
     return total
 
 
+@_inner()
+def _find_arrays(b):
+    """Replace the addresses of array objects by the addresses of their data, and missing arrays by the block's own."""
+    if b[DATA] != 0:
+        for k in range(ARRAYS):
+            if b[k] != 0:
+                b[k] = _pointer(b[k] + b[DATA], b)[0]
+    if b[TEAM] == 0:
+        b[TEAM] = _address(_at(b, OWN_TEAM))
+    if b[PROGRESS] == 0:
+        b[PROGRESS] = _address(_at(b, OWN_PROGRESS))
+    if b[REPORT] == 0:
+        b[REPORT] = _address(_at(b, OWN_REPORT))
+    if b[OPTIMIZER] == 0:
+        b[OPTIMIZER] = _address(_at(b, OWN_OPTIMIZER))
+
+
 @_inner(types.float64)
 def _task(b, work):
-    t, task, cost, params = _pointer(b[NODES], b), b[TASK], 0.0, _pointer(b[PARAMS], work)
+    t, task, cost = _at(b, BLOCK_COLUMNS), b[TASK], 0.0
     if task == READY:
         if b[DATA] != 0:  # replaces the addresses of array objects by the addresses of their data
             source = BYTES if b[BYTES] != 0 else REALS
@@ -1103,7 +1124,8 @@ def _task(b, work):
         b[SPARSE] = _is_sparse(b, t, work)
         _predict_rows(b, t, work)
         return cost
-    team, options = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64)
+    _find_arrays(b)
+    team, options, params = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64), _pointer(b[PARAMS], work)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
     if task == PREDICT and 0 < b[ROWS] and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
         b[FEW] = 1
@@ -1129,6 +1151,8 @@ def _task(b, work):
         _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result, 0, 1)
         for k in range(b[SLOTS]):
             _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]), 0, 1)
+    if task == GRADIENT:
+        return cost / _number(b, OWN_REPORT + c.WEIGHT_SUM)
     return cost
 
 
@@ -1140,6 +1164,7 @@ def _run(block, work):
     """
     b, start = _start_of(block), _start_of(work)
     if b[TASK] == COMPRESS:  # with denormals flushed, compress would miss entries
+        _find_arrays(b)
         return float(_compress_rows(b, start))
     before = _flush_denormals()
     cost = _task(b, start)
@@ -1147,23 +1172,40 @@ def _run(block, work):
     return cost
 
 
-def _block(task: int, p: c.Plan | None, **columns: int) -> Ints:
-    """A new block. Each keyword argument sets the column of the same name in capitals."""
-    block = np.zeros(BLOCK_COLUMNS, np.int64)
-    block[TASK] = task
-    block[N_THREADS] = 1
-    block[TARGET] = TO_STORE
-    if p is not None:
-        block[NODES], block[LAYERS] = p.nodes.ctypes.data, len(p.nodes) - 1
-        block[PACKED], block[BLOCK], block[BYTE_SCALE] = p.packed, p.rows, p.nodes[1, c.LAYER + c.BYTE_SCALE]
-    for name, value in columns.items():
-        block[globals()[name.upper()]] = value
+@lru_cache(maxsize=64)
+def _template(
+    task: int, net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False
+) -> Ints:
+    """The block of calls of this kind, but for the columns that `_fill` sets."""
+    net = np.frombuffer(net_bytes, np.int64).reshape(-1, c.LAYER_COLUMNS)
+    p = c.plan(net, rows, slots, itemsize, n_threads, sparse)
+    block = np.zeros(BLOCK_COLUMNS + p.nodes.size, np.int64)
+    block[BLOCK_COLUMNS:] = p.nodes.ravel()
+    block[TASK], block[LAYERS], block[PACKED], block[BLOCK] = task, len(net), p.packed, p.rows
+    block[SLOTS], block[N_THREADS], block[TARGET], block[DATA] = slots, n_threads, TO_STORE, DATA_AT
+    block[N_PARAMS], block[BYTE_SCALE] = (net[:, c.N_OUT] * (net[:, c.N_IN] + 1)).sum(), net[0, c.BYTE_SCALE]
+    block[OWN_TEAM + c.N_THREADS] = 1
+    dtype = np.dtype(f"f{itemsize}")
+    numbers = cost_numbers(int(net[-1, c.COST]), c.number(net[-1, c.COST_NUMBER]), dtype)
+    block[COST_NUMBERS:OWN_TEAM].view(dtype)[:4] = numbers
     return block
 
 
+@lru_cache(maxsize=8)
+def _compression(scale: float) -> Ints:
+    """The block of calls of `compress`, but for the columns that `_fill` sets."""
+    block = np.zeros(BLOCK_COLUMNS, np.int64)
+    block[TASK], block[DATA], block[BYTE_SCALE] = COMPRESS, DATA_AT, c.bits(scale)
+    return block
+
+
+# One call of struct fills the columns from PARAMS to ROOM in the time that NumPy takes for five assignments.
+_fill: Callable[..., None] = struct.Struct(f"{ROOM + 1}q").pack_into
+
+
 def _data(array: NDArray[Any]) -> int:
-    """The address of an array's data, or 0 for an empty array."""
-    return int(array.ctypes.data) if array.size else 0
+    """The address of an array's data."""
+    return int(array.ctypes.data)
 
 
 def _data_at() -> int:
@@ -1173,44 +1215,39 @@ def _data_at() -> int:
     return at if sound and ctypes.c_void_p.from_address(id(array) + at).value == array.ctypes.data else 0
 
 
+# A block holds the addresses of the array objects, which the kernel replaces by the addresses of their data. The caller
+# of `_run` keeps the objects.
 DATA_AT = _data_at()
+_place: Callable[[Any], int] = id if DATA_AT else _data
 
 
-def _inputs(x: c.Rows) -> dict[str, int]:
-    arrays: dict[str, NDArray[Any]]
+def _inputs(x: c.Rows) -> tuple[int, int, int, int]:
+    """The columns BYTES, REALS, STARTS and INDICES of the block."""
     if isinstance(x, c.SparseRows):
-        arrays = {"starts": x.starts, "indices": x.indices, "reals": x.values}
-    else:
-        arrays = {"bytes" if x.dtype == np.uint8 else "reals": x}
-    return {name: array.ctypes.data for name, array in arrays.items()} | {"rows": len(x)}
+        return 0, _place(x.values), _place(x.starts), _place(x.indices)
+    return (_place(x), 0, 0, 0) if x.itemsize == 1 else (0, _place(x), 0, 0)
 
 
-def _outputs(y: NDArray[Any]) -> dict[str, int]:
-    return {"labels" if y.ndim == 1 else "targets": y.ctypes.data}
-
-
-@lru_cache(maxsize=64)
-def _cost_columns(cost: int, number: int, dtype: np.dtype[Any]) -> Ints:
-    """The columns COST_NUMBERS of the block, for the cost of a network."""
-    columns = np.zeros(BLOCK_COLUMNS - COST_NUMBERS, np.int64)
-    columns.view(dtype)[:4] = cost_numbers(cost, c.number(number), dtype)
-    return columns
+def _targets(y: NDArray[Any]) -> tuple[int, int]:
+    """The columns LABELS and TARGETS of the block."""
+    return (_place(y), 0) if y.ndim == 1 else (0, _place(y))
 
 
 def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> None:
-    p, team = c.plan(net, len(x), 0, params.itemsize, sparse=isinstance(x, c.SparseRows)), c.team(1)
-    arrays = {"params": params.ctypes.data, "result": out.ctypes.data, "team": team.ctypes.data}
-    _run(_block(PREDICT, p, **arrays, **_inputs(x)), work)
+    n = len(x)
+    block = _template(PREDICT, net.tobytes(), n, 0, params.itemsize, 1, isinstance(x, c.SparseRows)).copy()
+    _fill(block, 0, _place(params), _place(out), 0, 0, 0, 0, 0, 0, 0, 0, *_inputs(x), 0, 0, 0, n, 0, 0, 0, 0, 0)
+    _run(block, work)
 
 
 def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> c.PreparedPredict:
-    p, team = c.plan(net, rows, 0, params.itemsize), c.team(1)
-    block = _block(PREDICT, p, params=params.ctypes.data, team=team.ctypes.data)
+    block = _template(PREDICT, net.tobytes(), rows, 0, params.itemsize).copy()
+    block[PARAMS] = _place(params)
     _run(block, work)  # packs the parameters; the block has no rows yet
-    block[TASK], block[DATA], run, place = READY, DATA_AT, _run, id if DATA_AT else _data
+    block[TASK], run, place = READY, _run, _place
     source, row_bytes = BYTES if x_dtype == np.uint8 else REALS, int(net[0, c.N_IN]) * x_dtype.itemsize
 
-    def call(x: NDArray[Any], out: Floats, p: c.Plan = p) -> None:  # the default keeps p.nodes alive
+    def call(x: NDArray[Any], out: Floats) -> None:
         block[ROWS] = x.nbytes // row_bytes  # not len(x): another thread may set x.shape
         block[source] = place(x)
         block[RESULT] = place(out)
@@ -1222,42 +1259,37 @@ def predictor(net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work
 def gradient(
     net: Ints, params: Floats, x: c.Rows, y: NDArray[Any], weights: NDArray[np.float64], grad: Floats, work: Floats
 ) -> float:
-    team, n = c.team(1), len(x)
-    p = c.plan(net, n, 0, params.itemsize, sparse=isinstance(x, c.SparseRows))
-    progress, report = np.zeros(c.PROGRESS_COLUMNS, np.int64), np.zeros(c.REPORT_COLUMNS)
-    none = np.zeros(c.OPTIMIZER_COLUMNS)
-    block = _block(
-        GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch_size=n,
-        progress=progress.ctypes.data, optimizer=none.ctypes.data, report=report.ctypes.data,
-        weights=_data(weights), **_inputs(x), **_outputs(y),
+    n = len(x)
+    block = _template(GRADIENT, net.tobytes(), n, 0, params.itemsize, 1, isinstance(x, c.SparseRows)).copy()
+    _fill(
+        block, 0, _place(params), _place(grad), 0, _place(weights) if weights.size else 0, 0, 0, 0, 0, 0, 0,
+        *_inputs(x), *_targets(y), 0, n, n, n, 0, 0, 0,
     )  # fmt: skip
-    block[COST_NUMBERS:] = _cost_columns(int(net[-1, c.COST]), int(net[-1, c.COST_NUMBER]), params.dtype)
-    _run(block, work)
-    return float(report[c.COST_SUM] / report[c.WEIGHT_SUM])
+    return float(_run(block, work))
 
 
 def train(call: c.TrainCall) -> float:
-    n_threads = int(call.team[c.N_THREADS])
-    compressed = isinstance(call.x, c.SparseRows)
-    p = c.plan(call.net, call.batch_size, len(call.state), call.params.itemsize, n_threads, compressed)
-    if call.worker != 0:  # only worker 0 uses the progress that the threads share
-        call = call._replace(progress=np.zeros(c.PROGRESS_COLUMNS, np.int64))
-    block = _block(
-        TRAIN, p, slots=len(call.state), n_params=len(call.params), count=len(call.order), n_threads=n_threads,
-        **_inputs(call.x), **_outputs(call.y),
+    (
+        net, params, state, x, y, weights, order, batch_size, rates, optimizer, step, progress, report, work, team,
+        worker,
+    ) = call  # fmt: skip
+    place, n_threads, compressed = _place, int(team[c.N_THREADS]), isinstance(x, c.SparseRows)
+    block = _template(TRAIN, net.tobytes(), batch_size, len(state), params.itemsize, n_threads, compressed).copy()
+    parameters = place(params)
+    _fill(
+        block, 0, parameters, parameters, place(state), place(weights) if weights.size else 0, place(order),
+        place(rates), place(optimizer), 0 if worker else place(progress),  # only worker 0 may use the shared progress
+        place(report), place(team), *_inputs(x), *_targets(y), 0, len(x), len(order), batch_size, step, worker, 0,
     )  # fmt: skip
-    for name, column in CALL_COLUMNS.items():
-        value = getattr(call, name)
-        block[column] = _data(value) if isinstance(value, np.ndarray) else value
-    block[RESULT] = block[PARAMS]
-    block[COST_NUMBERS:] = _cost_columns(int(call.net[-1, c.COST]), int(call.net[-1, c.COST_NUMBER]), call.params.dtype)
-    return float(_run(block, call.work))
+    return float(_run(block, work))
 
 
 def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.int32], values: Floats) -> int:
-    block = _block(
-        COMPRESS, None, count=x.shape[1], room=len(indices), columns=indices.ctypes.data, byte_scale=c.bits(scale),
-        **_inputs(x) | {"starts": starts.ctypes.data},
+    block, n, n_in = _compression(scale).copy(), *x.shape
+    octets, reals, _, _ = _inputs(x)
+    _fill(
+        block, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, octets, reals, _place(starts), 0, 0, 0, _place(indices), n, n_in, 0, 0,
+        0, len(indices),
     )  # fmt: skip
     return int(_run(block, values))
 

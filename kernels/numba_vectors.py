@@ -340,16 +340,46 @@ def _cases(
     return _as(default, phi)
 
 
-def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
-    """An intrinsic on pointers and whole numbers. `write(lanes, *arguments)` generates its code.
+def _kinds(arguments: Sequence[Any]) -> tuple[list[Any], types.Float]:
+    """The types of a kernel's arguments. The lanes have the dtype of the last pointer to floating-point numbers."""
+    kinds = [types.intp if isinstance(a, types.Integer) else types.unliteral(a) for a in arguments]
+    dtypes = [a.dtype for a in kinds if isinstance(a, types.CPointer) and a.dtype in (types.float32, types.float64)]
+    return kinds, dtypes[-1] if dtypes else types.float32
 
-    The lanes have the dtype of the last argument that points to floating-point numbers.
+
+def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
+    """An intrinsic on pointers and whole numbers. `write(lanes, *arguments)` generates the code of one function.
+
+    LLVM must not inline this function. In a caller's loop it would compute the kernel's constants and addresses before
+    the loop, on every call, and keep them on the stack: an update of a tiny network took twice as long.
     """
 
     def typed(typing_context: Any, *arguments: Any) -> Any:
-        kinds = [types.intp if isinstance(a, types.Integer) else types.unliteral(a) for a in arguments]
-        dtypes = [a.dtype for a in kinds if isinstance(a, types.CPointer) and a.dtype in (types.float32, types.float64)]
-        lanes_of = dtypes[-1] if dtypes else types.float32
+        kinds, lanes_of = _kinds(arguments)
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+            kind = ir.FunctionType(context.get_value_type(returns), [value.type for value in values])
+            name = "_".join(["fastnet", write.__name__, *(str(value.type) for value in values)])
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            if function.is_declaration:
+                function.linkage = "linkonce_odr"  # the modules of a library share the function
+                function.attributes.add("noinline")
+                function.attributes.add("nounwind")
+                inner = ir.IRBuilder(function.append_basic_block("entry"))
+                result = write(_Lanes(inner, lanes_of), *function.args)
+                inner.ret(context.get_dummy_value() if returns == types.void else result)
+            return builder.call(function, values)
+
+        return returns(*kinds), generate
+
+    return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
+
+
+def _inline(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
+    """Like `_kernel`, for a few instructions: the code is generated in the caller."""
+
+    def typed(typing_context: Any, *arguments: Any) -> Any:
+        kinds, lanes_of = _kinds(arguments)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
             result = write(_Lanes(builder, lanes_of), *values)
@@ -360,7 +390,7 @@ def _kernel(write: Callable[..., Any], returns: types.Type = types.void) -> Any:
     return _intrinsic(typed, write.__name__, list(inspect.signature(write).parameters.values()))
 
 
-_number = partial(_kernel, returns=types.intp)
+_number = partial(_inline, returns=types.intp)
 
 
 # -- register tiles: arguments are pointers to first elements, and row lengths in elements ---------------------
@@ -463,6 +493,23 @@ def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: An
         _loop(v.b, v.b.udiv(width, I64(v.n)), column)
 
     _loop(v.b, rows, row)
+
+
+@_kernel
+def copy_row(v: _Lanes, source: Any, n: Any, target: Any, width: Any) -> None:
+    """target[width] = source[n], then zeros. The width is whole vectors. Nothing is read after source[n]."""
+    b, mask = v.b, ir.VectorType(I1, v.n)
+    name = f"llvm.masked.load.v{v.n}f{8 * v.scalar_bytes}.p0v{v.n}f{8 * v.scalar_bytes}"
+
+    def vector(k: ir.Value, _: list[_Vector]) -> None:
+        at = b.mul(k, I64(v.n))
+        place = b.bitcast(v.pointer(source, at), v.type.as_pointer())
+        kind = ir.FunctionType(v.type, [place.type, I32, mask, v.type])
+        load = cgutils.get_or_insert_function(b.module, kind, name)
+        x = b.call(load, [place, I32(v.scalar_bytes), v.below(b.sub(n, at)).value, v.splat(0).value])
+        v.store(_Vector(v, x), target, at)
+
+    _loop(b, b.udiv(width, I64(v.n)), vector)
 
 
 @_kernel
@@ -625,7 +672,7 @@ def _vector_at(b: ir.IRBuilder, lanes: int, base: ir.Value, *offsets: Any) -> ir
     return b.bitcast(b.gep(base, [_sum(b, *offsets)]), kind)
 
 
-@_number
+@partial(_kernel, returns=types.intp)
 def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places: Any) -> Any:
     """Write column << 16 | first << 8 | second for each column with a nonzero byte. Return the number of columns.
 
@@ -648,7 +695,7 @@ def compress_bytes(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, places
     return _loop(b, b.udiv(n, I64(16)), sixteen, [I64(0), start])[0]
 
 
-@_number
+@partial(_kernel, returns=types.intp)
 def compress_reals(v: _Lanes, first: Any, second: Any, pair: Any, n: Any, columns: Any, values: Any, ldv: Any) -> Any:
     """Write the columns where at least one row is not zero, and the values there. Return the number of columns.
 
@@ -718,7 +765,7 @@ def scale_bytes(v: _Lanes, octets: Any, n: Any, scale: Any, out: Any) -> None:
     _vectors_and_rest(v, n, convert)
 
 
-@_number
+@partial(_kernel, returns=types.intp)
 def count_entries(v: _Lanes, x: Any, n: Any) -> Any:
     """How many of n numbers are not zero."""
 
@@ -961,7 +1008,7 @@ def output_error(
         v.store(total, sums, k * v.n)
 
 
-@_number
+@partial(_kernel, returns=types.intp)
 def count_right(v: _Lanes, z: Any, targets: Any, label: Any, n: Any) -> Any:
     """How many of n labels are right: predicted if z >= 0, true if the target is at least 0.5. Reads whole vectors."""
     b = v.b
@@ -975,7 +1022,7 @@ def count_right(v: _Lanes, z: Any, targets: Any, label: Any, n: Any) -> Any:
     return _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector, [I64(0)])[0]
 
 
-@_number
+@partial(_kernel, returns=types.intp)
 def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
     """Whether `label` is the first index of the largest number of a[n]. Reads whole vectors, without branches."""
     b, best = v.b, v.splat_at(a, label)
@@ -993,7 +1040,7 @@ def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
     return b.zext(b.icmp_unsigned("==", b.bitcast(beaten, bits), bits(0)), I64)
 
 
-@partial(_kernel, returns=types.float64)
+@partial(_inline, returns=types.float64)
 def total_of(v: _Lanes, vector: Any) -> Any:
     """The sum of a vector's lanes."""
     total = v.across(v.load(vector), lambda one, other: one + other)
@@ -1075,7 +1122,7 @@ def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
 # -- small intrinsics ----------------------------------------------------------------------------------------
 
 
-@partial(_kernel, returns=types.float64)
+@partial(_inline, returns=types.float64)
 def _at_most(v: _Lanes, value: Any, limit: Any) -> Any:
     """min(value, limit); a NaN stays NaN."""
     return v.b.select(v.b.fcmp_ordered(">", value, limit), limit, value)
@@ -1109,17 +1156,17 @@ def _eight(v: _Lanes, octets: Any, offset: Any) -> Any:
     return v.b.load(v.b.bitcast(v.b.gep(octets, [offset]), I64.as_pointer()), align=1)
 
 
-@_kernel
+@_inline
 def _zero(v: _Lanes, target: Any, n: Any) -> None:
     cgutils.memset(v.b, target, v.b.mul(n, I64(v.scalar_bytes)), 0)
 
 
-@_kernel
+@_inline
 def _copy(v: _Lanes, source: Any, target: Any, n: Any) -> None:
     cgutils.raw_memcpy(v.b, target, source, n, v.scalar_bytes)
 
 
-@_kernel
+@_inline
 def _prefetch(v: _Lanes, address: Any) -> None:
     """Prefetch the cache line at this address into the second-level cache, to read it."""
     at = v.b.inttoptr(address, I8.as_pointer())
@@ -1195,7 +1242,8 @@ def _room(typing_context: Any, pointer: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         lanes = _Lanes(builder, signature.return_type.dtype)
-        room = cgutils.alloca_once(builder, ir.ArrayType(lanes.type, CHUNK_INPUTS * TILE_VECTORS))
+        with builder.goto_entry_block():  # not alloca_once of cgutils, which clears the 4 kB on each entry
+            room = builder.alloca(ir.ArrayType(lanes.type, CHUNK_INPUTS * TILE_VECTORS))
         return builder.bitcast(room, lanes.scalar.as_pointer())
 
     return pointer(pointer), generate
@@ -1210,7 +1258,7 @@ def _read_now(v: _Lanes, pointer: Any, index: Any) -> Any:
     return v.b.load_atomic(v.b.gep(pointer, [index]), "acquire", 8)
 
 
-@_kernel
+@_inline
 def _write_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> None:
     """pointer[index] = value (release)."""
     v.b.store_atomic(value, v.b.gep(pointer, [index]), "release", 8)
@@ -1222,7 +1270,7 @@ def _add_now(v: _Lanes, pointer: Any, index: Any, value: Any) -> Any:
     return v.b.add(v.b.atomic_rmw("add", v.b.gep(pointer, [index]), value, "acq_rel"), value)
 
 
-@_kernel
+@_inline
 def _relax(v: _Lanes) -> None:
     """Pause briefly in a spin loop."""
     if MACHINE.x86:
@@ -1231,7 +1279,7 @@ def _relax(v: _Lanes) -> None:
         _call_llvm(v.b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
 
 
-@_kernel
+@_inline
 def _give_way(v: _Lanes) -> None:
     """Yield the core to another thread, where the C library can."""
     if hasattr(os, "sched_yield"):
