@@ -25,7 +25,7 @@ cdef extern from "vec.h" nogil:
     ctypedef int fp_state
     const char *FASTNET_ISA
     const int TEAMS
-    const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS
+    const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS, UPDATE_INPUTS
     const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL, GIVEN
     const int NO_COST, SQUARED_ERROR, CROSS_ENTROPY, HALF_SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON
     const int FROM_ZERO, FROM_START, ADD
@@ -51,8 +51,11 @@ cdef extern from "vec.h" nogil:
                        uint32_t row)
     void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t n, const real *w,
                       Py_ssize_t ldw, int begin, const real *start, real *out, Py_ssize_t ldo)
+    ctypedef struct ahead_t:
+        const real *start
+        Py_ssize_t ld, packed, slots
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
-                      Py_ssize_t ldd, real *out, Py_ssize_t ldo)
+                      Py_ssize_t ldd, real *out, Py_ssize_t ldo, ahead_t ahead)
     void add_rows(const real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns, real *sums)
     void transpose(const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
     int sparse_part(Py_ssize_t vectors)
@@ -83,7 +86,7 @@ cdef extern from "vec.h" nogil:
 cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
-    CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
+    CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
     LANES = 16  # the largest number of lanes of a vector
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
@@ -679,6 +682,10 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
     cdef real *weights
     cdef real tile[CHUNK_INPUTS * 64]
     cdef bint packing = width > step and last - first > 2
+    cdef ahead_t ahead
+    ahead.ld = width
+    ahead.packed = b.packed
+    ahead.slots = b.slots if b.target == TO_OPTIMIZER else 0
     while column < width:
         columns = min(step, width - column)
         deltas = layer.deltas + column
@@ -691,8 +698,9 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             while g < last:
                 count = min(<Py_ssize_t> CHUNK_INPUTS // GROUP, last - g)
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
-                update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
-                             tile, columns)
+                ahead.start = layer.weights + g * GROUP * width + column
+                update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count * GROUP, deltas,
+                             ldd, tile, columns, ahead)
                 step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
                 g += count
         else:
@@ -700,8 +708,9 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             row = 0
             while row < rows:  # as many rows at a time as fit in the first-level cache
                 n = min(PANEL_DEPTH, rows - row)
+                ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
-                             last - first, deltas + row * ldd, ldd, weights, width)
+                             (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, ahead)
                 row += n
         column += columns
 

@@ -378,6 +378,7 @@ static void apply_dropout(const drop_t *d, int activation, real *a, real *deriva
 #define GROUP 4 /* how many inputs a tile handles in one step */
 #define TILE_VECTORS (REGISTERS == 32 ? 4 : 2)
 #define TILE_ROWS 6
+#define UPDATE_INPUTS 6 /* inputs of a tile of the update */
 enum { FROM_ZERO, FROM_START, ADD };
 
 /* out[R][C vectors] = x[R][n] w[n][C vectors] + s. n is a multiple of GROUP. `from` chooses s: 0 (FROM_ZERO), the row
@@ -417,28 +418,59 @@ INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx
         }
 }
 
-/* For each of n groups of inputs: out[GROUP][C vectors] += x[rows][GROUP]^T delta[rows][C vectors] */
+/* Memory to prefetch while a tile is computed: the tile's place in the parameters, and in `slots` rows of the
+ * optimiser's state, 3 * packed and 4 * packed elements further. `start` may be NULL. */
+typedef struct {
+    const real *start;
+    ptrdiff_t ld, packed, slots;
+} ahead_t;
+
+/* out[H][C vectors] += x[rows][H]^T delta[rows][C vectors] for H inputs */
+INLINE void update_tile_(const int H, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real *delta,
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, const ahead_t *ahead) {
+    vec acc[UPDATE_INPUTS][4];
+    ptrdiff_t i = 0, lines = ahead->start ? (rows < H * C ? rows : H * C) : 0;
+    UNROLL
+    for (int k = 0; k < H; k++)
+        UNROLL
+        for (int v = 0; v < C; v++) acc[k][v] = vload(out + k * ldo + v * VL);
+#define UPDATE_ROW                                                                        \
+    vec dv[4];                                                                            \
+    UNROLL                                                                                \
+    for (int v = 0; v < C; v++) dv[v] = vload(delta + i * ldd + v * VL);                  \
+    UNROLL                                                                                \
+    for (int k = 0; k < H; k++)                                                           \
+        UNROLL                                                                            \
+        for (int v = 0; v < C; v++) acc[k][v] += x[i * ldx + k] * dv[v];
+    for (; i < lines; i++) { /* one line a row, because many prefetches at once wait for each other */
+        const real *p = ahead->start + i / C * ahead->ld + i % C * VL;
+        PREFETCH(p);
+        if (ahead->slots > 0) PREFETCH(p + 3 * ahead->packed);
+        if (ahead->slots > 1) PREFETCH(p + 4 * ahead->packed);
+        UPDATE_ROW
+    }
+    for (; i < rows; i++) {
+        UPDATE_ROW
+    }
+#undef UPDATE_ROW
+    UNROLL
+    for (int k = 0; k < H; k++)
+        UNROLL
+        for (int v = 0; v < C; v++) vstore(out + k * ldo + v * VL, acc[k][v]);
+}
+
+/* For n inputs, a multiple of GROUP: out[n][C vectors] += x[rows][n]^T delta[rows][C vectors], in tiles of 6 inputs, or
+ * of 4 where the rest needs it and where the columns are few. */
 INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
-                          ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
-    for (ptrdiff_t g = 0; g < n; g++, x += GROUP, out += GROUP * ldo) {
-        vec acc[GROUP][4];
-        UNROLL
-        for (int k = 0; k < GROUP; k++)
-            UNROLL
-            for (int v = 0; v < C; v++) acc[k][v] = vload(out + k * ldo + v * VL);
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            vec dv[4];
-            UNROLL
-            for (int v = 0; v < C; v++) dv[v] = vload(delta + i * ldd + v * VL);
-            UNROLL
-            for (int k = 0; k < GROUP; k++)
-                UNROLL
-                for (int v = 0; v < C; v++) acc[k][v] += x[i * ldx + k] * dv[v];
-        }
-        UNROLL
-        for (int k = 0; k < GROUP; k++)
-            UNROLL
-            for (int v = 0; v < C; v++) vstore(out + k * ldo + v * VL, acc[k][v]);
+                          ptrdiff_t ldd, real *out, ptrdiff_t ldo, ahead_t ahead) {
+    while (n) {
+        const int height = 2 * C > TILE_VECTORS && n >= UPDATE_INPUTS && n != 2 * GROUP ? UPDATE_INPUTS : GROUP;
+        if (height == UPDATE_INPUTS) update_tile_(UPDATE_INPUTS, C, x, ldx, rows, delta, ldd, out, ldo, &ahead);
+        else update_tile_(GROUP, C, x, ldx, rows, delta, ldd, out, ldo, &ahead);
+        x += height;
+        out += height * ldo;
+        if (ahead.start) ahead.start += height * ahead.ld;
+        n -= height;
     }
 }
 
@@ -473,9 +505,9 @@ static void forward_tile(int rows, int vectors, const real *x, ptrdiff_t ldx, pt
 }
 
 #define UPDATE_CASE(C) \
-    case C: update_tiles_(C, x, ldx, rows, n, delta, ldd, out, ldo); break;
+    case C: update_tiles_(C, x, ldx, rows, n, delta, ldd, out, ldo, ahead); break;
 static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
-                         ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, ahead_t ahead) {
     switch (vectors) { UPDATE_CASE(1) UPDATE_CASE(2) UPDATE_CASE(3) UPDATE_CASE(4) }
 }
 
