@@ -211,7 +211,7 @@ ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 BLOCK_ROWS, BLOCK_WORK, MIN_BLOCK_ROWS = 256, 1 << 31, 16
 GROUP = 4  # inputs that the compiled backends handle together
 PANEL_ROWS, PANEL_VECTORS = 256, 4  # limits of a panel (packed weights or deltas): rows, and vectors per row
-PANEL_DEPTH = 128  # rows of the panel that stay in the first-level cache
+PANEL_DEPTH = 256  # rows of the panel that a tile reads at once
 # The compiled backends skip zero inputs if a row has at least SPARSE_INPUTS inputs and at most SPARSE_SHARE of
 # the inputs are not zero. They measure this share on SPARSE_SAMPLE rows, spread evenly over the data.
 SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4

@@ -25,7 +25,7 @@ cdef extern from "vec.h" nogil:
     ctypedef int fp_state
     const char *FASTNET_ISA
     const int TEAMS
-    const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS
+    const Py_ssize_t VL, GROUP, TILE_VECTORS, TILE_ROWS, UPDATE_INPUTS
     const int SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL, GIVEN
     const int NO_COST, SQUARED_ERROR, CROSS_ENTROPY, HALF_SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON
     const int FROM_ZERO, FROM_START, ADD
@@ -37,6 +37,10 @@ cdef extern from "vec.h" nogil:
     int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken)
     void activate_tile(int activation, const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns,
                        Py_ssize_t used)
+    void softmax_rows(const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t n)
+    void softmax_derivative(const real *a, real *delta, Py_ssize_t columns)
+    real row_largest(const real *a, Py_ssize_t n)
+    Py_ssize_t first_largest(const real *a, Py_ssize_t n)
     void times_derivative(int activation, const real *a, real *delta, Py_ssize_t ld, Py_ssize_t rows,
                           Py_ssize_t columns)
     ctypedef struct drop_t:
@@ -47,8 +51,11 @@ cdef extern from "vec.h" nogil:
                        uint32_t row)
     void forward_tile(int rows, int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t n, const real *w,
                       Py_ssize_t ldw, int begin, const real *start, real *out, Py_ssize_t ldo)
+    ctypedef struct ahead_t:
+        const real *start
+        Py_ssize_t ld, packed, slots
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
-                      Py_ssize_t ldd, real *out, Py_ssize_t ldo)
+                      Py_ssize_t ldd, real *out, Py_ssize_t ldo, ahead_t ahead)
     void add_rows(const real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns, real *sums)
     void transpose(const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
     int sparse_part(Py_ssize_t vectors)
@@ -91,14 +98,14 @@ cdef extern from "few_rows.h" nogil:
 cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
-    CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
+    CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
     LANES = 16  # the largest number of lanes of a vector
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
 cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.COST
 cdef int DROP = contract.DROP, DROP_KEY = contract.DROP_KEY
 cdef int COST_NUMBER = contract.COST_NUMBER, TASK = contract.TASK, BYTE_SCALE = contract.BYTE_SCALE
-cdef int REGRESSION = contract.REGRESSION, MULTILABEL = contract.MULTILABEL
+cdef int CLASSIFICATION = contract.CLASSIFICATION, REGRESSION = contract.REGRESSION, MULTILABEL = contract.MULTILABEL
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
@@ -409,7 +416,7 @@ cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t r
 
 
 cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """outputs = activation(inputs . weights + biases) for rows [first, last). `softmax` computes softmax outputs."""
+    """outputs = activation(inputs . weights + biases) for rows [first, last). `forward` computes softmax outputs."""
     multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
              layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
 
@@ -485,31 +492,6 @@ cdef void sparse_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last)
                       last - first, width, layer.n_out)
 
 
-cdef void softmax(Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t n = layer.n_out, i, k
-    cdef const real *z
-    cdef real *a
-    cdef real largest, total
-    for i in range(first, last):
-        z = layer.sums + i * layer.width
-        a = layer.outputs + i * layer.width
-        largest = z[0]
-        for k in range(1, n):
-            if z[k] > largest:
-                largest = z[k]
-        for k in range(layer.width):
-            a[k] = z[k] - largest
-    a = layer.outputs + first * layer.width
-    activate_tile(SOFTMAX, a, a, layer.width, last - first, layer.width, n)
-    for i in range(first, last):
-        a = layer.outputs + i * layer.width
-        total = 0
-        for k in range(n):
-            total += a[k]
-        for k in range(n):
-            a[k] /= total
-
-
 cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Apply dropout to rows [first, last)."""
     cdef drop_t drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.update_number)
@@ -525,7 +507,8 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         else:
             weighted_sums(b, &b.layers[l], first, last)
         if b.layers[l].activation == SOFTMAX:
-            softmax(&b.layers[l], first, last)
+            softmax_rows(b.layers[l].sums + first * b.layers[l].width, b.layers[l].outputs + first * b.layers[l].width,
+                         b.layers[l].width, last - first, b.layers[l].n_out)
         if b.layers[l].drop:
             drop_neurons(b, &b.layers[l], first, last)
 
@@ -577,14 +560,6 @@ cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
 
 # -- the cost ----------------------------------------------------------------------------------------------------
 
-cdef inline Py_ssize_t argmax(const real *a, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t k, best = 0
-    for k in range(1, n):
-        if a[k] > a[best]:
-            best = k
-    return best
-
-
 cdef inline double target_of(const real *targets, Py_ssize_t label, Py_ssize_t k) noexcept nogil:
     """The target of output k: targets[k], or 1 at `label` and 0 elsewhere if targets are NULL."""
     return targets[k] if targets != NULL else k == label
@@ -592,11 +567,10 @@ cdef inline double target_of(const real *targets, Py_ssize_t label, Py_ssize_t k
 
 cdef double cross_entropy(const Layer *layer, double limit, const real *z, const real *a, const real *targets,
                           Py_ssize_t label) noexcept nogil:
-    cdef Py_ssize_t n = layer.n_out, k, best
+    cdef Py_ssize_t n = layer.n_out, k
     cdef double total = 0, log_sum, rest, target
     if layer.activation == SOFTMAX:  # log_sum - z stays finite where a rounds to zero
-        best = argmax(a, n)
-        log_sum = <double> z[best] - log(<double> a[best])
+        log_sum = <double> row_largest(z, n) - log(<double> row_largest(a, n))
         if targets == NULL:
             return min(log_sum - z[label], limit)
         for k in range(n):
@@ -642,7 +616,8 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
     weight of the examples of the batch.
     """
     cdef Layer *layer = &b.layers[b.n_layers - 1]
-    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, k, row, label = -1, correct
+    cdef Py_ssize_t n = layer.n_out, width = layer.width, i, row, label = -1, correct
+    cdef Py_ssize_t label_of_targets = 0
     cdef const real *z
     cdef const real *a
     cdef const real *targets = NULL
@@ -651,7 +626,7 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
     cdef real squares[LANES]
     cdef double weight = 1, total = 0, score = 0, labels = 0
     cdef double relative = 1  # weight / mean_weight: in float32, weights above 1e38 would overflow
-    cdef real mean, factor = <real> scale  # factor: scale * weight
+    cdef real factor = <real> scale  # factor: scale * weight
     # In the derivative of cross entropy and of Poisson's cost, the derivative of the activation cancels.
     cdef bint cancels = b.cost == CROSS_ENTROPY or b.cost == POISSON
     cdef bint mixing = layer.activation == SOFTMAX and not cancels  # the loop's end applies the softmax's derivative
@@ -673,6 +648,8 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
             targets = b.data.targets + row * n
             memcpy(delta, targets, n * sizeof(real))
             memset(delta + n, 0, (width - n) * sizeof(real))
+            if b.task == CLASSIFICATION and n > 1:
+                label_of_targets = first_largest(delta, n)
         output_error(b.cost, <real> b.cost_number, activation, a, delta, width, label, factor, <real> relative, costs,
                      squares)
         if b.cost == CROSS_ENTROPY:
@@ -687,13 +664,9 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
             if n == 1:
                 score += weight * ((z[0] >= 0) == (target_of(targets, label, 0) >= 0.5))
             else:
-                score += weight * is_first_largest(z, n, label if targets == NULL else argmax(targets, n))
+                score += weight * is_first_largest(z, n, label if targets == NULL else label_of_targets)
         if mixing:
-            mean = 0
-            for k in range(n):
-                mean += delta[k] * a[k]
-            for k in range(n):
-                delta[k] = a[k] * (delta[k] - mean)
+            softmax_derivative(a, delta, width)
     if not cancels:
         total = lanes_sum(costs)
     sums.cost = total * mean_weight
@@ -759,6 +732,10 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
     cdef real *weights
     cdef real tile[CHUNK_INPUTS * 64]
     cdef bint packing = width > step and last - first > 2
+    cdef ahead_t ahead
+    ahead.ld = width
+    ahead.packed = b.packed
+    ahead.slots = b.slots if b.target == TO_OPTIMIZER else 0
     while column < width:
         columns = min(step, width - column)
         deltas = layer.deltas + column
@@ -771,8 +748,9 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             while g < last:
                 count = min(<Py_ssize_t> CHUNK_INPUTS // GROUP, last - g)
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
-                update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count, deltas, ldd,
-                             tile, columns)
+                ahead.start = layer.weights + g * GROUP * width + column
+                update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count * GROUP, deltas,
+                             ldd, tile, columns, ahead)
                 step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
                 g += count
         else:
@@ -780,8 +758,9 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             row = 0
             while row < rows:  # as many rows at a time as fit in the first-level cache
                 n = min(PANEL_DEPTH, rows - row)
+                ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
-                             last - first, deltas + row * ldd, ldd, weights, width)
+                             (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, ahead)
                 row += n
         column += columns
 

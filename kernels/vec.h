@@ -173,6 +173,59 @@ INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0 as well */
     return power * p + (power - 1);
 }
 
+/* -- the lanes of a vector together --------------------------------------------------------------------------------- */
+INLINE real lanes_total(vec v) {
+#if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
+    return _mm512_reduce_add_pd((__m512d)v);
+#elif VECTOR_BYTES == 64
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    real lanes[VL];
+    vstore(lanes, v);
+    for (int step = VL / 2; step; step /= 2)
+        for (int k = 0; k < step; k++) lanes[k] += lanes[k + step];
+    return lanes[0];
+#endif
+}
+INLINE real lanes_largest(vec v) { /* of numbers, not of NaN */
+#if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
+    return _mm512_reduce_max_pd((__m512d)v);
+#elif VECTOR_BYTES == 64
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    real lanes[VL];
+    vstore(lanes, v);
+    for (int step = VL / 2; step; step /= 2)
+        for (int k = 0; k < step; k++) lanes[k] = lanes[k + step] > lanes[k] ? lanes[k + step] : lanes[k];
+    return lanes[0];
+#endif
+}
+/* The largest number of a[n], without its NaN; -infinity if there is no number. The loop reads whole vectors: the row
+ * is padded. */
+INLINE real row_largest(const real *a, ptrdiff_t n) {
+    vec best[2] = {vsplat(-(real)INFINITY), vsplat(-(real)INFINITY)}; /* two chains hide the latency */
+    ptrdiff_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL)
+        UNROLL
+        for (int k = 0; k < 2; k++) {
+            vec v = vload(a + i + k * VL);
+            best[k] = vselect(v > best[k], v, best[k]);
+        }
+    for (; i < n; i += VL) {
+        vec v = vload(a + i);
+        best[0] = vselect((v > best[0]) & (LANE < (bits)(n - i)), v, best[0]);
+    }
+    return lanes_largest(vselect(best[1] > best[0], best[1], best[0]));
+}
+/* The first index of the largest number of a[n]. a has no NaN and is padded to whole vectors. */
+INLINE ptrdiff_t first_largest(const real *a, ptrdiff_t n) {
+    const real largest = row_largest(a, n);
+    ptrdiff_t i = 0;
+    while (i + VL < n && !vany(vload(a + i) == vsplat(largest))) i += VL;
+    while (i + 1 < n && a[i] != largest) i++;
+    return i;
+}
+
 /* -- activations of a tile of rows, in whole vectors; derivatives as functions of the output ---------------------- */
 /* The import checks that the codes equal contract.py's. */
 enum { SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL,
@@ -191,7 +244,7 @@ INLINE vec vmask(vbits mask) { return vselect(mask, vsplat(1), vsplat(0)); }
             vstore(a + i, EXPRESSION);                      \
         }                                                   \
     break;
-/* a = activation(z); for a softmax, the exponentials only. Columns from `used` on are padding and become zero. */
+/* a = activation(z), but not for a softmax. Columns from `used` on are padding and become zero. */
 static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns,
                           ptrdiff_t used) {
     real *padded = a;
@@ -201,7 +254,6 @@ static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, 
     case RELU: EACH_VECTOR(vselect(v < 0, vsplat(0), v)) /* a NaN stays NaN */
     case TANH: EACH_VECTOR(vtanh(v))
     case LEAKY_RELU: EACH_VECTOR(vselect(v < 0, v *LEAKY_SLOPE, v))
-    case SOFTMAX: EACH_VECTOR(vexp(v))
     case EXPONENTIAL: EACH_VECTOR(vselect(v > vsplat(EXP_MAX), vsplat((real)INFINITY), vexp(v)))
     default: EACH_VECTOR(v)
     }
@@ -209,6 +261,30 @@ static void activate_tile(int activation, const real *z, real *a, ptrdiff_t ld, 
         for (ptrdiff_t r = 0; r < height; r++, padded += ld)
             for (ptrdiff_t i = used / VL * VL; i < columns; i += VL)
                 vstore(padded + i, vselect(LANE < (bits)(used - i), vload(padded + i), vsplat(0)));
+}
+
+/* a = softmax(z) for rows of n numbers, padded to whole vectors. The padding of a becomes zero. */
+static void softmax_rows(const real *z, real *a, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t n) {
+    for (ptrdiff_t r = 0; r < rows; r++, z += ld, a += ld) {
+        const real largest = row_largest(z, n);
+        vec sum = vsplat(0);
+        for (ptrdiff_t i = 0; i < n; i += VL) {
+            vec e = vexp(vload(z + i) - largest);
+            e = vselect(LANE < (bits)(n - i), e, vsplat(0));
+            vstore(a + i, e);
+            sum += e;
+        }
+        const real total = lanes_total(sum);
+        for (ptrdiff_t i = 0; i < n; i += VL) vstore(a + i, vload(a + i) / total);
+        for (ptrdiff_t i = (n + VL - 1) / VL * VL; i < ld; i += VL) vstore(a + i, vsplat(0));
+    }
+}
+/* delta = a * (delta - sum(delta * a)), the derivative of the softmax, in whole vectors. The padding of a is zero. */
+static void softmax_derivative(const real *a, real *delta, ptrdiff_t columns) {
+    vec sum = vsplat(0);
+    for (ptrdiff_t i = 0; i < columns; i += VL) sum += vload(delta + i) * vload(a + i);
+    const real mean = lanes_total(sum);
+    for (ptrdiff_t i = 0; i < columns; i += VL) vstore(delta + i, vload(a + i) * (vload(delta + i) - mean));
 }
 
 INLINE vec derivative(int activation, vec a) {
@@ -302,6 +378,7 @@ static void apply_dropout(const drop_t *d, int activation, real *a, real *deriva
 #define GROUP 4 /* how many inputs a tile handles in one step */
 #define TILE_VECTORS (REGISTERS == 32 ? 4 : 2)
 #define TILE_ROWS 6
+#define UPDATE_INPUTS 6 /* inputs of a tile of the update */
 enum { FROM_ZERO, FROM_START, ADD };
 
 /* out[R][C vectors] = x[R][n] w[n][C vectors] + s. n is a multiple of GROUP. `from` chooses s: 0 (FROM_ZERO), the row
@@ -341,34 +418,76 @@ INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx
         }
 }
 
-/* For each of n groups of inputs: out[GROUP][C vectors] += x[rows][GROUP]^T delta[rows][C vectors] */
+/* Memory to prefetch while a tile is computed: the tile's place in the parameters, and in `slots` rows of the
+ * optimiser's state, 3 * packed and 4 * packed elements further. `start` may be NULL. */
+typedef struct {
+    const real *start;
+    ptrdiff_t ld, packed, slots;
+} ahead_t;
+
+/* out[H][C vectors] += x[rows][H]^T delta[rows][C vectors] for H inputs */
+INLINE void update_tile_(const int H, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real *delta,
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, const ahead_t *ahead) {
+    vec acc[UPDATE_INPUTS][4];
+    ptrdiff_t i = 0, lines = ahead->start ? (rows < H * C ? rows : H * C) : 0;
+    UNROLL
+    for (int k = 0; k < H; k++)
+        UNROLL
+        for (int v = 0; v < C; v++) acc[k][v] = vload(out + k * ldo + v * VL);
+#define UPDATE_ROW                                                                        \
+    vec dv[4];                                                                            \
+    UNROLL                                                                                \
+    for (int v = 0; v < C; v++) dv[v] = vload(delta + i * ldd + v * VL);                  \
+    UNROLL                                                                                \
+    for (int k = 0; k < H; k++)                                                           \
+        UNROLL                                                                            \
+        for (int v = 0; v < C; v++) acc[k][v] += x[i * ldx + k] * dv[v];
+    for (; i < lines; i++) { /* one line a row, because many prefetches at once wait for each other */
+        const real *p = ahead->start + i / C * ahead->ld + i % C * VL;
+        PREFETCH(p);
+        if (ahead->slots > 0) PREFETCH(p + 3 * ahead->packed);
+        if (ahead->slots > 1) PREFETCH(p + 4 * ahead->packed);
+        UPDATE_ROW
+    }
+    for (; i < rows; i++) {
+        UPDATE_ROW
+    }
+#undef UPDATE_ROW
+    UNROLL
+    for (int k = 0; k < H; k++)
+        UNROLL
+        for (int v = 0; v < C; v++) vstore(out + k * ldo + v * VL, acc[k][v]);
+}
+
+/* For n inputs, a multiple of GROUP: out[n][C vectors] += x[rows][n]^T delta[rows][C vectors], in tiles of 6 inputs, or
+ * of 4 where the rest needs it and where the columns are few. */
 INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
-                          ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
-    for (ptrdiff_t g = 0; g < n; g++, x += GROUP, out += GROUP * ldo) {
-        vec acc[GROUP][4];
-        UNROLL
-        for (int k = 0; k < GROUP; k++)
-            UNROLL
-            for (int v = 0; v < C; v++) acc[k][v] = vload(out + k * ldo + v * VL);
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            vec dv[4];
-            UNROLL
-            for (int v = 0; v < C; v++) dv[v] = vload(delta + i * ldd + v * VL);
-            UNROLL
-            for (int k = 0; k < GROUP; k++)
-                UNROLL
-                for (int v = 0; v < C; v++) acc[k][v] += x[i * ldx + k] * dv[v];
-        }
-        UNROLL
-        for (int k = 0; k < GROUP; k++)
-            UNROLL
-            for (int v = 0; v < C; v++) vstore(out + k * ldo + v * VL, acc[k][v]);
+                          ptrdiff_t ldd, real *out, ptrdiff_t ldo, ahead_t ahead) {
+    while (n) {
+        const int height = 2 * C > TILE_VECTORS && n >= UPDATE_INPUTS && n != 2 * GROUP ? UPDATE_INPUTS : GROUP;
+        if (height == UPDATE_INPUTS) update_tile_(UPDATE_INPUTS, C, x, ldx, rows, delta, ldd, out, ldo, &ahead);
+        else update_tile_(GROUP, C, x, ldx, rows, delta, ldd, out, ldo, &ahead);
+        x += height;
+        out += height * ldo;
+        if (ahead.start) ahead.start += height * ahead.ld;
+        n -= height;
     }
 }
 
 /* sums[columns] += the sum of the rows of delta, in whole vectors */
 static void add_rows(const real *delta, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns, real *sums) {
-    for (ptrdiff_t k = 0; k < columns; k += VL) {
+    ptrdiff_t k = 0;
+    for (; k + 4 * VL <= columns; k += 4 * VL) { /* four independent sums hide the latency */
+        vec total[4];
+        UNROLL
+        for (int v = 0; v < 4; v++) total[v] = vload(sums + k + v * VL);
+        for (ptrdiff_t i = 0; i < rows; i++)
+            UNROLL
+            for (int v = 0; v < 4; v++) total[v] += vload(delta + i * ld + k + v * VL);
+        UNROLL
+        for (int v = 0; v < 4; v++) vstore(sums + k + v * VL, total[v]);
+    }
+    for (; k < columns; k += VL) {
         vec total = vload(sums + k);
         for (ptrdiff_t i = 0; i < rows; i++) total += vload(delta + i * ld + k);
         vstore(sums + k, total);
@@ -386,9 +505,9 @@ static void forward_tile(int rows, int vectors, const real *x, ptrdiff_t ldx, pt
 }
 
 #define UPDATE_CASE(C) \
-    case C: update_tiles_(C, x, ldx, rows, n, delta, ldd, out, ldo); break;
+    case C: update_tiles_(C, x, ldx, rows, n, delta, ldd, out, ldo, ahead); break;
 static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
-                         ptrdiff_t ldd, real *out, ptrdiff_t ldo) {
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, ahead_t ahead) {
     switch (vectors) { UPDATE_CASE(1) UPDATE_CASE(2) UPDATE_CASE(3) UPDATE_CASE(4) }
 }
 
