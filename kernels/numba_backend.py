@@ -196,10 +196,10 @@ def instruction_set() -> str:
 # do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of the current batch.
 # COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters.
 (
-    PARAMS, STATE, WEIGHTS, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, REPORT, TEAM, WORKER,
+    PARAMS, STATE, WEIGHTS, ORDER, BATCH_SIZE, EPOCH_ROWS, RATES, OPTIMIZER, STEP, PROGRESS, REPORT, TEAM, WORKER,
     TASK, NODES, LAYERS, PACKED, BLOCK, BYTES, REALS, STARTS, INDICES, LABELS, TARGETS, ROWS, RESULT, SLOTS, N_PARAMS,
     COUNT, COLUMNS, ROOM, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, BYTE_SCALE, OPTIMIZER_STEP,
-) = range(39)  # fmt: skip
+) = range(40)  # fmt: skip
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
 BLOCK_COLUMNS = COST_NUMBERS + 4
@@ -965,8 +965,13 @@ def _train_batches(b, t, work):
             b[TARGET] = TO_WEIGHTS
         elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows: they must fit the cache
             b[TARGET] = TO_OPTIMIZER
-    for start in range(0, n, size):
-        stop, rate, scale = _min(start + size, n), 0.0, 0.0
+    start, stop, epoch_rows = 0, 0, b[EPOCH_ROWS]
+    epoch_end = epoch_rows
+    while stop < n:
+        start, rate, scale = stop, 0.0, 0.0
+        stop = _min(start + size, _min(n, epoch_end))
+        if stop == epoch_end:
+            epoch_end += epoch_rows
         weight = _weight_of(b, start, stop)
         if training:
             rate = rates[steps]
@@ -1183,7 +1188,7 @@ def gradient(
     none = np.zeros(c.OPTIMIZER_COLUMNS)
     block = _block(
         GRADIENT, p, params=params.ctypes.data, result=grad.ctypes.data, team=team.ctypes.data, count=n, batch_size=n,
-        progress=progress.ctypes.data, optimizer=none.ctypes.data, report=report.ctypes.data,
+        epoch_rows=n, progress=progress.ctypes.data, optimizer=none.ctypes.data, report=report.ctypes.data,
         weights=_data(weights), **_inputs(x), **_outputs(y),
     )  # fmt: skip
     block[COST_NUMBERS:] = _cost_columns(int(net[-1, c.COST]), int(net[-1, c.COST_NUMBER]), params.dtype)
