@@ -117,13 +117,14 @@ class MyBackend:
 
     def train(self, call: TrainCall) -> float:
         """Make an update for each batch of the order, and return the summed cost of the batches."""
-        net, params, batch_size, o = call.net, call.params, call.batch_size, call.optimizer.tolist()
+        net, params, o = call.net, call.params, call.optimizer.tolist()
         each = call.weights if call.weights.size else np.ones(len(call.x))
         if net[:, c.DROP].any():
             raise NotImplementedError("my_backend.py has no dropout: train without it, or choose another backend")
         call.progress[c.STEPS] = 0
-        for k, rate in enumerate(call.rates.tolist()):  # Python numbers do not widen float32
-            rows = call.order[k * batch_size : (k + 1) * batch_size]
+        batches = c.batches(len(call.order), call.batch_size, call.epoch_rows)
+        for k, (batch, rate) in enumerate(zip(batches, call.rates.tolist(), strict=True)):  # floats do not widen float32
+            rows = call.order[batch]
             inputs = dense(net, call.x, rows, params.dtype)
             sums, gradient = backward(net, params, inputs, call.y[rows], each[rows])
             if call.progress[c.STOP] or not np.isfinite(sums.cost):

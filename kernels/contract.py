@@ -89,6 +89,15 @@ def drop_scale(drop: int) -> float:
     return DROP_RANGE / (DROP_RANGE - drop)
 
 
+WHOLE_ORDER = 1 << 62  # the epoch_rows of a call within one epoch
+
+
+def batches(n: int, batch_size: int, epoch_rows: int = WHOLE_ORDER) -> list[slice]:
+    """The batches of an order of `n` rows: see `TrainCall`."""
+    ends = [(start, min(start + epoch_rows, n)) for start in range(0, n, epoch_rows)]
+    return [slice(at, min(at + batch_size, end)) for start, end in ends for at in range(start, end, batch_size)]
+
+
 # -- an optimiser: float64 (OPTIMIZER_COLUMNS,) ----------------------------------------------------------------
 # KIND                      GRADIENT_DESCENT, MOMENTUM or ADAM
 # BETA1, BETA2, EPSILON     for Adam; BETA1 is also the coefficient of momentum
@@ -329,15 +338,16 @@ class TrainCall(NamedTuple):
     y: NDArray[Any]  # IN (n,) or (n, n_out)
     weights: NDArray[np.float64]  # IN (n,): the weight of each example; or (0,), if every weight is 1
     order: Ints  # IN (m,): row numbers of x and y; each batch takes the next batch_size of these numbers
-    batch_size: int  # the last batch may be smaller
-    rates: NDArray[np.float64]  # IN (ceil(m / batch_size),): the learning rate of each step
+    batch_size: int  # the last batch of an epoch may be smaller
+    rates: NDArray[np.float64]  # IN (n_batches,): the learning rate of each step
     optimizer: NDArray[np.float64]  # IN (OPTIMIZER_COLUMNS,)
     step: int  # updates made before this call; Adam's bias correction and dropout continue this count
     progress: Ints  # (PROGRESS_COLUMNS,): IN STOP; OUT STEPS, which worker 0 writes
-    report: NDArray[np.float64]  # OUT (ceil(m / batch_size), REPORT_COLUMNS): worker 0 writes the rows of updates made
+    report: NDArray[np.float64]  # OUT (n_batches, REPORT_COLUMNS): worker 0 writes the rows of updates made
     work: Floats  # T, at least plan(net, batch_size, slots, itemsize, n_threads, sparse).size elements
     team: Ints  # INOUT: what `team(n_threads)` returned
     worker: int  # the number of this thread in its team, from 0 to n_threads - 1
+    epoch_rows: int = WHOLE_ORDER  # a batch also ends after each epoch_rows numbers of `order`, where an epoch ends
 
 
 class Backend(Protocol):

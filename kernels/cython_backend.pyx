@@ -1195,7 +1195,7 @@ def train(call):
     cdef const double[::1] rate = call.rates, options = call.optimizer
     cdef int64_t steps = 0
     cdef Py_ssize_t n = sequence.shape[0], size = call.batch_size, rows = p.rows, packed = p.packed, l
-    cdef Py_ssize_t worker = call.worker
+    cdef Py_ssize_t worker = call.worker, epoch_rows = call.epoch_rows
     cdef int64_t done_before = call.step
     cdef double total = 0
     cdef Layer layers[MAX_LAYERS]
@@ -1213,7 +1213,7 @@ def train(call):
         before = flush_denormals()
         b.slots = slots.shape[0]
         total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
-                              &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, &options[0],
+                              &sequence[0] if n else NULL, n, size, epoch_rows, rows, &rate[0] if n else NULL, &options[0],
                               done_before, &progress[STOP], &steps, &report[0, 0] if n else NULL)
         restore_denormals(before)
     if worker == 0:
@@ -1222,11 +1222,11 @@ def train(call):
 
 
 cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
-                          Py_ssize_t size, Py_ssize_t rows, const double *rates, const double *options,
-                          int64_t done_before, const int64_t *stop_now, int64_t *steps,
+                          Py_ssize_t size, Py_ssize_t epoch_rows, Py_ssize_t rows, const double *rates,
+                          const double *options, int64_t done_before, const int64_t *stop_now, int64_t *steps,
                           double *report) noexcept nogil:
     """Do this thread's share of all steps of a call of `train`."""
-    cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row
+    cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row, epoch_end = epoch_rows
     cdef double total = 0, cost, score, labels, squares, weight, mean_weight, scale
     cdef Sums *sums
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0 and options[PENALTY] == 0
@@ -1247,7 +1247,9 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, which must fit in the cache
         b.target = TO_OPTIMIZER
     while start < n and not stopped:
-        stop = min(start + size, n)
+        stop = min(start + size, n, epoch_end)
+        if stop == epoch_end:
+            epoch_end += epoch_rows
         b.update_number = done_before + steps[0] + 1
         begin_step(&b.step, options, rates[steps[0]], <double> b.update_number)
         weight = weight_sum(&b.data, order, start, stop)  # each thread adds in the same order

@@ -196,17 +196,18 @@ def instruction_set() -> str:
 # The block holds int64 numbers: a call's arguments, and numbers computed from them. Each thread of a team has a block
 # of its own. The first ARRAYS columns are addresses of arrays, 0 if there is no array. Either BYTES or REALS is set,
 # and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is the address of the values.
-# UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off. FEW is 1 if the forward pass takes few rows and reads the
-# weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current block in its batch. BYTE_SCALE holds the bits of a float64, and so do the columns from
-# OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of the current batch. COST_NUMBERS are
-# the four numbers of the cost, of the dtype of the parameters. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call
-# does not have. Plan.nodes follows after the columns.
+# UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off. FEW is 1 if the forward pass
+# takes few rows and reads the weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current block in
+# its batch. BYTE_SCALE holds the bits of a float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step,
+# then BATCH_DECAY, the weight decay of the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of
+# the parameters. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows after the
+# columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
-    LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, STEP, WORKER, ROOM,
+    LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, ROOM,
     TASK, LAYERS, PACKED, BLOCK, SLOTS, N_PARAMS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW,
     BYTE_SCALE, FEW, OPTIMIZER_STEP,
-) = range(39)  # fmt: skip
+) = range(40)  # fmt: skip
 ARRAYS = COLUMNS + 1
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
@@ -1010,8 +1011,13 @@ def _train_batches(b, t, work):
             b[TARGET] = TO_WEIGHTS
         elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows: they must fit the cache
             b[TARGET] = TO_OPTIMIZER
-    for start in range(0, n, size):
-        stop, rate, scale = _min(start + size, n), 0.0, 0.0
+    start, stop, epoch_rows = 0, 0, b[EPOCH_ROWS]
+    epoch_end = epoch_rows
+    while stop < n:
+        start, rate, scale = stop, 0.0, 0.0
+        stop = _min(start + size, _min(n, epoch_end))
+        if stop == epoch_end:
+            epoch_end += epoch_rows
         weight = _weight_of(b, start, stop)
         if training:
             rate = rates[steps]
@@ -1236,7 +1242,7 @@ def _targets(y: NDArray[Any]) -> tuple[int, int]:
 def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> None:
     n = len(x)
     block = _template(PREDICT, net.tobytes(), n, 0, params.itemsize, 1, isinstance(x, c.SparseRows)).copy()
-    _fill(block, 0, _place(params), _place(out), 0, 0, 0, 0, 0, 0, 0, 0, *_inputs(x), 0, 0, 0, n, 0, 0, 0, 0, 0)
+    _fill(block, 0, _place(params), _place(out), 0, 0, 0, 0, 0, 0, 0, 0, *_inputs(x), 0, 0, 0, n, 0, 0, 0, 0, 0, 0)
     _run(block, work)
 
 
@@ -1263,14 +1269,14 @@ def gradient(
     block = _template(GRADIENT, net.tobytes(), n, 0, params.itemsize, 1, isinstance(x, c.SparseRows)).copy()
     _fill(
         block, 0, _place(params), _place(grad), 0, _place(weights) if weights.size else 0, 0, 0, 0, 0, 0, 0,
-        *_inputs(x), *_targets(y), 0, n, n, n, 0, 0, 0,
+        *_inputs(x), *_targets(y), 0, n, n, n, n, 0, 0, 0,
     )  # fmt: skip
     return float(_run(block, work))
 
 
 def train(call: c.TrainCall) -> float:
     (
-        net, params, state, x, y, weights, order, batch_size, rates, optimizer, step, progress, report, work, team,
+        net, params, state, x, y, weights, order, batch_size, epoch_rows, rates, optimizer, step, progress, report, work, team,
         worker,
     ) = call  # fmt: skip
     place, n_threads, compressed = _place, int(team[c.N_THREADS]), isinstance(x, c.SparseRows)
@@ -1279,7 +1285,8 @@ def train(call: c.TrainCall) -> float:
     _fill(
         block, 0, parameters, parameters, place(state), place(weights) if weights.size else 0, place(order),
         place(rates), place(optimizer), 0 if worker else place(progress),  # only worker 0 may use the shared progress
-        place(report), place(team), *_inputs(x), *_targets(y), 0, len(x), len(order), batch_size, step, worker, 0,
+        place(report), place(team), *_inputs(x), *_targets(y), 0, len(x), len(order), batch_size,
+        epoch_rows, step, worker, 0,
     )  # fmt: skip
     return float(_run(block, work))
 
@@ -1289,7 +1296,7 @@ def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.in
     octets, reals, _, _ = _inputs(x)
     _fill(
         block, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, octets, reals, _place(starts), 0, 0, 0, _place(indices), n, n_in, 0, 0,
-        0, len(indices),
+        0, 0, len(indices),
     )  # fmt: skip
     return int(_run(block, values))
 

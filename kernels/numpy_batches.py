@@ -39,16 +39,22 @@ class Batches:
         self._first, self._rows, self._sums, self._errors = 0, call.order[:0, None], empty, empty
 
     def __iter__(self) -> Iterator[tuple[float, Iterable[Block]]]:
-        order, size = self.call.order, self.call.batch_size
-        n_batches = len(self.call.rates)
+        done, order, epoch_rows = 0, self.call.order, min(self.call.epoch_rows, max(len(self.call.order), 1))
+        for start in range(0, len(order), epoch_rows):
+            yield from self._epoch(order[start : start + epoch_rows], done)
+            done += -(-epoch_rows // self.call.batch_size)
+
+    def _epoch(self, order: Ints, done: int) -> Iterator[tuple[float, Iterable[Block]]]:
+        """Yields the batches of one epoch, after `done` batches of earlier epochs."""
+        size = self.call.batch_size
         n_small = len(order) // size if size <= self.space.max_rows else 0  # batches that are prepared in windows
         n_window = max(1, WINDOW // size)
         for first in range(0, n_small, n_window):
             rows = order[first * size : min(first + n_window, n_small) * size].reshape(-1, size)
-            for weight, block in zip(self._weight_sums(rows), self._window(rows, first), strict=True):
+            for weight, block in zip(self._weight_sums(rows), self._window(rows, done + first), strict=True):
                 yield weight, (block,)
-        for number in range(n_small, n_batches):  # large batches, or a last batch with fewer rows
-            batch = order[number * size : (number + 1) * size]
+        for number, start in enumerate(range(n_small * size, len(order), size), done + n_small):
+            batch = order[start : start + size]  # a large batch, or a last batch with fewer rows
             yield self._weight_sums(batch[None])[0], self._blocks(batch, number)
 
     def _weight_sums(self, rows: Ints) -> list[float]:

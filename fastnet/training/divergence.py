@@ -24,13 +24,17 @@ class DivergenceWatch:
     def __init__(self, updates: Updates) -> None:
         self._updates = updates
         self._before_last: Snapshot | None = None
+        self.good = np.empty((0, c.REPORT_COLUMNS))  # of a chunk that diverged: the report up to the bad update
 
     def forget(self) -> None:
         """Drop the snapshot. After a callback changes the parameters, the snapshot is useless."""
         self._before_last = None
 
-    def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NDArray[np.float64]:
+    def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int, is_last: bool) -> NDArray[np.float64]:
         """Make the updates of a chunk in two calls: all batches but the last, then the last. Return their report.
+
+        `rows` are a part of epoch number `epoch`, or several epochs from this one on. No snapshot follows the last
+        chunk of a fit, which needs one call only.
 
         Raises
         ------
@@ -40,42 +44,52 @@ class DivergenceWatch:
         """
         updates = self._updates
         first = self._before_last or updates.snapshot(rows[:0], rates[:0])
-        last = (len(rates) - 1) * updates.batch_size
-        reports = [np.empty((0, c.REPORT_COLUMNS))]
-        for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates[-1:])):
+        last = 0 if is_last else updates.last_batch(len(rows))
+        reports = list[NDArray[np.float64]]()
+        for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates if is_last else rates[-1:])):
             if not part.size or updates.interrupts.pending:
                 continue
-            if part_rates.size == 1:
+            if part_rates.size == 1 and not is_last:
                 self._before_last = updates.snapshot(part, part_rates)
             reports.append(updates.make(part, part_rates))
             stopped_early = len(reports[-1]) < part_rates.size and not updates.interrupts.pending
             if stopped_early or updates.not_finite():
                 self._find(first, rows, rates, epoch)
-        return np.concatenate(reports)
+        if not reports:
+            return np.empty((0, c.REPORT_COLUMNS))
+        return reports[0] if len(reports) == 1 else np.concatenate(reports)
 
     def _find(self, first: Snapshot, rows: Ints, rates: NDArray[np.float64], epoch: int) -> NoReturn:
         """Repeat the snapshot's update, then the chunk's updates, one at a time. Raise at the first bad update."""
         updates = self._updates
         updates.restore(first)
         never_stopped = np.zeros(c.PROGRESS_COLUMNS, np.int64)
-        size = updates.batch_size
-        batches = [(rows[k * size : (k + 1) * size], rates[k : k + 1]) for k in range(len(rates))]
+        batches = c.batches(len(rows), updates.batch_size, updates.epoch_rows)
+        n_batches = -(-updates.epoch_rows // updates.batch_size)  # of an epoch
+        parts = [(rows[batch], rates[k : k + 1]) for k, batch in enumerate(batches)]
+        reports = [self.good]
         good: Snapshot | None = None
-        for part, rate in [(first.rows, first.rates), *batches]:
+        for k, (part, rate) in enumerate([(first.rows, first.rates), *parts], -1):
             if not part.size:
                 continue
             before = updates.snapshot(part, rate)
-            n_updates = len(updates.make(part, rate, never_stopped))
+            report = updates.make(part, rate, never_stopped)
+            n_updates = len(report)
+            if k >= 0:
+                reports.append(report)
             what = updates.not_finite() if n_updates else "cost is"
             if not what:
                 good = before
                 continue
+            self.good = np.concatenate(reports)
             # If the kernel made no update, this batch's cost was already bad. The previous update caused this, so
             # restore the state from before the previous update.
             updates.restore(before if n_updates or good is None else good)
-            self._raise(what, epoch, before.step + 1, float(rate[0]))
+            self._raise(what, epoch + max(k, 0) // n_batches, before.step + 1, float(rate[0]))
         # All repeated updates were good, so another thread must have changed the data or the parameters.
-        self._raise("cost or a parameter is", epoch, updates.state.step + 1, float(rates[-1]))
+        self.good = np.concatenate(reports)
+        last_epoch = epoch + (len(rates) - 1) // n_batches
+        self._raise("cost or a parameter is", last_epoch, updates.state.step + 1, float(rates[-1]))
 
     def _raise(self, what: str, epoch: int, step: int, rate: float) -> NoReturn:
         self.forget()

@@ -147,6 +147,7 @@ def begin(
         y=y,
         weights=weights,
         batch_size=size,
+        epoch_rows=len(rows),
         work=c.aligned_empty(plan.size, dtype),
         n_threads=n_threads,
         is_long=chunks.is_long,

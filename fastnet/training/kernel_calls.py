@@ -48,6 +48,7 @@ class Updates:
     y: NDArray[Any]
     weights: NDArray[np.float64]
     batch_size: int
+    epoch_rows: int  # the number of rows of an epoch
     work: Floats  # the workspace
     n_threads: int
     is_long: bool  # whether each call runs in a thread of its own, so that Ctrl-C is received during a long call
@@ -55,6 +56,8 @@ class Updates:
 
     def make(self, rows: Ints, rates: NDArray[np.float64], progress: Ints | None = None) -> NDArray[np.float64]:
         """Make one update for each batch of `rows`, with the learning rates `rates`.
+
+        `rows` hold one or more epochs, the last perhaps not whole, or a part of one epoch.
 
         Return the contract's report (n_updates, REPORT_COLUMNS) of the updates made.
 
@@ -92,6 +95,7 @@ class Updates:
                     work=self.work,
                     team=team,
                     worker=worker,
+                    epoch_rows=self.epoch_rows,
                 )
             )
 
@@ -109,7 +113,7 @@ class Updates:
     ) -> NDArray[np.float64]:
         """Make the updates in calls on a converted copy of some rows at a time. The result is that of one call."""
         reports = [np.empty((0, c.REPORT_COLUMNS))]
-        for numbers, order in pieces(x, rows, self.batch_size):
+        for numbers, order in pieces(x, rows, self.batch_size, self.epoch_rows):
             weights = self.weights[numbers] if self.weights.size else self.weights
             piece = replace(self, x=x[numbers].read(), y=self.y[numbers], weights=weights)
             piece_rates = rates[: -(-len(order) // self.batch_size)]
@@ -118,6 +122,11 @@ class Updates:
                 break
             rates = rates[len(piece_rates) :]
         return np.concatenate(reports)
+
+    def last_batch(self, n: int) -> int:
+        """Return where the last batch of `n` rows begins, as `make` takes them."""
+        epoch = (n - 1) // self.epoch_rows * self.epoch_rows
+        return epoch + (n - 1 - epoch) // self.batch_size * self.batch_size
 
     def snapshot(self, rows: Ints, rates: NDArray[np.float64]) -> Snapshot:
         """Return copies of the parameters and the optimiser's state, with the rows and the rate of the next update."""

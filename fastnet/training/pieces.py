@@ -22,16 +22,16 @@ class Piece(NamedTuple):
     order: Ints
 
 
-def pieces(x: UnconvertedRows, order: Ints, batch_size: int) -> Iterator[Piece]:
-    """Yield pieces of whole batches of `order`, at least one batch each.
+def pieces(x: UnconvertedRows, order: Ints, batch_size: int, epoch_rows: int) -> Iterator[Piece]:
+    """Yield pieces of whole batches of `order`, at least one batch each. No piece goes beyond the end of an epoch.
 
     The kernels look for zeros in a sample of the rows that they get. Each piece has the sample of the whole x at the
     sampled positions, so the pieces give the same bits as one call on a converted x.
     """
     sample = sampled(len(x))
     step = max(1, x.rows_of_a_piece // batch_size) * batch_size
-    for start in range(0, len(order), step):
-        rows = order[start : start + step]
+    epochs = (order[start : start + epoch_rows] for start in range(0, len(order), epoch_rows))
+    for rows in (epoch[start : start + step] for epoch in epochs for start in range(0, len(epoch), step)):
         numbers = np.empty(len(rows) + len(sample), np.int64)
         places = sampled(len(numbers))
         others = np.delete(np.arange(len(numbers)), places)

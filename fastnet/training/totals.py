@@ -13,7 +13,7 @@ from fastnet.evaluation import evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import Sums
 from fastnet.training.fit import Fit
-from fastnet.training.history import Epoch
+from fastnet.training.history import Epoch, new_epoch
 
 
 @dataclass(slots=True)
@@ -35,10 +35,25 @@ class Totals:
 
     def record(self, fit: Fit) -> Epoch:
         """Return the epoch's record so far."""
-        cost, weight, score, labels = self.sums[[c.COST_SUM, c.WEIGHT_SUM, c.SCORE, c.LABELS]].tolist()
-        found = evaluation(fit.updates.layers, Sums(cost, weight, score, labels), fit.variance * weight)
-        return Epoch(
-            epoch=self.epoch,
+        maker = _Maker(fit)
+        return maker.record(self.epoch, self.sums.tolist(), self.n_examples, self.seconds, self.learning_rate)
+
+
+class _Maker:
+    """Makes the records of a fit."""
+
+    def __init__(self, fit: Fit) -> None:
+        self._layers, self._variance = fit.updates.layers, fit.variance
+        self._engine, self._n_threads, self._inputs = fit.engine, fit.updates.n_threads, fit.inputs
+
+    def record(
+        self, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float
+    ) -> Epoch:
+        """Return the record of an epoch from its sums, in the columns of the contract's report."""
+        cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
+        found = evaluation(self._layers, Sums(cost, weight, score, labels), self._variance * weight)
+        return new_epoch(
+            epoch=epoch,
             cost=found.cost,
             accuracy=found.accuracy,
             label_accuracy=found.label_accuracy,
@@ -47,12 +62,37 @@ class Totals:
             validation_accuracy=math.nan,
             validation_label_accuracy=math.nan,
             validation_r2=math.nan,
-            seconds=self.seconds,
-            examples=self.n_examples,
-            examples_per_second=self.n_examples / max(self.seconds, 1e-9),
-            learning_rate=self.learning_rate,
-            backend=fit.engine.name,
-            backend_reason=fit.engine.reason,
-            threads=fit.updates.n_threads,
-            inputs=fit.inputs,
+            seconds=seconds,
+            examples=n_examples,
+            examples_per_second=n_examples / max(seconds, 1e-9),
+            learning_rate=learning_rate,
+            backend=self._engine.name,
+            backend_reason=self._engine.reason,
+            threads=self._n_threads,
+            inputs=self._inputs,
         )
+
+
+def records(
+    fit: Fit, epoch: int, report: NDArray[np.float64], seconds: float, rates: NDArray[np.float64]
+) -> list[Epoch]:
+    """Return the records of the epochs after number `epoch` from their report. The last may have ended early.
+
+    Each epoch gets a share of the seconds for its number of examples.
+    """
+    n_batches, n, size = fit.n_batches, len(fit.rows), fit.updates.batch_size
+    whole, rest = divmod(len(report), n_batches)
+    parts = report[: whole * n_batches].reshape(whole, n_batches, -1)
+    sums = np.add.reduce(parts, axis=1, initial=0.0).tolist()  # batch by batch, as `Totals.add` does
+    last_rates = rates[n_batches - 1 : whole * n_batches : n_batches].tolist()
+    n_rest = rest * size
+    maker, seconds_per_example = _Maker(fit), seconds / (whole * n + n_rest)
+    found = [
+        maker.record(number, total, n, seconds_per_example * n, rate)
+        for number, (total, rate) in enumerate(zip(sums, last_rates, strict=True), epoch + 1)
+    ]
+    if rest:
+        total = np.add.reduce(report[whole * n_batches :], axis=0, initial=0.0).tolist()
+        rate = float(rates[len(report) - 1])
+        found.append(maker.record(epoch + whole + 1, total, n_rest, seconds_per_example * n_rest, rate))
+    return found

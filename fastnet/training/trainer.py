@@ -14,11 +14,13 @@ from fastnet import checks
 from fastnet.backends.engine import choose
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import OneAtATime
+from fastnet.errors import DivergedError
 from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
+from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import Callback, as_callbacks, batches_until_due
 from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, begin
@@ -297,9 +299,16 @@ class Trainer:
             for callback in fit.callbacks:
                 fit.hand_over(partial(callback.on_fit_begin, self, fit.info()))
                 at_end.callback(interrupts.hand_over, partial(callback.on_fit_end, self))
-            for _ in range(epochs):
-                if self._stopped or interrupts.pending:
-                    break
+            while (left := horizon[1] - self._epoch) and not self._stopped and not interrupts.pending:
+                rates = rates_ahead(fit, self._schedule, self._learning_rate, self._epoch, self.steps, left)
+                if rates is not None:
+                    try:
+                        done = train_ahead(fit, rates, self._epoch, self._shuffle, self._rng, self.history.epochs)
+                        self._epoch += done
+                    except DivergedError as error:
+                        self._epoch = error.epoch
+                        raise
+                    continue
                 order = draw_order(selection.rows, self._shuffle, self._rng)
                 try:
                     epoch = self._train_epoch(fit, order)
@@ -379,7 +388,8 @@ class Trainer:
             rows = order[done * size : (done + count) * size]
             rates = checks.rates(self._learning_rate, factors[done : done + count], self.steps)
             began = time.perf_counter()
-            report = fit.watch.make(rows, rates, self._epoch)
+            is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
+            report = fit.watch.make(rows, rates, self._epoch, is_last)
             seconds = time.perf_counter() - began
             if n_updates := len(report):
                 done += n_updates

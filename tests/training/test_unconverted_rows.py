@@ -69,7 +69,7 @@ def test_every_call_on_a_mapped_file_equals_the_call_on_an_array(tmp_path: Path,
 def test_pieces_hold_every_batch_once_and_the_sampled_rows_at_the_sampled_places() -> None:
     rows = checks.UnconvertedRows(SMALL, np.dtype(np.float32))
     order = RNG.permutation(N)[:-3]
-    found = list(pieces(rows, order, 16))
+    found = list(pieces(rows, order, 16, len(order)))
     assert [len(piece.order) for piece in found] == [48] * 8 + [13]  # 3 batches are less than 50 rows
     np.testing.assert_array_equal(np.concatenate([numbers[part] for numbers, part in found]), order)
     for numbers, part in found:
