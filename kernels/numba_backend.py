@@ -196,12 +196,12 @@ def instruction_set() -> str:
 # The block holds int64 numbers: a call's arguments, and numbers computed from them. Each thread of a team has a block
 # of its own. The first ARRAYS columns are addresses of arrays, 0 if there is no array. Either BYTES or REALS is set,
 # and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is the address of the values.
-# UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off. FEW is 1 if the forward pass
-# takes few rows and reads the weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current block in
-# its batch. BYTE_SCALE holds the bits of a float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step,
-# then BATCH_DECAY, the weight decay of the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of
-# the parameters. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows after the
-# columns.
+# UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off. FEW is 1 if the forward
+# pass takes few rows and reads the weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current
+# block in its batch. BYTE_SCALE holds the bits of a float64, and so do the columns from OPTIMIZER_STEP on: the numbers
+# of a step, then BATCH_DECAY, the weight decay of the current batch. COST_NUMBERS are the four numbers of the cost, of
+# the dtype of the parameters. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows
+# after the columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
     LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, ROOM,
@@ -953,7 +953,7 @@ READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
 
 @_inner()
 def _sums_of_few(x, ldx, rows, weights, n_in, n_out, biases, sums, lds):
-    """sums[rows][n_out] = x[rows][n_in] . weights[n_out][n_in]^T + biases. The rows of x are padded to whole vectors."""
+    """sums[rows][n_out] = x[rows][n_in] . weights[n_out][n_in]^T + biases. Rows of x are padded to whole vectors."""
     for block in range(0, n_out, FEW_SUMS):  # the weights of a block stay in the cache for all rows
         end, r = _min(block + FEW_SUMS, n_out), 0
         while r < rows:
@@ -1133,7 +1133,7 @@ def _task(b, work):
     _find_arrays(b)
     team, options, params = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64), _pointer(b[PARAMS], work)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
-    if task == PREDICT and 0 < b[ROWS] and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
+    if task == PREDICT and b[ROWS] > 0 and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
         b[FEW] = 1
         _predict_rows(b, t, work)
         return cost
@@ -1276,8 +1276,8 @@ def gradient(
 
 def train(call: c.TrainCall) -> float:
     (
-        net, params, state, x, y, weights, order, batch_size, epoch_rows, rates, optimizer, step, progress, report, work, team,
-        worker,
+        net, params, state, x, y, weights, order, batch_size, rates, optimizer, step, progress, report, work, team,
+        worker, epoch_rows,
     ) = call  # fmt: skip
     place, n_threads, compressed = _place, int(team[c.N_THREADS]), isinstance(x, c.SparseRows)
     block = _template(TRAIN, net.tobytes(), batch_size, len(state), params.itemsize, n_threads, compressed).copy()
