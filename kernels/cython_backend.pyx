@@ -570,7 +570,7 @@ cdef void forward_few(Block *b, const real *flat, Py_ssize_t rows) noexcept nogi
         sums_of_few(layer.inputs, layer.below, rows, flat + layer.weights_at, layer.n_in, layer.n_out,
                     flat + layer.biases_at, layer.sums, layer.width)
         if layer.activation == SOFTMAX:
-            softmax(layer, 0, rows)
+            softmax_rows(layer.sums, layer.outputs, layer.width, rows, layer.n_out)
         else:
             activate_tile(layer.activation, layer.sums, layer.outputs, layer.width, rows, layer.width, layer.n_out)
 

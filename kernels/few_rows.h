@@ -1,7 +1,7 @@
 /* Vector code between the flat parameters, where a row has the weights of one neuron, and the packed parameters, where
  * a row has the weights of one input. `sums_of_few` needs no packed weights. */
-#ifndef FASTNET_TALLEST_H
-#define FASTNET_TALLEST_H
+#ifndef FASTNET_FEW_ROWS_H
+#define FASTNET_FEW_ROWS_H
 #include "vec.h"
 
 /* The first n elements at p, then zeros. It reads nothing behind these elements. n is at most VL. */

@@ -39,7 +39,7 @@ INLINE void store_some(real *p, vec v, ptrdiff_t n) {
 
 /* -- moves between lanes ------------------------------------------------------------------------------------------ */
 /* Transpose VL vectors. */
-INLINE void turn(vec *v) {
+INLINE void narrow_turn(vec *v) {
 #ifdef SWAP_LANES
     SWAP_LANES(1)
 #  if VECTOR_ELEMENTS >= 4
@@ -104,7 +104,7 @@ static void turn_rows(const real *x, ptrdiff_t n, const int64_t *order, ptrdiff_
             UNROLL
             for (int k = 0; k < VL; k++) v[k] = load_some(row[k] + i, height);
         }
-        turn(v);
+        narrow_turn(v);
         UNROLL
         for (int k = 0; k < VL; k++)
             if (k < height) vstore(out + (i + k) * ld, v[k]);
@@ -124,7 +124,7 @@ static void turn_bytes(const uint8_t *x, ptrdiff_t n, const int64_t *order, ptrd
             for (int j = 0; j < VL; j++) lanes[j] = j < height ? row[k][i + j] * scale : 0;
             v[k] = vload(lanes);
         }
-        turn(v);
+        narrow_turn(v);
         UNROLL
         for (int k = 0; k < VL; k++)
             if (k < height) vstore(out + (i + k) * ld, v[k]);
