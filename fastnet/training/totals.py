@@ -28,7 +28,8 @@ class Totals:
 
     def add(self, report: NDArray[np.float64], n_examples: int, seconds: float, learning_rate: float) -> None:
         """Add a chunk. The batches are added one by one, so that the sums do not depend on the sizes of the chunks."""
-        self.sums = np.add.reduce(np.concatenate((self.sums[None], report)))
+        parts = np.concatenate((self.sums[None], report)) if self.n_examples else report
+        self.sums = np.add.reduce(parts, axis=0, initial=0.0)
         self.n_examples += n_examples
         self.seconds += seconds
         self.learning_rate = learning_rate
