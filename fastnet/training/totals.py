@@ -13,7 +13,7 @@ from fastnet.evaluation import evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import Sums
 from fastnet.training.fit import Fit
-from fastnet.training.history import Epoch, new_epoch
+from fastnet.training.history import Epoch
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class _Maker:
         """Return the record of an epoch from its sums, in the columns of the contract's report."""
         cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
         found = evaluation(self._layers, Sums(cost, weight, score, labels), self._variance * weight)
-        return new_epoch(
+        return Epoch(
             epoch=epoch,
             cost=found.cost,
             accuracy=found.accuracy,
@@ -83,7 +83,7 @@ def records(
     """
     n_batches, n, size = fit.n_batches, len(fit.rows), fit.updates.batch_size
     whole, rest = divmod(len(report), n_batches)
-    parts = report[: whole * n_batches].reshape(whole, n_batches, -1)
+    parts = report[: whole * n_batches].reshape(whole, n_batches, c.REPORT_COLUMNS)
     sums = np.add.reduce(parts, axis=1, initial=0.0).tolist()  # batch by batch, as `Totals.add` does
     last_rates = rates[n_batches - 1 : whole * n_batches : n_batches].tolist()
     n_rest = rest * size
