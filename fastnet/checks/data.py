@@ -46,11 +46,11 @@ def lazy_inputs(
     Other numbers and bools of any width are converted. A large array may become UnconvertedRows. `finite` says whether
     to refuse nan and infinity in dense floats.
     """
-    if type(x) is np.ndarray:
-        rows, flags = x.view(), x.flags  # a view, since the user may change the shape of x at any time
-        if rows.dtype == dtype and rows.ndim == 2 and rows.shape[1] == n_in and len(rows):
-            if flags.c_contiguous and flags.aligned and (not finite or is_finite(rows)):
-                return rows  # what the checks below would return
+    if type(x) is np.ndarray and x.flags.c_contiguous and x.flags.aligned:
+        rows = x.view()  # the user may change the shape of x at any time
+        is_kernel_array = rows.dtype == dtype and rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0
+        if is_kernel_array and (not finite or is_finite(rows)):
+            return rows  # what the checks below would return
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name, byte_scale)
     array = frame_values(x, dtype, name) if is_frame(x) else _array(x, name)

@@ -43,9 +43,9 @@ def spread_message(x: AnyRows, names: Sequence[str] | None) -> str:
     step = -(-len(x) // min(MAX_SAMPLE_ROWS, max(MIN_SAMPLE_ROWS, SAMPLE_NUMBERS // x.shape[1])))
     sample = kernel_rows(x[np.arange(0, len(x), step)] if isinstance(x, SparseRows) else x[::step])
     # In float64, squares of float32 do not overflow. Many columns seldom are all fine.
-    if not isinstance(sample, SparseRows) and sample.dtype == np.float32 and len(sample[0]) <= FEW_COLUMNS:
-        if _is_fine(sample):
-            return ""
+    is_narrow = not isinstance(sample, SparseRows) and sample.dtype == np.float32 and sample.shape[1] <= FEW_COLUMNS
+    if is_narrow and _is_fine(sample):
+        return ""
     with np.errstate(over="ignore", invalid="ignore"):  # the square of a large number may overflow to infinity
         columns, deviations, count = _sparse(sample) if isinstance(sample, SparseRows) else _dense(sample)
     is_small = (deviations < MIN_SPREAD) & (deviations > 0)

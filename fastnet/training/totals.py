@@ -47,9 +47,7 @@ class _Maker:
         self._layers, self._variance = fit.updates.layers, fit.variance
         self._engine, self._n_threads, self._inputs = fit.engine, fit.updates.n_threads, fit.inputs
 
-    def record(
-        self, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float
-    ) -> Epoch:
+    def record(self, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float) -> Epoch:
         """Return the record of an epoch from its sums, in the columns of the contract's report."""
         cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
         found = evaluation(self._layers, Sums(cost, weight, score, labels), self._variance * weight)

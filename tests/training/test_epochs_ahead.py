@@ -97,9 +97,7 @@ def test_epochs_in_one_chunk_equal_single_epochs(
             seed=np.random.default_rng(5),
         )
         for epochs in (5, 1, 4):
-            trainer.fit(
-                x, Y, epochs=epochs, sample_weight=None if weights == "none" else WEIGHTS, callbacks=callbacks
-            )
+            trainer.fit(x, Y, epochs=epochs, sample_weight=None if weights == "none" else WEIGHTS, callbacks=callbacks)
         found.append(everything(trainer))
     assert found[0] == found[1]
 
