@@ -123,7 +123,9 @@ class MyBackend:
             raise NotImplementedError("my_backend.py has no dropout: train without it, or choose another backend")
         call.progress[c.STEPS] = 0
         batches = c.batches(len(call.order), call.batch_size, call.epoch_rows)
-        for k, (batch, rate) in enumerate(zip(batches, call.rates.tolist(), strict=True)):  # floats do not widen float32
+        for k, (batch, rate) in enumerate(
+            zip(batches, call.rates.tolist(), strict=True)
+        ):  # floats do not widen float32
             rows = call.order[batch]
             inputs = dense(net, call.x, rows, params.dtype)
             sums, gradient = backward(net, params, inputs, call.y[rows], each[rows])

@@ -50,6 +50,9 @@ class Architecture:
         self._layers = encode(
             self._sizes, self._activations, self._cost, self._cost_number, self._task, self._byte_scale
         )
+        to_sums = self._layers.copy()
+        to_sums[-1, c.ACTIVATION] = c.IDENTITY
+        self._layers_to_sums = c.frozen(to_sums)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -101,9 +104,7 @@ class Architecture:
 
         Costs and classes are computed from the weighted sums, since several activations may round to 1.
         """
-        layers = self._layers.copy()
-        layers[-1, c.ACTIVATION] = c.IDENTITY
-        return layers
+        return self._layers_to_sums.view()
 
     def views(self, vector: NDArray[Any]) -> Views:
         """Return views of a vector (n_parameters,), such as a gradient: the weights and the biases of each layer.

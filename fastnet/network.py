@@ -354,7 +354,8 @@ class Network(Architecture):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies and pickles: the values of the parameters in place of the buffers."""
-        kept = {name: value for name, value in vars(self).items() if name not in ("_layers", "_buffer", "_parameters")}
+        made = "_layers", "_layers_to_sums", "_buffer", "_parameters"
+        kept = {name: value for name, value in vars(self).items() if name not in made}
         return kept | {"parameters": np.array(self._buffer)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.backends import workspaces
 from fastnet.backends.forward import forward, work_of
 from fastnet.backends.selection import find
 from fastnet.backends.threads import team_size
@@ -68,8 +69,9 @@ class Engine:
         """Return the gradient (n_parameters,) of the mean cost over checked examples, weighted by checked weights."""
         gradient = c.aligned_empty(parameters.size, parameters.dtype)
         plan = c.plan(layers, len(x), 0, parameters.itemsize, sparse=isinstance(x, SparseRows))
-        work = c.aligned_empty(plan.size, parameters.dtype)
+        work, memory = workspaces.take(plan.size, parameters.dtype)
         self.kernels.gradient(layers, parameters, x, y, weights, gradient, work)
+        workspaces.give_back(memory)
         return gradient
 
 

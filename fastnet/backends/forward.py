@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastnet import checks
+from fastnet.backends import workspaces
 from fastnet.backends.threads import run_team
 from fastnet.checks import AnyRows, UnconvertedRows
 from fastnet.kernels import contract as c
@@ -44,10 +45,11 @@ def forward(kernels: Backend, layers: Ints, parameters: Floats, x: AnyRows, out:
 
     def call(team: Ints, worker: int) -> None:
         plan = c.plan(layers, min(len(x), max_rows), 0, out.itemsize, sparse=isinstance(x, SparseRows))
-        work = c.aligned_empty(plan.size, out.dtype)
+        work, memory = workspaces.take(plan.size, out.dtype)
         for part in pieces[worker :: int(team[c.N_THREADS])]:
             if team[c.BROKEN]:
                 return
             kernels.predict(layers, parameters, checks.kernel_rows(x[part]), out[part], work)
+        workspaces.give_back(memory)
 
     run_team(min(n_threads, len(pieces)), call)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import NamedTuple, cast
@@ -107,7 +108,7 @@ def get(name: BackendName) -> Backend:
     if name in _registered:
         return _registered[name]
     try:
-        backend = import_module(_MODULES[name])
+        backend = sys.modules.get(_MODULES[name]) or import_module(_MODULES[name])  # the import takes 2 us
         if name == "cython":
             backend.module("float32")  # the import always works; this call fails without compiled kernels
     except ImportError as error:
@@ -137,11 +138,8 @@ def resolve(argument: BackendName | None = None) -> Choice:
 
 def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
     """Return the choice of `resolve`, and the backend itself. The errors are those of `resolve`."""
-    for name, source in (
-        (argument, "named by the argument"),
-        (_context.get(), "named by use_backend"),
-        (os.environ.get(ENVIRONMENT) or None, f"named by ${ENVIRONMENT}"),
-    ):
+    for place, source in enumerate(("named by the argument", "named by use_backend", f"named by ${ENVIRONMENT}")):
+        name = argument if place == 0 else _context.get() if place == 1 else os.environ.get(ENVIRONMENT) or None
         if name is None:
             continue
         _check_name(name, "backend" if name == argument else source.removeprefix("named by "), auto=True)

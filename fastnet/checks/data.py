@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fastnet.kernels.formulas import ACTIVATIONS
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
+DOT_SIZE = 10_000  # a BLAS may start threads for the dot product of longer vectors
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
 
 
@@ -44,6 +46,11 @@ def lazy_inputs(
     Other numbers and bools of any width are converted. A large array may become UnconvertedRows. `finite` says whether
     to refuse nan and infinity in dense floats.
     """
+    if type(x) is np.ndarray and x.flags.c_contiguous and x.flags.aligned:
+        rows = x.view()  # the user may change the shape of x at any time
+        is_kernel_array = rows.dtype == dtype and rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0
+        if is_kernel_array and (not finite or is_finite(rows)):
+            return rows  # what the checks below would return
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name, byte_scale)
     array = frame_values(x, dtype, name) if is_frame(x) else _array(x, name)
@@ -88,6 +95,10 @@ def outputs(
 
     For a network with one output, y (n,) holds targets: 0 and 1 for two classes, or the values of a regression.
     """
+    if type(y) is np.ndarray and y.dtype == np.int64 and y.shape == (n,) and n_out > 1 and task != "multilabel":
+        labels = y.copy()
+        if labels.shape == (n,) and labels.view(np.uint64).max() < n_out:  # a negative label is a large number here
+            return labels  # what the checks below would return
     array = _array(y, name, _numbering(y, name))
     if array.ndim == 0 or len(array) != n:
         raise ValueError(f"{name} has shape {array.shape}; expected one entry for each of {n} examples")
@@ -281,7 +292,17 @@ def _array(values: object, name: str, advice: str = "") -> Array:
     return array
 
 
+def is_finite(array: Array) -> bool:
+    """Whether all floats of a C-contiguous array are finite."""
+    # vdot gives no warnings. A square may overflow, so a sum that is not finite says nothing.
+    if array.size <= DOT_SIZE and math.isfinite(np.vdot(array, array)):
+        return True
+    return bool(np.isfinite(array).all())
+
+
 def _finite(array: Array, name: str) -> Array:
+    if array.size <= DOT_SIZE and array.flags.c_contiguous and array.dtype.kind == "f" and is_finite(array):
+        return array
     # If the array holds a nan, min and max are nan. min and max need no temporary array; isfinite(array) does.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = _first(~np.isfinite(array))

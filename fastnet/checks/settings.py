@@ -210,8 +210,8 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
         found = given.astype(np.float64)
     if found.shape != (steps,):
         raise ValueError(f"the schedule gave factors of shape {found.shape}; expected ({steps},), one for each update")
-    bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
-    if bad.size:
+    if not ((found >= 0) & (found < np.inf)).all():
+        bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
         raise ValueError(
             f"the schedule gave {found[bad[0]]} at step {first + bad[0]}; expected a finite factor, 0 or more"
         )
@@ -220,10 +220,12 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
 
 def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """Return the learning rates of the updates from `first` on."""
+    if math.isfinite(learning_rate * float(np.maximum.reduce(factors))):
+        return learning_rate * factors
     with np.errstate(over="ignore"):
         found = learning_rate * factors
-    bad = np.flatnonzero(~np.isfinite(found))
-    if bad.size:
+    if not np.isfinite(found).all():
+        bad = np.flatnonzero(~np.isfinite(found))
         raise ValueError(
             f"the learning rate of {learning_rate:g} times the schedule's factor of {factors[bad[0]]:g} at step "
             f"{first + bad[0]} is beyond float64: use a smaller learning rate or factor"

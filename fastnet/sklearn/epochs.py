@@ -123,7 +123,9 @@ def train(
             for callback in callbacks:
                 fit.hand_over(partial(callback.on_fit_begin, running, fit.info()))
                 at_end.callback(interrupts.hand_over, partial(callback.on_fit_end, running))
-            return _Loop(fit, running, descent, record, held_out, rule).run(random_state)
+            reason = _Loop(fit, running, descent, record, held_out, rule).run(random_state)
+            fit.end()
+            return reason
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -35,16 +35,10 @@ def rates_ahead(
     if count < 2:
         return None
     try:
-        if schedule == Constant():
-            factors = np.ones(count * n_batches)
-        else:
-            factors = np.concatenate(
-                [
-                    factors_of_epoch(schedule, epoch + k, step + k * n_batches, n_batches, fit.horizon)
-                    for k in range(count)
-                ]
-            )
-        return checks.rates(learning_rate, factors, step)
+        factors = [
+            factors_of_epoch(schedule, epoch + k, step + k * n_batches, n_batches, fit.horizon) for k in range(count)
+        ]
+        return checks.rates(learning_rate, np.concatenate(factors), step)
     except ValueError:  # the rate of an epoch is not finite: the epochs before it are trained one by one
         return None
 

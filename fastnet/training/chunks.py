@@ -24,7 +24,9 @@ class Chunks:
     def __init__(self, plan: Plan, batch_size: int, n_numbers: int) -> None:
         """`n_numbers`: how many numbers a call packs, parameters and optimiser's state together."""
         self._batch_size = batch_size
-        self._work = batch_size * (plan.packed + ACTIVATION_WORK * int(plan.nodes[1:, c.WIDTH].sum())) + BATCH_WORK
+        self._work = (
+            batch_size * (plan.packed + ACTIVATION_WORK * int(sum(plan.nodes[1:, c.WIDTH].tolist()))) + BATCH_WORK
+        )
         self._seconds = max(CHUNK_SECONDS, PACKED_SECONDS * n_numbers)
         self._seconds_per_example: float | None = None
         self.is_long = self._work >= LONG_BATCH or self._seconds > CHUNK_SECONDS

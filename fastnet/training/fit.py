@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from fastnet.backends import workspaces
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
 from fastnet.evaluation import evaluation, total_squares
@@ -50,11 +51,16 @@ class Fit(NamedTuple):
     horizon: tuple[float, float]  # the start and the end of this fit in epochs, for the schedule
     callbacks: Sequence[Callback]
     interrupts: Interrupts
+    memory: workspaces.Memory  # of the workspace
 
     @property
     def n_batches(self) -> int:
         """The number of batches in an epoch."""
         return -(-len(self.rows) // self.updates.batch_size)
+
+    def end(self) -> None:
+        """Give back the workspace."""
+        workspaces.give_back(self.memory)
 
     def info(self) -> FitInfo:
         """Return what `on_fit_begin` of each callback gets. R2 is left out if it is nan, for equal targets."""
@@ -137,6 +143,7 @@ def begin(
     # Plan with network.layers. `layers` hold random keys for dropout, so each trainer would need its own entry in the
     # cache of plans.
     plan = c.plan(network.layers, size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
+    work, memory = workspaces.take(plan.size, dtype)
     chunks = Chunks(plan, size, parameters.size * (1 + n_slots))
     updates = Updates(
         kernels=engine.kernels,
@@ -148,7 +155,7 @@ def begin(
         weights=weights,
         batch_size=size,
         epoch_rows=len(rows),
-        work=c.aligned_empty(plan.size, dtype),
+        work=work,
         n_threads=n_threads,
         is_long=chunks.is_long,
         interrupts=interrupts,
@@ -170,4 +177,5 @@ def begin(
         horizon=horizon,
         callbacks=callbacks,
         interrupts=interrupts,
+        memory=memory,
     )

@@ -84,4 +84,5 @@ def largest_input(x: AnyRows) -> float:
         return 0.0
     seen = kernel_rows(x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)])
     values = seen.values if isinstance(seen, SparseRows) else seen
-    return float(max(values.max(initial=0), -values.min(initial=0)))
+    flat = values.reshape(-1)
+    return float(max(np.maximum.reduce(flat, initial=0), -np.minimum.reduce(flat, initial=0)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import run_team
-from fastnet.checks import AnyRows, UnconvertedRows
+from fastnet.checks import AnyRows, UnconvertedRows, is_finite
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints
 from fastnet.training.pieces import pieces
@@ -144,6 +144,6 @@ class Updates:
         The moments count too. If the square of a gradient overflows, Adam's second moment becomes infinite, and the
         parameter would never change again.
         """
-        if not np.isfinite(self.parameters).all():
+        if not is_finite(self.parameters):
             return "parameters are"
-        return "" if np.isfinite(self.state.moments).all() else "optimiser's state is"
+        return "" if is_finite(self.state.moments) else "optimiser's state is"

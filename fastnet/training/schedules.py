@@ -248,6 +248,8 @@ def factors_of_epoch(schedule: Schedule, epoch: int, step: int, steps: int, hori
     ValueError
         A user's schedule did not return one finite factor of 0 or more for each update.
     """
+    if type(schedule) is Constant and not schedule.warmup:
+        return np.ones(steps)
     if isinstance(schedule, FromFunction):
         return check_factors(schedule.of_steps(step, steps), steps, step)
     with np.errstate(over="ignore"):  # an infinite factor is refused below

@@ -13,7 +13,7 @@ from fastnet.evaluation import evaluation
 from fastnet.kernels import contract as c
 from fastnet.kernels.formulas import Sums
 from fastnet.training.fit import Fit
-from fastnet.training.history import Epoch, new_epoch
+from fastnet.training.history import Epoch
 
 
 @dataclass(slots=True)
@@ -28,7 +28,8 @@ class Totals:
 
     def add(self, report: NDArray[np.float64], n_examples: int, seconds: float, learning_rate: float) -> None:
         """Add a chunk. The batches are added one by one, so that the sums do not depend on the sizes of the chunks."""
-        self.sums = np.add.reduce(np.concatenate((self.sums[None], report)))
+        parts = np.concatenate((self.sums[None], report)) if self.n_examples else report
+        self.sums = np.add.reduce(parts, axis=0, initial=0.0)
         self.n_examples += n_examples
         self.seconds += seconds
         self.learning_rate = learning_rate
@@ -46,13 +47,11 @@ class _Maker:
         self._layers, self._variance = fit.updates.layers, fit.variance
         self._engine, self._n_threads, self._inputs = fit.engine, fit.updates.n_threads, fit.inputs
 
-    def record(
-        self, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float
-    ) -> Epoch:
+    def record(self, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float) -> Epoch:
         """Return the record of an epoch from its sums, in the columns of the contract's report."""
         cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
         found = evaluation(self._layers, Sums(cost, weight, score, labels), self._variance * weight)
-        return new_epoch(
+        return Epoch(
             epoch=epoch,
             cost=found.cost,
             accuracy=found.accuracy,
@@ -82,7 +81,7 @@ def records(
     """
     n_batches, n, size = fit.n_batches, len(fit.rows), fit.updates.batch_size
     whole, rest = divmod(len(report), n_batches)
-    parts = report[: whole * n_batches].reshape(whole, n_batches, -1)
+    parts = report[: whole * n_batches].reshape(whole, n_batches, c.REPORT_COLUMNS)
     sums = np.add.reduce(parts, axis=1, initial=0.0).tolist()  # batch by batch, as `Totals.add` does
     last_rates = rates[n_batches - 1 : whole * n_batches : n_batches].tolist()
     n_rest = rest * size

@@ -322,6 +322,7 @@ class Trainer:
                 self.history.epochs.append(epoch)
                 for callback in fit.callbacks if not interrupts.pending else ():
                     fit.hand_over(partial(callback.on_epoch_end, self, epoch))
+            fit.end()
         return self.history
 
     def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
@@ -336,6 +337,7 @@ class Trainer:
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(fit, fit.rows)
+            fit.end()
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch

@@ -17,7 +17,9 @@ def epochs_apart(backend: Any, k: kc.Case, call: c.TrainCall, epoch_rows: int) -
     for start in range(0, len(call.order), epoch_rows):
         order = call.order[start : start + epoch_rows]
         rates = call.rates[done : done + -(-len(order) // call.batch_size)]
-        part = call._replace(order=order, rates=rates, step=done, report=np.full((len(rates), c.REPORT_COLUMNS), np.nan))
+        part = call._replace(
+            order=order, rates=rates, step=done, report=np.full((len(rates), c.REPORT_COLUMNS), np.nan)
+        )
         found = kc.trained(backend, part)
         reports.append(found.report)
         done, cost = done + found.steps, cost + found.cost
@@ -48,7 +50,9 @@ def test_epochs_of_large_batches_end_where_the_epoch_ends(backend: Any, dtype: s
     k = kc.case((3, 4, 2), rows=rows + 40, dtype=dtype)
     order = np.random.default_rng(0).integers(0, rows + 40, 3 * (rows + 40))
     rates = np.full(6, 0.3)
-    together = kc.trained(backend, kc.call(k, order, rows, kc.rule("adam", "plain"), rates)._replace(epoch_rows=rows + 40))
+    together = kc.trained(
+        backend, kc.call(k, order, rows, kc.rule("adam", "plain"), rates)._replace(epoch_rows=rows + 40)
+    )
     apart = epochs_apart(backend, k, kc.call(k, order, rows, kc.rule("adam", "plain"), rates), rows + 40)
     kc.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
 

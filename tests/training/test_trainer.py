@@ -170,7 +170,7 @@ def test_kernel_calls_of_other_lengths_report_the_same_costs_bit_for_bit() -> No
     assert costs[0] == costs[1] == costs[2]
 
 
-@pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 3)])
+@pytest.mark.parametrize(("packed", "calls"), [(0.0, 7), (1e9, 2)])
 def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call packs all parameters, so calls must be long. Long calls run in a thread, where Ctrl-C can stop them."""
     threads = []
@@ -185,7 +185,7 @@ def test_chunks_of_a_large_network_are_longer(packed: float, calls: int, monkeyp
         monkeypatch.setattr(chunks_module, constant, value)
     trainer = make()
     trainer.fit(X, Y, epochs=1)
-    # packed = 0: seven calls of one batch. packed = 1e9: three calls, of 1 (to measure the speed), 5 and 1 batches.
+    # packed = 0: seven calls of one batch. packed = 1e9: two calls, of 1 batch (to measure the speed) and of 6.
     assert threads == [packed == 0] * calls
 
 
