@@ -908,16 +908,60 @@ cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradi
         step_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
 
 
-cdef void step_stored(Block *b, const double *options) noexcept nogil:
-    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
-    cdef Py_ssize_t l, first, last
-    cdef Layer *layer
+cdef void clip(Block *b, const double *options) noexcept nogil:
+    """Set the factor of the packed gradient."""
     cdef double norm
     b.step.scale = 1
     if options[CLIP_NORM] > 0:
         norm = sqrt(square_sum(b.work + b.packed, b.packed))
         if norm > options[CLIP_NORM]:
             b.step.scale = <real> (options[CLIP_NORM] / norm)
+
+
+cdef void step_flat(Block *b, const double *options, real *params, real *state, Py_ssize_t n_params) noexcept nogil:
+    """Make the optimiser's step for the flat parameters and the flat state, with the packed gradient.
+
+    The step of an element has the same bits as in `step_stored`.
+    """
+    cdef Py_ssize_t l
+    cdef Layer *layer
+    cdef real *gradient = b.work + 2 * b.packed  # the scratch area
+    clip(b, options)
+    unpack_all(b, gradient, b.packed)
+    b.step.squares = NULL
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        b.step.decay = <real> b.decay
+        step_span(b, params, gradient, state, n_params, layer.weights_at, layer.n_in * layer.n_out)
+        b.step.decay = 0
+        step_span(b, params, gradient, state, n_params, layer.biases_at, layer.n_out)
+
+
+cdef void step_span(Block *b, real *params, const real *gradient, real *state, Py_ssize_t n_params, Py_ssize_t at,
+                    Py_ssize_t n) noexcept nogil:
+    """Make the step for n consecutive elements. The last ones are copied to whole vectors and back."""
+    cdef Py_ssize_t whole = n // VL * VL, rest = (n - whole) * sizeof(real), k
+    cdef real *rows[3]
+    cdef real last[4 * LANES]  # of the parameters, of the state and of the gradient
+    rows[0] = params + at
+    for k in range(2):
+        rows[k + 1] = state + k * n_params + at if k < b.slots else params + at
+    step_row(&b.step, rows[0], gradient + at, rows[1], rows[2], whole)
+    if rest:
+        memset(last, 0, sizeof(last))
+        for k in range(1 + b.slots):
+            memcpy(last + k * LANES, rows[k] + whole, rest)
+        memcpy(last + 3 * LANES, gradient + at + whole, rest)
+        step_row(&b.step, last, last + 3 * LANES, last + LANES, last + 2 * LANES, VL)
+        for k in range(1 + b.slots):
+            memcpy(rows[k] + whole, last + k * LANES, rest)
+
+
+cdef void step_stored(Block *b, const double *options) noexcept nogil:
+    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
+    cdef Py_ssize_t l, first, last
+    cdef Layer *layer
+    clip(b, options)
     for l in range(b.n_layers):
         layer = &b.layers[l]
         first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
@@ -1252,20 +1296,22 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     cdef Sums *sums
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0 and options[PENALTY] == 0
     cdef bint stopped = False
+    # With one batch, packing the state takes longer than its update, so the state and the parameters stay flat.
+    cdef bint flat = n <= size and b.n_threads == 1 and not plain and options[PENALTY] == 0
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the batch is one block and needs no clipping
     begin_optimizer(&b.step, options)
     b.penalty = options[PENALTY] != 0
     if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
         pack_all(b, params, 0)
-        for k in range(b.slots):
+        for k in range(0 if flat else b.slots):
             pack_all(b, state + k * n_params, (3 + k) * b.packed)
     if wait(b):
         return 0
     b.sparse = b.team[SPARSE] != 0
     if fused and plain:
         b.target = TO_WEIGHTS
-    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, which must fit in the cache
+    elif fused and size <= PANEL_DEPTH and not by_rows(b) and not flat:  # each tile reads all rows, which must fit in the cache
         b.target = TO_OPTIMIZER
     while start < n and not stopped:
         stop = min(start + size, n)
@@ -1315,7 +1361,9 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             first += count
         if stopped:
             break
-        if b.target == TO_STORE:
+        if flat:
+            step_flat(b, options, params, state, n_params)
+        elif b.target == TO_STORE:
             step_stored(b, options)
             share_squares(b)
             if wait(b):
@@ -1333,7 +1381,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             report += REPORT_COLUMNS
         steps[0] += 1
         start = stop
-    if b.worker == 0:
+    if b.worker == 0 and not flat:
         unpack_all(b, params, 0)
         for k in range(b.slots):
             unpack_all(b, state + k * n_params, (3 + k) * b.packed)
