@@ -1,6 +1,6 @@
 """The Cython backend: `forward`, `backward` and `update` on blocks of rows, and the contract's functions around them.
 
-setup.py builds this file once for each instruction set and dtype. The inner loops are in vec.h.
+setup.py builds this file once for each instruction set and dtype. The inner loops are in vec.h and few_rows.h.
 """
 
 # Why it is fast:

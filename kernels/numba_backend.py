@@ -914,8 +914,9 @@ def _stays_flat(b, options):
 
     So it is with one batch. Plain gradient descent changes the packed weights, and the penalty adds up packed weights.
     """
-    plain = options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0
-    return b[TASK] == TRAIN and b[COUNT] <= b[BATCH_SIZE] and b[N_THREADS] == 1 and options[c.PENALTY] == 0 and not plain
+    if options[c.PENALTY] != 0 or (options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0):
+        return 0
+    return b[TASK] == TRAIN and b[COUNT] <= b[BATCH_SIZE] and b[N_THREADS] == 1
 
 
 @_inner()
@@ -1021,7 +1022,7 @@ READY, PREDICT, GRADIENT, TRAIN, COMPRESS = range(5)
 
 @_inner()
 def _sums_of_few(x, ldx, rows, weights, n_in, n_out, biases, sums, lds):
-    """sums[rows][n_out] = x[rows][n_in] . weights[n_out][n_in]^T + biases. The rows of x are padded to whole vectors."""
+    """sums[rows][n_out] = x[rows][n_in] . weights[n_out][n_in]^T + biases. Rows of x are padded to whole vectors."""
     for block in range(0, n_out, FEW_SUMS):  # the weights of a block stay in the cache for all rows
         end, r = _min(block + FEW_SUMS, n_out), 0
         while r < rows:
@@ -1099,9 +1100,7 @@ def _backward_few(b, t, work, flat, rows, gradient):
                 biases[j] += deltas[i * width + j]
         if layer > 0:
             outputs = _at(work, lower[c.DELTAS_AT])
-            _deltas_of_few(
-                deltas, width, rows, _at(flat, node[c.LAYER + c.WEIGHTS]), n_out, n_in, outputs, below
-            )
+            _deltas_of_few(deltas, width, rows, _at(flat, node[c.LAYER + c.WEIGHTS]), n_out, n_in, outputs, below)
             times_derivative(
                 lower[c.LAYER + c.ACTIVATION], _at(work, lower[c.ACTIVATIONS_AT]), outputs, below, rows, below
             )
@@ -1149,7 +1148,7 @@ def _train_batches(b, t, work):
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0 and options[c.PENALTY] == 0:
             b[TARGET] = TO_WEIGHTS
-        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work) and not flat:  # each tile reads all rows: they must fit the cache
+        elif size <= c.PANEL_DEPTH and not flat and not _by_rows(b, t, work):  # each tile reads all rows, in the cache
             b[TARGET] = TO_OPTIMIZER
     for start in range(0, n, size):
         stop, rate, scale = _min(start + size, n), 0.0, 0.0
@@ -1252,7 +1251,7 @@ def _task(b, work):
         return cost
     team, options = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
-    if task != TRAIN and 0 < b[ROWS] and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
+    if task != TRAIN and b[ROWS] > 0 and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
         if task == GRADIENT:
             return _gradient_rows(b, t, work)
         b[FEW] = 1

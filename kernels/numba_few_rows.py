@@ -28,7 +28,7 @@ from fastnet.kernels.numba_vectors import (
 
 FEW_SUMS = 4 * TILE_VECTORS  # of a tile: as many sums as leave registers for the weights; whole vectors of them
 TALLEST = TILE_VECTORS  # rows of the highest tile: it has four neurons
-# The sizes of the tiles of deltas and of the gradient: rows or neurons, and vectors. Only a single vector may be ragged.
+# The sizes of the tiles of deltas and of the gradient: rows or neurons, and vectors. Only one vector may be ragged.
 FEW_SIZES = [(4, TILE_VECTORS), (1, TILE_VECTORS), (4, 1), (1, 1)]
 
 
@@ -235,7 +235,7 @@ def few_gradient(
     v: _Lanes, neurons: Any, vectors: Any, x: Any, ldx: Any, rows: Any, deltas: Any, ldd: Any, used: Any, out: Any,
     ldo: Any,
 ) -> None:  # fmt: skip
-    """out[neurons][vectors] = deltas[rows][neurons]^T . x[rows][vectors]. A single vector of out has `used` elements."""
+    """out[neurons][vectors] = deltas[rows][neurons]^T . x[rows][vectors]. One vector of out has `used` elements."""
 
     def tile(j_count: int, v_count: int) -> None:
         places = [(j, k) for j in range(j_count) for k in range(v_count)]

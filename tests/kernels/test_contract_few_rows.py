@@ -77,9 +77,7 @@ def test_a_call_with_one_batch_makes_the_same_step(
 
 
 @kc.pairs("backend", "dtype", "rule", "extra", seed=range(20))
-def test_packing_and_unpacking_change_no_parameter(
-    backend: Any, dtype: str, rule: str, extra: str, seed: int
-) -> None:
+def test_packing_and_unpacking_change_no_parameter(backend: Any, dtype: str, rule: str, extra: str, seed: int) -> None:
     k = kc.case(sizes_of(seed), rows=6, dtype=dtype, seed=seed)
     order = np.arange(6)
     for size in (3, 6):

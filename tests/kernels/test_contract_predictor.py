@@ -36,9 +36,7 @@ def assert_predicted(found: kc.Array, k: kc.Case, expected: kc.Array) -> None:
 
 
 @kc.pairs("backend", "dtype", "inputs", sizes=SIZES, rows=[1, 2, 7, 64, 300])
-def test_a_predictor_equals_predict(
-    backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str
-) -> None:
+def test_a_predictor_equals_predict(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs, byte_scale=0.003)
     expected = kc.predict(backend, k)
     predictor = made(backend, k, rows)
