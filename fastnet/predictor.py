@@ -58,7 +58,7 @@ class Predictor:
     A call takes what `Network.forward` takes, and also one example (n_in,). The fast path is for C-contiguous arrays
     of the network's dtype or of uint8 with at most `max_batch` rows. A C-contiguous array of the network's dtype is not
     tested for nan and infinity; other arrays are. The last bits of a row's outputs may depend on the other rows in the
-    same call.
+    same call, and may differ from those of `Network.forward`.
 
     A predictor reuses its workspace, so it serves one thread at a time: make a predictor for each thread. A predictor
     cannot be pickled or copied; a network can.

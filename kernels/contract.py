@@ -392,7 +392,7 @@ class Backend(Protocol):
         """
 
     def predictor(self, net: Ints, params: Floats, rows: int, x_dtype: np.dtype[Any], work: Floats) -> PreparedPredict:
-        """Return a function of (x, out) that does what `predict` does with the current parameters.
+        """Return a function of (x, out) that does what `predict` does with the current parameters, within rounding.
 
         The function is for many calls on few rows. `predict` prepares each call anew, `predictor` prepares all calls
         once. x is an array of x_dtype, T or uint8, with any number of rows; the function takes `rows` at a time.

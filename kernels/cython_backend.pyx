@@ -1,6 +1,6 @@
 """The Cython backend: `forward`, `backward` and `update` on blocks of rows, and the contract's functions around them.
 
-setup.py builds this file once for each instruction set and dtype. The inner loops are in vec.h.
+setup.py builds this file once for each instruction set and dtype. The inner loops are in vec.h and few_rows.h.
 """
 
 # Why it is fast:
@@ -152,6 +152,8 @@ cdef int SCORE = contract.SCORE, LABELS = contract.LABELS, REPORT_COLUMNS = cont
 cdef int N_THREADS = contract.N_THREADS, ARRIVED = contract.ARRIVED, TURN = contract.TURN, BROKEN = contract.BROKEN
 cdef int STOPPING = contract.STOPPING, TEAM_COLUMNS = contract.TEAM_COLUMNS, TEAM_LINE = contract.TEAM_LINE
 cdef int SPARSE = contract.SPARSE
+cdef Py_ssize_t LAYER_COLUMNS = contract.LAYER_COLUMNS, NODE_COLUMNS = contract.LAYER + contract.LAYER_COLUMNS
+cdef object plan_of = contract.plan, SparseRows = contract.SparseRows
 cdef Py_ssize_t PANEL_ROWS = contract.PANEL_ROWS, PANEL_DEPTH = contract.PANEL_DEPTH
 cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract.SPARSE_SAMPLE
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
@@ -944,16 +946,60 @@ cdef void step_tile(Block *b, real *parameters, Py_ssize_t ld, const real *gradi
         step_row(&b.step, p, gradient + i * columns, p + 3 * b.packed, p + 4 * b.packed, columns)
 
 
-cdef void step_stored(Block *b, const double *options) noexcept nogil:
-    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
-    cdef Py_ssize_t l, first, last
-    cdef Layer *layer
+cdef void clip(Block *b, const double *options) noexcept nogil:
+    """Set the factor of the packed gradient."""
     cdef double norm
     b.step.scale = 1
     if options[CLIP_NORM] > 0:
         norm = sqrt(square_sum(b.work + b.packed, (parameters_of(b) + 7) // 8 * 8 if b.ld else b.packed))
         if norm > options[CLIP_NORM]:
             b.step.scale = <real> (options[CLIP_NORM] / norm)
+
+
+cdef void step_flat(Block *b, const double *options, real *params, real *state, Py_ssize_t n_params) noexcept nogil:
+    """Make the optimiser's step for the flat parameters and the flat state, with the packed gradient.
+
+    The step of an element has the same bits as in `step_stored`.
+    """
+    cdef Py_ssize_t l
+    cdef Layer *layer
+    cdef real *gradient = b.work + 2 * b.packed  # the scratch area
+    clip(b, options)
+    unpack_all(b, gradient, b.packed)
+    b.step.squares = NULL
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        b.step.decay = <real> b.decay
+        step_span(b, params, gradient, state, n_params, layer.weights_at, layer.n_in * layer.n_out)
+        b.step.decay = 0
+        step_span(b, params, gradient, state, n_params, layer.biases_at, layer.n_out)
+
+
+cdef void step_span(Block *b, real *params, const real *gradient, real *state, Py_ssize_t n_params, Py_ssize_t at,
+                    Py_ssize_t n) noexcept nogil:
+    """Make the step for n consecutive elements. The last ones are copied to whole vectors and back."""
+    cdef Py_ssize_t whole = n // VL * VL, rest = (n - whole) * sizeof(real), k
+    cdef real *rows[3]
+    cdef real last[4 * LANES]  # of the parameters, of the state and of the gradient
+    rows[0] = params + at
+    for k in range(2):
+        rows[k + 1] = state + k * n_params + at if k < b.slots else params + at
+    step_row(&b.step, rows[0], gradient + at, rows[1], rows[2], whole)
+    if rest:
+        memset(last, 0, sizeof(last))
+        for k in range(1 + b.slots):
+            memcpy(last + k * LANES, rows[k] + whole, rest)
+        memcpy(last + 3 * LANES, gradient + at + whole, rest)
+        step_row(&b.step, last, last + 3 * LANES, last + LANES, last + 2 * LANES, VL)
+        for k in range(1 + b.slots):
+            memcpy(rows[k] + whole, last + k * LANES, rest)
+
+
+cdef void step_stored(Block *b, const double *options) noexcept nogil:
+    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
+    cdef Py_ssize_t l, first, last
+    cdef Layer *layer
+    clip(b, options)
     if b.ld:
         step_columns(b)
         return
@@ -1187,50 +1233,70 @@ cdef inline double number_of(const int64_t *column) noexcept nogil:
     return (<const double *> column)[0]
 
 
-cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int64_t[:, ::1] nodes, Py_ssize_t rows,
-                  Py_ssize_t packed, real *work, int64_t *team, Py_ssize_t worker) noexcept nogil:
-    cdef Py_ssize_t l, last = net.shape[0] - 1
+cdef int prepare(Block *b, Layer *layers, net, plan, real *work, int64_t *team, Py_ssize_t worker) except -1:
+    cdef const int64_t *row = <const int64_t *> data_of(net)
+    cdef const int64_t *node = <const int64_t *> data_of(plan.nodes)
+    cdef Py_ssize_t l, n_layers = len(net), rows = plan.rows
+    cdef const int64_t *inputs = node  # row 0 of the nodes
     cdef Layer *layer
     b.layers = layers
-    b.n_layers = net.shape[0]
-    b.byte_scale = <real> number_of(&net[0, BYTE_SCALE])
-    b.cost = <int> net[last, COST]
-    b.cost_number = number_of(&net[last, COST_NUMBER])
-    b.task = <int> net[last, TASK]
-    for l in range(net.shape[0]):
+    b.n_layers = n_layers
+    b.byte_scale = <real> number_of(row + BYTE_SCALE)
+    for l in range(n_layers):
         layer = &layers[l]
-        layer.n_in = net[l, N_IN]
-        layer.n_out = net[l, N_OUT]
-        layer.groups = (net[l, N_IN] + GROUP - 1) // GROUP
-        layer.below = nodes[l, WIDTH]
-        layer.width = nodes[l + 1, WIDTH]
-        layer.activation = <int> net[l, ACTIVATION]
-        layer.weights = work + nodes[l + 1, WEIGHTS_AT]
-        layer.biases = work + nodes[l + 1, BIASES_AT]
-        layer.inputs = work + nodes[l, ACTIVATIONS_AT]
-        layer.outputs = work + nodes[l + 1, ACTIVATIONS_AT]
-        layer.sums = work + nodes[0, OUTPUTS_AT] if l == last else layer.outputs
-        layer.deltas = work + nodes[l + 1, DELTAS_AT]
-        layer.derivatives = work + nodes[l + 1, SCRATCH_AT]
+        layer.n_in = row[N_IN]
+        layer.n_out = row[N_OUT]
+        layer.groups = (row[N_IN] + GROUP - 1) // GROUP
+        layer.below = node[WIDTH]
+        layer.inputs = work + node[ACTIVATIONS_AT]
+        node += NODE_COLUMNS
+        layer.width = node[WIDTH]
+        layer.activation = <int> row[ACTIVATION]
+        layer.weights = work + node[WEIGHTS_AT]
+        layer.biases = work + node[BIASES_AT]
+        layer.outputs = work + node[ACTIVATIONS_AT]
+        layer.sums = layer.outputs
+        layer.deltas = work + node[DELTAS_AT]
+        layer.derivatives = work + node[SCRATCH_AT]
         layer.drop = 0
-        layer.weights_at = net[l, WEIGHTS]
-        layer.biases_at = net[l, BIASES]
+        layer.weights_at = row[WEIGHTS]
+        layer.biases_at = row[BIASES]
+        row += LAYER_COLUMNS
+    row -= LAYER_COLUMNS
+    layers[n_layers - 1].sums = work + inputs[OUTPUTS_AT]
+    b.cost = <int> row[COST]
+    b.cost_number = number_of(row + COST_NUMBER)
+    b.task = <int> row[TASK]
     b.team = team
     b.worker = worker
     b.n_threads = 1 if team == NULL else team[N_THREADS]
-    b.columns = <int32_t *> (work + nodes[0, SCRATCH_AT])
+    b.columns = <int32_t *> (work + inputs[SCRATCH_AT])
     b.ld_columns = layers[0].below * (sizeof(real) // sizeof(int32_t))
-    b.entries = <Entries *> (work + nodes[0, ROWS_AT])
-    b.sorted_inputs = nodes[0, SORTED_INPUTS]
-    b.ends = <int32_t *> (work + nodes[0, ENDS_AT]) + worker * (b.sorted_inputs + 2 + rows)
+    b.entries = <Entries *> (work + inputs[ROWS_AT])
+    b.sorted_inputs = inputs[SORTED_INPUTS]
+    b.ends = <int32_t *> (work + inputs[ENDS_AT]) + worker * (b.sorted_inputs + 2 + rows)
     b.begins = b.ends + b.sorted_inputs + 2
-    b.sorted_values = work + nodes[0, SORTED_AT] + 2 * worker * (rows + 1) * b.sorted_inputs
+    b.sorted_values = work + inputs[SORTED_AT] + 2 * worker * (rows + 1) * b.sorted_inputs
     b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * b.sorted_inputs)
-    b.panel = work + nodes[0, PANEL_AT] + worker * PANEL_ROWS * TILE_VECTORS * VL
+    b.panel = work + inputs[PANEL_AT] + worker * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
-    b.packed = packed
+    b.packed = plan.packed
     b.target = TO_STORE
     b.ld = 0
+    return 0
+
+
+cdef void *data_of(array, int flags=PyBUF_SIMPLE) except? NULL:
+    """The address of an array's data. A typed memoryview would take 0.1 us more, and `train` has 13 arrays.
+
+    The caller's arguments keep the array alive. `flags` is PyBUF_WRITABLE for an array that the kernel changes.
+    """
+    cdef Py_buffer view
+    cdef void *start
+    PyObject_GetBuffer(array, &view, flags)
+    start = view.buf
+    PyBuffer_Release(&view)
+    return start
 
 
 cdef const real *NO_VALUES = &LEAKY_SLOPE  # any valid address, for sparse rows without entries
@@ -1238,49 +1304,33 @@ cdef int32_t NO_INDEX = 0
 
 
 cdef int inputs_of(Data *data, x) except -1:
-    cdef const uint8_t[:, ::1] octets
-    cdef const real[:, ::1] rows
-    cdef const real[::1] values
-    cdef const int64_t[::1] starts
-    cdef const int32_t[::1] indices
     data.bytes = NULL
     data.reals = NULL
     data.starts = NULL
     data.labels = NULL
     data.weights = NULL
     data.rows = len(x)
-    if isinstance(x, contract.SparseRows):
-        starts = x.starts
-        indices = x.indices
-        values = x.values
-        data.starts = &starts[0]
-        data.indices = &indices[0] if indices.shape[0] else &NO_INDEX
-        data.reals = &values[0] if values.shape[0] else NO_VALUES
+    if isinstance(x, SparseRows):
+        data.starts = <const int64_t *> data_of(x.starts)
+        data.indices = <const int32_t *> data_of(x.indices) if len(x.indices) else &NO_INDEX
+        data.reals = <const real *> data_of(x.values) if len(x.values) else NO_VALUES
     elif x.itemsize == 1:  # uint8; a comparison of dtypes takes 0.3 microseconds
-        octets = x
-        data.bytes = &octets[0, 0]
+        data.bytes = <const uint8_t *> data_of(x)
     else:
-        rows = x
-        data.reals = &rows[0, 0]
+        data.reals = <const real *> data_of(x)
     return 0
 
 
 cdef int outputs_of(Data *data, y, weights) except -1:
-    cdef const int64_t[::1] labels
-    cdef const real[:, ::1] targets
-    cdef const double[::1] numbers
     data.labels = NULL
     data.targets = NULL
     data.weights = NULL
     if len(weights):
-        numbers = weights
-        data.weights = &numbers[0]
+        data.weights = <const double *> data_of(weights)
     if y.ndim == 1:
-        labels = y
-        data.labels = &labels[0]
+        data.labels = <const int64_t *> data_of(y)
     else:
-        targets = y
-        data.targets = &targets[0, 0]
+        data.targets = <const real *> data_of(y)
     return 0
 
 
@@ -1306,25 +1356,21 @@ cdef void predict_rows(Block *b, const real *flat, Py_ssize_t n, Py_ssize_t rows
 
 
 def predict(net, params, x, out, work):
-    cdef object p = contract.plan(net, len(x), 0, sizeof(real), sparse=isinstance(x, contract.SparseRows))
-    cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
-    cdef const real[::1] params_view = params
-    cdef real[::1] space = work
-    cdef real[:, ::1] result = out
-    cdef Py_ssize_t rows = p.rows, packed = p.packed
+    cdef object p = plan_of(net, len(x), 0, sizeof(real), 1, isinstance(x, SparseRows))
+    cdef const real *flat = <const real *> data_of(params)
+    cdef real *result = <real *> data_of(out, PyBUF_WRITABLE)
+    cdef Py_ssize_t rows = p.rows
     cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
-    cdef const real *flat = NULL
     inputs_of(&b.data, x)
-    if b.data.rows <= FEW_ROWS and b.data.starts == NULL:
-        flat = &params_view[0]
+    prepare(&b, layers, net, p, <real *> data_of(work, PyBUF_WRITABLE), NULL, 0)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
-        if flat == NULL:
-            pack_all(&b, &params_view[0], 0)
-        predict_rows(&b, flat, b.data.rows, rows, &result[0, 0])
+        if b.data.rows > FEW_ROWS or b.data.starts != NULL:
+            pack_all(&b, flat, 0)
+            flat = NULL
+        predict_rows(&b, flat, b.data.rows, rows, result)
         restore_denormals(before)
 
 
@@ -1337,15 +1383,12 @@ cdef class Predictor:
     cdef Py_ssize_t rows, row_bytes
 
     def __init__(self, net, params, rows, x_dtype, work):
-        cdef object p = contract.plan(net, rows, 0, sizeof(real))
-        cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
-        cdef const real[::1] params_view = params
-        cdef real[::1] space = work
+        cdef object p = plan_of(net, rows, 0, sizeof(real))
         self.work = work
         self.rows = p.rows
-        self.row_bytes = layers_view[0, N_IN] * x_dtype.itemsize
-        prepare(&self.block, self.layers, layers_view, nodes, p.rows, p.packed, &space[0], NULL, 0)
-        pack_all(&self.block, &params_view[0], 0)
+        prepare(&self.block, self.layers, net, p, <real *> data_of(work, PyBUF_WRITABLE), NULL, 0)
+        self.row_bytes = self.layers[0].n_in * <Py_ssize_t> x_dtype.itemsize
+        pack_all(&self.block, <const real *> data_of(params), 0)
 
     def __call__(self, x, out):
         cdef Py_buffer source, target
@@ -1376,11 +1419,10 @@ predictor = Predictor
 
 
 def gradient(net, params, x, y, weights, grad, work):
-    cdef object p = contract.plan(net, len(x), 0, sizeof(real), sparse=isinstance(x, contract.SparseRows))
-    cdef const int64_t[:, ::1] layers_view = net, nodes = p.nodes
-    cdef const real[::1] params_view = params
-    cdef real[::1] space = work, result = grad
-    cdef Py_ssize_t n = len(x), rows = p.rows, packed = p.packed, start = 0, count
+    cdef object p = plan_of(net, len(x), 0, sizeof(real), 1, isinstance(x, SparseRows))
+    cdef const real *flat = <const real *> data_of(params)
+    cdef real *result = <real *> data_of(grad, PyBUF_WRITABLE)
+    cdef Py_ssize_t n = len(x), rows = p.rows, start = 0, count
     cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
@@ -1388,20 +1430,20 @@ def gradient(net, params, x, y, weights, grad, work):
     cdef Sums sums
     inputs_of(&b.data, x)
     outputs_of(&b.data, y, weights)
+    prepare(&b, layers, net, p, <real *> data_of(work, PyBUF_WRITABLE), NULL, 0)
     with nogil:
         before = flush_denormals()
-        prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], NULL, 0)
         weight = weight_sum(&b.data, NULL, 0, n)
         if n <= FEW_ROWS and b.data.starts == NULL:
             b.sparse = False
             gather(&b, NULL, 0, n, 0, n, 0)
-            forward_few(&b, &params_view[0], n)
+            forward_few(&b, flat, n)
             output(&b, NULL, 0, 0, n, 1 / weight, weight / n, &sums)
             total = sums.cost
-            backward_few(&b, &params_view[0], n, &result[0])
+            backward_few(&b, flat, n, result)
         else:
             b.sparse = is_sparse(&b)
-            pack_all(&b, &params_view[0], 0)
+            pack_all(&b, flat, 0)
             clear_stored(&b)
             while start < n:
                 count = min(rows, n - start)
@@ -1412,48 +1454,48 @@ def gradient(net, params, x, y, weights, grad, work):
                 backward(&b, 0, count)
                 update(&b, count)
                 start += count
-            unpack_all(&b, &result[0], packed)
+            unpack_all(&b, result, b.packed)
         restore_denormals(before)
     return total / weight
 
 
 def train(call):
-    cdef object x = call.x
-    cdef int64_t[::1] progress = call.progress, shared = call.team
-    cdef double[:, ::1] report = call.report
-    cdef real[:, ::1] slots = call.state
-    cdef object p = contract.plan(call.net, call.batch_size, slots.shape[0], sizeof(real), shared[N_THREADS],
-                                  isinstance(x, contract.SparseRows))
-    cdef const int64_t[:, ::1] layers_view = call.net, nodes = p.nodes
-    cdef real[::1] params_view = call.params, space = call.work
-    cdef const int64_t[::1] sequence = call.order
-    cdef const double[::1] rate = call.rates, options = call.optimizer
-    cdef int64_t steps = 0
-    cdef Py_ssize_t n = sequence.shape[0], size = call.batch_size, rows = p.rows, packed = p.packed, l
-    cdef Py_ssize_t worker = call.worker, epoch_rows = call.epoch_rows
-    cdef int64_t done_before = call.step
-    cdef Py_ssize_t p_ld = p.ld
+    cdef object net, params, state, x, y, weights, order, rates, optimizer, progress, report, work, team
+    cdef Py_ssize_t size, worker, epoch_rows
+    cdef int64_t done_before, steps = 0
+    (net, params, state, x, y, weights, order, size, rates, optimizer, done_before, progress, report, work, team,
+     worker, epoch_rows) = <tuple> call
+    cdef int64_t *shared = <int64_t *> data_of(team, PyBUF_WRITABLE)
+    cdef int64_t *stop_and_steps = <int64_t *> data_of(progress, PyBUF_WRITABLE)
+    cdef object p = plan_of(net, size, len(state), sizeof(real), shared[N_THREADS], isinstance(x, SparseRows))
+    cdef real *flat = <real *> data_of(params, PyBUF_WRITABLE)
+    cdef real *flat_state = <real *> data_of(state, PyBUF_WRITABLE)
+    cdef const int64_t *sequence = <const int64_t *> data_of(order)
+    cdef const double *rate = <const double *> data_of(rates)
+    cdef const double *options = <const double *> data_of(optimizer)
+    cdef double *sums = <double *> data_of(report, PyBUF_WRITABLE)
+    cdef Py_ssize_t n = len(order), n_params = len(params), rows = p.rows, ld = p.ld, l
+    cdef const int64_t *layer = <const int64_t *> data_of(net)
     cdef double total = 0
     cdef Layer layers[MAX_LAYERS]
     cdef Block b
     cdef fp_state before
     inputs_of(&b.data, x)
-    outputs_of(&b.data, call.y, call.weights)
-    prepare(&b, layers, layers_view, nodes, rows, packed, &space[0], &shared[0], worker)
-    for l in range(layers_view.shape[0]):
-        layers[l].drop = layers_view[l, DROP]
-        layers[l].drop_key = layers_view[l, DROP_KEY]
+    outputs_of(&b.data, y, weights)
+    prepare(&b, layers, net, p, <real *> data_of(work, PyBUF_WRITABLE), shared, worker)
+    for l in range(b.n_layers):
+        layers[l].drop = layer[l * LAYER_COLUMNS + DROP]
+        layers[l].drop_key = layer[l * LAYER_COLUMNS + DROP_KEY]
         if layers[l].drop:
             layers[l].drop_scale = contract.drop_scale(layers[l].drop)
+    b.slots = len(state)
     with nogil:
         before = flush_denormals()
-        b.slots = slots.shape[0]
-        total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
-                              &sequence[0] if n else NULL, n, size, epoch_rows, rows, p_ld, &rate[0] if n else NULL,
-                              &options[0], done_before, &progress[STOP], &steps, &report[0, 0] if n else NULL)
+        total = train_batches(&b, flat, flat_state, n_params, sequence, n, size, epoch_rows, rows, ld, rate, options,
+                              done_before, &stop_and_steps[STOP], &steps, sums)
         restore_denormals(before)
     if worker == 0:
-        progress[STEPS] = steps
+        stop_and_steps[STEPS] = steps
     return total
 
 
@@ -1467,6 +1509,8 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     cdef Sums *sums
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0 and options[PENALTY] == 0
     cdef bint stopped = False
+    # With one batch, packing the state takes longer than its update, so the state and the parameters stay flat.
+    cdef bint flat = n <= min(size, epoch_rows) and b.n_threads == 1 and not plain and options[PENALTY] == 0
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the batch is one block and needs no clipping
     begin_optimizer(&b.step, options)
     b.penalty = options[PENALTY] != 0
@@ -1474,17 +1518,18 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         b.team[SPARSE] = is_sparse(b)
         if ld == 0 or b.team[SPARSE]:
             pack_all(b, params, 0)
-            for k in range(b.slots):
+            for k in range(0 if flat else b.slots):
                 pack_all(b, state + k * n_params, (3 + k) * b.packed)
     if wait(b):
         return 0
     b.sparse = b.team[SPARSE] != 0
     if ld and not b.sparse:
+        flat = False  # narrow layers are never packed
         prepare_narrow(b, params, state, n_params, ld, <real *> b.entries)
         b.target = TO_OPTIMIZER if fused else TO_STORE
     elif fused and plain:
         b.target = TO_WEIGHTS
-    elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, which must fit in the cache
+    elif fused and not flat and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, in the cache
         b.target = TO_OPTIMIZER
     while start < n and not stopped:
         stop = min(start + size, n, epoch_end)
@@ -1539,7 +1584,9 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             first += count
         if stopped:
             break
-        if b.target == TO_STORE:
+        if flat:
+            step_flat(b, options, params, state, n_params)
+        elif b.target == TO_STORE:
             step_stored(b, options)
             share_squares(b)
             if wait(b):
@@ -1557,7 +1604,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             report += REPORT_COLUMNS
         steps[0] += 1
         start = stop
-    if b.worker == 0 and b.ld == 0:
+    if b.worker == 0 and b.ld == 0 and not flat:
         unpack_all(b, params, 0)
         for k in range(b.slots):
             unpack_all(b, state + k * n_params, (3 + k) * b.packed)

@@ -29,7 +29,15 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 from fastnet.kernels import numba_few_rows, numba_vectors
 from fastnet.kernels.contract import Floats, Ints
-from fastnet.kernels.numba_few_rows import FEW_SUMS, TALLEST, few_tile, pack_weights, unpack_weights
+from fastnet.kernels.numba_few_rows import (
+    FEW_SUMS,
+    TALLEST,
+    few_deltas,
+    few_gradient,
+    few_tile,
+    pack_weights,
+    unpack_weights,
+)
 from fastnet.kernels.numba_vectors import (
     ADD,
     BETA1,
@@ -145,12 +153,13 @@ def _jit_without_cache() -> Any:
     return numba.njit(**JIT_OPTIONS)
 
 
-def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], Any]:
+def _inner(returns: types.Type = types.void, inline: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a function of pointers and numbers that other jitted functions call.
 
     `njit` would compile the function alone, and again within each of its callers, up to the entry. `_inner` adds the
     function's code to the caller's library once, and LLVM optimises the library as a whole. The reason is in
-    docs/decisions/numba-compilation.md.
+    docs/decisions/numba-compilation.md. With `inline=False`, all callers share one copy of the machine code, and so its
+    roundings: LLVM may fuse a multiplication and an addition in one copy and not in another.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -166,7 +175,10 @@ def _inner(returns: types.Type = types.void) -> Callable[[Callable[..., Any]], A
                     code = compile_internal(
                         context.typing_context, context, library, function, kinds, returns, flags, {}
                     ).fndesc
-                    library.get_function(code.mangled_name).linkage = "linkonce_odr"  # dropped if all calls are inlined
+                    compiled = library.get_function(code.mangled_name)
+                    compiled.linkage = "linkonce_odr"  # dropped if all calls are inlined
+                    if not inline:
+                        compiled.add_function_attribute("noinline")
                     added[function, kinds] = code
                 return context.call_internal_no_propagate(builder, added[function, kinds], signature, values)[1]
 
@@ -682,9 +694,14 @@ def _output(b, t, work, begin, first, last, scale, line):
 @_inner()
 def _step_tile(b, p, ld, gradient, ldg, columns, rows, decay):
     """Make the optimiser's step for a tile of packed parameters with the gradient (rows, columns)."""
+    _step(b, p, ld, gradient, ldg, _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED]), columns, rows, decay)
+
+
+@_inner(inline=False)
+def _step(b, p, ld, gradient, ldg, m, v, columns, rows, decay):
+    """Make the optimiser's step for rows of parameters, with the state m and v. Any caller gets the same bits."""
     step = _pointer(_at(b, OPTIMIZER_STEP), np.float64)
     step[DECAY] = decay
-    m, v = _at(p, 3 * b[PACKED]), _at(p, 4 * b[PACKED])
     step_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
 
 
@@ -886,14 +903,71 @@ def _squared_weights(b, t, work):
 
 
 @_inner()
-def _step_stored(b, t, work, options):
-    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
+def _clip(b, work, options):
+    """Set the factor of the packed gradient."""
     step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
         norm = math.sqrt(square_sum(_at(work, packed), packed))
         if norm > options[c.CLIP_NORM]:
             step[SCALE] = options[c.CLIP_NORM] / norm
+
+
+@_inner(types.intp)
+def _stays_flat(b, options):
+    """Whether the step changes the flat parameters and the flat state, because packing the state would take longer.
+
+    So it is with one batch. Plain gradient descent changes the packed weights, and the penalty adds up packed weights.
+    """
+    if options[c.PENALTY] != 0 or (options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0):
+        return 0
+    return b[TASK] == TRAIN and b[COUNT] <= _min(b[BATCH_SIZE], b[EPOCH_ROWS]) and b[N_THREADS] == 1
+
+
+@_inner()
+def _step_flat(b, t, work, options):
+    """Make the optimiser's step for the flat parameters and the flat state, with the packed gradient.
+
+    The step of an element has the same bits as in `_step_stored`.
+    """
+    gradient, decay = _at(work, 2 * b[PACKED]), _number(b, BATCH_DECAY)  # the scratch area
+    _clip(b, work, options)
+    _unpack(b, t, _at(work, b[PACKED]), gradient, 0, 1)
+    for layer in range(b[LAYERS]):
+        row = _at(_node(t, layer), c.LAYER)
+        _step_span(b, work, gradient, row[c.WEIGHTS], row[c.N_IN] * row[c.N_OUT], decay)
+        _step_span(b, work, gradient, row[c.BIASES], row[c.N_OUT], 0.0)
+
+
+@_inner()
+def _step_span(b, work, gradient, at, n, decay):
+    """Make the step for n consecutive elements. The last ones are copied to whole vectors and back."""
+    lanes, last = _lanes(work), _room(work)
+    p, g, state = _at(_pointer(b[PARAMS], work), at), _at(gradient, at), _pointer(b[STATE], work)
+    m = _at(state, at) if b[SLOTS] > 0 else p
+    v = _at(state, b[N_PARAMS] + at) if b[SLOTS] > 1 else p
+    whole = _quotient(n, lanes) * lanes
+    rest, g_last, m_last, v_last = n - whole, _at(last, lanes), _at(last, 2 * lanes), _at(last, 3 * lanes)
+    _step(b, p, 0, g, 0, m, v, whole, 1, decay)
+    if rest > 0:
+        _zero(last, 4 * lanes)
+        _copy(_at(p, whole), last, rest)
+        _copy(_at(g, whole), g_last, rest)
+        _copy(_at(m, whole), m_last, rest)
+        _copy(_at(v, whole), v_last, rest)
+        _step(b, last, 0, g_last, 0, m_last, v_last, lanes, 1, decay)
+        if b[SLOTS] > 0:
+            _copy(m_last, _at(m, whole), rest)
+        if b[SLOTS] > 1:
+            _copy(v_last, _at(v, whole), rest)
+        _copy(last, _at(p, whole), rest)
+
+
+@_inner()
+def _step_stored(b, t, work, options):
+    """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
+    packed = b[PACKED]
+    _clip(b, work, options)
     for layer in range(b[LAYERS]):
         node = _node(t, layer)
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
@@ -984,6 +1058,75 @@ def _forward_few(b, t, work, flat, rows):
 
 
 @_inner()
+def _deltas_of_few(deltas, ldd, rows, weights, n_out, n_in, out, ldo):
+    """out[rows][n_in] = deltas[rows][n_out] . weights[n_out][n_in], in whole vectors."""
+    lanes, i = _lanes(out), 0
+    while i < n_in:
+        vectors, r = TILE_VECTORS if n_in - i >= TILE_VECTORS * lanes else 1, 0
+        while r < rows:
+            height = 4 if rows - r >= 4 else 1
+            few_deltas(
+                height, vectors, _at(deltas, r * ldd), ldd, n_out, _at(weights, i), n_in, n_in - i,
+                _at(out, r * ldo + i), ldo,
+            )  # fmt: skip
+            r += height
+        i += vectors * lanes
+
+
+@_inner()
+def _gradient_of_few(x, ldx, rows, deltas, ldd, n_in, n_out, out):
+    """out[n_out][n_in] = deltas[rows][n_out]^T . x[rows][n_in]. The rows of x are padded to whole vectors."""
+    lanes, j = _lanes(out), 0
+    while j < n_out:
+        neurons, i = 4 if n_out - j >= 4 else 1, 0
+        while i < n_in:
+            vectors = TILE_VECTORS if n_in - i >= TILE_VECTORS * lanes else 1
+            few_gradient(
+                neurons, vectors, _at(x, i), ldx, rows, _at(deltas, j), ldd, n_in - i, _at(out, j * n_in + i), n_in
+            )
+            i += vectors * lanes
+        j += neurons
+
+
+@_inner()
+def _backward_few(b, t, work, flat, rows, gradient):
+    """Overwrite the flat gradient with that of few rows. `_output` has set the deltas of the last layer."""
+    for layer in range(b[LAYERS] - 1, -1, -1):
+        node, lower = _node(t, layer), _node(t, layer - 1)
+        n_in, n_out, width, below = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.WIDTH], lower[c.WIDTH]
+        deltas, biases = _at(work, node[c.DELTAS_AT]), _at(gradient, node[c.LAYER + c.BIASES])
+        _gradient_of_few(
+            _at(work, lower[c.ACTIVATIONS_AT]), below, rows, deltas, width, n_in, n_out,
+            _at(gradient, node[c.LAYER + c.WEIGHTS]),
+        )  # fmt: skip
+        _copy(deltas, biases, n_out)
+        for i in range(1, rows):
+            for j in range(n_out):
+                biases[j] += deltas[i * width + j]
+        if layer > 0:
+            outputs = _at(work, lower[c.DELTAS_AT])
+            _deltas_of_few(deltas, width, rows, _at(flat, node[c.LAYER + c.WEIGHTS]), n_out, n_in, outputs, below)
+            times_derivative(
+                lower[c.LAYER + c.ACTIVATION], _at(work, lower[c.ACTIVATIONS_AT]), outputs, below, rows, below
+            )
+
+
+@_inner(types.float64)
+def _gradient_rows(b, t, work):
+    """`gradient` for few rows of dense inputs: overwrite the gradient, report the batch and return its cost."""
+    rows, flat = b[ROWS], _pointer(b[PARAMS], work)
+    team, report = _pointer(b[TEAM], b), _pointer(b[REPORT], np.float64)
+    line = _pointer(_at(team, c.TEAM_COLUMNS), np.float64)
+    weight = _weight_of(b, 0, rows)
+    _gather(b, t, work, 0, rows, 0, rows, 0)
+    _forward_few(b, t, work, flat, rows)
+    _output(b, t, work, 0, 0, rows, 1.0 / weight, line)
+    _backward_few(b, t, work, flat, rows, _pointer(b[RESULT], work))
+    report[c.COST_SUM], report[c.WEIGHT_SUM] = line[c.THREAD_COST], weight
+    return line[c.THREAD_COST]
+
+
+@_inner()
 def _predict_rows(b, t, work):
     """Compute the outputs of all rows of the data, block by block."""
     node, out = _node(t, b[LAYERS] - 1), _pointer(b[RESULT], work)
@@ -1006,10 +1149,11 @@ def _train_batches(b, t, work):
     team, progress, block, size, n = _pointer(b[TEAM], b), _pointer(b[PROGRESS], b), b[BLOCK], b[BATCH_SIZE], b[COUNT]
     worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
     line = _pointer(_at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE), np.float64)
+    flat = training and _stays_flat(b, options)
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
         if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0 and options[c.PENALTY] == 0:
             b[TARGET] = TO_WEIGHTS
-        elif size <= c.PANEL_DEPTH and not _by_rows(b, t, work):  # each tile reads all rows: they must fit the cache
+        elif size <= c.PANEL_DEPTH and not flat and not _by_rows(b, t, work):  # each tile reads all rows, in the cache
             b[TARGET] = TO_OPTIMIZER
     start, stop, epoch_rows = 0, 0, b[EPOCH_ROWS]
     epoch_end = epoch_rows
@@ -1062,7 +1206,9 @@ def _train_batches(b, t, work):
                 return 0.0
         if stopped:
             break
-        if training and b[TARGET] == TO_STORE:
+        if flat:
+            _step_flat(b, t, work, options)
+        elif training and b[TARGET] == TO_STORE:
             _step_stored(b, t, work, options)
             if _wait(b):
                 return 0.0
@@ -1133,7 +1279,9 @@ def _task(b, work):
     _find_arrays(b)
     team, options, params = _pointer(b[TEAM], b), _pointer(b[OPTIMIZER], np.float64), _pointer(b[PARAMS], work)
     state, result = _pointer(b[STATE], work), _pointer(b[RESULT], work)
-    if task == PREDICT and b[ROWS] > 0 and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
+    if task != TRAIN and b[ROWS] > 0 and b[ROWS] <= c.FEW_ROWS and b[STARTS] == 0:
+        if task == GRADIENT:
+            return _gradient_rows(b, t, work)
         b[FEW] = 1
         _predict_rows(b, t, work)
         return cost
@@ -1141,7 +1289,8 @@ def _task(b, work):
         if b[ROWS] > 0:
             team[c.SPARSE] = _is_sparse(b, t, work)
         _pack(b, t, params, work, 0, 1)
-        for k in range(b[SLOTS]):
+        flat = task == TRAIN and _stays_flat(b, options)
+        for k in range(0 if flat else b[SLOTS]):
             _pack(b, t, _at(state, k * b[N_PARAMS]), _at(work, (3 + k) * b[PACKED]), 0, 1)
     if _wait(b):
         return cost
@@ -1153,7 +1302,7 @@ def _task(b, work):
     if task == TRAIN:
         _begin_optimizer(b, options)
     cost = _train_batches(b, t, work)
-    if b[WORKER] == 0:
+    if b[WORKER] == 0 and not (task == TRAIN and _stays_flat(b, options)):
         _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result, 0, 1)
         for k in range(b[SLOTS]):
             _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]), 0, 1)

@@ -28,6 +28,8 @@ from fastnet.kernels.numba_vectors import (
 
 FEW_SUMS = 4 * TILE_VECTORS  # of a tile: as many sums as leave registers for the weights; whole vectors of them
 TALLEST = TILE_VECTORS  # rows of the highest tile: it has four neurons
+# The sizes of the tiles of deltas and of the gradient: rows or neurons, and vectors. Only one vector may be ragged.
+FEW_SIZES = [(4, TILE_VECTORS), (1, TILE_VECTORS), (4, 1), (1, 1)]
 
 
 def _load_part(v: _Lanes, n: ir.Value, base: ir.Value, *offsets: Any) -> _Vector:
@@ -202,3 +204,51 @@ def few_tile(
 
     heights = sorted({1, 2, TALLEST})
     _cases(b, height, {r: partial(tile, r) for r in heights})
+
+
+@_kernel
+def few_deltas(
+    v: _Lanes, height: Any, vectors: Any, deltas: Any, ldd: Any, n: Any, w: Any, ldw: Any, used: Any, out: Any,
+    ldo: Any,
+) -> None:  # fmt: skip
+    """out[height][vectors] = deltas[height][n] . w[n][vectors]. A single vector of w has `used` elements."""
+
+    def tile(r_count: int, v_count: int) -> None:
+        places = [(r, k) for r in range(r_count) for k in range(v_count)]
+
+        def neuron(j: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            if v_count == 1:
+                weights = [_load_part(v, used, w, (j, ldw))]
+            else:
+                weights = [v.load(w, (j, ldw), k * v.n) for k in range(v_count)]
+            factors = [v.splat_at(deltas, (ldd, r), j) for r in range(r_count)]
+            return [v.fma(factors[r], weights[k], a) for (r, k), a in zip(places, acc, strict=True)]
+
+        for a, (r, k) in zip(_loop(v.b, n, neuron, [v.splat(0)] * len(places)), places, strict=True):
+            v.store(a, out, (ldo, r), k * v.n)
+
+    _cases(v.b, _sum(v.b, (height, 8), vectors), {r * 8 + k: partial(tile, r, k) for r, k in FEW_SIZES})
+
+
+@_kernel
+def few_gradient(
+    v: _Lanes, neurons: Any, vectors: Any, x: Any, ldx: Any, rows: Any, deltas: Any, ldd: Any, used: Any, out: Any,
+    ldo: Any,
+) -> None:  # fmt: skip
+    """out[neurons][vectors] = deltas[rows][neurons]^T . x[rows][vectors]. One vector of out has `used` elements."""
+
+    def tile(j_count: int, v_count: int) -> None:
+        places = [(j, k) for j in range(j_count) for k in range(v_count)]
+
+        def row(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            inputs = [v.load(x, (r, ldx), k * v.n) for k in range(v_count)]
+            factors = [v.splat_at(deltas, (r, ldd), j) for j in range(j_count)]
+            return [v.fma(factors[j], inputs[k], a) for (j, k), a in zip(places, acc, strict=True)]
+
+        for a, (j, k) in zip(_loop(v.b, rows, row, [v.splat(0)] * len(places)), places, strict=True):
+            if v_count == 1:
+                _store_part(v, a, used, out, (ldo, j))
+            else:
+                v.store(a, out, (ldo, j), k * v.n)
+
+    _cases(v.b, _sum(v.b, (neurons, 8), vectors), {j * 8 + k: partial(tile, j, k) for j, k in FEW_SIZES})

