@@ -123,8 +123,11 @@ static void turn_bytes(const uint8_t *x, ptrdiff_t n, const int64_t *order, ptrd
         vec v[VL];
         ptrdiff_t height = n - i < VL ? n - i : VL;
         for (int k = 0; k < VL; k++) {
-            real lanes[VL];
-            for (int j = 0; j < VL; j++) lanes[j] = j < height ? row[k][i + j] * scale : 0;
+            real lanes[VL] = {0};
+            if (height == VL)
+                for (int j = 0; j < VL; j++) lanes[j] = row[k][i + j] * scale;
+            else
+                for (ptrdiff_t j = 0; j < height; j++) lanes[j] = row[k][i + j] * scale;
             v[k] = vload(lanes);
         }
         turn(v);
