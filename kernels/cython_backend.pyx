@@ -8,6 +8,7 @@ setup.py builds this file once for each instruction set and dtype. The inner loo
 #   run along the neurons and need no sums across the lanes of a vector.
 # - If most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows. They read only
 #   the weights of these inputs.
+# - Small dense layers have the rows of a batch along the lanes and are not packed (narrow.h, contract.narrow).
 # - If a batch is one block and nothing is clipped, plain gradient descent adds the gradient straight to the weights and
 #   never stores it. Momentum and Adam take the gradient of a small batch from a tile in the first-level cache.
 # A tile is a part of a matrix that is computed at once, in registers or in the first-level cache. A panel is a part of
