@@ -8,13 +8,14 @@ setup.py builds this file once for each instruction set and dtype. The inner loo
 #   run along the neurons and need no sums across the lanes of a vector.
 # - If most inputs are zero, as in images of digits, the kernels gather the other inputs as sparse rows. They read only
 #   the weights of these inputs.
+# - Small dense layers have the rows of a batch along the lanes and are not packed (narrow.h, contract.narrow).
 # - If a batch is one block and nothing is clipped, plain gradient descent adds the gradient straight to the weights and
 #   never stores it. Momentum and Adam take the gradient of a small batch from a tile in the first-level cache.
 # A tile is a part of a matrix that is computed at once, in registers or in the first-level cache. A panel is a part of
 # the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
+from libc.math cimport exp, fabs, isfinite, log, log1p, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -922,8 +923,8 @@ cdef void begin_step(step_t *s, const double *options, double rate, double count
     cdef double root
     s.rate = <real> rate
     if s.kind == WITH_ADAM:
-        rate /= 1 - options[BETA1] ** count
-        root = sqrt(1 - options[BETA2] ** count)
+        rate /= 1 - pow(options[BETA1], count)  # Cython would compute ** by complex numbers
+        root = sqrt(1 - pow(options[BETA2], count))
         if options[PLAIN_EPSILON] != 0:
             rate *= root
             root = 1
