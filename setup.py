@@ -69,7 +69,7 @@ def module(isa: str, dtype: str) -> Extension:
         f"fastnet.kernels.{name}",
         [str(source)],
         include_dirs=["kernels"],
-        depends=["kernels/vec.h"],
+        depends=["kernels/vec.h", "kernels/narrow.h"],
         define_macros=DTYPES[dtype],
     )
 

@@ -218,6 +218,8 @@ SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
 # The workspace has an area for sorted entries and an area for unpacked sparse rows. Both hold at most PIECE_INPUTS
 # inputs at a time; otherwise they would grow with rows times inputs. MNIST images have 784 inputs, which is one piece.
 PIECE_INPUTS = 4096
+# The compiled backends have a second path for small layers: `narrow` says where it is used.
+NARROW_ROWS, NARROW_WIDTH = 16, 256
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
 # repeats the network's row for layer l. In row 0 these columns hold other numbers: OUTPUTS_AT to SORTED_INPUTS.
@@ -243,12 +245,19 @@ class Plan(NamedTuple):
     - SORTED_INPUTS: how many inputs a thread sorts at a time.
     - ENDS_AT: SORTED_INPUTS + 2 + rows int32 numbers for each thread.
     - SORTED_AT: two arrays of (rows + 1) * SORTED_INPUTS elements for each thread.
+
+    Where `ld` is not 0, the layers are narrow. `train` may then use the areas of activations, deltas and outputs for
+    columns (kernels/narrow.h): a column has one number for each row and a length of `ld`, an odd number of lines, so
+    that the columns of a tile do not fall into the same lines of a cache. ROWS_AT then has room for `ld` times 32
+    bytes: for each row a weight, a class and two factors. The packed gradient holds the gradient in the order of the
+    parameters. Nothing else is packed.
     """
 
     rows: int  # rows of a block
     packed: int  # elements of the packed parameters
     size: int  # elements of the whole workspace
     nodes: Ints  # (n_layers + 1, LAYER + LAYER_COLUMNS)
+    ld: int  # the length of a column of narrow layers, else 0
 
 
 def padded(n: int, itemsize: int) -> int:
@@ -260,6 +269,11 @@ def padded(n: int, itemsize: int) -> int:
 def block_rows(net: Ints, rows: int) -> int:
     """The number of rows of a block, for batches of `rows` rows. It does not depend on the number of threads."""
     return max(1, min(rows, BLOCK_ROWS, max(MIN_BLOCK_ROWS, BLOCK_WORK // max(multiply_adds(net), 1))))
+
+
+def narrow(net: Ints, rows: int, itemsize: int) -> bool:
+    """Whether `train` with batches of `rows` rows uses columns, unless it skips zeros."""
+    return rows >= NARROW_ROWS and int(net[:, :2].max()) <= NARROW_WIDTH
 
 
 def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:
@@ -274,7 +288,9 @@ def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sp
 def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int, sparse: bool) -> Plan:
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
+    is_narrow = narrow(net, rows, itemsize) and not sparse
     rows = block_rows(net, rows)
+    ld = (-(-rows // lane) | 1) * lane if is_narrow else 0
     sizes = [int(net[0, N_IN]), *(int(n) for n in net[:, N_OUT])]
     nodes = np.zeros((len(sizes), LAYER + LAYER_COLUMNS), np.int64)
     nodes[1:, LAYER:] = net
@@ -289,16 +305,17 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
     at = (3 + slots) * packed
     for level, n in enumerate([min(sizes[0], PIECE_INPUTS) if sparse else sizes[0], *sizes[1:]]):
         area = rows * (padded(n, itemsize) + lane)  # 64 bytes more: the NumPy backend appends a 1
+        area = max(area, n * ld)
         nodes[level, ACTIVATIONS_AT : SCRATCH_AT + 1] = (at, at + area, at + 2 * area)
         at += 3 * area
     nodes[0, OUTPUTS_AT], at = at, at + 2 * area
     nodes[0, PANEL_AT], at = at, at + n_threads * PANEL_ROWS * PANEL_VECTORS * lane
-    nodes[0, ROWS_AT], at = at, at + padded(rows * 24 // itemsize, itemsize)
+    nodes[0, ROWS_AT], at = at, at + padded(max(rows * 24, ld * 32) // itemsize, itemsize)
     sorts = min(PIECE_INPUTS, -(-sizes[0] // (n_threads * GROUP)) * GROUP)  # inputs of a thread, in whole groups
     nodes[0, SORTED_INPUTS] = sorts
     nodes[0, ENDS_AT], at = at, at + padded(n_threads * (sorts + 2 + rows), itemsize)
     nodes[0, SORTED_AT], at = at, at + padded(2 * n_threads * (rows + 1) * sorts, itemsize)
-    return Plan(rows, packed, at, frozen(nodes))
+    return Plan(rows, packed, at, frozen(nodes), ld)
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:

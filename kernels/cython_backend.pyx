@@ -75,6 +75,38 @@ cdef extern from "vec.h" nogil:
     void step_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
 
+cdef extern from "narrow.h" nogil:
+    ctypedef int64_t bits  # int32_t or int64_t, as large as `real`
+    const Py_ssize_t COLUMN_TILE
+    const int CLASSIFICATION_TASK, REGRESSION_TASK, MULTILABEL_TASK
+    void turn_rows(const real *x, Py_ssize_t n, const int64_t *order, Py_ssize_t count, real *out, Py_ssize_t ld)
+    void turn_bytes(const uint8_t *x, Py_ssize_t n, const int64_t *order, Py_ssize_t count, real scale, real *out,
+                    Py_ssize_t ld)
+    void narrow_forward(int activation, const real *weights, const real *biases, Py_ssize_t n_in, Py_ssize_t n_out,
+                        const real *x, real *sums, real *outputs, Py_ssize_t ld, Py_ssize_t groups)
+    void narrow_backward(int activation, const real *weights, Py_ssize_t n_in, Py_ssize_t n_out, const real *deltas,
+                         const real *outputs, real *below, Py_ssize_t ld, Py_ssize_t groups)
+    void narrow_gradient(const real *delta, Py_ssize_t neurons, const real *x, Py_ssize_t n, Py_ssize_t ld,
+                         Py_ssize_t groups, int add, real *grad)
+    void narrow_biases(const real *delta, Py_ssize_t neurons, Py_ssize_t ld, Py_ssize_t groups, int add, real *grad)
+    void narrow_step(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
+    void narrow_dropout(const drop_t *d, int activation, real *a, real *derivatives, Py_ssize_t n, Py_ssize_t ld,
+                        Py_ssize_t groups, uint32_t row)
+    ctypedef struct narrow_output_t:
+        int cost, task, activation
+        Py_ssize_t n, ld, rows, groups
+        double number
+        const real *sums
+        const real *outputs
+        real *deltas
+        const bits *labels
+        const double *weights
+        const real *relative
+        const real *factors
+        real scale
+        double cost_sum, score, right_labels
+    void narrow_output(narrow_output_t *o)
+
 # The contract's codes as C integers.
 cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
@@ -87,6 +119,8 @@ cdef int WEIGHTS = contract.WEIGHTS, BIASES = contract.BIASES, COST = contract.C
 cdef int DROP = contract.DROP, DROP_KEY = contract.DROP_KEY
 cdef int COST_NUMBER = contract.COST_NUMBER, TASK = contract.TASK, BYTE_SCALE = contract.BYTE_SCALE
 cdef int REGRESSION = contract.REGRESSION, MULTILABEL = contract.MULTILABEL
+assert (CLASSIFICATION_TASK, REGRESSION_TASK, MULTILABEL_TASK) == (
+    contract.CLASSIFICATION, contract.REGRESSION, contract.MULTILABEL)
 cdef int WIDTH = contract.WIDTH, ACTIVATIONS_AT = contract.ACTIVATIONS_AT, DELTAS_AT = contract.DELTAS_AT
 cdef int SCRATCH_AT = contract.SCRATCH_AT, WEIGHTS_AT = contract.WEIGHTS_AT, BIASES_AT = contract.BIASES_AT
 cdef int OUTPUTS_AT = contract.OUTPUTS_AT, PANEL_AT = contract.PANEL_AT, ROWS_AT = contract.ROWS_AT
@@ -190,6 +224,15 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     Py_ssize_t slots  # rows of the optimiser's state
     int64_t update_number  # of the current update, from 1
     Py_ssize_t batch_row  # the number of rows before the current block in its batch
+    # for narrow layers, whose weights stay in the vector of parameters:
+    Py_ssize_t ld  # the length of a column; 0 if the layers are packed
+    real *params
+    real *state
+    Py_ssize_t n_params
+    double *row_weights  # (ld,), and so are the next three: see narrow_output_t
+    bits *row_labels
+    real *row_factors
+    real *row_relative
 
 
 cdef enum:  # the gradient goes straight to the weights, or to the packed gradient, or tile by tile to the optimiser
@@ -303,6 +346,9 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef real *inputs
     cdef real scale = b.byte_scale
     cdef bint pair
+    if b.ld:
+        narrow_gather(b, order, begin, rows, first, last, ahead)
+        return
     for i in range(first, last):
         if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
             prefetch_row(b, row_of(order, begin + rows + i))
@@ -506,6 +552,9 @@ cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last
 
 cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t l
+    if b.ld:
+        forward_columns(b, first, last)
+        return
     for l in range(b.n_layers):
         if l == 0 and b.sparse:
             sparse_sums(b, &b.layers[l], first, last)
@@ -520,6 +569,9 @@ cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
 cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Compute the deltas of all layers but the last. `output` has set the deltas of the last layer."""
     cdef Py_ssize_t l = b.n_layers - 1
+    if b.ld:
+        backward_columns(b, first, last)
+        return
     while l > 0:
         propagate(b, &b.layers[l], &b.layers[l - 1], first, last)
         l -= 1
@@ -606,6 +658,9 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
     cdef bint cancels = b.cost == CROSS_ENTROPY or b.cost == POISSON
     cdef bint mixing = layer.activation == SOFTMAX and not cancels  # the loop's end applies the softmax's derivative
     cdef int activation = IDENTITY if cancels or mixing else layer.activation
+    if b.ld:
+        output_columns(b, order, begin, first, last, scale, mean_weight, sums)
+        return
     memset(costs, 0, sizeof(costs))
     memset(squares, 0, sizeof(squares))
     for i in range(first, last):
@@ -673,6 +728,9 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
     """Add this thread's share of every layer's gradient, inputs^T . deltas, to b.target."""
     cdef Py_ssize_t l = b.n_layers - 1, first, last
     cdef Layer *layer
+    if b.ld:
+        update_columns(b, rows)
+        return
     while l >= 0:
         layer = &b.layers[l]
         first = share(layer.groups, b.worker, b.n_threads)
@@ -865,9 +923,12 @@ cdef void step_stored(Block *b, const double *options) noexcept nogil:
     cdef double norm
     b.step.scale = 1
     if options[CLIP_NORM] > 0:
-        norm = sqrt(square_sum(b.work + b.packed, b.packed))
+        norm = sqrt(square_sum(b.work + b.packed, (parameters_of(b) + 7) // 8 * 8 if b.ld else b.packed))
         if norm > options[CLIP_NORM]:
             b.step.scale = <real> (options[CLIP_NORM] / norm)
+    if b.ld:
+        step_columns(b)
+        return
     for l in range(b.n_layers):
         layer = &b.layers[l]
         first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
@@ -881,6 +942,180 @@ cdef void clear_stored(Block *b) noexcept nogil:
     """Set this thread's share of the packed gradient to 0, padding included."""
     cdef Py_ssize_t first = share(b.packed, b.worker, b.n_threads), last = share(b.packed, b.worker + 1, b.n_threads)
     memset(b.work + b.packed + first, 0, (last - first) * sizeof(real))
+
+
+# -- narrow layers: the rows of a block lie along the lanes (narrow.h) ---------------------------------------------
+
+cdef void prepare_narrow(Block *b, real *params, real *state, Py_ssize_t n_params, Py_ssize_t ld,
+                         real *row_numbers) noexcept nogil:
+    """Use columns of length `ld`. The weights are those in `params`, not packed weights."""
+    cdef Py_ssize_t l, n
+    b.ld = ld
+    b.params = params
+    b.state = state
+    b.n_params = n_params
+    b.row_weights = <double *> row_numbers
+    b.row_labels = <bits *> (b.row_weights + ld)
+    b.row_factors = <real *> (b.row_labels + ld)
+    b.row_relative = b.row_factors + ld
+    for l in range(b.n_layers):
+        b.layers[l].weights = params + b.layers[l].weights_at
+        b.layers[l].biases = params + b.layers[l].biases_at
+    n = parameters_of(b)
+    if b.worker == 0:  # square_sum reads 8 numbers at a time
+        memset(b.work + b.packed + n, 0, ((n + 7) // 8 * 8 - n) * sizeof(real))
+
+
+cdef inline Py_ssize_t parameters_of(Block *b) noexcept nogil:
+    """The number of parameters. They lie without gaps, layer by layer, from layers[0].weights_at on."""
+    cdef Layer *last = &b.layers[b.n_layers - 1]
+    return last.biases_at + last.n_out - b.layers[0].weights_at
+
+
+cdef inline real *gradient_at(Block *b, Py_ssize_t at) noexcept nogil:
+    """The gradient of the parameter at offset `at`."""
+    return b.work + b.packed + (at - b.layers[0].weights_at)
+
+
+cdef inline Py_ssize_t groups_of(Py_ssize_t rows) noexcept nogil:
+    return (rows + VL - 1) // VL
+
+
+cdef void narrow_gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first,
+                        Py_ssize_t last, Py_ssize_t ahead) noexcept nogil:
+    """`gather` for columns. `first` is a multiple of VL."""
+    cdef Layer *layer = b.layers
+    cdef Py_ssize_t i = first, k, count
+    while i < last:
+        count = min(<Py_ssize_t> VL, last - i)
+        for k in range(i, min(i + count, ahead)):
+            prefetch_row(b, order[begin + rows + k])
+        if b.data.bytes != NULL:
+            turn_bytes(b.data.bytes, layer.n_in, order + begin + i, count, b.byte_scale, layer.inputs + i, b.ld)
+        else:
+            turn_rows(b.data.reals, layer.n_in, order + begin + i, count, layer.inputs + i, b.ld)
+        i += VL
+
+
+cdef void forward_columns(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t l, groups = groups_of(last - first)
+    cdef Layer *layer
+    cdef drop_t drop
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        narrow_forward(layer.activation, layer.weights, layer.biases, layer.n_in, layer.n_out, layer.inputs + first,
+                       layer.sums + first, layer.outputs + first, b.ld, groups)
+        if layer.drop:
+            drop = drop_of(layer.drop, layer.drop_scale, layer.drop_key, b.update_number)
+            narrow_dropout(&drop, layer.activation, layer.outputs + first, layer.derivatives + first, layer.n_out, b.ld,
+                           groups, <uint32_t> (b.batch_row + first))
+
+
+cdef void backward_columns(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t l = b.n_layers - 1
+    cdef Layer *layer
+    cdef Layer *lower
+    while l > 0:
+        layer = &b.layers[l]
+        lower = &b.layers[l - 1]
+        narrow_backward(GIVEN if lower.drop else lower.activation, layer.weights, layer.n_in, layer.n_out,
+                        layer.deltas + first, (lower.derivatives if lower.drop else lower.outputs) + first,
+                        lower.deltas + first, b.ld, groups_of(last - first))
+        l -= 1
+
+
+cdef void output_columns(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last,
+                         double scale, double mean_weight, Sums *sums) noexcept nogil:
+    """`output` for columns. The deltas of lanes that repeat a row become 0."""
+    cdef Layer *layer = &b.layers[b.n_layers - 1]
+    cdef Py_ssize_t i, row
+    cdef double weight
+    cdef narrow_output_t o
+    o.cost = b.cost
+    o.task = b.task
+    o.activation = layer.activation
+    o.n = layer.n_out
+    o.ld = b.ld
+    o.rows = last - first
+    o.groups = groups_of(last - first)
+    o.number = b.cost_number
+    o.sums = layer.sums + first
+    o.outputs = layer.outputs + first
+    o.deltas = layer.deltas + first
+    o.scale = <real> scale
+    o.labels = NULL
+    o.weights = NULL
+    o.relative = o.factors = NULL
+    if b.data.labels != NULL:
+        o.labels = b.row_labels + first
+        for i in range(first, last):
+            b.row_labels[i] = <bits> b.data.labels[order[begin + i]]
+    else:
+        i = first
+        while i < last:
+            turn_rows(b.data.targets, layer.n_out, order + begin + i, min(<Py_ssize_t> VL, last - i), layer.deltas + i,
+                      b.ld)
+            i += VL
+    if b.data.weights != NULL:
+        o.weights = b.row_weights + first
+        o.relative = b.row_relative + first
+        o.factors = b.row_factors + first
+        for i in range(first, first + o.groups * VL):
+            row = order[begin + min(i, last - 1)]
+            weight = b.data.weights[row]
+            b.row_weights[i] = weight
+            b.row_relative[i] = <real> (weight / mean_weight)
+            b.row_factors[i] = <real> (scale * weight)
+    narrow_output(&o)
+    sums.cost = o.cost_sum * mean_weight
+    sums.score = o.score * mean_weight if b.task == REGRESSION else o.score
+    sums.labels = o.right_labels
+
+
+cdef void update_columns(Block *b, Py_ssize_t rows) noexcept nogil:
+    """Compute the gradient of this thread's share of the neurons of each layer, and make the step if nothing is left
+    to wait for."""
+    cdef Py_ssize_t l, first, last, groups = groups_of(rows)
+    cdef bint add = b.batch_row > 0
+    cdef Layer *layer
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        first = neuron_of(layer, b.worker, b.n_threads)
+        last = neuron_of(layer, b.worker + 1, b.n_threads)
+        narrow_gradient(layer.deltas + first * b.ld, last - first, layer.inputs, layer.n_in, b.ld, groups, add,
+                        gradient_at(b, layer.weights_at + first * layer.n_in))
+        narrow_biases(layer.deltas + first * b.ld, last - first, b.ld, groups, add,
+                      gradient_at(b, layer.biases_at + first))
+    if b.target == TO_OPTIMIZER:
+        step_columns(b)
+
+
+cdef inline Py_ssize_t neuron_of(const Layer *layer, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    """The first neuron of a thread's share of a layer: whole tiles."""
+    return min(layer.n_out, share(tiles_of(layer.n_out, COLUMN_TILE), part, parts) * COLUMN_TILE)
+
+
+cdef void step_columns(Block *b) noexcept nogil:
+    """Make the optimiser's step for the parameters of this thread's neurons."""
+    cdef Py_ssize_t l, first, last
+    cdef Layer *layer
+    if b.n_threads == 1 and b.decay == 0 and not b.penalty:
+        step_part(b, b.layers[0].weights_at, parameters_of(b), False)
+        return
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        first = neuron_of(layer, b.worker, b.n_threads)
+        last = neuron_of(layer, b.worker + 1, b.n_threads)
+        step_part(b, layer.weights_at + first * layer.n_in, (last - first) * layer.n_in, True)
+        step_part(b, layer.biases_at + first, last - first, False)
+
+
+cdef void step_part(Block *b, Py_ssize_t at, Py_ssize_t n, bint are_weights) noexcept nogil:
+    """Make the optimiser's step for n parameters from offset `at` on."""
+    b.step.decay = <real> (b.decay if are_weights else 0)
+    b.step.squares = b.squares if are_weights and b.penalty else NULL
+    narrow_step(&b.step, b.params + at, gradient_at(b, at), b.state + at if b.state != NULL else NULL,
+                b.state + b.n_params + at if b.state != NULL else NULL, n)
 
 
 # -- packing: weights (n_out, n_in) become (below, width), and back -------------------------------------------------
@@ -974,6 +1209,7 @@ cdef void prepare(Block *b, Layer *layers, const int64_t[:, ::1] net, const int6
     b.work = work
     b.packed = packed
     b.target = TO_STORE
+    b.ld = 0
 
 
 cdef const real *NO_VALUES = &LEAKY_SLOPE  # any valid address, for sparse rows without entries
@@ -1157,6 +1393,7 @@ def train(call):
     cdef Py_ssize_t n = sequence.shape[0], size = call.batch_size, rows = p.rows, packed = p.packed, l
     cdef Py_ssize_t worker = call.worker
     cdef int64_t done_before = call.step
+    cdef Py_ssize_t p_ld = p.ld
     cdef double total = 0
     cdef Layer layers[MAX_LAYERS]
     cdef Block b
@@ -1173,7 +1410,7 @@ def train(call):
         before = flush_denormals()
         b.slots = slots.shape[0]
         total = train_batches(&b, &params_view[0], &slots[0, 0] if slots.shape[0] else NULL, params_view.shape[0],
-                              &sequence[0] if n else NULL, n, size, rows, &rate[0] if n else NULL, &options[0],
+                              &sequence[0] if n else NULL, n, size, rows, p_ld, &rate[0] if n else NULL, &options[0],
                               done_before, &progress[STOP], &steps, &report[0, 0] if n else NULL)
         restore_denormals(before)
     if worker == 0:
@@ -1182,7 +1419,7 @@ def train(call):
 
 
 cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
-                          Py_ssize_t size, Py_ssize_t rows, const double *rates, const double *options,
+                          Py_ssize_t size, Py_ssize_t rows, Py_ssize_t ld, const double *rates, const double *options,
                           int64_t done_before, const int64_t *stop_now, int64_t *steps,
                           double *report) noexcept nogil:
     """Do this thread's share of all steps of a call of `train`."""
@@ -1196,13 +1433,17 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     b.penalty = options[PENALTY] != 0
     if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
-        pack_all(b, params, 0)
-        for k in range(b.slots):
-            pack_all(b, state + k * n_params, (3 + k) * b.packed)
+        if ld == 0 or b.team[SPARSE]:
+            pack_all(b, params, 0)
+            for k in range(b.slots):
+                pack_all(b, state + k * n_params, (3 + k) * b.packed)
     if wait(b):
         return 0
     b.sparse = b.team[SPARSE] != 0
-    if fused and plain:
+    if ld and not b.sparse:
+        prepare_narrow(b, params, state, n_params, ld, <real *> b.entries)
+        b.target = TO_OPTIMIZER if fused else TO_STORE
+    elif fused and plain:
         b.target = TO_WEIGHTS
     elif fused and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, which must fit in the cache
         b.target = TO_OPTIMIZER
@@ -1219,7 +1460,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / weight
             b.decay += options[PENALTY] / weight
         memset(b.squares, 0, sizeof(b.squares))
-        if b.target == TO_STORE:
+        if b.target == TO_STORE and b.ld == 0:
             clear_stored(b)  # other threads add to the gradient only after the next barrier
         cost = score = labels = 0
         first = start
@@ -1233,6 +1474,9 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                 break
             from_row = share(count // 2, b.worker, b.n_threads) * 2  # pairs of rows stay together
             to_row = share(count // 2, b.worker + 1, b.n_threads) * 2 if b.worker + 1 < b.n_threads else count
+            if b.ld:
+                from_row = share(groups_of(count), b.worker, b.n_threads) * VL
+                to_row = min(count, share(groups_of(count), b.worker + 1, b.n_threads) * VL)
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
             forward(b, from_row, to_row)
             output(b, order, first, from_row, to_row, scale, mean_weight, sums_of(b, b.worker))
@@ -1272,7 +1516,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             report += REPORT_COLUMNS
         steps[0] += 1
         start = stop
-    if b.worker == 0:
+    if b.worker == 0 and b.ld == 0:
         unpack_all(b, params, 0)
         for k in range(b.slots):
             unpack_all(b, state + k * n_params, (3 + k) * b.packed)

@@ -262,7 +262,7 @@ def _launcher() -> list[str]:
 
 def sanitized_kernels() -> Path:
     """Return the folder of the extension modules, built from the checkout's sources if missing."""
-    sources = [CHECKOUT / "setup.py", CHECKOUT / "kernels" / "cython_backend.pyx", CHECKOUT / "kernels" / "vec.h"]
+    sources = [CHECKOUT / "setup.py", CHECKOUT / "kernels" / "cython_backend.pyx", *(CHECKOUT / "kernels").glob("*.h")]
     level = os.environ["FASTNET_ISA"]
     key = hashlib.sha256("\0".join((sys.version, level)).encode())
     for source in sources:
