@@ -219,7 +219,7 @@ SPARSE_INPUTS, SPARSE_SAMPLE, SPARSE_SHARE = 64, 32, 0.4
 # inputs at a time; otherwise they would grow with rows times inputs. MNIST images have 784 inputs, which is one piece.
 PIECE_INPUTS = 4096
 # The compiled backends have a second path for small layers: `narrow` says where it is used.
-NARROW_ROWS, NARROW_WIDTH = 16, 256
+NARROW_WIDTH = 200
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
 # repeats the network's row for layer l. In row 0 these columns hold other numbers: OUTPUTS_AT to SORTED_INPUTS.
@@ -272,8 +272,23 @@ def block_rows(net: Ints, rows: int) -> int:
 
 
 def narrow(net: Ints, rows: int, itemsize: int) -> bool:
-    """Whether `train` with batches of `rows` rows uses columns, unless it skips zeros."""
-    return rows >= NARROW_ROWS and int(net[:, :2].max()) <= NARROW_WIDTH
+    """Whether `train` with batches of `rows` rows uses columns, unless it skips zeros.
+
+    The rule counts operations on vectors of 64 bytes. Columns pad the rows of a block, and take 3 operations more for
+    each weight, to add the lanes of its gradient. Packed layers pad neurons, and take about 40 operations more for each
+    row: a copy, the class, the cost. docs/decisions/small-tables.md has the measurements.
+    """
+    if int(net[:, [N_IN, N_OUT]].max()) > NARROW_WIDTH:
+        return False
+    lane = ALIGNMENT // itemsize
+    block = block_rows(net, rows)
+    columns, packed = 0, 40 * block
+    for layer, (n_in, n_out) in enumerate(net[:, [N_IN, N_OUT]].tolist()):
+        products = 2 + (layer > 0)  # forward, gradient, and backward except to the inputs
+        columns += n_in * n_out * (products * -(-block // lane) + 3)
+        packed += block * 2 * -(-n_in // GROUP) * GROUP * -(-n_out // lane)
+        packed += block * (layer > 0) * -(-n_out // GROUP) * GROUP * -(-n_in // lane)
+    return columns <= 1.25 * packed
 
 
 def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:

@@ -14,7 +14,7 @@ setup.py builds this file once for each instruction set and dtype. The inner loo
 # the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport exp, fabs, isfinite, log, log1p, sqrt
+from libc.math cimport exp, fabs, isfinite, log, log1p, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -892,8 +892,8 @@ cdef void begin_step(step_t *s, const double *options, double rate, double count
     cdef double root
     s.rate = <real> rate
     if s.kind == WITH_ADAM:
-        rate /= 1 - options[BETA1] ** count
-        root = sqrt(1 - options[BETA2] ** count)
+        rate /= 1 - pow(options[BETA1], count)  # Cython would compute ** by complex numbers
+        root = sqrt(1 - pow(options[BETA2], count))
         if options[PLAIN_EPSILON] != 0:
             rate *= root
             root = 1

@@ -63,11 +63,14 @@ INLINE void turn(vec *v) {
 /* Lane k of the result is the sum of the lanes of v[k]. */
 INLINE vec lane_sums(vec *v) {
 #ifdef SWAP_LANES
+/* The sum of a blend, [a0 a1 b2 b3], and a shuffle, [a2 a3 b0 b1]. Two shuffles would take twice the time. */
+#  define BLEND(s, i) ((i) & (s) ? VL + (i) : (i))
+#  define CROSS(s, i) ((i) & (s) ? VL + (i) - (s) : (i) + (s))
 #  define ADD_LANES(s)                                                          \
       UNROLL                                                                    \
       for (int i = 0; i < s; i++)                                               \
-          v[i] = __builtin_shufflevector(v[i], v[i + s], LANES(UPPER, s)) +     \
-                 __builtin_shufflevector(v[i], v[i + s], LANES(LOWER, s));
+          v[i] = __builtin_shufflevector(v[i], v[i + s], LANES(BLEND, s)) +     \
+                 __builtin_shufflevector(v[i], v[i + s], LANES(CROSS, s));
 #  if VECTOR_ELEMENTS >= 16
     ADD_LANES(8)
 #  endif
@@ -120,8 +123,11 @@ static void turn_bytes(const uint8_t *x, ptrdiff_t n, const int64_t *order, ptrd
         vec v[VL];
         ptrdiff_t height = n - i < VL ? n - i : VL;
         for (int k = 0; k < VL; k++) {
-            real lanes[VL];
-            for (int j = 0; j < VL; j++) lanes[j] = j < height ? row[k][i + j] * scale : 0;
+            real lanes[VL] = {0};
+            if (height == VL)
+                for (int j = 0; j < VL; j++) lanes[j] = row[k][i + j] * scale;
+            else
+                for (ptrdiff_t j = 0; j < height; j++) lanes[j] = row[k][i + j] * scale;
             v[k] = vload(lanes);
         }
         turn(v);
@@ -171,9 +177,10 @@ INLINE void narrow_product(const real *w, ptrdiff_t ldj, ptrdiff_t ldi, ptrdiff_
     }
 }
 
-/* sums[J neurons][I inputs] = the sum over the rows of delta x */
+/* grad[J neurons][I inputs] = (or += if `add`) the sum over the rows of delta x */
 INLINE void gradient_tile_(const int J, const int I, const real *delta, const real *x, ptrdiff_t ld, ptrdiff_t groups,
-                           real *sums) {
+                           int add, real *grad, ptrdiff_t ldg) {
+    real sums[SUMS_TILE + VL];
     vec acc[SUMS_TILE + VL];
     UNROLL
     for (int k = 0; k < SUMS_TILE; k++) acc[k] = vsplat(0);
@@ -189,29 +196,32 @@ INLINE void gradient_tile_(const int J, const int I, const real *delta, const re
         }
     }
     UNROLL
-    for (int k = 0; k < SUMS_TILE; k += VL) vstore(sums + k, lane_sums(acc + k));
+    for (int k = 0; k < J * COLUMN_TILE; k += VL) vstore(sums + k, lane_sums(acc + k));
+    if (add)
+        UNROLL
+        for (int j = 0; j < J; j++)
+            UNROLL
+            for (int i = 0; i < I; i++) grad[j * ldg + i] += sums[j * COLUMN_TILE + i];
+    else
+        UNROLL
+        for (int j = 0; j < J; j++) memcpy(grad + j * ldg, sums + j * COLUMN_TILE, I * sizeof(real));
 }
 #define GRADIENT_CASE(J, I) \
-    case J * 8 + I: gradient_tile_(J, I, delta, x, ld, groups, sums); break;
+    case J * 8 + I: gradient_tile_(J, I, delta, x, ld, groups, add, grad, ldg); break;
 #define GRADIENT_CASES(J) GRADIENT_CASE(J, 1) GRADIENT_CASE(J, 2) GRADIENT_CASE(J, 3) GRADIENT_CASE(J, 4)
 INLINE void gradient_tile(int neurons, int inputs, const real *delta, const real *x, ptrdiff_t ld, ptrdiff_t groups,
-                          real *sums) {
+                          int add, real *grad, ptrdiff_t ldg) {
     switch (neurons * 8 + inputs) { GRADIENT_CASES(1) GRADIENT_CASES(2) GRADIENT_CASES(3) GRADIENT_CASES(4) }
 }
 
 /* grad[neurons][n] = (or += if `add`) the sum over the rows of delta x, for n inputs */
 static void narrow_gradient(const real *delta, ptrdiff_t neurons, const real *x, ptrdiff_t n, ptrdiff_t ld,
                             ptrdiff_t groups, int add, real *grad) {
-    real sums[SUMS_TILE];
     for (ptrdiff_t j = 0; j < neurons; j += COLUMN_TILE) {
         int height = neurons - j < COLUMN_TILE ? (int)(neurons - j) : COLUMN_TILE;
         for (ptrdiff_t i = 0; i < n; i += COLUMN_TILE) {
             int width = n - i < COLUMN_TILE ? (int)(n - i) : COLUMN_TILE;
-            gradient_tile(height, width, delta + j * ld, x + i * ld, ld, groups, sums);
-            for (int a = 0; a < height; a++) {
-                real *at = grad + (j + a) * n + i;
-                for (int c = 0; c < width; c++) at[c] = sums[a * COLUMN_TILE + c] + (add ? at[c] : 0);
-            }
+            gradient_tile(height, width, delta + j * ld, x + i * ld, ld, groups, add, grad + j * n + i, n);
         }
     }
 }
