@@ -116,15 +116,20 @@ def narrow_product(
 
 
 def _lane_sums(v: _Lanes, vectors: Sequence[_Vector]) -> _Vector:
-    """The vector whose lane k is the sum of the lanes of vectors[k]."""
-    lines, step = [x.value for x in vectors], v.n // 2
-    while step:
-        upper = [v.n + i - step if i & step else i for i in range(v.n)]
-        lower = [v.n + i if i & step else i + step for i in range(v.n)]
+    """The vector whose lane k is the sum of the lanes of vectors[k]. There are at most as many vectors as lanes."""
+    size = 1 << (len(vectors) - 1).bit_length()
+    lines, step = [x.value for x in vectors] + [v.splat(0).value] * (size - len(vectors)), size // 2
+    while step:  # the sum of a blend, [a0 a1 b2 b3], and a shuffle, [a2 a3 b0 b1]: two shuffles take twice the time
+        blend = [v.n + i if i & step else i for i in range(v.n)]
+        cross = [v.n + i - step if i & step else i + step for i in range(v.n)]
         pairs = [(lines[i], lines[i + step]) for i in range(step)]
-        lines = [v.b.fadd(_shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)) for pair in pairs]
+        lines = [v.b.fadd(_shuffled(v.b, *pair, blend), _shuffled(v.b, *pair, cross)) for pair in pairs]
         step //= 2
-    return _Vector(v, lines[0])
+    total = lines[0]
+    while size < v.n:  # lane l holds a part of the sum of vectors[l % size]
+        total = v.b.fadd(total, _shuffled(v.b, total, total, [i ^ size for i in range(v.n)]))
+        size *= 2
+    return _Vector(v, total)
 
 
 @_kernel
@@ -144,16 +149,12 @@ def narrow_gradient(
             return [v.fma(ds[k // COLUMN_TILE], xs[k % COLUMN_TILE], a) for k, a in enumerate(acc)]
 
         acc = _loop(b, groups, group, [v.splat(0)] * (j_count * COLUMN_TILE))
-        acc += [v.splat(0)] * (-len(acc) % v.n)
         sums = [_lane_sums(v, acc[k : k + v.n]).value for k in range(0, len(acc), v.n)]
         four = v.part(COLUMN_TILE)
-        used = four.below(b.sub(n, start))
         for j in range(j_count):
             part, at = divmod(j * COLUMN_TILE, v.n)
             total = _Vector(four, _shuffled(b, sums[part], sums[part], range(at, at + COLUMN_TILE)))
-            place = v.pointer(grad, (first, n), (n, j), start)
-            old = four.load_some(_Mask(four, b.select(adding, used.value, ir.Constant(used.value.type, None))), place)
-            four.store_some(total + old, used, place)
+            _add_or_store(adding, total, b.sub(n, start), grad, (first, n), (n, j), start)
 
     def neuron_tile(t: ir.Value, _: list[Any]) -> None:
         first = b.mul(t, I64(COLUMN_TILE))
@@ -172,20 +173,26 @@ def narrow_gradient(
 def narrow_biases(v: _Lanes, delta: Any, neurons: Any, ld: Any, groups: Any, add: Any, grad: Any) -> None:
     """grad[neurons] = the sum over the rows of delta. With `add`, the sum is added to grad."""
     b, adding, last = v.b, v.b.icmp_signed("!=", add, I64(0)), v.b.sub(neurons, I64(1))
+    four, lanes = v.part(COLUMN_TILE), range(COLUMN_TILE)
 
-    def part(t: ir.Value, _: list[Any]) -> None:
-        first = b.mul(t, I64(v.n))
-        columns = [v.pointer(delta, (_least(b, b.add(first, I64(k)), last), ld)) for k in range(v.n)]
+    def tile(t: ir.Value, _: list[Any]) -> None:
+        first = b.mul(t, I64(COLUMN_TILE))
+        columns = [v.pointer(delta, (_least(b, b.add(first, I64(k)), last), ld)) for k in lanes]
 
         def group(g: ir.Value, acc: list[_Vector]) -> list[_Vector]:
             return [a + v.load(column, (g, v.n)) for column, a in zip(columns, acc, strict=True)]
 
-        total = _lane_sums(v, _loop(b, groups, group, [v.splat(0)] * v.n))
-        used = v.below(b.sub(neurons, first))
-        old = v.load_some(_Mask(v, b.select(adding, used.value, ir.Constant(used.value.type, None))), grad, first)
-        v.store_some(total + old, used, grad, first)
+        sums = _lane_sums(v, _loop(b, groups, group, [v.splat(0)] * COLUMN_TILE)).value
+        _add_or_store(adding, _Vector(four, _shuffled(b, sums, sums, lanes)), b.sub(neurons, first), grad, first)
 
-    _loop(b, _tiles(b, neurons, v.n), part)
+    _loop(b, _tiles(b, neurons, COLUMN_TILE), tile)
+
+
+def _add_or_store(adding: ir.Value, total: _Vector, n: ir.Value, place: ir.Value, *at: Any) -> None:
+    """Store the first n lanes, or add them to what is stored."""
+    v, used = total.lanes, total.lanes.below(n)
+    old = v.load_some(_Mask(v, v.b.select(adding, used.value, ir.Constant(used.value.type, None))), place, *at)
+    v.store_some(total + old, used, place, *at)
 
 
 @_kernel

@@ -1178,7 +1178,9 @@ def _quotient(v: _Lanes, dividend: Any, divisor: Any) -> Any:
 @_number
 def _share(v: _Lanes, n: Any, part: Any, parts: Any) -> Any:
     """The start of part number `part` of n items. The parts are even: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
-    return v.b.udiv(v.b.mul(n, part), parts)
+    product, whole = v.b.mul(n, part), v.b.icmp_signed("==", parts, I64(1))
+    start: ir.Value = _cases(v.b, v.b.zext(whole, I64), {0: lambda: v.b.udiv(product, parts)}, product)
+    return start  # most often there is one part, and a division takes 4 ns
 
 
 @_number
