@@ -25,6 +25,13 @@ INLINE vec load_some(const real *p, ptrdiff_t n) { /* the other lanes are 0 */
     return vload(lanes);
 #endif
 }
+INLINE vbits load_bits(const bits *p) {
+#ifdef VECTOR_BYTES
+    return *(const vbits_unaligned *)p;
+#else
+    return *p;
+#endif
+}
 INLINE void store_some(real *p, vec v, ptrdiff_t n) {
 #if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
@@ -359,7 +366,7 @@ typedef struct { /* the output layer of a block; arrays of one number a row are 
 } narrow_output_t;
 
 INLINE vec narrow_target(const narrow_output_t *o, ptrdiff_t at, ptrdiff_t k) { /* of output k */
-    return o->labels ? vmask(*(const vbits *)(o->labels + at) == (bits)k) : vload(o->deltas + k * o->ld + at);
+    return o->labels ? vmask(load_bits(o->labels + at) == (bits)k) : vload(o->deltas + k * o->ld + at);
 }
 
 /* The cost of a group of rows by cross entropy or Poisson's cost, as `cross_entropy` and `poisson` of

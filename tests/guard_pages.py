@@ -102,7 +102,22 @@ def calls(backend: Any, k: kc.Case, side: str, n_threads: int = 1) -> None:
     kc.together(backend, call)
 
 
-KINDS = {"dense": dense, "sparse": sparse, "pieces": pieces, "predictor": predictor, "teams": teams, "dropout": dropout}
+def columns(backend: Any, k: kc.Case, side: str) -> None:
+    """Call `train` with columns (contract.narrow), whatever the shape."""
+    with kc.forced_path(is_narrow=True):
+        for changed, n_threads in ((k, 1), (k, min(3, backend.MAX_THREADS)), (kc.dropping(k, (1 << 31, 7)), 1)):
+            calls(backend, changed._replace(x=at_the_edge(k.x, side)), side, n_threads)
+
+
+KINDS = {
+    "dense": dense,
+    "sparse": sparse,
+    "pieces": pieces,
+    "predictor": predictor,
+    "teams": teams,
+    "dropout": dropout,
+    "columns": columns,
+}
 
 
 def main(name: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
+from unittest import mock
 
 import naive
 import numpy as np
@@ -307,6 +309,17 @@ def first_rate(k: Case) -> float:
 def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:
     """Return a different learning rate for each step."""
     return first / (1 + 0.25 * np.arange(-(-len(order) // batch_size)))
+
+
+@contextmanager
+def forced_path(is_narrow: bool) -> Iterator[None]:
+    """Let `train` use columns (contract.narrow) for every dense network, or for none."""
+    with mock.patch.object(c, "narrow", return_value=is_narrow):
+        c._plan.cache_clear()
+        try:
+            yield
+        finally:
+            c._plan.cache_clear()
 
 
 def predict(backend: Any, k: Case) -> Array:

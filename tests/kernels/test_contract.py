@@ -179,10 +179,12 @@ def test_train_equals_gradient_and_the_optimiser_s_formula(
     optimizer = kc.rule(rule, extra)
     k = kc.case((6, 9, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype, inputs, targets, 0, task, weights)
     order = np.random.default_rng(1).integers(0, 20, 38)
-    found = kc.train(backend, k, order, 5, optimizer, step=3)
     expected = expected_training(backend, k, order, 5, optimizer, kc.rates(order, 5), 3)
-    assert_trained(found, expected, TRAINED[dtype])
-    assert found.steps == 8  # the last step has three rows
+    for is_narrow in (True, False):
+        with kc.forced_path(is_narrow):
+            found = kc.train(backend, k, order, 5, optimizer, step=3)
+        assert_trained(found, expected, TRAINED[dtype])
+        assert found.steps == 8  # the last step has three rows
 
 
 @kc.pairs("backend", "dtype", "targets", "weights", batch_size=[7, 1300])
