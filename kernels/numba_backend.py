@@ -27,7 +27,7 @@ from numba.core.targetconfig import ConfigStack
 from numpy.typing import NDArray
 
 from fastnet.kernels import contract as c
-from fastnet.kernels import numba_few_rows, numba_vectors
+from fastnet.kernels import numba_few_rows, numba_narrow, numba_vectors
 from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.numba_few_rows import (
     FEW_SUMS,
@@ -37,6 +37,23 @@ from fastnet.kernels.numba_few_rows import (
     few_tile,
     pack_weights,
     unpack_weights,
+)
+from fastnet.kernels.numba_narrow import (
+    COLUMN_GROUPS,
+    COLUMN_TILE,
+    FROM_ERRORS,
+    POISSON_SUMS,
+    SIGMOID_SUMS,
+    SOFTMAX_SUMS,
+    copy_some,
+    narrow_biases,
+    narrow_dropout,
+    narrow_gradient,
+    narrow_output,
+    narrow_product,
+    narrow_softmax,
+    narrow_squares,
+    turn_rows,
 )
 from fastnet.kernels.numba_vectors import (
     ADD,
@@ -128,9 +145,8 @@ JIT_OPTIONS: dict[str, Any] = {
 
 
 # Numba's cache notices only changes of this file. With these hashes it also notices changes of the other files.
-OTHERS = [
-    hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in (c, numba_vectors, numba_few_rows)
-]
+FILES = [Path(str(module.__file__)) for module in (c, numba_vectors, numba_few_rows, numba_narrow)]
+OTHERS = [hashlib.sha256(file.read_bytes()).hexdigest() for file in FILES]
 
 
 def _jit(function: Callable[..., Any]) -> Any:
@@ -210,16 +226,17 @@ def instruction_set() -> str:
 # and either LABELS or TARGETS. For SparseRows, STARTS and INDICES are set, and REALS is the address of the values.
 # UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off. FEW is 1 if the forward
 # pass takes few rows and reads the weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current
-# block in its batch. BYTE_SCALE holds the bits of a float64, and so do the columns from OPTIMIZER_STEP on: the numbers
-# of a step, then BATCH_DECAY, the weight decay of the current batch. COST_NUMBERS are the four numbers of the cost, of
-# the dtype of the parameters. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows
-# after the columns.
+# block in its batch. LD is the length of a column of narrow layers, 0 for other layers. BYTE_SCALE holds the bits of a
+# float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of
+# the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters. OWN_TEAM to
+# OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows after the columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
-    LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, ROOM,
-    TASK, LAYERS, PACKED, BLOCK, SLOTS, N_PARAMS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW,
+    LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, N_PARAMS,
+    ROOM,
+    TASK, LAYERS, PACKED, BLOCK, SLOTS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, LD,
     BYTE_SCALE, FEW, OPTIMIZER_STEP,
-) = range(40)  # fmt: skip
+) = range(41)  # fmt: skip
 ARRAYS = COLUMNS + 1
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
@@ -377,6 +394,9 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
     Prefetch the first `ahead` rows of the next block.
     """
+    if b[LD]:
+        _gather_columns(b, t, work, begin, rows, first, last, ahead)
+        return
     n, below, itemsize = t[NODE_COLUMNS + c.LAYER + c.N_IN], t[c.WIDTH], _itemsize(work)
     ld_columns = _quotient(below * itemsize, 4)
     columns = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32)
@@ -579,6 +599,9 @@ def _drop_neurons(b, node, work, first, last):
 
 @_inner()
 def _forward(b, t, work, first, last):
+    if b[LD]:
+        _forward_columns(b, t, work, first, last)
+        return
     for layer in range(b[LAYERS]):
         if layer == 0 and b[SPARSE]:
             _sparse_sums(b, t, work, first, last)
@@ -595,6 +618,9 @@ def _forward(b, t, work, first, last):
 @_inner()
 def _backward(b, t, work, first, last):
     """Compute the deltas of all layers but the last. `_output` has set the deltas of the last layer."""
+    if b[LD]:
+        _backward_columns(b, t, work, first, last)
+        return
     for layer in range(b[LAYERS] - 1, 0, -1):
         _propagate(b, t, work, layer, first, last)
 
@@ -642,6 +668,9 @@ def _cost_of_sums(node, n, z, a, target, labelled, label):
 @_inner()
 def _output(b, t, work, begin, first, last, scale, line):
     """For rows [first, last), set the last layer's deltas, and the sums of cost and scores in the thread's line."""
+    if b[LD]:
+        _output_columns(b, t, work, begin, first, last, scale, line)
+        return
     node, weight, cost, score, labels = _node(t, b[LAYERS] - 1), 1.0, 0.0, 0.0, 0.0
     n, width, activation = node[c.LAYER + c.N_OUT], node[c.WIDTH], node[c.LAYER + c.ACTIVATION]
     softmax, labelled, task = activation == c.SOFTMAX, b[LABELS] != 0, node[c.LAYER + c.TASK]
@@ -717,6 +746,9 @@ def _by_rows(b, t, work):
 @_inner()
 def _update(b, t, work, rows):
     """Add this thread's share of every layer's gradient, inputs^T . deltas, to b[TARGET]."""
+    if b[LD]:
+        _update_columns(b, t, work, rows)
+        return
     for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
         groups = _groups_of(node)
@@ -893,6 +925,8 @@ def _weight_of(b, first, last):
 @_inner(types.float64)
 def _squared_weights(b, t, work):
     """The sum of the squares of this thread's share of all weights."""
+    if b[LD]:
+        return _squared_columns(b, t, work)
     total = 0.0
     for layer in range(b[LAYERS]):
         node = _node(t, layer)
@@ -903,12 +937,15 @@ def _squared_weights(b, t, work):
 
 
 @_inner()
-def _clip(b, work, options):
+def _clip(b, t, work, options):
     """Set the factor of the packed gradient."""
     step, packed = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[PACKED]
     step[SCALE] = 1.0
     if options[c.CLIP_NORM] > 0:
-        norm = math.sqrt(square_sum(_at(work, packed), packed))
+        n = packed
+        if b[LD]:
+            n = _parameters_of(b, t)
+        norm = math.sqrt(narrow_squares(_at(work, packed), n))
         if norm > options[c.CLIP_NORM]:
             step[SCALE] = options[c.CLIP_NORM] / norm
 
@@ -918,8 +955,9 @@ def _stays_flat(b, options):
     """Whether the step changes the flat parameters and the flat state, because packing the state would take longer.
 
     So it is with one batch. Plain gradient descent changes the packed weights, and the penalty adds up packed weights.
+    Narrow layers are never packed.
     """
-    if options[c.PENALTY] != 0 or (options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0):
+    if b[LD] or options[c.PENALTY] != 0 or (options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0):
         return 0
     return b[TASK] == TRAIN and b[COUNT] <= _min(b[BATCH_SIZE], b[EPOCH_ROWS]) and b[N_THREADS] == 1
 
@@ -931,7 +969,7 @@ def _step_flat(b, t, work, options):
     The step of an element has the same bits as in `_step_stored`.
     """
     gradient, decay = _at(work, 2 * b[PACKED]), _number(b, BATCH_DECAY)  # the scratch area
-    _clip(b, work, options)
+    _clip(b, t, work, options)
     _unpack(b, t, _at(work, b[PACKED]), gradient, 0, 1)
     for layer in range(b[LAYERS]):
         row = _at(_node(t, layer), c.LAYER)
@@ -967,7 +1005,10 @@ def _step_span(b, work, gradient, at, n, decay):
 def _step_stored(b, t, work, options):
     """Make the optimiser's step for this thread's share of all parameters, with the packed gradient."""
     packed = b[PACKED]
-    _clip(b, work, options)
+    _clip(b, t, work, options)
+    if b[LD]:
+        _step_columns(b, t, work)
+        return
     for layer in range(b[LAYERS]):
         node = _node(t, layer)
         groups, size = _groups_of(node), GROUP * node[c.WIDTH]
@@ -984,6 +1025,201 @@ def _clear_stored(b, work):
     """Set this thread's share of the packed gradient to 0, padding included."""
     first, last = _share(b[PACKED], b[WORKER], b[N_THREADS]), _share(b[PACKED], b[WORKER] + 1, b[N_THREADS])
     _zero(_at(work, b[PACKED] + first), last - first)
+
+
+# -- narrow layers: the rows of a block lie along the lanes (numba_narrow.py) ---------------------------------------
+# These functions take the place of those above. Weights, biases and the optimiser's state stay in the caller's arrays.
+
+
+@_inner(types.intp)
+def _groups(work, rows):
+    return _quotient(rows + _lanes(work) - 1, _lanes(work))
+
+
+@_inner(types.intp)
+def _parameters_of(b, t):
+    """The number of parameters. They lie without gaps, layer by layer."""
+    node = _node(t, b[LAYERS] - 1)
+    return node[c.LAYER + c.BIASES] + node[c.LAYER + c.N_OUT] - _node(t, 0)[c.LAYER + c.WEIGHTS]
+
+
+@_inner(types.intp)
+def _gradient_at(b, t, at):
+    """The offset, in the workspace, of the gradient of the parameter at offset `at`."""
+    return b[PACKED] + at - _node(t, 0)[c.LAYER + c.WEIGHTS]
+
+
+@_inner()
+def _gather_columns(b, t, work, begin, rows, first, last, ahead):
+    """`_gather`, where `first` is a multiple of the number of lanes."""
+    n, order, scale = t[NODE_COLUMNS + c.LAYER + c.N_IN], _pointer(b[ORDER], b), _number(b, BYTE_SCALE)
+    for i in range(first, last, _lanes(work)):
+        count, out = _min(_lanes(work), last - i), _at(work, t[c.ACTIVATIONS_AT] + i)
+        for k in range(i, _min(i + count, ahead)):
+            _prefetch_row(b, n, _itemsize(work), order[begin + rows + k])
+        if b[BYTES] != 0:
+            turn_rows(_pointer(b[BYTES], np.uint8), scale, n, _at(order, begin + i), count, out, b[LD])
+        else:
+            turn_rows(_pointer(b[REALS], work), scale, n, _at(order, begin + i), count, out, b[LD])
+
+
+@_inner()
+def _forward_columns(b, t, work, first, last):
+    params, groups = _pointer(b[PARAMS], work), _groups(work, last - first)
+    tiles = _quotient(groups + COLUMN_GROUPS - 1, COLUMN_GROUPS)
+    for layer in range(b[LAYERS]):
+        node, lower = _node(t, layer), _node(t, layer - 1)
+        n_in, n_out, activation = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.LAYER + c.ACTIVATION]
+        weights, biases = _at(params, node[c.LAYER + c.WEIGHTS]), _at(params, node[c.LAYER + c.BIASES])
+        for tile in range(tiles):  # the groups of a tile stay in the first-level cache
+            group = _share(groups, tile, tiles)
+            count, row = _share(groups, tile + 1, tiles) - group, first + group * _lanes(work)
+            x, z = _at(work, lower[c.ACTIVATIONS_AT] + row), _at(work, _sums_at(b, t, layer) + row)
+            a, columns = _at(work, node[c.ACTIVATIONS_AT] + row), count * _lanes(work)
+            narrow_product(weights, n_in, 1, n_in, n_out, 1, biases, x, z, b[LD], count)
+            if activation == c.SOFTMAX:
+                narrow_softmax(z, a, n_out, b[LD], count)
+            else:
+                activate_tile(activation, z, a, b[LD], n_out, columns, columns)
+        if _drop(b, node):
+            a, derivatives = _at(work, node[c.ACTIVATIONS_AT] + first), _at(work, node[c.SCRATCH_AT] + first)
+            narrow_dropout(
+                activation, _drop(b, node), node[c.LAYER + c.DROP_KEY], b[UPDATE_NUMBER], b[BATCH_ROW] + first,
+                _drop_scale(_drop(b, node)), n_out, b[LD], groups, a, derivatives,
+            )  # fmt: skip
+
+
+@_inner()
+def _backward_columns(b, t, work, first, last):
+    params, groups = _pointer(b[PARAMS], work), _groups(work, last - first)
+    tiles = _quotient(groups + COLUMN_GROUPS - 1, COLUMN_GROUPS)
+    for layer in range(b[LAYERS] - 1, 0, -1):
+        node, lower = _node(t, layer), _node(t, layer - 1)
+        n_in, n_out, weights = node[c.LAYER + c.N_IN], node[c.LAYER + c.N_OUT], node[c.LAYER + c.WEIGHTS]
+        derivatives, activation = lower[c.ACTIVATIONS_AT], lower[c.LAYER + c.ACTIVATION]
+        if _drop(b, lower):
+            derivatives, activation = lower[c.SCRATCH_AT], GIVEN
+        for tile in range(tiles):
+            group = _share(groups, tile, tiles)
+            count, row = _share(groups, tile + 1, tiles) - group, first + group * _lanes(work)
+            deltas, below = _at(work, node[c.DELTAS_AT] + row), _at(work, lower[c.DELTAS_AT] + row)
+            w = _at(params, weights)
+            narrow_product(w, 1, n_in, n_out, n_in, 0, w, deltas, below, b[LD], count)
+            a = _at(work, derivatives + row)
+            times_derivative(activation, a, below, b[LD], n_in, count * _lanes(work))
+
+
+@_inner()
+def _output_columns(b, t, work, begin, first, last, scale, line):
+    """`_output`. The deltas of lanes that repeat a row become 0."""
+    node, order, ld = _node(t, b[LAYERS] - 1), _pointer(b[ORDER], b), b[LD]
+    n, activation, cost = node[c.LAYER + c.N_OUT], node[c.LAYER + c.ACTIVATION], node[c.LAYER + c.COST]
+    groups, given, weight = _groups(work, last - first), _pointer(b[WEIGHTS], np.float64), 1.0
+    softmax, labelled = activation == c.SOFTMAX, b[LABELS] != 0
+    kind = FROM_ERRORS
+    if cost == c.POISSON:
+        kind = POISSON_SUMS
+    elif cost == c.CROSS_ENTROPY:
+        kind = SOFTMAX_SUMS if softmax else SIGMOID_SUMS
+    weights = _pointer(_at(work, t[c.ROWS_AT]), np.float64)
+    labels = _pointer(_at(weights, ld), work)
+    factors = _at(labels, ld)
+    for i in range(first, first + groups * _lanes(work)):
+        row = order[begin + _min(i, last - 1)]
+        if b[WEIGHTS] != 0:
+            weight = given[row]
+        weights[i], factors[i] = weight, _real(work, scale * weight)
+        if labelled:
+            labels[i] = _real(work, _pointer(b[LABELS], b)[row])
+    if not labelled:
+        targets = _pointer(b[TARGETS], work)
+        for i in range(first, last, _lanes(work)):
+            count, out = _min(_lanes(work), last - i), _at(work, node[c.DELTAS_AT] + i)
+            turn_rows(targets, 1.0, n, _at(order, begin + i), count, out, ld)
+    mixing = softmax and kind == FROM_ERRORS
+    z, a, delta = t[c.OUTPUTS_AT] + first, node[c.ACTIVATIONS_AT] + first, node[c.DELTAS_AT] + first
+    derivative = c.IDENTITY if kind != FROM_ERRORS or softmax else activation
+    narrow_output(
+        kind, derivative, np.int64(mixing), node[c.LAYER + c.TASK], n, last - first, groups,
+        _number(node, c.LAYER + c.COST_NUMBER), np.int64(labelled), _at(weights, first), line, _at(labels, first),
+        _at(factors, first), _at(work, z), _at(work, a), _at(work, delta), ld, _pointer(_at(b, COST_NUMBERS), work),
+    )  # fmt: skip
+
+
+@_inner(types.intp)
+def _neuron_of(node, part, parts):
+    """The first neuron of a thread's share of a layer: whole tiles."""
+    n = node[c.LAYER + c.N_OUT]
+    return _min(n, _share(_quotient(n + COLUMN_TILE - 1, COLUMN_TILE), part, parts) * COLUMN_TILE)
+
+
+@_inner()
+def _update_columns(b, t, work, rows):
+    """Compute the gradient of this thread's neurons, and make the step if nothing is left to wait for."""
+    groups, add, ld = _groups(work, rows), np.int64(b[BATCH_ROW] > 0), b[LD]
+    for layer in range(b[LAYERS]):
+        node, n_in = _node(t, layer), _node(t, layer)[c.LAYER + c.N_IN]
+        first = _neuron_of(node, b[WORKER], b[N_THREADS])
+        n = _neuron_of(node, b[WORKER] + 1, b[N_THREADS]) - first
+        delta, x = _at(work, node[c.DELTAS_AT] + first * ld), _at(work, _node(t, layer - 1)[c.ACTIVATIONS_AT])
+        weights, biases = node[c.LAYER + c.WEIGHTS] + first * n_in, node[c.LAYER + c.BIASES] + first
+        narrow_gradient(delta, n, x, n_in, ld, groups, add, _at(work, _gradient_at(b, t, weights)))
+        narrow_biases(delta, n, ld, groups, add, _at(work, _gradient_at(b, t, biases)))
+    if b[TARGET] == TO_OPTIMIZER:
+        _step_columns(b, t, work)
+
+
+@_inner()
+def _step_columns(b, t, work):
+    """Make the optimiser's step for the parameters of this thread's neurons."""
+    decay = _number(b, BATCH_DECAY)
+    if b[N_THREADS] == 1 and decay == 0:
+        _step_part(b, t, work, _node(t, 0)[c.LAYER + c.WEIGHTS], _parameters_of(b, t), 0.0)
+        return
+    for layer in range(b[LAYERS]):
+        node, n_in = _node(t, layer), _node(t, layer)[c.LAYER + c.N_IN]
+        first = _neuron_of(node, b[WORKER], b[N_THREADS])
+        n = _neuron_of(node, b[WORKER] + 1, b[N_THREADS]) - first
+        _step_part(b, t, work, node[c.LAYER + c.WEIGHTS] + first * n_in, n * n_in, decay)
+        _step_part(b, t, work, node[c.LAYER + c.BIASES] + first, n, 0.0)
+
+
+@_inner()
+def _step_part(b, t, work, at, n, decay):
+    """Make the optimiser's step for n parameters from offset `at` on."""
+    step, rule, tail, lanes = _pointer(_at(b, OPTIMIZER_STEP), np.float64), b[RULE], _room(work), _lanes(work)
+    step[DECAY] = decay
+    whole = _quotient(n, lanes) * lanes
+    rest = n - whole
+    p, g = _at(_pointer(b[PARAMS], work), at), _at(work, _gradient_at(b, t, at))
+    m = _at(_pointer(b[STATE], work), at)
+    v = _at(m, b[N_PARAMS])
+    step_rows(rule, step, p, 0, g, 0, m, v, whole, 1)
+    if rest:
+        p, m, v = _at(p, whole), _at(m, whole), _at(v, whole)
+        copy_some(p, tail, rest)
+        copy_some(_at(g, whole), _at(tail, lanes), rest)
+        if rule != PLAIN:
+            copy_some(m, _at(tail, 2 * lanes), rest)
+        if rule == WITH_ADAM:
+            copy_some(v, _at(tail, 3 * lanes), rest)
+        step_rows(rule, step, tail, 0, _at(tail, lanes), 0, _at(tail, 2 * lanes), _at(tail, 3 * lanes), lanes, 1)
+        copy_some(tail, p, rest)
+        if rule != PLAIN:
+            copy_some(_at(tail, 2 * lanes), m, rest)
+        if rule == WITH_ADAM:
+            copy_some(_at(tail, 3 * lanes), v, rest)
+
+
+@_inner(types.float64)
+def _squared_columns(b, t, work):
+    params, total = _pointer(b[PARAMS], work), 0.0
+    for layer in range(b[LAYERS]):
+        node, n_in = _node(t, layer), _node(t, layer)[c.LAYER + c.N_IN]
+        first = _neuron_of(node, b[WORKER], b[N_THREADS])
+        n = _neuron_of(node, b[WORKER] + 1, b[N_THREADS]) - first
+        total += narrow_squares(_at(params, node[c.LAYER + c.WEIGHTS] + first * n_in), n * n_in)
+    return total
 
 
 # -- packing: weights (n_out, n_in) become (padded n_in, width), and back ---------------------------------------
@@ -1151,7 +1387,9 @@ def _train_batches(b, t, work):
     line = _pointer(_at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE), np.float64)
     flat = training and _stays_flat(b, options)
     if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
-        if options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0 and options[c.PENALTY] == 0:
+        if b[LD]:
+            b[TARGET] = TO_OPTIMIZER
+        elif options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0 and options[c.PENALTY] == 0:
             b[TARGET] = TO_WEIGHTS
         elif size <= c.PANEL_DEPTH and not flat and not _by_rows(b, t, work):  # each tile reads all rows, in the cache
             b[TARGET] = TO_OPTIMIZER
@@ -1169,7 +1407,7 @@ def _train_batches(b, t, work):
             _begin_step(b, options, rate, b[UPDATE_NUMBER], weight)
         if weight > 0:
             scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / weight
-        if b[TARGET] == TO_STORE:
+        if b[TARGET] == TO_STORE and b[LD] == 0:
             _clear_stored(b, work)  # other threads add to the gradient only after the next barrier
         # worker 0 reads the sums of all threads between the barriers of the batch
         line[c.THREAD_SQUARES] = _squared_weights(b, t, work) if options[c.PENALTY] != 0 else 0.0
@@ -1185,6 +1423,10 @@ def _train_batches(b, t, work):
             pairs = count >> 1  # pairs of rows stay together
             from_row = _share(pairs, worker, n_threads) * 2
             to_row = _share(pairs, worker + 1, n_threads) * 2 if worker + 1 < n_threads else count
+            if b[LD]:  # whole vectors of rows stay together
+                groups = _groups(work, count)
+                from_row = _share(groups, worker, n_threads) * _lanes(work)
+                to_row = _min(count, _share(groups, worker + 1, n_threads) * _lanes(work))
             _gather(b, t, work, first, count, from_row, to_row, _min(block, n - first - count) if training else 0)
             _forward(b, t, work, from_row, to_row)
             _output(b, t, work, first, from_row, to_row, scale, line)
@@ -1288,13 +1530,16 @@ def _task(b, work):
     if b[WORKER] == 0:
         if b[ROWS] > 0:
             team[c.SPARSE] = _is_sparse(b, t, work)
-        _pack(b, t, params, work, 0, 1)
         flat = task == TRAIN and _stays_flat(b, options)
-        for k in range(0 if flat else b[SLOTS]):
-            _pack(b, t, _at(state, k * b[N_PARAMS]), _at(work, (3 + k) * b[PACKED]), 0, 1)
+        if b[LD] == 0 or team[c.SPARSE]:
+            _pack(b, t, params, work, 0, 1)
+            for k in range(0 if flat else b[SLOTS]):
+                _pack(b, t, _at(state, k * b[N_PARAMS]), _at(work, (3 + k) * b[PACKED]), 0, 1)
     if _wait(b):
         return cost
     b[SPARSE] = team[c.SPARSE]
+    if b[SPARSE]:
+        b[LD] = 0
     if task == PREDICT:
         if b[ROWS] > 0:
             _predict_rows(b, t, work)
@@ -1302,7 +1547,7 @@ def _task(b, work):
     if task == TRAIN:
         _begin_optimizer(b, options)
     cost = _train_batches(b, t, work)
-    if b[WORKER] == 0 and not (task == TRAIN and _stays_flat(b, options)):
+    if b[WORKER] == 0 and b[LD] == 0 and not (task == TRAIN and _stays_flat(b, options)):
         _unpack(b, t, _at(work, b[PACKED] if task == GRADIENT else 0), result, 0, 1)
         for k in range(b[SLOTS]):
             _unpack(b, t, _at(work, (3 + k) * b[PACKED]), _at(state, k * b[N_PARAMS]), 0, 1)
@@ -1338,7 +1583,7 @@ def _template(
     block[BLOCK_COLUMNS:] = p.nodes.ravel()
     block[TASK], block[LAYERS], block[PACKED], block[BLOCK] = task, len(net), p.packed, p.rows
     block[SLOTS], block[N_THREADS], block[TARGET], block[DATA] = slots, n_threads, TO_STORE, DATA_AT
-    block[N_PARAMS], block[BYTE_SCALE] = (net[:, c.N_OUT] * (net[:, c.N_IN] + 1)).sum(), net[0, c.BYTE_SCALE]
+    block[BYTE_SCALE], block[LD] = net[0, c.BYTE_SCALE], p.ld if task == TRAIN else 0
     block[OWN_TEAM + c.N_THREADS] = 1
     dtype = np.dtype(f"f{itemsize}")
     numbers = cost_numbers(int(net[-1, c.COST]), c.number(net[-1, c.COST_NUMBER]), dtype)
@@ -1391,7 +1636,7 @@ def _targets(y: NDArray[Any]) -> tuple[int, int]:
 def predict(net: Ints, params: Floats, x: c.Rows, out: Floats, work: Floats) -> None:
     n = len(x)
     block = _template(PREDICT, net.tobytes(), n, 0, params.itemsize, 1, isinstance(x, c.SparseRows)).copy()
-    _fill(block, 0, _place(params), _place(out), 0, 0, 0, 0, 0, 0, 0, 0, *_inputs(x), 0, 0, 0, n, 0, 0, 0, 0, 0, 0)
+    _fill(block, 0, _place(params), _place(out), 0, 0, 0, 0, 0, 0, 0, 0, *_inputs(x), 0, 0, 0, n, 0, 0, 0, 0, 0, 0, 0)
     _run(block, work)
 
 
@@ -1418,7 +1663,7 @@ def gradient(
     block = _template(GRADIENT, net.tobytes(), n, 0, params.itemsize, 1, isinstance(x, c.SparseRows)).copy()
     _fill(
         block, 0, _place(params), _place(grad), 0, _place(weights) if weights.size else 0, 0, 0, 0, 0, 0, 0,
-        *_inputs(x), *_targets(y), 0, n, n, n, n, 0, 0, 0,
+        *_inputs(x), *_targets(y), 0, n, n, n, n, 0, 0, 0, 0,
     )  # fmt: skip
     return float(_run(block, work))
 
@@ -1434,8 +1679,8 @@ def train(call: c.TrainCall) -> float:
     _fill(
         block, 0, parameters, parameters, place(state), place(weights) if weights.size else 0, place(order),
         place(rates), place(optimizer), 0 if worker else place(progress),  # only worker 0 may use the shared progress
-        place(report), place(team), *_inputs(x), *_targets(y), 0, len(x), len(order), batch_size,
-        epoch_rows, step, worker, 0,
+        place(report), place(team), *_inputs(x), *_targets(y), 0, len(x), len(order), batch_size, epoch_rows, step,
+        worker, len(params), 0,
     )  # fmt: skip
     return float(_run(block, work))
 
@@ -1445,7 +1690,7 @@ def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.in
     octets, reals, _, _ = _inputs(x)
     _fill(
         block, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, octets, reals, _place(starts), 0, 0, 0, _place(indices), n, n_in, 0, 0,
-        0, 0, len(indices),
+        0, 0, 0, len(indices),
     )  # fmt: skip
     return int(_run(block, values))
 

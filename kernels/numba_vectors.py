@@ -130,12 +130,48 @@ class _Lanes:
         at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
         self.b.store(vector.value, at, align=self.scalar_bytes)
 
+    def masked_load(self, place: ir.Value, used: ir.Value, align: int) -> ir.Value:
+        """The vector at `place`. Lanes outside of the mask are not read and become 0."""
+        kind = place.type.pointee
+        element = "i8" if kind.element == I8 else f"f{8 * self.scalar_bytes}"
+        name = f"llvm.masked.load.v{kind.count}{element}.p0v{kind.count}{element}"
+        return _call_llvm(self.b, name, kind, place, I32(align), used, ir.Constant(kind, None))
+
+    def load_some(self, used: _Mask, base: ir.Value, *offsets: Any) -> _Vector:
+        """The lanes of the mask; the other lanes are not read and become 0."""
+        at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
+        return _Vector(self, self.masked_load(at, used.value, self.scalar_bytes))
+
+    def store_some(self, vector: _Vector, used: _Mask, base: ir.Value, *offsets: Any) -> None:
+        """Store the lanes of the mask."""
+        at = self.b.bitcast(self.pointer(base, *offsets), self.type.as_pointer())
+        kind = f"v{self.n}f{8 * self.scalar_bytes}"
+        values = vector.value, at, I32(self.scalar_bytes), used.value
+        _call_llvm(self.b, f"llvm.masked.store.{kind}.p0{kind}", ir.VoidType(), *values)
+
+    def part(self, n: int) -> _Lanes:
+        """Vectors of n lanes of the same dtype."""
+        part = _Lanes(self.b, types.float64 if self.mantissa == 52 else types.float32)
+        part.n, part.type, part.ints = n, ir.VectorType(self.scalar, n), ir.VectorType(self.ints.element, n)
+        return part
+
+    def wide(self, x: _Vector) -> ir.Value:
+        """The vector as float64."""
+        return x.value if self.mantissa == 52 else self.b.fpext(x.value, ir.VectorType(ir.DoubleType(), self.n))
+
+    def total(self, vector: ir.Value) -> ir.Value:
+        """The sum of the lanes of a vector of float64."""
+        lanes = [self.b.extract_element(vector, I32(k)) for k in range(self.n)]
+        while len(lanes) > 1:
+            lanes = [self.b.fadd(one, other) for one, other in zip(lanes[::2], lanes[1::2], strict=True)]
+        return lanes[0]
+
     def splat_at(self, base: ir.Value, *offsets: Any) -> _Vector:
         return self.splat(self.b.load(self.pointer(base, *offsets)))
 
     @property
     def scalar_bytes(self) -> int:
-        return VECTOR_BYTES // self.n
+        return 8 if self.mantissa == 52 else 4
 
     def fma(self, x: _Vector, y: _Vector, z: _Vector) -> _Vector:
         name = f"llvm.fmuladd.v{self.n}f{8 * self.scalar_bytes}"
@@ -498,18 +534,26 @@ def pack_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: An
 @_kernel
 def copy_row(v: _Lanes, source: Any, n: Any, target: Any, width: Any) -> None:
     """target[width] = source[n], then zeros. The width is whole vectors. Nothing is read after source[n]."""
-    b, mask = v.b, ir.VectorType(I1, v.n)
-    name = f"llvm.masked.load.v{v.n}f{8 * v.scalar_bytes}.p0v{v.n}f{8 * v.scalar_bytes}"
 
     def vector(k: ir.Value, _: list[_Vector]) -> None:
-        at = b.mul(k, I64(v.n))
-        place = b.bitcast(v.pointer(source, at), v.type.as_pointer())
-        kind = ir.FunctionType(v.type, [place.type, I32, mask, v.type])
-        load = cgutils.get_or_insert_function(b.module, kind, name)
-        x = b.call(load, [place, I32(v.scalar_bytes), v.below(b.sub(n, at)).value, v.splat(0).value])
-        v.store(_Vector(v, x), target, at)
+        at = v.b.mul(k, I64(v.n))
+        v.store(v.load_some(v.below(v.b.sub(n, at)), source, at), target, at)
 
-    _loop(b, b.udiv(width, I64(v.n)), vector)
+    _loop(v.b, v.b.udiv(width, I64(v.n)), vector)
+
+
+def _turned(v: _Lanes, lines: Sequence[ir.Value]) -> list[ir.Value]:
+    """The transpose of a square of vectors."""
+    lines, step = list(lines), 1
+    while step < v.n:  # swap lanes between vectors that are `step` apart
+        upper = [v.n + i - step if i & step else i for i in range(v.n)]
+        lower = [v.n + i if i & step else i + step for i in range(v.n)]
+        for i in range(v.n):
+            if not i & step:
+                pair = lines[i], lines[i + step]
+                lines[i], lines[i + step] = _shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)
+        step *= 2
+    return lines
 
 
 @_kernel
@@ -518,16 +562,7 @@ def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, pane
 
     def square(at: ir.Value, target: ir.Value) -> None:
         lines = [v.load(at, (ld, i)).value for i in range(v.n)]
-        step = 1
-        while step < v.n:  # swap lanes between vectors that are `step` apart
-            upper = [v.n + i - step if i & step else i for i in range(v.n)]
-            lower = [v.n + i if i & step else i + step for i in range(v.n)]
-            for i in range(v.n):
-                if not i & step:
-                    pair = lines[i], lines[i + step]
-                    lines[i], lines[i + step] = _shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)
-            step *= 2
-        for i, line in enumerate(lines):
+        for i, line in enumerate(_turned(v, lines)):
             v.store(_Vector(v, line), target, (width, i))
 
     def row(i: ir.Value, _: list[_Vector]) -> None:
@@ -852,17 +887,16 @@ def times_derivative(v: _Lanes, activation: Any, a: Any, delta: Any, ld: Any, ro
 DROP_GROUPS = 8  # groups of four neurons whose random numbers are drawn together
 
 
-def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value, update: ir.Value) -> ir.Value:
-    """Philox4x32-10: the four numbers of each of DROP_GROUPS groups, from group `first` on, in order."""
-    wide = ir.VectorType(I64, DROP_GROUPS)
+def _random_words(b: ir.IRBuilder, groups: ir.Value, rows: ir.Value, key: ir.Value, update: ir.Value) -> list[ir.Value]:
+    """Philox4x32-10: the four numbers of groups[i] of neurons in rows[i], as four vectors of 32-bit numbers."""
+    wide, n = groups.type, groups.type.count
 
     def all_lanes(value: Any) -> ir.Value:
-        return ir.Constant(wide, [value] * DROP_GROUPS) if isinstance(value, int) else _spread(b, value, DROP_GROUPS)
+        return ir.Constant(wide, [value] * n) if isinstance(value, int) else _spread(b, value, n)
 
     half, low = all_lanes(32), all_lanes(0xFFFFFFFF)  # 32-bit words are in 64-bit lanes, the size of a product
     keys = [all_lanes(part) for part in (b.and_(key, I64(0xFFFFFFFF)), b.lshr(key, I64(32)))]
-    lanes = ir.Constant(wide, list(range(DROP_GROUPS)))
-    c0, c1 = b.and_(b.add(all_lanes(first), lanes), low), b.and_(all_lanes(row), low)
+    c0, c1 = b.and_(groups, low), b.and_(rows, low)
     c2, c3 = all_lanes(b.and_(update, I64(0xFFFFFFFF))), all_lanes(b.lshr(update, I64(32)))
     for number in range(c.PHILOX_ROUNDS):
         k0, k1 = (
@@ -872,7 +906,14 @@ def _random_words(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value
         p0, p1 = (b.mul(x, all_lanes(m)) for x, m in zip((c0, c2), c.PHILOX_MULTIPLIERS, strict=True))
         c0, c1 = b.xor(b.xor(b.lshr(p1, half), c1), k0), b.and_(p1, low)
         c2, c3 = b.xor(b.xor(b.lshr(p0, half), c3), k1), b.and_(p0, low)
-    w0, w1, w2, w3 = (b.trunc(x, ir.VectorType(I32, DROP_GROUPS)) for x in (c0, c1, c2, c3))
+    return [b.trunc(x, ir.VectorType(I32, n)) for x in (c0, c1, c2, c3)]
+
+
+def _words_in_order(b: ir.IRBuilder, first: ir.Value, row: ir.Value, key: ir.Value, update: ir.Value) -> ir.Value:
+    """The four numbers of each of DROP_GROUPS groups of neurons of one row, from group `first` on, in order."""
+    lanes = ir.Constant(ir.VectorType(I64, DROP_GROUPS), list(range(DROP_GROUPS)))
+    groups = b.add(_spread(b, first, DROP_GROUPS), lanes)
+    w0, w1, w2, w3 = _random_words(b, groups, _spread(b, row, DROP_GROUPS), key, update)
     both = range(2 * DROP_GROUPS)
     return _shuffled(
         b,
@@ -899,7 +940,7 @@ def apply_dropout(
     def line(r: ir.Value, _: list[_Vector]) -> None:
         def chunk(k: ir.Value, _: list[_Vector]) -> None:
             first = v.b.mul(k, I64(DROP_GROUPS))
-            words = _random_words(b, first, b.add(row, r), key, update)
+            words = _words_in_order(b, first, b.add(row, r), key, update)
             kept = b.select(b.icmp_unsigned("<", words, threshold), ir.Constant(scale.type, None), scale)
             b.store(kept, b.bitcast(factors, scale.type.as_pointer()), align=v.scalar_bytes)
             start = b.mul(k, I64(n_numbers))
@@ -1105,18 +1146,13 @@ def step_rows(
 @partial(_kernel, returns=types.float64)
 def square_sum(v: _Lanes, g: Any, n: Any) -> Any:
     """The sum of the squares of g[n], in float64 and whole vectors."""
-    b, double = v.b, ir.VectorType(ir.DoubleType(), v.n)
 
     def vector(k: ir.Value, total: list[ir.Value]) -> list[ir.Value]:
-        x = v.load(g, (k, v.n)).value
-        x = x if x.type == double else b.fpext(x, double)
-        return [b.fadd(total[0], b.fmul(x, x, flags=("contract",)))]
+        x = v.wide(v.load(g, (k, v.n)))
+        return [v.b.fadd(total[0], v.b.fmul(x, x, flags=("contract",)))]
 
-    total = _loop(b, b.udiv(n, I64(v.n)), vector, [ir.Constant(double, None)])[0]
-    lanes = [b.extract_element(total, I32(k)) for k in range(v.n)]
-    while len(lanes) > 1:
-        lanes = [b.fadd(one, other) for one, other in zip(lanes[::2], lanes[1::2], strict=True)]
-    return lanes[0]
+    zero = ir.Constant(ir.VectorType(ir.DoubleType(), v.n), None)
+    return v.total(_loop(v.b, v.b.udiv(n, I64(v.n)), vector, [zero])[0])
 
 
 # -- small intrinsics ----------------------------------------------------------------------------------------
@@ -1142,7 +1178,9 @@ def _quotient(v: _Lanes, dividend: Any, divisor: Any) -> Any:
 @_number
 def _share(v: _Lanes, n: Any, part: Any, parts: Any) -> Any:
     """The start of part number `part` of n items. The parts are even: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
-    return v.b.udiv(v.b.mul(n, part), parts)
+    product, whole = v.b.mul(n, part), v.b.icmp_signed("==", parts, I64(1))
+    start: ir.Value = _cases(v.b, v.b.zext(whole, I64), {0: lambda: v.b.udiv(product, parts)}, product)
+    return start  # most often there is one part, and a division takes 4 ns
 
 
 @_number
