@@ -89,6 +89,7 @@ cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
     CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
+    SECOND_LEVEL = 1 << 20  # bytes of the second-level cache: the update of a network that fits needs no prefetches
     LANES = 16  # the largest number of lanes of a vector
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
@@ -692,6 +693,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
     ahead.ld = width
     ahead.packed = b.packed
     ahead.slots = b.slots if b.target == TO_OPTIMIZER else 0
+    ahead.start = NULL
+    cdef bint far = b.packed * (1 + ahead.slots) * <Py_ssize_t> sizeof(real) > SECOND_LEVEL
     while column < width:
         columns = min(step, width - column)
         deltas = layer.deltas + column
@@ -704,7 +707,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             while g < last:
                 count = min(<Py_ssize_t> CHUNK_INPUTS // GROUP, last - g)
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
-                ahead.start = layer.weights + g * GROUP * width + column
+                if far:
+                    ahead.start = layer.weights + g * GROUP * width + column
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count * GROUP, deltas,
                              ldd, tile, columns, ahead)
                 step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
@@ -714,7 +718,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             row = 0
             while row < rows:  # as many rows at a time as fit in the first-level cache
                 n = min(PANEL_DEPTH, rows - row)
-                ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
+                if far:
+                    ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
                              (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, ahead)
                 row += n

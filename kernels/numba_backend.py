@@ -50,6 +50,7 @@ from fastnet.kernels.numba_vectors import (
     REST2,
     ROOT,
     SCALE,
+    SECOND_LEVEL,
     SPINS,
     STEP_COLUMNS,
     TILE_ROWS,
@@ -742,6 +743,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
     width, below, step = node[c.WIDTH], lower[c.WIDTH], TILE_VECTORS * lanes
     x, w = _at(work, lower[c.ACTIVATIONS_AT] + first * GROUP), _at(work, node[c.WEIGHTS_AT] + first * GROUP * width)
     packing, tile, fused = width > step and last - first > 2, _room(work), b[TARGET] == TO_OPTIMIZER
+    far = b[PACKED] * (1 + (b[SLOTS] if fused else 0)) * _itemsize(work) > SECOND_LEVEL
     max_rows, max_groups = (rows, CHUNK_INPUTS // GROUP) if fused else (c.PANEL_DEPTH, last - first)
     for column in range(0, width, step):
         columns = _min(step, width - column)
@@ -763,20 +765,9 @@ def _update_weights(b, t, work, layer, rows, first, last):
                 _zero(tile, count * GROUP * columns)
             inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
             update_tiles(
-                _quotient(columns, lanes),
-                inputs,
-                below,
-                n,
-                count,
-                part,
-                ldd,
-                target,
-                ldo,
-                ahead,
-                width,
-                b[PACKED],
-                slots,
-            )
+                _quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo, ahead, width, b[PACKED],
+                slots if far else -1,
+            )  # fmt: skip
             if fused:
                 _step_tile(b, weights, width, tile, columns, columns, count * GROUP, _number(b, BATCH_DECAY))
                 g += count

@@ -88,6 +88,7 @@ GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
 MAX_BYTES_COLUMNS = 32768  # an int32 number holds a column and two bytes
 LINE_ENTRIES = 16  # a compression may write up to 16 places past the last entry
 UPDATE_INPUTS = 6  # inputs of a tile of the update
+SECOND_LEVEL = 1 << 20  # bytes of the second-level cache: the update of a network that fits needs no prefetches
 CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
 SPINS = 4000  # how often a barrier spins before it yields the core (about 40 microseconds)
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
@@ -422,7 +423,7 @@ def update_tiles(
 
     The tiles have 6 inputs, and 4 where the rest needs it or where the columns are few. While a tile is computed, its
     place in the parameters `ahead` is prefetched, and its places in `slots` rows of the optimiser's state, 3 * packed
-    and 4 * packed elements further.
+    and 4 * packed elements further. With slots < 0 nothing is prefetched.
     """
 
     def tile(i_count: int, v_count: int, first: ir.Value) -> None:
@@ -446,6 +447,7 @@ def update_tiles(
 
         few = v.b.icmp_signed("<", rows, I64(len(places)))
         lines = v.b.select(few, rows, I64(len(places)))
+        lines = v.b.select(v.b.icmp_signed("<", slots, I64(0)), I64(0), lines)
         acc = [v.load(target, (ldo, i), k * v.n) for i, k in places]
         acc = _loop(v.b, lines, row_with_prefetch, acc)  # one line a row: many prefetches at once wait for each other
         acc = _loop(v.b, v.b.sub(rows, lines), lambda r, acc: row(v.b.add(r, lines), acc), acc)
