@@ -67,6 +67,8 @@ cdef extern from "vec.h" nogil:
     void sorted_update(int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
                        const real *delta, Py_ssize_t ldd, real *out)
     const Py_ssize_t MAX_BYTES_COLUMNS
+    Py_ssize_t count_bytes(const uint8_t *row, Py_ssize_t n)
+    Py_ssize_t count_reals(const real *row, Py_ssize_t n)
     Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
     Py_ssize_t compact_reals(const real *first, const real *second, Py_ssize_t n, int32_t *columns, real *values,
                              Py_ssize_t ldv)
@@ -132,6 +134,7 @@ cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
     CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
+    SECOND_LEVEL = 1 << 20  # bytes of the second-level cache: the update of a network that fits needs no prefetches
     LANES = 16  # the largest number of lanes of a vector
 cdef int GRADIENT_DESCENT = contract.GRADIENT_DESCENT, MOMENTUM = contract.MOMENTUM
 cdef int N_IN = contract.N_IN, N_OUT = contract.N_OUT, ACTIVATION = contract.ACTIVATION
@@ -181,7 +184,9 @@ cdef struct Layer:
     int activation
     real *weights  # packed (below, width); the biases (width,) follow
     real *biases
-    real *inputs  # (rows, below): the activations of the layer below
+    const real *panels  # the weights in panels of TILE_VECTORS vectors, or NULL: see pack_panels
+    real *inputs  # (rows, ldx): the activations of the layer below
+    Py_ssize_t ldx  # below, or n_in where predict_rows reads the data in place
     real *sums  # (rows, width): weighted sums. Only the last layer keeps its sums, for the cost and the class
     real *outputs  # (rows, width): activations
     real *deltas  # (rows, width): scale * d cost / d sums
@@ -318,15 +323,14 @@ cdef bint is_sparse(const Block *b) noexcept nogil:
 
     The answer comes from a sample of all data, not of the current batch. So it does not depend on the order of rows.
     """
-    cdef Py_ssize_t n = b.layers[0].n_in, sample = min(b.data.rows, SPARSE_SAMPLE), k, found = 0
-    cdef Entries entries
+    cdef Py_ssize_t n = b.layers[0].n_in, sample = min(b.data.rows, SPARSE_SAMPLE), k, row, found = 0
     if b.data.starts != NULL:
         return True
     if n < SPARSE_INPUTS or (b.data.bytes != NULL and n > MAX_BYTES_COLUMNS):
         return False
     for k in range(sample):
-        find_entries(b, share(b.data.rows, k, sample), -1, b.columns, b.layers[0].inputs, &entries)
-        found += entries.count
+        row = share(b.data.rows, k, sample) * n
+        found += count_bytes(b.data.bytes + row, n) if b.data.bytes != NULL else count_reals(b.data.reals + row, n)
         if found > sample * n * SPARSE_SHARE:
             return False
     return True
@@ -465,27 +469,28 @@ cdef const real *transpose_panel(const real *source, Py_ssize_t ld, Py_ssize_t r
 
 cdef void weighted_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """outputs = activation(inputs . weights + biases) for rows [first, last). `forward` computes softmax outputs."""
-    multiply(b, layer.inputs, layer.below, layer.groups * GROUP, layer.weights, layer.width, False, layer.biases,
-             layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
+    multiply(b, layer.inputs, layer.ldx, layer.groups * GROUP, layer.weights, layer.width, layer.panels, layer.below,
+             False, layer.biases, layer.sums, layer.outputs, layer.width, layer.n_out, layer.activation, first, last)
 
 
 cdef void propagate(Block *b, Layer *layer, Layer *lower, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """The deltas of the lower layer: deltas . weights^T, times the derivatives of the lower layer's activation."""
-    multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, True, NULL,
+    multiply(b, layer.deltas, layer.width, in_groups(layer.n_out), layer.weights, layer.width, NULL, 0, True, NULL,
              lower.deltas, lower.derivatives if lower.drop else lower.outputs, lower.width, lower.n_out,
              GIVEN if lower.drop else lower.activation, first, last)
 
 
 cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, const real *weights, Py_ssize_t ldw,
-                   bint backward, const real *biases, real *sums, real *outputs, Py_ssize_t width, Py_ssize_t used,
+                   const real *panels, Py_ssize_t panel_rows, bint backward, const real *biases, real *sums, real *outputs, Py_ssize_t width, Py_ssize_t used,
                    int activation, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """sums[first:last] = x . weights + biases, then outputs = activation(sums), tile by tile over packed panels.
 
-    With `backward`, sums[first:last] = (x . weights^T) * derivative(outputs).
+    With `backward`, sums[first:last] = (x . weights^T) * derivative(outputs). `panels` are the weights in panels of
+    `panel_rows` rows, packed before, or NULL.
     """
     cdef Py_ssize_t rows = last - first, tiles = tiles_of(rows, TILE_ROWS), step = TILE_VECTORS * VL
     cdef Py_ssize_t tile, start, height, k = 0, n, column, columns, ldp
-    cdef bint packing = backward or (width > step and tiles > 2)
+    cdef bint packing = backward or (panels == NULL and width > step and tiles > 2)
     cdef Py_ssize_t max_depth = PANEL_DEPTH if packing else depth
     cdef const real *w
     cdef real *z
@@ -499,6 +504,8 @@ cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, co
             ldp = columns
             if backward:
                 w = transpose_panel(weights + column * ldw + k, ldw, n, columns, b.panel)
+            elif panels != NULL:
+                w = panels + column * panel_rows + k * columns
             elif packing:
                 w = pack_panel(weights + k * ldw + column, ldw, n, columns, b.panel)
             else:
@@ -796,6 +803,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
     ahead.ld = width
     ahead.packed = b.packed
     ahead.slots = b.slots if b.target == TO_OPTIMIZER else 0
+    ahead.start = NULL
+    cdef bint far = b.packed * (1 + ahead.slots) * <Py_ssize_t> sizeof(real) > SECOND_LEVEL
     while column < width:
         columns = min(step, width - column)
         deltas = layer.deltas + column
@@ -808,7 +817,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             while g < last:
                 count = min(<Py_ssize_t> CHUNK_INPUTS // GROUP, last - g)
                 memset(tile, 0, count * GROUP * columns * sizeof(real))
-                ahead.start = layer.weights + g * GROUP * width + column
+                if far:
+                    ahead.start = layer.weights + g * GROUP * width + column
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count * GROUP, deltas,
                              ldd, tile, columns, ahead)
                 step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
@@ -818,7 +828,8 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
             row = 0
             while row < rows:  # as many rows at a time as fit in the first-level cache
                 n = min(PANEL_DEPTH, rows - row)
-                ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
+                if far:
+                    ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
                              (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, ahead)
                 row += n
@@ -1213,6 +1224,28 @@ cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset, Py_ssize_t p
         memcpy(flat + layer.biases_at, layer.biases + offset, layer.n_out * sizeof(real))
 
 
+cdef void pack_panels(Block *b) noexcept nogil:
+    """Copy the packed weights of wide layers to panels, so that calls on many rows need not do it.
+
+    A panel has all rows and TILE_VECTORS vectors of each row; the last panel may be narrower. The panels take the place
+    of the packed gradient.
+    """
+    cdef Py_ssize_t l, column, columns
+    cdef Layer *layer
+    cdef real *panels
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        if layer.width <= TILE_VECTORS * VL:
+            continue
+        panels = layer.weights + b.packed
+        column = 0
+        while column < layer.width:
+            columns = min(TILE_VECTORS * VL, layer.width - column)
+            pack_panel(layer.weights + column, layer.width, layer.below, columns, panels + column * layer.below)
+            column += columns
+        layer.panels = panels
+
+
 cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset, Py_ssize_t part=0,
                    Py_ssize_t parts=1) noexcept nogil:
     """Pack the parameters. Threads may share the inputs of each layer: `part` of `parts` is a thread's share."""
@@ -1253,6 +1286,8 @@ cdef int prepare(Block *b, Layer *layers, net, plan, real *work, int64_t *team, 
         node += NODE_COLUMNS
         layer.width = node[WIDTH]
         layer.activation = <int> row[ACTIVATION]
+        layer.ldx = layer.below
+        layer.panels = NULL
         layer.weights = work + node[WEIGHTS_AT]
         layer.biases = work + node[BIASES_AT]
         layer.outputs = work + node[ACTIVATIONS_AT]
@@ -1340,13 +1375,21 @@ cdef void predict_rows(Block *b, const real *flat, Py_ssize_t n, Py_ssize_t rows
 
     If `flat` is not NULL, the weights are read from it, and need not be packed.
     """
+    cdef Layer *first = &b.layers[0]
     cdef Layer *last = &b.layers[b.n_layers - 1]
     cdef Py_ssize_t start = 0, count, i
+    cdef real *inputs = first.inputs
     b.data.rows = n
     b.sparse = flat == NULL and is_sparse(b)
+    # Tiles read inputs in groups: where the last group of a row is whole, they can read the data in place.
+    cdef bint in_place = flat == NULL and not b.sparse and b.data.bytes == NULL and first.n_in % GROUP == 0
     while start < n:
         count = min(rows, n - start)
-        gather(b, NULL, start, count, 0, count, min(rows, n - start - count))
+        if in_place:
+            first.inputs = <real *> b.data.reals + start * first.n_in
+            first.ldx = first.n_in
+        else:
+            gather(b, NULL, start, count, 0, count, min(rows, n - start - count))
         if flat != NULL:
             forward_few(b, flat, count)
         else:
@@ -1354,6 +1397,8 @@ cdef void predict_rows(Block *b, const real *flat, Py_ssize_t n, Py_ssize_t rows
         for i in range(count):
             memcpy(out + (start + i) * last.n_out, last.outputs + i * last.width, last.n_out * sizeof(real))
         start += count
+    first.inputs = inputs
+    first.ldx = first.below
 
 
 def predict(net, params, x, out, work):
@@ -1390,6 +1435,7 @@ cdef class Predictor:
         prepare(&self.block, self.layers, net, p, <real *> data_of(work, PyBUF_WRITABLE), NULL, 0)
         self.row_bytes = self.layers[0].n_in * <Py_ssize_t> x_dtype.itemsize
         pack_all(&self.block, <const real *> data_of(params), 0)
+        pack_panels(&self.block)
 
     def __call__(self, x, out):
         cdef Py_buffer source, target

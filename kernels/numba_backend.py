@@ -77,10 +77,12 @@ from fastnet.kernels.numba_vectors import (
     REST2,
     ROOT,
     SCALE,
+    SECOND_LEVEL,
     SPINS,
     STEP_COLUMNS,
     TILE_ROWS,
     TILE_VECTORS,
+    UPDATE_INPUTS,
     WITH_ADAM,
     WITH_MOMENTUM,
     WITH_NESTEROV,
@@ -122,6 +124,7 @@ from fastnet.kernels.numba_vectors import (
     is_first_largest,
     output_error,
     pack_panel,
+    row_largest,
     scale_bytes,
     softmax,
     sorted_update,
@@ -228,15 +231,16 @@ def instruction_set() -> str:
 # pass takes few rows and reads the weights from PARAMS, else 0. BATCH_ROW is the number of rows before the current
 # block in its batch. LD is the length of a column of narrow layers, 0 for other layers. BYTE_SCALE holds the bits of a
 # float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of
-# the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters. OWN_TEAM to
-# OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows after the columns.
+# the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters. INPUTS is the
+# address of the block's inputs where `_predict_rows` reads the data in place, else 0. PANELS is 1 if a predictor has
+# copied the weights of wide layers to panels. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call does not have.
+# Plan.nodes follows after the columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
     LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, N_PARAMS,
-    ROOM,
-    TASK, LAYERS, PACKED, BLOCK, SLOTS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, LD,
-    BYTE_SCALE, FEW, OPTIMIZER_STEP,
-) = range(41)  # fmt: skip
+    ROOM, TASK, LAYERS, PACKED, BLOCK, SLOTS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, LD,
+    BYTE_SCALE, FEW, INPUTS, PANELS, OPTIMIZER_STEP,
+) = range(43)  # fmt: skip
 ARRAYS = COLUMNS + 1
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
@@ -359,9 +363,10 @@ def _is_sparse(b, t, work):
         return 1
     if n < c.SPARSE_INPUTS or (b[BYTES] != 0 and n > MAX_BYTES_COLUMNS):
         return 0
-    columns, values = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32), _at(work, t[c.ACTIVATIONS_AT])
+    bytes_, reals = _pointer(b[BYTES], np.uint8), _pointer(b[REALS], work)
     for k in range(sample):
-        found += _find_entries(b, n, work, _share(b[ROWS], k, sample), -1, columns, values, 0)
+        at = _share(b[ROWS], k, sample) * n
+        found += count_entries(_at(bytes_, at), n) if b[BYTES] != 0 else count_entries(_at(reals, at), n)
         if found > sample * n * c.SPARSE_SHARE:
             return 0
     return 1
@@ -474,15 +479,17 @@ def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_ro
 
 @_inner()
 def _multiply(
-    x, ldx, depth, weights, ldw, backward, biases, sums, outputs, width, used, activation, first, last, panel
+    x, ldx, depth, weights, ldw, panels, panel_rows, backward, biases, sums, outputs, width, used, activation, first,
+    last, panel,
 ):  # fmt: skip
     """sums[first:last] = x . weights + biases, then outputs = activation(sums), tile by tile over packed panels.
 
-    With `backward`, sums[first:last] = (x . weights^T) * derivative(outputs).
+    With `backward`, sums[first:last] = (x . weights^T) * derivative(outputs). If panel_rows is not 0, `panels` are the
+    weights in panels of so many rows, packed before.
     """
     rows = last - first
     tiles, step = _quotient(rows + TILE_ROWS - 1, TILE_ROWS), TILE_VECTORS * _lanes(x)
-    packing = backward or (width > step and tiles > 2)
+    packing = backward or (panel_rows == 0 and width > step and tiles > 2)
     max_depth = c.PANEL_DEPTH if packing else depth
     for k in range(0, depth, max_depth):
         n = _min(max_depth, depth - k)
@@ -492,6 +499,8 @@ def _multiply(
             w, ldp = panel, columns
             if backward:
                 transpose_panel(_at(weights, column * ldw + k), ldw, n, columns, panel)
+            elif panel_rows != 0:
+                w = _at(panels, column * panel_rows + k * columns)
             elif packing:
                 pack_panel(_at(weights, k * ldw + column), ldw, n, columns, panel)
             else:
@@ -531,9 +540,14 @@ def _panel_at(b, t, work):
 def _weighted_sums(b, t, work, layer, first, last):
     """outputs = activation(inputs . weights + biases) for rows [first, last). `_forward` computes softmax outputs."""
     node, lower = _node(t, layer), _node(t, layer - 1)
+    inputs, ldx, weights, panel_rows = _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], node[c.WEIGHTS_AT], 0
+    if layer == 0 and b[INPUTS] != 0:
+        inputs, ldx = _pointer(b[INPUTS], work), node[c.LAYER + c.N_IN]
+    if b[PANELS] != 0 and node[c.WIDTH] > TILE_VECTORS * _lanes(work):
+        panel_rows = lower[c.WIDTH]
     _multiply(
-        _at(work, lower[c.ACTIVATIONS_AT]), lower[c.WIDTH], _groups_of(node) * GROUP, _at(work, node[c.WEIGHTS_AT]),
-        node[c.WIDTH], 0, _at(work, node[c.BIASES_AT]), _at(work, _sums_at(b, t, layer)),
+        inputs, ldx, _groups_of(node) * GROUP, _at(work, weights), node[c.WIDTH], _at(work, weights + b[PACKED]),
+        panel_rows, 0, _at(work, node[c.BIASES_AT]), _at(work, _sums_at(b, t, layer)),
         _at(work, node[c.ACTIVATIONS_AT]), node[c.WIDTH], node[c.LAYER + c.N_OUT], node[c.LAYER + c.ACTIVATION],
         first, last, _at(work, _panel_at(b, t, work)),
     )  # fmt: skip
@@ -548,7 +562,7 @@ def _propagate(b, t, work, layer, first, last):
         derivatives, activation = lower[c.SCRATCH_AT], GIVEN
     _multiply(
         _at(work, node[c.DELTAS_AT]), node[c.WIDTH], _in_groups(node[c.LAYER + c.N_OUT]),
-        _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], 1, _at(work, lower[c.DELTAS_AT]),
+        _at(work, node[c.WEIGHTS_AT]), node[c.WIDTH], _at(work, 0), 0, 1, _at(work, lower[c.DELTAS_AT]),
         _at(work, lower[c.DELTAS_AT]), _at(work, derivatives), lower[c.WIDTH], lower[c.LAYER + c.N_OUT], activation,
         first, last, _at(work, _panel_at(b, t, work)),
     )  # fmt: skip
@@ -629,12 +643,12 @@ def _backward(b, t, work, first, last):
 
 
 @_inner(types.intp)
-def _argmax(values, n):
-    best = 0
-    for k in range(1, n):
-        if values[k] > values[best]:
-            best = k
-    return best
+def _first_largest(a, n):
+    """The first index of the largest number of a[n]. a has no NaN and is padded to whole vectors."""
+    largest, k = row_largest(a, n), 0
+    while k + 1 < n and a[k] != largest:
+        k += 1
+    return k
 
 
 @_inner(types.float64)
@@ -645,8 +659,7 @@ def _cost_of_sums(node, n, z, a, target, labelled, label):
     """
     total, limit = 0.0, _number(node, c.LAYER + c.COST_NUMBER)
     if node[c.LAYER + c.ACTIVATION] == c.SOFTMAX:  # log a = z - z_best + log a_best stays finite where a rounds to zero
-        best = _argmax(a, n)
-        log_best, largest = math.log(np.float64(a[best])), np.float64(z[best])
+        log_best, largest = math.log(row_largest(a, n)), row_largest(z, n)
         if labelled:
             return _at_most(largest - np.float64(z[label]) - log_best, limit)
         for k in range(n):
@@ -702,7 +715,7 @@ def _output(b, t, work, begin, first, last, scale, line):
             if n == 1:
                 score += weight * ((z[0] >= 0) == (labelled or target[0] >= 0.5))
             else:
-                score += weight * is_first_largest(z, n, label if labelled else _argmax(target, n))
+                score += weight * is_first_largest(z, n, label if labelled else _first_largest(delta, n))
         output_error(derivative, a, delta, width, label, factors, numbers, sums)
         if from_sums:
             cost += weight * _cost_of_sums(node, n, z, a, target, labelled, label)
@@ -787,6 +800,7 @@ def _update_weights(b, t, work, layer, rows, first, last):
     width, below, step = node[c.WIDTH], lower[c.WIDTH], TILE_VECTORS * lanes
     x, w = _at(work, lower[c.ACTIVATIONS_AT] + first * GROUP), _at(work, node[c.WEIGHTS_AT] + first * GROUP * width)
     packing, tile, fused = width > step and last - first > 2, _room(work), b[TARGET] == TO_OPTIMIZER
+    far = b[PACKED] * (1 + (b[SLOTS] if fused else 0)) * _itemsize(work) > SECOND_LEVEL
     max_rows, max_groups = (rows, CHUNK_INPUTS // GROUP) if fused else (c.PANEL_DEPTH, last - first)
     for column in range(0, width, step):
         columns = _min(step, width - column)
@@ -801,11 +815,16 @@ def _update_weights(b, t, work, layer, rows, first, last):
             n, count = _min(max_rows, rows - row), _min(max_groups, last - first - g)
             weights = _at(w, g * GROUP * width + column)
             target, ldo = _at(weights, _offset(b)), width
+            ahead, slots = _at(target, UPDATE_INPUTS * width), 0  # the place of the next tile
             if fused:
+                ahead, slots = weights, b[SLOTS]
                 target, ldo = tile, columns
                 _zero(tile, count * GROUP * columns)
             inputs, part = _at(x, row * below + g * GROUP), _at(deltas, row * ldd)
-            update_tiles(_quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo)
+            update_tiles(
+                _quotient(columns, lanes), inputs, below, n, count, part, ldd, target, ldo, ahead, width, b[PACKED],
+                slots if far else -1,
+            )  # fmt: skip
             if fused:
                 _step_tile(b, weights, width, tile, columns, columns, count * GROUP, _number(b, BATCH_DECAY))
                 g += count
@@ -1363,13 +1382,33 @@ def _gradient_rows(b, t, work):
 
 
 @_inner()
+def _pack_panels(b, t, work):
+    """Copy the packed weights of wide layers to panels, so that calls on many rows need not do it.
+
+    A panel has all rows and TILE_VECTORS vectors of each row; the last panel may be narrower. The panels take the place
+    of the packed gradient.
+    """
+    step = TILE_VECTORS * _lanes(work)
+    for layer in range(b[LAYERS]):
+        width, below, weights = _node(t, layer)[c.WIDTH], _node(t, layer - 1)[c.WIDTH], _node(t, layer)[c.WEIGHTS_AT]
+        for column in range(0, width, step):
+            panel = _at(work, b[PACKED] + weights + column * below)
+            pack_panel(_at(work, weights + column), width, below, _min(step, width - column), panel)
+
+
+@_inner()
 def _predict_rows(b, t, work):
     """Compute the outputs of all rows of the data, block by block."""
     node, out = _node(t, b[LAYERS] - 1), _pointer(b[RESULT], work)
     n, width = node[c.LAYER + c.N_OUT], node[c.WIDTH]
+    n_in = t[NODE_COLUMNS + c.LAYER + c.N_IN]
+    # Tiles read inputs in groups: where the last group of a row is whole, they can read the data in place.
+    in_place = b[FEW] == 0 and b[SPARSE] == 0 and b[BYTES] == 0 and n_in % GROUP == 0
     for start in range(0, b[ROWS], b[BLOCK]):
         count = _min(b[BLOCK], b[ROWS] - start)
-        _gather(b, t, work, start, count, 0, count, _min(b[BLOCK], b[ROWS] - start - count))
+        b[INPUTS] = b[REALS] + start * n_in * _itemsize(work) if in_place else 0
+        if not in_place:
+            _gather(b, t, work, start, count, 0, count, _min(b[BLOCK], b[ROWS] - start - count))
         if b[FEW]:
             _forward_few(b, t, work, _pointer(b[PARAMS], work), count)
         else:
@@ -1543,6 +1582,9 @@ def _task(b, work):
     if task == PREDICT:
         if b[ROWS] > 0:
             _predict_rows(b, t, work)
+        else:  # a predictor, before its first call
+            _pack_panels(b, t, work)
+            b[PANELS] = 1
         return cost
     if task == TRAIN:
         _begin_optimizer(b, options)

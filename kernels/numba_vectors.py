@@ -87,7 +87,9 @@ TILE_VECTORS, TILE_ROWS = (4, 6) if VECTOR_BYTES == 64 else (2, 6)  # a tile fit
 GROUP, NODE_COLUMNS = c.GROUP, c.LAYER + c.LAYER_COLUMNS
 MAX_BYTES_COLUMNS = 32768  # an int32 number holds a column and two bytes
 LINE_ENTRIES = 16  # a compression may write up to 16 places past the last entry
-CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
+UPDATE_INPUTS = 6  # inputs of a tile of the update
+SECOND_LEVEL = 1 << 20  # bytes of the second-level cache: the update of a network that fits needs no prefetches
+CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
 SPINS = 4000  # how often a barrier spins before it yields the core (about 40 microseconds)
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 assert c.BLOCK_ROWS <= c.PANEL_ROWS
@@ -480,27 +482,51 @@ def forward_tile(
 
 @_kernel
 def update_tiles(
-    v: _Lanes, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any, out: Any, ldo: Any
-) -> None:
-    """For each of n groups of inputs: out[GROUP][vectors] += x[rows][GROUP]^T delta[rows][vectors]."""
+    v: _Lanes, vectors: Any, x: Any, ldx: Any, rows: Any, n: Any, delta: Any, ldd: Any, out: Any, ldo: Any, ahead: Any,
+    lda: Any, packed: Any, slots: Any,
+) -> None:  # fmt: skip
+    """For n groups of inputs: out[n GROUP][vectors] += x[rows][n GROUP]^T delta[rows][vectors].
+
+    The tiles have 6 inputs, and 4 where the rest needs it or where the columns are few. While a tile is computed, its
+    place in the parameters `ahead` is prefetched, and its places in `slots` rows of the optimiser's state, 3 * packed
+    and 4 * packed elements further. With slots < 0 nothing is prefetched.
+    """
+
+    def tile(i_count: int, v_count: int, first: ir.Value) -> None:
+        places = [(i, k) for i in range(i_count) for k in range(v_count)]
+        column, target = v.pointer(x, first), v.pointer(out, (first, ldo))
+
+        def row(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            deltas = [v.load(delta, (r, ldd), k * v.n) for k in range(v_count)]
+            inputs = [v.splat_at(column, (r, ldx), i) for i in range(i_count)]
+            return [v.fma(inputs[i], deltas[k], a) for (i, k), a in zip(places, acc, strict=True)]
+
+        def row_with_prefetch(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
+            i, k = v.b.udiv(r, I64(v_count)), v.b.urem(r, I64(v_count))
+            line = _sum(v.b, (v.b.add(first, i), lda), (k, v.n))
+            for slot in range(3):  # the parameters and up to two rows of state; a missing row is the parameters
+                there = v.b.icmp_signed(">=", slots, I64(slot))
+                place = v.b.select(there, v.b.mul(packed, I64(slot + 2)), I64(0)) if slot else I64(0)
+                at = v.b.bitcast(v.pointer(ahead, line, place), I8.as_pointer())
+                _call_llvm(v.b, "llvm.prefetch.p0i8", ir.VoidType(), at, I32(0), I32(2), I32(1))
+            return row(r, acc)
+
+        few = v.b.icmp_signed("<", rows, I64(len(places)))
+        lines = v.b.select(few, rows, I64(len(places)))
+        lines = v.b.select(v.b.icmp_signed("<", slots, I64(0)), I64(0), lines)
+        acc = [v.load(target, (ldo, i), k * v.n) for i, k in places]
+        acc = _loop(v.b, lines, row_with_prefetch, acc)  # one line a row: many prefetches at once wait for each other
+        acc = _loop(v.b, v.b.sub(rows, lines), lambda r, acc: row(v.b.add(r, lines), acc), acc)
+        for a, (i, k) in zip(acc, places, strict=True):
+            v.store(a, target, (ldo, i), k * v.n)
 
     def tiles(v_count: int) -> None:
-        places = [(i, k) for i in range(GROUP) for k in range(v_count)]
-
-        def group(g: ir.Value, _: list[_Vector]) -> None:
-            first = v.b.mul(g, I64(GROUP))
-            column, target = v.pointer(x, first), v.pointer(out, (first, ldo))
-
-            def row(r: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-                deltas = [v.load(delta, (r, ldd), k * v.n) for k in range(v_count)]
-                inputs = [v.splat_at(column, (r, ldx), i) for i in range(GROUP)]
-                return [v.fma(inputs[i], deltas[k], a) for (i, k), a in zip(places, acc, strict=True)]
-
-            acc = _loop(v.b, rows, row, [v.load(target, (ldo, i), k * v.n) for i, k in places])
-            for a, (i, k) in zip(acc, places, strict=True):
-                v.store(a, target, (ldo, i), k * v.n)
-
-        _loop(v.b, n, group)
+        threes = v.b.udiv(n, I64(3)) if 2 * v_count > TILE_VECTORS else I64(0)  # three groups are two tiles of six
+        sixes, fours = v.b.mul(threes, I64(2)), v.b.sub(n, v.b.mul(threes, I64(3)))
+        after = v.b.mul(sixes, I64(UPDATE_INPUTS))
+        if 2 * v_count > TILE_VECTORS:
+            _loop(v.b, sixes, lambda g, _: tile(UPDATE_INPUTS, v_count, v.b.mul(g, I64(UPDATE_INPUTS))))
+        _loop(v.b, fours, lambda g, _: tile(GROUP, v_count, _sum(v.b, after, (g, GROUP))))
 
     _cases(v.b, vectors, {k: partial(tiles, k) for k in range(1, TILE_VECTORS + 1)})
 
@@ -1079,6 +1105,22 @@ def is_first_largest(v: _Lanes, a: Any, n: Any, label: Any) -> Any:
     beaten = _loop(b, b.udiv(_sum(b, n, v.n - 1), I64(v.n)), vector, [none])[0]
     bits = ir.IntType(v.n)
     return b.zext(b.icmp_unsigned("==", b.bitcast(beaten, bits), bits(0)), I64)
+
+
+@partial(_kernel, returns=types.float64)
+def row_largest(v: _Lanes, a: Any, n: Any) -> Any:
+    """The largest number of a[n] without its NaN, or -infinity. a is padded to whole vectors."""
+
+    def higher(one: _Vector, other: _Vector) -> _Vector:
+        return (other > one).select(other, one)
+
+    def vector(k: ir.Value, best: list[_Vector]) -> list[_Vector]:
+        used = v.below(v.b.sub(n, v.b.mul(k, I64(v.n))))
+        return [higher(best[0], used.select(v.load(a, (k, v.n)), best[0]))]
+
+    vectors = v.b.udiv(_sum(v.b, n, v.n - 1), I64(v.n))
+    largest = v.across(_loop(v.b, vectors, vector, [v.splat(-math.inf)])[0], higher)
+    return largest if v.scalar == ir.DoubleType() else v.b.fpext(largest, ir.DoubleType())
 
 
 @partial(_inline, returns=types.float64)

@@ -698,6 +698,18 @@ static void sorted_update(int vectors, const int32_t *rows, const real *values, 
     switch (vectors) { SORTED_UPDATE_CASE(1) SORTED_UPDATE_CASE(2) SORTED_UPDATE_CASE(3) SORTED_UPDATE_CASE(4) }
 }
 
+/* How many of n numbers are not zero. The compiler vectorises the loops. */
+static ptrdiff_t count_bytes(const uint8_t *row, ptrdiff_t n) {
+    int32_t found = 0;
+    for (ptrdiff_t k = 0; k < n; k++) found += row[k] != 0;
+    return found;
+}
+static ptrdiff_t count_reals(const real *row, ptrdiff_t n) {
+    bits found = 0;
+    for (ptrdiff_t k = 0; k < n; k++) found += row[k] != 0;
+    return (ptrdiff_t)found;
+}
+
 /* Both functions write the columns where at least one of two rows is not zero, and the values there. They return the
  * number of columns, and may write up to one vector beyond the last entry. `second` is NULL for a single row.
  * compact_bytes packs column and values into one number, column << 16 | first << 8 | second, so that one compression
