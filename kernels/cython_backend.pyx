@@ -183,6 +183,8 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     real *panel  # of this thread
     int64_t *team
     Py_ssize_t worker, n_threads
+    const int64_t *next  # the rows of the next block, if `forward` and `update` prefetch them; or NULL
+    Py_ssize_t next_first, next_last  # which of them this thread prefetches
     # for the update:
     real *work
     Py_ssize_t packed  # elements of the packed parameters
@@ -295,11 +297,18 @@ cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
         prefetch(b.data.reals + row * n, n * sizeof(real))
 
 
+cdef inline void prefetch_next(const Block *b, Py_ssize_t i) noexcept nogil:
+    if b.next != NULL and b.next_first <= i < b.next_last:
+        prefetch_row(b, b.next[i])
+
+
 cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
                  Py_ssize_t ahead) noexcept nogil:
     """Copy rows [first, last) of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
-    Prefetch the first `ahead` rows of the next block.
+    Prefetch the first `ahead` rows of the next block, one after each conversion, because many prefetches at once wait
+    for each other. In `train`, narrow layers take so little time that these prefetches delay the conversion. Then the
+    forward pass prefetches the second row of each pair, and the update the first.
     """
     cdef Layer *layer = b.layers
     cdef Py_ssize_t n = layer.n_in, i, k
@@ -307,8 +316,11 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef real *inputs
     cdef real scale = b.byte_scale
     cdef bint pair
+    b.next = order + begin + rows if order != NULL and by_rows(b) and b.data.starts == NULL else NULL
+    b.next_first = first
+    b.next_last = min(last, ahead)
     for i in range(first, last):
-        if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
+        if i < ahead and b.next == NULL:
             prefetch_row(b, row_of(order, begin + rows + i))
         inputs = layer.inputs + i * layer.below
         if b.sparse:
@@ -440,6 +452,7 @@ cdef void sparse_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last)
                 sparse_forward(tile.height, part, tile.columns, tile.values, layer.below, tile.count,
                                layer.weights + column, width, layer.biases + column, layer.sums + i * width + column,
                                width)
+                prefetch_next(b, i + 1)
         column += part * VL
     if layer.activation != SOFTMAX:
         activate_tile(layer.activation, layer.sums + first * width, layer.outputs + first * width, width,
@@ -734,6 +747,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
         if b.n_threads > 1:
             begin = count_below(tile.columns, tile.count, first)
             end = count_below(tile.columns, tile.count, last)
+        prefetch_next(b, i)
         sparse_update(tile.height, <int> (layer.width // VL), tile.columns + begin, tile.values + begin, layer.below,
                       end - begin, layer.deltas + i * layer.width, layer.width, stored(b, layer.weights), layer.width)
 
