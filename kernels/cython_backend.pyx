@@ -64,8 +64,12 @@ cdef extern from "vec.h" nogil:
                         const real *w, Py_ssize_t ldw, const real *start, real *out, Py_ssize_t ldo)
     void sparse_update(int height, int vectors, const int32_t *columns, const real *values, Py_ssize_t ldv,
                        Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *w, Py_ssize_t ldw)
-    void sorted_update(int vectors, const int32_t *rows, const real *values, Py_ssize_t n,
-                       const real *delta, Py_ssize_t ldd, real *out)
+    ctypedef struct sorted_t:
+        int32_t row
+        real value
+    Py_ssize_t sort_row(int height, const int32_t *columns, const real *values, Py_ssize_t ldv, Py_ssize_t k,
+                        Py_ssize_t n, Py_ssize_t first, Py_ssize_t last, int32_t row, int32_t *ends, sorted_t *sorted)
+    void sorted_update(int vectors, const sorted_t *entries, Py_ssize_t n, const real *delta, real *out)
     const Py_ssize_t MAX_BYTES_COLUMNS
     Py_ssize_t count_bytes(const uint8_t *row, Py_ssize_t n)
     Py_ssize_t count_reals(const real *row, Py_ssize_t n)
@@ -163,6 +167,7 @@ cdef Py_ssize_t SPARSE_INPUTS = contract.SPARSE_INPUTS, SPARSE_SAMPLE = contract
 cdef double SPARSE_SHARE = contract.SPARSE_SHARE
 cdef Py_ssize_t FEW_ROWS = contract.FEW_ROWS
 assert contract.BLOCK_ROWS <= contract.PANEL_ROWS and contract.PANEL_VECTORS >= TILE_VECTORS
+assert sizeof(sorted_t) == 2 * sizeof(real)  # the plan's two arrays in one
 assert contract.GROUP == GROUP and contract.MAX_LAYERS == MAX_LAYERS
 assert (SIGMOID, RELU, TANH, LEAKY_RELU, IDENTITY, SOFTMAX, EXPONENTIAL) == (
     contract.SIGMOID, contract.RELU, contract.TANH, contract.LEAKY_RELU, contract.IDENTITY, contract.SOFTMAX,
@@ -234,12 +239,13 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     Entries *entries  # (rows,)
     Py_ssize_t sorted_inputs  # the number of inputs whose entries sort_entries sorts at a time
     int32_t *begins  # (rows,): for each row, the first entry that is not yet sorted
-    int32_t *ends  # (sorted_inputs + 2,): where the sorted entries of each input end
-    int32_t *sorted_rows
-    real *sorted_values
+    int32_t *ends  # (sorted_inputs,): where the sorted entries of each input end
+    sorted_t *sorted  # (sorted_inputs, rows + 1)
     real *panel  # of this thread
     int64_t *team
     Py_ssize_t worker, n_threads
+    const int64_t *next  # the rows of the next block, if `forward` and `update` prefetch them; or NULL
+    Py_ssize_t next_first, next_last  # which of them this thread prefetches
     # for the update:
     real *work
     Py_ssize_t packed  # elements of the packed parameters
@@ -360,11 +366,18 @@ cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
         prefetch(b.data.reals + row * n, n * sizeof(real))
 
 
+cdef inline void prefetch_next(const Block *b, Py_ssize_t i) noexcept nogil:
+    if b.next != NULL and b.next_first <= i < b.next_last:
+        prefetch_row(b, b.next[i])
+
+
 cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
                  Py_ssize_t ahead) noexcept nogil:
     """Copy rows [first, last) of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
-    Prefetch the first `ahead` rows of the next block.
+    Prefetch the first `ahead` rows of the next block, one after each conversion, because many prefetches at once wait
+    for each other. In `train`, narrow layers take so little time that these prefetches delay the conversion. Then the
+    forward pass prefetches the second row of each pair, and the update the first.
     """
     cdef Layer *layer = b.layers
     cdef Py_ssize_t n = layer.n_in, i, k
@@ -375,8 +388,11 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     if b.ld:
         narrow_gather(b, order, begin, rows, first, last, ahead)
         return
+    b.next = order + begin + rows if order != NULL and by_rows(b) and b.data.starts == NULL else NULL
+    b.next_first = first
+    b.next_last = min(last, ahead)
     for i in range(first, last):
-        if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
+        if i < ahead and b.next == NULL:
             prefetch_row(b, row_of(order, begin + rows + i))
         inputs = layer.inputs + i * layer.below
         if b.sparse:
@@ -398,50 +414,20 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Sort the entries of inputs [first, last) by input, over all rows (a counting sort). Advance b.begins past them.
+    """Sort the entries of inputs [first, last) by input, over all rows. Advance b.begins past them.
 
-    The entries of input first + i lie from b.ends[i] + 1 to b.ends[i + 1] - 1. One spare place
-    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
-    the input overwrites the 0.
+    Each input has room for rows + 1 entries, from b.sorted + (input - first) * (rows + 1) on. b.ends has the place after
+    its last entry. So the entries need not be counted first.
     """
-    cdef Py_ssize_t i, k, at, count, n = last - first, ldv = b.layers[0].below
-    cdef int32_t *ends = b.ends
+    cdef Py_ssize_t i
     cdef const Entries *tile
-    cdef const real *values
-    cdef const real *seconds
-    for k in range(n + 2):
-        ends[k] = 1
+    for i in range(last - first):
+        b.ends[i] = <int32_t> (i * (rows + 1))
     for i in range(rows):
         tile = &b.entries[i]
-        values = tile.values
-        seconds = values + ldv if tile.height == 2 else NULL
-        count = tile.count if tile.height else 0
-        k = b.begins[i]
-        while k < count and tile.columns[k] < last:
-            ends[tile.columns[k] - first + 2] += (values[k] != 0) + (seconds != NULL and seconds[k] != 0)
-            k += 1
-    ends[0] = -1
-    ends[1] = 0
-    for k in range(2, n + 2):
-        ends[k] += ends[k - 1]
-    for i in range(rows):  # ends[k + 1] moves from the start to the end of the entries of input k
-        tile = &b.entries[i]
-        values = tile.values
-        seconds = values + ldv
-        count = tile.count if tile.height else 0
-        k = b.begins[i]
-        while k < count and tile.columns[k] < last:
-            at = ends[tile.columns[k] - first + 1]
-            b.sorted_rows[at] = <int32_t> i
-            b.sorted_values[at] = values[k]
-            at += values[k] != 0
-            if tile.height == 2:
-                b.sorted_rows[at] = <int32_t> i + 1
-                b.sorted_values[at] = seconds[k]
-                at += seconds[k] != 0
-            ends[tile.columns[k] - first + 1] = <int32_t> at
-            k += 1
-        b.begins[i] = <int32_t> k
+        if tile.height:
+            b.begins[i] = <int32_t> sort_row(tile.height, tile.columns, tile.values, b.layers[0].below, b.begins[i],
+                                             tile.count, first, last, <int32_t> i, b.ends, b.sorted)
 
 
 # -- the forward pass and the backward pass -----------------------------------------------------------------------
@@ -541,6 +527,7 @@ cdef void sparse_sums(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last)
                 sparse_forward(tile.height, part, tile.columns, tile.values, layer.below, tile.count,
                                layer.weights + column, width, layer.biases + column, layer.sums + i * width + column,
                                width)
+                prefetch_next(b, i + 1)
         column += part * VL
     if layer.activation != SOFTMAX:
         activate_tile(layer.activation, layer.sums + first * width, layer.outputs + first * width, width,
@@ -860,6 +847,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
         if b.n_threads > 1:
             begin = count_below(tile.columns, tile.count, first)
             end = count_below(tile.columns, tile.count, last)
+        prefetch_next(b, i)
         sparse_update(tile.height, <int> (layer.width // VL), tile.columns + begin, tile.values + begin, layer.below,
                       end - begin, layer.deltas + i * layer.width, layer.width, stored(b, layer.weights), layer.width)
 
@@ -889,16 +877,15 @@ cdef void update_piece(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first
         columns = min(step, width - column)
         deltas = pack_panel(layer.deltas + column, width, rows, columns, b.panel)
         for i in range(last - first):
-            at = b.ends[i] + 1
-            if b.ends[i + 1] == at and b.target != TO_OPTIMIZER:
+            at = i * (rows + 1)
+            if b.ends[i] == at and b.target != TO_OPTIMIZER:
                 continue
             weights = layer.weights + (first + i) * width + column
             gradient = stored(b, weights)
             if b.target == TO_OPTIMIZER:
                 gradient = tile
                 memset(tile, 0, columns * sizeof(real))
-            sorted_update(<int> (columns // VL), b.sorted_rows + at, b.sorted_values + at, b.ends[i + 1] - at, deltas,
-                          columns, gradient)
+            sorted_update(<int> (columns // VL), b.sorted + at, b.ends[i] - at, deltas, gradient)
             if b.target == TO_OPTIMIZER:
                 step_tile(b, weights, width, tile, columns, 1, True)
         column += columns
@@ -1312,8 +1299,7 @@ cdef int prepare(Block *b, Layer *layers, net, plan, real *work, int64_t *team, 
     b.sorted_inputs = inputs[SORTED_INPUTS]
     b.ends = <int32_t *> (work + inputs[ENDS_AT]) + worker * (b.sorted_inputs + 2 + rows)
     b.begins = b.ends + b.sorted_inputs + 2
-    b.sorted_values = work + inputs[SORTED_AT] + 2 * worker * (rows + 1) * b.sorted_inputs
-    b.sorted_rows = <int32_t *> (b.sorted_values + (rows + 1) * b.sorted_inputs)
+    b.sorted = <sorted_t *> (work + inputs[SORTED_AT]) + worker * (rows + 1) * b.sorted_inputs
     b.panel = work + inputs[PANEL_AT] + worker * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
     b.packed = plan.packed

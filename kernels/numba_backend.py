@@ -95,6 +95,7 @@ from fastnet.kernels.numba_vectors import (
     _flush_denormals,
     _give_way,
     _intrinsic,
+    _is_some,
     _itemsize,
     _lanes,
     _min,
@@ -233,14 +234,16 @@ def instruction_set() -> str:
 # float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the weight decay of
 # the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters. INPUTS is the
 # address of the block's inputs where `_predict_rows` reads the data in place, else 0. PANELS is 1 if a predictor has
-# copied the weights of wide layers to panels. OWN_TEAM to OWN_OPTIMIZER replace arrays that a call does not have.
-# Plan.nodes follows after the columns.
+# copied the weights of wide layers to panels. The next block starts at place NEXT of the order. This thread prefetches
+# rows [NEXT_FIRST, NEXT_LAST) of it during the forward pass and the update. OWN_TEAM to OWN_OPTIMIZER replace arrays
+# that a call does not have. Plan.nodes follows after the columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
     LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, N_PARAMS,
     ROOM, TASK, LAYERS, PACKED, BLOCK, SLOTS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, LD,
-    BYTE_SCALE, FEW, INPUTS, PANELS, OPTIMIZER_STEP,
-) = range(43)  # fmt: skip
+    BYTE_SCALE, FEW, INPUTS, PANELS, NEXT, NEXT_FIRST, NEXT_LAST,
+    OPTIMIZER_STEP,
+) = range(46)  # fmt: skip
 ARRAYS = COLUMNS + 1
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
@@ -372,6 +375,15 @@ def _is_sparse(b, t, work):
     return 1
 
 
+@_inner(types.intp)
+def _by_rows(b, t, work):
+    """Whether to add the first layer's gradient row by row of the sparse inputs instead of input by input.
+
+    Row by row is faster if the rows of weights are short.
+    """
+    return b[SPARSE] != 0 and _node(t, 0)[c.WIDTH] <= 2 * _lanes(work) and b[TARGET] != TO_OPTIMIZER
+
+
 @_inner()
 def _prefetch_all(start, length):
     for at in range(start, start + length, 64):
@@ -394,10 +406,18 @@ def _prefetch_row(b, n, itemsize, row):
 
 
 @_inner()
+def _prefetch_next(b, t, work, i):
+    if b[NEXT_FIRST] <= i < b[NEXT_LAST]:
+        _prefetch_row(b, t[NODE_COLUMNS + c.LAYER + c.N_IN], _itemsize(work), _row_of(b, b[NEXT] + i))
+
+
+@_inner()
 def _gather(b, t, work, begin, rows, first, last, ahead):
     """Copy rows [first, last) of the block order[begin:begin + rows] to the inputs: as entries, or as dense numbers.
 
-    Prefetch the first `ahead` rows of the next block.
+    Prefetch the first `ahead` rows of the next block, one after each conversion, because many prefetches at once wait
+    for each other. In `train`, narrow layers take so little time that these prefetches delay the conversion. Then the
+    forward pass prefetches the second row of each pair, and the update the first.
     """
     if b[LD]:
         _gather_columns(b, t, work, begin, rows, first, last, ahead)
@@ -405,8 +425,10 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
     n, below, itemsize = t[NODE_COLUMNS + c.LAYER + c.N_IN], t[c.WIDTH], _itemsize(work)
     ld_columns = _quotient(below * itemsize, 4)
     columns = _pointer(_at(work, t[c.SCRATCH_AT]), np.int32)
+    spread = b[TASK] == TRAIN and b[STARTS] == 0 and _by_rows(b, t, work)
+    b[NEXT], b[NEXT_FIRST], b[NEXT_LAST] = begin + rows, first, _min(last, ahead) if spread else 0
     for i in range(first, last):
-        if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
+        if i < ahead and not spread:
             _prefetch_row(b, n, itemsize, _row_of(b, begin + rows + i))
         inputs, row = _at(work, t[c.ACTIVATIONS_AT] + i * below), _row_of(b, begin + i)
         if b[SPARSE]:
@@ -434,42 +456,32 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 
 @_inner()
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
-    """Sort the entries of inputs [first, last) by input, over all rows (a counting sort). Advance `begins` past them.
+    """Sort the entries of inputs [first, last) by input, over all rows. Advance `begins` past them.
 
-    The entries of input first + i lie from ends[i] + 1 to ends[i + 1] - 1. One spare place
-    follows these entries. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
+    Each input has room for rows + 1 entries, from entry (input - first) * (rows + 1) on. `ends` has the place after its
+    last entry. So the entries need not be counted first. Entry k is sorted_values[2 * k] and, beside it,
+    sorted_rows[k * step]. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
     the input overwrites the 0.
     """
-    n = last - first
-    for k in range(n + 2):
-        ends[k] = 1
+    step = _itemsize(like) >> 1
+    for k in range(last - first):
+        ends[k] = k * (rows + 1)
+    ends = _at(ends, -first)
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
         columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
-        seconds, k, count = _at(values, ldv * (height >> 1)), begins[i], entry[2] >> 2 if height else 0
+        seconds, k, count = _at(values, ldv), begins[i], entry[2] >> 2 if height else 0
         while k < count and columns[k] < last:
-            ends[columns[k] - first + 2] += np.int64(values[k] != 0) + (np.int64(seconds[k] != 0) & height >> 1)
-            k += 1
-    ends[0] = -1
-    ends[1] = 0
-    for k in range(2, n + 2):
-        ends[k] += ends[k - 1]
-    for i in range(rows):  # ends[k + 1] moves from the start to the end of the entries of input k
-        entry = _at(entries, i * ENTRIES)
-        columns, values, height = _pointer(entry[0], ends), _pointer(entry[1], like), entry[2] & 3
-        k, count = begins[i], entry[2] >> 2 if height else 0
-        while k < count and columns[k] < last:
-            column = columns[k] - first
-            at = np.int64(ends[column + 1])
-            sorted_rows[at] = i
-            sorted_values[at] = values[k]
-            at += values[k] != 0
+            column = columns[k]
+            at = np.int64(ends[column])
+            sorted_rows[at * step] = i
+            sorted_values[at * 2] = values[k]
+            at += _is_some(values, k)
             if height == 2:
-                second = values[ldv + k]
-                sorted_rows[at] = i + 1
-                sorted_values[at] = second
-                at += second != 0
-            ends[column + 1] = at
+                sorted_rows[at * step] = i + 1
+                sorted_values[at * 2] = seconds[k]
+                at += _is_some(seconds, k)
+            ends[column] = at
             k += 1
         begins[i] = k
 
@@ -584,6 +596,8 @@ def _sparse_sums(b, t, work, first, last):
                 entry[2] & 3, part, _pointer(entry[0], columns), _pointer(entry[1], work), ldv, entry[2] >> 2, w, width,
                 start, _at(sums, i * width + column), width,
             )  # fmt: skip
+            if entry[2] & 3:
+                _prefetch_next(b, t, work, i + 1)
         column += part * lanes
     activation, at = node[c.LAYER + c.ACTIVATION], first * width
     if activation != c.SOFTMAX:
@@ -747,15 +761,6 @@ def _step(b, p, ld, gradient, ldg, m, v, columns, rows, decay):
     step_rows(b[RULE], step, p, ld, gradient, ldg, m, v, columns, rows)
 
 
-@_inner(types.intp)
-def _by_rows(b, t, work):
-    """Whether to add the first layer's gradient row by row of the sparse inputs instead of input by input.
-
-    Row by row is faster if the rows of weights are short.
-    """
-    return b[SPARSE] != 0 and _node(t, 0)[c.WIDTH] <= 2 * _lanes(work) and b[TARGET] != TO_OPTIMIZER
-
-
 @_inner()
 def _update(b, t, work, rows):
     """Add this thread's share of every layer's gradient, inputs^T . deltas, to b[TARGET]."""
@@ -854,6 +859,8 @@ def _update_sparse(b, t, work, rows, first, last):
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
         columns, values, end = _pointer(entry[0], like), _pointer(entry[1], work), entry[2] >> 2
+        if entry[2] & 3:
+            _prefetch_next(b, t, work, i)
         if b[N_THREADS] > 1:
             begin, end = _count_below(columns, end, first), _count_below(columns, end, last)
         sparse_update(
@@ -866,9 +873,8 @@ def _update_sparse(b, t, work, rows, first, last):
 def _update_sorted(b, t, work, rows, first, last):
     """Compute the gradient of the weights of inputs [first, last), input by input, from sorted entries."""
     entries, sorts = _pointer(_at(work, t[c.ROWS_AT]), b), t[c.SORTED_INPUTS]
-    size = (b[BLOCK] + 1) * sorts
-    values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * size)
-    numbers = _pointer(_at(values, size), np.int32)
+    values = _at(work, t[c.SORTED_AT] + 2 * b[WORKER] * (b[BLOCK] + 1) * sorts)
+    numbers = _pointer(_at(values, 1), np.int32)
     ends = _at(_pointer(_at(work, t[c.ENDS_AT]), np.int32), b[WORKER] * (sorts + 2 + b[BLOCK]))
     begins = _at(ends, sorts + 2)
     for i in range(rows):
@@ -891,13 +897,16 @@ def _update_piece(b, t, work, rows, first, last, ends, numbers, values):
         vectors = _quotient(columns, lanes)
         pack_panel(_at(work, node[c.DELTAS_AT] + column), width, rows, columns, panel)
         for i in range(last - first):
-            at, weights = np.int64(ends[i]) + 1, _at(work, node[c.WEIGHTS_AT] + (first + i) * width + column)
-            if ends[i + 1] == at and not fused:
+            at, weights = i * (rows + 1), _at(work, node[c.WEIGHTS_AT] + (first + i) * width + column)
+            if ends[i] == at and not fused:
                 continue
             target = tile if fused else _at(weights, _offset(b))
             if fused:
                 _zero(tile, columns)
-            sorted_update(vectors, _at(numbers, at), _at(values, at), ends[i + 1] - at, panel, columns, target)
+            sorted_update(
+                vectors, _at(numbers, at * (_itemsize(work) >> 1)), _at(values, at * 2), ends[i] - at, panel, columns,
+                target,
+            )  # fmt: skip
             if fused:
                 _step_tile(b, weights, 0, tile, 0, columns, 1, _number(b, BATCH_DECAY))
 

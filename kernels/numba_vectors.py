@@ -696,11 +696,11 @@ def sparse_update(
 
 @_kernel
 def sorted_update(v: _Lanes, vectors: Any, rows: Any, values: Any, n: Any, delta: Any, ldd: Any, out: Any) -> None:
-    """out[vectors] += the sum of values[k] delta[rows[k]] over the entries of one input."""
+    """out[vectors] += the sum of value * delta[row] over the n entries of one input, as _sort_entries stores them."""
 
     def tile(v_count: int) -> None:
         def entry(k: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            line, value = _place(v, delta, ldd, rows, k), v.splat_at(values, k)
+            line, value = _place(v, delta, ldd, rows, (k, v.scalar_bytes // 2)), v.splat_at(values, (k, 2))
             return [v.fma(value, v.load(line, j * v.n), a) for j, a in enumerate(acc)]
 
         acc = _loop(v.b, n, entry, [v.load(out, j * v.n) for j in range(v_count)])

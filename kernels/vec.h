@@ -657,16 +657,49 @@ INLINE void sparse_update_(const int R, const int C, const int32_t *columns, con
         }
 }
 
-/* out[C vectors] += the sum of values[k] delta[rows[k]]: the entries of one input */
-INLINE void sorted_update_(const int C, const int32_t *rows, const real *values, ptrdiff_t n, const real *delta,
-                           ptrdiff_t ldd, real *out) {
+/* An entry among the entries of one input. Both numbers lie side by side, so that a write needs one cache line. */
+typedef struct {
+    int32_t row;
+    real value;
+} sorted_t;
+
+/* Append entries k to n - 1 of a row, or of a pair of rows, to the entries of their inputs, up to input `last`. ends has
+ * the end of each input's entries. Return the first k that is left. A value of zero is written too, which saves a
+ * branch; the next entry of the input overwrites it. The test for zero looks at the bits, and -0.0 counts as an
+ * entry. */
+INLINE ptrdiff_t sort_row_(const int R, const int32_t *columns, const real *values, ptrdiff_t ldv, ptrdiff_t k,
+                           ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, int32_t row, int32_t *restrict ends,
+                           sorted_t *restrict sorted) {
+    const bits *ones = (const bits *)values, *seconds = (const bits *)(values + ldv);
+    ends -= first;
+    for (; k < n && columns[k] < last; k++) {
+        int32_t at = ends[columns[k]];
+        sorted[at] = (sorted_t){row, values[k]};
+        at += ones[k] != 0;
+        if (R == 2) {
+            sorted[at] = (sorted_t){row + 1, values[k + ldv]};
+            at += seconds[k] != 0;
+        }
+        ends[columns[k]] = at;
+    }
+    return k;
+}
+static ptrdiff_t sort_row(int height, const int32_t *columns, const real *values, ptrdiff_t ldv, ptrdiff_t k,
+                          ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, int32_t row, int32_t *ends, sorted_t *sorted) {
+    return height == 2 ? sort_row_(2, columns, values, ldv, k, n, first, last, row, ends, sorted)
+                       : sort_row_(1, columns, values, ldv, k, n, first, last, row, ends, sorted);
+}
+
+/* out[C vectors] += the sum of value * delta[row]: the n entries of one input. delta has C vectors a row. */
+INLINE void sorted_update_(const int C, const sorted_t *entries, ptrdiff_t n, const real *delta, real *out) {
     vec acc[4];
     UNROLL
     for (int v = 0; v < C; v++) acc[v] = vload(out + v * VL);
     for (ptrdiff_t k = 0; k < n; k++) {
-        const real *d = delta + rows[k] * ldd;
+        const real *d = delta + (ptrdiff_t)entries[k].row * (C * VL);
+        vec value = vsplat(entries[k].value);
         UNROLL
-        for (int v = 0; v < C; v++) acc[v] += values[k] * vload(d + v * VL);
+        for (int v = 0; v < C; v++) acc[v] += value * vload(d + v * VL);
     }
     UNROLL
     for (int v = 0; v < C; v++) vstore(out + v * VL, acc[v]);
@@ -692,9 +725,8 @@ static void sparse_update(int height, int vectors, const int32_t *columns, const
     }
 }
 #define SORTED_UPDATE_CASE(C) \
-    case C: sorted_update_(C, rows, values, n, delta, ldd, out); break;
-static void sorted_update(int vectors, const int32_t *rows, const real *values, ptrdiff_t n, const real *delta,
-                          ptrdiff_t ldd, real *out) {
+    case C: sorted_update_(C, entries, n, delta, out); break;
+static void sorted_update(int vectors, const sorted_t *entries, ptrdiff_t n, const real *delta, real *out) {
     switch (vectors) { SORTED_UPDATE_CASE(1) SORTED_UPDATE_CASE(2) SORTED_UPDATE_CASE(3) SORTED_UPDATE_CASE(4) }
 }
 
