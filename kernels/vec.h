@@ -58,6 +58,13 @@ typedef int32_t bits;
 #  define UNROLL _Pragma("GCC unroll 16")
 /* Without the empty assembly, GCC drops the calls of a function that only prefetches. */
 #  define PREFETCH(p) do { __builtin_prefetch((p), 0, 2); __asm__ volatile(""); } while (0)
+/* Fetch a line in order to write to it: no other core keeps a copy. GCC uses prefetchw only with a flag of its own; a CPU
+ * that lacks the instruction does nothing. */
+#  if defined(__x86_64__)
+#    define PREFETCH_TO_WRITE(p) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(p)))
+#  else
+#    define PREFETCH_TO_WRITE(p) do { __builtin_prefetch((p), 1, 2); __asm__ volatile(""); } while (0)
+#  endif
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef bits vbits __attribute__((vector_size(VECTOR_BYTES), may_alias));
@@ -94,6 +101,7 @@ INLINE int vany(vbits mask) { /* whether any lane is set; a lane is all ones or 
 #  define INLINE static __inline
 #  define UNROLL
 #  define PREFETCH(p) ((void)(p))
+#  define PREFETCH_TO_WRITE(p) ((void)(p))
 typedef real vec;
 typedef bits vbits;
 INLINE vec vload(const real *p) { return *p; }
@@ -866,6 +874,33 @@ static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_
 #else
 #  define TEAMS 0
 static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
+#endif
+
+/* -- the time of each phase of `train`, for each thread of a team -------------------------------------------------
+ * Only a build with FASTNET_PHASES=1 measures it: see "Profile" in CONTRIBUTING.md. */
+enum { BETWEEN_CALLS, PACK, GATHER, FORWARD, OUTPUT, BACKWARD, WAIT_DELTAS, UPDATE, WAIT_UPDATE, STEP, WAIT_STEP, UNPACK,
+       N_PHASES };
+#ifdef FASTNET_PHASES
+#  include <time.h>
+static struct {
+    int64_t last, spent[N_PHASES];
+    char padding[64]; /* no two threads write to the same line */
+} phases_of[64];
+static void lap(ptrdiff_t worker, int phase) { /* add the time since the worker's last lap to this phase */
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (phases_of[worker].last) phases_of[worker].spent[phase] += ns - phases_of[worker].last;
+    phases_of[worker].last = ns;
+}
+static int64_t spent(ptrdiff_t worker, int phase) { /* nanoseconds since the last question */
+    int64_t ns = phases_of[worker].spent[phase];
+    phases_of[worker].spent[phase] = 0;
+    return ns;
+}
+#else
+#  define lap(worker, phase) ((void)0)
+#  define spent(worker, phase) 0
 #endif
 
 /* -- the multiply-add peak of this core, for benchmarks; returns the number of operations ---------------------- */
