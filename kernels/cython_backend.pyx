@@ -217,6 +217,13 @@ cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
     return (n + GROUP - 1) // GROUP * GROUP
 
 
+cdef inline void share_biases(const Block *b, const Layer *layer, Py_ssize_t *first, Py_ssize_t *last) noexcept nogil:
+    """The biases [first, last) of this thread."""
+    cdef Py_ssize_t vectors = layer.width // VL
+    first[0] = share(vectors, b.worker, b.n_threads) * VL
+    last[0] = share(vectors, b.worker + 1, b.n_threads) * VL
+
+
 cdef bint wait(Block *b) noexcept nogil:
     """Wait for the other threads of the team. Return whether one of them has failed."""
     if b.n_threads == 1:
@@ -719,8 +726,7 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
             update_sparse(b, layer, rows, first * GROUP, last * GROUP)
         else:
             update_sorted(b, layer, rows, first * GROUP, last * GROUP)
-        if b.worker == 0:
-            update_biases(b, layer, rows)
+        update_biases(b, layer, rows)
         l -= 1
 
 
@@ -730,12 +736,17 @@ cdef inline real *stored(Block *b, real *parameters) noexcept nogil:
 
 
 cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
-    cdef real *sums = stored(b, layer.biases)
+    """Compute the gradient of this thread's share of the biases, in whole vectors."""
+    cdef Py_ssize_t first, last, n
+    cdef real *sums
+    share_biases(b, layer, &first, &last)
+    n = last - first
+    sums = stored(b, layer.biases) + first
     if b.target == TO_OPTIMIZER:
-        memset(sums, 0, layer.width * sizeof(real))
-    add_rows(layer.deltas, layer.width, rows, layer.width, sums)
+        memset(sums, 0, n * sizeof(real))
+    add_rows(layer.deltas + first, layer.width, rows, n, sums)
     if b.target == TO_OPTIMIZER:
-        step_tile(b, layer.biases, layer.width, sums, layer.width, 1, False)
+        step_tile(b, layer.biases + first, n, sums, n, 1, False)
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -909,55 +920,71 @@ cdef void step_stored(Block *b, const double *options) noexcept nogil:
         first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
         last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP * layer.width
         step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, True)
-        if b.worker == 0:
-            step_tile(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, False)
+        share_biases(b, layer, &first, &last)
+        step_tile(b, layer.biases + first, 0, layer.biases + first + b.packed, last - first, 1, False)
 
 
 cdef void clear_stored(Block *b) noexcept nogil:
-    """Set this thread's share of the packed gradient to 0, padding included."""
-    cdef Py_ssize_t first = share(b.packed, b.worker, b.n_threads), last = share(b.packed, b.worker + 1, b.n_threads)
-    memset(b.work + b.packed + first, 0, (last - first) * sizeof(real))
+    """Set this thread's share of the packed gradient to 0, padding included.
+
+    A thread clears what it adds to in `update` and reads in `step_stored`. So these three need no barrier between them.
+    """
+    cdef Py_ssize_t l, first, last
+    cdef Layer *layer
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        first = share(layer.groups, b.worker, b.n_threads) * GROUP
+        last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP if b.worker + 1 < b.n_threads else layer.below
+        memset(layer.weights + b.packed + first * layer.width, 0, (last - first) * layer.width * sizeof(real))
+        share_biases(b, layer, &first, &last)
+        memset(layer.biases + b.packed + first, 0, (last - first) * sizeof(real))
 
 
 # -- packing: weights (n_out, n_in) become (below, width), and back -------------------------------------------------
 
-cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset) noexcept nogil:
-    cdef Py_ssize_t width = layer.width, i, j, start
+cdef void pack(const Layer *layer, const real *flat, Py_ssize_t offset, Py_ssize_t part,
+               Py_ssize_t parts) noexcept nogil:
+    cdef Py_ssize_t width = layer.width, vectors = layer.below // VL, i, j, start = 0
+    cdef Py_ssize_t first = share(vectors, part, parts) * VL, last = share(vectors, part + 1, parts) * VL
     cdef real *weights = layer.weights + offset
     cdef const real *source = flat + layer.weights_at
-    memset(weights, 0, (layer.below + 1) * width * sizeof(real))  # the biases follow the weights
-    start = 0
+    memset(weights + first * width, 0, (last - first) * width * sizeof(real))
     while start < layer.n_out:  # 16 neurons at a time: their rows stay in the cache
-        for i in range(layer.n_in):
+        for i in range(first, min(last, layer.n_in)):
             for j in range(start, min(start + 16, layer.n_out)):
                 weights[i * width + j] = source[j * layer.n_in + i]
         start += 16
-    memcpy(layer.biases + offset, flat + layer.biases_at, layer.n_out * sizeof(real))
+    if part == 0:
+        memcpy(layer.biases + offset, flat + layer.biases_at, layer.n_out * sizeof(real))
+        memset(layer.biases + offset + layer.n_out, 0, (width - layer.n_out) * sizeof(real))
 
 
-cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset) noexcept nogil:
-    cdef Py_ssize_t width = layer.width, i, j, start
+cdef void unpack(const Layer *layer, real *flat, Py_ssize_t offset, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
+    cdef Py_ssize_t width = layer.width, vectors = layer.below // VL, i, j, start = 0
+    cdef Py_ssize_t first = share(vectors, part, parts) * VL, last = share(vectors, part + 1, parts) * VL
     cdef const real *weights = layer.weights + offset
     cdef real *target = flat + layer.weights_at
-    start = 0
     while start < layer.n_out:
-        for i in range(layer.n_in):
+        for i in range(first, min(last, layer.n_in)):
             for j in range(start, min(start + 16, layer.n_out)):
                 target[j * layer.n_in + i] = weights[i * width + j]
         start += 16
-    memcpy(flat + layer.biases_at, layer.biases + offset, layer.n_out * sizeof(real))
+    if part == 0:
+        memcpy(flat + layer.biases_at, layer.biases + offset, layer.n_out * sizeof(real))
 
 
-cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset) noexcept nogil:
+cdef void pack_all(Block *b, const real *flat, Py_ssize_t offset, Py_ssize_t part=0,
+                   Py_ssize_t parts=1) noexcept nogil:
+    """Pack the parameters. Threads may share the inputs of each layer: `part` of `parts` is a thread's share."""
     cdef Py_ssize_t l
     for l in range(b.n_layers):
-        pack(&b.layers[l], flat, offset)
+        pack(&b.layers[l], flat, offset, part, parts)
 
 
-cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset) noexcept nogil:
+cdef void unpack_all(Block *b, real *flat, Py_ssize_t offset, Py_ssize_t part=0, Py_ssize_t parts=1) noexcept nogil:
     cdef Py_ssize_t l
     for l in range(b.n_layers):
-        unpack(&b.layers[l], flat, offset)
+        unpack(&b.layers[l], flat, offset, part, parts)
 
 
 # -- the contract --------------------------------------------------------------------------------------------------
@@ -1233,9 +1260,9 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     b.penalty = options[PENALTY] != 0
     if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
-        pack_all(b, params, 0)
-        for k in range(b.slots):
-            pack_all(b, state + k * n_params, (3 + k) * b.packed)
+    pack_all(b, params, 0, b.worker, b.n_threads)
+    for k in range(b.slots):
+        pack_all(b, state + k * n_params, (3 + k) * b.packed, b.worker, b.n_threads)
     if wait(b):
         return 0
     lap(b.worker, PACK)
@@ -1258,7 +1285,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             b.decay += options[PENALTY] / weight
         memset(b.squares, 0, sizeof(b.squares))
         if b.target == TO_STORE:
-            clear_stored(b)  # other threads add to the gradient only after the next barrier
+            clear_stored(b)
         cost = score = labels = 0
         first = start
         while first < stop:
@@ -1293,10 +1320,12 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             update(b, count)
             share_squares(b)
             lap(b.worker, UPDATE)
-            if wait(b):
-                return 0
-            lap(b.worker, WAIT_UPDATE)
             first += count
+            # Clipping needs the gradients of all threads. Else the step of this thread's share follows at once.
+            if b.target != TO_STORE or first < stop or options[CLIP_NORM] > 0:
+                if wait(b):
+                    return 0
+                lap(b.worker, WAIT_UPDATE)
         if stopped:
             break
         if b.target == TO_STORE:
@@ -1319,10 +1348,9 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             report += REPORT_COLUMNS
         steps[0] += 1
         start = stop
-    if b.worker == 0:
-        unpack_all(b, params, 0)
-        for k in range(b.slots):
-            unpack_all(b, state + k * n_params, (3 + k) * b.packed)
+    unpack_all(b, params, 0, b.worker, b.n_threads)  # the last barrier lies behind the last change
+    for k in range(b.slots):
+        unpack_all(b, state + k * n_params, (3 + k) * b.packed, b.worker, b.n_threads)
     lap(b.worker, UNPACK)
     return total
 
