@@ -26,6 +26,7 @@ from fastnet.bench import (
     peers,
     picture,
     report,
+    scaling,
     training,
 )
 from fastnet.bench.peers.process import ONE_THREAD, write_images
@@ -42,6 +43,7 @@ OTHER_SUITES = {
     "memory": memory.run,
     "accuracy": accuracy.run,
     "estimators": estimators.run,
+    "scaling": scaling.run,
 }
 SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
@@ -81,7 +83,7 @@ def _on_one_thread(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    suites = SUITES if options.all else list(dict.fromkeys(options.suite))
+    suites = SUITES if options.all else ["scaling"] if options.scaling else list(dict.fromkeys(options.suite))
     _check(options, suites)
     with tempfile.TemporaryDirectory() as folder:
         task, facts = _task(options, folder)

@@ -33,7 +33,6 @@ cdef extern from "vec.h" nogil:
     fp_state flush_denormals()
     void restore_denormals(fp_state before)
     void PREFETCH(const void *p)
-    void PREFETCH_TO_WRITE(const void *p)
     int64_t read_now(const int64_t *p)
     int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken)
     void activate_tile(int activation, const real *z, real *a, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns,
@@ -83,7 +82,6 @@ cdef extern from "vec.h" nogil:
 # The contract's codes as C integers.
 cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
-    TAKEN_ROWS = 2  # gather takes the lines of a row this many rows before it writes them
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
     CHUNK_INPUTS = 16  # with TO_OPTIMIZER, a tile holds the gradient of 16 inputs
     LANES = 16  # the largest number of lanes of a vector
@@ -287,19 +285,6 @@ cdef inline void prefetch(const void *start, Py_ssize_t length) noexcept nogil:
         i += 64
 
 
-cdef inline void take(const Block *b, const void *start, Py_ssize_t length) noexcept nogil:
-    """Fetch lines that this thread will write and that other threads have read since, before the first store.
-
-    A store to such a line waits until the other cores have dropped their copies. Stores wait one after the other, but
-    these fetches wait together.
-    """
-    cdef Py_ssize_t i = 0
-    if b.n_threads > 1:
-        while i < length:
-            PREFETCH_TO_WRITE(<const uint8_t *> start + i)
-            i += 64
-
-
 cdef void prefetch_row(const Block *b, Py_ssize_t row) noexcept nogil:
     cdef Py_ssize_t n = b.layers[0].n_in, start
     if b.data.labels != NULL:
@@ -329,14 +314,7 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
     cdef real *inputs
     cdef real scale = b.byte_scale
     cdef bint pair
-    cdef Py_ssize_t entries = n // 4  # an estimate of the number of entries of the next row
     for i in range(first, last):
-        if b.data.starts == NULL and i + TAKEN_ROWS < last:
-            if b.sparse:
-                take(b, layer.inputs + (i + TAKEN_ROWS) * layer.below, entries * sizeof(real))
-                take(b, b.columns + (i + TAKEN_ROWS) * b.ld_columns, entries * sizeof(int32_t))
-            else:
-                take(b, layer.inputs + (i + TAKEN_ROWS) * layer.below, layer.below * sizeof(real))
         if i < ahead:  # one row after each conversion, because many prefetches at once wait for each other
             prefetch_row(b, row_of(order, begin + rows + i))
         inputs = layer.inputs + i * layer.below
@@ -537,18 +515,9 @@ cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last
               layer.width, last - first, <uint32_t> (b.batch_row + first))
 
 
-cdef inline void take_rows(const Block *b, const real *area, Py_ssize_t width, Py_ssize_t first,
-                           Py_ssize_t last) noexcept nogil:
-    take(b, area + first * width, (last - first) * width * sizeof(real))
-
-
 cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t l
     for l in range(b.n_layers):
-        take_rows(b, b.layers[l].outputs, b.layers[l].width, first, last)
-        if l + 1 == b.n_layers:
-            take_rows(b, b.layers[l].sums, b.layers[l].width, first, last)
-            take_rows(b, b.layers[l].deltas, b.layers[l].width, first, last)
         if l == 0 and b.sparse:
             sparse_sums(b, &b.layers[l], first, last)
         else:
@@ -563,7 +532,6 @@ cdef void backward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Compute the deltas of all layers but the last. `output` has set the deltas of the last layer."""
     cdef Py_ssize_t l = b.n_layers - 1
     while l > 0:
-        take_rows(b, b.layers[l - 1].deltas, b.layers[l - 1].width, first, last)
         propagate(b, &b.layers[l], &b.layers[l - 1], first, last)
         l -= 1
 

@@ -58,13 +58,6 @@ typedef int32_t bits;
 #  define UNROLL _Pragma("GCC unroll 16")
 /* Without the empty assembly, GCC drops the calls of a function that only prefetches. */
 #  define PREFETCH(p) do { __builtin_prefetch((p), 0, 2); __asm__ volatile(""); } while (0)
-/* Fetch a line in order to write to it: no other core keeps a copy. GCC uses prefetchw only with a flag of its own; a CPU
- * that lacks the instruction does nothing. */
-#  if defined(__x86_64__)
-#    define PREFETCH_TO_WRITE(p) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(p)))
-#  else
-#    define PREFETCH_TO_WRITE(p) do { __builtin_prefetch((p), 1, 2); __asm__ volatile(""); } while (0)
-#  endif
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef bits vbits __attribute__((vector_size(VECTOR_BYTES), may_alias));
@@ -101,7 +94,6 @@ INLINE int vany(vbits mask) { /* whether any lane is set; a lane is all ones or 
 #  define INLINE static __inline
 #  define UNROLL
 #  define PREFETCH(p) ((void)(p))
-#  define PREFETCH_TO_WRITE(p) ((void)(p))
 typedef real vec;
 typedef bits vbits;
 INLINE vec vload(const real *p) { return *p; }
