@@ -19,6 +19,7 @@ from setuptools.command.build_ext import build_ext
 # FASTNET_DEBUG=1            builds without optimisation, with debug symbols and Cython's bounds checks
 # FASTNET_SANITIZE=1         builds with the address and undefined-behaviour sanitizers (how to run it: CONTRIBUTING.md)
 # FASTNET_SANITIZE=thread    builds with the thread sanitizer: tests/stress/races.py builds and runs it
+# FASTNET_PHASES=1           builds kernels that count the time of each phase of training, for fastnet.bench.phases
 SOURCE = Path("kernels/cython_backend.pyx")
 GENERATED = Path("build/kernels")  # a copy of SOURCE for each module: cythonize takes one module name per source
 DEBUG = os.environ.get("FASTNET_DEBUG") == "1"
@@ -49,7 +50,8 @@ AVX2 = [*SSE, "-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "cd", "bw", "dq", "vl")), "-mprefer-vector-width=512"]
 UNIX = {"x86_v2": SSE, "x86_v3": AVX2, "x86_v4": AVX512}
 MSVC = {"x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
-DTYPES = {"float32": [], "float64": [("FASTNET_FLOAT64", "1")]}
+PHASES = [("FASTNET_PHASES", "1")] if os.environ.get("FASTNET_PHASES") == "1" else []
+DTYPES = {"float32": PHASES, "float64": [("FASTNET_FLOAT64", "1"), *PHASES]}
 
 
 def instruction_sets() -> list[str]:

@@ -27,6 +27,7 @@ from fastnet.bench import (
     peers,
     picture,
     report,
+    scaling,
     training,
     users,
 )
@@ -46,6 +47,7 @@ OTHER_SUITES = {
     "accuracy": accuracy.run,
     "estimators": estimators.run,
     "users": users.run,
+    "scaling": scaling.run,
 }
 SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
@@ -85,7 +87,7 @@ def _on_one_thread(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    suites = SUITES if options.all else list(dict.fromkeys(options.suite))
+    suites = SUITES if options.all else ["scaling"] if options.scaling else list(dict.fromkeys(options.suite))
     _check(options, suites)
     with tempfile.TemporaryDirectory() as folder:
         task, facts = _task(options, suites, folder)

@@ -192,22 +192,25 @@ Rows = NDArray[Any] | SparseRows  # the inputs x of a kernel
 # -- a team of threads: int64 (TEAM_COLUMNS + n_threads * TEAM_LINE,) --------------------------------------------
 # The threads of a team share one call of `train` and this array.
 # N_THREADS      the number of threads of the team
-# ARRIVED, TURN  the state of the barrier
+# ARRIVED, TURN  the state of the barrier. ARRIVED has a cache line of its own: waiting threads read the line of TURN
 # BROKEN         1 once a thread has failed: the other threads return at their next barrier
 # STOPPING       the value of STOP that worker 0 read last
 # SPARSE         whether worker 0 found the inputs sparse
 # From TEAM_COLUMNS on, each thread has a cache line of its own. The line holds the cost of the thread's rows in the
 # current block, THREAD_COST, and their part of the report's SCORE and LABELS, THREAD_SCORE and THREAD_LABELS. The sum
 # of the squares of the thread's share of the weights, for the penalty, is THREAD_SQUARES. All four are float64.
-N_THREADS, ARRIVED, TURN, BROKEN, STOPPING, SPARSE = range(6)
-TEAM_COLUMNS = TEAM_LINE = 8
+N_THREADS, TURN, BROKEN, STOPPING, SPARSE = range(5)
+TEAM_LINE = 8
+ARRIVED = TEAM_LINE
+TEAM_COLUMNS = 2 * TEAM_LINE
 THREAD_COST, THREAD_SCORE, THREAD_LABELS, THREAD_SQUARES = range(4)
 MAX_THREADS = 64
 
 
 def team(n_threads: int) -> Ints:
     """The array that `n_threads` threads share in one call of `train`."""
-    shared = np.zeros(TEAM_COLUMNS + n_threads * TEAM_LINE, np.int64)
+    shared = aligned_empty(TEAM_COLUMNS + n_threads * TEAM_LINE, np.int64)
+    shared[...] = 0
     shared[N_THREADS] = n_threads
     return shared
 

@@ -88,6 +88,10 @@ cdef extern from "vec.h" nogil:
         double *squares
     void step_row(const step_t *s, real *p, const real *g, real *m, real *v, Py_ssize_t n)
     double multiply_add_peak(Py_ssize_t repeats, real *sink)
+    const int BETWEEN_CALLS, PACK, GATHER, FORWARD, OUTPUT, BACKWARD, WAIT_DELTAS, UPDATE, WAIT_UPDATE, STEP, WAIT_STEP
+    const int UNPACK, N_PHASES
+    void lap(Py_ssize_t worker, int phase)
+    int64_t spent(Py_ssize_t worker, int phase)
 
 cdef extern from "few_rows.h" nogil:
     void pack_weights(const real *weights, Py_ssize_t n_in, Py_ssize_t n_out, real *packed, Py_ssize_t width,
@@ -285,6 +289,13 @@ cdef inline Py_ssize_t tiles_of(Py_ssize_t rows, Py_ssize_t height) noexcept nog
 
 cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
     return (n + GROUP - 1) // GROUP * GROUP
+
+
+cdef inline void share_biases(const Block *b, const Layer *layer, Py_ssize_t *first, Py_ssize_t *last) noexcept nogil:
+    """The biases [first, last) of this thread."""
+    cdef Py_ssize_t vectors = layer.width // VL
+    first[0] = share(vectors, b.worker, b.n_threads) * VL
+    last[0] = share(vectors, b.worker + 1, b.n_threads) * VL
 
 
 cdef bint wait(Block *b) noexcept nogil:
@@ -760,8 +771,7 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
             update_sparse(b, layer, rows, first * GROUP, last * GROUP)
         else:
             update_sorted(b, layer, rows, first * GROUP, last * GROUP)
-        if b.worker == 0:
-            update_biases(b, layer, rows)
+        update_biases(b, layer, rows)
         l -= 1
 
 
@@ -771,12 +781,17 @@ cdef inline real *stored(Block *b, real *parameters) noexcept nogil:
 
 
 cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
-    cdef real *sums = stored(b, layer.biases)
+    """Compute the gradient of this thread's share of the biases, in whole vectors."""
+    cdef Py_ssize_t first, last, n
+    cdef real *sums
+    share_biases(b, layer, &first, &last)
+    n = last - first
+    sums = stored(b, layer.biases) + first
     if b.target == TO_OPTIMIZER:
-        memset(sums, 0, layer.width * sizeof(real))
-    add_rows(layer.deltas, layer.width, rows, layer.width, sums)
+        memset(sums, 0, n * sizeof(real))
+    add_rows(layer.deltas + first, layer.width, rows, n, sums)
     if b.target == TO_OPTIMIZER:
-        step_tile(b, layer.biases, layer.width, sums, layer.width, 1, False)
+        step_tile(b, layer.biases + first, n, sums, n, 1, False)
 
 
 cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -1007,14 +1022,24 @@ cdef void step_stored(Block *b, const double *options) noexcept nogil:
         first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
         last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP * layer.width
         step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, True)
-        if b.worker == 0:
-            step_tile(b, layer.biases, 0, layer.biases + b.packed, layer.width, 1, False)
+        share_biases(b, layer, &first, &last)
+        step_tile(b, layer.biases + first, 0, layer.biases + first + b.packed, last - first, 1, False)
 
 
 cdef void clear_stored(Block *b) noexcept nogil:
-    """Set this thread's share of the packed gradient to 0, padding included."""
-    cdef Py_ssize_t first = share(b.packed, b.worker, b.n_threads), last = share(b.packed, b.worker + 1, b.n_threads)
-    memset(b.work + b.packed + first, 0, (last - first) * sizeof(real))
+    """Set this thread's share of the packed gradient to 0, padding included.
+
+    A thread clears what it adds to in `update` and reads in `step_stored`. So these three need no barrier between them.
+    """
+    cdef Py_ssize_t l, first, last
+    cdef Layer *layer
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        first = share(layer.groups, b.worker, b.n_threads) * GROUP
+        last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP if b.worker + 1 < b.n_threads else layer.below
+        memset(layer.weights + b.packed + first * layer.width, 0, (last - first) * layer.width * sizeof(real))
+        share_biases(b, layer, &first, &last)
+        memset(layer.biases + b.packed + first, 0, (last - first) * sizeof(real))
 
 
 # -- narrow layers: the rows of a block lie along the lanes (narrow.h) ---------------------------------------------
@@ -1543,21 +1568,28 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0 and options[PENALTY] == 0
     cdef bint stopped = False
     # With one batch, packing the state takes longer than its update, so the state and the parameters stay flat.
-    cdef bint flat = n <= min(size, epoch_rows) and b.n_threads == 1 and not plain and options[PENALTY] == 0
+    # Narrow layers are never packed.
+    cdef bint flat = (n <= min(size, epoch_rows) and b.n_threads == 1 and not plain and options[PENALTY] == 0
+                      and ld == 0)
     cdef bint fused = options[CLIP_NORM] == 0 and size <= rows  # the batch is one block and needs no clipping
+    lap(b.worker, BETWEEN_CALLS)
     begin_optimizer(&b.step, options)
     b.penalty = options[PENALTY] != 0
     if b.worker == 0:
         b.team[SPARSE] = is_sparse(b)
-        if ld == 0 or b.team[SPARSE]:
-            pack_all(b, params, 0)
-            for k in range(0 if flat else b.slots):
-                pack_all(b, state + k * n_params, (3 + k) * b.packed)
+    if ld == 0:
+        pack_all(b, params, 0, b.worker, b.n_threads)
+        for k in range(0 if flat else b.slots):
+            pack_all(b, state + k * n_params, (3 + k) * b.packed, b.worker, b.n_threads)
+    elif b.worker == 0 and b.team[SPARSE]:
+        pack_all(b, params, 0)
+        for k in range(b.slots):
+            pack_all(b, state + k * n_params, (3 + k) * b.packed)
     if wait(b):
         return 0
+    lap(b.worker, PACK)
     b.sparse = b.team[SPARSE] != 0
     if ld and not b.sparse:
-        flat = False  # narrow layers are never packed
         prepare_narrow(b, params, state, n_params, ld, <real *> b.entries)
         b.target = TO_OPTIMIZER if fused else TO_STORE
     elif fused and plain:
@@ -1580,7 +1612,7 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             b.decay += options[PENALTY] / weight
         memset(b.squares, 0, sizeof(b.squares))
         if b.target == TO_STORE and b.ld == 0:
-            clear_stored(b)  # other threads add to the gradient only after the next barrier
+            clear_stored(b)
         cost = score = labels = 0
         first = start
         while first < stop:
@@ -1597,11 +1629,16 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                 from_row = share(groups_of(count), b.worker, b.n_threads) * VL
                 to_row = min(count, share(groups_of(count), b.worker + 1, b.n_threads) * VL)
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
+            lap(b.worker, GATHER)
             forward(b, from_row, to_row)
+            lap(b.worker, FORWARD)
             output(b, order, first, from_row, to_row, scale, mean_weight, sums_of(b, b.worker))
+            lap(b.worker, OUTPUT)
             backward(b, from_row, to_row)
+            lap(b.worker, BACKWARD)
             if wait(b):
                 return 0
+            lap(b.worker, WAIT_DELTAS)
             for k in range(b.n_threads):
                 sums = sums_of(b, k)
                 cost += sums.cost
@@ -1612,9 +1649,13 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                 break
             update(b, count)
             share_squares(b)
-            if wait(b):
-                return 0
+            lap(b.worker, UPDATE)
             first += count
+            # Clipping needs the gradients of all threads. Else the step of this thread's share follows at once.
+            if b.target != TO_STORE or first < stop or options[CLIP_NORM] > 0:
+                if wait(b):
+                    return 0
+                lap(b.worker, WAIT_UPDATE)
         if stopped:
             break
         if flat:
@@ -1622,8 +1663,10 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
         elif b.target == TO_STORE:
             step_stored(b, options)
             share_squares(b)
+            lap(b.worker, STEP)
             if wait(b):
                 return 0
+            lap(b.worker, WAIT_STEP)
         total += cost
         if b.worker == 0:
             squares = 0
@@ -1637,10 +1680,11 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             report += REPORT_COLUMNS
         steps[0] += 1
         start = stop
-    if b.worker == 0 and b.ld == 0 and not flat:
-        unpack_all(b, params, 0)
+    if b.ld == 0 and not flat:
+        unpack_all(b, params, 0, b.worker, b.n_threads)  # the last barrier lies behind the last change
         for k in range(b.slots):
-            unpack_all(b, state + k * n_params, (3 + k) * b.packed)
+            unpack_all(b, state + k * n_params, (3 + k) * b.packed, b.worker, b.n_threads)
+    lap(b.worker, UNPACK)
     return total
 
 
@@ -1714,3 +1758,8 @@ def peak_flops(repeats):
     with nogil:
         done = multiply_add_peak(n, sink)
     return done
+
+
+def phases(n_threads):
+    """Return for each thread the nanoseconds in each phase of `train` since the last question: zeros in a normal build."""
+    return [[spent(worker, phase) for phase in range(N_PHASES)] for worker in range(n_threads)]

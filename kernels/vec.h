@@ -1031,6 +1031,33 @@ static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_
 static int team_wait(int64_t *n_threads, int64_t *arrived, int64_t *turn, int64_t *broken) { return 0; }
 #endif
 
+/* -- the time of each phase of `train`, for each thread of a team -------------------------------------------------
+ * Only a build with FASTNET_PHASES=1 measures it: see "Profile" in CONTRIBUTING.md. */
+enum { BETWEEN_CALLS, PACK, GATHER, FORWARD, OUTPUT, BACKWARD, WAIT_DELTAS, UPDATE, WAIT_UPDATE, STEP, WAIT_STEP, UNPACK,
+       N_PHASES };
+#ifdef FASTNET_PHASES
+#  include <time.h>
+static struct {
+    int64_t last, spent[N_PHASES];
+    char padding[64]; /* no two threads write to the same line */
+} phases_of[64];
+static void lap(ptrdiff_t worker, int phase) { /* add the time since the worker's last lap to this phase */
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (phases_of[worker].last) phases_of[worker].spent[phase] += ns - phases_of[worker].last;
+    phases_of[worker].last = ns;
+}
+static int64_t spent(ptrdiff_t worker, int phase) { /* nanoseconds since the last question */
+    int64_t ns = phases_of[worker].spent[phase];
+    phases_of[worker].spent[phase] = 0;
+    return ns;
+}
+#else
+#  define lap(worker, phase) ((void)0)
+#  define spent(worker, phase) 0
+#endif
+
 /* -- the multiply-add peak of this core, for benchmarks; returns the number of operations ---------------------- */
 static double multiply_add_peak(ptrdiff_t repeats, real *sink) {
     vec acc[12], x = vsplat(REAL(0.999)), y = vsplat(REAL(0.001));

@@ -107,6 +107,11 @@ def _add_measured(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--all", action="store_true", help="measure every suite")
     group.add_argument(
+        "--scaling",
+        action="store_true",
+        help="measure the suite scaling only: one network on several threads, networks side by side, and copies",
+    )
+    group.add_argument(
         "--peers",
         nargs="?",
         const="all",
