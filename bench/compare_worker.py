@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,11 @@ class Worker:
         elif self._kind in ("cost", "gradient"):
             found = getattr(network, self._kind)(x, y, backend=self._backend)
         else:
-            before = network.parameters.astype(np.float64)
             if self._kind == "partial_fit":
                 trainer.partial_fit(x, y)
             else:
                 trainer.fit(x, y, epochs=1)
-            found = network.parameters - before
+            found = network.parameters
         np.save(path, np.asarray(found))
         return {}
 
@@ -136,6 +136,7 @@ def facts() -> dict[str, Any]:
 def main() -> None:
     say = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # keeps other output out of the answers
+    warnings.filterwarnings("ignore", "column .* has a standard deviation")  # some pixels are nearly always black
     print(json.dumps(facts()), file=say)
     worker = Worker()
     for line in sys.stdin:
