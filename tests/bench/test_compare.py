@@ -121,7 +121,7 @@ def test_both_versions_are_in_the_table_and_the_json(
 @pytest.mark.parametrize(
     ("file", "before", "after", "case"),
     [
-        ("training/optimizers.py", "beta2: float = 0.999", "beta2: float = 0.99", "iris, a fit of one epoch, old"),
+        ("training/optimizers.py", "beta1: float = 0.9", "beta1: float = 0.8", "iris, a fit of one epoch, old"),
         ("network.py", "math.sqrt(formulas", "1.001 * math.sqrt(formulas", "iris, a fit of one epoch, old, numpy"),
     ],
 )
