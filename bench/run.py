@@ -39,13 +39,13 @@ from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
 
 OTHER_SUITES = {
+    "users": users.run,
     "inference": inference.run,
     "growth": growth.run,
     "corners": corners.run,
     "memory": memory.run,
     "accuracy": accuracy.run,
     "estimators": estimators.run,
-    "users": users.run,
 }
 SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
