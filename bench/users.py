@@ -20,7 +20,7 @@ import numpy as np
 from fastnet.bench.cases import Case, Data, case_folder, selected
 from fastnet.bench.contenders import Session, Timing, take_turns
 from fastnet.bench.peers import PEERS, chosen, is_same, unable
-from fastnet.bench.peers.process import OwnPeer
+from fastnet.bench.peers.process import WARM, OwnPeer
 from fastnet.bench.report import Section, number, ratio
 from fastnet.bench.suites import BASELINE, Task, verify_peer
 from fastnet.bench.workloads import Images, Setup, checker, verify
@@ -158,6 +158,8 @@ def _calls(predict: Callable[[Any], Any], x: Any, case: Case) -> float:
     starts = range(0, len(x) - case.call_rows + 1, case.call_rows)[: case.calls]
     parts = [x[k : k + case.call_rows] for k in starts]
     parts = [parts[k % len(parts)] for k in range(case.calls)]
+    for part in parts[: case.calls // WARM]:
+        predict(part)
     began = time.perf_counter()
     for part in parts:
         predict(part)
