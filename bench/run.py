@@ -40,13 +40,13 @@ from fastnet.data.files import atomic_write
 from fastnet.errors import FastnetError
 
 OTHER_SUITES = {
+    "users": users.run,
     "inference": inference.run,
     "growth": growth.run,
     "corners": corners.run,
     "memory": memory.run,
     "accuracy": accuracy.run,
     "estimators": estimators.run,
-    "users": users.run,
     "scaling": scaling.run,
 }
 SUITES = ("train", *OTHER_SUITES)
@@ -135,18 +135,18 @@ def _run(options: argparse.Namespace, command: str) -> None:
 
 def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
     """Raises an error for a wrong option before minutes of measuring."""
-    if options.write:
-        pages.split(options.write, SECTION)
-    if options.picture:
-        picture.check(options.picture)
-        if "train" not in suites:
-            raise FastnetError("--picture draws the results of the suite train: add train to --suite")
     if options.compare:
         for name in ("picture", "write", "peer", "workload", "all"):
             if getattr(options, name):
                 raise FastnetError(f"--compare has its own cases and prints its table: leave out --{name}")
     elif options.case and "users" not in suites:
         raise FastnetError("--case chooses cases of the suite users or of --compare: add users to --suite")
+    if options.write:
+        pages.split(options.write, SECTION)
+    if options.picture:
+        picture.check(options.picture)
+        if "train" not in suites:
+            raise FastnetError("--picture draws the results of the suite train: add train to --suite")
     titles = [each.title for each in compare.compared()] if options.compare else [case.title for case in CASES]
     if options.case and not any(word.lower() in title.lower() for word in options.case for title in titles):
         raise FastnetError(f"no case has the words {' or '.join(options.case)}; there are: {'; '.join(titles)}")

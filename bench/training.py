@@ -24,9 +24,9 @@ NOTE = (
     "seconds per epoch do not contain this work."
 )
 PEER_NOTE = (
-    " Each peer runs in a process of its own, on one thread, and gets the images as floats. All peers but scikit-learn "
-    "start from fastnet's parameters and train on the same batches. scikit-learn has its own cost, parameters and "
-    "order."
+    " Each peer runs in a process of its own, on one thread, and gets the images as floats. The peers start from "
+    "fastnet's parameters and train on the same batches. Only scikit-learn draws its own order; on W1 and W3 it also "
+    "has its own cost and parameters."
 )
 
 

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 from fastnet.bench.cases import Case, Data, case_folder, selected
 from fastnet.bench.contenders import Session, Timing, take_turns
 from fastnet.bench.peers import PEERS, chosen, is_same, unable
-from fastnet.bench.peers.process import OwnPeer
+from fastnet.bench.peers.process import WARM, OwnPeer
 from fastnet.bench.report import Section, number, ratio
 from fastnet.bench.suites import BASELINE, Task, verify_peer
 from fastnet.bench.workloads import Images, Setup, checker, verify
@@ -43,13 +44,13 @@ def run(task: Task) -> Section:
     setups = [setup for setup in task.setups if setup.backend != BASELINE] or task.setups
     records = []
     left_out: dict[str, list[str]] = {}
-    with started(names) as running:
+    with started(names) as running, unscaled_columns():
         for position, case in enumerate(selected(task.cases)):
             task.say(f"users: {case.title}")
             with prepared(task, case, position, setups, running) as ready:
                 for name, problem in ready.left_out.items():
                     left_out.setdefault(f"{name}: {problem}", []).append(case.title)
-                timings = take_turns(ready.turns, task.rounds)
+                timings = take_turns(ready.turns, task.rounds, rehearsals=0)
             records.append(record(case, ready.data, timings, running))
     return section(records, task.rounds, left_out, names)
 
@@ -82,6 +83,14 @@ class Peers(dict[str, OwnPeer]):
 
 
 @contextlib.contextmanager
+def unscaled_columns() -> Iterator[None]:
+    """Hides the warning of unscaled columns: some pixels of digits are nearly always black."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "column .* has a standard deviation")
+        yield
+
+
+@contextlib.contextmanager
 def started(names: Sequence[str]) -> Iterator[Peers]:
     running = Peers(names)
     try:
@@ -93,7 +102,7 @@ def started(names: Sequence[str]) -> Iterator[Peers]:
 
 @contextlib.contextmanager
 def prepared(task: Task, case: Case, position: int, setups: Sequence[Setup], running: Peers) -> Iterator[Ready]:
-    """Writes the data of a case, and verifies fastnet's backends and the peers."""
+    """Writes the data of a case, and verifies and rehearses fastnet's backends and the peers."""
     folder = case_folder(task.folder, position)
     data = case.written(task.pixels or task.dense, folder, task.quick)
     left_out = {name: problem for name in running.names if (problem := cannot(name, case, data))}
@@ -101,7 +110,9 @@ def prepared(task: Task, case: Case, position: int, setups: Sequence[Setup], run
     with contextlib.ExitStack() as stack:
         turns: dict[str, Callable[[], float]] = {}
         for setup in setups:
-            turns[setup.backend] = own_turn(case, data, Setup(setup.backend, case.dtype), stack)
+            turn = own_turn(case, data, Setup(setup.backend, case.dtype), stack)
+            turn()
+            turns[setup.backend] = turn
         with ThreadPoolExecutor(max(len(able), 1)) as pool:  # the processes load and compile at the same time
             found = pool.map(lambda name: peer_turn(name, case, data, running, folder), able)
             turns |= dict(zip(able, found, strict=True))
@@ -147,6 +158,8 @@ def _calls(predict: Callable[[Any], Any], x: Any, case: Case) -> float:
     starts = range(0, len(x) - case.call_rows + 1, case.call_rows)[: case.calls]
     parts = [x[k : k + case.call_rows] for k in starts]
     parts = [parts[k % len(parts)] for k in range(case.calls)]
+    for part in parts[: case.calls // WARM]:
+        predict(part)
     began = time.perf_counter()
     for part in parts:
         predict(part)
@@ -154,13 +167,22 @@ def _calls(predict: Callable[[Any], Any], x: Any, case: Case) -> float:
 
 
 def peer_turn(name: str, case: Case, data: Data, running: Peers, folder: str) -> Callable[[], float]:
-    """A peer's turn, verified."""
+    """A peer's turn, verified, and rehearsed once."""
     peer = running.loaded(name, case, folder)
+    turn: Callable[[], float]
     if case.trains:
-        verify_peer(name, peer, case.workload, case.dtype, data.x, data.y, data.x_test)
-        return lambda: peer.epochs(case.epochs) / case.epochs
-    peer.verify_outputs(case.workload.network("float64").forward(data.x_test[:VERIFIED_ROWS], backend=BASELINE))
-    return functools.partial(peer.inference, case.call_rows, case.calls)
+        whole = PEERS[name].compiler
+        verify_peer(name, peer, case.workload, case.dtype, data.x, data.y, data.x_test, whole)
+        turn = functools.partial(_epochs, peer, case.epochs)
+    else:
+        peer.verify_outputs(case.workload.network("float64").forward(data.x_test[:VERIFIED_ROWS], backend=BASELINE))
+        turn = functools.partial(peer.inference, case.call_rows, case.calls)
+    turn()
+    return turn
+
+
+def _epochs(peer: OwnPeer, times: int) -> float:
+    return peer.epochs(times) / times
 
 
 # -- the results --------------------------------------------------------------------------------------------------

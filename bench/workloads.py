@@ -31,9 +31,6 @@ VERIFIED_BATCHES = 30
 TOLERANCES = {"float32": 1e-3, "float64": 1e-10}
 # Rounding in float32 can move a ReLU's weighted sum across zero, which switches the neuron's gradient on or off.
 KINK_TOLERANCE = 5e-3
-# Adam divides a gradient by its own size, so the rounding errors of gradients near zero become large.
-ADAM_TOLERANCES = {"float32": 2e-2, "float64": 1e-8}
-ADAM_BATCHES = 8  # the errors grow with each update
 MOMENTUM, ADAM = Momentum().momentum, Adam()  # the settings of the optimisers, for the peers
 
 
@@ -104,8 +101,6 @@ class Workload:
         return 3 * self.forward_flops - 2 * self.sizes[0] * self.sizes[1]
 
     def tolerance(self, dtype: str) -> float:
-        if self.optimizer == "adam":
-            return ADAM_TOLERANCES[dtype]
         kinked = self.activation == "relu" and dtype == "float32"
         return KINK_TOLERANCE if kinked else TOLERANCES[dtype]
 
@@ -202,8 +197,7 @@ def checker(who: str, tolerance: float) -> Check:
 
 def verified_rows(workload: Workload) -> int:
     """The number of examples of a verification; its last batch is smaller than the others."""
-    batches = ADAM_BATCHES if workload.optimizer == "adam" else VERIFIED_BATCHES
-    return batches * workload.batch_size - workload.batch_size // 2
+    return VERIFIED_BATCHES * workload.batch_size - workload.batch_size // 2
 
 
 class Reference(NamedTuple):

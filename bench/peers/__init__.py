@@ -31,6 +31,7 @@ class About(NamedTuple):
     softmax_only: bool = False  # whether a classifier has always a softmax, or a sigmoid for two classes
     reads_csr: bool = False
     trains: bool = True
+    tolerance: float = 0.0  # the least relative error of its results that is allowed, in either dtype
     adam_tolerance: float = 0.0  # of the parameters after some steps of an Adam that rounds epsilon in another way
 
 
@@ -67,6 +68,7 @@ PEERS = {
     "keras": About(
         *("keras", f"{__name__}.keras_jax", "Keras on JAX, fit", "keras jax"),
         "python -m pip install keras jax",
+        tolerance=1e-6,  # Keras keeps the learning rate in float32
         adam_tolerance=CORRECTED_EPSILON,
     ),
     "onnxruntime": About(
@@ -99,7 +101,7 @@ def is_same(name: str, workload: Workload) -> bool:
 def tolerance(name: str, workload: Workload, dtype: str) -> float:
     """The relative error of the peer's results that rounding, and another place of epsilon, explain."""
     own = PEERS[name].adam_tolerance if workload.optimizer == "adam" else 0.0
-    return max(own, workload.tolerance(dtype))
+    return max(own, PEERS[name].tolerance, workload.tolerance(dtype))
 
 
 def unable(name: str, trains: bool = True, sparse: bool = False) -> str:

@@ -33,6 +33,7 @@ from fastnet.text import shown
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CASE = "case.json"  # the file that describes the workload in a folder of a case
+WARM = 5  # before a turn of calls is timed, this part of the calls runs once more: one in five
 MAX_ACCURACY_GAP = 0.05  # between the reference and a different algorithm
 TIE = 1e-3  # rounding may swap two outputs that are closer than this
 

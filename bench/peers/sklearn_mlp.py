@@ -24,7 +24,7 @@ class Model:
         # The squared error of scikit-learn has a factor 1/2.
         rate = workload.learning_rate * (1 if workload.has_labels or adam else 2)
         self._estimator = (MLPClassifier if workload.has_labels else MLPRegressor)(
-            workload.sizes[1:-1],
+            hidden_layer_sizes=workload.sizes[1:-1],
             activation="logistic" if workload.activation == "sigmoid" else "relu",
             solver="adam" if adam else "sgd",
             alpha=0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from bench_cases import QUICK, error_of, small, untimed  # noqa: F401  # fixture
 
 from fastnet import cli
 from fastnet.bench import peers
-from fastnet.bench.peers import PEERS
-from fastnet.bench.peers.process import OwnPeer, PeerError, write_images
+from fastnet.bench.peers import PEERS, is_same, tolerance, unable
+from fastnet.bench.peers.process import OwnPeer, PeerError, write_case, write_images
 from fastnet.bench.peers.worker import Worker
 from fastnet.bench.workloads import WORKLOADS, Images, VerificationError, Workload, as_input, reference, verified_rows
 
@@ -53,14 +54,21 @@ def started(name: str, folder: str, workload: Workload, dtype: str = "float32") 
 
 # torch-compiled has only W1, because PyTorch's compiler takes ten seconds for each workload.
 @pytest.mark.parametrize(
-    ("name", "workload"), [(name, w) for name in PEERS for w in ("W1", "W5") if (name, w) != ("torch-compiled", "W5")]
+    ("name", "workload"),
+    [
+        (name, w)
+        for name, about in PEERS.items()
+        for w in ("W1", "W5")
+        if about.trains and (name, w) != ("torch-compiled", "W5")
+    ],
 )
 def test_every_peer_passes_verification(name: str, workload: str, digits: Images, folder: str) -> None:
     peer = started(installed(name), folder, WORKLOADS[workload])
     try:
         rows = min(verified_rows(WORKLOADS[workload]), len(digits.y))
         x, y = digits.x[:rows], digits.y[:rows]
-        peer.verify(reference(WORKLOADS[workload], x, y), y, PEERS[name].same)
+        same = is_same(name, WORKLOADS[workload])
+        peer.verify(reference(WORKLOADS[workload], x, y), y, same)
         assert peer.epoch() > 0
         assert len(peer.cpu_seconds) == 1
         first = peer.accuracy()
@@ -148,14 +156,96 @@ def test_the_error_that_ends_a_peer_s_process_is_reported(folder: str) -> None:
     peer.close()
 
 
+# -- other optimisers, regressions, CSR matrices and inference ---------------------------------------------------
+
+CASES = {
+    "momentum": Workload("momentum", (784, 16, 10), "relu", "softmax", "cross_entropy", 32, 0.01, "momentum"),
+    "adam": Workload("adam", (784, 16, 10), "relu", "softmax", "cross_entropy", 32, 1e-3, "adam"),
+    "regression": Workload("regression", (784, 16, 2), "sigmoid", "identity", "squared_error", 32, 1e-2),
+    "regression, adam": Workload("r", (784, 16, 1), "relu", "identity", "squared_error", 32, 1e-3, "adam"),
+}
+
+
+def rows_of(workload: Workload, digits: Images, sparse: bool = False) -> dict[str, Any]:
+    x: Any = np.divide(digits.x, 255, dtype=np.float32)
+    y = digits.y if workload.has_labels else x[:, :: 784 // workload.sizes[-1]][:, : workload.sizes[-1]].astype(float)
+    if sparse:
+        from scipy.sparse import csr_matrix
+
+        x = csr_matrix(np.where(x > 0.5, x, 0))
+    return {"x": x, "y": y, "x_test": x[:100], "y_test": y[:100]}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", [name for name, about in PEERS.items() if about.trains and not about.compiler])
+def test_every_peer_has_the_optimisers_and_regressions(name: str, case: str, digits: Images, tmp_path: Path) -> None:
+    """One process does the same workload in both dtypes, one after the other. PyTorch's compiler is too slow here."""
+    workload = CASES[case]
+    rows = rows_of(workload, digits)
+    write_images(digits, str(tmp_path))
+    peer = started(installed(name), str(tmp_path), WORKLOADS["W1"])
+    try:
+        for dtype in ("float32", "float64"):
+            folder = str(tmp_path / dtype)
+            write_case(folder, workload, dtype, rows)
+            peer.load(folder, workload, dtype)
+            count = verified_rows(workload)
+            x, y = rows["x"][:count], rows["y"][:count]
+            allowed = tolerance(name, workload, dtype)
+            assert allowed <= 0.05
+            peer.verify(reference(workload, x, y), y, is_same(name, workload), allowed)
+            assert peer.epochs(2) > 0
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("name", [name for name, about in PEERS.items() if about.reads_csr])
+def test_a_peer_that_reads_csr_trains_on_it(name: str, digits: Images, tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="needs the extra bench")
+    workload = CASES["momentum"]
+    rows = rows_of(workload, digits, sparse=True)
+    write_case(str(tmp_path), workload, "float32", rows)
+    peer = started(installed(name), str(tmp_path), workload)
+    try:
+        x, y = rows["x"][: verified_rows(workload)], digits.y[: verified_rows(workload)]
+        peer.verify(reference(workload, x.toarray(), y), y, True)
+        assert peer.epoch() > 0
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("name", [name for name, about in PEERS.items() if not about.compiler])
+def test_the_outputs_before_training_are_verified(name: str, digits: Images, folder: str) -> None:
+    workload = WORKLOADS["W5"]
+    peer = started(installed(name), folder, workload)
+    try:
+        expected = workload.network("float64").forward(digits.x_test[:50], backend="numpy")
+        peer.verify_outputs(expected)
+        with pytest.raises(VerificationError, match="the output is wrong"):
+            peer.verify_outputs(expected[::-1])
+    finally:
+        peer.close()
+
+
+def test_what_a_peer_cannot_do_has_a_reason() -> None:
+    assert unable("onnxruntime") == "it does not train"
+    assert not unable("onnxruntime", trains=False)
+    assert unable("jax", sparse=True) == "it does not read CSR matrices"
+    assert not unable("sklearn", sparse=True)
+    assert not is_same("sklearn", WORKLOADS["W1"])
+    assert is_same("sklearn", WORKLOADS["W5"])
+    assert is_same("sklearn", CASES["regression"])
+
+
 # -- the choice of peers -----------------------------------------------------------------------------------------
 
 
 def test_all_means_the_available_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "missing", lambda name: "get it" if name in ("jax", "sklearn") else "")
+    absent = ("jax", "sklearn", "skorch", "keras", "onnxruntime")
+    monkeypatch.setattr(peers, "missing", lambda name: "get it" if name in absent else "")
     names, left_out = peers.chosen("all")
     assert names == ["numpy-tuned", "numpy-idiomatic", "torch-eager", "torch-compiled"]
-    assert left_out == {"sklearn": "get it", "jax": "get it"}
+    assert left_out == dict.fromkeys(("sklearn", "jax", "skorch", "keras", "onnxruntime"), "get it")
 
 
 def test_peers_are_chosen_by_family_or_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +254,12 @@ def test_peers_are_chosen_by_family_or_name(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_missing_peer_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "find_spec", lambda name: None if name in ("jax", "torch") else object())
+    monkeypatch.setattr(peers, "find_spec", lambda name: None if name in ("jax", "torch", "onnx") else object())
     assert "pip install" in peers.missing("jax")
     assert not peers.missing("sklearn")
+    assert peers.missing("onnxruntime") == "onnx is not installed: python -m pip install onnxruntime onnx"
+    assert peers.missing("skorch") == 'torch is not installed: python -m pip install skorch "torch>=2.2"'
+    assert peers.missing("keras") == "jax is not installed: python -m pip install keras jax"
     monkeypatch.setattr(peers, "find_spec", lambda name: object())
     monkeypatch.setattr(peers.shutil, "which", lambda name: None)
     assert "C++ compiler" in peers.missing("torch-compiled")

@@ -14,7 +14,7 @@ from bench_cases import QUICK, error_of, small, some_images, untimed  # noqa: F4
 
 from fastnet import backends, cli
 from fastnet.backends import selection
-from fastnet.bench import accuracy, corners, growth, inference, picture, report, run
+from fastnet.bench import accuracy, cases, corners, growth, inference, peers, picture, report, run
 from fastnet.bench.contenders import Timing
 from fastnet.bench.pages import markers
 from fastnet.bench.report import Section
@@ -67,13 +67,18 @@ def break_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_all_suites_are_in_the_json_and_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_suites_are_in_the_json_and_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cases, "CASES", [case for case in cases.CASES if case.title == "small table, batch 16"])
+    monkeypatch.setattr(peers, "missing", lambda name: "" if name == "numpy-tuned" else "not here")
     path = tmp_path / "all.json"
     assert cli.main(["bench", "--workload", "W1", "--quick", "--all", "--json", str(path)]) == 0
     figures = json.loads(path.read_text())
     text = capsys.readouterr().out
     assert figures.keys() >= {"command", "machine", "rounds", "results", *run.OTHER_SUITES}
-    for name in ("results", *run.OTHER_SUITES):
+    assert [set(record["seconds"]) for record in figures["users"]] == [{*NAMES, "numpy-tuned"} - {"numpy"}]
+    for name in ("results", *(name for name in run.OTHER_SUITES if name != "users")):
         assert {record["backend"] for record in figures[name]} >= set(NAMES) - {"numpy"}, name
     for title in ("Training", "Inference", "How the cost grows", "Corners", "Memory of", "Time to 95%"):
         assert f"\n{title}" in text
