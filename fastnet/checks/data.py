@@ -293,15 +293,18 @@ def _array(values: object, name: str, advice: str = "") -> Array:
 
 
 def is_finite(array: Array) -> bool:
-    """Whether all floats of a C-contiguous array are finite."""
-    # vdot gives no warnings. A square may overflow, so a sum that is not finite says nothing.
-    if array.size <= DOT_SIZE and math.isfinite(np.vdot(array, array)):
-        return True
-    return bool(np.isfinite(array).all())
+    """Whether all numbers of a C-contiguous array of float32 or float64 are finite."""
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, DOT_SIZE):
+        part = flat[start : start + DOT_SIZE]
+        # vdot gives no warnings. A square may overflow, so a sum that is not finite says nothing.
+        if not math.isfinite(np.vdot(part, part)) and not np.isfinite(part).all():
+            return False
+    return True
 
 
 def _finite(array: Array, name: str) -> Array:
-    if array.size <= DOT_SIZE and array.flags.c_contiguous and array.dtype.kind == "f" and is_finite(array):
+    if array.dtype in (np.float32, np.float64) and array.flags.c_contiguous and is_finite(array):
         return array
     # If the array holds a nan, min and max are nan. min and max need no temporary array; isfinite(array) does.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):

@@ -17,7 +17,7 @@ MIN_SPREAD, MAX_SPREAD = 0.01, 100.0  # of a column's standard deviation
 SURELY_LARGE, SURELY_SMALL = 1.1 * MIN_SPREAD**2, 0.9 * MAX_SPREAD**2
 FEW_COLUMNS = 16  # up to here, a product of matrices and a loop are faster than sums along columns
 MIN_ROWS = 10  # the standard deviation of fewer numbers says little
-# The limits of the sample. The check takes 0.05 ms on 150 rows of 4 columns and 0.3 ms on images of 784 pixels.
+# The limits of the sample. The full check takes 0.3 ms on images of 784 pixels.
 MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS, SAMPLE_NUMBERS = 32, 1000, 1 << 15
 
 
@@ -42,9 +42,7 @@ def spread_message(x: AnyRows, names: Sequence[str] | None) -> str:
         return ""
     step = -(-len(x) // min(MAX_SAMPLE_ROWS, max(MIN_SAMPLE_ROWS, SAMPLE_NUMBERS // x.shape[1])))
     sample = kernel_rows(x[np.arange(0, len(x), step)] if isinstance(x, SparseRows) else x[::step])
-    # In float64, squares of float32 do not overflow. Many columns seldom are all fine.
-    is_narrow = not isinstance(sample, SparseRows) and sample.dtype == np.float32 and sample.shape[1] <= FEW_COLUMNS
-    if is_narrow and _is_fine(sample):
+    if not isinstance(sample, SparseRows) and _is_fine(sample):
         return ""
     with np.errstate(over="ignore", invalid="ignore"):  # the square of a large number may overflow to infinity
         columns, deviations, count = _sparse(sample) if isinstance(sample, SparseRows) else _dense(sample)
@@ -69,7 +67,12 @@ Columns = tuple[NDArray[Any], NDArray[np.float64], Callable[[], NDArray[Any]]]
 
 
 def _is_fine(sample: NDArray[Any]) -> bool:
-    """Whether all columns are clearly within the limits, or constant. It takes a fifth of the time of `_dense`."""
+    """Whether all columns are clearly within the limits, or constant: 8 us for 150 rows of 4 columns.
+
+    False says nothing. It is quick for few columns of float32, whose squares do not overflow in float64.
+    """
+    if sample.dtype != np.float32 or sample.shape[1] > FEW_COLUMNS:
+        return False
     differences, n = sample.astype(np.float64), len(sample)
     differences -= sample[0]
     sums = np.ones(n).dot(differences).tolist()

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnet import Network, Trainer
+from fastnet import Network, Trainer, checks
+from fastnet.checks.data import DOT_SIZE
 from fastnet.kernels import formulas
 
 X = np.random.default_rng(0).random((6, 4), np.float32)
@@ -130,3 +131,26 @@ def test_the_ends_of_the_range_and_labels_are_accepted(output: str) -> None:
     if output != "softmax":
         Network([4, 1], output=output, cost="squared_error").cost(X, np.tile(ENDS[output], 3))
         Network([4, 1], output=output, cost="squared_error").cost(X, Y > 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0, 1, 20, DOT_SIZE + 3])
+def test_is_finite_looks_at_every_number(size: int, dtype: type) -> None:
+    numbers = np.full(size, np.sqrt(np.finfo(dtype).max) * 2, dtype)  # the squares overflow, the numbers are finite
+    assert checks.is_finite(numbers)
+    for at in {0, size // 2, size - 1} if size else ():
+        for bad in (np.nan, np.inf, -np.inf):
+            spoilt = numbers.copy()
+            spoilt[at] = bad
+            assert not checks.is_finite(spoilt)
+            assert not checks.is_finite(np.stack([numbers, spoilt]))
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+def test_an_array_that_kernels_take_is_not_copied(writeable: bool) -> None:
+    x = np.ones((5, 3), np.float32)
+    x.flags.writeable = writeable
+    found = checks.lazy_inputs(x, 3, np.dtype(np.float32))
+    assert isinstance(found, np.ndarray)
+    assert np.shares_memory(found, x)
+    assert found is not x  # the user may change the shape of x

@@ -13,6 +13,8 @@ import pytest
 import scipy.sparse
 
 from fastnet import Network, Trainer
+from fastnet.training import spread as spread_module
+from fastnet.training.spread import spread_message
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 3))
@@ -84,3 +86,18 @@ def test_the_sample_is_spread_over_all_rows() -> None:
         trainer = Trainer(Network([3, 2], seed=0), learning_rate=1e-9, batch_size=100, seed=0, backend="numpy")
         trainer.fit(X, Y, epochs=1, validation_data=(x, Y))
         trainer.partial_fit(x, Y)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-5, 0.0098, 0.0102, 0.012, 1.0, 90.0, 98.0, 102.0, 1e5, 1e30])
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+def test_the_quick_check_passes_only_columns_that_draw_no_warning(spread: float, shift: float) -> None:
+    rng = np.random.default_rng(0)
+    column = rng.permutation(np.tile([-1.0, 1.0], 20)) * spread + shift
+    x = np.stack([rng.normal(size=40), column], axis=1).astype(np.float32)
+    deviation = float(x[:, 1].astype(np.float64).std())
+    warns = deviation > 100 or 0 < deviation < 0.01
+    assert bool(spread_message(x, None)) == warns
+    if warns:
+        assert not spread_module._is_fine(x)
+    elif deviation in (0, 1) or 0.011 < deviation < 94:
+        assert spread_module._is_fine(x)
