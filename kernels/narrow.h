@@ -204,14 +204,13 @@ INLINE void gradient_tile_(const int J, const int I, const real *delta, const re
     }
     UNROLL
     for (int k = 0; k < J * COLUMN_TILE; k += VL) vstore(sums + k, lane_sums(acc + k));
-    if (add)
-        UNROLL
-        for (int j = 0; j < J; j++)
+    UNROLL
+    for (int j = 0; j < J; j++) {
+        if (add) {
             UNROLL
             for (int i = 0; i < I; i++) grad[j * ldg + i] += sums[j * COLUMN_TILE + i];
-    else
-        UNROLL
-        for (int j = 0; j < J; j++) memcpy(grad + j * ldg, sums + j * COLUMN_TILE, I * sizeof(real));
+        } else memcpy(grad + j * ldg, sums + j * COLUMN_TILE, I * sizeof(real));
+    }
 }
 #define GRADIENT_CASE(J, I) \
     case J * 8 + I: gradient_tile_(J, I, delta, x, ld, groups, add, grad, ldg); break;
