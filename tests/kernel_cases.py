@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -315,11 +316,17 @@ def rates(order: Array, batch_size: int, first: float = 0.1) -> Array:
 def forced_path(is_narrow: bool) -> Iterator[None]:
     """Let `train` use columns (contract.narrow) for every dense network, or for none."""
     with mock.patch.object(c, "narrow", return_value=is_narrow):
-        c._plan.cache_clear()
+        forget_plans()
         try:
             yield
         finally:
-            c._plan.cache_clear()
+            forget_plans()
+
+
+def forget_plans() -> None:
+    c._plan.cache_clear()
+    if "fastnet.kernels.numba_backend" in sys.modules:
+        sys.modules["fastnet.kernels.numba_backend"]._template.cache_clear()
 
 
 def predict(backend: Any, k: Case) -> Array:

@@ -64,14 +64,18 @@ def test_kernels_import_nothing_from_the_rest_of_fastnet() -> None:
 
 OWN = {
     "numpy_backend": ("formulas", "numpy_batches", "numpy_sparse", "numpy_workspace", "philox"),
-    "numba_backend": ("numba_vectors", "numba_few_rows"),
+    "numba_backend": ("numba_vectors", "numba_few_rows", "numba_narrow"),
     "numba_few_rows": ("numba_vectors",),
+    "numba_narrow": ("numba_vectors",),
 }  # a backend's own files
 
 
 def test_neither_the_contract_nor_a_backend_imports_another_backend() -> None:
     folder = PACKAGE / "kernels"
-    for name in ("contract", "formulas", "numpy_backend", "numba_vectors", "numba_few_rows", "numba_backend"):
+    for name in (
+        *("contract", "formulas", "numpy_backend"),
+        *("numba_vectors", "numba_few_rows", "numba_narrow", "numba_backend"),
+    ):
         ours = {found for found in imports(folder / f"{name}.py") if found.startswith("fastnet")}
         allowed = ("fastnet.kernels.contract", *(f"fastnet.kernels.{own}" for own in OWN.get(name, ())))
         assert not {found for found in ours if not found.startswith(allowed)}

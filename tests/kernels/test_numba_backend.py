@@ -1,10 +1,12 @@
-"""The cache of the Numba backend: folders that cannot be written, and stale kernels."""
+"""The entry of the Numba backend: addresses of arrays; a cache that cannot be written, and stale kernels."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import kernel_cases as kc
+import numpy as np
 import pytest
 from conftest import load_backend, python
 
@@ -56,6 +58,7 @@ def test_a_change_elsewhere_makes_cached_kernels_stale(tmp_path: Path) -> None:
     changes = [
         ("contract.py", "LEAKY_SLOPE = 0.01", "LEAKY_SLOPE = 0.25"),
         ("numba_vectors.py", "z * c.LEAKY_SLOPE", "z * 0.5"),
+        ("numba_narrow.py", "COLUMN_TILE = 4 ", "COLUMN_TILE = 2 "),
     ]
     for file, line, changed in changes:
         source = tmp_path / "fastnet" / "kernels" / file
@@ -64,3 +67,25 @@ def test_a_change_elsewhere_makes_cached_kernels_stale(tmp_path: Path) -> None:
         source.write_text(before.replace(line, changed))
         assert python(CACHED, **environment) == "0\n", file  # no hits in the cache: the kernel was compiled again
         source.write_text(before)
+
+
+@pytest.mark.parametrize("inputs", ["floats", "bytes", "sparse"])
+def test_the_data_of_arrays_is_found_with_and_without_the_layout_of_array_objects(
+    inputs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the layout is unknown, the entry functions ask each array for the address of its data."""
+    backend = load_backend("numba")
+    assert backend.DATA_AT > 0
+    k = kc.case((5, 4, 3), rows=9, inputs=inputs, weights="drawn")
+    found = []
+    for data_at, place in ((backend.DATA_AT, id), (0, backend._data)):
+        monkeypatch.setattr(backend, "DATA_AT", data_at)
+        monkeypatch.setattr(backend, "_place", place)
+        backend._template.cache_clear()
+        backend._compression.cache_clear()
+        case = k._replace(x=kc.sparse(k.x, k.params.dtype)) if inputs == "sparse" else k
+        trained = kc.train(backend, case, np.arange(9), 4, kc.RULES["adam"])
+        found.append([trained.params, kc.predict(backend, case), *kc.gradient(backend, case)])
+    backend._template.cache_clear()
+    backend._compression.cache_clear()
+    kc.assert_same_bits(found[0], found[1])
