@@ -502,7 +502,7 @@ cdef void multiply(Block *b, const real *x, Py_ssize_t ldx, Py_ssize_t depth, co
             if backward:
                 w = transpose_panel(weights + column * ldw + k, ldw, n, columns, b.panel)
             elif panels != NULL:
-                w = panels + column * panel_rows + k * columns
+                w = panels + column * panel_rows  # k is 0
             elif packing:
                 w = pack_panel(weights + k * ldw + column, ldw, n, columns, b.panel)
             else:

@@ -512,7 +512,7 @@ def _multiply(
             if backward:
                 transpose_panel(_at(weights, column * ldw + k), ldw, n, columns, panel)
             elif panel_rows != 0:
-                w = _at(panels, column * panel_rows + k * columns)
+                w = _at(panels, column * panel_rows)  # k is 0
             elif packing:
                 pack_panel(_at(weights, k * ldw + column), ldw, n, columns, panel)
             else:
