@@ -242,7 +242,7 @@ class Plan(NamedTuple):
     - ROWS_AT: three int64 numbers for each row.
     - SORTED_INPUTS: how many inputs a thread sorts at a time.
     - ENDS_AT: SORTED_INPUTS + 2 + rows int32 numbers for each thread.
-    - SORTED_AT: two arrays of (rows + 1) * SORTED_INPUTS elements for each thread.
+    - SORTED_AT: (rows + 1) * SORTED_INPUTS pairs of elements for each thread: a value, and the number of its row.
     """
 
     rows: int  # rows of a block

@@ -195,8 +195,8 @@ def instruction_set() -> str:
 # the address of the values. UPDATE_NUMBER counts updates from 1. Outside training it is 0, which switches dropout off.
 # BATCH_ROW is the number of rows before the current block in its batch. The next block starts at place NEXT of the
 # order. This thread prefetches rows [NEXT_FIRST, NEXT_LAST) of it during the forward pass and the update. BYTE_SCALE
-# holds the bits of a float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY, the
-# weight decay of the current batch.
+# holds the bits of a float64, and so do the columns from OPTIMIZER_STEP on: the numbers of a step, then BATCH_DECAY,
+# the weight decay of the current batch.
 # COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters.
 (
     PARAMS, STATE, WEIGHTS, ORDER, BATCH_SIZE, RATES, OPTIMIZER, STEP, PROGRESS, REPORT, TEAM, WORKER,
@@ -411,10 +411,10 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
     """Sort the entries of inputs [first, last) by input, over all rows. Advance `begins` past them.
 
-    Each input has room for rows + 1 entries, from entry (input - first) * (rows + 1) on. `ends` has the place after its
-    last entry. So the entries need not be counted first. Entry k is sorted_values[2 * k] and, beside it,
-    sorted_rows[k * step]. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
-    the input overwrites the 0.
+    The entries of an input start at place (input - first) * (rows + 1) and end at `ends`. So the entries need not be
+    counted first. (rows + 1 and not rows: cython_backend.pyx tells why.) Entry k is sorted_values[2 * k] and, beside
+    it, sorted_rows[k * step]. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry
+    of the input overwrites the 0.
     """
     step = _itemsize(like) >> 1
     for k in range(last - first):
