@@ -258,7 +258,7 @@ class Plan(NamedTuple):
     - ROWS_AT: three int64 numbers for each row.
     - SORTED_INPUTS: how many inputs a thread sorts at a time.
     - ENDS_AT: SORTED_INPUTS + 2 + rows int32 numbers for each thread.
-    - SORTED_AT: two arrays of (rows + 1) * SORTED_INPUTS elements for each thread.
+    - SORTED_AT: (rows + 1) * SORTED_INPUTS pairs of elements for each thread: a value, and the number of its row.
 
     Where `ld` is not 0, the layers are narrow. `train` may then use the areas of activations, deltas and outputs for
     columns (kernels/narrow.h): a column has one number for each row and a length of `ld`, an odd number of lines, so

@@ -427,8 +427,8 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Sort the entries of inputs [first, last) by input, over all rows. Advance b.begins past them.
 
-    Each input has room for rows + 1 entries, from b.sorted + (input - first) * (rows + 1) on. b.ends has the place after
-    its last entry. So the entries need not be counted first.
+    The entries of an input start at b.sorted + (input - first) * (rows + 1) and end at b.ends. So the entries need not
+    be counted first. With 128 entries for each input, the inputs would fall into few sets of the cache; 129 avoid that.
     """
     cdef Py_ssize_t i
     cdef const Entries *tile

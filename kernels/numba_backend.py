@@ -458,10 +458,10 @@ def _gather(b, t, work, begin, rows, first, last, ahead):
 def _sort_entries(entries, like, rows, first, last, ldv, begins, ends, sorted_rows, sorted_values):
     """Sort the entries of inputs [first, last) by input, over all rows. Advance `begins` past them.
 
-    Each input has room for rows + 1 entries, from entry (input - first) * (rows + 1) on. `ends` has the place after its
-    last entry. So the entries need not be counted first. Entry k is sorted_values[2 * k] and, beside it,
-    sorted_rows[k * step]. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry of
-    the input overwrites the 0.
+    The entries of an input start at place (input - first) * (rows + 1) and end at `ends`. So the entries need not be
+    counted first. (rows + 1 and not rows: cython_backend.pyx tells why.) Entry k is sorted_values[2 * k] and, beside
+    it, sorted_rows[k * step]. If one value of a pair is 0, the 0 is written too, which saves a branch. The next entry
+    of the input overwrites the 0.
     """
     step = _itemsize(like) >> 1
     for k in range(last - first):
