@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,7 +124,7 @@ def copies(n: int, size: int) -> Callable[[], float]:
     def turn() -> float:
         with ThreadPoolExecutor(n) as pool:
             list(pool.map(copy, range(n)))  # starts the threads
-            return together(pool, [lambda part=part: copy(part) for part in range(n)])()
+            return together(pool, [partial(copy, part) for part in range(n)])()
 
     return turn
 
