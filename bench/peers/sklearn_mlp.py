@@ -18,7 +18,7 @@ from fastnet.bench.workloads import ADAM, MOMENTUM, SEED, Array, Workload
 
 class Model:
     def __init__(self, workload: Workload, dtype: str, x: Any, y: Array) -> None:
-        self._x, self._y = x, y if workload.has_labels else y.ravel()
+        self._x, self._y = x, y if workload.has_labels or y.shape[1] > 1 else y.ravel()
         self._extra = {"classes": np.arange(workload.sizes[-1])} if workload.has_labels else {}
         adam, momentum = workload.optimizer == "adam", MOMENTUM if workload.optimizer == "momentum" else 0.0
         # The squared error of scikit-learn has a factor 1/2.
@@ -67,7 +67,7 @@ class Model:
     def outputs(self, prepared: Any) -> Array:
         if hasattr(self._estimator, "predict_proba"):
             return np.asarray(self._estimator.predict_proba(prepared))
-        return self.predict(prepared)[:, None]
+        return self.predict(prepared).reshape(prepared.shape[0], -1)
 
     def predict(self, prepared: Any) -> Array:
         return np.asarray(self._estimator.predict(prepared))
