@@ -50,18 +50,6 @@ INLINE ptrdiff_t within(ptrdiff_t n, ptrdiff_t limit) { return n < 0 ? 0 : n < l
 #  endif
 INLINE void turn(vec v[VL]) { EACH_STEP(SWAP_LANES) }
 
-/* Lane k of the result is the sum of the lanes of v[k]. Step s adds lanes that are s apart, of two vectors at once. */
-#  define FOLD_LANES(s)                                                             \
-      UNROLL                                                                        \
-      for (int i = 0; i < VL; i += 2 * s) {                                         \
-          vec a = v[i], b = v[i + s];                                               \
-          v[i] = __builtin_shufflevector(a, b, LANES(UPPER, s)) +                   \
-                 __builtin_shufflevector(a, b, LANES(LOWER, s));                    \
-      }
-INLINE vec fold(vec v[VL]) {
-    EACH_STEP(FOLD_LANES)
-    return v[0];
-}
 #else
 INLINE void turn(vec v[VL]) {
     real square[VL * VL], turned[VL * VL];
@@ -70,16 +58,40 @@ INLINE void turn(vec v[VL]) {
         for (int k = 0; k < VL; k++) turned[k * VL + i] = square[i * VL + k];
     for (int i = 0; i < VL; i++) v[i] = vload(turned + i * VL);
 }
-INLINE vec fold(vec v[VL]) {
-    real lanes[VL], sums[VL];
-    for (int i = 0; i < VL; i++) {
-        vstore(lanes, v[i]);
-        sums[i] = 0;
-        for (int k = 0; k < VL; k++) sums[i] += lanes[k];
+#endif
+
+/* Lane k of the result is the sum of the lanes of v[k]. */
+INLINE vec lane_sums(vec *v) {
+#ifdef SWAP_LANES
+/* The sum of a blend, [a0 a1 b2 b3], and a shuffle, [a2 a3 b0 b1]. Two shuffles would take twice the time. */
+#  define BLEND(s, i) ((i) & (s) ? VL + (i) : (i))
+#  define CROSS(s, i) ((i) & (s) ? VL + (i) - (s) : (i) + (s))
+#  define ADD_LANES(s)                                                          \
+      UNROLL                                                                    \
+      for (int i = 0; i < s; i++)                                               \
+          v[i] = __builtin_shufflevector(v[i], v[i + s], LANES(BLEND, s)) +     \
+                 __builtin_shufflevector(v[i], v[i + s], LANES(CROSS, s));
+#  if VECTOR_ELEMENTS >= 16
+    ADD_LANES(8)
+#  endif
+#  if VECTOR_ELEMENTS >= 8
+    ADD_LANES(4)
+#  endif
+#  if VECTOR_ELEMENTS >= 4
+    ADD_LANES(2)
+#  endif
+    ADD_LANES(1)
+    return v[0];
+#else
+    real sums[VL], lanes[VL];
+    for (int k = 0; k < VL; k++) {
+        sums[k] = 0;
+        vstore(lanes, v[k]);
+        for (int i = 0; i < VL; i++) sums[k] += lanes[i];
     }
     return vload(sums);
-}
 #endif
+}
 
 /* packed[first:last][width] = the transpose of weights[n_out][n_in]. `first` and `last` are whole vectors of inputs;
  * inputs from n_in on and neurons from n_out on are padding and become zero. */
@@ -166,7 +178,7 @@ INLINE void few_tile(const int R, const real *x, ptrdiff_t ldx, ptrdiff_t rows, 
 #undef FEW_STEP
     real totals[FEW_SUMS];
     UNROLL
-    for (int k = 0; k < FEW_SUMS; k += VL) vstore(totals + k, fold(acc + k));
+    for (int k = 0; k < FEW_SUMS; k += VL) vstore(totals + k, lane_sums(acc + k));
     for (int r = 0; r < R && r < rows; r++)
         if (neurons >= J) {
             UNROLL

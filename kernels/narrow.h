@@ -2,7 +2,7 @@
  * all other layers, where the neurons lie along the lanes. */
 #ifndef FASTNET_NARROW_H
 #define FASTNET_NARROW_H
-#include "vec.h"
+#include "few_rows.h"
 
 /* A column is one number (an input, a neuron's activation, its delta) of all rows of a block. An area holds the columns
  * of a layer, `ld` elements apart. Rows come in groups of VL, one vector a column. The last group of a block may have
@@ -13,18 +13,6 @@
 enum { CLASSIFICATION_TASK, REGRESSION_TASK, MULTILABEL_TASK }; /* the import checks that they equal contract.py's */
 #define SUMS_TILE 16 /* a tile of a gradient: COLUMN_TILE neurons by COLUMN_TILE inputs */
 
-/* -- loads and stores of n elements, 1 <= n <= VL; they access no other bytes ------------------------------------- */
-INLINE vec load_some(const real *p, ptrdiff_t n) { /* the other lanes are 0 */
-#if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
-    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
-#elif VECTOR_BYTES == 64
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#else
-    real lanes[VL];
-    for (ptrdiff_t k = 0; k < VL; k++) lanes[k] = k < n ? p[k] : 0;
-    return vload(lanes);
-#endif
-}
 INLINE vbits load_bits(const bits *p) {
 #ifdef VECTOR_BYTES
     return *(const vbits_unaligned *)p;
@@ -32,74 +20,7 @@ INLINE vbits load_bits(const bits *p) {
     return *p;
 #endif
 }
-INLINE void store_some(real *p, vec v, ptrdiff_t n) {
-#if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
-    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
-#elif VECTOR_BYTES == 64
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-#else
-    real lanes[VL];
-    vstore(lanes, v);
-    for (ptrdiff_t k = 0; k < n; k++) p[k] = lanes[k];
-#endif
-}
-
 /* -- moves between lanes ------------------------------------------------------------------------------------------ */
-/* Transpose VL vectors. */
-INLINE void narrow_turn(vec *v) {
-#ifdef SWAP_LANES
-    SWAP_LANES(1)
-#  if VECTOR_ELEMENTS >= 4
-    SWAP_LANES(2)
-#  endif
-#  if VECTOR_ELEMENTS >= 8
-    SWAP_LANES(4)
-#  endif
-#  if VECTOR_ELEMENTS >= 16
-    SWAP_LANES(8)
-#  endif
-#else
-    real a[VL][VL], b[VL][VL];
-    for (int i = 0; i < VL; i++) vstore(a[i], v[i]);
-    for (int i = 0; i < VL; i++)
-        for (int k = 0; k < VL; k++) b[k][i] = a[i][k];
-    for (int i = 0; i < VL; i++) v[i] = vload(b[i]);
-#endif
-}
-
-/* Lane k of the result is the sum of the lanes of v[k]. */
-INLINE vec lane_sums(vec *v) {
-#ifdef SWAP_LANES
-/* The sum of a blend, [a0 a1 b2 b3], and a shuffle, [a2 a3 b0 b1]. Two shuffles would take twice the time. */
-#  define BLEND(s, i) ((i) & (s) ? VL + (i) : (i))
-#  define CROSS(s, i) ((i) & (s) ? VL + (i) - (s) : (i) + (s))
-#  define ADD_LANES(s)                                                          \
-      UNROLL                                                                    \
-      for (int i = 0; i < s; i++)                                               \
-          v[i] = __builtin_shufflevector(v[i], v[i + s], LANES(BLEND, s)) +     \
-                 __builtin_shufflevector(v[i], v[i + s], LANES(CROSS, s));
-#  if VECTOR_ELEMENTS >= 16
-    ADD_LANES(8)
-#  endif
-#  if VECTOR_ELEMENTS >= 8
-    ADD_LANES(4)
-#  endif
-#  if VECTOR_ELEMENTS >= 4
-    ADD_LANES(2)
-#  endif
-    ADD_LANES(1)
-    return v[0];
-#else
-    real sums[VL], lanes[VL];
-    for (int k = 0; k < VL; k++) {
-        sums[k] = 0;
-        vstore(lanes, v[k]);
-        for (int i = 0; i < VL; i++) sums[k] += lanes[i];
-    }
-    return vload(sums);
-#endif
-}
-
 /* Write rows order[0] to order[count - 1] of x (rows, n) as columns, 1 <= count <= VL. */
 static void turn_rows(const real *x, ptrdiff_t n, const int64_t *order, ptrdiff_t count, real *out, ptrdiff_t ld) {
     const real *row[VL];
@@ -112,9 +33,9 @@ static void turn_rows(const real *x, ptrdiff_t n, const int64_t *order, ptrdiff_
             for (int k = 0; k < VL; k++) v[k] = vload(row[k] + i);
         } else {
             UNROLL
-            for (int k = 0; k < VL; k++) v[k] = load_some(row[k] + i, height);
+            for (int k = 0; k < VL; k++) v[k] = load_part(row[k] + i, height);
         }
-        narrow_turn(v);
+        turn(v);
         UNROLL
         for (int k = 0; k < VL; k++)
             if (k < height) vstore(out + (i + k) * ld, v[k]);
@@ -137,7 +58,7 @@ static void turn_bytes(const uint8_t *x, ptrdiff_t n, const int64_t *order, ptrd
                 for (ptrdiff_t j = 0; j < height; j++) lanes[j] = row[k][i + j] * scale;
             v[k] = vload(lanes);
         }
-        narrow_turn(v);
+        turn(v);
         UNROLL
         for (int k = 0; k < VL; k++)
             if (k < height) vstore(out + (i + k) * ld, v[k]);
@@ -244,8 +165,8 @@ static void narrow_biases(const real *delta, ptrdiff_t neurons, ptrdiff_t ld, pt
                 for (ptrdiff_t g = 0; g < groups; g++) v[k] += vload(delta + (j + k) * ld + g * VL);
         }
         vec sums = lane_sums(v);
-        if (add) sums += load_some(grad + j, height);
-        store_some(grad + j, sums, height);
+        if (add) sums += load_part(grad + j, height);
+        store_part(grad + j, sums, height);
     }
 }
 
@@ -255,14 +176,14 @@ static void narrow_step(const step_t *s, real *p, const real *g, real *m, real *
     step_row(s, p, g, m, v, whole);
     if (rest == 0) return;
     real tail[4][VL] = {{0}};
-    vstore(tail[0], load_some(p + whole, rest));
-    vstore(tail[1], load_some(g + whole, rest));
-    if (s->kind != PLAIN) vstore(tail[2], load_some(m + whole, rest));
-    if (s->kind == WITH_ADAM) vstore(tail[3], load_some(v + whole, rest));
+    vstore(tail[0], load_part(p + whole, rest));
+    vstore(tail[1], load_part(g + whole, rest));
+    if (s->kind != PLAIN) vstore(tail[2], load_part(m + whole, rest));
+    if (s->kind == WITH_ADAM) vstore(tail[3], load_part(v + whole, rest));
     step_row(s, tail[0], tail[1], tail[2], tail[3], VL);
-    store_some(p + whole, vload(tail[0]), rest);
-    if (s->kind != PLAIN) store_some(m + whole, vload(tail[2]), rest);
-    if (s->kind == WITH_ADAM) store_some(v + whole, vload(tail[3]), rest);
+    store_part(p + whole, vload(tail[0]), rest);
+    if (s->kind != PLAIN) store_part(m + whole, vload(tail[2]), rest);
+    if (s->kind == WITH_ADAM) store_part(v + whole, vload(tail[3]), rest);
 }
 
 /* -- dropout: apply_dropout for columns ---------------------------------------------------------------------------- */

@@ -1377,17 +1377,15 @@ def _backward_few(b, t, work, flat, rows, gradient):
 
 @_inner(types.float64)
 def _gradient_rows(b, t, work):
-    """`gradient` for few rows of dense inputs: overwrite the gradient, report the batch and return its cost."""
-    rows, flat = b[ROWS], _pointer(b[PARAMS], work)
-    team, report = _pointer(b[TEAM], b), _pointer(b[REPORT], np.float64)
+    """`gradient` for few rows of dense inputs: overwrite the gradient and return the mean cost."""
+    rows, flat, team = b[ROWS], _pointer(b[PARAMS], work), _pointer(b[TEAM], b)
     line = _pointer(_at(team, c.TEAM_COLUMNS), np.float64)
     weight = _weight_of(b, 0, rows)
     _gather(b, t, work, 0, rows, 0, rows, 0)
     _forward_few(b, t, work, flat, rows)
     _output(b, t, work, 0, 0, rows, 1.0 / weight, line)
     _backward_few(b, t, work, flat, rows, _pointer(b[RESULT], work))
-    report[c.COST_SUM], report[c.WEIGHT_SUM] = line[c.THREAD_COST], weight
-    return line[c.THREAD_COST]
+    return line[c.THREAD_COST] / weight
 
 
 @_inner()
