@@ -196,7 +196,8 @@ def test_a_regression_network_predicts_its_outputs(name: str, output: str) -> No
 def test_costs_of_more_examples_than_one_kernel_call_takes(name: str) -> None:
     net = random_network([4, 3])
     x, y = np.tile(X, (6000, 1)), np.tile(Y, 6000)
-    assert net.cost(x, y, backend=name) == pytest.approx(net.cost(X, Y, backend=name), rel=1e-9)
+    # Calls on few rows round differently, so the costs agree to the precision of float32.
+    assert net.cost(x, y, backend=name) == pytest.approx(net.cost(X, Y, backend=name), rel=1e-6)
     assert net.accuracy(x, y, backend=name) == net.accuracy(X, Y, backend=name)
 
 
