@@ -303,15 +303,13 @@ class Trainer:
                 rates = rates_ahead(fit, self._schedule, self._learning_rate, self._epoch, self.steps, left)
                 if rates is not None:
                     try:
-                        done = train_ahead(fit, rates, self._epoch, self._shuffle, self._rng, self.history.epochs)
-                        self._epoch += done
+                        self._epoch += train_ahead(fit, rates, self._epoch, self._shuffle, self._rng, self.history.epochs)
                     except DivergedError as error:
                         self._epoch = error.epoch
                         raise
                     continue
-                order = draw_order(selection.rows, self._shuffle, self._rng)
                 try:
-                    epoch = self._train_epoch(fit, order)
+                    epoch = self._train_epoch(fit, draw_order(selection.rows, self._shuffle, self._rng))
                 except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
                     self.history.epochs += [self._unfinished] if self._unfinished is not None else []
                     raise
@@ -379,12 +377,10 @@ class Trainer:
 
     def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
-        size = fit.updates.batch_size
-        n_batches = fit.n_batches
+        size, n_batches = fit.updates.batch_size, fit.n_batches
         factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
         self._epoch += 1
-        self._unfinished = None
-        totals, done = Totals(self._epoch), 0
+        self._unfinished, totals, done = None, Totals(self._epoch), 0
         while done < n_batches and not self._stopped and not fit.interrupts.pending:
             count = min(fit.chunks.next_size(), n_batches - done, *batches_until_due(fit.callbacks, done))
             rows = order[done * size : (done + count) * size]
@@ -400,6 +396,5 @@ class Trainer:
                 totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
                 self._unfinished = totals.record(fit)
                 fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
-        if not done:
-            self._epoch -= 1
+        self._epoch -= done == 0
         return self._unfinished
