@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import DivergedError
 from fastnet.training.fit import Fit
-from fastnet.training.history import Epoch
+from fastnet.training.history import History
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import Constant, Cosine, Exponential, Schedule, Step, factors_of_epoch
 from fastnet.training.totals import records
@@ -44,7 +44,7 @@ def rates_ahead(
 
 
 def train_ahead(
-    fit: Fit, rates: NDArray[np.float64], epoch: int, shuffle: bool, rng: np.random.Generator, history: list[Epoch]
+    fit: Fit, rates: NDArray[np.float64], epoch: int, shuffle: bool, rng: np.random.Generator, history: History
 ) -> int:
     """Train the epochs of these rates in one chunk, add their records to `history`, and return how many were begun.
 
@@ -77,5 +77,5 @@ def train_ahead(
         if len(report):
             found = records(fit, epoch, report, seconds, rates)
             fit.chunks.learn_speed(seconds, sum(record.examples for record in found))
-            history += found
+            history.epochs += found
     return begun

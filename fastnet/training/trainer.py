@@ -303,7 +303,7 @@ class Trainer:
                 rates = rates_ahead(fit, self._schedule, self._learning_rate, self._epoch, self.steps, left)
                 if rates is not None:
                     try:
-                        self._epoch += train_ahead(fit, rates, self._epoch, self._shuffle, self._rng, self.history.epochs)
+                        self._epoch += train_ahead(fit, rates, self._epoch, self._shuffle, self._rng, self.history)
                     except DivergedError as error:
                         self._epoch = error.epoch
                         raise
