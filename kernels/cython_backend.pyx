@@ -1052,7 +1052,8 @@ cdef void prepare_narrow(Block *b, real *params, real *state, Py_ssize_t n_param
     b.params = params
     b.state = state
     b.n_params = n_params
-    b.row_weights = <double *> row_numbers
+    # A caller's workspace may start at any number of float32. The area has room for the 4 bytes that this skips.
+    b.row_weights = <double *> ((<size_t> row_numbers + 7) // 8 * 8)
     b.row_labels = <bits *> (b.row_weights + ld)
     b.row_factors = <real *> (b.row_labels + ld)
     b.row_relative = b.row_factors + ld
