@@ -69,6 +69,14 @@ def pieces(backend: Any, k: kc.Case, side: str) -> None:
             calls(backend, k._replace(x=x), side, n_threads)
 
 
+def skipping(backend: Any, k: kc.Case, side: str) -> None:
+    """Call the kernels on mostly zero rows of 70 inputs, with a narrow first layer and with a wide one."""
+    inputs, targets = kc.INPUTS[k.x.dtype == np.uint8], kc.TARGETS[k.y.ndim - 1]
+    for width in (5, 34):
+        again = kc.case((70, width, 3), "relu", ("softmax", "cross_entropy"), 9, k.params.dtype.name, inputs, targets)
+        dense(backend, kc.mostly_zero(again), side)
+
+
 def predictor(backend: Any, k: kc.Case, side: str) -> None:
     x, work = at_the_edge(k.x, side), at_the_edge(kc.workspace(k, len(k.x)), side)
     run = backend.predictor(at_the_edge(k.net, side), at_the_edge(k.params, side), len(k.x), x.dtype, work)
@@ -119,6 +127,7 @@ KINDS = {
     "dense": dense,
     "sparse": sparse,
     "pieces": pieces,
+    "skipping": skipping,
     "predictor": predictor,
     "teams": teams,
     "dropout": dropout,
