@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from fastnet.bench.peers.torch_eager import OUTPUTS, optimizer
+from fastnet.bench.peers.torch_eager import OUTPUTS, optimizer, sequential
 from fastnet.bench.workloads import Array, Workload
 
 
@@ -19,17 +19,8 @@ class Model:
         self._workload, self._x, self._y = workload, x, y
         kind = torch.float64 if dtype == "float64" else torch.float32
         self._layers = [torch.nn.Linear(n_in, n_out, dtype=kind) for n_in, n_out in pairwise(workload.sizes)]
-        network = workload.network(dtype)
-        with torch.no_grad():
-            for layer, w, b in zip(self._layers, network.weights, network.biases, strict=True):
-                layer.weight.copy_(torch.from_numpy(w))
-                layer.bias.copy_(torch.from_numpy(b))
-        between = torch.nn.Sigmoid if workload.activation == "sigmoid" else torch.nn.ReLU
-        stack: list[torch.nn.Module] = []
-        for layer in self._layers:
-            stack += [layer, between()]
         self._net = NeuralNet(
-            torch.nn.Sequential(*stack[:-1]),
+            sequential(workload, dtype, self._layers),
             torch.nn.CrossEntropyLoss if workload.cost == "cross_entropy" else _squared(workload),
             optimizer=lambda groups, lr: optimizer(workload, groups[0]["params"]),
             lr=workload.learning_rate,

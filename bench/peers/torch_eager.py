@@ -13,6 +13,20 @@ from torch.nn import functional
 from fastnet.bench.workloads import ADAM, MOMENTUM, Array, Workload
 
 
+def sequential(workload: Workload, dtype: str, layers: list[torch.nn.Linear]) -> torch.nn.Sequential:
+    """The layers with fastnet's first parameters and activations between them. The last layer has no activation."""
+    network = workload.network(dtype)
+    with torch.no_grad():
+        for layer, w, b in zip(layers, network.weights, network.biases, strict=True):
+            layer.weight.copy_(torch.from_numpy(w))
+            layer.bias.copy_(torch.from_numpy(b))
+    between = torch.nn.Sigmoid if workload.activation == "sigmoid" else torch.nn.ReLU
+    stack: list[torch.nn.Module] = []
+    for layer in layers:
+        stack += [layer, between()]
+    return torch.nn.Sequential(*stack[:-1])
+
+
 class Model:
     def __init__(self, workload: Workload, dtype: str, x: Any, y: Array) -> None:
         torch.set_num_threads(1)
@@ -23,16 +37,7 @@ class Model:
         self._layers = [torch.nn.Linear(n_in, n_out, dtype=kind) for n_in, n_out in pairwise(workload.sizes)]
         if not isinstance(x, np.ndarray):
             self._layers[0] = SparseLinear(workload.sizes[0], workload.sizes[1], kind)
-        network = workload.network(dtype)
-        with torch.no_grad():
-            for layer, w, b in zip(self._layers, network.weights, network.biases, strict=True):
-                layer.weight.copy_(torch.from_numpy(w))
-                layer.bias.copy_(torch.from_numpy(b))
-        between = torch.nn.Sigmoid if workload.activation == "sigmoid" else torch.nn.ReLU
-        stack: list[torch.nn.Module] = []
-        for layer in self._layers:
-            stack += [layer, between()]
-        self._logits = torch.nn.Sequential(*stack[:-1])
+        self._logits = sequential(workload, dtype, self._layers)
         self._optimizer = optimizer(workload, self._logits.parameters())
 
     def epoch(self, order: Array) -> None:
