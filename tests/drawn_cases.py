@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import backend_calls as bc
 import kernel_cases as kc
 from hypothesis import strategies as st
 
@@ -36,5 +37,5 @@ def cases(draw: st.DrawFn) -> kc.Case:
 def rules() -> st.SearchStrategy[Any]:
     """Draw each optimiser, with and without weight decay and clipping."""
     return st.builds(
-        lambda rule, extra: kc.rule(rule, extra), st.sampled_from(list(kc.RULES)), st.sampled_from(list(kc.EXTRAS))
+        lambda rule, extra: bc.rule(rule, extra), st.sampled_from(list(kc.RULES)), st.sampled_from(list(kc.EXTRAS))
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import backend_calls as bc
 import kernel_cases as kc
 
 from fastnet.kernels import contract as c
@@ -78,9 +79,9 @@ def skipping(backend: Any, k: kc.Case, side: str) -> None:
 
 
 def predictor(backend: Any, k: kc.Case, side: str) -> None:
-    x, work = at_the_edge(k.x, side), at_the_edge(kc.workspace(k, len(k.x)), side)
+    x, work = at_the_edge(k.x, side), at_the_edge(bc.workspace(k, len(k.x)), side)
     run = backend.predictor(at_the_edge(k.net, side), at_the_edge(k.params, side), len(k.x), x.dtype, work)
-    run(x, at_the_edge(kc.predict(backend, k), side))
+    run(x, at_the_edge(bc.predict(backend, k), side))
 
 
 def teams(backend: Any, k: kc.Case, side: str) -> None:
@@ -94,31 +95,31 @@ def dropout(backend: Any, k: kc.Case, side: str) -> None:
 def calls(backend: Any, k: kc.Case, side: str, n_threads: int = 1) -> None:
     rows, x = len(k.x), k.x
     net, params, y, weights = (at_the_edge(array, side) for array in (k.net, k.params, k.y, k.weights))
-    work = at_the_edge(kc.workspace(k, rows), side)
-    backend.predict(net, params, x, at_the_edge(kc.predict(backend, k), side), work)
+    work = at_the_edge(bc.workspace(k, rows), side)
+    backend.predict(net, params, x, at_the_edge(bc.predict(backend, k), side), work)
     backend.gradient(net, params, x, y, weights, at_the_edge(params, side), work)
-    training(backend, k, side, kc.rule("adam", "all"), 4, n_threads)
-    training(backend, k, side, kc.rule("adam", "clip"), rows, n_threads)  # one batch
+    training(backend, k, side, bc.rule("adam", "all"), 4, n_threads)
+    training(backend, k, side, bc.rule("adam", "clip"), rows, n_threads)  # one batch
 
 
 def training(backend: Any, k: kc.Case, side: str, rule: Any, batch: int, n_threads: int) -> None:
     net, params, y, weights = (at_the_edge(array, side) for array in (k.net, k.params, k.y, k.weights))
     x, order = k.x, np.arange(len(k.x))[::-1].copy()
     state, progress = np.zeros((rule.slots(), len(params)), params.dtype), np.zeros(c.PROGRESS_COLUMNS, np.int64)
-    work = kc.workspace(k, batch, rule.slots(), n_threads)
-    rates = kc.rates(order, batch)
-    vectors = (order, rates, kc.optimizer(rule), progress, np.empty((len(rates), c.REPORT_COLUMNS)), work)
+    work = bc.workspace(k, batch, rule.slots(), n_threads)
+    rates = bc.rates(order, batch)
+    vectors = (order, rates, bc.optimizer(rule), progress, np.empty((len(rates), c.REPORT_COLUMNS)), work)
     order, rates, optimizer, progress, report, work = (at_the_edge(array, side) for array in vectors)
     state = at_the_edge(state, side)
     team = c.team(n_threads)
     data, run = (x, y, weights, order, batch), (rates, optimizer, 0, progress, report)
     call = c.TrainCall(net, params, state, *data, *run, work, team, 0)
-    kc.together(backend, call)
+    bc.together(backend, call)
 
 
 def columns(backend: Any, k: kc.Case, side: str) -> None:
     """Call `train` with columns (contract.narrow), whatever the shape."""
-    with kc.forced_path(is_narrow=True):
+    with bc.forced_path(is_narrow=True):
         for changed, n_threads in ((k, 1), (k, min(3, backend.MAX_THREADS)), (kc.dropping(k, (1 << 31, 7)), 1)):
             calls(backend, changed._replace(x=at_the_edge(k.x, side)), side, n_threads)
 

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import kernel_cases as kc
+import comparisons as cmp
 import numpy as np
 import pytest
 from conftest import name_of
@@ -28,22 +28,22 @@ def test_every_path_multiplies_bytes_by_the_scale(backend: Any, scale: float, tm
     net.save(tmp_path / "net")
     for same in (net, net.copy(), net.astype("float64").astype("float32"), Network.load(tmp_path / "net")):
         assert same.byte_scale == scale
-        kc.assert_close(same.forward(X, backend=name), expected, 1e-6)
-        kc.assert_close(same.compile(backend=name, max_batch=30, x_dtype=np.uint8)(X), expected, 1e-6)
-    kc.assert_close(net.gradient(X, Y, backend=name), net.gradient(x, Y, backend=name), 1e-6)
+        cmp.assert_close(same.forward(X, backend=name), expected, 1e-6)
+        cmp.assert_close(same.compile(backend=name, max_batch=30, x_dtype=np.uint8)(X), expected, 1e-6)
+    cmp.assert_close(net.gradient(X, Y, backend=name), net.gradient(x, Y, backend=name), 1e-6)
     for sparse in (False, True):
         bytes_, floats = (network(byte_scale=scale) for _ in range(2))
         for trained, data in ((bytes_, X), (floats, x)):
             trainer = Trainer(trained, optimizer="sgd", learning_rate=0.1, seed=0, backend=name, sparse=sparse)
             trainer.fit(data, Y, epochs=3)
-        kc.assert_close(bytes_.parameters, floats.parameters, 1e-5)
+        cmp.assert_close(bytes_.parameters, floats.parameters, 1e-5)
 
 
 def test_sparse_bytes_are_multiplied_by_the_scale() -> None:
     scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse matrices need SciPy")
     net, x = network(byte_scale=0.5), scipy_sparse.csr_array(X)
-    kc.assert_close(net.forward(x), net.forward(0.5 * X), 1e-6)
-    kc.assert_close(net.compile(max_batch=30)(x), net.forward(0.5 * X), 1e-6)
+    cmp.assert_close(net.forward(x), net.forward(0.5 * X), 1e-6)
+    cmp.assert_close(net.compile(max_batch=30)(x), net.forward(0.5 * X), 1e-6)
 
 
 def bytes_and_sparse_bytes() -> list[Any]:

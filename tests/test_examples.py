@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import backend_calls as bc
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -370,6 +371,6 @@ def test_my_backend_keeps_the_laws() -> None:
 def test_my_backend_says_that_it_has_no_dropout() -> None:
     mine = module("my_backend").MyBackend()
     k = kc.dropping(kc.case((2, 2, 2)), (1, 0))
-    call = kc.call(k, np.arange(1), 1, naive.Rule())
+    call = bc.call(k, np.arange(1), 1, naive.Rule())
     with pytest.raises(NotImplementedError, match="no dropout"):
         mine.train(call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -141,14 +142,14 @@ def test_all_results_equal_the_oracle(
     cost = with_number(cost_name, kc.number_of(cost_name))
     net = Network(k.naive.sizes, activation=hidden, output=activation, cost=cost, task=task)
     net.parameters = k.params
-    xs, ts, params = kc.naive_inputs(k.x), kc.naive_targets(k.y, 3), k.params.tolist()
+    xs, ts, params = cmp.naive_inputs(k.x), cmp.naive_targets(k.y, 3), k.params.tolist()
     forwards = [naive.forward(k.naive, params, x) for x in xs]
     sums, layers = [found[0][-1] for found in forwards], [found[1][1:] for found in forwards]
     outputs = [found[-1] for found in layers]
     tolerance = TOLERANCE["float32"]
-    kc.assert_close(net.forward(k.x, backend=name), outputs, tolerance)
+    cmp.assert_close(net.forward(k.x, backend=name), outputs, tolerance)
     for level, found in enumerate(net.activations(k.x, backend=name)):
-        kc.assert_close(found, [example[level] for example in layers], tolerance)
+        cmp.assert_close(found, [example[level] for example in layers], tolerance)
     predictions = {
         "classification": [naive.class_of(z) for z in sums],
         "multilabel": [[int(z_j >= 0) for z_j in z] for z in sums],
@@ -156,10 +157,10 @@ def test_all_results_equal_the_oracle(
     }
     assert net.predict(k.x, backend=name).tolist() == predictions[task]
     arguments = {"sample_weight": k.weights if k.weights.size else None, "backend": name}
-    cost, grad = kc.naive_gradient(k)
-    kc.assert_close(net.cost(k.x, k.y, **arguments), cost, tolerance)
-    kc.assert_close(net.gradient(k.x, k.y, **arguments), grad, tolerance)
-    _, weight, _, score, labels = kc.naive_report(k)
+    cost, grad = cmp.naive_gradient(k)
+    cmp.assert_close(net.cost(k.x, k.y, **arguments), cost, tolerance)
+    cmp.assert_close(net.gradient(k.x, k.y, **arguments), grad, tolerance)
+    _, weight, _, score, labels = cmp.naive_report(k)
     found = net.evaluate(k.x, k.y, **arguments)
     assert found.cost == net.cost(k.x, k.y, **arguments)
     w = k.weights if k.weights.size else None
@@ -229,7 +230,7 @@ def test_accuracy_agrees_with_predict(name: str) -> None:
 def test_bytes_are_floats_divided_by_255(name: str) -> None:
     net = random_network([4, 3])
     x = np.array([[0, 1, 128, 255], [255, 3, 0, 7]], np.uint8)
-    kc.assert_close(net.forward(x, backend=name), net.forward(x / 255, backend=name), 1e-6)
+    cmp.assert_close(net.forward(x, backend=name), net.forward(x / 255, backend=name), 1e-6)
 
 
 FORMS = {

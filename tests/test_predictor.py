@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import Any
 
+import comparisons as cmp
 import kernel_cases as kc
 import numpy as np
 import pytest
@@ -51,12 +52,12 @@ def test_a_predictor_equals_the_network(name: str, n_out: int, head: dict[str, A
     for n in (32, 1, 17, 32, 2):
         given = x[:n]
         outputs, result = net.forward(given, backend=name), net.predict(given, backend=name)
-        kc.assert_same_bits([predictor(given)], [predictor.forward(given)])
-        kc.assert_close(predictor(given), outputs, kc.TOLERANCE[dtype])
-        kc.assert_close(predictor.predict(given), result, kc.TOLERANCE[dtype])
+        cmp.assert_same_bits([predictor(given)], [predictor.forward(given)])
+        cmp.assert_close(predictor(given), outputs, cmp.TOLERANCE[dtype])
+        cmp.assert_close(predictor.predict(given), result, cmp.TOLERANCE[dtype])
         if n > c.FEW_ROWS:  # the network adds few rows in another order
-            kc.assert_same_bits([predictor(given), predictor.predict(given)], [outputs, result])
-    kc.assert_close(predictor(x), net.forward(x, backend=name), 1e-6)  # 90 rows, in parts of 32
+            cmp.assert_same_bits([predictor(given), predictor.predict(given)], [outputs, result])
+    cmp.assert_close(predictor(x), net.forward(x, backend=name), 1e-6)  # 90 rows, in parts of 32
     np.testing.assert_array_equal(predictor.predict(x).round(4), net.predict(x, backend=name).round(4))
 
 
@@ -68,7 +69,7 @@ def test_out_is_filled_and_returned(name: str) -> None:
         for call in (predictor, predictor.forward, net.forward):
             out.fill(np.nan)
             assert call(x, out=out) is out
-            kc.assert_close(out, net.forward(x, backend=name), 1e-6)
+            cmp.assert_close(out, net.forward(x, backend=name), 1e-6)
         for call in (predictor.predict, net.predict):
             labels.fill(-1)
             assert call(x, out=labels) is labels
@@ -87,14 +88,14 @@ def test_one_example_without_a_batch_axis(name: str, dtype: Any) -> None:
     for given in (x, x, np.repeat(x, 2)[::2], x.tolist() if dtype != np.uint8 else x):
         outputs = predictor(given)
         assert outputs.shape == (3,)
-        kc.assert_close(outputs, net.forward(x[None], backend=name)[0], 1e-6)
+        cmp.assert_close(outputs, net.forward(x[None], backend=name)[0], 1e-6)
         label = predictor.predict(given)
         assert isinstance(label, np.int64)
         assert label == net.predict(x[None], backend=name)[0]
         out, number = np.empty(3, np.float32), np.empty((), np.int64)
         assert predictor(given, out) is out
         assert predictor.predict(given, number) is number
-        kc.assert_same_bits([out, number], [outputs, label])
+        cmp.assert_same_bits([out, number], [outputs, label])
 
 
 def test_labels_differ_where_outputs_have_rounded_to_one(name: str) -> None:
@@ -114,11 +115,11 @@ def test_a_predictor_keeps_its_parameters_until_refresh(name: str, x_dtype: Any)
     labels = net.predict(FLOATS, backend=name)
     net.parameters[...] *= -2
     for x in (BYTES, FLOATS, BYTES):
-        kc.assert_same_bits([predictor(x)], [before[id(x)]])
+        cmp.assert_same_bits([predictor(x)], [before[id(x)]])
     np.testing.assert_array_equal(predictor.predict(FLOATS), labels)
     predictor.refresh()
     for x in (BYTES, FLOATS):
-        kc.assert_same_bits([predictor(x)], [net.forward(x, backend=name)])
+        cmp.assert_same_bits([predictor(x)], [net.forward(x, backend=name)])
     np.testing.assert_array_equal(predictor.predict(FLOATS), net.predict(FLOATS, backend=name))
 
 
@@ -182,7 +183,7 @@ def test_threads_share_the_parts(wanted: int, monkeypatch: pytest.MonkeyPatch) -
     net = network()
     predictor = net.compile(backend="numpy", max_batch=8, threads=wanted)
     for x in (FLOATS, BYTES, FLOATS[:9], FLOATS[:8]):
-        kc.assert_close(predictor(x), net.forward(x), 1e-6)
+        cmp.assert_close(predictor(x), net.forward(x), 1e-6)
         np.testing.assert_array_equal(predictor.predict(x), net.predict(x))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import kernel_cases as kc
+import comparisons as cmp
 import pytest
 from stress import harness
 
@@ -33,7 +33,7 @@ def test_the_page_names_every_stress_program(page: str) -> None:
 
 
 def test_the_page_has_the_tolerances_of_the_tests(page: str) -> None:
-    single, double = (f"{kc.AGREEMENT[dtype]:g}" for dtype in ("float32", "float64"))
+    single, double = (f"{cmp.AGREEMENT[dtype]:g}" for dtype in ("float32", "float64"))
     assert f"by at most {single} in float32 and {double} in float64" in page
 
 

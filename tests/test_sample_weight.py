@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import kernel_cases as kc
+import comparisons as cmp
 import numpy as np
 import pytest
 from conftest import name_of
@@ -36,7 +36,7 @@ def test_whole_weights_repeat_examples(backend: Any, task: Any) -> None:
             np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-7)
     plain = results(net, X, y, name)
     for ones in (np.ones(12), np.ones(12, bool), [1] * 12):
-        kc.assert_same_bits(results(net, X, y, name, ones), plain)
+        cmp.assert_same_bits(results(net, X, y, name, ones), plain)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import kernel_cases as kc
+import comparisons as cmp
 import numpy as np
 import pytest
 from conftest import name_of
@@ -32,7 +32,7 @@ def test_several_labels_are_predicted_one_by_one(name: str) -> None:
     assert 0 < expected.mean() < 1
     predictor, out = net.compile(backend=name, max_batch=40), np.empty((40, 3), np.int64)
     for found in (net.predict(X, backend=name), predictor.predict(X), net.predict(X, out=out, backend=name)):
-        kc.assert_same_bits([found], [expected])
+        cmp.assert_same_bits([found], [expected])
     assert predictor.predict(X[3]).tolist() == expected[3].tolist()
     assert predictor.predict(X, out) is out
     with pytest.raises(ValueError, match=r"out must be an array of shape \(40, 3\) and dtype int64"):
@@ -42,7 +42,7 @@ def test_several_labels_are_predicted_one_by_one(name: str) -> None:
 def test_a_regression_with_sigmoid_outputs_predicts_values(name: str) -> None:
     net = network("regression", output="sigmoid")
     for found in (net.predict(X, backend=name), net.compile(backend=name, max_batch=40).predict(X)):
-        kc.assert_close(found, net.forward(X, backend=name), 1e-6)
+        cmp.assert_close(found, net.forward(X, backend=name), 1e-6)
 
 
 def test_each_task_has_its_scores() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kernel_cases as kc
+import backend_calls as bc
 import numpy as np
 import pytest
 from conftest import load_backend, name_of, python
@@ -225,18 +225,18 @@ for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):
             k = kc.case((n_in, 33, 5, 3), hidden, output, 9, dtype, inputs, "labels")
             if n_in == 79:  # enough inputs for the kernels to skip zeros
                 k = kc.mostly_zero(k, 0.2)
-            outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
-            kc.assert_close(kc.predict(backend, k), outputs, tolerance)
-            cost, grad = kc.naive_gradient(k)
-            kc.assert_close(kc.gradient(backend, k)[0], cost, tolerance)
-            kc.assert_close(kc.gradient(backend, k)[1], grad, tolerance)
+            outputs = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x))
+            cmp.assert_close(bc.predict(backend, k), outputs, tolerance)
+            cost, grad = cmp.naive_gradient(k)
+            cmp.assert_close(bc.gradient(backend, k)[0], cost, tolerance)
+            cmp.assert_close(bc.gradient(backend, k)[1], grad, tolerance)
             params, is_weight = k.params.tolist(), k.naive.is_weight()
             rule, state = kc.RULES["adam"], [[0.0] * len(params), [0.0] * len(params)]
             for step in (1, 2):
                 now = k._replace(params=np.array(params))
-                naive.update(rule, params, state, kc.naive_gradient(now)[1], is_weight, 0.1, step)
-            twice = kc.train(backend, k, np.tile(np.arange(9), 2), 9, rule, np.full(2, 0.1))
-            kc.assert_close(twice.params, params, 20 * tolerance)
+                naive.update(rule, params, state, cmp.naive_gradient(now)[1], is_weight, 0.1, step)
+            twice = bc.train(backend, k, np.tile(np.arange(9), 2), 9, rule, np.full(2, 0.1))
+            cmp.assert_close(twice.params, params, 20 * tolerance)
 print(cython_dispatch.instruction_set())
 """
 
@@ -359,4 +359,4 @@ def train():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_can_train(name: str) -> None:
-    python(f"NAME = {name!r}\n" + FORK + kc.AND_IN_A_CHILD, "-W", "ignore::DeprecationWarning")
+    python(f"NAME = {name!r}\n" + FORK + bc.AND_IN_A_CHILD, "-W", "ignore::DeprecationWarning")

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import fake_team
-import kernel_cases as kc
 import numpy as np
 import pytest
 
@@ -244,7 +245,7 @@ def test_a_team_trains_like_one_thread(name: str, optimizer: str) -> None:
     alone, team, again = (make(name, optimizer=optimizer, threads=n) for n in (1, 3, 3))
     for trainer in (alone, team, again):
         trainer.fit(X, Y, epochs=3, validation_data=(X, Y))
-    kc.assert_close(team.network.parameters, alone.network.parameters, kc.AGREEMENT["float32"])
+    cmp.assert_close(team.network.parameters, alone.network.parameters, cmp.AGREEMENT["float32"])
     assert bits(team) == bits(again)
     assert team.history["threads"] == [3] * 3
     assert alone.history["threads"] == [1] * 3
@@ -350,7 +351,7 @@ def train():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_can_train_with_a_team(name: str) -> None:
-    code = f"NAME, TESTS = {name!r}, {str(Path(__file__).parents[1])!r}\n{FORK + kc.AND_IN_A_CHILD}"
+    code = f"NAME, TESTS = {name!r}, {str(Path(__file__).parents[1])!r}\n{FORK + bc.AND_IN_A_CHILD}"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+import comparisons as cmp
 import fake_team
 import kernel_cases as kc
 import numpy as np
@@ -76,10 +77,10 @@ def test_every_call_takes_sparse_x(name: str, dense: kc.Array) -> None:
         lambda x: trainer(backend=name).partial_fit(x, Y).cost,
     ]
     for call in calls:
-        kc.assert_close(call(x), call(dense), 2e-6)
+        cmp.assert_close(call(x), call(dense), 2e-6)
     for found, expected in zip(net.activations(x, backend=name), net.activations(dense, backend=name), strict=True):
         assert isinstance(found, np.ndarray)
-        kc.assert_close(found, expected, 2e-6)
+        cmp.assert_close(found, expected, 2e-6)
 
 
 @pytest.mark.parametrize("kind", ["array", "matrix"])
@@ -93,7 +94,7 @@ def test_every_sparse_format_gives_the_same_result(form: str, kind: str) -> None
 
 
 def test_sparse_rows_objects_are_accepted(name: str) -> None:
-    kc.assert_close(
+    cmp.assert_close(
         network().forward(kc.sparse(FLOATS, np.float32), backend=name), network().forward(FLOATS, backend=name), 2e-6
     )
 
@@ -162,7 +163,7 @@ def test_fitting_values_are_shared_and_indices_copied(dense: kc.Array) -> None:
 
 def test_a_matrix_without_entries_is_accepted(name: str) -> None:
     x = scipy_sparse.csr_array((60, 70), dtype=np.float32)
-    kc.assert_close(network().forward(x, backend=name), network().forward(x.toarray(), backend=name), 2e-6)
+    cmp.assert_close(network().forward(x, backend=name), network().forward(x.toarray(), backend=name), 2e-6)
     trainer(backend=name).fit(x, Y, epochs=1)
 
 
@@ -326,7 +327,7 @@ def test_a_compressed_fit_equals_the_dense_fit(name: str, optimizer: str, dense:
     plain, packed = (trainer(backend=name, optimizer=optimizer, sparse=sparse) for sparse in (False, True))
     for each in (plain, packed):
         each.fit(dense, Y, epochs=3, validation_data=(dense, Y))
-    kc.assert_close(packed.network.parameters, plain.network.parameters, kc.AGREEMENT["float32"])
+    cmp.assert_close(packed.network.parameters, plain.network.parameters, cmp.AGREEMENT["float32"])
     assert plain.history["inputs"] == ["dense"] * 3
     share = np.count_nonzero(dense) / dense.size
     assert packed.history["inputs"] == [f"compressed: {share:.1%} not zero"] * 3

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from fastnet.kernels import contract as c
 
-TOLERANCE = kc.TRAINED
+TOLERANCE = cmp.TRAINED
 HALF, THIRD = 1 << 31, 1431655765
 CROSS = ("softmax", "cross_entropy")
 
@@ -43,10 +45,10 @@ def test_the_oracle_s_generator_gives_the_published_numbers(counter: Any, key: A
 @pytest.mark.parametrize("hidden", kc.HIDDEN)
 def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str) -> None:
     k = kc.dropping(kc.case((2, 6, 5, 2), hidden, CROSS, 3), (HALF, 1), (THIRD, 2))
-    xs, ts, kept = kc.naive_inputs(k.x), kc.naive_targets(k.y, 2), naive.factors(k.naive, 3, 1)
+    xs, ts, kept = cmp.naive_inputs(k.x), cmp.naive_targets(k.y, 2), naive.factors(k.naive, 3, 1)
     assert {factor for row in kept for factor in row[0]} == {0, 2}
     assert {factor for row in kept for factor in row[1]} == {0, 2**32 / (2**32 - THIRD)}
-    grad, h = kc.naive_gradient(k, kept=kept)[1], 1e-5
+    grad, h = cmp.naive_gradient(k, kept=kept)[1], 1e-5
     for i, derivative in enumerate(grad):
         sides = []
         for shift in (h, -h):
@@ -59,27 +61,27 @@ def test_the_oracle_s_gradient_follows_its_cost_with_the_mask_fixed(hidden: str)
 # -- train equals the oracle's gradient with dropout, and the optimiser's formula ---------------------------------
 
 
-def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> kc.Trained:
+def expected_training(k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, step: int = 0) -> bc.Trained:
     """Train with the oracle's gradient, dropout and optimiser. Round to the dtype after each step."""
     params, report = k.params, []
     state = [[0.0] * len(params) for _ in range(rule.slots())]
-    rates = kc.rates(order, batch_size, kc.first_rate(k))
+    rates = bc.rates(order, batch_size, bc.first_rate(k))
     for number, rate in enumerate(rates.tolist()):
         rows = order[number * batch_size : (number + 1) * batch_size]
-        done = kc.naive_step(k, params, state, rows, rule, rate, step + number + 1)
+        done = cmp.naive_step(k, params, state, rows, rule, rate, step + number + 1)
         params = done.params
         report.append(done.report[0])
     total, moments = sum(row[c.COST_SUM] for row in report), np.array(state).reshape(-1, len(params))
-    return kc.Trained(total, params, moments, len(rates), np.array(report))
+    return bc.Trained(total, params, moments, len(rates), np.array(report))
 
 
-def assert_trained(found: kc.Trained, expected: kc.Trained, tolerance: float, ties: bool = False) -> None:
-    kc.assert_close(found.params, expected.params, tolerance)
-    kc.assert_close(found.state, expected.state, tolerance)
-    kc.assert_close(found.cost, expected.cost, tolerance)
+def assert_trained(found: bc.Trained, expected: bc.Trained, tolerance: float, ties: bool = False) -> None:
+    cmp.assert_close(found.params, expected.params, tolerance)
+    cmp.assert_close(found.state, expected.state, tolerance)
+    cmp.assert_close(found.cost, expected.cost, tolerance)
     assert found.steps == expected.steps
     columns = slice(c.SCORE if ties else None)
-    kc.assert_close(found.report[:, columns], expected.report[:, columns], tolerance)
+    cmp.assert_close(found.report[:, columns], expected.report[:, columns], tolerance)
 
 
 @kc.pairs("rule", "extra", "dtype", "inputs", "targets", "weights")
@@ -87,11 +89,11 @@ def test_train_equals_the_oracle_s_gradient_and_the_formula(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, weights: str
 ) -> None:
     """The order is random. The last batch is smaller. The first step is not 0. The two layers drop different shares."""
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     k = kc.case((6, 9, 5, 3), "tanh", CROSS, 20, dtype, inputs, targets, weights=weights)
     k = kc.dropping(k, (HALF, 11), (THIRD, -12))
     order = np.random.default_rng(1).integers(0, 20, 18)
-    found = kc.train(backend, k, order, 5, optimizer, step=3)
+    found = bc.train(backend, k, order, 5, optimizer, step=3)
     assert_trained(found, expected_training(k, order, 5, optimizer, 3), TOLERANCE[dtype])
 
 
@@ -99,7 +101,7 @@ def test_train_equals_the_oracle_s_gradient_and_the_formula(
 def test_dropout_in_layers_of_every_width(backend: Any, output: tuple[str, str], hidden: str, dtype: str) -> None:
     """Some layers are wider than one draw of random numbers. A layer without dropout is between two with dropout."""
     k = kc.dropping(kc.case((3, 70, 5, 18, 2), hidden, output, 7, dtype), (HALF, 1), (0, 2), (THIRD, 3))
-    found = kc.train(backend, k, np.arange(7), 7, naive.Rule())
+    found = bc.train(backend, k, np.arange(7), 7, naive.Rule())
     assert_trained(found, expected_training(k, np.arange(7), 7, naive.Rule()), TOLERANCE[dtype])
 
 
@@ -109,7 +111,7 @@ def test_dropout_with_sparse_inputs(backend: Any, given_sparse: bool, rule: str,
     expected = expected_training(k, np.arange(20), 10, kc.RULES[rule])
     if given_sparse:
         k = k._replace(x=kc.sparse(k.x, dtype))
-    assert_trained(kc.train(backend, k, np.arange(20), 10, kc.RULES[rule]), expected, TOLERANCE[dtype])
+    assert_trained(bc.train(backend, k, np.arange(20), 10, kc.RULES[rule]), expected, TOLERANCE[dtype])
 
 
 @given(
@@ -132,13 +134,13 @@ def test_any_shape_threshold_key_and_step(
     """If nearly all neurons are dropped, the others are scaled by up to 4 million, so the rate must be small."""
     k = kc.case((2, *widths, 2), hidden, ("tanh", "squared_error"), rows, dtype)
     k = kc.dropping(k, *drops[: len(widths)])
-    found = kc.train(backend, k, np.arange(rows), rows, naive.Rule(), np.array([1e-3]), step=step)
+    found = bc.train(backend, k, np.arange(rows), rows, naive.Rule(), np.array([1e-3]), step=step)
     kept = naive.factors(k.naive, rows, step + 1)
-    cost, grad = kc.naive_gradient(k, kept=kept)
+    cost, grad = cmp.naive_gradient(k, kept=kept)
     largest = max(1.0, float(np.abs(grad).max()))
-    kc.assert_close(found.cost / rows, cost, TOLERANCE[dtype])
+    cmp.assert_close(found.cost / rows, cost, TOLERANCE[dtype])
     moved = (k.params - found.params.astype(np.float64)) / largest
-    kc.assert_close(moved, 1e-3 * np.array(grad) / largest, TOLERANCE[dtype])
+    cmp.assert_close(moved, 1e-3 * np.array(grad) / largest, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "rule", "dtype", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
@@ -146,7 +148,7 @@ def test_rows_are_numbered_within_the_batch_not_the_block(backend: Any, rows: in
     k = kc.dropping(kc.case((3, 6, 2), "tanh", CROSS, rows, dtype), (HALF, 77))
     order = np.concatenate([np.arange(rows)[::-1], np.arange(40)])
     expected = expected_training(k, order, rows, kc.RULES[rule])
-    assert_trained(kc.train(backend, k, order, rows, kc.RULES[rule]), expected, TOLERANCE[dtype])
+    assert_trained(bc.train(backend, k, order, rows, kc.RULES[rule]), expected, TOLERANCE[dtype])
 
 
 # -- the mask itself -----------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def masks(
     params = np.zeros_like(k.params)
     params[neurons : 2 * neurons] = 1  # the hidden biases
     k = k._replace(params=params, y=np.eye(rows))
-    moved = kc.train(
+    moved = bc.train(
         backend, k, np.arange(rows), rows, naive.Rule(), np.array([rows / 2]), update - 1, n_threads=n_threads
     )
     weights = moved.params[2 * neurons : 2 * neurons + neurons * rows]
@@ -176,7 +178,7 @@ def test_masks_equal_the_oracle_s(backend: Any, update: int) -> None:
     for neurons, rows, key in [(1, 300, 0), (67, 40, -1), (400, 5, 1 << 40), (6, 7, -(1 << 63))]:
         net = naive.Net((1, neurons, rows), ("identity", "identity"), "squared_error", drops=((THIRD, key),))
         expected = np.array([layers[0] for layers in naive.factors(net, rows, update)])
-        kc.assert_close(masks(backend, THIRD, key, neurons, rows, update), expected, 1e-15)
+        cmp.assert_close(masks(backend, THIRD, key, neurons, rows, update), expected, 1e-15)
 
 
 @kc.pairs("backend", threshold=[1 << 26, THIRD, HALF, 15 << 28])
@@ -211,10 +213,10 @@ def test_the_mean_over_masks_equals_the_network_without_dropout(backend: Any) ->
     """
     k = kc.case((4, 50, 1), "identity", ("identity", "squared_error"), 1, seed=2)
     k = k._replace(y=np.zeros((1, 1)))
-    expected = float(kc.predict(backend, k)[0, 0])
+    expected = float(bc.predict(backend, k)[0, 0])
     for key in range(5):
         dropped = kc.dropping(k, (HALF, key))
-        moved = kc.train(backend, dropped, np.zeros(4096, np.int64), 4096, naive.Rule(), np.array([0.5]))
+        moved = bc.train(backend, dropped, np.zeros(4096, np.int64), 4096, naive.Rule(), np.array([0.5]))
         assert k.params[-1] - moved.params[-1] == pytest.approx(expected, abs=0.06)
 
 
@@ -225,33 +227,33 @@ def test_the_mean_over_masks_equals_the_network_without_dropout(backend: Any) ->
 def test_predictions_and_gradients_ignore_dropout(backend: Any, dtype: str) -> None:
     k = kc.case((5, 18, 9, 3), "tanh", CROSS, 20, dtype)
     dropped = kc.dropping(k, (HALF, 1), (THIRD, 2))
-    kc.assert_same_bits([kc.predict(backend, dropped)], [kc.predict(backend, k)])
-    kc.assert_same_bits(kc.gradient(backend, dropped), kc.gradient(backend, k))
+    cmp.assert_same_bits([bc.predict(backend, dropped)], [bc.predict(backend, k)])
+    cmp.assert_same_bits(bc.gradient(backend, dropped), bc.gradient(backend, k))
     outs = [np.empty((20, 3), dtype) for _ in range(2)]
     for out, case in zip(outs, (dropped, k), strict=True):
-        backend.predictor(case.net, k.params, 20, k.x.dtype, kc.workspace(case, 20))(k.x, out)
-    kc.assert_same_bits([outs[0]], [outs[1]])
+        backend.predictor(case.net, k.params, 20, k.x.dtype, bc.workspace(case, 20))(k.x, out)
+    cmp.assert_same_bits([outs[0]], [outs[1]])
 
 
 @kc.pairs("backend", "rule", "dtype")
 def test_a_threshold_of_zero_changes_no_bit(backend: Any, rule: str, dtype: str) -> None:
     k = kc.case((5, 18, 9, 3), "tanh", CROSS, 20, dtype)
-    found = kc.train(backend, kc.dropping(k, (0, 5), (0, 6)), np.arange(20), 6, kc.RULES[rule])
-    kc.assert_same_bits(found, kc.train(backend, k, np.arange(20), 6, kc.RULES[rule]))
+    found = bc.train(backend, kc.dropping(k, (0, 5), (0, 6)), np.arange(20), 6, kc.RULES[rule])
+    cmp.assert_same_bits(found, bc.train(backend, k, np.arange(20), 6, kc.RULES[rule]))
 
 
 @kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 6])
 def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: int, dtype: str, inputs: str) -> None:
     k = kc.dropping(kc.case((17, 5, 20, 3), "relu", CROSS, 20, dtype, inputs, "labels"), (THIRD, 3), (HALF, 4))
     order = np.random.default_rng(2).permutation(20)
-    rates = kc.rates(order, batch_size)
-    whole = kc.train(backend, k, order, batch_size, kc.RULES[rule], rates)
+    rates = bc.rates(order, batch_size)
+    whole = bc.train(backend, k, order, batch_size, kc.RULES[rule], rates)
     for at in (1, 2):
-        head = kc.train(backend, k, order[: at * batch_size], batch_size, kc.RULES[rule], rates[:at])
+        head = bc.train(backend, k, order[: at * batch_size], batch_size, kc.RULES[rule], rates[:at])
         rest = k._replace(params=head.params)
-        tail = kc.train(backend, rest, order[at * batch_size :], batch_size, kc.RULES[rule], rates[at:], at, head.state)
-        kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
-        kc.assert_same_bits([np.concatenate((head.report, tail.report))], [whole.report])
+        tail = bc.train(backend, rest, order[at * batch_size :], batch_size, kc.RULES[rule], rates[at:], at, head.state)
+        cmp.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
+        cmp.assert_same_bits([np.concatenate((head.report, tail.report))], [whole.report])
         assert head.cost + tail.cost == pytest.approx(whole.cost, rel=1e-12)
 
 
@@ -259,10 +261,10 @@ def test_train_can_be_split_at_any_batch(backend: Any, rule: str, batch_size: in
 def test_more_updates_than_a_kernel_draws_masks_for_at_once(backend: Any, dtype: str) -> None:
     k = kc.dropping(kc.case((3, 100, 2), "tanh", CROSS, 20, dtype), (HALF, 6))
     order, rates = np.resize(np.arange(20), 800), np.full(40, 0.1)
-    whole = kc.train(backend, k, order, 20, naive.Rule(), rates)
-    head = kc.train(backend, k, order[:140], 20, naive.Rule(), rates[:7])
-    tail = kc.train(backend, k._replace(params=head.params), order[140:], 20, naive.Rule(), rates[7:], 7)
-    kc.assert_same_bits([tail.params], [whole.params])
+    whole = bc.train(backend, k, order, 20, naive.Rule(), rates)
+    head = bc.train(backend, k, order[:140], 20, naive.Rule(), rates[:7])
+    tail = bc.train(backend, k._replace(params=head.params), order[140:], 20, naive.Rule(), rates[7:], 7)
+    cmp.assert_same_bits([tail.params], [whole.params])
 
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", batch_size=[1, 5, 64, 300])
@@ -271,9 +273,9 @@ def test_teams_drop_the_same_neurons(threaded: Any, batch_size: int, rule: str, 
     k = kc.dropping(kc.case((40, 18, 70, 3), "sigmoid", CROSS, 300, dtype, "bytes", "labels"), (HALF, 8), (THIRD, 9))
     order = np.random.default_rng(3).permutation(300)[: 8 * batch_size + 2]
     alone, *together = (
-        kc.train(backend, k, order, batch_size, kc.RULES[rule], n_threads=m) for m in (1, n_threads, n_threads)
+        bc.train(backend, k, order, batch_size, kc.RULES[rule], n_threads=m) for m in (1, n_threads, n_threads)
     )
-    kc.assert_same_bits(*together)
+    cmp.assert_same_bits(*together)
     assert_trained(together[0], alone, 5 * TOLERANCE[dtype], ties=dtype == "float32")
     np.testing.assert_array_equal(masks(backend, THIRD, 5, 70, 41, 3, n_threads), masks(backend, THIRD, 5, 70, 41, 3))
 
@@ -283,9 +285,9 @@ def test_training_with_dropout_stops_where_the_cost_is_not_finite(backend: Any, 
     k = kc.dropping(kc.case((6, 5, 3), "tanh", CROSS, 20, dtype), (HALF, 2))
     k.x[13, 2] = np.nan
     order = np.arange(20)
-    found = kc.train(backend, k, order, 4, kc.RULES[rule])
+    found = bc.train(backend, k, order, 4, kc.RULES[rule])
     assert found.steps == 3
-    kc.assert_same_bits(found, kc.train(backend, k, order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3]))
+    cmp.assert_same_bits(found, bc.train(backend, k, order[:12], 4, kc.RULES[rule], bc.rates(order, 4)[:3]))
 
 
 @kc.pairs("compiled", "rule", "hidden", "dtype", "inputs", "targets")
@@ -295,4 +297,4 @@ def test_backends_agree_after_an_epoch(
     k = kc.dropping(kc.case((40, 36, 16, 10), hidden, CROSS, 500, dtype, inputs, targets), (HALF, 6), (THIRD, 7))
     order = np.random.default_rng(4).permutation(500)
     rates = np.full(50, 0.1 if rule == "descent" else 0.01)  # momentum diverges at a higher rate
-    kc.assert_backends_agree(compiled, reference, k, order, kc.RULES[rule], rates)
+    cmp.assert_backends_agree(compiled, reference, k, order, kc.RULES[rule], rates)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from fastnet.kernels import contract as c
 
 
-def epochs_apart(backend: Any, k: kc.Case, call: c.TrainCall, epoch_rows: int) -> kc.Trained:
+def epochs_apart(backend: Any, k: kc.Case, call: c.TrainCall, epoch_rows: int) -> bc.Trained:
     """Train with a call for each epoch. The report has the rows of all epochs."""
     reports, done, cost = [], 0, 0.0
     for start in range(0, len(call.order), epoch_rows):
@@ -20,10 +22,10 @@ def epochs_apart(backend: Any, k: kc.Case, call: c.TrainCall, epoch_rows: int) -
         part = call._replace(
             order=order, rates=rates, step=done, report=np.full((len(rates), c.REPORT_COLUMNS), np.nan)
         )
-        found = kc.trained(backend, part)
+        found = bc.trained(backend, part)
         reports.append(found.report)
         done, cost = done + found.steps, cost + found.cost
-    return kc.Trained(cost, call.params, call.state, done, np.concatenate(reports))
+    return bc.Trained(cost, call.params, call.state, done, np.concatenate(reports))
 
 
 # 12 rows of an epoch are one batch, two equal batches, batches of 5, 5 and 2, or twelve batches.
@@ -31,16 +33,16 @@ def epochs_apart(backend: Any, k: kc.Case, call: c.TrainCall, epoch_rows: int) -
 def test_epochs_in_one_call_equal_epochs_in_calls_of_their_own(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, weights: str, batch_size: int, rows: int
 ) -> None:
-    optimizer, drops = kc.rule(rule, extra), (1 << 31, 77)
+    optimizer, drops = bc.rule(rule, extra), (1 << 31, 77)
     k = kc.case((17, 5, 3), "tanh", ("softmax", "cross_entropy"), 12, dtype, inputs, "labels", 0, weights=weights)
     k = kc.dropping(k, drops)
     order = np.random.default_rng(2).integers(0, 12, rows)
     n_batches = len(c.batches(rows, batch_size, 12))
     rates = np.linspace(0.1, 0.4, n_batches)
-    together = kc.trained(backend, kc.call(k, order, batch_size, optimizer, rates)._replace(epoch_rows=12))
-    apart = epochs_apart(backend, k, kc.call(k, order, batch_size, optimizer, rates), 12)
+    together = bc.trained(backend, bc.call(k, order, batch_size, optimizer, rates)._replace(epoch_rows=12))
+    apart = epochs_apart(backend, k, bc.call(k, order, batch_size, optimizer, rates), 12)
     assert together.steps == apart.steps == n_batches
-    kc.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
+    cmp.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
     assert together.cost == pytest.approx(apart.cost, rel=1e-12)
 
 
@@ -50,11 +52,11 @@ def test_epochs_of_large_batches_end_where_the_epoch_ends(backend: Any, dtype: s
     k = kc.case((3, 4, 2), rows=rows + 40, dtype=dtype)
     order = np.random.default_rng(0).integers(0, rows + 40, 3 * (rows + 40))
     rates = np.full(6, 0.3)
-    together = kc.trained(
-        backend, kc.call(k, order, rows, kc.rule("adam", "plain"), rates)._replace(epoch_rows=rows + 40)
+    together = bc.trained(
+        backend, bc.call(k, order, rows, bc.rule("adam", "plain"), rates)._replace(epoch_rows=rows + 40)
     )
-    apart = epochs_apart(backend, k, kc.call(k, order, rows, kc.rule("adam", "plain"), rates), rows + 40)
-    kc.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
+    apart = epochs_apart(backend, k, bc.call(k, order, rows, bc.rule("adam", "plain"), rates), rows + 40)
+    cmp.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
 
 
 @kc.pairs("threaded", "n_threads", "dtype")
@@ -62,11 +64,11 @@ def test_a_team_ends_batches_where_the_epoch_ends(threaded: Any, n_threads: int,
     k = kc.case((17, 5, 3), rows=12, dtype=dtype)
     order = np.random.default_rng(2).integers(0, 12, 31)
     rates = np.full(8, 0.3)
-    calls = [kc.call(k, order, 5, kc.rule("adam", "all"), rates, n_threads=n_threads) for _ in range(2)]
-    together = kc.trained(threaded, calls[0]._replace(epoch_rows=12))
+    calls = [bc.call(k, order, 5, bc.rule("adam", "all"), rates, n_threads=n_threads) for _ in range(2)]
+    together = bc.trained(threaded, calls[0]._replace(epoch_rows=12))
     apart = epochs_apart(threaded, k, calls[1], 12)
     assert together.steps == 8
-    kc.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
+    cmp.assert_same_bits([together.params, together.state, together.report], [apart.params, apart.state, apart.report])
 
 
 def test_the_batches_of_an_order() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -30,27 +32,27 @@ def sizes_of(seed: int) -> tuple[int, ...]:
 def test_predict_and_gradient(backend: Any, rows: int, seed: int, dtype: str, inputs: str, weights: str) -> None:
     hidden = kc.HIDDEN[seed % len(kc.HIDDEN)]
     k = kc.case(sizes_of(seed), hidden, ("sigmoid", "squared_error"), rows, dtype, inputs, seed=seed, weights=weights)
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
-    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
-    (cost, grad), (expected_cost, expected_grad) = kc.gradient(backend, k), kc.naive_gradient(k)
-    kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
-    kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
+    expected = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x, k.scale))
+    cmp.assert_close(bc.predict(backend, k), expected, TOLERANCE[dtype])
+    (cost, grad), (expected_cost, expected_grad) = bc.gradient(backend, k), cmp.naive_gradient(k)
+    cmp.assert_close(cost, expected_cost, TOLERANCE[dtype])
+    cmp.assert_close(grad, expected_grad, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "dtype", "output", "targets")
 def test_every_output_and_cost(backend: Any, dtype: str, output: tuple[str, str], targets: str) -> None:
     k = kc.case((37, 19, 3), "tanh", output, 5, dtype, targets=targets)
-    cost, grad = kc.gradient(backend, k)
-    expected_cost, expected = kc.naive_gradient(k)
-    kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
-    kc.assert_close(grad, expected, TOLERANCE[dtype])
+    cost, grad = bc.gradient(backend, k)
+    expected_cost, expected = cmp.naive_gradient(k)
+    cmp.assert_close(cost, expected_cost, TOLERANCE[dtype])
+    cmp.assert_close(grad, expected, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs", rows=[1, 3, c.FEW_ROWS, c.FEW_ROWS + 1])
 def test_two_calls_give_the_same_bits(backend: Any, dtype: str, inputs: str, rows: int) -> None:
     k = kc.mostly_zero(kc.case((83, 21, 4), "relu", rows=rows, dtype=dtype, inputs=inputs))
-    assert kc.predict(backend, k).tobytes() == kc.predict(backend, k).tobytes()
-    assert kc.gradient(backend, k)[1].tobytes() == kc.gradient(backend, k)[1].tobytes()
+    assert bc.predict(backend, k).tobytes() == bc.predict(backend, k).tobytes()
+    assert bc.gradient(backend, k)[1].tobytes() == bc.gradient(backend, k)[1].tobytes()
 
 
 @kc.pairs("backend", "dtype", "rule", "extra", "inputs", "weights", seed=range(10), size=[1, 2, 7, 130, 260])
@@ -61,15 +63,15 @@ def test_a_call_with_one_batch_makes_the_same_step(
     k = kc.case(sizes_of(seed), "tanh", rows=2 * size + 3, dtype=dtype, inputs=inputs, seed=seed, weights=weights)
     if seed % 2:
         k = kc.mostly_zero(k)
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     order = np.random.default_rng(seed).permutation(len(k.x))[: 2 * size + 1]
-    rates = kc.rates(order, size)
-    whole = kc.train(backend, k, order, size, optimizer, rates)
+    rates = bc.rates(order, size)
+    whole = bc.train(backend, k, order, size, optimizer, rates)
     params, state = k.params, np.zeros((optimizer.slots(), len(k.params)), dtype)
     for step in range(len(rates)):
         rows = order[step * size : step * size + size]
         now = k._replace(params=params)
-        part = kc.train(backend, now, rows, size, optimizer, rates[step : step + 1], step, state)
+        part = bc.train(backend, now, rows, size, optimizer, rates[step : step + 1], step, state)
         params, state = part.params, part.state
         assert part.report.tobytes() == whole.report[step : step + 1].tobytes()
     assert params.tobytes() == whole.params.tobytes()
@@ -81,7 +83,7 @@ def test_packing_and_unpacking_change_no_parameter(backend: Any, dtype: str, rul
     k = kc.case(sizes_of(seed), rows=6, dtype=dtype, seed=seed)
     order = np.arange(6)
     for size in (3, 6):
-        found = kc.train(backend, k, order, size, kc.rule(rule, extra), np.zeros(6 // size))
+        found = bc.train(backend, k, order, size, bc.rule(rule, extra), np.zeros(6 // size))
         assert found.params.tobytes() == k.params.tobytes()
 
 
@@ -90,9 +92,9 @@ def test_a_stopped_call_with_one_batch_changes_nothing(backend: Any, dtype: str,
     k = kc.case((9, 5, 2), rows=8, dtype=dtype)
     rule = replace(kc.RULES["adam"], weight_decay=0.1)
     state = np.random.default_rng(0).random((2, len(k.params))).astype(dtype)
-    found = kc.train(backend, k, np.arange(size), size, rule, state=state, stop=1)
+    found = bc.train(backend, k, np.arange(size), size, rule, state=state, stop=1)
     assert found.steps == 0
-    kc.assert_same_bits((found.params, found.state), (k.params, state))
+    cmp.assert_same_bits((found.params, found.state), (k.params, state))
 
 
 @pytest.mark.parametrize("place", ["weight", "input"])
@@ -101,10 +103,10 @@ def test_a_number_that_is_not_finite_reaches_the_output(compiled: Any, place: st
     k = kc.case((5, 3, 2), "identity", ("identity", "half_squared_error"), 3)
     if place == "weight":
         k.params[4] = np.nan  # the last weight of the first neuron
-        assert np.isnan(kc.predict(compiled, k)).all()
+        assert np.isnan(bc.predict(compiled, k)).all()
     else:
         k.x[1, 4] = np.nan
-        assert np.isnan(kc.predict(compiled, k)).all(1).tolist() == [False, True, False]
+        assert np.isnan(bc.predict(compiled, k)).all(1).tolist() == [False, True, False]
 
 
 def test_a_block_has_room_for_few_rows() -> None:

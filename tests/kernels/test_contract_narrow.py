@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -18,34 +20,34 @@ from hypothesis import strategies as st
 from fastnet.kernels import contract as c
 
 
-def train(backend: Any, k: kc.Case, *arguments: Any, is_narrow: bool = True, **options: Any) -> kc.Trained:
-    with kc.forced_path(is_narrow):
-        return kc.train(backend, k, *arguments, **options)
+def train(backend: Any, k: kc.Case, *arguments: Any, is_narrow: bool = True, **options: Any) -> bc.Trained:
+    with bc.forced_path(is_narrow):
+        return bc.train(backend, k, *arguments, **options)
 
 
-def oracle(k: kc.Case, order: kc.Array, size: int, rule: naive.Rule, rates: kc.Array) -> kc.Trained:
+def oracle(k: kc.Case, order: kc.Array, size: int, rule: naive.Rule, rates: kc.Array) -> bc.Trained:
     """Train with the scalar loops."""
     params, state, reports = k.params, [[0.0] * len(k.params) for _ in range(rule.slots())], []
     for step, rate in enumerate(rates):
-        done = kc.naive_step(k, params, state, order[step * size : (step + 1) * size], rule, float(rate), step + 1)
+        done = cmp.naive_step(k, params, state, order[step * size : (step + 1) * size], rule, float(rate), step + 1)
         params = done.params
         reports.append(done.report[0])
     report = np.array(reports)
-    return kc.Trained(report[:, c.COST_SUM].sum(), params, np.array(state).reshape(-1, len(params)), len(rates), report)
+    return bc.Trained(report[:, c.COST_SUM].sum(), params, np.array(state).reshape(-1, len(params)), len(rates), report)
 
 
 def assert_equals_oracle(
     backend: Any, k: kc.Case, order: kc.Array, size: int, rule: naive.Rule, is_narrow: bool = True
 ) -> None:
-    rates = kc.rates(order, size, kc.first_rate(k))
+    rates = bc.rates(order, size, bc.first_rate(k))
     found = train(backend, k, order, size, rule, rates, is_narrow=is_narrow)
     expected = oracle(k, order, size, rule, rates)
-    tolerance = 10 * kc.TRAINED[k.params.dtype.name]  # rounding may decide the side of a kink of a ReLU
-    kc.assert_close(found.params, expected.params, tolerance)
-    kc.assert_close(found.state, expected.state, tolerance)
+    tolerance = 10 * cmp.TRAINED[k.params.dtype.name]  # rounding may decide the side of a kink of a ReLU
+    cmp.assert_close(found.params, expected.params, tolerance)
+    cmp.assert_close(found.state, expected.state, tolerance)
     if k.naive.task != "regression":  # rounding may decide a tie
         expected.report[:, [c.SCORE, c.LABELS]] = found.report[:, [c.SCORE, c.LABELS]]
-    kc.assert_close(found.report, expected.report, tolerance)
+    cmp.assert_close(found.report, expected.report, tolerance)
     assert found.steps == len(rates)
 
 
@@ -81,7 +83,7 @@ def test_the_scores_equal_the_oracle_s(
     output = ("sigmoid", "squared_error")
     k = kc.case((4, outputs), "sigmoid", output, 60, dtype, "floats", targets, 0, task, weights)
     found = train(backend, k, np.arange(60), 25, naive.Rule(), np.zeros(3))
-    kc.assert_close(found.report.sum(0), kc.naive_report(k), kc.TOLERANCE[dtype])
+    cmp.assert_close(found.report.sum(0), cmp.naive_report(k), cmp.TOLERANCE[dtype])
 
 
 @kc.pairs("dtype", "targets")
@@ -103,7 +105,7 @@ def test_costs_of_certain_outputs(backend: Any, dtype: str, weights: str, target
             k = kc.case((4, 3), output=output, rows=19, dtype=dtype, targets=targets, weights=weights, number=limit)
             k = k._replace(params=k.params * 60)
             found = train(backend, k, np.arange(19), 19, naive.Rule(), np.zeros(1))
-            kc.assert_close(found.report[0, c.COST_SUM], kc.naive_report(k)[c.COST_SUM], kc.TOLERANCE[dtype])
+            cmp.assert_close(found.report[0, c.COST_SUM], cmp.naive_report(k)[c.COST_SUM], cmp.TOLERANCE[dtype])
 
 
 @kc.pairs("rule", "extra", "dtype", "weights", size=[1, 7, 16, 33, 257, 600])
@@ -113,13 +115,13 @@ def test_an_order_can_be_cut_at_any_batch(
     """A batch may have several blocks. The bits are the same, for a workspace full of NaN."""
     k = kc.dropping(kc.case((5, 10, 3), "tanh", ("softmax", "cross_entropy"), 50, dtype, weights=weights), (1 << 30, 9))
     order = np.random.default_rng(3).integers(0, 50, 3 * size + size // 2)
-    optimizer, rates = kc.rule(rule, extra), kc.rates(order, size)
+    optimizer, rates = bc.rule(rule, extra), bc.rates(order, size)
     whole = train(backend, k, order, size, optimizer, rates)
     head = train(backend, k, order[: 2 * size], size, optimizer, rates[:2])
     rest = k._replace(params=head.params)
     tail = train(backend, rest, order[2 * size :], size, optimizer, rates[2:], step=2, state=head.state)
-    kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
-    kc.assert_same_bits([np.concatenate([head.report, tail.report])], [whole.report])
+    cmp.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
+    cmp.assert_same_bits([np.concatenate([head.report, tail.report])], [whole.report])
 
 
 @kc.pairs("rule", "extra", "dtype", "inputs", size=[5, 20, 48, 300])
@@ -131,10 +133,10 @@ def test_dropout_and_blocks_equal_the_other_path(
     k = kc.dropping(k, (1 << 31, 5), (1 << 30, -5))
     order = np.random.default_rng(4).integers(0, 60, 2 * size)
     found, expected = (
-        train(backend, k, order, size, kc.rule(rule, extra), is_narrow=is_narrow) for is_narrow in (True, False)
+        train(backend, k, order, size, bc.rule(rule, extra), is_narrow=is_narrow) for is_narrow in (True, False)
     )
-    kc.assert_close(found.params, expected.params, 10 * kc.TRAINED[dtype])
-    kc.assert_close(found.report[:, c.COST_SUM], expected.report[:, c.COST_SUM], 10 * kc.TRAINED[dtype])
+    cmp.assert_close(found.params, expected.params, 10 * cmp.TRAINED[dtype])
+    cmp.assert_close(found.report[:, c.COST_SUM], expected.report[:, c.COST_SUM], 10 * cmp.TRAINED[dtype])
 
 
 @kc.pairs("threaded", "rule", "extra", "dtype", "weights", n_threads=[2, 3, 5], size=[3, 40, 300])
@@ -145,11 +147,11 @@ def test_a_team_gives_the_bits_of_one_thread(
     k = kc.case((9, 17, 5, 3), "tanh", ("softmax", "cross_entropy"), 60, dtype, weights=weights)
     k = kc.dropping(k, (1 << 30, 5), (1 << 30, -5))
     order = np.random.default_rng(6).integers(0, 60, 2 * size + 1)
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     alone = train(threaded, k, order, size, optimizer)
     team = train(threaded, k, order, size, optimizer, n_threads=n_threads)
-    kc.assert_same_bits([team.params, team.state], [alone.params, alone.state])
-    kc.assert_close(team.report, alone.report, 1e-12 if dtype == "float64" else 1e-6)
+    cmp.assert_same_bits([team.params, team.state], [alone.params, alone.state])
+    cmp.assert_close(team.report, alone.report, 1e-12 if dtype == "float64" else 1e-6)
 
 
 @kc.pairs("backend", "dtype", "rule")
@@ -159,9 +161,9 @@ def test_a_row_that_is_not_finite_stops_before_the_update(backend: Any, dtype: s
     k.x[39, 2] = np.nan
     order = np.arange(40)
     found = train(backend, k, order, 20, kc.RULES[rule])
-    before = train(backend, k, order[:20], 20, kc.RULES[rule], kc.rates(order, 20)[:1])
+    before = train(backend, k, order[:20], 20, kc.RULES[rule], bc.rates(order, 20)[:1])
     assert found.steps == 1
-    kc.assert_same_bits(found, before)
+    cmp.assert_same_bits(found, before)
 
 
 def test_a_hidden_layer_whose_bias_overflows(backend: Any) -> None:

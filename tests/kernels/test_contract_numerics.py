@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -23,7 +25,7 @@ def activation_of(backend: Any, name: str, z: kc.Array) -> kc.Array:
     k = kc.case((1, n), output=(name, "squared_error"), rows=len(z), dtype=z.dtype.name)
     k.params[:] = 0
     k.params[0] = 1
-    return kc.predict(backend, k._replace(x=z[:, None].copy()))[:, 0]
+    return bc.predict(backend, k._replace(x=z[:, None].copy()))[:, 0]
 
 
 def sweep(dtype: str, low: float, high: float) -> kc.Array:
@@ -85,7 +87,7 @@ def test_nan_gives_nan_only_in_its_row(backend: Any, name: str, dtype: str) -> N
     found = activation_of(backend, name, z)
     assert np.isnan(found[[3, 20, 36]]).all()
     others = ~np.isnan(z)
-    kc.assert_same_bits([found[others]], [clean[others]])
+    cmp.assert_same_bits([found[others]], [clean[others]])
 
 
 # -- saturation ------------------------------------------------------------------------------------------
@@ -105,12 +107,12 @@ def test_saturated_networks_have_a_finite_right_cost(
     """With weighted sums of +-1e4, exponentials overflow and outputs round to 0. The cost must be finite and right."""
     k = kc.case((4, 5, 3), hidden, output, 12, dtype, inputs, targets)
     k.params[:] *= 1e4
-    cost, grad = kc.gradient(backend, k)
-    naive_cost, naive_grad = kc.naive_gradient(k)
+    cost, grad = bc.gradient(backend, k)
+    naive_cost, naive_grad = cmp.naive_gradient(k)
     tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]
     assert cost == pytest.approx(naive_cost, rel=tolerance, abs=tolerance)
-    kc.assert_close(grad, naive_grad, tolerance)
-    found = kc.train(backend, k, np.arange(12), 12, naive.Rule(), np.zeros(1))
+    cmp.assert_close(grad, naive_grad, tolerance)
+    found = bc.train(backend, k, np.arange(12), 12, naive.Rule(), np.zeros(1))
     assert found.cost == pytest.approx(12 * naive_cost, rel=tolerance, abs=tolerance)
     if output[1] == "cross_entropy":
         assert naive_cost > 10  # otherwise the outputs are not saturated
@@ -142,9 +144,9 @@ def test_training_makes_no_subnormal(compiled: Any, rule: str, dtype: str) -> No
     k.params[at : at + 6] = {"float32": -89.0, "float64": -710.0}[dtype]
     k.x[:, 0] = 0
     tiny = float(np.finfo(dtype).tiny)
-    assert count_subnormal(kc.gradient(compiled, k)[1]) == 0
+    assert count_subnormal(bc.gradient(compiled, k)[1]) == 0
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 3 * tiny, dtype)
-    found = kc.train(compiled, k, np.arange(8), 1, kc.RULES[rule], state=state)
+    found = bc.train(compiled, k, np.arange(8), 1, kc.RULES[rule], state=state)
     assert count_subnormal(found.params) == 0
     assert count_subnormal(found.state) == 0
 
@@ -159,21 +161,21 @@ def keeps_subnormals() -> bool:
 def every_way_out(backend: Any, dtype: str) -> Iterator[str]:
     """Make one call for each way in which a call can end. Yield a name after each call."""
     k = kc.case((5, 6, 3), output=("softmax", "cross_entropy"), dtype=dtype, rows=9)
-    kc.predict(backend, k)
+    bc.predict(backend, k)
     yield "predict"
-    kc.gradient(backend, k)
+    bc.gradient(backend, k)
     yield "gradient"
-    backend.predictor(k.net, k.params, 1, k.x.dtype, kc.workspace(k, 1))(k.x[:1], np.empty((1, 3), dtype))
+    backend.predictor(k.net, k.params, 1, k.x.dtype, bc.workspace(k, 1))(k.x[:1], np.empty((1, 3), dtype))
     yield "predictor"
     for rule in kc.RULES.values():
-        kc.train(backend, k, np.arange(9), 4, rule)
+        bc.train(backend, k, np.arange(9), 4, rule)
         yield f"train, {rule.kind}"
-    kc.train(backend, k, np.arange(9), 4, naive.Rule(), stop=1)
+    bc.train(backend, k, np.arange(9), 4, naive.Rule(), stop=1)
     yield "train, stopped"
-    kc.train(backend, k, np.arange(0), 4, naive.Rule())
+    bc.train(backend, k, np.arange(0), 4, naive.Rule())
     yield "train, no steps"
     k.x[5] = np.nan
-    assert kc.train(backend, k, np.arange(9), 4, naive.Rule()).steps == 1
+    assert bc.train(backend, k, np.arange(9), 4, naive.Rule()).steps == 1
     yield "train, not finite"
 
 
@@ -213,6 +215,6 @@ def test_equal_outputs_are_classified_by_their_weighted_sums(
     """All outputs are equal, because sigmoid and tanh round to 1 and ReLU gives 0 for the negative sums."""
     k = kc.case((2, 3), output=output, rows=9, dtype=dtype, targets="labels")
     k = k._replace(params=np.array([0] * 6 + list(biases), dtype), y=np.arange(9) % 2)  # 4 rows of class 1
-    found = kc.train(backend, k, np.arange(9), 4, naive.Rule(), np.zeros(3))
-    assert len(set(kc.predict(backend, k)[0])) == 1
-    assert found.score == kc.naive_report(k)[c.SCORE] == 4
+    found = bc.train(backend, k, np.arange(9), 4, naive.Rule(), np.zeros(3))
+    assert len(set(bc.predict(backend, k)[0])) == 1
+    assert found.score == cmp.naive_report(k)[c.SCORE] == 4

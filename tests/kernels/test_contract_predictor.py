@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import numpy as np
 
@@ -14,7 +16,7 @@ SIZES = [(1, 1), (5, 3, 2), (784, 16, 16, 10), (33, 130, 70, 1)]
 
 
 def made(backend: Any, k: kc.Case, most: int) -> Any:
-    return backend.predictor(k.net, k.params, most, k.x.dtype, kc.workspace(k, most))
+    return backend.predictor(k.net, k.params, most, k.x.dtype, bc.workspace(k, most))
 
 
 def call(predictor: Any, k: kc.Case) -> kc.Array:
@@ -30,15 +32,15 @@ def call(predictor: Any, k: kc.Case) -> kc.Array:
 
 def assert_predicted(found: kc.Array, k: kc.Case, expected: kc.Array) -> None:
     """Compare with the result of `predict`, to the bit for many rows. `predict` adds few rows in another order."""
-    kc.assert_close(found, expected, {"float32": 2e-6, "float64": 3e-14}[k.params.dtype.name])
+    cmp.assert_close(found, expected, {"float32": 2e-6, "float64": 3e-14}[k.params.dtype.name])
     if len(k.x) > c.FEW_ROWS:
-        kc.assert_same_bits([found], [expected])
+        cmp.assert_same_bits([found], [expected])
 
 
 @kc.pairs("backend", "dtype", "inputs", sizes=SIZES, rows=[1, 2, 7, 64, 300])
 def test_a_predictor_equals_predict(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = kc.case(sizes, "relu", rows=rows, dtype=dtype, inputs=inputs, byte_scale=0.003)
-    expected = kc.predict(backend, k)
+    expected = bc.predict(backend, k)
     predictor = made(backend, k, rows)
     for _ in range(3):
         assert_predicted(call(predictor, k), k, expected)
@@ -50,7 +52,7 @@ def test_a_predictor_takes_any_number_of_rows(backend: Any, dtype: str, inputs: 
     predictor = made(backend, k, 500)
     for first, rows in ((0, 500), (3, 1), (9, 256), (9, 257), (4, 1), (100, 17), (0, 500), (7, 2)):
         part = k._replace(x=k.x[first : first + rows].copy())
-        assert_predicted(call(predictor, part), part, kc.predict(backend, part))
+        assert_predicted(call(predictor, part), part, bc.predict(backend, part))
 
 
 @kc.pairs("backend", "dtype", "inputs", most=[1, 3, 64, 257])
@@ -58,14 +60,14 @@ def test_more_rows_than_max_batch_are_predicted_in_parts(backend: Any, most: int
     k = kc.case((40, 17, 5), "tanh", ("softmax", "cross_entropy"), 600, dtype, inputs)
     predictor = made(backend, k, most)
     for _ in range(2):
-        kc.assert_close(call(predictor, k), kc.predict(backend, k), {"float32": 2e-6, "float64": 3e-14}[dtype])
+        cmp.assert_close(call(predictor, k), bc.predict(backend, k), {"float32": 2e-6, "float64": 3e-14}[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs")
 def test_a_predictor_keeps_the_parameters_it_was_made_with(backend: Any, dtype: str, inputs: str) -> None:
     """Each predictor also has its own workspace, so a call does not affect another predictor."""
     k = kc.case((12, 6, 3), rows=5, dtype=dtype, inputs=inputs)
-    expected = kc.predict(backend, k)
+    expected = bc.predict(backend, k)
     params = k.params.copy()
     predictor = made(backend, k._replace(params=params), 5)
     params += 1
@@ -73,14 +75,14 @@ def test_a_predictor_keeps_the_parameters_it_was_made_with(backend: Any, dtype: 
     another = made(backend, other, 5)
     for _ in range(2):
         assert_predicted(call(predictor, k), k, expected)
-        assert_predicted(call(another, other), other, kc.predict(backend, other))
-        kc.gradient(backend, other)
+        assert_predicted(call(another, other), other, bc.predict(backend, other))
+        bc.gradient(backend, other)
 
 
 @kc.pairs("backend", "dtype")
 def test_the_arrays_a_predictor_was_made_from_may_be_freed(backend: Any, dtype: str) -> None:
     k = kc.case((12, 6, 3), rows=5, dtype=dtype)
-    expected = kc.predict(backend, k)
+    expected = bc.predict(backend, k)
     predictor = made(backend, k._replace(params=k.params.copy(), net=k.net.copy()), 5)
     rubbish = [c.aligned_empty(size, dtype) for size in range(50, 3000, 50)]
     for array in rubbish:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -28,11 +30,11 @@ def case(sizes: tuple[int, ...], rows: int, dtype: str, inputs: str, share: floa
 @kc.pairs("backend", "dtype", "inputs", rows=[1, 2, 7, 20], sizes=SHAPES)
 def test_predict_and_gradient(backend: Any, rows: int, sizes: tuple[int, ...], dtype: str, inputs: str) -> None:
     k = case(sizes, rows, dtype, inputs)
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
-    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
-    (cost, grad), (expected_cost, expected_grad) = kc.gradient(backend, k), kc.naive_gradient(k)
-    kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
-    kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
+    expected = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x, k.scale))
+    cmp.assert_close(bc.predict(backend, k), expected, TOLERANCE[dtype])
+    (cost, grad), (expected_cost, expected_grad) = bc.gradient(backend, k), cmp.naive_gradient(k)
+    cmp.assert_close(cost, expected_cost, TOLERANCE[dtype])
+    cmp.assert_close(grad, expected_grad, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "rule", "extra", "dtype", "inputs", sizes=SHAPES)
@@ -40,7 +42,7 @@ def test_training_on_mostly_zero_inputs_equals_gradient_and_the_formula(
     backend: Any, extra: str, rule: str, sizes: tuple[int, ...], dtype: str, inputs: str
 ) -> None:
     """The order is random, and the last batch is smaller."""
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     k = case(sizes, 12, dtype, inputs)
     order = np.random.default_rng(1).integers(0, 12, 11)
     params, is_weight = k.params.tolist(), k.naive.is_weight()
@@ -48,11 +50,11 @@ def test_training_on_mostly_zero_inputs_equals_gradient_and_the_formula(
     for step, start in enumerate(range(0, 11, 4)):
         rows = order[start : start + 4]
         now = k._replace(params=np.array(params, dtype), x=k.x[rows], y=k.y[rows])
-        grad = kc.gradient(backend, now)[1].tolist()
-        naive.update(optimizer, params, state, grad, is_weight, kc.rates(order, 4)[step], step + 1, len(rows))
-    found = kc.train(backend, k, order, 4, optimizer)
-    kc.assert_close(found.params, params, TRAINED[dtype])
-    kc.assert_same_bits(found, kc.train(backend, k, order, 4, optimizer))
+        grad = bc.gradient(backend, now)[1].tolist()
+        naive.update(optimizer, params, state, grad, is_weight, bc.rates(order, 4)[step], step + 1, len(rows))
+    found = bc.train(backend, k, order, 4, optimizer)
+    cmp.assert_close(found.params, params, TRAINED[dtype])
+    cmp.assert_same_bits(found, bc.train(backend, k, order, 4, optimizer))
 
 
 @kc.pairs("backend", "rule", "dtype", "inputs", batch_size=[1, 2, 127, 128, 129, 256, 257, 600])
@@ -60,16 +62,16 @@ def test_batches_of_any_size(backend: Any, batch_size: int, rule: str, dtype: st
     """One call gives the same bits as two calls on its parts, and the same result as a call on SparseRows."""
     k = case((70, 20, 3), 700, dtype, inputs)
     order = np.random.default_rng(2).permutation(700)[:600]
-    whole = kc.train(backend, k, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
+    whole = bc.train(backend, k, order, batch_size, kc.RULES[rule], bc.rates(order, batch_size))
     at = 600 // 2 // batch_size * batch_size
-    rates, done = kc.rates(order, batch_size), at // batch_size
-    head = kc.train(backend, k, order[:at], batch_size, kc.RULES[rule], rates[:done])
+    rates, done = bc.rates(order, batch_size), at // batch_size
+    head = bc.train(backend, k, order[:at], batch_size, kc.RULES[rule], rates[:done])
     rest = k._replace(params=head.params)
-    tail = kc.train(backend, rest, order[at:], batch_size, kc.RULES[rule], rates[done:], done, head.state)
-    kc.assert_same_bits((whole.params, whole.state), (tail.params, tail.state))
+    tail = bc.train(backend, rest, order[at:], batch_size, kc.RULES[rule], rates[done:], done, head.state)
+    cmp.assert_same_bits((whole.params, whole.state), (tail.params, tail.state))
     sparse = k._replace(x=kc.sparse(k.x, k.params.dtype, scale=k.scale))
-    found = kc.train(backend, sparse, order, batch_size, kc.RULES[rule], kc.rates(order, batch_size))
-    kc.assert_close(found.params, whole.params, {"float32": 1e-4, "float64": 1e-12}[dtype])
+    found = bc.train(backend, sparse, order, batch_size, kc.RULES[rule], bc.rates(order, batch_size))
+    cmp.assert_close(found.params, whole.params, {"float32": 1e-4, "float64": 1e-12}[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs")
@@ -81,11 +83,11 @@ def test_full_rows_that_the_sample_missed(backend: Any, dtype: str, inputs: str)
     x[:: n // c.SPARSE_SAMPLE] = 0
     k, order = k._replace(x=x), np.arange(n)
     for rule in ("descent", "adam"):
-        found = kc.train(backend, k, order, 101, kc.RULES[rule])
+        found = bc.train(backend, k, order, 101, kc.RULES[rule])
         sparse = k._replace(x=kc.sparse(k.x, k.params.dtype, False))
-        kc.assert_close(found.params, kc.train(backend, sparse, order, 101, kc.RULES[rule]).params, TRAINED[dtype])
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
-    kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
+        cmp.assert_close(found.params, bc.train(backend, sparse, order, 101, kc.RULES[rule]).params, TRAINED[dtype])
+    expected = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x))
+    cmp.assert_close(bc.predict(backend, k), expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize(("n_in", "share", "skips"), [(64, 0.35, True), (64, 0.45, False), (63, 0.2, False)])
@@ -101,4 +103,4 @@ def test_zeros_are_skipped_where_enough_inputs_are_zero(
     k.params[3 : n_in * 5 : n_in] = np.nan
     if backend.__name__.endswith("numpy_backend"):
         skips = False
-    assert np.isfinite(kc.predict(backend, k)).all() == skips
+    assert np.isfinite(bc.predict(backend, k)).all() == skips

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from fastnet.kernels import contract as c
 
-TOLERANCE, TRAINED = kc.TOLERANCE, kc.TRAINED
+TOLERANCE, TRAINED = cmp.TOLERANCE, cmp.TRAINED
 
 
 def on_sparse(k: kc.Case, zeros: bool = False) -> kc.Case:
@@ -27,12 +29,12 @@ def assert_forward_and_back(backend: Any, k: kc.Case, zeros: bool = False) -> No
     """Check that sparse rows and dense rows give the oracle's results."""
     dtype = k.params.dtype.name
     s = on_sparse(k, zeros)
-    found, (cost, grad) = kc.predict(backend, s), kc.gradient(backend, s)
-    kc.assert_close(found, naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale)), TOLERANCE[dtype])
-    kc.assert_close(found, kc.predict(backend, k), TOLERANCE[dtype])
-    for expected_cost, expected_grad in (kc.naive_gradient(k), kc.gradient(backend, k)):
-        kc.assert_close(cost, expected_cost, TOLERANCE[dtype])
-        kc.assert_close(grad, expected_grad, TOLERANCE[dtype])
+    found, (cost, grad) = bc.predict(backend, s), bc.gradient(backend, s)
+    cmp.assert_close(found, naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x, k.scale)), TOLERANCE[dtype])
+    cmp.assert_close(found, bc.predict(backend, k), TOLERANCE[dtype])
+    for expected_cost, expected_grad in (cmp.naive_gradient(k), bc.gradient(backend, k)):
+        cmp.assert_close(cost, expected_cost, TOLERANCE[dtype])
+        cmp.assert_close(grad, expected_grad, TOLERANCE[dtype])
 
 
 @settings(max_examples=200)
@@ -64,8 +66,8 @@ def test_rows_with_any_number_of_entries(backend: Any, width: int, kind: str, dt
     k = k._replace(x=x)
     assert_forward_and_back(backend, k)
     order = np.arange(11)
-    found, expected = (kc.train(backend, each, order, 4, kc.RULES["adam"]) for each in (on_sparse(k), k))
-    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+    found, expected = (bc.train(backend, each, order, 4, kc.RULES["adam"]) for each in (on_sparse(k), k))
+    cmp.assert_close(found.params, expected.params, TRAINED[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs", "targets", rows=[c.BLOCK_ROWS + 1, 2 * c.BLOCK_ROWS + 88])
@@ -79,18 +81,18 @@ def test_training_on_sparse_rows_equals_dense_training(
     backend: Any, rule: str, extra: str, dtype: str, inputs: str, targets: str, task: str, weights: str
 ) -> None:
     """The result equals training on the dense array. The order repeats and omits rows. The last batch is smaller."""
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     output = ("softmax", "cross_entropy")
     k = kc.mostly_zero(kc.case((30, 9, 3), "tanh", output, 20, dtype, inputs, targets, 0, task, weights))
     order = np.random.default_rng(1).integers(0, 20, 38)
-    expected = kc.train(backend, k, order, 5, optimizer, step=3)
-    found = kc.train(backend, on_sparse(k), order, 5, optimizer, step=3)
-    kc.assert_close(found.params, expected.params, TRAINED[dtype])
-    kc.assert_close(found.state, expected.state, TRAINED[dtype])
-    kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
-    kc.assert_close(found.report, expected.report, TRAINED[dtype])
+    expected = bc.train(backend, k, order, 5, optimizer, step=3)
+    found = bc.train(backend, on_sparse(k), order, 5, optimizer, step=3)
+    cmp.assert_close(found.params, expected.params, TRAINED[dtype])
+    cmp.assert_close(found.state, expected.state, TRAINED[dtype])
+    cmp.assert_close(found.cost, expected.cost, TRAINED[dtype])
+    cmp.assert_close(found.report, expected.report, TRAINED[dtype])
     assert found.steps == expected.steps
-    kc.assert_same_bits(found, kc.train(backend, on_sparse(k), order, 5, optimizer, step=3))
+    cmp.assert_same_bits(found, bc.train(backend, on_sparse(k), order, 5, optimizer, step=3))
 
 
 @kc.pairs("backend", "dtype", "inputs", batch_size=[1, 7, 300, 1300])
@@ -98,9 +100,9 @@ def test_train_in_batches_of_any_size(backend: Any, batch_size: int, dtype: str,
     k = kc.mostly_zero(kc.case((70, 5, 3), "sigmoid", ("softmax", "cross_entropy"), 2000, dtype, inputs, "labels"), 0.1)
     order = np.random.default_rng(12).permutation(2000)[:1500]
     rate = np.full(-(-1500 // batch_size), 0.05)
-    found, expected = (kc.train(backend, each, order, batch_size, naive.Rule(), rate) for each in (on_sparse(k), k))
-    kc.assert_close(found.params, expected.params, kc.AGREEMENT[dtype])
-    assert found.cost == pytest.approx(expected.cost, rel=kc.AGREEMENT[dtype])
+    found, expected = (bc.train(backend, each, order, batch_size, naive.Rule(), rate) for each in (on_sparse(k), k))
+    cmp.assert_close(found.params, expected.params, cmp.AGREEMENT[dtype])
+    assert found.cost == pytest.approx(expected.cost, rel=cmp.AGREEMENT[dtype])
     assert abs(found.score - expected.score) <= (2 if dtype == "float32" else 0)
 
 
@@ -109,8 +111,8 @@ def test_a_slice_of_sparse_rows_has_these_rows(backend: Any, dtype: str, inputs:
     k = kc.mostly_zero(kc.case((20, 4, 3), rows=50, dtype=dtype, inputs=inputs))
     s = on_sparse(k)
     for part in (slice(0, 9), slice(3, 50), slice(17, 18), slice(49, 60)):
-        whole = kc.predict(backend, k)[part]
-        kc.assert_close(kc.predict(backend, s._replace(x=s.x[part])), whole, TOLERANCE[dtype])
+        whole = bc.predict(backend, k)[part]
+        cmp.assert_close(bc.predict(backend, s._replace(x=s.x[part])), whole, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "rule", "dtype")
@@ -118,11 +120,11 @@ def test_a_cost_that_is_not_finite_stops_before_the_update(backend: Any, dtype: 
     k = kc.mostly_zero(kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype))
     k.x[13, 2] = np.nan
     order = np.arange(20)
-    found = kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule])
-    before = kc.train(backend, on_sparse(k), order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3])
+    found = bc.train(backend, on_sparse(k), order, 4, kc.RULES[rule])
+    before = bc.train(backend, on_sparse(k), order[:12], 4, kc.RULES[rule], bc.rates(order, 4)[:3])
     assert found.steps == 3
-    kc.assert_same_bits(found, before)
-    assert kc.train(backend, on_sparse(k), order, 4, kc.RULES[rule], stop=1).steps == 0
+    cmp.assert_same_bits(found, before)
+    assert bc.train(backend, on_sparse(k), order, 4, kc.RULES[rule], stop=1).steps == 0
 
 
 # -- more inputs than fit one piece ---------------------------------------------------------------------------------
@@ -154,19 +156,19 @@ def test_train_in_pieces(
 ) -> None:
     """The result equals training on the dense array. On a compiled backend, pieces must not change a bit."""
     n_threads = min(n_threads, backend.MAX_THREADS)
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     k = kc.mostly_zero(kc.case((70, 34, 3), "tanh", ("softmax", "cross_entropy"), 310, dtype, targets="labels"), 0.1)
     order = np.random.default_rng(1).permutation(310)[: 2 * batch_size + 3]
-    found = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
-    expected = kc.train(backend, k, order, batch_size, optimizer, step=3, n_threads=n_threads)
-    kc.assert_close(found.params, expected.params, TRAINED[dtype])
-    kc.assert_close(found.state, expected.state, TRAINED[dtype])
-    kc.assert_close(found.cost, expected.cost, TRAINED[dtype])
+    found = bc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
+    expected = bc.train(backend, k, order, batch_size, optimizer, step=3, n_threads=n_threads)
+    cmp.assert_close(found.params, expected.params, TRAINED[dtype])
+    cmp.assert_close(found.state, expected.state, TRAINED[dtype])
+    cmp.assert_close(found.cost, expected.cost, TRAINED[dtype])
     if backend.COMPRESSION_PAYS:
         monkeypatch.undo()
         c._plan.cache_clear()
-        whole = kc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
-        kc.assert_same_bits(found, whole)
+        whole = bc.train(backend, on_sparse(k), order, batch_size, optimizer, step=3, n_threads=n_threads)
+        cmp.assert_same_bits(found, whole)
 
 
 # -- compress --------------------------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ def compressed(backend: Any, x: kc.Array, dtype: Any, scale: float = c.PIXEL_SCA
     again = np.full(len(x) + 1, -1)
     indices, values = np.full(found, -1, np.int32), np.full(found, np.nan, dtype)
     assert backend.compress(x, scale, again, indices, values) == found == np.count_nonzero(x)
-    kc.assert_same_bits([starts], [again])
+    cmp.assert_same_bits([starts], [again])
     return c.SparseRows(again, indices, values, x.shape[1])
 
 
@@ -199,7 +201,7 @@ def assert_compressed(backend: Any, rows: int, share: float, width: int, inputs:
     s = compressed(backend, x, dtype, 0.3)  # no scale for floats
     at_rows, columns = np.nonzero(x)
     starts = np.concatenate(([0], np.cumsum((x != 0).sum(1))))
-    kc.assert_same_bits([s.starts, s.indices], [starts, columns.astype(np.int32)])
+    cmp.assert_same_bits([s.starts, s.indices], [starts, columns.astype(np.int32)])
     np.testing.assert_allclose(
         s.values, kc.as_floats(x, dtype, 0.3)[at_rows, columns], rtol=np.finfo(dtype).eps if inputs == "bytes" else 0
     )
@@ -217,8 +219,8 @@ def test_training_on_compressed_rows_equals_dense_training(backend: Any, dtype: 
     k = kc.mostly_zero(kc.case((40, 6, 3), rows=30, dtype=dtype, inputs=inputs))
     order = np.random.default_rng(13).permutation(30)
     s = k._replace(x=compressed(backend, k.x, dtype))
-    found, expected = (kc.train(backend, each, order, 4, naive.Rule()) for each in (s, k))
-    kc.assert_close(found.params, expected.params, TRAINED[dtype])
+    found, expected = (bc.train(backend, each, order, 4, naive.Rule()) for each in (s, k))
+    cmp.assert_close(found.params, expected.params, TRAINED[dtype])
 
 
 @kc.pairs("backend", "dtype", "inputs")
@@ -238,6 +240,6 @@ def test_compress_writes_only_within_its_arrays(backend: Any, dtype: str, inputs
 def test_bytes_of_more_than_32768_columns(backend: Any, dtype: str) -> None:
     """A kernel may pack a column and its byte into 32 bits, which is possible for up to 32,768 columns."""
     k = kc.mostly_zero(kc.case((33_000, 3), "tanh", ("sigmoid", "squared_error"), 4, dtype, "bytes"), 0.01)
-    expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x))
-    kc.assert_close(kc.predict(backend, k), expected, kc.AGREEMENT[dtype])
-    kc.assert_close(kc.predict(backend, on_sparse(k)), expected, kc.AGREEMENT[dtype])
+    expected = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x))
+    cmp.assert_close(bc.predict(backend, k), expected, cmp.AGREEMENT[dtype])
+    cmp.assert_close(bc.predict(backend, on_sparse(k)), expected, cmp.AGREEMENT[dtype])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from fastnet.kernels import contract as c
 
-TRAINED = kc.TRAINED
+TRAINED = cmp.TRAINED
 
 
 def test_every_backend_names_its_largest_team(backend: Any) -> None:
@@ -22,12 +24,12 @@ def test_every_backend_names_its_largest_team(backend: Any) -> None:
 
 def assert_as_alone(
     backend: Any, k: kc.Case, order: kc.Array, batch_size: int, rule: naive.Rule, n_threads: int, scale: float = 1
-) -> kc.Trained:
+) -> bc.Trained:
     dtype = k.params.dtype.name
-    found = kc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
-    alone = kc.train(backend, k, order, batch_size, rule)
-    kc.assert_close(found.params, alone.params, scale * TRAINED[dtype])
-    kc.assert_close(found.state, alone.state, scale * TRAINED[dtype])
+    found = bc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
+    alone = bc.train(backend, k, order, batch_size, rule)
+    cmp.assert_close(found.params, alone.params, scale * TRAINED[dtype])
+    cmp.assert_close(found.state, alone.state, scale * TRAINED[dtype])
     assert found.cost == pytest.approx(alone.cost, rel=scale * TRAINED[dtype])
     assert found.steps == alone.steps == -(-len(order) // batch_size)
     off = np.abs(found.report.sum(0) - alone.report.sum(0))
@@ -35,8 +37,8 @@ def assert_as_alone(
     assert (off[uncertain] <= 3).all()  # rounding decides a tie: an example counts up to its weight
     off[uncertain] = 0
     assert (off <= scale * TRAINED[dtype] * alone.report.sum(0).clip(1)).all()
-    again = kc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
-    kc.assert_same_bits(again, found)
+    again = bc.train(backend, k, order, batch_size, rule, n_threads=n_threads)
+    cmp.assert_same_bits(again, found)
     return found
 
 
@@ -52,7 +54,7 @@ def test_teams_with_every_optimiser(
     task: str,
     weights: str,
 ) -> None:
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     output = ("softmax", "cross_entropy")
     k = kc.case((30, 19, 9, 3), "tanh", output, 60, dtype, inputs, targets, 0, task, weights)
     assert_as_alone(threaded, k, np.random.default_rng(1).integers(0, 60, 100), 24, optimizer, n_threads)
@@ -90,15 +92,15 @@ def test_teams_with_more_threads_than_neurons(threaded: Any, sizes: tuple[int, .
 def test_a_stop_set_beforehand_ends_the_call(threaded: Any, rule: str, n_threads: int) -> None:
     k = kc.case((6, 5, 3))
     state = np.full((kc.RULES[rule].slots(), len(k.params)), 0.25)
-    found = kc.train(threaded, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, n_threads=n_threads)
-    kc.assert_same_bits([found.params, found.state], [k.params, state])
+    found = bc.train(threaded, k, np.arange(7), 4, kc.RULES[rule], state=state, stop=1, n_threads=n_threads)
+    cmp.assert_same_bits([found.params, found.state], [k.params, state])
     assert (found.cost, found.steps, found.score) == (0, 0, 0)
 
 
 @kc.pairs("threaded", "n_threads", "dtype")
 def test_a_stop_set_during_the_call_stops_the_team(threaded: Any, dtype: str, n_threads: int) -> None:
     """All threads stop before the same step."""
-    kc.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads)
+    cmp.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads)
 
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", row=[12, 15])
@@ -107,31 +109,31 @@ def test_a_cost_that_is_not_finite_stops_all(threaded: Any, row: int, rule: str,
     k = kc.case((6, 5, 3), "tanh", ("softmax", "cross_entropy"), 20, dtype)
     k.x[row, 2] = np.nan
     order = np.arange(20)
-    found = kc.train(threaded, k, order, 4, kc.RULES[rule], n_threads=n_threads)
-    before = kc.train(threaded, k, order[:12], 4, kc.RULES[rule], kc.rates(order, 4)[:3], n_threads=n_threads)
+    found = bc.train(threaded, k, order, 4, kc.RULES[rule], n_threads=n_threads)
+    before = bc.train(threaded, k, order[:12], 4, kc.RULES[rule], bc.rates(order, 4)[:3], n_threads=n_threads)
     assert found.steps == 3
-    kc.assert_same_bits(found, before)
+    cmp.assert_same_bits(found, before)
 
 
 @kc.pairs("threaded", "n_threads")
 def test_teams_train_the_same_when_split_at_any_batch(threaded: Any, n_threads: int) -> None:
     k = kc.case((17, 5, 3), "relu", ("softmax", "cross_entropy"), 60, "float32", "bytes", "labels")
     order = np.random.default_rng(2).permutation(60)
-    rates = kc.rates(order, 16)
-    whole = kc.train(threaded, k, order, 16, kc.RULES["adam"], rates, n_threads=n_threads)
-    head = kc.train(threaded, k, order[:32], 16, kc.RULES["adam"], rates[:2], n_threads=n_threads)
+    rates = bc.rates(order, 16)
+    whole = bc.train(threaded, k, order, 16, kc.RULES["adam"], rates, n_threads=n_threads)
+    head = bc.train(threaded, k, order[:32], 16, kc.RULES["adam"], rates[:2], n_threads=n_threads)
     rest = k._replace(params=head.params)
-    tail = kc.train(
+    tail = bc.train(
         threaded, rest, order[32:], 16, kc.RULES["adam"], rates[2:], step=2, state=head.state, n_threads=n_threads
     )
-    kc.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
+    cmp.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
 
 
 @kc.pairs("threaded", "n_threads")
 def test_a_broken_team_returns(threaded: Any, n_threads: int) -> None:
     """One worker never calls `train`, and a timer marks the team as broken. The other workers must return."""
     k = kc.case((6, 5, 3), rows=40)
-    call = kc.call(k, np.arange(40), 8, naive.Rule(), n_threads=n_threads)
+    call = bc.call(k, np.arange(40), 8, naive.Rule(), n_threads=n_threads)
     threads = [
         threading.Thread(target=threaded.train, args=(call._replace(worker=worker),), daemon=True)
         for worker in range(n_threads - 1)

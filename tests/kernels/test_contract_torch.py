@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -137,15 +139,15 @@ def assert_same_training(
     expected, total = torch_training(hidden, output, rule, dtype, inputs, targets, weights)
     k, order, rates = problem(hidden, output, dtype, inputs, targets, weights)
     assert np.abs(expected - k.params).max() > 0.05  # the training moved the parameters
-    found = kc.train(backend, k, order, BATCH, rule, rates)
+    found = bc.train(backend, k, order, BATCH, rule, rates)
     assert found.steps == STEPS
-    kc.assert_close(found.params, expected, TOLERANCE[dtype])
+    cmp.assert_close(found.params, expected, TOLERANCE[dtype])
     assert found.cost == pytest.approx(total, rel=TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "rule", "extra", "dtype", "weights")
 def test_every_optimizer_trains_like_torch(backend: Any, rule: str, extra: str, dtype: str, weights: str) -> None:
-    optimizer = kc.rule(rule, extra)
+    optimizer = bc.rule(rule, extra)
     assert_same_training(backend, "tanh", ("softmax", "cross_entropy"), optimizer, dtype, weights=weights)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -49,18 +51,18 @@ def test_each_code_has_one_row() -> None:
 def test_functions_and_derivatives_equal_oracle_and_differences(row: formulas.Activation, dtype: str) -> None:
     z = Z.astype(dtype)
     a = row.function(z)
-    kc.assert_close(a, np.transpose([naive.activate(row.name, column) for column in z.T.tolist()]), TOLERANCE[dtype])
+    cmp.assert_close(a, np.transpose([naive.activate(row.name, column) for column in z.T.tolist()]), TOLERANCE[dtype])
     assert a.dtype == dtype
     in_place = z.copy()
     assert row.function(in_place, in_place) is in_place
-    kc.assert_same_bits([in_place], [a])
+    cmp.assert_same_bits([in_place], [a])
     assert row.low <= a.min()
     assert a.max() <= row.high
     if row.derivative is not None:
         derivative, step = row.derivative(a), 1e-6
         assert derivative.dtype == dtype
         difference = (row.function(Z + step) - row.function(Z - step)) / (2 * step)
-        kc.assert_close(derivative, difference, TOLERANCE[dtype] + 1e-8)
+        cmp.assert_close(derivative, difference, TOLERANCE[dtype] + 1e-8)
 
 
 @every_dtype
@@ -72,7 +74,7 @@ def test_costs_and_deltas_equal_oracle_and_differences(cost: str, dtype: str) ->
         a = function(z)
         for weights in (None, WEIGHTS.astype(dtype)):
             expected = oracle_report(output, cost, TARGET.T, weights)[c.COST_SUM]
-            kc.assert_close(pair.cost(z, target, a - target, weights), expected, 10 * TOLERANCE[dtype])
+            cmp.assert_close(pair.cost(z, target, a - target, weights), expected, 10 * TOLERANCE[dtype])
         delta, step = pair.delta(a, a - target), 1e-5
         assert delta.dtype == dtype
         for j, i in np.ndindex(*Z.shape):
@@ -96,7 +98,7 @@ def through(row: formulas.Activation, dtype: str) -> tuple[kc.Case, Any]:
 def test_a_backend_has_every_activation(backend: Any, dtype: str) -> None:
     for row in formulas.ACTIVATIONS.values():
         k, z = through(row, dtype)
-        kc.assert_close(kc.predict(backend, k).T, row.function(z), TOLERANCE[dtype])
+        cmp.assert_close(bc.predict(backend, k).T, row.function(z), TOLERANCE[dtype])
 
 
 @every_dtype
@@ -110,8 +112,8 @@ def test_a_backend_has_every_derivative(backend: Any, dtype: str) -> None:
         k = k._replace(x=np.ascontiguousarray(Z.T, dtype), y=np.ascontiguousarray(TARGET.T, dtype))
         a = row.function(Z.astype(dtype))
         delta = 2 * (a - TARGET) * row.derivative(a) / len(k.x)
-        gradient = kc.gradient(backend, k)[1][: 3 * 3 + 3]
-        kc.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
+        gradient = bc.gradient(backend, k)[1][: 3 * 3 + 3]
+        cmp.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
 
 
 @every_dtype
@@ -123,11 +125,11 @@ def test_a_backend_has_every_cost_and_delta(backend: Any, weights: Any, dtype: s
         k = k._replace(net=kc.network((3, 3), (output,), cost), weights=kc.NO_WEIGHTS if weights is None else weights)
         total = len(k.x) if weights is None else weights.sum()
         a = row.function(z)
-        found, gradient = kc.gradient(backend, k)
+        found, gradient = bc.gradient(backend, k)
         error = a - TARGET
         delta = pair.delta(a, error) * (1 if weights is None else weights) / total
-        kc.assert_close(found, pair.cost(z, TARGET, error, weights) / total, 10 * TOLERANCE[dtype])
-        kc.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
+        cmp.assert_close(found, pair.cost(z, TARGET, error, weights) / total, 10 * TOLERANCE[dtype])
+        cmp.assert_close(gradient, [*(delta @ k.x).ravel(), *delta.sum(1)], 10 * TOLERANCE[dtype])
 
 
 @every_dtype
@@ -138,11 +140,11 @@ def test_cross_entropy_counts_a_logarithm_up_to_its_limit(backend: Any, dtype: s
         expected = naive.report(net, AS_IT_IS, Z.T.tolist(), TARGET.T.tolist())[c.COST_SUM]
         k, _ = through(formulas.ACTIVATIONS[output], dtype)
         k = k._replace(net=kc.network((3, 3), (output,), "cross_entropy", number=1.5))
-        cost, gradient = kc.gradient(backend, k)
-        kc.assert_close(cost, expected / len(k.x), 10 * TOLERANCE[dtype])
+        cost, gradient = bc.gradient(backend, k)
+        cmp.assert_close(cost, expected / len(k.x), 10 * TOLERANCE[dtype])
         assert expected < 0.9 * oracle_report(output, "cross_entropy", TARGET.T, None)[c.COST_SUM]
         unlimited = k._replace(net=kc.network((3, 3), (output,), "cross_entropy"))
-        kc.assert_same_bits([gradient], [kc.gradient(backend, unlimited)[1]])
+        cmp.assert_same_bits([gradient], [bc.gradient(backend, unlimited)[1]])
 
 
 # -- the cost outside training, and the documentation -----------------------------------------------------------------

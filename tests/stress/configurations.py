@@ -5,6 +5,7 @@ Half of the cases call the kernels (kernel_calls.py), the others use the public 
 
 from __future__ import annotations
 
+import backend_calls as bc
 import kernel_cases as kc
 import numpy as np
 
@@ -61,7 +62,7 @@ def network_of(rng: np.random.Generator) -> Case:
 def training_of(rng: np.random.Generator) -> Case:
     """Draw an optimiser's settings. With a smaller epsilon or beta2 a step could be pure rounding error (kc.RULES)."""
     return {
-        "rule": str(rng.choice(list(kc.KINDS))),
+        "rule": str(rng.choice(list(bc.KINDS))),
         "beta1": float(rng.choice([0, 0.5, 0.9, 0.99, round(rng.uniform(0, 0.999), 3)])),
         "beta2": float(rng.choice([0.5, 0.9, 0.999, round(rng.uniform(0.5, 0.999), 3)])),
         "epsilon": float(rng.choice([1e-3, 1e-2, 0.1])),

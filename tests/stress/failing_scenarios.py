@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-import kernel_cases as kc
+import comparisons as cmp
 import numpy as np
 
 from fastnet import Callback, EpochSoFar, Network, Trainer
@@ -165,7 +165,7 @@ class Training(Scenario):
             go_on(self._fit, trainer)
 
     def _judge_threads(self, trainer: Trainer, all_of_them: bool) -> None:
-        kc.assert_close(trainer.network.parameters, self._parameters, kc.AGREEMENT["float32"])
+        cmp.assert_close(trainer.network.parameters, self._parameters, cmp.AGREEMENT["float32"])
         if all_of_them:
             assert bits(trainer) == self._end_alone, "the result is not that of one thread"
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+import backend_calls as bc
+import comparisons as cmp
 import guard_pages
 import kernel_cases as kc
 import naive
@@ -95,12 +97,12 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     order = np.array(rng.integers(0, len(k.x), case["order"]))
     if min(case["order"], case["batch_size"]) < 1 or case["step"] < 0:
         raise Unfit
-    rates = kc.rates(order, case["batch_size"], case["rate"])
+    rates = bc.rates(order, case["batch_size"], case["rate"])
     state = np.zeros((rule.slots(), len(k.params)), k.params.dtype)
     if case["started"]:
         state[...] = rng.uniform(0.1, 1, state.shape)
     try:
-        outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
+        outputs = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x, k.scale))
     except OverflowError:
         raise Unfit from None
     if max(map(max, outputs)) > 1e3:
@@ -110,7 +112,7 @@ def plan_of(case: Case, k: kc.Case, rule: naive.Rule) -> Plan:
     if drops:
         keys = rng.integers(-(2**63), 2**63 - 1, len(drops), endpoint=True).tolist()
         k = kc.dropping(k, *((int(share * c.DROP_RANGE), key) for share, key in zip(drops, keys, strict=True)))
-    plan = Plan(case, k, rule, order, rates, state, outputs, None if everything[0] else kc.naive_gradient(k), [])
+    plan = Plan(case, k, rule, order, rates, state, outputs, None if everything[0] else cmp.naive_gradient(k), [])
     try:
         with np.errstate(over="ignore"):
             plan.steps.extend(oracle_steps(plan))
@@ -158,46 +160,46 @@ class Edge:
         return c.SparseRows(starts, self.read(x.indices[first:last]), self.read(x.values[first:last]), x.n_in)
 
     def assert_unchanged(self) -> None:
-        kc.assert_same_bits(*zip(*self._read, strict=True))
+        cmp.assert_same_bits(*zip(*self._read, strict=True))
 
 
 def check_calls(backend: Any, plan: Plan, side: str) -> None:
     """Check predict, gradient, predictor and compress."""
     k, edge = plan.k, Edge(side)
-    within = tolerance(k, kc.TOLERANCE)
+    within = tolerance(k, cmp.TOLERANCE)
     net, params, x, y = edge.read(k.net), edge.read(k.params), edge.inputs(plan), edge.read(k.y)
     weights = edge.read(k.weights)
-    work = edge.own(kc.workspace(k, len(k.x)))
+    work = edge.own(bc.workspace(k, len(k.x)))
     nothing = np.full((len(k.x), k.naive.sizes[-1]), np.nan, k.params.dtype)
     backend.predict(net, params, x, out := edge.own(nothing), work)
-    kc.assert_close(out, plan.outputs, within)
+    cmp.assert_close(out, plan.outputs, within)
     if not k.naive.drops:
         work.fill(np.nan)
         cost = backend.gradient(net, params, x, y, weights, grad := edge.own(np.full_like(k.params, np.nan)), work)
         if plan.gradient is not None:
-            kc.assert_close(cost, plan.gradient[0], within)
-            kc.assert_close(grad, plan.gradient[1], within)
+            cmp.assert_close(cost, plan.gradient[0], within)
+            cmp.assert_close(grad, plan.gradient[1], within)
     if not plan.case["sparse"]:
         at_once = max(1, plan.case["at_once"])
-        run = backend.predictor(net, params, at_once, k.x.dtype, edge.own(kc.workspace(k, at_once)))
+        run = backend.predictor(net, params, at_once, k.x.dtype, edge.own(bc.workspace(k, at_once)))
         run(x, out := edge.own(nothing))
-        kc.assert_close(out, plan.outputs, within)
+        cmp.assert_close(out, plan.outputs, within)
         starts, none, no = edge.own(np.full(len(k.x) + 1, -1)), np.empty(0, np.int32), np.empty(0, k.params.dtype)
         count = backend.compress(x, k.scale, starts, edge.own(none), edge.own(no))
         entries = edge.own(np.full(count, -1, np.int32)), edge.own(np.full(count, np.nan, k.params.dtype))
         assert backend.compress(x, k.scale, starts, *entries) == count
         rows, columns = np.nonzero(k.x)
-        kc.assert_same_bits(
+        cmp.assert_same_bits(
             [starts, entries[0]], [np.searchsorted(rows, np.arange(len(k.x) + 1)), columns.astype("i4")]
         )
-        kc.assert_close(entries[1], kc.as_floats(k.x, k.params.dtype, k.scale)[rows, columns], within)
+        cmp.assert_close(entries[1], kc.as_floats(k.x, k.params.dtype, k.scale)[rows, columns], within)
     edge.assert_unchanged()
 
 
 def check_training(backend: Any, plan: Plan, side: str) -> None:
     """Check each update against the oracle. One call, a repeated call and split calls must give the same bits."""
     n_threads = min(max(1, plan.case["n_threads"]), backend.MAX_THREADS)
-    within = tolerance(plan.k, kc.TRAINED)
+    within = tolerance(plan.k, cmp.TRAINED)
     edge = Edge(side)
     x, y = edge.inputs(plan), edge.read(plan.k.y)
     for step in plan.steps[SIDES.index(side) :: 2]:  # to save time, each side checks every second step
@@ -211,13 +213,13 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
             assert off.max() <= step.ties * HEAVIEST + within * len(step.rows), (found.report, expected)
             expected[0, scores] = found.report[0, scores]
         if not step.near:
-            kc.assert_close(found.params, step.after.params, within)
-            kc.assert_close(found.state, step.after.state, within)
-            kc.assert_close(found.report / len(step.rows), expected / len(step.rows), within)
+            cmp.assert_close(found.params, step.after.params, within)
+            cmp.assert_close(found.state, step.after.state, within)
+            cmp.assert_close(found.report / len(step.rows), expected / len(step.rows), within)
         assert found.steps == 1
 
-    def run(cuts: list[int]) -> kc.Trained:
-        done, so_far = 0, kc.Trained(0.0, plan.k.params, plan.state, 0, np.empty((0, c.REPORT_COLUMNS)))
+    def run(cuts: list[int]) -> bc.Trained:
+        done, so_far = 0, bc.Trained(0.0, plan.k.params, plan.state, 0, np.empty((0, c.REPORT_COLUMNS)))
         size = plan.case["batch_size"]
         while done < len(plan.rates):
             count = cuts.pop() if cuts else len(plan.rates)
@@ -231,17 +233,17 @@ def check_training(backend: Any, plan: Plan, side: str) -> None:
 
     whole = run([])
     assert whole.steps == len(plan.rates)
-    kc.assert_same_bits(run([]), whole)
+    cmp.assert_same_bits(run([]), whole)
     cut = run([max(1, count) for count in plan.case["cuts"]])
-    kc.assert_same_bits(cut._replace(cost=0), whole._replace(cost=0))
-    kc.assert_close(cut.cost, whole.cost, 1e-12)
+    cmp.assert_same_bits(cut._replace(cost=0), whole._replace(cost=0))
+    cmp.assert_close(cut.cost, whole.cost, 1e-12)
     edge.assert_unchanged()
 
 
 def trained(
     backend: Any, plan: Plan, edge: Edge, x: Any, y: kc.Array, params: kc.Array, state: kc.Array, order: kc.Array,
     rates: Any, step: int, n_threads: int,
-) -> kc.Trained:  # fmt: skip
+) -> bc.Trained:  # fmt: skip
     """Call train with every buffer next to a protected page."""
     size = plan.case["batch_size"]
     call = c.TrainCall(
@@ -254,12 +256,12 @@ def trained(
         order=edge.read(order),
         batch_size=size,
         rates=edge.read(np.array(rates)),
-        optimizer=edge.read(kc.optimizer(plan.rule)),
+        optimizer=edge.read(bc.optimizer(plan.rule)),
         step=step,
         progress=edge.own(np.array([0, -7])),
         report=edge.own(np.full((len(rates), c.REPORT_COLUMNS), np.nan)),
-        work=edge.own(kc.workspace(plan.k, size, plan.rule.slots(), n_threads)),
+        work=edge.own(bc.workspace(plan.k, size, plan.rule.slots(), n_threads)),
         team=edge.own(c.team(n_threads)),
         worker=0,
     )
-    return kc.trained(backend, call)
+    return bc.trained(backend, call)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 
@@ -46,7 +48,7 @@ class Step(NamedTuple):
     number: int
     params: kc.Array
     state: kc.Array
-    after: kc.Trained
+    after: bc.Trained
     near: bool  # whether rounding may decide the side of a kink, of a ReLU or of a cost
     ties: int  # number of examples whose class may change by rounding, or of such labels
 
@@ -54,17 +56,17 @@ class Step(NamedTuple):
 def oracle_step(
     k: kc.Case, params: kc.Array, state: kc.Array, rows: kc.Array, rule: naive.Rule, rate: float, count: int
 ) -> Step:
-    after = kc.naive_step(k, params, state.tolist(), rows, rule, rate, count)
+    after = cmp.naive_step(k, params, state.tolist(), rows, rule, rate, count)
     return Step(rows, rate, count, params, state, after, *judged(k._replace(params=params), rows, count))
 
 
 def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
     """Return whether rounding may decide the side of a kink, and the number of uncertain classes or labels."""
-    reach = 20 * kc.TRAINED[k.params.dtype.name]
+    reach = 20 * cmp.TRAINED[k.params.dtype.name]
     kept = naive.factors(k.naive, len(rows), count) if count and k.naive.drops else None
     near, ties = False, 0
-    targets = kc.naive_targets(k.y[rows], k.naive.sizes[-1])
-    for number, (x, target) in enumerate(zip(kc.naive_inputs(k.x[rows], k.scale), targets, strict=True)):
+    targets = cmp.naive_targets(k.y[rows], k.naive.sizes[-1])
+    for number, (x, target) in enumerate(zip(cmp.naive_inputs(k.x[rows], k.scale), targets, strict=True)):
         sums, outputs = naive.forward(k.naive, k.params.tolist(), x, kept[number] if kept else None)
         for name, layer in zip(k.naive.activations, sums, strict=True):
             near |= name in ("relu", "leaky_relu") and min(map(abs, layer)) < reach * max(1.0, *map(abs, layer))
@@ -79,5 +81,5 @@ def judged(k: kc.Case, rows: kc.Array, count: int = 0) -> tuple[bool, int]:
 
 
 def tolerance(k: kc.Case, of: dict[str, float]) -> float:
-    """Return kc.TOLERANCE or kc.TRAINED times the number of layers: each layer adds its rounding errors."""
+    """Return cmp.TOLERANCE or cmp.TRAINED times the number of layers: each layer adds its rounding errors."""
     return len(k.naive.sizes) * of[k.params.dtype.name]

@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import backend_calls as bc
+import comparisons as cmp
 import kernel_cases as kc
 import numpy as np
 
@@ -140,7 +142,7 @@ class Problem:
         self.batch = int(case["batch"])
         n = min(self.batch * case["steps"], max(MAX_ROWS, self.batch))
         self.order = rng.integers(0, case["rows"], n - int(rng.integers(self.batch)))
-        self.rates = kc.rates(self.order, self.batch, (1e-4 if output[0] == "exponential" else 0.1) / max(sizes))
+        self.rates = bc.rates(self.order, self.batch, (1e-4 if output[0] == "exponential" else 0.1) / max(sizes))
         for array in (k.net, k.params, k.y, k.weights, self.order, self.rates):
             array.flags.writeable = False
 
@@ -152,7 +154,7 @@ class Problem:
         Return the report of the updates made, and a vector of the cost, the parameters and the optimiser's state.
         """
         rates = self.rates[: -(-n // self.batch)]
-        call = kc.call(self.k, self.order[:n], self.batch, self.rule, rates, n_threads=n_threads)
+        call = bc.call(self.k, self.order[:n], self.batch, self.rule, rates, n_threads=n_threads)
         if progress is not None:
             call = call._replace(progress=progress)
 
@@ -181,14 +183,14 @@ class Problem:
         stopped = steps < -(-n // self.batch)
         report_alone, alone = self.train(1, min(n, steps * self.batch) if timer else n, run_team)
         assert steps == len(report_alone), f"{steps} steps; one thread makes {len(report_alone)}"
-        kc.assert_close(found, alone, kc.AGREEMENT[self.case["dtype"]])
+        cmp.assert_close(found, alone, cmp.AGREEMENT[self.case["dtype"]])
         sums, sums_alone = report.sum(0), report_alone.sum(0)
         if self.case["dtype"] == "float32" and self.case["task"] != "regression":  # rounding may decide a tie
             uncertain = [c.SCORE, c.LABELS]
             off = np.abs(sums[uncertain] - sums_alone[uncertain])
             assert off.max() <= 3, f"scores of {sums[uncertain]}; one thread has {sums_alone[uncertain]}"
             sums[uncertain] = sums_alone[uncertain]
-        kc.assert_close(sums, sums_alone, kc.AGREEMENT[self.case["dtype"]])
+        cmp.assert_close(sums, sums_alone, cmp.AGREEMENT[self.case["dtype"]])
         too_late = self.case["ending"] != "all" and not stopped  # the call ended before the timer set STOP
         return f"a team, {self.case['inputs']} inputs, {self.case['ending']}{', too late' * too_late}"
 
@@ -223,17 +225,17 @@ class Problem:
             thread.join()
         assert len(found) == self.n_threads, "a thread ended with an error"
         for results in found:
-            kc.assert_same_bits(results, expected)
+            cmp.assert_same_bits(results, expected)
         return f"all kernels at once, {self.case['inputs']} inputs"
 
     def results(self) -> list[Any]:
         """Return the results of each kernel, and of `train` by a team of two."""
         k = self.k
-        cost, grad = kc.gradient(cython_dispatch, k)
-        results = [cost, grad, kc.predict(cython_dispatch, k), *self.train(2, len(self.order), run_team)]
+        cost, grad = bc.gradient(cython_dispatch, k)
+        results = [cost, grad, bc.predict(cython_dispatch, k), *self.train(2, len(self.order), run_team)]
         if not isinstance(k.x, c.SparseRows):
             n, out = len(k.x), np.empty((len(k.x), k.naive.sizes[-1]), k.params.dtype)
-            cython_dispatch.predictor(k.net, k.params, n, k.x.dtype, kc.workspace(k, n))(k.x, out)
+            cython_dispatch.predictor(k.net, k.params, n, k.x.dtype, bc.workspace(k, n))(k.x, out)
             starts = np.empty(n + 1, np.int64)
             nothing = np.empty(0, np.int32), np.empty(0, k.params.dtype)
             entries = cython_dispatch.compress(k.x, k.scale, starts, *nothing)

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
@@ -159,7 +160,7 @@ def check(case: Case, k: kc.Case) -> str:
     sparse_kind = case["x"] in SPARSE
     if sparse_kind:
         csr, _, _ = run(case, k, scipy.sparse.csr_array(k.x), y, 1)
-        kc.assert_close(csr.outputs_before, first.outputs_before, tolerance(k, kc.TOLERANCE))
+        cmp.assert_close(csr.outputs_before, first.outputs_before, tolerance(k, cmp.TOLERANCE))
         first = csr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SciPy warns of DIA matrices with many diagonals
@@ -182,7 +183,7 @@ def largest_parameter(case: Case, k: kc.Case) -> float:
     with np.errstate(over="ignore"):
         for number in range(1, updates + 1):
             try:
-                after = kc.naive_step(k, params, state, np.arange(len(k.x)), rule_of(case), case["rate"], number)
+                after = cmp.naive_step(k, params, state, np.arange(len(k.x)), rule_of(case), case["rate"], number)
             except OverflowError:
                 return math.inf
             params, largest = after.params, max(largest, float(np.abs(after.params).max()))
@@ -314,31 +315,31 @@ def check_updates(
         step = oracle_step(k, params, state, update.rows, rule, update.rate, number)
         costs.append(step.after.cost / weight_of(k))
         if not step.near:
-            kc.assert_close(update.params, step.after.params, tolerance(k, kc.TRAINED))
-            kc.assert_close(update.state, step.after.state, tolerance(k, kc.TRAINED))
+            cmp.assert_close(update.params, step.after.params, tolerance(k, cmp.TRAINED))
+            cmp.assert_close(update.state, step.after.state, tolerance(k, cmp.TRAINED))
         params, state = update.params, update.state
-    kc.assert_same_bits([params, state], [found.params, found.state])
+    cmp.assert_same_bits([params, state], [found.params, found.state])
     reported = trainer.history["cost"]
-    kc.assert_close(reported, np.reshape(costs, (len(reported), -1)).sum(1), tolerance(k, kc.TOLERANCE))
+    cmp.assert_close(reported, np.reshape(costs, (len(reported), -1)).sum(1), tolerance(k, cmp.TOLERANCE))
 
 
 def check_outcome(k: kc.Case, found: Results) -> None:
     """Check the outputs, the cost, the scores and the predictions of the trained network."""
     k = k._replace(params=found.params)
-    within, n_out = tolerance(k, kc.TOLERANCE), k.naive.sizes[-1]
-    outputs = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
-    kc.assert_close(found.outputs, outputs, within)
-    kc.assert_close(found.compiled, outputs, within)
-    cost, gradient = kc.naive_gradient(k)
-    kc.assert_close(found.evaluation[0], cost, within)
+    within, n_out = tolerance(k, cmp.TOLERANCE), k.naive.sizes[-1]
+    outputs = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x, k.scale))
+    cmp.assert_close(found.outputs, outputs, within)
+    cmp.assert_close(found.compiled, outputs, within)
+    cost, gradient = cmp.naive_gradient(k)
+    cmp.assert_close(found.evaluation[0], cost, within)
     near, ties = judged(k, np.arange(len(k.x)))
     if not near:
-        kc.assert_close(found.gradient, gradient, within)
-    _, weight, _, score, labels = kc.naive_report(k)
+        cmp.assert_close(found.gradient, gradient, within)
+    _, weight, _, score, labels = cmp.naive_report(k)
     uncertain = ties * k.weights.max(initial=1) + 1e-6
     accuracy, label_accuracy, r2 = found.evaluation[1:]
     if k.naive.task == "regression":
-        kc.assert_close(found.classes, outputs, within)
+        cmp.assert_close(found.classes, outputs, within)
         assert np.isnan([accuracy, label_accuracy]).all()
         squares = total_squares(k)
         if squares > 1e-9 * weight:  # else rounding decides
@@ -362,7 +363,7 @@ def weight_of(k: kc.Case) -> float:
 
 def total_squares(k: kc.Case) -> float:
     """Return the weighted sum of the squared differences between the targets and the mean of their output."""
-    targets = np.array(kc.naive_targets(k.y, k.naive.sizes[-1]))
+    targets = np.array(cmp.naive_targets(k.y, k.naive.sizes[-1]))
     w = k.weights if k.weights.size else np.ones(len(targets))
     return float((w @ np.square(targets - np.average(targets, axis=0, weights=w))).sum())
 

@@ -7,6 +7,7 @@ import math
 import threading
 from typing import Any
 
+import comparisons as cmp
 import kernel_cases as kc
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_one_epoch_equals_steps_along_the_gradient() -> None:
     for start in range(0, 53, 8):
         net.parameters[:] -= 0.1 * net.gradient(X[start : start + 8], Y[start : start + 8])
     trainer.fit(X, Y, epochs=1)
-    kc.assert_close(trainer.network.parameters, net.parameters, 1e-6)
+    cmp.assert_close(trainer.network.parameters, net.parameters, 1e-6)
 
 
 def test_weight_decay_does_not_change_the_biases() -> None:
@@ -99,8 +100,8 @@ def test_weight_decay_does_not_change_the_biases() -> None:
         decayed.network.weights, decayed.network.biases, plain.network.weights, plain.network.biases, before.weights,
         strict=True,
     ):  # fmt: skip
-        kc.assert_close(b, plain_b, 1e-7)
-        kc.assert_close(w, plain_w - 0.1 * 0.5 * old, 1e-6)
+        cmp.assert_close(b, plain_b, 1e-7)
+        cmp.assert_close(w, plain_w - 0.1 * 0.5 * old, 1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [53, 1000])
@@ -110,7 +111,7 @@ def test_a_batch_of_all_examples_is_plain_gradient_descent(name: str, batch_size
     trainer.fit(X, Y, epochs=2)
     for _ in range(2):
         net.parameters[:] -= 0.1 * net.gradient(X, Y, backend=name)
-    kc.assert_close(trainer.network.parameters, net.parameters, 1e-6)
+    cmp.assert_close(trainer.network.parameters, net.parameters, 1e-6)
     assert trainer.steps == 2
 
 
@@ -127,7 +128,7 @@ def test_a_batch_of_several_blocks_equals_a_step_of_the_gradient(name: str) -> N
     trainer = make(batch_size=n, backend=name)
     net = trainer.network.copy()
     trainer.fit(x, y, epochs=1)
-    kc.assert_close(trainer.network.parameters, net.parameters - 0.1 * net.gradient(x, y), 1e-6)
+    cmp.assert_close(trainer.network.parameters, net.parameters - 0.1 * net.gradient(x, y), 1e-6)
 
 
 def test_the_seed_decides_the_order_of_shuffled_examples() -> None:

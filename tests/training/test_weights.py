@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import kernel_cases as kc
+import comparisons as cmp
 import numpy as np
 import pytest
 from conftest import name_of
@@ -28,7 +28,7 @@ def test_whole_weights_equal_repeated_examples(name: str) -> None:
     first = weighted.fit(X, Y, epochs=5, sample_weight=COUNTS, validation_data=(X, Y, COUNTS))
     x, y = np.repeat(X, COUNTS, 0), np.repeat(Y, COUNTS)
     second = repeated.fit(x, y, epochs=5, validation_data=(x, y))
-    kc.assert_close(weighted.network.parameters, repeated.network.parameters, 1e-5)
+    cmp.assert_close(weighted.network.parameters, repeated.network.parameters, 1e-5)
     for measure in ("cost", "accuracy", "validation_cost", "validation_accuracy"):
         assert first[measure] == pytest.approx(second[measure], rel=1e-5)
     assert len(set(first["accuracy"])) > 1
@@ -91,7 +91,7 @@ def test_class_weights_of_target_vectors_and_of_a_single_output() -> None:
     vectors, labels = make(), make()
     vectors.fit(X, np.eye(3)[Y], epochs=2, class_weight={1: 3.0})
     labels.fit(X, Y, epochs=2, class_weight={1: 3.0})
-    kc.assert_close(vectors.network.parameters, labels.network.parameters, 1e-6)
+    cmp.assert_close(vectors.network.parameters, labels.network.parameters, 1e-6)
     one, other = (Trainer(Network([6, 1], seed=0), seed=0, batch_size=9, backend="numpy") for _ in range(2))
     one.fit(X, Y > 1, epochs=2, class_weight={True: 3.0})
     other.fit(X, Y > 1, epochs=2, sample_weight=np.where(Y > 1, 3.0, 1.0))
