@@ -1,4 +1,4 @@
-"""Problems for the kernels: networks, data and buffers in the layout of contract.py, and kernel calls on them."""
+"""Problems for the kernels: networks and data in the layout of contract.py, and the axes of the tests."""
 
 from __future__ import annotations
 

@@ -219,22 +219,23 @@ def test_train_on_any_shape(backend: Any, k: kc.Case, batch_size: int, length: i
     assert_trained(found, expected, 10 * TRAINED[k.params.dtype.name])
 
 
-@kc.pairs("dtype", "targets", "task", "weights", outputs=[1, 3])
+@kc.pairs("dtype", "targets", "task", "weights", outputs=[1, 3], size=[8, 25], is_narrow=[True, False])
 def test_the_scores_equal_the_oracle_s(
-    backend: Any, dtype: str, targets: str, task: str, weights: str, outputs: int
+    backend: Any, dtype: str, targets: str, task: str, weights: str, outputs: int, size: int, is_narrow: bool
 ) -> None:
-    """The rate is 0, so all rows are classified with the same parameters."""
+    """The rate is 0, so all rows are classified with the same parameters. 25 is no multiple of a vector's lanes."""
     output = ("sigmoid", "squared_error")
     k = kc.case((4, outputs), "sigmoid", output, 60, dtype, "floats", targets, 0, task, weights)
-    found = bc.train(backend, k, np.arange(60), 8, naive.Rule(), np.zeros(8))
+    with bc.forced_path(is_narrow):
+        found = bc.train(backend, k, np.arange(60), size, naive.Rule(), np.zeros(-(-60 // size)))
     expected = cmp.naive_report(k)
     cmp.assert_close(found.report.sum(0), expected, TOLERANCE[dtype])
     assert 0 < expected[c.SCORE] < expected[c.WEIGHT_SUM]
     assert (expected[c.LABELS] > expected[c.SCORE]) == (task == "multilabel" and outputs > 1)
 
 
-@kc.pairs("dtype", "targets")
-def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targets: str) -> None:
+@kc.pairs("dtype", "targets", is_narrow=[True, False])
+def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targets: str, is_narrow: bool) -> None:
     """With all parameters zero the outputs are equal, so the network predicts the first class."""
     k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
     k = k._replace(params=np.zeros_like(k.params), y=np.arange(40) % 18)
@@ -242,7 +243,9 @@ def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targe
         y = np.zeros((40, 18), dtype)
         y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
         k = k._replace(y=y)
-    assert bc.train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1)).score == 3  # rows 0, 18, 36
+    with bc.forced_path(is_narrow):
+        found = bc.train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1))
+    assert found.score == 3  # rows 0, 18, 36
 
 
 @kc.pairs("dtype", output=["identity", "sigmoid"])

@@ -75,28 +75,6 @@ def test_every_cost_and_activation(
     assert_equals_oracle(backend, k, np.arange(21)[::-1].copy(), 21, naive.Rule())
 
 
-@kc.pairs("dtype", "targets", "task", "weights", outputs=[1, 3])
-def test_the_scores_equal_the_oracle_s(
-    backend: Any, dtype: str, targets: str, task: str, weights: str, outputs: int
-) -> None:
-    """The rate is 0, so all rows are classified with the same parameters. 25 is no multiple of a vector's lanes."""
-    output = ("sigmoid", "squared_error")
-    k = kc.case((4, outputs), "sigmoid", output, 60, dtype, "floats", targets, 0, task, weights)
-    found = train(backend, k, np.arange(60), 25, naive.Rule(), np.zeros(3))
-    cmp.assert_close(found.report.sum(0), cmp.naive_report(k), cmp.TOLERANCE[dtype])
-
-
-@kc.pairs("dtype", "targets")
-def test_the_first_of_equal_outputs_is_the_class(backend: Any, dtype: str, targets: str) -> None:
-    k = kc.case((4, 18), output=("sigmoid", "squared_error"), rows=40, dtype=dtype, targets="labels")
-    k = k._replace(params=np.zeros_like(k.params), y=np.arange(40) % 18)
-    if targets == "vectors":
-        y = np.zeros((40, 18), dtype)
-        y[np.arange(40), k.y] = y[np.arange(40), np.minimum(k.y + 5, 17)] = 1
-        k = k._replace(y=y)
-    assert train(backend, k, np.arange(40), 40, naive.Rule(), np.zeros(1)).score == 3  # rows 0, 18, 36
-
-
 @kc.pairs("dtype", "weights", "targets")
 def test_costs_of_certain_outputs(backend: Any, dtype: str, weights: str, targets: str) -> None:
     """Large sums: the softmax rounds to 0, and the logarithm must not. The limit of the cost counts."""
