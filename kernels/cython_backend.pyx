@@ -56,7 +56,7 @@ cdef extern from "vec.h" nogil:
         const real *start
         Py_ssize_t ld, packed, slots
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
-                      Py_ssize_t ldd, real *out, Py_ssize_t ldo, ahead_t ahead)
+                      Py_ssize_t ldd, real *out, Py_ssize_t ldo, const ahead_t *ahead)
     void add_rows(const real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns, real *sums)
     void transpose(const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
     int sparse_part(Py_ssize_t vectors)
@@ -280,6 +280,8 @@ cdef enum:  # the gradient goes straight to the weights, or to the packed gradie
 
 cdef inline Py_ssize_t share(Py_ssize_t n, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
     """The start of part number `part` of n items. The parts are even: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
+    if parts == 1:  # a division takes 10 to 18 cycles, and an update of a tiny network would have 20
+        return n if part else 0
     return n * part // parts
 
 
@@ -822,7 +824,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 if far:
                     ahead.start = layer.weights + g * GROUP * width + column
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count * GROUP, deltas,
-                             ldd, tile, columns, ahead)
+                             ldd, tile, columns, &ahead)
                 step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
                 g += count
         else:
@@ -833,7 +835,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 if far:
                     ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
-                             (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, ahead)
+                             (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, &ahead)
                 row += n
         column += columns
 

@@ -419,7 +419,8 @@ INLINE void forward_tile_(const int R, const int C, const real *x, ptrdiff_t ldx
 }
 
 /* Memory to prefetch while a tile is computed: the tile's place in the parameters, and in `slots` rows of the
- * optimiser's state, 3 * packed and 4 * packed elements further. `start` may be NULL. */
+ * optimiser's state, 3 * packed and 4 * packed elements further. `start` may be NULL. Functions take a pointer: a copy
+ * would be loaded in one piece just after its fields were stored one by one, and wait 25 cycles for the stores. */
 typedef struct {
     const real *start;
     ptrdiff_t ld, packed, slots;
@@ -427,9 +428,9 @@ typedef struct {
 
 /* out[H][C vectors] += x[rows][H]^T delta[rows][C vectors] for H inputs */
 INLINE void update_tile_(const int H, const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, const real *delta,
-                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, const ahead_t *ahead) {
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, const real *next, const ahead_t *ahead) {
     vec acc[UPDATE_INPUTS][4];
-    ptrdiff_t i = 0, lines = ahead->start ? (rows < H * C ? rows : H * C) : 0;
+    ptrdiff_t i = 0, lines = next ? (rows < H * C ? rows : H * C) : 0;
     UNROLL
     for (int k = 0; k < H; k++)
         UNROLL
@@ -443,7 +444,7 @@ INLINE void update_tile_(const int H, const int C, const real *x, ptrdiff_t ldx,
         UNROLL                                                                            \
         for (int v = 0; v < C; v++) acc[k][v] += x[i * ldx + k] * dv[v];
     for (; i < lines; i++) { /* one line a row, because many prefetches at once wait for each other */
-        const real *p = ahead->start + i / C * ahead->ld + i % C * VL;
+        const real *p = next + i / C * ahead->ld + i % C * VL;
         PREFETCH(p);
         if (ahead->slots > 0) PREFETCH(p + 3 * ahead->packed);
         if (ahead->slots > 1) PREFETCH(p + 4 * ahead->packed);
@@ -462,14 +463,15 @@ INLINE void update_tile_(const int H, const int C, const real *x, ptrdiff_t ldx,
 /* For n inputs, a multiple of GROUP: out[n][C vectors] += x[rows][n]^T delta[rows][C vectors], in tiles of 6 inputs, or
  * of 4 where the rest needs it and where the columns are few. */
 INLINE void update_tiles_(const int C, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
-                          ptrdiff_t ldd, real *out, ptrdiff_t ldo, ahead_t ahead) {
+                          ptrdiff_t ldd, real *out, ptrdiff_t ldo, const ahead_t *ahead) {
+    const real *next = ahead->start;
     while (n) {
         const int height = 2 * C > TILE_VECTORS && n >= UPDATE_INPUTS && n != 2 * GROUP ? UPDATE_INPUTS : GROUP;
-        if (height == UPDATE_INPUTS) update_tile_(UPDATE_INPUTS, C, x, ldx, rows, delta, ldd, out, ldo, &ahead);
-        else update_tile_(GROUP, C, x, ldx, rows, delta, ldd, out, ldo, &ahead);
+        if (height == UPDATE_INPUTS) update_tile_(UPDATE_INPUTS, C, x, ldx, rows, delta, ldd, out, ldo, next, ahead);
+        else update_tile_(GROUP, C, x, ldx, rows, delta, ldd, out, ldo, next, ahead);
         x += height;
         out += height * ldo;
-        if (ahead.start) ahead.start += height * ahead.ld;
+        if (next) next += height * ahead->ld;
         n -= height;
     }
 }
@@ -507,7 +509,7 @@ static void forward_tile(int rows, int vectors, const real *x, ptrdiff_t ldx, pt
 #define UPDATE_CASE(C) \
     case C: update_tiles_(C, x, ldx, rows, n, delta, ldd, out, ldo, ahead); break;
 static void update_tiles(int vectors, const real *x, ptrdiff_t ldx, ptrdiff_t rows, ptrdiff_t n, const real *delta,
-                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, ahead_t ahead) {
+                         ptrdiff_t ldd, real *out, ptrdiff_t ldo, const ahead_t *ahead) {
     switch (vectors) { UPDATE_CASE(1) UPDATE_CASE(2) UPDATE_CASE(3) UPDATE_CASE(4) }
 }
 
