@@ -94,6 +94,7 @@ cdef extern from "vec.h" nogil:
     int64_t spent(Py_ssize_t worker, int phase)
 
 cdef extern from "few_rows.h" nogil:
+    void copy_padded(const real *start, Py_ssize_t n, real *to, Py_ssize_t width)
     void pack_weights(const real *weights, Py_ssize_t n_in, Py_ssize_t n_out, real *packed, Py_ssize_t width,
                       Py_ssize_t first, Py_ssize_t last)
     void unpack_weights(const real *packed, Py_ssize_t width, Py_ssize_t n_in, Py_ssize_t n_out, real *weights,
@@ -421,9 +422,9 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
                 octets = b.data.bytes + row_of(order, begin + i) * n
                 for k in range(n):
                     inputs[k] = octets[k] * scale
+                memset(inputs + n, 0, (layer.below - n) * sizeof(real))
             else:
-                memcpy(inputs, b.data.reals + row_of(order, begin + i) * n, n * sizeof(real))
-            memset(inputs + n, 0, (layer.below - n) * sizeof(real))
+                copy_padded(b.data.reals + row_of(order, begin + i) * n, n, inputs, layer.below)
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -710,8 +711,7 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
             label = b.data.labels[row]
         else:
             targets = b.data.targets + row * n
-            memcpy(delta, targets, n * sizeof(real))
-            memset(delta + n, 0, (width - n) * sizeof(real))
+            copy_padded(targets, n, delta, width)
             if b.task == CLASSIFICATION and n > 1:
                 label_of_targets = first_largest(delta, n)
         output_error(b.cost, <real> b.cost_number, activation, a, delta, width, label, factor, <real> relative, costs,
