@@ -15,7 +15,7 @@ setup.py builds this file once for each instruction set and dtype. The inner loo
 # the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport exp, fabs, isfinite, log, log1p, pow, sqrt
+from libc.math cimport isfinite, log, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -80,6 +80,8 @@ cdef extern from "vec.h" nogil:
     void output_error(int cost, real number, int activation, const real *a, real *delta, Py_ssize_t columns,
                       int64_t label, real factor, real weight, real *costs, real *squares)
     bint is_first_largest(const real *a, Py_ssize_t n, int64_t label)
+    double log_cost_of_row(int cost, real limit, const real *z, const real *a, const real *targets, Py_ssize_t n,
+                           int64_t label)
     Py_ssize_t correct_labels(const real *z, const real *targets, Py_ssize_t n, int64_t label)
     const int PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM
     ctypedef struct step_t:
@@ -627,35 +629,18 @@ cdef inline double target_of(const real *targets, Py_ssize_t label, Py_ssize_t k
     return targets[k] if targets != NULL else k == label
 
 
-cdef double cross_entropy(const Layer *layer, double limit, const real *z, const real *a, const real *targets,
-                          Py_ssize_t label) noexcept nogil:
-    cdef Py_ssize_t n = layer.n_out, k
-    cdef double total = 0, log_sum, rest, target
-    if layer.activation == SOFTMAX:  # log_sum - z stays finite where a rounds to zero
-        log_sum = <double> row_largest(z, n) - log(<double> row_largest(a, n))
-        if targets == NULL:
-            return min(log_sum - z[label], limit)
-        for k in range(n):
-            if targets[k] != 0:
-                total += targets[k] * min(log_sum - z[k], limit)
-        return total
-    for k in range(n):
-        target = target_of(targets, label, k)
-        rest = log1p(exp(-fabs(<double> z[k])))
-        total += target * min(max(-<double> z[k], 0.0) + rest, limit)
-        total += (1 - target) * min(max(<double> z[k], 0.0) + rest, limit)
-    return total
-
-
-cdef double poisson(const Layer *layer, const real *z, const real *a, const real *targets,
-                    Py_ssize_t label) noexcept nogil:
+cdef double softmax_entropy(Py_ssize_t n, double limit, const real *z, const real *a, const real *targets,
+                            Py_ssize_t label) noexcept nogil:
+    """The cross entropy of a row of n softmax outputs."""
     cdef Py_ssize_t k
-    cdef double total = 0, target
-    for k in range(layer.n_out):
-        target = target_of(targets, label, k)
-        total += a[k] - target
-        if target > 0:
-            total += target * (log(target) - z[k])
+    cdef double total = 0, log_sum
+    # log_sum - z stays finite where a rounds to zero
+    log_sum = <double> row_largest(z, n) - log(<double> row_largest(a, n))
+    if targets == NULL:
+        return min(log_sum - z[label], limit)
+    for k in range(n):
+        if targets[k] != 0:
+            total += targets[k] * min(log_sum - z[k], limit)
     return total
 
 
@@ -714,12 +699,13 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
             copy_padded(targets, n, delta, width)
             if b.task == CLASSIFICATION and n > 1:
                 label_of_targets = first_largest(delta, n)
+        if cancels:
+            if layer.activation == SOFTMAX and b.cost == CROSS_ENTROPY:
+                total += relative * softmax_entropy(n, b.cost_number, z, a, targets, label)
+            else:
+                total += relative * log_cost_of_row(b.cost, <real> b.cost_number, z, a, delta, n, label)
         output_error(b.cost, <real> b.cost_number, activation, a, delta, width, label, factor, <real> relative, costs,
                      squares)
-        if b.cost == CROSS_ENTROPY:
-            total += relative * cross_entropy(layer, b.cost_number, z, a, targets, label)
-        elif b.cost == POISSON:
-            total += relative * poisson(layer, z, a, targets, label)
         if b.task == MULTILABEL:
             correct = correct_labels(z, targets, n, label)
             labels += weight * correct

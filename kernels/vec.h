@@ -173,6 +173,28 @@ INLINE vec vexpm1(vec x) { /* exp(x) - 1, accurate near 0 as well */
     return power * p + (power - 1);
 }
 
+/* -- the logarithm -------------------------------------------------------------------------------------------------
+ * x = 2^n m with m between sqrt(1/2) and sqrt(2), and log(m) = 2 atanh(s) with s = (m - 1) / (m + 1), |s| < 0.172. The
+ * series of atanh has as many terms as the rounding error needs. x must be positive and not subnormal; NaN stays NaN. */
+#ifdef FASTNET_FLOAT64
+#  define LOG_TERMS 11
+#else
+#  define LOG_TERMS 5
+#endif
+#if VECTOR_ELEMENTS > 1
+INLINE vec vlog(vec x) {
+    vbits above = (vbits)x - (vbits)vsplat(REAL(0.70710678118654752440));
+    vec n = vreal(above >> MANTISSA), m = (vec)((vbits)x - (above & -((bits)1 << MANTISSA)));
+    vec f = m - 1, s = f / (f + 2), square = s * s, p = vsplat(REAL(2.0) / (2 * LOG_TERMS + 1));
+    UNROLL
+    for (int k = LOG_TERMS - 1; k > 0; k--) p = p * square + REAL(2.0) / (2 * k + 1);
+    vec rest = s * (f - square * p); /* log(m) = f - rest, and f is exact */
+    return vselect(x == x, n * LN2_HI + (f - (rest - n * LN2_LO)), x);
+}
+#else
+INLINE vec vlog(vec x) { return (vec)log(x); }
+#endif
+
 /* -- the lanes of a vector together --------------------------------------------------------------------------------- */
 INLINE real lanes_total(vec v) {
 #if VECTOR_BYTES == 64 && defined(FASTNET_FLOAT64)
@@ -900,6 +922,35 @@ INLINE void output_error(int cost, real number, int activation, const real *a, r
     }
     vstore(costs, cost_sum);
     vstore(squares, square_sum);
+}
+
+INLINE vec vmax(vec a, vec b) { return vselect(a < b, b, a); }
+INLINE vec vmin(vec a, vec b) { return vselect(b < a, b, a); }
+
+/* Poisson's cost of outputs a = exp(z) */
+INLINE vec poisson(vec z, vec a, vec target) {
+    vec positive = vselect(target > 0, target, vsplat(1));
+    return a - target + vselect(target > 0, target * (vlog(positive) - z), vsplat(0));
+}
+
+/* The cross entropy of outputs sigmoid(z); each of the two logarithms is at most `limit` */
+INLINE vec sigmoid_entropy(vec z, vec target, vec limit) {
+    vec e = vexp(vselect(z < 0, z, -z)), u = 1 + e, rest = vlog(u) + (e - (u - 1)) / u; /* log1p(e) */
+    return target * vmin(vmax(-z, vsplat(0)) + rest, limit) + (1 - target) * vmin(vmax(z, vsplat(0)) + rest, limit);
+}
+
+/* The cost of a row of n outputs: Poisson's, or cross entropy with sigmoids. The targets are as in output_error, and
+ * padded. */
+static double log_cost_of_row(int cost, real limit, const real *z, const real *a, const real *targets, ptrdiff_t n,
+                              int64_t label) {
+    vec total = vsplat(0);
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        vec target = label < 0 ? vload(targets + i) : vmask(LANE == (bits)(label - i));
+        vec each = cost == POISSON ? poisson(vload(z + i), vload(a + i), target)
+                                   : sigmoid_entropy(vload(z + i), target, vsplat(limit));
+        total += vselect(LANE < (bits)(n - i), each, vsplat(0));
+    }
+    return lanes_total(total);
 }
 
 /* Whether `label` is the first index of the largest number of a[n]. The loop reads whole vectors, without branches. */
