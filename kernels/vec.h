@@ -943,6 +943,11 @@ INLINE vec sigmoid_entropy(vec z, vec target, vec limit) {
  * padded. */
 static double log_cost_of_row(int cost, real limit, const real *z, const real *a, const real *targets, ptrdiff_t n,
                               int64_t label) {
+    if (n == 1 && cost == CROSS_ENTROPY) { /* with vectors, an update of 10-10-1 at one row took 12% more in float64 */
+        const double t = label < 0 ? targets[0] : label == 0, rest = log1p(exp(-fabs((double)z[0])));
+        const double yes = (z[0] < 0 ? -z[0] : 0) + rest, no = (z[0] > 0 ? z[0] : 0) + rest;
+        return t * (yes > limit ? limit : yes) + (1 - t) * (no > limit ? limit : no);
+    }
     vec total = vsplat(0);
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec target = label < 0 ? vload(targets + i) : vmask(LANE == (bits)(label - i));
