@@ -15,7 +15,7 @@ setup.py builds this file once for each instruction set and dtype. The inner loo
 # the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport exp, fabs, isfinite, log, log1p, pow, sqrt
+from libc.math cimport isfinite, log, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -56,7 +56,7 @@ cdef extern from "vec.h" nogil:
         const real *start
         Py_ssize_t ld, packed, slots
     void update_tiles(int vectors, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t n, const real *delta,
-                      Py_ssize_t ldd, real *out, Py_ssize_t ldo, ahead_t ahead)
+                      Py_ssize_t ldd, real *out, Py_ssize_t ldo, const ahead_t *ahead)
     void add_rows(const real *delta, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t columns, real *sums)
     void transpose(const real *w, Py_ssize_t ldw, real *out, Py_ssize_t ldo)
     int sparse_part(Py_ssize_t vectors)
@@ -80,6 +80,8 @@ cdef extern from "vec.h" nogil:
     void output_error(int cost, real number, int activation, const real *a, real *delta, Py_ssize_t columns,
                       int64_t label, real factor, real weight, real *costs, real *squares)
     bint is_first_largest(const real *a, Py_ssize_t n, int64_t label)
+    double log_cost_of_row(int cost, real limit, const real *z, const real *a, const real *targets, Py_ssize_t n,
+                           int64_t label)
     Py_ssize_t correct_labels(const real *z, const real *targets, Py_ssize_t n, int64_t label)
     const int PLAIN, WITH_MOMENTUM, WITH_NESTEROV, WITH_ADAM
     ctypedef struct step_t:
@@ -94,6 +96,7 @@ cdef extern from "vec.h" nogil:
     int64_t spent(Py_ssize_t worker, int phase)
 
 cdef extern from "few_rows.h" nogil:
+    void copy_padded(const real *start, Py_ssize_t n, real *to, Py_ssize_t width)
     void pack_weights(const real *weights, Py_ssize_t n_in, Py_ssize_t n_out, real *packed, Py_ssize_t width,
                       Py_ssize_t first, Py_ssize_t last)
     void unpack_weights(const real *packed, Py_ssize_t width, Py_ssize_t n_in, Py_ssize_t n_out, real *weights,
@@ -280,6 +283,8 @@ cdef enum:  # the gradient goes straight to the weights, or to the packed gradie
 
 cdef inline Py_ssize_t share(Py_ssize_t n, Py_ssize_t part, Py_ssize_t parts) noexcept nogil:
     """The start of part number `part` of n items. The parts are even: 10 rows in 2 tiles are 5 + 5, not 6 + 4."""
+    if parts == 1:  # a division takes 10 to 18 cycles, and an update of a tiny network would have 20
+        return n if part else 0
     return n * part // parts
 
 
@@ -419,9 +424,9 @@ cdef void gather(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t ro
                 octets = b.data.bytes + row_of(order, begin + i) * n
                 for k in range(n):
                     inputs[k] = octets[k] * scale
+                memset(inputs + n, 0, (layer.below - n) * sizeof(real))
             else:
-                memcpy(inputs, b.data.reals + row_of(order, begin + i) * n, n * sizeof(real))
-            memset(inputs + n, 0, (layer.below - n) * sizeof(real))
+                copy_padded(b.data.reals + row_of(order, begin + i) * n, n, inputs, layer.below)
 
 
 cdef void sort_entries(Block *b, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -624,35 +629,18 @@ cdef inline double target_of(const real *targets, Py_ssize_t label, Py_ssize_t k
     return targets[k] if targets != NULL else k == label
 
 
-cdef double cross_entropy(const Layer *layer, double limit, const real *z, const real *a, const real *targets,
-                          Py_ssize_t label) noexcept nogil:
-    cdef Py_ssize_t n = layer.n_out, k
-    cdef double total = 0, log_sum, rest, target
-    if layer.activation == SOFTMAX:  # log_sum - z stays finite where a rounds to zero
-        log_sum = <double> row_largest(z, n) - log(<double> row_largest(a, n))
-        if targets == NULL:
-            return min(log_sum - z[label], limit)
-        for k in range(n):
-            if targets[k] != 0:
-                total += targets[k] * min(log_sum - z[k], limit)
-        return total
-    for k in range(n):
-        target = target_of(targets, label, k)
-        rest = log1p(exp(-fabs(<double> z[k])))
-        total += target * min(max(-<double> z[k], 0.0) + rest, limit)
-        total += (1 - target) * min(max(<double> z[k], 0.0) + rest, limit)
-    return total
-
-
-cdef double poisson(const Layer *layer, const real *z, const real *a, const real *targets,
-                    Py_ssize_t label) noexcept nogil:
+cdef double softmax_entropy(Py_ssize_t n, double limit, const real *z, const real *a, const real *targets,
+                            Py_ssize_t label) noexcept nogil:
+    """The cross entropy of a row of n softmax outputs."""
     cdef Py_ssize_t k
-    cdef double total = 0, target
-    for k in range(layer.n_out):
-        target = target_of(targets, label, k)
-        total += a[k] - target
-        if target > 0:
-            total += target * (log(target) - z[k])
+    cdef double total = 0, log_sum
+    # log_sum - z stays finite where a rounds to zero
+    log_sum = <double> row_largest(z, n) - log(<double> row_largest(a, n))
+    if targets == NULL:
+        return min(log_sum - z[label], limit)
+    for k in range(n):
+        if targets[k] != 0:
+            total += targets[k] * min(log_sum - z[k], limit)
     return total
 
 
@@ -708,16 +696,16 @@ cdef void output(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t fi
             label = b.data.labels[row]
         else:
             targets = b.data.targets + row * n
-            memcpy(delta, targets, n * sizeof(real))
-            memset(delta + n, 0, (width - n) * sizeof(real))
+            copy_padded(targets, n, delta, width)
             if b.task == CLASSIFICATION and n > 1:
                 label_of_targets = first_largest(delta, n)
+        if cancels:
+            if layer.activation == SOFTMAX and b.cost == CROSS_ENTROPY:
+                total += relative * softmax_entropy(n, b.cost_number, z, a, targets, label)
+            else:
+                total += relative * log_cost_of_row(b.cost, <real> b.cost_number, z, a, delta, n, label)
         output_error(b.cost, <real> b.cost_number, activation, a, delta, width, label, factor, <real> relative, costs,
                      squares)
-        if b.cost == CROSS_ENTROPY:
-            total += relative * cross_entropy(layer, b.cost_number, z, a, targets, label)
-        elif b.cost == POISSON:
-            total += relative * poisson(layer, z, a, targets, label)
         if b.task == MULTILABEL:
             correct = correct_labels(z, targets, n, label)
             labels += weight * correct
@@ -822,7 +810,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 if far:
                     ahead.start = layer.weights + g * GROUP * width + column
                 update_tiles(<int> (columns // VL), layer.inputs + g * GROUP, layer.below, rows, count * GROUP, deltas,
-                             ldd, tile, columns, ahead)
+                             ldd, tile, columns, &ahead)
                 step_tile(b, layer.weights + g * GROUP * width + column, width, tile, columns, count * GROUP, True)
                 g += count
         else:
@@ -833,7 +821,7 @@ cdef void update_weights(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t fir
                 if far:
                     ahead.start = weights + UPDATE_INPUTS * width  # the place of the next tile
                 update_tiles(<int> (columns // VL), layer.inputs + row * layer.below + first * GROUP, layer.below, n,
-                             (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, ahead)
+                             (last - first) * GROUP, deltas + row * ldd, ldd, weights, width, &ahead)
                 row += n
         column += columns
 

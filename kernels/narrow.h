@@ -206,32 +206,7 @@ static void narrow_dropout(const drop_t *d, int activation, real *a, real *deriv
         }
 }
 
-/* -- the logarithm -------------------------------------------------------------------------------------------------
- * x = 2^n m with m between sqrt(1/2) and sqrt(2), and log(m) = 2 atanh(s) with s = (m - 1) / (m + 1), |s| < 0.172. The
- * series of atanh has as many terms as the rounding error needs. x must be positive and not subnormal; NaN stays NaN. */
-#ifdef FASTNET_FLOAT64
-#  define LOG_TERMS 11
-#else
-#  define LOG_TERMS 5
-#endif
-#if VECTOR_ELEMENTS > 1
-INLINE vec vlog(vec x) {
-    vbits above = (vbits)x - (vbits)vsplat(REAL(0.70710678118654752440));
-    vec n = vreal(above >> MANTISSA), m = (vec)((vbits)x - (above & -((bits)1 << MANTISSA)));
-    vec f = m - 1, s = f / (f + 2), square = s * s, p = vsplat(REAL(2.0) / (2 * LOG_TERMS + 1));
-    UNROLL
-    for (int k = LOG_TERMS - 1; k > 0; k--) p = p * square + REAL(2.0) / (2 * k + 1);
-    vec rest = s * (f - square * p); /* log(m) = f - rest, and f is exact */
-    return vselect(x == x, n * LN2_HI + (f - (rest - n * LN2_LO)), x);
-}
-#else
-INLINE vec vlog(vec x) { return (vec)log(x); }
-#endif
-
 /* -- the output layer ----------------------------------------------------------------------------------------------- */
-INLINE vec vmax(vec a, vec b) { return vselect(a < b, b, a); }
-INLINE vec vmin(vec a, vec b) { return vselect(b < a, b, a); }
-
 /* a = softmax(z) for n columns, one group of rows */
 INLINE void narrow_softmax(const real *z, real *a, ptrdiff_t n, ptrdiff_t ld) {
     vec largest = vload(z), total = vsplat(0);
@@ -289,8 +264,7 @@ INLINE vec narrow_target(const narrow_output_t *o, ptrdiff_t at, ptrdiff_t k) { 
     return o->labels ? vmask(load_bits(o->labels + at) == (bits)k) : vload(o->deltas + k * o->ld + at);
 }
 
-/* The cost of a group of rows by cross entropy or Poisson's cost, as `cross_entropy` and `poisson` of
- * cython_backend.pyx */
+/* The cost of a group of rows by cross entropy or Poisson's cost, as `output` of cython_backend.pyx */
 INLINE vec narrow_log_cost(const narrow_output_t *o, ptrdiff_t at) {
     const real *z = o->sums + at, *a = o->outputs + at;
     const ptrdiff_t n = o->n, ld = o->ld;
@@ -305,15 +279,9 @@ INLINE vec narrow_log_cost(const narrow_output_t *o, ptrdiff_t at) {
     }
     for (ptrdiff_t k = 0; k < n; k++, z += ld, a += ld) {
         vec zk = vload(z), t = narrow_target(o, at, k);
-        if (o->cost == POISSON) {
-            vec positive = vselect(t > 0, t, vsplat(1));
-            total += vload(a) - t + vselect(t > 0, t * (vlog(positive) - zk), vsplat(0));
-        } else if (o->activation == SOFTMAX) {
-            total += vselect(t == 0, vsplat(0), t * vmin(log_sum - zk, limit));
-        } else {
-            vec e = vexp(vselect(zk < 0, zk, -zk)), u = 1 + e, rest = vlog(u) + (e - (u - 1)) / u; /* log1p(e) */
-            total += t * vmin(vmax(-zk, vsplat(0)) + rest, limit) + (1 - t) * vmin(vmax(zk, vsplat(0)) + rest, limit);
-        }
+        if (o->cost == POISSON) total += poisson(zk, vload(a), t);
+        else if (o->activation == SOFTMAX) total += vselect(t == 0, vsplat(0), t * vmin(log_sum - zk, limit));
+        else total += sigmoid_entropy(zk, t, limit);
     }
     return total;
 }

@@ -1,8 +1,9 @@
 """The kernel contract: wide layers. Their weights go in panels, their update in tiles of six inputs, and a row of many
-outputs takes several vectors."""
+outputs takes several vectors, or a part of one."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import backend_calls as bc
@@ -10,6 +11,9 @@ import comparisons as cmp
 import kernel_cases as kc
 import naive
 import numpy as np
+import pytest
+
+from fastnet.kernels import contract as c
 
 TOLERANCE = {"float32": 5e-6, "float64": 5e-14}
 
@@ -79,3 +83,18 @@ def test_the_class_of_tied_targets_is_the_first_in_any_vector(backend: Any, n_ou
     found = bc.train(backend, k, np.arange(n_out), n_out, bc.rule("descent", "plain"))
     assert found.report[0, 3] == 1
     cmp.assert_close(found.report, [cmp.naive_report(k)], TOLERANCE[dtype])
+
+
+@kc.pairs("backend", "dtype", "targets", "weights", n_out=[1, 3, 16, 21, 40], is_limited=[False, True])
+@pytest.mark.parametrize(
+    "output", [("sigmoid", "cross_entropy"), ("exponential", "poisson")], ids=["entropy", "poisson"]
+)
+def test_costs_with_a_logarithm_for_each_output(
+    backend: Any, output: tuple[str, str], n_out: int, is_limited: bool, targets: str, weights: str, dtype: str
+) -> None:
+    """Packed layers. The padding of the last vector must not count. Each logarithm of cross entropy has a limit."""
+    number = 0.5 if is_limited and output[1] == "cross_entropy" else math.inf
+    k = kc.case((5, n_out), "relu", output, 11, dtype, targets=targets, weights=weights, number=number)
+    with bc.forced_path(is_narrow=False):
+        found = bc.train(backend, k, np.arange(11), 11, naive.Rule(), np.zeros(1))
+    cmp.assert_close(found.report[0, c.COST_SUM], cmp.naive_report(k)[c.COST_SUM], 10 * TOLERANCE[dtype])
