@@ -234,6 +234,8 @@ FEW_ROWS = 16
 PIECE_INPUTS = 4096
 # The compiled backends have a second path for small layers: `narrow` says where it is used.
 NARROW_WIDTH = 200
+# A thread may keep a gradient of its own if the packed parameters take at most OWN_GRADIENT_BYTES: see `own_gradients`.
+OWN_GRADIENT_BYTES, OWN_GRADIENT_GAIN = 1 << 20, 2
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
 # repeats the network's row for layer l. In row 0 these columns hold other numbers: OUTPUTS_AT to SORTED_INPUTS.
@@ -265,6 +267,9 @@ class Plan(NamedTuple):
     that the columns of a tile do not fall into the same lines of a cache. ROWS_AT then has room for `ld` times 32
     bytes: for each row a weight, a class and two factors. The packed gradient holds the gradient in the order of the
     parameters. Nothing else is packed.
+
+    Where `own_gradients` is not 0, each thread has a packed gradient of its own, of `packed` elements from there on. It
+    holds the gradient of the thread's rows of a batch.
     """
 
     rows: int  # rows of a block
@@ -272,6 +277,7 @@ class Plan(NamedTuple):
     size: int  # elements of the whole workspace
     nodes: Ints  # (n_layers + 1, LAYER + LAYER_COLUMNS)
     ld: int  # the length of a column of narrow layers, else 0
+    own_gradients: int  # where the threads' own gradients start, or 0
 
 
 def padded(n: int, itemsize: int) -> int:
@@ -305,6 +311,19 @@ def narrow(net: Ints, rows: int, itemsize: int) -> bool:
     return columns <= 1.25 * packed
 
 
+def own_gradients(net: Ints, rows: int, n_threads: int, packed: int, itemsize: int) -> bool:
+    """Whether each thread of a team computes the gradient of its rows of a batch of `rows` rows.
+
+    Else each thread computes the gradient of its inputs, over all rows. The rule counts the elements that a thread
+    reads and another thread has written: the deltas of the rows and its share of their inputs, or its share of all
+    threads' gradients. docs/decisions/own-gradients.md has the measurements.
+    """
+    if n_threads == 1 or block_rows(net, rows) < 2 * n_threads or packed * itemsize > OWN_GRADIENT_BYTES:
+        return False
+    inputs, neurons = (int(n) for n in net[:, [N_IN, N_OUT]].sum(axis=0))
+    return rows * (inputs // n_threads + neurons) >= OWN_GRADIENT_GAIN * packed
+
+
 def plan(net: Ints, rows: int, slots: int, itemsize: int, n_threads: int = 1, sparse: bool = False) -> Plan:
     """The workspace layout of a call, for batches of at most `rows` rows and `slots` rows of optimiser state.
 
@@ -318,7 +337,7 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
     net = np.frombuffer(net_bytes, np.int64).reshape(-1, LAYER_COLUMNS)
     lane = ALIGNMENT // itemsize
     is_narrow = narrow(net, rows, itemsize) and not sparse
-    rows = block_rows(net, rows)
+    batch_rows, rows = rows, block_rows(net, rows)
     ld = (-(-rows // lane) | 1) * lane if is_narrow else 0
     sizes = [int(net[0, N_IN]), *(int(n) for n in net[:, N_OUT])]
     nodes = np.zeros((len(sizes), LAYER + LAYER_COLUMNS), np.int64)
@@ -344,7 +363,10 @@ def _plan(net_bytes: bytes, rows: int, slots: int, itemsize: int, n_threads: int
     nodes[0, SORTED_INPUTS] = sorts
     nodes[0, ENDS_AT], at = at, at + padded(n_threads * (sorts + 2 + rows), itemsize)
     nodes[0, SORTED_AT], at = at, at + padded(2 * n_threads * (rows + 1) * sorts, itemsize)
-    return Plan(rows, packed, at, frozen(nodes), ld)
+    own = 0
+    if own_gradients(net, batch_rows, n_threads, packed, itemsize):
+        own, at = at, at + n_threads * packed
+    return Plan(rows, packed, at, frozen(nodes), ld, own)
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any] | type) -> Floats:

@@ -251,6 +251,10 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     real *panel  # of this thread
     int64_t *team
     Py_ssize_t worker, n_threads
+    Py_ssize_t part, parts  # the share of the gradient that `update` computes: worker and n_threads, or all of it
+    Py_ssize_t own_gradients  # contract.Plan; 0 if the threads share the inputs in the update
+    Py_ssize_t stored_at  # elements from the parameters to the gradient that `update` stores
+    Py_ssize_t base  # with gradients of its own, the pointers to rows start at this row of the block
     const int64_t *next  # the rows of the next block, if `forward` and `update` prefetch them; or NULL
     Py_ssize_t next_first, next_last  # which of them this thread prefetches
     # for the update:
@@ -296,11 +300,12 @@ cdef inline Py_ssize_t in_groups(Py_ssize_t n) noexcept nogil:
     return (n + GROUP - 1) // GROUP * GROUP
 
 
-cdef inline void share_biases(const Block *b, const Layer *layer, Py_ssize_t *first, Py_ssize_t *last) noexcept nogil:
-    """The biases [first, last) of this thread."""
+cdef inline void share_biases(const Layer *layer, Py_ssize_t part, Py_ssize_t parts, Py_ssize_t *first,
+                              Py_ssize_t *last) noexcept nogil:
+    """The biases [first, last) of part number `part`."""
     cdef Py_ssize_t vectors = layer.width // VL
-    first[0] = share(vectors, b.worker, b.n_threads) * VL
-    last[0] = share(vectors, b.worker + 1, b.n_threads) * VL
+    first[0] = share(vectors, part, parts) * VL
+    last[0] = share(vectors, part + 1, parts) * VL
 
 
 cdef bint wait(Block *b) noexcept nogil:
@@ -751,8 +756,8 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
         return
     while l >= 0:
         layer = &b.layers[l]
-        first = share(layer.groups, b.worker, b.n_threads)
-        last = share(layer.groups, b.worker + 1, b.n_threads)
+        first = share(layer.groups, b.part, b.parts)
+        last = share(layer.groups, b.part + 1, b.parts)
         if l > 0 or not b.sparse:
             update_weights(b, layer, rows, first, last)
         elif by_rows(b):
@@ -765,14 +770,14 @@ cdef void update(Block *b, Py_ssize_t rows) noexcept nogil:
 
 cdef inline real *stored(Block *b, real *parameters) noexcept nogil:
     """Where to add the gradient of packed parameters: to the parameters themselves, or to the packed gradient."""
-    return parameters if b.target == TO_WEIGHTS else parameters + b.packed
+    return parameters if b.target == TO_WEIGHTS else parameters + b.stored_at
 
 
 cdef void update_biases(Block *b, Layer *layer, Py_ssize_t rows) noexcept nogil:
     """Compute the gradient of this thread's share of the biases, in whole vectors."""
     cdef Py_ssize_t first, last, n
     cdef real *sums
-    share_biases(b, layer, &first, &last)
+    share_biases(layer, b.part, b.parts, &first, &last)
     n = last - first
     sums = stored(b, layer.biases) + first
     if b.target == TO_OPTIMIZER:
@@ -847,7 +852,7 @@ cdef void update_sparse(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
         if tile.height == 0:
             continue
         end = tile.count
-        if b.n_threads > 1:
+        if b.parts > 1:
             begin = count_below(tile.columns, tile.count, first)
             end = count_below(tile.columns, tile.count, last)
         prefetch_next(b, i)
@@ -861,7 +866,7 @@ cdef void update_sorted(Block *b, Layer *layer, Py_ssize_t rows, Py_ssize_t firs
     cdef const Entries *tile
     for i in range(rows):
         tile = &b.entries[i]
-        b.begins[i] = <int32_t> count_below(tile.columns, tile.count, first) if b.n_threads > 1 and tile.height else 0
+        b.begins[i] = <int32_t> count_below(tile.columns, tile.count, first) if b.parts > 1 and tile.height else 0
     while first < last:
         end = min(first + b.sorted_inputs, last)
         sort_entries(b, rows, first, end)
@@ -1010,7 +1015,7 @@ cdef void step_stored(Block *b, const double *options) noexcept nogil:
         first = share(layer.groups, b.worker, b.n_threads) * GROUP * layer.width
         last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP * layer.width
         step_tile(b, layer.weights + first, 0, layer.weights + first + b.packed, last - first, 1, True)
-        share_biases(b, layer, &first, &last)
+        share_biases(layer, b.worker, b.n_threads, &first, &last)
         step_tile(b, layer.biases + first, 0, layer.biases + first + b.packed, last - first, 1, False)
 
 
@@ -1026,8 +1031,53 @@ cdef void clear_stored(Block *b) noexcept nogil:
         first = share(layer.groups, b.worker, b.n_threads) * GROUP
         last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP if b.worker + 1 < b.n_threads else layer.below
         memset(layer.weights + b.packed + first * layer.width, 0, (last - first) * layer.width * sizeof(real))
-        share_biases(b, layer, &first, &last)
+        share_biases(layer, b.worker, b.n_threads, &first, &last)
         memset(layer.biases + b.packed + first, 0, (last - first) * sizeof(real))
+
+
+cdef void add_own(Block *b) noexcept nogil:
+    """Set this thread's share of the packed gradient to the sum of the gradients of all threads, padding included."""
+    cdef Py_ssize_t l, first, last
+    cdef Layer *layer
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        first = share(layer.groups, b.worker, b.n_threads) * GROUP
+        last = share(layer.groups, b.worker + 1, b.n_threads) * GROUP if b.worker + 1 < b.n_threads else layer.below
+        add_span(b, layer.weights - b.work + first * layer.width, (last - first) * layer.width)
+        share_biases(layer, b.worker, b.n_threads, &first, &last)
+        add_span(b, layer.biases - b.work + first, last - first)
+
+
+cdef inline void add_span(Block *b, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    """`add_own` for n packed parameters from offset `at` on. The gradient of thread 0 comes first in each sum."""
+    cdef real *total = b.work + b.packed + at
+    memcpy(total, b.work + b.own_gradients + at, n * sizeof(real))
+    add_rows(b.work + b.own_gradients + b.packed + at, b.packed, b.n_threads - 1, n, total)
+
+
+cdef void use_own_gradient(Block *b, Py_ssize_t at) noexcept nogil:
+    """Let `update` compute the gradient of this thread's rows, and store it in the thread's own area."""
+    b.own_gradients = at
+    b.stored_at = at + b.worker * b.packed
+    b.part = 0
+    b.parts = 1
+    b.target = TO_STORE
+
+
+cdef void move_base(Block *b, Py_ssize_t base) noexcept nogil:
+    """Let the pointers to rows start at row `base` of the block. So this thread's rows have the numbers 0, 1, 2 ..."""
+    cdef Py_ssize_t l, rows = base - b.base
+    cdef Layer *layer
+    for l in range(b.n_layers):
+        layer = &b.layers[l]
+        layer.inputs += rows * layer.below
+        layer.sums += rows * layer.width
+        layer.outputs += rows * layer.width
+        layer.deltas += rows * layer.width
+        layer.derivatives += rows * layer.width
+    b.columns += rows * b.ld_columns
+    b.entries += rows
+    b.base = base
 
 
 # -- narrow layers: the rows of a block lie along the lanes (narrow.h) ---------------------------------------------
@@ -1317,6 +1367,11 @@ cdef int prepare(Block *b, Layer *layers, net, plan, real *work, int64_t *team, 
     b.panel = work + inputs[PANEL_AT] + worker * PANEL_ROWS * TILE_VECTORS * VL
     b.work = work
     b.packed = plan.packed
+    b.part = worker
+    b.parts = b.n_threads
+    b.own_gradients = 0
+    b.stored_at = b.packed
+    b.base = 0
     b.target = TO_STORE
     b.ld = 0
     return 0
@@ -1521,7 +1576,7 @@ def train(call):
     cdef const double *rate = <const double *> data_of(rates)
     cdef const double *options = <const double *> data_of(optimizer)
     cdef double *sums = <double *> data_of(report, PyBUF_WRITABLE)
-    cdef Py_ssize_t n = len(order), n_params = len(params), rows = p.rows, ld = p.ld, l
+    cdef Py_ssize_t n = len(order), n_params = len(params), rows = p.rows, ld = p.ld, own = p.own_gradients, l
     cdef const int64_t *layer = <const int64_t *> data_of(net)
     cdef double total = 0
     cdef Layer layers[MAX_LAYERS]
@@ -1538,7 +1593,7 @@ def train(call):
     b.slots = len(state)
     with nogil:
         before = flush_denormals()
-        total = train_batches(&b, flat, flat_state, n_params, sequence, n, size, epoch_rows, rows, ld, rate, options,
+        total = train_batches(&b, flat, flat_state, n_params, sequence, n, size, epoch_rows, rows, ld, own, rate, options,
                               done_before, &stop_and_steps[STOP], &steps, sums)
         restore_denormals(before)
     if worker == 0:
@@ -1547,13 +1602,14 @@ def train(call):
 
 
 cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
-                          Py_ssize_t size, Py_ssize_t epoch_rows, Py_ssize_t rows, Py_ssize_t ld, const double *rates,
-                          const double *options, int64_t done_before, const int64_t *stop_now, int64_t *steps,
+                          Py_ssize_t size, Py_ssize_t epoch_rows, Py_ssize_t rows, Py_ssize_t ld, Py_ssize_t own,
+                          const double *rates, const double *options, int64_t done_before, const int64_t *stop_now, int64_t *steps,
                           double *report) noexcept nogil:
     """Do this thread's share of all steps of a call of `train`."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row, epoch_end = epoch_rows
     cdef double total = 0, cost, score, labels, squares, weight, mean_weight, scale
     cdef Sums *sums
+    cdef Sums own_sums
     cdef bint plain = options[KIND] == GRADIENT_DESCENT and options[WEIGHT_DECAY] == 0 and options[PENALTY] == 0
     cdef bint stopped = False
     # With one batch, packing the state takes longer than its update, so the state and the parameters stay flat.
@@ -1581,6 +1637,8 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
     if ld and not b.sparse:
         prepare_narrow(b, params, state, n_params, ld, <real *> b.entries)
         b.target = TO_OPTIMIZER if fused else TO_STORE
+    elif own:
+        use_own_gradient(b, own)
     elif fused and plain:
         b.target = TO_WEIGHTS
     elif fused and not flat and size <= PANEL_DEPTH and not by_rows(b):  # each tile reads all rows, in the cache
@@ -1600,14 +1658,17 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             scale = (-rates[steps[0]] if b.target == TO_WEIGHTS else 1.0) / weight
             b.decay += options[PENALTY] / weight
         memset(b.squares, 0, sizeof(b.squares))
-        if b.target == TO_STORE and b.ld == 0:
+        if b.own_gradients:
+            memset(b.work + b.stored_at, 0, b.packed * sizeof(real))
+        elif b.target == TO_STORE and b.ld == 0:
             clear_stored(b)
         cost = score = labels = 0
+        own_sums.cost = own_sums.score = own_sums.labels = 0
         first = start
         while first < stop:
             count = min(rows, stop - first)
             b.batch_row = first - start
-            if b.worker == 0:
+            if b.worker == 0 and not b.own_gradients:
                 b.team[STOPPING] = read_now(stop_now)
             if b.n_threads == 1 and b.team[STOPPING]:
                 stopped = True
@@ -1617,6 +1678,18 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             if b.ld:
                 from_row = share(groups_of(count), b.worker, b.n_threads) * VL
                 to_row = min(count, share(groups_of(count), b.worker + 1, b.n_threads) * VL)
+            if b.own_gradients:  # no thread needs the rows of another
+                if count < rows and first > start and wait(b):  # but rows of a smaller block lie in other places
+                    return 0
+                move_base(b, from_row)
+                b.batch_row += from_row
+                if read_now(stop_now):
+                    own_sums.cost = INFINITY  # all threads read it at their next barrier, and discard the batch
+                if isfinite(own_sums.cost) and from_row < to_row:
+                    own_block(b, order, first + from_row, count, to_row - from_row, min(rows, n - first - from_row - count),
+                              scale, mean_weight, &own_sums)
+                first += count
+                continue
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))
             lap(b.worker, GATHER)
             forward(b, from_row, to_row)
@@ -1645,6 +1718,24 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                 if wait(b):
                     return 0
                 lap(b.worker, WAIT_UPDATE)
+        if b.own_gradients:
+            sums = sums_of(b, b.worker)
+            sums.cost = own_sums.cost
+            sums.score = own_sums.score
+            sums.labels = own_sums.labels
+            if wait(b):
+                return 0
+            lap(b.worker, WAIT_DELTAS)
+            for k in range(b.n_threads):
+                sums = sums_of(b, k)
+                cost += sums.cost
+                score += sums.score
+                labels += sums.labels
+            stopped = not isfinite(cost)
+            if not stopped:
+                add_own(b)
+                if options[CLIP_NORM] > 0 and wait(b):
+                    return 0
         if stopped:
             break
         if flat:
@@ -1675,6 +1766,28 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
             unpack_all(b, state + k * n_params, (3 + k) * b.packed, b.worker, b.n_threads)
     lap(b.worker, UNPACK)
     return total
+
+
+cdef void own_block(Block *b, const int64_t *order, Py_ssize_t begin, Py_ssize_t count, Py_ssize_t rows,
+                    Py_ssize_t ahead, double scale, double mean_weight, Sums *total) noexcept nogil:
+    """Take this thread's rows order[begin:begin + rows] of a block through all layers. Add their gradient and `total`.
+
+    The rows that this thread prefetches lie `count` places further in the order.
+    """
+    cdef Sums sums
+    gather(b, order, begin, count, 0, rows, ahead)
+    lap(b.worker, GATHER)
+    forward(b, 0, rows)
+    lap(b.worker, FORWARD)
+    output(b, order, begin, 0, rows, scale, mean_weight, &sums)
+    total.cost += sums.cost
+    total.score += sums.score
+    total.labels += sums.labels
+    lap(b.worker, OUTPUT)
+    backward(b, 0, rows)
+    lap(b.worker, BACKWARD)
+    update(b, rows)
+    lap(b.worker, UPDATE)
 
 
 cdef inline Sums *sums_of(Block *b, Py_ssize_t worker) noexcept nogil:

@@ -235,15 +235,17 @@ def instruction_set() -> str:
 # the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters. INPUTS is the
 # address of the block's inputs where `_predict_rows` reads the data in place, else 0. PANELS is 1 if a predictor has
 # copied the weights of wide layers to panels. The next block starts at place NEXT of the order. This thread prefetches
-# rows [NEXT_FIRST, NEXT_LAST) of it during the forward pass and the update. OWN_TEAM to OWN_OPTIMIZER replace arrays
+# rows [NEXT_FIRST, NEXT_LAST) of it during the forward pass and the update. `_update` computes part PART of PARTS of the
+# gradient, and stores it STORED_AT elements behind the parameters. OWN_GRADIENTS is Plan.own_gradients, or 0 if the
+# threads share the inputs in the update; BASE is the row of the block where the thread's areas of rows start. OWN_TEAM to OWN_OPTIMIZER replace arrays
 # that a call does not have. Plan.nodes follows after the columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
     LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, N_PARAMS,
     ROOM, TASK, LAYERS, PACKED, BLOCK, SLOTS, DATA, N_THREADS, SPARSE, TARGET, RULE, UPDATE_NUMBER, BATCH_ROW, LD,
-    BYTE_SCALE, FEW, INPUTS, PANELS, NEXT, NEXT_FIRST, NEXT_LAST,
+    BYTE_SCALE, FEW, INPUTS, PANELS, NEXT, NEXT_FIRST, NEXT_LAST, PART, PARTS, OWN_GRADIENTS, STORED_AT, BASE,
     OPTIMIZER_STEP,
-) = range(46)  # fmt: skip
+) = range(51)  # fmt: skip
 ARRAYS = COLUMNS + 1
 BATCH_DECAY = OPTIMIZER_STEP + STEP_COLUMNS
 COST_NUMBERS = BATCH_DECAY + 1
@@ -770,21 +772,21 @@ def _update(b, t, work, rows):
     for layer in range(b[LAYERS] - 1, -1, -1):
         node = _node(t, layer)
         groups = _groups_of(node)
-        first, last = _share(groups, b[WORKER], b[N_THREADS]), _share(groups, b[WORKER] + 1, b[N_THREADS])
+        first, last = _share(groups, b[PART], b[PARTS]), _share(groups, b[PART] + 1, b[PARTS])
         if layer > 0 or not b[SPARSE]:
             _update_weights(b, t, work, layer, rows, first, last)
         elif _by_rows(b, t, work):
             _update_sparse(b, t, work, rows, first * GROUP, last * GROUP)
         else:
             _update_sorted(b, t, work, rows, first * GROUP, last * GROUP)
-        if b[WORKER] == 0:
+        if b[PART] == 0:
             _update_biases(b, node, work, rows)
 
 
 @_inner(types.intp)
 def _offset(b):
     """The offset from packed parameters to their gradient. At offset 0, the parameters themselves are updated."""
-    return 0 if b[TARGET] == TO_WEIGHTS else b[PACKED]
+    return 0 if b[TARGET] == TO_WEIGHTS else b[STORED_AT]
 
 
 @_inner()
@@ -861,7 +863,7 @@ def _update_sparse(b, t, work, rows, first, last):
         columns, values, end = _pointer(entry[0], like), _pointer(entry[1], work), entry[2] >> 2
         if entry[2] & 3:
             _prefetch_next(b, t, work, i)
-        if b[N_THREADS] > 1:
+        if b[PARTS] > 1:
             begin, end = _count_below(columns, end, first), _count_below(columns, end, last)
         sparse_update(
             entry[2] & 3, vectors, _at(columns, begin), _at(values, begin), t[c.WIDTH], end - begin,
@@ -879,7 +881,7 @@ def _update_sorted(b, t, work, rows, first, last):
     begins = _at(ends, sorts + 2)
     for i in range(rows):
         entry = _at(entries, i * ENTRIES)
-        count = entry[2] >> 2 if b[N_THREADS] > 1 and entry[2] & 3 else 0
+        count = entry[2] >> 2 if b[PARTS] > 1 and entry[2] & 3 else 0
         begins[i] = _count_below(_pointer(entry[0], ends), count, first)
     for start in range(first, last, sorts):
         end = _min(start + sorts, last)
@@ -1053,6 +1055,42 @@ def _clear_stored(b, work):
     """Set this thread's share of the packed gradient to 0, padding included."""
     first, last = _share(b[PACKED], b[WORKER], b[N_THREADS]), _share(b[PACKED], b[WORKER] + 1, b[N_THREADS])
     _zero(_at(work, b[PACKED] + first), last - first)
+
+
+@_inner()
+def _add_own(b, t, work):
+    """Set this thread's share of the packed gradient to the sum of the gradients of all threads, padding included."""
+    worker, n_threads = b[WORKER], b[N_THREADS]
+    for layer in range(b[LAYERS]):
+        node = _node(t, layer)
+        groups, size = _groups_of(node), GROUP * node[c.WIDTH]
+        first, last = _share(groups, worker, n_threads) * size, _share(groups, worker + 1, n_threads) * size
+        if worker + 1 == n_threads:
+            last = _node(t, layer - 1)[c.WIDTH] * node[c.WIDTH]
+        _add_span(b, work, node[c.WEIGHTS_AT] + first, last - first)
+        if worker == 0:
+            _add_span(b, work, node[c.BIASES_AT], node[c.WIDTH])
+
+
+@_inner()
+def _add_span(b, work, at, n):
+    """`_add_own` for n packed parameters from offset `at` on. The gradient of thread 0 comes first in each sum."""
+    total, packed = _at(work, b[PACKED] + at), b[PACKED]
+    _copy(_at(work, b[OWN_GRADIENTS] + at), total, n)
+    add_rows(_at(work, b[OWN_GRADIENTS] + packed + at), packed, b[N_THREADS] - 1, n, total)
+
+
+@_inner()
+def _move_base(b, t, work, base):
+    """Let the areas of rows start at row `base` of the block. So this thread's rows have the numbers 0, 1, 2 ..."""
+    rows = base - b[BASE]
+    for level in range(b[LAYERS] + 1):
+        node = _node(t, level - 1)
+        for column in range(c.ACTIVATIONS_AT, c.SCRATCH_AT + 1):
+            node[column] += rows * node[c.WIDTH]
+    t[c.OUTPUTS_AT] += rows * _node(t, b[LAYERS] - 1)[c.WIDTH]
+    t[c.ROWS_AT] += rows * _quotient(8 * ENTRIES, _itemsize(work))
+    b[BASE] = base
 
 
 # -- narrow layers: the rows of a block lie along the lanes (numba_narrow.py) ---------------------------------------
@@ -1432,7 +1470,12 @@ def _train_batches(b, t, work):
     worker, n_threads, total, steps, stopped = b[WORKER], b[N_THREADS], 0.0, 0, False
     line = _pointer(_at(team, c.TEAM_COLUMNS + worker * c.TEAM_LINE), np.float64)
     flat = training and _stays_flat(b, options)
-    if training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
+    b[PART], b[PARTS], b[STORED_AT], b[BASE] = worker, n_threads, b[PACKED], 0
+    if b[LD]:
+        b[OWN_GRADIENTS] = 0
+    if b[OWN_GRADIENTS]:
+        b[PART], b[PARTS], b[STORED_AT] = 0, 1, b[OWN_GRADIENTS] + worker * b[PACKED]
+    elif training and options[c.CLIP_NORM] == 0 and size <= block:  # the batch is one block and needs no clipping
         if b[LD]:
             b[TARGET] = TO_OPTIMIZER
         elif options[c.KIND] == c.GRADIENT_DESCENT and options[c.WEIGHT_DECAY] == 0 and options[c.PENALTY] == 0:
@@ -1453,16 +1496,19 @@ def _train_batches(b, t, work):
             _begin_step(b, options, rate, b[UPDATE_NUMBER], weight)
         if weight > 0:
             scale = (-rate if b[TARGET] == TO_WEIGHTS else 1.0) / weight
-        if b[TARGET] == TO_STORE and b[LD] == 0:
+        if b[OWN_GRADIENTS]:
+            _zero(_at(work, b[STORED_AT]), b[PACKED])
+        elif b[TARGET] == TO_STORE and b[LD] == 0:
             _clear_stored(b, work)  # other threads add to the gradient only after the next barrier
         # worker 0 reads the sums of all threads between the barriers of the batch
         line[c.THREAD_SQUARES] = _squared_weights(b, t, work) if options[c.PENALTY] != 0 else 0.0
         cost, score, labels, squares = 0.0, 0.0, 0.0, 0.0
+        own_cost, own_score, own_labels = 0.0, 0.0, 0.0
         for first in range(start, stop, block):
             count = _min(block, stop - first)
             b[BATCH_ROW] = first - start
             if worker == 0:
-                team[c.STOPPING] = _read_now(progress, c.STOP)
+                _write_now(team, c.STOPPING, _read_now(progress, c.STOP))
             if n_threads == 1 and team[c.STOPPING] != 0:
                 stopped = True
                 break
@@ -1473,6 +1519,24 @@ def _train_batches(b, t, work):
                 groups = _groups(work, count)
                 from_row = _share(groups, worker, n_threads) * _lanes(work)
                 to_row = _min(count, _share(groups, worker + 1, n_threads) * _lanes(work))
+            if b[OWN_GRADIENTS]:  # no thread needs the rows of another
+                if count < block and first > start and _wait(b):  # but rows of a smaller block lie in other places
+                    return 0.0
+                _move_base(b, t, work, from_row)
+                if _read_now(team, c.STOPPING) != 0:
+                    own_cost = math.inf  # all threads read it at their next barrier, and discard the batch
+                if math.isfinite(own_cost) and from_row < to_row:
+                    b[BATCH_ROW] += from_row
+                    begin, rows = first + from_row, to_row - from_row
+                    _gather(b, t, work, begin, count, 0, rows, _min(block, n - begin - count))
+                    _forward(b, t, work, 0, rows)
+                    _output(b, t, work, begin, 0, rows, scale, line)
+                    _backward(b, t, work, 0, rows)
+                    _update(b, t, work, rows)
+                    own_cost += line[c.THREAD_COST]
+                    own_score += line[c.THREAD_SCORE]
+                    own_labels += line[c.THREAD_LABELS]
+                continue
             _gather(b, t, work, first, count, from_row, to_row, _min(block, n - first - count) if training else 0)
             _forward(b, t, work, from_row, to_row)
             _output(b, t, work, first, from_row, to_row, scale, line)
@@ -1492,6 +1556,21 @@ def _train_batches(b, t, work):
             _update(b, t, work, count)
             if _wait(b):
                 return 0.0
+        if b[OWN_GRADIENTS]:
+            line[c.THREAD_COST], line[c.THREAD_SCORE], line[c.THREAD_LABELS] = own_cost, own_score, own_labels
+            if _wait(b):
+                return 0.0
+            for k in range(n_threads):
+                other = _pointer(_at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE), np.float64)
+                cost += other[c.THREAD_COST]
+                score += other[c.THREAD_SCORE]
+                labels += other[c.THREAD_LABELS]
+                squares += other[c.THREAD_SQUARES]
+            stopped = not math.isfinite(cost)
+            if not stopped:
+                _add_own(b, t, work)
+                if options[c.CLIP_NORM] > 0 and _wait(b):
+                    return 0.0
         if stopped:
             break
         if flat:
@@ -1633,6 +1712,7 @@ def _template(
     block[TASK], block[LAYERS], block[PACKED], block[BLOCK] = task, len(net), p.packed, p.rows
     block[SLOTS], block[N_THREADS], block[TARGET], block[DATA] = slots, n_threads, TO_STORE, DATA_AT
     block[BYTE_SCALE], block[LD] = net[0, c.BYTE_SCALE], p.ld if task == TRAIN else 0
+    block[OWN_GRADIENTS] = p.own_gradients
     block[OWN_TEAM + c.N_THREADS] = 1
     dtype = np.dtype(f"f{itemsize}")
     numbers = cost_numbers(int(net[-1, c.COST]), c.number(net[-1, c.COST_NUMBER]), dtype)

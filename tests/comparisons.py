@@ -90,13 +90,13 @@ def assert_backends_agree(
     assert found.steps == expected.steps == len(rates)
 
 
-def assert_a_stop_ends_it(backend: Any, dtype: str, rule: naive.Rule, n_threads: int = 1) -> None:
+def assert_a_stop_ends_it(backend: Any, dtype: str, rule: naive.Rule, n_threads: int = 1, size: int = 32) -> None:
     """Set STOP in another thread while `train` runs. The call must end early, after a whole number of steps."""
-    k, steps = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 64, dtype, targets="labels"), 150_000
-    order, rate = np.resize(np.arange(64), 32 * steps), np.full(steps, 0.01)  # a step takes 10 to 200 microseconds
-    bc.train(backend, k, order[:64], 32, rule, n_threads=n_threads)  # compiles before the clock starts
+    k, steps = kc.case((64, 64, 10), "tanh", ("softmax", "cross_entropy"), 2 * size, dtype, targets="labels"), 150_000
+    order, rate = np.resize(np.arange(2 * size), size * steps), np.full(steps, 0.01)  # a step takes 10 to 200 us
+    bc.train(backend, k, order[: 2 * size], size, rule, n_threads=n_threads)  # compiles before the clock starts
     for delay in (0.05, 0.2, 0.8, 3.2):  # if no step was done on a busy machine, wait longer
-        record = bc.call(k, order, 32, rule, rate, n_threads=n_threads)
+        record = bc.call(k, order, size, rule, rate, n_threads=n_threads)
         timer = threading.Timer(delay, record.progress.__setitem__, (c.STOP, 1))
         timer.start()
         found = bc.trained(backend, record)
@@ -104,5 +104,5 @@ def assert_a_stop_ends_it(backend: Any, dtype: str, rule: naive.Rule, n_threads:
         if found.steps:
             break
     assert 0 < found.steps < steps
-    again = bc.train(backend, k, order[: 32 * found.steps], 32, rule, rate[: found.steps], n_threads=n_threads)
+    again = bc.train(backend, k, order[: size * found.steps], size, rule, rate[: found.steps], n_threads=n_threads)
     assert_same_bits(found[1:], again[1:])

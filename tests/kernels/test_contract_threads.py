@@ -99,8 +99,9 @@ def test_a_stop_set_beforehand_ends_the_call(threaded: Any, rule: str, n_threads
 
 @kc.pairs("threaded", "n_threads", "dtype")
 def test_a_stop_set_during_the_call_stops_the_team(threaded: Any, dtype: str, n_threads: int) -> None:
-    """All threads stop before the same step."""
+    """All threads stop before the same step: with a shared gradient, and with a gradient of each thread."""
     cmp.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads)
+    cmp.assert_a_stop_ends_it(threaded, dtype, naive.Rule(), n_threads, 128)
 
 
 @kc.pairs("threaded", "n_threads", "rule", "dtype", row=[12, 15])
@@ -151,3 +152,76 @@ def test_a_team_larger_than_the_cores_yields(threaded: Any, n_threads: int) -> N
     """A waiting thread yields its core. Otherwise each barrier would take a time slice of the scheduler."""
     k = kc.case((20, 16, 3), rows=100)
     assert_as_alone(threaded, k, np.arange(100), 20, naive.Rule(), min(8 * n_threads, threaded.MAX_THREADS), 5)
+
+
+# -- a gradient of each thread, for the thread's rows ------------------------------------------------------------
+
+
+def with_own_gradients(inputs: str, dtype: str, width: int, batch_size: int, n_threads: int, weights: str) -> kc.Case:
+    """A network whose inputs outweigh its parameters. The threads of a team then keep gradients of their own."""
+    k = kc.case((210, width, 9, 3), "tanh", ("softmax", "cross_entropy"), 700, dtype, weights=weights)
+    if inputs != "dense":
+        k = kc.mostly_zero(k)
+    if inputs == "given sparse":
+        k = k._replace(x=kc.sparse(k.x, dtype))
+    plan = c.plan(k.net, batch_size, 0, int(dtype[-2:]) // 8, n_threads)
+    assert plan.own_gradients
+    assert not plan.ld
+    return k
+
+
+@kc.pairs(
+    "threaded", "n_threads", "rule", "extra", "dtype", "weights", drops=[False, True],
+    inputs=["dense", "sparse", "given sparse"], width=[18, 40], batch_size=[256, 301, 577],
+)  # fmt: skip
+def test_own_gradients_with_every_optimiser(
+    threaded: Any,
+    rule: str,
+    extra: str,
+    dtype: str,
+    weights: str,
+    drops: bool,
+    inputs: str,
+    width: int,
+    batch_size: int,
+    n_threads: int,
+) -> None:
+    """Some batches have a smaller last block, whose rows are divided in other places. The last batch is smaller."""
+    k = with_own_gradients(inputs, dtype, width, batch_size, n_threads, weights)
+    if drops:
+        k = kc.dropping(k, (1 << 31, 8), (1 << 30, 9))
+    order = np.random.default_rng(3).integers(0, 700, 2 * batch_size + 7)
+    assert_as_alone(threaded, k, order, batch_size, bc.rule(rule, extra), n_threads, 5)
+
+
+@kc.pairs("threaded", "n_threads", "dtype", "rule", row=[0, 255, 299])
+def test_own_gradients_stop_where_the_cost_is_not_finite(
+    threaded: Any, row: int, dtype: str, rule: str, n_threads: int
+) -> None:
+    """Another thread finds the NaN for each row. It lies in the first block of the second batch, or in the second."""
+    k = with_own_gradients("dense", dtype, 18, 300, n_threads, "none")
+    order = np.arange(600)
+    k.x[300 + row, 2] = np.nan
+    found = bc.train(threaded, k, order, 300, kc.RULES[rule], n_threads=n_threads)
+    before = bc.train(threaded, k, order[:300], 300, kc.RULES[rule], bc.rates(order, 300)[:1], n_threads=n_threads)
+    assert found.steps == 1
+    cmp.assert_same_bits(found, before)
+    stopped = bc.train(threaded, k, order, 300, kc.RULES[rule], stop=1, n_threads=n_threads)
+    assert (stopped.cost, stopped.steps) == (0, 0)
+    cmp.assert_same_bits([stopped.params], [k.params])
+
+
+@kc.pairs("threaded", "n_threads", "dtype", inputs=["dense", "sparse"])
+def test_own_gradients_do_not_depend_on_the_split_of_an_order(
+    threaded: Any, inputs: str, dtype: str, n_threads: int
+) -> None:
+    """A call that ends within an epoch gives the bits of a longer call."""
+    k, adam = with_own_gradients(inputs, dtype, 40, 300, n_threads, "none"), kc.RULES["adam"]
+    order = np.random.default_rng(4).permutation(700)
+    rates = bc.rates(order, 300)
+    whole = bc.train(threaded, k, order, 300, adam, rates, n_threads=n_threads)
+    head = bc.train(threaded, k, order[:300], 300, adam, rates[:1], n_threads=n_threads)
+    tail = bc.train(
+        threaded, k._replace(params=head.params), order[300:], 300, adam, rates[1:], 1, head.state, n_threads=n_threads
+    )
+    cmp.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
