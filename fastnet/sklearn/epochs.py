@@ -168,18 +168,16 @@ class _Loop:
             began = time.perf_counter()
             report = fit.updates.make_in_one_call(orders.reshape(-1), rates, fit.interrupts.progress)
             seconds = time.perf_counter() - began
+            is_stopped = fit.interrupts.pending
+            has_diverged = len(report) < len(rates) and not is_stopped
             whole = len(report) // n_batches
-            has_diverged = whole < len(orders) and not fit.interrupts.pending
-            if whole + 1 < len(orders) and first is not None:  # take back the draws for epochs that did not begin
+            begun = whole + 1 if has_diverged else max(1, -(-len(report) // n_batches))
+            if begun < len(orders) and first is not None:  # take back the draws for the epochs that did not begin
                 random_state.set_state(first)
-                for _ in range(record.n_epochs + whole + 1):
+                for _ in range(record.n_epochs + begun):
                     random_state.shuffle(order)
-            for loss in self._losses(report[: whole * n_batches]) + [math.nan] * has_diverged:
-                record.add_loss(loss, len(order))
-                if rule.verbose:
-                    print(f"Iteration {record.n_epochs}, loss = {record.losses[-1]:.8f}")
-                self._judge(has_diverged)
-            if fit.interrupts.pending:
+            self._add(self._losses(report[: whole * n_batches]), has_diverged)
+            if is_stopped:
                 return INTERRUPTED
             if has_diverged:
                 return DIVERGED
@@ -193,6 +191,14 @@ class _Loop:
             if rule.is_single:
                 return CONVERGED
         return MAX_ITER
+
+    def _add(self, losses: list[float], has_diverged: bool) -> None:
+        """Add epochs to the record. The loss of an epoch that diverged is nan."""
+        for loss in [*losses, math.nan] if has_diverged else losses:
+            self._record.add_loss(loss, len(self._fit.rows))
+            if self._rule.verbose:
+                print(f"Iteration {self._record.n_epochs}, loss = {loss:.8f}")
+            self._judge(has_diverged)
 
     def _next_epochs(self) -> int:
         """Return how many epochs the next kernel call makes: one, or as many as surely come before the fit ends.
