@@ -15,7 +15,7 @@ setup.py builds this file once for each instruction set and dtype. The inner loo
 # the weights or of the deltas, copied ("packed") to contiguous memory.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport isfinite, log, pow, sqrt
+from libc.math cimport INFINITY, isfinite, log, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
