@@ -26,6 +26,7 @@ from fastnet.kernels.formulas import ACTIVATIONS
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
+BYTES = np.dtype(np.uint8)
 DOT_SIZE = 10_000  # a BLAS may start threads for the dot product of longer vectors
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
 
@@ -48,9 +49,9 @@ def lazy_inputs(
     """
     if type(x) is np.ndarray and x.flags.c_contiguous and x.flags.aligned:
         rows = x.view()  # the user may change the shape of x at any time
-        is_kernel_array = rows.dtype == dtype and rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0
-        if is_kernel_array and (not finite or is_finite(rows)):
-            return rows  # what the checks below would return
+        if rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0:
+            if rows.dtype == BYTES or (rows.dtype == dtype and (not finite or is_finite(rows))):
+                return rows  # what the checks below would return
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name, byte_scale)
     array = frame_values(x, dtype, name) if is_frame(x) else _array(x, name)
@@ -97,7 +98,8 @@ def outputs(
     """
     if type(y) is np.ndarray and y.dtype == np.int64 and y.shape == (n,) and n_out > 1 and task != "multilabel":
         labels = y.copy()
-        if labels.shape == (n,) and labels.view(np.uint64).max() < n_out:  # a negative label is a large number here
+        # A negative label is a large number here.
+        if labels.shape == (n,) and np.maximum.reduce(labels.view(np.uint64)) < n_out:
             return labels  # what the checks below would return
     array = _array(y, name, _numbering(y, name))
     if array.ndim == 0 or len(array) != n:

@@ -99,11 +99,10 @@ class Updates:
                 )
             )
 
-        call = partial(run_team, self.n_threads, train)
         if self.is_long:
-            self.interrupts.call(call)
+            self.interrupts.call(partial(run_team, self.n_threads, train))
         else:
-            call()
+            run_team(self.n_threads, train)
         n_updates = int(progress[c.STEPS])
         state.step += n_updates
         return report[:n_updates]

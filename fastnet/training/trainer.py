@@ -23,7 +23,7 @@ from fastnet.network import Network
 from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import Callback, as_callbacks, batches_until_due
 from fastnet.training.dropout import with_dropout
-from fastnet.training.fit import Fit, begin
+from fastnet.training.fit import Fit, Kept, begin
 from fastnet.training.history import Epoch, History
 from fastnet.training.inputs import Examples, check_examples, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
@@ -141,6 +141,7 @@ class Trainer:
         self._unfinished: Epoch | None = None  # the record of the current epoch so far
         self._stopped = False
         self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
+        self._kept = Kept()
         self.history = History()
 
     # -- properties --------------------------------------------------------------------------------------------
@@ -320,7 +321,7 @@ class Trainer:
                 self.history.epochs.append(epoch)
                 for callback in fit.callbacks if not interrupts.pending else ():
                     fit.hand_over(partial(callback.on_epoch_end, self, epoch))
-            fit.end()
+            self._end(fit)
         return self.history
 
     def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
@@ -335,7 +336,7 @@ class Trainer:
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(fit, fit.rows)
-            fit.end()
+            self._end(fit)
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch
@@ -360,6 +361,7 @@ class Trainer:
         validation: Examples | None = None,
     ) -> Fit:
         self._stopped = False
+        kept, self._kept.fit = self._kept.fit, None  # after an error, nothing is kept
         return begin(
             self._network,
             self._layers,
@@ -373,7 +375,12 @@ class Trainer:
             callbacks=as_callbacks(callbacks),
             interrupts=interrupts,
             validation=validation,
+            kept=kept,
         )
+
+    def _end(self, fit: Fit) -> None:
+        fit.end()
+        self._kept.fit = fit
 
     def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
