@@ -235,6 +235,8 @@ def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDA
 
 def threads(value: object) -> int | None:
     """Return the number of threads, or None for "auto"."""
+    if type(value) is int and value >= 1:
+        return value
     if isinstance(value, str):
         if value == "auto":
             return None

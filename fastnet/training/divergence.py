@@ -45,7 +45,7 @@ class DivergenceWatch:
         updates = self._updates
         first = self._before_last or updates.snapshot(rows[:0], rates[:0])
         last = 0 if is_last else updates.last_batch(len(rows))
-        reports = list[NDArray[np.float64]]()
+        reports: list[NDArray[np.float64]] = []
         for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates if is_last else rates[-1:])):
             if not part.size or updates.interrupts.pending:
                 continue

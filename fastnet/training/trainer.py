@@ -389,7 +389,9 @@ class Trainer:
         self._epoch += 1
         self._unfinished, totals, done = None, Totals(self._epoch), 0
         while done < n_batches and not self._stopped and not fit.interrupts.pending:
-            count = min(fit.chunks.next_size(), n_batches - done, *batches_until_due(fit.callbacks, done))
+            count = min(fit.chunks.next_size(), n_batches - done)
+            if fit.callbacks:
+                count = min(count, *batches_until_due(fit.callbacks, done))
             rows = order[done * size : (done + count) * size]
             rates = checks.rates(self._learning_rate, factors[done : done + count], self.steps)
             began = time.perf_counter()
@@ -402,6 +404,7 @@ class Trainer:
                 fit.chunks.learn_speed(seconds, n_examples)
                 totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
                 self._unfinished = totals.record(fit)
-                fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
+                if fit.callbacks:
+                    fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
         self._epoch -= done == 0
         return self._unfinished
