@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from fastnet import checks
 from fastnet.errors import BackendError
@@ -109,12 +109,13 @@ def get(name: BackendName) -> Backend:
         _check_name(name, "backend")
         return _registered[name]
     try:
-        backend = sys.modules.get(_MODULES[name]) or import_module(_MODULES[name])  # the import takes 2 us
+        backend: Any = sys.modules.get(_MODULES[name]) or import_module(_MODULES[name])  # the import takes 2 us
         if name == "cython":
             backend.module("float32")  # the import always works; this call fails without compiled kernels
     except ImportError as error:
         raise BackendError(f"the {name} backend is missing here ({error}); to get it: {_HOW_TO_GET[name]}") from error
-    return cast(Backend, backend)
+    found: Backend = backend
+    return found
 
 
 def resolve(argument: BackendName | None = None) -> Choice:

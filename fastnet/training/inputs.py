@@ -63,7 +63,8 @@ def prepare(
     """
     network.note_inputs(largest_input(x))
     dtype, is_compressed = network.dtype, compresses(sparse, engine.kernels, x, epochs)
-    compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
+    if compiles(engine.kernels):
+        compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
     if is_compressed and not interrupts.pending:
         x = cast(SparseRows, interrupts.call(partial(compressed, engine.kernels, x, dtype, network.byte_scale)))
     return x, described(x, is_compressed)
@@ -92,9 +93,9 @@ _compiled: list[tuple[Backend, tuple[np.dtype[Any], np.dtype[Any], bool]]] = []
 
 def largest_input(x: AnyRows) -> float:
     """Return the largest absolute value of floats x, seen on at most SAMPLE_ROWS rows; 0 for bytes."""
-    if x.dtype == np.uint8:
+    if x.dtype.kind == "u":
         return 0.0
     seen = kernel_rows(x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)])
     values = seen.values if isinstance(seen, SparseRows) else seen
     flat = values.reshape(-1)
-    return float(max(np.maximum.reduce(flat, initial=0), -np.minimum.reduce(flat, initial=0)))
+    return max(float(np.maximum.reduce(flat, initial=0)), -float(np.minimum.reduce(flat, initial=0)))

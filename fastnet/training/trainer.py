@@ -385,7 +385,7 @@ class Trainer:
     def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
         size, n_batches = fit.updates.batch_size, fit.n_batches
-        factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
+        factors = factors_of_epoch(self._schedule, self._epoch, self._state.step, n_batches, fit.horizon)
         self._epoch += 1
         self._unfinished, totals, done = None, Totals(self._epoch), 0
         while done < n_batches and not self._stopped and not fit.interrupts.pending:
@@ -393,7 +393,7 @@ class Trainer:
             if fit.callbacks:
                 count = min(count, *batches_until_due(fit.callbacks, done))
             rows = order[done * size : (done + count) * size]
-            rates = checks.rates(self._learning_rate, factors[done : done + count], self.steps)
+            rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
             began = time.perf_counter()
             is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
             report = fit.watch.make(rows, rates, self._epoch, is_last)
