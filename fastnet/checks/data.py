@@ -29,6 +29,7 @@ ROUNDING = 1e-6
 BYTES = np.dtype(np.uint8)
 DOT_SIZE = 10_000  # a BLAS may start threads for the dot product of longer vectors
 vdot = getattr(np.vdot, "_implementation", np.vdot)  # without NumPy's search for __array_function__: 0.3 us less
+NO_WEIGHTS = np.empty(0)  # stands for weights of 1
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
 
 
@@ -99,8 +100,9 @@ def outputs(
     """
     if type(y) is np.ndarray and y.dtype == np.int64 and y.shape == (n,) and n_out > 1 and task != "multilabel":
         labels = y.copy()
-        # A negative label is a large number here.
-        if labels.shape == (n,) and np.maximum.reduce(labels.view(np.uint64)) < n_out:
+        numbers_of_labels = labels.view(np.uint64)  # a negative label is a large number here
+        # argmax takes half as long as max on few numbers.
+        if labels.shape == (n,) and numbers_of_labels.item(numbers_of_labels.argmax()) < n_out:
             return labels  # what the checks below would return
     array = _array(y, name, _numbering(y, name))
     if array.ndim == 0 or len(array) != n:
@@ -243,7 +245,7 @@ def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.f
     None stands for weights of 1. The weights are copied only if they need a conversion.
     """
     if values is None:
-        return np.empty(0)
+        return NO_WEIGHTS
     array = _array(values, name)
     if array.shape != (n,) or array.dtype.kind not in "biuf":
         hint = f": use numpy.ravel({name})" if array.shape == (n, 1) else ""
@@ -258,7 +260,7 @@ def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.f
         raise ValueError(f"{name}[{bad}] is {found[bad]:g}; a weight is 0, or from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
     if not found.any():
         raise ValueError(f"{name} is zero everywhere; at least one example needs a weight above 0")
-    return np.empty(0) if (found == 1).all() else found
+    return NO_WEIGHTS if (found == 1).all() else found
 
 
 def vector(v: object, length: int, name: str) -> Array:

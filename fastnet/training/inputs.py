@@ -98,4 +98,7 @@ def largest_input(x: AnyRows) -> float:
     seen = kernel_rows(x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)])
     values = seen.values if isinstance(seen, SparseRows) else seen
     flat = values.reshape(-1)
-    return max(float(np.maximum.reduce(flat, initial=0)), -float(np.minimum.reduce(flat, initial=0)))
+    if not flat.size:  # sparse rows without entries
+        return 0.0
+    # argmax takes 1 us less than max.
+    return max(0.0, float(flat[flat.argmax()]), -float(flat[flat.argmin()]))
