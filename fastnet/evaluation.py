@@ -59,7 +59,7 @@ def total_squares(layers: c.Ints, y: NDArray[Any], weights: NDArray[np.float64])
     y are checked labels (n,) or targets (n, n_out), weights are (n,), or (0,) for weights of 1. The result is nan if
     the network's task is not regression.
     """
-    if layers[-1, c.TASK] != c.REGRESSION:
+    if layers.item(-1, c.TASK) != c.REGRESSION:
         return math.nan
     n_out = int(layers[-1, c.N_OUT])
     with np.errstate(all="ignore"):  # a sum that overflows is inf

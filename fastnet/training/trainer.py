@@ -391,7 +391,7 @@ class Trainer:
         while done < n_batches and not self._stopped and not fit.interrupts.pending:
             count = min(fit.chunks.next_size(), n_batches - done)
             if fit.callbacks:
-                count = min(count, *batches_until_due(fit.callbacks, done))
+                count = min((count, *batches_until_due(fit.callbacks, done)))
             rows = order[done * size : (done + count) * size]
             rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
             began = time.perf_counter()
