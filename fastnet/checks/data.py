@@ -51,9 +51,9 @@ def lazy_inputs(
     """
     if type(x) is np.ndarray and x.flags.c_contiguous and x.flags.aligned:
         rows = x.view()  # the user may change the shape of x at any time
-        if rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0:
-            if rows.dtype == BYTES or (rows.dtype == dtype and (not finite or is_finite(rows))):
-                return rows  # what the checks below would return
+        has_shape = rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0
+        if has_shape and (rows.dtype == BYTES or (rows.dtype == dtype and (not finite or is_finite(rows)))):
+            return rows  # what the checks below would return
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name, byte_scale)
     array = frame_values(x, dtype, name) if is_frame(x) else _array(x, name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
-from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, is_due
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, batches_until_due, is_due
 from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
@@ -63,14 +63,21 @@ class Fit:
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
 
-    def end(self) -> None:
-        """Give back the workspace and forget the user's data. A trainer may keep this object for its next fit."""
+    def batches_of_chunk(self, done: int) -> int:
+        """Return the number of batches of the next chunk. `done` is the number of batches so far in this epoch."""
+        count = min(self.chunks.next_size(), self.n_batches - done)
+        return min((count, *batches_until_due(self.callbacks, done))) if self.callbacks else count
+
+    def end(self, kept: Kept | None = None) -> None:
+        """Give back the workspace and forget the user's data. `kept`, if given, keeps this object for another fit."""
         workspaces.give_back(self.memory)
         updates = self.updates
         updates.x = updates.y = updates.weights = updates.work = self.memory = NOTHING
         self.rows, self.callbacks, self.validation = NO_ROWS, (), None
         self.watch.forget()
         self.chunks.forget_speed()
+        if kept is not None:
+            kept.fit = self
 
     def is_for(
         self, network: Network, layers: Ints, state: OptimizerState, parameters: Floats, made_for: tuple[object, ...]
@@ -146,6 +153,11 @@ class Kept:
 
     fit: Fit | None = None
 
+    def taken(self) -> Fit | None:
+        """Return the fit and keep it no longer."""
+        fit, self.fit = self.fit, None
+        return fit
+
     def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
         return Kept, ()
 
@@ -164,11 +176,12 @@ def begin(
     callbacks: Sequence[Callback],
     interrupts: Interrupts,
     validation: Examples | None = None,
-    kept: Fit | None = None,
+    kept: Kept | None = None,
 ) -> Fit:
     """Prepare a fit on checked examples. `layers` are the network's layers with dropout.
 
-    `kept` is an ended fit of the same trainer. If it fits the new examples, it is used again.
+    If `kept` holds a fit for as many examples of this kind, that fit is used again. `kept` is then empty, until the fit
+    ends without an error.
     """
     (x, y, weights), rows, held_out = selection
     size = examples_in_batch(batch_size, len(rows))
@@ -176,9 +189,8 @@ def begin(
     n_threads = engine.n_threads(layers, x, size)
     x, inputs = prepare(x, network, engine, interrupts, sparse=sparse, epochs=epochs)
     made_for = engine, n_threads, size, len(rows), type(x), x.dtype
-    if kept is not None and kept.is_for(network, layers, state, parameters, made_for):
-        fit = kept
-    else:
+    fit = kept.taken() if kept is not None else None
+    if fit is None or not fit.is_for(network, layers, state, parameters, made_for):
         fit = _made(network, layers, state, parameters, made_for)
     fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts

@@ -63,8 +63,7 @@ def prepare(
     """
     network.note_inputs(largest_input(x))
     dtype, is_compressed = network.dtype, compresses(sparse, engine.kernels, x, epochs)
-    if compiles(engine.kernels):
-        compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
+    compile_for(x, dtype, engine, interrupts, sparse=is_compressed)
     if is_compressed and not interrupts.pending:
         x = cast(SparseRows, interrupts.call(partial(compressed, engine.kernels, x, dtype, network.byte_scale)))
     return x, described(x, is_compressed)

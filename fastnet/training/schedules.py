@@ -13,6 +13,7 @@ from fastnet.checks import factors as check_factors
 from fastnet.checks import given, name_of, number
 from fastnet.names import ScheduleName
 
+MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
 Factors = NDArray[np.float64]
 
 

@@ -21,7 +21,7 @@ from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.training.ahead import rates_ahead, train_ahead
-from fastnet.training.callbacks import Callback, as_callbacks, batches_until_due
+from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, Kept, begin
 from fastnet.training.history import Epoch, History
@@ -29,12 +29,10 @@ from fastnet.training.inputs import Examples, check_examples, check_validation_d
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
-from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
+from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
 from fastnet.training.spread import warn_of_spread
 from fastnet.training.totals import Totals
-
-MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
 
 
 class Trainer:
@@ -139,9 +137,8 @@ class Trainer:
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._epoch = 0  # the number of epochs begun
         self._unfinished: Epoch | None = None  # the record of the current epoch so far
-        self._stopped = False
+        self._stopped, self._kept = False, Kept()
         self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
-        self._kept = Kept()
         self.history = History()
 
     # -- properties --------------------------------------------------------------------------------------------
@@ -321,7 +318,7 @@ class Trainer:
                 self.history.epochs.append(epoch)
                 for callback in fit.callbacks if not interrupts.pending else ():
                     fit.hand_over(partial(callback.on_epoch_end, self, epoch))
-            self._end(fit)
+            fit.end(self._kept)
         return self.history
 
     def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
@@ -336,7 +333,7 @@ class Trainer:
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(fit, fit.rows)
-            self._end(fit)
+            fit.end(self._kept)
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch
@@ -361,7 +358,6 @@ class Trainer:
         validation: Examples | None = None,
     ) -> Fit:
         self._stopped = False
-        kept, self._kept.fit = self._kept.fit, None  # after an error, nothing is kept
         return begin(
             self._network,
             self._layers,
@@ -375,12 +371,8 @@ class Trainer:
             callbacks=as_callbacks(callbacks),
             interrupts=interrupts,
             validation=validation,
-            kept=kept,
+            kept=self._kept,
         )
-
-    def _end(self, fit: Fit) -> None:
-        fit.end()
-        self._kept.fit = fit
 
     def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
@@ -389,9 +381,7 @@ class Trainer:
         self._epoch += 1
         self._unfinished, totals, done = None, Totals(self._epoch), 0
         while done < n_batches and not self._stopped and not fit.interrupts.pending:
-            count = min(fit.chunks.next_size(), n_batches - done)
-            if fit.callbacks:
-                count = min((count, *batches_until_due(fit.callbacks, done)))
+            count = fit.batches_of_chunk(done)
             rows = order[done * size : (done + count) * size]
             rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
             began = time.perf_counter()
