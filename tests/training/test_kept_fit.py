@@ -156,14 +156,6 @@ def test_a_kept_fit_has_no_data_of_the_user() -> None:
     assert [name for name, ref in alive.items() if ref() is not None] == []
 
 
-def test_a_record_is_an_ordinary_epoch() -> None:
-    epoch = make().partial_fit(np.ones((5, 6), np.float32), np.zeros(5, np.int64))
-    assert tuple(vars(epoch)) == FIELDS
-    assert repr(Epoch(**vars(epoch))) == repr(epoch)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        epoch.cost = 0.0  # type: ignore[misc]  # the test of this error
-
-
 def test_each_team_of_one_is_new() -> None:
     first, second = c.team(1), c.team(1)
     first[c.BROKEN] = 1
