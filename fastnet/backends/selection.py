@@ -140,7 +140,7 @@ def resolve(argument: BackendName | None = None) -> Choice:
 
 def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
     """Return the choice of `resolve`, and the backend itself. The errors are those of `resolve`."""
-    if type(argument) is str and argument != "auto" and argument in _MODULES:
+    if type(argument) is str and argument in _MODULES:
         return Choice(argument, ARGUMENT), get(argument)
     for place, source in enumerate((ARGUMENT, "named by use_backend", f"named by ${ENVIRONMENT}")):
         name = argument if place == 0 else _context.get() if place == 1 else os.environ.get(ENVIRONMENT) or None
