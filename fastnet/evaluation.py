@@ -44,12 +44,12 @@ def evaluation(layers: c.Ints, sums: Sums, squares: float = math.nan) -> Evaluat
 
     `squares` is what `total_squares` returns for the same examples.
     """
-    task, n_out = int(layers[-1, c.TASK]), int(layers[-1, c.N_OUT])
+    task = layers.item(-1, c.TASK)
     cost, share = sums.cost / sums.weight, sums.score / sums.weight
     if task == c.CLASSIFICATION:
         return Evaluation(cost, accuracy=share)
     if task == c.MULTILABEL:
-        return Evaluation(cost, accuracy=share, label_accuracy=sums.labels / (sums.weight * n_out))
+        return Evaluation(cost, accuracy=share, label_accuracy=sums.labels / (sums.weight * int(layers[-1, c.N_OUT])))
     return Evaluation(cost, r2=1 - sums.score / squares if squares else math.nan)
 
 
@@ -59,7 +59,7 @@ def total_squares(layers: c.Ints, y: NDArray[Any], weights: NDArray[np.float64])
     y are checked labels (n,) or targets (n, n_out), weights are (n,), or (0,) for weights of 1. The result is nan if
     the network's task is not regression.
     """
-    if layers[-1, c.TASK] != c.REGRESSION:
+    if layers.item(-1, c.TASK) != c.REGRESSION:
         return math.nan
     n_out = int(layers[-1, c.N_OUT])
     with np.errstate(all="ignore"):  # a sum that overflows is inf

@@ -322,8 +322,9 @@ class Network(Architecture):
 
         `forms` are examples as the user gave them and as the kernels take them: bytes may be converted to floats.
         """
-        is_suspicious = self._largest_input > MAX_PIXEL and self._byte_scale == c.PIXEL_SCALE
-        if is_suspicious and any(map(checks.holds_bytes, forms)):
+        if self._largest_input <= MAX_PIXEL:
+            return
+        if self._byte_scale == c.PIXEL_SCALE and any(map(checks.holds_bytes, forms)):
             warn(
                 f"the network was trained on floats as large as {self._largest_input:g}, and here x holds bytes, which "
                 "stand for 0 to 1: make the network with Network(byte_scale=1) if a byte stands for its own value, or "

@@ -209,11 +209,16 @@ MAX_THREADS = 64
 
 def team(n_threads: int) -> Ints:
     """The array that `n_threads` threads share in one call of `train`."""
+    if n_threads == 1:
+        return _ALONE.copy()  # one thread needs no cache lines of its own; a line's start takes 2 us to find
     shared = aligned_empty(TEAM_COLUMNS + n_threads * TEAM_LINE, np.int64)
     shared[...] = 0
     shared[N_THREADS] = n_threads
     return shared
 
+
+_ALONE = np.zeros(TEAM_COLUMNS + TEAM_LINE, np.int64)
+_ALONE[N_THREADS] = 1
 
 # -- the workspace ----------------------------------------------------------------------------------------
 ALIGNMENT = 64  # bytes of a cache line, and of the widest vector

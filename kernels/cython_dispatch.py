@@ -10,7 +10,6 @@ import importlib
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -51,10 +50,11 @@ def runnable(features: Mapping[str, bool]) -> list[str]:
 
 DTYPES = ("float32", "float64")
 COMPRESSION_PAYS = True
+warm_up = None  # nothing is compiled at the first call; without this line, each look for it would take 0.8 us
 
 
 @functools.cache
-def module(dtype: str) -> ModuleType:
+def module(dtype: str) -> Any:
     """The extension module for "float32" or "float64". Raises ImportError if no installed build runs on this CPU."""
     builds = [f"fastnet.kernels._cython_{isa}_" for isa in runnable(cpu_features())]
     for build in builds:
@@ -73,7 +73,8 @@ def peak_flops(repeats: int) -> float:
 
 
 def _for(params: Floats) -> Backend:
-    return cast(Backend, module("float32" if params.itemsize == 4 else "float64"))  # dtype.name takes microseconds
+    backend: Backend = module("float32" if params.itemsize == 4 else "float64")  # dtype.name takes microseconds
+    return backend
 
 
 def predict(net: Ints, params: Floats, x: Rows, out: Floats, work: Floats) -> None:

@@ -169,6 +169,7 @@ class Pair(NamedTuple):
     # (z, target, error, weights): the weighted sum of the costs of the examples. weights (n,), or None for weights of 1
     cost: Callable[[Floats, Floats, Floats, Floats | None], float]
     delta: Callable[[Floats, Floats], Floats]  # (a, error): the derivative of an example's cost with respect to its z
+    reads_error: bool = True  # whether `cost` reads the error
 
 
 class Cost(NamedTuple):
@@ -267,8 +268,8 @@ def _cross_entropy(output: Activation, number: float) -> Pair:
 
     def of_softmax(z: Floats, target: Floats, error: Floats, weights: Floats | None) -> float:
         """-sum(target log(a)), for targets that sum to 1. It is computed from z, because a may be rounded to 0."""
-        z = z - z.max(0)
-        distance = np.log(np.exp(z).sum(0)) - z  # -log(a)
+        z = z - np.maximum.reduce(z)  # reduce takes 0.5 us less than max or sum
+        distance = np.log(np.add.reduce(np.exp(z))) - z  # -log(a)
         if is_limited:
             distance = np.minimum(distance, number)
         return float(np.vdot(distance, target if weights is None else target * weights))
@@ -281,7 +282,7 @@ def _cross_entropy(output: Activation, number: float) -> Pair:
         low, high = np.minimum(np.maximum(-z, 0) + rest, number), np.minimum(np.maximum(z, 0) + rest, number)
         return _total(target * low + (1 - target) * high, weights)
 
-    return Pair(of_softmax if output.name == "softmax" else of_sigmoid, canonical_delta)
+    return Pair(of_softmax if output.name == "softmax" else of_sigmoid, canonical_delta, reads_error=False)
 
 
 def _poisson(output: Activation, number: float) -> Pair:
@@ -373,12 +374,12 @@ _COST_BY_CODE = {cost.code: cost for cost in COSTS.values()}
 
 def pair_of(net: Ints) -> Pair:
     """The cost and the output activation of a network."""
-    return _pair(int(net[-1, c.ACTIVATION]), int(net[-1, c.COST]), c.number(net[-1, c.COST_NUMBER]))
+    return _pair(net.item(-1, c.ACTIVATION), net.item(-1, c.COST), net.item(-1, c.COST_NUMBER))
 
 
 @functools.cache
-def _pair(activation: int, cost: int, number: float) -> Pair:
-    return _COST_BY_CODE[cost].pair(BY_CODE[activation], number)
+def _pair(activation: int, cost: int, number: int) -> Pair:
+    return _COST_BY_CODE[cost].pair(BY_CODE[activation], c.number(number))
 
 
 # -- targets and classes ----------------------------------------------------------------------------------------------
@@ -465,7 +466,8 @@ def evaluate(net: Ints, z: Floats, y: NDArray[np.generic], weights: NDArray[np.f
     backend, the costs outside of training come from this function. The function computes in float64.
     """
     total = [0.0, 0.0, 0.0, 0.0]
-    pair, activation, task = pair_of(net), BY_CODE[int(net[-1, c.ACTIVATION])], int(net[-1, c.TASK])
+    pair, activation, task = pair_of(net), BY_CODE[net.item(-1, c.ACTIVATION)], net.item(-1, c.TASK)
+    reads_error = task == c.REGRESSION or pair.reads_error
     rows = max(1, COST_OUTPUTS // z.shape[1])
     with np.errstate(all="ignore"):  # a cost that overflows is inf
         for first in range(0, len(z), rows):
@@ -473,10 +475,14 @@ def evaluate(net: Ints, z: Floats, y: NDArray[np.generic], weights: NDArray[np.f
             sums = np.array(z[part].T, np.float64, order="C")
             target = targets(y[part], np.empty_like(sums))
             w = weights[part] if weights.size else None
-            error = activation.function(sums) - target
+            error = activation.function(sums) - target if reads_error else target  # then nothing reads it
             score, labels = scores(task, sums, error, y[part])
-            each = np.ones(len(score)) if w is None else w
             total[0] += pair.cost(sums, target, error, w)
+            if w is None and task == c.CLASSIFICATION:  # the general case below has the same bits
+                total[1] += len(score)
+                total[2] += int(np.count_nonzero(score))
+                continue
+            each = np.ones(len(score)) if w is None else w
             total[1] += float(each.sum())
             total[2] += float(each.dot(score))
             total[3] += 0.0 if labels is None else float(each.dot(labels))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints, Rows, SparseRows
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """A backend that was chosen for a call.
 
     Networks, trainers and predictors make an engine at the start of a call, with `choose`.

@@ -41,9 +41,9 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         handler = getsignal(SIGINT)
-        if threading.current_thread() is threading.main_thread() and callable(handler):
+        self._thread = threading.get_ident()
+        if self._thread == threading.main_thread().ident and callable(handler):
             self._handler = handler
-            self._thread = threading.get_ident()
             _deferring.append(self)
             set_signal(SIGINT, self.note)
         if self._together is not None:

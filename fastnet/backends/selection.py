@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from fastnet import checks
 from fastnet.errors import BackendError
@@ -30,6 +30,7 @@ _HOW_TO_GET = {
     "numba": 'python -m pip install "fastnet-mlp[numba]"',
     "numpy": "python -m pip install numpy",
 }
+ARGUMENT = "named by the argument"
 _registered: dict[str, Backend] = {}
 _context: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastnet_backend", default=None)
 
@@ -104,16 +105,17 @@ def get(name: BackendName) -> Backend:
     >>> fastnet.backends.get("numpy").MAX_THREADS
     1
     """
-    _check_name(name, "backend")
-    if name in _registered:
+    if not isinstance(name, str) or name not in _MODULES:
+        _check_name(name, "backend")
         return _registered[name]
     try:
-        backend = sys.modules.get(_MODULES[name]) or import_module(_MODULES[name])  # the import takes 2 us
+        backend: Any = sys.modules.get(_MODULES[name]) or import_module(_MODULES[name])  # the import takes 2 us
         if name == "cython":
             backend.module("float32")  # the import always works; this call fails without compiled kernels
     except ImportError as error:
         raise BackendError(f"the {name} backend is missing here ({error}); to get it: {_HOW_TO_GET[name]}") from error
-    return cast(Backend, backend)
+    found: Backend = backend
+    return found
 
 
 def resolve(argument: BackendName | None = None) -> Choice:
@@ -138,7 +140,9 @@ def resolve(argument: BackendName | None = None) -> Choice:
 
 def find(argument: BackendName | None = None) -> tuple[Choice, Backend]:
     """Return the choice of `resolve`, and the backend itself. The errors are those of `resolve`."""
-    for place, source in enumerate(("named by the argument", "named by use_backend", f"named by ${ENVIRONMENT}")):
+    if type(argument) is str and argument in _MODULES:
+        return Choice(argument, ARGUMENT), get(argument)
+    for place, source in enumerate((ARGUMENT, "named by use_backend", f"named by ${ENVIRONMENT}")):
         name = argument if place == 0 else _context.get() if place == 1 else os.environ.get(ENVIRONMENT) or None
         if name is None:
             continue

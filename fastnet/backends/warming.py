@@ -69,7 +69,7 @@ def warmup(
 
 def compiles(kernels: Backend) -> bool:
     """Whether the backend compiles its kernels when they are first called."""
-    return hasattr(kernels, "warm_up")
+    return getattr(kernels, "warm_up", None) is not None
 
 
 def warm_up(kernels: Backend, dtype: np.dtype[Any], x_dtype: np.dtype[Any], sparse: bool = False) -> None:

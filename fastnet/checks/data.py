@@ -26,7 +26,9 @@ from fastnet.kernels.formulas import ACTIVATIONS
 Array = NDArray[Any]
 # Targets may lie this far outside the range of the outputs: rounding puts data scaled to 0..1 up to 1e-7 above 1.
 ROUNDING = 1e-6
+BYTES = np.dtype(np.uint8)
 DOT_SIZE = 10_000  # a BLAS may start threads for the dot product of longer vectors
+NO_WEIGHTS = np.empty(0)  # stands for weights of 1
 MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # float32 holds these numbers and their inverses
 
 
@@ -48,8 +50,8 @@ def lazy_inputs(
     """
     if type(x) is np.ndarray and x.flags.c_contiguous and x.flags.aligned:
         rows = x.view()  # the user may change the shape of x at any time
-        is_kernel_array = rows.dtype == dtype and rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0
-        if is_kernel_array and (not finite or is_finite(rows)):
+        has_shape = rows.ndim == 2 and rows.shape[1] == n_in and rows.shape[0] > 0
+        if has_shape and (rows.dtype == BYTES or (rows.dtype == dtype and (not finite or is_finite(rows)))):
             return rows  # what the checks below would return
     if isinstance(x, c.SparseRows) or is_scipy_sparse(x):
         return sparse_inputs(x, n_in, dtype, name, byte_scale)
@@ -97,7 +99,9 @@ def outputs(
     """
     if type(y) is np.ndarray and y.dtype == np.int64 and y.shape == (n,) and n_out > 1 and task != "multilabel":
         labels = y.copy()
-        if labels.shape == (n,) and labels.view(np.uint64).max() < n_out:  # a negative label is a large number here
+        numbers_of_labels = labels.view(np.uint64)  # a negative label is a large number here
+        # argmax takes half as long as max on few numbers.
+        if labels.shape == (n,) and numbers_of_labels.item(numbers_of_labels.argmax()) < n_out:
             return labels  # what the checks below would return
     array = _array(y, name, _numbering(y, name))
     if array.ndim == 0 or len(array) != n:
@@ -240,7 +244,7 @@ def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.f
     None stands for weights of 1. The weights are copied only if they need a conversion.
     """
     if values is None:
-        return np.empty(0)
+        return NO_WEIGHTS
     array = _array(values, name)
     if array.shape != (n,) or array.dtype.kind not in "biuf":
         hint = f": use numpy.ravel({name})" if array.shape == (n, 1) else ""
@@ -255,7 +259,7 @@ def weights(values: object, n: int, name: str = "sample_weight") -> NDArray[np.f
         raise ValueError(f"{name}[{bad}] is {found[bad]:g}; a weight is 0, or from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
     if not found.any():
         raise ValueError(f"{name} is zero everywhere; at least one example needs a weight above 0")
-    return np.empty(0) if (found == 1).all() else found
+    return NO_WEIGHTS if (found == 1).all() else found
 
 
 def vector(v: object, length: int, name: str) -> Array:

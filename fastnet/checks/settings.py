@@ -220,7 +220,8 @@ def factors(values: object, steps: int, first: int) -> NDArray[np.float64]:
 
 def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """Return the learning rates of the updates from `first` on."""
-    if math.isfinite(learning_rate * float(np.maximum.reduce(factors))):
+    largest = max(factors.tolist()) if len(factors) < 16 else float(np.maximum.reduce(factors))  # NumPy takes 1 us
+    if math.isfinite(learning_rate * largest):
         return learning_rate * factors
     with np.errstate(over="ignore"):
         found = learning_rate * factors
@@ -235,6 +236,8 @@ def rates(learning_rate: float, factors: NDArray[np.float64], first: int) -> NDA
 
 def threads(value: object) -> int | None:
     """Return the number of threads, or None for "auto"."""
+    if type(value) is int and value >= 1:
+        return value
     if isinstance(value, str):
         if value == "auto":
             return None

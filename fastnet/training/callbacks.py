@@ -113,6 +113,8 @@ class OnEpochEnd(Callback):
 
 def as_callbacks(callbacks: object) -> list[Callback]:
     """Return the list with each function wrapped in a callback. Raises TypeError or ValueError for other entries."""
+    if type(callbacks) is tuple and not callbacks:
+        return []
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, such as [callback], not {given(callbacks)}")
     found = []

@@ -37,6 +37,10 @@ class Chunks:
             return max(1, FIRST_CHUNK // self._work)
         return max(1, int(self._seconds / max(self._seconds_per_example * self._batch_size, 1e-7)))
 
+    def forget_speed(self) -> None:
+        """Begin again with a first chunk."""
+        self._seconds_per_example = None
+
     def learn_speed(self, seconds: float, n_examples: int) -> None:
         """Update the speed from the time of a chunk."""
         self._seconds_per_example = seconds / n_examples

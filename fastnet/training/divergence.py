@@ -44,9 +44,12 @@ class DivergenceWatch:
         """
         updates = self._updates
         first = self._before_last or updates.snapshot(rows[:0], rates[:0])
-        last = 0 if is_last else updates.last_batch(len(rows))
-        reports = list[NDArray[np.float64]]()
-        for part, part_rates in ((rows[:last], rates[:-1]), (rows[last:], rates if is_last else rates[-1:])):
+        parts = [(rows, rates)]
+        if not is_last:
+            last = updates.last_batch(len(rows))
+            parts = [(rows[:last], rates[:-1]), (rows[last:], rates[-1:])]
+        reports: list[NDArray[np.float64]] = []
+        for part, part_rates in parts:
             if not part.size or updates.interrupts.pending:
                 continue
             if part_rates.size == 1 and not is_last:

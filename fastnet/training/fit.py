@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastnet.backends import workspaces
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
 from fastnet.evaluation import evaluation, total_squares
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Ints
+from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
-from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, is_due
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, batches_until_due, is_due
 from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
@@ -25,6 +29,8 @@ from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import examples_in_batch
 from fastnet.training.selection import Selection
 
+NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
+NO_ROWS = np.empty(0, np.int64)
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
 
 
@@ -35,7 +41,8 @@ class Validation(NamedTuple):
     squares: float  # what `total_squares` returns for their targets
 
 
-class Fit(NamedTuple):
+@dataclass(slots=True)
+class Fit:
     """The objects that stay the same during one call of `fit`."""
 
     network: Network
@@ -43,6 +50,9 @@ class Fit(NamedTuple):
     updates: Updates
     watch: DivergenceWatch
     chunks: Chunks
+    plan: c.Plan
+    made_for: tuple[object, ...]  # what the fields above depend on
+    n_batches: int  # in an epoch
     rows: Ints  # the row numbers of the examples to train on
     variance: float  # of the targets to train on; nan if the network is not for regression
     validation: Validation | None
@@ -53,14 +63,34 @@ class Fit(NamedTuple):
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
 
-    @property
-    def n_batches(self) -> int:
-        """The number of batches in an epoch."""
-        return -(-len(self.rows) // self.updates.batch_size)
+    def batches_of_chunk(self, done: int) -> int:
+        """Return the number of batches of the next chunk. `done` is the number of batches so far in this epoch."""
+        count = min(self.chunks.next_size(), self.n_batches - done)
+        return min((count, *batches_until_due(self.callbacks, done))) if self.callbacks else count
 
-    def end(self) -> None:
-        """Give back the workspace."""
+    def end(self, kept: Kept | None = None) -> None:
+        """Give back the workspace and forget the user's data. `kept`, if given, keeps this object for another fit."""
         workspaces.give_back(self.memory)
+        updates = self.updates
+        updates.x = updates.y = updates.weights = updates.work = self.memory = NOTHING
+        self.rows, self.callbacks, self.validation = NO_ROWS, (), None
+        self.watch.forget()
+        self.chunks.forget_speed()
+        if kept is not None:
+            kept.fit = self
+
+    def is_for(
+        self, network: Network, layers: Ints, state: OptimizerState, parameters: Floats, made_for: tuple[object, ...]
+    ) -> bool:
+        """Whether another fit may use this object."""
+        updates = self.updates
+        return (
+            self.made_for == made_for
+            and self.network is network
+            and updates.layers is layers
+            and updates.state is state
+            and updates.parameters is parameters
+        )
 
     def info(self) -> FitInfo:
         """Return what `on_fit_begin` of each callback gets. R2 is left out if it is nan, for equal targets."""
@@ -118,6 +148,20 @@ class Fit(NamedTuple):
         )
 
 
+class Kept:
+    """The last fit of a trainer, for its next fit. A copy of the trainer has no fit to keep."""
+
+    fit: Fit | None = None
+
+    def taken(self) -> Fit | None:
+        """Return the fit and keep it no longer."""
+        fit, self.fit = self.fit, None
+        return fit
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
+        return Kept, ()
+
+
 def begin(
     network: Network,
     layers: Ints,
@@ -132,50 +176,80 @@ def begin(
     callbacks: Sequence[Callback],
     interrupts: Interrupts,
     validation: Examples | None = None,
+    kept: Kept | None = None,
 ) -> Fit:
-    """Prepare a fit on checked examples. `layers` are the network's layers with dropout."""
+    """Prepare a fit on checked examples. `layers` are the network's layers with dropout.
+
+    If `kept` holds a fit for as many examples of this kind, that fit is used again. `kept` is then empty, until the fit
+    ends without an error.
+    """
     (x, y, weights), rows, held_out = selection
     size = examples_in_batch(batch_size, len(rows))
-    parameters, n_slots = network.kernel_parameters(trained=True), len(state.moments)
-    dtype = parameters.dtype
+    parameters = network.kernel_parameters(trained=True)
     n_threads = engine.n_threads(layers, x, size)
     x, inputs = prepare(x, network, engine, interrupts, sparse=sparse, epochs=epochs)
+    made_for = engine, n_threads, size, len(rows), type(x), x.dtype
+    fit = kept.taken() if kept is not None else None
+    if fit is None or not fit.is_for(network, layers, state, parameters, made_for):
+        fit = _made(network, layers, state, parameters, made_for)
+    fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
+    fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
+    updates = fit.updates
+    updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts
+    updates.work, fit.memory = workspaces.take(fit.plan.size, parameters.dtype)
+    held_out = validation if held_out is None else held_out
+    if held_out is not None:
+        compile_for(held_out.x, parameters.dtype, engine, interrupts)
+        fit.validation = Validation(held_out, total_squares(layers, held_out.y, held_out.weights))
+    return fit
+
+
+def _made(
+    network: Network,
+    layers: Ints,
+    state: OptimizerState,
+    parameters: Floats,
+    made_for: tuple[Engine, int, int, int, type, np.dtype[Any]],
+) -> Fit:
+    """Return a fit without the data and the settings of a single call."""
+    engine, n_threads, size, n_rows, kind, _ = made_for
+    n_slots = len(state.moments)
     # Plan with network.layers. `layers` hold random keys for dropout, so each trainer would need its own entry in the
     # cache of plans.
-    plan = c.plan(network.layers, size, n_slots, dtype.itemsize, n_threads, isinstance(x, c.SparseRows))
-    work, memory = workspaces.take(plan.size, dtype)
+    plan = c.plan(network.layers, size, n_slots, parameters.itemsize, n_threads, kind is c.SparseRows)
     chunks = Chunks(plan, size, parameters.size * (1 + n_slots))
+    interrupts = Interrupts()
     updates = Updates(
         kernels=engine.kernels,
         layers=layers,
         parameters=parameters,
         state=state,
-        x=x,
-        y=y,
-        weights=weights,
+        x=NOTHING,
+        y=NOTHING,
+        weights=NOTHING,
         batch_size=size,
-        epoch_rows=len(rows),
-        work=work,
+        epoch_rows=n_rows,
+        work=NOTHING,
         n_threads=n_threads,
         is_long=chunks.is_long,
         interrupts=interrupts,
     )
-    held_out = validation if held_out is None else held_out
-    if held_out is not None:
-        compile_for(held_out.x, dtype, engine, interrupts)
     return Fit(
         network=network,
         engine=engine,
         updates=updates,
         watch=DivergenceWatch(updates),
         chunks=chunks,
-        rows=rows,
-        variance=selection.variance(layers),
-        validation=held_out and Validation(held_out, total_squares(layers, held_out.y, held_out.weights)),
-        inputs=inputs,
-        epochs=epochs,
-        horizon=horizon,
-        callbacks=callbacks,
+        plan=plan,
+        made_for=made_for,
+        n_batches=-(-n_rows // size),
+        rows=NO_ROWS,
+        variance=math.nan,
+        validation=None,
+        inputs="",
+        epochs=0,
+        horizon=(0, 0),
+        callbacks=(),
         interrupts=interrupts,
-        memory=memory,
+        memory=NOTHING,
     )

@@ -92,9 +92,12 @@ _compiled: list[tuple[Backend, tuple[np.dtype[Any], np.dtype[Any], bool]]] = []
 
 def largest_input(x: AnyRows) -> float:
     """Return the largest absolute value of floats x, seen on at most SAMPLE_ROWS rows; 0 for bytes."""
-    if x.dtype == np.uint8:
+    if x.dtype.kind == "u":
         return 0.0
     seen = kernel_rows(x if len(x) <= SAMPLE_ROWS else x[np.linspace(0, len(x) - 1, SAMPLE_ROWS).astype(np.int64)])
     values = seen.values if isinstance(seen, SparseRows) else seen
     flat = values.reshape(-1)
-    return float(max(np.maximum.reduce(flat, initial=0), -np.minimum.reduce(flat, initial=0)))
+    if not flat.size:  # sparse rows without entries
+        return 0.0
+    # argmax takes 1 us less than max.
+    return max(0.0, float(flat[flat.argmax()]), -float(flat[flat.argmin()]))

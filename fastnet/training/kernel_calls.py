@@ -75,35 +75,35 @@ class Updates:
         assert not isinstance(x, UnconvertedRows)
         report = np.empty((len(rates), c.REPORT_COLUMNS))
         state = self.state
+        alone = c.TrainCall(
+            net=self.layers,
+            params=self.parameters,
+            state=state.moments,
+            x=x,
+            y=self.y,
+            weights=self.weights,
+            order=rows,
+            batch_size=self.batch_size,
+            rates=rates,
+            optimizer=state.settings,
+            step=state.step,
+            progress=progress,
+            report=report,
+            work=self.work,
+            team=c.team(1),
+            worker=0,
+            epoch_rows=self.epoch_rows,
+        )
 
         def train(team: Ints, worker: int) -> float:
-            return self.kernels.train(
-                c.TrainCall(
-                    net=self.layers,
-                    params=self.parameters,
-                    state=state.moments,
-                    x=x,
-                    y=self.y,
-                    weights=self.weights,
-                    order=rows,
-                    batch_size=self.batch_size,
-                    rates=rates,
-                    optimizer=state.settings,
-                    step=state.step,
-                    progress=progress,
-                    report=report,
-                    work=self.work,
-                    team=team,
-                    worker=worker,
-                    epoch_rows=self.epoch_rows,
-                )
-            )
+            return self.kernels.train(alone._replace(team=team, worker=worker))
 
-        call = partial(run_team, self.n_threads, train)
         if self.is_long:
-            self.interrupts.call(call)
+            self.interrupts.call(partial(run_team, self.n_threads, train))
+        elif self.n_threads > 1:
+            run_team(self.n_threads, train)
         else:
-            call()
+            self.kernels.train(alone)
         n_updates = int(progress[c.STEPS])
         state.step += n_updates
         return report[:n_updates]

@@ -50,6 +50,8 @@ def select(
     """
     x, y, weights = examples
     rows, held_out = np.flatnonzero(weights) if weights.size else np.arange(len(x)), None
+    if not validation_split and class_weight is None:
+        return Selection(examples, rows, None)
     is_classifier = bool(layers[-1, c.TASK] == c.CLASSIFICATION)
     if validation_split:
         n_held = checks.held_out(validation_split, len(rows))

@@ -29,47 +29,39 @@ class Totals:
     def add(self, report: NDArray[np.float64], n_examples: int, seconds: float, learning_rate: float) -> None:
         """Add a chunk. The batches are added one by one, so that the sums do not depend on the sizes of the chunks."""
         parts = np.concatenate((self.sums[None], report)) if self.n_examples else report
-        self.sums = np.add.reduce(parts, axis=0, initial=0.0)
+        self.sums = parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0, initial=0.0)
         self.n_examples += n_examples
         self.seconds += seconds
         self.learning_rate = learning_rate
 
     def record(self, fit: Fit) -> Epoch:
         """Return the epoch's record so far."""
-        maker = _Maker(fit)
-        return maker.record(self.epoch, self.sums.tolist(), self.n_examples, self.seconds, self.learning_rate)
+        return _record(fit, self.epoch, self.sums.tolist(), self.n_examples, self.seconds, self.learning_rate)
 
 
-class _Maker:
-    """Makes the records of a fit."""
-
-    def __init__(self, fit: Fit) -> None:
-        self._layers, self._variance = fit.updates.layers, fit.variance
-        self._engine, self._n_threads, self._inputs = fit.engine, fit.updates.n_threads, fit.inputs
-
-    def record(self, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float) -> Epoch:
-        """Return the record of an epoch from its sums, in the columns of the contract's report."""
-        cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
-        found = evaluation(self._layers, Sums(cost, weight, score, labels), self._variance * weight)
-        return Epoch(
-            epoch=epoch,
-            cost=found.cost,
-            accuracy=found.accuracy,
-            label_accuracy=found.label_accuracy,
-            r2=found.r2,
-            validation_cost=math.nan,
-            validation_accuracy=math.nan,
-            validation_label_accuracy=math.nan,
-            validation_r2=math.nan,
-            seconds=seconds,
-            examples=n_examples,
-            examples_per_second=n_examples / max(seconds, 1e-9),
-            learning_rate=learning_rate,
-            backend=self._engine.name,
-            backend_reason=self._engine.reason,
-            threads=self._n_threads,
-            inputs=self._inputs,
-        )
+def _record(fit: Fit, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float) -> Epoch:
+    """Return the record of an epoch from its sums, in the columns of the contract's report."""
+    cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
+    found = evaluation(fit.updates.layers, Sums(cost, weight, score, labels), fit.variance * weight)
+    return Epoch(
+        epoch=epoch,
+        cost=found.cost,
+        accuracy=found.accuracy,
+        label_accuracy=found.label_accuracy,
+        r2=found.r2,
+        validation_cost=math.nan,
+        validation_accuracy=math.nan,
+        validation_label_accuracy=math.nan,
+        validation_r2=math.nan,
+        seconds=seconds,
+        examples=n_examples,
+        examples_per_second=n_examples / max(seconds, 1e-9),
+        learning_rate=learning_rate,
+        backend=fit.engine.name,
+        backend_reason=fit.engine.reason,
+        threads=fit.updates.n_threads,
+        inputs=fit.inputs,
+    )
 
 
 def records(
@@ -85,13 +77,13 @@ def records(
     sums = np.add.reduce(parts, axis=1, initial=0.0).tolist()  # batch by batch, as `Totals.add` does
     last_rates = rates[n_batches - 1 : whole * n_batches : n_batches].tolist()
     n_rest = rest * size
-    maker, seconds_per_example = _Maker(fit), seconds / (whole * n + n_rest)
+    seconds_per_example = seconds / (whole * n + n_rest)
     found = [
-        maker.record(number, total, n, seconds_per_example * n, rate)
+        _record(fit, number, total, n, seconds_per_example * n, rate)
         for number, (total, rate) in enumerate(zip(sums, last_rates, strict=True), epoch + 1)
     ]
     if rest:
         total = np.add.reduce(report[whole * n_batches :], axis=0, initial=0.0).tolist()
         rate = float(rates[len(report) - 1])
-        found.append(maker.record(epoch + whole + 1, total, n_rest, seconds_per_example * n_rest, rate))
+        found.append(_record(fit, epoch + whole + 1, total, n_rest, seconds_per_example * n_rest, rate))
     return found

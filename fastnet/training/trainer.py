@@ -21,20 +21,18 @@ from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.training.ahead import rates_ahead, train_ahead
-from fastnet.training.callbacks import Callback, as_callbacks, batches_until_due
+from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import with_dropout
-from fastnet.training.fit import Fit, begin
+from fastnet.training.fit import Fit, Kept, begin
 from fastnet.training.history import Epoch, History
 from fastnet.training.inputs import Examples, check_examples, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
-from fastnet.training.schedules import Schedule, as_schedule, factors_of_epoch, has_no_length
+from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
 from fastnet.training.spread import warn_of_spread
 from fastnet.training.totals import Totals
-
-MAX_EPOCHS = 2**53  # schedules count epochs in float64, which holds every whole number up to this one
 
 
 class Trainer:
@@ -139,7 +137,7 @@ class Trainer:
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._epoch = 0  # the number of epochs begun
         self._unfinished: Epoch | None = None  # the record of the current epoch so far
-        self._stopped = False
+        self._stopped, self._kept = False, Kept()
         self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
         self.history = History()
 
@@ -320,7 +318,7 @@ class Trainer:
                 self.history.epochs.append(epoch)
                 for callback in fit.callbacks if not interrupts.pending else ():
                     fit.hand_over(partial(callback.on_epoch_end, self, epoch))
-            fit.end()
+            fit.end(self._kept)
         return self.history
 
     def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
@@ -335,7 +333,7 @@ class Trainer:
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
             epoch = self._train_epoch(fit, fit.rows)
-            fit.end()
+            fit.end(self._kept)
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch
@@ -373,18 +371,19 @@ class Trainer:
             callbacks=as_callbacks(callbacks),
             interrupts=interrupts,
             validation=validation,
+            kept=self._kept,
         )
 
     def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
         size, n_batches = fit.updates.batch_size, fit.n_batches
-        factors = factors_of_epoch(self._schedule, self._epoch, self.steps, n_batches, fit.horizon)
+        factors = factors_of_epoch(self._schedule, self._epoch, self._state.step, n_batches, fit.horizon)
         self._epoch += 1
         self._unfinished, totals, done = None, Totals(self._epoch), 0
         while done < n_batches and not self._stopped and not fit.interrupts.pending:
-            count = min(fit.chunks.next_size(), n_batches - done, *batches_until_due(fit.callbacks, done))
+            count = fit.batches_of_chunk(done)
             rows = order[done * size : (done + count) * size]
-            rates = checks.rates(self._learning_rate, factors[done : done + count], self.steps)
+            rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
             began = time.perf_counter()
             is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
             report = fit.watch.make(rows, rates, self._epoch, is_last)
@@ -395,6 +394,7 @@ class Trainer:
                 fit.chunks.learn_speed(seconds, n_examples)
                 totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
                 self._unfinished = totals.record(fit)
-                fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
+                if fit.callbacks:
+                    fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
         self._epoch -= done == 0
         return self._unfinished
