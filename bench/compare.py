@@ -60,7 +60,7 @@ class VersionError(FastnetError, RuntimeError):
 @contextlib.contextmanager
 def version_at(path: str) -> Iterator[Version]:
     """The version at a path: a folder that holds fastnet/, a virtual environment, its Python, or a wheel."""
-    place = Path(path)
+    place = Path(path or os.devnull)  # an empty path is not the current folder
     python = next((place / name for name in PYTHONS if (place / name).is_file()), None)
     if (place / "fastnet" / "__init__.py").is_file():
         yield Version(sys.executable, str(place.resolve()))
@@ -110,8 +110,12 @@ class Process:
             status = self._process.wait()
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise VersionError(f"the process of the {self.name} version ended with status {status}: {''.join(last)}")
-        return dict(json.loads(line))
+            said = "".join(last) or "it printed no error"
+            raise VersionError(f"the process of the {self.name} version ended with status {status}: {said}")
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            raise VersionError(f"the process of the {self.name} version is no Python with fastnet") from None
 
     def ask(self, what: str, **question: Any) -> dict[str, Any]:
         """The answer to a question. Raises CaseError if the version cannot answer it."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import text
 from fastnet.bench import report
 from fastnet.bench.workloads import WORKLOADS, Images, Setup, load_images
 from fastnet.errors import FastnetError
@@ -65,18 +66,33 @@ def rows_of(found: Sequence[Sequence[float]]) -> list[list[str]]:
     ]
 
 
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word[:18]) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {word!r}")
+    return int(word)
+
+
+def _sizes(words: str) -> tuple[int, ...]:
+    sizes = tuple(map(_positive, words.split(",")))
+    if len(sizes) < 2:
+        raise argparse.ArgumentTypeError(f"expected two or more sizes, such as 784,16,10, not {words!r}")
+    return sizes
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fastnet.bench.phases", description=__doc__)
-    parser.add_argument("--layers", default="784,512,512,10", metavar="N,N,...")
-    parser.add_argument("--batch", type=int, default=128, metavar="N")
-    parser.add_argument("--threads", type=int, default=2, metavar="N")
-    parser.add_argument("--examples", type=int, default=12_800, metavar="N")
+    parser.add_argument("--layers", type=_sizes, default=(784, 512, 512, 10), metavar="N,N,...")
+    parser.add_argument("--batch", type=_positive, default=128, metavar="N")
+    parser.add_argument("--threads", type=_positive, default=2, metavar="N")
+    parser.add_argument("--examples", type=_positive, default=12_800, metavar="N")
     options = parser.parse_args(arguments)
-    sizes = tuple(map(int, options.layers.split(",")))
-    found = measure(sizes, options.batch, options.threads, options.examples)
+    try:
+        table = rows_of(measure(options.layers, options.batch, options.threads, options.examples))
+    except FastnetError as error:
+        parser.error(str(error))
     columns = ["phase", *(f"thread {worker}" for worker in range(options.threads))]
-    title = f"{options.layers} at {options.batch} rows"
-    print(report.text([report.Section("phases", title, columns, rows_of(found), "", [], 1)], {}))
+    title = f"{text.layers(options.layers)} at {options.batch} rows"
+    print(report.text([report.Section("phases", title, columns, table, "", [], 1)], {}))
     return 0
 
 

@@ -53,6 +53,11 @@ SUITES = ("train", *OTHER_SUITES)
 SECTION = "benchmark"  # of the page that --write fills
 ROUNDS, QUICK_ROUNDS = 7, 1
 QUICK_ROWS = 2_000
+# Options that would change nothing in a kind of run, and the defaults of those that are not off by default.
+NOT_IN_USERS = ("workload", "dtype", "input", "sparse", "threads", "peer")
+NOT_IN_SCALING = ("all", "suite", "peers", "peer", "threads")
+NOT_IN_COMPARE = ("all", "suite", "scaling", "workload", "dtype", "input", "sparse", "peer", "picture", "write")
+DEFAULTS = {"suite": ["train"], "dtype": "float32", "input": "bytes", "sparse": "auto", "threads": 1}
 
 
 def main(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -91,19 +96,19 @@ def _run(options: argparse.Namespace, command: str) -> None:
     _check(options, suites)
     with tempfile.TemporaryDirectory() as folder:
         task, facts = _task(options, suites, folder)
-        if not options.compare and set(suites) != {"users"}:  # these verify their own cases
+        if options.compare is None and set(suites) != {"users"}:  # these verify their own cases
             verify_all(task)
         bandwidth = machine.bandwidth(machine.stream_bytes())
         sections: list[Section] = []
         results: list[training.Result] = []
-        if options.compare:
+        if options.compare is not None:
             section, versions = compare.run(task, options.compare)
             sections.append(section)
             facts |= versions
         elif "train" in suites:
             results = training.run(task)
             sections.append(training.section(results, task.rounds))
-        sections += [run(task) for name, run in OTHER_SUITES.items() if name in suites and not options.compare]
+        sections += [run(task) for name, run in OTHER_SUITES.items() if name in suites and options.compare is None]
 
     facts["FMA peak"] = machine.peak_fact([peak for result in results for peak in result.timing.peaks])
     if not results and task.peak is not None:
@@ -135,11 +140,14 @@ def _run(options: argparse.Namespace, command: str) -> None:
 
 def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
     """Raises an error for a wrong option before minutes of measuring."""
-    if options.compare:
-        for name in ("picture", "write", "peer", "workload", "all"):
-            if getattr(options, name):
-                raise FastnetError(f"--compare has its own cases and prints its table: leave out --{name}")
-    elif options.case and "users" not in suites:
+    compares = options.compare is not None
+    if compares:
+        _refuse(options, "--compare has its own cases and prints its table", NOT_IN_COMPARE)
+    elif options.scaling:
+        _refuse(options, "--scaling measures fastnet alone, and chooses the numbers of threads", NOT_IN_SCALING)
+    elif set(suites) == {"users"}:
+        _refuse(options, "the suite users has its own cases, each on one thread", NOT_IN_USERS)
+    if options.case and not compares and "users" not in suites:
         raise FastnetError("--case chooses cases of the suite users or of --compare: add users to --suite")
     if options.write:
         pages.split(options.write, SECTION)
@@ -147,9 +155,20 @@ def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
         picture.check(options.picture)
         if "train" not in suites:
             raise FastnetError("--picture draws the results of the suite train: add train to --suite")
-    titles = [each.title for each in compare.compared()] if options.compare else [case.title for case in CASES]
-    if options.case and not any(word.lower() in title.lower() for word in options.case for title in titles):
-        raise FastnetError(f"no case has the words {' or '.join(options.case)}; there are: {'; '.join(titles)}")
+    titles = [each.title for each in compare.compared()] if compares else [case.title for case in CASES]
+    for words in options.case or ():
+        if not words.strip():
+            raise FastnetError("--case needs words of a title, not an empty text")
+        if not any(words.lower() in title.lower() for title in titles):
+            raise FastnetError(f"no case has the words {words}; there are: {'; '.join(titles)}")
+
+
+def _refuse(options: argparse.Namespace, why: str, names: Sequence[str]) -> None:
+    """Raises an error if one of these options differs from its default: it would change nothing."""
+    for name in names:
+        value = getattr(options, name)
+        if value not in (None, DEFAULTS.get(name, False)):
+            raise FastnetError(f"{why}: leave out --{name}")
 
 
 def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tuple[Task, dict[str, str]]:
@@ -159,7 +178,7 @@ def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tu
         if not options.quiet:
             print(text, file=sys.stderr, flush=True)
 
-    if options.compare:
+    if options.compare is not None:
         with compare.version_at(options.compare):
             pass  # an error before the data are read
     names, left_out = peers.chosen(options.peers) if options.peers else ([], {})
@@ -194,5 +213,5 @@ def _task(options: argparse.Namespace, suites: Sequence[str], folder: str) -> tu
         "data": f"{images.about}, as {kind}" + (f", the first {QUICK_ROWS:,} for a quick run" if options.quick else ""),
         "arithmetic": f"{options.dtype}, {threads}, sparse={options.sparse}",
     }
-    shown = names or (peers.chosen("all")[0] if "users" in suites and not options.compare else [])
+    shown = names or (peers.chosen("all")[0] if "users" in suites and options.compare is None else [])
     return task, facts | peers.versions(shown)

@@ -214,7 +214,7 @@ ORACLE = """
 import itertools, sys
 sys.path.insert(0, TESTS)
 import numpy as np
-import kernel_cases as kc, naive
+import backend_calls as bc, comparisons as cmp, kernel_cases as kc, naive
 from fastnet import backends
 from fastnet.kernels import cython_dispatch
 for dtype, tolerance in (("float32", 5e-6), ("float64", 1e-13)):

@@ -67,9 +67,10 @@ def test_a_version_is_a_folder_a_python_or_a_wheel(old: Path, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("small", "untimed")
 def test_a_path_without_a_version_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (tmp_path, tmp_path / "none"):
-        said = error_of(capsys, ["--compare", str(path)])
-        assert f"--compare {path} is no version of fastnet: give a folder that holds fastnet/" in said
+    for path in (str(tmp_path), str(tmp_path / "none"), ""):
+        said = error_of(capsys, ["--compare", path])
+        assert "is no version of fastnet: give a folder that holds fastnet/" in said
+        assert f"--compare {path}" in said
 
 
 @pytest.mark.usefixtures("small", "untimed")
@@ -93,6 +94,15 @@ def test_a_version_that_cannot_start_says_why(tmp_path: Path) -> None:
         Process(OLD, Version(sys.executable, str(tmp_path)))
     with pytest.raises(VersionError, match="cannot start the old version's /no/python"):
         Process(OLD, Version("/no/python"))
+
+
+def test_a_program_that_is_no_python_is_an_error(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    for prints, problem in (("hello", "is no Python with fastnet"), ("", "ended with status 0: it printed no error")):
+        program.write_text(f"#!/bin/sh\nprintf '{prints}'\n")
+        program.chmod(0o755)
+        with pytest.raises(VersionError, match=f"the process of the old version {problem}"):
+            Process(OLD, Version(str(program)))
 
 
 # -- the comparison -----------------------------------------------------------------------------------------------
@@ -146,7 +156,13 @@ def test_a_case_that_a_version_cannot_do_is_left_out(
 
 
 @pytest.mark.usefixtures("small", "untimed")
-@pytest.mark.parametrize("option", ["--all", "--workload=W1", "--write=page.md", "--peer=program"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--all", "--workload=W1", "--write=page.md", "--peer=program", "--scaling", "--suite=users"),
+        *("--dtype=float64", "--input=float32", "--sparse=no"),
+    ],
+)
 def test_options_that_do_not_apply_are_errors(
     option: str, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_cases import small, some_images  # noqa: F401  # fixtures are found by name
+from bench_cases import error_of, small, some_images, untimed  # noqa: F401  # fixtures are found by name
 
 from fastnet import backends, cli
 from fastnet.backends import machine
@@ -54,6 +54,13 @@ def test_networks_side_by_side_count_together(monkeypatch: pytest.MonkeyPatch) -
     assert [r["bytes_per_second"] for r in records if r["kind"] == scaling.COPY] == [(1 << 21) / 0.5, (1 << 21) / 0.25]
 
 
+@pytest.mark.usefixtures("small", "untimed")
+@pytest.mark.parametrize("option", ["--suite=users", "--all", "--peers=numpy", "--peer=program", "--threads=2"])
+def test_options_that_scaling_would_ignore_are_errors(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = error_of(capsys, ["--scaling", option])
+    assert f"leave out {option.partition('=')[0]}" in said
+
+
 def test_turns_run_at_the_same_time() -> None:
     """Each of three functions waits until the other two have begun."""
     barrier = threading.Barrier(3, timeout=20)
@@ -81,6 +88,20 @@ def test_the_table_has_the_share_of_each_phase() -> None:
         ["forward", "3.0 us   75%", "2.0 us  100%"],
         ["a batch", "4.0 us  100%", "2.0 us  100%"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--layers 784,x", "expected a whole number of at least 1, not 'x'"),
+        ("--layers 784", "expected two or more sizes"),
+        ("--batch 0", "expected a whole number of at least 1, not '0'"),
+    ],
+)
+def test_impossible_sizes_are_errors(options: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        phases.main(options.split())
+    assert problem in capsys.readouterr().err
 
 
 @pytest.mark.skipif("cython" not in COMPILED, reason="the Cython kernels count the phases")

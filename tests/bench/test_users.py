@@ -149,7 +149,14 @@ def test_wrong_calls_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--case", "text"], "--case chooses cases of the suite users or of --compare: add users to --suite"),
         (["--case", "nothing", "--suite", "users"], "no case has the words nothing; there are: digits as bytes, W1;"),
+        (["--case", "text", "--case", "nothing", "--suite", "users"], "no case has the words nothing; there are:"),
+        (["--case", " ", "--suite", "users"], "--case needs words of a title, not an empty text"),
+        (
+            ["--suite", "users", "--threads", "2"],
+            "the suite users has its own cases, each on one thread: leave out",
+        ),
+        (["--suite", "users", "--dtype", "float64"], "leave out --dtype"),
     ],
 )
-def test_impossible_cases_are_errors(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_options_are_errors(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert message in error_of(capsys, options)
