@@ -84,7 +84,9 @@ def test_the_class_of_tied_targets_is_the_first_in_any_vector(backend: Any, n_ou
 
 
 @kc.pairs("dtype", "targets", "weights", n_out=[1, 3, 21, 40], is_limited=[False, True])
-@pytest.mark.parametrize("output", [("sigmoid", "cross_entropy"), ("exponential", "poisson")], ids=["entropy", "poisson"])
+@pytest.mark.parametrize(
+    "output", [("sigmoid", "cross_entropy"), ("exponential", "poisson")], ids=["entropy", "poisson"]
+)
 def test_costs_with_a_logarithm_for_each_output(
     backend: Any, output: tuple[str, str], n_out: int, is_limited: bool, targets: str, weights: str, dtype: str
 ) -> None:
