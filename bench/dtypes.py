@@ -11,11 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastnet import Network, Trainer
 from fastnet.backends import selection
 from fastnet.bench import report
 from fastnet.bench.report import number
 from fastnet.names import OptimizerName
+from fastnet.network import Network
+from fastnet.training import Trainer
 
 DTYPES = ("float32", "float64")
 CASES: tuple[tuple[tuple[int, ...], int, OptimizerName], ...] = (  # layers, rows of a batch, optimiser
