@@ -467,8 +467,8 @@ class Backend(Protocol):
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
         barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, the
-        threads share the inputs of each layer, so no gradient is summed across threads. The caller takes the result of
-        worker 0.
+        threads share the inputs of each layer. If the plan has `own_gradients`, each thread may first compute the
+        gradient of its rows. The caller takes the result of worker 0.
         """
 
     def compress(
