@@ -235,7 +235,7 @@ PIECE_INPUTS = 4096
 # The compiled backends have a second path for small layers: `narrow` says where it is used.
 NARROW_WIDTH = 200
 # A thread may keep a gradient of its own if the packed parameters take at most OWN_GRADIENT_BYTES: see `own_gradients`.
-OWN_GRADIENT_BYTES, OWN_GRADIENT_GAIN = 1 << 20, 2
+OWN_GRADIENT_BYTES, OWN_GRADIENT_GAIN = 1 << 22, 1.5
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
 # repeats the network's row for layer l. In row 0 these columns hold other numbers: OUTPUTS_AT to SORTED_INPUTS.
