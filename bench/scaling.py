@@ -22,8 +22,9 @@ from fastnet.bench.workloads import WORKLOADS, Images, Setup, Workload, verify
 NOTE = (
     "Medians of {rounds} rounds; in each round all counts of a kind take their turn. `threads`: the threads share each "
     "batch of one network. `side by side`: each Python thread trains a network of its own, on one thread. `copy`: each "
-    "thread copies a part of {mebibytes} MiB. The last column is the speed divided by the speed at the count 1. The "
-    "machine has {cores} cores."
+    "thread copies a part of {mebibytes} MiB. GB/s: the bytes of the examples that all networks read in a second; for "
+    "copies the bytes read and written. The last column is the speed divided by the speed at the count 1. The machine "
+    "has {cores} cores."
 )
 COUNTS = (1, 2, 4, 8, 16)
 SMALL, WIDE = WORKLOADS["W1"], WORKLOADS["W6"]
@@ -60,7 +61,7 @@ def run(task: Task) -> Section:
         for setup in task.setups:
             if max_threads(setup.backend) > 1:
                 task.say(f"scaling: {setup.backend}, {case.workload.layers} at {case.workload.batch_size}, {case.kind}")
-                records += records_of(case, setup.backend, measure(task, case, setup))
+                records += records_of(case, setup.backend, measure(task, case, setup), data_of(task, case).x.nbytes)
     task.say("scaling: copies")
     size = machine.stream_bytes()
     timings = take_turns({n: copies(n, size) for n in counts()}, task.rounds)
@@ -129,7 +130,8 @@ def copies(n: int, size: int) -> Callable[[], float]:
     return turn
 
 
-def records_of(case: Case, backend: str, timings: dict[int, Timing]) -> list[dict[str, Any]]:
+def records_of(case: Case, backend: str, timings: dict[int, Timing], size: int) -> list[dict[str, Any]]:
+    """The records of a case. `size`: the bytes of the examples that a network reads in an epoch."""
     networks = {n: n if case.kind == BESIDE else 1 for n in timings}
     return [
         {
@@ -142,6 +144,7 @@ def records_of(case: Case, backend: str, timings: dict[int, Timing]) -> list[dic
             "median_seconds": timing.median,
             "speed": networks[n] * timing.speed(timings[1]),
             "network_epochs_per_second": networks[n] / timing.median,
+            "bytes_per_second": networks[n] * size / timing.median,
         }
         for n, timing in timings.items()
     ]
@@ -153,7 +156,7 @@ def _section(records: list[dict[str, Any]], note: str) -> Section:
             *(record["kind"], record["backend"], record["network"]),
             *(f"{record['batch_size']:,}" if record["batch_size"] else "", f"{record['count']}"),
             number(record["median_seconds"]),
-            f"{record['bytes_per_second'] / 1e9:.1f}" if "bytes_per_second" in record else "",
+            f"{record['bytes_per_second'] / 1e9:.1f}",
             ratio(record["speed"]),
         )
         for record in records

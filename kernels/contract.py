@@ -240,7 +240,7 @@ PIECE_INPUTS = 4096
 # The compiled backends have a second path for small layers: `narrow` says where it is used.
 NARROW_WIDTH = 200
 # A thread may keep a gradient of its own if the packed parameters take at most OWN_GRADIENT_BYTES: see `own_gradients`.
-OWN_GRADIENT_BYTES, OWN_GRADIENT_GAIN = 1 << 20, 2
+OWN_GRADIENT_BYTES, OWN_GRADIENT_GAIN = 1 << 22, 1.5
 
 # The columns of Plan.nodes. Row 0 is the network's input, row l the output of layer l. From column LAYER on, row l
 # repeats the network's row for layer l. In row 0 these columns hold other numbers: OUTPUTS_AT to SORTED_INPUTS.
@@ -472,8 +472,8 @@ class Backend(Protocol):
 
         The threads of a team make the call at the same time, each with its own `worker`, and wait for each other at
         barriers. In the forward and the backward pass, the threads share the rows of a batch. In the update, the
-        threads share the inputs of each layer, so no gradient is summed across threads. The caller takes the result of
-        worker 0.
+        threads share the inputs of each layer. If the plan has `own_gradients`, each thread may first compute the
+        gradient of its rows. The caller takes the result of worker 0.
         """
 
     def compress(

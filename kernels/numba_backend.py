@@ -235,10 +235,10 @@ def instruction_set() -> str:
 # the current batch. COST_NUMBERS are the four numbers of the cost, of the dtype of the parameters. INPUTS is the
 # address of the block's inputs where `_predict_rows` reads the data in place, else 0. PANELS is 1 if a predictor has
 # copied the weights of wide layers to panels. The next block starts at place NEXT of the order. This thread prefetches
-# rows [NEXT_FIRST, NEXT_LAST) of it during the forward pass and the update. `_update` computes part PART of PARTS of the
-# gradient, and stores it STORED_AT elements behind the parameters. OWN_GRADIENTS is Plan.own_gradients, or 0 if the
-# threads share the inputs in the update; BASE is the row of the block where the thread's areas of rows start. OWN_TEAM to OWN_OPTIMIZER replace arrays
-# that a call does not have. Plan.nodes follows after the columns.
+# rows [NEXT_FIRST, NEXT_LAST) of it during the forward pass and the update. `_update` computes part PART of PARTS of
+# the gradient, and stores it STORED_AT elements behind the parameters. OWN_GRADIENTS is Plan.own_gradients, or 0 if the
+# threads share the inputs in the update. BASE is the row of the block where the thread's areas of rows start. OWN_TEAM
+# to OWN_OPTIMIZER replace arrays that a call does not have. Plan.nodes follows after the columns.
 (
     PARAMS, RESULT, STATE, WEIGHTS, ORDER, RATES, OPTIMIZER, PROGRESS, REPORT, TEAM, BYTES, REALS, STARTS, INDICES,
     LABELS, TARGETS, COLUMNS, ROWS, COUNT, BATCH_SIZE, EPOCH_ROWS, STEP, WORKER, N_PARAMS,

@@ -51,6 +51,8 @@ def test_networks_side_by_side_count_together(monkeypatch: pytest.MonkeyPatch) -
     records = scaling.run(task).records
     assert {r["speed"] for r in records if r["kind"] == scaling.THREADS and r["count"] == 2} == {0.8}
     assert {r["speed"] for r in records if r["kind"] == scaling.BESIDE and r["count"] == 2} == {1.6}
+    read = [r["bytes_per_second"] for r in records if r["kind"] == scaling.BESIDE and r["network"] == "784-16-16-10"]
+    assert read == [images.x.nbytes, 2 * images.x.nbytes / 1.25]
     assert [r["bytes_per_second"] for r in records if r["kind"] == scaling.COPY] == [(1 << 21) / 0.5, (1 << 21) / 0.25]
 
 

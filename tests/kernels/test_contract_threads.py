@@ -74,6 +74,18 @@ def test_teams_with_batches_of_every_size(
     assert_as_alone(threaded, k, order, batch_size, naive.Rule(), n_threads, 5)
 
 
+@kc.pairs("threaded", "n_threads", "rule", "extra", "dtype", zeros=[False, True])
+def test_teams_with_a_shared_gradient_of_several_blocks(
+    threaded: Any, rule: str, extra: str, dtype: str, zeros: bool, n_threads: int
+) -> None:
+    """The parameters outweigh the rows, so each thread computes the gradient of its inputs."""
+    k = kc.case((500, 500, 3), "relu", ("softmax", "cross_entropy"), 350, dtype, "floats", "labels")
+    k = kc.mostly_zero(k) if zeros else k
+    assert not c.plan(k.net, 300, 0, int(dtype[-2:]) // 8, n_threads).own_gradients
+    order = np.random.default_rng(5).integers(0, 350, 700)
+    assert_as_alone(threaded, k, order, 300, kc.rule(rule, extra), n_threads, 5)
+
+
 @kc.pairs("threaded", "n_threads", "hidden", "output", "dtype")
 def test_teams_with_layers_of_every_kind(
     threaded: Any, output: tuple[str, str], hidden: str, dtype: str, n_threads: int
