@@ -147,7 +147,7 @@ class _Loop:
         self._held_out, self._rule = held_out, rule
         starts = np.arange(0, len(fit.rows), rule.batch_size)
         self._batch_rows = np.minimum(rule.batch_size, len(fit.rows) - starts).astype(np.float64)
-        is_seen = bool(fit.callbacks) or held_out is not None or rule.verbose or rule.is_single
+        is_seen = bool(fit.callbacks) or held_out is not None or rule.verbose or rule.is_single or rule.max_iter == 1
         self._goes_ahead = not is_seen and descent.schedule != "invscaling"  # its rate changes after each epoch
 
     def run(self, random_state: np.random.RandomState) -> str:
