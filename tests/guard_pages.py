@@ -87,7 +87,7 @@ def predictor(backend: Any, k: kc.Case, side: str) -> None:
 def teams(backend: Any, k: kc.Case, side: str) -> None:
     """Call the kernels with three threads: with a shared gradient, and with a gradient of each thread."""
     calls(backend, k._replace(x=at_the_edge(k.x, side)), side, n_threads=3)
-    with kc.forced_path(is_narrow=False), mock.patch.object(c, "OWN_GRADIENT_GAIN", 0):
+    with bc.forced_path(is_narrow=False), mock.patch.object(c, "OWN_GRADIENT_GAIN", 0):
         calls(backend, k._replace(x=at_the_edge(k.x, side)), side, n_threads=3)
         zeros = kc.mostly_zero(k)
         calls(backend, k._replace(x=sparse_at_the_edge(zeros.x, k.params.dtype, side)), side, n_threads=3)

@@ -83,7 +83,7 @@ def test_teams_with_a_shared_gradient_of_several_blocks(
     k = kc.mostly_zero(k) if zeros else k
     assert not c.plan(k.net, 300, 0, int(dtype[-2:]) // 8, n_threads).own_gradients
     order = np.random.default_rng(5).integers(0, 350, 700)
-    assert_as_alone(threaded, k, order, 300, kc.rule(rule, extra), n_threads, 5)
+    assert_as_alone(threaded, k, order, 300, bc.rule(rule, extra), n_threads, 5)
 
 
 @kc.pairs("threaded", "n_threads", "hidden", "output", "dtype")
