@@ -18,7 +18,7 @@ TEST_ROWS = 2_048  # the rows that calls of inference take in turn
 PIXEL_MEAN, PIXEL_SPREAD = 0.1307, 0.3081  # of MNIST
 COLUMNS, ENTRIES = 10_000, 100  # of the text
 CALLS = {1: 300, 8: 200, 64: 100, 1_024: 10}  # rows of a call of inference: calls in a turn
-PART_ROWS = 128  # with several threads
+PART_ROWS = 256  # with several threads
 CALLS_IN_THREADS = {1_024: 10, 2_048: 5}
 
 
