@@ -46,7 +46,12 @@ PEERS = {
         "numpy", f"{__name__}.numpy_idiomatic", "NumPy as in a tutorial", "numpy", "", reads_csr=True
     ),
     "sklearn": About(
-        *("sklearn", f"{__name__}.sklearn_mlp", "scikit-learn's MLPClassifier, with a softmax and cross entropy", "sklearn"),
+        *(
+            "sklearn",
+            f"{__name__}.sklearn_mlp",
+            "scikit-learn's MLPClassifier, with a softmax and cross entropy",
+            "sklearn",
+        ),
         "python -m pip install scikit-learn",
         softmax_only=True,
         reads_csr=True,
