@@ -17,6 +17,9 @@ from fastnet.names import OptimizerName
 TEST_ROWS = 2_048  # the rows that calls of inference take in turn
 PIXEL_MEAN, PIXEL_SPREAD = 0.1307, 0.3081  # of MNIST
 COLUMNS, ENTRIES = 10_000, 100  # of the text
+CALLS = {1: 300, 8: 200, 64: 100, 1_024: 10}  # rows of a call of inference: calls in a turn
+PART_ROWS = 256  # with several threads
+CALLS_IN_THREADS = {1_024: 10, 2_048: 5}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class Case:
     epochs: int = 1
     call_rows: int = 0  # 0: training
     calls: int = 0
+    threads: int = 1  # of a call of inference
+
+    @property
+    def part_rows(self) -> int:
+        """The rows of a call that a thread of a predictor computes at a time."""
+        return PART_ROWS if self.threads > 1 else max(self.call_rows, 1)
 
     @property
     def trains(self) -> bool:
@@ -51,7 +60,7 @@ class Case:
         least = 2 * self.workload.batch_size
         rows = min(max(self.rows // 10, least), self.rows) if quick else self.rows
         data = self.data(images, self.workload, rows)
-        write_case(folder, self.workload, self.dtype, vars(data))
+        write_case(folder, self.workload, self.dtype, vars(data), self.threads)
         return data
 
 
@@ -118,13 +127,15 @@ def _values(name: str, sizes: tuple[int, ...], batch: int, optimizer: OptimizerN
 
 
 def _inference() -> list[Case]:
-    """Calls of three networks on few and many rows of floats."""
+    """Calls of three networks on few and many rows: digits, of which most inputs are 0, and floats without zeros."""
     found = []
-    for name in ("W1", "W5", "W6"):
-        network = WORKLOADS[name]
-        for rows, calls in ((1, 300), (8, 200), (64, 100), (1_024, 10)):
-            title = f"inference, {network.layers}, {rows:,} row{'s' * (rows > 1)}"
-            found.append(Case(title, network, grey, network.batch_size, call_rows=rows, calls=calls))
+    for threads, sizes in ((1, CALLS), (2, CALLS_IN_THREADS)):
+        for network in (_W1, _W5, _W6):
+            for kind, data in (("digits", grey), ("dense floats", columns)):
+                for rows, calls in sizes.items():
+                    who = f"inference, {f'{threads} threads, ' * (threads > 1)}{kind}, {network.layers}"
+                    title = f"{who}, {rows:,} row{'s' * (rows > 1)}"
+                    found.append(Case(title, network, data, network.batch_size, "float32", 1, rows, calls, threads))
     return found
 
 

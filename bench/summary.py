@@ -31,8 +31,8 @@ BARS = ("numba", *COLUMNS)
 SPEED = "speed, tuned NumPy = 1"
 NOTE = (
     f"Milliseconds per epoch of {ROWS:,} MNIST images, in float32 on one core ({{processor}}, {{date}}). "
-    "fastnet {version} (Cython\nbackend) reads bytes, the others read floats. scikit-learn has its own cost, "
-    "parameters and order. All others train the\nsame network on the same batches. "
+    "fastnet {version} (Cython\nbackend) reads bytes, the others read floats. scikit-learn draws its own order, and "
+    "for 784-16-16-10 has its own cost\nand parameters. All others train the same network on the same batches. "
     "The speedup is tuned NumPy's time divided by fastnet's: the median over the rounds."
 )
 Rows = dict[tuple[str, str], dict[str, str]]  # (workload, contender) -> {column: cell}

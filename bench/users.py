@@ -22,17 +22,19 @@ from fastnet.bench.contenders import Session, Timing, take_turns
 from fastnet.bench.peers import PEERS, chosen, is_same, unable
 from fastnet.bench.peers.process import WARM, OwnPeer
 from fastnet.bench.report import Section, number, ratio
-from fastnet.bench.suites import BASELINE, Task, verify_peer
+from fastnet.bench.suites import BASELINE, Task, max_threads, verify_peer
 from fastnet.bench.workloads import Images, Setup, checker, verify
 
 VERIFIED_ROWS = 1_024  # of a case of inference
+QUIET = 0.3  # seconds before calls with several threads: the peer's threads spin after its turn, and hold a core
 NOTE = (
     "Medians of {rounds} rounds in which all contenders of a row take turns. Milliseconds of an epoch of the given "
     "rows, or of one call that labels the given rows. A ratio is fastnet's time divided by the time of the fastest "
     "peer of the row: the median over the rounds. Below 1 fastnet is faster. The row with the largest ratio comes "
     "first. In the tiny data each turn is a whole fit, with its checks. Other epochs are timed without the work before "
     "the first epoch. fastnet reads bytes as they are. The peers get floats, and convert them before the timing "
-    "starts. Every contender was first verified against the NumPy backend in float64. The JSON has the times of all "
+    "starts. With two threads, a predictor takes parts of 256 rows. Every contender was first verified against the "
+    "NumPy backend in float64. The JSON has the times of all "
     "peers."
 )
 
@@ -79,6 +81,8 @@ class Peers(dict[str, OwnPeer]):
             self[name].load(folder, case.workload, case.dtype)
         else:
             self[name] = OwnPeer(name, PEERS[name].module, folder, case.workload, case.dtype)
+            if case.threads > 1:  # a new process has one thread
+                self[name].load(folder, case.workload, case.dtype)
         return self[name]
 
 
@@ -121,7 +125,7 @@ def prepared(task: Task, case: Case, position: int, setups: Sequence[Setup], run
 
 def cannot(name: str, case: Case, data: Data) -> str:
     sparse = not isinstance(data.x, np.ndarray)
-    if problem := unable(name, case.trains, sparse):
+    if problem := unable(name, case.trains, sparse, case.threads):
         return problem
     return "" if case.trains or is_same(name, case.workload) else "its outputs are always a softmax"
 
@@ -132,7 +136,8 @@ def own_turn(case: Case, data: Data, setup: Setup, stack: contextlib.ExitStack) 
     if not case.trains:
         rows = data.x_test[:VERIFIED_ROWS]
         network = workload.network(case.dtype)
-        predictor = network.compile(backend=setup.backend, max_batch=max(case.call_rows, 1))
+        threads = min(case.threads, max_threads(setup.backend))
+        predictor = network.compile(backend=setup.backend, max_batch=case.part_rows, threads=threads)
         check = checker(f"{case.title}, {setup}", workload.tolerance(case.dtype))
         parts = [rows[k : k + case.call_rows] for k in range(0, len(rows), case.call_rows)]
         expected = workload.network("float64").forward(rows, backend=BASELINE)
@@ -158,6 +163,8 @@ def _calls(predict: Callable[[Any], Any], x: Any, case: Case) -> float:
     starts = range(0, len(x) - case.call_rows + 1, case.call_rows)[: case.calls]
     parts = [x[k : k + case.call_rows] for k in starts]
     parts = [parts[k % len(parts)] for k in range(case.calls)]
+    if case.threads > 1:
+        time.sleep(QUIET)
     for part in parts[: case.calls // WARM]:
         predict(part)
     began = time.perf_counter()

@@ -16,7 +16,7 @@ from fastnet import checks
 from fastnet.architecture import Floats
 from fastnet.backends.engine import Engine, choose
 from fastnet.backends.forward import forward
-from fastnet.backends.threads import run_team
+from fastnet.backends.threads import share_parts
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Ints
@@ -246,12 +246,9 @@ class _Prepared:
         n_threads = min(n_threads, len(starts))
         runs = [self.prepare(rows.dtype, worker) for worker in range(n_threads)]
 
-        def call(team: Ints, worker: int) -> None:
-            for start in starts[worker :: int(team[c.N_THREADS])]:
-                if team[c.BROKEN]:
-                    return
-                part = slice(start, start + self._max_batch)
-                runs[worker](checks.kernel_rows(rows[part]), target[part])
+        def call(start: int, worker: int) -> None:
+            part = slice(start, start + self._max_batch)
+            runs[worker](checks.kernel_rows(rows[part]), target[part])
 
-        run_team(n_threads, call)
+        share_parts(n_threads, starts, call)
         return out

@@ -62,6 +62,8 @@ cdef extern from "vec.h" nogil:
     int sparse_part(Py_ssize_t vectors)
     void sparse_forward(int rows, int vectors, const int32_t *columns, const real *values, Py_ssize_t ldv, Py_ssize_t n,
                         const real *w, Py_ssize_t ldw, const real *start, real *out, Py_ssize_t ldo)
+    void skipping_forward(int rows, int vectors, const int32_t *columns, const real *x, Py_ssize_t ldx, Py_ssize_t n,
+                          const real *w, Py_ssize_t ldw, const real *start, real *out, Py_ssize_t ldo)
     void sparse_update(int height, int vectors, const int32_t *columns, const real *values, Py_ssize_t ldv,
                        Py_ssize_t n, const real *delta, Py_ssize_t ldd, real *w, Py_ssize_t ldw)
     ctypedef struct sorted_t:
@@ -76,6 +78,7 @@ cdef extern from "vec.h" nogil:
     Py_ssize_t compact_bytes(const uint8_t *first, const uint8_t *second, Py_ssize_t n, int32_t *all)
     Py_ssize_t compact_reals(const real *first, const real *second, Py_ssize_t n, int32_t *columns, real *values,
                              Py_ssize_t ldv)
+    Py_ssize_t nonzero_columns(const real *first, const real *second, Py_ssize_t n, int32_t *columns)
     void unpack_bytes(int32_t *all, Py_ssize_t n, real scale, real *values, real *second)
     void output_error(int cost, real number, int activation, const real *a, real *delta, Py_ssize_t columns,
                       int64_t label, real factor, real weight, real *costs, real *squares)
@@ -143,6 +146,7 @@ cdef extern from "narrow.h" nogil:
 # The contract's codes as C integers.
 cdef enum:
     MAX_LAYERS = 256  # a call keeps its layers on the C stack
+    SKIPPING_ROWS = 32  # rows of a piece in skipping_sums: even, and their inputs fit into the second-level cache
     LINE_ENTRIES = 16  # compact_bytes and compact_reals may write up to 16 places past the last entry
     CHUNK_INPUTS = 24  # with TO_OPTIMIZER, a tile holds the gradient of 24 inputs
     SECOND_LEVEL = 1 << 20  # bytes of the second-level cache: the update of a network that fits needs no prefetches
@@ -241,6 +245,7 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     int cost, task
     double cost_number
     bint sparse  # whether the inputs are `entries`, from SparseRows or from dense data
+    Py_ssize_t skipping  # the first row of a block of floats whose zeros `predict` skips without copying, or -1
     int32_t *columns  # (rows, ld_columns): the columns of entries found in dense data; layers[0].inputs has the values
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
@@ -562,13 +567,53 @@ cdef void drop_neurons(Block *b, Layer *layer, Py_ssize_t first, Py_ssize_t last
               layer.width, last - first, <uint32_t> (b.batch_row + first))
 
 
+cdef void skipping_sums(Block *b, Py_ssize_t begin, Py_ssize_t rows) noexcept nogil:
+    """`sparse_sums` for rows [begin, begin + rows) of floats, for `predict`.
+
+    Only the columns are stored, because no update needs the values later. A piece of few rows stays in the cache, and
+    so do its columns. A wide layer has several parts, and takes a whole block for each, to read the weights less often.
+    """
+    cdef Layer *layer = &b.layers[0]
+    cdef Py_ssize_t n = layer.n_in, width = layer.width, first = 0, last, i, column, found
+    cdef Py_ssize_t piece = rows if width > 8 * VL else SKIPPING_ROWS
+    cdef const real *x = b.data.reals + begin * n
+    cdef const int32_t *columns
+    cdef int part, height
+    while first < rows:
+        last = min(first + piece, rows)
+        i = first
+        while i < last:
+            height = 2 if i + 1 < last else 1
+            found = nonzero_columns(x + i * n, x + (i + height - 1) * n, n, b.columns + (i - first) * b.ld_columns)
+            b.begins[i - first] = <int32_t> found
+            for column in range(i, i + height):
+                if begin + column + piece < b.data.rows:
+                    prefetch(x + (column + piece) * n, n * sizeof(real))
+            i += 2
+        column = 0
+        while column < width:
+            part = sparse_part((width - column) // VL)
+            i = first
+            while i < last:
+                skipping_forward(2 if i + 1 < last else 1, part, b.columns + (i - first) * b.ld_columns, x + i * n, n,
+                                 b.begins[i - first], layer.weights + column, width, layer.biases + column,
+                                 layer.sums + i * width + column, width)
+                i += 2
+            column += part * VL
+        first = last
+    if layer.activation != SOFTMAX:
+        activate_tile(layer.activation, layer.sums, layer.outputs, width, rows, width, layer.n_out)
+
+
 cdef void forward(Block *b, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t l
     if b.ld:
         forward_columns(b, first, last)
         return
     for l in range(b.n_layers):
-        if l == 0 and b.sparse:
+        if l == 0 and b.skipping >= 0:
+            skipping_sums(b, b.skipping, last)
+        elif l == 0 and b.sparse:
             sparse_sums(b, &b.layers[l], first, last)
         else:
             weighted_sums(b, &b.layers[l], first, last)
@@ -1374,6 +1419,7 @@ cdef int prepare(Block *b, Layer *layers, net, plan, real *work, int64_t *team, 
     b.base = 0
     b.target = TO_STORE
     b.ld = 0
+    b.skipping = -1
     return 0
 
 
@@ -1438,9 +1484,12 @@ cdef void predict_rows(Block *b, const real *flat, Py_ssize_t n, Py_ssize_t rows
     b.sparse = flat == NULL and is_sparse(b)
     # Tiles read inputs in groups: where the last group of a row is whole, they can read the data in place.
     cdef bint in_place = flat == NULL and not b.sparse and b.data.bytes == NULL and first.n_in % GROUP == 0
+    cdef bint skipping = b.sparse and b.data.bytes == NULL and b.data.starts == NULL
     while start < n:
         count = min(rows, n - start)
-        if in_place:
+        if skipping:
+            b.skipping = start
+        elif in_place:
             first.inputs = <real *> b.data.reals + start * first.n_in
             first.ldx = first.n_in
         else:
@@ -1454,6 +1503,7 @@ cdef void predict_rows(Block *b, const real *flat, Py_ssize_t n, Py_ssize_t rows
         start += count
     first.inputs = inputs
     first.ldx = first.below
+    b.skipping = -1
 
 
 def predict(net, params, x, out, work):

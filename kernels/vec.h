@@ -649,6 +649,48 @@ INLINE void sparse_forward_(const int R, const int C, const int32_t *columns, co
         }
 }
 
+/* The same for rows of dense inputs, whose values are read in place: out[R] = start + the sum of x[R][k] w[k] over the
+ * n inputs k in `columns`. The sums have the same order, so the bits are the same. */
+INLINE void skipping_forward_(const int R, const int C, const int32_t *columns, const real *x, ptrdiff_t ldx,
+                              ptrdiff_t n, const real *w, ptrdiff_t ldw, const real *start, real *out,
+                              ptrdiff_t ldo) {
+    const int chains = R * C < 4 ? 4 / (R * C) : 1;
+    vec acc[4][2][8];
+    ptrdiff_t i = 0;
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            acc[0][r][v] = vload(start + v * VL);
+            UNROLL
+            for (int k = 1; k < chains; k++) acc[k][r][v] = vsplat(0);
+        }
+    for (; i + 4 <= n; i += 4)
+        UNROLL
+        for (int k = 0; k < 4; k++) {
+            const real *value = x + columns[i + k], *line = w + columns[i + k] * ldw;
+            UNROLL
+            for (int v = 0; v < C; v++) {
+                vec wv = vload(line + v * VL);
+                UNROLL
+                for (int r = 0; r < R; r++) acc[k % chains][r][v] += value[r * ldx] * wv;
+            }
+        }
+    for (; i < n; i++)
+        UNROLL
+        for (int v = 0; v < C; v++)
+            UNROLL
+            for (int r = 0; r < R; r++) acc[0][r][v] += x[columns[i] + r * ldx] * vload(w + columns[i] * ldw + v * VL);
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            UNROLL
+            for (int k = 1; k < chains; k++) acc[0][r][v] += acc[k][r][v];
+            vstore(out + r * ldo + v * VL, acc[0][r][v]);
+        }
+}
+
 /* w[columns[k]][C vectors] += values[R][k] delta[R][C vectors], summed over R */
 INLINE void sparse_update_(const int R, const int C, const int32_t *columns, const real *values, ptrdiff_t ldv,
                            ptrdiff_t n, const real *delta, ptrdiff_t ldd, real *w, ptrdiff_t ldw) {
@@ -738,6 +780,15 @@ static void sparse_forward(int rows, int vectors, const int32_t *columns, const 
     switch (rows * 16 + vectors) {
         SPARSE_FORWARD_CASE(1, 1) SPARSE_FORWARD_CASE(1, 2) SPARSE_FORWARD_CASE(1, 4) SPARSE_FORWARD_CASE(1, 8)
         SPARSE_FORWARD_CASE(2, 1) SPARSE_FORWARD_CASE(2, 2) SPARSE_FORWARD_CASE(2, 4) SPARSE_FORWARD_CASE(2, 8)
+    }
+}
+#define SKIPPING_FORWARD_CASE(R, C) \
+    case R * 16 + C: skipping_forward_(R, C, columns, x, ldx, n, w, ldw, start, out, ldo); break;
+static void skipping_forward(int rows, int vectors, const int32_t *columns, const real *x, ptrdiff_t ldx, ptrdiff_t n,
+                             const real *w, ptrdiff_t ldw, const real *start, real *out, ptrdiff_t ldo) {
+    switch (rows * 16 + vectors) {
+        SKIPPING_FORWARD_CASE(1, 1) SKIPPING_FORWARD_CASE(1, 2) SKIPPING_FORWARD_CASE(1, 4) SKIPPING_FORWARD_CASE(1, 8)
+        SKIPPING_FORWARD_CASE(2, 1) SKIPPING_FORWARD_CASE(2, 2) SKIPPING_FORWARD_CASE(2, 4) SKIPPING_FORWARD_CASE(2, 8)
     }
 }
 #define SPARSE_UPDATE_CASE(R, C) \
@@ -859,6 +910,32 @@ static ptrdiff_t compact_reals(const real *first, const real *second, ptrdiff_t 
     return found;
 }
 #endif
+/* The columns that compact_reals would write, without the values. `second` may be `first`. */
+static ptrdiff_t nonzero_columns(const real *first, const real *second, ptrdiff_t n, int32_t *columns) {
+    ptrdiff_t found = 0, k = 0;
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    const few zero = FEW(_mm512_setzero)();
+    __m512i places = _mm512_loadu_si512(LANES_IN_ORDER_32);
+    for (; k + VL <= n; k += VL) {
+#  ifdef FASTNET_FLOAT64
+        __mmask8 some = _mm512_cmp_pd_mask(_mm512_loadu_pd(first + k), zero, _CMP_NEQ_UQ) |
+                        _mm512_cmp_pd_mask(_mm512_loadu_pd(second + k), zero, _CMP_NEQ_UQ);
+#  else
+        __mmask16 some = _mm512_cmp_ps_mask(_mm512_loadu_ps(first + k), zero, _CMP_NEQ_UQ) |
+                         _mm512_cmp_ps_mask(_mm512_loadu_ps(second + k), zero, _CMP_NEQ_UQ);
+#  endif
+        _mm512_storeu_si512(columns + found, _mm512_maskz_compress_epi32(some, places));
+        places = _mm512_add_epi32(places, _mm512_set1_epi32(VL));
+        found += __builtin_popcount(some);
+    }
+#endif
+    for (; k < n; k++) {
+        columns[found] = (int32_t)k;
+        found += (first[k] != 0) | (second[k] != 0);
+    }
+    return found;
+}
+
 /* Split each number from compact_bytes: the column stays in `all`, and values and second = scale * bytes. */
 static void unpack_bytes(int32_t *restrict all, ptrdiff_t n, real scale, real *restrict values,
                          real *restrict second) {

@@ -31,6 +31,7 @@ class About(NamedTuple):
     softmax_only: bool = False  # whether a classifier has always a softmax, or a sigmoid for two classes
     reads_csr: bool = False
     trains: bool = True
+    has_threads: bool = False  # whether its calls of inference can use several threads
     tolerance: float = 0.0  # the least relative error of its results that is allowed, in either dtype
     adam_tolerance: float = 0.0  # of the parameters after some steps of an Adam that rounds epsilon in another way
 
@@ -45,7 +46,12 @@ PEERS = {
         "numpy", f"{__name__}.numpy_idiomatic", "NumPy as in a tutorial", "numpy", "", reads_csr=True
     ),
     "sklearn": About(
-        *("sklearn", f"{__name__}.sklearn_mlp", "scikit-learn's MLPClassifier, with its own cost", "sklearn"),
+        *(
+            "sklearn",
+            f"{__name__}.sklearn_mlp",
+            "scikit-learn's MLPClassifier, with a softmax and cross entropy",
+            "sklearn",
+        ),
         "python -m pip install scikit-learn",
         softmax_only=True,
         reads_csr=True,
@@ -75,6 +81,7 @@ PEERS = {
         *("onnxruntime", f"{__name__}.onnx_runtime", "ONNX Runtime, inference only", "onnxruntime onnx"),
         "python -m pip install onnxruntime onnx",
         trains=False,
+        has_threads=True,
     ),
 }
 TUNED = "numpy-tuned"
@@ -104,13 +111,15 @@ def tolerance(name: str, workload: Workload, dtype: str) -> float:
     return max(own, PEERS[name].tolerance, workload.tolerance(dtype))
 
 
-def unable(name: str, trains: bool = True, sparse: bool = False) -> str:
+def unable(name: str, trains: bool = True, sparse: bool = False, threads: int = 1) -> str:
     """The reason why the peer cannot do this work; empty if it can."""
     about = PEERS[name]
     if trains and not about.trains:
         return "it does not train"
     if sparse and not about.reads_csr:
         return "it does not read CSR matrices"
+    if threads > 1 and not about.has_threads:
+        return "it is measured on one thread only"
     return ""
 
 

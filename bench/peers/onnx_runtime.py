@@ -1,4 +1,4 @@
-"""ONNX Runtime: inference only, with a graph of Gemm nodes made with the package onnx, on one thread."""
+"""ONNX Runtime: inference only, with a graph of Gemm nodes made with the package onnx."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ NODES = {"sigmoid": "Sigmoid", "relu": "Relu", "softmax": "Softmax", "identity":
 
 
 class Model:
-    def __init__(self, workload: Workload, dtype: str, x: Array, y: Array) -> None:
+    def __init__(self, workload: Workload, dtype: str, x: Array, y: Array, threads: int = 1) -> None:
         network = workload.network(dtype)
         self._layers = [(w.copy(), b.copy()) for w, b in zip(network.weights, network.biases, strict=True)]
-        self._outputs, self._labels = (_session(workload, dtype, self._layers, labels) for labels in (False, True))
+        self._outputs, self._labels = (
+            _session(workload, dtype, self._layers, labels, threads) for labels in (False, True)
+        )
 
     def epoch(self, order: Array) -> None:
         raise NotImplementedError("ONNX Runtime does not train")
@@ -36,7 +38,7 @@ class Model:
         return np.asarray(self._labels.run(None, prepared)[0])
 
 
-def _session(workload: Workload, dtype: str, layers: list[tuple[Array, Array]], labels: bool) -> Any:
+def _session(workload: Workload, dtype: str, layers: list[tuple[Array, Array]], labels: bool, threads: int) -> Any:
     """A session whose result is the outputs, or the labels from the weighted sums of the last layer."""
     kind = TensorProto.DOUBLE if dtype == "float64" else TensorProto.FLOAT
     nodes, constants, name = [], [], "x"
@@ -57,5 +59,5 @@ def _session(workload: Workload, dtype: str, layers: list[tuple[Array, Array]], 
     graph = helper.make_graph(nodes, "mlp", [x], [result], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     return onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])

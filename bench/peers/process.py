@@ -200,8 +200,11 @@ def write_images(images: Images, folder: str) -> None:
         np.save(Path(folder, name), getattr(images, name))
 
 
-def write_case(folder: str, workload: Workload, dtype: str, data: Mapping[str, Any]) -> None:
-    """Writes x, y, x_test and y_test, where x may be a CSR matrix, and the workload to a folder, for `OwnPeer.load`."""
+def write_case(folder: str, workload: Workload, dtype: str, data: Mapping[str, Any], threads: int = 1) -> None:
+    """Writes x, y, x_test and y_test, where x may be a CSR matrix, and the workload to a folder, for `OwnPeer.load`.
+
+    Only a peer with `PEERS[name].has_threads` may load a case of several threads.
+    """
     Path(folder).mkdir(exist_ok=True)
     for name, rows in data.items():
         if isinstance(rows, np.ndarray):
@@ -210,5 +213,5 @@ def write_case(folder: str, workload: Workload, dtype: str, data: Mapping[str, A
             from scipy.sparse import save_npz
 
             save_npz(Path(folder, name), rows, compressed=False)
-    described = {"workload": dataclasses.asdict(workload), "dtype": dtype}
+    described = {"workload": dataclasses.asdict(workload), "dtype": dtype, "threads": threads}
     Path(folder, CASE).write_text(json.dumps(described))

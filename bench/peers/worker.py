@@ -23,6 +23,7 @@ class Model(Protocol):
     Model(workload, dtype, x, y) starts from fastnet's parameters. scikit-learn draws its own where its cost differs.
     x: (n, n_in) floats of the dtype; a CSR matrix only for a peer that reads CSR. y: (n,) labels, or for a regression
     (n, n_out) floats of the dtype. A model that draws its own order has a method in_order(order) for the verification.
+    A model that can use several threads for inference also takes `threads`.
     """
 
     def epoch(self, order: Array) -> None:
@@ -64,8 +65,9 @@ class Worker:
         self._make = import_module(module).Model
         self._load(folder, workload, dtype)
 
-    def _load(self, folder: Path, workload: Workload, dtype: str) -> None:
+    def _load(self, folder: Path, workload: Workload, dtype: str, threads: int = 1) -> None:
         self._workload, self._dtype = workload, dtype
+        self._options = {"threads": threads} if threads > 1 else {}
         self._model: Model | None = None
         self._x, self._x_test = (self._floats(read_rows(folder, name)) for name in ("x", "x_test"))
         self._y, self._y_test = (np.load(folder / f"{name}.npy") for name in ("y", "y_test"))
@@ -80,18 +82,18 @@ class Worker:
     @property
     def model(self) -> Model:
         if self._model is None:  # made after the verification has freed its own model
-            self._model = self._make(self._workload, self._dtype, self._x, self._y)
+            self._model = self._make(self._workload, self._dtype, self._x, self._y, **self._options)
         return self._model
 
     def answer(self, letter: str, *words: str) -> str:
         if letter == "L":
             described = json.loads(Path(words[0], CASE).read_text())
-            self._load(Path(words[0]), Workload(**described["workload"]), described["dtype"])
+            self._load(Path(words[0]), Workload(**described["workload"]), described["dtype"], described["threads"])
             return "l"
         if letter == "E":
             return self._epoch(int(words[0]) if words else 1)
         if letter == "O":
-            fresh = self._make(self._workload, self._dtype, self._x, self._y)
+            fresh = self._make(self._workload, self._dtype, self._x, self._y, **self._options)
             self._save(words[1], fresh, self._x_test[: int(words[0])])
             return "o"
         if letter == "V":

@@ -84,6 +84,18 @@ def test_usable_cores_without_information_of_linux(tmp_path: Path, monkeypatch: 
     assert usable_cores(str(tmp_path), str(tmp_path)) == 5
 
 
+def test_quotas_are_read_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(threads, "_affinity", lambda: 8)
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now[0])
+    places = linux(tmp_path, "0::/\n", {"cpu.max": "300000 100000\n"})
+    assert usable_cores(*places) == 3
+    (Path(places[1]) / "cpu.max").write_text("500000 100000\n")
+    assert usable_cores(*places) == 3
+    now[0] = threads.QUOTA_SECONDS
+    assert usable_cores(*places) == 5
+
+
 def test_usable_cores_of_this_machine() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 

@@ -40,7 +40,10 @@ def two_cases(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_there_are_cases_of_every_kind() -> None:
     assert len([case for case in CASES if case.trains]) >= 16
     assert len({case.title for case in CASES}) == len(CASES)
-    assert {case.call_rows for case in CASES} == {0, 1, 8, 64, 1_024}
+    calls = {(case.threads, case.workload.sizes, case.data, case.call_rows) for case in CASES if not case.trains}
+    few = [(1, rows) for rows in (1, 8, 64, 1_024)] + [(2, rows) for rows in (1_024, 2_048)]
+    networks = [(784, 16, 16, 10), (784, 128, 64, 10), (784, 512, 512, 10)]
+    assert calls == {(t, sizes, data, n) for t, n in few for sizes in networks for data in (cases.grey, cases.columns)}
     assert {case.dtype for case in CASES} == {"float32", "float64"}
     assert {case.workload.optimizer for case in CASES} == {"sgd", "momentum", "adam"}
     assert any(not case.workload.has_labels for case in CASES)
@@ -139,8 +142,32 @@ def test_wrong_calls_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
             return np.full((len(x), 10), 0.1)
 
     monkeypatch.setattr(Network, "compile", lambda self, **options: Wrong())
-    with pytest.raises(VerificationError, match=r"inference, 784-16-16-10, 8 rows, .*: the output is wrong"):
+    with pytest.raises(VerificationError, match=r"inference, digits, 784-16-16-10, 8 rows, .*: the output is wr"):
         users.own_turn(CALL, data, right, ExitStack())
+
+
+def test_calls_with_two_threads_are_compared_only_with_peers_that_have_threads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    case = next(case for case in CASES if case.threads == 2)
+    data = case.written(some_images(100), str(tmp_path), quick=True)
+    assert json.loads((tmp_path / "case.json").read_text())["threads"] == 2
+    assert users.cannot("jax", case, data) == "it is measured on one thread only"
+    assert not users.cannot("onnxruntime", case, data)
+    asked: list[dict[str, Any]] = []
+    compiled = Network.compile
+
+    def compile_(self: Network, **options: Any) -> Any:
+        asked.append(options)
+        return compiled(self, **options)
+
+    monkeypatch.setattr(Network, "compile", compile_)
+    monkeypatch.setattr(users, "QUIET", 0)
+    for name in NAMES:
+        assert users.own_turn(case, data, users.Setup(name), ExitStack())() > 0
+    most = [users.max_threads(name) for name in NAMES]
+    assert [o["threads"] for o in asked] == [min(2, n) for n in most]
+    assert {o["max_batch"] for o in asked} == {cases.PART_ROWS}
 
 
 @pytest.mark.usefixtures("small", "untimed")
