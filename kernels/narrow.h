@@ -27,7 +27,7 @@ static void turn_rows(const real *x, ptrdiff_t n, const int64_t *order, ptrdiff_
     for (int k = 0; k < VL; k++) row[k] = x + order[k < count ? k : count - 1] * n;
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec v[VL];
-        ptrdiff_t height = n - i < VL ? n - i : VL;
+        ptrdiff_t height = within(n - i, VL);
         if (height == VL) {
             UNROLL
             for (int k = 0; k < VL; k++) v[k] = vload(row[k] + i);
@@ -49,7 +49,7 @@ static void turn_bytes(const uint8_t *x, ptrdiff_t n, const int64_t *order, ptrd
     for (int k = 0; k < VL; k++) row[k] = x + order[k < count ? k : count - 1] * n;
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec v[VL];
-        ptrdiff_t height = n - i < VL ? n - i : VL;
+        ptrdiff_t height = within(n - i, VL);
         for (int k = 0; k < VL; k++) {
             real lanes[VL] = {0};
             if (height == VL)
@@ -156,7 +156,7 @@ static void narrow_gradient(const real *delta, ptrdiff_t neurons, const real *x,
 /* grad[neurons] = (or += if `add`) the sum over the rows of delta */
 static void narrow_biases(const real *delta, ptrdiff_t neurons, ptrdiff_t ld, ptrdiff_t groups, int add, real *grad) {
     for (ptrdiff_t j = 0; j < neurons; j += VL) {
-        ptrdiff_t height = neurons - j < VL ? neurons - j : VL;
+        ptrdiff_t height = within(neurons - j, VL);
         vec v[VL];
         UNROLL
         for (int k = 0; k < VL; k++) {
@@ -328,18 +328,18 @@ static void narrow_output(narrow_output_t *o) {
     const int activation = cancels || mixing ? IDENTITY : o->activation;
     const ptrdiff_t n = o->n, ld = o->ld;
     const vec number = vsplat((real)o->number), zero = vsplat(0);
-    double costs[VL] = {0}, scores[VL] = {0}, labels[VL] = {0};
+    double costs[VL] = {0}, scores[VL] = {0}, right_sums[VL] = {0};
     for (ptrdiff_t g = 0; g < o->groups; g++) {
         ptrdiff_t at = g * VL;
         const double *weights = o->weights ? o->weights + at : NULL;
-        vbits live = LANE < (bits)(o->rows - at < VL ? o->rows - at : VL); /* lanes that hold a row of their own */
+        vbits live = LANE < (bits)within(o->rows - at, VL); /* lanes that hold a row of their own */
         vec factor = o->weights ? vload(o->factors + at) : vsplat(o->scale);
         vec relative = o->weights ? vload(o->relative + at) : vsplat(1);
         vec cost = cancels ? narrow_log_cost(o, at) : zero, square = zero, mean = zero, right_labels;
         if (o->task != REGRESSION_TASK) {
             vec right = narrow_score(o, at, &right_labels);
             add_doubles(scores, vselect(live, right, zero), weights);
-            if (o->task == MULTILABEL_TASK) add_doubles(labels, vselect(live, right_labels, zero), weights);
+            if (o->task == MULTILABEL_TASK) add_doubles(right_sums, vselect(live, right_labels, zero), weights);
         }
         for (ptrdiff_t k = 0; k < n; k++) {
             vec a = vload(o->outputs + k * ld + at), e = a - narrow_target(o, at, k);
@@ -362,7 +362,7 @@ static void narrow_output(narrow_output_t *o) {
     for (int k = 0; k < VL; k++) {
         o->cost_sum += costs[k];
         o->score += scores[k];
-        o->right_labels += labels[k];
+        o->right_labels += right_sums[k];
     }
 }
 #endif

@@ -13,16 +13,16 @@ from typing import Any
 from llvmlite import ir
 
 from fastnet.kernels.numba_vectors import (
-    I32,
     I64,
     TILE_VECTORS,
-    _call_llvm,
     _cases,
     _kernel,
+    _lane_sums,
     _Lanes,
     _loop,
     _shuffled,
     _sum,
+    _turned,
     _Vector,
 )
 
@@ -30,53 +30,6 @@ FEW_SUMS = 4 * TILE_VECTORS  # of a tile: as many sums as leave registers for th
 TALLEST = TILE_VECTORS  # rows of the highest tile: it has four neurons
 # The sizes of the tiles of deltas and of the gradient: rows or neurons, and vectors. Only one vector may be ragged.
 FEW_SIZES = [(4, TILE_VECTORS), (1, TILE_VECTORS), (4, 1), (1, 1)]
-
-
-def _load_part(v: _Lanes, n: ir.Value, base: ir.Value, *offsets: Any) -> _Vector:
-    """The first n elements, then zeros. It reads nothing behind these elements."""
-    at, mask = v.b.bitcast(v.pointer(base, *offsets), v.type.as_pointer()), v.below(n).value
-    name, zero = f"llvm.masked.load.{_suffix(v)}", v.splat(0).value
-    return _Vector(v, _call_llvm(v.b, name, v.type, at, I32(v.scalar_bytes), mask, zero))
-
-
-def _store_part(v: _Lanes, vector: _Vector, n: ir.Value, base: ir.Value, *offsets: Any) -> None:
-    at, mask = v.b.bitcast(v.pointer(base, *offsets), v.type.as_pointer()), v.below(n).value
-    _call_llvm(v.b, f"llvm.masked.store.{_suffix(v)}", ir.VoidType(), vector.value, at, I32(v.scalar_bytes), mask)
-
-
-def _suffix(v: _Lanes) -> str:
-    kind = f"v{v.n}f{8 * v.scalar_bytes}"
-    return f"{kind}.p0{kind}"
-
-
-def _steps(v: _Lanes, step: int) -> tuple[list[int], list[int]]:
-    """The lanes of two shuffles of two vectors: they swap lanes that are `step` apart."""
-    upper = [v.n + i - step if i & step else i for i in range(v.n)]
-    return upper, [v.n + i if i & step else i + step for i in range(v.n)]
-
-
-def _turned(v: _Lanes, vectors: list[_Vector]) -> list[_Vector]:
-    """The transpose of a square of vectors."""
-    lines, step = [vector.value for vector in vectors], 1
-    while step < v.n:
-        upper, lower = _steps(v, step)
-        for i in range(v.n):
-            if not i & step:
-                pair = lines[i], lines[i + step]
-                lines[i], lines[i + step] = _shuffled(v.b, *pair, upper), _shuffled(v.b, *pair, lower)
-        step *= 2
-    return [_Vector(v, line) for line in lines]
-
-
-def _folded(v: _Lanes, vectors: list[_Vector]) -> _Vector:
-    """Lane k of the result is the sum of the lanes of vectors[k]."""
-    step = 1
-    while step < v.n:
-        upper, lower = _steps(v, step)
-        pairs = [(one.value, other.value) for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
-        vectors = [_Vector(v, _shuffled(v.b, *p, upper)) + _Vector(v, _shuffled(v.b, *p, lower)) for p in pairs]
-        step *= 2
-    return vectors[0]
 
 
 def _squares(v: _Lanes, first: Any, last: Any, n: Any, square: Callable[[Any, Any], None]) -> None:
@@ -122,9 +75,9 @@ def pack_weights(
             if whole:
                 lines = [v.load(source, (n_in, k)) for k in range(v.n)]
             else:
-                lines = [_load_part(v, _columns_of(v, k, rows, columns), source, (n_in, k)) for k in range(v.n)]
-            for k, line in enumerate(_turned(v, lines)):
-                v.store(line, target, (width, k))
+                lines = [v.load_some(v.below(_columns_of(v, k, rows, columns)), source, (n_in, k)) for k in range(v.n)]
+            for k, line in enumerate(_turned(v, [line.value for line in lines])):
+                v.store(_Vector(v, line), target, (width, k))
 
         _whole_or_part(v, rows, columns, copy)
 
@@ -142,11 +95,11 @@ def unpack_weights(
         rows, columns = v.b.sub(n_out, j), v.b.sub(n_in, i)
 
         def copy(whole: bool) -> None:
-            for k, line in enumerate(_turned(v, [v.load(source, (width, k)) for k in range(v.n)])):
+            for k, line in enumerate(_turned(v, [v.load(source, (width, k)).value for k in range(v.n)])):
                 if whole:
-                    v.store(line, target, (n_in, k))
+                    v.store(_Vector(v, line), target, (n_in, k))
                 else:
-                    _store_part(v, line, _columns_of(v, k, rows, columns), target, (n_in, k))
+                    v.store_some(_Vector(v, line), v.below(_columns_of(v, k, rows, columns)), target, (n_in, k))
 
         _whole_or_part(v, rows, columns, copy)
 
@@ -160,7 +113,7 @@ def few_tile(
     """sums[rows][neurons] = x . w^T + biases, for at most `height` rows and FEW_SUMS / height neurons.
 
     Each sum has a vector of its own along the inputs. A tile with fewer rows or neurons computes the last ones again.
-    The rows of x are padded to whole vectors.
+    The rows of x are padded with zeros to whole vectors.
     """
     b, whole = v.b, v.b.udiv(n, I64(v.n))
     rest, done = b.urem(n, I64(v.n)), b.mul(whole, I64(v.n))
@@ -186,11 +139,11 @@ def few_tile(
             return added(acc, at, lambda line: v.load(line, at))
 
         def last(_: ir.Value, acc: list[_Vector]) -> list[_Vector]:
-            return added(acc, done, lambda line: _load_part(v, rest, line, done))
+            return added(acc, done, lambda line: v.load_some(v.below(rest), line, done))
 
         acc = _loop(b, whole, vector, [v.splat(0)] * FEW_SUMS)
         acc = _loop(b, b.select(b.icmp_signed(">", rest, I64(0)), I64(1), I64(0)), last, acc)
-        totals = [_folded(v, acc[k : k + v.n]).value for k in range(0, FEW_SUMS, v.n)]
+        totals = [_lane_sums(v, acc[k : k + v.n]).value for k in range(0, FEW_SUMS, v.n)]
         for r in range(r_count):
             with b.if_then(b.icmp_signed("<", I64(r), rows)):
                 for j in range(0, j_count, v.n):
@@ -199,8 +152,8 @@ def few_tile(
                     lanes = [(first % v.n + k) % v.n for k in range(v.n)]
                     some = _shuffled(b, totals[first // v.n], totals[first // v.n], lanes)
                     count = b.select(b.icmp_signed("<", neurons, I64(j + group)), b.sub(neurons, I64(j)), I64(group))
-                    start = _load_part(v, count, biases, j)
-                    _store_part(v, _Vector(v, some) + start, count, sums, (lds, r), j)
+                    start = v.load_some(v.below(count), biases, j)
+                    v.store_some(_Vector(v, some) + start, v.below(count), sums, (lds, r), j)
 
     heights = sorted({1, 2, TALLEST})
     _cases(b, height, {r: partial(tile, r) for r in heights})
@@ -218,7 +171,7 @@ def few_deltas(
 
         def neuron(j: ir.Value, acc: list[_Vector]) -> list[_Vector]:
             if v_count == 1:
-                weights = [_load_part(v, used, w, (j, ldw))]
+                weights = [v.load_some(v.below(used), w, (j, ldw))]
             else:
                 weights = [v.load(w, (j, ldw), k * v.n) for k in range(v_count)]
             factors = [v.splat_at(deltas, (ldd, r), j) for r in range(r_count)]
@@ -247,7 +200,7 @@ def few_gradient(
 
         for a, (j, k) in zip(_loop(v.b, rows, row, [v.splat(0)] * len(places)), places, strict=True):
             if v_count == 1:
-                _store_part(v, a, used, out, (ldo, j))
+                v.store_some(a, v.below(used), out, (ldo, j))
             else:
                 v.store(a, out, (ldo, j), k * v.n)
 

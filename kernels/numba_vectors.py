@@ -582,6 +582,23 @@ def _turned(v: _Lanes, lines: Sequence[ir.Value]) -> list[ir.Value]:
     return lines
 
 
+def _lane_sums(v: _Lanes, vectors: Sequence[_Vector]) -> _Vector:
+    """The vector whose lane k is the sum of the lanes of vectors[k]. There are at most as many vectors as lanes."""
+    size = 1 << (len(vectors) - 1).bit_length()
+    lines, step = [x.value for x in vectors] + [v.splat(0).value] * (size - len(vectors)), size // 2
+    while step:  # the sum of a blend, [a0 a1 b2 b3], and a shuffle, [a2 a3 b0 b1]: two shuffles take twice the time
+        blend = [v.n + i if i & step else i for i in range(v.n)]
+        cross = [v.n + i - step if i & step else i + step for i in range(v.n)]
+        pairs = [(lines[i], lines[i + step]) for i in range(step)]
+        lines = [v.b.fadd(_shuffled(v.b, *pair, blend), _shuffled(v.b, *pair, cross)) for pair in pairs]
+        step //= 2
+    total = lines[0]
+    while size < v.n:  # lane l holds a part of the sum of vectors[l % size]
+        total = v.b.fadd(total, _shuffled(v.b, total, total, [i ^ size for i in range(v.n)]))
+        size *= 2
+    return _Vector(v, total)
+
+
 @_kernel
 def transpose_panel(v: _Lanes, source: Any, ld: Any, rows: Any, width: Any, panel: Any) -> None:
     """panel[rows][width] = source[width][rows], rows rounded up to whole vectors, one square of vectors at a time."""
