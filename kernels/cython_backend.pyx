@@ -250,7 +250,7 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
     Py_ssize_t sorted_inputs  # the number of inputs whose entries sort_entries sorts at a time
-    int32_t *begins  # (rows,): for each row, the first entry that is not yet sorted
+    int32_t *begins  # (rows,): for each row, the first entry that is not yet sorted; in skipping_sums, their number
     int32_t *ends  # (sorted_inputs,): where the sorted entries of each input end
     sorted_t *sorted  # (sorted_inputs, rows + 1)
     real *panel  # of this thread
