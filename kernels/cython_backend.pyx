@@ -250,7 +250,7 @@ cdef struct Block:  # the arguments of most functions below; each thread of a te
     Py_ssize_t ld_columns
     Entries *entries  # (rows,)
     Py_ssize_t sorted_inputs  # the number of inputs whose entries sort_entries sorts at a time
-    int32_t *begins  # (rows,): for each row, the first entry that is not yet sorted
+    int32_t *begins  # (rows,): for each row, the first entry that is not yet sorted; in skipping_sums, their number
     int32_t *ends  # (sorted_inputs,): where the sorted entries of each input end
     sorted_t *sorted  # (sorted_inputs, rows + 1)
     real *panel  # of this thread
@@ -1643,8 +1643,8 @@ def train(call):
     b.slots = len(state)
     with nogil:
         before = flush_denormals()
-        total = train_batches(&b, flat, flat_state, n_params, sequence, n, size, epoch_rows, rows, ld, own, rate, options,
-                              done_before, &stop_and_steps[STOP], &steps, sums)
+        total = train_batches(&b, flat, flat_state, n_params, sequence, n, size, epoch_rows, rows, ld, own, rate,
+                              options, done_before, &stop_and_steps[STOP], &steps, sums)
         restore_denormals(before)
     if worker == 0:
         stop_and_steps[STEPS] = steps
@@ -1653,8 +1653,8 @@ def train(call):
 
 cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_params, const int64_t *order, Py_ssize_t n,
                           Py_ssize_t size, Py_ssize_t epoch_rows, Py_ssize_t rows, Py_ssize_t ld, Py_ssize_t own,
-                          const double *rates, const double *options, int64_t done_before, const int64_t *stop_now, int64_t *steps,
-                          double *report) noexcept nogil:
+                          const double *rates, const double *options, int64_t done_before, const int64_t *stop_now,
+                          int64_t *steps, double *report) noexcept nogil:
     """Do this thread's share of all steps of a call of `train`."""
     cdef Py_ssize_t k, start = 0, stop, first, count, from_row, to_row, epoch_end = epoch_rows
     cdef double total = 0, cost, score, labels, squares, weight, mean_weight, scale
@@ -1736,8 +1736,8 @@ cdef double train_batches(Block *b, real *params, real *state, Py_ssize_t n_para
                 if read_now(stop_now):
                     own_sums.cost = INFINITY  # all threads read it at their next barrier, and discard the batch
                 if isfinite(own_sums.cost) and from_row < to_row:
-                    own_block(b, order, first + from_row, count, to_row - from_row, min(rows, n - first - from_row - count),
-                              scale, mean_weight, &own_sums)
+                    own_block(b, order, first + from_row, count, to_row - from_row,
+                              min(rows, n - first - from_row - count), scale, mean_weight, &own_sums)
                 first += count
                 continue
             gather(b, order, first, count, from_row, to_row, min(rows, n - first - count))

@@ -28,8 +28,9 @@ INLINE void store_part(real *p, vec v, ptrdiff_t n) {
     for (ptrdiff_t k = 0; k < n; k++) p[k] = lanes[k];
 #endif
 }
-/* to[width] = from[n] and zeros, in whole vectors. A load of a vector just after memcpy and memset have stored its parts
- * would wait for them. */
+
+/* to[width] = from[n] and zeros, in whole vectors. A load of a vector just after memcpy and memset have stored its
+ * parts would wait for them. */
 static void copy_padded(const real *from, ptrdiff_t n, real *to, ptrdiff_t width) {
     ptrdiff_t i = 0;
     for (; i + VL <= n; i += VL) vstore(to + i, vload(from + i));

@@ -42,8 +42,8 @@ def test_many_rows_are_predicted_in_pieces(backend: Any, sizes: tuple[int, ...],
     """The number of rows is odd, or more than a block. The second layer is so wide that a block is one piece."""
     for rows in (33, 64, 600):
         k = case(sizes, rows, dtype, inputs)
-        expected = naive.predict(k.naive, k.params.tolist(), kc.naive_inputs(k.x, k.scale))
-        kc.assert_close(kc.predict(backend, k), expected, TOLERANCE[dtype])
+        expected = naive.predict(k.naive, k.params.tolist(), cmp.naive_inputs(k.x, k.scale))
+        cmp.assert_close(bc.predict(backend, k), expected, TOLERANCE[dtype])
 
 
 @kc.pairs("backend", "rule", "extra", "dtype", "inputs", sizes=SHAPES)

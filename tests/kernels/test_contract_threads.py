@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import backend_calls as bc
@@ -237,3 +238,28 @@ def test_own_gradients_do_not_depend_on_the_split_of_an_order(
         threaded, k._replace(params=head.params), order[300:], 300, adam, rates[1:], 1, head.state, n_threads=n_threads
     )
     cmp.assert_same_bits([tail.params, tail.state], [whole.params, whole.state])
+
+
+@kc.pairs("threaded", "dtype")
+def test_own_gradients_wait_before_a_smaller_block(threaded: Any, dtype: str) -> None:
+    """In a smaller block, a thread's rows lie where another thread may still compute its rows of the block before.
+
+    Worker 0 only arrives at the first barrier. So worker 1 computes rows 128 to 255 of the first block, and no other.
+    """
+    k = with_own_gradients("dense", dtype, 18, 300, 2, "none")
+    call = bc.call(k, np.arange(300), 300, naive.Rule(), n_threads=2)._replace(worker=1)
+    call.work.fill(0)
+    call.team[c.ARRIVED] = 1
+    thread = threading.Thread(target=threaded.train, args=(call,), daemon=True)
+    thread.start()
+    nodes = c.plan(k.net, 300, 0, k.params.itemsize, 2).nodes
+    rows = call.work[nodes[0, c.ACTIVATIONS_AT] :][: 256 * nodes[0, c.WIDTH]].reshape(256, -1)
+    deadline = time.monotonic() + 60
+    while not (call.team[c.ARRIVED] == 1 and rows[255].any()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    moved_on = rows[:128].any()
+    call.team[c.BROKEN] = 1
+    thread.join(20)
+    assert not thread.is_alive()
+    assert rows[128:].any(axis=1).all()
+    assert not moved_on
