@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +58,30 @@ def test_an_error_in_a_part_waits_for_the_other_threads_and_is_raised(failing: i
     with pytest.raises(KeyboardInterrupt):
         share_parts(2, range(50), call)
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_ctrl_c_while_a_helper_is_started_waits_for_what_runs(
+    is_started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, begun, ended = _thread.start_new_thread, threading.Event(), []
+
+    def interrupted(*arguments: Any) -> None:
+        if is_started:
+            start(*arguments)
+            assert begun.wait(20)
+        raise KeyboardInterrupt
+
+    def call(part: int, worker: int) -> None:
+        begun.set()
+        time.sleep(0.2)
+        ended.append(part)
+
+    monkeypatch.setattr(threads._Helper, "idle", [])
+    monkeypatch.setattr(threads._thread, "start_new_thread", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        share_parts(2, range(50), call)
+    assert len(ended) == is_started
 
 
 def test_parts_have_the_caller_s_context_and_need_no_helper(monkeypatch: pytest.MonkeyPatch) -> None:
