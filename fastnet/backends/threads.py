@@ -266,25 +266,23 @@ def share_parts(n_threads: int, parts: Iterable[T], call: Callable[[T, int], obj
         gates = {worker: gate for worker, gate in gates.items() if worker in begun}
         raise
     finally:
-        left.clear()
-        _wait_for(gates, ended)
+        # The helpers write to arrays of the caller. Ctrl-C cannot skip this wait: here, it is raised in the `try` only.
+        interrupt, waits = None, True
+        while waits:
+            try:
+                left.clear()
+                for worker, gate in gates.items():
+                    while worker not in ended:
+                        gate.acquire()
+                waits = False
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
     if errors:
         raise errors[0]
     if alone:
         warnings.warn(f"{n_threads} threads cannot be started here ({alone})", RuntimeWarning, 2)
-
-
-def _wait_for(gates: dict[int, Any], ended: set[int]) -> None:
-    """Wait for all workers, even on Ctrl-C, as `_join` does."""
-    interrupt = None
-    for worker, gate in gates.items():
-        while worker not in ended:
-            try:
-                gate.acquire()
-            except KeyboardInterrupt as error:
-                interrupt = error
-    if interrupt is not None:
-        raise interrupt
 
 
 def _join(threads: list[threading.Thread]) -> None:

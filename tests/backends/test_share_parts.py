@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,29 @@ def test_ctrl_c_while_a_helper_is_started_waits_for_what_runs(
     with pytest.raises(KeyboardInterrupt):
         share_parts(2, range(50), call)
     assert len(ended) == is_started
+
+
+def test_ctrl_c_at_the_end_waits_for_the_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Parts(deque[int]):
+        is_new = True
+
+        def clear(self) -> None:
+            super().clear()
+            if self.is_new:
+                self.is_new = False
+                raise KeyboardInterrupt
+
+    barrier, ended = threading.Barrier(2), []
+
+    def call(part: int, worker: int) -> None:
+        barrier.wait(20)
+        time.sleep(0.2 * worker)
+        ended.append(worker)
+
+    monkeypatch.setattr(threads, "deque", Parts)
+    with pytest.raises(KeyboardInterrupt):
+        share_parts(2, range(2), call)
+    assert ended == [0, 1]
 
 
 def test_parts_have_the_caller_s_context_and_need_no_helper(monkeypatch: pytest.MonkeyPatch) -> None:
