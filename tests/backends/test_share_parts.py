@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -43,6 +46,31 @@ def test_helpers_end_and_are_started_again(monkeypatch: pytest.MonkeyPatch) -> N
         while threads._Helper.idle:
             assert time.monotonic() < deadline
             time.sleep(1e-3)
+
+
+FORK = """
+import os, threading
+from fastnet.backends import threads
+
+def shared():
+    barrier = threading.Barrier(2)
+    threads.share_parts(2, range(2), lambda part, worker: barrier.wait(20))
+
+threads.IDLE_SECONDS = 60
+shared()
+while not threads._Helper.idle:
+    pass
+child = os.fork()
+shared()
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_starts_its_own_helpers() -> None:
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("failing", [0, 1])
