@@ -146,7 +146,7 @@ def _check(options: argparse.Namespace, suites: Sequence[str]) -> None:
     elif options.scaling:
         _refuse(options, "--scaling measures fastnet alone, and chooses the numbers of threads", NOT_IN_SCALING)
     elif set(suites) == {"users"}:
-        _refuse(options, "the suite users has its own cases, each on one thread", NOT_IN_USERS)
+        _refuse(options, "the suite users has its own cases", NOT_IN_USERS)
     if options.case and not compares and "users" not in suites:
         raise FastnetError("--case chooses cases of the suite users or of --compare: add users to --suite")
     if options.write:

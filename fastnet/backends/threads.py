@@ -192,10 +192,8 @@ class _Helper:
         _thread.start_new_thread(self._serve, ())  # threading.Thread.start() would wait until the thread runs
 
     @classmethod
-    def call(cls, job: Callable[[], object]) -> Any:
-        """Call `job`, which raises no error, in a helper. Return a lock that is released when the call has ended."""
-        gate = _thread.allocate_lock()
-        gate.acquire()
+    def call(cls, job: Callable[[], object], gate: Any) -> None:
+        """Call `job`, which raises no error, in a helper. Release the lock `gate` when the call has ended."""
         try:
             helper = cls.idle.pop()
         except IndexError:
@@ -203,7 +201,6 @@ class _Helper:
         else:
             helper._job, helper._gate = job, gate
             helper._wake.release()
-        return gate
 
     def _serve(self) -> None:
         while self._job is not None:
@@ -228,7 +225,8 @@ def share_parts(n_threads: int, parts: Iterable[T], call: Callable[[T, int], obj
     The current thread is worker 0 and begins at once, so a short call does not wait until the other threads run. An
     error ends the work of all threads, and is raised. If a thread cannot be started, the current thread warns.
     """
-    left, errors, ended, alone = deque(parts), list[BaseException](), set[int](), ""
+    left, errors, alone = deque(parts), list[BaseException](), ""
+    begun, ended = set[int](), set[int]()
 
     def take(worker: int) -> None:
         while left:
@@ -239,6 +237,7 @@ def share_parts(n_threads: int, parts: Iterable[T], call: Callable[[T, int], obj
             call(part, worker)
 
     def run(worker: int) -> None:
+        begun.add(worker)
         try:
             take(worker)
         except BaseException as error:
@@ -251,32 +250,39 @@ def share_parts(n_threads: int, parts: Iterable[T], call: Callable[[T, int], obj
     try:
         for worker in range(1, n_threads):
             run_here = contextvars.copy_context().run  # keeps use_backend and np.errstate in the thread
+            gate = _thread.allocate_lock()
+            gate.acquire()
+            gates[worker] = gate
             try:
-                gates[worker] = _Helper.call(partial(run_here, run, worker))
+                _Helper.call(partial(run_here, run, worker), gate)
             except RuntimeError as error:
+                del gates[worker]
                 alone = str(error)
                 break
         take(0)
-    finally:
+    except BaseException:
+        # Ctrl-C may have come before or after the start of the last helper. A helper that has not begun finds no part.
         left.clear()
-        _wait_for(gates, ended)
+        gates = {worker: gate for worker, gate in gates.items() if worker in begun}
+        raise
+    finally:
+        # The helpers write to arrays of the caller. Ctrl-C cannot skip this wait: here, it is raised in the `try` only.
+        interrupt, waits = None, True
+        while waits:
+            try:
+                left.clear()
+                for worker, gate in gates.items():
+                    while worker not in ended:
+                        gate.acquire()
+                waits = False
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
     if errors:
         raise errors[0]
     if alone:
         warnings.warn(f"{n_threads} threads cannot be started here ({alone})", RuntimeWarning, 2)
-
-
-def _wait_for(gates: dict[int, Any], ended: set[int]) -> None:
-    """Wait for all workers, even on Ctrl-C, as `_join` does."""
-    interrupt = None
-    for worker, gate in gates.items():
-        while worker not in ended:
-            try:
-                gate.acquire()
-            except KeyboardInterrupt as error:
-                interrupt = error
-    if interrupt is not None:
-        raise interrupt
 
 
 def _join(threads: list[threading.Thread]) -> None:

@@ -178,10 +178,7 @@ def test_calls_with_two_threads_are_compared_only_with_peers_that_have_threads(
         (["--case", "nothing", "--suite", "users"], "no case has the words nothing; there are: digits as bytes, W1;"),
         (["--case", "text", "--case", "nothing", "--suite", "users"], "no case has the words nothing; there are:"),
         (["--case", " ", "--suite", "users"], "--case needs words of a title, not an empty text"),
-        (
-            ["--suite", "users", "--threads", "2"],
-            "the suite users has its own cases, each on one thread: leave out",
-        ),
+        (["--suite", "users", "--threads", "2"], "the suite users has its own cases: leave out --threads"),
         (["--suite", "users", "--dtype", "float64"], "leave out --dtype"),
     ],
 )
