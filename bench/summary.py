@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,10 +32,11 @@ BARS = ("numba", *COLUMNS)
 SPEED = "speed, tuned NumPy = 1"
 NOTE = (
     f"Milliseconds per epoch of {ROWS:,} MNIST images, in float32 on one core ({{processor}}, {{date}}). "
-    "fastnet {version} (Cython\nbackend) reads bytes, the others read floats. scikit-learn draws its own order, and "
-    "for 784-16-16-10 has its own cost\nand parameters. All others train the same network on the same batches. "
-    "The speedup is tuned NumPy's time divided by fastnet's: the median over the rounds."
+    "fastnet {version} (Cython backend) reads bytes, the others read floats. scikit-learn draws its own order, and for "
+    "784-16-16-10 has its own cost and parameters. All others train the same network on the same batches. The speedup "
+    "is tuned NumPy's time divided by fastnet's: the median over the rounds."
 )
+WIDTH = 120  # of the README's lines
 Rows = dict[tuple[str, str], dict[str, str]]  # (workload, contender) -> {column: cell}
 
 
@@ -73,7 +75,7 @@ def table(page: str) -> str:
         lines.append([_title(workload), f"**{cells[0]}**", *cells[1:], rows[workload.name, FASTNET][SPEED]])
     columns = ["network, batch", *COLUMNS.values(), "speedup over tuned NumPy"]
     note = NOTE.format(processor=fact(page, "processor"), version=fact(page, "fastnet"), date=fact(page, "date"))
-    return f"{report.table(columns, lines, 1)}\n\n{note}"
+    return f"{report.table(columns, lines, 1)}\n\n{textwrap.fill(note, WIDTH, break_on_hyphens=False)}"
 
 
 def _title(workload: Workload) -> str:
