@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ from fastnet.bench.contenders import Timing, take_turns
 from fastnet.bench.peers import PEERS
 from fastnet.bench.peers.process import ONE_THREAD
 from fastnet.bench.report import Section, number, ratio, spread
-from fastnet.bench.suites import BASELINE, Task
-from fastnet.bench.users import cannot, peer_turn, started, unscaled_columns
+from fastnet.bench.suites import BASELINE, Task, max_threads
+from fastnet.bench.users import QUIET, cannot, peer_turn, started, unscaled_columns
 from fastnet.bench.workloads import ROWS, WORKLOADS, Array, Setup, Workload, checker, verified_rows
 from fastnet.errors import FastnetError
 from fastnet.text import shown
@@ -286,9 +287,7 @@ def _turns(
     calls = max(case.calls // (10 if quick else 1), 1)
     turns: dict[tuple[str, str], Callable[[], float]] = {}
     for (name, backend), process in running.items():
-        process.ask(
-            "load", folder=folder, backend=backend, kind=each.kind, threads=threads[backend], call_rows=case.call_rows
-        )
+        process.ask("load", folder=folder, **settings_of(each, backend, threads[backend]))
         path = str(Path(folder, "result.npy"))
         process.ask("result", rows=rows, path=path)
         check = checker(f"{each.title}, {name}, {backend}", case.workload.tolerance(case.dtype))
@@ -298,12 +297,22 @@ def _turns(
             check("change of the parameters", found - start, right - start)
         else:
             check("result", found, right)
-        turns[name, backend] = functools.partial(_turn, process, case.epochs, calls)
+        turns[name, backend] = functools.partial(_turn, process, case, calls)
     return turns
 
 
-def _turn(process: Process, epochs: int, calls: int) -> float:
-    return float(process.ask("turn", epochs=epochs, calls=calls)["seconds"])
+def settings_of(each: Compared, backend: str, threads: int) -> dict[str, Any]:
+    """The arguments of `Worker.load`. A predictor has the case's number of threads, a training the given number."""
+    if each.kind == "predictor":
+        threads = min(each.case.threads, max_threads(backend))
+    rows, part_rows = each.case.call_rows, each.case.part_rows
+    return {"backend": backend, "kind": each.kind, "threads": threads, "call_rows": rows, "part_rows": part_rows}
+
+
+def _turn(process: Process, case: Case, calls: int) -> float:
+    if case.threads > 1:
+        time.sleep(QUIET)
+    return float(process.ask("turn", epochs=case.epochs, calls=calls)["seconds"])
 
 
 # -- the results --------------------------------------------------------------------------------------------------

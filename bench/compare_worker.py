@@ -34,11 +34,14 @@ class Worker:
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         return dict(getattr(self, question.pop("do"))(**question))
 
-    def load(self, folder: str, backend: str, kind: str, threads: int, call_rows: int) -> dict[str, Any]:
+    def load(
+        self, folder: str, backend: str, kind: str, threads: int, call_rows: int, part_rows: int
+    ) -> dict[str, Any]:
         """Reads the data and the workload that `write_case` wrote, and prepares the turns of this kind."""
         described = json.loads(Path(folder, "case.json").read_text())
         self._workload, self._dtype = described["workload"], described["dtype"]
-        self._backend, self._threads, self._kind, self._rows = backend, threads, kind, call_rows
+        self._backend, self._threads, self._kind = backend, threads, kind
+        self._rows, self._part_rows = call_rows, part_rows
         self._x, self._x_test = read_rows(folder, "x"), read_rows(folder, "x_test")
         self._y = np.load(Path(folder, "y.npy"))
         self._network = self._new_network()
@@ -66,7 +69,7 @@ class Worker:
             "partial_fit": lambda x, y: trainer.partial_fit(x, y),
         }
         if self._kind == "predictor":
-            predictor = network.compile(backend=backend, max_batch=self._rows)
+            predictor = network.compile(backend=backend, max_batch=self._part_rows, threads=self._threads)
             calls |= {"predictor": lambda x, y: predictor.predict(x)}
         return calls.get(self._kind, lambda x, y: None)
 

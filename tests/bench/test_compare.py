@@ -18,7 +18,9 @@ from bench_cases import error_of, small, some_images, untimed  # noqa: F401  # f
 import fastnet
 from fastnet import cli
 from fastnet.bench import compare
+from fastnet.bench.cases import CASES
 from fastnet.bench.compare import NEW, OLD, Process, Version, VersionError, version_at
+from fastnet.bench.compare_worker import Worker
 from fastnet.bench.contenders import Timing
 
 COMMAND = ["bench", "--backend", "numpy", "--rounds", "2", "--quick", "--case", "iris", "--case", "10 rows"]
@@ -194,3 +196,13 @@ def test_every_kind_of_case_has_the_result_of_the_reference() -> None:
         data = each.case.data(some_images(100), each.case.workload, 40)
         rows = each.case.call_rows or 20
         assert np.linalg.norm(compare.expected(each, data, rows)) > 0
+
+
+def test_predictors_use_the_threads_of_the_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process of a version asks for them. An old version has the same arguments."""
+    case = next(case for case in CASES if case.threads == 2)
+    case.written(some_images(100), str(tmp_path), quick=True)
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(fastnet.Network, "compile", lambda self, **given: asked.append(given))
+    Worker().load(folder=str(tmp_path), **compare.settings_of(compare.Compared(case, "predictor"), "cython", 1))
+    assert (asked[0]["threads"], asked[0]["max_batch"]) == (2, case.part_rows)
