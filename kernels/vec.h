@@ -1091,17 +1091,23 @@ INLINE vec vquotient(vec a, vec b) {
 #endif
 }
 
-INLINE void add_squares(vec x, double *squares) {
+/* sums[k] += x[k]^2. A constant loop, so that the sums of a row stay in registers. */
+INLINE void add_squares(vec x, double sums[VL]) {
     real lanes[VL];
     vstore(lanes, x);
-    for (int k = 0; k < VL; k++) squares[k] += (double)lanes[k] * lanes[k];
+    for (int k = 0; k < VL; k++) sums[k] += (double)lanes[k] * lanes[k];
 }
 
 /* Make one step for n parameters p, in whole vectors, with gradient g. m and v are the optimiser's state. */
 static void step_row(const step_t *s, real *p, const real *g, real *m, real *v, ptrdiff_t n) {
+    if (s->squares) { /* a loop of its own: its sums stay in registers */
+        double sums[VL];
+        memcpy(sums, s->squares, sizeof sums);
+        for (ptrdiff_t i = 0; i < n; i += VL) add_squares(vload(p + i), sums);
+        memcpy(s->squares, sums, sizeof sums);
+    }
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vec x = vload(p + i), d = s->scale * vload(g + i) + s->decay * x, mean, square;
-        if (s->squares) add_squares(x, s->squares);
         switch (s->kind) {
         case PLAIN: x -= s->rate * d; break;
         case WITH_MOMENTUM: /* m = beta m + g; p -= rate m */
