@@ -1462,6 +1462,19 @@ def _predict_rows(b, t, work):
             _copy(_at(work, node[c.ACTIVATIONS_AT] + i * width), _at(out, (start + i) * n), n)
 
 
+@_inner(types.UniTuple(types.float64, 4))
+def _with_team(team, n_threads, cost, score, labels):
+    """The sums with those of all threads added, and the sum of the squares of all weights."""
+    squares = 0.0
+    for k in range(n_threads):
+        other = _pointer(_at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE), np.float64)
+        cost += other[c.THREAD_COST]
+        score += other[c.THREAD_SCORE]
+        labels += other[c.THREAD_LABELS]
+        squares += other[c.THREAD_SQUARES]
+    return cost, score, labels, squares
+
+
 @_inner(types.float64)
 def _train_batches(b, t, work):
     """Do this thread's share of all steps of a call of `train`. For `gradient`, all rows are one batch."""
@@ -1543,13 +1556,7 @@ def _train_batches(b, t, work):
             _backward(b, t, work, from_row, to_row)
             if _wait(b):
                 return 0.0
-            squares = 0.0
-            for k in range(n_threads):
-                other = _pointer(_at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE), np.float64)
-                cost += other[c.THREAD_COST]
-                score += other[c.THREAD_SCORE]
-                labels += other[c.THREAD_LABELS]
-                squares += other[c.THREAD_SQUARES]
+            cost, score, labels, squares = _with_team(team, n_threads, cost, score, labels)
             if training and (team[c.STOPPING] != 0 or not math.isfinite(cost)):
                 stopped = True
                 break
@@ -1560,12 +1567,7 @@ def _train_batches(b, t, work):
             line[c.THREAD_COST], line[c.THREAD_SCORE], line[c.THREAD_LABELS] = own_cost, own_score, own_labels
             if _wait(b):
                 return 0.0
-            for k in range(n_threads):
-                other = _pointer(_at(team, c.TEAM_COLUMNS + k * c.TEAM_LINE), np.float64)
-                cost += other[c.THREAD_COST]
-                score += other[c.THREAD_SCORE]
-                labels += other[c.THREAD_LABELS]
-                squares += other[c.THREAD_SQUARES]
+            cost, score, labels, squares = _with_team(team, n_threads, cost, score, labels)
             stopped = not math.isfinite(cost)
             if not stopped:
                 _add_own(b, t, work)

@@ -22,6 +22,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import kernel_cases as kc
 
+from fastnet.kernels import contract as c
+from fastnet.kernels import numpy_backend
+
 # After a change of a function in another file, Numba does not recompile a cached kernel, so a test could pass on old
 # code. The tests therefore have their own cache. Numba reads NUMBA_CACHE_DIR at import. CI may set the variable itself.
 _NUMBA_CACHE = None
@@ -134,3 +137,17 @@ def usual_sigint_handler() -> Iterator[None]:
     yield
     after = signal.signal(signal.SIGINT, before)
     assert after is signal.default_int_handler
+
+
+@pytest.fixture
+def update_counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of updates in the calls of the NumPy kernel."""
+    found: list[int] = []
+    train = numpy_backend.train
+
+    def spy(call: c.TrainCall) -> float:
+        found.append(len(call.rates))
+        return train(call)
+
+    monkeypatch.setattr(numpy_backend, "train", spy)
+    return found

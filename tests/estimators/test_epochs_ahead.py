@@ -49,20 +49,6 @@ def everything(model: Any, rng: np.random.RandomState) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of updates in the calls of the NumPy kernel."""
-    found: list[int] = []
-    train = numpy_backend.train
-
-    def spy(call: c.TrainCall) -> float:
-        found.append(len(call.rates))
-        return train(call)
-
-    monkeypatch.setattr(numpy_backend, "train", spy)
-    return found
-
-
 @kc.pairs(
     "backend",
     "dtype",
@@ -114,13 +100,13 @@ def fitted(**parameters: Any) -> Any:
         )
 
 
-def test_no_call_goes_past_the_place_where_training_may_stop(sizes: list[int]) -> None:
+def test_no_call_goes_past_the_place_where_training_may_stop(update_counts: list[int]) -> None:
     model = fitted(tol=np.float64(10), n_iter_no_change=4, learning_rate_init=1e-4)  # only the first loss is better
     assert model.n_iter_ == 6
-    assert sizes == [15, 3]  # three updates are an epoch
-    sizes.clear()
+    assert update_counts == [15, 3]  # three updates are an epoch
+    update_counts.clear()
     fitted(n_iter_no_change=8, max_iter=21)
-    assert sizes == [27, 27, 9]
+    assert update_counts == [27, 27, 9]
 
 
 @pytest.mark.parametrize(
@@ -134,9 +120,9 @@ def test_no_call_goes_past_the_place_where_training_may_stop(sizes: list[int]) -
     ],
     ids=["callbacks", "early_stopping", "verbose", "invscaling", "nobody"],
 )
-def test_only_epochs_that_nobody_looks_at_share_a_call(parameters: dict[str, Any], sizes: list[int]) -> None:
+def test_only_epochs_that_nobody_looks_at_share_a_call(parameters: dict[str, Any], update_counts: list[int]) -> None:
     fitted(**parameters)
-    assert (max(sizes) > 3) == (not parameters)
+    assert (max(update_counts) > 3) == (not parameters)
 
 
 # The rates make the losses infinite after some epochs.
@@ -196,8 +182,8 @@ def test_ctrl_c_leaves_what_it_leaves_after_single_epochs(
     assert found[0] == found[1]
 
 
-def test_a_long_epoch_has_a_call_of_its_own(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_epoch_has_a_call_of_its_own(update_counts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastnet.training.chunks, "FIRST_CHUNK", 1)
     monkeypatch.setattr(fastnet.training.chunks, "CHUNK_SECONDS", 0.0)
     fitted()
-    assert max(sizes) == 3
+    assert max(update_counts) == 3

@@ -39,20 +39,6 @@ def nothing(trainer: Trainer, epoch: fastnet.Epoch) -> None:
     """A callback: with it, each epoch is trained alone."""
 
 
-@pytest.fixture
-def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of updates in the calls of the NumPy kernel."""
-    found: list[int] = []
-    train = numpy_backend.train
-
-    def spy(call: c.TrainCall) -> float:
-        found.append(len(call.rates))
-        return train(call)
-
-    monkeypatch.setattr(numpy_backend, "train", spy)
-    return found
-
-
 @kc.pairs(
     "backend",
     "dtype",
@@ -105,14 +91,14 @@ def test_epochs_in_one_chunk_equal_single_epochs(
 @pytest.mark.parametrize(
     "arguments", [{"callbacks": [nothing]}, {"validation_data": (X, Y)}, {"validation_split": 0.2}, {}]
 )
-def test_only_epochs_that_nobody_looks_at_share_a_call(arguments: dict[str, Any], sizes: list[int]) -> None:
+def test_only_epochs_that_nobody_looks_at_share_a_call(arguments: dict[str, Any], update_counts: list[int]) -> None:
     make().fit(X, Y, epochs=6, **arguments)
-    assert (max(sizes) > 7) == (not arguments)
+    assert (max(update_counts) > 7) == (not arguments)
 
 
-def test_a_user_s_schedule_is_asked_epoch_by_epoch(sizes: list[int]) -> None:
+def test_a_user_s_schedule_is_asked_epoch_by_epoch(update_counts: list[int]) -> None:
     make(schedule=lambda step: 1.0).fit(X, Y, epochs=6)
-    assert max(sizes) <= 7
+    assert max(update_counts) <= 7
 
 
 # The last epoch is epoch 7. The rate grows by 1e5 an epoch, so the fit diverges after some epochs.
