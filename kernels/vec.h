@@ -608,20 +608,37 @@ INLINE quad quad_load(const real *p) { return p; }
 #  define SPREAD(q, k) (q)[k]
 #endif
 
-/* out[R][C vectors] = start + the sum of values[R][k] w[columns[k]] */
-INLINE void sparse_forward_(const int R, const int C, const int32_t *columns, const real *values, ptrdiff_t ldv,
-                            ptrdiff_t n, const real *w, ptrdiff_t ldw, const real *start, real *out, ptrdiff_t ldo) {
-    const int chains = R * C < 4 ? 4 / (R * C) : 1;
-    vec acc[4][2][8];
-    ptrdiff_t i = 0;
+/* Few sums are divided into chains of additions, which do not wait for each other: chain k has every entry whose number
+ * is k modulo CHAINS. */
+#define CHAINS(R, C) ((R) * (C) < 4 ? 4 / ((R) * (C)) : 1)
+INLINE void begin_chains(const int R, const int C, vec acc[4][2][8], const real *start) {
     UNROLL
     for (int r = 0; r < R; r++)
         UNROLL
         for (int v = 0; v < C; v++) {
             acc[0][r][v] = vload(start + v * VL);
             UNROLL
-            for (int k = 1; k < chains; k++) acc[k][r][v] = vsplat(0);
+            for (int k = 1; k < CHAINS(R, C); k++) acc[k][r][v] = vsplat(0);
         }
+}
+INLINE void end_chains(const int R, const int C, vec acc[4][2][8], real *out, ptrdiff_t ldo) {
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+        for (int v = 0; v < C; v++) {
+            UNROLL
+            for (int k = 1; k < CHAINS(R, C); k++) acc[0][r][v] += acc[k][r][v];
+            vstore(out + r * ldo + v * VL, acc[0][r][v]);
+        }
+}
+
+/* out[R][C vectors] = start + the sum of values[R][k] w[columns[k]] */
+INLINE void sparse_forward_(const int R, const int C, const int32_t *columns, const real *values, ptrdiff_t ldv,
+                            ptrdiff_t n, const real *w, ptrdiff_t ldw, const real *start, real *out, ptrdiff_t ldo) {
+    const int chains = CHAINS(R, C);
+    vec acc[4][2][8];
+    ptrdiff_t i = 0;
+    begin_chains(R, C, acc, start);
 #define ENTRY(k)                                                           \
     UNROLL                                                                 \
     for (int v = 0; v < C; v++) {                                          \
@@ -639,14 +656,7 @@ INLINE void sparse_forward_(const int R, const int C, const int32_t *columns, co
         for (int v = 0; v < C; v++)
             UNROLL
             for (int r = 0; r < R; r++) acc[0][r][v] += values[i + r * ldv] * vload(w + columns[i] * ldw + v * VL);
-    UNROLL
-    for (int r = 0; r < R; r++)
-        UNROLL
-        for (int v = 0; v < C; v++) {
-            UNROLL
-            for (int k = 1; k < chains; k++) acc[0][r][v] += acc[k][r][v];
-            vstore(out + r * ldo + v * VL, acc[0][r][v]);
-        }
+    end_chains(R, C, acc, out, ldo);
 }
 
 /* The same for rows of dense inputs, whose values are read in place: out[R] = start + the sum of x[R][k] w[k] over the
@@ -654,17 +664,10 @@ INLINE void sparse_forward_(const int R, const int C, const int32_t *columns, co
 INLINE void skipping_forward_(const int R, const int C, const int32_t *columns, const real *x, ptrdiff_t ldx,
                               ptrdiff_t n, const real *w, ptrdiff_t ldw, const real *start, real *out,
                               ptrdiff_t ldo) {
-    const int chains = R * C < 4 ? 4 / (R * C) : 1;
+    const int chains = CHAINS(R, C);
     vec acc[4][2][8];
     ptrdiff_t i = 0;
-    UNROLL
-    for (int r = 0; r < R; r++)
-        UNROLL
-        for (int v = 0; v < C; v++) {
-            acc[0][r][v] = vload(start + v * VL);
-            UNROLL
-            for (int k = 1; k < chains; k++) acc[k][r][v] = vsplat(0);
-        }
+    begin_chains(R, C, acc, start);
     for (; i + 4 <= n; i += 4)
         UNROLL
         for (int k = 0; k < 4; k++) {
@@ -681,14 +684,7 @@ INLINE void skipping_forward_(const int R, const int C, const int32_t *columns, 
         for (int v = 0; v < C; v++)
             UNROLL
             for (int r = 0; r < R; r++) acc[0][r][v] += x[columns[i] + r * ldx] * vload(w + columns[i] * ldw + v * VL);
-    UNROLL
-    for (int r = 0; r < R; r++)
-        UNROLL
-        for (int v = 0; v < C; v++) {
-            UNROLL
-            for (int k = 1; k < chains; k++) acc[0][r][v] += acc[k][r][v];
-            vstore(out + r * ldo + v * VL, acc[0][r][v]);
-        }
+    end_chains(R, C, acc, out, ldo);
 }
 
 /* w[columns[k]][C vectors] += values[R][k] delta[R][C vectors], summed over R */
