@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from fastnet.backends.encoding import encode
 from fastnet.costs import CostObject, described, name_and_number
 from fastnet.kernels import contract as c
 from fastnet.names import Activation, Cost, Output, TaskName
+
+if TYPE_CHECKING:
+    from fastnet.data.schema import Schema
 
 Floats = NDArray[np.floating[Any]]  # of the network's dtype
 
@@ -26,6 +29,8 @@ class Views(NamedTuple):
 
 class Architecture:
     """The part of a network that its arguments fix. `Network` documents the arguments and adds the parameters."""
+
+    schema: Schema | None = None
 
     def __init__(
         self,

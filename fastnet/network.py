@@ -62,6 +62,11 @@ class Network(Architecture):
         What a byte of 1 in x stands for. With the default, bytes are pixels and 255 stands for 1. With 1, bytes are
         counts and other numbers as they are.
 
+    Attributes
+    ----------
+    schema : fastnet.data.Schema or None
+        The names of the inputs and classes. You may set it, and `save` keeps it. No calculation uses it.
+
     Raises
     ------
     ValueError, TypeError
@@ -372,7 +377,7 @@ class Network(Architecture):
         """
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
-        network_file.write(path, self, self._buffer, self._largest_input)
+        network_file.write(path, self, self._buffer, self._largest_input, self.schema)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -388,4 +393,5 @@ class Network(Architecture):
             Network.__init__(network, saved.sizes, **saved.settings, seed=0, dtype=saved.parameters.dtype)
             network._buffer[...] = saved.parameters
             network.note_inputs(saved.largest_input)
+            network.schema = saved.schema
         return network

@@ -16,15 +16,18 @@ from fastnet.architecture import Architecture
 from fastnet.costs import with_number
 from fastnet.data.arrays import read_npz, write_npz
 from fastnet.data.files import atomic_write, reading
+from fastnet.data.schema import Schema
 from fastnet.errors import DataError
 from fastnet.kernels import contract as c
 from fastnet.text import number, reason, shown
 
 # For each format, the names of Network's arguments in the file. The last format is the one that `write` writes.
-# A file of the first format has no task and no byte scale. Its network gets the task that its outputs imply.
+# A file of the first format has no task and no byte scale. Its network gets the task that its outputs imply. A file of
+# the third format may have a schema.
 SETTINGS = {
     "fastnet network 1": ("activation", "output", "cost"),
     "fastnet network 2": ("activation", "output", "cost", "cost_number", "task", "byte_scale"),
+    "fastnet network 3": ("activation", "output", "cost", "cost_number", "task", "byte_scale"),
 }
 FORMAT = [*SETTINGS][-1]
 
@@ -36,9 +39,16 @@ class Saved(NamedTuple):
     settings: dict[str, Any]  # keyword arguments of Network
     parameters: NDArray[Any]  # (n_parameters,)
     largest_input: float  # the largest absolute value of the floats that the network was trained on; 0 if unknown
+    schema: Schema | None  # what the inputs and outputs mean, if known
 
 
-def write(path: str | os.PathLike[str], network: Architecture, parameters: NDArray[Any], largest_input: float) -> None:
+def write(
+    path: str | os.PathLike[str],
+    network: Architecture,
+    parameters: NDArray[Any],
+    largest_input: float,
+    schema: Schema | None,
+) -> None:
     """Write a network's file. An existing file is replaced only when the new file is complete.
 
     Raises
@@ -58,6 +68,7 @@ def write(path: str | os.PathLike[str], network: Architecture, parameters: NDArr
         "byte_scale": network.byte_scale,
         "dtype": parameters.dtype.name,
         "largest_input": largest_input,
+        "schema": None if schema is None else schema.to_dict(),
     }
     with atomic_write(path) as file:
         write_npz(file, about=np.array(json.dumps(about)), parameters=parameters)
@@ -97,7 +108,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
         settings = {name: about[name] for name in names}
         settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
         largest_input = checks.number("largest_input", about.get("largest_input", 0), minimum=0)
-        yield Saved(sizes, settings, parameters, largest_input)
+        schema = about.get("schema")
+        yield Saved(sizes, settings, parameters, largest_input, None if schema is None else Schema.from_dict(schema))
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "

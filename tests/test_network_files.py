@@ -98,7 +98,7 @@ OLD: dict[str, Any] = {
     "cost": "squared_error",
     "dtype": "float32",
 }
-ABOUT = OLD | {"format": "fastnet network 2", "cost_number": 0.0, "task": "multilabel", "byte_scale": 0.5}
+ABOUT = OLD | {"format": "fastnet network 3", "cost_number": 0.0, "task": "multilabel", "byte_scale": 0.5}
 PARAMETERS = np.ones(4 * 3 + 3 + 3 * 2 + 2, np.float32)
 
 
@@ -139,7 +139,7 @@ def test_cost_task_and_byte_scale_are_saved(cost: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "fastnet network 3"},
+        {"format": "fastnet network 4"},
         {"format": None},
         {"format": ["fastnet network 2"]},
         {"sizes": [4, 3]},

@@ -3,5 +3,6 @@
 from fastnet.data.dataset import Dataset
 from fastnet.data.loading import load
 from fastnet.data.named_sets import SetInfo, cache_dir, describe, locate, names
+from fastnet.data.schema import Column, Schema
 
-__all__ = ["Dataset", "SetInfo", "cache_dir", "describe", "load", "locate", "names"]
+__all__ = ["Column", "Dataset", "Schema", "SetInfo", "cache_dir", "describe", "load", "locate", "names"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fastnet.data.schema import Schema
 from fastnet.data.split import Array
+from fastnet.names import TaskName
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,24 +17,37 @@ class Dataset:
     ----------
     name : str
         The name of the set, or the user's path.
-    x_train, x_test : uint8 or float32 array of shape (n, n_in)
-        One example per row, C-contiguous: bytes for pixels, float32 for other numbers.
-    y_train, y_test : int64 array of shape (n,)
-        The class of each example, from 0.
+    x_train, x_test : uint8, float32 or float64 array of shape (n, n_in)
+        One example per row, C-contiguous: bytes for pixels, float64 for tables, float32 for other numbers.
+    y_train, y_test : array
+        For a classification the class of each example, from 0: int64 (n,). For a regression the number to predict:
+        float64 (n, 1).
     image_shape : (int, int) or None
         Rows and columns, if the examples are pictures.
     class_names : tuple of str
-        The name of each class.
+        The name of each class. () for a regression.
+    task : str
+        "classification" or "regression".
+    schema : Schema or None
+        What the columns mean, if the data are a table.
     """
 
     name: str
     x_train: Array
-    y_train: NDArray[np.int64]
+    y_train: Array
     x_test: Array
-    y_test: NDArray[np.int64]
+    y_test: Array
     image_shape: tuple[int, int] | None
     class_names: tuple[str, ...]
+    task: TaskName = "classification"
+    schema: Schema | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The name of each input, or () if the inputs have no names."""
+        return self.schema.feature_names if self.schema else ()
 
     def __repr__(self) -> str:
         sizes = f"{len(self.x_train)} to train, {len(self.x_test)} to test"
-        return f"<Dataset {self.name}: {sizes}, {self.x_train.shape[1]} inputs, {len(self.class_names)} classes>"
+        outputs = f"{len(self.class_names)} classes" if self.task == "classification" else self.task
+        return f"<Dataset {self.name}: {sizes}, {self.x_train.shape[1]} inputs, {outputs}>"
