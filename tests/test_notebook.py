@@ -105,6 +105,7 @@ def test_estimators_show_their_network_after_fit() -> None:
     with pytest.warns(UserWarning, match="Maximum iterations"):
         model.fit(np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3)
     for html in (model._repr_html_(), model._repr_mimebundle_()["text/html"]):
+        assert "sk-container" in html  # scikit-learn's diagram
         assert html.count("<polyline") == 1
         assert "4-7-3" in html
         assert f"{model.network_.n_parameters}" in html
