@@ -166,4 +166,5 @@ def _check_task(network: Network, task: str, function: str) -> None:
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Scores:
     """part / whole; nan where the whole is 0."""
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    found: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return found

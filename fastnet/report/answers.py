@@ -5,6 +5,8 @@ Not here: the errors of a regression (values.py).
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +92,9 @@ def labels(subject: Subject) -> Card:
             ["label", "precision", "recall", "F1", "support"],
             rows,
         ),
-        note=f"{NONE} means that the label does not occur, or is never predicted." if NONE in sum(rows, []) else "",
+        note=f"{NONE} means that the label does not occur, or is never predicted."
+        if NONE in functools.reduce(operator.iadd, rows, [])
+        else "",
     )
 
 
@@ -106,11 +110,10 @@ def mistakes(subject: Subject) -> Card:
     )
     if shape is None:
         labelled = ["label"] if worst[0].what else []
-        rows = [
-            [f"{m.row + 1:,}", *([m.what] if labelled else []), m.truth, m.answer, f"{m.sure:.1%}"]
-            + cells(subject, m.row)
-            for m in worst
-        ]
+        rows = []
+        for m in worst:
+            about = [f"{m.row + 1:,}", *([m.what] if labelled else [])]
+            rows.append([*about, m.truth, m.answer, f"{m.sure:.1%}", *cells(subject, m.row)])
         table = Table(
             f"The mistakes with the highest confidence. {CAPTION_OF_ROWS}",
             ["row", *labelled, "is", "says", "sure", *titles(subject)],

@@ -175,16 +175,15 @@ def _image_shape(
     given: tuple[int, int] | None, data: Dataset | None, x_test: Any, rows: Any, network: Network
 ) -> tuple[int, int] | None:
     """Return rows and columns of pictures: as given, or those of the data set, of x (n, rows, columns) or of bytes."""
+    shape: tuple[int, int] | None = None
     if given is not None:
-        shape = checks.image_shape(given, network.sizes[0])
+        shape = checks.image_shape(given, network.sizes[0], "image_shape")
     elif data is not None:
         shape = data.image_shape
     elif len(x_test.shape) == 3:
-        shape = tuple(map(int, x_test.shape[1:]))
+        shape = int(x_test.shape[1]), int(x_test.shape[2])
     elif network.schema is None or not network.schema.columns:
         shape = square_shape(rows)
-    else:
-        shape = None
     if shape is not None and isinstance(rows, SparseRows):
         raise ValueError("x_test is sparse, but its pixels are needed one by one: use x_test.toarray()")
     return shape

@@ -54,7 +54,9 @@ class Estimated:
         """Return the names of the network's inputs, as the steps of the pipeline call them, or "input 1" and so on."""
         n = self.last.network_.sizes[0]
         try:
-            names = [str(name) for name in self.before.get_feature_names_out(None if hasattr(x, "columns") else columns)]
+            names = [
+                str(name) for name in self.before.get_feature_names_out(None if hasattr(x, "columns") else columns)
+            ]
         except (AttributeError, ValueError):  # a step gives its outputs no names
             names = []
         if len(names) != n:

@@ -99,8 +99,8 @@ def inputs(subject: Subject) -> Card:
         [
             picture(
                 plots.weights(network, feature_names=names),
-                f"Heat map of the weights of {counted(n_in, 'input')} in {counted(n_out, 'neuron')} of the first layer. "
-                f"The longest vector of weights has “{names[strongest[0]]}”.",
+                f"Heat map of the weights from {counted(n_in, 'input')} to {counted(n_out, 'neuron')} of the first "
+                f"layer. The longest vector of weights has “{names[strongest[0]]}”.",
             )
         ],
         [(f"length of the weights of {names[k]}", f"{lengths[k]:.3g}") for k in strongest],
@@ -119,7 +119,7 @@ def _listed(names: list[str]) -> str:
 
 def _text(value: object) -> str:
     """The entry of a cell as text; a dash for a missing value."""
-    if isinstance(value, (bool, np.bool_)) or isinstance(value, Integral):
+    if isinstance(value, (bool, np.bool_, Integral)):
         return str(value)
     if isinstance(value, Real):
         return f"{float(value):.4g}" if math.isfinite(value) else NONE
