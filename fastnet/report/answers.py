@@ -5,8 +5,6 @@ Not here: the errors of a regression (values.py).
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +91,7 @@ def labels(subject: Subject) -> Card:
             rows,
         ),
         note=f"{NONE} means that the label does not occur, or is never predicted."
-        if NONE in functools.reduce(operator.iadd, rows, [])
+        if any(NONE in row for row in rows)
         else "",
     )
 
