@@ -25,7 +25,7 @@ def page(subject: Subject) -> Page:
         f"{others} of {data.name}.",
         warning=_warning(subject),
         figures=_figures(subject),
-        cards=_paired([*_cards(subject), *_left_out(subject), *_training(subject)]),
+        cards=[*_paired(_cards(subject)), *_left_out(subject), *_paired(_training(subject))],
         footer=f"Made by fastnet {__version__}. This file loads no other file.",
     )
 
@@ -54,8 +54,8 @@ _ABOUT_ANSWERS = {"classification": answers.confusion, "multilabel": answers.lab
 
 
 def _training(subject: Subject) -> list[Card]:
-    """The cards about the training, if anything is known of it."""
-    return [settings.settings(subject), settings.machine(subject)] if subject.run.record else []
+    """The cards about the training of which something is known."""
+    return [card for card in (settings.settings(subject), settings.machine(subject)) if card.facts]
 
 
 def _has_history(subject: Subject) -> bool:
@@ -95,10 +95,10 @@ def _figures(subject: Subject) -> Facts:
     elif task == "multilabel":
         found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
     else:
-        found = [("test R2", values.number(scores.r2))]
+        found = [("test R2", table.number(scores.r2))]
         if len(subject.names) == 1:  # errors of several outputs have no common unit
             errors = subject.value_scores
-            found += [("RMSE", values.number(errors.rmse[0])), ("MAE", values.number(errors.mae[0]))]
+            found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
     found.append(("test cost", f"{scores.cost:.4g}"))
     found.append(("parameters", f"{subject.run.network.n_parameters:,}"))
     if record.get("seconds"):
@@ -113,8 +113,9 @@ def _left_out(subject: Subject) -> list[Card]:
     reasons = []
     if not _has_history(subject):
         reasons.append("The history of the training is not known, so there are no curves.")
-    if not subject.run.record:
-        reasons.append("The settings and the time of the training are not known.")
+    if len(_training(subject)) < 2:
+        unknown = "time and the machine" if _training(subject) else "settings, the time and the machine"
+        reasons.append(f"The {unknown} of the training are not known.")
     if subject.is_table and subject.why_no_importance:
         reasons.append(subject.why_no_importance)
     return [Card("left-out", "What is left out", " ".join(reasons), wide=True)] if reasons else []

@@ -16,13 +16,15 @@ def network(subject: Subject) -> Card:
     """The card of the network's layers, with a drawing of its weights."""
     network = subject.run.network
     *hidden, output = network.activations_by_layer
-    names = subject.data.class_names if network.is_classifier else ()
+    names = subject.data.class_names
     figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names)
     comes_out = (
         "one number for each class: the largest is the answer"
         if network.sizes[-1] > 1 and network.is_classifier
         else "one number for two classes: the second class is the answer if the number is at least a half"
         if network.is_classifier
+        else "one number for each label: the example has the label if the number is at least a half"
+        if network.task == "multilabel"
         else "the numbers to predict"
     )
     strongest = max(float(np.abs(w).max()) for w in network.weights)

@@ -16,7 +16,14 @@ from fastnet.report.subject import REPEATS, Subject, rows_of
 CAPTION_OF_ROWS = "Rows are counted from 1 in the test examples."
 MAX_LETTERS = 24  # of the text in a cell
 DEPENDENCES = 3  # the partial dependence of this many columns is shown
-MEASURES = {"accuracy": "accuracy", "label_accuracy": "share of right labels", "r2": "R2"}
+MEASURES = {"accuracy": "the accuracy", "label_accuracy": "the share of right labels", "r2": "R2"}
+
+
+def number(value: float, sign: str = "") -> str:
+    """A number of the user's unit as text; a dash for nan. sign="+": positive numbers have a sign too."""
+    if not math.isfinite(value):
+        return NONE
+    return f"{value:{sign},.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
 
 
 def titles(subject: Subject) -> list[str]:
@@ -35,13 +42,15 @@ def importance(subject: Subject, found: Importance) -> Card:
     first = found.order[0]
     name, fall, spread = found.feature_names[first], found.mean[first], found.deviation[first]
     measure = MEASURES[found.measure]
-    if fall > 2 * spread:
+    if found.measure == "r2" and found.score <= 0:
+        said = f"The network is no better than always answering the mean (R2 {found.score:.3f}), so this says little."
+    elif fall > 2 * spread:
         said = (
-            f"The column “{name}” matters most: if its values are shuffled among the rows, the {measure} falls from "
+            f"The column “{name}” matters most: if its values are shuffled among the rows, {measure} falls from "
             f"{found.score:.3f} by {fall:.3f}."
         )
     else:
-        said = f"No column matters for sure: shuffling “{name}” changes the {measure} most, by {fall:.3f}."
+        said = f"No column matters for sure: shuffling “{name}” changes {measure} most, by {fall:.3f}."
     n, sample = len(subject.data.y_test), len(subject.sample)
     of_rows = f"all {n:,} test examples" if sample == n else f"{sample:,} of the {n:,} test examples, evenly spread"
     return Card(
@@ -51,7 +60,7 @@ def importance(subject: Subject, found: Importance) -> Card:
         [
             picture(
                 plots.importance(found),
-                f"Bars: the fall of the {measure} if one column is shuffled, the most important column first. {said}",
+                f"Bars: the fall of {measure} if one column is shuffled, the most important column first. {said}",
             )
         ],
         note=f"Each column was shuffled {counted(REPEATS)} on {of_rows}. A line across a bar's end shows the standard "
@@ -122,6 +131,6 @@ def _text(value: object) -> str:
     if isinstance(value, (bool, np.bool_, Integral)):
         return str(value)
     if isinstance(value, Real):
-        return f"{float(value):.4g}" if math.isfinite(value) else NONE
+        return number(float(value))
     text = NONE if value is None or type(value).__name__ in ("NAType", "NaTType") else str(value)
     return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}…"

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from fastnet import plots
 from fastnet.kernels import formulas
-from fastnet.report.parts import NONE, Card, Table, picture
+from fastnet.report.parts import Card, Table, picture
 from fastnet.report.subject import Subject
-from fastnet.report.table import CAPTION_OF_ROWS, cells, titles
+from fastnet.report.table import CAPTION_OF_ROWS, cells, number, titles
 
 MAX_ERRORS = 20  # the report shows at most this many rows with large errors
-
-
-def number(value: float) -> str:
-    """A value of the user's unit as text; a dash for nan."""
-    return f"{value:.4g}" if math.isfinite(value) else NONE
 
 
 def values(subject: Subject) -> Card:
@@ -26,11 +19,16 @@ def values(subject: Subject) -> Card:
     head = ["output", "R2", "RMSE", "MAE", "RMSE of the mean", "MAE of the mean"]
     columns = (found.r2, found.rmse, found.mae, found.baseline_rmse, found.baseline_mae)
     rows = [[name, *map(number, scores)] for name, *scores in zip(subject.names, *columns, strict=True)]
-    first = subject.names[0]
-    said = (
-        f"On {n:,} test examples the answer “{first}” is off by {number(found.mae[0])} in the mean (MAE). Always "
-        f"answering the mean target, {number(found.mean[0])}, is off by {number(found.baseline_mae[0])}."
-    )
+    if len(rows) == 1:
+        said = (
+            f"On {n:,} test examples the answer is off by {number(found.mae[0])} in the mean (MAE). Always answering "
+            f"the mean target, {number(found.mean[0])}, is off by {number(found.baseline_mae[0])}."
+        )
+    else:
+        said = (
+            f"R2 is {number(subject.scores.r2)} over all {len(rows)} outputs of {n:,} test examples. It is 1 if all "
+            "answers are right, and 0 if the network is as good as always answering the mean targets."
+        )
     return Card(
         "values",
         "How far off it is",
@@ -64,7 +62,7 @@ def errors(subject: Subject) -> Card:
     rows = []
     for i, k in zip(*(part.tolist() for part in np.unravel_index(order, off.shape)), strict=True):
         output = [subject.names[k]] if several else []
-        entries = [number(truth[i, k]), number(answers[i, k]), f"{off[i, k]:+.4g}"]
+        entries = [number(truth[i, k]), number(answers[i, k]), number(off[i, k], sign="+")]
         rows.append([f"{i + 1:,}", *output, *entries, *cells(subject, i)])
     said = f"The largest error: the answer to row {rows[0][0]} is off by {rows[0][4 if several else 3]}"
     said += f" in “{rows[0][1]}”." if several else "."
