@@ -176,6 +176,7 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     # The axis is shared in the row. It begins below 1, so that a bin of one example has a height.
     axes[1, 0].set_yscale("log")
     axes[1, 0].set_ylim(bottom=0.5)
+    axes[1, 0].yaxis.set_major_formatter("{x:,.0f}")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
     entries = {label: handle for each in axes[0] for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
