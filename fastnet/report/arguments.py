@@ -61,8 +61,7 @@ def subject(
     n_out = n_classes(network.sizes[-1]) if network.is_classifier else network.sizes[-1]
     if len(known) > n_out:
         raise ValueError(f"class_names has {len(known)} names; the network has {n_out} classes, labels or values")
-    inputs = estimator.inputs(x_test) if estimator else x_test
-    rows = network.check_inputs(inputs, "x_test")
+    rows = network.check_inputs(_inputs(network, estimator, x_test), "x_test")
     y = _dense(y_test)
     targets = network.check_targets(_codes(network, y, estimator, known), len(rows), "y_test")
     image_shape = _image_shape(image_shape, data, x_test, rows, network)
@@ -95,6 +94,15 @@ def _with_schema(run: Run, schema: Schema | None) -> Run:
     network = run.network.copy()
     network.schema = schema
     return Run(network, run.history, run.record, run.initial)
+
+
+def _inputs(network: Network, estimator: Estimated | None, x: Any) -> Any:
+    """Return the network's inputs. A schema reads a frame as it read the table of the training."""
+    if estimator is not None:
+        return estimator.inputs(x)
+    if network.schema is not None and network.schema.columns and checks.is_frame(x):
+        return network.schema.encode(x)
+    return x
 
 
 # -- names ---------------------------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ class Estimated:
             "learning_rate": last.learning_rate_init if is_stochastic else None,
             "batch_size": last.batch_size if is_stochastic else None,
             "epochs": last.n_iter_,
+            "validation": "rows held out of the training rows for early stopping",
             "seed": last.random_state if isinstance(last.random_state, int) else None,
         }
         return Run(last.network_, columns if n else {}, record)

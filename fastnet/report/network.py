@@ -92,12 +92,13 @@ def _validation_rows(subject: Subject) -> str:
     cost is the cost on the test examples.
     """
     history, scores = subject.run.history, subject.scores
-    costs = [cost for cost in history["validation_cost"] if cost is not None]
-    if not costs:
+    columns = [name for name in history if name.startswith("validation_")]
+    if not any(value is not None for name in columns for value in history[name]):
         return ""
     known = subject.run.record.get("validation")
     if isinstance(known, str) and known:
         return known
+    costs = [cost for cost in history["validation_cost"] if cost is not None]
     is_test = any(math.isclose(cost, scores.cost, rel_tol=SAME_COST) for cost in costs)
     return TEST_ROWS if is_test else "validation data given to fit"
 

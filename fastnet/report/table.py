@@ -16,6 +16,7 @@ from fastnet.report.subject import REPEATS, Subject, rows_of
 CAPTION_OF_ROWS = "Rows are counted from 1 in the test examples."
 MAX_LETTERS = 24  # of the text in a cell
 DEPENDENCES = 3  # the partial dependence of this many columns is shown
+MAX_STRONGEST = 5  # inputs whose length is shown as a number
 MEASURES = {"accuracy": "the accuracy", "label_accuracy": "the share of right labels", "r2": "R2"}
 
 
@@ -95,24 +96,32 @@ def dependence(subject: Subject, found: Importance) -> Card:
 
 def inputs(subject: Subject) -> Card:
     """The card of the first layer's weights, as a heat map with the names of the inputs."""
-    network, names = subject.run.network, subject.columns.inputs
-    first = network.weights[0]
-    lengths = np.linalg.norm(first, axis=0)
-    strongest = np.argsort(-lengths, kind="stable")[:5]
-    n_out, n_in = first.shape
+    network, names, x = subject.run.network, subject.columns.inputs, subject.data.x_test
+    n_out, n_in = network.weights[0].shape
+    deviations, unit = None, "weight"
+    said = "Each cell is the weight of an input in a neuron of the first layer."
+    if isinstance(x, np.ndarray):
+        deviations, unit = x.std(axis=0) * (network.byte_scale if x.dtype == np.uint8 else 1), "weight x deviation"
+        said = (
+            "Each cell is the weight of an input in a neuron of the first layer, multiplied by the standard deviation "
+            "of the input in the test examples. So inputs of different units can be compared."
+        )
+    lengths = np.linalg.norm(network.weights[0] * (1 if deviations is None else deviations), axis=0)
+    strongest = np.argsort(-lengths, kind="stable")[:MAX_STRONGEST]
     return Card(
         "inputs",
         "What the first layer looks at",
-        "Each cell is the weight of an input in a neuron of the first layer. Inputs with large numbers need only small "
-        "weights.",
+        said,
         [
             picture(
-                plots.weights(network, feature_names=names),
-                f"Heat map of the weights from {counted(n_in, 'input')} to {counted(n_out, 'neuron')} of the first "
-                f"layer. The longest vector of weights has “{names[strongest[0]]}”.",
+                plots.weights(network, feature_names=names, deviations=deviations, narrow=True),
+                f"Heat map of {unit} from {counted(n_in, 'input')} to {counted(n_out, 'neuron')} of the first layer. "
+                f"“{names[strongest[0]]}” has the longest vector: {lengths[strongest[0]]:.3g}.",
+                "png",
             )
         ],
-        [(f"length of the weights of {names[k]}", f"{lengths[k]:.3g}") for k in strongest],
+        [(names[k], f"{lengths[k]:.3g}") for k in strongest],
+        note=f"The numbers are the lengths of the inputs' vectors of {unit}, the longest first.",
     )
 
 

@@ -54,7 +54,7 @@ def errors(subject: Subject) -> Card:
     network, data, found = subject.run.network, subject.data, subject.value_scores
     answers = network.forward(data.x_test, backend=subject.backend).astype(np.float64)
     truth = formulas.targets(data.y_test, np.empty(answers.shape[::-1])).T
-    off = answers - truth
+    off = truth - answers
     # Errors of several outputs are compared in units of the spread of their targets.
     size = np.abs(off) / np.where(found.baseline_rmse > 0, found.baseline_rmse, 1)
     order = np.argsort(-size, axis=None, kind="stable")[:MAX_ERRORS]
@@ -73,7 +73,7 @@ def errors(subject: Subject) -> Card:
         said,
         table=Table(
             f"The examples with the largest errors.{compared} {CAPTION_OF_ROWS}",
-            ["row", *(["output"] if several else []), "truth", "answer", "error", *titles(subject)],
+            ["row", *(["output"] if several else []), "truth", "answer", "truth - answer", *titles(subject)],
             rows,
         ),
         wide=True,
