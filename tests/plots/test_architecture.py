@@ -126,7 +126,7 @@ def test_curves_show_the_history() -> None:
         assert training.get_ydata().tolist() == history[name]
         assert validation.get_ydata().tolist() == history[f"validation_{name}"]
         assert training.get_xdata().tolist() == [1, 2, 3, 4]
-        assert (training.get_label(), validation.get_label()) == ("training", "validation")
+        assert (training.get_linestyle(), validation.get_linestyle()) == ("-", "--")
         assert training.get_color() != validation.get_color()
         assert training.get_marker() != validation.get_marker()
     assert {text.get_text() for text in cost.get_legend().texts} == {"training", "validation"}
