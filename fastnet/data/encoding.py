@@ -111,7 +111,7 @@ def pixels_of(table: Table) -> NDArray[np.uint8]:
     for k, (name, values) in enumerate(table.columns.items()):
         good = (values >= 0) & (values <= 255)  # False for nan
         if values.dtype.kind == "f":
-            good &= values % 1 == 0
+            good &= np.trunc(values) == values
         if not good.all():
             row = int(good.argmin())
             raise DataError(

@@ -9,7 +9,6 @@ import re
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,6 @@ from fastnet.data.files import PathLike, reading
 from fastnet.data.table import Table, named, unnamed
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
-
-if TYPE_CHECKING:
-    from _csv import Reader  # the type has no name in csv before Python 3.13
 
 _MAX_LINE = 1 << 20  # characters
 _MAX_COLUMNS = 1 << 16
@@ -95,21 +91,30 @@ class _Lines:
     """The rows of a CSV file, and its header if it has one."""
 
     def __init__(self, text: io.TextIOWrapper, name: str) -> None:
-        self._text, self.name = text, name
+        self._text, self.name, self._line = text, name, 0
         first = text.readline(_MAX_LINE)
         if len(first) == _MAX_LINE:
             raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected the cells of one row")
         self._separator = max(",;\t", key=first.count)
-        top: list[list[str]] = list(itertools.islice((row for row in self._reader() if row), 2))
+        top: list[list[str]] = list(itertools.islice(self._rows(), 2))
         self.width = len(top[0]) if top else 0
         if self.width > _MAX_COLUMNS:
             raise DataError(f"{name} has {self.width:,} columns: expected at most {_MAX_COLUMNS:,}")
         self.header = top[0] if top and _is_header(*top) else []
         self.top = top[-1] if top else []  # the first row, or the header if there are no rows
 
-    def _reader(self) -> Reader:
+    def _rows(self) -> Iterator[list[str]]:
+        """Yield the rows from the first one on, without empty lines."""
         self._text.seek(0)
-        return csv.reader(self._text, delimiter=self._separator, skipinitialspace=True)
+        reader = csv.reader(self._text, delimiter=self._separator, skipinitialspace=True)
+        try:
+            for row in reader:
+                self._line = reader.line_num
+                if row:
+                    yield row
+        except csv.Error as error:  # such as a quote that never ends
+            where = f"{self.name}, line {reader.line_num}"
+            raise DataError(f"{where}: not a row of a table ({reason(error)}): correct it") from error
 
     def numbers(self) -> Array | None:
         """Return all cells as int64 or float64 (rows, columns), or None if a cell is no number.
@@ -121,9 +126,9 @@ class _Lines:
             # NumPy before 2.3 accepts 1.0 as an integer, with this warning
             warnings.simplefilter("error", DeprecationWarning)
             for dtype in (np.int64, np.float64):
-                reader = self._reader()
+                self._text.seek(0)
                 if self.header:
-                    next(row for row in reader if row)
+                    next(self._rows())
                 with suppress(ValueError, DeprecationWarning):
                     return np.loadtxt(
                         self._text, dtype, delimiter=self._separator, quotechar='"', comments=None, ndmin=2
@@ -132,27 +137,19 @@ class _Lines:
 
     def blocks(self) -> Iterator[list[list[str]]]:
         """Yield the rows in blocks, without empty lines. Refuses rows of different lengths."""
-        reader = self._reader()
-        size, block, is_first = max(1, _BLOCK_CELLS // max(1, self.width)), [], bool(self.header)
-        try:
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != self.width:
-                    raise DataError(
-                        f"{self.name}, line {reader.line_num}: expected {self.width} cells as in the first row, not "
-                        f"{len(row)}: make all rows equally long"
-                    )
-                if is_first:
-                    is_first = False
-                    continue
+        size, block, is_first = max(1, _BLOCK_CELLS // max(1, self.width)), list[list[str]](), bool(self.header)
+        for row in self._rows():
+            if len(row) != self.width:
+                raise DataError(
+                    f"{self.name}, line {self._line}: expected {self.width} cells as in the first row, not {len(row)}: "
+                    "make all rows equally long"
+                )
+            if not is_first:
                 block.append(row)
-                if len(block) == size:
-                    yield block
-                    block = []
-        except csv.Error as error:  # such as a quote that never ends
-            where = f"{self.name}, line {reader.line_num}"
-            raise DataError(f"{where}: not a row of a table ({reason(error)}): correct it") from error
+            is_first = False
+            if len(block) == size:
+                yield block
+                block = []
         if block:
             yield block
 
@@ -193,8 +190,10 @@ class _Cells:
 
 def _exact(column: Array, first: str) -> Array:
     """Return a column of float64 as int64 if its numbers are whole and its first cell is written without a point."""
-    is_whole = column.dtype.kind == "f" and re.fullmatch(r"\s*[+-]?\d+\s*", first) and not (column % 1).any()
-    return column.astype(np.int64) if is_whole and np.abs(column).max() < _MAX_EXACT else column
+    may_be_whole = column.dtype.kind == "f" and re.fullmatch(r"\s*[+-]?\d+\s*", first)
+    if not may_be_whole or not (np.abs(column) < _MAX_EXACT).all() or (column % 1).any():
+        return column
+    return column.astype(np.int64)
 
 
 def _converted(cells: tuple[str, ...]) -> tuple[str, Array]:

@@ -224,8 +224,14 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
     else:
         split = hold_out(x, y, reading.test_fraction)
     task = task or "classification"
+    features = _names(arrays, ("feature_names",), x.shape[1], name)
+    if reading.schema and reading.schema.columns and features not in ((), reading.schema.feature_names):
+        raise DataError(
+            f"{name}: its feature_names ({listed(features)}) are not those of the network "
+            f"({listed(reading.schema.feature_names)}): give the features that it was trained on, in their order"
+        )
     schema = reading.schema or Schema(
-        tuple(map(Column, _names(arrays, ("feature_names",), x.shape[1], name))),
+        tuple(map(Column, features)),
         class_names=_class_names(arrays, task, y, split, name),
         pixels=x.dtype == np.uint8,
     )
