@@ -193,9 +193,7 @@ def test_columns_that_are_not_inputs(tmp_path, text, words):
 @pytest.mark.parametrize(("name", "first"), [("", 0), ("", 1), ("Unnamed: 0", 0)])
 def test_the_row_labels_of_pandas_are_left_out(tmp_path, name, first):
     path = write_rows(tmp_path, f"{name},a,b", range(first, first + 50), range(50), Y)
-    with pytest.warns(
-        UserWarning, match="the first column has no name and counts the rows, so it is left out"
-    ) as caught:
+    with pytest.warns(UserWarning, match="holds the row labels of pandas, so it is left out") as caught:
         data = fastnet.data.load(path)
     assert data.feature_names == ("a",)
     assert caught[0].filename == __file__
