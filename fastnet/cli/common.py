@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fastnet import data as sets
 from fastnet.cli import progress
-from fastnet.data import Dataset
+from fastnet.cli.options import DATA_OPTIONS
+from fastnet.data import Dataset, Schema
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores, shown, table
@@ -41,17 +42,19 @@ def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) ->
             print(text, flush=True)
 
 
-def load_data(args: argparse.Namespace) -> Dataset:
-    """Load the data set that --data, --data-dir, --labels and --label-column describe."""
+def load_data(args: argparse.Namespace, schema: Schema | None = None) -> Dataset:
+    """Load the data set that the options describe. With a schema, a table is read as the training read its own."""
+    given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
+    given["schema"] = schema
     data = sets.load(
         args.data,
-        data_dir=args.data_dir,
-        labels=args.labels,
-        label_column=args.label_column,
         progress=None if args.quiet else progress.DownloadProgress(),
+        **{name: value for name, value in given.items() if value is not None},
     )
     if not len(data.x_test):
-        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more examples")
+        raise DataError(
+            f"{data.name}: no example is held out for the test: give more examples or a larger --test-fraction"
+        )
     return data
 
 
