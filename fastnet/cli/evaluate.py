@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 
 from fastnet import backends
-from fastnet.cli.common import about_network, evaluate, load_data, print_result
+from fastnet.cli.common import about_network, evaluate, load_data_for, print_result
 from fastnet.cli.options import Command, add_backend_option, add_data_options, add_model_option
 from fastnet.network import Network
 from fastnet.text import facts, shown
-from fastnet.training.runs import check_data
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     backends.resolve(args.backend)
     network = Network.load(args.model)
-    data = load_data(args)
-    check_data(shown(args.model), network, data)
+    data = load_data_for(args, shown(args.model), network)
     text, record = evaluate(network, data, args.backend)
     about = facts({"model": shown(args.model), **about_network(network), "data": data.name})
     print_result(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **record})
