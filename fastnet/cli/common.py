@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastnet import data as sets
 from fastnet.cli import progress
 from fastnet.cli.answers import output_names
+from fastnet.cli.options import DATA_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
 from fastnet.data import Dataset
 from fastnet.errors import DataError, FastnetError
@@ -41,18 +42,20 @@ def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) ->
             print(text, flush=True)
 
 
-def load_data(args: argparse.Namespace, **known: Any) -> Dataset:
-    """Load the data set that the options describe. `known` are arguments of `fastnet.data.load` without an option."""
+def load_data(args: argparse.Namespace, network: Network | None = None) -> Dataset:
+    """Load the data set that the options describe. With a network, read it as the network's training read its own."""
+    given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
+    if network is not None:
+        given |= {"task": network.task, "schema": network.schema}
     data = sets.load(
         args.data,
-        data_dir=args.data_dir,
-        labels=args.labels,
-        label_column=args.label_column,
         progress=None if args.quiet else progress.DownloadProgress(),
-        **known,
+        **{name: value for name, value in given.items() if value is not None},
     )
     if not len(data.x_test):
-        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more examples")
+        raise DataError(
+            f"{data.name}: no example is held out for the test: give more examples or a larger --test-fraction"
+        )
     return data
 
 
@@ -62,7 +65,7 @@ def load_data_for(args: argparse.Namespace, what: str, network: Network) -> Data
     Raises ValueError or DataError where the data do not fit the network; the message calls the network `what`.
     """
     check_pixels(args, what, network)
-    data = load_data(args, task=network.task, schema=network.schema)
+    data = load_data(args, network)
     check_scale(what, network, data.name, data.x_test)
     check_data(what, network, data)
     return data
