@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from fastnet import data as sets
 from fastnet.cli import progress
 from fastnet.cli.answers import output_names
-from fastnet.cli.options import DATA_OPTIONS
+from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
 from fastnet.data import Dataset
+from fastnet.data.formats import holds_table
+from fastnet.data.split import TEST_SHARE
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores
@@ -46,7 +49,8 @@ def load_data(args: argparse.Namespace, network: Network | None = None) -> Datas
     """Load the data set that the options describe. With a network, read it as the network's training read its own."""
     given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
     if network is not None:
-        given |= {"task": network.task, "schema": network.schema}
+        known = dict.fromkeys(TABLE_OPTIONS) if network.schema else {}  # the schema says what the columns mean
+        given |= {**known, "task": network.task, "schema": network.schema}
     data = sets.load(
         args.data,
         progress=None if args.quiet else progress.DownloadProgress(),
@@ -65,10 +69,26 @@ def load_data_for(args: argparse.Namespace, what: str, network: Network) -> Data
     Raises ValueError or DataError where the data do not fit the network; the message calls the network `what`.
     """
     check_pixels(args, what, network)
+    if args.data in sets.names() and not network.is_classifier:
+        raise ValueError(
+            f"{what} is a network for {network.task}, but {args.data} has one class for each example: give the data "
+            "it was trained for"
+        )
     data = load_data(args, network)
     check_scale(what, network, data.name, data.x_test)
     check_data(what, network, data)
     return data
+
+
+def judged(args: argparse.Namespace, data: Dataset) -> str:
+    """Return which examples are the test examples of a data set, in words."""
+    n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
+    if n == n_all:
+        return f"all {n:,} rows"
+    if args.data in sets.names() or not (os.path.isfile(args.data) and holds_table(args.data)):
+        return f"{n:,} test examples of {n_all:,}"
+    share = TEST_SHARE if args.test_fraction is None else args.test_fraction
+    return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share:g}"
 
 
 def check_pixels(args: argparse.Namespace, what: str, network: Network) -> None:
