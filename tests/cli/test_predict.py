@@ -244,7 +244,7 @@ def test_a_parquet_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_network_gets_numbers_of_the_scale_that_it_knows(
     model: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    x, y = pictures(12, 2)
+    x, _ = pictures(12, 2)
     network = fastnet.Network.load(model)
     network.schema = Schema((), "", ("a", "b", "c"), pixels=True)
     network.save(model)
