@@ -10,9 +10,8 @@ from typing import BinaryIO, TypeAlias
 
 from fastnet.data.arrays import Array
 from fastnet.data.files import PathLike, atomic_write, reading
-from fastnet.data.formats import suffix_of
-from fastnet.errors import DataError
-from fastnet.text import shown
+from fastnet.data.formats import format_of, suffix_of
+from fastnet.data.tables import written_rows
 
 Columns: TypeAlias = Sequence[tuple[str, Array]]  # a name, and a value for each row
 
@@ -35,15 +34,15 @@ def write_with_columns(path: PathLike, source: PathLike, columns: Columns) -> No
     Raises
     ------
     DataError
-        A file cannot be read or written, or the table has not n rows.
+        A file cannot be read or written.
     """
-    if suffix_of(source) == ".parquet":
+    if format_of(source) == "Parquet":
         _write_parquet(path, source, columns)
-    else:
-        with reading(source) as (file, _), atomic_write(path) as out:
-            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            separator, has_header = csv_layout(text)
-            _write_rows(out, separator, _joined(csv.reader(text, delimiter=separator), has_header, columns, source))
+        return
+    with written_rows(source) as (separator, header, rows), atomic_write(path) as out:
+        names = _free([name for name, _ in columns], header)
+        joined = (own + new for own, new in zip(rows, _cells(columns), strict=True))
+        _write_rows(out, separator, itertools.chain([header + names], joined))
 
 
 def write_table(path: PathLike, columns: Columns) -> None:
@@ -51,21 +50,6 @@ def write_table(path: PathLike, columns: Columns) -> None:
     separator = "\t" if suffix_of(path) == ".tsv" else ","
     with atomic_write(path) as out:
         _write_rows(out, separator, [[name for name, _ in columns], *_cells(columns)])
-
-
-def _joined(
-    rows: Iterable[list[str]], has_header: bool, columns: Columns, source: PathLike
-) -> Iterator[list[str]]:
-    """Yield the header and the rows of a table, each with the cells of the new columns."""
-    rows = filter(None, rows)  # an empty line is no row
-    first = next(rows, [])
-    header = first if has_header else [unnamed(k) for k in range(len(first))]
-    yield header + _free([name for name, _ in columns], header)
-    own = rows if has_header else itertools.chain([first], rows)
-    for row, cells in itertools.zip_longest(own, _cells(columns)):
-        if row is None or cells is None:
-            raise DataError(f"{shown(source)} changed while it was read: try again")
-        yield row + cells
 
 
 def _cells(columns: Columns) -> Iterator[list[str]]:
@@ -91,9 +75,12 @@ def _write_rows(out: BinaryIO, separator: str, rows: Iterable[Sequence[str]]) ->
 
 def _write_parquet(path: PathLike, source: PathLike, columns: Columns) -> None:
     """Write the table of a Parquet file with more columns as a Parquet or CSV file."""
-    pyarrow = arrow(source)
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
     with reading(source) as (file, _):
-        table = pyarrow.parquet.read_table(file)
+        table = pyarrow.parquet.read_table(file, use_threads=False)
     for name, (_, values) in zip(_free([name for name, _ in columns], table.column_names), columns, strict=True):
         table = table.append_column(name, pyarrow.array(values))
     with atomic_write(path) as out:

@@ -32,7 +32,7 @@ def test_names_that_would_be_equal_become_numbers() -> None:
     names = [f"a class with the number {k}" for k in range(12)]
     _, head, *rows = matrix_text(np.eye(12, dtype=int), names).splitlines()
     assert head.split() == [*map(str, range(12)), "recall"]
-    assert rows[11].startswith("11 a class with the n…")
+    assert rows[11].startswith("11 a class with the nu…")
     digits = matrix_text(np.eye(10, dtype=int), [*map(str, range(10))]).splitlines()
     assert digits[2].split() == ["0", "1", *"." * 9, "100.0%"]
     assert "--json" in matrix_text(np.eye(31, dtype=int), ["x"] * 31)
