@@ -16,7 +16,7 @@ from fastnet.cli import progress
 from fastnet.cli.answers import output_names
 from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
-from fastnet.data import Dataset
+from fastnet.data import Dataset, Schema
 from fastnet.data.formats import holds_table
 from fastnet.data.split import TEST_SHARE
 from fastnet.errors import DataError, FastnetError
@@ -49,8 +49,8 @@ def load_data(args: argparse.Namespace, network: Network | None = None) -> Datas
     """Load the data set that the options describe. With a network, read it as the network's training read its own."""
     given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
     if network is not None:
-        known = dict.fromkeys(TABLE_OPTIONS) if network.schema else {}  # the schema says what the columns mean
-        given |= {**known, "task": network.task, "schema": network.schema}
+        schema = known_schema(args, network)
+        given |= {**dict.fromkeys(TABLE_OPTIONS), "pixels": None, "task": network.task, "schema": schema}
     data = sets.load(
         args.data,
         progress=None if args.quiet else progress.DownloadProgress(),
@@ -95,6 +95,14 @@ def check_pixels(args: argparse.Namespace, what: str, network: Network) -> None:
     """Refuse --pixels for a network that was trained on other numbers."""
     if args.pixels and network.schema is not None and not network.schema.pixels:
         raise ValueError(f"{what} was trained on numbers as they are, not on pixels: leave out --pixels")
+
+
+def known_schema(args: argparse.Namespace, network: Network) -> Schema:
+    """Return what the inputs and outputs of a network mean. A network without a schema takes all columns in order."""
+    if network.schema is not None:
+        return network.schema
+    names = () if network.task == "regression" else tuple(output_names(network))
+    return Schema(class_names=names, pixels=bool(args.pixels))
 
 
 def check_scale(what: str, network: Network, name: str, x: NDArray[Any]) -> None:

@@ -13,7 +13,7 @@ from fastnet import backends, checks
 from fastnet import data as sets
 from fastnet.cli import results
 from fastnet.cli.answers import Answers
-from fastnet.cli.common import check_pixels, check_scale, column_names, print_result
+from fastnet.cli.common import check_pixels, check_scale, column_names, known_schema, print_result
 from fastnet.cli.options import Command, add_backend_option, add_model_option
 from fastnet.data.added_columns import write_table, write_with_columns
 from fastnet.data.formats import holds_table, suffix_of
@@ -67,7 +67,7 @@ def _answers(path: str, network: Network, args: argparse.Namespace) -> Answers:
         shape = checks.image_shape(args.image_shape, n_in, "--image-shape")
         x = read_picture(path, shape, invert=args.invert)[None]
     else:
-        x = sets.read_inputs(path, network.schema or sets.Schema(pixels=bool(args.pixels)), n_in)
+        x = sets.read_inputs(path, known_schema(args, network), n_in)
         if args.invert:
             if x.dtype != np.uint8:
                 raise DataError(f"{name} holds {x.dtype}, and --invert is for 8-bit pixels: leave out --invert")

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator
 from fastnet.errors import FastnetError
 
 _OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
-_PLACE = (
-    r"^(.+)\[(\d+)(?:, (\d+))?\](?= (?:is (?:-?[\d.]|nan|-?inf)|has |sums to ))"
-)
+_PLACE = r"^(.+)\[(\d+)(?:, (\d+))?\](?= (?:is (?:-?[\d.]|nan|-?inf)|has |sums to ))"
 _VALUES = {"True": "yes", "False": "no"}  # Python's values of `sparse`, and the values of --sparse
 
 
