@@ -11,7 +11,7 @@ from typing import Any
 from fastnet import backends, checks, explore
 from fastnet.cli import results
 from fastnet.cli.common import load_data, print_result
-from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_number
+from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_number, add_table_options
 from fastnet.data.files import atomic_write
 from fastnet.errors import DivergedError, FastnetError, require_extra
 from fastnet.text import facts, json_text, shown
@@ -29,6 +29,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     add_number(parser, "--seed", SEED, "the first seed")
     add_number(parser, "--seeds", explore.Setting.n_seeds, "number of seeds in an experiment that compares seeds")
     add_data_options(parser)
+    add_table_options(parser)
     add_backend_option(parser)
 
 
@@ -55,7 +56,13 @@ def run(args: argparse.Namespace) -> int:
 
         check()
         results.check_folder("--out", args.out)
-    setting = explore.Setting(load_data(args), args.backend, args.seed, args.seeds)
+    data = load_data(args)
+    if data.task != "classification":
+        raise ValueError(
+            f"the experiments train classifiers, but {data.name} has no classes ({data.task}): give data with a class "
+            "for each example"
+        )
+    setting = explore.Setting(data, args.backend, args.seed, args.seeds)
     record: dict[str, Any] = {
         "fastnet": __version__,
         "data": setting.data.name,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 _FILE_OPTIONS = ("data_dir", "labels", "label_column", "pixels", "test_fraction")
-_TABLE_OPTIONS = ("task", "categorical", "drop", "impute")
-DATA_OPTIONS = ("data", *_FILE_OPTIONS, *_TABLE_OPTIONS)  # the options that say which data to read, and how
+TABLE_OPTIONS = ("task", "categorical", "drop", "impute")
+DATA_OPTIONS = ("data", *_FILE_OPTIONS, *TABLE_OPTIONS)  # the options that say which data to read, and how
 SEED = 0
 SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # the library's value for each word
 _NAMES_ELSEWHERE = {  # what other libraries call an option

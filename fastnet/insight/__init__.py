@@ -16,6 +16,7 @@ from fastnet.insight.landscape import Landscape, descent_landscape, descent_path
 from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
 from fastnet.insight.rates import RangeTest, learning_rate_finder
+from fastnet.insight.scores import LabelScores, ValueScores, label_scores, value_scores
 from fastnet.insight.weights import Structure, UnlitWeights, WeightStructure, never_lit, unlit_weights, weight_structure
 from fastnet.training.recipe import CHAPTER, Recipe
 
@@ -31,6 +32,7 @@ __all__ = [
     "DescentLog",
     "ExcitingImages",
     "IdealInputs",
+    "LabelScores",
     "Landscape",
     "Memorization",
     "Minima",
@@ -43,6 +45,7 @@ __all__ = [
     "StopAtMinimum",
     "Structure",
     "UnlitWeights",
+    "ValueScores",
     "Verification",
     "WeightStructure",
     "blobs",
@@ -60,6 +63,7 @@ __all__ = [
     "fit_temperature",
     "ideal_inputs",
     "interpolate",
+    "label_scores",
     "landscape",
     "learning_rate_finder",
     "match_neurons",
@@ -71,6 +75,7 @@ __all__ = [
     "ranking",
     "tempered",
     "unlit_weights",
+    "value_scores",
     "verify_ranking",
     "weight_structure",
 ]

@@ -41,7 +41,7 @@ def test_a_class_that_is_missing_from_a_part_has_count_0(folder: Path, capsys: p
 def test_too_few_examples_to_hold_out_are_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, _ = pictures(2, 0)
     np.savez(folder / "d.npz", x=x, y=np.array([0, 1]))
-    assert "too few examples" in error(capsys, "train", "--data", folder / "d.npz")
+    assert "no example is held out" in error(capsys, "train", "--data", folder / "d.npz")
 
 
 def test_a_download_prints_one_line_for_each_file(
