@@ -137,7 +137,7 @@ def _cells(answers: Answers, k: int) -> list[str]:
         return [f"{value:.6g}" for value in outputs]
     name = clipped(label if isinstance(label, str) else ", ".join(label) or "none", 3 * _MAX_LETTERS)
     if _is_short(answers):
-        outputs = [outputs[int(answers.labels[k])]]
+        outputs = [max(outputs)]  # that of the predicted class
     return [name, *(f"{a:.3f}" for a in outputs)]
 
 
