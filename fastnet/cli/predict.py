@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         _check_out(args)
     found = [_answers(path, network, args) for path in args.files]
-    text = _text(args.files, found)
+    text = _text(args.files, found, "--out writes all" if args.out is None else "the file has all")
     if args.out is not None:
         _write(args.out, args.files, found)
         text += f"\n\n{facts({'out': shown(args.out)})}"
@@ -106,8 +106,8 @@ def _write(path: str, files: Sequence[str], found: Sequence[Answers]) -> None:
 # -- the terminal, and JSON ------------------------------------------------------------------------------------------
 
 
-def _text(files: Sequence[str], found: Sequence[Answers]) -> str:
-    """Return the first rows of all files as a table."""
+def _text(files: Sequence[str], found: Sequence[Answers], where: str) -> str:
+    """Return the first rows of all files as a table. `where` says how to get the others."""
     first = found[0]
     several, long = len(files) > 1, any(len(answers) > 1 for answers in found)
     rows = [[*["file"] * several, *["row"] * long, *_titles(first)]]
@@ -117,7 +117,7 @@ def _text(files: Sequence[str], found: Sequence[Answers]) -> str:
             rows.append([*[shown(path)] * several, *[f"{k + 1:,}"] * long, *_cells(answers, k)])
         left = max(0, left - len(answers))
     n_hidden = sum(map(len, found)) - (len(rows) - 1)
-    more = f"\n... {n_hidden:,} more; --out writes all" if n_hidden else ""
+    more = f"\n... {n_hidden:,} more; {where}" if n_hidden else ""
     text_columns = range(several + long, several + long + (first.labels is not None))
     return table(rows, left=(*range(several), *text_columns)) + more
 
