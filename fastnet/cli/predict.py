@@ -24,7 +24,8 @@ from fastnet.text import clipped, facts, shown, table
 
 _ENDINGS = (".csv", ".tsv")  # of the file of --out
 MAX_ROWS = 20  # printed; --out and --json have all
-_MAX_CLASSES, _MAX_LETTERS = 10, 14  # columns of probabilities that are printed, and letters of their names
+_MAX_COLUMNS = 10  # of probabilities that are printed
+_MIN_LETTERS, _MAX_LETTERS = 5, 14  # of their names; a probability such as 0.123 has 5
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -123,11 +124,13 @@ def _text(files: Sequence[str], found: Sequence[Answers], where: str) -> str:
 
 
 def _titles(answers: Answers) -> list[str]:
-    names = [clipped(name, _MAX_LETTERS) for name in answers.names]
+    """Return the titles of the columns: the label, and the names of the outputs if there is room for them."""
+    names = _short_names(answers)
     if answers.labels is None:
-        return names
-    title = clipped(answers.target or ("class" if answers.labels.ndim == 1 else "labels"), _MAX_LETTERS)
-    return [title, "probability"] if _is_short(answers) else [title, *names]
+        return names or [clipped(name, _MAX_LETTERS) for name in answers.names]
+    is_class = answers.labels.ndim == 1
+    title = clipped(answers.target or ("class" if is_class else "labels"), _MAX_LETTERS)
+    return [title, *(names or ["probability"] * is_class)]
 
 
 def _cells(answers: Answers, k: int) -> list[str]:
@@ -135,15 +138,18 @@ def _cells(answers: Answers, k: int) -> list[str]:
     outputs, label = answers.outputs[k].tolist(), answers.label(k)
     if label is None:
         return [f"{value:.6g}" for value in outputs]
+    if not _short_names(answers):
+        outputs = [max(outputs)] if isinstance(label, str) else []  # the predicted class has the largest
     name = clipped(label if isinstance(label, str) else ", ".join(label) or "none", 3 * _MAX_LETTERS)
-    if _is_short(answers):
-        outputs = [max(outputs)]  # that of the predicted class
     return [name, *(f"{a:.3f}" for a in outputs)]
 
 
-def _is_short(answers: Answers) -> bool:
-    """Return whether only the probability of the predicted class is printed."""
-    return answers.task == "classification" and len(answers.names) > _MAX_CLASSES
+def _short_names(answers: Answers) -> list[str]:
+    """Return names of the outputs that fit a line of about 80 columns, or [] if they would be cut to equal ones."""
+    n = len(answers.names)
+    letters = min(_MAX_LETTERS, max(_MIN_LETTERS, 56 // n - 2))
+    names = [clipped(name, letters) for name in answers.names]
+    return names if n <= _MAX_COLUMNS and len(set(names)) == n else []
 
 
 def _record(args: argparse.Namespace, network: Network, found: Sequence[Answers]) -> dict[str, Any]:
