@@ -153,7 +153,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
         labels = insight.label_scores(network, x, y, backend=backend)
         text += f"\n\n{labels_text(labels, names)}"
         record |= {"class_names": names, "labels": labels}
-    else:
+    elif data.task == "regression":  # not the classes of a network that has an output of numbers for each class
         names = output_names(network)
         values = insight.value_scores(network, x, y, backend=backend)
         text += f"\n\n{values_text(values, names)}"

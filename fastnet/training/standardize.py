@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,39 +46,37 @@ class Spread(NamedTuple):
         return found
 
 
-@dataclass(frozen=True)
-class Standardization:
+class Standardization(NamedTuple):
     """The step before a training on standardized columns.
 
     Attributes
     ----------
-    inputs : Spread
-        The spread of the training rows.
-    targets : Spread or None
-        The spread of the targets. None: the targets stay as they are.
+    inputs, targets : Spread or None
+        The spread of the training rows and of their targets. None: they stay as they are.
     """
 
-    inputs: Spread
+    inputs: Spread | None
     targets: Spread | None = None
 
     @classmethod
-    def of(cls, x: NDArray[Any], y: NDArray[Any] | None = None) -> Standardization:
-        """Return the standardization of training rows x (n, n_in), and of targets y (n, n_out) if they are given."""
-        return cls(Spread.of(_numbers(x)), None if y is None else Spread.of(y))
+    def of(cls, x: NDArray[Any] | None, y: NDArray[Any] | None = None) -> Standardization:
+        """Return the standardization of training rows x (n, n_in) and of targets y (n, n_out), where they are given."""
+        return cls(None if x is None else Spread.of(_numbers(x)), None if y is None else Spread.of(y))
 
-    def rows(self, x: NDArray[Any]) -> Array:
-        """Return standardized rows (n, n_in), float64."""
-        return self.inputs.standardized(_numbers(x))
+    def rows(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return standardized rows (n, n_in), float64, or x if the inputs stay as they are."""
+        return x if self.inputs is None else self.inputs.standardized(_numbers(x))
 
     def outputs(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return standardized targets (n, n_out), float64. Labels and targets that stay as they are come back."""
+        """Return standardized targets (n, n_out), float64, or y if the targets stay as they are."""
         return y if self.targets is None else self.targets.standardized(y)
 
     def folded(self, network: Network, x: NDArray[Any]) -> Network:
         """Return the network that gives for raw rows what `network` gives for standardized rows.
 
-        The weights are computed in float64. The result has the dtype of `network`, unless float32 would change the
-        outputs by more than MAX_CHANGE for some row of x. Then it has float64.
+        It is another network, unless there is nothing to standardize. The weights are computed in float64. The result
+        has the dtype of `network`, unless float32 would change the outputs by more than MAX_CHANGE for some row of x.
+        Then it has float64.
 
         Parameters
         ----------
@@ -89,8 +86,10 @@ class Standardization:
         x : array (n, n_in)
             Raw rows to compare the two dtypes on.
         """
+        if self.inputs is self.targets is None:
+            return network
         exact = self._fold(network.astype(np.float64))
-        exact.note_inputs(float(np.abs(_numbers(x)).max()))
+        exact.note_inputs(float(np.abs(x).max()) * (c.PIXEL_SCALE if x.dtype == np.uint8 else 1))
         if network.dtype == exact.dtype:
             return exact
         with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond float32 become infinite
@@ -101,8 +100,9 @@ class Standardization:
     def _fold(self, network: Network) -> Network:
         """Change the first and the last layer of a network of float64, and return it."""
         weights, biases = network.weights, network.biases
-        weights[0][...] *= self.inputs.factors
-        biases[0][...] -= weights[0] @ self.inputs.means
+        if self.inputs is not None:
+            weights[0][...] *= self.inputs.factors
+            biases[0][...] -= weights[0] @ self.inputs.means
         if self.targets is not None:
             weights[-1][...] *= self.targets.deviations[:, None]
             biases[-1][...] = biases[-1] * self.targets.deviations + self.targets.means

@@ -57,6 +57,7 @@ def test_a_constant_column_has_no_influence() -> None:
     x = table(3)
     x[:, 1], x[:, 3] = 0.1, 1e9 + 1e-7 * x[:, 3]  # the differences of column 3 are rounding errors
     standard, network = Standardization.of(x), random_network(5, 7, 3, dtype="float64")
+    assert standard.inputs is not None
     assert standard.inputs.deviations[[1, 3]].tolist() == [0, 0]
     assert standard.rows(x)[:, [1, 3]].tolist() == [[0, 0]] * len(x)
     folded, other = standard.folded(network, x), x.copy()
@@ -92,6 +93,13 @@ def test_bytes_stay_bytes() -> None:
     np.testing.assert_allclose(
         standard.folded(network, x).forward(x), network.forward(standard.rows(x)), atol=MAX_CHANGE
     )
+
+
+def test_targets_alone_may_be_standardized() -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (60, 5), np.uint8), table(2, n_in=1)
+    standard, network = Standardization.of(None, y), random_network(5, 7, 1, task="regression", dtype="float64")
+    assert standard.rows(x) is x
+    np.testing.assert_allclose(standard.folded(network, x).forward(x), network.forward(x) * y.std() + y.mean())
 
 
 def test_the_folded_network_knows_its_raw_inputs() -> None:
