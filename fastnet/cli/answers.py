@@ -67,7 +67,7 @@ class Answers:
         if self.labels is None:
             return None
         if self.labels.ndim == 1:
-            return self.names[self.labels[row]]
+            return self.names[int(self.labels[row])]
         return [name for name, has_it in zip(self.names, self.labels[row], strict=True) if has_it]
 
     def columns(self) -> list[tuple[str, NDArray[Any]]]:

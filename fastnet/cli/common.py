@@ -119,8 +119,8 @@ def check_scale(what: str, network: Network, name: str, x: NDArray[Any]) -> None
         )
     if not network.schema.pixels and network.byte_scale != 1 and x.dtype == np.uint8:
         raise DataError(
-            f"{what} was trained on numbers as they are, but {name} holds bytes, which stand for pixels: save the "
-            "numbers with .astype('float32')"
+            f"{what} was trained on numbers as they are, but {name} holds bytes, which stand for pixels: give data "
+            "of the kind it was trained on, such as numbers saved with .astype('float32')"
         )
 
 

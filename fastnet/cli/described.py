@@ -71,8 +71,8 @@ def _column(name: str, column: Array) -> Described:
     present = column[~gaps]
     kind = kind_of(column) if len(present) else "nothing"
     if column.dtype.kind in "iuf":
-        ends = (float(present.min()), float(present.max())) if len(present) else (None, None)
-        return Described(name, kind, int(gaps.sum()), *ends, len(np.unique(present)), [])
+        low, high = (float(present.min()), float(present.max())) if len(present) else (None, None)
+        return Described(name, kind, int(gaps.sum()), low, high, len(np.unique(present)), [])
     counts = Counter(text for text in texts(present) if text is not None) if column.dtype.kind in "bO" else Counter()
     levels = [level for level, _ in counts.most_common(MAX_LEVELS)]
     return Described(name, kind, int(gaps.sum()), None, None, len(counts), levels)

@@ -24,7 +24,8 @@ from fastnet.text import clipped, facts, shown, table
 
 _ENDINGS = (".csv", ".tsv")  # of the file of --out
 MAX_ROWS = 20  # printed; --out and --json have all
-_MAX_CLASSES, _MAX_LETTERS = 10, 14  # columns of probabilities that are printed, and letters of their names
+_MAX_COLUMNS = 10  # of probabilities that are printed
+_MIN_LETTERS, _MAX_LETTERS = 5, 14  # of their names; a probability such as 0.123 has 5
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         _check_out(args)
     found = [_answers(path, network, args) for path in args.files]
-    text = _text(args.files, found)
+    text = _text(args.files, found, "--out writes all" if args.out is None else "the file has all")
     if args.out is not None:
         _write(args.out, args.files, found)
         text += f"\n\n{facts({'out': shown(args.out)})}"
@@ -106,8 +107,8 @@ def _write(path: str, files: Sequence[str], found: Sequence[Answers]) -> None:
 # -- the terminal, and JSON ------------------------------------------------------------------------------------------
 
 
-def _text(files: Sequence[str], found: Sequence[Answers]) -> str:
-    """Return the first rows of all files as a table."""
+def _text(files: Sequence[str], found: Sequence[Answers], where: str) -> str:
+    """Return the first rows of all files as a table. `where` says how to get the others."""
     first = found[0]
     several, long = len(files) > 1, any(len(answers) > 1 for answers in found)
     rows = [[*["file"] * several, *["row"] * long, *_titles(first)]]
@@ -117,17 +118,19 @@ def _text(files: Sequence[str], found: Sequence[Answers]) -> str:
             rows.append([*[shown(path)] * several, *[f"{k + 1:,}"] * long, *_cells(answers, k)])
         left = max(0, left - len(answers))
     n_hidden = sum(map(len, found)) - (len(rows) - 1)
-    more = f"\n... {n_hidden:,} more; --out writes all" if n_hidden else ""
+    more = f"\n... {n_hidden:,} more; {where}" if n_hidden else ""
     text_columns = range(several + long, several + long + (first.labels is not None))
     return table(rows, left=(*range(several), *text_columns)) + more
 
 
 def _titles(answers: Answers) -> list[str]:
-    names = [clipped(name, _MAX_LETTERS) for name in answers.names]
+    """Return the titles of the columns: the label, and the names of the outputs if there is room for them."""
+    names = _short_names(answers)
     if answers.labels is None:
-        return names
-    title = clipped(answers.target or ("class" if answers.labels.ndim == 1 else "labels"), _MAX_LETTERS)
-    return [title, "probability"] if _is_short(answers) else [title, *names]
+        return names or [clipped(name, _MAX_LETTERS) for name in answers.names]
+    is_class = answers.labels.ndim == 1
+    title = clipped(answers.target or ("class" if is_class else "labels"), _MAX_LETTERS)
+    return [title, *(names or ["probability"] * is_class)]
 
 
 def _cells(answers: Answers, k: int) -> list[str]:
@@ -135,15 +138,18 @@ def _cells(answers: Answers, k: int) -> list[str]:
     outputs, label = answers.outputs[k].tolist(), answers.label(k)
     if label is None:
         return [f"{value:.6g}" for value in outputs]
+    if not _short_names(answers):
+        outputs = [max(outputs)] if isinstance(label, str) else []  # the predicted class has the largest
     name = clipped(label if isinstance(label, str) else ", ".join(label) or "none", 3 * _MAX_LETTERS)
-    if _is_short(answers):
-        outputs = [outputs[int(answers.labels[k])]]
     return [name, *(f"{a:.3f}" for a in outputs)]
 
 
-def _is_short(answers: Answers) -> bool:
-    """Return whether only the probability of the predicted class is printed."""
-    return answers.task == "classification" and len(answers.names) > _MAX_CLASSES
+def _short_names(answers: Answers) -> list[str]:
+    """Return names of the outputs that fit a line of about 80 columns, or [] if they would be cut to equal ones."""
+    n = len(answers.names)
+    letters = min(_MAX_LETTERS, max(_MIN_LETTERS, 56 // n - 2))
+    names = [clipped(name, letters) for name in answers.names]
+    return names if n <= _MAX_COLUMNS and len(set(names)) == n else []
 
 
 def _record(args: argparse.Namespace, network: Network, found: Sequence[Answers]) -> dict[str, Any]:

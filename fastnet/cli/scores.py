@@ -60,7 +60,7 @@ def values_text(found: ValueScores, names: Sequence[str]) -> str:
         title = f"{clipped(name, _MAX_TITLE)}: " if len(names) > 1 else ""
         rows.append([f"{title}network", _r2(found.r2[k]), f"{found.rmse[k]:.4g}", f"{found.mae[k]:.4g}"])
         baseline = [f"{found.baseline_rmse[k]:.4g}", f"{found.baseline_mae[k]:.4g}"]
-        rows.append([f"{title}always the mean, {found.mean[k]:.4g}", "0", *baseline])
+        rows.append([f"{title}always the mean, {found.mean[k]:.4g}", "0.000", *baseline])
     return table(rows)
 
 

@@ -28,7 +28,7 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
 
     An argument's name is often an English word too: "the labels", "learning rate". So a name counts as an argument only
     if it has an underscore, has a value (`output='sigmoid'`), or stands where errors name the argument: at the start,
-    before a verb, and after "leave out" and "as". Rows and columns count from 1.
+    before a verb, and after "leave out", "as" and "with". Rows and columns count from 1.
 
     Parameters
     ----------
@@ -58,5 +58,6 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
     message = re.sub(_PLACE, place, message)
     message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs|is an|has length)\b| \[)", name, message)
-    message = re.sub(rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$)", name, message)
+    after = rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$| to one-hot)|(?<= with )({any_name})(?=,)"
+    message = re.sub(after, name, message)
     return re.sub(r"(?<![\w./'-])[a-z]+(_[a-z]+)+(?![\w/'-])", name, message)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import FIT, error, flowers, pictures, prices, record
+from cli_cases import error, flowers, pictures, prices, record
 
 import fastnet
 from fastnet import cli
@@ -124,23 +124,30 @@ def test_labels_are_judged_one_by_one(folder: Path, capsys: pytest.CaptureFixtur
 
 def test_dark_pixels_in_a_text_file_are_still_pixels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The largest number of the test file is 120, that of the training file is 255: the scale must be the same."""
-    (x, y), (x_test, y_test) = pictures(300, 0), pictures(60, 1)
-    x_test = (x_test * 0.55).astype(np.uint8)
-    assert (x.max(), x_test.max()) > (200, 0)
-    assert x_test.max() <= 120
-    for name, rows, labels in (("train", x, y), ("test", x_test, y_test)):
-        cells = np.column_stack([labels, rows.reshape(len(rows), -1)])
-        header = ",".join(["label", *(f"p{k}" for k in range(64))])
-        np.savetxt(folder / f"{name}.csv", cells, "%d", ",", header=header, comments="")
+    rng = np.random.default_rng(0)
+    brightness = rng.integers(0, 101, 500)
+    x = (brightness[:, None] + rng.integers(0, 21, (500, 16))).astype(np.uint8)
+    y = (brightness > 50).astype(int)
+    x[:400:40, 3] = 255
+    for name, part in (("train", slice(400)), ("test", slice(400, 500))):
+        lines = [
+            ",".join(map(str, [*row, "bright" if label else "dark"]))
+            for row, label in zip(x[part], y[part], strict=True)
+        ]
+        (folder / f"{name}.csv").write_text("\n".join([",".join([*map("p{}".format, range(16)), "label"]), *lines]))
     model = str(folder / "m.npz")
-    assert cli.main(["train", "--data", str(folder / "train.csv"), "--pixels", *FIT, "--save", model, "--quiet"]) == 0
+    options = ["--layers", "16,2", "--cost", "cross_entropy", "--optimizer", "adam", "--learning-rate", "0.1"]
+    train = ["train", "--data", str(folder / "train.csv"), "--pixels", *options, "--epochs", "40", "--save", model]
+    assert cli.main([*train, "--quiet"]) == 0
+    test = x[400:], 1 - y[400:]  # the classes in the order of their names
+    assert test[0].max() <= 120
     network = fastnet.Network.load(model)
-    expected = network.accuracy(x_test, y_test)
-    assert expected > network.accuracy(x_test.astype(float), y_test) + 0.2  # the wrong scale would be seen
+    expected = network.accuracy(*test)
+    assert expected > 0.9 > network.accuracy(test[0].astype(float), test[1]) + 0.3  # at the wrong scale all are bright
     evaluate = ("evaluate", "--model", model, "--data", folder / "test.csv", "--test-fraction", "1")
     assert record(capsys, *evaluate)["accuracy"] == expected
     assert record(capsys, *evaluate, "--pixels")["accuracy"] == expected
-    np.savez(folder / "floats.npz", x=x_test.reshape(60, -1).astype(np.float32), y=y_test)
+    np.savez(folder / "floats.npz", x=test[0].astype(np.float32), y=test[1])
     assert "was trained on pixels" in error(capsys, "evaluate", "--model", model, "--data", folder / "floats.npz")
 
 

@@ -270,3 +270,31 @@ def test_a_network_gets_numbers_of_the_scale_that_it_knows(
     as_numbers = record(capsys, *predict, folder / "dim.csv")["predictions"]
     np.testing.assert_allclose([p["outputs"] for p in as_pixels], network.forward(dim), atol=1e-6)
     np.testing.assert_allclose([p["outputs"] for p in as_numbers], network.forward(dim.astype(float)), atol=1e-6)
+
+
+def test_columns_without_names_get_names(folder: Path) -> None:
+    fastnet.Network([2, 2], seed=0).save(folder / "m.npz")
+    (folder / "new.csv").write_text("1,2\n\n3.50,4\n")
+    assert (
+        cli.main(["predict", "--model", str(folder / "m.npz"), str(folder / "new.csv"), "--out", str(folder / "o.csv")])
+        == 0
+    )
+    header, *rows = read(folder / "o.csv")
+    assert header == ["column 1", "column 2", "predicted class", "probability 0", "probability 1"]
+    assert [row[:2] for row in rows] == [["1", "2"], ["3.50", "4"]]
+
+
+def test_many_classes_show_the_probability_of_the_predicted_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = fastnet.Network([2, 12], seed=0)
+    network.save(folder / "m.npz")
+    x = np.array([[5, 1], [-4, 2]], np.float32)
+    np.save(folder / "x.npy", x)
+    assert cli.main(["predict", "--model", str(folder / "m.npz"), str(folder / "x.npy")]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["row", "class", "probability"]
+    outputs = network.forward(x)
+    assert [line.split() for line in lines] == [
+        [str(k + 1), str(row.argmax()), f"{row.max():.3f}"] for k, row in enumerate(outputs)
+    ]

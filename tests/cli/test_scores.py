@@ -55,4 +55,4 @@ def test_a_regression_is_shown_beside_the_mean() -> None:
     lines = values_text(value_scores(network, [[0.0], [1.0], [2.0]], [0.0, 1.0, 5.0]), ["price"]).splitlines()
     assert lines[0].split() == ["R2", "RMSE", "MAE"]
     assert lines[1].split() == ["network", "0.357", "1.732", "1"]
-    assert lines[2].split() == ["always", "the", "mean,", "2", "0", "2.16", "2"]
+    assert lines[2].split() == ["always", "the", "mean,", "2", "0.000", "2.16", "2"]

@@ -6,7 +6,19 @@ import pytest
 
 from fastnet.cli.wording import in_options
 
-ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "learning_rate", "sparse", "threads")
+ARGUMENTS = (
+    "data",
+    "data_dir",
+    "labels",
+    "label_column",
+    "output",
+    "cost",
+    "learning_rate",
+    "sparse",
+    "threads",
+    "impute",
+    "categorical",
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +27,8 @@ ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "le
         ("there is no folder x: check data_dir", "there is no folder x: check --data-dir"),
         ("mnist: leave out labels and label_column", "mnist: leave out --labels and --label-column"),
         ("x has none: give their file as labels, or", "x has none: give their file as --labels, or"),
+        ("name them as categorical to one-hot encode them", "name them as --categorical to one-hot encode them"),
+        ("fill them with impute, or drop the rows", "fill them with --impute, or drop the rows"),
         ("use output='sigmoid' or cost='squared_error'", "use --output sigmoid or --cost squared_error"),
         ("use threads=1, or sparse=True", "use --threads 1, or --sparse yes"),
         ("sizes[1] must be at least 1", "number 2 of --layers must be at least 1"),
