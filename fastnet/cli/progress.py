@@ -18,13 +18,16 @@ from fastnet.training.progress_bar import ProgressBar
 from fastnet.training.trainer import Trainer
 
 
-def training_progress(epochs: int, quiet: bool) -> list[Callback]:
-    """Return the callbacks that show a training: a bar if stderr is a terminal and tqdm is there, else lines."""
+def training_progress(epochs: int, quiet: bool, validation_name: str) -> list[Callback]:
+    """Return the callbacks that show a training: a bar if stderr is a terminal and tqdm is there, else lines.
+
+    `validation_name` says which rows the network is evaluated on after each epoch: "test" or "held out".
+    """
     if quiet:
         return []
     # A pseudo-terminal without a size, as in some containers, has 0 columns, and a bar needs more.
     has_bar = sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns and find_spec("tqdm")
-    return [_Bar()] if has_bar else [_Lines(epochs)]
+    return [_Bar(validation_name)] if has_bar else [_Lines(epochs, validation_name)]
 
 
 @contextlib.contextmanager
@@ -43,21 +46,24 @@ def told_if_slow(message: str, quiet: bool, seconds: float = 0.3) -> Iterator[No
 class _Lines(Callback):
     """Prints one line for each epoch."""
 
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
+    def __init__(self, epochs: int, validation_name: str) -> None:
+        self._epochs, self._validation_name = epochs, validation_name
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
         title = f"epoch {epoch.epoch:{len(str(self._epochs))}}/{self._epochs}"
         line = f"{title}  {scores(epoch.cost, epoch.accuracy, epoch.r2)}"
         if not math.isnan(epoch.validation_cost):
-            line += f"  test {scores(epoch.validation_cost, epoch.validation_accuracy, epoch.validation_r2)}"
+            found = scores(epoch.validation_cost, epoch.validation_accuracy, epoch.validation_r2)
+            line += f"  {self._validation_name} {found}"
         print(f"{line}  {epoch.examples_per_second:,.0f} examples/s", file=sys.stderr)
 
 
 class _Bar(ProgressBar):
     """Shows one live bar for all epochs."""
 
-    validation_name = "test"
+    def __init__(self, validation_name: str) -> None:
+        super().__init__()
+        self.validation_name = validation_name
 
 
 class DownloadProgress:
