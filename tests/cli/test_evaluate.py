@@ -102,8 +102,10 @@ def test_a_regression_is_judged_beside_the_mean(folder: Path, capsys: pytest.Cap
 
     flower_table, flower_model = flowers(folder)
     assert "numbers" in error(capsys, "evaluate", "--model", model, "--data", flower_table)
-    assert error(capsys, "evaluate", "--model", flower_model, "--data", table)
-    assert "digits has one class for each example" in error(capsys, "evaluate", "--model", model, "--data", "digits")
+    assert "has no columns length, width" in error(capsys, "evaluate", "--model", flower_model, "--data", table)
+    assert "predicts 1 number, but digits has 64 inputs and 10 classes" in error(
+        capsys, "evaluate", "--model", model, "--data", "digits"
+    )
 
 
 def test_labels_are_judged_one_by_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
