@@ -102,7 +102,9 @@ def test_a_regression_is_judged_beside_the_mean(folder: Path, capsys: pytest.Cap
 
     flower_table, flower_model = flowers(folder)
     assert "numbers" in error(capsys, "evaluate", "--model", model, "--data", flower_table)
-    assert "has no columns length, width" in error(capsys, "evaluate", "--model", flower_model, "--data", table)
+    assert "is not among the network's classes (large, small)" in error(
+        capsys, "evaluate", "--model", flower_model, "--data", table
+    )
     assert "predicts 1 number, but digits has 64 inputs and 10 classes" in error(
         capsys, "evaluate", "--model", model, "--data", "digits"
     )
