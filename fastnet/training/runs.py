@@ -188,7 +188,10 @@ class _Named(Protocol):
     """What names classes, such as a data set."""
 
     @property
-    def class_names(network: Network, data: _Named) -> list[str]:
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def class_names(network: Network, data: _Named | None = None) -> list[str]:
     """Return a name for each class of a classifier, or for each label of a multilabel network. [] for a regression.
 
     The names are those of the network, else those of the data set, else numbers.
@@ -196,8 +199,8 @@ class _Named(Protocol):
     if network.task == "regression":
         return []
     n = n_classes(network.sizes[-1]) if network.is_classifier else network.sizes[-1]
-    names = network.schema.class_names if network.schema else data.class_names
-    return [*names, *map(str, range(len(names), n))]
+    names = network.schema.class_names if network.schema else data.class_names if data else ()
+    return [*names[:n], *map(str, range(len(names), n))]
 
 
 def check_data(what: str, network: Network, data: Dataset) -> None:
