@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from itertools import pairwise
 
@@ -31,6 +32,8 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
       or R2. The best constant output scores the share of the most frequent class, or an R2 of 0.
     - In the first 5 epochs of this fit, the cost is the same to 0.01%, and no score is much better than that of the
       best constant output. Much better scores mean that another fit has trained the network before.
+
+    An experiment of fastnet gets no warning, since it may train such networks on purpose.
     """
     n_epochs = int(history.epochs[-1].epoch - fit.horizon[0]) if history.epochs else 0
     if n_epochs < EPOCHS or fit.has_warned:
@@ -45,8 +48,18 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
             constant = _score_of_constant(fit)
             if constant < 1 and best <= constant + gain * (1 - constant) + SAME_SCORE:
                 fit.has_warned = True
-                warn(_message(fit, epochs[-1], name, constant, learning_rate, optimizer))
+                if not _is_experiment():
+                    warn(_message(fit, epochs[-1], name, constant, learning_rate, optimizer))
                 return
+
+
+def _is_experiment() -> bool:
+    """Whether `fit` was called by a module of fastnet other than the command line."""
+    frame, name = inspect.currentframe(), __name__
+    while frame is not None and name.startswith("fastnet.training."):
+        frame = frame.f_back
+        name = "" if frame is None else frame.f_globals.get("__name__", "")
+    return name.startswith("fastnet.") and not name.startswith("fastnet.cli.")
 
 
 def _is_same(costs: list[float]) -> bool:
