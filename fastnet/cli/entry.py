@@ -117,12 +117,15 @@ def _run(arguments: list[str]) -> int:
     first = next((k for k, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
     top.check_options(arguments[:first])
     if first < len(arguments):
-        name = checks.name_of("command", arguments[first], (*_COMMANDS, bench.NAME))
+        name, names = arguments[first], (*_COMMANDS, bench.NAME)
+        if name not in names:  # `fastnet help` means `fastnet --help`
+            hint = checks.suggestion(name, (*names, "--help", "--version"))
+            raise ValueError(f"unknown command {name!r}; there are {', '.join(names)}{hint}")
         if name == bench.NAME:  # `fastnet bench` parses its own options
             with _warnings_in_lines(()):
                 return bench.run(arguments[first + 1 :])
         top.commands[name].check_options(arguments[first + 1 :])
-    args = top.parse_args(arguments)
+    args = top.parse_all(arguments)
     if args.command is None:
         top.print_help()
         return 2
