@@ -21,7 +21,8 @@ def network(subject: Subject) -> Card:
     network = subject.run.network
     *hidden, output = network.activations_by_layer
     names = subject.data.class_names
-    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names)
+    inputs = subject.columns.inputs if subject.columns.are_named else ()
+    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names, feature_names=inputs)
     comes_out = (
         "one number for each class: the largest is the answer"
         if network.sizes[-1] > 1 and network.is_classifier
