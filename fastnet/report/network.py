@@ -50,7 +50,7 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", network.cost_description().replace("_", " ")),
+            ("cost", network.cost_description().replace("_", " ").replace("(", " (")),
             ("arithmetic", network.dtype.name),
         ],
     )

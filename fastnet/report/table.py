@@ -25,7 +25,7 @@ def number(value: float, sign: str = "") -> str:
     """A number of the user's unit as text; a dash for nan. sign="+": positive numbers have a sign too."""
     if not math.isfinite(value):
         return NONE
-    return f"{value:{sign},.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
+    return f"{value:{sign},.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
 
 
 def titles(subject: Subject) -> list[str]:
