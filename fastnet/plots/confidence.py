@@ -170,7 +170,9 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
         _diagram(above, diagram)
         for bins, opacity, _ in _by_count(diagram):
             left, widths = diagram.edges[:-1][bins], np.diff(diagram.edges)[bins]
-            below.bar(left, diagram.counts[bins], widths, align="edge", color=style.GREY, alpha=opacity, edgecolor="white")
+            below.bar(
+                left, diagram.counts[bins], widths, align="edge", color=style.GREY, alpha=opacity, edgecolor="white"
+            )
         below.set_xlabel("confidence")
         below.set_xlim(0, 1)
     # The axis is shared in the row. It begins below 1, so that a bin of one example has a height.
@@ -179,7 +181,9 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     axes[1, 0].yaxis.set_major_formatter("{x:,.0f}")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
-    entries = {label: handle for each in axes[0] for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
+    entries = {
+        label: handle for each in axes[0] for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=len(diagrams) + 1)
     return figure
 

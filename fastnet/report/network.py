@@ -69,7 +69,9 @@ def learning(subject: Subject) -> Card:
             begun, ended = (history.get(prefix + score, [None])[k] for k in (0, -1))
             if ended is not None:
                 label, end = f"{kind} {name}", _score(score, ended)
-                text += f", {label} " + (f"{end} in the end" if begun is None else f"from {_score(score, begun)} to {end}")
+                text += f", {label} " + (
+                    f"{end} in the end" if begun is None else f"from {_score(score, begun)} to {end}"
+                )
                 facts.append((f"{label} in the end", end))
     epochs = len(history["epoch"])
     return Card(
