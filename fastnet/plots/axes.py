@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LETTER = 0.08  # inches: the mean width of a letter in a legend
-SYMBOL = 0.5  # inches: the width of a legend's line and of the gap to the next entry
+LETTER = 0.08  # inches: the width of a letter of 9 points; a text of small letters is narrower
+LEGEND_LETTER, SYMBOL = 0.07, 0.5  # inches in a legend: a letter, and the line with the gap to the next entry
+LEGEND_ROW = 0.2  # inches
 
 
 def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
@@ -33,17 +34,24 @@ def figure_of(axes: Axes) -> Figure:
     return found
 
 
-def legend_above(axes: Axes, handles: Sequence[Any] | None = None) -> None:
-    """Draw a legend above the axes, where it covers no data, with as many entries in a row as fit.
+def legend_columns(names: Sequence[str], width: float) -> int:
+    """Return how many entries with these names fit into a row of a legend above axes in a figure of this width."""
+    longest = max(map(len, names))
+    return min(len(names), max(1, int(0.87 * width / (LEGEND_LETTER * longest + SYMBOL))))
 
-    `handles` are the artists to name. By default all artists with a label are named.
-    """
-    named = axes.get_legend_handles_labels()[0] if handles is None else handles
-    longest = max(len(str(handle.get_label())) for handle in named)
-    room = 0.8 * figure_of(axes).get_figwidth()
-    across = min(len(named), max(1, int(room / (LETTER * longest + SYMBOL))))
+
+def legend_height(names: Sequence[str], width: float) -> float:
+    """Return the height in inches of the legend that `legend_above` draws."""
+    return LEGEND_ROW * -(-len(names) // legend_columns(names, width)) + 0.05
+
+
+def legend_above(axes: Axes, handles: Sequence[Any]) -> None:
+    """Draw a legend of these artists above the axes, where it covers no data, row by row."""
+    names = [str(handle.get_label()) for handle in handles]
+    across = legend_columns(names, figure_of(axes).get_figwidth())
+    by_column = [handle for k in range(across) for handle in handles[k::across]]  # Matplotlib fills columns first
     axes.legend(
-        handles=named,
+        handles=by_column,
         loc="lower left",
         bbox_to_anchor=(0, 1),
         ncols=across,
@@ -51,3 +59,13 @@ def legend_above(axes: Axes, handles: Sequence[Any] | None = None) -> None:
         handlelength=1.6,
         columnspacing=1.2,
     )
+
+
+def short_names(names: Sequence[str], max_letters: int) -> list[str]:
+    """Return the names shortened to at most `max_letters` letters. Their ends stay if their starts are equal."""
+    starts = [style.shortened(name, max_letters) for name in names]
+    if len(set(starts)) == len(set(names)):
+        return starts
+    half = max_letters // 2
+    cut = [name if len(name) <= max_letters else f"{name[:half]}…{name[1 + half - max_letters :]}" for name in names]
+    return [style.shortened(name, max_letters) for name in cut]

@@ -14,16 +14,17 @@ from fastnet.insight.task import full_scale
 from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.plots import style
-from fastnet.plots.axes import axes_for, figure_of
+from fastnet.plots.axes import LETTER, axes_for, figure_of, short_names
 from fastnet.plots.scales import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_NUMBERED = 15  # the cells of a larger matrix have no numbers
+MAX_NUMBERED = 15  # the cells of a larger matrix have no numbers, nor cells that are too small for them
 MAX_NAMED = 20  # only some classes of a larger matrix are named
 MAX_LETTERS = 12  # of a class's name
+MARGIN, BAR = 0.5, 1.0  # inches: what is beside a matrix besides names, and what is above and below it
 ACROSS = 4  # images in a row
 
 
@@ -96,24 +97,33 @@ def confusion(
     if len(class_names) != classes:
         raise ValueError(f"class_names has {len(class_names)} names; the matrix needs {classes}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [style.shortened(name, MAX_LETTERS) for name in class_names]
-    axes = axes_for(ax, width, 0.84 * width)
-    shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
+    names = short_names(class_names, MAX_LETTERS)
+    longest = max(map(len, names))
+    cell = (width - LETTER * longest - MARGIN) / classes  # inches, about
+    upright = longest * LETTER > cell
+    axes = axes_for(ax, width, cell * classes + BAR + (LETTER * longest if upright else 0))
+    shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1), aspect="auto")
     step = -(-classes // MAX_NAMED)
-    upright = 0 if max(map(len, names)) <= 2 and classes <= MAX_NUMBERED else 90
-    axes.set_xticks(range(0, classes, step), names[::step], rotation=upright)
+    axes.set_xticks(range(0, classes, step), names[::step], rotation=90 if upright else 0)
     axes.set_yticks(range(0, classes, step), names[::step])
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=style.SMALL if classes > MAX_NUMBERED else style.FONT_SIZE - 1)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("the network's answer")
     axes.set_ylabel("the truth")
-    if classes <= MAX_NUMBERED:
+    if classes <= MAX_NUMBERED and len(str(matrix.max())) * LETTER < cell:
         for i, j in np.argwhere(matrix):
             ink = "white" if share[i, j] > 0.4 else style.BLACK
             axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=ink, fontsize=style.FONT_SIZE - 1)
-    bar = axes.figure.colorbar(shades, ax=axes, pad=0.02, ticks=[0, 0.01, 0.1, 0.5, 1])
-    percent(bar.ax.yaxis)
-    bar.set_label("share of the true class")
+    bar = axes.figure.colorbar(
+        shades,
+        ax=axes,
+        location="top",
+        pad=0.02,
+        aspect=40,
+        ticks=[0, 0.01, 0.1, 0.5, 1],
+        label="share of the true class",
+    )
+    percent(bar.ax.xaxis)
     bar.outline.set_visible(False)
     return figure_of(axes)
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnet.plots import pixels, style
-from fastnet.plots.axes import axes_for, figure_of
+from fastnet.plots.axes import axes_for, figure_of, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MAX_INPUTS, MAX_NEURONS = 60, 64  # of more, the strongest are drawn
-MAX_LETTERS = 22  # of the name of an input
+MAX_LETTERS = 24  # of the name of an input
 ROW = 0.17  # inches for an input: enough for text of 8 points
 MIN_HEIGHT = 1.2  # inches
 SINGLE, PAIR = 5.0, 8.8  # inches: the width of one picture, and of two side by side, that need not be narrow
@@ -35,23 +35,22 @@ def heatmap(
     inputs = _strongest(last * factors, MAX_INPUTS, axis=0)
     neurons = _strongest(last * factors, MAX_NEURONS, axis=1)
     tables = {title: (found * factors)[np.ix_(neurons, inputs)].T for title, found in drawn.items()}
-    scale = pixels.diverging(float(np.percentile(np.abs(np.stack(list(tables.values()))), pixels.REACH)))
+    scale = pixels.diverging(max(float(np.abs(table).max()) for table in tables.values()))
     panels = _panels(len(tables), len(inputs), narrow, ax)
     for axes, (title, table) in zip(panels, tables.items(), strict=True):
         shades = axes.imshow(table, interpolation="nearest", aspect="auto", **scale)
-        axes.set_yticks(range(len(inputs)), [style.shortened(names[k], MAX_LETTERS) for k in inputs])
+        axes.set_yticks(range(len(inputs)), short_names([names[k] for k in inputs], MAX_LETTERS))
         axes.tick_params(axis="y", length=0, labelsize=style.SMALL)
         axes.spines[:].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(tables) > 1:
-            axes.set_title(title)
+        axes.set_title(title)
     panels[-1].set_xlabel(_which("neuron", neurons, last.shape[0]) or "neuron of the first layer")
     if len(neurons) < last.shape[0]:
         for axes in panels:
             axes.set_xticks([])  # the places are not the numbers of the neurons
     panels[0].set_ylabel(_which("input", inputs, last.shape[1]))
     label = "weight" if deviations is None else "weight x deviation"
-    panels[0].figure.colorbar(shades, ax=panels, label=label, pad=0.02, extend="both")
+    panels[0].figure.colorbar(shades, ax=panels, label=label, pad=0.02)
     return figure_of(panels[0])
 
 

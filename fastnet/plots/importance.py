@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from fastnet import checks
 from fastnet.insight.importance import Importance
 from fastnet.insight.partial_dependence import PartialDependence
 from fastnet.plots import style
-from fastnet.plots.axes import axes_for, figure_of, legend_above
-from fastnet.plots.scales import percent
+from fastnet.plots.axes import LETTER, axes_for, figure_of, legend_above, legend_height, short_names
+from fastnet.plots.scales import percent_ticks
 from fastnet.plots.training import SCORES
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def importance(found: Importance, *, width: float = style.COLUMN, ax: Axes | Non
     checks.instance("found", found, Importance, "fastnet.insight")
     n = len(found.mean)
     drawn = found.order[:MAX_COLUMNS]
-    cut = n > len(drawn)
-    axes = axes_for(ax, width, 0.75 + BAR * len(drawn) + 0.25 * cut)
+    axes = axes_for(ax, width, 0.75 + BAR * len(drawn))
     places = np.arange(len(drawn))
     axes.barh(
         places,
@@ -73,16 +72,16 @@ def importance(found: Importance, *, width: float = style.COLUMN, ax: Axes | Non
         error_kw={"ecolor": style.BLACK, "elinewidth": 1.2},
     )
     axes.axvline(0, color=style.GREY, linewidth=0.8)
-    axes.set_yticks(places, [style.shortened(found.feature_names[k], MAX_LETTERS) for k in drawn])
+    axes.set_yticks(places, short_names([found.feature_names[k] for k in drawn], MAX_LETTERS))
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(drawn) - 0.4, -0.6)
     axes.set_xlabel(f"fall of {'R2' if found.measure == 'r2' else 'the ' + SCORES[found.measure]}")
     if found.measure != "r2":
-        percent(axes.xaxis, decimals=0 if np.ptp(axes.get_xlim()) > 0.04 else 1)
+        percent_ticks(axes.xaxis, float(np.ptp(axes.get_xlim())))
     axes.grid(axis="x")
     axes.set_axisbelow(True)
-    if cut:
-        axes.set_title(f"the {len(drawn)} most important of {n} columns")
+    if len(drawn) < n:
+        axes.set_ylabel(f"the {len(drawn)} most important of {n} columns")
     return figure_of(axes)
 
 
@@ -132,17 +131,34 @@ def partial_dependence(
     if ax is not None and len(several) > 1:
         raise ValueError(f"ax is for one result, but found has {len(several)}: draw each into axes of its own")
     drawn = _drawn_outputs(several)
-    legend = 0.3 * -(-len(drawn) // 3) * (len(drawn) > 1)
+    names = [style.shortened(first.output_names[k], MAX_LEVEL_LETTERS) for k in drawn]
+    heights = [PANEL + LETTER * max(map(len, _levels(one)), default=0) * _is_upright(one, width) for one in several]
+    height = sum(heights) + (legend_height(names, width) if _has_legend(first) else 0)
     if len(several) == 1:
-        panels = [axes_for(ax, width, PANEL + legend)]
+        panels = [axes_for(ax, width, height)]
     else:
-        figure = style.figure(width, PANEL * len(several) + legend)
-        panels = list(figure.subplots(len(several), 1, sharey=True))
-    for axes, one in zip(panels, several, strict=True):
-        _draw(axes, one, drawn)
-    if len(drawn) > 1:
-        legend_above(panels[0])
+        panels = list(style.figure(width, height).subplots(len(several), 1, sharey=True))
+    artists = [
+        _draw(axes, one, drawn, names, _is_upright(one, width)) for axes, one in zip(panels, several, strict=True)
+    ]
+    if _has_legend(first):
+        legend_above(panels[0], artists[0])
     return figure_of(panels[0])
+
+
+def _has_legend(one: PartialDependence) -> bool:
+    """Whether the outputs need names: several, or the probability of one class."""
+    return len(one.output_names) > 1
+
+
+def _levels(one: PartialDependence) -> list[str]:
+    return short_names(one.grid.tolist(), MAX_LEVEL_LETTERS) if one.is_categorical else []
+
+
+def _is_upright(one: PartialDependence, width: float) -> bool:
+    """Whether the names of the levels do not fit side by side."""
+    levels = _levels(one)
+    return LETTER * max(map(len, levels), default=0) * len(levels) > 0.8 * width
 
 
 def _drawn_outputs(several: list[PartialDependence]) -> list[int]:
@@ -154,20 +170,18 @@ def _drawn_outputs(several: list[PartialDependence]) -> list[int]:
     return sorted(np.argsort(-change, kind="stable")[: len(style.COLOURS)].tolist())
 
 
-def _draw(axes: Axes, one: PartialDependence, drawn: list[int]) -> None:
+def _draw(axes: Axes, one: PartialDependence, drawn: list[int], names: list[str], is_upright: bool) -> list[Any]:
+    """Draw these outputs as lines, or as points for a categorical column. Return the artists."""
     places = np.arange(len(one.grid)) if one.is_categorical else one.grid
-    for k, colour, marker in zip(drawn, style.COLOURS, style.MARKERS, strict=False):
-        name = style.shortened(one.output_names[k], MAX_LEVEL_LETTERS)
-        if one.is_categorical:
-            axes.plot(places, one.average[:, k], marker, color=colour, label=name)
-        else:
-            axes.plot(places, one.average[:, k], color=colour, label=name)
+    artists = []
+    for k, name, colour, marker in zip(drawn, names, style.COLOURS, style.MARKERS, strict=False):
+        kind = marker if one.is_categorical else "-"
+        artists += axes.plot(places, one.average[:, k], kind, color=colour, label=name)
     if one.is_categorical:
-        levels = [style.shortened(level, MAX_LEVEL_LETTERS) for level in one.grid.tolist()]
-        axes.set_xticks(places, levels, rotation=90 if sum(map(len, levels)) > 40 else 0)
-        axes.margins(x=0.5 / len(levels))
-    only = f" of {style.shortened(one.output_names[drawn[0]], MAX_LEVEL_LETTERS)}" if len(drawn) == 1 else ""
-    axes.set_ylabel(f"mean {one.measure}{only if one.measure == 'probability' else ''}")
+        axes.set_xticks(places, _levels(one), rotation=90 if is_upright else 0)
+        axes.set_xlim(-0.5, len(places) - 0.5)
+    axes.set_ylabel(f"mean {one.measure}")
     axes.set_xlabel(style.shortened(one.name, 2 * MAX_LETTERS))
     axes.grid(axis="y")
     axes.set_axisbelow(True)
+    return artists

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-REACH = 99.5  # the percentile of |weight| with full colour: a few extremes would make the other weights pale
-
 
 def heading(figure: Figure, place: Any, text: str) -> None:
     """Draw a title over the axes in `place`, a part of a grid (a subplotspec)."""

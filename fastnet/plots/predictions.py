@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 500  # points of fewer examples are opaque enough to see each of them
-MAX_LETTERS = 24  # of the target's name
+MAX_LETTERS = 36  # of the target's name
 
 
 @style.picture

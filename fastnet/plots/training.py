@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.plots import style
-from fastnet.plots.axes import legend_above
-from fastnet.plots.scales import percent
+from fastnet.plots.axes import legend_above, legend_height
+from fastnet.plots.scales import percent_ticks
 from fastnet.training.history import History
 
 if TYPE_CHECKING:
@@ -74,11 +74,13 @@ def history(
         for name in ("cost", *SCORES)
         if any(np.isfinite(_column(run, part + name)).any() for run in runs.values() for part in ("", VALIDATION))
     ]
-    figure = style.figure(width, 0.45 + 1.9 * len(drawn))
+    handles = _handles(runs, validation_name)
+    legend = legend_height([handle.get_label() for handle in handles], width)
+    figure = style.figure(width, 0.25 + legend + 1.9 * len(drawn))
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, drawn, strict=True):
         _draw(axes, runs, name)
-    legend_above(panels[0], _handles(runs, validation_name))
+    legend_above(panels[0], handles)
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     return figure
@@ -152,7 +154,7 @@ def _draw(axes: Axes, runs: dict[str, Any], name: str) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     if "accuracy" in name:
-        percent(axes.yaxis, decimals=0 if np.ptp(found) > 0.04 else 1)
+        percent_ticks(axes.yaxis, float(np.ptp(found)))
     elif name == "cost" and found.min() > 0 and found.max() > WIDE * found.min():
         axes.set_yscale("log")
     elif name == "cost" and found.min() >= 0:

@@ -16,7 +16,7 @@ from fastnet import checks
 from fastnet.insight.weights import WeightStructure
 from fastnet.network import Network
 from fastnet.plots import pixels, style
-from fastnet.plots.axes import axes_for, figure_of
+from fastnet.plots.axes import axes_for, figure_of, short_names
 from fastnet.plots.heatmap import heatmap
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_NEURONS = 64  # more neurons are not drawn
+MAX_NAMED, MAX_LETTERS = 20, 12  # classes that are named, and letters of a name
 MIN_PIXELS = 16  # fewer inputs without names are columns of a table
 SHOWN = 6  # images of each set
+REACH = 99.5  # the percentile of |weight| with full colour: a few extremes would make the other weights pale
 GAP = 0.3  # between the images before and after training, in widths of an image
 
 
@@ -89,10 +91,10 @@ def weights(
     """
     checks.instance("network", network, Network)
     layer = checks.position("layer", layer, len(network.weights))
-    drawn = {"after training": network.weights[layer]}
+    drawn = {"": network.weights[layer]}
     if before is not None:
         checks.same_sizes(network.sizes, checks.instance("before", before, Network).sizes)
-        drawn = {"before training": before.weights[layer], **drawn}
+        drawn = {"before training": before.weights[layer], "after training": network.weights[layer]}
     names = _names(network, image_shape, feature_names) if layer == 0 else None
     if names is None and (deviations is not None or feature_names is not None):
         raise ValueError("feature_names and deviations are for the first layer of a table, not for images or layers")
@@ -100,10 +102,16 @@ def weights(
         raise ValueError("ax is for one table of weights: leave out `before` and image_shape, or leave out ax")
     if names is not None:
         return heatmap(drawn, names, deviations, narrow, ax)
-    scale = pixels.diverging(float(np.percentile(np.abs(np.stack(list(drawn.values()))), pixels.REACH)))
+    scale = pixels.diverging(float(np.percentile(np.abs(np.stack(list(drawn.values()))), REACH)))
     if layer == 0:
         return _galleries(drawn, checks.image_shape(image_shape, network.sizes[0]), scale, narrow)
-    return _tables(drawn, layer, scale, ax)
+    return _tables(drawn, _classes(network, layer), layer, scale, ax)
+
+
+def _classes(network: Network, layer: int) -> Sequence[str]:
+    """Return the names of the outputs if this is the output layer and they have names, else ()."""
+    names = network.schema.class_names if network.schema is not None else ()
+    return names if layer == len(network.weights) - 1 and len(names) == network.sizes[-1] <= MAX_NAMED else ()
 
 
 def _names(network: Network, shape: Any, given: Sequence[str] | None) -> Sequence[str] | None:
@@ -137,7 +145,7 @@ def _galleries(
     for block, (title, found) in enumerate(drawn.items()):
         left, top = (0, block * (down + 1)) if narrow else (block * (across + 1), 0)
         what = "neurons" if shown == n else f"the first {shown} of {n}{'' if narrow else ' neurons'}"
-        pixels.heading(figure, grid[top : top + down, left : left + across], f"{what}, {title}")
+        pixels.heading(figure, grid[top : top + down, left : left + across], ", ".join(filter(None, (what, title))))
         for k, image in enumerate(found[:shown]):
             axes.append(figure.add_subplot(grid[top + k // across, left + k % across]))
             last = pixels.show(axes[-1], image, shape, **scale)
@@ -150,7 +158,15 @@ def _blocks(count: int, of: int) -> list[float]:
     return [*[1.0] * of, *[GAP, *[1.0] * of] * (count - 1)]
 
 
-def _tables(drawn: dict[str, NDArray[np.floating[Any]]], layer: int, scale: dict[str, Any], ax: Axes | None) -> Figure:
+def _tables(
+    drawn: dict[str, NDArray[np.floating[Any]]],
+    classes: Sequence[str],
+    layer: int,
+    scale: dict[str, Any],
+    ax: Axes | None,
+) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     rows, columns = next(iter(drawn.values())).shape
     panel = 3.9
     height = min(7.0, max(2.2, panel * rows / columns)) + 0.8
@@ -162,7 +178,12 @@ def _tables(drawn: dict[str, NDArray[np.floating[Any]]], layer: int, scale: dict
         last = one.imshow(found, interpolation="nearest", aspect="auto", **scale)
         one.set_title(title)
         one.set_xlabel(f"neuron of hidden layer {layer}")
-    axes[0].set_ylabel(f"neuron of layer {layer + 1}")
+        for axis in (one.xaxis, one.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
+    if classes:
+        axes[0].set_yticks(range(rows), short_names(classes, MAX_LETTERS))
+    else:
+        axes[0].set_ylabel(f"neuron of layer {layer + 1}")
     axes[0].figure.colorbar(last, ax=axes, label="weight", extend="both", pad=0.02)
     return figure_of(axes[0])
 

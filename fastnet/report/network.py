@@ -83,7 +83,7 @@ def learning(subject: Subject) -> Card:
         f"In {counted(epochs, 'pass', 'passes')} over the training examples (epochs) the cost went from {first:.4g} to "
         f"{last:.4g}. The cost says how far the answers are from the truth."
         + (f" The {second} curve comes from {rows}." if rows else ""),
-        [picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
+        [picture(plots.history(history, validation_name=second), f"Curves against {epochs} epochs: {text}.")],
         facts,
     )
 

@@ -72,8 +72,8 @@ def test_validation_from_a_later_fit_is_drawn() -> None:
     trainer.fit(DATA.x_train, DATA.y_train, epochs=1, validation_data=test)
     card = Page(report.render(trainer, DATA, backend="numpy")).cards["learning"]
     last = f"{trainer.history['validation_accuracy'][-1]:.1%}"
-    assert card.facts["validation accuracy in the end"] == last
-    assert f"validation accuracy {last} in the end" in card.images[0]["alt"]
+    assert card.facts["test accuracy in the end"] == last
+    assert f"test accuracy {last} in the end" in card.images[0]["alt"]
 
 
 def test_the_report_is_found_in_fastnet() -> None:
