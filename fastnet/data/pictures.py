@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
 
 _MAX_PIXELS = 1 << 24
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no EPS: Pillow would run a program to read it
-_MIN_SIDE = 4  # pixels
-
-
-def square_shape(x: NDArray[Any]) -> tuple[int, int] | None:
-    """Return the shape of the pictures that the rows of x (n, n_in) count as: uint8 values that fill a square."""
-    side = math.isqrt(x.shape[1])
-    return (side, side) if x.dtype == np.uint8 and side >= _MIN_SIDE and side * side == x.shape[1] else None
 
 
 def read_picture(path: PathLike, image_shape: tuple[int, int], *, invert: bool = False) -> NDArray[np.uint8]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.data import Dataset
-from fastnet.data.pictures import square_shape
 from fastnet.data.schema import Schema
+from fastnet.data.table_sets import image_shape_of
 from fastnet.errors import DataError
 from fastnet.kernels.contract import SparseRows
 from fastnet.kernels.formulas import n_classes
@@ -190,8 +190,8 @@ def _image_shape(
         shape = data.image_shape
     elif len(x_test.shape) == 3:
         shape = int(x_test.shape[1]), int(x_test.shape[2])
-    elif network.schema is None or not network.schema.columns:
-        shape = square_shape(rows)
+    elif (network.schema is None or not network.schema.columns) and rows.dtype == np.uint8:
+        shape = image_shape_of(network.sizes[0])
     if shape is not None and isinstance(rows, SparseRows):
         raise ValueError("x_test is sparse, but its pixels are needed one by one: use x_test.toarray()")
     return shape

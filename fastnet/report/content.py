@@ -112,10 +112,9 @@ def _left_out(subject: Subject) -> list[Card]:
     """A card that says which cards are missing for this network or data set; no card if none is missing."""
     reasons = []
     if not _has_history(subject):
-        reasons.append("The history of the training is not known, so there are no curves.")
-    if len(_training(subject)) < 2:
-        unknown = "time and the machine" if _training(subject) else "settings, the time and the machine"
-        reasons.append(f"The {unknown} of the training are not known.")
+        reasons.append("There is no history of epochs, so there are no curves of the training.")
+    if not _training(subject):
+        reasons.append("The settings and the time of the training are not known.")
     if subject.is_table and subject.why_no_importance:
         reasons.append(subject.why_no_importance)
     return [Card("left-out", "What is left out", " ".join(reasons), wide=True)] if reasons else []

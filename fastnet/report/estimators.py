@@ -79,7 +79,7 @@ class Estimated:
             "optimizer_settings": {"alpha": last.alpha},
             "learning_rate": last.learning_rate_init if is_stochastic else None,
             "batch_size": last.batch_size if is_stochastic else None,
-            "epochs": last.n_iter_,
+            "epochs": last.n_iter_ if is_stochastic else None,
             "validation": "rows held out of the training rows for early stopping",
             "seed": last.random_state if isinstance(last.random_state, int) else None,
         }

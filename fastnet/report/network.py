@@ -21,7 +21,8 @@ def network(subject: Subject) -> Card:
     network = subject.run.network
     *hidden, output = network.activations_by_layer
     names = subject.data.class_names
-    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names)
+    inputs = subject.columns.inputs if subject.columns.are_named else ()
+    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names, feature_names=inputs)
     comes_out = (
         "one number for each class: the largest is the answer"
         if network.sizes[-1] > 1 and network.is_classifier
@@ -49,7 +50,7 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", network.cost_description().replace("_", " ")),
+            ("cost", network.cost_description().replace("_", " ").replace("(", " (")),
             ("arithmetic", network.dtype.name),
         ],
     )
@@ -82,7 +83,7 @@ def learning(subject: Subject) -> Card:
         f"In {counted(epochs, 'pass', 'passes')} over the training examples (epochs) the cost went from {first:.4g} to "
         f"{last:.4g}. The cost says how far the answers are from the truth."
         + (f" The {second} curve comes from {rows}." if rows else ""),
-        [picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
+        [picture(plots.history(history, validation_name=second), f"Curves against {epochs} epochs: {text}.")],
         facts,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import insight, plots
 from fastnet.insight.importance import Importance
+from fastnet.insight.partial_dependence import PartialDependence
 from fastnet.report.parts import NONE, Card, counted, picture
 from fastnet.report.subject import REPEATS, Subject, rows_of
 
@@ -24,7 +25,7 @@ def number(value: float, sign: str = "") -> str:
     """A number of the user's unit as text; a dash for nan. sign="+": positive numbers have a sign too."""
     if not math.isfinite(value):
         return NONE
-    return f"{value:{sign},.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
+    return f"{value:{sign},.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
 
 
 def titles(subject: Subject) -> list[str]:
@@ -76,21 +77,33 @@ def dependence(subject: Subject, found: Importance) -> Card:
     for k in found.order[:DEPENDENCES].tolist():
         curve = insight.partial_dependence(columns.model, x, k, feature_names=columns.names, backend=backend)
         curves.append(dataclasses.replace(curve, output_names=_outputs(subject, curve.average.shape[1])))
+    listed = ", ".join(f"“{curve.name}”" for curve in curves)
     answer = "value" if subject.run.network.task == "regression" else "probability"
     return Card(
         "dependence",
         "What it makes of the columns",
         f"The mean {answer} that the network answers if all rows have the same value in one column, and keep their own "
-        f"values in the others. Shown: {_listed([curve.name for curve in curves])}.",
+        f"values in the others. Shown: {listed}.",
         [
             picture(
-                plots.partial_dependence(curve),
-                f"The mean {answer} against the column “{curve.name}”, with {counted(curve.average.shape[1], 'line')}.",
+                plots.partial_dependence(curves),
+                f"Curves of the mean {answer} against {listed}. {_widest(curves)}",
             )
-            for curve in curves
         ],
         note="A curve may cross combinations of values that no row of the table has.",
-        wide=True,
+    )
+
+
+def _widest(curves: list[PartialDependence]) -> str:
+    """The widest range of a curve in words."""
+    ranges = [np.ptp(curve.average, axis=0) for curve in curves]
+    widest = max(range(len(curves)), key=lambda k: float(ranges[k].max()))
+    output = int(ranges[widest].argmax())
+    curve = curves[widest].average[:, output]
+    name = f" of “{curves[widest].output_names[output]}”" if len(ranges[widest]) > 1 else ""
+    return (
+        f"The widest range{name}: from {number(float(curve.min()))} to {number(float(curve.max()))}, against "
+        f"“{curves[widest].name}”."
     )
 
 
@@ -129,10 +142,6 @@ def _outputs(subject: Subject, count: int) -> tuple[str, ...]:
     """The names of the curves: one for each class, label or value; a single curve of two classes is the second's."""
     names = subject.names
     return tuple(names) if len(names) == count else tuple(names[-count:])
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"“{name}”" for name in names)
 
 
 def _text(value: object) -> str:

@@ -64,8 +64,8 @@ def errors(subject: Subject) -> Card:
         output = [subject.names[k]] if several else []
         entries = [number(truth[i, k]), number(answers[i, k]), number(off[i, k], sign="+")]
         rows.append([f"{i + 1:,}", *output, *entries, *cells(subject, i)])
-    said = f"The largest error: the answer to row {rows[0][0]} is off by {rows[0][4 if several else 3]}"
-    said += f" in “{rows[0][1]}”." if several else "."
+    at, place = (2, f" in “{rows[0][1]}”") if several else (1, "")
+    said = f"The largest error is in row {rows[0][0]}{place}: the truth is {rows[0][at]}, the answer {rows[0][at + 1]}."
     compared = " They are compared in units of the standard deviation of the targets." if several else ""
     return Card(
         "errors",

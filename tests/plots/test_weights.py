@@ -213,21 +213,28 @@ def test_noise_without_images() -> None:
 
 
 def test_reliability_shows_bins_gaps_and_counts() -> None:
+    """Bins of fewer than 10 examples are pale and have no gap. A bin of one example has a height."""
     before, after = (calibration(network(), IMAGES, LABELS, temperature=t, bins=10) for t in (1.0, 0.25))
+    assert [sorted(set(found.counts) - {0}) for found in (before, after)] == [[2, 6, 7, 8, 17], [2, 38]]
     figure = plots.reliability(before, after)
     above, below = figure.axes[:2], figure.axes[2:]
     for axes, counts, found in zip(above, below, (before, after), strict=True):
-        filled = found.counts > 0
-        np.testing.assert_allclose([bar.get_height() for bar in axes.patches], found.accuracy[filled])
+        many, few = found.counts >= 10, (found.counts > 0) & (found.counts < 10)
+        for kind, opaque in ((many, True), (few, False)):
+            for chart, values in ((axes, found.accuracy[kind]), (counts, found.counts[kind])):
+                bars = [bar for bar in chart.patches if (bar.get_alpha() == 1) is opaque]
+                np.testing.assert_allclose([bar.get_height() for bar in bars], values)
+                np.testing.assert_allclose([bar.get_x() for bar in bars], found.edges[:-1][kind])
         gaps = axes.collections[0].get_segments()
-        np.testing.assert_allclose([gap[0] for gap in gaps], np.stack([found.confidence, found.accuracy], 1)[filled])
-        np.testing.assert_allclose([gap[1] for gap in gaps], np.stack([found.confidence] * 2, 1)[filled])
-        np.testing.assert_array_equal([bar.get_height() for bar in counts.patches], found.counts)
+        np.testing.assert_allclose([gap[0] for gap in gaps], np.stack([found.confidence, found.accuracy], 1)[many])
+        np.testing.assert_allclose([gap[1] for gap in gaps], np.stack([found.confidence] * 2, 1)[many])
         assert counts.get_yscale() == "log"
+        assert 0 < counts.get_ylim()[0] < 1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "gap to the confidence",
         "accuracy = confidence",
         "accuracy of the bin",
+        "of fewer than 10 examples",
     ]
     assert above[1].get_title(loc="left") == f"temperature 0.25: error {after.error:.3f}"
     assert {"accuracy", "examples", "confidence"} <= set(texts(figure).splitlines())
