@@ -16,7 +16,7 @@ from fastnet.checks.data import (
     weights,
 )
 from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
-from fastnet.checks.frames import column_names, is_frame
+from fastnet.checks.frames import NUMBERS, column_names, is_category, is_frame, library_of
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -52,11 +52,13 @@ from fastnet.checks.values import (
     position,
     seeds,
     suggestion,
+    texts,
     whole_number,
     whole_numbers,
 )
 
 __all__ = [
+    "NUMBERS",
     "AnyRows",
     "UnconvertedRows",
     "backend",
@@ -83,12 +85,14 @@ __all__ = [
     "input_dtype",
     "inputs",
     "instance",
+    "is_category",
     "is_finite",
     "is_frame",
     "is_scipy_sparse",
     "kernel_rows",
     "layer_sizes",
     "lazy_inputs",
+    "library_of",
     "monitor",
     "name_of",
     "new_parameters",
@@ -106,6 +110,7 @@ __all__ = [
     "seeds",
     "sparse",
     "suggestion",
+    "texts",
     "threads",
     "validation_split",
     "vector",

@@ -124,6 +124,16 @@ def position(name: str, value: object, length: int) -> int:
     return found % length
 
 
+def texts(name: str, values: object) -> tuple[str, ...]:
+    """Return a sequence of texts as a tuple."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of names, not {given(values)}")
+    found = tuple(values)
+    if odd := [value for value in found if not isinstance(value, str)]:
+        raise TypeError(f"{name} must hold names, not {given(odd[0])}")
+    return found
+
+
 def seeds(values: object) -> tuple[int, ...]:
     """Return the seeds of several runs, such as range(5): one or more, all different."""
     return whole_numbers("seeds", values, 0)

@@ -1,8 +1,21 @@
 """Loads data sets by name, and the user's own files: `fastnet.data.load("mnist")`."""
 
+from fastnet.data.column import Column
 from fastnet.data.dataset import Dataset
 from fastnet.data.loading import load
 from fastnet.data.named_sets import SetInfo, cache_dir, describe, locate, names
-from fastnet.data.schema import Column, Schema
+from fastnet.data.schema import Schema
+from fastnet.data.user_files import read_inputs
 
-__all__ = ["Column", "Dataset", "Schema", "SetInfo", "cache_dir", "describe", "load", "locate", "names"]
+__all__ = [
+    "Column",
+    "Dataset",
+    "Schema",
+    "SetInfo",
+    "cache_dir",
+    "describe",
+    "load",
+    "locate",
+    "names",
+    "read_inputs",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,12 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastnet.data.arrays import Array, read_idx, read_npy, read_npz
+from fastnet.data.column import Column
+from fastnet.data.encoding import encoded
 from fastnet.data.files import PathLike, reading
+from fastnet.data.parquet import read_parquet
 from fastnet.data.pictures import open_picture
+from fastnet.data.table import Table
 from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
 from fastnet.text import shown
@@ -25,7 +29,7 @@ _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0
 
 
 def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
-    """Read the only array of an IDX, NPY, NPZ, CSV or picture file.
+    """Read the only array of an IDX, NPY, NPZ, CSV, Parquet or picture file.
 
     The first bytes of the file or the ending of its name tell its format. A CSV file is recognised by its ending only.
 
@@ -39,8 +43,8 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
     Returns
     -------
     array
-        The array, in the file's shape and dtype. A CSV file gives float32 (rows, columns). A picture gives uint8
-        (rows, columns).
+        The array, in the file's shape and dtype. A table of numbers gives float64 (rows, columns). A picture gives
+        uint8 (rows, columns).
 
     Raises
     ------
@@ -57,13 +61,39 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
         return next(iter(arrays.values()))
     if kind == "IDX":
         return read_idx(path, max_bytes=max_bytes)
-    if kind == "CSV":
-        return read_csv(path)[1]
+    if kind in ("CSV", "Parquet"):
+        table = read_table(path)
+        return encoded([Column(name) for name in table.names], table)
     with open_picture(path, invert=False) as picture:
         return np.array(picture, np.uint8)
 
 
-def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "picture"]:
+def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
+    """Read a table from a CSV or Parquet file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    as_text : collection of str
+        The names of columns of a CSV file to read as text, even if their cells are numbers.
+
+    Raises
+    ------
+    DataError
+        The reader of the format refuses the file.
+    FastnetError
+        A Parquet file needs pyarrow, and this machine lacks it.
+    """
+    return read_parquet(path) if format_of(path) == "Parquet" else read_csv(path, as_text)
+
+
+def holds_table(path: PathLike) -> bool:
+    """Return whether a file is a CSV or Parquet file. The errors are those of `format_of`."""
+    return format_of(path) in ("CSV", "Parquet")
+
+
+def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "Parquet", "picture"]:
     """Return the format of a file, from its first bytes and the ending of its name.
 
     Raises
@@ -76,6 +106,10 @@ def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "picture"]:
     suffix = suffix_of(path)
     if suffix == ".gz" and is_table(Path(os.fsdecode(path)).stem):
         raise DataError(f"{shown(path)} is a compressed table: unpack it first")
+    if is_table(path) and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):  # such as a column named BMI
+        return "CSV"
+    if head.startswith(b"PAR1"):
+        return "Parquet"
     if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
         return "NPY"
     if head.startswith(b"PK") or suffix == ".npz":
@@ -87,8 +121,8 @@ def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "picture"]:
     if is_table(path):
         return "CSV"
     raise DataError(
-        f"{shown(path)} has no known format; expected IDX (or .gz), NPY, NPZ, CSV (.csv) or a picture: save a table as "
-        "CSV, and arrays with numpy.savez"
+        f"{shown(path)} has no known format; expected IDX (or .gz), NPY, NPZ, CSV (.csv), Parquet or a picture: save a "
+        "table as CSV, and arrays with numpy.savez"
     )
 
 

@@ -16,6 +16,7 @@ from fastnet.data.dataset import Dataset
 from fastnet.data.downloads import Progress, fetch
 from fastnet.data.files import PathLike, atomic_write, checked_path, make_folder
 from fastnet.data.formats import IDX_FILES, find_idx
+from fastnet.data.schema import Schema
 from fastnet.data.split import TEST_SHARE, Split, hold_out
 from fastnet.errors import DataError
 from fastnet.text import shown
@@ -130,7 +131,9 @@ def load_named(name: str, data_dir: PathLike | None, download: bool, progress: P
         split = _digits()
     else:
         split = _full_set(name, data_dir, download, progress)
-    return Dataset(name, *split, _SETS[name].image_shape, _SETS[name].class_names)
+    info = _SETS[name]
+    schema = Schema(class_names=info.class_names, pixels=True)
+    return Dataset(name, *split, info.image_shape, info.class_names, schema=schema)
 
 
 def describe(data_dir: PathLike | None = None) -> tuple[SetInfo, ...]:

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastnet import checks
-
-
-class Column(NamedTuple):
-    """A column of a table that a network takes as input.
-
-    Attributes
-    ----------
-    name : str
-        The column's name in the header, or "column 1", "column 2", ... in a table without a header.
-    levels : tuple of str
-        The texts that occur in a categorical column. Each is one input of the network: 1 where the row has this text,
-        else 0. () for a column of numbers, which is one input.
-    fill : float or None
-        The number that replaces a missing value. None: a missing value is an error.
-    """
-
-    name: str
-    levels: tuple[str, ...] = ()
-    fill: float | None = None
+from fastnet.data.column import Column
+from fastnet.data.encoding import encoded
+from fastnet.data.table import Table, of_frame
 
 
 @dataclass(frozen=True)
@@ -62,6 +49,45 @@ class Schema:
             for column in self.columns
             for name in ([f"{column.name}={level}" for level in column.levels] if column.levels else [column.name])
         )
+
+    def encode(self, table: Any) -> NDArray[np.float64]:
+        """Return the inputs of the network for the rows of a table.
+
+        Columns are found by name, in any order. A table has more columns than the schema, such as the target: they are
+        ignored.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame, polars.DataFrame or Table
+            The table, with a column for each one in `columns`.
+
+        Returns
+        -------
+        float64 array of shape (n, n_in)
+            One example per row, C-contiguous. Missing values are filled, categorical columns are one-hot encoded.
+
+        Raises
+        ------
+        DataError
+            A column is missing, holds no numbers, or holds a value that the network does not know.
+        TypeError
+            `table` is not a table.
+
+        Examples
+        --------
+        >>> import pandas
+        >>> schema = Schema((Column("age", fill=30.0), Column("city", ("Oslo", "Rome"))))
+        >>> schema.encode(pandas.DataFrame({"city": ["Rome", "Oslo"], "age": [41.0, None]}))
+        array([[41.,  0.,  1.],
+               [30.,  1.,  0.]])
+        """
+        if not isinstance(table, Table):
+            if not checks.is_frame(table):
+                raise TypeError(f"table must be a data frame of pandas or polars, not {checks.given(table)}")
+            table = of_frame(table)
+        if not self.columns:
+            raise ValueError("the schema has no columns, so it cannot read a table: give an array of inputs")
+        return encoded(self.columns, table)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the schema as values that JSON can hold."""

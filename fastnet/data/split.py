@@ -8,25 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-Split: TypeAlias = tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]  # x and y to train, x and y to test
+Split: TypeAlias = tuple[Array, Array, Array, Array]  # x and y to train, x and y to test
 
 TEST_SHARE = 0.2  # the share to hold out if a data set has no test part
 
 
-def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:
-    """Split examples into a training part and a test part.
-
-    Both parts are shuffled, in the same order on every machine. Each class gives `fraction` of its examples to the
-    test part, rounded by largest remainder, and keeps at least one example in the training part.
+def hold_out(x: Array, y: Array, fraction: float) -> Split:
+    """Split examples into a training part and a test part, as `split_rows` does.
 
     Parameters
     ----------
     x : array of shape (n, ...)
         The examples.
-    y : int64 array of shape (n,)
-        The class of each example, from 0.
+    y : array of shape (n,) or (n, n_out)
+        The class of each example, from 0, or the numbers or labels to predict.
     fraction : float
-        The share to hold out for the test, from 0 to below 1.
+        The share to hold out for the test, from 0 to 1.
 
     Returns
     -------
@@ -42,17 +39,42 @@ def hold_out(x: Array, y: NDArray[np.int64], fraction: float) -> Split:
     >>> x_train.shape, np.bincount(y_test).tolist()
     ((8, 1), [1, 1])
     """
+    train, test = split_rows(y, fraction)
+    return x[train], y[train], x[test], y[test]
+
+
+def split_rows(y: Array, fraction: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the training part and of the test part.
+
+    Both parts are shuffled, in the same order on every machine. Each class gives `fraction` of its examples to the
+    test part, rounded by largest remainder, and keeps at least one example in the training part. Targets (n, n_out)
+    count as one class. With a fraction of 1 the test part is all rows in their order.
+
+    Parameters
+    ----------
+    y : array of shape (n,) or (n, n_out)
+        The class of each example, from 0, or the numbers or labels to predict.
+    fraction : float
+        The share to hold out for the test, from 0 to 1.
+
+    Returns
+    -------
+    train, test : int64 arrays
+        Positions of rows.
+    """
+    if fraction == 1:
+        return np.empty(0, np.int64), np.arange(len(y))
+    classes = y if y.ndim == 1 else np.zeros(len(y), np.int64)
     # NumPy guarantees that the raw output of PCG64 never changes. It gives no such guarantee for permutation().
     shuffled = np.argsort(np.random.PCG64(0).random_raw(len(y)), kind="stable")
-    counts = np.bincount(y)
+    counts = np.bincount(classes)
     share = counts * fraction
     n_test = np.floor(share).astype(np.int64)
     short = round(len(y) * fraction) - int(n_test.sum())
     n_test[np.argsort(n_test - share, kind="stable")[: max(0, short)]] += 1
     n_test = np.clip(n_test, 0, np.maximum(counts - 1, 0))
-    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
+    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
     rank = np.empty(len(y), np.int64)  # each example's rank within its class, in shuffled order
     rank[by_class] = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
-    to_test = (rank < n_test[y])[shuffled]
-    train, test = shuffled[~to_test], shuffled[to_test]
-    return x[train], y[train], x[test], y[test]
+    to_test = (rank < n_test[classes])[shuffled]
+    return shuffled[~to_test], shuffled[to_test]

@@ -1,132 +1,226 @@
-"""Reads tables of numbers from CSV files."""
+"""Reads tables from CSV files."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
-import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastnet.checks import given
+from fastnet.data.arrays import Array
 from fastnet.data.files import PathLike, reading
+from fastnet.data.table import Table, named, unnamed
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
 
+if TYPE_CHECKING:
+    from _csv import Reader  # the type has no name in csv before Python 3.13
+
 _MAX_LINE = 1 << 20  # characters
-_GAPS = {"", "na", "n/a", "nan", "null", "none", "?"}  # cells that stand for a missing number
+_MAX_COLUMNS = 1 << 16
+_BLOCK_CELLS = 1 << 18  # cells that are converted at a time
+_GAPS = {"", "na", "n/a", "nan", "null", "none", "?"}  # cells that stand for a missing value
+_BOOLS = {"true": True, "false": False}
 
 
-def read_csv(path: PathLike) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Read a table of numbers from a CSV file.
+def read_csv(path: PathLike, as_text: Collection[str] = ()) -> Table:
+    """Read a table from a CSV file.
 
-    The separator is a comma, a semicolon or a tab: whichever occurs most often in the first line.
+    The separator is a comma, a semicolon or a tab: whichever occurs most often in the first line. A column holds whole
+    numbers, numbers, or true and false, if all its cells do. Otherwise it holds text.
 
     Parameters
     ----------
     path : path
         The file, encoded as UTF-8.
+    as_text : collection of str
+        The names of columns to read as text, even if their cells are numbers.
 
     Returns
     -------
-    columns : tuple of str
-        The names in the first line, or () if the first line is a row of numbers.
-    values : float32 array of shape (rows, columns)
-        The numbers. A cell may be nan or inf.
+    Table
+        The columns. A cell that is empty, ? or NA, NaN, null or none in any case is a missing value.
 
     Raises
     ------
     DataError
-        The file cannot be read, has no rows, has rows of different lengths, or has cells that are not numbers.
+        The file cannot be read, has no rows, has rows of different lengths, or has two columns of one name.
     """
-    with reading(path) as (file, _), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy warns about an empty table and about numbers beyond float32
+    with _lines(path) as lines:
+        names = named([cell.strip() for cell in lines.header], lines.name) if lines.header else ()
+        names = names or tuple(map(unnamed, range(lines.width)))
+        is_text = [column in as_text for column in names]
+        # A column may turn out to be text after some blocks of numbers. A second reading takes its numbers as text too.
+        for _ in range(2):
+            columns = [_Cells(known) for known in is_text]
+            for block in lines.blocks():
+                for column, cells in zip(columns, zip(*block, strict=True), strict=True):
+                    column.add(cells)
+            is_text = [column.is_text for column in columns]
+            if not any(column.is_mixed for column in columns):
+                break
+        if not columns or not columns[0].parts:
+            raise DataError(f"{lines.name} has no rows: expected at least one row of numbers")
+        return Table(lines.name, names, tuple(column.whole() for column in columns), bool(lines.header))
+
+
+def written_rows(path: PathLike) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return the header of a CSV file, or () if there is none, and the cells of all rows as they are written."""
+    with _lines(path) as lines:
+        return tuple(lines.header), list(itertools.chain.from_iterable(lines.blocks()))
+
+
+@contextmanager
+def _lines(path: PathLike) -> Iterator[_Lines]:
+    """Open a CSV file and yield its rows."""
+    with reading(path) as (file, _), io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         name = shown(path)
         try:
-            return _read(io.TextIOWrapper(file, encoding="utf-8-sig"), name)
+            yield _Lines(text, name)
         except UnicodeDecodeError as error:
             raise DataError(f"{name} is not text in UTF-8 ({reason(error)}): save it as UTF-8") from error
 
 
-def _read(text: io.TextIOWrapper, name: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    first = text.readline(_MAX_LINE)
-    if len(first) == _MAX_LINE:
-        raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected a row of numbers")
-    separator = max(",;\t", key=first.count)
-    cells = tuple(cell.strip() for row in csv.reader([first], delimiter=separator) for cell in row)
-    columns = cells if _is_header(cells) else ()
-    if not columns:
-        text.seek(0)
-    try:
-        values = np.loadtxt(text, np.float32, delimiter=separator, quotechar='"', comments=None, ndmin=2)
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
-        # NumPy's message counts rows from 0 and without empty lines
-        why = _problem(text, separator, columns) or f" is not a table of numbers ({reason(error)}): correct it"
-        raise DataError(f"{name}{why}") from error
-    if not values.size:
-        raise DataError(f"{name} has no rows: expected at least one row of numbers")
-    if columns and len(columns) != values.shape[1]:
-        raise DataError(
-            f"{name} names {len(columns)} columns, but its rows have {values.shape[1]}: correct the first line"
-        )
-    return columns, values
+class _Lines:
+    """The rows of a CSV file, and its header if it has one."""
+
+    def __init__(self, text: io.TextIOWrapper, name: str) -> None:
+        self._text, self.name = text, name
+        first = text.readline(_MAX_LINE)
+        if len(first) == _MAX_LINE:
+            raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected the cells of one row")
+        self._separator = max(",;\t", key=first.count)
+        top = list(itertools.islice((row for row in self._reader() if row), 2))
+        self.width = len(top[0]) if top else 0
+        if self.width > _MAX_COLUMNS:
+            raise DataError(f"{name} has {self.width:,} columns: expected at most {_MAX_COLUMNS:,}")
+        self.header = top[0] if top and _is_header(*top) else []
+
+    def _reader(self) -> Reader:
+        self._text.seek(0)
+        return csv.reader(self._text, delimiter=self._separator, skipinitialspace=True)
+
+    def blocks(self) -> Iterator[list[list[str]]]:
+        """Yield the rows in blocks, without empty lines. Refuses rows of different lengths."""
+        reader = self._reader()
+        size, block, is_first = max(1, _BLOCK_CELLS // max(1, self.width)), [], bool(self.header)
+        try:
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != self.width:
+                    raise DataError(
+                        f"{self.name}, line {reader.line_num}: expected {self.width} cells as in the first row, not "
+                        f"{len(row)}: make all rows equally long"
+                    )
+                if is_first:
+                    is_first = False
+                    continue
+                block.append(row)
+                if len(block) == size:
+                    yield block
+                    block = []
+        except csv.Error as error:  # such as a quote that never ends
+            where = f"{self.name}, line {reader.line_num}"
+            raise DataError(f"{where}: not a row of a table ({reason(error)}): correct it") from error
+        if block:
+            yield block
 
 
-def _is_header(cells: tuple[str, ...]) -> bool:
-    """Return whether a first line names the columns. Empty cells between numbers are gaps in a row."""
-    by_pandas = ("", *map(str, range(len(cells) - 1)))  # an index, and columns without names
-    return cells == by_pandas or not all(_is_number(cell) or _is_gap(cell) for cell in cells)
+class _Cells:
+    """The cells of a column, block by block."""
+
+    __slots__ = ("_kinds", "_known", "is_mixed", "is_text", "parts")
+
+    def __init__(self, is_text: bool) -> None:
+        self.is_text, self.is_mixed, self.parts = is_text, False, list[Array]()
+        self._kinds = set[str]()  # of the parts: "number", "bool" or "gap"
+        self._known: dict[str, str | None] = {}  # the text of a cell: equal texts share their memory
+
+    def add(self, cells: tuple[str, ...]) -> None:
+        if self.is_mixed:
+            return
+        if not self.is_text:
+            kind, part = _converted(cells)
+            self._kinds.add(kind)
+            if self._kinds <= {"number", "gap"} or self._kinds <= {"bool", "gap"}:
+                self.parts.append(part)
+                return
+            self.is_text = True
+            if self.parts:
+                self.is_mixed = True
+                return
+        for cell in set(cells).difference(self._known):
+            self._known[cell] = None if _is_gap(cell) else cell.strip()
+        part = np.empty(len(cells), object)
+        part[:] = list(map(self._known.__getitem__, cells))
+        self.parts.append(part)
+
+    def whole(self) -> Array:
+        return np.concatenate(self.parts) if len(self.parts) > 1 else self.parts[0]
 
 
-def _problem(text: io.TextIOWrapper, separator: str, columns: tuple[str, ...]) -> str:
-    """Return the end of an error about the first line that is not a row of numbers, or "" if no such line is found."""
-    text.seek(0)
-    rows = csv.reader(text, delimiter=separator)
-    width, gaps, first_gap = len(columns), 0, ""
-    try:
-        for row in rows:
-            if not row or (columns and rows.line_num == 1):
-                continue
-            width = width or len(row)
-            line = f"line {rows.line_num}"
-            if len(row) != width and not gaps:
-                return (
-                    f", {line}: expected {width} cells as in the first row, not {len(row)}: make all rows equally long"
-                )
-            for k, cell in enumerate(row):
-                if _is_gap(cell):
-                    gaps += 1
-                    first_gap = first_gap or f"{line}, {_column(columns, k)}"
-                elif not gaps and not _is_number(cell):
-                    return f", {line}, {_column(columns, k)}: expected a number, not {given(cell)}: {_advice(cell)}"
-    except csv.Error:  # such as a quote that never ends
-        return ""
-    if not gaps:
-        return ""
-    return f" has empty or NA cells ({gaps} in all, the first in {first_gap}): fill the gaps or drop the rows"
+def _converted(cells: tuple[str, ...]) -> tuple[str, Array]:
+    """Return the values of cells and their kind: "number", "bool", "gap" if all are missing, or "text"."""
+    joined = "".join(cells)
+    if joined.isascii() and "_" not in joined:  # Python accepts 1_0 and the digits of other scripts
+        with suppress(ValueError, OverflowError):
+            return "number", np.array(list(map(int, cells)), np.int64)
+        with suppress(ValueError):
+            return "number", np.array(list(map(float, cells)), np.float64)
+    present = [cell.strip() for cell in cells if not _is_gap(cell)]
+    lower = [cell.lower() for cell in present]
+    values: list[float] = []
+    if not present:
+        kind = "gap"
+    elif all(cell in _BOOLS for cell in lower):
+        kind, values = "bool", [_BOOLS[cell] for cell in lower]
+        if len(values) == len(cells):
+            return kind, np.array(values)
+    elif all(map(is_number, present)):
+        kind, values = "number", list(map(float, present))
+    else:
+        return "text", np.empty(0)
+    column = np.full(len(cells), np.nan)
+    column[[not _is_gap(cell) for cell in cells]] = values
+    return kind, column
 
 
-def _column(columns: tuple[str, ...], k: int) -> str:
-    return f"column {given(columns[k])}" if k < len(columns) and columns[k] else f"cell {k + 1}"
+def _is_header(first: list[str], second: list[str] | None = None) -> bool:
+    """Return whether the first row names the columns.
+
+    A row of text does. A row of numbers and text does if a column of text has a number below it. Empty cells between
+    numbers are gaps in a row.
+    """
+    cells = [cell.strip() for cell in first]
+    if cells == ["", *map(str, range(len(cells) - 1))]:  # as pandas writes an index, and columns without names
+        return True
+    are_text = [not is_number(cell) and not _is_gap(cell) for cell in cells]
+    if not any(map(is_number, cells)) or second is None or len(second) != len(cells):
+        return any(are_text)
+    return any(text and is_number(below) for text, below in zip(are_text, second, strict=True))
 
 
-def _advice(cell: str) -> str:
+def advice(cell: str) -> str:
+    """Return what to do about a cell that is not a number."""
     if re.fullmatch(r"[\s\d.+-]*[,;][\s\d.,;+-]*", cell):
         return "write numbers such as 1234.5, without commas"
-    return "turn the column into numbers or drop it, and number classes from 0"
+    return ""
 
 
 def _is_gap(cell: str) -> bool:
     return cell.strip().lower() in _GAPS
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Return whether a cell holds a number. It may be nan or inf."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell

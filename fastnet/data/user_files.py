@@ -2,99 +2,208 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastnet.data import targets
 from fastnet.data.arrays import Array, read_idx, read_npz
+from fastnet.data.column import Column
+from fastnet.data.dataset import Dataset
 from fastnet.data.files import PathLike
-from fastnet.data.formats import IDX_FILES, find_idx, format_of, is_table, listed, read_array
+from fastnet.data.formats import IDX_FILES, find_idx, format_of, holds_table, listed, read_array, read_table
+from fastnet.data.schema import Schema
 from fastnet.data.split import Split, hold_out
-from fastnet.data.tables import read_csv
+from fastnet.data.table import Table
+from fastnet.data.table_sets import Reading, image_shape_of, inputs_of, label_named, table_dataset
 from fastnet.errors import DataError
+from fastnet.names import TaskName
 from fastnet.text import shown
 
 ImageShape: TypeAlias = tuple[int, int] | None
 
-_LABEL_COLUMNS = ("label", "class", "target", "y")
-_MAX_CLASSES = 65_536
+_SPELLINGS = {  # of the arrays of an NPZ file
+    "x": ("x", "X", "data"),
+    "y": ("y", "target"),
+    "x_train": ("x_train", "X_train"),
+    "y_train": ("y_train",),
+    "x_test": ("x_test", "X_test"),
+    "y_test": ("y_test",),
+}
+_CLASS_NAMES = ("class_names", "target_names")  # arrays of text
 
 
-def read(
-    source: PathLike, labels: PathLike | None, test_fraction: float, column: str | int | None
-) -> tuple[Split, ImageShape]:
+def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset:
     """Read examples and labels from a file or folder that exists.
 
     Parameters
     ----------
     source : path
-        An NPZ file, a folder of IDX files, a CSV file with a column of labels, or a file of examples.
+        An NPZ file, a folder of IDX files, a table with a column of labels, or a file of examples.
     labels : path or None
         The file of labels, if `source` holds only examples.
-    test_fraction : float
-        The share to hold out if the data have no test part.
-    column : str, int or None
-        The column of labels in a CSV file. None: the column named label, class, target or y, else the last column.
-
-    Returns
-    -------
-    split : tuple of arrays
-        x_train, y_train, x_test, y_test as in `Dataset`.
-    image_shape : (int, int) or None
-        Rows and columns, if the examples are pictures.
+    reading : Reading
+        The other arguments of `load`.
 
     Raises
     ------
     DataError
         The data cannot be read, or no network could be trained on them.
     ValueError
-        `column` is given, but `source` is not a CSV file with labels.
+        An argument does not go with this kind of source.
     """
     name = shown(source)
-    if column is not None and (labels is not None or not is_table(source)):
-        raise ValueError("label_column is for a CSV file that holds the labels too: leave it out")
-    arrays: dict[str, Array]
+    is_folder = labels is None and os.path.isdir(source)
+    is_table = not is_folder and holds_table(source)
+    if is_table:
+        table = read_table(source, _as_text(reading))
+        if labels is None:
+            return table_dataset(table, reading)
+        return _labelled(table, labels, reading)
+    reading.refuse_columns(f"{name} is not one")
     places = {}  # the names of arrays in messages, where they differ from "file, key"
     if labels is not None:
         places = {"x": name, "y": shown(labels)}
-        arrays = {"x": read_array(source), "y": read_array(labels)}
-        if is_table(source):
-            arrays["x"] = _pixels_if_any(arrays["x"])
-    elif os.path.isdir(source):
+        arrays = {"x": read_array(source), **_labels_of(labels, reading)}
+    elif is_folder:
         stems = zip(("x_train", "y_train", "x_test", "y_test"), IDX_FILES, strict=True)
         paths = {key: find_idx([Path(source)], stem) for key, stem in stems}
         if not any(paths.values()):
             raise DataError(f"{name} holds no data: expected the files {', '.join(IDX_FILES)}, with or without .gz")
         arrays = {key: read_idx(path) for key, path in paths.items() if path}
-    elif is_table(source):
-        arrays, label_column = _table(source, column)
-        places = {"x": name, "y": f"{name}, {label_column}"}
     elif format_of(source) == "NPZ":
-        arrays = read_npz(source)
+        arrays, places = _spelled(read_npz(source), name)
     else:
-        raise DataError(f"{name} holds no labels: give their file as labels, or use an NPZ file, CSV file or folder")
-    return _split(name, arrays, {key: f"{name}, {key}" for key in arrays} | places, test_fraction)
+        raise DataError(f"{name} holds no labels: give their file as labels, or use an NPZ file, a table or a folder")
+    return _array_dataset(name, arrays, {key: f"{name}, {key}" for key in arrays} | places, reading)
 
 
-def _table(source: PathLike, column: str | int | None) -> tuple[dict[str, Array], str]:
-    """Return the arrays of a CSV file, and the name of the label column for messages."""
-    name = shown(source)
-    columns, table = read_csv(source)
-    position = _label_column(columns, table.shape[1], column, name)
-    x, y = _pixels_if_any(np.delete(table, position, axis=1)), table[:, position]
-    label_column = f"column {shown(columns[position])}" if columns else f"column {position} (counted from 0)"
-    if column is None and (y == y[0]).all():
-        raise DataError(f"{name}: all labels in {label_column} are the same: give the right column as label_column")
-    return {"x": x, "y": y}, label_column
+def _as_text(reading: Reading) -> tuple[str, ...]:
+    """Return the names of the columns of a table that are read as text, even if they hold numbers."""
+    if reading.schema is not None:
+        return tuple(column.name for column in reading.schema.columns if column.levels)
+    return reading.categorical
 
 
-def _split(
-    name: str, arrays: dict[str, Array], places: dict[str, str], test_fraction: float
-) -> tuple[Split, ImageShape]:
+def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
+    """Read the inputs of a network from a file, without targets.
+
+    Parameters
+    ----------
+    path : path
+        A table, or an IDX, NPY or NPZ file of examples. Of an NPZ file with several arrays, the examples x, X or data
+        are read, or x_test if it has a training and a test part.
+    schema : Schema or None
+        What the inputs of the network mean. None: a table holds numbers, in the order of the inputs.
+    n_in : int
+        The number of inputs.
+
+    Returns
+    -------
+    array of shape (n, n_in)
+        uint8 for pixels, float64 for tables, and the file's dtype for arrays.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or its examples do not fit the network.
+
+    Examples
+    --------
+    >>> with open("new.csv", "w") as file:
+    ...     _ = file.write("b,a\\n1,2\\n3,4\\n")
+    >>> read_inputs("new.csv", Schema((Column("a"), Column("b"))), n_in=2)
+    array([[2., 1.],
+           [4., 3.]])
+    """
+    schema = schema or Schema()
+    name = shown(path)
+    if holds_table(path):
+        table = read_table(path, tuple(column.name for column in schema.columns if column.levels))
+        if schema.columns:
+            x: Array = schema.encode(table)
+        else:
+            target = schema.target if schema.target in table.names else label_named(table)
+            x = inputs_of(table, schema, target if len(table.names) > n_in else None)
+    else:
+        x = _examples_of(path)
+        if x.size == n_in:
+            x = x.reshape(1, n_in)  # one example, with or without rows and columns
+    if x.ndim < 2 or not x.size or math.prod(x.shape[1:]) != n_in:
+        found = f"{x.shape[1]} columns of inputs" if holds_table(path) else f"shape {x.shape}"
+        raise DataError(f"{name} has {found}, but the network takes {n_in} inputs for each example")
+    return x.reshape(len(x), n_in)
+
+
+def _examples_of(path: PathLike) -> Array:
+    """Return the examples of a file of arrays."""
+    if format_of(path) != "NPZ":
+        return read_array(path)
+    arrays, _ = _spelled(read_npz(path), shown(path))
+    found = next((arrays[key] for key in ("x_test", "x", "x_train") if key in arrays), None)
+    return read_array(path) if found is None else found
+
+
+def _spelled(found: dict[str, Array], name: str) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the arrays of an NPZ file under the names x, y, x_train, ..., and their names in messages."""
+    arrays, places = dict(found), {}
+    for key, spellings in _SPELLINGS.items():
+        spelling = next((spelling for spelling in spellings if spelling in found), None)
+        if spelling is not None:
+            arrays[key] = found[spelling]
+            places[key] = f"{name}, {spelling}"
+    known = {spelling for spellings in _SPELLINGS.values() for spelling in spellings}
+    return {key: array for key, array in arrays.items() if key in _SPELLINGS or key not in known}, places
+
+
+def _label_array(labels: PathLike) -> Array:
+    """Return the labels of a file. A table must have one column."""
+    return _only_column(read_table(labels)) if holds_table(labels) else read_array(labels)
+
+
+def _labels_of(labels: PathLike, reading: Reading) -> dict[str, Array]:
+    """Return the labels of a file as numbers, and the names of their classes if they are text."""
+    y = _label_array(labels)
+    if y.dtype != object:
+        return {"y": y}
+    where = shown(labels)
+    known = reading.schema and reading.schema.class_names
+    found = targets.by_names(y, known, where) if known else targets.of_column(y, reading.task, where)
+    return {"y": found.y, "class_names": np.array(found.class_names)}
+
+
+def _only_column(table: Table) -> Array:
+    if len(table.names) != 1:
+        raise DataError(f"{table.name} has {len(table.names)} columns: expected one column of labels")
+    return table.columns[0]
+
+
+def _labelled(table: Table, labels: PathLike, reading: Reading) -> Dataset:
+    """Return the data set of a table of inputs and a file of labels."""
+    if reading.label_column is not None:
+        raise ValueError("label_column is for a table that holds the labels too: leave it out")
+    y = _label_array(labels)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y.reshape(-1)
+    if y.shape != (len(table),) or y.dtype.kind not in "biufO":
+        raise DataError(
+            f"{table.name} has {len(table)} examples, but {shown(labels)} has labels of shape {y.shape} and dtype "
+            f"{y.dtype}: expected one each"
+        )
+    if y.dtype.kind in "iuf":
+        y = y.astype(np.int64 if y.dtype.kind in "iu" else np.float64)
+    name = shown(labels)
+    whole = Table(table.name, (*table.names, name), (*table.columns, y), table.has_header)
+    data = table_dataset(whole, dataclasses.replace(reading, label_column=name))
+    assert data.schema is not None  # that of a table
+    return data if reading.schema else dataclasses.replace(data, schema=dataclasses.replace(data.schema, target=""))
+
+
+def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], reading: Reading) -> Dataset:
     """Check the arrays. Hold out a test part if there is none."""
     train, test = ("x", "y"), ("x_test", "y_test")
     if "x_train" in arrays or "y_train" in arrays:
@@ -102,75 +211,111 @@ def _split(
     wanted = (*train, *test) if arrays.keys() & set(test) else train
     if absent := [key for key in wanted if key not in arrays]:
         raise DataError(f"{name} has no {' and no '.join(absent)} (it has {listed(arrays)}): add what is missing")
-    x, y, image_shape = _examples(arrays, places, *train)
+    task = _task(reading, arrays[train[1]])
+    x, y, image_shape = _examples(arrays, places, *train, task, reading)
     if wanted != train:
-        x_test, y_test, _ = _examples(arrays, places, *test)
+        x_test, y_test, _ = _examples(arrays, places, *test, task, reading)
         if x_test.shape[1:] != x.shape[1:] or x_test.dtype != x.dtype:
             kinds = f"{x.shape[1]} x {x.dtype} and {x_test.shape[1]} x {x_test.dtype}"
             raise DataError(f"{name}: the examples to train and to test differ ({kinds}): make them alike")
-        return (x, y, x_test, y_test), image_shape
-    return hold_out(x, y, test_fraction), image_shape
+        split = (x, y, x_test, y_test)
+    else:
+        split = hold_out(x, y, reading.test_fraction)
+    task = task or "classification"
+    schema = reading.schema or Schema(
+        tuple(map(Column, _names(arrays, ("feature_names",), x.shape[1], name))),
+        class_names=_class_names(arrays, task, y, split, name),
+        pixels=x.dtype == np.uint8,
+    )
+    return Dataset(name, *split, image_shape, schema.class_names, task, schema)
+
+
+def _task(reading: Reading, y: Array) -> TaskName | None:
+    """Return the task that the user or the network wants, or None."""
+    if reading.schema is None:
+        return reading.task
+    if not reading.schema.class_names:
+        return "regression"
+    return "multilabel" if y.ndim == 2 and y.shape[1] > 1 else "classification"
+
+
+def _names(arrays: dict[str, Array], keys: tuple[str, ...], n: int, name: str) -> tuple[str, ...]:
+    """Return the n names in the first of these arrays that is there, or ()."""
+    for key in keys:
+        if key in arrays:
+            names = arrays[key]
+            if names.dtype.kind != "U" or names.shape != (n,) or len(set(names.tolist())) < n:
+                raise DataError(
+                    f"{name}, {key}: expected {n} different names as text, not {names.dtype} of shape {names.shape}"
+                )
+            return tuple(names.tolist())
+    return ()
+
+
+def _class_names(arrays: dict[str, Array], task: TaskName, y: Array, split: Split, name: str) -> tuple[str, ...]:
+    """Return the names of the classes or labels: those of the file, else their numbers."""
+    if task == "regression":
+        return ()
+    n_classes = y.shape[1] if task == "multilabel" else 1 + int(max(part.max(initial=0) for part in split[1::2]))
+    return _names(arrays, _CLASS_NAMES, n_classes, name) or tuple(map(str, range(n_classes)))
 
 
 def _examples(
-    arrays: dict[str, Array], places: dict[str, str], key_of_x: str, key_of_y: str
-) -> tuple[Array, NDArray[np.int64], ImageShape]:
-    """Return examples (n, n_in) and labels (n,) in the dtypes of `Dataset`, and the shape of the pictures."""
+    arrays: dict[str, Array],
+    places: dict[str, str],
+    key_of_x: str,
+    key_of_y: str,
+    task: TaskName | None,
+    reading: Reading,
+) -> tuple[Array, Array, ImageShape]:
+    """Return examples (n, n_in) and targets in the dtypes of `Dataset`, and the shape of the pictures."""
     x, y, what = arrays[key_of_x], arrays[key_of_y], places[key_of_x]
     if x.ndim not in (2, 3) or not x.size:
         raise DataError(f"{what} has shape {x.shape}: expected (n, features) or (n, rows, columns), none of them 0")
     image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
-    x = x.reshape(len(x), -1)
+    x = _numbers(x.reshape(len(x), -1), what, reading.pixels)
     if x.dtype == np.uint8:
-        side = math.isqrt(x.shape[1])
-        if image_shape is None and side >= 4 and side * side == x.shape[1]:
-            image_shape = (side, side)  # uint8 values that fill a square count as a picture
-    elif x.dtype.kind == "f":
+        image_shape = image_shape or image_shape_of(x.shape[1])
+    n = len(y) if task == "multilabel" and y.ndim == 2 else y.size
+    if len(x) != n or y.ndim not in (1, 2):
+        hint = "; save one-hot labels as .argmax(1)" if y.ndim == 2 and len(x) == len(y) else ""
+        raise DataError(f"{what} has {len(x)} examples but labels of shape {y.shape}: expected one each{hint}")
+    where, schema = places[key_of_y], reading.schema
+    y = targets.of_array(y, task, where)
+    if schema is not None and task != "regression":
+        largest = y.shape[1] - 1 if y.ndim == 2 else int(y.max())
+        if largest >= len(schema.class_names):
+            raise DataError(
+                f"{where}: the largest label is {largest}, but the network has {len(schema.class_names)} classes: give "
+                "the labels that it was trained on"
+            )
+    return np.ascontiguousarray(x), y, image_shape
+
+
+def _numbers(x: Array, what: str, pixels: bool) -> Array:
+    """Return examples (n, n_in) as bytes or as float32."""
+    is_bytes = x.dtype == np.uint8
+    if x.dtype.kind in "iu" and not is_bytes and x.min() >= 0 and x.max() <= 255:
+        if not pixels:
+            raise DataError(
+                f"{what} holds whole numbers from 0 to 255 as {x.dtype}: save it with .astype('uint8') if they are "
+                "pixels, otherwise with .astype('float32')"
+            )
+        return x.astype(np.uint8)
+    if pixels and not is_bytes:
+        raise DataError(
+            f"{what} holds {x.dtype}, but pixels are whole numbers from 0 to 255: save it as uint8, or read it without "
+            "pixels"
+        )
+    if x.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             x = x.astype(np.float32, copy=False)
             if not np.isfinite([x.min(), x.max()]).all():  # a nan makes min and max nan
                 bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
                 raise DataError(
                     f"{what} holds nan, inf or numbers beyond float32 in {len(bad)} of {len(x)} examples, the first in "
-                    f"example {bad[0]} (counted from 0): correct these values, or drop the examples"
+                    f"row {bad[0] + 1}: correct these values, or drop the rows"
                 )
-    elif x.dtype.kind in "iu" and x.min() >= 0 and x.max() <= 255:
-        raise DataError(
-            f"{what} holds whole numbers from 0 to 255 as {x.dtype}: "
-            "save it with .astype('uint8') if they are pixels, otherwise with .astype('float32')"
-        )
-    else:
+    elif not is_bytes:
         raise DataError(f"{what} holds {x.dtype}: save it with .astype('float32'), or as uint8 if it holds pixels")
-    if len(x) != y.size or y.ndim not in (1, 2):
-        hint = "; save one-hot labels as .argmax(1)" if y.ndim == 2 and len(x) == len(y) else ""
-        raise DataError(f"{what} has {len(x)} examples but labels of shape {y.shape}: expected one each{hint}")
-    # A nan fails both comparisons, so it counts as out of range.
-    with np.errstate(over="ignore"):  # in float16 the limit becomes infinite, and every label is below it
-        in_range = y.dtype.kind in "biuf" and bool(((y >= 0) & (y < _MAX_CLASSES)).all())
-    if not in_range or (y % 1 != 0).any():
-        raise DataError(
-            f"{places[key_of_y]}: labels must be whole numbers from 0 to {_MAX_CLASSES - 1:,}: renumber them"
-        )
-    return np.ascontiguousarray(x), y.reshape(-1).astype(np.int64), image_shape
-
-
-def _label_column(columns: tuple[str, ...], n_columns: int, wanted: str | int | None, name: str) -> int:
-    """Return the position of the column of labels."""
-    if n_columns < 2:
-        raise DataError(f"{name} has one column: expected columns of numbers and a column of labels")
-    lower = [column.lower() for column in columns]
-    if wanted is None:
-        return next((lower.index(label) for label in _LABEL_COLUMNS if label in lower), n_columns - 1)
-    if wanted in columns:
-        return columns.index(str(wanted))
-    if str(wanted).isdecimal() and int(wanted) < n_columns:
-        return int(wanted)
-    there = listed(columns) if columns else "its columns have no names"
-    raise DataError(f"{name} has no column {wanted} ({there}): give a name, or a number from 0 to {n_columns - 1}")
-
-
-def _pixels_if_any(x: NDArray[Any]) -> Array:
-    """Return the numbers of a text file as bytes if they look like pixels, since a text file has no dtype."""
-    if x.dtype.kind != "f" or not x.size or not np.isfinite(x).all():  # a file named .csv may hold any array
-        return x
-    return x.astype(np.uint8) if x.min() >= 0 and 127 < x.max() <= 255 and not (x % 1).any() else x
+    return x

@@ -18,6 +18,7 @@ from fastnet.insight.memorization import MEMORIZER, Memorization, memorization
 from fastnet.insight.minima import MINIMIZER, Minima, Path, interpolate, match_neurons, minima
 from fastnet.insight.partial_dependence import PartialDependence, partial_dependence
 from fastnet.insight.rates import RangeTest, learning_rate_finder
+from fastnet.insight.scores import LabelScores, ValueScores, label_scores, value_scores
 from fastnet.insight.weights import Structure, UnlitWeights, WeightStructure, never_lit, unlit_weights, weight_structure
 from fastnet.training.recipe import CHAPTER, Recipe
 
@@ -34,6 +35,7 @@ __all__ = [
     "ExcitingImages",
     "IdealInputs",
     "Importance",
+    "LabelScores",
     "Landscape",
     "Memorization",
     "Minima",
@@ -47,6 +49,7 @@ __all__ = [
     "StopAtMinimum",
     "Structure",
     "UnlitWeights",
+    "ValueScores",
     "Verification",
     "WeightStructure",
     "blobs",
@@ -66,6 +69,7 @@ __all__ = [
     "ideal_inputs",
     "importance",
     "interpolate",
+    "label_scores",
     "landscape",
     "learning_rate_finder",
     "match_neurons",
@@ -78,6 +82,7 @@ __all__ = [
     "ranking",
     "tempered",
     "unlit_weights",
+    "value_scores",
     "verify_ranking",
     "weight_structure",
 ]

@@ -64,7 +64,7 @@ def calibration(subject: Subject) -> Card:
             "the confidence with the accuracy.",
         )
     # One half of the test examples fits the temperature, the other half judges it.
-    fit, judge = slice(0, None, 2), slice(1, None, 2)
+    fit, judge = np.arange(0, len(data.x_test), 2), np.arange(1, len(data.x_test), 2)
     x, y = data.x_test[judge], data.y_test[judge]
     plain = insight.calibration(network, x, y, temperature=None, backend=subject.backend)
     temperature = insight.fit_temperature(network, data.x_test[fit], data.y_test[fit], backend=subject.backend)

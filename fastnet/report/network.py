@@ -20,13 +20,16 @@ def network(subject: Subject) -> Card:
     """The card of the network's layers, with a drawing of its weights."""
     network = subject.run.network
     *hidden, output = network.activations_by_layer
-    names = subject.data.class_names if network.is_classifier else ()
-    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names)
+    names = subject.data.class_names
+    inputs = subject.columns.inputs if subject.columns.are_named else ()
+    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names, feature_names=inputs)
     comes_out = (
         "one number for each class: the largest is the answer"
         if network.sizes[-1] > 1 and network.is_classifier
         else "one number for two classes: the second class is the answer if the number is at least a half"
         if network.is_classifier
+        else "one number for each label: the example has the label if the number is at least a half"
+        if network.task == "multilabel"
         else "the numbers to predict"
     )
     strongest = max(float(np.abs(w).max()) for w in network.weights)
@@ -47,7 +50,7 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", network.cost_description().replace("_", " ")),
+            ("cost", network.cost_description().replace("_", " ").replace("(", " (")),
             ("arithmetic", network.dtype.name),
         ],
     )
@@ -92,12 +95,13 @@ def _validation_rows(subject: Subject) -> str:
     cost is the cost on the test examples.
     """
     history, scores = subject.run.history, subject.scores
-    costs = [cost for cost in history["validation_cost"] if cost is not None]
-    if not costs:
+    columns = [name for name in history if name.startswith("validation_")]
+    if not any(value is not None for name in columns for value in history[name]):
         return ""
     known = subject.run.record.get("validation")
     if isinstance(known, str) and known:
         return known
+    costs = [cost for cost in history["validation_cost"] if cost is not None]
     is_test = any(math.isclose(cost, scores.cost, rel_tol=SAME_COST) for cost in costs)
     return TEST_ROWS if is_test else "validation data given to fit"
 

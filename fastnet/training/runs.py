@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -175,7 +175,14 @@ def _settings(thing: Any) -> dict[str, float]:
     return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
 
 
-def class_names(network: Network, data: Dataset) -> list[str]:
+class _Named(Protocol):
+    """What names classes, such as a data set."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def class_names(network: Network, data: _Named) -> list[str]:
     """Return a name for each class of a classifier. Classes that the data set lacks are named by their number."""
     named = len(data.class_names)
     return [*data.class_names, *map(str, range(named, n_classes(network.sizes[-1])))]

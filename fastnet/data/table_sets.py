@@ -1,0 +1,147 @@
+"""Makes a data set of a table: finds the target, encodes the columns, holds out the test rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastnet import checks
+from fastnet.data import encoding, targets
+from fastnet.data.arrays import Array
+from fastnet.data.column import Column
+from fastnet.data.dataset import Dataset
+from fastnet.data.schema import Schema
+from fastnet.data.split import Split, split_rows
+from fastnet.data.table import Table, listed_columns, without_index
+from fastnet.errors import DataError
+from fastnet.names import TaskName
+from fastnet.text import shown
+
+_LABEL_COLUMNS = ("label", "class", "target", "y")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read the user's own data: the arguments of `load`."""
+
+    test_fraction: float
+    label_column: str | int | None = None
+    task: TaskName | None = None
+    categorical: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    impute: bool = False
+    pixels: bool = False
+    schema: Schema | None = None
+
+    def refuse_columns(self, what: str) -> None:
+        """Refuse the arguments that are for tables."""
+        for name in ("label_column", "categorical", "drop", "impute"):
+            if getattr(self, name) not in (None, (), False):
+                raise ValueError(f"{name} is for a table that holds the labels too, and {what}: leave it out")
+
+
+def table_dataset(table: Table, reading: Reading) -> Dataset:
+    """Return the data set of a table with a column of targets."""
+    if len(table.names) < 2:
+        raise DataError(f"{table.name} has one column: expected columns of inputs and a column of labels")
+    if reading.schema is not None:
+        return _as_trained(table, reading, reading.schema)
+    table = without_index(table)
+    target = target_column(table, reading.label_column)
+    where = f"{table.name}, {_column(target)}"
+    column = table[target]
+    if reading.label_column is None and len(set(column[:1000].tolist())) == 1 and len(set(column.tolist())) == 1:
+        raise DataError(
+            f"{table.name}: all labels in {_column(target)} are the same: give the right column as label_column"
+        )
+    task, y, class_names = targets.of_column(column, reading.task, where)
+    inputs = table.only(_inputs(table, target, reading))
+    train, test = split_rows(y, reading.test_fraction)
+    if reading.pixels:
+        x: Array = encoding.pixels_of(inputs)
+        schema = Schema((), target, class_names, pixels=True)
+    else:
+        columns, x = encoding.fitted(inputs, train, reading.categorical, reading.impute)
+        schema = Schema(columns, target, class_names)
+    return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
+
+
+def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
+    """Return the data set of a table, read as the schema says."""
+    known = schema.target if schema.target in table.names else None
+    target = target_column(table, known if reading.label_column is None else reading.label_column)
+    where = f"{table.name}, {_column(target)}"
+    task, y, _ = targets.by_names(table[target], schema.class_names, where)
+    x = inputs_of(table, schema, target)
+    train, test = split_rows(y, reading.test_fraction)
+    return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
+
+
+def inputs_of(table: Table, schema: Schema, target: str | None) -> Array:
+    """Return the inputs of a network with this schema. `target` is a column to leave out."""
+    if schema.columns:
+        return schema.encode(table)
+    table = without_index(table)
+    inputs = table.only([name for name in table.names if name != target])
+    if schema.pixels:
+        return encoding.pixels_of(inputs)
+    return encoding.encoded([Column(name) for name in inputs.names], inputs)
+
+
+def target_column(table: Table, wanted: str | int | None) -> str:
+    """Return the name of the column to predict."""
+    lower = [name.lower() for name in table.names]
+    if wanted is None:
+        return next((table.names[lower.index(label)] for label in _LABEL_COLUMNS if label in lower), table.names[-1])
+    if wanted in table.names:
+        return str(wanted)
+    if isinstance(wanted, int):
+        if wanted < len(table.names):
+            return table.names[wanted]
+        raise DataError(f"{table.name} has {len(table.names)} columns, so it has no column {wanted + 1}: give another")
+    _refuse_unknown(table, "label_column", [wanted])
+    raise AssertionError  # never reached
+
+
+def label_named(table: Table) -> str | None:
+    """Return the name of the column that is named as labels are, or None."""
+    found = target_column(table, None)
+    return found if found.lower() in _LABEL_COLUMNS else None
+
+
+def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
+    """Return the names of the columns that are inputs."""
+    for name, columns in (("categorical", reading.categorical), ("drop", reading.drop)):
+        _refuse_unknown(table, name, columns)
+        if target in columns:
+            raise DataError(f"{table.name}: {name} names {shown(target)}, the column to predict: give another column")
+    if both := [name for name in reading.categorical if name in reading.drop]:
+        raise ValueError(f"categorical and drop both name {shown(both[0])}: leave it out of one")
+    found = [name for name in table.names if name != target and name not in reading.drop]
+    if not found:
+        raise DataError(f"{table.name} has no columns left to learn from: drop fewer")
+    return found
+
+
+def _refuse_unknown(table: Table, argument: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in table.names:
+            hint = checks.suggestion(name, table.names)
+            there = hint or f" ({listed_columns(list(table.names))}): give one of these as {argument}"
+            raise DataError(f"{table.name} has no column {shown(name)}{there}")
+
+
+def image_shape_of(n_in: int) -> tuple[int, int] | None:
+    """Return the shape of the pictures that bytes stand for: bytes that fill a square count as a picture."""
+    side = math.isqrt(n_in)
+    return (side, side) if side >= 4 and side * side == n_in else None
+
+
+def _dataset(table: Table, split: Split, task: TaskName, schema: Schema) -> Dataset:
+    image_shape = image_shape_of(split[0].shape[1]) if schema.pixels else None
+    return Dataset(table.name, *split, image_shape, schema.class_names, task, schema)
+
+
+def _column(name: str) -> str:
+    return shown(name) if name.startswith("column ") else f"column {shown(name)}"
