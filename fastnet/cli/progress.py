@@ -21,7 +21,7 @@ from fastnet.training.trainer import Trainer
 MAX_LINES = 20  # of a fit on a terminal, so that they fit onto a screen
 
 
-def training_progress(epochs: int, quiet: bool, validation_name: str = "test") -> list[Callback]:
+def training_progress(epochs: int, quiet: bool, validation_name: str) -> list[Callback]:
     """Return the callbacks that show a training: a live line if stderr is a terminal and tqdm is there, else lines.
 
     `validation_name` is what the lines call the validation data.
