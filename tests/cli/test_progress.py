@@ -123,7 +123,7 @@ def test_the_line_follows_the_width_and_ctrl_c_leaves_it(data: str) -> None:
     terminal = Terminal(100, "train", "--data", data, "--layers", "64,8,3", "--epochs", "100000000")
     terminal.read(lambda new: " left" in new)
     terminal.resize(50)
-    new = terminal.read(lambda new: new.count("\r") > 40)
+    new = terminal.read(lambda new: new.count("\r") > 20)
     assert all(len(frame) < 50 for frame in new.split("\r")[-10:-1])
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == entry.INTERRUPTED
