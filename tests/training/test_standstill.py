@@ -50,7 +50,7 @@ def test_the_warning_says_what_was_seen_and_what_to_try() -> None:
     ("x", "scale"),
     [
         (X + 5, True),
-        (X * 9, True),
+        ((X - X.mean(axis=0)) * 9, True),
         (X * 1e-3, True),
         (X.astype(np.float64) * 1e300, True),
         (X, False),
