@@ -135,8 +135,8 @@ def _refuse_gaps(column: Array, where: str) -> None:
         if count == len(column):
             raise DataError(f"{where} has no values at all: give another column as label_column")
         raise DataError(
-            f"{where} has {count:,} missing value{'s' * (count > 1)}, the first in row {row}; each row needs a label, and "
-            "cells such as NA, none and ? count as missing: drop these rows, or write the label in another way"
+            f"{where} has {count:,} missing value{'s' * (count > 1)}, the first in row {row}; each row needs a label, "
+            "and cells such as NA, none and ? count as missing: drop these rows, or write the label in another way"
         )
 
 

@@ -122,7 +122,7 @@ def test_a_column_of_equal_labels_is_refused(tmp_path, label):
         ),
         ("age,b\n1,2\n3,4\n", {"label_column": "Agee"}, "x.csv has no column Agee; did you mean 'age'?"),
         ("a,b\n1,2\n3,4\n", {"label_column": 2}, "x.csv has 2 columns, so it has no column 3"),
-        ("a\n1\n2\n", {}, "x.csv has one column: expected inputs and labels in columns, with a comma"),
+        ("a\n1\n2\n", {}, "x.csv has one column: expected inputs and labels in columns, with a comma, a semi"),
         ("a,b\n1,x\n2,\n3,?\n", {}, "column b has 2 missing values, the first in row 2; each row needs a label"),
         ("a,b,\n1,x,\n2,y,\n", {}, "x.csv, column 3 has no values at all: give another column as label_column"),
         ("a,b\n1,.5\n2,inf\n", {}, "column b, row 2: expected a number, not inf"),
