@@ -18,6 +18,12 @@ def shown(path: str | os.PathLike[str]) -> str:
     return name if name.isprintable() and len(name) < 500 else ascii(name[:500])
 
 
+def clipped(name: str, max_letters: int) -> str:
+    """Return a name on one line, shortened to at most `max_letters` letters."""
+    name = "".join(letter if letter.isprintable() else " " for letter in name)
+    return name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
+
+
 def reason(error: Exception) -> str:
     """Return the message of an exception as one short printable line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

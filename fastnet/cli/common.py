@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from fastnet import data as sets
 from fastnet.cli import progress
-from fastnet.data import Dataset
+from fastnet.cli.answers import output_names
+from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
+from fastnet.cli.scores import labels_text, matrix_text, values_text
+from fastnet.data import Dataset, Schema
+from fastnet.data.split import TEST_SHARE
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
-from fastnet.text import facts, json_text, layers, number, scores, shown, table
-from fastnet.training.runs import class_names
-
-MAX_CLASSES_SHOWN = 30  # a matrix of more columns fits no terminal
+from fastnet.text import facts, json_text, layers, number, scores
+from fastnet.training.runs import check_data, class_names
 
 
 @contextlib.contextmanager
@@ -41,18 +43,79 @@ def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) ->
             print(text, flush=True)
 
 
-def load_data(args: argparse.Namespace) -> Dataset:
-    """Load the data set that --data, --data-dir, --labels and --label-column describe."""
+def load_data(args: argparse.Namespace, network: Network | None = None) -> Dataset:
+    """Load the data set that the options describe. With a network, read it as the network's training read its own."""
+    given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
+    if network is not None:
+        schema = known_schema(args, network)
+        given |= {**dict.fromkeys(TABLE_OPTIONS), "pixels": None, "schema": schema}
     data = sets.load(
         args.data,
-        data_dir=args.data_dir,
-        labels=args.labels,
-        label_column=args.label_column,
         progress=None if args.quiet else progress.DownloadProgress(),
+        **{name: value for name, value in given.items() if value is not None},
     )
     if not len(data.x_test):
-        raise DataError(f"{data.name} has too few examples to hold some out for the test: give more examples")
+        raise DataError(
+            f"{data.name}: no example is held out for the test: give more examples or a larger --test-fraction"
+        )
     return data
+
+
+def load_data_for(args: argparse.Namespace, what: str, network: Network) -> Dataset:
+    """Load the data that the options describe, read as the network's training read its own.
+
+    Raises ValueError or DataError where the data do not fit the network; the message calls the network `what`.
+    """
+    check_pixels(args, what, network)
+    data = load_data(args, network)
+    check_data(what, network, data)
+    check_scale(what, network, data.name, data.x_test)
+    return data
+
+
+def judged(args: argparse.Namespace, data: Dataset) -> str:
+    """Return which examples are the test examples of a data set, in words."""
+    n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
+    if n == n_all:
+        return f"all {n:,} rows"
+    if not data.is_held_out:
+        return f"{n:,} test examples of {n_all:,}"
+    share = TEST_SHARE if args.test_fraction is None else args.test_fraction
+    return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share:g}"
+
+
+def check_pixels(args: argparse.Namespace, what: str, network: Network) -> None:
+    """Refuse --pixels for a network that was trained on other numbers."""
+    if args.pixels and network.schema is not None and not network.schema.pixels:
+        raise ValueError(f"{what} was trained on numbers as they are, not on pixels: leave out --pixels")
+
+
+def known_schema(args: argparse.Namespace, network: Network) -> Schema:
+    """Return what the inputs and outputs of a network mean. A network without a schema takes all columns in order."""
+    if network.schema is not None:
+        return network.schema
+    n = network.sizes[-1]  # a network for several values may have one for each class
+    names = tuple(map(str, range(n))) if network.task == "regression" and n > 1 else tuple(class_names(network))
+    return Schema(class_names=names, pixels=bool(args.pixels))
+
+
+def check_scale(what: str, network: Network, name: str, x: NDArray[Any]) -> None:
+    """Refuse bytes for a network that was trained on other numbers, and numbers above 1 for one trained on pixels.
+
+    A network without a schema does not say what it was trained on, and takes both.
+    """
+    if network.schema is None:
+        return
+    if network.schema.pixels and x.dtype != np.uint8 and x.max(initial=0) > 1:
+        raise DataError(
+            f"{what} was trained on pixels, but {name} holds {x.dtype} numbers up to {x.max():g}, where 1 stands for a "
+            "white pixel: save pixels from 0 to 255 with .astype('uint8'), or divide them by 255"
+        )
+    if not network.schema.pixels and network.byte_scale != 1 and x.dtype == np.uint8:
+        raise DataError(
+            f"{what} was trained on numbers as they are, but {name} holds bytes, which stand for pixels: give data "
+            "of the kind it was trained on, such as numbers saved with .astype('float32')"
+        )
 
 
 def about_network(network: Network) -> dict[str, str]:
@@ -67,28 +130,31 @@ def about_network(network: Network) -> dict[str, str]:
 
 def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str, dict[str, Any]]:
     """Test a network on the test examples. Return the result as text and as a record for JSON."""
-    found = network.evaluate(data.x_test, data.y_test, backend=backend)
-    text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(data.x_test):,} examples)"})
-    record: dict[str, Any] = {name: number(value) for name, value in found._asdict().items()}
-    record["examples"] = len(data.x_test)
-    if network.is_classifier:
-        from fastnet.insight import classified  # imported here: at the top it would delay the start of every command
+    from fastnet import insight  # imported here: at the top it would delay the start of every command
 
+    x, y = data.x_test, data.y_test
+    found = network.evaluate(x, y, backend=backend)
+    text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(x):,} examples)"})
+    record: dict[str, Any] = {name: number(value) for name, value in found._asdict().items()}
+    record |= {"examples": len(x), "task": network.task, "columns": column_names(network)}
+    if network.is_classifier:
         names = class_names(network, data)
-        matrix = classified(network, data.x_test, data.y_test, backend=backend).matrix
-        text += f"\n\n{_matrix_text(matrix, names)}"
+        matrix = insight.classified(network, x, y, backend=backend).matrix
+        text += f"\n\n{matrix_text(matrix, names)}"
         record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
+    elif network.task == "multilabel":
+        names = class_names(network, data)
+        labels = insight.label_scores(network, x, y, backend=backend)
+        text += f"\n\n{labels_text(labels, names)}"
+        record |= {"class_names": names, "labels": labels}
+    elif data.task == "regression":  # not the classes of a network that has an output of numbers for each class
+        names = output_names(network)
+        values = insight.value_scores(network, x, y, backend=backend)
+        text += f"\n\n{values_text(values, names)}"
+        record |= {"output_names": names, "values": values}
     return text, record
 
 
-def _matrix_text(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Return the confusion matrix as a table. The last column is the share of a class classified right (recall)."""
-    if len(matrix) > MAX_CLASSES_SHOWN:
-        return f"confusion matrix: {len(matrix)} classes are too many to show here; --json prints it"
-    numbers = [str(k) for k in range(len(matrix))]
-    rows = [["", *numbers, "recall"]]
-    for k, (row, name) in enumerate(zip(matrix, names, strict=True)):
-        recall = f"{row[k] / row.sum():.1%}" if row.any() else "-"
-        title = name if name == numbers[k] else f"{k} {shown(name)}"
-        rows.append([title, *(str(count) if count else "." for count in row), recall])
-    return f"confusion matrix (row: the truth, column: the prediction)\n{table(rows)}"
+def column_names(network: Network) -> list[str]:
+    """Return the names of the columns that the network takes. [] if its inputs have no names."""
+    return [column.name for column in network.schema.columns] if network.schema else []

@@ -1,15 +1,14 @@
-"""`fastnet evaluate`: prints the cost, the accuracy and the confusion matrix of a saved network."""
+"""`fastnet evaluate`: prints the cost and the scores of a saved network on test examples."""
 
 from __future__ import annotations
 
 import argparse
 
 from fastnet import backends
-from fastnet.cli.common import about_network, evaluate, load_data, print_result
+from fastnet.cli.common import about_network, evaluate, judged, load_data_for, print_result
 from fastnet.cli.options import Command, add_backend_option, add_data_options, add_model_option
 from fastnet.network import Network
 from fastnet.text import facts, shown
-from fastnet.training.runs import check_data
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +22,22 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     backends.resolve(args.backend)
     network = Network.load(args.model)
-    data = load_data(args)
-    check_data(shown(args.model), network, data)
+    data = load_data_for(args, shown(args.model), network)
     text, record = evaluate(network, data, args.backend)
-    about = facts({"model": shown(args.model), **about_network(network), "data": data.name})
-    print_result(args, f"{about}\n{text}", {"model": args.model, "data": data.name, **record})
+    rows = judged(args, data)
+    about = facts({"model": shown(args.model), **about_network(network), "data": data.name, "judged": rows})
+    print_result(args, f"{about}\n{text}", {"model": args.model, "data": data.name, "judged": rows, **record})
     return 0
 
 
 COMMAND = Command(
     "evaluate",
-    "print the cost and accuracy of a saved network on the test examples of a data set",
-    ("fastnet evaluate --model digits.npz --data mnist",),
+    "print the scores of a saved network on the test examples of a data set",
+    (
+        "fastnet evaluate --model digits.npz --data mnist",
+        "fastnet evaluate --model iris.npz --data iris.csv",
+        "fastnet evaluate --model iris.npz --data other.csv --test-fraction 1",
+    ),
     fill,
     run,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -11,10 +12,12 @@ from typing import Any
 from fastnet import backends, checks, explore
 from fastnet.cli import results
 from fastnet.cli.common import load_data, print_result
-from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_number
+from fastnet.cli.options import SEED, Command, add_backend_option, add_data_options, add_number, add_table_options
+from fastnet.data import Dataset
 from fastnet.data.files import atomic_write
 from fastnet.errors import DivergedError, FastnetError, require_extra
 from fastnet.text import facts, json_text, shown
+from fastnet.training.standardize import Standardization
 from fastnet.version import __version__
 
 
@@ -29,6 +32,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     add_number(parser, "--seed", SEED, "the first seed")
     add_number(parser, "--seeds", explore.Setting.n_seeds, "number of seeds in an experiment that compares seeds")
     add_data_options(parser)
+    add_table_options(parser)
     add_backend_option(parser)
 
 
@@ -55,7 +59,13 @@ def run(args: argparse.Namespace) -> int:
 
         check()
         results.check_folder("--out", args.out)
-    setting = explore.Setting(load_data(args), args.backend, args.seed, args.seeds)
+    data = load_data(args)
+    if data.task != "classification":
+        raise ValueError(
+            f"the experiments train classifiers, but {data.name} has no classes ({data.task}): give data with a class "
+            "for each example"
+        )
+    setting = explore.Setting(_standardized(data), args.backend, args.seed, args.seeds)
     record: dict[str, Any] = {
         "fastnet": __version__,
         "data": setting.data.name,
@@ -80,6 +90,14 @@ def run(args: argparse.Namespace) -> int:
     if diverged:
         raise FastnetError("; ".join(map(str, diverged)))
     return 0
+
+
+def _standardized(data: Dataset) -> Dataset:
+    """Return a table with standardized columns, which the experiments' learning rates are made for."""
+    if data.schema is None or not data.schema.columns:
+        return data
+    step = Standardization.of(data.x_train)
+    return dataclasses.replace(data, x_train=step.rows(data.x_train), x_test=step.rows(data.x_test))
 
 
 def _one(name: str, setting: explore.Setting, args: argparse.Namespace) -> dict[str, Any]:

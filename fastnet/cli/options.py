@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
 
 from fastnet import backends, data
 from fastnet.checks import given, suggestion
-from fastnet.names import Sparse
+from fastnet.names import Sparse, TaskName
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-DATA_OPTIONS = ("data", "data_dir", "labels", "label_column")  # the options that say which data to read, and how
+_FILE_OPTIONS = ("data_dir", "labels", "label_column", "pixels", "test_fraction")
+TABLE_OPTIONS = ("task", "categorical", "drop", "impute")
+DATA_OPTIONS = ("data", *_FILE_OPTIONS, *TABLE_OPTIONS)  # the options that say which data to read, and how
 SEED = 0
 SPARSE: dict[str, Sparse] = {"auto": "auto", "yes": True, "no": False}  # the library's value for each word
 _NAMES_ELSEWHERE = {  # what other libraries call an option
@@ -35,6 +38,8 @@ _NAMES_ELSEWHERE = {  # what other libraries call an option
     "--validate": ("val",),
     "--weight-decay": ("l2", "wd"),
 }
+_DASHES = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"  # word processors write the others
+_OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative number
 
 
 class Command(NamedTuple):
@@ -63,18 +68,40 @@ class Parser(argparse.ArgumentParser):
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse an option that this parser lacks, and suggest the closest option.
 
-        Without this check, argparse would first complain about missing required options.
+        Without this check, argparse would first complain about missing required options. It would take an option with a
+        typographic dash for a value.
         """
         known = self._option_string_actions
         for argument in arguments:
             if argument == "--":  # only values follow
                 return
             option = argument.partition("=")[0]
-            if option.startswith("--") and " " not in option and option not in known:
-                name = option[2:].replace("_", "-")
-                same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if name in theirs), "")
-                hint = suggestion(same if same in known else option, known)
-                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){hint}")
+            if _OPTION.fullmatch(option) and option not in known:
+                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){self._closest(option)}")
+
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse the arguments. An argument that is left over may be an option without its dashes."""
+        args, left = self.parse_known_args(arguments)
+        if left:
+            parser = self.commands.get(getattr(args, "command", None) or "", self)
+            hint = parser._closest(left[0].partition("=")[0])
+            raise ValueError(f"{left[0]!r} belongs to no option (see {parser.prog} --help){hint}")
+        return args
+
+    def _closest(self, option: str) -> str:
+        """Return the end of an error about an option that this parser lacks: a suggestion, or ""."""
+        known = self._option_string_actions
+        name = option.lstrip(_DASHES).replace("_", "-").lower()
+        same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if name in theirs), "")
+        return suggestion(same if same in known else name, (*known, *self.commands))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the action's choices, and suggest the closest choice."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = suggestion(value, map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, f"{error.message}{hint}") from None
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -82,7 +109,8 @@ def defaults(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
 
 
-_DATA = defaults(data.load)["source"]
+_LOAD = defaults(data.load)
+_DATA = _LOAD["source"]
 
 
 def add_data_options(command: argparse.ArgumentParser, default: str | None = _DATA) -> None:
@@ -91,24 +119,77 @@ def add_data_options(command: argparse.ArgumentParser, default: str | None = _DA
         "--data",
         default=default,
         metavar="NAME",
-        help=f"{', '.join(data.names())}, or your own NPZ, CSV or IDX file or folder "
+        help=f"{', '.join(data.names())}, or your own NPZ, CSV, Parquet or IDX file or folder "
         f"(default: {default or 'the data of the training'})",
     )
     add_file_options(command)
 
 
 def add_file_options(command: argparse.ArgumentParser) -> None:
-    """Add --data-dir, --labels and --label-column, which say where and how data are read."""
+    """Add the options that say where the examples and labels are, and which of them are for the test."""
     command.add_argument("--data-dir", metavar="FOLDER", help="look for the named data sets in this folder first")
     command.add_argument(
         "--labels", metavar="FILE", help="the file of labels, if the file of --data holds only examples"
     )
     command.add_argument(
         "--label-column",
+        type=_column,
         metavar="NAME",
-        help="the column of labels in a CSV file, by name or by number from 0 (default: the column named label, "
-        "class, target or y, else the last)",
+        help="the column to predict, by name or by number from 1 (default: the column named label, class, target or y, "
+        "else the last)",
     )
+    command.add_argument(
+        "--pixels",
+        action="store_const",
+        const=True,
+        help="the numbers of a text file are pixels from 0 to 255 (default: numbers as they are)",
+    )
+    command.add_argument(
+        "--test-fraction",
+        type=real,
+        metavar="X",
+        help=f"share of your own data to hold out for the test (default: {_LOAD['test_fraction']:g})",
+    )
+
+
+def add_table_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what the columns of a table mean. A saved network knows this by itself."""
+    group = command.add_argument_group("the columns of a table")
+    group.add_argument(
+        "--task",
+        metavar="NAME",
+        help=f"what to predict: {', '.join(get_args(TaskName))} (default: regression for a column of fractions, "
+        "classification for texts and whole numbers)",
+    )
+    group.add_argument(
+        "--categorical",
+        type=_names,
+        metavar="NAME,NAME",
+        help="columns of categories: one input for each of their values",
+    )
+    group.add_argument("--drop", type=_names, metavar="NAME,NAME", help="columns to leave out")
+    group.add_argument(
+        "--impute",
+        action="store_const",
+        const=True,
+        help="fill missing values with the column's median (default: missing values are an error)",
+    )
+
+
+def _column(text: str) -> str | int:
+    """Return a column's name, or its number counted from 0 as in Python. On the command line it counts from 1."""
+    if not text.isdecimal():
+        return text
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("columns count from 1: give a number from 1, or a name")
+    return int(text) - 1
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names such as age,city; got {given(text)}")
+    return names
 
 
 def add_model_option(command: argparse.ArgumentParser) -> None:

@@ -8,12 +8,12 @@ import os
 
 from fastnet import backends
 from fastnet.cli import results
-from fastnet.cli.common import load_data, print_result
+from fastnet.cli.common import column_names, load_data_for, print_result
 from fastnet.cli.options import DATA_OPTIONS, Command, add_backend_option, add_data_options
 from fastnet.data import Dataset
 from fastnet.errors import DataError
 from fastnet.text import facts, shown
-from fastnet.training.runs import Run, check_data
+from fastnet.training.runs import Run
 
 FILE = "report.html"
 
@@ -37,26 +37,27 @@ def run(args: argparse.Namespace) -> int:
     data = _data(args, trained)
     results.check_file("--output", path, args)
     results.check_html("--output", path)
-    check_data(shown(args.run), trained.network, data)
     results.write_report(args, path, trained, data)
-    print_result(args, facts({"report": shown(path)}), {"run": args.run, "report": path})
+    about = {"task": data.task, "columns": column_names(trained.network), "class_names": data.class_names}
+    print_result(args, facts({"report": shown(path)}), {"run": args.run, "report": path, **about})
     return 0
 
 
 def _data(args: argparse.Namespace, trained: Run) -> Dataset:
     """Load the data that --data names, by default the data of the training."""
+    run = shown(args.run)
     if args.data is not None:
-        return load_data(args)
+        return load_data_for(args, run, trained.network)
     source = trained.record.get("source")
     if not isinstance(source, dict) or not isinstance(source.get("data"), str):
-        raise DataError(f"{shown(args.run)} does not name the data of its training: give --data")
+        raise DataError(f"{run} does not name the data of its training: give --data")
     for name in DATA_OPTIONS:
-        if getattr(args, name) is None:
+        if getattr(args, name, None) is None:
             setattr(args, name, source.get(name))
     try:
-        data = load_data(args)
+        data = load_data_for(args, run, trained.network)
     except DataError as error:
-        raise DataError(f"the data of {shown(args.run)}: {error}; give their new place with --data") from error
+        raise DataError(f"the data of {run}: {error}; give their new place with --data") from error
     return dataclasses.replace(data, name=str(trained.record.get("data", data.name)))
 
 

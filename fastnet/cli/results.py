@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from typing import Any
 
 from fastnet import data as sets
 from fastnet.cli import progress
@@ -12,7 +13,6 @@ from fastnet.cli.options import DATA_OPTIONS
 from fastnet.data import Dataset
 from fastnet.data.files import atomic_write, make_folder
 from fastnet.errors import DataError
-from fastnet.network import Network
 from fastnet.text import shown
 from fastnet.training.runs import FILES, Run
 from fastnet.training.trainer import Trainer
@@ -52,7 +52,8 @@ def check_file(option: str, path: str, args: argparse.Namespace) -> None:
     if path.endswith(os.sep):
         raise DataError(f"{option} {shown(path)} names a folder: give the name of a file")
     given = vars(args)
-    read = [source for source in (given.get("data"), given.get("labels")) if source and source not in sets.names()]
+    sources = [given.get("data"), given.get("labels"), given.get("model"), *given.get("files", ())]
+    read = [source for source in sources if source and source not in sets.names()]
     if os.path.exists(path) and not os.path.isfile(path):
         raise DataError(f"{option} {shown(path)} exists and is not a regular file: give another name")
     if any(os.path.realpath(path) == os.path.realpath(source) for source in read):
@@ -90,25 +91,13 @@ def _unwritable(option: str, path: str, error: OSError) -> DataError:
     )
 
 
-def run_of(args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> Run:
-    """Return the run of `fastnet train` so far, with the settings that only the command line knows."""
-    return Run.of(
-        trainer,
-        initial,
-        data=data.name,
-        examples={"train": len(data.x_train), "test": len(data.x_test)},
-        source={name: _absolute(name, getattr(args, name)) for name in DATA_OPTIONS},
-        optimizer=args.optimizer,
-        init=args.init,
-        seed=args.seed,
-    )
-
-
-def _absolute(name: str, value: str | None) -> str | None:
-    """Return the value of a data option with an absolute path, so that it is valid from any working directory."""
-    if value is None or name == "label_column" or (name == "data" and value in sets.names()):
-        return value
-    return os.path.abspath(value)
+def source_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the data options, with absolute paths, so that they are valid from any working directory."""
+    source = {name: getattr(args, name) for name in DATA_OPTIONS}
+    for name in ("data", "data_dir", "labels"):
+        if source[name] is not None and not (name == "data" and source[name] in sets.names()):
+            source[name] = os.path.abspath(source[name])
+    return source
 
 
 def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None:

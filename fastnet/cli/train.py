@@ -4,225 +4,108 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 
 from fastnet import backends, checks
-from fastnet.backends.compression import compresses
-from fastnet.backends.interrupts import Interrupts
-from fastnet.backends.warming import warm_up
-from fastnet.cli import progress, results
+from fastnet import data as sets
+from fastnet.cli import results
 from fastnet.cli.common import about_network, evaluate, load_data, print_result
-from fastnet.cli.options import (
-    SEED,
-    SPARSE,
-    Command,
-    add_backend_option,
-    add_data_options,
-    add_name,
-    add_number,
-    add_sparse_option,
-    defaults,
-    real,
-)
+from fastnet.cli.fitting import Fitting
+from fastnet.cli.options import SPARSE, Command
+from fastnet.cli.train_options import fill, recipe_for, use_defaults
 from fastnet.data import Dataset
-from fastnet.kernels.formulas import ACTIVATIONS, COSTS
-from fastnet.names import Init
+from fastnet.data.split import TEST_SHARE
 from fastnet.network import Network
-from fastnet.text import facts, shown
-from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer
-from fastnet.training.recipe import CHAPTER
+from fastnet.text import clipped, facts, shown
+from fastnet.training.optimizers import OPTIMIZERS, Optimizer
+from fastnet.training.recipe import Recipe
 from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
-_NETWORK, _TRAINER = defaults(Network), defaults(Trainer)
-_CHAPTER = CHAPTER.trainer  # settings of the trainer in the recipe that plain `fastnet train` uses
-
-# -- options -----------------------------------------------------------------------------------------------------------
-
-
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    add_data_options(parser)
-    _add_network_options(parser.add_argument_group("the network"))
-    _add_training_options(parser.add_argument_group("the training"))
-    written = parser.add_argument_group("the results")
-    written.add_argument("--save", metavar="FILE.npz", help="write the trained network, also after Ctrl-C")
-    written.add_argument("--history", metavar="FILE.json", help="write the cost, accuracy, seconds, ... of each epoch")
-    written.add_argument(
-        "--out", metavar="FOLDER", help="write the whole run into this folder, for fastnet report; implies --validate"
-    )
-    written.add_argument(
-        "--report", metavar="FILE.html", help="write a report of the run, to open in a browser; implies --validate"
-    )
-
-
-def _add_network_options(group: argparse._ArgumentGroup) -> None:
-    hidden = ",".join(map(str, CHAPTER.hidden))
-    group.add_argument(
-        "--layers",
-        type=_widths,
-        metavar="N,N,...",
-        help=f"widths of the layers, inputs first (default: inputs,{hidden},classes)",
-    )
-    names = [row.name for row in ACTIVATIONS.values() if row.is_hidden]
-    group.add_argument(
-        "--activation",
-        default=CHAPTER.network["activation"],
-        metavar="NAME[,NAME...]",
-        help=f"activation of the hidden layers, one for all or a list: {', '.join(names)} (default: %(default)s)",
-    )
-    group.add_argument(
-        "--output",
-        default=_NETWORK["output"],
-        metavar="NAME",
-        help="activation of the outputs: one of the names above, or softmax (default: the one that fits the cost)",
-    )
-    add_name(group, "--cost", CHAPTER.network["cost"], COSTS)
-    group.add_argument(
-        "--init",
-        default=_NETWORK["init"],
-        metavar="NAME",
-        help=f"initial weights: {', '.join(get_args(Init))} (default: %(default)s)",
-    )
-    group.add_argument(
-        "--dtype",
-        default=np.dtype(_NETWORK["dtype"]).name,
-        metavar="NAME",
-        help="type of the parameters and of the arithmetic: float32, float64 (default: %(default)s)",
-    )
-
-
-def _add_training_options(group: argparse._ArgumentGroup) -> None:
-    add_name(group, "--optimizer", _CHAPTER["optimizer"], OPTIMIZERS)
-    rates = ", ".join(f"{make().default_learning_rate:g} for {name}" for name, make in OPTIMIZERS.items())
-    group.add_argument(
-        "--learning-rate",
-        type=real,
-        metavar="RATE",
-        help=f"default: {_CHAPTER['learning_rate']:g} for the default --optimizer and --cost; otherwise {rates}",
-    )
-    add_name(group, "--schedule", _CHAPTER["schedule"], SCHEDULES, "schedule of the learning rate: ")
-    add_number(group, "--warmup", Schedule().warmup, "epochs in which the learning rate rises from 0")
-    add_number(group, "--batch-size", _CHAPTER["batch_size"], "examples in an update")
-    add_number(group, "--epochs", CHAPTER.epochs, "passes over the data")
-    add_number(
-        group, "--seed", SEED, "seed of the initial weights, the order and dropout; the same seed gives the same result"
-    )
-    group.add_argument(
-        "--nesterov", action="store_true", default=None, help="use Nesterov's step with --optimizer momentum"
-    )
-    add_number(group, "--momentum", None, f"for --optimizer momentum (default: {Momentum().momentum:g})", float)
-    add_number(group, "--beta1", None, f"for --optimizer adam (default: {Adam().beta1:g})", float)
-    add_number(group, "--beta2", None, f"for --optimizer adam (default: {Adam().beta2:g})", float)
-    add_number(group, "--weight-decay", _TRAINER["weight_decay"], "L2 penalty on the weights, not on the biases")
-    add_number(group, "--clip-norm", None, "scale longer gradients down to this norm (default: no limit)", float)
-    group.add_argument(
-        "--dropout",
-        type=_shares,
-        default=_TRAINER["dropout"],
-        metavar="X[,X...]",
-        help="share of the hidden activations to drop, one for all layers or a list (default: %(default)s)",
-    )
-    group.add_argument("--no-shuffle", action="store_true", help="keep the order of the examples")
-    group.add_argument("--validate", action="store_true", help="also print the test accuracy after each epoch")
-    add_backend_option(group)
-    group.add_argument(
-        "--threads",
-        type=_threads,
-        default=_TRAINER["threads"],
-        metavar="N",
-        help="number of threads that share each batch, or auto (default: %(default)s)",
-    )
-    add_sparse_option(group)
-
-
-def _threads(text: str) -> int | str:
-    """Return a number, or the text if it is not a number. The library checks both."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _shares(text: str) -> float | tuple[float, ...]:
-    try:
-        shares = tuple(map(float, text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected a share such as 0.5 or a list such as 0.2,0.5; got {text!r}"
-        ) from None
-    return shares if len(shares) > 1 else shares[0]
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected widths such as 784,16,16,10, not {text!r}") from None
-
-
-# -- the command -------------------------------------------------------------------------------------------------------
+_MAX_LETTERS = 100  # of a list of names in the settings that are printed; --json has all names
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    for name, value in (("epochs", args.epochs), ("seed", args.seed)):
-        checks.whole_number(name, value, 0)
+    for name in ("epochs", "seed", "patience"):
+        if getattr(args, name) is not None:
+            checks.whole_number(name, getattr(args, name), 0)
     results.check_training(args)
-    if args.warmup > args.epochs:
-        raise ValueError(f"--warmup {args.warmup:g} does not end within --epochs {args.epochs}: give more epochs")
-    optimizer = _optimizer(args)
-    schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     choice = backends.resolve(args.backend)
     data = load_data(args)
-    network = _network(args, data)
-    trainer = _trainer(args, network, optimizer, schedule)
-    initial = network.copy()
+    recipe = recipe_for(data)
+    use_defaults(args, data, recipe)
+    _check_lengths(args)
+    optimizer = _optimizer(args)
+    schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
+    trainer = _trainer(args, _network(args, data, recipe), optimizer, schedule)
+    fitting = Fitting(args, data, trainer)
     if not args.json:
-        print_result(args, facts(_settings(args, data, trainer, choice)), {})
+        print_result(args, facts(_settings(args, fitting, choice)), {})
     try:
-        _fit(args, data, trainer, choice.name)
+        fitting.fit(choice.name)
     except KeyboardInterrupt:
-        kept = ""
+        kept: list[str] = []
         if trainer.steps:  # an untrained network must not replace a file
-            results.write_training(args, trainer, results.run_of(args, data, trainer, initial))
-            places = [shown(path) for path in (args.save, args.out) if path]
-            kept = f"; the network trained so far is saved in {' and '.join(places)}" if places else ""
-        raise KeyboardInterrupt(f"after {trainer.steps:,} updates{kept}") from None
-    done = results.run_of(args, data, trainer, initial)
+            results.write_training(args, trainer, fitting.run())
+            if places := [shown(path) for path in (args.save, args.out) if path]:
+                kept.append(f"the network trained so far is saved in {' and '.join(places)}")
+            if args.history:
+                kept.append(f"the history is saved in {shown(args.history)}")
+        lost = "nothing is saved" + ", since neither --save nor --out is given" * bool(trainer.steps)
+        raise KeyboardInterrupt(f"after {trainer.steps:,} updates; {'; '.join(kept) or lost}") from None
+    done = fitting.run()
     results.write_training(args, trainer, done)
-    text, done.record["test"] = evaluate(network, data, args.backend)
+    text, done.record["test"] = evaluate(done.network, data, args.backend)
     results.write_test(args, done, data)
     written = {name: getattr(args, name) for name in ("save", "history", "out", "report")}
-    print_result(args, f"{facts(_summary(trainer, written))}\n{text}", {**done.record, **written})
+    print_result(args, f"{facts(_summary(fitting, done.network, written))}\n{text}", {**done.record, **written})
     return 0
 
 
-def _network(args: argparse.Namespace, data: Dataset) -> Network:
+def _check_lengths(args: argparse.Namespace) -> None:
+    """Refuse lengths and shares that do not go together."""
+    checks.fraction("validation_split", args.validation_split)
+    if args.warmup > args.epochs:
+        raise ValueError(f"--warmup {args.warmup:g} does not end within --epochs {args.epochs}: give more epochs")
+    if args.patience and not args.validation_split:
+        raise ValueError("--patience needs rows that are held out of the training rows: give --validation-split too")
+    if args.validate and args.validation_split:
+        raise ValueError(
+            "--validate shows the results on the test rows after each epoch, but this training shows those on the rows "
+            "held out of the training rows: leave out --validate, or give --patience 0 without --validation-split"
+        )
+
+
+def _network(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> Network:
     return Network(
-        _sizes(args.layers, data),
+        _sizes(args.layers, data, recipe.hidden),
         activation=args.activation.split(",") if "," in args.activation else args.activation,
         output=args.output,
         cost=args.cost,
+        task=None if data.task == "classification" else data.task,  # --output may turn classes into values
         init=args.init,
         seed=args.seed,
         dtype=args.dtype,
     )
 
 
-def _sizes(layers: tuple[int, ...] | None, data: Dataset) -> tuple[int, ...]:
-    """Return the widths in --layers after a check that they fit the data. Without --layers, return the recipe's."""
-    n_in, classes = data.x_train.shape[1], len(data.class_names)
+def _sizes(layers: tuple[int, ...] | None, data: Dataset, hidden: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the widths in --layers after a check that they fit the data. Without --layers, return the default."""
+    n_in, n_classes = data.x_train.shape[1], len(data.class_names)
+    n_out, outputs = (data.y_train.shape[1], "values") if data.task == "regression" else (n_classes, "classes")
     if layers is None:
-        return (n_in, *CHAPTER.hidden, classes)
-    outputs = (1, 2) if classes == 2 else (classes,)  # two classes can share one sigmoid
-    if layers[0] != n_in or layers[-1] not in outputs:
+        return (n_in, *hidden, n_out)
+    # Two classes can share one sigmoid.
+    fitting = (1, 2) if data.task == "classification" and n_out == 2 else (n_out,)
+    if layers[0] != n_in or layers[-1] not in fitting:
         hidden = layers[1:-1] if len(layers) > 1 else layers
+        what = f"{n_out} {outputs}" if n_out > 1 or n_classes else "1 value to predict"
         raise ValueError(
-            f"--layers {','.join(map(str, layers))} does not fit {data.name}, which has {n_in} inputs and {classes} "
-            f"classes: use --layers {','.join(map(str, (n_in, *hidden, classes)))}"
+            f"--layers {','.join(map(str, layers))} does not fit {data.name}, which has {n_in} inputs and {what}: "
+            f"use --layers {','.join(map(str, (n_in, *hidden, n_out)))}"
         )
     return layers
 
@@ -231,7 +114,7 @@ def _trainer(args: argparse.Namespace, network: Network, optimizer: Optimizer, s
     return Trainer(
         network,
         optimizer=optimizer,
-        learning_rate=_learning_rate(args),
+        learning_rate=args.learning_rate,
         schedule=schedule,
         batch_size=args.batch_size,
         weight_decay=args.weight_decay,
@@ -257,64 +140,84 @@ def _optimizer(args: argparse.Namespace) -> Optimizer:
     return cast(Optimizer, dataclasses.replace(optimizer, **given))
 
 
-def _learning_rate(args: argparse.Namespace) -> float | None:
-    """Return --learning-rate if it is given. Else return the recipe's rate if optimiser and cost are the recipe's.
-
-    Otherwise return None, which means the optimiser's default rate.
-    """
-    if args.learning_rate is None and (args.optimizer, args.cost) == (_CHAPTER["optimizer"], CHAPTER.network["cost"]):
-        return cast(float, _CHAPTER["learning_rate"])
-    return cast("float | None", args.learning_rate)
-
-
-def _fit(args: argparse.Namespace, data: Dataset, trainer: Trainer, backend: str) -> None:
-    _compile(args, data, trainer.network, backend)
-    has_test = args.validate or args.out is not None or args.report is not None  # a report draws the test curve
-    trainer.fit(
-        data.x_train,
-        data.y_train,
-        epochs=args.epochs,
-        validation_data=(data.x_test, data.y_test) if has_test else None,
-        callbacks=progress.training_progress(args.epochs, args.quiet),
-    )
-
-
-def _compile(args: argparse.Namespace, data: Dataset, network: Network, backend: str) -> None:
-    """Compile the kernels before `fit`, and print a line if this takes long. Only numba compiles at run time."""
-    kernels = backends.get(backend)
-
-    def call() -> None:
-        warm_up(kernels, network.dtype, data.x_test.dtype)
-        if compresses(checks.sparse(SPARSE[args.sparse]), kernels, data.x_train, args.epochs):
-            warm_up(kernels, network.dtype, data.x_train.dtype, sparse=True)
-
-    message = f"compiling the {backend} kernels, or loading them from the cache ... (later runs only load them)"
-    with progress.told_if_slow(message, args.quiet), Interrupts() as interrupts:
-        interrupts.call(call, abandon=True)
-
-
-def _settings(args: argparse.Namespace, data: Dataset, trainer: Trainer, choice: backends.Choice) -> dict[str, str]:
+def _settings(args: argparse.Namespace, fitting: Fitting, choice: backends.Choice) -> dict[str, str]:
     """Return the lines printed before the training."""
+    data, trainer = fitting.data, fitting.trainer
     nesterov = " with Nesterov's step" if args.nesterov else ""
     shares = ",".join(f"{share:g}" for share in np.atleast_1d(args.dropout))
     dropout = f", dropout {shares}" if np.any(args.dropout) else ""
+    decay = f", weight decay {args.weight_decay:.2g}" if args.weight_decay else ""
     return {
         "data": f"{data.name}: {len(data.x_train):,} examples to train, {len(data.x_test):,} to test",
+        **_about_data(args, fitting),
         **about_network(trainer.network),
         "training": f"{args.optimizer}{nesterov}, learning rate {trainer.learning_rate:g} ({args.schedule}), "
-        f"batches of {args.batch_size}{dropout}, {args.epochs} epochs, seed {args.seed}",
+        f"batches of {args.batch_size}{decay}{dropout}, {'at most ' * bool(args.patience)}{args.epochs} epochs, "
+        f"seed {args.seed}",
+        **_about_end(args, fitting),
         "backend": f"{choice.name} ({choice.reason})",
     }
 
 
-def _summary(trainer: Trainer, written: dict[str, str | None]) -> dict[str, str]:
+def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
+    """Return the lines that say how the user's own data are understood."""
+    data, lines = fitting.data, {}
+    if args.data in sets.names():
+        return {}
+    if data.is_held_out:
+        n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
+        share = TEST_SHARE if args.test_fraction is None else args.test_fraction
+        same = ", the same share of every class" if data.task == "classification" else ""
+        lines["test"] = (
+            f"{n:,} of {n_all:,} rows held out at random (--test-fraction {share:g}), always the same rows{same}"
+        )
+    target = f" of {shown(data.schema.target)}" if data.schema and data.schema.target else ""
+    how = "as --task says" if args.task else "found out from the values; --task says otherwise"
+    names = f": {clipped(', '.join(data.class_names), _MAX_LETTERS)}" if data.class_names else ""
+    lines["task"] = f"{data.task}{target} ({how}){names}"
+    if data.schema and data.schema.columns:
+        columns = [column.name for column in data.schema.columns]
+        lines["columns"] = f"{len(columns)}: {clipped(', '.join(columns), _MAX_LETTERS)}"
+    if args.drop:
+        lines["left out"] = clipped(", ".join(args.drop), _MAX_LETTERS)
+    inputs, targets = fitting.standard
+    parts = ["the inputs"] * (inputs is not None) + ["the numbers to predict"] * (targets is not None)
+    if parts:
+        constant = 0 if inputs is None else int(np.count_nonzero(inputs.deviations == 0))
+        ignored = (
+            f"; {constant:,} constant input{'s have' if constant > 1 else ' has'} no influence" if constant else ""
+        )
+        lines["standardized"] = f"{' and '.join(parts)}; the saved network takes and returns raw values{ignored}"
+    return lines
+
+
+def _about_end(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
+    """Return the line that says when the training ends, if it may end early or shows rows that are held out."""
+    if not fitting.n_held_out:
+        return {}
+    if not args.patience:
+        return {"validation": f"{fitting.validation} (--validation-split {args.validation_split:g})"}
+    return {
+        "end": f"after {args.patience} epochs without a lower cost on {fitting.validation} (--patience, "
+        "--validation-split); the best network is kept"
+    }
+
+
+def _summary(fitting: Fitting, network: Network, written: dict[str, str | None]) -> dict[str, str]:
     """Return the lines printed after the training."""
-    seconds, examples = sum(trainer.history["seconds"]), sum(trainer.history["examples"])
-    last = trainer.history.epochs[-1] if len(trainer.history) else None
+    history = fitting.trainer.history
+    seconds, examples = sum(history["seconds"]), sum(history["examples"])
+    last = history.epochs[-1] if len(history) else None
     threads = f" on {last.threads} threads" if last and last.threads > 1 else ""
     lines = {"time": f"{seconds:.2f} s of training{threads}, {examples / max(seconds, 1e-9):,.0f} examples/s"}
     if last and last.inputs != "dense":
         lines["inputs"] = last.inputs
+    if fitting.stopping and fitting.stopping.best_epoch:
+        lines["kept"] = f"the network of epoch {fitting.stopping.best_epoch} of {len(history)}"
+    if network.dtype != fitting.trainer.network.dtype:
+        lines["dtype"] = (
+            f"{network.dtype}: some columns vary so little that {fitting.trainer.network.dtype} cannot take raw values"
+        )
     return lines | {name.replace("save", "saved"): shown(path) for name, path in written.items() if path}
 
 
@@ -323,6 +226,7 @@ COMMAND = Command(
     "train a network",
     (
         "fastnet train",
+        "fastnet train --data iris.csv --label-column species --save iris.npz",
         "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 --epochs 30 --backend cython \\\n"
         "      --save digits.npz --history run.json",
         "fastnet train --data mnist --activation relu --cost cross_entropy --optimizer momentum --nesterov \\\n"

@@ -1,4 +1,4 @@
-"""Words the library's errors for the command line: --label-column in place of label_column."""
+"""Words the library's errors for the command line: --label-column in place of label_column, row 1 in place of [0]."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from fastnet.errors import FastnetError
 
 _OTHER_NAMES = {"sizes": "--layers", "source": "--data"}  # arguments whose options have another name
+_PLACE = r"^(.+)\[(\d+)(?:, (\d+))?\](?= (?:is (?:-?[\d.]|nan|-?inf)|has |sums to ))"
 _VALUES = {"True": "yes", "False": "no"}  # Python's values of `sparse`, and the values of --sparse
 
 
@@ -27,7 +28,7 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
 
     An argument's name is often an English word too: "the labels", "learning rate". So a name counts as an argument only
     if it has an underscore, has a value (`output='sigmoid'`), or stands where errors name the argument: at the start,
-    before a verb, and after "leave out" and "as".
+    before a verb, and after "leave out", "as" and "with". Rows and columns count from 1.
 
     Parameters
     ----------
@@ -46,11 +47,17 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     def entry(found: re.Match[str]) -> str:
         return f"number {int(found[2]) + 1} of {options[found[1]]}"
 
+    def place(found: re.Match[str]) -> str:
+        column = "" if found[3] is None else f", column {int(found[3]) + 1}"
+        return f"{found[1]}, row {int(found[2]) + 1}{column},"
+
     def name(found: re.Match[str]) -> str:
         return options.get(found[0], found[0])
 
     message = re.sub(rf"(?<![\w./'-])({any_name})=('[^']*'|\w[\w.+-]*)", with_value, message)
     message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
+    message = re.sub(_PLACE, place, message)
     message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs|is an|has length)\b| \[)", name, message)
-    message = re.sub(rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$)", name, message)
+    after = rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$| to one-hot)|(?<= with )({any_name})(?=,)"
+    message = re.sub(after, name, message)
     return re.sub(r"(?<![\w./'-])[a-z]+(_[a-z]+)+(?![\w/'-])", name, message)

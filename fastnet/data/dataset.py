@@ -30,6 +30,8 @@ class Dataset:
         "classification", "regression" or "multilabel".
     schema : Schema or None
         What the inputs and outputs mean. `load` always sets it.
+    is_held_out : bool
+        Whether the test examples are held out of the user's data. False: the data have a test part of their own.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Dataset:
     class_names: tuple[str, ...]
     task: TaskName = "classification"
     schema: Schema | None = None
+    is_held_out: bool = False
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -151,7 +151,7 @@ def image_shape_of(n_in: int) -> tuple[int, int] | None:
 
 def _dataset(table: Table, split: Split, task: TaskName, schema: Schema) -> Dataset:
     image_shape = image_shape_of(split[0].shape[1]) if schema.pixels else None
-    return Dataset(table.name, *split, image_shape, schema.class_names, task, schema)
+    return Dataset(table.name, *split, image_shape, schema.class_names, task, schema, is_held_out=True)
 
 
 def _column(name: str) -> str:

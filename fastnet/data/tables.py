@@ -70,10 +70,12 @@ def read_csv(path: PathLike, as_text: Collection[str] = ()) -> Table:
         return Table(lines.name, named(names, map(_Cells.whole, columns, lines.top), lines.name), bool(lines.header))
 
 
-def written_rows(path: PathLike) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Return the header of a CSV file, or () if there is none, and the cells of all rows as they are written."""
+@contextmanager
+def written_rows(path: PathLike) -> Iterator[tuple[str, list[str], Iterator[list[str]]]]:
+    """Open a CSV file. Yield its separator, the names of its columns, and its rows: the cells as they are written."""
     with _lines(path) as lines:
-        return tuple(lines.header), list(itertools.chain.from_iterable(lines.blocks()))
+        names = lines.header or list(map(unnamed, range(lines.width)))
+        yield lines._separator, names, itertools.chain.from_iterable(lines.blocks())
 
 
 @contextmanager

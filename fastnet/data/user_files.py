@@ -233,7 +233,7 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
         class_names=_class_names(arrays, task, y, split, name),
         pixels=x.dtype == np.uint8,
     )
-    return Dataset(name, *split, image_shape, schema.class_names, task, schema)
+    return Dataset(name, *split, image_shape, schema.class_names, task, schema, is_held_out=wanted == train)
 
 
 def _task(reading: Reading, y: Array) -> TaskName | None:

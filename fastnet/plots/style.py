@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from fastnet import checks
 from fastnet.data.files import atomic_write, checked_path
 from fastnet.errors import DataError, require_extra
-from fastnet.text import shown
+from fastnet.text import clipped, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,16 +92,14 @@ def picture(draw: Callable[P, T]) -> Callable[P, T]:
 
 def shortened(name: str, max_letters: int) -> str:
     """The name shortened to at most `max_letters` letters on one line, with $ escaped."""
-    name = "".join(letter if letter.isprintable() else " " for letter in name)
-    name = name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
-    return name.replace("$", r"\$")
+    return clipped(name, max_letters).replace("$", r"\$")
 
 
 def figure(width: float = 8.0, height: float = 4.0) -> Figure:
     """An empty figure of this size in inches, with automatic layout. It needs no display."""
-    from matplotlib.figure import Figure
+    from fastnet.plots.notebook_figure import NotebookFigure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return NotebookFigure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:

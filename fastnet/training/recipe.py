@@ -31,6 +31,12 @@ class Recipe:
         Keyword arguments of Network, such as ``{"activation": "relu"}``, without `seed`.
     trainer : mapping
         Keyword arguments of Trainer, such as ``{"optimizer": "adam"}``, without `seed`.
+    validation_split : float
+        The share of the training examples that `fastnet train` holds out, to see where the training should end. The
+        experiments hold out none.
+    patience : int
+        `fastnet train` ends a training after this number of epochs without a lower cost on the examples held out, and
+        keeps the network of the lowest cost. 0: it runs all epochs, as the experiments do.
     """
 
     hidden: tuple[int, ...] = (16, 16)
@@ -40,6 +46,9 @@ class Recipe:
         # With sigmoids and squared error, sgd's default rate of 0.1 reaches 85% on mnist-5k. This rate reaches 91%.
         default_factory=lambda: {"optimizer": "sgd", "learning_rate": 0.5, "schedule": "cosine", "batch_size": 10}
     )
+
+    validation_split: float = 0.0
+    patience: int = 0
 
     def start(self, n_in: int, n_out: int, seed: int, **trainer: Any) -> Trainer:
         """Make a new network and its trainer. The network is not trained yet.
@@ -80,7 +89,16 @@ class Recipe:
         return dataclasses.replace(self, **merged)
 
 
-CHAPTER = Recipe()
+CHAPTER = Recipe()  # for pictures
+
+
+def table_recipe(n_rows: int) -> Recipe:
+    """Return the recipe of `fastnet train` for a table with this number of training rows. Columns are standardized.
+
+    A weight decay of 2 / n_rows minimises the sum of all costs and of the squared weights. So it acts on few rows and
+    is outweighed by many. A validation split of 0.2 gives better networks of small tables than 0.1 does.
+    """
+    return Recipe((100,), 200, {}, {"batch_size": 32, "weight_decay": 2 / n_rows}, validation_split=0.2, patience=20)
 
 
 def in_parallel(jobs: Iterable[Callable[[], T]], backend: str | None = None) -> list[T]:

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,10 +34,12 @@ FORMAT = "fastnet run 1"
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),
+    **dict.fromkeys(("target", "validation"), (str,)),  # which rows the validation columns of the history come from
     **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "seconds"), (int, float)),
-    **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source"), (dict,)),
-    "dropout": (list,),
+    **dict.fromkeys(("optimizer_settings", "schedule_settings", "test", "source", "split", "standardization"), (dict,)),
+    **dict.fromkeys(("dropout", "columns", "feature_names", "class_names"), (list,)),
 }
+_UNITS = {"regression": "number", "multilabel": "label"}  # what an output stands for
 _TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that hold text
 _NULL = tuple(name for name in MEASURES if name != "cost")  # the columns that may hold null in place of nan
 _ADDED = tuple(name for name in MEASURES if name.endswith(("label_accuracy", "r2")))  # new in 0.3
@@ -65,9 +67,16 @@ class Run:
     initial: Network | None = None
 
     @classmethod
-    def of(cls, trainer: Trainer, initial: Network | None = None, **more: Any) -> Run:
-        """Return the run of a trainer in its current state. `more` is added to the record."""
-        return cls(trainer.network, json.loads(trainer.history.to_json()), {**describe(trainer), **more}, initial)
+    def of(
+        cls, trainer: Trainer, initial: Network | None = None, *, network: Network | None = None, **more: Any
+    ) -> Run:
+        """Return the run of a trainer in its current state. `more` is added to the record.
+
+        `network` takes the place of the trainer's network, where it is changed after the training.
+        """
+        network = trainer.network if network is None else network
+        record = {**describe(trainer), "dtype": network.dtype.name, **more}
+        return cls(network, json.loads(trainer.history.to_json()), record, initial)
 
     def save(self, folder: PathLike) -> None:
         """Write the run to a folder, which is created if missing. run.json is written last.
@@ -175,19 +184,46 @@ def _settings(thing: Any) -> dict[str, float]:
     return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
 
 
-def class_names(network: Network, data: Dataset) -> list[str]:
-    """Return a name for each class of a classifier. Classes that the data set lacks are named by their number."""
-    named = len(data.class_names)
-    return [*data.class_names, *map(str, range(named, n_classes(network.sizes[-1])))]
+class _Named(Protocol):
+    """What names classes, such as a data set."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def class_names(network: Network, data: _Named | None = None) -> list[str]:
+    """Return a name for each class of a classifier, or for each label of a multilabel network. [] for a regression.
+
+    The names are those of the network, else those of the data set, else numbers.
+    """
+    if network.task == "regression":
+        return []
+    n = n_classes(network.sizes[-1]) if network.is_classifier else network.sizes[-1]
+    names = network.schema.class_names if network.schema else data.class_names if data else ()
+    return [*names[:n], *map(str, range(len(names), n))]
 
 
 def check_data(what: str, network: Network, data: Dataset) -> None:
     """Raise ValueError if a data set does not fit the network; the message calls the network `what`."""
-    n_in, n_out = network.sizes[0], n_classes(network.sizes[-1])
-    if data.x_test.shape[1] != n_in or len(data.class_names) > n_out:
+    n_in, n_out = network.sizes[0], network.sizes[-1]
+    n_out = n_classes(n_out) if network.is_classifier else n_out
+    if data.task == "classification":  # a network for values may be trained on classes, with one output for each
+        fits, found = (
+            network.task != "multilabel" and len(data.class_names) <= n_out,
+            f"{len(data.class_names)} classes",
+        )
+    else:
+        n_found, unit = data.y_test.shape[1], _UNITS[data.task]
+        fits, found = network.task == data.task and n_found == n_out, f"{n_found} {unit}{'s' * (n_found != 1)}"
+    if not fits or data.x_test.shape[1] != n_in:
+        known = (
+            f"distinguishes {n_out} classes"
+            if network.is_classifier
+            else f"predicts {n_out} {_UNITS[network.task]}{'s' * (n_out != 1)}"
+        )
         raise ValueError(
-            f"{what} takes {n_in} inputs and distinguishes {n_out} classes, but {data.name} has "
-            f"{data.x_test.shape[1]} inputs and {len(data.class_names)} classes: give the data it was trained for"
+            f"{what} takes {n_in} inputs and {known}, but {data.name} has "
+            f"{data.x_test.shape[1]} inputs and {found}: give the data it was trained for"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cli_cases import error, record
+from cli_cases import error, flowers, prices, record
 
 from fastnet import cli, explore
 from fastnet.errors import DivergedError
@@ -203,3 +203,16 @@ def test_numbers_are_converted_to_json() -> None:
         "3": {"name": "x", "values": [1.5, None]},
         "p": {"a": None, "b": [2.0, 3]},
     }
+
+
+def test_tables_are_standardized_and_regressions_are_refused(
+    fake: list[Setting], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explore", "first", "--data", flowers(folder)[0], "--backend", "numpy", "--quiet"]) == 0
+    x = fake[0].data.x_train
+    np.testing.assert_allclose([x.mean(axis=0), x.std(axis=0)], [[0, 0], [1, 1]], atol=1e-12)
+    table, _ = prices(folder)
+    assert "has no classes (regression)" in error(
+        capsys, "explore", "first", "--data", table, "--label-column", "price"
+    )
+    assert len(fake) == 1

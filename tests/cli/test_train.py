@@ -15,8 +15,7 @@ from cli_cases import FIT, error, pictures, record
 import fastnet
 from fastnet import cli
 from fastnet.backends import selection, threads
-from fastnet.cli import results
-from fastnet.cli import train as train_command
+from fastnet.cli import fitting, results
 
 
 @pytest.mark.parametrize("name", ["numpy", "cython"])
@@ -114,7 +113,7 @@ def test_train_says_that_it_compiles_where_that_takes_long(
     data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seconds, told in ((0.0, 0), (0.6, 1)):
-        monkeypatch.setattr(train_command, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
+        monkeypatch.setattr(fitting, "warm_up", lambda *arguments, seconds=seconds: time.sleep(seconds))
         assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy"]) == 0
         assert capsys.readouterr().err.count("compiling the numpy kernels") == told
         assert cli.main(["train", "--data", data, *FIT, "--epochs", "1", "--backend", "numpy", "--quiet"]) == 0
@@ -219,7 +218,7 @@ def test_labels_in_a_separate_file(folder: Path, capsys: pytest.CaptureFixture[s
         ("--batch-size 0", "error: --batch-size must be at least 1"),
         ("--warmup -1", "error: --warmup (epochs) must be at least 0"),
         ("--warmup 5 --epochs 4", "--warmup 5 does not end within --epochs 4"),
-        ("--label-column 3", "error: --label-column is for a CSV file"),
+        ("--label-column 3", "error: --label-column is for a table"),
         ("--dtype float16", "float32 or float64"),
         ("--backend nympy", "did you mean 'numpy'"),
         ("--dropout half", "expected a share such as 0.5 or a list such as 0.2,0.5; got 'half'"),

@@ -6,7 +6,19 @@ import pytest
 
 from fastnet.cli.wording import in_options
 
-ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "learning_rate", "sparse", "threads")
+ARGUMENTS = (
+    "data",
+    "data_dir",
+    "labels",
+    "label_column",
+    "output",
+    "cost",
+    "learning_rate",
+    "sparse",
+    "threads",
+    "impute",
+    "categorical",
+)
 
 
 @pytest.mark.parametrize(
@@ -15,9 +27,13 @@ ARGUMENTS = ("data", "data_dir", "labels", "label_column", "output", "cost", "le
         ("there is no folder x: check data_dir", "there is no folder x: check --data-dir"),
         ("mnist: leave out labels and label_column", "mnist: leave out --labels and --label-column"),
         ("x has none: give their file as labels, or", "x has none: give their file as --labels, or"),
+        ("name them as categorical to one-hot encode them", "name them as --categorical to one-hot encode them"),
+        ("fill them with impute, or drop the rows", "fill them with --impute, or drop the rows"),
         ("use output='sigmoid' or cost='squared_error'", "use --output sigmoid or --cost squared_error"),
         ("use threads=1, or sparse=True", "use --threads 1, or --sparse yes"),
         ("sizes[1] must be at least 1", "number 2 of --layers must be at least 1"),
+        ("new.npy[0, 3] is nan; correct it", "new.npy, row 1, column 4, is nan; correct it"),
+        ("y[9] is 7; the network has 3 outputs", "y, row 10, is 7; the network has 3 outputs"),
         ("labels is an empty string: give", "--labels is an empty string: give"),
         ("sizes has length 1; expected", "--layers has length 1; expected"),
         ("sizes needs at least an input", "--layers needs at least an input"),
@@ -28,7 +44,13 @@ def test_arguments_become_options(message: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", ["the learning rate of the data", "output is written", "data_dir/labels=1/x has no column 'data_dir'"]
+    "message",
+    [
+        "the learning rate of the data",
+        "output is written",
+        "data_dir/labels=1/x has no column 'data_dir'",
+        "a[0] is a folder: give the path of a file",
+    ],
 )
 def test_other_words_stay(message: str) -> None:
     assert in_options(message, ARGUMENTS) == message

@@ -1,0 +1,148 @@
+"""The training of `fastnet train`: standardizes, holds rows out, fits, and makes the network that is saved."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastnet import backends, checks
+from fastnet.backends.compression import compresses
+from fastnet.backends.interrupts import Interrupts
+from fastnet.backends.warming import warm_up
+from fastnet.cli import progress, results
+from fastnet.cli.options import SPARSE
+from fastnet.cli.train_options import has_pixels
+from fastnet.data import Dataset
+from fastnet.network import Network
+from fastnet.text import plain
+from fastnet.training.early_stopping import EarlyStopping
+from fastnet.training.runs import Run, class_names
+from fastnet.training.standardize import Standardization
+from fastnet.training.trainer import Trainer
+
+Array = NDArray[Any]
+
+
+class Fitting:
+    """A trainer, its data, and the steps before and after its fit.
+
+    Attributes
+    ----------
+    data : Dataset
+        The data as the user gave them.
+    trainer : Trainer
+        The trainer. Its network takes standardized rows.
+    standard : Standardization
+        The step before the training. `network` folds it into the trained network.
+    stopping : EarlyStopping or None
+        What ends the training early.
+    n_held_out : int
+        The number of training rows that are held out for `stopping`.
+    has_test : bool
+        Whether the network is evaluated on the test rows after each epoch.
+    """
+
+    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer) -> None:
+        self._args = args
+        self.data, self.trainer = data, trainer
+        self._initial = trainer.network.copy()
+        self.standard = _standardization(args, data, trainer.network)
+        self.stopping = EarlyStopping(patience=args.patience) if args.patience else None
+        self.n_held_out = checks.held_out(args.validation_split, len(data.x_train)) if args.validation_split else 0
+        is_written = args.out is not None or args.report is not None  # a report draws the curve of the validation
+        self.has_test = args.validate or (is_written and not self.n_held_out)
+
+    @property
+    def validation(self) -> str | None:
+        """Which rows the validation columns of the history come from, in words, or None."""
+        if self.n_held_out:
+            return f"{self.n_held_out:,} rows held out of the training rows"
+        return "the test examples" if self.has_test else None
+
+    def fit(self, backend: str) -> None:
+        """Train. The network is that of the best epoch if the training ends early, also after Ctrl-C."""
+        args, data = self._args, self.data
+        x, y = self._rows(data.x_train), self.standard.outputs(data.y_train)
+        self._compile(backend, x)
+        self.trainer.fit(
+            x,
+            y,
+            epochs=args.epochs,
+            validation_data=(self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None,
+            validation_split=args.validation_split,
+            callbacks=[
+                *([self.stopping] if self.stopping else []),
+                *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
+            ],
+        )
+
+    def run(self) -> Run:
+        """Return the run so far. Its networks take raw rows."""
+        args, data = self._args, self.data
+        network, schema = self._folded(self.trainer.network), data.schema
+        return Run.of(
+            self.trainer,
+            self._folded(self._initial),
+            network=network,
+            data=data.name,
+            examples={"train": len(data.x_train), "test": len(data.x_test)},
+            split={
+                "train": len(data.x_train) - self.n_held_out,
+                "validation": self.n_held_out,
+                "test": len(data.x_test),
+                "test_is_held_out": data.is_held_out,
+            },
+            validation=self.validation,
+            best_epoch=self.stopping.best_epoch if self.stopping else None,
+            columns=[column.name for column in schema.columns] if schema else [],
+            feature_names=list(data.feature_names),
+            target=schema.target if schema else "",
+            class_names=class_names(network, data),
+            standardization=self._standardization_record(),
+            source=results.source_of(args),
+            optimizer=args.optimizer,
+            init=args.init,
+            seed=args.seed,
+        )
+
+    def _rows(self, x: Array) -> Array:
+        rows = self.standard.rows(x)
+        # The trainer would convert a large array of float64 in every epoch.
+        return rows if rows is x else rows.astype(self.trainer.network.dtype)
+
+    def _folded(self, network: Network) -> Network:
+        found = self.standard.folded(network, self.data.x_train)
+        found.schema = self.data.schema
+        return found
+
+    def _standardization_record(self) -> dict[str, Any] | None:
+        inputs, targets = self.standard
+        if inputs is targets is None:
+            return None
+        return {
+            name: None if spread is None else plain(spread)
+            for name, spread in (("inputs", inputs), ("targets", targets))
+        }
+
+    def _compile(self, backend: str, x: Array) -> None:
+        """Compile the kernels before `fit`, and print a line if this takes long. Only numba compiles at run time."""
+        args, network, kernels = self._args, self.trainer.network, backends.get(backend)
+
+        def call() -> None:
+            warm_up(kernels, network.dtype, x.dtype)
+            if compresses(checks.sparse(SPARSE[args.sparse]), kernels, x, args.epochs):
+                warm_up(kernels, network.dtype, x.dtype, sparse=True)
+
+        message = f"compiling the {backend} kernels, or loading them from the cache ... (later runs only load them)"
+        with progress.told_if_slow(message, args.quiet), Interrupts() as interrupts:
+            interrupts.call(call, abandon=True)
+
+
+def _standardization(args: argparse.Namespace, data: Dataset, network: Network) -> Standardization:
+    """Return what to standardize: the columns of tables, and targets where the outputs can be scaled to them."""
+    inputs = not has_pixels(data) if args.standardize is None else args.standardize
+    has_values = data.task == "regression" and network.activations_by_layer[-1] == "identity"
+    targets = has_values and args.standardize is not False
+    return Standardization.of(data.x_train if inputs else None, data.y_train if targets else None)

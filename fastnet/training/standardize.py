@@ -1,0 +1,119 @@
+"""Standardizes the columns of a table for the training, and folds this step into the trained network."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnet.kernels import contract as c
+from fastnet.network import Network
+
+Array = NDArray[np.float64]
+# A column whose deviation is smaller than this share of its mean counts as constant: its differences are rounding
+# errors. A network in float64 keeps four digits of every other column.
+MIN_SHARE = 1e-12
+# The folded network stays in float32 if its outputs change by at most this much, in deviations of the target. On tables
+# whose means are up to 100 deviations, the changes are below 1e-5. They grow in proportion to mean / deviation.
+MAX_CHANGE = 1e-4
+
+
+class Spread(NamedTuple):
+    """The mean and the standard deviation of each column, both float64 (n_columns,). A deviation of 0: constant."""
+
+    means: Array
+    deviations: Array
+
+    @classmethod
+    def of(cls, columns: NDArray[Any]) -> Spread:
+        """Return the spread of columns (n, n_columns)."""
+        differences = columns - columns[0].astype(np.float64)  # exactly 0 in a constant column
+        largest = np.abs(differences).max(axis=0)
+        shares = differences / np.where(largest > 0, largest, 1)  # squares of large and tiny numbers leave float64
+        deviations = largest * shares.std(axis=0)
+        means = columns[0] + largest * shares.mean(axis=0)
+        return cls(means, np.where(deviations > MIN_SHARE * np.abs(means), deviations, 0))
+
+    @property
+    def factors(self) -> Array:
+        """What standardizing multiplies a difference from the mean by. A constant column gets 0."""
+        return np.divide(1, self.deviations, out=np.zeros_like(self.deviations), where=self.deviations > 0)
+
+    def standardized(self, columns: NDArray[Any]) -> Array:
+        """Return columns with mean 0 and standard deviation 1. A constant column becomes 0, whatever it holds."""
+        found: Array = (columns - self.means) * self.factors
+        return found
+
+
+class Standardization(NamedTuple):
+    """The step before a training on standardized columns.
+
+    Attributes
+    ----------
+    inputs, targets : Spread or None
+        The spread of the training rows and of their targets. None: they stay as they are.
+    """
+
+    inputs: Spread | None
+    targets: Spread | None = None
+
+    @classmethod
+    def of(cls, x: NDArray[Any] | None, y: NDArray[Any] | None = None) -> Standardization:
+        """Return the standardization of training rows x (n, n_in) and of targets y (n, n_out), where they are given."""
+        return cls(None if x is None else Spread.of(_numbers(x)), None if y is None else Spread.of(y))
+
+    def rows(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return standardized rows (n, n_in), float64, or x if the inputs stay as they are."""
+        return x if self.inputs is None else self.inputs.standardized(_numbers(x))
+
+    def outputs(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return standardized targets (n, n_out), float64, or y if the targets stay as they are."""
+        return y if self.targets is None else self.targets.standardized(y)
+
+    def folded(self, network: Network, x: NDArray[Any]) -> Network:
+        """Return the network that gives for raw rows what `network` gives for standardized rows.
+
+        It is another network, unless there is nothing to standardize. The weights are computed in float64. The result
+        has the dtype of `network`, unless float32 would change the outputs by more than MAX_CHANGE for some row of x.
+        Then it has float64.
+
+        Parameters
+        ----------
+        network : Network
+            A network that was trained on standardized rows. If the targets are standardized, its outputs need the
+            activation "identity".
+        x : array (n, n_in)
+            Raw rows to compare the two dtypes on.
+        """
+        if self.inputs is self.targets is None:
+            return network
+        exact = self._fold(network.astype(np.float64))
+        exact.note_inputs(float(np.abs(x).max()) * (c.PIXEL_SCALE if x.dtype == np.uint8 else 1))
+        if network.dtype == exact.dtype:
+            return exact
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond float32 become infinite
+            narrow = exact.astype(network.dtype)
+            is_finite = np.isfinite(narrow.parameters).all() and np.isfinite(x.astype(network.dtype)).all()
+        return narrow if is_finite and self._change(exact, narrow, x) <= MAX_CHANGE else exact
+
+    def _fold(self, network: Network) -> Network:
+        """Change the first and the last layer of a network of float64, and return it."""
+        weights, biases = network.weights, network.biases
+        if self.inputs is not None:
+            weights[0][...] *= self.inputs.factors
+            biases[0][...] -= weights[0] @ self.inputs.means
+        if self.targets is not None:
+            weights[-1][...] *= self.targets.deviations[:, None]
+            biases[-1][...] = biases[-1] * self.targets.deviations + self.targets.means
+        return network
+
+    def _change(self, exact: Network, narrow: Network, x: NDArray[Any]) -> float:
+        """Return the largest difference between the outputs of the two networks, in deviations of the target."""
+        change = np.abs(exact.forward(x) - narrow.forward(x))
+        return float((change if self.targets is None else change * self.targets.factors).max())
+
+
+def _numbers(x: NDArray[Any]) -> NDArray[Any]:
+    """Return rows as a network reads them: a byte of 255 stands for 1."""
+    return x * c.PIXEL_SCALE if x.dtype == np.uint8 else x
