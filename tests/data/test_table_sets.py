@@ -292,7 +292,8 @@ def test_gaps_without_a_fill_are_refused(tmp_path):
     schema = Schema((Column("a"), Column("b", ("x",))), "c", ("0", "1"))
     path = write(tmp_path, "a,b,c\n1,x,0\n,x,1\n2,?,1\n")
     assert refusal(path, schema=schema) == (
-        "x.csv has 2 missing values (1 in a, 1 in b): the network has no value to fill in: fill the gaps or drop the rows"
+        "x.csv has 2 missing values (1 in a, 1 in b): the network has no value to fill in: fill the gaps or "
+        "drop the rows"
     )
 
 
