@@ -122,8 +122,9 @@ def test_a_column_of_equal_labels_is_refused(tmp_path, label):
         ),
         ("age,b\n1,2\n3,4\n", {"label_column": "Agee"}, "x.csv has no column Agee; did you mean 'age'?"),
         ("a,b\n1,2\n3,4\n", {"label_column": 2}, "x.csv has 2 columns, so it has no column 3"),
-        ("a\n1\n2\n", {}, "x.csv has one column: expected columns of inputs and a column of labels"),
+        ("a\n1\n2\n", {}, "x.csv has one column: expected inputs and labels in columns, with a comma, a semi"),
         ("a,b\n1,x\n2,\n3,?\n", {}, "column b has 2 missing values, the first in row 2; each row needs a label"),
+        ("a,b,\n1,x,\n2,y,\n", {}, "x.csv, column 3 has no values at all: give another column as label_column"),
         ("a,b\n1,.5\n2,inf\n", {}, "column b, row 2: expected a number, not inf"),
         ("a,b,c\n1,2,x\n3,4,y\n", {"drop": ["d"]}, "x.csv has no column d (a, b, c): give one of these as drop"),
         ("a,b,c\n1,2,x\n3,4,y\n", {"categorical": ["c"]}, "categorical names c, the column to predict"),
@@ -146,13 +147,20 @@ def test_text_is_refused_by_name_or_encoded_or_dropped(tmp_path):
         "categorical to one-hot encode them, drop them, or turn them into numbers"
     )
     assert refusal(path, categorical=["city"], drop=["note"]) == (
-        "x.csv has 3 missing values (1 in age, 1 in city, 1 in member): fill them with impute, or drop the rows "
+        "x.csv has 3 missing values (1 in age, 1 in city, 1 in member): fill gaps with impute, or drop the rows "
         "or columns"
     )
     data = fastnet.data.load(path, categorical=["city"], drop=["note"], impute=True, test_fraction=0)
     assert data.feature_names == ("age", "city=", "city=Oslo", "city=Rome", "member")
     expected = {(31, 0, 1, 0, 1, 0), (31, 0, 0, 1, 0, 1), (27, 0, 0, 1, 1, 1), (62, 1, 0, 0, 1, 0)}
     assert set(rows_of(data)) == expected
+
+
+def test_the_first_eight_columns_with_gaps_are_named(tmp_path):
+    header, gaps = ",".join("abcdefghijk"), "," * 10
+    path = write(tmp_path, f"{header}\n{'1,' * 10}x\n{gaps}y\n{gaps}y\n")
+    named = ", ".join(f"2 in {name}" for name in "abcdefgh")
+    assert f"x.csv has 20 missing values ({named}, and some in 2 more columns)" in refusal(path)
 
 
 def test_gaps_are_filled_with_the_median_of_the_training_rows(tmp_path):
@@ -269,7 +277,10 @@ def test_a_schema_reads_other_files(tmp_path, trained):
         ("age,city,member,bought\n1,Oslo,1,no\n1,Pisa,1,no\n", "row 2, column 'city': 'Pisa' is not among the values"),
         ("age,city,member,bought\n1,Oslo,1,no\n1,Rome,1,maybe\n", "column bought, row 2: 'maybe' is not among the"),
         ("age,city,member,bought\n1,Oslo,1,no\nx,Rome,1,no\n", "the column age has text ('x' in row 2)"),
-        ("age,city,member,buys\n1,Oslo,1,no\n", "x.csv has no column bought, which the network predicts: give the right"),
+        (
+            "age,city,member,buys\n1,Oslo,1,no\n",
+            "x.csv has no column bought, which the network predicts: give the right",
+        ),
         ("1,Oslo,1,no\n2,Oslo,1,no\n", "x.csv has no header, but the network was trained on columns with names (age,"),
     ],
 )
@@ -281,7 +292,8 @@ def test_gaps_without_a_fill_are_refused(tmp_path):
     schema = Schema((Column("a"), Column("b", ("x",))), "c", ("0", "1"))
     path = write(tmp_path, "a,b,c\n1,x,0\n,x,1\n2,?,1\n")
     assert refusal(path, schema=schema) == (
-        "x.csv has 2 missing values (1 in a, 1 in b): the network has no value to fill in: fill them or drop the rows"
+        "x.csv has 2 missing values (1 in a, 1 in b): the network has no value to fill in: fill the gaps or "
+        "drop the rows"
     )
 
 
