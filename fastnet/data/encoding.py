@@ -34,11 +34,15 @@ def fitted(
     impute : bool
         Whether to fill missing values. Otherwise they are refused.
     """
-    numeric = [name for name in table.names if name not in categorical]
-    _refuse_kinds(table, numeric)
-    _refuse_gaps(table, list(table.names), [] if impute else list(table.names))
+    numeric = [name for name in table.columns if name not in categorical]
+    _refuse_kinds(
+        table, numeric, "name them as categorical to one-hot encode them, drop them, or turn them into numbers"
+    )
+    _refuse_gaps(
+        table, table.names, [] if impute else table.names, "fill them with impute, or drop the rows or columns"
+    )
     columns = []
-    for name in table.names:
+    for name in table.columns:
         values = table[name]
         if name in categorical:
             columns.append(Column(name, _levels(table, name)))
@@ -56,27 +60,24 @@ def encoded(columns: Sequence[Column], table: Table) -> NDArray[np.float64]:
     """Return the inputs (n, n_in) for the rows of a table. Raises DataError if it does not fit the columns."""
     found = matched(columns, table)
     numeric = [column.name for column in columns if not column.levels]
-    _refuse_kinds(found, numeric)
-    _refuse_gaps(found, [], [c.name for c in columns if (c.fill is None if not c.levels else "" not in c.levels)])
-    n_in = sum(len(column.levels) or 1 for column in columns)
-    x, k = np.zeros((len(table), n_in)), 0
+    _refuse_kinds(found, numeric, "the network takes numbers here: correct the values")
+    fixed = [column.name for column in columns if "" not in column.levels and column.fill is None]
+    _refuse_gaps(found, [], fixed, "the network has no value to fill in: fill them or drop the rows")
+    inputs: list[Array] = []
     for column in columns:
         values = found[column.name]
         if column.levels:
-            x[np.arange(len(table)), k + _codes(column, values, table.name)] = 1
-            k += len(column.levels)
+            codes = _codes(column, values, table.name)
+            inputs += [codes == k for k in range(len(column.levels))]
             continue
-        x[:, k] = values
-        if column.fill is not None:
-            x[missing(values), k] = column.fill
-        if np.isinf(x[:, k]).any():
-            row = int(np.isinf(x[:, k]).argmax())
+        inputs.append(values if column.fill is None else np.where(missing(values), column.fill, values))
+        if values.dtype.kind == "f" and np.isinf(values).any():
+            row = int(np.isinf(values).argmax())
             raise DataError(
                 f"{table.name}, row {row + 1}, column {_quoted(column.name)}: expected a number, not {values[row]}: "
                 "correct the value or drop the row"
             )
-        k += 1
-    return x
+    return np.ascontiguousarray(np.array(inputs, np.float64).T)
 
 
 def matched(columns: Sequence[Column], table: Table) -> Table:
@@ -85,44 +86,46 @@ def matched(columns: Sequence[Column], table: Table) -> Table:
     Columns are found by name. In a table without names they are found by position.
     """
     names = [column.name for column in columns]
-    if not all(name in table.names for name in names):
+    if not all(name in table.columns for name in names):
         is_nameless = all(name.startswith("column ") for name in names)
-        if len(names) == len(table.names) and is_nameless:
-            return Table(table.name, tuple(names), table.columns, table.has_header)
+        if len(names) == len(table.columns) and is_nameless:
+            return Table(table.name, dict(zip(names, table.columns.values(), strict=True)), table.has_header)
         if not table.has_header and not is_nameless:
             raise DataError(
                 f"{table.name} has no header, but the network was trained on columns with names "
                 f"({listed_columns(names)}): write their names as the first line"
             )
-        absent = [name for name in names if name not in table.names]
+        absent = [name for name in names if name not in table.columns]
         hint = checks.suggestion(absent[0], table.names) if len(absent) == 1 else ""
         raise DataError(
             f"{table.name} has no column{'s' * (len(absent) > 1)} {listed_columns(absent)}, which the network takes"
-            f"{hint or f'; it has {listed_columns(list(table.names))}: add what is missing'}"
+            f"{hint or f'; it has {listed_columns(table.names)}: add what is missing'}"
         )
     return table.only(names)
 
 
 def pixels_of(table: Table) -> NDArray[np.uint8]:
     """Return the numbers of a table as bytes. They must be whole numbers from 0 to 255."""
-    _refuse_kinds(table, list(table.names))
-    x = np.empty((len(table), len(table.names)), np.uint8)
-    for k, (name, values) in enumerate(zip(table.names, table.columns, strict=True)):
-        good = (values >= 0) & (values <= 255) & (values % 1 == 0)  # False for nan
+    _refuse_kinds(table, table.names, "correct the values, or drop the columns")
+    x = np.empty((len(table.columns), len(table)), np.uint8)
+    for k, (name, values) in enumerate(table.columns.items()):
+        good = (values >= 0) & (values <= 255)  # False for nan
+        if values.dtype.kind == "f":
+            good &= np.trunc(values) == values
         if not good.all():
             row = int(good.argmin())
             raise DataError(
                 f"{table.name}, row {row + 1}, column {_quoted(name)}: expected a pixel, a whole number from 0 to 255, "
                 f"not {values[row]}: correct the value, or read the table without pixels"
             )
-        x[:, k] = values
-    return x
+        x[k] = values
+    return np.ascontiguousarray(x.T)
 
 
-def _refuse_kinds(table: Table, numeric: Sequence[str]) -> None:
+def _refuse_kinds(table: Table, numeric: Sequence[str], what_to_do: str) -> None:
     """Refuse columns without numbers among those in `numeric`, and columns that are neither numbers nor text."""
     for kind in ("M", "V"):
-        found = [name for name in table.names if table[name].dtype.kind == kind]
+        found = [name for name in table.columns if table[name].dtype.kind == kind]
         if found:
             raise DataError(
                 f"{table.name}: {_columns(found)} {kind_of(table[found[0]])}; expected numbers or text: turn them into "
@@ -135,16 +138,14 @@ def _refuse_kinds(table: Table, numeric: Sequence[str]) -> None:
     odd = [k for k, value in enumerate(first.tolist()) if value is not None and not is_number(value)]
     row = odd[0] if odd else int((~missing(first)).argmax())
     example = f"{checks.given(first[row])} in row {row + 1}"
-    hint = advice(str(first[row])) or (
-        "name them as categorical to one-hot encode them, drop them, or turn them into numbers"
-    )
+    hint = advice(str(first[row])) or what_to_do
     example = f"{_quoted(found[0])} has {example}" if len(found) > 1 else example
     raise DataError(f"{table.name}: {_columns(found)} text ({example}); expected numbers: {hint}")
 
 
-def _refuse_gaps(table: Table, with_values: Sequence[str], without_gaps: Sequence[str]) -> None:
+def _refuse_gaps(table: Table, with_values: Sequence[str], without_gaps: Sequence[str], what_to_do: str) -> None:
     """Refuse columns that are entirely missing in `with_values`, and columns with missing values in `without_gaps`."""
-    counts = {name: int(missing(table[name]).sum()) for name in table.names}
+    counts = {name: int(missing(table[name]).sum()) for name in table.columns}
     empty = [name for name in with_values if counts[name] == len(table)]
     if empty:
         raise DataError(f"{table.name}: {_columns(empty)} no values at all: drop them")
@@ -153,10 +154,7 @@ def _refuse_gaps(table: Table, with_values: Sequence[str], without_gaps: Sequenc
         parts = ", ".join(f"{count:,} in {shown(name)}" for name, count in list(gaps.items())[:8])
         more = f", and some in {len(gaps) - 8:,} more columns" if len(gaps) > 8 else ""
         total = sum(gaps.values())
-        raise DataError(
-            f"{table.name} has {total:,} missing value{'s' * (total > 1)} ({parts}{more}): fill them with impute, or "
-            "drop the rows or the columns"
-        )
+        raise DataError(f"{table.name} has {total:,} missing value{'s' * (total > 1)} ({parts}{more}): {what_to_do}")
 
 
 def _levels(table: Table, name: str) -> tuple[str, ...]:

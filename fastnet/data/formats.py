@@ -63,7 +63,7 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
         return read_idx(path, max_bytes=max_bytes)
     if kind in ("CSV", "Parquet"):
         table = read_table(path)
-        return encoded([Column(name) for name in table.names], table)
+        return encoded([Column(name) for name in table.columns], table)
     with open_picture(path, invert=False) as picture:
         return np.array(picture, np.uint8)
 

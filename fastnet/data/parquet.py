@@ -41,22 +41,21 @@ def read_parquet(path: PathLike) -> Table:
 
     with reading(path) as (file, size):
         name = shown(path)
-        source = pyarrow.parquet.ParquetFile(file)
-        n_bytes = 8 * source.metadata.num_rows * source.metadata.num_columns
-        if n_bytes > max(_MAX_UNCHECKED, size * _EXPANSION):
-            raise DataError(f"{name} announces more data than fits into it: it is corrupt, get a fresh copy")
-        found = source.read(use_threads=False)
-        names = named(found.column_names, name)
-        if not found.num_rows or not names:
+        with pyarrow.parquet.ParquetFile(file) as source:
+            n_bytes = 8 * source.metadata.num_rows * source.metadata.num_columns
+            if n_bytes > max(_MAX_UNCHECKED, size * _EXPANSION):
+                raise DataError(f"{name} announces more data than fits into it: it is corrupt, get a fresh copy")
+            found = source.read(use_threads=False)
+        if not found.num_rows or not found.num_columns:
             raise DataError(f"{name} has no rows: expected at least one row")
-        return Table(name, names, tuple(map(_column, found.columns)))
+        return Table(name, named(found.column_names, map(_column, found.columns), name))
 
 
 def _column(column: Any) -> Array:
     from pyarrow import types
 
-    kind = column.type
-    if types.is_dictionary(kind):
+    kind, is_dictionary = column.type, types.is_dictionary(column.type)
+    if is_dictionary:
         kind = kind.value_type
     letter = "V"
     for is_kind, its_letter in (
@@ -76,8 +75,8 @@ def _column(column: Any) -> Array:
     if letter in "MV":
         return from_values(np.empty(len(column), object), np.ones(len(column), np.bool_), letter)
     gaps = column.is_null().to_numpy()
-    if letter in "bif" and not gaps.any() and not types.is_decimal(kind):
-        return np.array(column.to_numpy(), {"b": np.bool_, "i": np.int64, "f": np.float64}[letter])
+    if letter in "bif" and not gaps.any() and not is_dictionary and not types.is_decimal(kind):
+        return from_values(column.to_numpy(), gaps, letter)
     values = np.empty(len(column), object)
     values[:] = column.to_pylist()
     return from_values(values, gaps, letter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -14,7 +16,8 @@ from fastnet.data.arrays import Array
 from fastnet.errors import DataError, warn
 from fastnet.text import shown
 
-_INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # how pandas writes the row labels of a frame
+_CSV_INDEX = ("column 1", "Unnamed: 0")  # how pandas names the row labels of a frame in a CSV file: not, or so
+_PARQUET_INDEX = "__index_level_"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,38 +28,42 @@ class Table:
     ----------
     name : str
         The name of the table for messages, such as the path of its file.
-    names : tuple of str
-        The name of each column, all different: "column 1", "column 2", ... if the table has no header.
-    columns : tuple of arrays of shape (n,)
-        bool, int64, float64 with nan for a missing value, or Python objects for text: str, or None for a missing
-        value. Dates have the dtype datetime64, all other kinds have a void dtype. Both are refused when they are used.
+    columns : dict of arrays of shape (n,)
+        The columns by name: "column 1", "column 2", ... if the table has no header. They hold bool, int64, float64 with
+        nan for a missing value, or Python objects for text: str, or None for a missing value. Dates have the dtype
+        datetime64, all other kinds have a void dtype. Both are refused when they are used.
     has_header : bool
         Whether the table names its columns.
     """
 
     name: str
-    names: tuple[str, ...]
-    columns: tuple[Array, ...]
+    columns: dict[str, Array]
     has_header: bool = True
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.columns)
+
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return len(next(iter(self.columns.values())))
 
     def __getitem__(self, name: str) -> Array:
-        return self.columns[self.names.index(name)]
+        return self.columns[name]
 
-    def only(self, names: list[str]) -> Table:
-        """Return the table with these columns only."""
-        return Table(self.name, tuple(names), tuple(self[name] for name in names), self.has_header)
+    def only(self, names: Iterable[str]) -> Table:
+        """Return the table with these columns only, in this order."""
+        return Table(self.name, {name: self.columns[name] for name in names}, self.has_header)
 
 
-def named(found: list[str], table: str) -> tuple[str, ...]:
-    """Return the names of a table's columns. A column without a name gets one. Refuses two columns of one name."""
-    names = tuple(name or unnamed(k) for k, name in enumerate(found))
-    if len(set(names)) < len(names):
-        twice = next(name for k, name in enumerate(names) if name in names[:k])
-        raise DataError(f"{table} has two columns named {checks.given(twice)}: give each column its own name")
-    return names
+def named(found: Iterable[str], columns: Iterable[Array], table: str) -> dict[str, Array]:
+    """Return the columns of a table by name. A column without a name gets one. Refuses two columns of one name."""
+    result: dict[str, Array] = {}
+    for k, (name, column) in enumerate(zip(found, columns, strict=True)):
+        if (name or unnamed(k)) in result:
+            raise DataError(f"{table} has two columns named {checks.given(name)}: give each column its own name")
+        result[name or unnamed(k)] = column
+    return result
 
 
 def unnamed(k: int) -> str:
@@ -65,20 +72,23 @@ def unnamed(k: int) -> str:
 
 
 def without_index(table: Table) -> Table:
-    """Return the table without the row labels that pandas writes as its first column. Warns if there are such."""
-    first = table.names[0]
-    is_nameless = table.has_header and first in (*_INDEX_NAMES, unnamed(0))
-    if len(table.names) < 2 or not is_nameless or table.columns[0].dtype != np.int64:
-        return table
-    labels = table.columns[0]
-    counts = np.arange(len(labels))
-    if not (np.array_equal(labels, counts) or np.array_equal(labels, counts + 1)):
+    """Return the table without the row labels that pandas writes. Warns if there are such.
+
+    In a CSV file they are a first column without a name that counts the rows.
+    """
+    first = next(iter(table.columns))
+    index = [name for name in table.columns if name.startswith(_PARQUET_INDEX)]
+    if table.has_header and first in _CSV_INDEX and table[first].dtype == np.int64:
+        from_first = table[first] - np.arange(len(table))
+        index += [first] if (from_first == 0).all() or (from_first == 1).all() else []
+    others = [name for name in table.columns if name not in index]
+    if not index or not others:
         return table
     warn(
-        f"{table.name}: the first column has no name and counts the rows, so it is left out: write the file with "
-        "to_csv(..., index=False), or name the column if it is meant as an input"
+        f"{table.name}: {shown(index[0])} holds the row labels of pandas, so it is left out: write the file with "
+        "index=False, or name the column if it is meant as an input"
     )
-    return Table(table.name, table.names[1:], table.columns[1:])
+    return table.only(others)
 
 
 def missing(column: Array) -> NDArray[np.bool_]:
@@ -115,22 +125,25 @@ def of_frame(frame: Any, name: str = "the frame") -> Table:
     if not series or not len(frame):
         raise DataError(f"{name} has shape {frame.shape}: expected at least one row and one column")
     make = _of_pandas if is_pandas else _of_polars
-    return Table(name, named([str(label) for label in frame.columns], name), tuple(map(make, series)))
+    return Table(name, named(map(str, frame.columns), map(make, series), name))
 
 
 def _of_pandas(series: Any) -> Array:
     gaps = series.isna().to_numpy(np.bool_)
     kind = "O" if checks.is_category(series) else getattr(series.dtype, "kind", "O")
-    return from_values(series.to_numpy(object), gaps, kind)
+    return from_values(series.to_numpy() if isinstance(series.dtype, np.dtype) else series.to_numpy(object), gaps, kind)
 
 
 def _of_polars(series: Any) -> Array:
     dtype = series.dtype
     kind = "i" if dtype.is_integer() else "f" if dtype.is_numeric() else "M" if dtype.is_temporal() else "O"
     kind = "b" if str(dtype) == "Boolean" else kind
+    gaps = series.is_null().to_numpy()
+    if kind in "bif" and not gaps.any():
+        return from_values(series.to_numpy(), gaps, kind)
     values = np.empty(len(series), object)
     values[:] = series.to_list()
-    return from_values(values, series.is_null().to_numpy(), kind)
+    return from_values(values, gaps, kind)
 
 
 def from_values(values: Array, gaps: NDArray[np.bool_], kind: str) -> Array:
@@ -156,10 +169,10 @@ def from_values(values: Array, gaps: NDArray[np.bool_], kind: str) -> Array:
     if kind == "V":
         return np.zeros(len(values), "V1")
     if kind in "biu" and not gaps.any():
-        try:
-            return present.astype(np.bool_ if kind == "b" else np.int64)
-        except OverflowError:  # whole numbers of 2^63 or more
-            pass
+        with suppress(OverflowError):  # whole numbers of 2^63 or more
+            whole: Array = present.astype(np.bool_ if kind == "b" else np.int64)
+            if present.dtype != np.uint64 or whole.min() >= 0:
+                return whole
     numbers = np.full(len(values), np.nan)
     numbers[~gaps] = present.astype(np.float64)
     return numbers

@@ -43,8 +43,10 @@ class Reading:
 
 def table_dataset(table: Table, reading: Reading) -> Dataset:
     """Return the data set of a table with a column of targets."""
-    if len(table.names) < 2:
-        raise DataError(f"{table.name} has one column: expected columns of inputs and a column of labels")
+    if len(table.columns) < 2:
+        raise DataError(
+            f"{table.name} has one column: expected inputs and labels in columns, with a comma, semicolon or tab between"
+        )
     if reading.schema is not None:
         return _as_trained(table, reading, reading.schema)
     table = without_index(table)
@@ -69,8 +71,14 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
 
 def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
     """Return the data set of a table, read as the schema says."""
-    known = schema.target if schema.target in table.names else None
-    target = target_column(table, known if reading.label_column is None else reading.label_column)
+    wanted = schema.target or None if reading.label_column is None else reading.label_column
+    if wanted == schema.target and wanted not in table.columns:
+        inputs_of(table, schema, None)  # what the network takes may be missing, too
+        raise DataError(
+            f"{table.name} has no column {shown(wanted)}, which the network predicts: give the right column as "
+            "label_column"
+        )
+    target = target_column(table, wanted)
     where = f"{table.name}, {_column(target)}"
     task, y, _ = targets.by_names(table[target], schema.class_names, where)
     x = inputs_of(table, schema, target)
@@ -83,10 +91,10 @@ def inputs_of(table: Table, schema: Schema, target: str | None) -> Array:
     if schema.columns:
         return schema.encode(table)
     table = without_index(table)
-    inputs = table.only([name for name in table.names if name != target])
+    inputs = table.only([name for name in table.columns if name != target])
     if schema.pixels:
         return encoding.pixels_of(inputs)
-    return encoding.encoded([Column(name) for name in inputs.names], inputs)
+    return encoding.encoded([Column(name) for name in inputs.columns], inputs)
 
 
 def target_column(table: Table, wanted: str | int | None) -> str:
@@ -94,12 +102,14 @@ def target_column(table: Table, wanted: str | int | None) -> str:
     lower = [name.lower() for name in table.names]
     if wanted is None:
         return next((table.names[lower.index(label)] for label in _LABEL_COLUMNS if label in lower), table.names[-1])
-    if wanted in table.names:
+    if wanted in table.columns:
         return str(wanted)
     if isinstance(wanted, int):
-        if wanted < len(table.names):
+        if wanted < len(table.columns):
             return table.names[wanted]
-        raise DataError(f"{table.name} has {len(table.names)} columns, so it has no column {wanted + 1}: give another")
+        raise DataError(
+            f"{table.name} has {len(table.columns)} columns, so it has no column {wanted + 1}: give another"
+        )
     _refuse_unknown(table, "label_column", [wanted])
     raise AssertionError  # never reached
 
@@ -118,7 +128,7 @@ def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
             raise DataError(f"{table.name}: {name} names {shown(target)}, the column to predict: give another column")
     if both := [name for name in reading.categorical if name in reading.drop]:
         raise ValueError(f"categorical and drop both name {shown(both[0])}: leave it out of one")
-    found = [name for name in table.names if name != target and name not in reading.drop]
+    found = [name for name in table.columns if name != target and name not in reading.drop]
     if not found:
         raise DataError(f"{table.name} has no columns left to learn from: drop fewer")
     return found
@@ -126,9 +136,9 @@ def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
 
 def _refuse_unknown(table: Table, argument: str, names: Sequence[str]) -> None:
     for name in names:
-        if name not in table.names:
+        if name not in table.columns:
             hint = checks.suggestion(name, table.names)
-            there = hint or f" ({listed_columns(list(table.names))}): give one of these as {argument}"
+            there = hint or f" ({listed_columns(table.names)}): give one of these as {argument}"
             raise DataError(f"{table.name} has no column {shown(name)}{there}")
 
 

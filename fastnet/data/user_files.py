@@ -114,9 +114,11 @@ def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
 
     Examples
     --------
+    >>> import fastnet
+    >>> from fastnet.data import Column, Schema
     >>> with open("new.csv", "w") as file:
     ...     _ = file.write("b,a\\n1,2\\n3,4\\n")
-    >>> read_inputs("new.csv", Schema((Column("a"), Column("b"))), n_in=2)
+    >>> fastnet.data.read_inputs("new.csv", Schema((Column("a"), Column("b"))), n_in=2)
     array([[2., 1.],
            [4., 3.]])
     """
@@ -127,8 +129,8 @@ def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
         if schema.columns:
             x: Array = schema.encode(table)
         else:
-            target = schema.target if schema.target in table.names else label_named(table)
-            x = inputs_of(table, schema, target if len(table.names) > n_in else None)
+            target = schema.target if schema.target in table.columns else label_named(table)
+            x = inputs_of(table, schema, target if len(table.columns) > n_in else None)
     else:
         x = _examples_of(path)
         if x.size == n_in:
@@ -177,9 +179,9 @@ def _labels_of(labels: PathLike, reading: Reading) -> dict[str, Array]:
 
 
 def _only_column(table: Table) -> Array:
-    if len(table.names) != 1:
-        raise DataError(f"{table.name} has {len(table.names)} columns: expected one column of labels")
-    return table.columns[0]
+    if len(table.columns) != 1:
+        raise DataError(f"{table.name} has {len(table.columns)} columns: expected one column of labels")
+    return next(iter(table.columns.values()))
 
 
 def _labelled(table: Table, labels: PathLike, reading: Reading) -> Dataset:
@@ -197,7 +199,7 @@ def _labelled(table: Table, labels: PathLike, reading: Reading) -> Dataset:
     if y.dtype.kind in "iuf":
         y = y.astype(np.int64 if y.dtype.kind in "iu" else np.float64)
     name = shown(labels)
-    whole = Table(table.name, (*table.names, name), (*table.columns, y), table.has_header)
+    whole = Table(table.name, {**table.columns, name: y}, table.has_header)
     data = table_dataset(whole, dataclasses.replace(reading, label_column=name))
     assert data.schema is not None  # that of a table
     return data if reading.schema else dataclasses.replace(data, schema=dataclasses.replace(data.schema, target=""))
@@ -222,8 +224,14 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
     else:
         split = hold_out(x, y, reading.test_fraction)
     task = task or "classification"
+    features = _names(arrays, ("feature_names",), x.shape[1], name)
+    if reading.schema and reading.schema.columns and features not in ((), reading.schema.feature_names):
+        raise DataError(
+            f"{name}: its feature_names ({listed(features)}) are not those of the network "
+            f"({listed(reading.schema.feature_names)}): give the features that it was trained on, in their order"
+        )
     schema = reading.schema or Schema(
-        tuple(map(Column, _names(arrays, ("feature_names",), x.shape[1], name))),
+        tuple(map(Column, features)),
         class_names=_class_names(arrays, task, y, split, name),
         pixels=x.dtype == np.uint8,
     )

@@ -25,7 +25,7 @@ def page(subject: Subject) -> Page:
         f"{others} of {data.name}.",
         warning=_warning(subject),
         figures=_figures(subject),
-        cards=[*_paired(_cards(subject)), *_left_out(subject), *_paired(_training(subject))],
+        cards=[*paired(_cards(subject)), *_left_out(subject), *paired(_training(subject))],
         footer=f"Made by fastnet {__version__}. This file loads no other file.",
     )
 
@@ -62,7 +62,7 @@ def _has_history(subject: Subject) -> bool:
     return bool(subject.run.history.get("epoch"))
 
 
-def _paired(cards: list[Card]) -> list[Card]:
+def paired(cards: list[Card]) -> list[Card]:
     """The cards for a page of two columns: a narrow card without a neighbour becomes wide, so that no gap is left."""
     paired: list[Card] = []
     has_place = False  # whether there is a place beside the last card

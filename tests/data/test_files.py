@@ -1,4 +1,4 @@
-"""Readers of text tables and pictures, the reader of files of any kind, and the atomic writer."""
+"""The reader of pictures, the reader of files of any kind, and the atomic writer."""
 
 from __future__ import annotations
 
@@ -16,66 +16,9 @@ from fastnet.data import pictures
 from fastnet.data.arrays import read_idx
 from fastnet.data.files import atomic_write
 from fastnet.data.formats import read_array
-from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
 
-# ---- CSV, pictures, any
-
-
-@pytest.mark.parametrize(
-    ("text", "columns"),
-    [
-        ("a,b\n1,2\n3,4.5\n", ("a", "b")),
-        ("\ufeffa, b\r\n1, 2\r\n3, 4.5\r\n", ("a", "b")),
-        ('"a";"b"\n1;2\n3;4.5', ("a", "b")),
-        ("1\t2\n3\t4.5\n\n", ()),
-        (",0\n1,2\n3,4.5\n", ("", "0")),  # as pandas writes an index and columns without names
-    ],
-)
-def test_csv_is_read_with_or_without_a_header(tmp_path, text, columns):
-    path = tmp_path / "x.csv"
-    path.write_bytes(text.encode())
-    assert read_csv(path)[0] == columns
-    assert read_csv(path)[1].tolist() == [[1, 2], [3, 4.5]]
-    assert read_csv(path)[1].dtype == np.float32
-    assert read_array(path).shape == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("content", "word"),
-    [
-        (b"", "no rows"),
-        (b"a,b\n", "no rows"),
-        (b"a,b,c\n1,2\n", "3 columns"),
-        (b"1,2\n\n3,x\n", "line 3, cell 2: expected a number, not 'x': turn the column into numbers or drop it"),
-        (b"hue,b\n1,2\nred,3\n", "x.csv, line 3, column 'hue': expected a number, not 'red'"),
-        (b"a,b\n1,2\n0,setosa\n", "number classes from 0"),
-        (
-            b"a;b\n1,5;2\n",
-            "line 2, column 'a': expected a number, not '1,5': write numbers such as 1234.5, without commas",
-        ),
-        (b"1,5;2,5\n3,5;4,5\n", "without commas"),
-        (b"1_0,2\n", "not a table of numbers (could not convert string '1_0'"),  # Python's float accepts 1_0
-        (b"a,b\n\n1,2\n3\n", "x.csv, line 4: expected 2 cells as in the first row, not 1"),
-        (b"a,b,c\n1,2\n3,4,5\n", "line 2: expected 3 cells as in the first row, not 2: make all rows equally long"),
-        (b"a,b\n1,2,3\n4,5,6\n7,8\n", "line 2: expected 2 cells as in the first row, not 3"),
-        (b"a,b\n1,2\n3, \nNA,4\n?,5\n", "(3 in all, the first in line 3, column 'b'): fill the gaps or drop the rows"),
-        (b"1,,3\n4,5,6\n", "empty or NA cells (1 in all, the first in line 1, cell 2)"),  # not a header
-        (b"a,b\n" + b"1,2\n" * 60_000 + b"x,2\n", "line 60002, column 'a'"),  # NumPy reads 50,000 rows at a time
-        (b"\xff\xfe\x00", "x.csv is not text in UTF-8 ('utf-8' codec"),
-        (b"1,2\n3,\xe9\n", "save it as UTF-8"),
-        (b"1" * (1 << 20), "first line"),
-        (b"1,2\n\0\0\n", "line 2"),
-    ],
-    ids=[
-        *("empty", "header only", "header", "text", "text in a column", "text label", "decimal comma", "and no header"),
-        *("underscore", "short row", "short first row", "long row", "gaps", "gap in the first line", "many"),
-        *("UTF-16", "Latin-1", "line", "NUL"),
-    ],
-)
-def test_invalid_csv_is_refused(write, content, word):
-    refused(lambda: read_csv(write("x.csv", content)), word, peak=12 << 20)
-
+# ---- pictures, any
 
 PIXELS = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
 

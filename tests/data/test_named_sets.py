@@ -211,5 +211,5 @@ def test_unusable_arguments_are_refused(tmp_path):
     with pytest.raises(ValueError, match="its own labels"):
         fastnet.data.load("mnist", labels="x")
     np.savez(tmp_path / "x.npz", x=X, y=Y)
-    with pytest.raises(ValueError, match="CSV"):
+    with pytest.raises(ValueError, match="label_column is for a table that holds the labels too"):
         fastnet.data.load(tmp_path / "x.npz", label_column="y")

@@ -15,7 +15,7 @@ import fastnet
 from fastnet.data.split import hold_out
 from fastnet.errors import DataError
 
-# ---- the user's own data
+SCHEMA = fastnet.data.Schema(class_names=("no", "yes"))
 
 
 def save(tmp_path: Path, **arrays: object) -> Path:
@@ -72,6 +72,75 @@ def test_floats_become_float32(tmp_path, dtype):
     assert data.image_shape is None
 
 
+@pytest.mark.parametrize(("x", "y"), [("X", "y"), ("data", "target"), ("X_train", "y_train")])
+def test_other_names_of_arrays(tmp_path, x, y):
+    names = {"feature_names": np.array(["a", "b"]), "target_names": np.array(["no", "yes"])}
+    path = save(tmp_path, **{x: X[:, :2] / 255, y: Y % 2}, **names)
+    data = fastnet.data.load(path, test_fraction=0.5)
+    assert (data.feature_names, data.class_names, data.task) == (("a", "b"), ("no", "yes"), "classification")
+    assert data.schema == fastnet.data.Schema(tuple(map(fastnet.data.Column, "ab")), class_names=("no", "yes"))
+    with pytest.raises(DataError, match=f"{x} has 50 examples but labels"):
+        fastnet.data.load(save(tmp_path, **{x: X, y: Y[1:]}))
+    for wrong in (np.array(["a"]), np.array(["a", "a"]), np.array([1, 2])):
+        with pytest.raises(DataError, match="feature_names: expected 2 different names as text"):
+            fastnet.data.load(save(tmp_path, x=X[:, :2], y=Y, feature_names=wrong))
+
+
+def test_numbers_to_predict(tmp_path):
+    y = np.linspace(0.5, 9, 50)
+    with pytest.raises(DataError, match="renumber them, or give task='regression' to predict numbers"):
+        fastnet.data.load(save(tmp_path, x=X, y=y))
+    data = fastnet.data.load(save(tmp_path, x=X, y=y), task="regression", test_fraction=0.5)
+    assert (data.task, data.class_names, data.y_train.dtype, data.y_train.shape) == (
+        "regression",
+        (),
+        np.float64,
+        (25, 1),
+    )
+    assert sorted([*data.y_train[:, 0], *data.y_test[:, 0]]) == y.tolist()
+    again = fastnet.data.load(save(tmp_path, x=X, y=y), schema=data.schema, test_fraction=1)
+    np.testing.assert_array_equal(again.y_test[:, 0], y)
+    np.testing.assert_array_equal(again.x_test, X)
+    with pytest.raises(DataError, match=r"y, row 50: the number is missing"):
+        fastnet.data.load(save(tmp_path, x=X, y=np.append(y[:-1], np.nan)), task="regression")
+
+
+def test_many_labels_need_a_task(tmp_path):
+    x, y = np.ones((101, 2)), np.arange(101)
+    with pytest.raises(DataError, match="y has 101 different labels: give task='regression'"):
+        fastnet.data.load(save(tmp_path, x=x, y=y))
+    assert len(fastnet.data.load(save(tmp_path, x=x, y=y), task="classification").class_names) == 101
+    assert len(fastnet.data.load(save(tmp_path, x=x[1:], y=y[:-1])).class_names) == 100
+
+
+def test_several_labels(tmp_path):
+    y = np.column_stack([Y > 1, Y > 2, Y > 3])
+    data = fastnet.data.load(save(tmp_path, x=X / 255, y=y, class_names=np.array(list("abc"))), task="multilabel")
+    assert (data.task, data.class_names) == ("multilabel", ("a", "b", "c"))
+    assert (data.y_train.shape, data.y_test.shape, set(data.y_test.ravel())) == ((40, 3), (10, 3), {0.0, 1.0})
+    assert fastnet.data.load(save(tmp_path, x=X / 255, y=y), schema=data.schema).task == "multilabel"
+    with pytest.raises(DataError, match="labels are 0 or 1"):
+        fastnet.data.load(save(tmp_path, x=X, y=y + 1), task="multilabel")
+
+
+def test_a_schema_checks_arrays(tmp_path):
+    path = save(tmp_path, x=X, y=Y % 2, feature_names=np.array([f"f{k}" for k in range(16)]))
+    schema = fastnet.data.load(path).schema
+    assert schema.pixels
+    with pytest.raises(DataError, match=r"its feature_names .* are not those of the network"):
+        fastnet.data.load(save(tmp_path, x=X, y=Y % 2, feature_names=np.array([*"abcdefghijklmnop"])), schema=schema)
+    with pytest.raises(DataError, match="the largest label is 4, but the network has 2 classes"):
+        fastnet.data.load(save(tmp_path, x=X, y=Y), schema=schema)
+
+
+def test_whole_numbers_become_pixels_on_request(tmp_path):
+    data = fastnet.data.load(save(tmp_path, x=X.astype(int), y=Y), pixels=True)
+    assert (data.x_train.dtype, data.image_shape, data.schema.pixels) == (np.uint8, (4, 4), True)
+    for x in (X / 255, X.astype(int) + 1):
+        with pytest.raises(DataError, match="but pixels are whole numbers from 0 to 255"):
+            fastnet.data.load(save(tmp_path, x=x, y=Y), pixels=True)
+
+
 def test_pictures_are_flattened(tmp_path):
     data = fastnet.data.load(save(tmp_path, x=np.asfortranarray(X.reshape(50, 8, 2)), y=Y), test_fraction=0)
     assert data.image_shape == (8, 2)
@@ -103,7 +172,7 @@ BAD[3, 3] = np.nan
         ({"x": X.astype(int), "y": Y}, "astype('uint8') if they are pixels"),
         ({"x": X.astype(int) - 256, "y": Y}, "astype('float32')"),
         ({"x": X > 3, "y": Y}, "holds bool"),
-        ({"x": BAD, "y": Y}, "nan, inf or numbers beyond float32 in 1 of 50 examples, the first in example 3"),
+        ({"x": BAD, "y": Y}, "nan, inf or numbers beyond float32 in 1 of 50 examples, the first in row 4"),
         ({"x": np.full((50, 2), -np.inf), "y": Y}, "nan, inf"),
         ({"x": np.full((50, 2), 1e300), "y": Y}, "nan, inf"),
         ({"x": X[:0], "y": Y[:0]}, "shape (0, 16)"),
@@ -171,7 +240,7 @@ def test_file_of_examples_and_file_of_labels(tmp_path, kind):
     ("name", "content", "words"),
     [
         ("x.xlsx", b"PK", ("which is not an array", "save a spreadsheet as CSV")),
-        ("x.parquet", b"PAR1\x15", ("has no known format; expected IDX", "save a table as CSV")),
+        ("x.parquet", b"PAR1\x15", ("x.parquet is corrupt or cannot be read",)),
         ("x.csv.gz", b"\x1f\x8b", ("is a compressed table: unpack it first",)),
         ("x.json", b'[{"a": 1}]', ("has no known format; expected IDX", "save a table as CSV")),
     ],
@@ -188,65 +257,6 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, content, words):
     assert all(word in str(caught.value) for word in (name, *words))
 
 
-def write_csv(path: Path, header: str, table: np.ndarray) -> Path:
-    lines = [header] if header else []
-    path.write_text("\n".join(lines + [",".join(map(str, row)) for row in table.tolist()]))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("header", "column", "position"),
-    [
-        ("a,b,c", None, 2),
-        ("", None, 2),
-        ("Label,b,c", None, 0),
-        ("a,y,target", None, 2),
-        ("y,b,class", None, 2),
-        ("a,y,c", None, 1),
-        ("a,b,class", "b", 1),
-        ("a,b,class", 0, 0),
-        ("", "1", 1),
-    ],
-)
-def test_csv_label_column(tmp_path, header, column, position):
-    table = np.stack([Y, Y + 5, Y + 10], axis=1)
-    data = fastnet.data.load(write_csv(tmp_path / "x.csv", header, table), label_column=column)
-    assert data.y_train.min() == 5 * position
-    assert data.x_train.dtype == np.float32
-    assert data.x_train.shape == (40, 2)
-    assert data.x_train.flags.c_contiguous
-
-
-def test_csv_of_pixels_becomes_bytes(tmp_path):
-    x = (np.arange(50 * 16) % 256).reshape(50, 16)
-    data = fastnet.data.load(write_csv(tmp_path / "x.csv", "", np.column_stack([x, Y])))
-    assert data.x_train.dtype == np.uint8
-    assert data.image_shape == (4, 4)
-    for other in (x / 2, x % 100, x * 2, x - 1):
-        data = fastnet.data.load(write_csv(tmp_path / "x.csv", "", np.column_stack([other, Y])))
-        assert data.x_train.dtype == np.float32
-
-
-@pytest.mark.parametrize("label", [3.0, np.inf])
-@pytest.mark.parametrize(("header", "column"), [("", r"16 \(counted from 0\)"), ("x," * 16 + "b", "b")])
-def test_a_table_whose_labels_are_all_one_is_refused(tmp_path, label, header, column):
-    path = write_csv(tmp_path / "x.csv", header, np.column_stack([X, np.full(50, label)]))
-    with pytest.raises(DataError, match=f"all labels in column {column} are the same: give the right column"):
-        fastnet.data.load(path)
-
-
-def test_unusable_csv_is_refused(tmp_path):
-    path = write_csv(tmp_path / "x.csv", "a,b", np.stack([Y, Y + 0.5], axis=1))
-    with pytest.raises(DataError, match=r"x\.csv, column b: labels must be whole numbers"):
-        fastnet.data.load(path)
-    with pytest.raises(DataError, match=r"no column c \(a, b\)"):
-        fastnet.data.load(path, label_column="c")
-    with pytest.raises(DataError, match="no column 2"):
-        fastnet.data.load(path, label_column=2)
-    with pytest.raises(DataError, match="one column"):
-        fastnet.data.load(write_csv(tmp_path / "x.csv", "a", Y[:, None]))
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
@@ -254,11 +264,31 @@ def test_unusable_csv_is_refused(tmp_path):
         ({"test_fraction": 1}, ValueError, "test_fraction must be from 0 to below 1, not 1"),
         ({"label_column": 1.5}, TypeError, "label_column must be a whole number, not 1.5"),
         ({"label_column": -1}, ValueError, "label_column must be at least 0, not -1"),
+        (
+            {"task": "regresion"},
+            ValueError,
+            "unknown task 'regresion'; there are classification, regression, multilabel; did you mean 'regression'?",
+        ),
+        ({"drop": "a"}, TypeError, "drop must be a list of names, not 'a'"),
+        ({"categorical": [1]}, TypeError, "categorical must hold names, not 1"),
+        ({"impute": 1}, TypeError, "impute must be True or False, not 1"),
+        ({"schema": "a"}, TypeError, "schema must be a fastnet.data.Schema, not str"),
+        ({"schema": SCHEMA, "drop": ["a"]}, ValueError, "the schema says how to read the columns: leave out drop"),
+        (
+            {"schema": SCHEMA, "pixels": True},
+            ValueError,
+            "the network was trained on numbers as they are, not on pixels: leave out pixels",
+        ),
+        (
+            {"schema": SCHEMA, "task": "regression"},
+            ValueError,
+            "the schema has 2 classes, so task='regression' does not fit: leave it out",
+        ),
+        ({"schema": SCHEMA, "test_fraction": 1.5}, ValueError, "test_fraction must be from 0 to below 1, not 1.5"),
         ({"download": "no"}, TypeError, "download must be True or False, not 'no'"),
         ({"progress": 3}, TypeError, "progress must be a function of three arguments, or None, not 3"),
     ],
 )
 def test_unfit_arguments_are_refused(tmp_path, arguments, error, words):
-    path = write_csv(tmp_path / "x.csv", "", np.column_stack([X, Y]))
     with pytest.raises(error, match=f"^{re.escape(words)}$"):
-        fastnet.data.load(path, **arguments)
+        fastnet.data.load(save(tmp_path, x=X, y=Y), **arguments)

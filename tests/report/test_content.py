@@ -268,11 +268,11 @@ def test_the_same_run_gives_the_same_bytes(run: Run, html: str) -> None:
 
 def test_a_report_of_data_without_pictures() -> None:
     page = rendered(trained(table_data(), 5, 2), table_data())
-    assert set(page.cards) == {
-        *("network", "learning", "confusion", "mistakes", "calibration", "left-out", "settings", "machine")
-    }
-    assert "not pictures" in page.cards["left-out"].text
-    assert page.cards["mistakes"].rows[0] == ["example", "is", "says", "sure"]
+    assert list(page.cards) == [
+        *("network", "learning", "confusion", "importance", "mistakes", "dependence", "inputs", "calibration"),
+        *("settings", "machine"),
+    ]
+    assert page.cards["mistakes"].rows[0] == ["row", "is", "says", "sure", *(f"input {k}" for k in range(1, 7))]
     assert not page.cards["mistakes"].images
 
 
@@ -292,8 +292,7 @@ def test_a_regression_has_no_classes() -> None:
     data = picture_data("numbers")
     run = trained(data, 4, 3, output="identity", epochs=2)
     page = rendered(run, data)
-    assert set(page.cards) == {"network", "learning", "weights", "left-out", "settings", "machine"}
-    assert "not classes" in page.cards["left-out"].text
+    assert set(page.cards) == {"network", "learning", "values", "errors", "weights", "settings", "machine"}
     assert "test accuracy" not in page.figures
     assert page.figures["test cost"] == f"{run.network.cost(data.x_test, data.y_test, backend='numpy'):.4g}"
     assert page.cards["learning"].facts["test R2 in the end"] == f"{run.history['validation_r2'][-1]:.3f}"
@@ -321,10 +320,14 @@ def test_a_report_of_more_outputs_than_classes() -> None:
 
 
 def test_unusable_runs_and_data_are_errors(run: Run) -> None:
-    with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not int"):
+    with pytest.raises(
+        TypeError, match=r"a Run, a Trainer, a Network, an estimator .* Pipeline that ends in one, not int"
+    ):
         report.render(5, DATA)
-    with pytest.raises(TypeError, match="must be a Dataset"):
-        report.render(run, (DATA.x_test, DATA.y_test))
+    with pytest.raises(TypeError, match="y_test is missing"):
+        report.render(run, DATA.x_test)
+    with pytest.raises(TypeError, match="y_test must be left out"):
+        report.render(run, DATA, DATA.y_test)
 
 
 def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
@@ -358,12 +361,12 @@ def test_a_report_of_one_test_example() -> None:
 def test_a_report_of_a_network_or_a_trainer() -> None:
     network = fastnet.Network([64, 4, 3], seed=0)
     page = rendered(network, DATA)
-    assert "not known" in page.cards["learning"].text
-    assert page.cards["settings"].text == "The settings are not known. "
+    assert not {"learning", "settings", "machine"} & set(page.cards)
+    assert "no curves of the training. The settings and the time" in page.cards["left-out"].text
     assert "learned from" not in page.text
     assert "training time" not in page.figures
     trainer = fastnet.Trainer(network, backend="numpy")
-    assert "not known" in rendered(trainer, DATA).cards["learning"].text
+    assert "learning" not in rendered(trainer, DATA).cards
     trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
     page = rendered(trainer, DATA)
     assert "learned from 240 examples" in page.text
