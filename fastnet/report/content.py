@@ -95,7 +95,7 @@ def _figures(subject: Subject) -> Facts:
     elif task == "multilabel":
         found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
     else:
-        found = [("test R2", table.number(scores.r2))]
+        found = [("test R2", table.number(scores.r2))] if math.isfinite(scores.r2) else []
         if len(subject.names) == 1:  # errors of several outputs have no common unit
             errors = subject.value_scores
             found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]

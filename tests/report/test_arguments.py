@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -123,6 +124,8 @@ def test_a_pipeline_shows_the_columns_of_the_frame() -> None:
     model = pipeline()
     page = rendered(model, frame, y)
     assert page.figures["test accuracy"] == f"{model.score(frame, y):.1%}"
+    search = GridSearchCV(model, {"mlpclassifier__alpha": [1e-4]}, cv=2).fit(frame, y)
+    assert rendered(search, frame, y).figures == page.figures
     head, *rows = page.cards["mistakes"].rows
     assert head[4:] == ["age", "city", "id"]
     assert rows
@@ -176,6 +179,10 @@ def test_a_network_with_a_schema_takes_the_frame_of_its_training() -> None:
         rendered(network, frame.assign(city="Bern"), y)
 
 
+def single_class() -> Any:
+    return MLPClassifier((2,), solver="lbfgs", max_iter=20).fit(TABLE.x_train, np.zeros(len(TABLE.x_train)))
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +191,8 @@ def test_a_network_with_a_schema_takes_the_frame_of_its_training() -> None:
     [
         ({"model": LogisticRegression()}, TypeError, "a Pipeline that ends in one, not LogisticRegression"),
         ({"model": MLPClassifier()}, NotFittedError, "not fitted yet"),
+        ({"model": single_class()}, ValueError, "one class only"),
+        ({"x_test": [[1, 2], [3]]}, ValueError, "x_test has rows of different lengths"),
         ({"x_test": TABLE.x_test[:, :5]}, ValueError, r"x_test has shape \(100, 5\)"),
         ({"x_test": TABLE.x_test[:0], "y_test": TABLE.y_test[:0]}, DataError, "x_test has no test examples"),
         ({"y_test": TABLE.y_test[:9]}, ValueError, r"y_test has shape \(9,\); expected one entry for each of 100"),

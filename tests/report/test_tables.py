@@ -141,12 +141,13 @@ def test_many_rows_are_sampled_and_many_columns_are_cut() -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_the_report_says_why_the_importance_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def left_out(network: fastnet.Network, y: Any) -> str:
-        page = rendered(network, np.random.default_rng(0).random((50, network.sizes[0])), y)
+        page = rendered(network, np.random.default_rng(0).random((len(y), network.sizes[0])), y)
         assert not {"importance", "dependence"} & set(page.cards)
         return page.cards["left-out"].text
 
     y = np.arange(50) % 2
     assert "importance of 300 columns takes too long" in left_out(fastnet.Network([300, 2], seed=0), y)
+    assert "too few test examples" in left_out(fastnet.Network([3, 2], seed=0), y[:19])
     values = fastnet.Network([3, 1], task="regression", seed=0)
     assert "all test examples have the same target" in left_out(values, np.ones(50)).lower()
     monkeypatch.setattr(subject, "MAX_WORK", 1e3)
