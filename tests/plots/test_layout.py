@@ -60,6 +60,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "confusion of 2 long names": lambda: plots.confusion(np.array([[99999, 1], [2, 3]]), class_names=LONG[:2]),
     "confusion of 20 long names": lambda: plots.confusion(np.eye(20, dtype=np.int64), class_names=LONG),
     "confusion of large counts": lambda: plots.confusion(np.full((10, 10), 54321)),
+    "mistakes of long names": lambda: plots.mistakes(np.ones((8, 8, 8)), LONG[:8], LONG[8:16], np.ones(8)),
     "importance of 30 columns": lambda: importance(30),
     "history of 3 runs": lambda: history(3),
     "history of 12 runs": lambda: history(12),
