@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -184,7 +184,14 @@ def _settings(thing: Any) -> dict[str, float]:
     return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
 
 
-def class_names(network: Network, data: Dataset | None = None) -> list[str]:
+class _Named(Protocol):
+    """What names classes, such as a data set."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def class_names(network: Network, data: _Named | None = None) -> list[str]:
     """Return a name for each class of a classifier, or for each label of a multilabel network. [] for a regression.
 
     The names are those of the network, else those of the data set, else numbers.
