@@ -269,7 +269,7 @@ def test_a_schema_reads_other_files(tmp_path, trained):
         ("age,city,member,bought\n1,Oslo,1,no\n1,Pisa,1,no\n", "row 2, column 'city': 'Pisa' is not among the values"),
         ("age,city,member,bought\n1,Oslo,1,no\n1,Rome,1,maybe\n", "column bought, row 2: 'maybe' is not among the"),
         ("age,city,member,bought\n1,Oslo,1,no\nx,Rome,1,no\n", "the column age has text ('x' in row 2)"),
-        ("age,city,member,buys\n1,Oslo,1,no\n", "x.csv has no column bought, which the network predicts: give the right"),
+        ("age,city,member,buys\n1,Oslo,1,no\n", "x.csv has no column bought, which the network predicts: give"),
         ("1,Oslo,1,no\n2,Oslo,1,no\n", "x.csv has no header, but the network was trained on columns with names (age,"),
     ],
 )
