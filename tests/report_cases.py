@@ -30,10 +30,10 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def picture_data(name: str = "<i>bands</i>") -> Dataset:
     """Return 8x8 pictures of three classes with names that look like HTML tags. Some test labels are wrong."""
-    (x, y), (x_test, y_test) = pictures(240, 0), pictures(90, 1)
+    (x, y), (x_test, y_test) = pictures(240, 0), pictures(210, 1)
     y_test[::7] = (y_test[::7] + 1) % 3
     y_test[1::40] = (y_test[1::40] + 2) % 3
-    return Dataset(name, x.reshape(240, 64), y, x_test.reshape(90, 64), y_test, (8, 8), CLASS_NAMES)
+    return Dataset(name, x.reshape(240, 64), y, x_test.reshape(210, 64), y_test, (8, 8), CLASS_NAMES)
 
 
 def table_data(classes: int = 2, n: int = 300) -> Dataset:

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.kernels.formulas import n_classes
+from fastnet.data import Schema
 from fastnet.names import BackendName, TaskName
 from fastnet.network import Network
+from fastnet.training.runs import class_names
 
 
 def output_names(network: Network) -> list[str]:
     """Return the name of each class or label, or of each value of a regression."""
-    n, schema = network.sizes[-1], network.schema
-    if network.task == "regression":
-        target = (schema.target if schema else "") or "value"
-        return [target] if n == 1 else [f"{target} {k + 1}" for k in range(n)]
-    n = n_classes(n) if network.is_classifier else n
-    named = schema.class_names[:n] if schema else ()
-    return [*named, *map(str, range(len(named), n))]
+    if network.task != "regression":
+        return class_names(network)
+    n, schema = network.sizes[-1], network.schema or Schema()
+    if n == len(schema.class_names):  # a value for each class
+        return [*schema.class_names]
+    target = schema.target or "value"
+    return [target] if n == 1 else [f"{target} {k + 1}" for k in range(n)]
 
 
 @dataclass(frozen=True, eq=False)

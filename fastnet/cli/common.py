@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ from fastnet.cli.answers import output_names
 from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
 from fastnet.data import Dataset, Schema
-from fastnet.data.formats import holds_table
 from fastnet.data.split import TEST_SHARE
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
@@ -50,7 +48,7 @@ def load_data(args: argparse.Namespace, network: Network | None = None) -> Datas
     given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
     if network is not None:
         schema = known_schema(args, network)
-        given |= {**dict.fromkeys(TABLE_OPTIONS), "pixels": None, "task": network.task, "schema": schema}
+        given |= {**dict.fromkeys(TABLE_OPTIONS), "pixels": None, "schema": schema}
     data = sets.load(
         args.data,
         progress=None if args.quiet else progress.DownloadProgress(),
@@ -69,14 +67,9 @@ def load_data_for(args: argparse.Namespace, what: str, network: Network) -> Data
     Raises ValueError or DataError where the data do not fit the network; the message calls the network `what`.
     """
     check_pixels(args, what, network)
-    if args.data in sets.names() and not network.is_classifier:
-        raise ValueError(
-            f"{what} is a network for {network.task}, but {args.data} has one class for each example: give the data "
-            "it was trained for"
-        )
     data = load_data(args, network)
-    check_scale(what, network, data.name, data.x_test)
     check_data(what, network, data)
+    check_scale(what, network, data.name, data.x_test)
     return data
 
 
@@ -85,7 +78,7 @@ def judged(args: argparse.Namespace, data: Dataset) -> str:
     n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
     if n == n_all:
         return f"all {n:,} rows"
-    if args.data in sets.names() or not (os.path.isfile(args.data) and holds_table(args.data)):
+    if not data.is_held_out:
         return f"{n:,} test examples of {n_all:,}"
     share = TEST_SHARE if args.test_fraction is None else args.test_fraction
     return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share:g}"
@@ -101,7 +94,8 @@ def known_schema(args: argparse.Namespace, network: Network) -> Schema:
     """Return what the inputs and outputs of a network mean. A network without a schema takes all columns in order."""
     if network.schema is not None:
         return network.schema
-    names = () if network.task == "regression" else tuple(output_names(network))
+    n = network.sizes[-1]  # a network for several values may have one for each class
+    names = tuple(map(str, range(n))) if network.task == "regression" and n > 1 else tuple(class_names(network))
     return Schema(class_names=names, pixels=bool(args.pixels))
 
 
@@ -149,7 +143,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
         text += f"\n\n{matrix_text(matrix, names)}"
         record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
     elif network.task == "multilabel":
-        names = output_names(network)
+        names = class_names(network, data)
         labels = insight.label_scores(network, x, y, backend=backend)
         text += f"\n\n{labels_text(labels, names)}"
         record |= {"class_names": names, "labels": labels}

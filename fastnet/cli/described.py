@@ -62,7 +62,7 @@ def described(path: str, label_column: str | int | None) -> Description:
     """Describe the table in a file. Raises DataError if it cannot be read, or has no column to predict."""
     table = without_index(read_table(path))
     target = target_column(table, label_column)
-    columns = [_column(name, column) for name, column in zip(table.names, table.columns, strict=True)]
+    columns = [_column(name, column) for name, column in table.columns.items()]
     return Description(len(table), columns, target)
 
 

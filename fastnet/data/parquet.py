@@ -76,7 +76,7 @@ def _column(column: Any) -> Array:
         return from_values(np.empty(len(column), object), np.ones(len(column), np.bool_), letter)
     gaps = column.is_null().to_numpy()
     if letter in "bif" and not gaps.any() and not is_dictionary and not types.is_decimal(kind):
-        return np.array(column.to_numpy(), {"b": np.bool_, "i": np.int64, "f": np.float64}[letter])
+        return from_values(column.to_numpy(), gaps, letter)
     values = np.empty(len(column), object)
     values[:] = column.to_pylist()
     return from_values(values, gaps, letter)

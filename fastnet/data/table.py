@@ -16,7 +16,8 @@ from fastnet.data.arrays import Array
 from fastnet.errors import DataError, warn
 from fastnet.text import shown
 
-_INDEX_NAMES = ("column 1", "Unnamed: 0", "__index_level_0__")  # how pandas writes the row labels of a frame
+_CSV_INDEX = ("column 1", "Unnamed: 0")  # how pandas names the row labels of a frame in a CSV file: not, or so
+_PARQUET_INDEX = "__index_level_"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,17 +72,21 @@ def unnamed(k: int) -> str:
 
 
 def without_index(table: Table) -> Table:
-    """Return the table without the row labels that pandas writes as its first column. Warns if there are such."""
-    first, *others = table.columns
-    labels, is_nameless = table[first], table.has_header and first in _INDEX_NAMES
-    if not others or not is_nameless or labels.dtype != np.int64:
-        return table
-    counts = np.arange(len(labels))
-    if not (np.array_equal(labels, counts) or np.array_equal(labels, counts + 1)):
+    """Return the table without the row labels that pandas writes. Warns if there are such.
+
+    In a CSV file they are a first column without a name that counts the rows.
+    """
+    first = next(iter(table.columns))
+    index = [name for name in table.columns if name.startswith(_PARQUET_INDEX)]
+    if table.has_header and first in _CSV_INDEX and table[first].dtype == np.int64:
+        from_first = table[first] - np.arange(len(table))
+        index += [first] if (from_first == 0).all() or (from_first == 1).all() else []
+    others = [name for name in table.columns if name not in index]
+    if not index or not others:
         return table
     warn(
-        f"{table.name}: the first column has no name and counts the rows, so it is left out: write the file with "
-        "to_csv(..., index=False), or name the column if it is meant as an input"
+        f"{table.name}: {shown(index[0])} holds the row labels of pandas, so it is left out: write the file with "
+        "index=False, or name the column if it is meant as an input"
     )
     return table.only(others)
 

@@ -69,8 +69,14 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
 
 def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
     """Return the data set of a table, read as the schema says."""
-    known = schema.target if schema.target in table.columns else None
-    target = target_column(table, known if reading.label_column is None else reading.label_column)
+    wanted = schema.target or None if reading.label_column is None else reading.label_column
+    if wanted == schema.target and wanted not in table.columns:
+        inputs_of(table, schema, None)  # what the network takes may be missing, too
+        raise DataError(
+            f"{table.name} has no column {shown(wanted)}, which the network predicts: give the right column as "
+            "label_column"
+        )
+    target = target_column(table, wanted)
     where = f"{table.name}, {_column(target)}"
     task, y, _ = targets.by_names(table[target], schema.class_names, where)
     x = inputs_of(table, schema, target)

@@ -22,18 +22,18 @@ def check_classifier(network: Network, lacks: str) -> None:
     checks.classifier(network.task, lacks)
 
 
+def all_outputs(network: Network, x: Any, backend: BackendName | None = None) -> NDArray[np.floating[Any]]:
+    """The outputs (n, n_out), or (n, n_classes) for a classifier: its single output a becomes 1 - a and a."""
+    outputs = network.forward(x, backend=backend)
+    return np.hstack((1 - outputs, outputs)) if network.is_classifier and outputs.shape[1] == 1 else outputs
+
+
 def top_outputs(
     network: Network, x: Any, backend: BackendName | None
 ) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]]:
-    """The answers (n,), and the output (n,) of each answer.
-
-    The answer is the class with the largest output. With a single output a, the answer 1 has the output a, and the
-    answer 0 has the output 1 - a.
-    """
-    labels, outputs = network.predict(x, backend=backend), network.forward(x, backend=backend)
-    if outputs.shape[1] == 1:
-        return labels, np.where(labels == 1, outputs[:, 0], 1 - outputs[:, 0])
-    return labels, outputs.max(axis=1)
+    """The answers (n,), and the output (n,) of each answer. The answer is the class with the largest output."""
+    labels, outputs = network.predict(x, backend=backend), all_outputs(network, x, backend)
+    return labels, np.take_along_axis(outputs, labels[:, np.newaxis], axis=1)[:, 0]
 
 
 def true_classes(network: Network, y: Any, n: int) -> NDArray[np.int64]:

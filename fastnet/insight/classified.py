@@ -88,3 +88,30 @@ def classified(network: Network, x: Any, y: Any, *, backend: BackendName | None 
     classes = n_classes(network.sizes[-1])
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return Classified(truth, predicted, confidence, counts.reshape(classes, classes))
+
+
+def confusion(network: Network, x: Any, y: Any, *, backend: BackendName | None = None) -> Labels:
+    """Count how many examples of each class got each answer.
+
+    Parameters
+    ----------
+    network, x, y, backend
+        As for `classified`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_classes, n_classes)
+        The confusion matrix: a row for each class, a column for each answer.
+
+    Raises
+    ------
+    ValueError
+        The network is a regression network, or the data do not fit.
+
+    Examples
+    --------
+    >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
+    >>> confusion(fastnet.Network([4, 3], seed=0), x, y).sum(axis=1)
+    array([17, 17, 16])
+    """
+    return classified(network, x, y, backend=backend).matrix

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
+from fastnet.kernels import formulas
 from fastnet.names import BackendName
 from fastnet.network import Network
 
@@ -118,7 +119,7 @@ def value_scores(network: Network, x: Any, y: Any, *, backend: BackendName | Non
     x : array_like or sparse matrix, shape (n, n_in)
         Examples.
     y : array_like, shape (n,) or (n, n_outputs)
-        Targets.
+        Targets, or labels of a network that was trained on labels.
     backend : str, optional
         The backend that computes the outputs.
 
@@ -141,8 +142,8 @@ def value_scores(network: Network, x: Any, y: Any, *, backend: BackendName | Non
     """
     _check_task(network, "regression", "value_scores")
     answers = network.forward(x, backend=backend).astype(np.float64)
-    targets = network.check_targets(y, len(answers))
-    truth = targets.astype(np.float64).reshape(len(answers), -1)
+    # Labels become targets of 0 and 1.
+    truth = formulas.targets(network.check_targets(y, len(answers)), np.empty(answers.shape[::-1])).T
     mean = truth.mean(axis=0)
     errors, distances = answers - truth, truth - mean
     squared, baseline = (np.square(part).mean(axis=0) for part in (errors, distances))
@@ -165,4 +166,5 @@ def _check_task(network: Network, task: str, function: str) -> None:
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Scores:
     """part / whole; nan where the whole is 0."""
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    found: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return found

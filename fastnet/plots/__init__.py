@@ -10,9 +10,11 @@ from fastnet.plots.data_size import data_size
 from fastnet.plots.descent import batches, descent_log, range_test
 from fastnet.plots.excitation import excitation
 from fastnet.plots.gradients import neuron_gradients, ranking
+from fastnet.plots.importance import importance, partial_dependence
 from fastnet.plots.landscape import landscape
 from fastnet.plots.memorization import capacity, corruption, memorization, memorization_effect
 from fastnet.plots.minima import interpolation, minima
+from fastnet.plots.predictions import predictions
 from fastnet.plots.style import save
 from fastnet.plots.training import history
 from fastnet.plots.weights import structure, weights
@@ -28,6 +30,7 @@ __all__ = [
     "descent_log",
     "excitation",
     "history",
+    "importance",
     "interpolation",
     "landscape",
     "memorization",
@@ -36,6 +39,8 @@ __all__ = [
     "mistakes",
     "neuron_gradients",
     "noise",
+    "partial_dependence",
+    "predictions",
     "range_test",
     "ranking",
     "reliability",

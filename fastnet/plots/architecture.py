@@ -25,8 +25,10 @@ PIXEL_LINKS = 5  # a neuron is linked to this many pixels: those with the larges
 WIDTH, HEIGHT = 14.0, 10.0  # of the drawing, in the units of its axes
 MAX_GAP = 1.5  # the largest distance from one neuron to the next
 MAX_STEP = 5.0  # the largest distance from one layer to the next
+NAME = 2.4  # the room for a name beside a layer
 NAMED_STEP = 2.6  # a step of at least this size has room for the names of activations
-MAX_LETTERS = 9  # of a class's name
+MAX_LETTERS = 9  # of the name of a class or an input
+MAX_NAMED = 16  # more inputs have no room for their names
 
 
 @style.picture
@@ -35,6 +37,7 @@ def architecture(
     *,
     image_shape: tuple[int, int] | None = None,
     class_names: Sequence[str] = (),
+    feature_names: Sequence[str] = (),
     width: float = style.COLUMN,
 ) -> Figure:
     """Draw the network as neurons (circles) and links (lines).
@@ -53,6 +56,8 @@ def architecture(
         weights.
     class_names : sequence of str
         Names to write beside the outputs.
+    feature_names : sequence of str
+        Names to write beside the inputs. More than 16 inputs have no room for names.
     width : float
         The width in inches.
 
@@ -108,7 +113,8 @@ def architecture(
             values = w[shown[level + 1]][:, shown[level]].ravel()
         _draw_links(axes, starts, ends, values)
     named = class_names if len(class_names) == sizes[-1] == len(shown[-1]) else ()
-    axes.set_xlim(-max(0.5 * side, 0.8) - 0.3, across[-1] + (2.4 if named else 0.8))
+    named_inputs = feature_names if len(feature_names) == sizes[0] <= MAX_NAMED and not image else ()
+    axes.set_xlim(-max(0.5 * side, 0.8, NAME * bool(named_inputs)) - 0.3, across[-1] + (NAME if named else 0.8))
     axes.set_ylim(-HEIGHT / 2 - 2.4, HEIGHT / 2 + 0.4)
     for level in range(depth):
         if not (level == 0 and image):
@@ -119,6 +125,8 @@ def architecture(
         axes.text(across[level], low, title, ha="center", va="top", color=style.BLACK)
     for y, name in zip(places[-1], named, strict=False):
         axes.text(across[-1] + 0.55, y, style.shortened(name, MAX_LETTERS), va="center", color=style.BLACK)
+    for y, name in zip(places[0], named_inputs, strict=False):
+        axes.text(-0.55, y, style.shortened(name, MAX_LETTERS), ha="right", va="center", color=style.BLACK)
     _legend(axes)
     return figure
 

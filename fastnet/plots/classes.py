@@ -8,21 +8,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnet import checks
+from fastnet.insight.classified import confusion as insight_confusion
 from fastnet.insight.task import full_scale
+from fastnet.names import BackendName
+from fastnet.network import Network
 from fastnet.plots import style
+from fastnet.plots.axes import LETTER, axes_for, figure_of, short_names
 from fastnet.plots.scales import percent
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_NUMBERED = 15  # the cells of a larger matrix have no numbers
+MAX_NUMBERED = 15  # the cells of a larger matrix have no numbers, nor cells that are too small for them
 MAX_NAMED = 20  # only some classes of a larger matrix are named
 MAX_LETTERS = 12  # of a class's name
+MARGIN, BAR = 0.5, 1.0  # inches: what is beside a matrix besides names, and what is above and below it
 ACROSS = 4  # images in a row
 
 
 @style.picture
-def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: float = style.COLUMN) -> Figure:
+def confusion(
+    network: Network | NDArray[np.int64],
+    x: Any = None,
+    y: Any = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    backend: BackendName | None = None,
+    width: float = style.COLUMN,
+    ax: Axes | None = None,
+) -> Figure:
     """Draw a confusion matrix: how many examples of each class (row) got each answer (column).
 
     The colour is the share of the row's examples. The colour scale is a square root, so that rare mistakes are visible.
@@ -30,12 +46,20 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
 
     Parameters
     ----------
-    matrix : ndarray of int64, shape (n_classes, n_classes)
-        The counts, as `insight.classified` returns them.
-    class_names : sequence of str
-        A name for each class.
+    network : Network or ndarray of int64, shape (n_classes, n_classes)
+        A classifier, or the counts that `insight.confusion` returns.
+    x : array_like or sparse matrix, shape (n, n_in)
+        Examples for the network. With counts, x may hold the class names.
+    y : array_like, shape (n,) or (n, n_out)
+        The labels of the examples, or targets.
+    class_names : sequence of str, optional
+        A name for each class. By default the names in `network.schema`, or the numbers of the classes.
+    backend : str, optional
+        The backend that computes the network's answers.
     width : float
-        The width in inches.
+        The width in inches of a new figure.
+    ax : matplotlib.axes.Axes, optional
+        The axes to draw into. By default a new figure is made.
 
     Returns
     -------
@@ -43,42 +67,74 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], *, width: f
 
     Raises
     ------
+    TypeError
+        `network` is neither a network nor a matrix, or `ax` is no Axes.
     ValueError
-        There are more or fewer names than classes.
+        There are more or fewer names than classes, the network is a regression network, or the data do not fit.
     FastnetError
         Matplotlib is missing (the extra `plot`).
 
     Examples
     --------
-    >>> figure = confusion(np.array([[8, 2], [0, 40]]), ["a", "b"])
+    >>> figure = confusion(np.array([[8, 2], [0, 40]]), class_names=["a", "b"])
+    >>> x, y = np.random.default_rng(0).random((50, 4)), np.arange(50) % 3
+    >>> figure = confusion(fastnet.Network([4, 3], seed=0), x, y)
     """
     from matplotlib.colors import PowerNorm
 
+    if isinstance(network, Network):
+        matrix = insight_confusion(network, x, y, backend=backend)
+        own: Sequence[str] = network.schema.class_names if network.schema is not None else ()
+    else:
+        matrix, own = _matrix(network), () if x is None else list(x)
+        if y is not None:
+            raise TypeError(
+                "a confusion matrix takes no labels y: give a network, x and y, or a matrix and class_names"
+            )
     classes = len(matrix)
+    if class_names is None:
+        class_names = own or list(map(str, range(classes)))
     if len(class_names) != classes:
         raise ValueError(f"class_names has {len(class_names)} names; the matrix needs {classes}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [style.shortened(name, MAX_LETTERS) for name in class_names]
-    figure = style.figure(width, 0.84 * width)
-    axes = figure.add_subplot()
-    shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1))
+    names = short_names(class_names, MAX_LETTERS)
+    longest = max(map(len, names))
+    cell = (width - LETTER * longest - MARGIN) / classes  # inches, about
+    upright = longest * LETTER > cell
+    axes = axes_for(ax, width, cell * classes + BAR + (LETTER * longest if upright else 0))
+    shades = axes.imshow(share, cmap=style.COUNTS, norm=PowerNorm(0.5, 0, 1), aspect="auto")
     step = -(-classes // MAX_NAMED)
-    upright = 0 if max(map(len, names)) <= 2 and classes <= MAX_NUMBERED else 90
-    axes.set_xticks(range(0, classes, step), names[::step], rotation=upright)
+    axes.set_xticks(range(0, classes, step), names[::step], rotation=90 if upright else 0)
     axes.set_yticks(range(0, classes, step), names[::step])
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=style.SMALL if classes > MAX_NUMBERED else style.FONT_SIZE - 1)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("the network's answer")
     axes.set_ylabel("the truth")
-    if classes <= MAX_NUMBERED:
+    if classes <= MAX_NUMBERED and len(str(matrix.max())) * LETTER < cell:
         for i, j in np.argwhere(matrix):
             ink = "white" if share[i, j] > 0.4 else style.BLACK
             axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=ink, fontsize=style.FONT_SIZE - 1)
-    bar = figure.colorbar(shades, ax=axes, pad=0.02, ticks=[0, 0.01, 0.1, 0.5, 1])
-    percent(bar.ax.yaxis)
-    bar.set_label("share of the true class")
+    bar = axes.figure.colorbar(
+        shades,
+        ax=axes,
+        location="top",
+        pad=0.02,
+        aspect=40,
+        ticks=[0, 0.01, 0.1, 0.5, 1],
+        label="share of the true class",
+    )
+    percent(bar.ax.xaxis)
     bar.outline.set_visible(False)
-    return figure
+    return figure_of(axes)
+
+
+def _matrix(found: Any) -> NDArray[np.int64]:
+    """Return a confusion matrix, or refuse what is none."""
+    if not isinstance(found, np.ndarray):
+        raise TypeError(f"network must be a fastnet.Network or a confusion matrix, not {checks.given(found)}")
+    if found.ndim != 2 or found.shape[0] != found.shape[1] or not len(found):
+        raise ValueError(f"the confusion matrix has shape {found.shape}; expected (n_classes, n_classes)")
+    return found
 
 
 @style.picture

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.insight.calibration import Calibration
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # images of each kind
 TOP_BINS = 25  # bins of the top output's distribution
+FEW = 10  # bins of fewer examples are pale: the standard error of their accuracy may be 0.16 and more
+PALE = 0.3  # opacity
 
 
 @style.picture
@@ -130,6 +133,8 @@ def _tops(axes: Axes, answers: Answers, colour: str) -> None:
 def reliability(found: Calibration, calibrated: Calibration | None = None, *, width: float | None = None) -> Figure:
     """Draw a reliability diagram: accuracy against confidence by bin, and the number of examples in each bin.
 
+    Bins of fewer than 10 examples are pale, without a gap: so few examples tell little about the accuracy.
+
     Parameters
     ----------
     found : Calibration
@@ -163,24 +168,41 @@ def reliability(found: Calibration, calibrated: Calibration | None = None, *, wi
     )
     for (above, below), diagram in zip(axes.T, diagrams, strict=True):
         _diagram(above, diagram)
-        widths = np.diff(diagram.edges)
-        below.bar(diagram.edges[:-1], diagram.counts, widths, align="edge", color=style.GREY, edgecolor="white")
+        for bins, opacity, _ in _by_count(diagram):
+            left, widths = diagram.edges[:-1][bins], np.diff(diagram.edges)[bins]
+            below.bar(
+                left, diagram.counts[bins], widths, align="edge", color=style.GREY, alpha=opacity, edgecolor="white"
+            )
         below.set_xlabel("confidence")
         below.set_xlim(0, 1)
-    axes[1, 0].set_yscale("log")  # for all axes of the row (sharey), so that a bin of one example is visible
+    # The axis is shared in the row. It begins below 1, so that a bin of one example has a height.
+    axes[1, 0].set_yscale("log")
+    axes[1, 0].set_ylim(bottom=0.5)
+    axes[1, 0].yaxis.set_major_formatter("{x:,.0f}")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("examples")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(diagrams) + 1)
+    entries = {
+        label: handle for each in axes[0] for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=len(diagrams) + 1)
     return figure
 
 
+def _by_count(diagram: Calibration) -> list[tuple[NDArray[np.bool_], float, str]]:
+    """The bins of many and those of few examples, each with an opacity and a label. Kinds without bins are left out."""
+    many, few = diagram.counts >= FEW, (diagram.counts > 0) & (diagram.counts < FEW)
+    kinds = [(many, 1.0, "accuracy of the bin"), (few, PALE, f"of fewer than {FEW} examples")]
+    return [kind for kind in kinds if kind[0].any()]
+
+
 def _diagram(axes: Axes, diagram: Calibration) -> None:
-    filled = diagram.counts > 0
-    left, widths = diagram.edges[:-1][filled], np.diff(diagram.edges)[filled]
-    accuracy, confidence = diagram.accuracy[filled], diagram.confidence[filled]
-    axes.bar(left, accuracy, widths, align="edge", color=style.SKY, edgecolor="white", label="accuracy of the bin")
-    axes.vlines(confidence, accuracy, confidence, color=style.RED, label="gap to the confidence")
-    axes.plot(confidence, accuracy, "o", color=style.RED)
+    for bins, opacity, label in _by_count(diagram):
+        left, widths = diagram.edges[:-1][bins], np.diff(diagram.edges)[bins]
+        accuracy, confidence = diagram.accuracy[bins], diagram.confidence[bins]
+        axes.bar(left, accuracy, widths, align="edge", color=style.SKY, alpha=opacity, edgecolor="white", label=label)
+        if opacity == 1:
+            axes.vlines(confidence, accuracy, confidence, color=style.RED, label="gap to the confidence")
+            axes.plot(confidence, accuracy, "o", color=style.RED)
     axes.plot((0, 1), (0, 1), "--", color=style.BLACK, label="accuracy = confidence")
     axes.set_ylim(0, 1)
     at = "outputs as they are" if diagram.temperature is None else f"temperature {diagram.temperature:.3g}"

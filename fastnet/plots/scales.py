@@ -25,3 +25,11 @@ def percent(axis: Axis, decimals: int = 0) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1, decimals=decimals))
+
+
+def percent_ticks(axis: Axis, span: float) -> None:
+    """Write the ticks of an axis as percentages that are exact. `span` is the range of the shares on the axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))  # not 2.5, which needs one more decimal
+    percent(axis, decimals=0 if span > 0.04 else 1)

@@ -1,4 +1,7 @@
-"""The cards about the answers to the test examples: which classes the network confuses, and its worst mistakes."""
+"""The cards about the answers to the test examples: which classes or labels the network confuses, and its mistakes.
+
+Not here: the errors of a regression (values.py).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,25 @@ import numpy as np
 from fastnet import plots
 from fastnet.report.parts import NONE, Card, Table, counted, picture, share
 from fastnet.report.subject import Subject
+from fastnet.report.table import CAPTION_OF_ROWS, cells, titles
 
 MAX_MISTAKES = 20  # the report shows at most this many mistakes
 
 
 class _Mistake(NamedTuple):
+    """row: the position of the example. what: the label in question, or "" for a classifier. sure: from 0 to 1."""
+
+    row: int
+    what: str
     truth: str
     answer: str
-    number: int
+    sure: float
+
+    @property
+    def sentence(self) -> str:
+        if self.what:
+            return f"took an example {self.truth} “{self.what}” for one {self.answer} it"
+        return f"took “{self.truth}” for “{self.answer}”"
 
 
 def confusion(subject: Subject) -> Card:
@@ -55,29 +69,86 @@ def confusion(subject: Subject) -> Card:
     )
 
 
+def labels(subject: Subject) -> Card:
+    """The card of a multilabel network: a line for each label."""
+    found, scores, n = subject.label_scores, subject.scores, len(subject.data.y_test)
+    rows = [
+        [name, *map(_percent, measures), f"{support:,}"]
+        for name, *measures, support in zip(
+            subject.names, found.precision, found.recall, found.f1, found.support, strict=True
+        )
+    ]
+    return Card(
+        "labels",
+        "How well it knows each label",
+        f"The network got {scores.label_accuracy:.1%} of all labels of {n:,} test examples right. For "
+        f"{scores.accuracy:.1%} of the examples all labels are right.",
+        table=Table(
+            "Precision is the share of the examples predicted to have the label that have it. Recall is the share of "
+            "the examples with the label that were recognised. F1 is the harmonic mean of both. Support is the number "
+            "of examples with the label.",
+            ["label", "precision", "recall", "F1", "support"],
+            rows,
+        ),
+        note=f"{NONE} means that the label does not occur, or is never predicted."
+        if any(NONE in row for row in rows)
+        else "",
+    )
+
+
 def mistakes(subject: Subject) -> Card:
     """The card of the wrong answers with the highest confidence."""
-    found, shape = subject.classified, subject.data.image_shape
-    title, wrong = "Its worst mistakes", found.mistakes
-    if not len(wrong):
-        return Card("mistakes", title, f"The network made no mistakes on {len(found.truth):,} test examples.")
-    worst = [
-        _Mistake(subject.names[found.truth[k]], subject.names[found.predicted[k]], k) for k in wrong[:MAX_MISTAKES]
-    ]
-    sure = found.confidence[wrong[:MAX_MISTAKES]]
+    shape, title, n = subject.data.image_shape, "Its worst mistakes", len(subject.data.y_test)
+    count, worst = _wrong_labels(subject) if subject.run.network.task == "multilabel" else _wrong_classes(subject)
+    if not worst:
+        return Card("mistakes", title, f"The network made no mistakes on {n:,} test examples.")
     said = (
-        f"The network made {counted(len(wrong), 'mistake')} on {len(found.truth):,} test examples. In its surest "
-        f"mistake it took “{worst[0].truth}” for “{worst[0].answer}” and was {sure[0]:.0%} sure."
+        f"The network made {counted(count, 'mistake')} on {n:,} test examples. In its surest mistake it "
+        f"{worst[0].sentence} and was {worst[0].sure:.0%} sure."
     )
     if shape is None:
-        rows = [[str(m.number), m.truth, m.answer, f"{s:.1%}"] for m, s in zip(worst, sure, strict=True)]
+        labelled = ["label"] if worst[0].what else []
+        rows = []
+        for m in worst:
+            about = [f"{m.row + 1:,}", *([m.what] if labelled else [])]
+            rows.append([*about, m.truth, m.answer, f"{m.sure:.1%}", *cells(subject, m.row)])
         table = Table(
-            "The mistakes with the highest confidence. The first column is the position in the test set.",
-            ["example", "is", "says", "sure"],
+            f"The mistakes with the highest confidence. {CAPTION_OF_ROWS}",
+            ["row", *labelled, "is", "says", "sure", *titles(subject)],
             rows,
         )
-        return Card("mistakes", title, said, table=table)
-    images = subject.data.x_test[wrong[:MAX_MISTAKES]].reshape(-1, *shape)
-    figure = plots.mistakes(images, [m.truth for m in worst], [m.answer for m in worst], sure)
-    each = ", ".join(f"{m.truth} taken for {m.answer} ({s:.0%} sure)" for m, s in zip(worst, sure, strict=True))
+        return Card("mistakes", title, said, table=table, wide=bool(subject.shown_columns))
+    images = subject.data.x_test[[m.row for m in worst]].reshape(-1, *shape)
+    truth = [f"{m.truth} {m.what}" if m.what else m.truth for m in worst]
+    answers = [f"{m.answer} {m.what}" if m.what else m.answer for m in worst]
+    figure = plots.mistakes(images, truth, answers, np.array([m.sure for m in worst]))
+    each = ", ".join(f"{t} taken for {a} ({m.sure:.0%} sure)" for m, t, a in zip(worst, truth, answers, strict=True))
     return Card("mistakes", title, said, [picture(figure, f"{counted(len(worst), 'image')}: {each}.", "png")])
+
+
+def _wrong_classes(subject: Subject) -> tuple[int, list[_Mistake]]:
+    """The number of wrong answers of a classifier, and those with the highest confidence."""
+    found, names = subject.classified, subject.names
+    return len(found.mistakes), [
+        _Mistake(int(k), "", names[found.truth[k]], names[found.predicted[k]], float(found.confidence[k]))
+        for k in found.mistakes[:MAX_MISTAKES]
+    ]
+
+
+def _wrong_labels(subject: Subject) -> tuple[int, list[_Mistake]]:
+    """The number of wrong labels of a multilabel network, and those with the highest confidence."""
+    network, data = subject.run.network, subject.data
+    outputs = network.forward(data.x_test, backend=subject.backend)
+    answers, truth = network.predict(data.x_test, backend=subject.backend) > 0, data.y_test > 0.5
+    wrong = np.argwhere(answers != truth)
+    sure = np.where(answers, outputs, 1 - outputs)[tuple(wrong.T)]
+    order = np.argsort(-sure, kind="stable")[:MAX_MISTAKES]
+    words = ("without", "with")
+    return len(wrong), [
+        _Mistake(i, subject.names[k], words[int(truth[i, k])], words[int(answers[i, k])], confidence)
+        for (i, k), confidence in zip(wrong[order].tolist(), sure[order].tolist(), strict=True)
+    ]
+
+
+def _percent(part: float) -> str:
+    return f"{part:.1%}" if np.isfinite(part) else NONE

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet import insight, plots
+from fastnet.insight.calibration import Calibration
 from fastnet.plots import style
-from fastnet.report.parts import Card, Table, picture
+from fastnet.plots.confidence import FEW
+from fastnet.report.parts import Card, Table, counted, picture
 from fastnet.report.subject import Subject
 
 N_NOISE = 2_000  # images of each kind. The standard error of a share is then at most 0.011.
+MIN_EXAMPLES = 200  # for the calibration. Of fewer, one half fits a temperature, and the other half fills few bins.
 
 
 def noise(subject: Subject) -> Card:
@@ -53,17 +56,23 @@ def noise(subject: Subject) -> Card:
 def calibration(subject: Subject) -> Card:
     """The card of the calibration: whether the network's confidence matches its accuracy."""
     title, data, network = "Can its confidence be trusted?", subject.data, subject.run.network
-    if len(data.x_test) < 2:
-        return Card("calibration", title, "There are too few test examples to tell.")
+    if len(data.x_test) < MIN_EXAMPLES:
+        return Card(
+            "calibration",
+            title,
+            f"There are too few test examples to tell: {len(data.x_test)}. It takes at least {MIN_EXAMPLES} to compare "
+            "the confidence with the accuracy.",
+        )
     # One half of the test examples fits the temperature, the other half judges it.
-    fit, judge = slice(0, None, 2), slice(1, None, 2)
+    fit, judge = np.arange(0, len(data.x_test), 2), np.arange(1, len(data.x_test), 2)
     x, y = data.x_test[judge], data.y_test[judge]
     plain = insight.calibration(network, x, y, temperature=None, backend=subject.backend)
     temperature = insight.fit_temperature(network, data.x_test[fit], data.y_test[fit], backend=subject.backend)
     mended = insight.calibration(network, x, y, temperature=temperature, backend=subject.backend)
     said = (
         f"The mean confidence is {plain.mean_confidence:.0%}, and {plain.mean_accuracy:.0%} of the answers are right. "
-        "Where a bar ends below the dashed line, the network is too sure."
+        "Where a bar ends below the dashed line, the network is too sure. Pale bars stand for fewer than "
+        f"{FEW} examples and tell little."
     )
     facts = [
         ("expected calibration error", f"{plain.error:.3f}"),
@@ -77,17 +86,29 @@ def calibration(subject: Subject) -> Card:
         [
             picture(
                 plots.reliability(plain, width=style.COLUMN),
-                f"Reliability diagram of the outputs as they are: accuracy against confidence. Expected "
-                f"calibration error {plain.error:.3f}.",
+                f"Reliability diagram of the outputs as they are: {_seen(plain)}",
             ),
             picture(
                 plots.reliability(mended, width=style.COLUMN),
-                f"Reliability diagram at the temperature {temperature:.2f}. Expected calibration error "
-                f"{mended.error:.3f}.",
+                f"Reliability diagram at the temperature {temperature:.2f}: {_seen(mended)}",
             ),
         ],
         facts,
         note="A temperature divides the weighted sums of the last layer before the softmax. One half of the test "
         "examples fitted the temperature; the figures come from the other half.",
         wide=True,
+    )
+
+
+def _seen(diagram: Calibration) -> str:
+    """The bars of a reliability diagram in words."""
+    filled = np.flatnonzero(diagram.counts >= FEW)
+    text = f"accuracy against confidence. Expected calibration error {diagram.error:.3f}."
+    if not len(filled):
+        return text
+    k = filled[np.abs(diagram.accuracy - diagram.confidence)[filled].argmax()]
+    bars = counted(len(filled), "bar stands", "bars stand")
+    return (
+        f"{text} {bars} for at least {FEW} examples each. The widest gap: {diagram.counts[k]:,} answers with a mean "
+        f"confidence of {diagram.confidence[k]:.0%}, of which {diagram.accuracy[k]:.0%} are right."
     )

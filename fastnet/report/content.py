@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
-from fastnet.data import Dataset
-from fastnet.names import BackendName
-from fastnet.report import answers, confidence, network, settings
+from fastnet.report import answers, confidence, network, settings, table, values
 from fastnet.report.parts import Card, Facts, Page, duration
 from fastnet.report.subject import Subject
 from fastnet.text import layers
-from fastnet.training.runs import Run
 from fastnet.version import __version__
 
 
-def page(run: Run, data: Dataset, backend: BackendName | None = None) -> Page:
-    """The whole content of the report: the run, judged by the data set."""
-    subject = Subject(run, data, backend)
-    net = run.network
-    cards = [network.network(subject), network.learning(subject)]
-    if net.is_classifier:
-        cards += [answers.confusion(subject), answers.mistakes(subject)]
-    if data.image_shape is not None:
-        cards += [network.weights(subject)]
-    if net.is_classifier:
-        cards += [confidence.noise(subject)] if data.image_shape is not None else []
-        cards += [confidence.calibration(subject)]
-    cards += [*_left_out(subject), settings.settings(subject), settings.machine(subject)]
-    learned = f" learned from {len(data.x_train):,} examples and was" if subject.is_trained_on else ","
-    tested = f" tested on {len(data.x_test):,} {'others' if subject.is_trained_on else 'examples'} of {data.name}"
+def page(subject: Subject) -> Page:
+    """The whole content of the report."""
+    net, data = subject.run.network, subject.data
+    trained = max(subject.run.history.get("examples", []), default=0)
+    learned = f" learned from {trained:,} examples and was" if trained and subject.is_of_same_data else ","
+    others = "others" if subject.is_trained_on else "examples"
     return Page(
         network=layers(net.sizes),
         data=data.name,
-        sentence=f"A network of {net.n_parameters:,} weights and biases{learned}{tested}.",
+        sentence=f"A network of {net.n_parameters:,} weights and biases{learned} tested on {len(data.y_test):,} "
+        f"{others} of {data.name}.",
         warning=_warning(subject),
         figures=_figures(subject),
-        cards=cards,
+        cards=[*_paired(_cards(subject)), *_left_out(subject), *_paired(_training(subject))],
         footer=f"Made by fastnet {__version__}. This file loads no other file.",
     )
+
+
+def _cards(subject: Subject) -> list[Card]:
+    """The cards about the network and its answers."""
+    task, is_table = subject.run.network.task, subject.is_table
+    cards = [network.network(subject)]
+    if _has_history(subject):
+        cards.append(network.learning(subject))
+    cards.append(_ABOUT_ANSWERS[task](subject))
+    found = subject.importance
+    if found is not None:
+        cards.append(table.importance(subject, found))
+    cards.append(values.errors(subject) if task == "regression" else answers.mistakes(subject))
+    if found is not None:
+        cards.append(table.dependence(subject, found))
+    cards.append(table.inputs(subject) if is_table else network.weights(subject))
+    if task == "classification":
+        cards += [] if is_table else [confidence.noise(subject)]
+        cards.append(confidence.calibration(subject))
+    return cards
+
+
+_ABOUT_ANSWERS = {"classification": answers.confusion, "multilabel": answers.labels, "regression": values.values}
+
+
+def _training(subject: Subject) -> list[Card]:
+    """The cards about the training of which something is known."""
+    return [card for card in (settings.settings(subject), settings.machine(subject)) if card.facts]
+
+
+def _has_history(subject: Subject) -> bool:
+    return bool(subject.run.history.get("epoch"))
+
+
+def _paired(cards: list[Card]) -> list[Card]:
+    """The cards for a page of two columns: a narrow card without a neighbour becomes wide, so that no gap is left."""
+    paired: list[Card] = []
+    has_place = False  # whether there is a place beside the last card
+    for card in [*cards, None]:
+        if has_place and (card is None or card.wide):
+            paired[-1] = dataclasses.replace(paired[-1], wide=True)
+        if card is not None:
+            has_place = not card.wide and not has_place
+            paired.append(card)
+    return paired
 
 
 def _warning(subject: Subject) -> str:
@@ -53,10 +88,18 @@ def _warning(subject: Subject) -> str:
 
 def _figures(subject: Subject) -> Facts:
     """The key figures at the head of the page."""
-    record, scores = subject.run.record, subject.scores
-    found = [("test cost", f"{scores.cost:.4g}")]
-    if subject.run.network.is_classifier:
-        found.insert(0, ("test accuracy", f"{scores.accuracy:.1%}"))
+    record, scores, task = subject.run.record, subject.scores, subject.run.network.task
+    found = []
+    if task == "classification":
+        found = [("test accuracy", f"{scores.accuracy:.1%}")]
+    elif task == "multilabel":
+        found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
+    else:
+        found = [("test R2", table.number(scores.r2))]
+        if len(subject.names) == 1:  # errors of several outputs have no common unit
+            errors = subject.value_scores
+            found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
+    found.append(("test cost", f"{scores.cost:.4g}"))
     found.append(("parameters", f"{subject.run.network.n_parameters:,}"))
     if record.get("seconds"):
         found.append(("training time", duration(record["seconds"])))
@@ -66,12 +109,12 @@ def _figures(subject: Subject) -> Facts:
 
 
 def _left_out(subject: Subject) -> list[Card]:
-    """A card that explains which cards are missing for this network or data set; no card if none is missing."""
+    """A card that says which cards are missing for this network or data set; no card if none is missing."""
     reasons = []
-    if not subject.run.network.is_classifier:
-        reasons.append(
-            "The network predicts numbers, not classes. It has no accuracy, confuses no classes and has no confidence."
-        )
-    if subject.data.image_shape is None:
-        reasons.append("The examples are not pictures. The report shows no pictures of mistakes, weights or noise.")
+    if not _has_history(subject):
+        reasons.append("There is no history of epochs, so there are no curves of the training.")
+    if not _training(subject):
+        reasons.append("The settings and the time of the training are not known.")
+    if subject.is_table and subject.why_no_importance:
+        reasons.append(subject.why_no_importance)
     return [Card("left-out", "What is left out", " ".join(reasons), wide=True)] if reasons else []

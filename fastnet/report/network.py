@@ -7,22 +7,29 @@ import math
 import numpy as np
 
 from fastnet import insight, plots
+from fastnet.plots.training import SCORES
 from fastnet.report.parts import Card, counted, picture
 from fastnet.report.subject import Subject
 from fastnet.text import layers
+
+TEST_ROWS = "the test examples"  # the words of a run's record for validation with the test examples
+SAME_COST = 1e-5  # relative: two costs of the same network on the same rows, from two backends, differ by less
 
 
 def network(subject: Subject) -> Card:
     """The card of the network's layers, with a drawing of its weights."""
     network = subject.run.network
     *hidden, output = network.activations_by_layer
-    names = subject.data.class_names if network.is_classifier else ()
-    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names)
+    names = subject.data.class_names
+    inputs = subject.columns.inputs if subject.columns.are_named else ()
+    figure = plots.architecture(network, image_shape=subject.data.image_shape, class_names=names, feature_names=inputs)
     comes_out = (
         "one number for each class: the largest is the answer"
         if network.sizes[-1] > 1 and network.is_classifier
         else "one number for two classes: the second class is the answer if the number is at least a half"
         if network.is_classifier
+        else "one number for each label: the example has the label if the number is at least a half"
+        if network.task == "multilabel"
         else "the numbers to predict"
     )
     strongest = max(float(np.abs(w).max()) for w in network.weights)
@@ -43,35 +50,64 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", network.cost_description().replace("_", " ")),
+            ("cost", network.cost_description().replace("_", " ").replace("(", " (")),
             ("arithmetic", network.dtype.name),
         ],
     )
 
 
 def learning(subject: Subject) -> Card:
-    """The card of the cost and the accuracy after each epoch."""
+    """The card of the cost and the scores after each epoch."""
     history = subject.run.history
     title = "How it learned"
     if not history or not history["epoch"]:
         return Card("learning", title, "The history of the training is not known, so there are no curves.")
     first, last = history["cost"][0], history["cost"][-1]
+    rows = _validation_rows(subject)
+    second = "test" if rows == TEST_ROWS else "validation"
     text = f"cost from {first:.4g} to {last:.4g}"
     facts = [("cost in the first epoch", f"{first:.4g}"), ("cost in the last epoch", f"{last:.4g}")]
-    for name, label in (("accuracy", "training accuracy"), ("validation_accuracy", "validation accuracy")):
-        begun, ended = history[name][0], history[name][-1]
-        if ended is not None:
-            text += f", {label} " + (f"{ended:.1%} in the end" if begun is None else f"from {begun:.1%} to {ended:.1%}")
-            facts.append((f"{label} in the end", f"{ended:.1%}"))
+    for score, name in SCORES.items():
+        for prefix, kind in (("", "training"), ("validation_", second)):
+            begun, ended = (history.get(prefix + score, [None])[k] for k in (0, -1))
+            if ended is not None:
+                label, end = f"{kind} {name}", _score(score, ended)
+                text += f", {label} " + (
+                    f"{end} in the end" if begun is None else f"from {_score(score, begun)} to {end}"
+                )
+                facts.append((f"{label} in the end", end))
     epochs = len(history["epoch"])
     return Card(
         "learning",
         title,
         f"In {counted(epochs, 'pass', 'passes')} over the training examples (epochs) the cost went from {first:.4g} to "
-        f"{last:.4g}. The cost says how far the answers are from the truth.",
-        [picture(plots.history(history), f"Curves against {epochs} epochs: {text}.")],
+        f"{last:.4g}. The cost says how far the answers are from the truth."
+        + (f" The {second} curve comes from {rows}." if rows else ""),
+        [picture(plots.history(history, validation_name=second), f"Curves against {epochs} epochs: {text}.")],
         facts,
     )
+
+
+def _validation_rows(subject: Subject) -> str:
+    """Which rows the validation columns of the history come from, in words; empty if there are no such columns.
+
+    A run without the record's words may still have been validated with the test examples. Then an epoch's validation
+    cost is the cost on the test examples.
+    """
+    history, scores = subject.run.history, subject.scores
+    columns = [name for name in history if name.startswith("validation_")]
+    if not any(value is not None for name in columns for value in history[name]):
+        return ""
+    known = subject.run.record.get("validation")
+    if isinstance(known, str) and known:
+        return known
+    costs = [cost for cost in history["validation_cost"] if cost is not None]
+    is_test = any(math.isclose(cost, scores.cost, rel_tol=SAME_COST) for cost in costs)
+    return TEST_ROWS if is_test else "validation data given to fit"
+
+
+def _score(name: str, value: float) -> str:
+    return f"{value:.3f}" if name == "r2" else f"{value:.1%}"
 
 
 def weights(subject: Subject) -> Card:

@@ -73,10 +73,12 @@ def picture(figure: Figure, alt: str, kind: str = "svg") -> Picture:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ms, s or min."""
-    if seconds < 0.1:
-        return f"{1e3 * seconds:.1f} ms"
-    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+    """Seconds in words, with three digits: us, ms, s, min or h."""
+    seconds = float(f"{seconds:.3g}")  # rounded first, so that no text has 1000 us or 60 s of the next unit
+    for unit, size, limit in (("us", 1e-6, 1e-3), ("ms", 1e-3, 0.1), ("s", 1, 100), ("min", 60, 6000)):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 3600:,.1f} h"
 
 
 def counted(count: int, one: str = "time", many: str = "") -> str:

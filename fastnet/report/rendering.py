@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from fastnet.data import Dataset
 from fastnet.data.files import PathLike, atomic_write
-from fastnet.errors import DataError, require_extra
+from fastnet.errors import require_extra
 from fastnet.names import BackendName
-from fastnet.network import Network
 from fastnet.plots import style
-from fastnet.training.runs import Run, check_data
-from fastnet.training.trainer import Trainer
 
 
 def check() -> None:
@@ -27,17 +25,44 @@ def check() -> None:
     require_extra("scipy", "reports need SciPy", "insight")
 
 
-def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName | None = None) -> str:
-    """Render the report of a training run as HTML.
+def render(
+    model: Any,
+    x_test: Any,
+    y_test: Any = None,
+    *,
+    feature_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    image_shape: tuple[int, int] | None = None,
+    name: str | None = None,
+    backend: BackendName | None = None,
+) -> str:
+    """Render the report of a training as HTML.
 
     The test examples judge the network. Nothing is trained, and nothing changes.
 
     Parameters
     ----------
-    run : Run, Trainer or Network
-        A run, a trainer after its training, or a network alone.
-    data : Dataset
-        The data set, as `fastnet.data.load` returns it.
+    model : Run, Trainer, Network, estimator or Pipeline
+        A run, a trainer after its training, or a network alone; a fitted `MLPClassifier` or `MLPRegressor` of
+        fastnet.sklearn, or a Pipeline of scikit-learn that ends in one.
+    x_test : array, data frame, scipy.sparse matrix or Dataset
+        The test examples (n, columns) as the model takes them, or pictures (n, rows, columns). A frame of pandas or
+        polars gives names to the columns. A network with a `schema` takes the frame as its table was. A `Dataset`, as
+        `fastnet.data.load` returns it, has the targets and the names too.
+    y_test : array, Series or data frame
+        The targets (n,) or (n, n_out): the labels that the model was trained on, the names of the classes, 0 and 1 for
+        each of several labels, or the values of a regression. The columns of a frame name the labels or the values.
+        Leave it out for a Dataset.
+    feature_names : sequence of str, optional
+        The names of the columns of x_test. By default those of the network's schema, of the frame or of the estimator,
+        or "input 1", "input 2" and so on.
+    class_names : sequence of str, optional
+        The names of the classes, of several labels, or of the values of a regression. By default those of the schema,
+        of the estimator or of the columns of y_test.
+    image_shape : tuple of int, optional
+        Rows and columns, if the examples are pictures. By default rows of bytes that fill a square are pictures.
+    name : str, optional
+        The name of the data on the page.
     backend : str, optional
         The backend that computes the answers. By default fastnet chooses one.
 
@@ -49,32 +74,30 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName 
     Raises
     ------
     TypeError
-        `run` or `data` has another type.
+        An argument has another type, or y_test is missing.
     ValueError
-        The network does not fit the data.
+        The data or the names do not fit the network, or a label is none of the model's classes.
     DataError
-        The data set has no test examples.
+        There are no test examples.
     FastnetError
         An extra is missing.
     """
     check()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from fastnet.report.arguments import subject
     from fastnet.report.content import page
 
-    if isinstance(run, Trainer):
-        run = Run.of(run)
-    elif isinstance(run, Network):
-        run = Run(run)
-    if not isinstance(run, Run):
-        raise TypeError(f"run must be a Run, a Trainer or a Network, not {type(run).__name__}")
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data must be a Dataset, as fastnet.data.load returns it, not {type(data).__name__}")
-    check_data("the network", run.network, data)
-    if not len(data.x_test):
-        raise DataError(
-            f"{data.name} has no test examples, and the report needs them to judge the network: hold some examples out"
-        )
+    judged = subject(
+        model,
+        x_test,
+        y_test,
+        feature_names=feature_names,
+        class_names=class_names,
+        image_shape=image_shape,
+        name=name,
+        backend=backend,
+    )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -82,17 +105,28 @@ def render(run: Run | Trainer | Network, data: Dataset, *, backend: BackendName 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(page=page(run, data, backend)) + "\n"
+    return environment.get_template("page.html").render(page=page(judged)) + "\n"
 
 
-def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backend: BackendName | None = None) -> None:
-    """Write the report of a training run to an HTML file. An existing file stays until the new one is complete.
+def write(
+    path: PathLike,
+    model: Any,
+    x_test: Any,
+    y_test: Any = None,
+    *,
+    feature_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    image_shape: tuple[int, int] | None = None,
+    name: str | None = None,
+    backend: BackendName | None = None,
+) -> None:
+    """Write the report of a training to an HTML file. An existing file stays until the new one is complete.
 
     Parameters
     ----------
     path : str or os.PathLike
         The file.
-    run, data, backend
+    model, x_test, y_test, feature_names, class_names, image_shape, name, backend
         As for `render`. All errors of `render` can occur here too.
 
     Raises
@@ -102,8 +136,23 @@ def write(path: PathLike, run: Run | Trainer | Network, data: Dataset, *, backen
 
     Examples
     --------
-    >>> fastnet.report.write("report.html", trainer, data)  # it writes a file  # doctest: +SKIP
+    >>> import os, tempfile
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> trainer = fastnet.Trainer(fastnet.Network([4, 3], seed=0))
+    >>> history = trainer.fit(x, y, epochs=3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "report.html")
+    ...     fastnet.report.write(path, trainer, x, y, class_names=["red", "green", "blue"])
     """
-    text = render(run, data, backend=backend)
+    text = render(
+        model,
+        x_test,
+        y_test,
+        feature_names=feature_names,
+        class_names=class_names,
+        image_shape=image_shape,
+        name=name,
+        backend=backend,
+    )
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))  # "?" replaces an invalid character in a name

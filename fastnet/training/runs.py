@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -184,7 +184,14 @@ def _settings(thing: Any) -> dict[str, float]:
     return {name: value for name, value in vars(thing).items() if isinstance(value, (bool, int, float))}
 
 
-def class_names(network: Network, data: Dataset) -> list[str]:
+class _Named(Protocol):
+    """What names classes, such as a data set."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
+def class_names(network: Network, data: _Named | None = None) -> list[str]:
     """Return a name for each class of a classifier, or for each label of a multilabel network. [] for a regression.
 
     The names are those of the network, else those of the data set, else numbers.
@@ -192,8 +199,8 @@ def class_names(network: Network, data: Dataset) -> list[str]:
     if network.task == "regression":
         return []
     n = n_classes(network.sizes[-1]) if network.is_classifier else network.sizes[-1]
-    names = network.schema.class_names if network.schema else data.class_names
-    return [*names, *map(str, range(len(names), n))]
+    names = network.schema.class_names if network.schema else data.class_names if data else ()
+    return [*names[:n], *map(str, range(len(names), n))]
 
 
 def check_data(what: str, network: Network, data: Dataset) -> None:

@@ -78,6 +78,11 @@ def test_a_table_is_judged_by_names(folder: Path, capsys: pytest.CaptureFixture[
     text = Path(table).read_text()
     (folder / "unknown.csv").write_text(text.replace("small", "tiny", 1))
     assert "'tiny' is not among the network's classes" in error(capsys, *evaluate[:-1], folder / "unknown.csv")
+    (folder / "unlabelled.csv").write_text(text.replace("size", "note", 1))
+    said = error(capsys, *evaluate[:-1], folder / "unlabelled.csv")
+    assert "no column size, which the network predicts: give the right column as --label-column" in said
+    found = record(capsys, *evaluate[:-1], folder / "unlabelled.csv", "--label-column", "note")
+    assert found["accuracy"] == 1
     (folder / "missing.csv").write_text(text.replace("length", "stem", 1))
     assert "length" in error(capsys, *evaluate[:-1], folder / "missing.csv")
     # One class in the file, and the numbers of the classes of the network.
@@ -101,9 +106,12 @@ def test_a_regression_is_judged_beside_the_mean(folder: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.splitlines()[-2].split() == ["network", f"{1 - 1 / y.var():.3f}", "1", "1"]
 
     flower_table, flower_model = flowers(folder)
-    assert "numbers" in error(capsys, "evaluate", "--model", model, "--data", flower_table)
-    assert error(capsys, "evaluate", "--model", flower_model, "--data", table)
-    assert "digits has one class for each example" in error(capsys, "evaluate", "--model", model, "--data", "digits")
+    on_flowers = ("evaluate", "--model", model, "--data", flower_table, "--label-column", "size")
+    assert "a regression needs numbers" in error(capsys, *on_flowers)
+    assert "has no columns length, width" in error(capsys, "evaluate", "--model", flower_model, "--data", table)
+    assert "predicts 1 number, but digits has 64 inputs and 10 classes" in error(
+        capsys, "evaluate", "--model", model, "--data", "digits"
+    )
 
 
 def test_labels_are_judged_one_by_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,9 +193,7 @@ def test_columns_that_are_not_inputs(tmp_path, text, words):
 @pytest.mark.parametrize(("name", "first"), [("", 0), ("", 1), ("Unnamed: 0", 0)])
 def test_the_row_labels_of_pandas_are_left_out(tmp_path, name, first):
     path = write_rows(tmp_path, f"{name},a,b", range(first, first + 50), range(50), Y)
-    with pytest.warns(
-        UserWarning, match="the first column has no name and counts the rows, so it is left out"
-    ) as caught:
+    with pytest.warns(UserWarning, match="holds the row labels of pandas, so it is left out") as caught:
         data = fastnet.data.load(path)
     assert data.feature_names == ("a",)
     assert caught[0].filename == __file__
@@ -271,6 +269,7 @@ def test_a_schema_reads_other_files(tmp_path, trained):
         ("age,city,member,bought\n1,Oslo,1,no\n1,Pisa,1,no\n", "row 2, column 'city': 'Pisa' is not among the values"),
         ("age,city,member,bought\n1,Oslo,1,no\n1,Rome,1,maybe\n", "column bought, row 2: 'maybe' is not among the"),
         ("age,city,member,bought\n1,Oslo,1,no\nx,Rome,1,no\n", "the column age has text ('x' in row 2)"),
+        ("age,city,member,buys\n1,Oslo,1,no\n", "x.csv has no column bought, which the network predicts: give"),
         ("1,Oslo,1,no\n2,Oslo,1,no\n", "x.csv has no header, but the network was trained on columns with names (age,"),
     ],
 )

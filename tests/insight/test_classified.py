@@ -46,3 +46,10 @@ def test_dense_targets_are_read_as_classes() -> None:
 def test_a_regression_has_no_confusion_matrix() -> None:
     with pytest.raises(ValueError, match="has no classes to confuse"):
         insight.classified(fastnet.Network([5, 2], output="identity"), X, X[:, :2])
+
+
+def test_confusion_is_the_matrix_of_classified() -> None:
+    network, y = fastnet.Network([5, 4], seed=1), np.arange(200) % 4
+    expected = insight.classified(network, X, y).matrix
+    np.testing.assert_array_equal(insight.confusion(network, X, y), expected)
+    assert len(set(expected.ravel())) > 4

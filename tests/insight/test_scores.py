@@ -47,6 +47,13 @@ def test_value_scores_equal_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(found.baseline_mae, metrics.mean_absolute_error(y, mean, **each), rtol=1e-9)
 
 
+def test_labels_of_a_regression_are_targets_of_0_and_1() -> None:
+    network, y = fastnet.Network([5, 3], task="regression", seed=1), np.arange(200) % 3
+    np.testing.assert_array_equal(
+        insight.value_scores(network, X, y).mae, insight.value_scores(network, X, np.eye(3)[y]).mae
+    )
+
+
 def test_equal_targets_have_no_r2() -> None:
     found = insight.value_scores(fastnet.Network([5, 1], task="regression", seed=1), X, np.full(200, 0.1))
     assert np.isnan(found.r2).all()

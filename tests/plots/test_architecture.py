@@ -14,6 +14,8 @@ from matplotlib.colors import to_rgba
 
 import fastnet
 from fastnet import plots
+from fastnet.data.schema import Schema
+from fastnet.insight import confusion
 from fastnet.training.history import FIELDS
 
 CLASSES = ["zero", "one", "$two$", "a very long name"]
@@ -126,7 +128,7 @@ def test_curves_show_the_history() -> None:
         assert training.get_ydata().tolist() == history[name]
         assert validation.get_ydata().tolist() == history[f"validation_{name}"]
         assert training.get_xdata().tolist() == [1, 2, 3, 4]
-        assert (training.get_label(), validation.get_label()) == ("training", "validation")
+        assert (training.get_linestyle(), validation.get_linestyle()) == ("-", "--")
         assert training.get_color() != validation.get_color()
         assert training.get_marker() != validation.get_marker()
     assert {text.get_text() for text in cost.get_legend().texts} == {"training", "validation"}
@@ -158,6 +160,42 @@ def test_missing_values_are_not_drawn() -> None:
         plots.history(columns(0))
 
 
+def test_each_of_several_runs_has_a_colour() -> None:
+    runs = {
+        "short": columns(2, cost=[3.0, 2.0], validation_cost=[3.5, 3.0]),
+        "long": columns(3, cost=[2.5, 1.5, 1.0]),
+    }
+    (axes,) = plots.history(runs, validation_name="the test rows").axes
+    short, validated, long = axes.lines
+    assert short.get_color() == validated.get_color() != long.get_color()
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--", "-"]
+    assert long.get_ydata().tolist() == [2.5, 1.5, 1.0]
+    named = {text.get_text(): line for text, line in zip(*legend(axes), strict=True)}
+    assert set(named) == {"short", "long", "training", "the test rows"}
+    assert named["long"].get_color() == long.get_color()
+    assert named["the test rows"].get_linestyle() == "--"
+    (axes,) = plots.history([runs["long"]] * 9).axes
+    assert len({line.get_color() for line in axes.lines}) == 9
+    assert {text.get_text() for text in legend(axes)[0]} == {f"run {k + 1}" for k in range(9)}
+
+
+def legend(axes: Any) -> tuple[list[Any], list[Any]]:
+    return axes.get_legend().get_texts(), axes.get_legend().get_lines()
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([], "history is empty; expected at least one run"),
+        ([3], "the history of 'run 1' must be a fastnet.History or a mapping of columns, not 3"),
+        ({"a": columns(1, cost=[1.0]), "b": columns(0)}, "the history of 'b' has no epochs"),
+    ],
+)
+def test_runs_without_epochs_are_refused(runs: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        plots.history(runs)
+
+
 # -- the answers -----------------------------------------------------------------------------------------------
 
 
@@ -169,7 +207,7 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 1]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("the network's answer", "the truth")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
-    assert bar.get_ylabel() == "share of the true class"
+    assert bar.get_xlabel() == "share of the true class"
     shades = axes.images[0]
     for text in axes.texts:  # the text must have enough contrast with its cell
         j, i = text.get_position()
@@ -177,6 +215,27 @@ def test_confusions_are_counted_and_coloured_by_share() -> None:
         assert abs(np.mean(below[:3]) - np.mean(to_rgba(text.get_color())[:3])) > 0.35
     with pytest.raises(ValueError, match="class_names has 1 names; the matrix needs 2"):
         plots.confusion(matrix, ["a"])
+
+
+def test_confusions_of_a_network_have_the_names_of_its_classes() -> None:
+    net = network(4, 3)
+    net.schema = Schema(class_names=("ant", "bee", "cat"))
+    x, y = np.random.default_rng(0).standard_normal((30, 4)), np.arange(30) % 3
+    (axes, _) = plots.confusion(net, x, y).axes
+    matrix = confusion(net, x, y)
+    np.testing.assert_allclose(axes.images[0].get_array(), matrix / matrix.sum(axis=1, keepdims=True))
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee", "cat"]
+    net.schema = None
+    assert [label.get_text() for label in plots.confusion(net, x, y).axes[0].get_yticklabels()] == ["0", "1", "2"]
+    with pytest.raises(TypeError, match=r"network must be a fastnet\.Network or a confusion matrix, not None"):
+        plots.confusion(None)  # type: ignore[arg-type]  # the refused argument
+    with pytest.raises(ValueError, match=r"the confusion matrix has shape \(2, 3\)"):
+        plots.confusion(np.ones((2, 3), np.int64))
+
+
+def test_names_with_the_same_start_stay_different() -> None:
+    figure = plots.confusion(np.eye(3, dtype=np.int64), ["a very long class 1", "a very long class 2", "b"])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a very…ass 1", "a very…ass 2", "b"]
 
 
 def test_only_some_of_many_classes_are_named() -> None:

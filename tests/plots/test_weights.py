@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 from fastnet import Network, plots
+from fastnet.data.schema import Column, Schema
 from fastnet.insight import (
     calibration,
     confidence_on_noise,
@@ -69,13 +70,11 @@ def test_weights_are_drawn_as_images_on_one_scale_around_zero() -> None:
 def test_only_some_of_many_neurons_are_drawn() -> None:
     figure = plots.weights(network(100))
     assert len(drawn(figure)) == 64
-    assert "the first 64 of 100 neurons, after training" in texts(figure)
+    assert "the first 64 of 100 neurons" in texts(figure).splitlines()
 
 
 def test_images_need_not_be_square() -> None:
     assert {array.shape for array in drawn(plots.weights(network(), image_shape=(2, 8)))} == {(2, 8)}
-    with pytest.raises(ValueError, match="12 inputs are not the pixels of a square image: give image_shape"):
-        plots.weights(Network([12, 3]))
     with pytest.raises(ValueError, match="image_shape 3 x 3 has 9 pixels, but there are 16 inputs"):
         plots.weights(network(), image_shape=(3, 3))
 
@@ -90,6 +89,62 @@ def test_weights_of_deeper_layers_are_drawn_as_a_table() -> None:
         plots.weights(net, layer=3)
     with pytest.raises(ValueError, match="give this network as it was before its training"):
         plots.weights(net, before=network(7))
+
+
+def named() -> Network:
+    net = Network([3, 5, 2], seed=0)
+    net.schema = Schema((Column("age"), Column("city", ("Oslo", "Rome"))), "bought", ("no", "yes"))
+    return net
+
+
+def test_weights_of_a_table_have_a_row_for_each_named_input() -> None:
+    net = named()
+    axes, bar = plots.weights(net).axes
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), net.weights[0].T)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["age", "city=Oslo", "city=Rome"]
+    assert image.get_clim() == (-np.abs(net.weights[0]).max(), np.abs(net.weights[0]).max())
+    assert image.get_cmap().name == "RdBu"
+    assert (axes.get_xlabel(), bar.get_ylabel()) == ("neuron of the first layer", "weight")
+    above, below, _ = plots.weights(net, before=Network([3, 5, 2], seed=1), narrow=True).axes
+    assert [axes.get_title(loc="left") for axes in (above, below)] == ["before training", "after training"]
+    outputs = plots.weights(net, layer=1).axes[0]
+    assert [label.get_text() for label in outputs.get_yticklabels()] == ["no", "yes"]
+
+
+def test_weights_times_deviations_compare_inputs_of_different_units() -> None:
+    net = named()
+    axes, bar = plots.weights(net, feature_names=["a", "b", "c"], deviations=[1000, 1, 0]).axes
+    np.testing.assert_allclose(axes.images[0].get_array(), (net.weights[0] * [1000, 1, 0]).T)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    assert bar.get_ylabel() == "weight x deviation"
+
+
+def test_the_strongest_inputs_and_neurons_of_a_wide_table_are_drawn() -> None:
+    net = Network([70, 80, 2], seed=0)
+    net.weights[0][:, 7] = net.weights[0][3] = 0
+    axes = plots.weights(net).axes[0]
+    assert np.asarray(axes.images[0].get_array()).shape == (60, 64)
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    norms = np.linalg.norm(net.weights[0], axis=0)
+    assert rows == [f"input {k + 1}" for k in sorted(np.argsort(-norms)[:60])]
+    assert "input 8" not in rows
+    assert axes.get_ylabel() == "the 60 strongest of 70 inputs"
+    assert axes.get_xlabel() == "the 64 strongest of 80 neurons"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"feature_names": ["a"]}, "feature_names has 1 names; expected one for each of 3 inputs"),
+        ({"deviations": [1, 2]}, r"deviations has shape \(2,\); expected one number for each of 3 inputs"),
+        ({"deviations": [1, 2, np.nan]}, "deviations must be finite numbers of 0 or more"),
+        ({"deviations": [1, 2, 3], "layer": 1}, "feature_names and deviations are for the first layer of a table"),
+    ],
+)
+def test_names_and_deviations_that_do_not_fit_are_refused(options: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        plots.weights(named(), **options)
 
 
 def test_structure_shows_each_set_with_its_figures() -> None:
@@ -158,21 +213,28 @@ def test_noise_without_images() -> None:
 
 
 def test_reliability_shows_bins_gaps_and_counts() -> None:
+    """Bins of fewer than 10 examples are pale and have no gap. A bin of one example has a height."""
     before, after = (calibration(network(), IMAGES, LABELS, temperature=t, bins=10) for t in (1.0, 0.25))
+    assert [sorted(set(found.counts) - {0}) for found in (before, after)] == [[2, 6, 7, 8, 17], [2, 38]]
     figure = plots.reliability(before, after)
     above, below = figure.axes[:2], figure.axes[2:]
     for axes, counts, found in zip(above, below, (before, after), strict=True):
-        filled = found.counts > 0
-        np.testing.assert_allclose([bar.get_height() for bar in axes.patches], found.accuracy[filled])
+        many, few = found.counts >= 10, (found.counts > 0) & (found.counts < 10)
+        for kind, opaque in ((many, True), (few, False)):
+            for chart, values in ((axes, found.accuracy[kind]), (counts, found.counts[kind])):
+                bars = [bar for bar in chart.patches if (bar.get_alpha() == 1) is opaque]
+                np.testing.assert_allclose([bar.get_height() for bar in bars], values)
+                np.testing.assert_allclose([bar.get_x() for bar in bars], found.edges[:-1][kind])
         gaps = axes.collections[0].get_segments()
-        np.testing.assert_allclose([gap[0] for gap in gaps], np.stack([found.confidence, found.accuracy], 1)[filled])
-        np.testing.assert_allclose([gap[1] for gap in gaps], np.stack([found.confidence] * 2, 1)[filled])
-        np.testing.assert_array_equal([bar.get_height() for bar in counts.patches], found.counts)
+        np.testing.assert_allclose([gap[0] for gap in gaps], np.stack([found.confidence, found.accuracy], 1)[many])
+        np.testing.assert_allclose([gap[1] for gap in gaps], np.stack([found.confidence] * 2, 1)[many])
         assert counts.get_yscale() == "log"
+        assert 0 < counts.get_ylim()[0] < 1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "gap to the confidence",
         "accuracy = confidence",
         "accuracy of the bin",
+        "of fewer than 10 examples",
     ]
     assert above[1].get_title(loc="left") == f"temperature 0.25: error {after.error:.3f}"
     assert {"accuracy", "examples", "confidence"} <= set(texts(figure).splitlines())

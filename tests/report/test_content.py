@@ -59,7 +59,7 @@ def test_the_key_figures_equal_the_computed_ones(run: Run, page: Page) -> None:
     assert page.figures["backend"] == "numpy"
     time, unit = page.figures["training time"].split()  # a busy machine may need more than 100 ms
     assert float(time) == pytest.approx({"ms": 1e3, "s": 1}[unit] * run.record["seconds"], abs=0.05)
-    assert "547 weights and biases learned from 240 examples and was tested on 90 others" in page.text
+    assert "547 weights and biases learned from 240 examples and was tested on 210 others" in page.text
 
 
 def test_the_ends_of_the_curves_are_in_the_text(run: Run, page: Page) -> None:
@@ -68,7 +68,7 @@ def test_the_ends_of_the_curves_are_in_the_text(run: Run, page: Page) -> None:
         "cost in the first epoch": f"{history['cost'][0]:.4g}",
         "cost in the last epoch": f"{history['cost'][-1]:.4g}",
         "training accuracy in the end": f"{history['accuracy'][-1]:.1%}",
-        "validation accuracy in the end": f"{history['validation_accuracy'][-1]:.1%}",
+        "test accuracy in the end": f"{history['validation_accuracy'][-1]:.1%}",
     }
     assert f"{history['validation_accuracy'][0]:.1%}" in card.images[0]["alt"]
 
@@ -92,7 +92,7 @@ def test_the_confusions_are_counted(run: Run, page: Page) -> None:
             f"{CLASS_NAMES[favourite]} ({taken[favourite]})" if taken[favourite] else "-",
         ]
     right = int(np.sum(predicted == DATA.y_test))
-    assert f"{right} of 90 test examples right" in page.cards["confusion"].text
+    assert f"{right} of 210 test examples right" in page.cards["confusion"].text
     most = max(pairs, key=lambda pair: pairs[pair])
     assert f"“{CLASS_NAMES[most[0]]}” is taken for “{CLASS_NAMES[most[1]]}”, {pairs[most]} time" in page.text
 
@@ -102,7 +102,7 @@ def test_the_worst_mistakes_are_the_most_confident(run: Run, page: Page) -> None
     wrong = np.flatnonzero(outputs.argmax(1) != DATA.y_test)
     sure = sorted(outputs[wrong].max(1), reverse=True)
     card = page.cards["mistakes"]
-    assert f"{len(wrong)} mistakes on 90" in card.text
+    assert f"{len(wrong)} mistakes on 210" in card.text
     assert f"{sure[0]:.0%} sure" in card.text
     said = re.findall(r"\((\d+%) sure\)", card.images[0]["alt"])
     assert said == [f"{s:.0%}" for s in sure[:20]]
@@ -268,11 +268,11 @@ def test_the_same_run_gives_the_same_bytes(run: Run, html: str) -> None:
 
 def test_a_report_of_data_without_pictures() -> None:
     page = rendered(trained(table_data(), 5, 2), table_data())
-    assert set(page.cards) == {
-        *("network", "learning", "confusion", "mistakes", "calibration", "left-out", "settings", "machine")
-    }
-    assert "not pictures" in page.cards["left-out"].text
-    assert page.cards["mistakes"].rows[0] == ["example", "is", "says", "sure"]
+    assert list(page.cards) == [
+        *("network", "learning", "confusion", "importance", "mistakes", "dependence", "inputs", "calibration"),
+        *("settings", "machine"),
+    ]
+    assert page.cards["mistakes"].rows[0] == ["row", "is", "says", "sure", *(f"input {k}" for k in range(1, 7))]
     assert not page.cards["mistakes"].images
 
 
@@ -292,11 +292,10 @@ def test_a_regression_has_no_classes() -> None:
     data = picture_data("numbers")
     run = trained(data, 4, 3, output="identity", epochs=2)
     page = rendered(run, data)
-    assert set(page.cards) == {"network", "learning", "weights", "left-out", "settings", "machine"}
-    assert "not classes" in page.cards["left-out"].text
+    assert set(page.cards) == {"network", "learning", "values", "errors", "weights", "settings", "machine"}
     assert "test accuracy" not in page.figures
     assert page.figures["test cost"] == f"{run.network.cost(data.x_test, data.y_test, backend='numpy'):.4g}"
-    assert set(page.cards["learning"].facts) == {"cost in the first epoch", "cost in the last epoch"}
+    assert page.cards["learning"].facts["test R2 in the end"] == f"{run.history['validation_r2'][-1]:.3f}"
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -321,10 +320,12 @@ def test_a_report_of_more_outputs_than_classes() -> None:
 
 
 def test_unusable_runs_and_data_are_errors(run: Run) -> None:
-    with pytest.raises(TypeError, match="a Run, a Trainer or a Network, not int"):
+    with pytest.raises(TypeError, match=r"a Run, a Trainer, a Network, an estimator .* Pipeline that ends in one, not int"):
         report.render(5, DATA)
-    with pytest.raises(TypeError, match="must be a Dataset"):
-        report.render(run, (DATA.x_test, DATA.y_test))
+    with pytest.raises(TypeError, match="y_test is missing"):
+        report.render(run, DATA.x_test)
+    with pytest.raises(TypeError, match="y_test must be left out"):
+        report.render(run, DATA, DATA.y_test)
 
 
 def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
@@ -358,12 +359,12 @@ def test_a_report_of_one_test_example() -> None:
 def test_a_report_of_a_network_or_a_trainer() -> None:
     network = fastnet.Network([64, 4, 3], seed=0)
     page = rendered(network, DATA)
-    assert "not known" in page.cards["learning"].text
-    assert page.cards["settings"].text == "The settings are not known. "
+    assert not {"learning", "settings", "machine"} & set(page.cards)
+    assert "no curves of the training. The settings and the time" in page.cards["left-out"].text
     assert "learned from" not in page.text
     assert "training time" not in page.figures
     trainer = fastnet.Trainer(network, backend="numpy")
-    assert "not known" in rendered(trainer, DATA).cards["learning"].text
+    assert "learning" not in rendered(trainer, DATA).cards
     trainer.fit(DATA.x_train, DATA.y_train, epochs=1)
     page = rendered(trainer, DATA)
     assert "learned from 240 examples" in page.text

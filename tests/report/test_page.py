@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser_cases import SCREENS, show
+from PIL import Image
+from report_cases import picture_data, table_data, trained
 
-REQUIRED = os.environ.get("FASTNET_REQUIRE_BROWSER") == "1"
+from fastnet import report
 
-
-def lacking(reason: str) -> None:
-    """Skip this file, or fail if the run must not skip it."""
-    if REQUIRED:
-        raise RuntimeError(f"FASTNET_REQUIRE_BROWSER=1, but {reason}")
-    pytest.skip(reason, allow_module_level=True)
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-if CHROMIUM is None or DRIVER is None:
-    lacking("there is no Chromium with its chromedriver: on Debian, apt-get install chromium chromium-driver")
-try:
-    for package in ("jinja2", "matplotlib", "scipy"):  # a report needs these packages
-        importlib.import_module(package)
-    from PIL import Image
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-except ImportError as error:
-    lacking(f"the extras dev, plot and insight are wanted ({error})")
-
-from report_cases import picture_data, table_data, trained  # noqa: E402  # imported after the checks that may skip the file
-
-from fastnet import report  # noqa: E402  # imported after these checks
-
-SCREENS = {"desktop": (1280, 900, 1, False), "phone": (390, 844, 2, True), "small phone": (360, 640, 2, True)}
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-)
 READABLE = 12.0  # smallest size of text outside pictures, in CSS pixels
 READABLE_IN_PICTURES = 9.0  # smallest size of text in pictures on each screen, in CSS pixels
 SMALLEST_POINTS = 9  # smallest size of text in the report's pictures
@@ -56,36 +24,9 @@ DPI = 110
 @pytest.fixture(scope="module", params=["pictures", "table"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    data = picture_data() if request.param == "pictures" else table_data(35, 420)
+    data = picture_data() if request.param == "pictures" else table_data(35, 630)
     report.write(path, trained(data, 16, max(data.y_train) + 1), data, backend="numpy")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    own = {
-        name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
-    }  # Chromium cannot run with a sanitizer's library
-    service = Service(DRIVER, log_output=subprocess.DEVNULL, env=own)
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def show(browser: Any, page: Path, screen: str) -> None:
-    width, height, scale, mobile = SCREENS[screen]
-    metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    for log in ("browser", "performance"):
-        browser.get_log(log)  # reading the log empties it
-    browser.get(page.as_uri())
 
 
 @pytest.mark.parametrize("screen", SCREENS)

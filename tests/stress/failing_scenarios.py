@@ -228,8 +228,8 @@ def _write_idx(path: Path) -> None:
 
 
 def _load_csv(path: Path) -> Any:
-    columns, values = read_csv(path)
-    return columns, values.tobytes()
+    table = read_csv(path)
+    return table.names, [column.tobytes() for column in table.columns.values()]
 
 
 SCENARIOS: dict[str, Callable[[], Scenario]] = {f"write {name}": partial(Writing, name) for name in writers.names()}

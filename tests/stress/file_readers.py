@@ -25,8 +25,9 @@ from PIL import Image
 import fastnet
 from fastnet.data import pictures
 from fastnet.data.arrays import read_idx, read_npy, read_npz
-from fastnet.data.formats import read_array
-from fastnet.data.tables import read_csv
+from fastnet.data.formats import read_array, read_table
+from fastnet.data.schema import Schema
+from fastnet.text import json_text
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import FILES, FORMAT, Run
 
@@ -73,12 +74,21 @@ def _array(array: np.ndarray, kinds: str = "biufU") -> None:
 
 def _dataset(data: fastnet.data.Dataset) -> None:
     n_in, n_classes = data.x_train.shape[1], len(data.class_names)
+    is_regression = data.task == "regression"
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
-        sound(x.ndim == 2 and x.shape[1] == n_in and y.shape == (len(x),), f"shapes {x.shape} and {y.shape}")
-        sound(x.dtype in (np.uint8, np.float32) and x.dtype == data.x_train.dtype, f"dtype {x.dtype}")
-        sound(y.dtype == np.int64 and x.flags.c_contiguous and x.flags.aligned, f"dtype {y.dtype}")
+        shape = (len(x), 1) if is_regression else (len(x),)
+        sound(x.ndim == 2 and x.shape[1] == n_in and y.shape == shape, f"shapes {x.shape} and {y.shape}")
+        sound(x.dtype in (np.uint8, np.float32, np.float64) and x.dtype == data.x_train.dtype, f"dtype {x.dtype}")
+        sound(x.flags.c_contiguous and x.flags.aligned, f"flags {x.flags}")
+        sound(y.dtype == (np.float64 if is_regression else np.int64), f"dtype {y.dtype}")
         sound(not x.size or np.isfinite((x.min(), x.max())).all(), "numbers that are not finite")
-        sound(not y.size or (y.min() >= 0 and y.max() < n_classes), f"labels beyond {n_classes} classes")
+        sound(
+            is_regression or not y.size or (y.min() >= 0 and y.max() < n_classes), f"labels beyond {n_classes} classes"
+        )
+    schema = data.schema
+    sound(schema is not None and len(schema.columns) in (0, n_in), f"schema {schema}")
+    assert schema is not None
+    sound(Schema.from_dict(json.loads(json_text(schema.to_dict()))) == schema, f"schema {schema} changes when saved")
     sound(len(data.x_train) and n_in, "no examples")
     sound(data.image_shape is None or np.prod(data.image_shape) == n_in, f"images {data.image_shape}")
 
@@ -113,9 +123,12 @@ def _arrays(folder: Path, names: Names) -> None:
 
 
 def _table(folder: Path, names: Names) -> None:
-    columns, values = read_csv(folder / names[0])
-    sound(values.dtype == np.float32 and values.ndim == 2 and values.size, f"{values.dtype} {values.shape}")
-    sound(len(columns) in (0, values.shape[1]) and all(isinstance(name, str) for name in columns), f"{columns}")
+    table = read_table(folder / names[0])
+    sound(len(table) and all(isinstance(name, str) and name for name in table.columns), f"{table.names}")
+    for column in table.columns.values():
+        sound(column.shape == (len(table),) and column.dtype.kind in "bifOMV", f"{column.dtype} {column.shape}")
+        texts = column.tolist() if column.dtype == object else []
+        sound(all(text is None or isinstance(text, str) for text in texts), f"{texts}")
 
 
 def _picture(folder: Path, names: Names, invert: bool = False) -> None:
@@ -201,7 +214,22 @@ def _tables() -> list[Document]:
     rows = [",".join(map(str, (*x, y))) for x, y in zip(_X.tolist(), _Y.tolist(), strict=True)]
     text = "\n".join(rows) + "\n"
     named = "label,a\n0,1.5\n1,-2e3\n0,.5\n1,7\n"
-    return [{"x.csv": text.encode()}, {"x.csv": named.encode()}, {"x.tsv": named.replace(",", "\t").encode()}]
+    mixed = "a,city,is_new,species\n1.5,Oslo,true,setosa\n2,Rome,,virginica\nNA,?,false,setosa\n"
+    tables = [{"x.csv": part.encode()} for part in (text, named, mixed)]
+    return [*tables, {"x.tsv": named.replace(",", "\t").encode()}]
+
+
+def _parquets() -> list[Document]:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {"a": [1, 2, None], "b": [0.5, None, 2.0], "text": ["x", None, "y"], "bool": [True, False, True]}
+    documents: list[Document] = []
+    for options in ({}, {"compression": "none", "use_dictionary": False}, {"compression": "gzip"}):
+        buffer = io.BytesIO()
+        parquet.write_table(pyarrow.table(columns), buffer, **options)
+        documents.append({"x.parquet": buffer.getvalue()})
+    return documents
 
 
 def _two_files() -> list[Document]:
@@ -265,6 +293,7 @@ READERS = {
     "npy": Reader(_npy, lambda folder, names: _array(read_npy(folder / names[0]))),
     "npz": Reader(_npzs, _arrays),
     "csv": Reader(_tables, _table),
+    "parquet": Reader(_parquets, _table, 64 << 20),  # a table of this size is read from a file of any size
     "picture": Reader(_picture_documents, _picture, 320 << 20),  # five copies of 2^24 pixels of 4 bytes
     "ink": Reader(_picture_documents, functools.partial(_picture, invert=True), 320 << 20),
     "array": Reader(

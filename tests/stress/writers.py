@@ -127,7 +127,7 @@ def _report() -> tuple[Write, Write]:
     from fastnet.report import rendering
 
     def write(folder: Path, text: str) -> None:
-        with patch.object(rendering, "render", lambda run, data, backend: text):
+        with patch.object(rendering, "render", lambda *given, **options: text):
             rendering.write(folder / "report.html", None, None)
 
     return lambda folder: write(folder, "old" * 10_000), lambda folder: write(folder, "new report" * 20_000)
