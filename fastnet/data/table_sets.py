@@ -44,7 +44,10 @@ class Reading:
 def table_dataset(table: Table, reading: Reading) -> Dataset:
     """Return the data set of a table with a column of targets."""
     if len(table.columns) < 2:
-        raise DataError(f"{table.name} has one column: expected columns of inputs and a column of labels")
+        raise DataError(
+            f"{table.name} has one column: expected inputs and labels in columns, with a comma, a semicolon or "
+            "a tab between them"
+        )
     if reading.schema is not None:
         return _as_trained(table, reading, reading.schema)
     table = without_index(table)

@@ -132,9 +132,11 @@ def _refuse_gaps(column: Array, where: str) -> None:
     gaps = missing(column)
     if gaps.any():
         count, row = int(gaps.sum()), int(gaps.argmax()) + 1
+        if count == len(column):
+            raise DataError(f"{where} has no values at all: give another column as label_column")
         raise DataError(
-            f"{where} has {count:,} missing value{'s' * (count > 1)}, the first in row {row}; each row needs a label: "
-            "drop these rows"
+            f"{where} has {count:,} missing value{'s' * (count > 1)}, the first in row {row}; each row needs a label, "
+            "and cells such as NA, none and ? count as missing: drop these rows, or write the label in another way"
         )
 
 

@@ -122,8 +122,9 @@ def test_a_column_of_equal_labels_is_refused(tmp_path, label):
         ),
         ("age,b\n1,2\n3,4\n", {"label_column": "Agee"}, "x.csv has no column Agee; did you mean 'age'?"),
         ("a,b\n1,2\n3,4\n", {"label_column": 2}, "x.csv has 2 columns, so it has no column 3"),
-        ("a\n1\n2\n", {}, "x.csv has one column: expected columns of inputs and a column of labels"),
+        ("a\n1\n2\n", {}, "x.csv has one column: expected inputs and labels in columns, with a comma, a semi"),
         ("a,b\n1,x\n2,\n3,?\n", {}, "column b has 2 missing values, the first in row 2; each row needs a label"),
+        ("a,b,\n1,x,\n2,y,\n", {}, "x.csv, column 3 has no values at all: give another column as label_column"),
         ("a,b\n1,.5\n2,inf\n", {}, "column b, row 2: expected a number, not inf"),
         ("a,b,c\n1,2,x\n3,4,y\n", {"drop": ["d"]}, "x.csv has no column d (a, b, c): give one of these as drop"),
         ("a,b,c\n1,2,x\n3,4,y\n", {"categorical": ["c"]}, "categorical names c, the column to predict"),
@@ -269,7 +270,10 @@ def test_a_schema_reads_other_files(tmp_path, trained):
         ("age,city,member,bought\n1,Oslo,1,no\n1,Pisa,1,no\n", "row 2, column 'city': 'Pisa' is not among the values"),
         ("age,city,member,bought\n1,Oslo,1,no\n1,Rome,1,maybe\n", "column bought, row 2: 'maybe' is not among the"),
         ("age,city,member,bought\n1,Oslo,1,no\nx,Rome,1,no\n", "the column age has text ('x' in row 2)"),
-        ("age,city,member,buys\n1,Oslo,1,no\n", "x.csv has no column bought, which the network predicts: give"),
+        (
+            "age,city,member,buys\n1,Oslo,1,no\n",
+            "x.csv has no column bought, which the network predicts: give the right",
+        ),
         ("1,Oslo,1,no\n2,Oslo,1,no\n", "x.csv has no header, but the network was trained on columns with names (age,"),
     ],
 )
