@@ -24,10 +24,13 @@ def given(value: object) -> str:
 def suggestion(name: object, known: Iterable[str]) -> str:
     """Return the end of an error about an unknown name: "; did you mean 'relu'?", or "" if no known name is close.
 
-    Capital letters and the dashes before an option make no difference.
+    A known name is also close if it is the only one that begins with the unknown name. Capital letters and the dashes
+    before an option make no difference.
     """
     plain = {name.lstrip("-").lower(): name for name in known}
-    close = difflib.get_close_matches(str(name).lstrip("-").lower(), plain, n=1)
+    text = str(name).lstrip("-").lower()
+    longer = [known for known in plain if text and known.startswith(text)]
+    close = difflib.get_close_matches(text, plain, n=1) or (longer if len(longer) == 1 else [])
     return f"; did you mean {plain[close[0]]!r}?" if close else ""
 
 

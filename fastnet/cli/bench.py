@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
         raise FastnetError(f'the benchmarks cannot run ({error}): python -m pip install "fastnet-mlp[bench]"') from None
     made = parser()
     made.check_options(arguments)
-    args = made.parse_args(arguments)
+    args = made.parse_all(arguments)
     args.sparse = SPARSE[args.sparse]
     for option, path in (("--json", args.json), ("--picture", args.picture), ("--write", args.write)):
         if path not in (None, "-"):

@@ -1,6 +1,7 @@
 """The entry point of the command line: parses the arguments, runs one command, prints errors in one line.
 
-Results go to stdout, progress and errors to stderr. The exit status is 2 after an error and 130 after Ctrl-C.
+Results go to stdout. Progress, warnings and errors go to stderr. The exit status is 2 after an error and 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
 
 from fastnet import checks
 from fastnet.cli import backends, bench, data, evaluate, explore, predict, report, train
 from fastnet.cli.common import standard_output
 from fastnet.cli.options import Command, Parser
-from fastnet.cli.wording import options_in_errors
+from fastnet.cli.progress import say
+from fastnet.cli.wording import in_options, options_in_errors
 from fastnet.errors import FastnetError
 from fastnet.text import shown
 from fastnet.version import __version__
@@ -57,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except KeyboardInterrupt as interrupt:  # the message of `fastnet train` names the files it wrote
-        _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
+        _complain(f"{' '.join(['interrupted', *map(str, interrupt.args)])}; exit code {INTERRUPTED}")
         return INTERRUPTED
     except (FastnetError, ValueError, TypeError, OSError, MemoryError) as error:
         _complain(f"error: {_reason(error)}")
@@ -113,21 +117,45 @@ def _run(arguments: list[str]) -> int:
     first = next((k for k, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
     top.check_options(arguments[:first])
     if first < len(arguments):
-        name = checks.name_of("command", arguments[first], (*_COMMANDS, bench.NAME))
+        name, names = arguments[first], (*_COMMANDS, bench.NAME)
+        if name not in names:  # `fastnet help` means `fastnet --help`
+            hint = checks.suggestion(name, (*names, "--help", "--version"))
+            raise ValueError(f"unknown command {name!r}; there are {', '.join(names)}{hint}")
         if name == bench.NAME:  # `fastnet bench` parses its own options
-            return bench.run(arguments[first + 1 :])
+            with _warnings_in_lines(()):
+                return bench.run(arguments[first + 1 :])
         top.commands[name].check_options(arguments[first + 1 :])
-    args = top.parse_args(arguments)
+    args = top.parse_all(arguments)
     if args.command is None:
         top.print_help()
         return 2
-    with options_in_errors(args):
+    with _warnings_in_lines(vars(args), args.quiet), options_in_errors(args):
         return _COMMANDS[args.command].run(args)
+
+
+@contextlib.contextmanager
+def _warnings_in_lines(options: Iterable[str], quiet: bool = False) -> Iterator[None]:
+    """Print each warning in one line, with option names in place of argument names; print none with --quiet."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not quiet:
+            _complain(f"warning: {in_options(str(message), options)}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _complain(message: str) -> None:
     with contextlib.suppress(OSError):  # if stderr is closed or full too, the message cannot be shown
-        print(f"fastnet: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        say(f"fastnet: {' '.join(message.split())}")
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
@@ -37,6 +38,8 @@ _NAMES_ELSEWHERE = {  # what other libraries call an option
     "--validate": ("val",),
     "--weight-decay": ("l2", "wd"),
 }
+_DASHES = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"  # word processors write the others
+_OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative number
 
 
 class Command(NamedTuple):
@@ -65,18 +68,40 @@ class Parser(argparse.ArgumentParser):
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse an option that this parser lacks, and suggest the closest option.
 
-        Without this check, argparse would first complain about missing required options.
+        Without this check, argparse would first complain about missing required options. It would take an option with a
+        typographic dash for a value.
         """
         known = self._option_string_actions
         for argument in arguments:
             if argument == "--":  # only values follow
                 return
             option = argument.partition("=")[0]
-            if option.startswith("--") and " " not in option and option not in known:
-                name = option[2:].replace("_", "-")
-                same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if name in theirs), "")
-                hint = suggestion(same if same in known else option, known)
-                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){hint}")
+            if _OPTION.fullmatch(option) and option not in known:
+                raise ValueError(f"there is no option {option!r} (see {self.prog} --help){self._closest(option)}")
+
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse the arguments. An argument that is left over may be an option without its dashes."""
+        args, left = self.parse_known_args(arguments)
+        if left:
+            parser = self.commands.get(getattr(args, "command", None) or "", self)
+            hint = parser._closest(left[0].partition("=")[0])
+            raise ValueError(f"{left[0]!r} belongs to no option (see {parser.prog} --help){hint}")
+        return args
+
+    def _closest(self, option: str) -> str:
+        """Return the end of an error about an option that this parser lacks: a suggestion, or ""."""
+        known = self._option_string_actions
+        name = option.lstrip(_DASHES).replace("_", "-").lower()
+        same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if name in theirs), "")
+        return suggestion(same if same in known else name, (*known, *self.commands))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the action's choices, and suggest the closest choice."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = suggestion(value, map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, f"{error.message}{hint}") from None
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import sys
@@ -12,28 +13,40 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from fastnet.text import scores
-from fastnet.training.callbacks import Callback
+from fastnet.training.callbacks import Callback, EpochSoFar
 from fastnet.training.history import Epoch
-from fastnet.training.progress_bar import ProgressBar
+from fastnet.training.progress_bar import ProgressBar, epoch_title, first_fitting, terminal_columns
 from fastnet.training.trainer import Trainer
 
+MAX_LINES = 20  # of a fit on a terminal, so that they fit onto a screen
 
-def training_progress(epochs: int, quiet: bool, validation_name: str) -> list[Callback]:
-    """Return the callbacks that show a training: a bar if stderr is a terminal and tqdm is there, else lines.
 
-    `validation_name` says which rows the network is evaluated on after each epoch: "test" or "held out".
+def training_progress(epochs: int, quiet: bool, validation_name: str = "test") -> list[Callback]:
+    """Return the callbacks that show a training: a live line if stderr is a terminal and tqdm is there, else lines.
+
+    `validation_name` is what the lines call the validation data.
     """
     if quiet:
         return []
-    # A pseudo-terminal without a size, as in some containers, has 0 columns, and a bar needs more.
-    has_bar = sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns and find_spec("tqdm")
-    return [_Bar(validation_name)] if has_bar else [_Lines(epochs, validation_name)]
+    # A pseudo-terminal without a size, as in some containers, has 0 columns. A dumb terminal may show each \r.
+    is_live = terminal_columns() is not None and os.environ.get("TERM") != "dumb" and find_spec("tqdm")
+    return [_Live(epochs, validation_name)] if is_live else [_Lines(epochs, validation_name)]
+
+
+def say(message: str) -> None:
+    """Print a line on stderr, above the live line if there is one."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(message, file=sys.stderr, flush=True)
+    else:
+        tqdm.tqdm.write(message, file=sys.stderr)
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager
 def told_if_slow(message: str, quiet: bool, seconds: float = 0.3) -> Iterator[None]:
     """Print a line if the block still runs after `seconds`."""
-    timer = threading.Timer(seconds, lambda: print(message, file=sys.stderr, flush=True))
+    timer = threading.Timer(seconds, lambda: say(message))
     timer.daemon = True
     if not quiet:
         timer.start()
@@ -50,20 +63,58 @@ class _Lines(Callback):
         self._epochs, self._validation_name = epochs, validation_name
 
     def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
-        title = f"epoch {epoch.epoch:{len(str(self._epochs))}}/{self._epochs}"
-        line = f"{title}  {scores(epoch.cost, epoch.accuracy, epoch.r2)}"
-        if not math.isnan(epoch.validation_cost):
-            found = scores(epoch.validation_cost, epoch.validation_accuracy, epoch.validation_r2)
-            line += f"  {self._validation_name} {found}"
-        print(f"{line}  {epoch.examples_per_second:,.0f} examples/s", file=sys.stderr)
+        say(_texts(epoch, self._epochs, self._validation_name)[0])
 
 
-class _Bar(ProgressBar):
-    """Shows one live bar for all epochs."""
+class _Live(ProgressBar):
+    """Shows a live line for the running epoch. Prints a line for the first epoch, the last, and some between them."""
 
-    def __init__(self, validation_name: str) -> None:
+    def __init__(self, epochs: int, validation_name: str) -> None:
         super().__init__()
         self.validation_name = validation_name
+        self._step = _step(epochs)
+        self._unprinted: Epoch | None = None  # the last finished epoch, if it has no line
+        self._is_in_epoch = False
+
+    def on_batches(self, trainer: Trainer, so_far: EpochSoFar) -> None:
+        self._is_in_epoch = True
+        super().on_batches(trainer, so_far)
+
+    def on_epoch_end(self, trainer: Trainer, epoch: Epoch) -> None:
+        self._is_in_epoch = False
+        super().on_epoch_end(trainer, epoch)
+        self._unprinted = epoch
+        if epoch.epoch in (1, self._epochs) or epoch.epoch % self._step == 0:
+            self._print()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._print()
+        self._bar.leave = self._is_in_epoch  # the line of an epoch that ended early stays
+        super().on_fit_end(trainer)
+
+    def _print(self) -> None:
+        if self._unprinted is not None:
+            texts = _texts(self._unprinted, self._epochs, self.validation_name)
+            say(first_fitting(texts, terminal_columns() or len(texts[0])) or texts[-1])
+            self._unprinted = None
+
+
+def _step(epochs: int) -> int:
+    """Return the number of epochs between two lines: 1, 2, 5, 10, 20, ..., so that a fit has at most 20 of them."""
+    steps: Iterator[int] = (digit * 10**power for power in itertools.count() for digit in (1, 2, 5))
+    return next(step for step in steps if epochs <= MAX_LINES * step)
+
+
+def _texts(epoch: Epoch, epochs: int, validation_name: str) -> list[str]:
+    """Return the line of a finished epoch, and shorter forms of it that leave out whole parts."""
+    title = epoch_title(epoch.epoch, epochs)
+    found = scores(epoch.cost, epoch.accuracy, epoch.r2)
+    texts = [f"{title}  {found}", f"{title}  {found.split(', ')[-1]}", title]
+    if not math.isnan(epoch.validation_cost):
+        validated = scores(epoch.validation_cost, epoch.validation_accuracy, epoch.validation_r2)
+        score = validated.split(", ")[-1].removeprefix("accuracy ")
+        texts = [f"{texts[0]}  {validation_name} {validated}", f"{texts[0]}  {validation_name} {score}", *texts]
+    return [f"{texts[0]}  {epoch.examples_per_second:,.0f} examples/s", *texts]
 
 
 class DownloadProgress:

@@ -47,12 +47,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         fitting.fit(choice.name)
     except KeyboardInterrupt:
-        kept = ""
+        kept: list[str] = []
         if trainer.steps:  # an untrained network must not replace a file
             results.write_training(args, trainer, fitting.run())
-            places = [shown(path) for path in (args.save, args.out) if path]
-            kept = f"; the network trained so far is saved in {' and '.join(places)}" if places else ""
-        raise KeyboardInterrupt(f"after {trainer.steps:,} updates{kept}") from None
+            if places := [shown(path) for path in (args.save, args.out) if path]:
+                kept.append(f"the network trained so far is saved in {' and '.join(places)}")
+            if args.history:
+                kept.append(f"the history is saved in {shown(args.history)}")
+        lost = "nothing is saved" + ", since neither --save nor --out is given" * bool(trainer.steps)
+        raise KeyboardInterrupt(f"after {trainer.steps:,} updates; {'; '.join(kept) or lost}") from None
     done = fitting.run()
     results.write_training(args, trainer, done)
     text, done.record["test"] = evaluate(done.network, data, args.backend)

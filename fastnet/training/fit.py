@@ -62,6 +62,8 @@ class Fit:
     callbacks: Sequence[Callback]
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
+    score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
+    has_warned: bool = False  # that the network does not learn
 
     def batches_of_chunk(self, done: int) -> int:
         """Return the number of batches of the next chunk. `done` is the number of batches so far in this epoch."""
@@ -194,6 +196,7 @@ def begin(
         fit = _made(network, layers, state, parameters, made_for)
     fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
+    fit.score_of_constant, fit.has_warned = math.nan, False
     updates = fit.updates
     updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts
     updates.work, fit.memory = workspaces.take(fit.plan.size, parameters.dtype)

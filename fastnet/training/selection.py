@@ -55,19 +55,20 @@ def select(
     is_classifier = bool(layers[-1, c.TASK] == c.CLASSIFICATION)
     if validation_split:
         n_held = checks.held_out(validation_split, len(rows))
-        is_held = hold_out(len(rows), n_held, _classes(y[rows]) if is_classifier else None, split_seed)
+        is_held = hold_out(len(rows), n_held, true_classes(y[rows]) if is_classifier else None, split_seed)
         chosen, rows = rows[is_held], rows[~is_held]
         held_out = Examples(x[chosen], y[chosen], weights[chosen] if weights.size else weights)
     if class_weight is not None:
         checks.has_classes(is_classifier)
         n_classes = formulas.n_classes(int(layers[-1, c.N_OUT]))
-        weights = with_class_weights(class_weight, weights, _classes(y), rows, n_classes)
+        weights = with_class_weights(class_weight, weights, true_classes(y), rows, n_classes)
         checks.weights(weights[rows], len(rows), "sample_weight times class_weight")
         rows = rows[weights[rows] > 0]
     return Selection(Examples(x, y, weights), rows, held_out)
 
 
-def _classes(y: NDArray[Any]) -> Ints:
+def true_classes(y: NDArray[Any]) -> Ints:
+    """Return the class of each example. y are labels (n,) or targets (n, n_out)."""
     return y if y.ndim == 1 else formulas.target_classes(y, -1)
 
 

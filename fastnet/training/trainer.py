@@ -17,7 +17,6 @@ from fastnet.backends.threads import OneAtATime
 from fastnet.errors import DivergedError
 from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
-from fastnet.kernels.contract import Ints
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.training.ahead import rates_ahead, train_ahead
@@ -32,6 +31,7 @@ from fastnet.training.order import draw_order
 from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
 from fastnet.training.spread import warn_of_spread
+from fastnet.training.standstill import warn_of_standstill
 from fastnet.training.totals import Totals
 
 
@@ -305,19 +305,19 @@ class Trainer:
                     except DivergedError as error:
                         self._epoch = error.epoch
                         raise
-                    continue
-                try:
-                    epoch = self._train_epoch(fit, draw_order(selection.rows, self._shuffle, self._rng))
-                except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
-                    self.history.epochs += [self._unfinished] if self._unfinished is not None else []
-                    raise
-                if epoch is None:
-                    break
-                if not interrupts.pending:
-                    epoch = fit.validated(epoch)
-                self.history.epochs.append(epoch)
-                for callback in fit.callbacks if not interrupts.pending else ():
-                    fit.hand_over(partial(callback.on_epoch_end, self, epoch))
+                else:
+                    try:
+                        epoch = self._train_epoch(fit, draw_order(selection.rows, self._shuffle, self._rng))
+                    except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
+                        self.history.epochs += [self._unfinished] if self._unfinished is not None else []
+                        raise
+                    if epoch is None:
+                        break
+                    epoch = epoch if interrupts.pending else fit.validated(epoch)
+                    self.history.epochs.append(epoch)
+                    for callback in fit.callbacks if not interrupts.pending else ():
+                        fit.hand_over(partial(callback.on_epoch_end, self, epoch))
+                warn_of_standstill(fit, self.history, self._learning_rate, self._optimizer)
             fit.end(self._kept)
         return self.history
 
@@ -374,7 +374,7 @@ class Trainer:
             kept=self._kept,
         )
 
-    def _train_epoch(self, fit: Fit, order: Ints) -> Epoch | None:
+    def _train_epoch(self, fit: Fit, order: c.Ints) -> Epoch | None:
         """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
         size, n_batches = fit.updates.batch_size, fit.n_batches
         factors = factors_of_epoch(self._schedule, self._epoch, self._state.step, n_batches, fit.horizon)

@@ -1,12 +1,10 @@
-"""The entry point: help, errors, exit statuses, Ctrl-C, and progress on a terminal."""
+"""The entry point: help, errors, warnings, exit statuses and Ctrl-C."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -52,29 +50,95 @@ def test_no_command_prints_help_and_version_the_version(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("line", "found"),
     [
-        (["tarin"], "unknown command 'tarin'"),
-        (["benhc"], "did you mean 'bench'?"),
-        (["tarin", "--epochs", "3"], "did you mean 'train'?"),
-        (
-            ["train", "--epoch", "3"],
-            "no option '--epoch' (see fastnet train --help); did you mean '--epochs'?",
-        ),
-        (["predict", "--modle", "x.npz"], "did you mean '--model'?"),  # the error must not be about the missing --model
-        (["bench", "--workloads=W1"], "(see fastnet bench --help); did you mean '--workload'?"),
-        (["--vesrion"], "did you mean '--version'?"),
-        (["train", "--lr", "0.1"], "did you mean '--learning-rate'?"),  # --layers has more similar letters
-        (["train", "--n_jobs=2"], "did you mean '--threads'?"),
-        (["train", "--output-dir", "run"], "did you mean '--out'?"),  # not --output, which sets an activation
-        (["train", "--SEED", "3"], "did you mean '--seed'?"),
-        (["evaluate", "--lr", "0.1"], "no option '--lr' (see fastnet evaluate --help)\n"),
+        ("tarin", "train"),
+        ("tarin --epochs 3", "train"),
+        ("Train", "train"),
+        ("-train", "train"),
+        ("benhc", "bench"),
+        ("help", "--help"),
+        ("--vesrion", "--version"),
+        ("-version", "--version"),
+        ("-V", "--version"),
+        ("train --epoch 3", "--epochs"),
+        ("train -epochs 3", "--epochs"),
+        ("train -e 3", "--epochs"),
+        ("train \N{EM DASH}epochs 3", "--epochs"),  # as a word processor writes the two dashes
+        ("train --epochs30", "--epochs"),
+        ("train epochs=30", "--epochs"),
+        ("train epochs 30", "--epochs"),
+        ("train --lables x", "--labels"),
+        ("train --learningrate 0.1", "--learning-rate"),
+        ("train --learn 0.1", "--learning-rate"),
+        ("train --lr 0.1", "--learning-rate"),  # --layers has more similar letters
+        ("train -lr 0.1", "--learning-rate"),
+        ("train --n_jobs=2", "--threads"),
+        ("train --output-dir run", "--out"),  # not --output, which sets an activation
+        ("train --SEED 3", "--seed"),
+        ("predict --modle x.npz", "--model"),  # the error must not be about the missing --model
+        ("bench --workloads=W1", "--workload"),
+        ("data -h5", "-h"),
+        ("train --optimizer adm", "adam"),
+        ("train --optimizer mom", "momentum"),
+        ("train --activation rleu", "relu"),
+        ("train --activation sigmiod,relu --layers 784,8,8,10", "sigmoid"),
+        ("train --output sofmax", "softmax"),
+        ("train --cost crossentropy", "cross_entropy"),
+        ("train --init scald", "scaled"),
+        ("train --schedule cosin", "cosine"),
+        ("train --backend cyton", "cython"),
+        ("train --sparse yse", "yes"),
+        ("train --data mnsit", "mnist"),
+        ("explore decsent", "descent"),
+        ("explore descent --format pgn", "png"),
+        ("bench --suite usres", "users"),
     ],
 )
-def test_the_closest_command_or_option_is_suggested(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_the_closest_command_option_or_value_is_suggested(
+    line: str, found: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said in error(capsys, *arguments)
+    assert f"; did you mean {found!r}?" in error(capsys, *line.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("tarin", "unknown command 'tarin'; there are train, report, "),
+        ("train --epoch 3", "there is no option '--epoch' (see fastnet train --help); did you mean '--epochs'?\n"),
+        ("evaluate --lr 0.1", "there is no option '--lr' (see fastnet evaluate --help)\n"),
+        ("backends extra", "'extra' belongs to no option (see fastnet backends --help)\n"),
+        ("train --learning-rate -1", "--learning-rate must be at least 0, not -1"),  # a number is no option
+    ],
+)
+def test_an_error_about_arguments_says_where_the_help_is(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"fastnet: error: {said}" in error(capsys, *line.split())
+
+
+@pytest.mark.parametrize("command", [(), ("train",)])
+def test_the_short_option_for_help(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "-h"]) == 0
+    short = capsys.readouterr().out
+    assert cli.main([*command, "--help"]) == 0
+    assert short == capsys.readouterr().out
+    assert "-h, --help" in short
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_in_the_words_of_the_options(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("train", "--data", data, "--layers", "64,8,3", "--epochs", "9", "--learning-rate", "1e-9")
+    assert cli.main([*arguments]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    (at,) = (k for k, line in enumerate(lines) if line.startswith("fastnet: warning: "))
+    assert lines[at - 1].startswith("epoch 5/9 ")  # the warning does not wait for the end
+    assert lines[at].startswith("fastnet: warning: the network does not learn: ")
+    assert lines[at].endswith(
+        ": use --activation relu; use a tenth or ten times of --learning-rate 1e-09; use --optimizer adam"
+    )
+    assert cli.main([*arguments, "--quiet"]) == 0
+    assert not capsys.readouterr().err
 
 
 def test_an_error_is_one_printable_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,7 +231,9 @@ def test_interrupt_keeps_the_network(name: str, folder: Path, data: str) -> None
     assert status == entry.INTERRUPTED
     assert seconds < 10  # the fit stops within 0.2 s, but the process may end slowly on a busy machine
     assert last.startswith("fastnet: interrupted after ")
-    assert f"saved in {model}" in last
+    assert last.endswith(
+        f" updates; the network trained so far is saved in {model}; the history is saved in {history}; exit code 130"
+    )
     untrained = fastnet.Network([64, 8, 3], seed=0)
     found = fastnet.Network.load(model)
     assert not np.array_equal(found.parameters, untrained.parameters)
@@ -180,7 +246,7 @@ def test_interrupt_without_save(data: str) -> None:
     status, _, out, last = interrupted("--data", data, "--json")
     assert (status, out) == (entry.INTERRUPTED, "")
     assert last.startswith("fastnet: interrupted after ")
-    assert "saved" not in last
+    assert last.endswith(" updates; nothing is saved, since neither --save nor --out is given; exit code 130")
 
 
 def test_interrupt_before_training_replaces_nothing(
@@ -191,42 +257,11 @@ def test_interrupt_before_training_replaces_nothing(
 
     path = folder / "model.npz"
     path.write_text("of another day")
-    for where in (fastnet.Trainer, "fit"), (fastnet.data, "load"):
+    for where, said in (
+        ((fastnet.Trainer, "fit"), "fastnet: interrupted after 0 updates; nothing is saved; exit code 130\n"),
+        ((fastnet.data, "load"), "fastnet: interrupted; exit code 130\n"),
+    ):
         monkeypatch.setattr(*where, interrupt)
         assert cli.main(["train", "--data", data, "--save", str(path)]) == entry.INTERRUPTED
-        assert capsys.readouterr().err.startswith("fastnet: interrupted")
+        assert capsys.readouterr().err == said
     assert path.read_text() == "of another day"
-
-
-def on_terminal(columns: int, *arguments: object) -> tuple[int, str]:
-    """Run a command whose stderr is a terminal of this width. Return the status and the terminal's text."""
-    import fcntl
-    import pty
-    import termios
-
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
-    command = [sys.executable, "-m", "fastnet", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
-        os.close(theirs)
-        drawn = b""
-        with contextlib.suppress(OSError):  # on Linux, reading raises when the other side has closed
-            while part := os.read(ours, 1 << 16):
-                drawn += part
-        os.close(ours)
-        process.communicate(timeout=60)
-    return process.returncode, drawn.decode()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="this system has no pseudo-terminals")
-def test_live_bar_on_a_terminal(data: str) -> None:
-    pytest.importorskip("tqdm", reason="the bar needs tqdm (extra: cli)")
-    status, drawn = on_terminal(100, "train", "--data", data, *FIT, "--validate")
-    assert status == 0
-    *_, last, end = drawn.split("\r")
-    assert end == "\n"
-    assert last.startswith("epoch 15/15, cost ")
-    assert all(part in last for part in ("accuracy 100.00%", "test 100.00%", "examples/s", "left"))
-    assert drawn.count("\n") == 1
-    status, drawn = on_terminal(0, "train", "--data", data, *FIT)  # the terminal has no size
-    assert (status, drawn.count("\nepoch")) == (0, 14)

@@ -10,6 +10,8 @@ import pytest
 from trainer_cases import X, Y, make
 
 from fastnet import FastnetError, Network, ProgressBar, Trainer
+from fastnet.text import short_number
+from fastnet.training import progress_bar
 
 
 def last_line(trainer: Trainer, y: Any, capsys: pytest.CaptureFixture[str], **arguments: Any) -> str:
@@ -72,3 +74,36 @@ def test_a_notebook_gets_the_bar_of_tqdm_auto(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "ipykernel", np)
     make().fit(X, Y, epochs=3, callbacks=[ProgressBar()])
     assert (len(made), made[0].n) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (None, "epoch 3/3, cost {cost:.4f}, accuracy {accuracy:.2%}, validation {validation:.2%}, {speed} |{bar10}"),
+        (120, "epoch 3/3, cost {cost:.4f}, accuracy {accuracy:.2%}, validation {validation:.2%}, {speed} |{bar}"),
+        (90, "epoch 3/3, cost {cost:.4f}, accuracy {accuracy:.2%}, validation {validation:.2%} |{bar}"),
+        (70, "epoch 3/3, cost {cost:.4f}, accuracy {accuracy:.2%}, validation {validation:.2%}"),
+        (50, "epoch 3/3, cost {cost:.4f}, accuracy {accuracy:.2%}"),
+        (35, "epoch 3/3, accuracy {accuracy:.2%}"),
+        (20, "epoch 3/3"),
+        (8, ""),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_parts(
+    columns: int | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress_bar, "terminal_columns", lambda: columns)
+    trainer = make()
+    drawn = last_line(trainer, Y, capsys, epochs=3, validation_split=0.5).rstrip()
+    last = trainer.history.epochs[-1]
+    start, _, bar = line.partition("|")
+    shown = start.format(
+        cost=last.cost,
+        accuracy=last.accuracy,
+        validation=last.validation_accuracy,
+        speed=f"{short_number(last.examples_per_second)} examples/s",
+    )
+    assert drawn.partition("|")[0].rstrip() == shown.rstrip()
+    width = drawn.count("█")
+    assert bool(width) == bool(bar)
+    assert columns is None or (len(drawn) < columns and (not bar or width >= progress_bar.MIN_BAR))

@@ -1,0 +1,107 @@
+"""Warns of a network that does not learn: its score stays that of a constant output, or its cost stays the same."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from fastnet.errors import warn
+from fastnet.kernels import contract as c
+from fastnet.training.fit import SCORES, Fit
+from fastnet.training.history import Epoch, History
+from fastnet.training.optimizers import Adam, Optimizer
+from fastnet.training.selection import true_classes
+
+EPOCHS = 5
+SAME_COST = 1e-4  # a smaller relative change of the cost is no change
+NOISE = 0.02  # relative; with small batches the cost of a constant output differs this much between epochs
+SAME_SCORE = 1e-5  # a score that is better by less is not better
+SMALL_GAIN = 0.1  # of the way from the score of a constant output to 1; a new network may have such a score by chance
+
+
+def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimizer: Optimizer) -> None:
+    """Give one UserWarning in a fit if its network does not learn. Call this after each chunk of epochs.
+
+    The network does not learn if one of these holds, and the learning rate is not 0:
+
+    - In the last 5 epochs, no score is better than that of the best constant output. The cost changes by at most 2%,
+      and does not fall in each of these epochs. The score is the accuracy on the training examples, the label accuracy
+      or R2. The best constant output scores the share of the most frequent class, or an R2 of 0.
+    - In the first 5 epochs of this fit, the cost is the same to 0.01%, and no score is much better than that of the
+      best constant output. Much better scores mean that another fit has trained the network before.
+
+    An experiment of fastnet gets no warning, since it may train such networks on purpose.
+    """
+    n_epochs = int(history.epochs[-1].epoch - fit.horizon[0]) if history.epochs else 0
+    if n_epochs < EPOCHS or fit.has_warned:
+        return
+    for epochs, is_still, gain in (
+        (history.epochs[-EPOCHS:], _wavers, 0.0),
+        (history.epochs[-n_epochs:][:EPOCHS], _is_same, SMALL_GAIN),
+    ):
+        if any(epoch.learning_rate for epoch in epochs) and is_still([epoch.cost for epoch in epochs]):
+            name = SCORES[int(fit.updates.layers[-1, c.TASK])][-1]
+            best = max(getattr(epoch, name) for epoch in epochs)
+            constant = _score_of_constant(fit)
+            if constant < 1 and best <= constant + gain * (1 - constant) + SAME_SCORE:
+                fit.has_warned = True
+                if not _is_experiment():
+                    warn(_message(fit, epochs[-1], name, constant, learning_rate, optimizer))
+                return
+
+
+def _is_experiment() -> bool:
+    """Whether `fit` was called by a module of fastnet other than the command line."""
+    frame, name = inspect.currentframe(), __name__
+    while frame is not None and name.startswith("fastnet.training."):
+        frame = frame.f_back
+        name = "" if frame is None else frame.f_globals.get("__name__", "")
+    return name.startswith("fastnet.") and not name.startswith("fastnet.cli.")
+
+
+def _is_same(costs: list[float]) -> bool:
+    return _range(costs) <= SAME_COST
+
+
+def _wavers(costs: list[float]) -> bool:
+    falls = all(before - after > SAME_COST * abs(before) for before, after in pairwise(costs))
+    return not falls and _range(costs) <= NOISE
+
+
+def _range(costs: list[float]) -> float:
+    """Return the difference between the largest and the smallest cost, relative to the first. Costs may be negative."""
+    return (max(costs) - min(costs)) / max(abs(costs[0]), 1e-300)
+
+
+def _score_of_constant(fit: Fit) -> float:
+    """Return the best score of a constant output on the examples that the fit trains on. The fit keeps the result."""
+    if math.isnan(fit.score_of_constant):
+        task, y, weights = fit.updates.layers[-1, c.TASK], fit.updates.y[fit.rows], fit.updates.weights
+        weights = weights[fit.rows] if weights.size else np.ones(len(y))
+        if task == c.REGRESSION:
+            fit.score_of_constant = 0.0
+        elif task == c.MULTILABEL:
+            on = np.average(y >= 0.5, axis=0, weights=weights)
+            fit.score_of_constant = float(np.maximum(on, 1 - on).mean())
+        else:
+            fit.score_of_constant = float(np.bincount(true_classes(y), weights).max() / weights.sum())
+    return fit.score_of_constant
+
+
+def _message(fit: Fit, epoch: Epoch, name: str, constant: float, learning_rate: float, optimizer: Optimizer) -> str:
+    shown = "R2 {:.3f}" if name == "r2" else f"{name.replace('_', ' ')} {{:.2%}}"
+    hidden = fit.network.activations_by_layer[:-1]
+    advice = [
+        "scale the inputs to mean 0 and standard deviation 1" * (fit.updates.x.dtype != np.uint8),
+        "use activation='relu'" * (not {"relu", "leaky_relu"}.issuperset(hidden)),
+        f"use a tenth or ten times of learning_rate={learning_rate:g}",
+        "use optimizer='adam'" * (not isinstance(optimizer, Adam)),
+    ]
+    return (
+        f"the network does not learn: over {EPOCHS} epochs the cost stays near {epoch.cost:.4g}, with "
+        f"{shown.format(getattr(epoch, name))} on the training examples; a constant output has "
+        f"{shown.format(constant)}; try one after the other: {'; '.join(filter(None, advice))}"
+    )
