@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a network and its training. The defaults are those of `fastnet train`.
+    """The settings of a network and its training. The defaults are those of `fastnet train` for pictures.
 
     Parameters
     ----------

@@ -320,7 +320,9 @@ def test_a_report_of_more_outputs_than_classes() -> None:
 
 
 def test_unusable_runs_and_data_are_errors(run: Run) -> None:
-    with pytest.raises(TypeError, match=r"a Run, a Trainer, a Network, an estimator .* Pipeline that ends in one, not int"):
+    with pytest.raises(
+        TypeError, match=r"a Run, a Trainer, a Network, an estimator .* Pipeline that ends in one, not int"
+    ):
         report.render(5, DATA)
     with pytest.raises(TypeError, match="y_test is missing"):
         report.render(run, DATA.x_test)
