@@ -318,9 +318,9 @@ class Network(Architecture):
         self.warn_of_bytes(x, rows)
         return rows
 
-    def note_inputs(self, largest: float) -> None:
-        """Remember the largest absolute value of the floats that the network is trained on."""
-        self._largest_input = max(self._largest_input, largest)
+    def note_inputs(self, largest: float, *, anew: bool = False) -> None:
+        """Remember the largest absolute value of the floats that the network is trained on, or `anew` forget others."""
+        self._largest_input = largest if anew else max(self._largest_input, largest)
 
     def warn_of_bytes(self, *forms: object) -> None:
         """Warn once of bytes, which stand for 0 to 1, if the network was trained on much larger floats.

@@ -12,7 +12,7 @@ CONSTANTS = {
     "fastnet.__version__": "The version of fastnet.",
     "fastnet.backends.ENVIRONMENT": "The environment variable that names a backend.",
     "fastnet.backends.NAMES": 'The names of fastnet\'s own backends, in the order in which "auto" tries them.',
-    "fastnet.insight.CHAPTER": "The recipe of `fastnet train`: 784-16-16-10 with sigmoids and the squared error.",
+    "fastnet.insight.CHAPTER": "The recipe of `fastnet train` for pictures: 784-16-16-10, sigmoids, squared error.",
     "fastnet.insight.MEMORIZER": "The recipe of `memorization`: a layer of 128 ReLU neurons, wide enough to memorise.",
     "fastnet.insight.MINIMIZER": "The recipe of `minima`: MEMORIZER with 10 epochs and a learning rate of 0.05.",
 }

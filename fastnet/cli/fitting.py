@@ -58,7 +58,8 @@ class Fitting:
     def validation(self) -> str | None:
         """Which rows the validation columns of the history come from, in words, or None."""
         if self.n_held_out:
-            return f"{self.n_held_out:,} rows held out of the training rows"
+            rows = "1 row" if self.n_held_out == 1 else f"{self.n_held_out:,} rows"
+            return f"{rows} held out of the training rows"
         return "the test examples" if self.has_test else None
 
     def fit(self, backend: str) -> None:

@@ -20,7 +20,7 @@ from fastnet.data.split import TEST_SHARE
 from fastnet.network import Network
 from fastnet.text import clipped, facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Optimizer
-from fastnet.training.recipe import Recipe
+from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe
 from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     choice = backends.resolve(args.backend)
     data = load_data(args)
     recipe = recipe_for(data)
-    use_defaults(args, data, recipe)
+    use_defaults(args, recipe)
     _check_lengths(args)
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
@@ -194,7 +194,9 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
 def _about_end(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     """Return the line that says when the training ends, if it may end early or shows rows that are held out."""
     if not fitting.n_held_out:
-        return {}
+        is_small = recipe_for(fitting.data) is not CHAPTER and len(fitting.data.x_train) < MIN_ROWS
+        said = f"after all epochs; of fewer than {MIN_ROWS} training rows none are held out, unless --patience is given"
+        return {"end": said} if is_small else {}
     if not args.patience:
         return {"validation": f"{fitting.validation} (--validation-split {args.validation_split:g})"}
     return {

@@ -22,12 +22,12 @@ from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 from fastnet.names import Init
 from fastnet.network import Network
 from fastnet.training.optimizers import OPTIMIZERS, Adam, Momentum
-from fastnet.training.recipe import CHAPTER, Recipe, table_recipe
+from fastnet.training.recipe import CHAPTER, MIN_ROWS, VALIDATION_SPLIT, Recipe, table_recipe
 from fastnet.training.schedules import SCHEDULES, Schedule
 from fastnet.training.trainer import Trainer
 
 _NETWORK, _TRAINER = defaults(Network), defaults(Trainer)
-_FOR_HELP = 1000  # rows of a table; only the weight decay depends on them, and its help text says how
+_FOR_HELP = MIN_ROWS  # rows of a table; the help texts say what depends on them
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +120,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         "--patience",
         None,
         "end the training after this number of epochs without a lower cost on the rows of --validation-split, and keep "
-        f"the best network; 0: run all epochs ({_both('patience')})",
+        f"the best network; 0: run all epochs ({_both('patience')} with {MIN_ROWS} training rows or more, else 0)",
         int,
     )
     add_number(
@@ -128,7 +128,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         "--validation-split",
         None,
         "share of the training rows to hold out for --patience "
-        f"(default: {table_recipe(_FOR_HELP).validation_split:g} with --patience, else 0)",
+        f"(default: {VALIDATION_SPLIT:g} with --patience, else 0)",
         float,
     )
     add_number(
@@ -211,7 +211,7 @@ def has_pixels(data: Dataset) -> bool:
     return data.x_train.dtype == np.uint8 or data.image_shape is not None
 
 
-def use_defaults(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> None:
+def use_defaults(args: argparse.Namespace, recipe: Recipe) -> None:
     """Give each option that the user left out the default for these data."""
     if args.learning_rate is None and _is_default(args, recipe, "optimizer") and _is_default(args, recipe, "cost"):
         args.learning_rate = _default(recipe, "learning_rate")
@@ -219,7 +219,7 @@ def use_defaults(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> Non
         if getattr(args, name) is None:
             setattr(args, name, _default(recipe, name))
     if args.validation_split is None:
-        args.validation_split = table_recipe(len(data.x_train)).validation_split if args.patience else 0.0
+        args.validation_split = VALIDATION_SPLIT if args.patience else 0.0
 
 
 def _default(recipe: Recipe, name: str) -> object:

@@ -89,7 +89,7 @@ class Standardization(NamedTuple):
         if self.inputs is self.targets is None:
             return network
         exact = self._fold(network.astype(np.float64))
-        exact.note_inputs(float(np.abs(x).max()) * (c.PIXEL_SCALE if x.dtype == np.uint8 else 1))
+        exact.note_inputs(0.0 if x.dtype == np.uint8 else float(np.abs(x).max()), anew=True)
         if network.dtype == exact.dtype:
             return exact
         with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond float32 become infinite

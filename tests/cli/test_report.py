@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_cases import FIT, error, pictures, record
+from cli_cases import FIT, error, pictures, prices, record
 
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
@@ -247,12 +247,43 @@ def test_a_report_that_fails_keeps_the_network(
 @pytest.mark.usefixtures("undrawn")
 def test_a_report_has_the_curves_of_the_validation(folder: Path, data: str) -> None:
     assert train("--data", data, "--report", folder / "x.html", "--quiet") == 0
-    assert Page((folder / "x.html").read_text("utf-8")).cards["learning"].facts["validation accuracy in the end"]
+    assert Page((folder / "x.html").read_text("utf-8")).cards["learning"].facts["test accuracy in the end"]
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_report_of_no_epochs(folder: Path, data: str) -> None:
     assert train("--data", data, "--out", folder / "run", "--epochs", 0, "--quiet") == 0
     assert cli.main(["report", str(folder / "run"), "--quiet"]) == 0
-    assert "not known" in Page((folder / "run" / "report.html").read_text("utf-8")).cards["learning"].text
+    cards = Page((folder / "run" / "report.html").read_text("utf-8")).cards
+    assert "no history of epochs" in cards["left-out"].text
+    assert "learning" not in cards
     shutil.rmtree(folder / "run")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_reads_the_table_of_its_run_as_the_training_did(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{k % 7 if k % 5 else ''},{'Oslo' if k % 3 else 'Rome'},{k},{'yes' if k % 3 else 'no'}" for k in range(60)]
+    (folder / "people.csv").write_text("\n".join(["age,city,id,bought", *rows]))
+    table = ["--label-column", "bought", "--categorical", "city", "--impute", "--drop", "id", "--epochs", "2"]
+    given = ["--data", str(folder / "people.csv"), "--out", str(folder / "run"), "--quiet"]
+    assert cli.main(["train", *given, *table]) == 0
+    found = record(capsys, "report", folder / "run", "--quiet")
+    assert (found["task"], found["columns"], found["class_names"]) == ("classification", ["age", "city"], ["no", "yes"])
+    assert Page((folder / "run" / "report.html").read_text("utf-8")).h1.endswith("people.csv")
+
+    (folder / "people.csv").write_text("\n".join(["age,city,id,bought", "3,Bergen,0,no", *rows]))
+    assert "'Bergen' is not among the values" in error(capsys, "report", folder / "run")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_of_a_regression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, _ = prices(folder)
+    given = ["--data", table, "--label-column", "price", "--task", "regression", "--epochs", "5", "--quiet"]
+    assert cli.main(["train", *given, "--out", str(folder / "run")]) == 0
+    found = record(capsys, "report", folder / "run", "--quiet")
+    assert (found["task"], found["columns"], found["class_names"]) == ("regression", ["rooms", "area"], [])
+    page = Page((folder / "run" / "report.html").read_text("utf-8"))
+    evaluated = record(capsys, "evaluate", "--model", folder / "run" / "network.npz", "--data", table)
+    assert float(page.figures["RMSE"]) == pytest.approx(evaluated["values"]["rmse"][0], rel=1e-3)

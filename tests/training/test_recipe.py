@@ -19,7 +19,7 @@ from fastnet import backends
 from fastnet.backends.interrupts import Together
 from fastnet.backends.threads import usable_cores
 from fastnet.errors import BackendError
-from fastnet.training.recipe import CHAPTER, Recipe, in_parallel
+from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe, in_parallel, table_recipe
 
 X = np.linspace(0, 1, 40).reshape(10, 4)
 Y = np.arange(10) % 2
@@ -40,6 +40,14 @@ def test_a_recipe_equals_the_plain_calls() -> None:
 def test_the_default_recipe_is_the_chapter_s_network() -> None:
     assert Recipe() == CHAPTER
     assert CHAPTER.start(784, 10, 0).network.n_parameters == 13_002
+
+
+def test_the_recipe_of_tables_depends_on_the_rows() -> None:
+    small, large = table_recipe(MIN_ROWS - 1), table_recipe(10 * MIN_ROWS)
+    assert (small.patience, large.patience) == (0, 20)
+    assert small.trainer["weight_decay"] > 10 * large.trainer["weight_decay"] > 0
+    network = large.start(4, 3, 0).network
+    assert (network.sizes, network.activations_by_layer) == ((4, 100, 3), ("relu", "softmax"))
 
 
 def test_changes_are_merged() -> None:

@@ -12,8 +12,9 @@ import pytest
 from report_cases import picture_data, trained
 
 import fastnet
+from fastnet.data import Dataset, Schema
 from fastnet.errors import DataError
-from fastnet.training.runs import Run
+from fastnet.training.runs import Run, check_data, class_names
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,45 @@ def test_a_run_of_an_earlier_version_loads_without_the_new_columns(run: Run, tmp
     older = {name: column for name, column in run.history.items() if name not in added}
     dataclasses.replace(run, history=older).save(tmp_path)
     assert Run.load(tmp_path).history == {**older, **{name: [None] * len(older["epoch"]) for name in added}}
+
+
+def data_of(y: np.ndarray, task: Any, names: tuple[str, ...] = ()) -> Dataset:
+    x = np.zeros((len(y), 4))
+    return Dataset("table.csv", x, y, x, y, None, names, task)
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "said"),
+    [
+        (([4, 3], None), data_of(np.zeros((5, 1)), "regression"), "distinguishes 3 classes, but .* and 1 number: give"),
+        (([4, 1], "regression"), data_of(np.arange(5), "classification", tuple("abcde")), "1 number, but .* 5 classes"),
+        (([4, 1], "regression"), data_of(np.zeros((5, 2)), "regression"), "1 number, but .* 2 numbers"),
+        (([4, 2], "multilabel"), data_of(np.zeros((5, 3)), "multilabel"), "2 labels, but .* 3 labels"),
+        (([5, 1], "regression"), data_of(np.zeros((5, 1)), "regression"), "takes 5 inputs .* has 4 inputs"),
+    ],
+)
+def test_data_of_another_task_are_refused(network: tuple[list[int], Any], data: Dataset, said: str) -> None:
+    sizes, task = network
+    with pytest.raises(ValueError, match=said):
+        check_data("the network", fastnet.Network(sizes, task=task), data)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "task", "y"),
+    [
+        ([4, 1], "regression", np.zeros((5, 1))),
+        ([4, 3], "multilabel", np.zeros((5, 3))),
+        ([4, 1], None, np.zeros(5, int)),
+    ],
+)
+def test_data_of_the_same_task_fit(sizes: list[int], task: Any, y: np.ndarray) -> None:
+    check_data("the network", fastnet.Network(sizes, task=task), data_of(y, task or "classification", ("a", "b")))
+
+
+def test_classes_have_the_names_of_the_network() -> None:
+    data, network = data_of(np.arange(2), "classification", ("a", "b")), fastnet.Network([4, 3])
+    assert class_names(network, data) == ["a", "b", "2"]
+    network.schema = Schema((), "kind", ("x", "y", "z"))
+    assert class_names(network, data) == ["x", "y", "z"]
+    assert class_names(fastnet.Network([4, 3], task="multilabel"), data) == ["a", "b", "2"]
+    assert class_names(fastnet.Network([4, 3], task="regression"), data) == []

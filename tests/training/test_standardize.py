@@ -90,6 +90,7 @@ def test_bytes_stay_bytes() -> None:
     x = np.random.default_rng(0).integers(0, 256, (60, 5), np.uint8)
     standard, network = Standardization.of(x), random_network(5, 20, 3)
     np.testing.assert_allclose(standard.rows(x).std(axis=0), 1)
+    fastnet.Trainer(network, seed=0).fit(standard.rows(x) * 2, np.arange(60) % 3, epochs=1)  # floats above 1
     np.testing.assert_allclose(
         standard.folded(network, x).forward(x), network.forward(standard.rows(x)), atol=MAX_CHANGE
     )
