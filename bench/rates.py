@@ -93,7 +93,7 @@ SETS: dict[str, Set] = {
     "mnist-5k": Set(images("mnist-5k"), 3, 100),
     "mnist": Set(images("mnist", MNIST_ROWS), 3, 100, relu=(128, 64)),
     "iris": Set(table("load_iris"), 20),
-    "wine": Set(table("load_wine"), 20),
+    "wine": Set(table("load_wine"), 10),
     "breast_cancer": Set(table("load_breast_cancer"), 10),
     "diabetes": Set(table("load_diabetes", True), 20, regression=True),
     "1:50": Set(

@@ -115,7 +115,8 @@ def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str, wha
     axes.set_ylim(0, 1)
     if len(names) <= 20:
         longest = max(map(len, names))
-        axes.set_xticks(range(len(names)), names, rotation=90 if longest > 2 and (longest + 2) * len(names) > MAX_LETTERS else 0)
+        fits = longest <= 2 or (longest + 2) * len(names) <= MAX_LETTERS
+        axes.set_xticks(range(len(names)), names, rotation=0 if fits else 90)
 
 
 def _tops(axes: Axes, answers: Answers, colour: str) -> None:

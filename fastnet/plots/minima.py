@@ -101,7 +101,7 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
     for i, (name, path) in enumerate(paths.items()):
         look = {"color": style.COLOURS[i], "marker": style.MARKERS[i], "markevery": 2}
         cost.plot(path.at, path.cost, label=f"{name}: barrier {path.barrier:.2g}", **look)
-        accuracy.plot(path.at, path.accuracy, **look)
+        accuracy.plot(path.at, path.accuracy, label=name, **look)
     cost.set(ylabel="cost", ylim=(0, None), title="The cost between two networks")
     figure.legend(*cost.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy between two networks")
