@@ -93,7 +93,7 @@ SETS: dict[str, Set] = {
     "mnist-5k": Set(images("mnist-5k"), 3, 100),
     "mnist": Set(images("mnist", MNIST_ROWS), 3, 100, relu=(128, 64)),
     "iris": Set(table("load_iris"), 20),
-    "wine": Set(table("load_wine"), 10),
+    "wine": Set(table("load_wine"), 20),
     "breast_cancer": Set(table("load_breast_cancer"), 10),
     "diabetes": Set(table("load_diabetes", True), 20, regression=True),
     "1:50": Set(
@@ -107,7 +107,7 @@ SETS: dict[str, Set] = {
 
 def network(case: Set, kind: Kind, rows: Rows, seed: int) -> Network:
     n_out = 1 if case.regression else int(np.max(rows.y_train)) + 1
-    task = {"task": "regression"} if case.regression else {}
+    task: dict[str, Any] = {"task": "regression"} if case.regression else {}
     hidden = case.relu if kind.hidden is None else kind.hidden
     return Network([rows.x_train.shape[1], *hidden, n_out], seed=seed, **kind.network, **task)
 
