@@ -125,7 +125,7 @@ def _tops(axes: Axes, answers: Answers, colour: str) -> None:
     axes.bar(edges[:-1], counts / len(answers.top), np.diff(edges), align="edge", color=colour)
     axes.axvline(answers.median, color=style.BLACK, linestyle="--")
     axes.set_xlim(0, 1)
-    axes.set_title(f"dashed: the median, {answers.median:.2f}", fontweight="normal")  # a legend would cover bars
+    axes.set_title(f"median {answers.median:.2f} (dashed)", loc="right", fontweight="normal")  # a legend covers bars
 
 
 @style.picture
