@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 5  # images of each kind
+MAX_LETTERS = 30  # of the names below the answers, with gaps: more letters stand upright
 TOP_BINS = 25  # bins of the top output's distribution
 FEW = 10  # bins of fewer examples are pale: the standard error of their accuracy may be 0.16 and more
 PALE = 0.3  # opacity
@@ -86,7 +87,8 @@ def noise(
         first = first or charts
         _shares(charts[0], answers, names, colour, what)
         _tops(charts[1], answers, colour)
-        charts[0].set_title(f"{kind}, {len(answers.top):,} {what}")
+        title = kind if samples else kind.replace("pixels", "values")  # a table has no pixels
+        charts[0].set_title(f"{title}, {len(answers.top):,} {what}")
         charts[1].tick_params(labelleft=False)
         for chart in charts:
             chart.tick_params(labelbottom=row == len(kinds) - 1)
@@ -116,17 +118,17 @@ def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str, wha
     axes.set_ylim(0, 1)
     if len(names) <= 20:
         longest = max(map(len, names))
-        axes.set_xticks(range(len(names)), names, rotation=90 if longest > 2 else 0)
+        fits = longest <= 2 or (longest + 2) * len(names) <= MAX_LETTERS
+        axes.set_xticks(range(len(names)), names, rotation=0 if fits else 90)
 
 
 def _tops(axes: Axes, answers: Answers, colour: str) -> None:
     """Draw the distribution of the top output, and its median."""
     counts, edges = np.histogram(answers.top, bins=TOP_BINS, range=(0, 1))
     axes.bar(edges[:-1], counts / len(answers.top), np.diff(edges), align="edge", color=colour)
-    axes.axvline(answers.median, color=style.BLACK, linestyle="--", label=f"median {answers.median:.2f}")
+    axes.axvline(answers.median, color=style.BLACK, linestyle="--")
     axes.set_xlim(0, 1)
-    corner = "upper left" if answers.median > 0.5 else "upper right"
-    axes.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")  # opaque: the legend may cover the bars
+    axes.set_title(f"median {answers.median:.2f} (dashed)", loc="right", fontweight="normal")  # a legend covers bars
 
 
 @style.picture

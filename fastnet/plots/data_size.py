@@ -63,5 +63,5 @@ def data_size(found: DataSize) -> Figure:
         ylim=(max(0, low - 0.15), 1.02),
     )
     percent(axes.yaxis)
-    axes.legend(loc="lower right", **BAND)
+    figure.legend(loc="outside lower center", ncols=2, **BAND)
     return figure

@@ -64,7 +64,6 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
     if ranking.zero_share:
         label = f"exactly zero: {ranking.zero_share:.0%} of components"
         curve.axvspan(100 * (1 - ranking.zero_share), 100, color=style.GREY, alpha=0.3, linewidth=0, label=label)
-    curve.legend(loc="upper left")
     names = [f"layer {layer + 1}" for layer in range(len(ranking.by_layer))]
     left = np.zeros(len(names))
     for part, colour, label in zip(ranking.by_layer.T, (style.BLUE, style.ORANGE), ("weights", "biases"), strict=True):
@@ -74,7 +73,8 @@ def ranking(ranking: Ranking, fractions: Sequence[float] = (0.01, 0.1)) -> Figur
         layers.annotate(f" {share:.1%}", (100 * share, row), va="center", fontsize=style.SMALL)
     layers.invert_yaxis()
     layers.set(title="Shares of the layers", xlabel="share of squared norm (%)", xlim=(0, 118 * left.max()))
-    layers.legend(loc="lower right")
+    for axes, side in ((curve, "left"), (layers, "right")):
+        figure.legend(*axes.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=2)
     return figure
 
 

@@ -104,15 +104,13 @@ def corruption(results: Sequence[Memorization]) -> Figure:
     shares = [found.corrupted for found in results]
     _accuracies(accuracy, shares, results)
     accuracy.axhline(results[0].chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
-    accuracy.legend(loc="lower left", **BAND)
     _epochs_to_fit(epochs, np.asarray(shares), results, "every seed", style.GREEN, "^")
-    if not all(np.isfinite(found.epochs_to_fit).all() for found in results):
-        epochs.legend(loc="lower right", **BAND)
     epochs.set(ylabel=f"epochs to fit {results[0].goal:.0%} of the labels", title="Epochs until the network fits")
     epochs.set_ylim(0, 1.05 * epochs.get_ylim()[1])  # room for a cross at the limit
-    for axes in (accuracy, epochs):
+    for axes, side in ((accuracy, "left"), (epochs, "right")):
         axes.set_xlabel("share of labels shuffled")
         percent(axes.xaxis)
+        figure.legend(*axes.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=2, **BAND)
     return figure
 
 
@@ -212,7 +210,7 @@ def capacity(results: Mapping[str, Sequence[Memorization]]) -> Figure:
         ylim=(0, 1.04),
     )
     percent(axes.yaxis)
-    axes.legend(loc="lower left", **BAND)
+    figure.legend(loc="outside lower center", ncols=2, **BAND)
     return figure
 
 

@@ -59,7 +59,6 @@ def minima(found: Minima) -> Figure:
         label = {"label": "one seed"} if i == 0 else {}
         costs.plot(width * aside, ends, "o", color=style.BLUE, markersize=3.5, alpha=0.5, markeredgewidth=0, **label)
     costs.set(ylabel=f"{which} cost at the end", title=f"{cost.shape[1]} seeds each", ylim=(0, None))
-    costs.legend(**BAND)
     for values, name, colour, marker in (
         (found.variation, "test cost", style.BLUE, "o"),
         (found.training_variation, "training cost", style.RED, "s"),
@@ -67,9 +66,9 @@ def minima(found: Minima) -> Figure:
         if np.isfinite(values).all():
             variation.plot(found.widths, values, color=colour, marker=marker, label=name)
     variation.set(ylabel="coefficient of variation", title="Standard deviation / mean", ylim=(0, None))
-    variation.legend()
-    for axes in (costs, variation):
+    for axes, side, options in ((costs, "left", BAND), (variation, "right", {})):
         axes.set_xlabel("neurons in the hidden layer")
+        figure.legend(*axes.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=2, **options)
     return figure
 
 
@@ -104,11 +103,9 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
         cost.plot(path.at, path.cost, label=f"{name}: barrier {path.barrier:.2g}", **look)
         accuracy.plot(path.at, path.accuracy, label=name, **look)
     cost.set(ylabel="cost", ylim=(0, None), title="The cost between two networks")
-    cost.set_ylim(0, 1.25 * cost.get_ylim()[1])  # room for the legend
-    cost.legend(loc="upper center")
+    figure.legend(*cost.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy between two networks")
     percent(accuracy.yaxis)
-    accuracy.legend(loc="lower center")
     for axes in (cost, accuracy):
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["network a", "1/4", "1/2", "3/4", "network b"])
         axes.set_xlabel("position on the straight line between the parameters")

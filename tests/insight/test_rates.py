@@ -16,6 +16,7 @@ from fastnet.training.recipe import in_parallel
 
 # sizes, options of the network, options of the trainer, and a grid of learning rates around the best rate
 KINDS: dict[str, tuple[list[int], Mapping[str, Any], dict[str, Any], list[float]]] = {
+    "digits": ([64, 16, 16, 10], CHAPTER.network, {"optimizer": "sgd", "batch_size": 10}, [0.3, 1, 3, 10]),
     "sigmoid": ([784, 16, 16, 10], CHAPTER.network, {"optimizer": "sgd", "batch_size": 10}, [0.05, 0.2, 0.5, 1, 2]),
     "relu": (
         [784, 128, 64, 10],
@@ -122,16 +123,20 @@ def test_parameters_that_are_not_finite_end_the_finder(steps: int) -> None:
 
 @pytest.fixture(scope="module")
 def best_of_grid() -> dict[str, float]:
-    """Return each kind's test accuracy after ten epochs at the best rate of its grid, on the fastest backend."""
+    """Return each kind's test accuracy after 30 epochs at the best rate of its grid, on the fastest backend."""
     return {kind: max(in_parallel([lambda k=kind, r=rate: trained(k, r) for rate in KINDS[kind][3]])) for kind in KINDS}
+
+
+def examples(kind: str) -> Any:
+    return data("digits" if kind == "digits" else "mnist-5k")
 
 
 def trained(kind: str, rate: float, backend: str | None = None) -> float:
     sizes, network, trainer, _ = KINDS[kind]
-    digits = data()
+    digits = examples(kind)
     run = Trainer(Network(sizes, seed=0, **network), learning_rate=rate, seed=0, backend=backend, **trainer)
     try:
-        run.fit(digits.x_train, digits.y_train, epochs=10)
+        run.fit(digits.x_train, digits.y_train, epochs=30)
     except DivergedError:
         return 0.0
     return run.evaluate(digits.x_test, digits.y_test).accuracy
@@ -141,13 +146,13 @@ def trained(kind: str, rate: float, backend: str | None = None) -> float:
 def test_the_suggestion_is_nearly_as_good_as_the_best_of_a_grid(
     backend: Any, kind: str, best_of_grid: dict[str, float]
 ) -> None:
-    """Loss of accuracy, five seeds: at most 1.2 points with sigmoid (mean 0.3), at most 2.1 with ReLU (mean 1.5)."""
+    """Loss of accuracy, five seeds: at most 0.3 points on digits, 1.4 with sigmoid, 2.3 with ReLU (mean 1.8)."""
     sizes, arguments, trainer, _ = KINDS[kind]
-    digits, name = data(), name_of(backend)
+    digits, name = examples(kind), name_of(backend)
     network = Network(sizes, seed=0, **arguments)
     test = learning_rate_finder(network, digits.x_train, digits.y_train, backend=name, **trainer)
     assert best_of_grid[kind] > 0.9
-    assert trained(kind, test.suggestion, name) > best_of_grid[kind] - 0.025
+    assert trained(kind, test.suggestion, name) > best_of_grid[kind] - 0.03
 
 
 def test_unusable_arguments_are_refused() -> None:

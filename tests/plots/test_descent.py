@@ -96,17 +96,18 @@ def test_the_picture_of_a_ranking() -> None:
     network, x, y = small()
     x[:, 0] = 0
     found = ranking(network, x, y)
-    curve, layers = check(plots.ranking(found, (0.1, 0.5)))
+    figure = plots.ranking(found, (0.1, 0.5))
+    curve, layers = check(figure)
     _, share = curve.lines[0].get_data()
     np.testing.assert_allclose(share, 100 * found.cumulative[1:])
     for fraction, percent in ((0.1, "10%"), (0.5, "50%")):
         label = f"top {percent} hold {100 * found.share(fraction):.0f}%"
         assert lines(curve)[label][0] == 100 * fraction
         assert lines(curve)[label][1] == pytest.approx(100 * found.share(fraction))
-    assert "exactly zero: 9% of components" in [text.get_text() for text in curve.get_legend().get_texts()]  # 5 of 53
+    assert "exactly zero: 9% of components" in [text.get_text() for text in figure.legends[0].get_texts()]  # 5 of 53
     assert [bar.get_width() for bar in layers.patches] == pytest.approx(100 * found.by_layer.T.ravel())
     assert [text.get_text() for text in layers.get_yticklabels()] == ["layer 1", "layer 2"]
-    assert [text.get_text() for text in layers.get_legend().get_texts()] == ["weights", "biases"]
+    assert [text.get_text() for text in figure.legends[1].get_texts()] == ["weights", "biases"]
 
 
 @pytest.mark.parametrize("neurons", [None, [2], [4, 0, 3]])

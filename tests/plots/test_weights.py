@@ -193,7 +193,7 @@ def test_noise_shows_images_answers_and_confidence() -> None:
     for shares, tops, answers in zip(charts[::2], charts[1::2], found.kinds.values(), strict=True):
         np.testing.assert_allclose([bar.get_height() for bar in shares.patches], answers.shares)
         assert sum(bar.get_height() for bar in tops.patches) == pytest.approx(1)
-        assert tops.get_legend().get_texts()[0].get_text() == f"median {answers.median:.2f}"
+        assert tops.get_title(loc="right") == f"median {answers.median:.2f} (dashed)"
     titles = [axes.get_title(loc="left") for axes in charts[::2]]
     assert titles == ["uniform, 300 images", "gaussian, 300 images", "shuffled pixels, 300 images", "real, 40 images"]
     first = found["uniform"]
