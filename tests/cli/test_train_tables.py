@@ -116,6 +116,9 @@ def test_training_ends_early_and_the_best_network_is_kept(folder: Path, capsys: 
     assert run.record["validation"] == found["validation"]
     costs = run.history["validation_cost"]
     assert np.argmin(costs) + 1 == found["best_epoch"]
+    assert set(run.history["examples"]) == {168}
+    shares = 72 * np.array(run.history["validation_accuracy"])  # whole numbers of the rows held out, not of the test
+    np.testing.assert_allclose(shares, shares.round(), atol=1e-9)
     assert run.initial is not None  # it takes raw values too
     data = fastnet.data.load(path)
     assert run.initial.cost(data.x_test, data.y_test) < 3
