@@ -161,5 +161,6 @@ def batches(runs: Sequence[BatchRun]) -> Figure:
     seen.xaxis.set_major_formatter("{x:,.0f}")
     seen.xaxis.get_major_locator().set_params(nbins=5)
     time.set(title="By time", xlabel="seconds of training")
+    time.locator_params(axis="x", nbins=5)  # the numbers of short times are long
     figure.legend(*seen.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
     return figure

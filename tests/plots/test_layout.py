@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import doctest
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +18,7 @@ pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 import fastnet
 from fastnet import plots
-from fastnet.insight import Importance, PartialDependence
+from fastnet.insight import Importance, PartialDependence, compare_batches
 from fastnet.plots import style
 from fastnet.training.history import FIELDS
 
@@ -55,6 +56,12 @@ def network(n_in: int) -> fastnet.Network:
     return fastnet.Network([n_in, 100, 3], seed=0)
 
 
+def batches(seconds: float) -> Any:
+    """Return the picture of a run that took this time. The label of a short time has many digits."""
+    run = compare_batches(network(4), RNG.random((60, 4)), np.arange(60) % 3, (None,), epochs=2)[0]
+    return plots.batches([replace(run, seconds=np.linspace(0, seconds, len(run.seconds)))])
+
+
 CASES: dict[str, Callable[[], Any]] = {
     **{name: lambda name=name: of_docstring(name) for name in plots.__all__ if name != "save"},
     "confusion of 2 long names": lambda: plots.confusion(np.array([[99999, 1], [2, 3]]), class_names=LONG[:2]),
@@ -67,7 +74,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "partial dependence of 20 classes": lambda: plots.partial_dependence([dependence([0, 1]), dependence(LONG[:5])]),
     "weights of 100 inputs": lambda: plots.weights(network(100), feature_names=[f"{LONG[0]} {k}" for k in range(100)]),
     "weights of 5 inputs, narrow": lambda: plots.weights(network(5), before=network(5), narrow=True),
-    "predictions": lambda: plots.predictions(
+    "batches of a short time": lambda: batches(1.75e-4),
+    "predictions of large values": lambda: plots.predictions(
         fastnet.Network([3, 1], output="identity", seed=0), RNG.random((9, 3)), 1e6 * RNG.random(9)
     ),
 }
