@@ -1,4 +1,4 @@
-"""Formats file names, errors, scores, tables and numbers as text for messages, terminals and JSON files."""
+"""Formats file names, errors, scores, durations, tables and numbers as text for messages, terminals and JSON files."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ def short_number(number: float) -> str:
         if number >= unit:
             return f"{number / unit:.1f}{suffix}"
     return f"{number:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, with three digits: us, ms, s, min or h."""
+    seconds = float(f"{seconds:.3g}")  # rounded first, so that no text has 1000 us or 60 s of the next unit
+    for unit, size, limit in (("us", 1e-6, 1e-3), ("ms", 1e-3, 0.1), ("s", 1, 100), ("min", 60, 6000)):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 3600:,.1f} h"
 
 
 def layers(sizes: Sequence[int]) -> str:

@@ -18,7 +18,7 @@ from fastnet.cli.train_options import fill, recipe_for, use_defaults
 from fastnet.data import Dataset
 from fastnet.data.split import TEST_SHARE
 from fastnet.network import Network
-from fastnet.text import clipped, facts, shown
+from fastnet.text import clipped, duration, facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Optimizer
 from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe
 from fastnet.training.schedules import SCHEDULES, Schedule
@@ -211,7 +211,7 @@ def _summary(fitting: Fitting, network: Network, written: dict[str, str | None])
     seconds, examples = sum(history["seconds"]), sum(history["examples"])
     last = history.epochs[-1] if len(history) else None
     threads = f" on {last.threads} threads" if last and last.threads > 1 else ""
-    lines = {"time": f"{seconds:.2f} s of training{threads}, {examples / max(seconds, 1e-9):,.0f} examples/s"}
+    lines = {"time": f"{duration(seconds)} of training{threads}, {examples / max(seconds, 1e-9):,.0f} examples/s"}
     if last and last.inputs != "dense":
         lines["inputs"] = last.inputs
     if fitting.stopping and fitting.stopping.best_epoch:

@@ -6,9 +6,9 @@ import dataclasses
 import math
 
 from fastnet.report import answers, confidence, network, settings, table, values
-from fastnet.report.parts import Card, Facts, Page, duration
+from fastnet.report.parts import Card, Facts, Page
 from fastnet.report.subject import Subject
-from fastnet.text import layers
+from fastnet.text import duration, layers
 from fastnet.version import __version__
 
 

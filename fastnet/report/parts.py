@@ -72,15 +72,6 @@ def picture(figure: Figure, alt: str, kind: str = "svg") -> Picture:
     return Picture(f"data:{media};base64,{base64.b64encode(content).decode()}", alt, width, height)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words, with three digits: us, ms, s, min or h."""
-    seconds = float(f"{seconds:.3g}")  # rounded first, so that no text has 1000 us or 60 s of the next unit
-    for unit, size, limit in (("us", 1e-6, 1e-3), ("ms", 1e-3, 0.1), ("s", 1, 100), ("min", 60, 6000)):
-        if seconds < limit:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 3600:,.1f} h"
-
-
 def counted(count: int, one: str = "time", many: str = "") -> str:
     """A count with its noun: 1 mistake, 2 mistakes."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"

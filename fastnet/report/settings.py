@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnet.report.parts import Card, duration
+from fastnet.report.parts import Card
 from fastnet.report.subject import Subject
+from fastnet.text import duration
 
 
 def settings(subject: Subject) -> Card:

@@ -15,7 +15,7 @@ from report_cases import Card, Page, picture_data, table_data, trained, undrawn 
 
 import fastnet
 from fastnet import plots, report
-from fastnet.report.parts import duration
+from fastnet.text import duration
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 DATA = table_data()
