@@ -1,8 +1,8 @@
 """Checks the suggestions of the range test: training at the suggested rate against training at each rate of a grid.
 
-`python -m fastnet.bench.rates` takes about 20 minutes and prints a table; `--sets iris` takes half a minute. Each
-network is trained until the cost of validation rows stops to fall. The scores are those of test rows: the accuracy, or
-R2 of a regression.
+`python -m fastnet.bench.rates` takes about an hour and prints a table; `--sets iris --seeds 2` takes half a minute.
+Each network is trained until the cost of validation rows stops to fall. The scores are those of test rows: the
+accuracy, or R2 of a regression.
 """
 
 from __future__ import annotations

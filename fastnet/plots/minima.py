@@ -103,6 +103,7 @@ def interpolation(paths: Mapping[str, Path]) -> Figure:
         cost.plot(path.at, path.cost, label=f"{name}: barrier {path.barrier:.2g}", **look)
         accuracy.plot(path.at, path.accuracy, label=name, **look)
     cost.set(ylabel="cost", ylim=(0, None), title="The cost between two networks")
+    cost.set_ylim(0, 1.05 * cost.get_ylim()[1])  # room for the markers of a flat line
     figure.legend(*cost.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     accuracy.set(ylabel="accuracy", ylim=(0, 1.04), title="The accuracy between two networks")
     percent(accuracy.yaxis)
