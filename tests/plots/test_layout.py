@@ -22,8 +22,11 @@ from fastnet.insight import Importance, PartialDependence, compare_batches
 from fastnet.plots import style
 from fastnet.training.history import FIELDS
 
-RNG = np.random.default_rng(0)
 LONG = [f"a very long name of a class, number {k}" for k in range(20)]
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)  # a new one, so that a picture does not depend on those before
 
 
 def of_docstring(name: str) -> Any:
@@ -35,18 +38,18 @@ def of_docstring(name: str) -> Any:
 
 
 def importance(n: int) -> Any:
-    values = RNG.standard_normal((n, 5))
+    values = rng().standard_normal((n, 5))
     names = tuple(f"the name of column {k} of a table" for k in range(n))
     return plots.importance(Importance(names, values.mean(axis=1), values.std(axis=1), values, 0.9, "accuracy"))
 
 
 def dependence(grid: Any) -> PartialDependence:
-    return PartialDependence("x", np.array(grid), RNG.random((len(grid), 20)), tuple(LONG), "probability")
+    return PartialDependence("x", np.array(grid), rng().random((len(grid), 20)), tuple(LONG), "probability")
 
 
 def history(runs: int) -> Any:
     def columns() -> dict[str, list[Any]]:
-        values = {"cost": RNG.random(9), "validation_accuracy": 0.8 + RNG.random(9) / 9}
+        values = {"cost": rng().random(9), "validation_accuracy": 0.8 + rng().random(9) / 9}
         return {name: list(values.get(name, [None] * 9)) for name in FIELDS} | {"epoch": list(range(1, 10))}
 
     return plots.history({f"the name of run {k}": columns() for k in range(runs)}, validation_name="the test rows")
@@ -58,7 +61,7 @@ def network(n_in: int) -> fastnet.Network:
 
 def batches(seconds: float) -> Any:
     """Return the picture of a run that took this time. The label of a short time has many digits."""
-    run = compare_batches(network(4), RNG.random((60, 4)), np.arange(60) % 3, (None,), epochs=2)[0]
+    run = compare_batches(network(4), rng().random((60, 4)), np.arange(60) % 3, (None,), epochs=2)[0]
     return plots.batches([replace(run, seconds=np.linspace(0, seconds, len(run.seconds)))])
 
 
@@ -76,7 +79,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "weights of 5 inputs, narrow": lambda: plots.weights(network(5), before=network(5), narrow=True),
     "batches of a short time": lambda: batches(1.75e-4),
     "predictions of large values": lambda: plots.predictions(
-        fastnet.Network([3, 1], output="identity", seed=0), RNG.random((9, 3)), 1e6 * RNG.random(9)
+        fastnet.Network([3, 1], output="identity", seed=0), rng().random((9, 3)), 1e6 * rng().random(9)
     ),
 }
 
@@ -106,7 +109,8 @@ def labels(axis: Any, seen: bool = True) -> list[Any]:
     """Return the labels of ticks inside the limits of an axis, or outside."""
     low, high = sorted(axis.get_view_interval())
     low, high = low - 1e-9 * abs(low), high + 1e-9 * abs(high)  # Matplotlib allows for rounding, too
-    ticks = [tick for tick in axis.get_major_ticks() if (low <= tick.get_loc() <= high) == seen]
+    every = (*axis.get_major_ticks(), *axis.get_minor_ticks())
+    ticks = [tick for tick in every if (low <= tick.get_loc() <= high) == seen]
     found = [label for tick in ticks for label in (tick.label1, tick.label2)]
     return [label for label in found if label.get_text() and label.get_visible()]
 
