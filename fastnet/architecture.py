@@ -13,6 +13,8 @@ from fastnet.backends.encoding import encode
 from fastnet.costs import CostObject, described, name_and_number
 from fastnet.kernels import contract as c
 from fastnet.names import Activation, Cost, Output, TaskName
+from fastnet.notebook import card
+from fastnet.text import layers
 
 if TYPE_CHECKING:
     from fastnet.data.schema import Schema
@@ -122,6 +124,14 @@ class Architecture:
             weights.append(vector[w : w + n_in * n_out].reshape(n_out, n_in))
             biases.append(vector[b : b + n_out])
         return Views(tuple(weights), tuple(biases))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the layers and the number of parameters."""
+        rows = [("layer", "inputs", "neurons", "activation", "weights and biases")]
+        for k, (n_in, n_out, *_) in enumerate(self._layers.tolist()):
+            rows.append((str(k + 1), f"{n_in:,}", f"{n_out:,}", self._activations[k], f"{(n_in + 1) * n_out:,}"))
+        facts = {"parameters": f"{self.n_parameters:,}", "cost": self.cost_description(), "task": self._task}
+        return card(f"Network {layers(self._sizes)}", facts, rows)
 
     def cost_description(self) -> str:
         """Return the cost as text: its name, and its number if this is not the default, such as "huber(delta=2)"."""

@@ -149,7 +149,19 @@ def test_no_module_hides_a_package() -> None:
 
 
 # The modules of the package that `import fastnet` may load: no data sets, experiments or command line.
-LIGHT = {"backends", "checks", "errors", "kernels", "names", "network", "predictor", "text", "training", "version"}
+LIGHT = {
+    "backends",
+    "checks",
+    "errors",
+    "kernels",
+    "names",
+    "network",
+    "notebook",
+    "predictor",
+    "text",
+    "training",
+    "version",
+}
 LIGHT |= {"architecture", "costs", "evaluation"}
 
 

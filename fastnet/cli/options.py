@@ -148,7 +148,8 @@ def add_file_options(command: argparse.ArgumentParser) -> None:
         "--test-fraction",
         type=real,
         metavar="X",
-        help=f"share of your own data to hold out for the test (default: {_LOAD['test_fraction']:g})",
+        help=f"share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
+        f"(default: {_LOAD['test_fraction']:g})",
     )
 
 

@@ -21,15 +21,15 @@ class Dataset:
         One example per row, C-contiguous: bytes for pixels, float64 for tables, float32 for other numbers.
     y_train, y_test : array
         For a classification the class of each example, from 0: int64 (n,). For a regression the number to predict:
-        float64 (n, 1).
+        float64 (n, 1). For several labels 0 or 1 for each label: float64 (n, labels).
     image_shape : (int, int) or None
         Rows and columns, if the examples are pictures.
     class_names : tuple of str
-        The name of each class. () for a regression.
+        The name of each class or label. () for a regression.
     task : str
-        "classification" or "regression".
+        "classification", "regression" or "multilabel".
     schema : Schema or None
-        What the columns mean, if the data are a table.
+        What the inputs and outputs mean. `load` always sets it.
     is_held_out : bool
         Whether the test examples are held out of the user's data. False: the data have a test part of their own.
     """

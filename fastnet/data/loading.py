@@ -185,6 +185,8 @@ def _reading(
         checks.boolean("pixels", pixels),
         schema,
     )
+    if pixels and (reading.categorical or reading.impute):
+        raise ValueError(f"pixels are whole numbers: leave out {'categorical' if reading.categorical else 'impute'}")
     if schema is None:
         return reading
     checks.instance("schema", schema, Schema, "fastnet.data")

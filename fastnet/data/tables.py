@@ -75,7 +75,7 @@ def written_rows(path: PathLike) -> Iterator[tuple[str, list[str], Iterator[list
     """Open a CSV file. Yield its separator, the names of its columns, and its rows: the cells as they are written."""
     with _lines(path) as lines:
         names = lines.header or list(map(unnamed, range(lines.width)))
-        yield lines._separator, names, itertools.chain.from_iterable(lines.blocks())
+        yield lines.separator, names, itertools.chain.from_iterable(lines.blocks())
 
 
 @contextmanager
@@ -97,7 +97,7 @@ class _Lines:
         first = text.readline(_MAX_LINE)
         if len(first) == _MAX_LINE:
             raise DataError(f"{name} has a first line of over {_MAX_LINE:,} characters: expected the cells of one row")
-        self._separator = max(",;\t", key=first.count)
+        self.separator = max(",;\t", key=first.count)
         top: list[list[str]] = list(itertools.islice(self._rows(), 2))
         self.width = len(top[0]) if top else 0
         if self.width > _MAX_COLUMNS:
@@ -108,7 +108,7 @@ class _Lines:
     def _rows(self) -> Iterator[list[str]]:
         """Yield the rows from the first one on, without empty lines."""
         self._text.seek(0)
-        reader = csv.reader(self._text, delimiter=self._separator, skipinitialspace=True)
+        reader = csv.reader(self._text, delimiter=self.separator, skipinitialspace=True)
         try:
             for row in reader:
                 self._line = reader.line_num
@@ -133,7 +133,7 @@ class _Lines:
                     next(self._rows())
                 with suppress(ValueError, DeprecationWarning):
                     return np.loadtxt(
-                        self._text, dtype, delimiter=self._separator, quotechar='"', comments=None, ndmin=2
+                        self._text, dtype, delimiter=self.separator, quotechar='"', comments=None, ndmin=2
                     )
         return None
 

@@ -132,7 +132,7 @@ def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
             target = schema.target if schema.target in table.columns else label_named(table)
             x = inputs_of(table, schema, target if len(table.columns) > n_in else None)
     else:
-        x = _examples_of(path)
+        x = _examples_of(path, schema)
         if x.size == n_in:
             x = x.reshape(1, n_in)  # one example, with or without rows and columns
     if x.ndim < 2 or not x.size or math.prod(x.shape[1:]) != n_in:
@@ -141,13 +141,16 @@ def read_inputs(path: PathLike, schema: Schema | None, n_in: int) -> Array:
     return x.reshape(len(x), n_in)
 
 
-def _examples_of(path: PathLike) -> Array:
+def _examples_of(path: PathLike, schema: Schema) -> Array:
     """Return the examples of a file of arrays."""
     if format_of(path) != "NPZ":
         return read_array(path)
     arrays, _ = _spelled(read_npz(path), shown(path))
     found = next((arrays[key] for key in ("x_test", "x", "x_train") if key in arrays), None)
-    return read_array(path) if found is None else found
+    if found is None:
+        return read_array(path)
+    _feature_names(arrays, math.prod(found.shape[1:]), schema, shown(path))
+    return found
 
 
 def _spelled(found: dict[str, Array], name: str) -> tuple[dict[str, Array], dict[str, str]]:
@@ -224,12 +227,7 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
     else:
         split = hold_out(x, y, reading.test_fraction)
     task = task or "classification"
-    features = _names(arrays, ("feature_names",), x.shape[1], name)
-    if reading.schema and reading.schema.columns and features not in ((), reading.schema.feature_names):
-        raise DataError(
-            f"{name}: its feature_names ({listed(features)}) are not those of the network "
-            f"({listed(reading.schema.feature_names)}): give the features that it was trained on, in their order"
-        )
+    features = _feature_names(arrays, x.shape[1], reading.schema, name)
     schema = reading.schema or Schema(
         tuple(map(Column, features)),
         class_names=_class_names(arrays, task, y, split, name),
@@ -247,17 +245,28 @@ def _task(reading: Reading, y: Array) -> TaskName | None:
     return "multilabel" if y.ndim == 2 and y.shape[1] > 1 else "classification"
 
 
-def _names(arrays: dict[str, Array], keys: tuple[str, ...], n: int, name: str) -> tuple[str, ...]:
-    """Return the n names in the first of these arrays that is there, or ()."""
-    for key in keys:
-        if key in arrays:
-            names = arrays[key]
-            if names.dtype.kind != "U" or names.shape != (n,) or len(set(names.tolist())) < n:
-                raise DataError(
-                    f"{name}, {key}: expected {n} different names as text, not {names.dtype} of shape {names.shape}"
-                )
-            return tuple(names.tolist())
-    return ()
+def _feature_names(arrays: dict[str, Array], n_in: int, schema: Schema | None, name: str) -> tuple[str, ...]:
+    """Return the names of the features in an NPZ file, or (). They must be those of the network, if it has names."""
+    found = _names(arrays, ("feature_names",), name)
+    if found and len(found) != n_in:
+        raise DataError(f"{name}: its feature_names are {len(found)}, but there are {n_in} features: correct the names")
+    if schema and schema.columns and found not in ((), schema.feature_names):
+        raise DataError(
+            f"{name}: its feature_names ({listed(found)}) are not those of the network "
+            f"({listed(schema.feature_names)}): give the features that it was trained on, in their order"
+        )
+    return found
+
+
+def _names(arrays: dict[str, Array], keys: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return the names in the first of these arrays that is there, or ()."""
+    key = next((key for key in keys if key in arrays), None)
+    if key is None:
+        return ()
+    names = arrays[key]
+    if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) < len(names):
+        raise DataError(f"{name}, {key}: expected different names as text, not {names.dtype} of shape {names.shape}")
+    return tuple(names.tolist())
 
 
 def _class_names(arrays: dict[str, Array], task: TaskName, y: Array, split: Split, name: str) -> tuple[str, ...]:
@@ -265,7 +274,10 @@ def _class_names(arrays: dict[str, Array], task: TaskName, y: Array, split: Spli
     if task == "regression":
         return ()
     n_classes = y.shape[1] if task == "multilabel" else 1 + int(max(part.max(initial=0) for part in split[1::2]))
-    return _names(arrays, _CLASS_NAMES, n_classes, name) or tuple(map(str, range(n_classes)))
+    found = _names(arrays, _CLASS_NAMES, name)
+    if found and (len(found) < n_classes or (task == "multilabel" and len(found) > n_classes)):
+        raise DataError(f"{name} names {len(found)} classes, but its labels have {n_classes}: correct the names")
+    return found or tuple(map(str, range(n_classes)))
 
 
 def _examples(

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.insight.batches import BatchRun
 from fastnet.insight.descent import DescentLog
-from fastnet.insight.rates import SAFETY, RangeTest
+from fastnet.insight.rates import FALLEN, RangeTest
 from fastnet.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_COST = 3.0  # costs above this multiple of the range test's first cost are not shown
+MAX_COST = 2.0  # costs above this multiple of the range test's first cost are not shown
 
 
 @style.picture
@@ -118,12 +118,12 @@ def range_test(test: RangeTest) -> Figure:
     axes.plot(rate, smoothed, color=style.BLUE, label="smoothed")
     axes.plot(rate[test.best], smoothed[test.best], "o", color=style.RED, markersize=7, label="smallest smoothed cost")
     if np.isfinite(test.suggestion):
-        label = f"suggestion: {test.suggestion:.2g} (marked rate / {SAFETY:g})"
+        label = f"suggestion: {test.suggestion:.2g}, after {FALLEN:.0%} of the fall"
         axes.axvline(test.suggestion, color=style.GREEN, linestyle="--", label=label)
     title = "Range test: the cost while the learning rate rises"
     axes.set(title=title, xlabel="learning rate", ylabel="mean cost of the batch", xscale="log")
     axes.set_ylim(0, min(1.05 * test.cost.max(), MAX_COST * smoothed[0]))
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)  # the points may be anywhere in the axes
     return figure
 
 

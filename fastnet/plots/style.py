@@ -97,9 +97,9 @@ def shortened(name: str, max_letters: int) -> str:
 
 def figure(width: float = 8.0, height: float = 4.0) -> Figure:
     """An empty figure of this size in inches, with automatic layout. It needs no display."""
-    from matplotlib.figure import Figure
+    from fastnet.plots.notebook_figure import NotebookFigure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return NotebookFigure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def rendered(figure: Figure, kind: str = "png", **options: Any) -> bytes:

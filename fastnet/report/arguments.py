@@ -49,7 +49,8 @@ def subject(
         network = run.network
     elif y_test is None:
         raise TypeError("y_test is missing: give the labels or targets of x_test")
-    x_test = x_test if hasattr(x_test, "shape") else np.asarray(x_test)
+    if not hasattr(x_test, "shape"):
+        x_test = np.asarray(x_test) if estimator is not None else network.check_inputs(x_test, "x_test")
     name = data.name if data and name is None else NAME if name is None else checks.instance("name", name, str)
     if not x_test.shape[:1] or not x_test.shape[0]:
         what = f"{name} has" if data else "x_test has"
@@ -127,9 +128,9 @@ def _known_names(
     network: Network, estimator: Estimated | None, data: Dataset | None, columns_of_y: list[str]
 ) -> tuple[str, ...]:
     """Return the known names of the classes, labels or outputs."""
-    if network.is_classifier and estimator is not None:
-        return tuple(map(str, estimator.classes))
     of_data = data.class_names if data else ()
+    if network.is_classifier and estimator is not None and estimator.classes != list(range(len(of_data))):
+        return tuple(map(str, estimator.classes))
     if network.schema is not None and network.schema.class_names:
         return network.schema.class_names
     if network.is_classifier or len(of_data) == network.sizes[-1]:

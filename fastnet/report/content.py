@@ -25,7 +25,7 @@ def page(subject: Subject) -> Page:
         f"{others} of {data.name}.",
         warning=_warning(subject),
         figures=_figures(subject),
-        cards=[*_paired(_cards(subject)), *_left_out(subject), *_paired(_training(subject))],
+        cards=[*paired(_cards(subject)), *_left_out(subject), *paired(_training(subject))],
         footer=f"Made by fastnet {__version__}. This file loads no other file.",
     )
 
@@ -62,7 +62,7 @@ def _has_history(subject: Subject) -> bool:
     return bool(subject.run.history.get("epoch"))
 
 
-def _paired(cards: list[Card]) -> list[Card]:
+def paired(cards: list[Card]) -> list[Card]:
     """The cards for a page of two columns: a narrow card without a neighbour becomes wide, so that no gap is left."""
     paired: list[Card] = []
     has_place = False  # whether there is a place beside the last card
@@ -95,7 +95,7 @@ def _figures(subject: Subject) -> Facts:
     elif task == "multilabel":
         found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
     else:
-        found = [("test R2", table.number(scores.r2))]
+        found = [("test R2", table.number(scores.r2))] if math.isfinite(scores.r2) else []
         if len(subject.names) == 1:  # errors of several outputs have no common unit
             errors = subject.value_scores
             found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]

@@ -89,11 +89,12 @@ class Estimated:
 def estimated(model: Any) -> Estimated | None:
     """Return the estimator of fastnet.sklearn that a model is, or in which a pipeline ends; None for other objects.
 
-    Raises scikit-learn's NotFittedError before the first fit.
+    Raises scikit-learn's NotFittedError before the first fit, and ValueError for a classifier of one class.
     """
     fitted, pipeline = (sys.modules.get(name) for name in ("fastnet.sklearn.fitted", "sklearn.pipeline"))
     if fitted is None:
         return None
+    model = getattr(model, "best_estimator_", model)  # of a search such as GridSearchCV
     is_pipeline = pipeline is not None and isinstance(model, pipeline.Pipeline)
     last = model.steps[-1][1] if is_pipeline else model
     if not isinstance(last, fitted.Fitted):
@@ -101,4 +102,6 @@ def estimated(model: Any) -> Estimated | None:
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(last)
+    if len(getattr(last, "classes_", (0, 1))) < 2:
+        raise ValueError(f"the model knows one class only, {last.classes_.tolist()[0]!r}: train it on two classes or more")
     return Estimated(model, last, model[:-1] if is_pipeline and len(model.steps) > 1 else None)

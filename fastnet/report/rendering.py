@@ -44,7 +44,7 @@ def render(
     ----------
     model : Run, Trainer, Network, estimator or Pipeline
         A run, a trainer after its training, or a network alone; a fitted `MLPClassifier` or `MLPRegressor` of
-        fastnet.sklearn, or a Pipeline of scikit-learn that ends in one.
+        fastnet.sklearn, a Pipeline of scikit-learn that ends in one, or a search such as GridSearchCV over one.
     x_test : array, data frame, scipy.sparse matrix or Dataset
         The test examples (n, columns) as the model takes them, or pictures (n, rows, columns). A frame of pandas or
         polars gives names to the columns. A network with a `schema` takes the frame as its table was. A `Dataset`, as

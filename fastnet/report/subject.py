@@ -23,7 +23,8 @@ from fastnet.names import BackendName
 from fastnet.training.runs import Run, class_names
 
 MAX_ROWS = 2_000  # the importance of columns is measured on at most this many examples
-MIN_ROWS = 100  # ... and not at all on fewer examples, where a table has too many columns for more
+MIN_ROWS = 100  # ... and not at all where a table has too many columns for this many
+MIN_EXAMPLES = 20  # ... nor on fewer examples: one answer would be more than 5% of the score
 REPEATS = 5  # each column is shuffled this many times
 MAX_COLUMNS = 200  # the importance of more columns takes too long
 MAX_WORK = 2e10  # multiplications of all repeats: a few seconds
@@ -156,6 +157,8 @@ class Subject:
             return "The examples are sparse. The importance of their columns is left out."
         if len(columns.names) > MAX_COLUMNS or len(self.sample) < min(MIN_ROWS, len(self.data.y_test)):
             return f"The importance of {len(columns.names):,} columns takes too long for a report."
+        if len(self.data.y_test) < MIN_EXAMPLES:
+            return f"There are too few test examples to tell which columns matter: fewer than {MIN_EXAMPLES}."
         if self.run.network.task == "regression" and not np.ptp(self.data.y_test[self.sample], axis=0).any():
             return "All test examples have the same target, so that the importance of the columns has no meaning."
         try:

@@ -15,7 +15,7 @@ from fastnet.report.parts import NONE, Card, counted, picture
 from fastnet.report.subject import REPEATS, Subject, rows_of
 
 CAPTION_OF_ROWS = "Rows are counted from 1 in the test examples."
-MAX_LETTERS = 24  # of the text in a cell
+MAX_LETTERS = 24  # of the text in a cell and of a column's name
 DEPENDENCES = 3  # the partial dependence of this many columns is shown
 MAX_STRONGEST = 5  # inputs whose length is shown as a number
 MEASURES = {"accuracy": "the accuracy", "label_accuracy": "the share of right labels", "r2": "R2"}
@@ -30,7 +30,7 @@ def number(value: float, sign: str = "") -> str:
 
 def titles(subject: Subject) -> list[str]:
     """The names of the columns that rows of the table show."""
-    return [subject.columns.names[k] for k in subject.shown_columns]
+    return [_shortened(subject.columns.names[k]) for k in subject.shown_columns]
 
 
 def cells(subject: Subject, row: int) -> list[str]:
@@ -151,4 +151,8 @@ def _text(value: object) -> str:
     if isinstance(value, Real):
         return number(float(value))
     text = NONE if value is None or type(value).__name__ in ("NAType", "NaTType") else str(value)
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}…"

@@ -12,6 +12,7 @@ from fastnet import checks
 from fastnet.backends.engine import choose
 from fastnet.kernels.contract import Floats
 from fastnet.network import Network
+from fastnet.notebook import card
 
 SPARSE_FORMATS = ["csr", "csc"]
 
@@ -40,6 +41,8 @@ class Fitted(BaseEstimator):
 
     backend: str | None
     threads: int | str
+    n_iter_: int
+    loss_: float
 
     def _hold(self, network: Network) -> None:
         """Keep a network. `coefs_` and `intercepts_` are views of its parameters."""
@@ -74,6 +77,19 @@ class Fitted(BaseEstimator):
         X = validated(self, X, dtype=[network.dtype, np.uint8], reset=False)
         rows = network.check_inputs(X, "X")
         return choose(self.backend, self.threads).forward(network.layers, network.kernel_parameters(), rows)
+
+    def _html_repr(self) -> str:
+        """Return what a notebook shows: scikit-learn's diagram and, after `fit`, the network and its loss."""
+        diagram = str(super()._html_repr())
+        if not hasattr(self, "network_"):
+            return diagram
+        facts = {
+            "network": self.network_.description(),
+            "parameters": f"{self.network_.n_parameters:,}",
+            "iterations": f"{self.n_iter_:,}",
+            "loss": f"{self.loss_:.4g}",
+        }
+        return diagram + card("Fitted", facts, curves={"loss": getattr(self, "loss_curve_", [])})
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

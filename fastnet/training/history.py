@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
+from fastnet.notebook import card
 from fastnet.text import json_text, scores
 
 FloatField: TypeAlias = Literal[
@@ -125,8 +127,14 @@ class History:
         if not self.epochs:
             return "<History of no epochs>"
         last = self.epochs[-1]
-        epochs = "1 epoch" if len(self) == 1 else f"{len(self)} epochs"
-        return f"<History of {epochs}, the last with {scores(last.cost, last.accuracy, last.r2)}>"
+        return f"<History of {self._length()}, the last with {scores(last.cost, last.accuracy, last.r2)}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the last epoch and the curve of the cost."""
+        return card(f"History of {self._length()}", last_results(self), curves=costs(self))
+
+    def _length(self) -> str:
+        return "1 epoch" if len(self) == 1 else f"{len(self):,} epochs"
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a list for each field, with one entry for each epoch. pandas.DataFrame accepts the result."""
@@ -145,3 +153,19 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Epoch))
 MEASURES = tuple(
     name for name in FIELDS if name.removeprefix("validation_") in ("cost", "accuracy", "label_accuracy", "r2")
 )
+
+
+def last_results(history: History) -> dict[str, str]:
+    """Return the results of the last epoch as text, by name."""
+    if not history.epochs:
+        return {}
+    last = history.epochs[-1]
+    found = {"last epoch": scores(last.cost, last.accuracy, last.r2)}
+    if not math.isnan(last.validation_cost):
+        found["validation"] = scores(last.validation_cost, last.validation_accuracy, last.validation_r2)
+    return found
+
+
+def costs(history: History) -> dict[str, list[float]]:
+    """Return the costs by name, for a small curve."""
+    return {"cost": history["cost"], "validation cost": history["validation_cost"]}

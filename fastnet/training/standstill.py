@@ -8,12 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastnet.checks import AnyRows, kernel_rows
 from fastnet.errors import warn
 from fastnet.kernels import contract as c
 from fastnet.training.fit import SCORES, Fit
 from fastnet.training.history import Epoch, History
 from fastnet.training.optimizers import Adam, Optimizer
 from fastnet.training.selection import true_classes
+from fastnet.training.spread import MAX_SAMPLE_ROWS
 
 EPOCHS = 5
 SAME_COST = 1e-4  # a smaller relative change of the cost is no change
@@ -95,7 +97,7 @@ def _message(fit: Fit, epoch: Epoch, name: str, constant: float, learning_rate: 
     shown = "R2 {:.3f}" if name == "r2" else f"{name.replace('_', ' ')} {{:.2%}}"
     hidden = fit.network.activations_by_layer[:-1]
     advice = [
-        "scale the inputs to mean 0 and standard deviation 1" * (fit.updates.x.dtype != np.uint8),
+        "scale the inputs to mean 0 and standard deviation 1" * _needs_scaling(fit.updates.x),
         "use activation='relu'" * (not {"relu", "leaky_relu"}.issuperset(hidden)),
         f"use a tenth or ten times of learning_rate={learning_rate:g}",
         "use optimizer='adam'" * (not isinstance(optimizer, Adam)),
@@ -105,3 +107,17 @@ def _message(fit: Fit, epoch: Epoch, name: str, constant: float, learning_rate: 
         f"{shown.format(getattr(epoch, name))} on the training examples; a constant output has "
         f"{shown.format(constant)}; try one after the other: {'; '.join(filter(None, advice))}"
     )
+
+
+def _needs_scaling(x: AnyRows) -> bool:
+    """Whether a column has a mean far from 0, or no column has a standard deviation near 1. Bytes are scaled already.
+
+    The zeros of sparse rows must stay, and `warn_of_spread` looks at their columns.
+    """
+    if isinstance(x, c.SparseRows) or x.dtype == np.uint8:
+        return False
+    sample = kernel_rows(x[:: -(-len(x) // MAX_SAMPLE_ROWS)])
+    with np.errstate(over="ignore", invalid="ignore"):  # of very large numbers
+        mean = np.abs(sample.mean(axis=0, dtype=np.float64)).max()
+        deviation = sample.std(axis=0, dtype=np.float64).max()
+    return not (mean <= 1 and 0.1 <= deviation <= 3)

@@ -19,23 +19,25 @@ from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
+from fastnet.notebook import card
 from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, Kept, begin
-from fastnet.training.history import Epoch, History
+from fastnet.training.history import Epoch, History, costs, last_results
 from fastnet.training.inputs import Examples, check_examples, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.order import draw_order
 from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
+from fastnet.training.settings import TrainerSettings
 from fastnet.training.spread import warn_of_spread
 from fastnet.training.standstill import warn_of_standstill
 from fastnet.training.totals import Totals
 
 
-class Trainer:
+class Trainer(TrainerSettings):
     """Train a network by gradient descent on batches.
 
     Parameters
@@ -144,16 +146,6 @@ class Trainer:
     # -- properties --------------------------------------------------------------------------------------------
 
     @property
-    def network(self) -> Network:
-        """The network. It cannot be replaced, since the optimiser's state belongs to this network."""
-        return self._network
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimiser, as an object."""
-        return self._optimizer
-
-    @property
     def learning_rate(self) -> float:
         """The base rate. The schedule's factor multiplies it. You and your callbacks may set it at any time."""
         return self._learning_rate
@@ -163,62 +155,22 @@ class Trainer:
         self._learning_rate = checks.number("learning_rate", value, minimum=0)
 
     @property
-    def schedule(self) -> Schedule:
-        """The schedule, as an object."""
-        return self._schedule
-
-    @property
-    def batch_size(self) -> BatchSize:
-        """The number of examples in an update, as given. If x has fewer examples, one batch holds all of them."""
-        return self._batch_size
-
-    @property
-    def weight_decay(self) -> float:
-        """The factor of L2 regularisation: weight_decay * w is added to the gradient of the weights."""
-        return self._weight_decay
-
-    @property
-    def clip_norm(self) -> float | None:
-        """The largest norm of the gradient, or None."""
-        return self._clip_norm
-
-    @property
-    def dropout(self) -> tuple[float, ...]:
-        """The dropout rate of each hidden layer."""
-        return self._dropout
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether each epoch draws a new order of the examples."""
-        return self._shuffle
-
-    @property
-    def backend(self) -> str | None:
-        """The backend, as given. The history says which backend each epoch ran on."""
-        return self._backend
-
-    @property
-    def seed(self) -> int | np.random.Generator | None:
-        """The seed of the order and of dropout, as given."""
-        return self._seed
-
-    @property
-    def threads(self) -> Threads:
-        """How many threads share the work of each batch, as given. The history says how many each epoch used."""
-        return self._threads
-
-    @property
-    def sparse(self) -> Sparse:
-        """Whether `fit` compresses dense inputs, as given. The history says which epochs had compressed inputs."""
-        return "auto" if self._sparse is None else self._sparse
-
-    @property
     def steps(self) -> int:
         """The number of updates made so far."""
         return self._state.step
 
     def __repr__(self) -> str:
         return f"<Trainer of {self.network!r}, {self._optimizer!r}, after {self._epoch} epochs, {self.steps} steps>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the network, the settings, the last epoch and the curve of the cost."""
+        facts = {
+            "network": self.network.description(),
+            "parameters": f"{self.network.n_parameters:,}",
+            "optimizer": f"{self._optimizer!r}, learning rate {self._learning_rate:g}, batch size {self._batch_size}",
+            "trained": f"{self._epoch:,} epochs, {self.steps:,} updates",
+        }
+        return card("Trainer", facts | last_results(self.history), curves=costs(self.history))
 
     # -- the public calls --------------------------------------------------------------------------------------
 

@@ -133,6 +133,12 @@ def test_a_table_gets_labels_and_probabilities(folder: Path, capsys: pytest.Capt
     assert lines[1].split()[:2] == ["2", own[1][2]]
     assert lines[-1] == "... 20 more; --out writes all"
     assert len(lines) == 21
+    short, _ = flowers(folder, 15)  # another table of the same name
+    assert cli.main(["predict", "--model", model, short, short]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert lines[14].split()[:2] == [short, "15"]
+    assert lines[15].split()[:2] == [short, "1"]
+    assert lines[20:] == ["... 10 more; --out writes all"]
 
 
 def test_columns_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cli_cases import FIT
 
-from fastnet import Network, Trainer
+from fastnet import Callback, EpochSoFar, Network, Trainer
 from fastnet.cli import entry, progress
 from fastnet.training import progress_bar
 
@@ -70,7 +70,8 @@ class Terminal:
 
 
 def rows(drawn: str) -> list[str]:
-    """Return the rows that a terminal shows after this output. It has no escape codes and fits the width."""
+    """Return the rows that a terminal shows after this output, which has no escape codes and fits the width."""
+    assert "\x1b" not in drawn
     found = []
     for line in drawn.replace("\r\n", "\n").split("\n"):
         row = ""
@@ -122,9 +123,8 @@ def test_the_line_follows_the_width_and_ctrl_c_leaves_it(data: str) -> None:
     terminal = Terminal(100, "train", "--data", data, "--layers", "64,8,3", "--epochs", "100000000")
     terminal.read(lambda new: " left" in new)
     terminal.resize(50)
-    new = terminal.read(lambda new: new.count("\r") > 40)
-    frames = new[new.index("\n") + 1 :].split("\r")[1:-1]
-    assert all(len(frame) < 50 for frame in frames)
+    new = terminal.read(lambda new: new.count("\r") > 20)
+    assert all(len(frame) < 50 for frame in new.split("\r")[-10:-1])
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == entry.INTERRUPTED
     *_, before, last, end = rows(terminal.drawn)
@@ -148,9 +148,8 @@ def test_a_warning_stands_above_the_live_line(data: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TQDM_COLOUR": "red"}, {}], ids=str)
-def test_no_escape_codes_are_written(environment: dict[str, str], data: str) -> None:
-    terminal = Terminal(80, "train", "--data", data, *FIT, **environment)
+def test_no_escape_codes_are_written(data: str) -> None:
+    terminal = Terminal(80, "train", "--data", data, *FIT, NO_COLOR="1", TQDM_COLOUR="red")
     assert terminal.end() == 0
     assert "\x1b" not in terminal.drawn
 
@@ -163,26 +162,65 @@ def test_a_terminal_that_cannot_show_a_live_line_gets_a_line_an_epoch(columns: i
     assert [int(row[5:8]) for row in rows(terminal.drawn)[:-1]] == list(range(1, 16))
 
 
-def test_a_fit_that_stops_early_shows_its_last_epoch(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def width(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list whose entry is the width of the terminal that stderr pretends to be."""
+    columns = [120]
     for module in (progress, progress_bar):
-        monkeypatch.setattr(module, "terminal_columns", lambda: 120)
+        monkeypatch.setattr(module, "terminal_columns", lambda: columns[0])
     monkeypatch.setenv("TERM", "xterm")
+    return columns
+
+
+def fit(epochs: int, act: Callable[[Trainer, Any], object]) -> None:
+    """Train with the live line. `act` is called with the trainer and what is known of the epoch after each batch."""
+
+    class Act(Callback):
+        every = 1
+
+        def on_batches(self, trainer: Trainer, so_far: EpochSoFar) -> None:
+            act(trainer, so_far)
+
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 4)), rng.integers(0, 2, 60)
+    live = progress.training_progress(epochs, quiet=False, validation_name="held out")
+    trainer = Trainer(Network([4, 8, 2], seed=0), batch_size=12, seed=0)
+    trainer.fit(x, y, epochs=epochs, validation_split=0.2, callbacks=[*live, Act()])
 
-    def stop(trainer: Trainer, epoch: Any) -> None:
-        if epoch.epoch == 57:
-            trainer.stop()
 
-    live = progress.training_progress(1000, quiet=False, validation_name="held out")
-    trainer = Trainer(Network([4, 8, 2], seed=0), seed=0)
-    trainer.fit(x, y, epochs=1000, validation_split=0.2, callbacks=[*live, stop])
+def test_a_fit_that_stops_early_shows_its_last_epoch(width: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    fit(1000, lambda trainer, so_far: so_far.epoch == 57 and trainer.stop())
     *shown, end = rows(capsys.readouterr().err)
     assert [int(row[5:10]) for row in shown] == [1, 50, 57]
     assert all("  held out cost " in row for row in shown)
     assert end == ""
+
+
+def test_ctrl_c_leaves_the_line_of_the_running_epoch(width: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(trainer: Trainer, so_far: EpochSoFar) -> None:
+        if (so_far.epoch, so_far.batch) == (24, 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(100, interrupt)
+    *_, before, finished, running, end = rows(capsys.readouterr().err)
+    assert before.startswith("epoch  20/100  ")
+    assert finished.startswith("epoch  23/100  ")
+    assert running.startswith("epoch  24/100, ")
+    assert end == ""
+
+
+def test_a_terminal_that_shrinks_gets_a_new_line(width: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    def shrink(trainer: Trainer, so_far: EpochSoFar) -> None:
+        if (so_far.epoch, so_far.batch) == (3, 2):
+            assert "examples/s" in capsys.readouterr().err
+            width[0] = 40
+
+    fit(5, shrink)
+    drawn = capsys.readouterr().err
+    assert drawn.startswith("\n")
+    assert all(len(part) <= 40 for part in re.split(r"[\r\n]", drawn))
+    assert [int(row[5:7]) for row in rows(drawn[1:])[:-1]] == [3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,10 @@ def test_columns_can_be_read_as_text(write):
 
 
 def test_rows_as_written(write):
-    assert written_rows(write("x.csv", b"a;b\n\n1,50; x\n?;\n")) == (("a", "b"), [["1,50", "x"], ["?", ""]])
-    assert written_rows(write("x.csv", b"1,2\n")) == ((), [["1", "2"]])
+    with written_rows(write("x.csv", b"a;b\n\n1,50; x\n?;\n")) as (separator, names, rows):
+        assert (separator, names, list(rows)) == (";", ["a", "b"], [["1,50", "x"], ["?", ""]])
+    with written_rows(write("x.csv", b"1,2\n")) as (_, names, rows):
+        assert (names, list(rows)) == (["column 1", "column 2"], [["1", "2"]])
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,12 @@ def test_other_names_of_arrays(tmp_path, x, y):
     assert data.schema == fastnet.data.Schema(tuple(map(fastnet.data.Column, "ab")), class_names=("no", "yes"))
     with pytest.raises(DataError, match=f"{x} has 50 examples but labels"):
         fastnet.data.load(save(tmp_path, **{x: X, y: Y[1:]}))
+    more = np.array(["no", "yes", "perhaps"])  # a class may have no example
+    assert fastnet.data.load(save(tmp_path, x=X, y=Y % 2, target_names=more)).class_names == ("no", "yes", "perhaps")
+    with pytest.raises(DataError, match="names 3 classes, but its labels have 5"):
+        fastnet.data.load(save(tmp_path, x=X, y=Y, target_names=more))
     for wrong in (np.array(["a"]), np.array(["a", "a"]), np.array([1, 2])):
-        with pytest.raises(DataError, match="feature_names: expected 2 different names as text"):
+        with pytest.raises(DataError, match="feature_names"):
             fastnet.data.load(save(tmp_path, x=X[:, :2], y=Y, feature_names=wrong))
 
 
@@ -127,8 +131,11 @@ def test_a_schema_checks_arrays(tmp_path):
     path = save(tmp_path, x=X, y=Y % 2, feature_names=np.array([f"f{k}" for k in range(16)]))
     schema = fastnet.data.load(path).schema
     assert schema.pixels
+    np.testing.assert_array_equal(fastnet.data.read_inputs(path, schema, 16), X)
     with pytest.raises(DataError, match=r"its feature_names .* are not those of the network"):
         fastnet.data.load(save(tmp_path, x=X, y=Y % 2, feature_names=np.array([*"abcdefghijklmnop"])), schema=schema)
+    with pytest.raises(DataError, match="its feature_names"):
+        fastnet.data.read_inputs(save(tmp_path, x=X, feature_names=np.array([*"abcdefghijklmnop"])), schema, 16)
     with pytest.raises(DataError, match="the largest label is 4, but the network has 2 classes"):
         fastnet.data.load(save(tmp_path, x=X, y=Y), schema=schema)
 
@@ -272,6 +279,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, content, words):
         ({"drop": "a"}, TypeError, "drop must be a list of names, not 'a'"),
         ({"categorical": [1]}, TypeError, "categorical must hold names, not 1"),
         ({"impute": 1}, TypeError, "impute must be True or False, not 1"),
+        ({"pixels": True, "impute": True}, ValueError, "pixels are whole numbers: leave out impute"),
         ({"schema": "a"}, TypeError, "schema must be a fastnet.data.Schema, not str"),
         ({"schema": SCHEMA, "drop": ["a"]}, ValueError, "the schema says how to read the columns: leave out drop"),
         (

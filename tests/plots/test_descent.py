@@ -63,13 +63,16 @@ def test_the_picture_of_a_log(rate: float) -> None:
 
 def test_the_picture_of_a_range_test() -> None:
     network, x, y = small()
-    test = learning_rate_finder(network, x, y, backend="numpy")
-    (axes,) = check(plots.range_test(test))
+    test = learning_rate_finder(network, x, y, steps=400, backend="numpy")
+    figure = plots.range_test(test)
+    (axes,) = check(figure)
+    assert not axes.get_legend()  # it could cover points: the legend is below the axes
+    assert figure.legends
     shown = lines(axes)
     np.testing.assert_array_equal(shown["batch of each step"], (test.learning_rate, test.cost))
     np.testing.assert_array_equal(shown["smoothed"], (test.learning_rate, test.smoothed_cost))
     assert shown["smallest smoothed cost"][1][0] == test.smoothed_cost.min()
-    marked = shown[f"suggestion: {test.suggestion:.2g} (marked rate / 7)"]
+    marked = shown[f"suggestion: {test.suggestion:.2g}, after 90% of the fall"]
     assert set(marked[0]) == {test.suggestion}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "mean cost of the batch")
     assert axes.get_xscale() == "log"

@@ -117,14 +117,20 @@ def test_axe_notices_texts_of_low_contrast_and_pictures_without_words(
 
 
 def test_the_style_follows_the_reader(browser: Any, short_page: Path) -> None:
-    """The dark style is dark, paper is white with black text, and nothing moves."""
+    """The dark style is dark, all text on paper is black on white in both styles, and nothing moves."""
     ask = "const s = e => getComputedStyle(document.querySelector(e)); return [s('body').backgroundColor, s('p').color]"
+    colours = (
+        "const all = [...document.querySelectorAll('body, body *')].map(e => getComputedStyle(e));"
+        "return [[...new Set(all.map(s => s.color))], [...new Set(all.map(s => s.backgroundColor))].sort()]"
+    )
     seen = {}
     for scheme in ("light", "dark"):
         show(browser, short_page, "desktop", scheme)
         seen[scheme] = [np.mean([int(part) for part in re.findall(r"\d+", one)]) for one in browser.execute_script(ask)]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
-        assert browser.execute_script(ask) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})
+        black, white, none = "rgb(0, 0, 0)", "rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"
+        assert browser.execute_script(colours) == [[black], [white, none]]
     assert seen["light"][0] > 200 > 100 > seen["light"][1]
     assert seen["dark"][0] < 50 < 150 < seen["dark"][1]
     moving = (

@@ -84,19 +84,20 @@ def test_the_page_on_a_screen(screen: str, browser: Any, page: Path, tmp_path: P
 
 
 def test_the_page_on_paper(browser: Any, page: Path) -> None:
-    """The print has two columns. Nothing crosses the edge of a card or is cut off. Pages hold several cards."""
+    """The print has two columns. Nothing crosses the edge of a card, and no card is cut. Pages hold several cards."""
     try:
         show(browser, page, "desktop")
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}  # A4 without its margins
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        over, hidden, columns = browser.execute_script(
+        over, hidden, columns, cut = browser.execute_script(
             "const all = [...document.querySelectorAll('section')];"
             "return [all.filter(s => s.scrollWidth > s.clientWidth).map(s => s.id),"
             " [...document.querySelectorAll('.scrolls')].filter(e => e.scrollHeight > e.clientHeight + 1).length,"
-            " new Set(all.map(s => s.getBoundingClientRect().left)).size]"
+            " new Set(all.map(s => s.getBoundingClientRect().left)).size,"
+            " all.filter(s => getComputedStyle(s).breakInside != 'avoid').length]"
         )
-        assert (over, hidden, columns) == ([], 0, 2)
+        assert (over, hidden, columns, cut) == ([], 0, 2, 0)
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     paper = {"paperWidth": 8.27, "paperHeight": 11.69}

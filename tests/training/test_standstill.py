@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from fastnet import Callback, Network, Trainer, insight
 from fastnet.training import standstill
@@ -39,12 +40,32 @@ def said(network: Network, x: Any = X, y: Any = Y, epochs: int = 12, **arguments
 
 def test_the_warning_says_what_was_seen_and_what_to_try() -> None:
     network = dead(activation="sigmoid", cost="squared_error")
-    (message,) = said(network, optimizer="sgd", learning_rate=0.5)
+    (message,) = said(network, X + 5, optimizer="sgd", learning_rate=0.5)
     share = f"{np.bincount(Y).max() / len(Y):.2%}"
     assert message.startswith("the network does not learn: over 5 epochs the cost stays near ")
     assert f"; a constant output has accuracy {share}{ADVICE}" in message
-    (message,) = said(dead(), np.full(X.shape, 7, np.uint8), learning_rate=0.1)  # bytes need no scaling
-    assert message.endswith("; try one after the other: use a tenth or ten times of learning_rate=0.1")
+
+
+@pytest.mark.parametrize(
+    ("x", "scale"),
+    [
+        (X + 5, True),
+        ((X - X.mean(axis=0)) * 9, True),
+        (X * 1e-3, True),
+        (X.astype(np.float64) * 1e300, True),
+        (X, False),
+        (np.full(X.shape, 7, np.uint8), False),  # bytes are scaled by the network
+        (scipy.sparse.csr_array(X * 9), False),
+    ],
+    ids=["mean 5", "large", "small", "huge", "scaled", "bytes", "sparse"],
+)
+def test_scaling_is_advised_where_it_is_missing(x: Any, scale: bool) -> None:
+    network = dead()
+    network.weights[0][...] = 0  # so that no input is large enough to wake a neuron
+    dtype = np.float64 if x.dtype == np.float64 else np.float32
+    message = said(network.astype(dtype), x, learning_rate=0.1)[-1]
+    advice = "scale the inputs to mean 0 and standard deviation 1; " * scale
+    assert message.endswith(f"; try one after the other: {advice}use a tenth or ten times of learning_rate=0.1")
 
 
 @pytest.mark.parametrize("callbacks", [[], [Callback()]], ids=["many epochs in a call", "one epoch in a call"])
