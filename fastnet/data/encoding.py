@@ -39,7 +39,7 @@ def fitted(
         table, numeric, "name them as categorical to one-hot encode them, drop them, or turn them into numbers"
     )
     _refuse_gaps(
-        table, table.names, [] if impute else table.names, "fill them with impute, or drop the rows or columns"
+        table, table.names, [] if impute else table.names, "fill gaps with impute, or drop the rows or columns"
     )
     columns = []
     for name in table.columns:
@@ -62,7 +62,7 @@ def encoded(columns: Sequence[Column], table: Table) -> NDArray[np.float64]:
     numeric = [column.name for column in columns if not column.levels]
     _refuse_kinds(found, numeric, "the network takes numbers here: correct the values")
     fixed = [column.name for column in columns if "" not in column.levels and column.fill is None]
-    _refuse_gaps(found, [], fixed, "the network has no value to fill in: fill them or drop the rows")
+    _refuse_gaps(found, [], fixed, "the network has no value to fill in: fill the gaps or drop the rows")
     inputs: list[Array] = []
     for column in columns:
         values = found[column.name]

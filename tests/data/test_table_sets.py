@@ -147,13 +147,20 @@ def test_text_is_refused_by_name_or_encoded_or_dropped(tmp_path):
         "categorical to one-hot encode them, drop them, or turn them into numbers"
     )
     assert refusal(path, categorical=["city"], drop=["note"]) == (
-        "x.csv has 3 missing values (1 in age, 1 in city, 1 in member): fill them with impute, or drop the rows "
+        "x.csv has 3 missing values (1 in age, 1 in city, 1 in member): fill gaps with impute, or drop the rows "
         "or columns"
     )
     data = fastnet.data.load(path, categorical=["city"], drop=["note"], impute=True, test_fraction=0)
     assert data.feature_names == ("age", "city=", "city=Oslo", "city=Rome", "member")
     expected = {(31, 0, 1, 0, 1, 0), (31, 0, 0, 1, 0, 1), (27, 0, 0, 1, 1, 1), (62, 1, 0, 0, 1, 0)}
     assert set(rows_of(data)) == expected
+
+
+def test_the_first_eight_columns_with_gaps_are_named(tmp_path):
+    header, gaps = ",".join("abcdefghijk"), "," * 10
+    path = write(tmp_path, f"{header}\n{'1,' * 10}x\n{gaps}y\n{gaps}y\n")
+    named = ", ".join(f"2 in {name}" for name in "abcdefgh")
+    assert f"x.csv has 20 missing values ({named}, and some in 2 more columns)" in refusal(path)
 
 
 def test_gaps_are_filled_with_the_median_of_the_training_rows(tmp_path):
@@ -285,7 +292,8 @@ def test_gaps_without_a_fill_are_refused(tmp_path):
     schema = Schema((Column("a"), Column("b", ("x",))), "c", ("0", "1"))
     path = write(tmp_path, "a,b,c\n1,x,0\n,x,1\n2,?,1\n")
     assert refusal(path, schema=schema) == (
-        "x.csv has 2 missing values (1 in a, 1 in b): the network has no value to fill in: fill them or drop the rows"
+        "x.csv has 2 missing values (1 in a, 1 in b): the network has no value to fill in: fill the gaps or "
+        "drop the rows"
     )
 
 
