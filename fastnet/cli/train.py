@@ -167,12 +167,10 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     if data.is_held_out:
         n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
         share = TEST_SHARE if args.test_fraction is None else args.test_fraction
-        same = ", the same share of every class" if data.task == "classification" else ""
-        lines["test"] = (
-            f"{n:,} of {n_all:,} rows held out at random (--test-fraction {share:g}), always the same rows{same}"
-        )
+        same = " with the same share of each class" if data.task == "classification" else ""
+        lines["test"] = f"{n:,} of {n_all:,} rows, held out at random{same} (--test-fraction {share:g})"
     target = f" of {shown(data.schema.target)}" if data.schema and data.schema.target else ""
-    how = "as --task says" if args.task else "found out from the values; --task says otherwise"
+    how = "from --task" if args.task else "from its values; --task overrides"
     names = f": {clipped(', '.join(data.class_names), _MAX_LETTERS)}" if data.class_names else ""
     lines["task"] = f"{data.task}{target} ({how}){names}"
     if data.schema and data.schema.columns:
@@ -187,7 +185,7 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
         ignored = (
             f"; {constant:,} constant input{'s have' if constant > 1 else ' has'} no influence" if constant else ""
         )
-        lines["standardized"] = f"{' and '.join(parts)}; the saved network takes and returns raw values{ignored}"
+        lines["standardized"] = f"{' and '.join(parts)}; the saved network takes raw values{ignored}"
     return lines
 
 
@@ -195,14 +193,11 @@ def _about_end(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     """Return the line that says when the training ends, if it may end early or shows rows that are held out."""
     if not fitting.n_held_out:
         is_small = recipe_for(fitting.data) is not CHAPTER and len(fitting.data.x_train) < MIN_ROWS
-        said = f"after all epochs; of fewer than {MIN_ROWS} training rows none are held out, unless --patience is given"
+        said = f"after all epochs, since fewer than {MIN_ROWS} training rows are too few to hold some out (--patience)"
         return {"end": said} if is_small else {}
     if not args.patience:
         return {"validation": f"{fitting.validation} (--validation-split {args.validation_split:g})"}
-    return {
-        "end": f"after {args.patience} epochs without a lower cost on {fitting.validation} (--patience, "
-        "--validation-split); the best network is kept"
-    }
+    return {"end": f"after {args.patience} epochs without a lower cost on {fitting.validation} (--patience)"}
 
 
 def _summary(fitting: Fitting, network: Network, written: dict[str, str | None]) -> dict[str, str]:

@@ -27,13 +27,9 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, columns: NDArray[Any]) -> Spread:
-        """Return the spread of columns (n, n_columns)."""
-        differences = columns - columns[0].astype(np.float64)  # exactly 0 in a constant column
-        largest = np.abs(differences).max(axis=0)
-        shares = differences / np.where(largest > 0, largest, 1)  # squares of large and tiny numbers leave float64
-        deviations = largest * shares.std(axis=0)
-        means = columns[0] + largest * shares.mean(axis=0)
-        return cls(means, np.where(deviations > MIN_SHARE * np.abs(means), deviations, 0))
+        """Return the spread of columns (n, n_columns), one after the other: float64 copies of all take much memory."""
+        found = np.array([_mean_and_deviation(_numbers(column)) for column in columns.T])
+        return cls(found[:, 0].copy(), found[:, 1].copy())
 
     @property
     def factors(self) -> Array:
@@ -42,7 +38,8 @@ class Spread(NamedTuple):
 
     def standardized(self, columns: NDArray[Any]) -> Array:
         """Return columns with mean 0 and standard deviation 1. A constant column becomes 0, whatever it holds."""
-        found: Array = (columns - self.means) * self.factors
+        found: Array = columns - self.means
+        found *= self.factors
         return found
 
 
@@ -61,7 +58,7 @@ class Standardization(NamedTuple):
     @classmethod
     def of(cls, x: NDArray[Any] | None, y: NDArray[Any] | None = None) -> Standardization:
         """Return the standardization of training rows x (n, n_in) and of targets y (n, n_out), where they are given."""
-        return cls(None if x is None else Spread.of(_numbers(x)), None if y is None else Spread.of(y))
+        return cls(None if x is None else Spread.of(x), None if y is None else Spread.of(y))
 
     def rows(self, x: NDArray[Any]) -> NDArray[Any]:
         """Return standardized rows (n, n_in), float64, or x if the inputs stay as they are."""
@@ -117,3 +114,14 @@ class Standardization(NamedTuple):
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:
     """Return rows as a network reads them: a byte of 255 stands for 1."""
     return x * c.PIXEL_SCALE if x.dtype == np.uint8 else x
+
+
+def _mean_and_deviation(column: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean and the standard deviation of one column."""
+    differences = column - column[0].astype(np.float64)  # exactly 0 in a constant column
+    largest = float(np.abs(differences).max())
+    if largest == 0:
+        return float(column[0]), 0.0
+    differences /= largest  # the squares of large and of tiny numbers leave float64
+    mean, deviation = column[0] + largest * differences.mean(), largest * differences.std()
+    return float(mean), float(deviation) if deviation > MIN_SHARE * abs(mean) else 0.0

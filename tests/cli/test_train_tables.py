@@ -52,10 +52,10 @@ def test_classes_are_saved_by_name_and_the_network_takes_raw_values(
     assert cli.main(["train", "--data", str(path), "--save", str(model)]) == 0
     out, err = capsys.readouterr()
     for words in (
-        "60 of 300 rows held out at random (--test-fraction 0.2), always the same rows, the same share of every class",
-        "classification of kind (found out from the values; --task says otherwise): bird, cat, dog",
+        "60 of 300 rows, held out at random with the same share of each class (--test-fraction 0.2)",
+        "classification of kind (from its values; --task overrides): bird, cat, dog",
         "3: mass, wing, noise",
-        "the inputs; the saved network takes and returns raw values",
+        "the inputs; the saved network takes raw values",
         "3-100-3",
         "adam, learning rate 0.001 (constant), batches of 32, weight decay 0.0083, at most 200 epochs",
         "after 20 epochs without a lower cost on 48 rows held out of the training rows",
