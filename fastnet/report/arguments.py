@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.data import Dataset
 from fastnet.data.schema import Schema
-from fastnet.data.table_sets import image_shape_of
+from fastnet.data.table_datasets import image_shape_of
 from fastnet.errors import DataError
 from fastnet.kernels.contract import SparseRows
 from fastnet.kernels.formulas import n_classes
