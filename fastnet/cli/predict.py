@@ -165,7 +165,7 @@ def _record(args: argparse.Namespace, network: Network, found: Sequence[Answers]
         "model": args.model,
         "task": first.task,
         "target": first.target or None,
-        "columns": column_names(network),
+        "columns": column_names(network.schema),
         "class_names": [] if first.labels is None else first.names,
         "output_names": first.names,
         "predictions": predictions,
