@@ -103,5 +103,7 @@ def estimated(model: Any) -> Estimated | None:
 
     check_is_fitted(last)
     if len(getattr(last, "classes_", (0, 1))) < 2:
-        raise ValueError(f"the model knows one class only, {last.classes_.tolist()[0]!r}: train it on two classes or more")
+        raise ValueError(
+            f"the model knows one class only, {last.classes_.tolist()[0]!r}: train it on two classes or more"
+        )
     return Estimated(model, last, model[:-1] if is_pipeline and len(model.steps) > 1 else None)
