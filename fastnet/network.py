@@ -319,7 +319,7 @@ class Network(Architecture):
         return rows
 
     def note_inputs(self, largest: float, *, anew: bool = False) -> None:
-        """Remember the largest absolute value of the floats that the network is trained on, or `anew` forget others."""
+        """Remember the largest absolute value of the floats that the network is trained on. `anew` forgets others."""
         self._largest_input = largest if anew else max(self._largest_input, largest)
 
     def warn_of_bytes(self, *forms: object) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,18 @@ def clipped(name: str, max_letters: int) -> str:
     """Return a name on one line, shortened to at most `max_letters` letters."""
     name = "".join(letter if letter.isprintable() else " " for letter in name)
     return name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return up to eight names for a message, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - 8:,} more" if len(found) > 8 else ""
+    return ", ".join(map(shown, found[:8])) + more or "none"
+
+
+def numbered(word: str, n: int) -> tuple[str, ...]:
+    """Return names for n things that have none: "input 1", "input 2" and so on."""
+    return tuple(f"{word} {k + 1}" for k in range(n))
 
 
 def reason(error: Exception) -> str:

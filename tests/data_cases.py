@@ -16,8 +16,8 @@ import pytest
 import fastnet
 from fastnet.data import named_sets
 from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.csv_tables import read_csv
 from fastnet.data.formats import read_array
-from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
 
 REAL_DATA = os.environ.get("FASTNET_DATA")  # read here because each test changes its environment

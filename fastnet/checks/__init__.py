@@ -16,7 +16,7 @@ from fastnet.checks.data import (
     weights,
 )
 from fastnet.checks.fits import batch_size, class_weight, has_classes, held_out, monitor, validation_split
-from fastnet.checks.frames import NUMBERS, column_names, is_category, is_frame, library_of
+from fastnet.checks.frames import NUMBERS, column_names, is_category, is_frame, is_missing, library_of
 from fastnet.checks.settings import (
     backend,
     backend_name,
@@ -88,6 +88,7 @@ __all__ = [
     "is_category",
     "is_finite",
     "is_frame",
+    "is_missing",
     "is_scipy_sparse",
     "kernel_rows",
     "layer_sizes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -82,6 +83,11 @@ def _column(column: Any, x: Any, name: str, label: str) -> Array:
     if values.dtype.kind in "biuf":
         return values
     return numbers_of(values, label, f"one-hot encode it with {encode}, or drop it")
+
+
+def is_missing(entry: object) -> bool:
+    """Return whether an entry of a frame is a missing value: None, NA, NaT or nan."""
+    return type(entry).__name__ in MISSING or (isinstance(entry, float) and math.isnan(entry))
 
 
 def is_category(column: Any) -> bool:

@@ -127,13 +127,15 @@ def position(name: str, value: object, length: int) -> int:
     return found % length
 
 
-def texts(name: str, values: object) -> tuple[str, ...]:
-    """Return a sequence of texts as a tuple."""
+def texts(name: str, values: object, n: int | None = None, of: str = "") -> tuple[str, ...]:
+    """Return a sequence of texts as a tuple. With `n` it must have one for each of n columns; `of` is their word."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of names, not {given(values)}")
     found = tuple(values)
     if odd := [value for value in found if not isinstance(value, str)]:
         raise TypeError(f"{name} must hold names, not {given(odd[0])}")
+    if n is not None and len(found) != n:
+        raise ValueError(f"{name} has {len(found)} names; expected one for each of {n} {of}")
     return found
 
 

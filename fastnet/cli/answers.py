@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastnet.data import Schema
 from fastnet.names import BackendName, TaskName
 from fastnet.network import Network
+from fastnet.text import numbered
 from fastnet.training.runs import class_names
 
 
@@ -22,7 +23,7 @@ def output_names(network: Network) -> list[str]:
     if n == len(schema.class_names):  # a value for each class
         return [*schema.class_names]
     target = schema.target or "value"
-    return [target] if n == 1 else [f"{target} {k + 1}" for k in range(n)]
+    return [target] if n == 1 else [*numbered(target, n)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +54,9 @@ class Answers:
     @classmethod
     def of(cls, network: Network, x: Any, backend: BackendName | None) -> Answers:
         """Return the answers of a network to the rows x (n, n_in)."""
-        outputs = network.forward(x, backend=backend)
-        if network.is_classifier and outputs.shape[1] == 1:
-            outputs = np.hstack([1 - outputs, outputs])
+        from fastnet.insight.answers import all_outputs  # imported here: it would delay the start of every command
+
+        outputs = all_outputs(network, x, backend)
         labels = None if network.task == "regression" else network.predict(x, backend=backend)
         target = network.schema.target if network.schema else ""
         return cls(network.task, target, output_names(network), labels, outputs)

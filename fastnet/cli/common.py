@@ -80,8 +80,13 @@ def judged(args: argparse.Namespace, data: Dataset) -> str:
         return f"all {n:,} rows"
     if not data.is_held_out:
         return f"{n:,} test examples of {n_all:,}"
-    share = TEST_SHARE if args.test_fraction is None else args.test_fraction
+    share = held_out_share(args)
     return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share:g}"
+
+
+def held_out_share(args: argparse.Namespace) -> float:
+    """Return the share of the user's data that is held out for the test."""
+    return TEST_SHARE if args.test_fraction is None else float(args.test_fraction)
 
 
 def check_pixels(args: argparse.Namespace, what: str, network: Network) -> None:
@@ -136,7 +141,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
     found = network.evaluate(x, y, backend=backend)
     text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(x):,} examples)"})
     record: dict[str, Any] = {name: number(value) for name, value in found._asdict().items()}
-    record |= {"examples": len(x), "task": network.task, "columns": column_names(network)}
+    record |= {"examples": len(x), "task": network.task, "columns": column_names(network.schema)}
     if network.is_classifier:
         names = class_names(network, data)
         matrix = insight.classified(network, x, y, backend=backend).matrix
@@ -155,6 +160,6 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
     return text, record
 
 
-def column_names(network: Network) -> list[str]:
-    """Return the names of the columns that the network takes. [] if its inputs have no names."""
-    return [column.name for column in network.schema.columns] if network.schema else []
+def column_names(schema: Schema | None) -> list[str]:
+    """Return the names of the columns that a network takes. [] if its inputs have no names."""
+    return [column.name for column in schema.columns] if schema else []

@@ -11,7 +11,7 @@ from fastnet.data.arrays import Array
 from fastnet.data.encoding import MAX_LEVELS
 from fastnet.data.formats import read_table
 from fastnet.data.table import kind_of, missing, texts, without_index
-from fastnet.data.table_sets import target_column
+from fastnet.data.table_datasets import target_column
 from fastnet.text import clipped
 
 _MAX_LEVELS, _MAX_LETTERS = 5, 14  # levels that are printed, and letters of each

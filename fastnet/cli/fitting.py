@@ -12,13 +12,14 @@ from fastnet.backends.compression import compresses
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
 from fastnet.cli import progress, results
+from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
 from fastnet.cli.train_options import has_pixels
 from fastnet.data import Dataset
 from fastnet.network import Network
 from fastnet.text import plain
 from fastnet.training.early_stopping import EarlyStopping
-from fastnet.training.runs import Run, class_names
+from fastnet.training.runs import TEST_ROWS, Run, class_names
 from fastnet.training.standardize import Standardization
 from fastnet.training.trainer import Trainer
 
@@ -60,7 +61,7 @@ class Fitting:
         if self.n_held_out:
             rows = "1 row" if self.n_held_out == 1 else f"{self.n_held_out:,} rows"
             return f"{rows} held out of the training rows"
-        return "the test examples" if self.has_test else None
+        return TEST_ROWS if self.has_test else None
 
     def fit(self, backend: str) -> None:
         """Train. The network is that of the best epoch if the training ends early, also after Ctrl-C."""
@@ -97,7 +98,7 @@ class Fitting:
             },
             validation=self.validation,
             best_epoch=self.stopping.best_epoch if self.stopping else None,
-            columns=[column.name for column in schema.columns] if schema else [],
+            columns=column_names(schema),
             feature_names=list(data.feature_names),
             target=schema.target if schema else "",
             class_names=class_names(network, data),

@@ -15,9 +15,9 @@ from fastnet.cli import results
 from fastnet.cli.answers import Answers
 from fastnet.cli.common import check_pixels, check_scale, column_names, known_schema, print_result
 from fastnet.cli.options import Command, add_backend_option, add_model_option
-from fastnet.data.added_columns import write_table, write_with_columns
 from fastnet.data.formats import holds_table, suffix_of
 from fastnet.data.pictures import read_picture
+from fastnet.data.table_writers import write_table, write_with_columns
 from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.text import clipped, facts, shown, table
@@ -165,7 +165,7 @@ def _record(args: argparse.Namespace, network: Network, found: Sequence[Answers]
         "model": args.model,
         "task": first.task,
         "target": first.target or None,
-        "columns": column_names(network),
+        "columns": column_names(network.schema),
         "class_names": [] if first.labels is None else first.names,
         "output_names": first.names,
         "predictions": predictions,

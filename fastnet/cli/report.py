@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     results.check_file("--output", path, args)
     results.check_html("--output", path)
     results.write_report(args, path, trained, data)
-    about = {"task": data.task, "columns": column_names(trained.network), "class_names": data.class_names}
+    about = {"task": data.task, "columns": column_names(trained.network.schema), "class_names": data.class_names}
     print_result(args, facts({"report": shown(path)}), {"run": args.run, "report": path, **about})
     return 0
 

@@ -11,12 +11,11 @@ import numpy as np
 from fastnet import backends, checks
 from fastnet import data as sets
 from fastnet.cli import results
-from fastnet.cli.common import about_network, evaluate, load_data, print_result
+from fastnet.cli.common import about_network, column_names, evaluate, held_out_share, load_data, print_result
 from fastnet.cli.fitting import Fitting
 from fastnet.cli.options import SPARSE, Command
 from fastnet.cli.train_options import fill, recipe_for, use_defaults
 from fastnet.data import Dataset
-from fastnet.data.split import TEST_SHARE
 from fastnet.network import Network
 from fastnet.text import clipped, duration, facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Optimizer
@@ -166,15 +165,13 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
         return {}
     if data.is_held_out:
         n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
-        share = TEST_SHARE if args.test_fraction is None else args.test_fraction
         same = " with the same share of each class" if data.task == "classification" else ""
-        lines["test"] = f"{n:,} of {n_all:,} rows, held out at random{same} (--test-fraction {share:g})"
+        lines["test"] = f"{n:,} of {n_all:,} rows, held out at random{same} (--test-fraction {held_out_share(args):g})"
     target = f" of {shown(data.schema.target)}" if data.schema and data.schema.target else ""
     how = "from --task" if args.task else "from its values; --task overrides"
     names = f": {clipped(', '.join(data.class_names), _MAX_LETTERS)}" if data.class_names else ""
     lines["task"] = f"{data.task}{target} ({how}){names}"
-    if data.schema and data.schema.columns:
-        columns = [column.name for column in data.schema.columns]
+    if columns := column_names(data.schema):
         lines["columns"] = f"{len(columns)}: {clipped(', '.join(columns), _MAX_LETTERS)}"
     if args.drop:
         lines["left out"] = clipped(", ".join(args.drop), _MAX_LETTERS)

@@ -1,7 +1,7 @@
 """Loads data sets by name, and the user's own files: `fastnet.data.load("mnist")`."""
 
-from fastnet.data.column import Column
 from fastnet.data.dataset import Dataset
+from fastnet.data.encoding import Column
 from fastnet.data.loading import load
 from fastnet.data.named_sets import SetInfo, cache_dir, describe, locate, names
 from fastnet.data.schema import Schema

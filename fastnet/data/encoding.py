@@ -1,21 +1,40 @@
-"""Turns the columns of a table into the inputs of a network."""
+"""Column: a column of a table that a network takes. Turns the columns of a table into the inputs of the network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.data.arrays import Array
-from fastnet.data.column import Column
-from fastnet.data.table import Table, kind_of, listed_columns, missing, texts
-from fastnet.data.tables import advice, is_number
+from fastnet.data.csv_tables import advice, is_number
+from fastnet.data.table import Table, kind_of, missing, positions, texts
 from fastnet.errors import DataError
-from fastnet.text import shown
+from fastnet.text import listed, shown
 
 MAX_LEVELS = 50
+
+
+class Column(NamedTuple):
+    """A column of a table that a network takes as input.
+
+    Attributes
+    ----------
+    name : str
+        The column's name in the header, or "column 1", "column 2", ... in a table without a header.
+    levels : tuple of str
+        The texts that occur in a categorical column. Each is one input of the network: 1 where the row has this text,
+        else 0. "" stands for a missing value. () for a column of numbers, which is one input.
+    fill : float or None
+        The number that replaces a missing value. None: a missing value is an error.
+    """
+
+    name: str
+    levels: tuple[str, ...] = ()
+    fill: float | None = None
 
 
 def fitted(
@@ -49,7 +68,7 @@ def fitted(
         elif impute:
             known = values[rows][~missing(values[rows])]
             if not len(known):
-                raise DataError(f"{table.name}, column {_quoted(name)} has no value in the training rows: drop it")
+                raise DataError(f"{table.name}, column {checks.given(name)} has no value in the training rows: drop it")
             columns.append(Column(name, (), float(np.median(known.astype(np.float64)))))
         else:
             columns.append(Column(name))
@@ -58,7 +77,7 @@ def fitted(
 
 def encoded(columns: Sequence[Column], table: Table) -> NDArray[np.float64]:
     """Return the inputs (n, n_in) for the rows of a table. Raises DataError if it does not fit the columns."""
-    found = matched(columns, table)
+    found = _matched(columns, table)
     numeric = [column.name for column in columns if not column.levels]
     _refuse_kinds(found, numeric, "the network takes numbers here: correct the values")
     fixed = [column.name for column in columns if "" not in column.levels and column.fill is None]
@@ -74,13 +93,13 @@ def encoded(columns: Sequence[Column], table: Table) -> NDArray[np.float64]:
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.isinf(values).argmax())
             raise DataError(
-                f"{table.name}, row {row + 1}, column {_quoted(column.name)}: expected a number, not {values[row]}: "
-                "correct the value or drop the row"
+                f"{table.name}, row {row + 1}, column {checks.given(column.name)}: expected a number, not "
+                f"{values[row]}: correct the value or drop the row"
             )
     return np.ascontiguousarray(np.array(inputs, np.float64).T)
 
 
-def matched(columns: Sequence[Column], table: Table) -> Table:
+def _matched(columns: Sequence[Column], table: Table) -> Table:
     """Return the columns of a table under the names that the network knows, in its order.
 
     Columns are found by name. In a table without names they are found by position.
@@ -93,13 +112,13 @@ def matched(columns: Sequence[Column], table: Table) -> Table:
         if not table.has_header and not is_nameless:
             raise DataError(
                 f"{table.name} has no header, but the network was trained on columns with names "
-                f"({listed_columns(names)}): write their names as the first line"
+                f"({listed(names)}): write their names as the first line"
             )
         absent = [name for name in names if name not in table.columns]
         hint = checks.suggestion(absent[0], table.names) if len(absent) == 1 else ""
         raise DataError(
-            f"{table.name} has no column{'s' * (len(absent) > 1)} {listed_columns(absent)}, which the network takes"
-            f"{hint or f'; it has {listed_columns(table.names)}: add what is missing'}"
+            f"{table.name} has no column{'s' * (len(absent) > 1)} {listed(absent)}, which the network takes"
+            f"{hint or f'; it has {listed(table.names)}: add what is missing'}"
         )
     return table.only(names)
 
@@ -115,8 +134,8 @@ def pixels_of(table: Table) -> NDArray[np.uint8]:
         if not good.all():
             row = int(good.argmin())
             raise DataError(
-                f"{table.name}, row {row + 1}, column {_quoted(name)}: expected a pixel, a whole number from 0 to 255, "
-                f"not {values[row]}: correct the value, or read the table without pixels"
+                f"{table.name}, row {row + 1}, column {checks.given(name)}: expected a pixel, a whole number from 0 to "
+                f"255, not {values[row]}: correct the value, or read the table without pixels"
             )
         x[k] = values
     return np.ascontiguousarray(x.T)
@@ -139,7 +158,7 @@ def _refuse_kinds(table: Table, numeric: Sequence[str], what_to_do: str) -> None
     row = odd[0] if odd else int((~missing(first)).argmax())
     example = f"{checks.given(first[row])} in row {row + 1}"
     hint = advice(str(first[row])) or what_to_do
-    example = f"{_quoted(found[0])} has {example}" if len(found) > 1 else example
+    example = f"{checks.given(found[0])} has {example}" if len(found) > 1 else example
     raise DataError(f"{table.name}: {_columns(found)} text ({example}); expected numbers: {hint}")
 
 
@@ -161,28 +180,24 @@ def _levels(table: Table, name: str) -> tuple[str, ...]:
     found = sorted({text or "" for text in texts(table[name])})
     if len(found) > MAX_LEVELS:
         raise DataError(
-            f"{table.name}: the categorical column {_quoted(name)} has {len(found):,} different values; expected at "
-            f"most {MAX_LEVELS}: merge rare values, or drop the column"
+            f"{table.name}: the categorical column {checks.given(name)} has {len(found):,} different values; expected "
+            f"at most {MAX_LEVELS}: merge rare values, or drop the column"
         )
     return tuple(found)
 
 
 def _codes(column: Column, values: Array, table: str) -> NDArray[np.int64]:
     """Return the position of each value among the levels of a categorical column."""
-    position = {level: k for k, level in enumerate(column.levels)}
     found = [text or "" for text in texts(values)]
-    unknown = next((row for row, text in enumerate(found) if text not in position), None)
-    if unknown is not None:
+    codes = positions(found, column.levels)
+    if (codes < 0).any():
+        row = int(codes.argmin())
         raise DataError(
-            f"{table}, row {unknown + 1}, column {_quoted(column.name)}: {checks.given(found[unknown])} is not among "
-            f"the values that the network knows ({listed_columns(list(column.levels))}): correct it or drop the row"
+            f"{table}, row {row + 1}, column {checks.given(column.name)}: {checks.given(found[row])} is not among the "
+            f"values that the network knows ({listed(column.levels)}): correct it or drop the row"
         )
-    return np.array([position[text] for text in found], np.int64)
+    return codes
 
 
 def _columns(names: list[str]) -> str:
-    return f"the column{'s' * (len(names) > 1)} {listed_columns(names)} {'have' if len(names) > 1 else 'has'}"
-
-
-def _quoted(name: str) -> str:
-    return checks.given(name)
+    return f"the column{'s' * (len(names) > 1)} {listed(names)} {'have' if len(names) > 1 else 'has'}"

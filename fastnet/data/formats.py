@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +11,14 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastnet.data.arrays import Array, read_idx, read_npy, read_npz
-from fastnet.data.column import Column
-from fastnet.data.encoding import encoded
+from fastnet.data.csv_tables import read_csv
+from fastnet.data.encoding import Column, encoded
 from fastnet.data.files import PathLike, reading
-from fastnet.data.parquet import read_parquet
+from fastnet.data.parquet_tables import read_parquet
 from fastnet.data.pictures import open_picture
 from fastnet.data.table import Table
-from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
-from fastnet.text import shown
+from fastnet.text import listed, shown
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -134,11 +133,6 @@ def is_table(path: PathLike) -> bool:
 def suffix_of(path: PathLike) -> str:
     """Return the ending of a file's name in lower case, such as ``.csv``."""
     return Path(os.fsdecode(path)).suffix.lower()
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return the first eight names of a file's arrays or columns for a message."""
-    return ", ".join(map(shown, list(names)[:8])) or "none"
 
 
 def find_idx(folders: list[Path], stem: str) -> Path | None:

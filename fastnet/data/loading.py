@@ -14,7 +14,7 @@ from fastnet.data.downloads import Progress
 from fastnet.data.files import PathLike, checked_path
 from fastnet.data.schema import Schema
 from fastnet.data.split import TEST_SHARE
-from fastnet.data.table_sets import Reading
+from fastnet.data.table_datasets import Reading
 from fastnet.errors import DataError
 from fastnet.names import TaskName
 from fastnet.text import shown

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.data.column import Column
-from fastnet.data.encoding import encoded
+from fastnet.data.encoding import Column, encoded
 from fastnet.data.table import Table, of_frame
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral
@@ -112,10 +112,10 @@ def kind_of(column: Array) -> str:
     return kinds.get(column.dtype.kind, "values that are neither numbers nor text")
 
 
-def listed_columns(names: list[str]) -> str:
-    """Return up to eight names of columns for a message."""
-    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
-    return ", ".join(shown(name) for name in names[:8]) + more
+def positions(values: Sequence[str], known: Sequence[str]) -> NDArray[np.int64]:
+    """Return the position of each value among the known ones, -1 for an unknown value."""
+    places = {name: k for k, name in enumerate(known)}
+    return np.array([places.get(value, -1) for value in values], np.int64)
 
 
 def of_frame(frame: Any, name: str = "the frame") -> Table:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.data.arrays import Array
-from fastnet.data.table import kind_of, listed_columns, missing, texts
+from fastnet.data.table import kind_of, missing, positions, texts
 from fastnet.errors import DataError
 from fastnet.names import TaskName
+from fastnet.text import listed
 
 MAX_CLASSES = 65_536
 _MAX_LABELS = 100  # with more different labels, the user has to say that they are classes
@@ -46,7 +47,7 @@ def of_column(column: Array, task: TaskName | None, where: str) -> Targets:
         _refuse_infinity(column, where)
         class_names = label_texts(np.unique(column))
     _limit(len(class_names), where)
-    return Targets(task, _codes(labels, class_names), tuple(class_names))
+    return Targets(task, positions(labels, class_names), tuple(class_names))
 
 
 def by_names(column: Array, class_names: Sequence[str], where: str) -> Targets:
@@ -55,14 +56,14 @@ def by_names(column: Array, class_names: Sequence[str], where: str) -> Targets:
     if not class_names:
         return Targets("regression", _numbers(column, where), ())
     labels = label_texts(column)
-    known = set(class_names)
-    unknown = next((row for row, label in enumerate(labels) if label not in known), None)
-    if unknown is not None:
+    codes = positions(labels, class_names)
+    if (codes < 0).any():
+        row = int(codes.argmin())
         raise DataError(
-            f"{where}, row {unknown + 1}: {checks.given(labels[unknown])} is not among the network's classes "
-            f"({listed_columns(list(class_names))}): correct the label, or give another column as label_column"
+            f"{where}, row {row + 1}: {checks.given(labels[row])} is not among the network's classes "
+            f"({listed(class_names)}): correct the label, or give another column as label_column"
         )
-    return Targets("classification", _codes(labels, class_names), tuple(class_names))
+    return Targets("classification", codes, tuple(class_names))
 
 
 def label_texts(column: Array) -> list[str]:
@@ -70,11 +71,6 @@ def label_texts(column: Array) -> list[str]:
     if column.dtype.kind == "f":
         return [str(int(value)) if value % 1 == 0 else repr(value) for value in column.tolist()]
     return [text or "" for text in texts(column)]
-
-
-def _codes(labels: list[str], class_names: Sequence[str]) -> NDArray[np.int64]:
-    position = {name: k for k, name in enumerate(class_names)}
-    return np.array([position[label] for label in labels], np.int64)
 
 
 def _task_of(column: Array, where: str) -> TaskName:

@@ -12,17 +12,17 @@ import numpy as np
 
 from fastnet.data import targets
 from fastnet.data.arrays import Array, read_idx, read_npz
-from fastnet.data.column import Column
 from fastnet.data.dataset import Dataset
+from fastnet.data.encoding import Column
 from fastnet.data.files import PathLike
-from fastnet.data.formats import IDX_FILES, find_idx, format_of, holds_table, listed, read_array, read_table
+from fastnet.data.formats import IDX_FILES, find_idx, format_of, holds_table, read_array, read_table
 from fastnet.data.schema import Schema
 from fastnet.data.split import OF_FILES, Split, hold_out
 from fastnet.data.table import Table
-from fastnet.data.table_sets import Reading, image_shape_of, inputs_of, label_named, table_dataset
+from fastnet.data.table_datasets import Reading, image_shape_of, inputs_of, label_named, table_dataset
 from fastnet.errors import DataError
 from fastnet.names import TaskName
-from fastnet.text import shown
+from fastnet.text import listed, shown
 
 ImageShape: TypeAlias = tuple[int, int] | None
 

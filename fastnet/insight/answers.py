@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.kernels.formulas import target_classes
 from fastnet.names import BackendName
 from fastnet.network import Network
+from fastnet.training import selection
 
 
 def check_classifier(network: Network, lacks: str) -> None:
@@ -38,5 +38,4 @@ def top_outputs(
 
 def true_classes(network: Network, y: Any, n: int) -> NDArray[np.int64]:
     """The classes (n,) that y names: labels (n,), or targets (n, n_out). Raises ValueError where y does not fit."""
-    targets = network.check_targets(y, n)
-    return targets if targets.ndim == 1 else target_classes(targets, axis=1)
+    return selection.true_classes(network.check_targets(y, n))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -11,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.checks.frames import MISSING, is_category
 from fastnet.kernels import contract as c
 from fastnet.network import Network
+from fastnet.text import numbered
+
+SPARSE = "x is sparse, but its columns are needed one by one: use x.toarray()"
 
 Rows = NDArray[np.int64]
 
@@ -57,22 +58,22 @@ class Columns(NamedTuple):
         """Return the levels of a categorical column: those of the schema, or its texts. () for a column of numbers."""
         if self.levels[k] or self._is_numeric(k):
             return self.levels[k]
-        return tuple(sorted({str(entry) for entry in self._values(k) if not _is_missing(entry)}))
+        return tuple(sorted({str(entry) for entry in self._values(k) if not checks.is_missing(entry)}))
 
     def numbers(self, k: int) -> NDArray[np.float64]:
         """Return the numbers of a column that has no levels, without missing values."""
-        return np.array([entry for entry in self._values(k) if not _is_missing(entry)], np.float64)
+        return np.array([entry for entry in self._values(k) if not checks.is_missing(entry)], np.float64)
 
     def _values(self, k: int) -> list[Any]:
         return np.asarray(self._entries(k)).ravel().tolist()
 
     def _is_numeric(self, k: int) -> bool:
         entries = self._entries(k)
-        if is_category(entries):
+        if checks.is_category(entries):
             return False
         kind = np.asarray(entries).dtype.kind
         return kind in "iuf" or (
-            kind == "O" and all(isinstance(entry, Real) or _is_missing(entry) for entry in self._values(k))
+            kind == "O" and all(isinstance(entry, Real) or checks.is_missing(entry) for entry in self._values(k))
         )
 
     @property
@@ -126,21 +127,10 @@ def columns_of_table(x: Any, feature_names: Sequence[str] | None) -> Columns:
     return Columns(table, _names(feature_names, checks.column_names(x), n), places, ((),) * n)
 
 
-def _is_missing(entry: Any) -> bool:
-    return type(entry).__name__ in MISSING or (isinstance(entry, float) and math.isnan(entry))
-
-
-SPARSE = "x is sparse, but its columns are needed one by one: use x.toarray()"
-
-
 def _names(given: Sequence[str] | None, own: Sequence[str] | None, n: int) -> tuple[str, ...]:
     if given is None:
-        return tuple(own) if own else tuple(f"input {k + 1}" for k in range(n))
-    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
-        raise TypeError(f"feature_names must be a list of texts, not {checks.given(given)}")
-    if len(given) != n:
-        raise ValueError(f"feature_names has {len(given)} names; expected one for each of {n} columns")
-    return tuple(given)
+        return tuple(own) if own else numbered("input", n)
+    return checks.texts("feature_names", given, n, "columns")
 
 
 def check_model(model: Any, backend: str | None) -> None:

@@ -16,6 +16,7 @@ from fastnet.insight.answers import all_outputs
 from fastnet.insight.columns import Columns, check_model, columns_of_network, columns_of_table, place_of
 from fastnet.names import BackendName
 from fastnet.network import Network
+from fastnet.text import numbered
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,14 +178,14 @@ def _outputs_of(model: Any) -> tuple[Callable[[Any], Any], str]:
 def _output_names(model: Any, n: int) -> tuple[str, ...]:
     if not isinstance(model, Network):
         classes = getattr(model, "classes_", None)
-        return _numbered("output", n) if classes is None else tuple(map(str, classes))
+        return _values(n) if classes is None else tuple(map(str, classes))
     schema = model.schema
     if schema is not None and len(schema.class_names) == n:
         return schema.class_names
     if schema is not None and schema.target and n == 1:
         return (schema.target,)
-    return tuple(map(str, range(n))) if model.is_classifier else _numbered("output", n)
+    return tuple(map(str, range(n))) if model.is_classifier else _values(n)
 
 
-def _numbered(word: str, n: int) -> tuple[str, ...]:
-    return (word,) if n == 1 else tuple(f"{word} {k + 1}" for k in range(n))
+def _values(n: int) -> tuple[str, ...]:
+    return ("output",) if n == 1 else numbered("output", n)

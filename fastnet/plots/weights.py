@@ -17,13 +17,13 @@ from fastnet.insight.weights import WeightStructure
 from fastnet.network import Network
 from fastnet.plots import pixels, style
 from fastnet.plots.axes import axes_for, figure_of, short_names
-from fastnet.plots.heatmap import heatmap
+from fastnet.plots.heatmap import MAX_NEURONS, PAIR, SINGLE, heatmap
+from fastnet.text import numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_NEURONS = 64  # more neurons are not drawn
 MAX_NAMED, MAX_LETTERS = 20, 12  # classes that are named, and letters of a name
 MIN_PIXELS = 16  # fewer inputs without names are columns of a table
 SHOWN = 6  # images of each set
@@ -118,15 +118,13 @@ def _names(network: Network, shape: Any, given: Sequence[str] | None) -> Sequenc
     """Return the names of the inputs of a table, or None for images."""
     n = network.sizes[0]
     if given is not None:
-        if len(given) != n:
-            raise ValueError(f"feature_names has {len(given)} names; expected one for each of {n} inputs")
-        return given
+        return checks.texts("feature_names", given, n, "inputs")
     if shape is not None:
         return None
     own = network.schema.feature_names if network.schema is not None else ()
     if len(own) == n:
         return own
-    return None if n >= MIN_PIXELS and math.isqrt(n) ** 2 == n else [f"input {k + 1}" for k in range(n)]
+    return None if n >= MIN_PIXELS and math.isqrt(n) ** 2 == n else numbered("input", n)
 
 
 def _galleries(
@@ -137,7 +135,7 @@ def _galleries(
     across = math.ceil(math.sqrt(shown))
     down = math.ceil(shown / across)
     beside, above = (1, len(drawn)) if narrow else (len(drawn), 1)
-    width = style.COLUMN if narrow else 8.8 if beside > 1 else 5.0
+    width = style.COLUMN if narrow else PAIR if beside > 1 else SINGLE
     figure = style.figure(width, above * ((width - 0.8) / beside * down / across * shape[0] / shape[1] + 0.4))
     columns, rows = (_blocks(count, of) for count, of in ((beside, across), (above, down)))
     grid = figure.add_gridspec(len(rows), len(columns), width_ratios=columns, height_ratios=rows)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.data import Dataset
 from fastnet.data.schema import Schema
-from fastnet.data.table_sets import image_shape_of
+from fastnet.data.table_datasets import image_shape_of
 from fastnet.errors import DataError
 from fastnet.kernels.contract import SparseRows
 from fastnet.kernels.formulas import n_classes
@@ -19,6 +19,7 @@ from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.report.estimators import Estimated, estimated
 from fastnet.report.subject import Columns, Examples, Subject
+from fastnet.text import numbered
 from fastnet.training.runs import Run, check_data
 from fastnet.training.trainer import Trainer
 
@@ -58,7 +59,9 @@ def subject(
             f"{what} no test examples, and the report needs them to judge the network: hold some examples out"
         )
     columns_of_y = checks.column_names(y_test) or _name_of(y_test)
-    known = _texts("class_names", class_names) or _known_names(network, estimator, data, columns_of_y)
+    known = checks.texts("class_names", () if class_names is None else class_names) or _known_names(
+        network, estimator, data, columns_of_y
+    )
     n_out = n_classes(network.sizes[-1]) if network.is_classifier else network.sizes[-1]
     if len(known) > n_out:
         raise ValueError(f"class_names has {len(known)} names; the network has {n_out} classes, labels or values")
@@ -107,15 +110,6 @@ def _inputs(network: Network, estimator: Estimated | None, x: Any) -> Any:
 
 
 # -- names ---------------------------------------------------------------------------------------------------------
-
-
-def _texts(name: str, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return an argument that is a list of names."""
-    if given is None:
-        return ()
-    if isinstance(given, str) or not all(isinstance(entry, str) for entry in given):
-        raise TypeError(f"{name} must be a list of texts, not {checks.given(given)}")
-    return tuple(given)
 
 
 def _name_of(y: Any) -> list[str]:
@@ -212,12 +206,10 @@ def _columns(
     if estimator is not None:
         names = names or estimator.feature_names
     n = len(schema) or (x.shape[1] if len(x.shape) == 2 else network.sizes[0])
-    given = _texts("feature_names", feature_names)
-    if given and len(given) != n:
-        raise ValueError(f"feature_names has {len(given)} names; expected one for each of the {n} columns of x_test")
-    names = given or tuple(names)
+    if feature_names is not None:
+        names = checks.texts("feature_names", feature_names, n, "columns of x_test")
     are_named = len(names) == n
-    names = names if are_named else tuple(f"input {k + 1}" for k in range(n))
+    names = tuple(names) if are_named else numbered("input", n)
     if estimator is not None and estimator.before is not None:
         inputs = estimator.input_names(x, names)
         return Columns(names, inputs, are_named, estimator.model, x, y, _cells(x))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.text import numbered
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import Run
 
@@ -60,7 +61,7 @@ class Estimated:
         except (AttributeError, ValueError):  # a step gives its outputs no names
             names = []
         if len(names) != n:
-            return tuple(f"input {k + 1}" for k in range(n))
+            return numbered("input", n)
         plain = [name.split("__", 1)[-1] for name in names]  # ColumnTransformer writes "step__column"
         return tuple(plain if len(set(plain)) == n else names)
 

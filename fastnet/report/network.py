@@ -11,8 +11,8 @@ from fastnet.plots.training import SCORES
 from fastnet.report.parts import Card, counted, picture
 from fastnet.report.subject import Subject
 from fastnet.text import layers
+from fastnet.training.runs import TEST_ROWS
 
-TEST_ROWS = "the test examples"  # the words of a run's record for validation with the test examples
 SAME_COST = 1e-5  # relative: two costs of the same network on the same rows, from two backends, differ by less
 
 

@@ -20,6 +20,7 @@ from fastnet.insight.classified import Classified
 from fastnet.insight.importance import Importance
 from fastnet.insight.scores import LabelScores, ValueScores
 from fastnet.names import BackendName
+from fastnet.text import numbered
 from fastnet.training.runs import Run, class_names
 
 MAX_ROWS = 2_000  # the importance of columns is measured on at most this many examples
@@ -102,7 +103,7 @@ class Subject:
         if network.is_classifier:
             return class_names(network, self.data)
         what = "label" if network.task == "multilabel" else "output"
-        return [*named, *(f"{what} {k + 1}" for k in range(len(named), network.sizes[-1]))]
+        return [*named, *numbered(what, network.sizes[-1])[len(named) :]]
 
     @cached_property
     def scores(self) -> Evaluation:

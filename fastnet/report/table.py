@@ -8,11 +8,12 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from fastnet import insight, plots
+from fastnet import checks, insight, plots
 from fastnet.insight.importance import Importance
 from fastnet.insight.partial_dependence import PartialDependence
 from fastnet.report.parts import NONE, Card, counted, picture
 from fastnet.report.subject import REPEATS, Subject, rows_of
+from fastnet.text import clipped
 
 CAPTION_OF_ROWS = "Rows are counted from 1 in the test examples."
 MAX_LETTERS = 24  # of the text in a cell and of a column's name
@@ -30,7 +31,7 @@ def number(value: float, sign: str = "") -> str:
 
 def titles(subject: Subject) -> list[str]:
     """The names of the columns that rows of the table show."""
-    return [_shortened(subject.columns.names[k]) for k in subject.shown_columns]
+    return [clipped(subject.columns.names[k], MAX_LETTERS) for k in subject.shown_columns]
 
 
 def cells(subject: Subject, row: int) -> list[str]:
@@ -150,9 +151,4 @@ def _text(value: object) -> str:
         return str(value)
     if isinstance(value, Real):
         return number(float(value))
-    text = NONE if value is None or type(value).__name__ in ("NAType", "NaTType") else str(value)
-    return _shortened(text)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}…"
+    return NONE if checks.is_missing(value) else clipped(str(value), MAX_LETTERS)

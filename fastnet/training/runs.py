@@ -31,6 +31,7 @@ from fastnet.version import __version__
 # The files hold the network, the network before its training, the columns of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
 FORMAT = "fastnet run 1"
+TEST_ROWS = "the test examples"  # the record's words where the validation data are the test examples
 # The types of a record's entries. An entry may be missing or null. Other entries are allowed; no reader relies on them.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("optimizer", "schedule", "backend", "backend_version", "backend_reason", "data"), (str,)),

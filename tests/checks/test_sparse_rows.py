@@ -1,8 +1,7 @@
-"""Sparse matrices as x of every call, and a Trainer that compresses a dense x."""
+"""Sparse matrices as x of every call give the results of the dense array."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import subprocess
 import sys
@@ -11,51 +10,17 @@ from itertools import product
 from typing import Any
 
 import comparisons as cmp
-import fake_team
 import kernel_cases as kc
 import numpy as np
 import pytest
-from conftest import name_of
+from sparse_cases import BYTES, FLOATS, Y, network, trainer
 
-from fastnet import Network, Trainer, backends
-from fastnet.backends import compression, selection
-from fastnet.backends.forward import work_of
 from fastnet.kernels import contract as c
 
 scipy_sparse = pytest.importorskip("scipy.sparse", reason="sparse input needs SciPy")
+pytestmark = pytest.mark.usefixtures("on_numpy")
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "dia", "bsr"]
-RNG = np.random.default_rng(0)
-BYTES = (RNG.integers(1, 256, (60, 70)) * (RNG.random((60, 70)) < 0.15)).astype(np.uint8)
-BYTES[7] = 0
-FLOATS = (BYTES / 255).astype(np.float32)
-Y = RNG.integers(0, 3, 60)
-
-
-@pytest.fixture(autouse=True)
-def _on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the tests that name no backend on NumPy, because they do not depend on the backend."""
-    monkeypatch.setenv(backends.ENVIRONMENT, "numpy")
-
-
-@pytest.fixture
-def name(backend: Any) -> str:
-    """Return the name of each backend of this machine."""
-    return name_of(backend)
-
-
-def network(**arguments: Any) -> Network:
-    return Network([70, 5, 3], activation="tanh", output="softmax", cost="cross_entropy", seed=0, **arguments)
-
-
-def trainer(**arguments: Any) -> Trainer:
-    return Trainer(
-        network(),
-        **{"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "backend": "numpy", "seed": 0} | arguments,
-    )
-
-
-# -- results equal those of the dense array ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
@@ -175,228 +140,3 @@ def test_scipy_is_not_imported() -> None:
         "assert 'scipy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-# -- refused matrices ------------------------------------------------------------------------------------------------
-
-
-def broken(form: str, change: Callable[[Any], object]) -> Any:
-    x = scipy_sparse.csr_array(FLOATS).asformat(form)
-    change(x)
-    return x
-
-
-def setting(name: str, at: int, value: float) -> Callable[[Any], object]:
-    return lambda x: getattr(x, name).__setitem__(at, value)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        setting("indices", 0, 70),
-        setting("indices", 3, 1 << 30),
-        setting("indices", 3, -1),
-        setting("indptr", 1, 10**6),
-        setting("indptr", 0, 3),
-        setting("indptr", 0, -3),
-        setting("indptr", -1, 10**6),
-        setting("indptr", 5, -1),
-        lambda x: setattr(x, "data", x.data[:3]),
-        lambda x: setattr(x, "indices", x.indices[:3]),
-        lambda x: setattr(x, "indptr", x.indptr[:3]),
-        lambda x: setattr(x, "indices", x.indices.astype(float)),
-        lambda x: setattr(x, "indptr", x.indptr[:, None]),
-    ],
-)
-def test_corrupt_matrices_are_refused_before_use(change: Callable[[Any], object]) -> None:
-    """Each matrix would make a kernel or SciPy's conversion read or write memory outside the matrix."""
-    refused = 0
-    for form in ("csr", "csc", "bsr"):
-        with contextlib.suppress(ValueError):  # SciPy refuses some of these matrices
-            x = broken(form, change)
-            with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: .*build it again"):
-                network().forward(x)
-            refused += 1
-    assert refused
-
-
-@pytest.mark.parametrize("place", [("row", 60), ("row", -1), ("col", 70), ("col", -1)])
-def test_corrupt_coordinates_are_refused(place: tuple[str, int]) -> None:
-    x = scipy_sparse.coo_matrix(FLOATS)
-    getattr(x, place[0])[0] = place[1]
-    with pytest.raises(ValueError, match="x is not a valid sparse matrix"):
-        network().gradient(x, Y)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        setting("offsets", 0, 70),
-        setting("offsets", 0, -60),
-        setting("offsets", 0, 1),
-        lambda x: setattr(x, "offsets", np.arange(9)),
-        lambda x: setattr(x, "data", x.data[:1]),
-        lambda x: setattr(x, "data", x.data[0]),
-    ],
-)
-def test_corrupt_diagonals_are_refused(change: Callable[[Any], object]) -> None:
-    x = scipy_sparse.diags_array([[1.0] * 59, [2.0] * 60], offsets=[-1, 1], shape=(60, 70))
-    np.testing.assert_allclose(network().forward(x), network().forward(x.toarray()), rtol=1e-6)
-    change(x)
-    with pytest.raises(ValueError, match="x is not a valid sparse matrix"):
-        network().forward(x)
-
-
-@pytest.mark.parametrize("part", ["data", "indices", "indptr", "_shape"])
-@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
-def test_matrices_with_replaced_parts_are_refused(form: str, part: str) -> None:
-    masked = np.ma.masked_array([1.0], mask=[True])
-    for value in (None, 3, "data", [1, 2], masked, np.zeros((2, 2, 2, 2))):
-        x = broken(form, lambda x, value=value: setattr(x, part, value))
-        with pytest.raises(ValueError, match=r"^x is not a valid sparse matrix: .*build it again"):
-            network().forward(x)
-
-
-@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "dia"])
-@pytest.mark.parametrize("shape", [(-60, 70), (60.0, 70.0)])
-@pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
-def test_an_impossible_shape_is_refused(form: str, shape: Any) -> None:
-    """An impossible shape can crash the process, for example when SciPy converts a CSC matrix with -1 rows."""
-    x = broken(form, lambda x: setattr(x, "_shape", shape))
-    with pytest.raises(
-        ValueError, match="x is not a valid sparse matrix: its shape is not a tuple of whole numbers from 0"
-    ):
-        network().forward(x)
-
-
-@pytest.mark.parametrize("blocks", [(0, 1), (61, 1), (60, 71), (7, 70)])
-def test_blocks_that_do_not_fill_the_shape_are_refused(blocks: tuple[int, int]) -> None:
-    x = broken("bsr", lambda x: setattr(x, "data", np.ones((len(x.data), *blocks), np.float32)))
-    with pytest.raises(ValueError, match=r"x is not a valid sparse matrix: its data.*are not blocks"):
-        network().forward(x)
-
-
-@pytest.mark.parametrize("form", ["dia", "csc"])
-@pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
-def test_matrices_that_scipy_cannot_convert_are_refused_in_one_line(form: str) -> None:
-    x = broken(form, lambda x: setattr(x, "_shape", (1 << 62, 70)))
-    with pytest.raises(ValueError, match=r"x is .* scipy cannot convert .*give it as CSR"):
-        network().forward(x)
-
-
-NAN = FLOATS.copy()
-NAN[9, 11] = np.nan
-
-
-@pytest.mark.parametrize(
-    ("x", "words"),
-    [
-        (scipy_sparse.csr_array(FLOATS[:, :69]), "x (60, 69) 69 values 70"),
-        (scipy_sparse.csr_array((60, 3_000_000_000)), "x (60, 3000000000) 70"),
-        (scipy_sparse.csr_array((0, 70)), "x empty"),
-        (scipy_sparse.coo_array(FLOATS[0]), "x (70,) reshape(1, -1)"),
-        (scipy_sparse.csr_array(FLOATS.astype(complex)), "x complex128"),
-        (scipy_sparse.csr_array(NAN), "x[9, 11] nan finite"),
-        (scipy_sparse.csc_array(NAN), "x[9, 11] nan finite"),
-        (scipy_sparse.csr_array(FLOATS.astype(np.float64) * 1e300), "e+297 float32 float64"),
-        (c.SparseRows(np.array([0, 1]), np.array([70], np.int32), np.ones(1, np.float32), 70), "x valid 70 69"),
-    ],
-)
-def test_unusable_sparse_inputs_are_refused(x: Any, words: str) -> None:
-    for call in (network().forward, network().activations, lambda x: trainer().fit(x, Y, epochs=1)):
-        with pytest.raises(ValueError, match="x") as caught:
-            call(x)
-        message = str(caught.value)
-        assert "\n" not in message
-        assert [word for word in words.split() if word not in message] == [], message
-
-
-def test_the_error_names_validation_data() -> None:
-    with pytest.raises(ValueError, match=r"validation x has shape \(60, 69\)"):
-        trainer().fit(FLOATS, Y, epochs=1, validation_data=(scipy_sparse.csr_array(FLOATS[:, :69]), Y))
-    with pytest.raises(ValueError, match=r"y has shape"):
-        trainer().fit(scipy_sparse.csr_array(FLOATS), Y[:9], epochs=1)
-
-
-# -- Trainer(sparse=...) ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dense", [BYTES, FLOATS], ids=["bytes", "floats"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
-def test_a_compressed_fit_equals_the_dense_fit(name: str, optimizer: str, dense: kc.Array) -> None:
-    plain, packed = (trainer(backend=name, optimizer=optimizer, sparse=sparse) for sparse in (False, True))
-    for each in (plain, packed):
-        each.fit(dense, Y, epochs=3, validation_data=(dense, Y))
-    cmp.assert_close(packed.network.parameters, plain.network.parameters, cmp.AGREEMENT["float32"])
-    assert plain.history["inputs"] == ["dense"] * 3
-    share = np.count_nonzero(dense) / dense.size
-    assert packed.history["inputs"] == [f"compressed: {share:.1%} not zero"] * 3
-
-
-def test_sparse_input_stays_sparse() -> None:
-    for setting in (True, False, "auto"):
-        history = trainer(sparse=setting).fit(scipy_sparse.csr_array(BYTES), Y, epochs=1)
-        assert history["inputs"] == [f"sparse: {np.count_nonzero(BYTES) / BYTES.size:.1%} not zero"]
-    assert trainer(sparse=True).partial_fit(BYTES, Y).inputs.startswith("compressed")
-
-
-@pytest.mark.filterwarnings("ignore:the network does not learn")  # from inputs that are all 0
-def test_auto_compresses_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trainer().fit(BYTES, Y, epochs=9)["inputs"][0] == "dense"  # compression never pays on NumPy
-    monkeypatch.setitem(selection._MODULES, "numpy", "fake_team")
-    full = np.maximum(FLOATS, np.float32(0.5))
-    half = np.where(np.arange(70) < 70 * c.SPARSE_SHARE + 1, full, np.float32(0))
-    for x, epochs, wanted in (
-        (FLOATS, compression.SPARSE_EPOCHS, "compressed"),
-        (BYTES, compression.SPARSE_EPOCHS, "dense"),  # the kernels skip zeros of dense bytes
-        (FLOATS, compression.SPARSE_EPOCHS - 1, "dense"),
-        (full, 9, "dense"),
-        (half, 9, "dense"),
-        (np.zeros_like(FLOATS), 9, "compressed"),
-    ):
-        assert trainer().fit(x, Y, epochs=epochs)["inputs"][0].startswith(wanted)
-    narrow = Trainer(Network([63, 3]), backend="numpy")
-    assert narrow.fit(FLOATS[:, :63], Y, epochs=9)["inputs"][0] == "dense"
-    assert trainer().partial_fit(FLOATS, Y).inputs == "dense"
-
-
-def test_the_sample_is_spread_over_all_rows() -> None:
-    x = np.zeros((100_000, 64), np.float32)
-    assert compression.compresses(None, fake_team, x, 9)  # compression pays on the backend module fake_team
-    x[60_000:] = 1
-    assert not compression.compresses(None, fake_team, x, 9)
-
-
-@pytest.mark.parametrize("wrong", ["yes", 1, None, 0.5, [True]])
-def test_impossible_settings_are_refused(wrong: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match="sparse must be True, False or 'auto'"):
-        trainer(sparse=wrong)
-
-
-def test_data_changed_while_they_are_compressed_are_an_error() -> None:
-    """Another thread may change the array during the call. The kernels must not write outside their memory."""
-    x = np.zeros((50, 70), np.float32)
-
-    class Changing:
-        @staticmethod
-        def compress(x: Any, scale: float, starts: Any, indices: Any, values: Any) -> int:
-            found = int(backends.get("numpy").compress(x, scale, starts, indices, values))
-            x[:] = 1  # after the entries are counted
-            return found
-
-    with pytest.raises(ValueError, match="x was changed"):
-        compression.compressed(Changing, x, np.dtype(np.float32), 1.0)
-
-
-def test_the_work_of_sparse_rows_follows_from_their_entries() -> None:
-    layers = Network([1000, 8, 3], seed=0).layers
-    few = c.SparseRows(np.arange(0, 101, 10), np.zeros(100, np.int32), np.ones(100, np.float32), 1000)
-    assert work_of(layers, np.zeros((10, 1000), np.float32), 4) == 4 * (8000 + 24)
-    assert work_of(layers, few, 4) == 4 * (10 * 8 + 24)
-
-
-def test_the_trainer_s_docstring_has_the_limits_of_the_code() -> None:
-    text = " ".join(str(Trainer.__doc__).split())
-    assert f"at least {c.SPARSE_INPUTS} inputs" in text
-    assert f"at most {c.SPARSE_SHARE:.0%} of the entries" in text
-    assert f"at least {compression.SPARSE_EPOCHS} epochs" in text

@@ -1,4 +1,4 @@
-"""Damaged SciPy matrices in the formats LIL, DOK and COO. test_sparse_rows.py tests the other formats.
+"""Damaged SciPy matrices in the formats LIL, DOK and COO. test_sparse_rows_refused.py tests the other formats.
 
 SciPy's own conversions do not check the matrices and would write outside their memory.
 """

@@ -64,6 +64,7 @@ class Terminal:
     def end(self) -> int:
         """Read to the end, and return the command's exit status."""
         self.read()
+        self.drawn = re.sub(r"compiling [^\n]*\n", "", self.drawn)  # a busy machine prints this line
         os.close(self._ours)
         self.process.communicate(timeout=60)
         return self.process.returncode

@@ -11,10 +11,10 @@ import pytest
 import fastnet
 from fastnet import Network
 from fastnet.data.arrays import read_idx, read_npy, read_npz
+from fastnet.data.csv_tables import read_csv
 from fastnet.data.files import atomic_write, make_folder
 from fastnet.data.formats import read_array
 from fastnet.data.pictures import read_picture
-from fastnet.data.tables import read_csv
 from fastnet.errors import DataError
 from fastnet.training.runs import Run
 

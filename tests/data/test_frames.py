@@ -14,7 +14,7 @@ import pytest
 
 import fastnet
 from fastnet.data import Column, Schema
-from fastnet.data.parquet import read_parquet
+from fastnet.data.parquet_tables import read_parquet
 from fastnet.data.table import of_frame
 from fastnet.errors import DataError, FastnetError
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastnet import Callback, EpochSoFar, Network, Trainer
 from fastnet.data.arrays import read_idx
-from fastnet.data.tables import read_csv
+from fastnet.data.csv_tables import read_csv
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import Run
 

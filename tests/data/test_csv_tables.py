@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from data_cases import refused
 
-from fastnet.data import tables
+from fastnet.data import csv_tables
+from fastnet.data.csv_tables import read_csv, written_rows
 from fastnet.data.formats import read_array
-from fastnet.data.tables import read_csv, written_rows
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_cells_tell_the_kind_of_a_column(write, cells, dtype, values, other)
 
 @pytest.mark.parametrize("late", ["x", "true", "1"])
 def test_a_column_that_changes_its_kind_late_is_text(write, monkeypatch, late):
-    monkeypatch.setattr(tables, "_BLOCK_CELLS", 4)
+    monkeypatch.setattr(csv_tables, "_BLOCK_CELLS", 4)
     first = "true" if late == "1" else "01"
     rows = [f"{first},0.5"] * 5 + [f"{late},2"]
     table = read_csv(write("x.csv", "\n".join(["a,b", *rows]).encode()))

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, TypeAlias
 
 from fastnet.data.arrays import Array
+from fastnet.data.csv_tables import written_rows
 from fastnet.data.files import PathLike, atomic_write, reading
 from fastnet.data.formats import format_of, suffix_of
-from fastnet.data.tables import written_rows
 
 Columns: TypeAlias = Sequence[tuple[str, Array]]  # a name, and a value for each row
 

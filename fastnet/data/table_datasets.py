@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastnet import checks
 from fastnet.data import encoding, targets
 from fastnet.data.arrays import Array
-from fastnet.data.column import Column
 from fastnet.data.dataset import Dataset
+from fastnet.data.encoding import Column
 from fastnet.data.schema import Schema
 from fastnet.data.split import OF_FILES, Split, split_rows
-from fastnet.data.table import Table, listed_columns, without_index
+from fastnet.data.table import Table, without_index
 from fastnet.errors import DataError
 from fastnet.names import TaskName
-from fastnet.text import shown
+from fastnet.text import listed, shown
 
 _LABEL_COLUMNS = ("label", "class", "target", "y")
 
@@ -111,8 +110,7 @@ def target_column(table: Table, wanted: str | int | None) -> str:
         raise DataError(
             f"{table.name} has {len(table.columns)} columns, so it has no column {wanted + 1}: give another"
         )
-    _refuse_unknown(table, "label_column", [wanted])
-    raise AssertionError  # never reached
+    raise _no_column(table, "label_column", wanted)
 
 
 def label_named(table: Table) -> str | None:
@@ -124,7 +122,8 @@ def label_named(table: Table) -> str | None:
 def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
     """Return the names of the columns that are inputs."""
     for name, columns in (("categorical", reading.categorical), ("drop", reading.drop)):
-        _refuse_unknown(table, name, columns)
+        if unknown := [column for column in columns if column not in table.columns]:
+            raise _no_column(table, name, unknown[0])
         if target in columns:
             raise DataError(f"{table.name}: {name} names {shown(target)}, the column to predict: give another column")
     if both := [name for name in reading.categorical if name in reading.drop]:
@@ -135,12 +134,10 @@ def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
     return found
 
 
-def _refuse_unknown(table: Table, argument: str, names: Sequence[str]) -> None:
-    for name in names:
-        if name not in table.columns:
-            hint = checks.suggestion(name, table.names)
-            there = hint or f" ({listed_columns(table.names)}): give one of these as {argument}"
-            raise DataError(f"{table.name} has no column {shown(name)}{there}")
+def _no_column(table: Table, argument: str, name: str) -> DataError:
+    hint = checks.suggestion(name, table.names)
+    there = hint or f" ({listed(table.names)}): give one of these as {argument}"
+    return DataError(f"{table.name} has no column {shown(name)}{there}")
 
 
 def image_shape_of(n_in: int) -> tuple[int, int] | None:
