@@ -11,7 +11,7 @@ from fastnet.data.arrays import Array
 from fastnet.data.dataset import Dataset
 from fastnet.data.encoding import Column
 from fastnet.data.schema import Schema
-from fastnet.data.split import Split, split_rows
+from fastnet.data.split import OF_FILES, Split, split_rows
 from fastnet.data.table import Table, without_index
 from fastnet.errors import DataError
 from fastnet.names import TaskName
@@ -59,7 +59,7 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
         )
     task, y, class_names = targets.of_column(column, reading.task, where)
     inputs = table.only(_inputs(table, target, reading))
-    train, test = split_rows(y, reading.test_fraction)
+    train, test = split_rows(y, reading.test_fraction, OF_FILES)
     if reading.pixels:
         x: Array = encoding.pixels_of(inputs)
         schema = Schema((), target, class_names, pixels=True)
@@ -82,7 +82,7 @@ def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
     where = f"{table.name}, {_column(target)}"
     task, y, _ = targets.by_names(table[target], schema.class_names, where)
     x = inputs_of(table, schema, target)
-    train, test = split_rows(y, reading.test_fraction)
+    train, test = split_rows(y, reading.test_fraction, OF_FILES)
     return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
 
 

@@ -17,7 +17,7 @@ from fastnet.data.encoding import Column
 from fastnet.data.files import PathLike
 from fastnet.data.formats import IDX_FILES, find_idx, format_of, holds_table, read_array, read_table
 from fastnet.data.schema import Schema
-from fastnet.data.split import Split, hold_out
+from fastnet.data.split import OF_FILES, Split, hold_out
 from fastnet.data.table import Table
 from fastnet.data.table_datasets import Reading, image_shape_of, inputs_of, label_named, table_dataset
 from fastnet.errors import DataError
@@ -225,7 +225,7 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
             raise DataError(f"{name}: the examples to train and to test differ ({kinds}): make them alike")
         split = (x, y, x_test, y_test)
     else:
-        split = hold_out(x, y, reading.test_fraction)
+        split = hold_out(x, y, reading.test_fraction, OF_FILES)
     task = task or "classification"
     features = _feature_names(arrays, x.shape[1], reading.schema, name)
     schema = reading.schema or Schema(

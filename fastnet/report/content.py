@@ -89,17 +89,17 @@ def _warning(subject: Subject) -> str:
 def _figures(subject: Subject) -> Facts:
     """The key figures at the head of the page."""
     record, scores, task = subject.run.record, subject.scores, subject.run.network.task
-    found = []
     if task == "classification":
         found = [("test accuracy", f"{scores.accuracy:.1%}")]
     elif task == "multilabel":
         found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
     else:
         found = [("test R2", table.number(scores.r2))] if math.isfinite(scores.r2) else []
-        if len(subject.names) == 1:  # errors of several outputs have no common unit
-            errors = subject.value_scores
-            found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
-    found.append(("test cost", f"{scores.cost:.4g}"))
+    if task == "regression" and len(subject.names) == 1:  # errors in the user's unit say more than a cost
+        errors = subject.value_scores
+        found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
+    else:
+        found.append(("test cost", f"{scores.cost:.4g}"))
     found.append(("parameters", f"{subject.run.network.n_parameters:,}"))
     if record.get("seconds"):
         found.append(("training time", duration(record["seconds"])))

@@ -32,6 +32,7 @@ Y = np.random.default_rng(1).integers(0, 10, 4000)
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows"),
     pytest.mark.usefixtures("usual_sigint_handler"),
+    pytest.mark.filterwarnings("ignore:the network does not learn:UserWarning"),  # the labels are random
 ]
 
 

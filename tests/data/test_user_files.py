@@ -64,6 +64,13 @@ def test_hold_out_is_exact_and_keeps_every_class(counts):
         assert abs(len(y_test) - 0.2 * len(y)) <= 1
 
 
+@pytest.mark.parametrize("seed", [0, 1, 42])
+def test_the_test_rows_do_not_depend_on_numbers_drawn_with_a_common_seed(tmp_path, seed):
+    x = np.random.default_rng(seed).uniform(size=(500, 1))
+    data = fastnet.data.load(save(tmp_path, x=x, y=np.arange(500) % 2))
+    assert abs(data.x_test.mean() - x.mean()) < 0.12  # four standard errors of a mean of 100 numbers
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f8"])
 def test_floats_become_float32(tmp_path, dtype):
     data = fastnet.data.load(save(tmp_path, x=(X / 255).astype(dtype), y=Y.astype(float)[:, None]))
