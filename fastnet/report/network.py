@@ -82,10 +82,16 @@ def learning(subject: Subject) -> Card:
         title,
         f"In {counted(epochs, 'pass', 'passes')} over the training examples (epochs) the cost went from {first:.4g} to "
         f"{last:.4g}. The cost says how far the answers are from the truth."
+        + (" It is that of the standardized numbers to predict." if _has_scaled_targets(subject) else "")
         + (f" The {second} curve comes from {rows}." if rows else ""),
         [picture(plots.history(history, validation_name=second), f"Curves against {epochs} epochs: {text}.")],
         facts,
     )
+
+
+def _has_scaled_targets(subject: Subject) -> bool:
+    """Whether the training standardized the numbers to predict: then the history has other costs than the test."""
+    return bool((subject.run.record.get("standardization") or {}).get("targets"))
 
 
 def _validation_rows(subject: Subject) -> str:
