@@ -2,6 +2,7 @@
 
 `python -m fastnet.bench.tables` takes some minutes. It writes shuffled copies of each table to CSV files, trains on
 each with the command line, and fits scikit-learn's MLP with its defaults on the same rows, standardized.
+`--options="--weight-decay 0"` gives `fastnet train` other options.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -72,15 +74,15 @@ class Scores(NamedTuple):
     sklearn_raw: float  # with raw targets; the same as `sklearn` for classes
 
 
-def compare(table: Table, seed: int, folder: Path) -> Scores:
-    """Train on a copy of the table whose rows are shuffled with this seed."""
+def compare(table: Table, seed: int, folder: Path, options: Sequence[str] = ()) -> Scores:
+    """Train on a copy of the table whose rows are shuffled with this seed. `options` go to `fastnet train`."""
     path = folder / "table.csv"
     order = np.random.default_rng(seed).permutation(len(table.targets))
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*(f"x{k + 1}" for k in range(table.inputs.shape[1])), TARGET])
         writer.writerows([*row, target] for row, target in zip(table.inputs[order], table.targets[order], strict=True))
-    command = ["fastnet", "train", "--data", str(path), "--label-column", TARGET, "--json", "--quiet"]
+    command = ["fastnet", "train", "--data", str(path), "--label-column", TARGET, "--json", "--quiet", *options]
     done = subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True, text=True)
     test = json.loads(done.stdout)["test"]
     rows = data.load(path, label_column=TARGET)
@@ -139,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fastnet.bench.tables", description=__doc__.splitlines()[0])
     parser.add_argument("--copies", type=int, default=40, metavar="N", help="default: %(default)s")
     parser.add_argument("--data", nargs="+", default=list(TABLES), choices=TABLES, metavar="NAME", help="default: all")
+    parser.add_argument("--options", type=shlex.split, default=[], help="more options of fastnet train, after a =")
     parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     options = parser.parse_args(arguments)
     require_extra("sklearn", "the tables come from scikit-learn", "sklearn")
@@ -146,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.data:
             table = TABLES[name]()
-            found[name] = [compare(table, seed, Path(folder)) for seed in range(options.copies)]
+            found[name] = [compare(table, seed, Path(folder), options.options) for seed in range(options.copies)]
     made = section(found)
     if options.markdown:
         print(report.table(made.columns, made.rows, made.text_columns), made.note, sep="\n\n")

@@ -18,12 +18,16 @@ WRITTEN = [
     if ">>> " in path.read_text("utf-8")
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-# The examples of plots need Matplotlib, some examples of insight need SciPy, those of sklearn scikit-learn.
+# What the examples of a package or module need.
 EXTRAS = {
     "fastnet.plots": "matplotlib",
     "fastnet.explore": "matplotlib",
     "fastnet.report": "jinja2",
+    "fastnet.data.schema": "pandas",
     "fastnet.insight": "scipy",
+    "fastnet.insight.importance": "sklearn",
+    "fastnet.insight.partial_dependence": "sklearn",
+    "fastnet.plots.importance": "sklearn",
     "fastnet.sklearn": "sklearn",
 }
 

@@ -221,7 +221,7 @@ def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width
         axes.set_axis_off()
     for axes, image, caption in zip(panels, images, captions, strict=False):
         axes.imshow(image, cmap=style.INK, vmin=low, vmax=high, interpolation="nearest")
-        axes.set_title(caption, fontsize=style.SMALL, fontweight="normal", loc="center", pad=3)
+        axes.set_title(caption, fontsize=style.FONT_SIZE - 1, fontweight="normal", loc="center", pad=3)
     return figure
 
 

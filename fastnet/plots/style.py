@@ -25,7 +25,7 @@ DPI = 110  # of PNG files: a figure of 8 inches fits a laptop's screen at 100%
 COLUMN = 4.2  # inches: the width of a picture in a column of a page, readable on a phone
 FONT_SIZE = 10  # points; no text in a picture is smaller than SMALL
 SMALL = 8
-MAX_CAPTION = 11  # letters of a class's name above an image: "T-shirt/top"
+MAX_CAPTION = 9  # letters of a class's name above an image: behind "says" they fill a quarter of a column
 
 # Okabe and Ito's colours, which colour-blind people can tell apart. Markers and labels tell the lines apart as well.
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW = (

@@ -14,7 +14,7 @@ import pytest
 from cli_cases import FIT, error, pictures, prices, record
 
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
-pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Jinja2 (extra: plot)")
 pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import Page, undrawn  # noqa: F401  # a fixture is found by name

@@ -23,8 +23,10 @@ def test_a_matrix_has_the_names_of_the_classes(n: int) -> None:
     assert "row: the truth" in title
     assert max(map(len, (head, *rows))) <= 80
     assert len({len(row) for row in (head, *rows)}) == 1  # the last column ends where its head ends
-    for name, shown in zip(NAMES, [cells(head)[:-1], [cells(row)[0] for row in rows]][1], strict=False):
-        assert name.startswith(shown.rstrip("…"))
+    titles, heads = [cells(row)[0] for row in rows], [cell.strip() for cell in cells(head)[:-1]]
+    for name, title, above in zip(NAMES[:n], titles, heads, strict=True):
+        assert name.startswith(title.rstrip("…"))
+        assert name.startswith(above.rstrip("…"))
     assert [cell.strip() for cell in cells(rows[1])[1:-1]] == [str(k) for k in counts[1]]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
-pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Jinja2 (extra: plot)")
 pytest.importorskip("scipy", reason="needs the extra insight")
 pytest.importorskip("sklearn", reason="needs scikit-learn (extra: sklearn)")
 pytest.importorskip("pandas", reason="needs pandas (extra: dev)")

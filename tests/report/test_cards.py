@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
-pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Jinja2 (extra: plot)")
 pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import Card, Page, picture_data, table_data, trained, undrawn  # noqa: F401  # a fixture is found by name

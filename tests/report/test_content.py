@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
-pytest.importorskip("jinja2", reason="needs Matplotlib (extra: plot)")
+pytest.importorskip("jinja2", reason="needs Jinja2 (extra: plot)")
 pytest.importorskip("scipy", reason="needs the extra insight")
 
 from report_cases import CLASS_NAMES, Page, content, picture_data, table_data, trained, undrawn  # noqa: F401  # a fixture is found by name
