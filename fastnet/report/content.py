@@ -99,7 +99,8 @@ def _figures(subject: Subject) -> Facts:
         if len(subject.names) == 1:  # errors of several outputs have no common unit
             errors = subject.value_scores
             found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
-    found.append(("test cost", f"{scores.cost:.4g}"))
+    if task != "regression" or len(subject.names) > 1:  # RMSE and MAE say the same in the unit of the targets
+        found.append(("test cost", f"{scores.cost:.4g}"))
     found.append(("parameters", f"{subject.run.network.n_parameters:,}"))
     if record.get("seconds"):
         found.append(("training time", duration(record["seconds"])))
