@@ -178,9 +178,11 @@ def mistakes(
     """
     if not len(images):
         raise ValueError("images is empty; expected at least one mistake to draw")
+    pairs = zip(truth, predicted, strict=True)
+    names = short_names([name for pair in pairs for name in pair], style.MAX_CAPTION)
     captions = [
         f"is {is_}\nsays {says}\n{sure:.0%} sure"
-        for is_, says, sure in zip(_shortened(truth), _shortened(predicted), confidence, strict=True)
+        for is_, says, sure in zip(names[::2], names[1::2], confidence, strict=True)
     ]
     return captioned(images, captions, width=width)
 
@@ -223,7 +225,3 @@ def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width
         axes.imshow(image, cmap=style.INK, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(caption, fontsize=style.FONT_SIZE - 1, fontweight="normal", loc="center", pad=3)
     return figure
-
-
-def _shortened(names: Sequence[str]) -> list[str]:
-    return [style.shortened(name, style.MAX_CAPTION) for name in names]

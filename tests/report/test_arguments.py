@@ -115,7 +115,8 @@ def test_an_estimator_is_judged_by_its_own_labels_and_shows_its_training() -> No
     assert facts["validation accuracy in the end"] == f"{model.validation_scores_[-1]:.1%}"
     assert "held out of the training rows" in page.cards["learning"].text
     settings = page.cards["settings"].facts
-    assert (settings["optimiser"], settings["epochs"]) == ("adam (alpha 0.0001)", str(model.n_iter_))
+    assert (settings["optimiser"], settings["epochs"]) == ("adam", str(model.n_iter_))
+    assert settings["L2 penalty alpha"] == "0.0001"
     assert f"learned from {len(frame) * 9 // 10} examples" in page.text
 
 

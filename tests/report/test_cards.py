@@ -71,7 +71,7 @@ def test_the_card_says_that_costs_are_those_of_standardized_numbers(
     targets: Any, said: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card, _ = learning(TEST, monkeypatch, standardization={"inputs": None, "targets": targets})
-    assert ("standardized numbers to predict" in card.text) is said
+    assert ("targets were standardized" in card.text) is said
 
 
 @pytest.mark.parametrize(
