@@ -107,8 +107,6 @@ def columns_of_network(network: Network, x: Any, feature_names: Sequence[str] | 
     schema = network.schema.columns if network.schema is not None else ()
     levels = tuple(column.levels for column in schema) or ((),) * rows.shape[1]
     ends = np.cumsum([max(1, len(texts)) for texts in levels]).tolist()
-    if ends[-1] != rows.shape[1]:
-        raise ValueError(f"network.schema describes {ends[-1]} inputs, but the network has {rows.shape[1]}")
     places = tuple(slice(end - max(1, len(texts)), end) for end, texts in zip(ends, levels, strict=True))
     names = [column.name for column in schema] or named
     return Columns(rows, _names(feature_names, names, len(levels)), places, levels)

@@ -203,13 +203,6 @@ def test_sparse_examples_are_refused() -> None:
             importance(model, sparse, X[:, 0])
 
 
-def test_a_schema_of_other_inputs_is_refused() -> None:
-    network = linear(1, 1, 1, 1)
-    network.schema = Schema((Column("age"),))
-    with pytest.raises(ValueError, match=r"network\.schema describes 1 inputs, but the network has 4"):
-        importance(network, X, X[:, 0])
-
-
 @pytest.mark.parametrize("call", [lambda n: importance(n, X, X[:, 0]), lambda n: partial_dependence(n, X, 0)])
 def test_without_scikit_learn_the_error_says_how_to_get_it(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
