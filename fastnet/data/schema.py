@@ -49,10 +49,11 @@ class Schema:
     pixels: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.columns, (str, Column)) or not isinstance(self.columns, Iterable):
-            raise TypeError(f"columns must be a list of fastnet.data.Column, not {checks.given(self.columns)}")
+        columns: Any = self.columns
+        if isinstance(columns, (str, Column)) or not isinstance(columns, Iterable):
+            raise TypeError(f"columns must be a list of fastnet.data.Column, not {checks.given(columns)}")
         parts = {
-            "columns": tuple(map(_checked, self.columns)),
+            "columns": tuple(map(_checked, columns)),
             "target": checks.text("target", self.target),
             "class_names": checks.texts("class_names", self.class_names),
             "pixels": checks.boolean("pixels", self.pixels),
