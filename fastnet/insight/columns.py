@@ -134,11 +134,10 @@ SPARSE = "x is sparse, but its columns are needed one by one: use x.toarray()"
 def _names(given: Sequence[str] | None, own: Sequence[str] | None, n: int) -> tuple[str, ...]:
     if given is None:
         return tuple(own) if own else tuple(f"input {k + 1}" for k in range(n))
-    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
-        raise TypeError(f"feature_names must be a list of texts, not {checks.given(given)}")
-    if len(given) != n:
-        raise ValueError(f"feature_names has {len(given)} names; expected one for each of {n} columns")
-    return tuple(given)
+    names = checks.texts("feature_names", given)
+    if len(names) != n:
+        raise ValueError(f"feature_names has {len(names)} names; expected one for each of {n} columns")
+    return names
 
 
 def check_model(model: Any, backend: str | None) -> None:
@@ -149,6 +148,17 @@ def check_model(model: Any, backend: str | None) -> None:
         raise TypeError(f"model must be a fastnet.Network or an estimator of scikit-learn, not {checks.given(model)}")
     if backend is not None:
         raise ValueError("backend is for a network: an estimator has a backend of its own, so leave it out")
+
+
+def is_classifier(model: Any) -> bool:
+    """Whether an estimator is a classifier. Refuses an estimator that is no regressor either, such as a clusterer."""
+    from sklearn.base import is_classifier, is_regressor
+
+    if is_classifier(model):
+        return True
+    if not is_regressor(model):
+        raise TypeError(f"model must be a classifier or a regressor, not {checks.given(model)}")
+    return False
 
 
 def place_of(columns: Columns, column: str | int) -> int:

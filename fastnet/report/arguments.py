@@ -111,11 +111,7 @@ def _inputs(network: Network, estimator: Estimated | None, x: Any) -> Any:
 
 def _texts(name: str, given: Sequence[str] | None) -> tuple[str, ...]:
     """Return an argument that is a list of names."""
-    if given is None:
-        return ()
-    if isinstance(given, str) or not all(isinstance(entry, str) for entry in given):
-        raise TypeError(f"{name} must be a list of texts, not {checks.given(given)}")
-    return tuple(given)
+    return () if given is None else checks.texts(name, given)
 
 
 def _name_of(y: Any) -> list[str]:
