@@ -16,6 +16,7 @@ from fastnet.network import Network
 from fastnet.plots import style
 from fastnet.plots.axes import LETTER, axes_for, figure_of, short_names
 from fastnet.plots.scales import percent
+from fastnet.training.runs import class_names as class_names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,8 @@ def confusion(
 
     if isinstance(network, Network):
         matrix = insight_confusion(network, x, y, backend=backend)
-        own: Sequence[str] = network.schema.class_names if network.schema is not None else ()
+        is_named = network.schema is not None and network.schema.class_names
+        own: Sequence[str] = class_names_of(network) if is_named else ()
     else:
         matrix, own = _matrix(network), () if x is None else list(x)
         if y is not None:
