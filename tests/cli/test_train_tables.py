@@ -226,7 +226,7 @@ def test_columns_that_need_scaling_are_named(folder: Path, capsys: pytest.Captur
         assert cli.main(arguments) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(said) == 1
-    assert "warning: column 'wing' has a standard deviation of 0.000978 and 1 more column" in said[0]
+    assert "warning: column 'wing' has a standard deviation of 0.001 and 1 more column" in said[0]
     assert said[0].endswith("use --standardize")
 
 
