@@ -12,6 +12,7 @@ from fastnet import checks
 from fastnet.backends.encoding import encode
 from fastnet.costs import CostObject, described, name_and_number
 from fastnet.kernels import contract as c
+from fastnet.kernels import formulas
 from fastnet.names import Activation, Cost, Output, TaskName
 from fastnet.notebook import card
 from fastnet.text import layers
@@ -32,7 +33,7 @@ class Views(NamedTuple):
 class Architecture:
     """The part of a network that its arguments fix. `Network` documents the arguments and adds the parameters."""
 
-    schema: Schema | None = None
+    _schema: Schema | None = None
 
     def __init__(
         self,
@@ -85,6 +86,31 @@ class Architecture:
     def task(self) -> TaskName:
         """What the outputs mean: "classification", "regression" or "multilabel"."""
         return self._task
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the inputs and outputs mean, or None. You may set it. Refuses a schema that does not fit the widths."""
+        return self._schema
+
+    @schema.setter
+    def schema(self, value: Schema | None) -> None:
+        if value is not None:
+            from fastnet.data.schema import Schema  # imported here, since fastnet.data is a lazy package
+
+            checks.instance("schema", value, Schema, "fastnet.data")
+            n_in, n_names = len(value.feature_names), len(value.class_names)
+            n_out = formulas.n_classes(self._sizes[-1]) if self.is_classifier else self._sizes[-1]
+            if n_in not in (0, self._sizes[0]):
+                raise ValueError(
+                    f"the schema describes {n_in} inputs, but the network has {self._sizes[0]}: give the schema of the "
+                    "data that it is trained on"
+                )
+            if n_names > n_out:
+                raise ValueError(
+                    f"the schema names {n_names} classes, but the network has {n_out} classes, labels or values: give "
+                    "the schema of the data that it is trained on"
+                )
+        self._schema = value
 
     @property
     def is_classifier(self) -> bool:

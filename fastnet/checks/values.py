@@ -127,6 +127,13 @@ def position(name: str, value: object, length: int) -> int:
     return found % length
 
 
+def text(name: str, value: object) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, not {given(value)}")
+    return value
+
+
 def texts(name: str, values: object, n: int | None = None, of: str = "") -> tuple[str, ...]:
     """Return a sequence of texts as a tuple. With `n` it must have one for each of n columns; `of` is their word."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):

@@ -54,6 +54,8 @@ def load_data(args: argparse.Namespace, network: Network | None = None) -> Datas
         progress=None if args.quiet else progress.DownloadProgress(),
         **{name: value for name, value in given.items() if value is not None},
     )
+    if not data.is_held_out and args.test_fraction is not None:
+        raise ValueError(f"{data.name} has its own test examples: leave out --test-fraction")
     if not len(data.x_test):
         raise DataError(
             f"{data.name}: no example is held out for the test: give more examples or a larger --test-fraction"
@@ -80,8 +82,8 @@ def judged(args: argparse.Namespace, data: Dataset) -> str:
         return f"all {n:,} rows"
     if not data.is_held_out:
         return f"{n:,} test examples of {n_all:,}"
-    share = held_out_share(args)
-    return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share:g}"
+    share = f"{held_out_share(args):g}{', the default' if args.test_fraction is None else ''}"
+    return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share}"
 
 
 def held_out_share(args: argparse.Namespace) -> float:
@@ -139,7 +141,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
 
     x, y = data.x_test, data.y_test
     found = network.evaluate(x, y, backend=backend)
-    text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(x):,} examples)"})
+    text = facts({"test": f"{scores(found.cost, found.accuracy, found.r2)} ({len(x):,} example{'s' * (len(x) > 1)})"})
     record: dict[str, Any] = {name: number(value) for name, value in found._asdict().items()}
     record |= {"examples": len(x), "task": network.task, "columns": column_names(network.schema)}
     if network.is_classifier:

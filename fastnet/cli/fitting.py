@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,10 +19,12 @@ from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
 from fastnet.cli.train_options import has_pixels
 from fastnet.data import Dataset
+from fastnet.errors import warn
 from fastnet.network import Network
 from fastnet.text import plain
 from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.runs import TEST_ROWS, Run, class_names
+from fastnet.training.spread import spread_message
 from fastnet.training.standardize import Standardization
 from fastnet.training.trainer import Trainer
 
@@ -68,17 +73,20 @@ class Fitting:
         args, data = self._args, self.data
         x, y = self._rows(data.x_train), self.standard.outputs(data.y_train)
         self._compile(backend, x)
-        self.trainer.fit(
-            x,
-            y,
-            epochs=args.epochs,
-            validation_data=(self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None,
-            validation_split=args.validation_split,
-            callbacks=[
-                *([self.stopping] if self.stopping else []),
-                *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
-            ],
-        )
+        with _named_in_warning(x, data.feature_names):
+            self.trainer.fit(
+                x,
+                y,
+                epochs=args.epochs,
+                validation_data=(self._rows(data.x_test), self.standard.outputs(data.y_test))
+                if self.has_test
+                else None,
+                validation_split=args.validation_split,
+                callbacks=[
+                    *([self.stopping] if self.stopping else []),
+                    *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
+                ],
+            )
 
     def run(self) -> Run:
         """Return the run so far. Its networks take raw rows."""
@@ -140,6 +148,17 @@ class Fitting:
         message = f"compiling the {backend} kernels, or loading them from the cache ... (later runs only load them)"
         with progress.told_if_slow(message, args.quiet), Interrupts() as interrupts:
             interrupts.call(call, abandon=True)
+
+
+@contextlib.contextmanager
+def _named_in_warning(x: Array, names: Sequence[str]) -> Iterator[None]:
+    """Give the warning of columns that need scaling with the names of a table, in place of the one of `Trainer.fit`."""
+    if names and (message := spread_message(x, names)):
+        warn(message)
+    with warnings.catch_warnings():
+        if names:
+            warnings.filterwarnings("ignore", "column .* of x has a standard deviation")
+        yield
 
 
 def _standardization(args: argparse.Namespace, data: Dataset, network: Network) -> Standardization:

@@ -16,6 +16,7 @@ from fastnet.cli.fitting import Fitting
 from fastnet.cli.options import SPARSE, Command
 from fastnet.cli.train_options import fill, recipe_for, use_defaults
 from fastnet.data import Dataset
+from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.text import clipped, duration, facts, shown
 from fastnet.training.optimizers import OPTIMIZERS, Optimizer
@@ -94,6 +95,11 @@ def _network(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> Network
 def _sizes(layers: tuple[int, ...] | None, data: Dataset, hidden: tuple[int, ...]) -> tuple[int, ...]:
     """Return the widths in --layers after a check that they fit the data. Without --layers, return the default."""
     n_in, n_classes = data.x_train.shape[1], len(data.class_names)
+    if data.task == "classification" and n_classes < 2:
+        raise DataError(
+            f"{data.name}: all labels are the same ({', '.join(data.class_names)}), so there is nothing to learn: give "
+            "data of two classes or more, or another --label-column"
+        )
     n_out, outputs = (data.y_train.shape[1], "values") if data.task == "regression" else (n_classes, "classes")
     if layers is None:
         return (n_in, *hidden, n_out)
@@ -151,8 +157,8 @@ def _settings(args: argparse.Namespace, fitting: Fitting, choice: backends.Choic
         **_about_data(args, fitting),
         **about_network(trainer.network),
         "training": f"{args.optimizer}{nesterov}, learning rate {trainer.learning_rate:g} ({args.schedule}), "
-        f"batches of {args.batch_size}{decay}{dropout}, {'at most ' * bool(args.patience)}{args.epochs} epochs, "
-        f"seed {args.seed}",
+        f"batches of {args.batch_size}{decay}{dropout}, {'at most ' * bool(args.patience)}{args.epochs} "
+        f"epoch{'s' * (args.epochs != 1)}, seed {args.seed}",
         **_about_end(args, fitting),
         "backend": f"{choice.name} ({choice.reason})",
     }

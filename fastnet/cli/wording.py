@@ -38,6 +38,10 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
         The names of the arguments that are options of the command line, such as label_column for --label-column.
     """
     options = {name: f"--{name.replace('_', '-')}" for name in arguments} | _OTHER_NAMES
+    if "standardize" in options:
+        message = re.sub(r"use sklearn\.preprocessing\.StandardScaler\([^)]*\)", "use --standardize", message)
+    message = re.sub(r"^column (\d+) of x(?= has )", lambda found: f"column {int(found[1]) + 1}", message)
+    message = re.sub(r"^(column '[^']*') of x(?= has )", r"\1", message)
     any_name = "|".join(sorted(options, key=len, reverse=True))
 
     def with_value(found: re.Match[str]) -> str:
@@ -57,7 +61,10 @@ def in_options(message: str, arguments: Iterable[str]) -> str:
     message = re.sub(rf"(?<![\w./'-])({any_name})=('[^']*'|\w[\w.+-]*)", with_value, message)
     message = re.sub(rf"^({any_name})\[(\d+)\]", entry, message)
     message = re.sub(_PLACE, place, message)
-    message = re.sub(rf"^({any_name})(?=( \(\w+\))? (must|lists|needs|is an|has length)\b| \[)", name, message)
-    after = rf"(?<=leave out )({any_name})\b|(?<= as )({any_name})(?=,|$| to one-hot)|(?<= with )({any_name})(?=,)"
+    message = re.sub(
+        rf"^({any_name})(?=( \(\w+\))? (must|lists|names|needs|is an|is for|has length)\b| \[)", name, message
+    )
+    after_as = rf"(?<= as )({any_name})(?=,|:|$| to one-hot| to leave)"
+    after = rf"(?<=leave out )({any_name})\b|{after_as}|(?<= with )({any_name})(?=,)"
     message = re.sub(after, name, message)
     return re.sub(r"(?<![\w./'-])[a-z]+(_[a-z]+)+(?![\w/'-])", name, message)

@@ -224,7 +224,10 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     except Exception as error:  # a bad header may raise SyntaxError, TokenError, RecursionError and others
         raise DataError(f"{name} is not a valid NPY file ({reason(error)}): get a fresh copy") from error
     if dtype.hasobject:
-        raise DataError(f"{name} holds pickled Python objects, which fastnet never loads: save plain numbers")
+        raise DataError(
+            f"{name} holds pickled Python objects, which fastnet never loads: save plain numbers, or text with "
+            ".astype(str)"
+        )
     if dtype.kind not in "biufU" or not dtype.itemsize:
         kind = "records" if dtype.names else f"data of type {str(dtype)[:40]}"
         raise DataError(f"{name} holds {kind}; expected numbers: save an array of plain numbers")

@@ -142,8 +142,9 @@ class _Lines:
         size, block, is_first = max(1, _BLOCK_CELLS // max(1, self.width)), list[list[str]](), bool(self.header)
         for row in self._rows():
             if len(row) != self.width:
+                cells = "1 cell" if self.width == 1 else f"{self.width} cells"
                 raise DataError(
-                    f"{self.name}, line {self._line}: expected {self.width} cells as in the first row, not {len(row)}: "
+                    f"{self.name}, line {self._line}: expected {cells} as in the first row, not {len(row)}: "
                     "make all rows equally long"
                 )
             if not is_first:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.data.arrays import Array
 from fastnet.data.csv_tables import advice, is_number
-from fastnet.data.table import Table, kind_of, missing, positions, texts
+from fastnet.data.table import Table, column_title, kind_of, missing, positions, refuse_large, texts
 from fastnet.errors import DataError
 from fastnet.text import listed, shown
 
@@ -55,7 +55,9 @@ def fitted(
     """
     numeric = [name for name in table.columns if name not in categorical]
     _refuse_kinds(
-        table, numeric, "name them as categorical to one-hot encode them, drop them, or turn them into numbers"
+        table,
+        numeric,
+        "name them as categorical to one-hot encode them, or as drop to leave them out, or turn them into numbers",
     )
     _refuse_gaps(
         table, table.names, [] if impute else table.names, "fill gaps with impute, or drop the rows or columns"
@@ -90,12 +92,7 @@ def encoded(columns: Sequence[Column], table: Table) -> NDArray[np.float64]:
             inputs += [codes == k for k in range(len(column.levels))]
             continue
         inputs.append(values if column.fill is None else np.where(missing(values), column.fill, values))
-        if values.dtype.kind == "f" and np.isinf(values).any():
-            row = int(np.isinf(values).argmax())
-            raise DataError(
-                f"{table.name}, row {row + 1}, column {checks.given(column.name)}: expected a number, not "
-                f"{values[row]}: correct the value or drop the row"
-            )
+        refuse_large(values, table.name, f", column {checks.given(column.name)}")
     return np.ascontiguousarray(np.array(inputs, np.float64).T)
 
 
@@ -113,6 +110,11 @@ def _matched(columns: Sequence[Column], table: Table) -> Table:
             raise DataError(
                 f"{table.name} has no header, but the network was trained on columns with names "
                 f"({listed(names)}): write their names as the first line"
+            )
+        if is_nameless and table.has_header:
+            raise DataError(
+                f"{table.name} has {len(table.columns)} columns with names ({listed(table.names)}), but the "
+                f"network was trained on a table without names, and takes {len(names)}: leave out the first line"
             )
         absent = [name for name in names if name not in table.columns]
         hint = checks.suggestion(absent[0], table.names) if len(absent) == 1 else ""
@@ -167,7 +169,7 @@ def _refuse_gaps(table: Table, with_values: Sequence[str], without_gaps: Sequenc
     counts = {name: int(missing(table[name]).sum()) for name in table.columns}
     empty = [name for name in with_values if counts[name] == len(table)]
     if empty:
-        raise DataError(f"{table.name}: {_columns(empty)} no values at all: drop them")
+        raise DataError(f"{table.name}: {_columns(empty)} no values at all: drop {'them' if len(empty) > 1 else 'it'}")
     gaps = {name: counts[name] for name in without_gaps if counts[name]}
     if gaps:
         parts = ", ".join(f"{count:,} in {shown(name)}" for name, count in list(gaps.items())[:8])
@@ -194,10 +196,17 @@ def _codes(column: Column, values: Array, table: str) -> NDArray[np.int64]:
         row = int(codes.argmin())
         raise DataError(
             f"{table}, row {row + 1}, column {checks.given(column.name)}: {checks.given(found[row])} is not among the "
-            f"values that the network knows ({listed(column.levels)}): correct it or drop the row"
+            f"values that the network knows ({_known(column.levels)}): correct it or drop the row"
         )
     return codes
 
 
+def _known(levels: Sequence[str]) -> str:
+    """Return the levels of a column for a message. A missing value comes last, so that a long list keeps the texts."""
+    return listed([level for level in levels if level]) + " and a missing value" * ("" in levels)
+
+
 def _columns(names: list[str]) -> str:
-    return f"the column{'s' * (len(names) > 1)} {listed(names)} {'have' if len(names) > 1 else 'has'}"
+    if len(names) > 1:
+        return f"the columns {listed(names)} have"
+    return f"{'' if column_title(names[0]) == names[0] else 'the '}{column_title(names[0])} has"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,11 @@ class Schema:
     pixels : bool
         Whether the network was trained on bytes, where 255 stands for 1. False: on numbers as they are.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A part has the wrong type, or two columns, two levels of a column or two classes have the same name.
+
     Examples
     --------
     >>> schema = Schema((Column("age"), Column("city", ("Oslo", "Rome"))), "bought", ("no", "yes"))
@@ -39,6 +46,21 @@ class Schema:
     target: str = ""
     class_names: tuple[str, ...] = ()
     pixels: bool = False
+
+    def __post_init__(self) -> None:
+        columns: Any = self.columns
+        if isinstance(columns, (str, Column)) or not isinstance(columns, Iterable):
+            raise TypeError(f"columns must be a list of fastnet.data.Column, not {checks.given(columns)}")
+        parts = {
+            "columns": tuple(map(_checked, columns)),
+            "target": checks.text("target", self.target),
+            "class_names": checks.texts("class_names", self.class_names),
+            "pixels": checks.boolean("pixels", self.pixels),
+        }
+        for name, part in parts.items():
+            object.__setattr__(self, name, part)  # as a frozen dataclass sets its fields
+        _refuse_twins("columns", [column.name for column in self.columns])
+        _refuse_twins("class_names", self.class_names)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -106,25 +128,22 @@ class Schema:
         for column in found["columns"]:
             if not isinstance(column, dict):
                 raise ValueError("its schema does not describe columns")
-            fill = column.get("fill")
-            columns.append(
-                Column(
-                    _text(column.get("name")),
-                    _texts(column.get("levels")),
-                    None if fill is None else checks.number("fill", fill),
-                )
-            )
-        pixels = checks.boolean("pixels", found.get("pixels"))
-        return cls(tuple(columns), _text(found.get("target")), _texts(found.get("class_names")), pixels)
+            fields: dict[str, Any] = {name: column.get(name) for name in Column._fields}
+            columns.append(Column(**fields))
+        parts: dict[str, Any] = {name: found.get(name) for name in ("target", "class_names", "pixels")}
+        return cls(tuple(columns), **parts)
 
 
-def _text(found: Any) -> str:
-    if not isinstance(found, str):
-        raise ValueError(f"its schema has {checks.given(found)} in place of a text")
-    return found
+def _checked(column: Any) -> Column:
+    """Return a column whose fields have the right types."""
+    checks.instance("a column", column, Column, "fastnet.data")
+    checks.text("the name of a column", column.name)
+    levels = checks.texts("levels", column.levels)
+    _refuse_twins(f"the levels of {checks.given(column.name)}", levels)
+    return Column(column.name, levels, None if column.fill is None else checks.number("fill", column.fill))
 
 
-def _texts(found: Any) -> tuple[str, ...]:
-    if not isinstance(found, list):
-        raise ValueError(f"its schema has {checks.given(found)} in place of a list")
-    return tuple(map(_text, found))
+def _refuse_twins(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        twin = next(name for name, count in Counter(names).items() if count > 1)
+        raise ValueError(f"{what} must have different names, not {checks.given(twin)} twice")

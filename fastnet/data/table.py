@@ -18,6 +18,7 @@ from fastnet.text import shown
 
 _CSV_INDEX = ("column 1", "Unnamed: 0")  # how pandas names the row labels of a frame in a CSV file: not, or so
 _PARQUET_INDEX = "__index_level_"
+MAX_NUMBER = 1e300  # the differences of larger numbers leave float64
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +70,24 @@ def named(found: Iterable[str], columns: Iterable[Array], table: str) -> dict[st
 def unnamed(k: int) -> str:
     """Return the name of column k (from 0) in a table without names."""
     return f"column {k + 1}"
+
+
+def column_title(name: str) -> str:
+    """Return the name of a column for a message: "column age", but not "column column 1"."""
+    return shown(name) if name.startswith("column ") else f"column {shown(name)}"
+
+
+def refuse_large(column: Array, table: str, place: str = "") -> None:
+    """Refuse infinite numbers and those beyond MAX_NUMBER. A message names the table, the row, and then `place`."""
+    if column.dtype.kind != "f":
+        return
+    too_large = np.abs(column) > MAX_NUMBER  # False for nan
+    if too_large.any():
+        row = int(too_large.argmax())
+        expected = "a number" if np.isinf(column[row]) else f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}"
+        raise DataError(
+            f"{table}, row {row + 1}{place}: expected {expected}, not {column[row]}: correct the value or drop the row"
+        )
 
 
 def without_index(table: Table) -> Table:

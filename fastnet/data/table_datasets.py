@@ -12,7 +12,7 @@ from fastnet.data.dataset import Dataset
 from fastnet.data.encoding import Column
 from fastnet.data.schema import Schema
 from fastnet.data.split import OF_FILES, Split, split_rows
-from fastnet.data.table import Table, without_index
+from fastnet.data.table import Table, column_title, without_index
 from fastnet.errors import DataError
 from fastnet.names import TaskName
 from fastnet.text import listed, shown
@@ -51,11 +51,11 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
         return _as_trained(table, reading, reading.schema)
     table = without_index(table)
     target = target_column(table, reading.label_column)
-    where = f"{table.name}, {_column(target)}"
+    where = f"{table.name}, {column_title(target)}"
     column = table[target]
     if reading.label_column is None and len(set(column[:1000].tolist())) == 1 and len(set(column.tolist())) == 1:
         raise DataError(
-            f"{table.name}: all labels in {_column(target)} are the same: give the right column as label_column"
+            f"{table.name}: all labels in {column_title(target)} are the same: give the right column as label_column"
         )
     task, y, class_names = targets.of_column(column, reading.task, where)
     inputs = table.only(_inputs(table, target, reading))
@@ -79,7 +79,7 @@ def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
             "label_column"
         )
     target = target_column(table, wanted)
-    where = f"{table.name}, {_column(target)}"
+    where = f"{table.name}, {column_title(target)}"
     task, y, _ = targets.by_names(table[target], schema.class_names, where)
     x = inputs_of(table, schema, target)
     train, test = split_rows(y, reading.test_fraction, OF_FILES)
@@ -125,9 +125,9 @@ def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
         if unknown := [column for column in columns if column not in table.columns]:
             raise _no_column(table, name, unknown[0])
         if target in columns:
-            raise DataError(f"{table.name}: {name} names {shown(target)}, the column to predict: give another column")
+            raise DataError(f"{name} names {shown(target)}, the column of {table.name} to predict: give another column")
     if both := [name for name in reading.categorical if name in reading.drop]:
-        raise ValueError(f"categorical and drop both name {shown(both[0])}: leave it out of one")
+        raise ValueError(f"{shown(both[0])} is named as categorical, and as drop: leave it out of one")
     found = [name for name in table.columns if name != target and name not in reading.drop]
     if not found:
         raise DataError(f"{table.name} has no columns left to learn from: drop fewer")
@@ -149,7 +149,3 @@ def image_shape_of(n_in: int) -> tuple[int, int] | None:
 def _dataset(table: Table, split: Split, task: TaskName, schema: Schema) -> Dataset:
     image_shape = image_shape_of(split[0].shape[1]) if schema.pixels else None
     return Dataset(table.name, *split, image_shape, schema.class_names, task, schema, is_held_out=True)
-
-
-def _column(name: str) -> str:
-    return shown(name) if name.startswith("column ") else f"column {shown(name)}"

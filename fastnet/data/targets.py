@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.data.arrays import Array
-from fastnet.data.table import kind_of, missing, positions, texts
+from fastnet.data.table import kind_of, missing, positions, refuse_large, texts
 from fastnet.errors import DataError
 from fastnet.names import TaskName
 from fastnet.text import listed
@@ -44,7 +44,7 @@ def of_column(column: Array, task: TaskName | None, where: str) -> Targets:
     if column.dtype == object:
         class_names = sorted(set(labels))
     else:
-        _refuse_infinity(column, where)
+        refuse_large(column, where)
         class_names = label_texts(np.unique(column))
     _limit(len(class_names), where)
     return Targets(task, positions(labels, class_names), tuple(class_names))
@@ -76,7 +76,7 @@ def label_texts(column: Array) -> list[str]:
 def _task_of(column: Array, where: str) -> TaskName:
     """Return the task that the values of a table's column suggest."""
     if column.dtype.kind == "f":
-        _refuse_infinity(column, where)
+        refuse_large(column, where)
         few = not (column % 1).any() and len(np.unique(column)) <= _MAX_WHOLE_FLOATS
         return "classification" if few else "regression"
     n_labels = len(set(column.tolist()))
@@ -120,7 +120,7 @@ def _numbers(column: Array, where: str) -> NDArray[np.float64]:
     numbers = column.astype(np.float64)
     if np.isnan(numbers).any():
         raise DataError(f"{where}, row {int(np.isnan(numbers).argmax()) + 1}: the number is missing: drop the row")
-    _refuse_infinity(numbers, where)
+    refuse_large(numbers, where)
     return numbers[:, None]
 
 
@@ -134,12 +134,6 @@ def _refuse_gaps(column: Array, where: str) -> None:
             f"{where} has {count:,} missing value{'s' * (count > 1)}, the first in row {row}; each row needs a label, "
             "and cells such as NA, none and ? count as missing: drop these rows, or write the label in another way"
         )
-
-
-def _refuse_infinity(column: Array, where: str) -> None:
-    if column.dtype.kind == "f" and not np.isfinite(column).all():
-        row = int((~np.isfinite(column)).argmax())
-        raise DataError(f"{where}, row {row + 1}: expected a number, not {column[row]}: correct it or drop the row")
 
 
 def _limit(n_classes: int, where: str) -> None:

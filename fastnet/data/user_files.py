@@ -68,7 +68,7 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     places = {}  # the names of arrays in messages, where they differ from "file, key"
     if labels is not None:
         places = {"x": name, "y": shown(labels)}
-        arrays = {"x": read_array(source), **_labels_of(labels, reading)}
+        arrays = {"x": read_array(source), "y": _label_array(labels)}
     elif is_folder:
         stems = zip(("x_train", "y_train", "x_test", "y_test"), IDX_FILES, strict=True)
         paths = {key: find_idx([Path(source)], stem) for key, stem in stems}
@@ -170,15 +170,22 @@ def _label_array(labels: PathLike) -> Array:
     return _only_column(read_table(labels)) if holds_table(labels) else read_array(labels)
 
 
-def _labels_of(labels: PathLike, reading: Reading) -> dict[str, Array]:
-    """Return the labels of a file as numbers, and the names of their classes if they are text."""
-    y = _label_array(labels)
-    if y.dtype != object:
-        return {"y": y}
-    where = shown(labels)
+def _numbered(arrays: dict[str, Array], places: dict[str, str], reading: Reading) -> dict[str, Array]:
+    """Return the arrays with numbers in place of labels of text, and the texts as class_names."""
+    keys = [key for key in ("y", "y_train", "y_test") if key in arrays]
+    are_text = [arrays[key].dtype.kind in "OU" for key in keys]
+    if not any(are_text):
+        return arrays
+    if not all(are_text):
+        raise DataError(f"{' and '.join(places[key] for key in keys)} hold text and numbers: make the labels alike")
+    columns = [arrays[key].reshape(-1).astype(object) for key in keys]
     known = reading.schema and reading.schema.class_names
-    found = targets.by_names(y, known, where) if known else targets.of_column(y, reading.task, where)
-    return {"y": found.y, "class_names": np.array(found.class_names)}
+    class_names = known or targets.of_column(np.concatenate(columns), reading.task, places[keys[0]]).class_names
+    numbers: dict[str, Array] = {
+        key: targets.by_names(column, class_names, places[key]).y.reshape(arrays[key].shape)
+        for key, column in zip(keys, columns, strict=True)
+    }
+    return {**arrays, **numbers, "class_names": np.array(class_names)}
 
 
 def _only_column(table: Table) -> Array:
@@ -194,6 +201,8 @@ def _labelled(table: Table, labels: PathLike, reading: Reading) -> Dataset:
     y = _label_array(labels)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.reshape(-1)
+    if y.dtype.kind == "U":
+        y = y.astype(object)
     if y.shape != (len(table),) or y.dtype.kind not in "biufO":
         raise DataError(
             f"{table.name} has {len(table)} examples, but {shown(labels)} has labels of shape {y.shape} and dtype "
@@ -216,6 +225,7 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
     wanted = (*train, *test) if arrays.keys() & set(test) else train
     if absent := [key for key in wanted if key not in arrays]:
         raise DataError(f"{name} has no {' and no '.join(absent)} (it has {listed(arrays)}): add what is missing")
+    arrays = _numbered(arrays, places, reading)
     task = _task(reading, arrays[train[1]])
     x, y, image_shape = _examples(arrays, places, *train, task, reading)
     if wanted != train:

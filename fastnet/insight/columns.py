@@ -108,8 +108,6 @@ def columns_of_network(network: Network, x: Any, feature_names: Sequence[str] | 
     schema = network.schema.columns if network.schema is not None else ()
     levels = tuple(column.levels for column in schema) or ((),) * rows.shape[1]
     ends = np.cumsum([max(1, len(texts)) for texts in levels]).tolist()
-    if ends[-1] != rows.shape[1]:
-        raise ValueError(f"network.schema describes {ends[-1]} inputs, but the network has {rows.shape[1]}")
     places = tuple(slice(end - max(1, len(texts)), end) for end, texts in zip(ends, levels, strict=True))
     names = [column.name for column in schema] or named
     return Columns(rows, _names(feature_names, names, len(levels)), places, levels)
@@ -141,6 +139,17 @@ def check_model(model: Any, backend: str | None) -> None:
         raise TypeError(f"model must be a fastnet.Network or an estimator of scikit-learn, not {checks.given(model)}")
     if backend is not None:
         raise ValueError("backend is for a network: an estimator has a backend of its own, so leave it out")
+
+
+def is_classifier(model: Any) -> bool:
+    """Whether an estimator is a classifier. Refuses an estimator that is no regressor either, such as a clusterer."""
+    from sklearn.base import is_classifier, is_regressor
+
+    if is_classifier(model):
+        return True
+    if not is_regressor(model):
+        raise TypeError(f"model must be a classifier or a regressor, not {checks.given(model)}")
+    return False
 
 
 def place_of(columns: Columns, column: str | int) -> int:

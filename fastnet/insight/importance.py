@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.errors import require_extra
-from fastnet.insight.columns import check_model, columns_of_network, columns_of_table
+from fastnet.insight.columns import check_model, columns_of_network, columns_of_table, is_classifier
 from fastnet.names import BackendName
 from fastnet.network import Network
 
@@ -149,7 +149,6 @@ class _Fitted:
 
 def _score_of(model: Any, y: Any) -> tuple[str, Callable[[Any], float]]:
     """Return the measure of an estimator, and a function of the examples that computes it."""
-    from sklearn.base import is_classifier
     from sklearn.metrics import hamming_loss
 
     if is_classifier(model) and np.ndim(y) == 2 and np.shape(y)[1] > 1:

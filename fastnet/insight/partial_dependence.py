@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.errors import require_extra
 from fastnet.insight.answers import all_outputs
-from fastnet.insight.columns import Columns, check_model, columns_of_network, columns_of_table, place_of
+from fastnet.insight.columns import (
+    Columns,
+    check_model,
+    columns_of_network,
+    columns_of_table,
+    is_classifier,
+    place_of,
+)
 from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.text import numbered
@@ -170,9 +177,14 @@ def _means(
 
 def _outputs_of(model: Any) -> tuple[Callable[[Any], Any], str]:
     """Return a function that computes the outputs of an estimator, and what the outputs are."""
-    from sklearn.base import is_classifier
-
-    return (model.predict_proba, "probability") if is_classifier(model) else (model.predict, "value")
+    if not is_classifier(model):
+        return model.predict, "value"
+    if not hasattr(model, "predict_proba"):
+        raise TypeError(
+            f"model must have probabilities, and {checks.given(model)} has no predict_proba: wrap it in "
+            "sklearn.calibration.CalibratedClassifierCV"
+        )
+    return model.predict_proba, "probability"
 
 
 def _output_names(model: Any, n: int) -> tuple[str, ...]:

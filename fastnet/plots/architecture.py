@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.network import Array, Network
 from fastnet.plots import style
+from fastnet.plots.axes import short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,10 +124,10 @@ def architecture(
         what = "inputs" if level == 0 else network.activations_by_layer[level - 1].replace("_", " ")
         title = f"{sizes[level]:,}\n{what}" if step >= NAMED_STEP else f"{sizes[level]:,}"
         axes.text(across[level], low, title, ha="center", va="top", color=style.BLACK)
-    for y, name in zip(places[-1], named, strict=False):
-        axes.text(across[-1] + 0.55, y, style.shortened(name, MAX_LETTERS), va="center", color=style.BLACK)
-    for y, name in zip(places[0], named_inputs, strict=False):
-        axes.text(-0.55, y, style.shortened(name, MAX_LETTERS), ha="right", va="center", color=style.BLACK)
+    for y, name in zip(places[-1], short_names(named, MAX_LETTERS), strict=False):
+        axes.text(across[-1] + 0.55, y, name, va="center", color=style.BLACK)
+    for y, name in zip(places[0], short_names(named_inputs, MAX_LETTERS), strict=False):
+        axes.text(-0.55, y, name, ha="right", va="center", color=style.BLACK)
     _legend(axes)
     return figure
 
@@ -171,8 +172,8 @@ def _draw_links(axes: Axes, starts: Array, ends: Array, values: Array) -> None:
 
     order = np.argsort(np.abs(values), kind="stable")
     strength = values[order] / (np.abs(values).max() or 1)
-    # skip the middle of the colour map, because the paper has the same colour
-    colours = colormaps[style.DIVERGING](0.5 + np.sign(strength) * (0.2 + 0.3 * np.abs(strength)))
+    # The paper has the colour of the middle. The ends are so dark that the colour-blind can hardly tell them apart.
+    colours = colormaps[style.DIVERGING](0.5 + np.sign(strength) * (0.2 + 0.22 * np.abs(strength)))
     colours[:, 3] = 0.25 + 0.75 * np.abs(strength)
     lines = LineCollection(
         list(np.stack((starts[order], ends[order]), axis=1)),
@@ -202,7 +203,7 @@ def _legend(axes: Axes) -> None:
 
     colours = colormaps[style.DIVERGING]
     handles = [
-        Line2D([], [], color=colours(0.95), linewidth=2.2, label="excites (weight above 0)"),
-        Line2D([], [], color=colours(0.05), linewidth=2.2, label="inhibits (below 0)"),
+        Line2D([], [], color=colours(0.92), linewidth=2.2, label="excites (weight above 0)"),
+        Line2D([], [], color=colours(0.08), linewidth=2.2, label="inhibits (below 0)"),
     ]
     axes.figure.legend(handles=handles, loc="outside upper center", ncols=2, handlelength=1.4, columnspacing=1.2)

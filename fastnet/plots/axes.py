@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +64,25 @@ def legend_above(axes: Axes, handles: Sequence[Any]) -> None:
 
 
 def short_names(names: Sequence[str], max_letters: int) -> list[str]:
-    """Return the names shortened to at most `max_letters` letters. Their ends stay if their starts are equal."""
-    starts = [style.shortened(name, max_letters) for name in names]
-    if len(set(starts)) == len(set(names)):
-        return starts
+    """Return the names shortened to at most `max_letters` letters, so that they differ if that is possible.
+
+    Their ends stay if their starts are equal. The words that they begin with are left out if their ends are equal too.
+    """
     half = max_letters // 2
-    cut = [name if len(name) <= max_letters else f"{name[:half]}…{name[1 + half - max_letters :]}" for name in names]
-    return [style.shortened(name, max_letters) for name in cut]
+    middle = [name if len(name) <= max_letters else f"{name[:half]}…{name[1 + half - max_letters :]}" for name in names]
+    alike = {short: {name for name, other in zip(names, middle, strict=True) if other == short} for short in middle}
+    ends = [_without_start(name, alike[short]) for name, short in zip(names, middle, strict=True)]
+    for cut in (names, middle, ends):
+        short = [style.shortened(name, max_letters) for name in cut]
+        if len(set(short)) == len(set(names)):
+            break
+    return short
+
+
+def _without_start(name: str, alike: set[str]) -> str:
+    """Return the name without the whole words that all these names begin with."""
+    if len(alike) < 2:
+        return name
+    parts = zip(*(re.findall(r"\w+|\W+", one) for one in alike), strict=False)
+    start = sum(len(same[0]) for same in itertools.takewhile(lambda part: len(set(part)) == 1, parts))
+    return f"…{name[start:]}" if start else name

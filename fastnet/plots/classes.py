@@ -16,6 +16,7 @@ from fastnet.network import Network
 from fastnet.plots import style
 from fastnet.plots.axes import LETTER, axes_for, figure_of, short_names
 from fastnet.plots.scales import percent
+from fastnet.training.runs import class_names as class_names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,8 @@ def confusion(
 
     if isinstance(network, Network):
         matrix = insight_confusion(network, x, y, backend=backend)
-        own: Sequence[str] = network.schema.class_names if network.schema is not None else ()
+        is_named = network.schema is not None and network.schema.class_names
+        own: Sequence[str] = class_names_of(network) if is_named else ()
     else:
         matrix, own = _matrix(network), () if x is None else list(x)
         if y is not None:
@@ -178,9 +180,11 @@ def mistakes(
     """
     if not len(images):
         raise ValueError("images is empty; expected at least one mistake to draw")
+    pairs = zip(truth, predicted, strict=True)
+    names = short_names([name for pair in pairs for name in pair], style.MAX_CAPTION)
     captions = [
         f"is {is_}\nsays {says}\n{sure:.0%} sure"
-        for is_, says, sure in zip(_shortened(truth), _shortened(predicted), confidence, strict=True)
+        for is_, says, sure in zip(names[::2], names[1::2], confidence, strict=True)
     ]
     return captioned(images, captions, width=width)
 
@@ -223,7 +227,3 @@ def captioned(images: NDArray[np.number[Any]], captions: Sequence[str], *, width
         axes.imshow(image, cmap=style.INK, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(caption, fontsize=style.FONT_SIZE - 1, fontweight="normal", loc="center", pad=3)
     return figure
-
-
-def _shortened(names: Sequence[str]) -> list[str]:
-    return [style.shortened(name, style.MAX_CAPTION) for name in names]

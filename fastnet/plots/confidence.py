@@ -12,6 +12,7 @@ from fastnet import checks
 from fastnet.insight.calibration import Calibration
 from fastnet.insight.confidence import REAL, Answers, NoiseConfidence
 from fastnet.plots import pixels, style
+from fastnet.plots.axes import short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def noise(
     image_shape : tuple of int, optional
         Rows and columns of the images. By default they are square.
     samples : bool
-        Whether to draw images. False is for inputs that are not images.
+        Whether to draw some of the images. False is also for inputs that are not images: then leave out `image_shape`.
     class_names : sequence of str, optional
         A name for each class. By default its number.
     width : float, optional
@@ -69,10 +70,8 @@ def noise(
     """
     checks.instance("found", found, NoiseConfidence, "fastnet.insight")
     kinds = found.kinds
-    shown, what = (SHOWN, "images") if samples else (0, "examples")
-    names = [
-        style.shortened(name, style.MAX_CAPTION) for name in class_names or map(str, range(len(found[REAL].shares)))
-    ]
+    shown, are_images = SHOWN if samples else 0, samples or image_shape is not None
+    names = short_names(class_names or list(map(str, range(len(found[REAL].shares)))), style.MAX_CAPTION)
     figure = style.figure(width or (9 if samples else 6.5), 1.75 * len(kinds))
     grid = figure.add_gridspec(len(kinds), shown + 2, width_ratios=[1] * shown + [3.2, 3.2])
     first: list[Axes] = []
@@ -85,10 +84,9 @@ def noise(
             _samples([figure.add_subplot(grid[row, k]) for k in range(shown)], answers, shape, names, found)
         charts = [figure.add_subplot(grid[row, shown + k], sharex=_at(first, k), sharey=_at(first, k)) for k in (0, 1)]
         first = first or charts
-        _shares(charts[0], answers, names, colour, what)
+        _shares(charts[0], answers, names, colour, "images" if are_images else "examples")
         _tops(charts[1], answers, colour)
-        title = kind if samples else kind.replace("pixels", "values")  # a table has no pixels
-        charts[0].set_title(f"{title}, {len(answers.top):,} {what}")
+        charts[0].set_title(kind if are_images else kind.replace("pixels", "values"))
         charts[1].tick_params(labelleft=False)
         for chart in charts:
             chart.tick_params(labelbottom=row == len(kinds) - 1)
@@ -114,7 +112,7 @@ def _samples(
 def _shares(axes: Axes, answers: Answers, names: Sequence[str], colour: str, what: str) -> None:
     """Draw the share of each answer."""
     axes.bar(range(len(names)), answers.shares, color=colour)
-    axes.set_ylabel(f"share of {what}", fontsize=style.FONT_SIZE - 1)
+    axes.set_ylabel(f"share of\n{len(answers.top):,} {what}", fontsize=style.FONT_SIZE - 1)
     axes.set_ylim(0, 1)
     if len(names) <= 20:
         longest = max(map(len, names))

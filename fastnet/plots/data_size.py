@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastnet import checks
 from fastnet.insight.data_size import DataSize
 from fastnet.plots import style
 from fastnet.plots.bands import BAND, band
-from fastnet.plots.scales import counts, percent
+from fastnet.plots.scales import counts, percent_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +64,6 @@ def data_size(found: DataSize) -> Figure:
         title=f"{len(found.test)} seeds, {found.updates[-1]:,} updates each",
         ylim=(max(0, low - 0.15), 1.02),
     )
-    percent(axes.yaxis)
+    percent_ticks(axes.yaxis, float(np.ptp(axes.get_ylim())))
     figure.legend(loc="outside lower center", ncols=2, **BAND)
     return figure

@@ -12,7 +12,7 @@ from fastnet.insight.importance import Importance
 from fastnet.insight.partial_dependence import PartialDependence
 from fastnet.plots import style
 from fastnet.plots.axes import LETTER, axes_for, figure_of, legend_above, legend_height, short_names
-from fastnet.plots.scales import percent_ticks
+from fastnet.plots.scales import number_ticks, percent_ticks
 from fastnet.plots.training import SCORES
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def importance(found: Importance, *, width: float = style.COLUMN, ax: Axes | Non
     axes.set_xlabel(f"fall of {'R2' if found.measure == 'r2' else 'the ' + SCORES[found.measure]}")
     if found.measure != "r2":
         percent_ticks(axes.xaxis, float(np.ptp(axes.get_xlim())))
+    else:
+        number_ticks(axes.xaxis)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     if len(drawn) < n:
@@ -131,7 +133,7 @@ def partial_dependence(
     if ax is not None and len(several) > 1:
         raise ValueError(f"ax is for one result, but found has {len(several)}: draw each into axes of its own")
     drawn = _drawn_outputs(several)
-    names = [style.shortened(first.output_names[k], MAX_LEVEL_LETTERS) for k in drawn]
+    names = short_names([first.output_names[k] for k in drawn], MAX_LEVEL_LETTERS)
     heights = [PANEL + LETTER * max(map(len, _levels(one)), default=0) * _is_upright(one, width) for one in several]
     height = sum(heights) + (legend_height(names, width) if _has_legend(first) else 0)
     if len(several) == 1:
@@ -180,6 +182,9 @@ def _draw(axes: Axes, one: PartialDependence, drawn: list[int], names: list[str]
     if one.is_categorical:
         axes.set_xticks(places, _levels(one), rotation=90 if is_upright else 0)
         axes.set_xlim(-0.5, len(places) - 0.5)
+    number_ticks(axes.yaxis)
+    if not one.is_categorical:
+        number_ticks(axes.xaxis)
     axes.set_ylabel(f"mean {one.measure}")
     axes.set_xlabel(style.shortened(one.name, 2 * MAX_LETTERS))
     axes.grid(axis="y")

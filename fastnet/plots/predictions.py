@@ -8,6 +8,7 @@ from fastnet import checks
 from fastnet.names import BackendName
 from fastnet.network import Network
 from fastnet.plots import style
+from fastnet.plots.scales import number_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,5 +89,7 @@ def predictions(
     below.set_xlabel("predicted value")
     for axes in (above, below):
         axes.grid()
+        number_ticks(axes.yaxis)
         axes.set_axisbelow(True)
+    number_ticks(below.xaxis)
     return figure

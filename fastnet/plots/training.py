@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnet import checks
 from fastnet.plots import style
 from fastnet.plots.axes import legend_above, legend_height
-from fastnet.plots.scales import percent_ticks
+from fastnet.plots.scales import number_ticks, percent_ticks
 from fastnet.training.history import History
 
 if TYPE_CHECKING:
@@ -157,8 +157,10 @@ def _draw(axes: Axes, runs: dict[str, Any], name: str) -> None:
         percent_ticks(axes.yaxis, float(np.ptp(found)))
     elif name == "cost" and found.min() > 0 and found.max() > WIDE * found.min():
         axes.set_yscale("log")
-    elif name == "cost" and found.min() >= 0:
-        axes.set_ylim(bottom=0)
+    else:
+        number_ticks(axes.yaxis)
+        if name == "cost" and found.min() >= 0:
+            axes.set_ylim(bottom=0)
 
 
 def _column(history: Any, name: str) -> NDArray[np.float64]:

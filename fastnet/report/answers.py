@@ -42,7 +42,10 @@ def confusion(subject: Subject) -> Card:
     worst = ""
     if off.any():
         i, j = np.unravel_index(off.argmax(), off.shape)
-        worst = f" The most frequent mistake: “{names[i]}” is taken for “{names[j]}”, {counted(int(off[i, j]))}."
+        has_equals = (off == off[i, j]).sum() > 1
+        which = "One of the most frequent mistakes" if has_equals else "The most frequent mistake"
+        which = "The only mistake" if off.sum() == 1 else which
+        worst = f" {which}: “{names[i]}” is taken for “{names[j]}”, {counted(int(off[i, j]))}."
     rows = []
     for k, row in enumerate(matrix):
         said = int(matrix[:, k].sum())
@@ -102,10 +105,10 @@ def mistakes(subject: Subject) -> Card:
     count, worst = _wrong_labels(subject) if subject.run.network.task == "multilabel" else _wrong_classes(subject)
     if not worst:
         return Card("mistakes", title, f"The network made no mistakes on {n:,} test examples.")
-    said = (
-        f"The network made {counted(count, 'mistake')} on {n:,} test examples. In its surest mistake it "
-        f"{worst[0].sentence} and was {worst[0].sure:.0%} sure."
-    )
+    said = f"The network made {counted(count, 'mistake')} on {n:,} test examples."
+    if worst[0].what:
+        said = f"The network got {count:,} of {n * len(subject.names):,} labels of the {n:,} test examples wrong."
+    said += f" In its surest mistake it {worst[0].sentence} and was {worst[0].sure:.0%} sure."
     if shape is None:
         labelled = ["label"] if worst[0].what else []
         rows = []

@@ -52,7 +52,7 @@ def subject(
         raise TypeError("y_test is missing: give the labels or targets of x_test")
     if not hasattr(x_test, "shape"):
         x_test = np.asarray(x_test) if estimator is not None else network.check_inputs(x_test, "x_test")
-    name = data.name if data and name is None else NAME if name is None else checks.instance("name", name, str)
+    name = data.name if data and name is None else NAME if name is None else checks.text("name", name)
     if not x_test.shape[:1] or not x_test.shape[0]:
         what = f"{name} has" if data else "x_test has"
         raise DataError(

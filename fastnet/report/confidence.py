@@ -7,6 +7,7 @@ import numpy as np
 from fastnet import insight, plots
 from fastnet.insight.calibration import Calibration
 from fastnet.plots import style
+from fastnet.plots.axes import short_names
 from fastnet.plots.confidence import FEW
 from fastnet.report.parts import Card, Table, counted, picture
 from fastnet.report.subject import Subject
@@ -25,7 +26,7 @@ def noise(subject: Subject) -> Card:
         for kind, seen in found.kinds.items()
     ]
     images = np.stack([seen.samples[0].reshape(shape) for seen in found.kinds.values()])
-    names = [style.shortened(name, style.MAX_CAPTION) for name in subject.names]
+    names = short_names(subject.names, style.MAX_CAPTION)
     captions = [f"{kind}\nsays {names[seen.labels[0]]}\n{seen.top[0]:.2f}" for kind, seen in found.kinds.items()]
     each = [f"{kind}, says {subject.names[seen.labels[0]]} ({seen.top[0]:.2f})" for kind, seen in found.kinds.items()]
     uniform = found["uniform"]
@@ -41,7 +42,7 @@ def noise(subject: Subject) -> Card:
         [
             picture(plots.captioned(images, captions), f"An image of each kind: {'; '.join(each)}.", "png"),
             picture(
-                plots.noise(found, samples=False, class_names=subject.names, width=style.COLUMN),
+                plots.noise(found, image_shape=shape, samples=False, class_names=subject.names, width=style.COLUMN),
                 f"How often each class is the answer to noise and to real images, and the top outputs. {said}",
             ),
         ],

@@ -95,10 +95,10 @@ def _figures(subject: Subject) -> Facts:
         found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
     else:
         found = [("test R2", table.number(scores.r2))] if math.isfinite(scores.r2) else []
-    if task == "regression" and len(subject.names) == 1:  # errors in the user's unit say more than a cost
-        errors = subject.value_scores
-        found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
-    else:
+        if len(subject.names) == 1:  # errors of several outputs have no common unit
+            errors = subject.value_scores
+            found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
+    if task != "regression" or len(subject.names) > 1:  # RMSE and MAE say the same in the unit of the targets
         found.append(("test cost", f"{scores.cost:.4g}"))
     found.append(("parameters", f"{subject.run.network.n_parameters:,}"))
     if record.get("seconds"):

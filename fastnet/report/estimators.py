@@ -77,7 +77,7 @@ class Estimated:
         is_stochastic = last.solver != "lbfgs"
         record = {
             "optimizer": last.solver,
-            "optimizer_settings": {"alpha": last.alpha},
+            "alpha": last.alpha,
             "learning_rate": last.learning_rate_init if is_stochastic else None,
             "batch_size": last.batch_size if is_stochastic else None,
             "epochs": last.n_iter_ if is_stochastic else None,

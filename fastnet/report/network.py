@@ -50,7 +50,7 @@ def network(subject: Subject) -> Card:
             ("weights and biases", f"{network.n_parameters:,}"),
             ("hidden layers", ", ".join(dict.fromkeys(hidden)) or "none"),
             ("output", output),
-            ("cost", network.cost_description().replace("_", " ").replace("(", " (")),
+            ("cost", network.cost_description().replace("_", " ").replace("(", " (").replace("=", " ")),
             ("arithmetic", network.dtype.name),
         ],
     )
@@ -76,13 +76,20 @@ def learning(subject: Subject) -> Card:
                     f"{end} in the end" if begun is None else f"from {_score(score, begun)} to {end}"
                 )
                 facts.append((f"{label} in the end", end))
+    record = subject.run.record
+    if record.get("best_epoch"):
+        facts.append(("network kept", f"that of epoch {record['best_epoch']:,}"))
+    remarks = f" The {second} curve comes from {rows}." if rows else ""
+    if (record.get("standardization") or {}).get("targets"):
+        remarks += " The targets were standardized for the training, so these costs have no unit."
+    if subject.run.network.task == "multilabel":
+        remarks += " The accuracy is the share of examples with all labels right."
     epochs = len(history["epoch"])
     return Card(
         "learning",
         title,
         f"In {counted(epochs, 'pass', 'passes')} over the training examples (epochs) the cost went from {first:.4g} to "
-        f"{last:.4g}. The cost says how far the answers are from the truth."
-        + (f" The {second} curve comes from {rows}." if rows else ""),
+        f"{last:.4g}. The cost says how far the answers are from the truth.{remarks}",
         [picture(plots.history(history, validation_name=second), f"Curves against {epochs} epochs: {text}.")],
         facts,
     )

@@ -17,11 +17,13 @@ def settings(subject: Subject) -> Card:
     facts = [
         ("trained on", record.get("data")),
         ("tested here on", None if subject.is_of_same_data else data.name),
+        ("standardized", _standardized(record.get("standardization") or {})),
         ("optimiser", _with_settings(record, "optimizer")),
         ("learning rate", _general(record.get("learning_rate"))),
         ("schedule", _with_settings(record, "schedule")),
         ("batch size", record.get("batch_size")),
         ("weight decay", _general(record.get("weight_decay") or None)),
+        ("L2 penalty alpha", _general(record.get("alpha"))),
         ("dropout", ", ".join(f"{rate:g}" for rate in dropout) if any(dropout) else None),
         ("gradient clipped to", _general(record.get("clip_norm"))),
         ("epochs", record.get("epochs")),
@@ -67,6 +69,11 @@ def _with_settings(record: Mapping[str, Any], name: str) -> str | None:
     settings = {key: value for key, value in record.get(f"{name}_settings", {}).items() if value}
     told = ", ".join(key if value is True else f"{key} {value:g}" for key, value in settings.items())
     return f"{record[name]} ({told})" if told else record.get(name)
+
+
+def _standardized(found: Mapping[str, Any]) -> str | None:
+    """What was standardized for the training, in words; None for nothing."""
+    return " and ".join(part for part in ("inputs", "targets") if found.get(part)) or None
 
 
 def _general(value: Any) -> str | None:

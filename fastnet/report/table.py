@@ -45,15 +45,21 @@ def importance(subject: Subject, found: Importance) -> Card:
     first = found.order[0]
     name, fall, spread = found.feature_names[first], found.mean[first], found.deviation[first]
     measure = MEASURES[found.measure]
+    before, after = (number(at) if found.measure == "r2" else f"{at:.1%}" for at in (found.score, found.score - fall))
     if found.measure == "r2" and found.score <= 0:
-        said = f"The network is no better than always answering the mean (R2 {found.score:.3f}), so this says little."
+        said = f"The network is no better than always answering the mean (R2 {before}), so this says little."
     elif fall > 2 * spread:
         said = (
             f"The column “{name}” matters most: if its values are shuffled among the rows, {measure} falls from "
-            f"{found.score:.3f} by {fall:.3f}."
+            f"{before} to {after}."
+        )
+    elif fall > 0:
+        said = (
+            f"No column matters for sure. Shuffling “{name}” lowers {measure} most, from {before} to {after}, which "
+            "may be chance."
         )
     else:
-        said = f"No column matters for sure: shuffling “{name}” changes {measure} most, by {fall:.3f}."
+        said = f"No column matters for sure: {measure} is {before}, and shuffling a column does not lower it."
     n, sample = len(subject.data.y_test), len(subject.sample)
     of_rows = f"all {n:,} test examples" if sample == n else f"{sample:,} of the {n:,} test examples, evenly spread"
     return Card(
@@ -135,7 +141,8 @@ def inputs(subject: Subject) -> Card:
             )
         ],
         [(names[k], f"{lengths[k]:.3g}") for k in strongest],
-        note=f"The numbers are the lengths of the inputs' vectors of {unit}, the longest first.",
+        note="The numbers say how strong an input's row is: the root of its sum of squares over all neurons. The "
+        "strongest inputs stand first.",
     )
 
 

@@ -21,7 +21,7 @@ def values(subject: Subject) -> Card:
     rows = [[name, *map(number, scores)] for name, *scores in zip(subject.names, *columns, strict=True)]
     if len(rows) == 1:
         said = (
-            f"On {n:,} test examples the answer is off by {number(found.mae[0])} in the mean (MAE). Always answering "
+            f"On {n:,} test examples the answer is off by {number(found.mae[0])} on average (MAE). Always answering "
             f"the mean target, {number(found.mean[0])}, is off by {number(found.baseline_mae[0])}."
         )
     else:

@@ -106,9 +106,14 @@ class Standardization(NamedTuple):
         return network
 
     def _change(self, exact: Network, narrow: Network, x: NDArray[Any]) -> float:
-        """Return the largest difference between the outputs of the two networks, in deviations of the target."""
-        change = np.abs(exact.forward(x) - narrow.forward(x))
-        return float((change if self.targets is None else change * self.targets.factors).max())
+        """Return the largest difference between the outputs of the two networks, in deviations of the target.
+
+        Targets that are not standardized have no known deviation. Differences are then relative to outputs above 1.
+        """
+        outputs = exact.forward(x)
+        change = np.abs(outputs - narrow.forward(x))
+        units = 1 / np.maximum(np.abs(outputs), 1) if self.targets is None else self.targets.factors
+        return float((change * units).max())
 
 
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:

@@ -46,6 +46,8 @@ def test_evaluate_refuses_other_data(model: str, folder: Path, data: str, capsys
         "1",
         "2",
     ]
+    own = ("evaluate", "--model", model, "--data", "mnist-5k", "--test-fraction", "1")
+    assert "mnist-5k has its own test examples: leave out --test-fraction" in error(capsys, *own)
     assert "is not a network" in error(capsys, "evaluate", "--model", data, "--data", data)
     assert "no file" in error(capsys, "evaluate", "--model", folder / "no.npz", "--data", data)
     assert "--model" in error(capsys, "evaluate")

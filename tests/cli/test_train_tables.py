@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,7 @@ def test_arrays_of_other_names_are_tables_too(x: str, y: str, folder: Path, caps
         ("--validate", "leave out --validate, or give --patience 0 without --validation-split"),
         ("--validation-split 1", "--validation-split must be from 0 to below 1"),
         ("--test-fraction 1", "--test-fraction"),
+        ("--label-column d", "all labels are the same (1), so there is nothing to learn: give data of two classes"),
         ("--test-fraction 0", "no example is held out for the test: give more examples or a larger --test-fraction"),
     ],
 )
@@ -210,11 +212,22 @@ def test_unusable_options_of_tables_are_refused(
     path = animals(folder)
     if "label-column" in options:  # a table of which every column is a number
         path.write_text(path.read_text().replace("bird", "1").replace("cat", "2").replace("dog", "3"))
-    if "--label-column 1" in options:
+    if options in ("--label-column 1", "--label-column d"):
         path.write_text("\n".join(["a,b,c,d", *(f"{k},{k % 7},{k % 5},1" for k in range(300))]))
     if "--label-column mass" in options:
         path.write_text("a,b,c,d,e,mass\n" + "1,2,3,4,5,6.5\n2,3,4,5,6,7.5\n" * 20)
     assert said in error(capsys, "train", "--data", path, *options.split())
+
+
+def test_columns_that_need_scaling_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--data", str(animals(folder)), "--no-standardize", "--epochs", "1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert cli.main(arguments) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(said) == 1
+    assert "warning: column 'wing' has a standard deviation of 0.001 and 1 more column" in said[0]
+    assert said[0].endswith("use --standardize")
 
 
 def test_ctrl_c_keeps_a_network_of_raw_values(

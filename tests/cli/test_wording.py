@@ -18,6 +18,8 @@ ARGUMENTS = (
     "threads",
     "impute",
     "categorical",
+    "drop",
+    "standardize",
 )
 
 
@@ -36,6 +38,15 @@ ARGUMENTS = (
         ("y[9] is 7; the network has 3 outputs", "y, row 10, is 7; the network has 3 outputs"),
         ("labels is an empty string: give", "--labels is an empty string: give"),
         ("sizes has length 1; expected", "--layers has length 1; expected"),
+        ("drop names a, the column to predict", "--drop names a, the column to predict"),
+        ("impute is for a table", "--impute is for a table"),
+        ("a is named as categorical, and as drop: leave", "a is named as --categorical, and as --drop: leave"),
+        ("encode them, or as drop to leave them out", "encode them, or as --drop to leave them out"),
+        (
+            "column 23 of x has a standard deviation of 550: use sklearn.preprocessing.StandardScaler()",
+            "column 24 has a standard deviation of 550: use --standardize",
+        ),
+        ("column 'a b' of x has a standard deviation", "column 'a b' has a standard deviation"),
         ("sizes needs at least an input", "--layers needs at least an input"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_column_of_equal_labels_is_refused(tmp_path, label):
         ("a,b,\n1,x,\n2,y,\n", {}, "x.csv, column 3 has no values at all: give another column as label_column"),
         ("a,b\n1,.5\n2,inf\n", {}, "column b, row 2: expected a number, not inf"),
         ("a,b,c\n1,2,x\n3,4,y\n", {"drop": ["d"]}, "x.csv has no column d (a, b, c): give one of these as drop"),
-        ("a,b,c\n1,2,x\n3,4,y\n", {"categorical": ["c"]}, "categorical names c, the column to predict"),
+        ("a,b,c\n1,2,x\n3,4,y\n", {"categorical": ["c"]}, "categorical names c, the column of x.csv to predict"),
         ("a,b\n1,x\n3,y\n", {"drop": ["a"]}, "x.csv has no columns left to learn from: drop fewer"),
     ],
 )
@@ -144,7 +144,7 @@ def test_text_is_refused_by_name_or_encoded_or_dropped(tmp_path):
     path = write(tmp_path, MIXED)
     assert refusal(path) == (
         "x.csv: the columns city, note have text ('city' has 'Oslo' in row 1); expected numbers: name them as "
-        "categorical to one-hot encode them, drop them, or turn them into numbers"
+        "categorical to one-hot encode them, or as drop to leave them out, or turn them into numbers"
     )
     assert refusal(path, categorical=["city"], drop=["note"]) == (
         "x.csv has 3 missing values (1 in age, 1 in city, 1 in member): fill gaps with impute, or drop the rows "
@@ -188,8 +188,9 @@ def test_a_number_among_the_categories(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b,c\n,1,x\n,2,y\n", "x.csv: the column a has no values at all: drop them"),
+        ("a,b,c\n,1,x\n,2,y\n", "x.csv: the column a has no values at all: drop it"),
         ("a,c\n1,x\ninf,y\n", "x.csv, row 2, column 'a': expected a number, not inf"),
+        ("a,c\n1,x\n-1e308,y\n", "row 2, column 'a': expected a number between -1e+300 and 1e+300, not -1e+308"),
         ("a,c\n1,x\n2..5,y\n3,x\n", "the column a has text ('2..5' in row 2)"),
         ("a;c\n1,5;x\n2,5;y\n", "write numbers such as 1234.5, without commas"),
     ],
@@ -288,6 +289,12 @@ def test_a_table_that_does_not_fit_the_schema_is_refused(tmp_path, trained, text
     assert words in refusal(write(tmp_path, text), schema=trained.schema)
 
 
+def test_the_known_values_are_listed_with_a_missing_one_in_words(tmp_path):
+    schema = Schema((Column("a", ("", "Bergen", "Oslo")),), "c", ("0", "1"))
+    words = "'Rome' is not among the values that the network knows (Bergen, Oslo and a missing value)"
+    assert words in refusal(write(tmp_path, "a,c\nRome,0\n"), schema=schema)
+
+
 def test_gaps_without_a_fill_are_refused(tmp_path):
     schema = Schema((Column("a"), Column("b", ("x",))), "c", ("0", "1"))
     path = write(tmp_path, "a,b,c\n1,x,0\n,x,1\n2,?,1\n")
@@ -308,6 +315,9 @@ def test_a_table_without_a_header_is_read_by_position(tmp_path, position):
     for header in ("", "a,b"):
         only_inputs = write_rows(tmp_path, header, *wanted.T)
         np.testing.assert_array_equal(fastnet.data.read_inputs(only_inputs, schema, 2), wanted)
+    with_names = write_rows(tmp_path, "a,b,c", *columns)
+    words = "has 3 columns with names (a, b, c), but the network was trained on a table without names, and takes 2"
+    assert words in refusal(with_names, schema=schema, label_column="abc"[position])
 
 
 def test_a_schema_without_columns_takes_all_in_order(tmp_path):

@@ -134,6 +134,25 @@ def test_several_labels(tmp_path):
         fastnet.data.load(save(tmp_path, x=X, y=y + 1), task="multilabel")
 
 
+def test_labels_of_text_are_classes(tmp_path):
+    kinds = np.array(["cat", "bird", "dog", "emu", "fox"])
+    path = save(tmp_path, x_train=X, y_train=kinds[Y], x_test=X[:9], y_test=kinds[Y[:9], None])
+    data = fastnet.data.load(path)
+    assert data.class_names == data.schema.class_names == ("bird", "cat", "dog", "emu", "fox")
+    for y, expected in ((data.y_train, Y), (data.y_test, Y[:9])):
+        assert np.array(data.class_names)[y].tolist() == kinds[expected].tolist()
+    again = fastnet.data.load(save(tmp_path, X=X, y=kinds[Y % 2]), schema=data.schema, test_fraction=1)
+    assert again.y_test.tolist() == (1 - Y % 2).tolist()
+    with pytest.raises(DataError, match=r"mine.npz, y, row 3: 'pig' is not among the network's classes \(bird, cat"):
+        fastnet.data.load(save(tmp_path, X=X, y=np.array(["cat", "dog", *["pig"] * 48])), schema=data.schema)
+    with pytest.raises(DataError, match="y holds text; a regression needs numbers"):
+        fastnet.data.load(save(tmp_path, X=X, y=kinds[Y]), task="regression")
+    np.save(tmp_path / "y.npy", kinds[Y])
+    np.save(tmp_path / "x.npy", X)
+    data = fastnet.data.load(tmp_path / "x.npy", labels=tmp_path / "y.npy", test_fraction=0)
+    assert data.class_names[data.y_train[0]] in kinds
+
+
 def test_a_schema_checks_arrays(tmp_path):
     path = save(tmp_path, x=X, y=Y % 2, feature_names=np.array([f"f{k}" for k in range(16)]))
     schema = fastnet.data.load(path).schema
@@ -182,7 +201,9 @@ BAD[3, 3] = np.nan
         ({"x": X, "y": np.full(50, 10**12)}, "whole numbers"),
         ({"x": X, "y": np.full(50, np.inf)}, "whole numbers"),
         ({"x": X, "y": np.where(Y, np.nan, 0)}, "whole numbers"),
-        ({"x": X, "y": Y.astype(str)}, "whole numbers"),
+        ({"x": X, "y": Y.astype(str)[:-1]}, "50 examples but labels of shape"),
+        ({"x": X, "y": Y.astype(object)}, "text with .astype(str)"),
+        ({"x": X, "y": Y, "x_test": X, "y_test": Y.astype(str)}, "hold text and numbers: make the labels alike"),
         ({"x": X.astype(int), "y": Y}, "astype('uint8') if they are pixels"),
         ({"x": X.astype(int) - 256, "y": Y}, "astype('float32')"),
         ({"x": X > 3, "y": Y}, "holds bool"),

@@ -14,6 +14,9 @@ from fastnet.insight import importance, partial_dependence
 
 pytest.importorskip("sklearn", reason="needs scikit-learn (extra: sklearn)")
 
+KMeans = pytest.importorskip("sklearn.cluster").KMeans
+LinearSVC = pytest.importorskip("sklearn.svm").LinearSVC
+
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 4))
 
@@ -185,6 +188,9 @@ def names(n: int) -> list[str]:
         (lambda: importance(linear(1, 1, 1, 1), X, np.ones(120)), "y has the same values in all rows.*give other rows"),
         (lambda: importance(linear(1, 1, 1, 1), X, X[:, 0], feature_names=names(3)), "has 3 names.*each of 4 columns"),
         (lambda: importance(linear(1, 1, 1, 1), X, X[:, 0], feature_names="a"), "must be a list of names, not 'a'"),
+        (lambda: importance(linear(1, 1, 1, 1), X, X[:, 0], feature_names=5), "must be a list of names, not 5"),
+        (lambda: importance(KMeans(2), X, X[:, 0]), "must be a classifier or a regressor, not KMeans"),
+        (lambda: partial_dependence(LinearSVC(), X, 0), r"LinearSVC\(\) has no predict_proba: wrap it in sklearn"),
         (lambda: importance(fitted("regression")[0], X, X[:, 0], backend="numpy"), "backend is for a network"),
         (lambda: partial_dependence(linear(1, 1, 1, 1), X, 4), "there is no column 4: give one from 0 to 3"),
         (lambda: partial_dependence(linear(1, 1, 1, 1), X, "n4", feature_names=names(4)), "unknown column 'n4'; .*n3"),
@@ -201,13 +207,6 @@ def test_sparse_examples_are_refused() -> None:
     for model in (linear(1, 1, 1, 1), fitted("regression")[0]):
         with pytest.raises(ValueError, match=r"x is sparse, but its columns are needed one by one: use x\.toarray\(\)"):
             importance(model, sparse, X[:, 0])
-
-
-def test_a_schema_of_other_inputs_is_refused() -> None:
-    network = linear(1, 1, 1, 1)
-    network.schema = Schema((Column("age"),))
-    with pytest.raises(ValueError, match=r"network\.schema describes 1 inputs, but the network has 4"):
-        importance(network, X, X[:, 0])
 
 
 @pytest.mark.parametrize("call", [lambda n: importance(n, X, X[:, 0]), lambda n: partial_dependence(n, X, 0)])

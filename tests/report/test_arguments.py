@@ -115,7 +115,8 @@ def test_an_estimator_is_judged_by_its_own_labels_and_shows_its_training() -> No
     assert facts["validation accuracy in the end"] == f"{model.validation_scores_[-1]:.1%}"
     assert "held out of the training rows" in page.cards["learning"].text
     settings = page.cards["settings"].facts
-    assert (settings["optimiser"], settings["epochs"]) == ("adam (alpha 0.0001)", str(model.n_iter_))
+    assert (settings["optimiser"], settings["epochs"]) == ("adam", str(model.n_iter_))
+    assert settings["L2 penalty alpha"] == "0.0001"
     assert f"learned from {len(frame) * 9 // 10} examples" in page.text
 
 
@@ -205,10 +206,11 @@ def single_class() -> Any:
         ({"y_test": ["no", "yes"] * 50}, ValueError, "y_test holds text .* number your classes"),
         ({"feature_names": ["a"]}, ValueError, "feature_names has 1 names; expected one for each of 6 columns"),
         ({"feature_names": "abcdef"}, TypeError, "feature_names must be a list of names"),
+        ({"class_names": 5}, TypeError, "class_names must be a list of names, not 5"),
         ({"class_names": ["a", "b", "c"]}, ValueError, "class_names has 3 names; the network has 2 classes"),
         ({"image_shape": (2, 2)}, ValueError, "image_shape"),
         ({"x_test": csr_array(TABLE.x_test), "image_shape": (2, 3)}, ValueError, r"use x_test.toarray\(\)"),
-        ({"name": 5}, TypeError, "name must be"),
+        ({"name": 5}, TypeError, "name must be a text, not 5"),
     ],
 )
 def test_errors_say_what_is_wrong(changed: dict[str, Any], error: type[Exception], words: str) -> None:

@@ -47,7 +47,7 @@ def test_the_words_for_a_reliability_diagram_name_its_widest_gap() -> None:
     ) in card.images[0]["alt"]
 
 
-def learning(validation_data: Any, monkeypatch: pytest.MonkeyPatch, **record: str) -> tuple[Card, str]:
+def learning(validation_data: Any, monkeypatch: pytest.MonkeyPatch, **record: Any) -> tuple[Card, str]:
     """Return the card of a training, and the name of the second curve in its picture."""
     drawn: list[str] = []
     draw = plots.history
@@ -64,6 +64,14 @@ def learning(validation_data: Any, monkeypatch: pytest.MonkeyPatch, **record: st
 
 TEST = (DATA.x_test, DATA.y_test)
 HELD_OUT = "12 rows held out of the training rows"
+
+
+@pytest.mark.parametrize(("targets", "said"), [(None, False), ({"mean": [2.0], "deviation": [3.0]}, True)])
+def test_the_card_says_that_costs_are_those_of_standardized_numbers(
+    targets: Any, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, _ = learning(TEST, monkeypatch, standardization={"inputs": None, "targets": targets})
+    assert ("targets were standardized" in card.text) is said
 
 
 @pytest.mark.parametrize(

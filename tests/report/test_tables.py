@@ -51,7 +51,7 @@ def test_a_regression_stands_beside_the_mean() -> None:
     assert page.cards["values"].rows[1] == ["rent", *map(table.number, map(float, scores))]
     assert page.figures["test R2"] == table.number(scores[0])
     assert (page.figures["RMSE"], page.figures["MAE"]) == (table.number(scores[1]), table.number(scores[2]))
-    assert f"is off by {table.number(scores[2])} in the mean (MAE)" in page.cards["values"].text
+    assert f"is off by {table.number(scores[2])} on average (MAE)" in page.cards["values"].text
     assert f"the mean target, {table.number(float(y.mean()))}, is off by {table.number(scores[4])}" in page.text
 
 
@@ -114,10 +114,8 @@ def test_the_importance_is_that_of_insight() -> None:
     page = rendered(run, DATA.x_test, DATA.y_test, feature_names=NAMES)
     first = found.order[0]
     assert first == 0  # the first column nearly determines the class
-    said = (
-        f"“size” matters most: if its values are shuffled among the rows, the accuracy falls from {found.score:.3f} by "
-    )
-    assert said + f"{found.mean[0]:.3f}" in page.cards["importance"].text
+    falls = f"the accuracy falls from {found.score:.1%} to {found.score - found.mean[0]:.1%}."
+    assert f"“size” matters most: if its values are shuffled among the rows, {falls}" in page.cards["importance"].text
     assert "shuffled 5 times on all 100 test examples" in page.cards["importance"].text
     listed = ", ".join(f"“{NAMES[k]}”" for k in found.order[:3])
     assert f"Shown: {listed}." in page.cards["dependence"].text

@@ -86,6 +86,14 @@ def test_numbers_outside_of_float32_need_float64(scale: float) -> None:
     np.testing.assert_allclose(folded.forward(x), network.forward(standard.rows(x)), atol=2 * MAX_CHANGE)
 
 
+def test_large_outputs_do_not_need_float64() -> None:
+    x = table(0) / 1000
+    standard, network = Standardization.of(x), random_network(5, 20, 1, output="identity", task="regression")
+    network.parameters *= 30
+    assert np.abs(network.forward(standard.rows(x))).max() > 1000
+    assert standard.folded(network, x).dtype == "float32"
+
+
 def test_bytes_stay_bytes() -> None:
     x = np.random.default_rng(0).integers(0, 256, (60, 5), np.uint8)
     standard, network = Standardization.of(x), random_network(5, 20, 3)
