@@ -201,11 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for kind in KINDS
         for optimizer in OPTIMIZERS
     ]
-    made = section(records)
-    if options.markdown:
-        print(report.table(made.columns, made.rows, made.text_columns), made.note, sep="\n\n")
-    else:
-        print(report.text([made], {}))
+    report.show(section(records), options.markdown)
     return 0
 
 

@@ -60,6 +60,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: i
     return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
 
 
+def show(section: Section, for_page: bool) -> None:
+    """Print one table with its note: as Markdown for a page that people write, else for a terminal."""
+    if for_page:
+        print(table(section.columns, section.rows, section.text_columns), paragraph(section.note), sep="\n\n")
+    else:
+        print(text([section], {}))
+
+
 def paragraph(text: str) -> str:
     """The text in lines of at most 118 characters."""
     return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)

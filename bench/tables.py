@@ -150,11 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.data:
             table = TABLES[name]()
             found[name] = [compare(table, seed, Path(folder), options.options) for seed in range(options.copies)]
-    made = section(found)
-    if options.markdown:
-        print(report.table(made.columns, made.rows, made.text_columns), made.note, sep="\n\n")
-    else:
-        print(report.text([made], {}))
+    report.show(section(found), options.markdown)
     return 0
 
 

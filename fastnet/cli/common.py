@@ -146,7 +146,7 @@ def evaluate(network: Network, data: Dataset, backend: str | None) -> tuple[str,
     record |= {"examples": len(x), "task": network.task, "columns": column_names(network.schema)}
     if network.is_classifier:
         names = class_names(network, data)
-        matrix = insight.classified(network, x, y, backend=backend).matrix
+        matrix = insight.confusion(network, x, y, backend=backend)
         text += f"\n\n{matrix_text(matrix, names)}"
         record |= {"class_names": names, "confusion_matrix": matrix.tolist()}
     elif network.task == "multilabel":

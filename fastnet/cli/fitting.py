@@ -72,15 +72,14 @@ class Fitting:
         """Train. The network is that of the best epoch if the training ends early, also after Ctrl-C."""
         args, data = self._args, self.data
         x, y = self._rows(data.x_train), self.standard.outputs(data.y_train)
+        test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
         self._compile(backend, x)
         with _named_in_warning(x, data.feature_names):
             self.trainer.fit(
                 x,
                 y,
                 epochs=args.epochs,
-                validation_data=(self._rows(data.x_test), self.standard.outputs(data.y_test))
-                if self.has_test
-                else None,
+                validation_data=test,
                 validation_split=args.validation_split,
                 callbacks=[
                     *([self.stopping] if self.stopping else []),
