@@ -340,36 +340,6 @@ def test_names_of_any_letters_and_lengths(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_kept_network_and_the_standardized_targets_are_told() -> None:
-    data = table_data()
-    data = dataclasses.replace(data, y_train=data.x_train[:, :1], y_test=data.x_test[:, :1], class_names=())
-    run = trained(data, 4, 1, output="identity")
-    assert "network kept" not in rendered(run, data).cards["learning"].facts
-    known = {"best_epoch": 3, "standardization": {"inputs": {"means": [0]}, "targets": {"means": [0]}}}
-    page = rendered(dataclasses.replace(run, record={**run.record, **known}), data)
-    assert page.cards["learning"].facts["network kept"] == "that of epoch 3"
-    assert "these costs have no unit" in page.cards["learning"].text
-    assert page.cards["settings"].facts["standardized"] == "inputs and targets"
-    assert "RMSE" in page.figures
-    assert "test cost" not in page.figures  # it has the square of the unit
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [(1, "The only mistake"), (2, "One of the most frequent mistakes"), (3, "The most frequent mistake")],
-)
-@pytest.mark.usefixtures("undrawn")
-def test_mistakes_of_the_same_number_are_not_called_the_most_frequent(wrong: int, said: str) -> None:
-    network = fastnet.Network([2, 2], seed=0)
-    network.weights[0][...], network.biases[0][...] = 5 * np.eye(2), 0
-    x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
-    y = x.argmax(1)
-    y[[0, 39, 1][:wrong]] = [1, 0, 1][:wrong]
-    data = Dataset("pairs", x, y, x, y, None, ("a", "b"))
-    assert f"{said}: “" in rendered(network, data).cards["confusion"].text
-
-
-@pytest.mark.usefixtures("undrawn")
 def test_a_report_without_mistakes() -> None:
     x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     data = Dataset("easy", x, x.argmax(1), x, x.argmax(1), None, ("a", "b"))
