@@ -76,7 +76,7 @@ def _picture(curves: Mapping[str, Sequence[float]]) -> str:
     text = _escaped(f"{' and '.join(points)} in {last + 1:,} epochs, between {low:.4g} and {high:.4g}")
     return (
         f'<br><svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text}">'
-        f"{''.join(drawn)}</svg><br><small>{', '.join(legend)}: {low:.4g} to {high:.4g}</small>"
+        f"{''.join(drawn)}</svg><br><small>{', '.join(legend)}, between {low:.4g} and {high:.4g}</small>"
     )
 
 

@@ -70,22 +70,26 @@ class Fitting:
 
     def fit(self, backend: str) -> None:
         """Train. The network is that of the best epoch if the training ends early, also after Ctrl-C."""
-        args, data = self._args, self.data
+        data = self.data
         x, y = self._rows(data.x_train), self.standard.outputs(data.y_train)
-        test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
         self._compile(backend, x)
         with _named_in_warning(x, data.feature_names):
-            self.trainer.fit(
-                x,
-                y,
-                epochs=args.epochs,
-                validation_data=test,
-                validation_split=args.validation_split,
-                callbacks=[
-                    *([self.stopping] if self.stopping else []),
-                    *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
-                ],
-            )
+            self._descend(x, y)
+
+    def _descend(self, x: Array, y: Array) -> None:
+        args, data = self._args, self.data
+        test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
+        self.trainer.fit(
+            x,
+            y,
+            epochs=args.epochs,
+            validation_data=test,
+            validation_split=args.validation_split,
+            callbacks=[
+                *([self.stopping] if self.stopping else []),
+                *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
+            ],
+        )
 
     def run(self) -> Run:
         """Return the run so far. Its networks take raw rows."""

@@ -86,7 +86,8 @@ def architecture(
     axes.set_axis_off()
     axes.set_aspect("equal")
     step = min(MAX_STEP, WIDTH / (depth - 1))
-    lengths = [np.linalg.norm(w, axis=0) for w in network.weights]  # of the outgoing weights of each input
+    # of the outgoing weights of each input, in float64: squares of large weights leave float32
+    lengths = [np.linalg.norm(w.astype(np.float64), axis=0) for w in network.weights]
     lengths.append(np.ones(sizes[-1]))
     image = image_shape is not None and image_shape[0] * image_shape[1] == sizes[0]
     shown = [_shown(length) for length in lengths]

@@ -65,7 +65,7 @@ def _factors(deviations: ArrayLike | None, n: int) -> NDArray[np.float64]:
 
 def _strongest(table: Weights, limit: int, axis: int) -> NDArray[np.int64]:
     """Return the positions, in order, of the columns (axis 0) or rows (axis 1) with the longest vectors of weights."""
-    return np.sort(np.argsort(-np.linalg.norm(table, axis=axis), kind="stable")[:limit])
+    return np.sort(np.argsort(-np.linalg.norm(table.astype(np.float64), axis=axis), kind="stable")[:limit])
 
 
 def _which(what: str, shown: NDArray[np.int64], n: int) -> str:

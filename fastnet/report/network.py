@@ -82,7 +82,7 @@ def learning(subject: Subject) -> Card:
     remarks = f" The {second} curve comes from {rows}." if rows else ""
     if (record.get("standardization") or {}).get("targets"):
         remarks += " The targets were standardized for the training, so these costs have no unit."
-    if subject.run.network.task == "multilabel":
+    if subject.run.network.task == "multilabel" and any("accuracy" in name for name, _ in facts):
         remarks += " The accuracy is the share of examples with all labels right."
     epochs = len(history["epoch"])
     return Card(

@@ -126,7 +126,7 @@ def inputs(subject: Subject) -> Card:
             "Each cell is the weight of an input in a neuron of the first layer, multiplied by the standard deviation "
             "of the input in the test examples. So inputs of different units can be compared."
         )
-    lengths = np.linalg.norm(network.weights[0] * (1 if deviations is None else deviations), axis=0)
+    lengths = np.linalg.norm(network.weights[0].astype(np.float64) * (1 if deviations is None else deviations), axis=0)
     strongest = np.argsort(-lengths, kind="stable")[:MAX_STRONGEST]
     return Card(
         "inputs",

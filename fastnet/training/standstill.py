@@ -40,18 +40,20 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
     n_epochs = int(history.epochs[-1].epoch - fit.horizon[0]) if history.epochs else 0
     if n_epochs < EPOCHS or fit.has_warned:
         return
-    for epochs, is_still, gain in (
-        (history.epochs[-EPOCHS:], _wavers, 0.0),
-        (history.epochs[-n_epochs:][:EPOCHS], _is_same, SMALL_GAIN),
-    ):
-        if any(epoch.learning_rate for epoch in epochs) and is_still([epoch.cost for epoch in epochs]):
-            name = SCORES[int(fit.updates.layers[-1, c.TASK])][-1]
-            best = max(getattr(epoch, name) for epoch in epochs)
+    name, epochs = SCORES[int(fit.updates.layers[-1, c.TASK])][-1], history.epochs
+    # Most calls end here, in about a microsecond. The score of a constant output is unknown, nan, until a cost stays.
+    if getattr(epochs[-1], name) > fit.score_of_constant + SAME_SCORE:
+        return
+    first = len(epochs) - n_epochs
+    for some, change, gain in ((epochs[-EPOCHS:], NOISE, 0.0), (epochs[first : first + EPOCHS], SAME_COST, SMALL_GAIN)):
+        costs = [epoch.cost for epoch in some]
+        if _range(costs) <= change and any(epoch.learning_rate for epoch in some):
+            best = max(getattr(epoch, name) for epoch in some)
             constant = _score_of_constant(fit)
-            if constant < 1 and best <= constant + gain * (1 - constant) + SAME_SCORE:
+            if constant < 1 and best <= constant + gain * (1 - constant) + SAME_SCORE and not _falls(costs):
                 fit.has_warned = True
                 if not _is_experiment():
-                    warn(_message(fit, epochs[-1], name, constant, learning_rate, optimizer))
+                    warn(_message(fit, some[-1], name, constant, learning_rate, optimizer))
                 return
 
 
@@ -64,13 +66,9 @@ def _is_experiment() -> bool:
     return name.startswith("fastnet.") and not name.startswith("fastnet.cli.")
 
 
-def _is_same(costs: list[float]) -> bool:
-    return _range(costs) <= SAME_COST
-
-
-def _wavers(costs: list[float]) -> bool:
-    falls = all(before - after > SAME_COST * abs(before) for before, after in pairwise(costs))
-    return not falls and _range(costs) <= NOISE
+def _falls(costs: list[float]) -> bool:
+    """Whether the cost falls in each epoch. It cannot if all costs are the same to SAME_COST."""
+    return all(before - after > SAME_COST * abs(before) for before, after in pairwise(costs))
 
 
 def _range(costs: list[float]) -> float:

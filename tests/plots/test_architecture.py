@@ -225,12 +225,21 @@ def test_confusions_of_a_network_have_the_names_of_its_classes() -> None:
     matrix = confusion(net, x, y)
     np.testing.assert_allclose(axes.images[0].get_array(), matrix / matrix.sum(axis=1, keepdims=True))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee", "cat"]
+    net.schema = Schema(class_names=("ant", "bee"))  # of data with fewer classes than the network has
+    assert [label.get_text() for label in plots.confusion(net, x, y).axes[0].get_yticklabels()] == ["ant", "bee", "2"]
     net.schema = None
     assert [label.get_text() for label in plots.confusion(net, x, y).axes[0].get_yticklabels()] == ["0", "1", "2"]
     with pytest.raises(TypeError, match=r"network must be a fastnet\.Network or a confusion matrix, not None"):
         plots.confusion(None)  # type: ignore[arg-type]  # the refused argument
     with pytest.raises(ValueError, match=r"the confusion matrix has shape \(2, 3\)"):
         plots.confusion(np.ones((2, 3), np.int64))
+
+
+def test_weights_whose_squares_leave_float32_are_drawn_without_a_warning() -> None:
+    net = fastnet.Network([4, 3], seed=0)
+    net.weights[0][...] = 1e30
+    assert plots.architecture(net).axes
+    assert plots.weights(net).axes
 
 
 def test_names_with_the_same_start_stay_different() -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 from fastnet import Network, plots
 from fastnet.insight import Importance, PartialDependence
+from fastnet.plots.axes import short_names
 
 IMPORTANCE = Importance(("a", "b"), np.ones(2), np.ones(2), np.ones((2, 3)), 0.9, "accuracy")
 DEPENDENCE = PartialDependence("a", np.arange(3.0), np.ones((3, 2)), ("no", "yes"), "probability")
@@ -58,3 +59,17 @@ def test_several_axes_do_not_fit_into_one() -> None:
     for options in ({"before": Network([16, 2])}, {"image_shape": (4, 4)}, {}):
         with pytest.raises(ValueError, match="ax is for one table of weights: leave out `before` and image_shape"):
             plots.weights(Network([16, 2]), ax=axes, **options)
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["sepal length", "sepal width", "area"], ["sepal le…", "sepal wi…", "area"]),
+        (["heating=gas", "heating=oil", "heating=heat pump"], ["heat…=gas", "heat…=oil", "heat…pump"]),
+        (["class number 9 of many", "class number 10 of many"], ["…9 of ma…", "…10 of m…"]),
+        (["the same long name"] * 2, ["the same…"] * 2),
+        ([], []),
+    ],
+)
+def test_short_names_differ(names: list[str], short: list[str]) -> None:
+    assert short_names(names, 9) == short

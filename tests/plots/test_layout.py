@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
 
 import fastnet
 from fastnet import plots
-from fastnet.insight import Importance, PartialDependence, compare_batches
+from fastnet.insight import Importance, PartialDependence, compare_batches, confidence_on_noise
 from fastnet.plots import style
 from fastnet.training.history import FIELDS
 
@@ -78,6 +78,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "weights of 100 inputs": lambda: plots.weights(network(100), feature_names=[f"{LONG[0]} {k}" for k in range(100)]),
     "weights of 5 inputs, narrow": lambda: plots.weights(network(5), before=network(5), narrow=True),
     "batches of a short time": lambda: batches(1.75e-4),
+    "noise in a column of a page": lambda: plots.noise(
+        confidence_on_noise(network(9), rng().random((20, 9)), n=50), samples=False, width=style.COLUMN
+    ),
     "predictions of large values": lambda: plots.predictions(
         fastnet.Network([3, 1], output="identity", seed=0), rng().random((9, 3)), 1e6 * rng().random(9)
     ),
@@ -135,6 +138,17 @@ def test_no_names_at_an_axis_overlap(drawn: Any) -> None:
                 one.get_text(),
                 other.get_text(),
             )
+
+
+def test_no_titles_overlap(drawn: Any) -> None:
+    titles = [
+        text
+        for text in texts(drawn)
+        for axes in drawn.axes
+        if text in (axes.title, axes._left_title, axes._right_title)
+    ]
+    for one, other in combinations(titles, 2):
+        assert shared(one.get_window_extent(), other.get_window_extent()) is None, (one.get_text(), other.get_text())
 
 
 def test_no_legend_covers_data(drawn: Any) -> None:

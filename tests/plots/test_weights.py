@@ -196,17 +196,20 @@ def test_noise_shows_images_answers_and_confidence() -> None:
         assert tops.get_title(loc="right") == f"median {answers.median:.2f} (dashed)"
     titles = [axes.get_title(loc="left") for axes in charts[::2]]
     assert titles == ["uniform", "gaussian", "shuffled pixels", "real"]
+    assert [axes.get_ylabel() for axes in charts[::2]] == ["share of\n300 images"] * 3 + ["share of\n40 images"]
     first = found["uniform"]
     name = ("ant", "bee", "cat")[first.labels[0]]
-    assert {f"{name}", f"{first.top[0]:.2f}", "answer", "top output", "share of", "300 images", "40 images"} <= set(
-        texts(figure).splitlines()
-    )
+    assert {f"{name}", f"{first.top[0]:.2f}", "answer", "top output"} <= set(texts(figure).splitlines())
 
 
 def test_noise_without_images() -> None:
     net = Network([12, 3], seed=0)
     found = confidence_on_noise(net, RNG.random((3, 12)), n=10)
-    assert drawn(plots.noise(found, samples=False)) == []
+    for shape, words in ((None, ("values", "examples")), ((3, 4), ("pixels", "images"))):
+        figure = plots.noise(found, samples=False, image_shape=shape)
+        assert drawn(figure) == []
+        assert f"shuffled {words[0]}" in texts(figure)
+        assert f"10 {words[1]}" in texts(figure)
     assert len(drawn(plots.noise(found, image_shape=(3, 4)))) == 3 * 5 + 3  # there are only three real images
     with pytest.raises(ValueError, match="not the pixels of a square image"):
         plots.noise(found)

@@ -1,10 +1,11 @@
-"""Cards that have too little to say, the rows that the second curve comes from, and durations in words."""
+"""Cards that have too little to say, the words of cards that depend on what is known, and durations in words."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs Matplotlib (extra: plot)")
@@ -15,6 +16,7 @@ from report_cases import Card, Page, picture_data, table_data, trained, undrawn 
 
 import fastnet
 from fastnet import plots, report
+from fastnet.data import Dataset
 from fastnet.text import duration
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -118,3 +120,35 @@ def test_without_validation_there_is_one_curve(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_durations_of_any_size(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def shown(model: Any, data: Any) -> Page:
+    return Page(report.render(model, data, backend="numpy"))
+
+
+def test_the_kept_network_and_the_standardized_targets_are_told() -> None:
+    data = table_data()
+    data = dataclasses.replace(data, y_train=data.x_train[:, :1], y_test=data.x_test[:, :1], class_names=())
+    run = trained(data, 4, 1, output="identity")
+    assert "network kept" not in shown(run, data).cards["learning"].facts
+    known = {"best_epoch": 3, "standardization": {"inputs": {"means": [0]}, "targets": {"means": [0]}}}
+    page = shown(dataclasses.replace(run, record={**run.record, **known}), data)
+    assert page.cards["learning"].facts["network kept"] == "that of epoch 3"
+    assert "these costs have no unit" in page.cards["learning"].text
+    assert page.cards["settings"].facts["standardized"] == "inputs and targets"
+    assert "RMSE" in page.figures
+    assert "test cost" not in page.figures  # it has the square of the unit
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [(1, "The only mistake"), (2, "One of the most frequent mistakes"), (3, "The most frequent mistake")],
+)
+def test_mistakes_of_the_same_number_are_not_called_the_most_frequent(wrong: int, said: str) -> None:
+    network = fastnet.Network([2, 2], seed=0)
+    network.weights[0][...], network.biases[0][...] = 5 * np.eye(2), 0
+    x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
+    y = x.argmax(1)
+    y[[0, 39, 1][:wrong]] = [1, 0, 1][:wrong]
+    data = Dataset("pairs", x, y, x, y, None, ("a", "b"))
+    assert f"{said}: “" in shown(network, data).cards["confusion"].text

@@ -95,6 +95,8 @@ def test_each_label_has_a_line() -> None:
     assert page.figures["labels right"] == f"{np.mean(predicted == y_test):.1%}"
     outputs = trainer.network.forward(DATA.x_test, backend="numpy")
     sure = np.sort(np.where(predicted, outputs, 1 - outputs)[predicted != y_test])[::-1]
+    assert f"got {len(sure)} of 300 labels of the 100 test examples wrong" in page.cards["mistakes"].text
+    assert "the share of examples with all labels right" in page.cards["learning"].text
     head, *rows = page.cards["mistakes"].rows
     assert head == ["row", "label", "is", "says", "sure", *NAMES]
     assert [row[4] for row in rows] == [f"{share:.1%}" for share in sure[:20]]
