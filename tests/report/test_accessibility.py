@@ -46,7 +46,8 @@ def few_examples() -> tuple[Run, Dataset]:
 def targets(y: Any, **network: Any) -> tuple[Run, Dataset]:
     x = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
     y = y(x).astype(np.float32)
-    data = Dataset("targets", x[100:], y[100:], x[:100], y[:100], None, ())
+    task = network.get("task", "regression")
+    data = Dataset("targets", x[100:], y[100:], x[:100], y[:100], None, (), task=task)
     return trained(data, 8, y.shape[1], **network), data
 
 
