@@ -58,12 +58,12 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
 
 
 def _is_experiment() -> bool:
-    """Whether `fit` was called by a module of fastnet other than the command line."""
+    """Whether an experiment of fastnet called `fit`."""
     frame, name = inspect.currentframe(), __name__
     while frame is not None and name.startswith("fastnet.training."):
         frame = frame.f_back
         name = "" if frame is None else frame.f_globals.get("__name__", "")
-    return name.startswith("fastnet.") and not name.startswith("fastnet.cli.")
+    return name.startswith(("fastnet.insight.", "fastnet.explore.", "fastnet.bench."))
 
 
 def _falls(costs: list[float]) -> bool:
