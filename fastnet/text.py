@@ -58,6 +58,13 @@ def short_number(number: float) -> str:
     return f"{number:.0f}"
 
 
+def amount(value: float, sign: str = "") -> str:
+    """Return a number of the user's unit as text; a dash for nan. sign="+": positive numbers have a sign too."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:{sign},.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
+
+
 def duration(seconds: float) -> str:
     """Return seconds in words, with three digits: us, ms, s, min or h."""
     seconds = float(f"{seconds:.3g}")  # rounded first, so that no text has 1000 us or 60 s of the next unit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.text import clipped, table
+from fastnet.text import amount, clipped, table
 
 if TYPE_CHECKING:
     from fastnet.insight.scores import LabelScores, ValueScores
@@ -58,9 +58,9 @@ def values_text(found: ValueScores, names: Sequence[str]) -> str:
     rows = [["", "R2", "RMSE", "MAE"]]
     for k, name in enumerate(names):
         title = f"{clipped(name, _MAX_TITLE)}: " if len(names) > 1 else ""
-        rows.append([f"{title}network", _r2(found.r2[k]), f"{found.rmse[k]:.4g}", f"{found.mae[k]:.4g}"])
-        baseline = [f"{found.baseline_rmse[k]:.4g}", f"{found.baseline_mae[k]:.4g}"]
-        rows.append([f"{title}always the mean, {found.mean[k]:.4g}", "0.000", *baseline])
+        rows.append([f"{title}network", _r2(found.r2[k]), amount(found.rmse[k]), amount(found.mae[k])])
+        baseline = [amount(found.baseline_rmse[k]), amount(found.baseline_mae[k])]
+        rows.append([f"{title}always the mean, {amount(found.mean[k])}", "0.000", *baseline])
     return table(rows)
 
 

@@ -8,7 +8,7 @@ import math
 from fastnet.report import answers, confidence, network, settings, table, values
 from fastnet.report.parts import Card, Facts, Page
 from fastnet.report.subject import Subject
-from fastnet.text import duration, layers
+from fastnet.text import amount, duration, layers
 from fastnet.version import __version__
 
 
@@ -94,10 +94,10 @@ def _figures(subject: Subject) -> Facts:
     elif task == "multilabel":
         found = [("labels right", f"{scores.label_accuracy:.1%}"), ("examples all right", f"{scores.accuracy:.1%}")]
     else:
-        found = [("test R2", table.number(scores.r2))] if math.isfinite(scores.r2) else []
+        found = [("test R2", amount(scores.r2))] if math.isfinite(scores.r2) else []
         if len(subject.names) == 1:  # errors of several outputs have no common unit
             errors = subject.value_scores
-            found += [("RMSE", table.number(errors.rmse[0])), ("MAE", table.number(errors.mae[0]))]
+            found += [("RMSE", amount(errors.rmse[0])), ("MAE", amount(errors.mae[0]))]
     if task != "regression" or len(subject.names) > 1:  # RMSE and MAE say the same in the unit of the targets
         found.append(("test cost", f"{scores.cost:.4g}"))
     found.append(("parameters", f"{subject.run.network.n_parameters:,}"))

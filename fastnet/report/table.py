@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,20 +12,13 @@ from fastnet.insight.importance import Importance
 from fastnet.insight.partial_dependence import PartialDependence
 from fastnet.report.parts import NONE, Card, counted, picture
 from fastnet.report.subject import REPEATS, Subject, rows_of
-from fastnet.text import clipped
+from fastnet.text import amount, clipped
 
 CAPTION_OF_ROWS = "Rows are counted from 1 in the test examples."
 MAX_LETTERS = 24  # of the text in a cell and of a column's name
 DEPENDENCES = 3  # the partial dependence of this many columns is shown
 MAX_STRONGEST = 5  # inputs whose length is shown as a number
 MEASURES = {"accuracy": "the accuracy", "label_accuracy": "the share of right labels", "r2": "R2"}
-
-
-def number(value: float, sign: str = "") -> str:
-    """A number of the user's unit as text; a dash for nan. sign="+": positive numbers have a sign too."""
-    if not math.isfinite(value):
-        return NONE
-    return f"{value:{sign},.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
 
 
 def titles(subject: Subject) -> list[str]:
@@ -45,7 +37,7 @@ def importance(subject: Subject, found: Importance) -> Card:
     first = found.order[0]
     name, fall, spread = found.feature_names[first], found.mean[first], found.deviation[first]
     measure = MEASURES[found.measure]
-    before, after = (number(at) if found.measure == "r2" else f"{at:.1%}" for at in (found.score, found.score - fall))
+    before, after = (amount(at) if found.measure == "r2" else f"{at:.1%}" for at in (found.score, found.score - fall))
     if found.measure == "r2" and found.score <= 0:
         said = f"The network is no better than always answering the mean (R2 {before}), so this says little."
     elif fall > 2 * spread:
@@ -109,7 +101,7 @@ def _widest(curves: list[PartialDependence]) -> str:
     curve = curves[widest].average[:, output]
     name = f" of “{curves[widest].output_names[output]}”" if len(ranges[widest]) > 1 else ""
     return (
-        f"The widest range{name}: from {number(float(curve.min()))} to {number(float(curve.max()))}, against "
+        f"The widest range{name}: from {amount(float(curve.min()))} to {amount(float(curve.max()))}, against "
         f"“{curves[widest].name}”."
     )
 
@@ -157,5 +149,5 @@ def _text(value: object) -> str:
     if isinstance(value, (bool, np.bool_, Integral)):
         return str(value)
     if isinstance(value, Real):
-        return number(float(value))
+        return amount(float(value))
     return NONE if checks.is_missing(value) else clipped(str(value), MAX_LETTERS)

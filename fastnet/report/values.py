@@ -8,7 +8,8 @@ from fastnet import plots
 from fastnet.kernels import formulas
 from fastnet.report.parts import Card, Table, picture
 from fastnet.report.subject import Subject
-from fastnet.report.table import CAPTION_OF_ROWS, cells, number, titles
+from fastnet.report.table import CAPTION_OF_ROWS, cells, titles
+from fastnet.text import amount
 
 MAX_ERRORS = 20  # the report shows at most this many rows with large errors
 
@@ -18,15 +19,15 @@ def values(subject: Subject) -> Card:
     found, data, n = subject.value_scores, subject.data, len(subject.data.y_test)
     head = ["output", "R2", "RMSE", "MAE", "RMSE of the mean", "MAE of the mean"]
     columns = (found.r2, found.rmse, found.mae, found.baseline_rmse, found.baseline_mae)
-    rows = [[name, *map(number, scores)] for name, *scores in zip(subject.names, *columns, strict=True)]
+    rows = [[name, *map(amount, scores)] for name, *scores in zip(subject.names, *columns, strict=True)]
     if len(rows) == 1:
         said = (
-            f"On {n:,} test examples the answer is off by {number(found.mae[0])} on average (MAE). Always answering "
-            f"the mean target, {number(found.mean[0])}, is off by {number(found.baseline_mae[0])}."
+            f"On {n:,} test examples the answer is off by {amount(found.mae[0])} on average (MAE). Always answering "
+            f"the mean target, {amount(found.mean[0])}, is off by {amount(found.baseline_mae[0])}."
         )
     else:
         said = (
-            f"R2 is {number(subject.scores.r2)} over all {len(rows)} outputs of {n:,} test examples. It is 1 if all "
+            f"R2 is {amount(subject.scores.r2)} over all {len(rows)} outputs of {n:,} test examples. It is 1 if all "
             "answers are right, and 0 if the network is as good as always answering the mean targets."
         )
     return Card(
@@ -62,7 +63,7 @@ def errors(subject: Subject) -> Card:
     rows = []
     for i, k in zip(*(part.tolist() for part in np.unravel_index(order, off.shape)), strict=True):
         output = [subject.names[k]] if several else []
-        entries = [number(truth[i, k]), number(answers[i, k]), number(off[i, k], sign="+")]
+        entries = [amount(truth[i, k]), amount(answers[i, k]), amount(off[i, k], sign="+")]
         rows.append([f"{i + 1:,}", *output, *entries, *cells(subject, i)])
     at, place = (2, f" in “{rows[0][1]}”") if several else (1, "")
     said = f"The largest error is in row {rows[0][0]}{place}: the truth is {rows[0][at]}, the answer {rows[0][at + 1]}."

@@ -20,6 +20,7 @@ import fastnet
 from fastnet import insight, report
 from fastnet.report import answers, content, network, subject, table, values
 from fastnet.report.parts import Card, picture
+from fastnet.text import amount
 
 NAMES = ["size", "age", "colour", "weight", "price", "year"]
 DATA = table_data()
@@ -48,11 +49,11 @@ def test_a_regression_stands_beside_the_mean() -> None:
             for f in (metrics.root_mean_squared_error, metrics.mean_absolute_error)
         ),
     ]
-    assert page.cards["values"].rows[1] == ["rent", *map(table.number, map(float, scores))]
-    assert page.figures["test R2"] == table.number(scores[0])
-    assert (page.figures["RMSE"], page.figures["MAE"]) == (table.number(scores[1]), table.number(scores[2]))
-    assert f"is off by {table.number(scores[2])} on average (MAE)" in page.cards["values"].text
-    assert f"the mean target, {table.number(float(y.mean()))}, is off by {table.number(scores[4])}" in page.text
+    assert page.cards["values"].rows[1] == ["rent", *map(amount, map(float, scores))]
+    assert page.figures["test R2"] == amount(scores[0])
+    assert (page.figures["RMSE"], page.figures["MAE"]) == (amount(scores[1]), amount(scores[2]))
+    assert f"is off by {amount(scores[2])} on average (MAE)" in page.cards["values"].text
+    assert f"the mean target, {amount(float(y.mean()))}, is off by {amount(scores[4])}" in page.text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -63,8 +64,8 @@ def test_the_worst_errors_are_rows_of_the_table() -> None:
     assert head == ["row", "truth", "answer", "truth - answer", *NAMES]
     worst = np.argsort(-np.abs(off))[:20]
     assert [row[0] for row in rows] == [str(k + 1) for k in worst]
-    assert [row[3] for row in rows] == [table.number(off[k], "+") for k in worst]
-    assert [row[4:] for row in rows] == [[table.number(value) for value in DATA.x_test[k]] for k in worst]
+    assert [row[3] for row in rows] == [amount(off[k], "+") for k in worst]
+    assert [row[4:] for row in rows] == [[amount(value) for value in DATA.x_test[k]] for k in worst]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -76,7 +77,7 @@ def test_errors_of_several_values_are_compared_in_units_of_their_spread() -> Non
     page = rendered(network, DATA.x_test, y, class_names=["large", "small"])
     assert {row[1] for row in page.cards["errors"].rows[1:]} == {"large", "small"}
     assert "RMSE" not in page.figures
-    assert f"R2 is {table.number(network.evaluate(DATA.x_test, y).r2)} over all 2 outputs" in page.cards["values"].text
+    assert f"R2 is {amount(network.evaluate(DATA.x_test, y).r2)} over all 2 outputs" in page.cards["values"].text
 
 
 @pytest.mark.usefixtures("undrawn")
