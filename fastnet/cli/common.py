@@ -16,7 +16,7 @@ from fastnet.cli.answers import output_names
 from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
 from fastnet.data import Dataset, Schema
-from fastnet.data.split import TEST_SHARE
+from fastnet.data.loading import share_of_test
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores
@@ -82,13 +82,13 @@ def judged(args: argparse.Namespace, data: Dataset) -> str:
         return f"all {n:,} rows"
     if not data.is_held_out:
         return f"{n:,} test examples of {n_all:,}"
-    share = f"{held_out_share(args):g}{', the default' if args.test_fraction is None else ''}"
-    return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share}"
+    share = held_out_share(args, data)
+    return f"{n:,} of {n_all:,} rows, those that fastnet train holds out with --test-fraction {share:g}"
 
 
-def held_out_share(args: argparse.Namespace) -> float:
-    """Return the share of the user's data that is held out for the test."""
-    return TEST_SHARE if args.test_fraction is None else float(args.test_fraction)
+def held_out_share(args: argparse.Namespace, data: Dataset) -> float:
+    """Return the share of the user's data that is held out for the test: by default that of the training."""
+    return share_of_test(data.schema) if args.test_fraction is None else float(args.test_fraction)
 
 
 def check_pixels(args: argparse.Namespace, what: str, network: Network) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
 
 from fastnet import backends, data
 from fastnet.checks import given, suggestion
+from fastnet.data.split import TEST_SHARE
 from fastnet.names import Sparse, TaskName
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ def defaults(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
 
 
-_LOAD = defaults(data.load)
-_DATA = _LOAD["source"]
+_DATA = defaults(data.load)["source"]
 
 
 def add_data_options(command: argparse.ArgumentParser, default: str | None = _DATA) -> None:
@@ -148,8 +148,8 @@ def add_file_options(command: argparse.ArgumentParser) -> None:
         "--test-fraction",
         type=real,
         metavar="X",
-        help=f"share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
-        f"(default: {_LOAD['test_fraction']:g})",
+        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
+        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
     )
 
 

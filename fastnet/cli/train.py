@@ -172,7 +172,9 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     if data.is_held_out:
         n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
         same = " with the same share of each class" if data.task == "classification" else ""
-        lines["test"] = f"{n:,} of {n_all:,} rows, held out at random{same} (--test-fraction {held_out_share(args):g})"
+        lines["test"] = (
+            f"{n:,} of {n_all:,} rows, held out at random{same} (--test-fraction {held_out_share(args, data):g})"
+        )
     target = f" of {shown(data.schema.target)}" if data.schema and data.schema.target else ""
     how = "from --task" if args.task else "from its values; --task overrides"
     names = f": {clipped(', '.join(data.class_names), _MAX_LETTERS)}" if data.class_names else ""

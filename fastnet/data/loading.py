@@ -25,7 +25,7 @@ def load(
     *,
     data_dir: PathLike | None = None,
     labels: PathLike | None = None,
-    test_fraction: float = TEST_SHARE,
+    test_fraction: float | None = None,
     label_column: str | int | None = None,
     task: TaskName | None = None,
     categorical: Sequence[str] = (),
@@ -72,9 +72,10 @@ def load(
         The folder to look in first for a named set.
     labels : path, optional
         The file of labels, if the file `source` holds only examples.
-    test_fraction : float
-        The share of your own data to hold out as the test part, from 0 to below 1, if the data have no test part. With
-        a `schema` it may be 1: then the test part is all rows in their order, and the training part is empty.
+    test_fraction : float, optional
+        The share of your own data to hold out as the test part, from 0 to below 1, if the data have no test part. The
+        default is the `schema`'s, so that the test rows are those of the training, else 0.2. With a `schema` it may be
+        1: then the test part is all rows in their order, and the training part is empty.
     label_column : str or int, optional
         The column of a table to predict, by name or by number from 0. The default is the column named label, class,
         target or y, else the last column.
@@ -158,8 +159,13 @@ def load(
     return user_files.read(source, labels, reading)
 
 
+def share_of_test(schema: Schema | None) -> float:
+    """Return the share of the rows that is held out for the test, if the user names none."""
+    return TEST_SHARE if schema is None or schema.test_fraction is None else schema.test_fraction
+
+
 def _reading(
-    test_fraction: float,
+    test_fraction: float | None,
     label_column: str | int | None,
     task: TaskName | None,
     categorical: Sequence[str],
@@ -169,6 +175,8 @@ def _reading(
     schema: Schema | None,
 ) -> Reading:
     """Check how to read the user's own data."""
+    if test_fraction is None:
+        test_fraction = share_of_test(schema if isinstance(schema, Schema) else None)
     if schema is None or checks.number("test_fraction", test_fraction) != 1:
         checks.fraction("test_fraction", test_fraction)
     if label_column is not None and not isinstance(label_column, str):

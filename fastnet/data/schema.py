@@ -29,6 +29,8 @@ class Schema:
         The name of each class, or of each label of a multilabel network. () for a regression.
     pixels : bool
         Whether the network was trained on bytes, where 255 stands for 1. False: on numbers as they are.
+    test_fraction : float or None
+        The share of the rows that was held out of the training for the test. None: unknown, or no rows were held out.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class Schema:
     target: str = ""
     class_names: tuple[str, ...] = ()
     pixels: bool = False
+    test_fraction: float | None = None
 
     def __post_init__(self) -> None:
         columns: Any = self.columns
@@ -56,6 +59,7 @@ class Schema:
             "target": checks.text("target", self.target),
             "class_names": checks.texts("class_names", self.class_names),
             "pixels": checks.boolean("pixels", self.pixels),
+            "test_fraction": self.test_fraction and checks.fraction("test_fraction", self.test_fraction),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)  # as a frozen dataclass sets its fields
@@ -117,6 +121,7 @@ class Schema:
             "target": self.target,
             "class_names": self.class_names,
             "pixels": self.pixels,
+            "test_fraction": self.test_fraction,
         }
 
     @classmethod
@@ -130,7 +135,7 @@ class Schema:
                 raise ValueError("its schema does not describe columns")
             fields: dict[str, Any] = {name: column.get(name) for name in Column._fields}
             columns.append(Column(**fields))
-        parts: dict[str, Any] = {name: found.get(name) for name in ("target", "class_names", "pixels")}
+        parts: dict[str, Any] = {name: found.get(name) for name in ("target", "class_names", "pixels", "test_fraction")}
         return cls(tuple(columns), **parts)
 
 

@@ -62,10 +62,10 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
     train, test = split_rows(y, reading.test_fraction, OF_FILES)
     if reading.pixels:
         x: Array = encoding.pixels_of(inputs)
-        schema = Schema((), target, class_names, pixels=True)
+        schema = Schema((), target, class_names, True, reading.test_fraction or None)
     else:
         columns, x = encoding.fitted(inputs, train, reading.categorical, reading.impute)
-        schema = Schema(columns, target, class_names)
+        schema = Schema(columns, target, class_names, False, reading.test_fraction or None)
     return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
 
 

@@ -242,6 +242,7 @@ def _array_dataset(name: str, arrays: dict[str, Array], places: dict[str, str], 
         tuple(map(Column, features)),
         class_names=_class_names(arrays, task, y, split, name),
         pixels=x.dtype == np.uint8,
+        test_fraction=(reading.test_fraction or None) if wanted == train else None,
     )
     return Dataset(name, *split, image_shape, schema.class_names, task, schema, is_held_out=wanted == train)
 

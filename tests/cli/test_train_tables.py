@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_cases import error, pictures, record
+from cli_cases import error, flowers, pictures, record
 
 import fastnet
 from fastnet import cli
@@ -256,3 +256,16 @@ def test_the_record_is_json_with_names(folder: Path, capsys: pytest.CaptureFixtu
     }
     assert saved["source"]["categorical"] == ["town"]
     assert cli.main(["report", str(out), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_evaluate_judges_the_rows_that_the_training_held_out(
+    share: float, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, _ = flowers(folder)
+    model = folder / "share.npz"
+    trained = record(capsys, "train", "--data", table, "--test-fraction", share, "--save", model, "--quiet")
+    found = record(capsys, "evaluate", "--model", model, "--data", table)
+    assert found["examples"] == trained["test"]["examples"] == round(40 * share)
+    assert found["confusion_matrix"] == trained["test"]["confusion_matrix"]
+    assert f"--test-fraction {share:g}" in found["judged"]

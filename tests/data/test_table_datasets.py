@@ -219,7 +219,7 @@ def test_only_the_caller_says_that_numbers_are_pixels(tmp_path):
     path = write_rows(tmp_path, "", *X.T.tolist(), Y)
     data = fastnet.data.load(path, pixels=True)
     assert (data.x_train.dtype, data.image_shape) == (np.uint8, (4, 4))
-    assert data.schema == Schema((), "column 17", tuple("01234"), pixels=True)
+    assert data.schema == Schema((), "column 17", tuple("01234"), pixels=True, test_fraction=0.2)
     plain = fastnet.data.load(path)
     assert (plain.x_train.dtype, plain.image_shape, plain.schema.pixels) == (np.float64, None, False)
     np.testing.assert_array_equal(plain.x_train, data.x_train)

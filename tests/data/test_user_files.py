@@ -85,7 +85,9 @@ def test_other_names_of_arrays(tmp_path, x, y):
     path = save(tmp_path, **{x: X[:, :2] / 255, y: Y % 2}, **names)
     data = fastnet.data.load(path, test_fraction=0.5)
     assert (data.feature_names, data.class_names, data.task) == (("a", "b"), ("no", "yes"), "classification")
-    assert data.schema == fastnet.data.Schema(tuple(map(fastnet.data.Column, "ab")), class_names=("no", "yes"))
+    assert data.schema == fastnet.data.Schema(
+        tuple(map(fastnet.data.Column, "ab")), class_names=("no", "yes"), test_fraction=0.5
+    )
     with pytest.raises(DataError, match=f"{x} has 50 examples but labels"):
         fastnet.data.load(save(tmp_path, **{x: X, y: Y[1:]}))
     more = np.array(["no", "yes", "perhaps"])  # a class may have no example
