@@ -142,7 +142,7 @@ def test_an_error_breaks_the_team_and_is_raised(failing: int) -> None:
         run_team(3, call)
     assert time.monotonic() - began < 10
     assert set(left) <= {0, 1, 2} - {failing}
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # fewer, if the idle helper of an earlier call has ended
 
 
 def test_the_threads_of_a_team_have_the_caller_s_context() -> None:

@@ -118,6 +118,7 @@ def test_the_first_error_is_raised_and_ends_the_queue() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="os.kill sends no SIGINT on Windows")
+@pytest.mark.filterwarnings("ignore:the network does not learn:UserWarning")  # the labels alternate
 @pytest.mark.parametrize("jobs", [1, 50])
 def test_ctrl_c_ends_running_trainings(jobs: int) -> None:
     ended = []
