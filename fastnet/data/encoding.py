@@ -57,7 +57,7 @@ def fitted(
     _refuse_kinds(
         table,
         numeric,
-        "name them as categorical to one-hot encode them, or as drop to leave them out, or turn them into numbers",
+        "name text as categorical to one-hot encode it, or as drop to leave it out, or turn it into numbers",
     )
     _refuse_gaps(
         table, table.names, [] if impute else table.names, "fill gaps with impute, or drop the rows or columns"

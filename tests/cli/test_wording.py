@@ -29,7 +29,7 @@ ARGUMENTS = (
         ("there is no folder x: check data_dir", "there is no folder x: check --data-dir"),
         ("mnist: leave out labels and label_column", "mnist: leave out --labels and --label-column"),
         ("x has none: give their file as labels, or", "x has none: give their file as --labels, or"),
-        ("name them as categorical to one-hot encode them", "name them as --categorical to one-hot encode them"),
+        ("name text as categorical to one-hot encode it", "name text as --categorical to one-hot encode it"),
         ("fill them with impute, or drop the rows", "fill them with --impute, or drop the rows"),
         ("use output='sigmoid' or cost='squared_error'", "use --output sigmoid or --cost squared_error"),
         ("use threads=1, or sparse=True", "use --threads 1, or --sparse yes"),
