@@ -143,8 +143,8 @@ MIXED = "age,city,member,note,bought\n31,Oslo,true,x,no\n,Rome,false,y,yes\n27,R
 def test_text_is_refused_by_name_or_encoded_or_dropped(tmp_path):
     path = write(tmp_path, MIXED)
     assert refusal(path) == (
-        "x.csv: the columns city, note have text ('city' has 'Oslo' in row 1); expected numbers: name them as "
-        "categorical to one-hot encode them, or as drop to leave them out, or turn them into numbers"
+        "x.csv: the columns city, note have text ('city' has 'Oslo' in row 1); expected numbers: name text as "
+        "categorical to one-hot encode it, or as drop to leave it out, or turn it into numbers"
     )
     assert refusal(path, categorical=["city"], drop=["note"]) == (
         "x.csv has 3 missing values (1 in age, 1 in city, 1 in member): fill gaps with impute, or drop the rows "
