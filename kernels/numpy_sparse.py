@@ -87,7 +87,7 @@ def compress(x: NDArray[Any], scale: float, starts: Ints, indices: NDArray[np.in
         starts[1:][block] += starts[block.start]
     factor = values.dtype.type(scale if x.dtype == np.uint8 else 1)
     for block in blocks if len(indices) else ():
-        rows, columns = np.nonzero(x[block])
+        rows, columns = np.nonzero(x[block].copy())  # of x itself it raises if another thread changes x meanwhile
         at = slice(starts[block.start], starts[block.start] + len(rows))
         if at.stop > len(indices):  # another thread changed x after the count
             return len(indices) + 1

@@ -37,15 +37,19 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
 
     An experiment of fastnet gets no warning, since it may train such networks on purpose.
     """
-    n_epochs = int(history.epochs[-1].epoch - fit.horizon[0]) if history.epochs else 0
-    if n_epochs < EPOCHS or fit.has_warned:
-        return
     name, epochs = SCORES[int(fit.updates.layers[-1, c.TASK])][-1], history.epochs
+    if fit.has_warned or not epochs or not isinstance(epochs[-1], Epoch):  # users may change the history
+        return
+    n_epochs = int(epochs[-1].epoch - fit.horizon[0])
+    if n_epochs < EPOCHS:
+        return
     # Most calls end here, in about a microsecond. The score of a constant output is unknown, nan, until a cost stays.
     if getattr(epochs[-1], name) > fit.score_of_constant + SAME_SCORE:
         return
     first = len(epochs) - n_epochs
     for some, change, gain in ((epochs[-EPOCHS:], NOISE, 0.0), (epochs[first : first + EPOCHS], SAME_COST, SMALL_GAIN)):
+        if not _are_consecutive(some):
+            continue
         costs = [epoch.cost for epoch in some]
         if _range(costs) <= change and any(epoch.learning_rate for epoch in some):
             best = max(getattr(epoch, name) for epoch in some)
@@ -55,6 +59,12 @@ def warn_of_standstill(fit: Fit, history: History, learning_rate: float, optimiz
                 if not _is_experiment():
                     warn(_message(fit, some[-1], name, constant, learning_rate, optimizer))
                 return
+
+
+def _are_consecutive(epochs: list[Epoch]) -> bool:
+    """Whether these are the records of 5 epochs in a row. They are not if the user has changed the history."""
+    are_records = len(epochs) == EPOCHS and all(isinstance(epoch, Epoch) for epoch in epochs)
+    return are_records and epochs[-1].epoch - epochs[0].epoch == EPOCHS - 1
 
 
 def _is_experiment() -> bool:

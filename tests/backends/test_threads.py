@@ -311,6 +311,7 @@ def test_divergence_with_a_team_names_the_step(name: str) -> None:
     assert np.isfinite(net.parameters).all()
 
 
+@pytest.mark.filterwarnings("ignore:the network does not learn:UserWarning")  # it trains until Ctrl-C comes
 @pytest.mark.parametrize("long", [False, True])
 def test_ctrl_c_ends_a_fit_with_a_team(name: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     make(name, threads=2).fit(X, Y, epochs=1)

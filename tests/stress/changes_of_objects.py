@@ -342,6 +342,7 @@ def surroundings(fit: Fit, case: Case) -> str:
             np.random.seed(0)  # noqa: NPY002 - this disturbs NumPy's global state
         else:
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "the network does not learn", UserWarning)  # the labels are random
 
     try:
         return same(fit, case, change, most=100)

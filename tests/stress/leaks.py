@@ -58,6 +58,7 @@ class Program(Danger):
             raise Unfit
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "the network does not learn", UserWarning)  # the labels are random
             usual, tempfile.tempdir = tempfile.tempdir, folder
             try:
                 once = OPERATIONS[case["operation"]](fits.Fit(case), Path(folder))

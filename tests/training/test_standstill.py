@@ -149,3 +149,18 @@ def test_the_shares_are_counted_only_where_the_cost_stays(monkeypatch: pytest.Mo
     assert not counted
     assert not said(trained, epochs=40, learning_rate=1e-9, callbacks=[Callback()])
     assert len(counted) == 1  # a fit keeps the result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda epochs: epochs.append("not an epoch"),
+        lambda epochs: epochs.insert(-2, "not an epoch"),
+        lambda epochs: epochs.clear(),
+        lambda epochs: epochs.pop(0),
+        lambda epochs: epochs.insert(0, epochs[0]),
+    ],
+    ids=["append", "insert", "clear", "pop", "again"],
+)
+def test_a_fit_does_not_depend_on_what_a_callback_makes_of_the_history(change: Any) -> None:
+    said(dead(), callbacks=[lambda trainer, epoch: change(trainer.history.epochs)])
