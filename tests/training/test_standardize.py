@@ -22,7 +22,7 @@ def table(seed: int, n: int = 60, n_in: int = 5) -> np.ndarray:
 
 def random_network(*sizes: int, seed: int = 0, **options: object) -> fastnet.Network:
     """Return a network all of whose parameters are random, biases too."""
-    network = fastnet.Network(sizes, init="normal", seed=seed, **options)  # type: ignore[arg-type]
+    network = fastnet.Network(sizes, init="normal", seed=seed, **options)  # type: ignore[arg-type]  # options of mixed types
     network.parameters *= 0.3
     return network
 
