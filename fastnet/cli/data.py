@@ -10,8 +10,8 @@ import numpy as np
 
 from fastnet import data as sets
 from fastnet.cli.common import load_data, print_result
-from fastnet.cli.described import Description, described
 from fastnet.cli.options import Command, add_file_options, add_table_options
+from fastnet.cli.table_description import Description, described
 from fastnet.cli.wording import in_options
 from fastnet.data import Dataset
 from fastnet.data.formats import holds_table

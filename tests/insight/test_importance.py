@@ -14,8 +14,8 @@ from fastnet.insight import importance, partial_dependence
 
 pytest.importorskip("sklearn", reason="needs scikit-learn (extra: sklearn)")
 
-KMeans = pytest.importorskip("sklearn.cluster").KMeans
-LinearSVC = pytest.importorskip("sklearn.svm").LinearSVC
+KMeans = pytest.importorskip("sklearn.cluster", reason="needs the extra sklearn").KMeans
+LinearSVC = pytest.importorskip("sklearn.svm", reason="needs the extra sklearn").LinearSVC
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 4))
@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_refused(call: Any, words: str) -> None:
 
 
 def test_sparse_examples_are_refused() -> None:
-    sparse = pytest.importorskip("scipy.sparse").csr_array(X)
+    sparse = pytest.importorskip("scipy.sparse", reason="needs SciPy").csr_array(X)
     for model in (linear(1, 1, 1, 1), fitted("regression")[0]):
         with pytest.raises(ValueError, match=r"x is sparse, but its columns are needed one by one: use x\.toarray\(\)"):
             importance(model, sparse, X[:, 0])
