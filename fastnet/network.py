@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnet import checks
-from fastnet.architecture import Architecture, Floats
+from fastnet.architecture import Floats
 from fastnet.backends.engine import Engine, choose
 from fastnet.backends.forward import parts
 from fastnet.costs import CostObject
@@ -21,13 +20,14 @@ from fastnet.evaluation import Evaluation, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.names import Activation, BackendName, Cost, Init, Output, TaskName, Threads
+from fastnet.network_formats import NetworkFormats
 from fastnet.predictor import Predictor, predicted
 
 Array = NDArray[Any]
 MAX_PIXEL = 2.0  # a network that was trained on larger floats warns of bytes
 
 
-class Network(Architecture):
+class Network(NetworkFormats):
     """A multi-layer perceptron.
 
     Parameters
@@ -345,7 +345,7 @@ class Network(Architecture):
         """
         return checks.outputs(y, n, self._sizes[-1], self._activations[-1], self._cost, self._task, self.dtype, name)
 
-    # -- copies and files ----------------------------------------------------------------------------------------
+    # -- copies ----------------------------------------------------------------------------------------------
 
     def copy(self) -> Self:
         """Return an independent network with the same parameters."""
@@ -358,6 +358,16 @@ class Network(Architecture):
         twin._buffer[...] = self._buffer
         return twin
 
+    @classmethod
+    def _made(
+        cls, sizes: tuple[int, ...], parameters: Floats, settings: dict[str, Any], largest_input: float = 0.0
+    ) -> Self:
+        network = cls.__new__(cls)  # as with pickle, the __init__ of a subclass is not called
+        Network.__init__(network, sizes, **settings, seed=0, dtype=parameters.dtype)
+        network._buffer[...] = parameters
+        network.note_inputs(largest_input)
+        return network
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies and pickles: the values of the parameters in place of the buffers."""
         made = "_layers", "_layers_to_sums", "_buffer", "_parameters"
@@ -369,29 +379,3 @@ class Network(Architecture):
         self._encode()
         self._make_buffer(state["parameters"].dtype)
         self._buffer[...] = state["parameters"]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to an .npz file, without pickle. An existing file stays until the new one is complete.
-
-        Raises DataError if the file cannot be written.
-        """
-        from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
-
-        network_file.write(path, self, self._buffer, self._largest_input, self.schema)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the network that `save` wrote.
-
-        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called. Raises
-        DataError if the file is missing or damaged, or was not written by `save`.
-        """
-        from fastnet import network_file
-
-        with network_file.opened(path) as saved:
-            network = cls.__new__(cls)
-            Network.__init__(network, saved.sizes, **saved.settings, seed=0, dtype=saved.parameters.dtype)
-            network._buffer[...] = saved.parameters
-            network.note_inputs(saved.largest_input)
-            network.schema = saved.schema
-        return network
