@@ -109,6 +109,23 @@ def test_the_file_has_every_option_and_what_the_run_was_made_with(
     assert not (folder / "m.npz").exists()
 
 
+def test_what_depends_on_the_data_or_on_other_options_is_recorded(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = data_sets(folder)
+    names = ("learning_rate", "beta1", "momentum", "test_fraction", "standardize", "layers", "cost")
+    found = {name: [shown(capsys, *sets[name]).get(option) for option in names] for name in sets}
+    assert found == {
+        "classes of pictures": [0.5, None, None, None, False, [64, 16, 16, 3], "squared_error"],
+        # The targets of pictures are standardized, their pixels are not: --standardize has no word for this.
+        "numbers of pictures": [0.001, 0.9, None, 0.2, None, [64, 100, 1], "squared_error"],
+        "classes of a table": [0.001, 0.9, None, 0.2, True, [1, 100, 2], "cross_entropy"],
+        "numbers of a table": [0.001, 0.9, None, 0.2, True, [2, 100, 1], "squared_error"],
+    }
+    standardized = record(capsys, "train", *sets["numbers of pictures"], "--epochs", 1)["standardization"]
+    assert (standardized["inputs"], set(standardized["targets"])) == (None, {"means", "deviations"})
+
+
 def test_flags_count_more_than_the_environment_and_the_environment_more_than_the_file(
     folder: Path, data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
