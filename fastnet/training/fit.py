@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,8 +26,9 @@ from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
 from fastnet.training.inputs import Examples, compile_for, prepare
 from fastnet.training.kernel_calls import OptimizerState, Updates
-from fastnet.training.order import examples_in_batch
+from fastnet.training.order import draw_order, examples_in_batch
 from fastnet.training.selection import Selection
+from fastnet.training.windows import Window
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
 NO_ROWS = np.empty(0, np.int64)
@@ -63,12 +64,26 @@ class Fit:
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
+    fingerprint: dict[str, str] | None = None  # of the data, once it is needed
     has_warned: bool = False  # that the network does not learn
 
-    def batches_of_chunk(self, done: int) -> int:
-        """Return the number of batches of the next chunk. `done` is the number of batches so far in this epoch."""
-        count = min(self.chunks.next_size(), self.n_batches - done)
+    def batches_of_chunk(self, done: int, end: int) -> int:
+        """Return the number of batches of the next chunk, from batch number `done` on, and before number `end`."""
+        count = min(self.chunks.next_size(), end - done)
         return min((count, *batches_until_due(self.callbacks, done))) if self.callbacks else count
+
+    def windows(self, shuffle: bool, rng: np.random.Generator, done: int) -> Iterable[Window]:
+        """Return the windows of the next epoch without its first `done` batches. `rng` draws the epoch's order."""
+        updates = self.updates
+        order = draw_order(self.rows, shuffle, rng)
+        rest = order[done * updates.batch_size :] if done else order
+        return (Window(updates.x, updates.y, updates.weights, rest),)
+
+    def use(self, window: Window) -> None:
+        """Make the next updates on the examples of this window."""
+        self.watch.forget()  # the batch that it would repeat is in the window before
+        updates = self.updates
+        updates.x, updates.y, updates.weights = window.x, window.y, window.weights
 
     def end(self, kept: Kept | None = None) -> None:
         """Give back the workspace and forget the user's data. `kept`, if given, keeps this object for another fit."""
@@ -151,9 +166,10 @@ class Fit:
 
 
 class Kept:
-    """The last fit of a trainer, for its next fit. A copy of the trainer has no fit to keep."""
+    """The last fit of a trainer, for its next fit, and the fit that runs. A copy of the trainer has neither."""
 
     fit: Fit | None = None
+    running: Fit | None = None
 
     def taken(self) -> Fit | None:
         """Return the fit and keep it no longer."""
@@ -196,7 +212,7 @@ def begin(
         fit = _made(network, layers, state, parameters, made_for)
     fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
-    fit.score_of_constant, fit.has_warned = math.nan, False
+    fit.score_of_constant, fit.fingerprint, fit.has_warned = math.nan, None, False
     updates = fit.updates
     updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts
     updates.work, fit.memory = workspaces.take(fit.plan.size, parameters.dtype)
