@@ -131,7 +131,7 @@ def _run(arguments: list[str]) -> int:
         return 2
     command = _COMMANDS[args.command]
     if command.configure is not None:
-        command.configure(top.commands[command.name], args)
+        command.configure(top.commands[command.name], arguments[first + 1 :])
         args = top.parse_all(arguments)
     with _warnings_in_lines(vars(args), args.quiet), options_in_errors(args):
         return command.run(args)

@@ -14,7 +14,7 @@ from fastnet import backends, checks
 from fastnet.backends.compression import compresses
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
-from fastnet.cli import progress, results
+from fastnet.cli import progress, results, resuming
 from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
 from fastnet.data import Dataset
@@ -49,10 +49,10 @@ class Fitting:
         Whether the network is evaluated on the test rows after each epoch.
     """
 
-    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer) -> None:
+    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> None:
         self._args = args
         self.data, self.trainer = data, trainer
-        self._initial = trainer.network.copy()
+        self._initial = initial
         self.standard = _standardization(args, data, trainer.network)
         self.stopping = EarlyStopping(patience=args.patience) if args.patience else None
         self.n_held_out = checks.held_out(args.validation_split, len(data.x_train)) if args.validation_split else 0
@@ -81,17 +81,18 @@ class Fitting:
         self.trainer.fit(
             x,
             y,
-            epochs=args.epochs,
+            **({} if args.resume else {"epochs": args.epochs}),  # a resumed fit keeps its own number
             validation_data=test,
             validation_split=args.validation_split,
             callbacks=[
                 *([self.stopping] if self.stopping else []),
+                *resuming.callbacks(args),
                 *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
             ],
         )
 
-    def run(self) -> Run:
-        """Return the run so far. Its networks take raw rows."""
+    def run(self, started: str | None) -> Run:
+        """Return the run so far. Its networks take raw rows. `started` is the date in run.toml, if it is written."""
         args, data = self._args, self.data
         network, schema = self._folded(self.trainer.network), data.schema
         return Run.of(
@@ -114,6 +115,7 @@ class Fitting:
             class_names=class_names(network, data),
             standardization=self._standardization_record(),
             source=results.source_of(args),
+            started=started,
             optimizer=args.optimizer,
             init=args.init,
             seed=args.seed,

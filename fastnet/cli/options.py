@@ -46,7 +46,8 @@ _OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative 
 class Command(NamedTuple):
     """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status.
 
-    `configure` changes the defaults of the options after a first look at the arguments, which are then parsed again.
+    `configure` changes the defaults of the options after a first look at the arguments after the command's name. They
+    are then parsed again.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Command(NamedTuple):
     examples: tuple[str, ...]
     fill: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
-    configure: Callable[[Parser, argparse.Namespace], None] | None = None
+    configure: Callable[[Parser, Sequence[str]], None] | None = None
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,6 +97,17 @@ class Parser(argparse.ArgumentParser):
     def options(self) -> dict[str, argparse.Action]:
         """Return the options by the names of their values, such as batch_size."""
         return {action.dest: action for action in self._actions if action.option_strings}
+
+    def given(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return the values of the options that stand among the arguments."""
+        names, left_out = self.options(), object()
+        before = {name: self.get_default(name) for name in names}
+        try:
+            self.set_defaults(**dict.fromkeys(names, left_out))
+            found = vars(self.parse_known_args(arguments)[0])
+        finally:
+            self.set_defaults(**before)
+        return {name: value for name, value in found.items() if value is not left_out}
 
     def closest(self, name: str, known: Iterable[str]) -> str:
         """Return the end of an error about an unknown name of an option: a suggestion from `known`, or ""."""

@@ -113,11 +113,14 @@ def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None
 
 
 def write_test(args: argparse.Namespace, run: Run, data: Dataset) -> None:
-    """Write the files that need the result of the test: the record in --out, and the --report."""
-    if args.out is not None:
-        run.save_record(args.out)
+    """Write the files that need the result of the test: the --report, and the record in --out.
+
+    The record says that the training is finished, so it is written last.
+    """
     if args.report is not None:
         write_report(args, args.report, run, data)
+    if args.out is not None:
+        run.save_record(args.out)
 
 
 def write_report(args: argparse.Namespace, path: str, run: Run, data: Dataset) -> None:
