@@ -116,14 +116,12 @@ class SourceRows:
         """The number of consecutive rows that the reader reads together anyway, 1 if it does not say."""
         return max(1, int(getattr(self._reader, "block_rows", 1)))
 
-    def read(self, start: int, stop: int) -> Rows:
-        """Return the rows from number `start` up to number `stop`, which is not included."""
-        return self._checked(*self._reader.read(start, stop), np.arange(start, stop))
-
-    def take(self, numbers: Ints) -> Rows:
-        """Return the rows with these numbers. The reader must have `take`."""
+    def __getitem__(self, rows: slice | Ints) -> Rows:
+        """Return the rows of a slice with a start and a stop, or, if the reader has `take`, the rows with numbers."""
+        if isinstance(rows, slice):
+            return self._checked(*self._reader.read(rows.start, rows.stop), np.arange(rows.start, rows.stop))
         assert isinstance(self._reader, RandomReader)
-        return self._checked(*self._reader.take(numbers), numbers)
+        return self._checked(*self._reader.take(rows), rows)
 
     def targets(self) -> Iterator[Array]:
         """Yield the checked labels or targets of all rows, a part at a time, in order."""
@@ -163,7 +161,7 @@ class SourceRows:
                 part = slice(part.start, min(part.stop, self._n))
                 for start in range(part.start, part.stop, step):
                     stop = min(start + step, part.stop)
-                    yield part, stop == part.stop, self.read(start, stop)
+                    yield part, stop == part.stop, self[start:stop]
 
         with ReadAhead(read, is_over) as pieces:
             outputs, targets = list[Array](), list[Array]()
@@ -182,9 +180,9 @@ class SourceRows:
     def _sample(self) -> Rows:
         if isinstance(self._reader, RandomReader):
             numbers, at = np.unique(self.sampled, return_inverse=True)
-            x, y = self.take(numbers)
+            x, y = self[numbers]
             return Rows(x[at], y[at] if self._has_y else y)
-        found = [self.read(number, number + 1) for number in self.sampled.tolist()]
+        found = [self[number : number + 1] for number in self.sampled.tolist()]
         return Rows(np.concatenate([x for x, _ in found]), np.concatenate([y for _, y in found]))
 
     def _checked(self, x: Any, y: Any, numbers: Ints) -> Rows:

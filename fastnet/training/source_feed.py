@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.read_ahead import ReadAhead
-from fastnet.kernels.contract import Ints
 from fastnet.names import BatchSize
-from fastnet.source import Array
-from fastnet.source_rows import ALL_ONE, PIECE_BYTES, Rows, SourceRows
+from fastnet.source_rows import ALL_ONE, Rows, SourceRows
 from fastnet.training.inputs import Examples
-from fastnet.training.order import draw_order, examples_in_batch
+from fastnet.training.order import examples_in_batch
 from fastnet.training.pieces import with_sample
 from fastnet.training.selection import true_classes
-from fastnet.training.window_plan import BlockPlan, Sizes, block_plan, sizes
+from fastnet.training.window_plan import Plan, plan, sizes
 from fastnet.training.windows import Window
 
 EXACT_BYTES = 1 << 26  # of both windows, where shuffle_buffer=None
@@ -58,7 +55,7 @@ class SourceFeed:
         size = examples_in_batch(batch_size, len(rows))
         half = max(EXACT_BYTES // 2, size * row_bytes) if shuffle_buffer is None else shuffle_buffer // 2
         self._sizes = sizes(len(rows), row_bytes, half, size, rows.preferred_rows)
-        self._buffers: list[_Buffer] = []
+        self._buffers: list[Rows] = []
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -76,16 +73,12 @@ class SourceFeed:
 
         `rng` draws all random numbers of the epoch at once. A window is valid until the next one is asked for.
         """
-        plan: _Plan
-        if self._is_exact:
-            plan = _RowPlan(self._sizes, draw_order(np.arange(len(self)), shuffle, rng))
-        else:
-            plan = block_plan(self._sizes, shuffle, rng)
+        epoch = plan(self._sizes, shuffle, self._is_exact, rng)
         first, skipped = divmod(first_row, self._sizes.window)
 
         def fill(is_wanted: Callable[[], bool]) -> Iterator[Window]:
             for number in range(first, self._sizes.n_windows):
-                window = self._fill(self._buffer(number % 2), plan, number, is_wanted)
+                window = self._filled(epoch, number, is_wanted)
                 if window is None:
                     return
                 yield window
@@ -101,19 +94,24 @@ class SourceFeed:
                 yield window._replace(order=window.order[skipped:], waited=windows.waited - waited)
                 waited, skipped = windows.waited, 0
 
-    def _buffer(self, number: int) -> _Buffer:
+    def _buffer(self, number: int) -> Rows:
         while len(self._buffers) <= number:
-            n, (x, y) = self._sizes.window + len(self._rows.sampled), self._rows.sample
-            made = (np.empty((n, *values.shape[1:]), values.dtype) for values in (x, y))
-            self._buffers.append(_Buffer(*made))
+            n = self._sizes.window + len(self._rows.sampled)
+            self._buffers.append(Rows(*(np.empty((n, *some.shape[1:]), some.dtype) for some in self._rows.sample)))
         return self._buffers[number]
 
-    def _fill(self, buffer: _Buffer, plan: _Plan, window: int, is_wanted: Callable[[], bool]) -> Window | None:
-        """Return a window of the plan, or None as soon as it is not wanted."""
-        n_rows = self._sizes.rows_of(window)
-        positions, order = with_sample(np.arange(n_rows), self._rows.sampled)
-
-
-class _Buffer(NamedTuple):
-    x: Array
-    y: Array
+    def _filled(self, epoch: Plan, number: int, is_wanted: Callable[[], bool]) -> Window | None:
+        """Return a window of the epoch in one of two buffers, or None as soon as it is not wanted."""
+        sampled = self._rows.sampled
+        numbers, order = with_sample(np.zeros(len(self._sizes.rows_of(number)), np.int64), sampled)
+        x, y = (values[: len(numbers)] for values in self._buffer(number % 2))
+        for rows, places in epoch.parts(number):
+            if not is_wanted():
+                return None
+            here = order[places]
+            x[here], y[here] = self._rows[rows]
+            numbers[here] = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        others = np.delete(np.arange(len(numbers)), order)
+        x[others], y[others] = self._rows.sample
+        weights = ALL_ONE if self._factors is None else self._factors[true_classes(y)]
+        return Window(x, y, weights, order, numbers)
