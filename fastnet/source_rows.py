@@ -22,6 +22,7 @@ from fastnet.kernels.formulas import Sums
 from fastnet.source import Array, RandomReader, Reader, Source
 
 T = TypeVar("T")
+EXACT_BYTES = 1 << 26  # of the rows in memory during a training with shuffle_buffer=None
 PIECE_BYTES = 1 << 22  # of rows that are read at once for evaluation and prediction
 _ENTRY = re.compile(r"\b([xy])\[(\d+)")  # an entry in a message of the checks, such as x[3, 1]
 
@@ -78,6 +79,8 @@ class SourceRows:
         The rows that the kernels would sample if they got all rows at once: they look for zeros there.
     sampled : int64 array
         The numbers of these rows.
+    shuffle_buffer : int or None
+        As `Source` has it.
 
     Raises
     ------
@@ -89,7 +92,7 @@ class SourceRows:
         if not isinstance(source.reader, Reader):
             raise ValueError(f"{source.name} is a stream, which can be read only once: give its chunks as arrays")
         self._reader, self._name, self._network, self._has_y = source.reader, source.name, network, has_y
-        self._n = len(source)
+        self._n, self.shuffle_buffer = len(source), source.shuffle_buffer
         if not self._n:
             raise DataError(f"{self._name} is empty; expected at least one row")
         self._dtype: np.dtype[Any] | None = None  # unknown until the first rows are read
@@ -123,8 +126,20 @@ class SourceRows:
         assert isinstance(self._reader, RandomReader)
         return self._checked(*self._reader.take(rows), rows)
 
+    @property
+    def fits(self) -> bool:
+        """Whether all rows fit into the shuffle buffer, or into the buffer of an exact shuffle."""
+        return self._n * self.row_bytes <= (EXACT_BYTES if self.shuffle_buffer is None else self.shuffle_buffer)
+
+    def load(self) -> Rows:
+        """Return all rows."""
+        whole = Rows(*(np.empty((self._n, *some.shape[1:]), some.dtype) for some in self.sample))
+        for part in self.parts(self.rows_of_bytes(PIECE_BYTES)):
+            whole.x[part], whole.y[part] = self[part]
+        return whole
+
     def targets(self) -> Iterator[Array]:
-        """Yield the checked labels or targets of all rows, a part at a time, in order."""
+        """Yield the checked labels or targets of all rows in order, a part at a time."""
         read_y = getattr(self._reader, "read_y", None)
         for part in self.parts(self.rows_of_bytes(PIECE_BYTES)):
             y = self._reader.read(part.start, part.stop)[1] if read_y is None else read_y(part.start, part.stop)

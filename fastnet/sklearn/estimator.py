@@ -257,7 +257,7 @@ class MLP(Fitted):
         self, examples: Examples, y: Array, random_state: np.random.RandomState, validation: Validation
     ) -> tuple[NDArray[np.int64], HeldOut | None]:
         """Return the rows to train on, and the examples for early stopping."""
-        (x, targets, weights), rows = examples, np.arange(len(y))
+        (x, targets, weights, _), rows = examples, np.arange(len(y))
         if validation.x is not None:
             return rows, self._given_validation(validation)
         if not self.early_stopping:

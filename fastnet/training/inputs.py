@@ -16,38 +16,48 @@ from fastnet.backends.warming import compiles, warm_up
 from fastnet.checks import AnyRows, kernel_rows
 from fastnet.kernels.contract import Backend, SparseRows
 from fastnet.network import Network
+from fastnet.source import Source
+from fastnet.source_rows import ALL_ONE, SourceRows, is_source
 
 
 class Examples(NamedTuple):
-    """Checked examples."""
+    """Checked examples. Those of a source are a sample, and `source` reads all."""
 
     x: AnyRows  # (n, n_in)
     y: NDArray[Any]  # labels (n,) or targets (n, n_out)
     weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
+    source: SourceRows | None = None
 
 
 def check_examples(network: Network, x: object, y: object, sample_weight: object = None, *, name: str = "") -> Examples:
     """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
 
+    A source that fits into its shuffle buffer is read, and is then no different from arrays.
+
     Raises ValueError if a shape, dtype or value is invalid.
     """
+    if is_source(x, y, sample_weight):
+        source = SourceRows(x, network)
+        return Examples(*source.load(), ALL_ONE) if source.fits else Examples(*source.sample, ALL_ONE, source)
     rows = network.check_rows(x, f"{name}x")
     targets = network.check_targets(y, len(rows), f"{name}y")
     return Examples(rows, targets, checks.weights(sample_weight, len(rows), f"{name}sample_weight"))
 
 
 def check_validation_data(network: Network, data: object) -> Examples | None:
-    """Return (x, y) or (x, y, sample_weight) as checked examples.
+    """Return a source, (x, y) or (x, y, sample_weight) as checked examples.
 
     Raises ValueError or TypeError if the data are invalid.
     """
     if data is None:
         return None
+    if isinstance(data, Source):
+        return check_examples(network, data, None)
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
         raise TypeError(
-            f"validation_data must be (x, y) or (x, y, sample_weight), a tuple or list, not {type(data).__name__}"
-            f"{length}"
+            "validation_data must be a Source, or a tuple or list (x, y) or (x, y, sample_weight), not "
+            f"{type(data).__name__}{length}"
         )
     x, y, *sample_weight = data
     return check_examples(network, x, y, *sample_weight, name="validation ")

@@ -9,16 +9,12 @@ from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.read_ahead import ReadAhead
-from fastnet.names import BatchSize
-from fastnet.source_rows import ALL_ONE, Rows, SourceRows
-from fastnet.training.inputs import Examples
-from fastnet.training.order import examples_in_batch
+from fastnet.source_rows import ALL_ONE, EXACT_BYTES, Rows, SourceRows
 from fastnet.training.pieces import with_sample
 from fastnet.training.selection import true_classes
 from fastnet.training.window_plan import Plan, plan, sizes
 from fastnet.training.windows import Window
 
-EXACT_BYTES = 1 << 26  # of both windows, where shuffle_buffer=None
 NUMBERS_BYTES = 3 * 8  # of a row in a window: its number, its place, its position in the order
 
 
@@ -29,10 +25,8 @@ class SourceFeed:
     ----------
     rows : SourceRows
         The rows.
-    shuffle_buffer : int or None
-        The bytes of two windows. None: the order is exactly random.
-    batch_size : int or "auto"
-        As a trainer takes it.
+    batch_size : int
+        The number of rows in a batch.
     factors : array (n_classes,), optional
         The weight of each class.
 
@@ -42,29 +36,13 @@ class SourceFeed:
         The buffer does not hold two batches.
     """
 
-    def __init__(
-        self,
-        rows: SourceRows,
-        shuffle_buffer: int | None,
-        batch_size: BatchSize,
-        factors: NDArray[np.float64] | None = None,
-    ) -> None:
+    def __init__(self, rows: SourceRows, batch_size: int, factors: NDArray[np.float64] | None = None) -> None:
         self._rows, self._factors = rows, factors
-        self._is_exact = shuffle_buffer is None
+        buffer = rows.shuffle_buffer
         row_bytes = rows.row_bytes + NUMBERS_BYTES + (0 if factors is None else factors.itemsize)
-        size = examples_in_batch(batch_size, len(rows))
-        half = max(EXACT_BYTES // 2, size * row_bytes) if shuffle_buffer is None else shuffle_buffer // 2
-        self._sizes = sizes(len(rows), row_bytes, half, size, rows.preferred_rows)
+        half = max(EXACT_BYTES // 2, batch_size * row_bytes) if buffer is None else buffer // 2
+        self._sizes = sizes(len(rows), row_bytes, half, batch_size, rows.preferred_rows)
         self._buffers: list[Rows] = []
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self._rows)
-
-    @property
-    def sample(self) -> Examples:
-        """Some rows, from which the fit learns what kind of inputs it gets."""
-        return Examples(*self._rows.sample, ALL_ONE)
 
     def windows(
         self, shuffle: bool, rng: np.random.Generator, first_row: int, interrupts: Interrupts
@@ -73,7 +51,7 @@ class SourceFeed:
 
         `rng` draws all random numbers of the epoch at once. A window is valid until the next one is asked for.
         """
-        epoch = plan(self._sizes, shuffle, self._is_exact, rng)
+        epoch = plan(self._sizes, shuffle, self._rows.shuffle_buffer is None, rng)
         first, skipped = divmod(first_row, self._sizes.window)
 
         def fill(is_wanted: Callable[[], bool]) -> Iterator[Window]:

@@ -20,6 +20,7 @@ from fastnet.kernels import contract as c
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.notebook import card
+from fastnet.source import Source
 from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import with_dropout
@@ -177,12 +178,12 @@ class Trainer(TrainerSettings):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
-        validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
+        validation_data: Source | tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
         validation_split: float = 0.0,
         callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]] = (),
     ) -> History:
@@ -196,9 +197,10 @@ class Trainer(TrainerSettings):
         x : array, data frame or scipy.sparse matrix (n, n_in)
             Examples, one per row, as for `Network.forward`. fastnet never makes a float copy of a whole uint8 array.
             Neither does it copy memory-mapped arrays, or arrays smaller than their float copy, if the copy would take
-            more than 32 MiB: each epoch then converts the rows a piece at a time.
+            more than 32 MiB: each epoch then converts the rows a piece at a time. Or a Source, which need not fit into
+            memory: `fastnet.data.source` makes one.
         y : array
-            Class labels (n,), or targets (n, n_out).
+            Class labels (n,), or targets (n, n_out). A Source has its own.
         epochs : int
             The number of passes over the examples.
         sample_weight : array (n,), optional
@@ -208,7 +210,7 @@ class Trainer(TrainerSettings):
             For a classification: a weight for each class, such as {0: 1.0, 1: 5.0}, which multiplies the weights of the
             examples of this class. Classes that the mapping lacks have weight 1. "balanced" gives each class the same
             total weight, as in scikit-learn: n / (n_classes * count).
-        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_data : Source, (x, y) or (x, y, sample_weight), optional
             Examples to evaluate the network on after each epoch.
         validation_split : float
             The share of the examples to hold out as validation data, from 0 to below 1. The examples are chosen at
@@ -276,7 +278,7 @@ class Trainer(TrainerSettings):
             fit.end(self._kept)
         return self.history
 
-    def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
+    def partial_fit(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Epoch:
         """Train once on the next part of a stream, in the given order, and return the record of this pass.
 
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
@@ -293,7 +295,7 @@ class Trainer(TrainerSettings):
             raise KeyboardInterrupt
         return epoch
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> Evaluation:
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Evaluation:
         """Return what `Network.evaluate` returns, computed with the trainer's backend and threads."""
         return self._network.evaluate(x, y, sample_weight=sample_weight, backend=self._backend, threads=self._threads)
 
@@ -344,6 +346,7 @@ class Trainer(TrainerSettings):
         for window in fit.windows(shuffle, self._rng, totals.n_batches):
             if window.x is not fit.updates.x:
                 fit.use(window)
+                totals.wait(window.waited)
             first = totals.n_batches
             end = first - (-len(window.order) // size)
             while (done := totals.n_batches) < end and not self._stopped and not fit.interrupts.pending:
