@@ -20,15 +20,16 @@ from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
+from fastnet.source_rows import SourceRows
 from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, batches_until_due, is_due
 from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
+from fastnet.training.feeds import Feed, feed
 from fastnet.training.history import Epoch
 from fastnet.training.inputs import Examples, compile_for, prepare
 from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import draw_order, examples_in_batch
 from fastnet.training.selection import NO_ROWS, Selection
-from fastnet.training.source_feed import SourceFeed
 from fastnet.training.windows import Window
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
@@ -53,7 +54,7 @@ class Fit:
     chunks: Chunks
     plan: c.Plan
     made_for: tuple[object, ...]  # what the fields above depend on
-    n_batches: int  # in an epoch
+    n_batches: int  # in an epoch; 0 for a stream
     rows: Ints  # the row numbers of the examples to train on
     variance: float  # of the targets to train on; nan if the network is not for regression
     validation: Validation | None
@@ -63,7 +64,7 @@ class Fit:
     callbacks: Sequence[Callback]
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
-    feed: SourceFeed | None = None  # None: the examples are in memory
+    feed: Feed | None = None  # None: the examples are in memory
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
     has_warned: bool = False  # that the network does not learn
 
@@ -122,7 +123,7 @@ class Fit:
         if self.validation is not None:
             scores = SCORES[task] if self.validation.squares else ()
             found += [f"validation_{name}" for name in ("cost", *scores)]
-        return FitInfo(self.epochs, self.n_batches, self.updates.epoch_rows, tuple(found))
+        return FitInfo(self.epochs, self.n_batches, self.updates.epoch_rows if self.n_batches else 0, tuple(found))
 
     def hand_over(self, callback: Callable[[], None]) -> None:
         """Run a user's callback. The callback may change the parameters. Ctrl-C may interrupt it anywhere."""
@@ -172,7 +173,7 @@ class Fit:
     def _evaluated(self, examples: Examples, squares: float) -> Evaluation | None:
         """Return the evaluation of the network, or None on Ctrl-C."""
         x, y, weights, source = examples
-        if source is not None:
+        if isinstance(source, SourceRows):
             return source.evaluation(self.engine, lambda: self.interrupts.pending)
         total = [0.0] * len(Sums._fields)
         for part in self.network.evaluate_parts(x, y, weights, self.engine):
@@ -232,7 +233,7 @@ def begin(
     fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
     fit.score_of_constant, fit.has_warned = math.nan, False
-    fit.feed = None if source is None else SourceFeed(source, size, class_weights)
+    fit.feed = None if source is None else feed(source, size, class_weights)
     updates = fit.updates
     updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts
     updates.work, fit.memory = workspaces.take(fit.plan.size, parameters.dtype)
@@ -283,7 +284,7 @@ def _made(
         chunks=chunks,
         plan=plan,
         made_for=made_for,
-        n_batches=-(-n_rows // size),
+        n_batches=-(-n_rows // size) if n_rows < c.WHOLE_ORDER else 0,
         rows=NO_ROWS,
         variance=math.nan,
         validation=None,

@@ -13,7 +13,7 @@ from fastnet.evaluation import Squares, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Ints
-from fastnet.source_rows import ALL_ONE, SourceRows
+from fastnet.source_rows import ALL_ONE, SourceRows, StreamRows
 from fastnet.training.inputs import Examples
 
 NO_ROWS = np.empty(0, np.int64)
@@ -31,7 +31,7 @@ class Selection(NamedTuple):
     def n_rows(self) -> int:
         """The number of examples to train on."""
         source = self.examples.source
-        return len(self.rows) if source is None else len(source)
+        return len(self.rows) if source is None else source.n_rows
 
     def variance(self, layers: Ints) -> float:
         """Return the variance of the targets to train on, summed over the outputs; nan if the task is not regression.
@@ -41,6 +41,8 @@ class Selection(NamedTuple):
         if layers[-1, c.TASK] != c.REGRESSION:
             return math.nan
         _, y, weights, source = self.examples
+        if isinstance(source, StreamRows):
+            return 0.0  # unknown: R2 is then nan
         if source is not None:
             squares = Squares(layers)
             for part in source.targets():
@@ -64,7 +66,7 @@ def select(
     validate on.
     """
     if examples.source is not None:
-        return _of_source(examples, examples.source, layers, class_weight, validation_split)
+        return _of_source(examples, examples.source, layers, class_weight)
     x, y, weights, _ = examples
     rows, held_out = np.flatnonzero(weights) if weights.size else np.arange(len(x)), None
     if not validation_split and class_weight is None:
@@ -84,20 +86,18 @@ def select(
     return Selection(Examples(x, y, weights), rows, held_out)
 
 
-def _of_source(
-    examples: Examples, source: SourceRows, layers: Ints, class_weight: object, validation_split: float
-) -> Selection:
+def _of_source(examples: Examples, source: SourceRows | StreamRows, layers: Ints, class_weight: object) -> Selection:
     """Select all rows of a source."""
-    if validation_split:
-        raise ValueError("validation_split needs examples in memory: give validation_data, which may be a Source too")
     if class_weight is None:
         return Selection(examples, NO_ROWS, None)
     checks.has_classes(bool(layers[-1, c.TASK] == c.CLASSIFICATION))
     n_classes = formulas.n_classes(int(layers[-1, c.N_OUT]))
     factors = checks.class_weight(class_weight, n_classes)
     if factors is None:
+        if isinstance(source, StreamRows):
+            raise ValueError("class_weight='balanced' reads all rows first, but a stream is read once: give a mapping")
         counts = [np.bincount(true_classes(y), None, n_classes) for y in source.targets()]
-        factors = balanced(np.sum(counts, axis=0, dtype=np.float64))
+        factors = balanced(np.sum(counts, axis=0).astype(np.float64))
     elif not factors.all():
         raise ValueError(
             f"class_weight[{factors.argmin()}] is 0, but a source trains on all its rows: make a source without the "
@@ -142,7 +142,7 @@ def with_class_weights(
     return found * weights if weights.size else found
 
 
-def balanced(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+def balanced(sums: NDArray[Any]) -> NDArray[np.float64]:
     """Return the weight of each class for "balanced". `sums` are the sums of the weights of each class' examples.
 
     A class without examples has weight 0.

@@ -26,7 +26,7 @@ from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, Kept, begin
 from fastnet.training.history import Epoch, History, costs, last_results
-from fastnet.training.inputs import Examples, check_examples, check_validation_data
+from fastnet.training.inputs import Examples, check_examples, check_source, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
 from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
@@ -237,9 +237,10 @@ class Trainer(TrainerSettings):
             This trainer is already in a fit: another thread or a callback called this method.
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
+        split = checks.validation_split(validation_split, validation_data is not None)
+        check_source(x, epochs, self._schedule, split)
         examples = check_examples(self._network, x, y, sample_weight)
         warn_of_spread(examples.x, checks.column_names(x))
-        split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
         horizon = self._epoch, self._epoch + epochs
         # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
@@ -284,6 +285,7 @@ class Trainer(TrainerSettings):
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
         """
+        check_source(x, 1, self._schedule)
         examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
@@ -338,9 +340,8 @@ class Trainer(TrainerSettings):
             totals = self._totals = Totals(self._epoch + 1)
             # The state takes 3 us. Only callbacks need it, since they may keep the state of the training.
             self._drawn_from = self._rng.bit_generator.state if fit.callbacks else None
-        factors = factors_of_epoch(
-            self._schedule, self._epoch, self._state.step - totals.n_batches, n_batches, fit.horizon
-        )
+        of_steps = partial(factors_of_epoch, self._schedule, self._epoch, horizon=fit.horizon)
+        begin, of_epoch = 0, of_steps(self._state.step - totals.n_batches, n_batches)
         self._epoch += 1
         record: Epoch | None = None
         for window in fit.windows(shuffle, self._rng, totals.n_batches):
@@ -349,10 +350,13 @@ class Trainer(TrainerSettings):
                 totals.wait(window.waited)
             first = totals.n_batches
             end = first - (-len(window.order) // size)
+            if not n_batches:  # a stream: the factors are those of the window
+                begin, of_epoch = first, of_steps(self._state.step, end - first)
             while (done := totals.n_batches) < end and not self._stopped and not fit.interrupts.pending:
                 count = fit.batches_of_chunk(done, end)
                 rows = window.order[(done - first) * size : (done - first + count) * size]
-                rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
+                factors = of_epoch[done - begin : done - begin + count]
+                rates = checks.rates(self._learning_rate, factors, self._state.step)
                 began = time.perf_counter()
                 is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
                 report = fit.watch.make(rows, rates, self._epoch, is_last)
