@@ -43,6 +43,7 @@ from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
     between_0_and_1,
     boolean,
+    byte_count,
     fraction,
     generator,
     given,
@@ -67,6 +68,7 @@ __all__ = [
     "batch_size",
     "between_0_and_1",
     "boolean",
+    "byte_count",
     "byte_scale",
     "class_weight",
     "classes",
