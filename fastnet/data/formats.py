@@ -22,6 +22,15 @@ from fastnet.text import listed, shown
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
+SPELLINGS = {  # of the arrays of an NPZ file
+    "x": ("x", "X", "data"),
+    "y": ("y", "target"),
+    "x_train": ("x_train", "X_train"),
+    "y_train": ("y_train",),
+    "x_test": ("x_test", "X_test"),
+    "y_test": ("y_test",),
+}
+
 _TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P2", b"P5", b"P6")

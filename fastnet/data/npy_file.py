@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class NpyFile:
             self._read(file, start, found)
         return self._native(found)
 
-    def take(self, numbers: NDArray[np.int64]) -> Array:
+    def take(self, numbers: NDArray[np.int64], axis: Literal[0] = 0, /) -> Array:
         """Return the rows with these numbers, in their order. Neighbours in the file are read together."""
         if self.is_compressed:
             return self._whole()[numbers]
@@ -106,7 +107,7 @@ class NpyFile:
             self._unpacked = array
         return self._unpacked
 
-    def _read(self, file: BinaryIO, start: int, out: Array) -> None:
+    def _read(self, file: io.BufferedReader, start: int, out: Array) -> None:
         """Fill `out` with the rows from number `start` on."""
         assert self._place.offset is not None  # `_whole` reads compressed arrays
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
