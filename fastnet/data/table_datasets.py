@@ -58,7 +58,7 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
             f"{table.name}: all labels in {column_title(target)} are the same: give the right column as label_column"
         )
     task, y, class_names = targets.of_column(column, reading.task, where)
-    inputs = table.only(_inputs(table, target, reading))
+    inputs = table.only(input_columns(table, target, reading))
     train, test = split_rows(y, reading.test_fraction, OF_FILES)
     if reading.pixels:
         x: Array = encoding.pixels_of(inputs)
@@ -119,7 +119,7 @@ def label_named(table: Table) -> str | None:
     return found if found.lower() in _LABEL_COLUMNS else None
 
 
-def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
+def input_columns(table: Table, target: str, reading: Reading) -> list[str]:
     """Return the names of the columns that are inputs."""
     for name, columns in (("categorical", reading.categorical), ("drop", reading.drop)):
         if unknown := [column for column in columns if column not in table.columns]:
