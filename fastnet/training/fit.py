@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,8 +26,9 @@ from fastnet.training.divergence import DivergenceWatch
 from fastnet.training.history import Epoch
 from fastnet.training.inputs import Examples, compile_for, prepare
 from fastnet.training.kernel_calls import OptimizerState, Updates
-from fastnet.training.order import examples_in_batch
+from fastnet.training.order import draw_order, examples_in_batch
 from fastnet.training.selection import Selection
+from fastnet.training.windows import Window
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
 NO_ROWS = np.empty(0, np.int64)
@@ -65,10 +66,23 @@ class Fit:
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
     has_warned: bool = False  # that the network does not learn
 
-    def batches_of_chunk(self, done: int) -> int:
-        """Return the number of batches of the next chunk. `done` is the number of batches so far in this epoch."""
-        count = min(self.chunks.next_size(), self.n_batches - done)
+    def batches_of_chunk(self, done: int, end: int) -> int:
+        """Return the number of batches of the next chunk, from batch number `done` on, and before number `end`."""
+        count = min(self.chunks.next_size(), end - done)
         return min((count, *batches_until_due(self.callbacks, done))) if self.callbacks else count
+
+    def windows(self, shuffle: bool, rng: np.random.Generator, done: int) -> Iterable[Window]:
+        """Return the windows of the next epoch without its first `done` batches. `rng` draws the epoch's order."""
+        updates = self.updates
+        order = draw_order(self.rows, shuffle, rng)
+        rest = order[done * updates.batch_size :] if done else order
+        return (Window(updates.x, updates.y, updates.weights, rest),)
+
+    def use(self, window: Window) -> None:
+        """Make the next updates on the examples of this window."""
+        self.watch.forget()  # the batch that it would repeat is in the window before
+        updates = self.updates
+        updates.x, updates.y, updates.weights = window.x, window.y, window.weights
 
     def end(self, kept: Kept | None = None) -> None:
         """Give back the workspace and forget the user's data. `kept`, if given, keeps this object for another fit."""

@@ -22,14 +22,16 @@ class Totals:
 
     epoch: int
     sums: NDArray[np.float64] = field(default_factory=partial(np.zeros, c.REPORT_COLUMNS))  # of the contract's report
+    n_batches: int = 0
     n_examples: int = 0
     seconds: float = 0.0
     learning_rate: float = 0.0  # of the last update
 
     def add(self, report: NDArray[np.float64], n_examples: int, seconds: float, learning_rate: float) -> None:
         """Add a chunk. The batches are added one by one, so that the sums do not depend on the sizes of the chunks."""
-        parts = np.concatenate((self.sums[None], report)) if self.n_examples else report
+        parts = np.concatenate((self.sums[None], report)) if self.n_batches else report
         self.sums = parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0, initial=0.0)
+        self.n_batches += len(report)
         self.n_examples += n_examples
         self.seconds += seconds
         self.learning_rate = learning_rate

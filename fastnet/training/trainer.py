@@ -28,7 +28,6 @@ from fastnet.training.history import Epoch, History, costs, last_results
 from fastnet.training.inputs import Examples, check_examples, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
-from fastnet.training.order import draw_order
 from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
 from fastnet.training.settings import TrainerSettings
@@ -138,7 +137,8 @@ class Trainer(TrainerSettings):
         self._state = OptimizerState(settings, moments)
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._epoch = 0  # the number of epochs begun
-        self._unfinished: Epoch | None = None  # the record of the current epoch so far
+        self._totals: Totals | None = None  # of the current epoch; None between two epochs
+        self._drawn_from: Mapping[str, Any] | None = None  # the generator's state before it drew the current order
         self._stopped, self._kept = False, Kept()
         self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
         self.history = History()
@@ -259,14 +259,17 @@ class Trainer(TrainerSettings):
                         raise
                 else:
                     try:
-                        epoch = self._train_epoch(fit, draw_order(selection.rows, self._shuffle, self._rng))
+                        epoch = self._train_epoch(fit, self._shuffle)
                     except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
-                        self.history.epochs += [self._unfinished] if self._unfinished is not None else []
+                        if self._totals is not None and self._totals.n_batches:
+                            self.history.epochs.append(self._totals.record(fit))
                         raise
                     if epoch is None:
                         break
                     epoch = epoch if interrupts.pending else fit.validated(epoch)
                     self.history.epochs.append(epoch)
+                    if not interrupts.pending:
+                        self._totals = None
                     for callback in fit.callbacks if not interrupts.pending else ():
                         fit.hand_over(partial(callback.on_epoch_end, self, epoch))
                 warn_of_standstill(fit, self.history, self._learning_rate, self._optimizer)
@@ -284,7 +287,7 @@ class Trainer(TrainerSettings):
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
-            epoch = self._train_epoch(fit, fit.rows)
+            epoch, self._totals = self._train_epoch(fit, shuffle=False), None
             fit.end(self._kept)
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
@@ -309,7 +312,7 @@ class Trainer(TrainerSettings):
         epochs: int,
         validation: Examples | None = None,
     ) -> Fit:
-        self._stopped = False
+        self._stopped, self._totals = False, None
         return begin(
             self._network,
             self._layers,
@@ -326,27 +329,42 @@ class Trainer(TrainerSettings):
             kept=self._kept,
         )
 
-    def _train_epoch(self, fit: Fit, order: c.Ints) -> Epoch | None:
-        """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
+    def _train_epoch(self, fit: Fit, shuffle: bool) -> Epoch | None:
+        """Train one epoch in chunks of batches. Return None if Ctrl-C came before the first update."""
         size, n_batches = fit.updates.batch_size, fit.n_batches
-        factors = factors_of_epoch(self._schedule, self._epoch, self._state.step, n_batches, fit.horizon)
+        if (totals := self._totals) is None:
+            totals = self._totals = Totals(self._epoch + 1)
+            # The state takes 3 us. Only callbacks need it, since they may keep the state of the training.
+            self._drawn_from = self._rng.bit_generator.state if fit.callbacks else None
+        factors = factors_of_epoch(
+            self._schedule, self._epoch, self._state.step - totals.n_batches, n_batches, fit.horizon
+        )
         self._epoch += 1
-        self._unfinished, totals, done = None, Totals(self._epoch), 0
-        while done < n_batches and not self._stopped and not fit.interrupts.pending:
-            count = fit.batches_of_chunk(done)
-            rows = order[done * size : (done + count) * size]
-            rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
-            began = time.perf_counter()
-            is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
-            report = fit.watch.make(rows, rates, self._epoch, is_last)
-            seconds = time.perf_counter() - began
-            if n_updates := len(report):
-                done += n_updates
-                n_examples = min(n_updates * size, len(rows))
-                fit.chunks.learn_speed(seconds, n_examples)
-                totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
-                self._unfinished = totals.record(fit)
-                if fit.callbacks:
-                    fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
-        self._epoch -= done == 0
-        return self._unfinished
+        record: Epoch | None = None
+        for window in fit.windows(shuffle, self._rng, totals.n_batches):
+            if window.x is not fit.updates.x:
+                fit.use(window)
+            first = totals.n_batches
+            end = first - (-len(window.order) // size)
+            while (done := totals.n_batches) < end and not self._stopped and not fit.interrupts.pending:
+                count = fit.batches_of_chunk(done, end)
+                rows = window.order[(done - first) * size : (done - first + count) * size]
+                rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
+                began = time.perf_counter()
+                is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
+                report = fit.watch.make(rows, rates, self._epoch, is_last)
+                seconds = time.perf_counter() - began
+                if n_updates := len(report):
+                    n_examples = min(n_updates * size, len(rows))
+                    fit.chunks.learn_speed(seconds, n_examples)
+                    totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
+                    record = totals.record(fit)
+                    if fit.callbacks:
+                        last = rows[(n_updates - 1) * size :][:size]
+                        fit.tell(self, record, totals.n_batches, window.numbered(last))
+            if self._stopped or fit.interrupts.pending:
+                break
+        if not totals.n_batches:
+            self._epoch -= 1
+            return None
+        return record or totals.record(fit)
