@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from fastnet.data.encoding import Column
 from fastnet.data.schema import Schema
 from fastnet.data.split import order_of_rows
 from fastnet.data.table import Table, column_title, missing, without_index
-from fastnet.data.table_datasets import Reading, input_columns, inputs_of, target_column
+from fastnet.data.table_datasets import Reading, input_columns, inputs_of, known_target, target_column
 from fastnet.errors import DataError
 from fastnet.source import Block
 
@@ -26,13 +27,27 @@ class Surveyed(NamedTuple):
     """What `survey` found out."""
 
     schema: Schema
-    n_rows: int
     columns: tuple[str, ...]  # those that the network needs; the target is the last one
     as_text: tuple[str, ...]  # the columns of a CSV file to read as text
 
     def examples_of(self, table: Table) -> Block:
         """Return the inputs and targets of a block of rows. The errors name the row."""
-        return examples_of(table.only(self.columns), self.schema)
+        known = table.only(self.columns)
+        return Block(inputs_of(known, self.schema, self.schema.target), self.targets_of(known))
+
+    def targets_of(self, table: Table) -> Array:
+        """Return the targets of a block of rows, which need not have inputs."""
+        target, where = self.schema.target, f"{table.name}, {column_title(self.schema.target)}"
+        return targets.by_names(table[target], self.schema.class_names, where, table.first_row).y
+
+
+def known(table: Table, reading: Reading, schema: Schema) -> Surveyed:
+    """Return what a network with this schema knows about a table. `table` may have the first rows only."""
+    target = known_target(table, reading, schema)
+    names = [column.name for column in schema.columns]
+    if not names or not set(names) <= table.columns.keys():  # `inputs_of` takes all columns, or refuses the table
+        names = [name for name in without_index(table).columns if name != target]
+    return Surveyed(dataclasses.replace(schema, target=target), (*names, target), ())
 
 
 def survey(blocks: Callable[[Sequence[str]], Iterable[Table]], reading: Reading) -> Surveyed:
@@ -41,7 +56,8 @@ def survey(blocks: Callable[[Sequence[str]], Iterable[Table]], reading: Reading)
     Parameters
     ----------
     blocks : callable
-        Called with the names of columns to read as text. Returns the table, a block of rows at a time.
+        Called with the names of columns to read as text. Returns the table, a block of rows at a time. All blocks but
+        the first may lack inputs.
     reading : Reading
         The arguments of `load`. `test_fraction` is the share of the rows that `test_rows` names.
 
@@ -63,13 +79,6 @@ def survey(blocks: Callable[[Sequence[str]], Iterable[Table]], reading: Reading)
 def test_rows(start: int, stop: int, fraction: float) -> NDArray[np.bool_]:
     """Return which rows from number `start` up to `stop` are for the test: about `fraction` of them, at random."""
     return order_of_rows(start, stop) < np.uint64(fraction * 2.0**64)
-
-
-def examples_of(table: Table, schema: Schema) -> Block:
-    """Return the inputs and targets of a block of rows. The errors name the row."""
-    where = f"{table.name}, {column_title(schema.target)}"
-    y = targets.by_names(table[schema.target], schema.class_names, where, table.first_row).y
-    return Block(inputs_of(table, schema, schema.target), y)
 
 
 class _Survey:
@@ -94,9 +103,9 @@ class _Survey:
             self._begin(without_index(table))
         self._n_rows += len(table)
         self._add_targets(table)
-        inputs = table.only(self._inputs)
-        encoding.refuse_kinds(inputs, self._numeric)
-        for name in self._inputs:
+        inputs = table.only([name for name in self._inputs if name in table.columns])
+        encoding.refuse_kinds(inputs, [name for name in inputs.columns if name not in self._levels])
+        for name in inputs.columns:
             self._gaps[name] += int(missing(inputs[name]).sum())
         for name, known in self._levels.items():
             known |= encoding.levels_of(inputs[name])
@@ -118,7 +127,7 @@ class _Survey:
         class_names = targets.of_column(different, reading.task, where).class_names
         columns: tuple[Column, ...] = () if reading.pixels else tuple(self._columns())
         schema = Schema(columns, self.target, class_names, reading.pixels)
-        return Surveyed(schema, self._n_rows, (*self._inputs, self.target), as_text)
+        return Surveyed(schema, (*self._inputs, self.target), as_text)
 
     def _different(self) -> Array:
         return np.array(sorted(text or "" for text in self._texts), object) if self._texts else self._numbers

@@ -71,6 +71,16 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
 
 def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
     """Return the data set of a table, read as the schema says."""
+    target = known_target(table, reading, schema)
+    where = f"{table.name}, {column_title(target)}"
+    task, y, _ = targets.by_names(table[target], schema.class_names, where)
+    x = inputs_of(table, schema, target)
+    train, test = split_rows(y, reading.test_fraction, OF_FILES)
+    return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
+
+
+def known_target(table: Table, reading: Reading, schema: Schema) -> str:
+    """Return the name of the column that a network with this schema predicts."""
     wanted = schema.target or None if reading.label_column is None else reading.label_column
     if wanted == schema.target and wanted not in table.columns:
         inputs_of(table, schema, None)  # what the network takes may be missing, too
@@ -78,12 +88,7 @@ def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
             f"{table.name} has no column {shown(wanted)}, which the network predicts: give the right column as "
             "label_column"
         )
-    target = target_column(table, wanted)
-    where = f"{table.name}, {column_title(target)}"
-    task, y, _ = targets.by_names(table[target], schema.class_names, where)
-    x = inputs_of(table, schema, target)
-    train, test = split_rows(y, reading.test_fraction, OF_FILES)
-    return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
+    return target_column(table, wanted)
 
 
 def inputs_of(table: Table, schema: Schema, target: str | None) -> Array:
