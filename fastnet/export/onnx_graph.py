@@ -92,10 +92,12 @@ class Graph:
         self._nodes.append(helper.make_node(operator, [value.name for value in inputs], [name], name, **attributes))
         return Value(name, inputs[0].dtype if dtype is None else np.dtype(dtype))
 
-    def cast(self, value: Value, dtype: DTypeLike, name: str) -> Value:
+    def cast(self, value: Value, dtype: DTypeLike, name: str = "") -> Value:
         """Return the value in another dtype. Without a change of the dtype no node is added."""
         dtype = np.dtype(dtype)
-        return value if value.dtype == dtype else self.node("Cast", value, name=name, dtype=dtype, to=_code(dtype))
+        if value.dtype == dtype:
+            return value
+        return self.node("Cast", value, name=name or f"{value.name}.as_{dtype}", dtype=dtype, to=_code(dtype))
 
     def column(self, value: Value, name: str) -> Value:
         """Return the only column of a value (n, 1) as a value (n,)."""
@@ -179,7 +181,7 @@ def add_layers(graph: Graph, network: Architecture, parameters: Floats, x: Value
             "smaller network, or float32"
         )
     dtype = parameters.dtype
-    outputs = graph.cast(x, dtype, "x_as_float")
+    outputs = graph.cast(x, dtype)
     if x.dtype == np.uint8:
         outputs = graph.node("Mul", outputs, graph.constant("byte_scale", network.byte_scale, dtype), name="scaled")
     sums, last = outputs, len(network.activations_by_layer)
