@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import DTypeLike
+
 from fastnet.architecture import Architecture, Floats
 
 
@@ -36,6 +39,49 @@ class NetworkFormats(Architecture):
             network = cls._made(saved.sizes, saved.parameters, saved.settings, saved.largest_input)
             network.schema = saved.schema
         return network
+
+    def to_onnx(self, path: str | os.PathLike[str], *, x_dtype: DTypeLike | None = None) -> None:
+        """Write the network as an ONNX file (opset 17). An existing file stays until the new one is complete.
+
+        The input `x` has any number of rows. The outputs have the dtype of the network:
+
+        - Classification: `probabilities` (n, n_out), and `labels`, int64 (n,).
+        - Multilabel: `probabilities` (n, n_out), and `labels`, int64 (n, n_out), of 0 and 1.
+        - Regression: `values` (n, n_out).
+
+        They are what `forward` and `predict` return. The metadata of the file hold the task, the cost and the schema.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        x_dtype : str or dtype, optional
+            The dtype of the input: "float32", "float64" or "uint8". A byte v stands for v * byte_scale. None: the dtype
+            of the network.
+
+        Raises
+        ------
+        FastnetError
+            The package onnx is missing (extra `onnx`).
+        DataError
+            The file cannot be written.
+        ValueError
+            x_dtype is another dtype, or the parameters take 2 GiB or more.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> fastnet.Network([4, 8, 3], seed=0).to_onnx("iris.onnx")
+        """
+        from fastnet.export import onnx_graph  # imported here, so that `import fastnet` stays light
+
+        onnx_graph.write_network(path, self, self._buffer, x_dtype)
+        if x_dtype is not None:
+            self.warn_of_bytes(np.empty(0, x_dtype))
+
+    def warn_of_bytes(self, *forms: object) -> None:
+        """Warn once of bytes, if the network was trained on much larger floats."""
+        raise NotImplementedError
 
     @classmethod
     def _made(
