@@ -6,6 +6,9 @@ import os
 from typing import Any, Self
 
 from fastnet.architecture import Architecture, Floats
+from fastnet.costs import CostObject
+from fastnet.kernels import contract as c
+from fastnet.names import Cost, Output, TaskName
 
 
 class NetworkFormats(Architecture):
@@ -36,6 +39,94 @@ class NetworkFormats(Architecture):
             network = cls._made(saved.sizes, saved.parameters, saved.settings, saved.largest_input)
             network.schema = saved.schema
         return network
+
+    # -- PyTorch ---------------------------------------------------------------------------------------------
+
+    def to_torch(self) -> Any:
+        """Return a torch.nn.Sequential that computes the same as `forward`.
+
+        The modules are a Linear for each layer, and its activation unless this is identity. The output layer's softmax
+        or sigmoid is a module too. The modules have copies of the parameters and their dtype, lie on the CPU, and are
+        in evaluation mode. Bytes are not scaled: give pixels as floats from 0 to 1.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            A module that takes (n, n_in) and returns (n, n_out).
+
+        Raises
+        ------
+        ImportError
+            PyTorch is missing.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> fastnet.Network([4, 8, 3], seed=0).to_torch()
+        Sequential(
+          (0): Linear(in_features=4, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=3, bias=True)
+          (3): Softmax(dim=-1)
+        )
+        """
+        from fastnet.export import torch_modules  # imported here, since it imports PyTorch
+
+        return torch_modules.to_torch(self, self._buffer)
+
+    @classmethod
+    def from_torch(
+        cls,
+        module: Any,
+        *,
+        output: Output | None = None,
+        cost: Cost | CostObject | None = None,
+        task: TaskName | None = None,
+        byte_scale: float = c.PIXEL_SCALE,
+    ) -> Self:
+        """Return a network that computes the same as a PyTorch module.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential
+            Linear modules and activations: Sigmoid, ReLU, Tanh, LeakyReLU with a slope of 0.01, and Softmax as the last
+            module. A Sequential may lie in another one. Identity and Dropout are ignored, since they do not change a
+            prediction, and so is a Flatten at the start. A Linear without a bias gets biases of 0.
+        output : str, optional
+            The activation of the output layer if the module ends with a Linear, as classifiers of PyTorch mostly do:
+            "softmax" after a training with CrossEntropyLoss, "sigmoid" after one with BCEWithLogitsLoss. None:
+            "identity", a regression.
+        cost, task, byte_scale
+            As for `Network`. A module does not have them.
+
+        Returns
+        -------
+        Network
+            A network of the module's dtype, with a copy of its parameters.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is missing.
+        TypeError
+            `module` is not a torch.nn.Module.
+        ValueError
+            A module is not understood or in a wrong place, the parameters are neither float32 nor float64, or the
+            output, the cost and the task do not fit together. The error names the place of the module.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))
+        >>> fastnet.Network.from_torch(module, output="softmax")
+        <Network 784-16-10 relu, softmax, cross_entropy, 12,730 parameters, float32>
+        """
+        from fastnet.export import torch_modules
+
+        parts = torch_modules.from_torch(module, output)
+        own = {"cost": cost, "task": task, "byte_scale": byte_scale}
+        return cls._made(parts.sizes, parts.parameters, parts.settings | own)
 
     @classmethod
     def _made(

@@ -24,6 +24,8 @@ EXTRAS = {
     "fastnet.explore": "matplotlib",
     "fastnet.report": "jinja2",
     "fastnet.data.schema": "pandas",
+    "fastnet.export": "torch",
+    "fastnet.network_formats": "torch",
     "fastnet.insight": "scipy",
     "fastnet.insight.importance": "sklearn",
     "fastnet.insight.partial_dependence": "sklearn",
