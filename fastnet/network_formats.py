@@ -128,6 +128,89 @@ class NetworkFormats(Architecture):
         own = {"cost": cost, "task": task, "byte_scale": byte_scale}
         return cls._made(parts.sizes, parts.parameters, parts.settings | own)
 
+    # -- scikit-learn ----------------------------------------------------------------------------------------
+
+    def to_sklearn(self, *, classes: Any = None) -> Any:
+        """Return scikit-learn's MLPClassifier or MLPRegressor with this network, as after a fit of no epochs.
+
+        The estimator has copies of the parameters and predicts the same. In scikit-learn a byte stands for its own
+        value: give pixels as floats from 0 to 1. Two softmax outputs become one logistic output, whose weights are the
+        differences of theirs: the probabilities are equal up to rounding. A single output or a label whose weighted
+        sum is exactly 0 is class 1 here and class 0 in scikit-learn.
+
+        Parameters
+        ----------
+        classes : array (n_classes,), optional
+            The label of each class. None: the class names in `schema`, else the numbers 0, 1 and so on.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            An estimator with `predict`, `predict_proba`, `score` and `partial_fit`. Its hyperparameters are the
+            defaults, except for the layers, the activation and the loss.
+
+        Raises
+        ------
+        ImportError
+            scikit-learn is missing.
+        ValueError
+            scikit-learn cannot express the network, or `classes` has not one label for each class. It has one of
+            "identity", "sigmoid", "tanh" and "relu" for all hidden layers; softmax outputs, or one sigmoid output, for
+            classes; sigmoid outputs for several labels; and identity or exponential outputs for a regression.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> model = fastnet.Network([4, 8, 3], seed=0).to_sklearn(classes=["setosa", "versicolor", "virginica"])
+        >>> model.predict_proba([[0.1, 0.2, 0.3, 0.4]]).shape
+        (1, 3)
+        """
+        from fastnet.export import sklearn_mlp  # imported here, since it imports fastnet.data, a lazy package
+
+        return sklearn_mlp.to_sklearn(self, self._buffer, classes)
+
+    @classmethod
+    def from_sklearn(cls, mlp: Any) -> Self:
+        """Return a network that computes the same as a fitted MLPClassifier or MLPRegressor.
+
+        Parameters
+        ----------
+        mlp : MLPClassifier or MLPRegressor
+            A fitted estimator of scikit-learn or of `fastnet.sklearn`. Of a Pipeline, give the last step: the network
+            then takes what the steps before it return.
+
+        Returns
+        -------
+        Network
+            A network of the dtype of the weights, with a copy of them. A byte stands for its own value. `schema` has
+            the names of the classes, unless these are the numbers 0, 1 and so on, and the names of the features. The
+            cost is "cross_entropy", "half_squared_error" or "poisson".
+
+        Raises
+        ------
+        TypeError
+            `mlp` is something else.
+        ValueError
+            `mlp` is not fitted, or was fitted on one class only.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> mlp = MLPClassifier((5,), solver="lbfgs").fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
+        >>> network = fastnet.Network.from_sklearn(mlp)
+        >>> network
+        <Network 1-5-1 relu, sigmoid, cross_entropy, byte_scale 1, 16 parameters, float64>
+        >>> network.schema.class_names
+        ('a', 'b')
+        """
+        from fastnet.export import sklearn_mlp
+
+        parts, schema = sklearn_mlp.from_sklearn(mlp)
+        network = cls._made(parts.sizes, parts.parameters, parts.settings)
+        network.schema = schema
+        return network
+
     @classmethod
     def _made(
         cls, sizes: tuple[int, ...], parameters: Floats, settings: dict[str, Any], largest_input: float = 0.0

@@ -24,11 +24,18 @@ WIDTHS = [(), (5,), (7, 3), (4, 1, 6)]  # of the hidden layers
 N_IN = 6
 
 
-def network(activation: str, output: tuple[str, str, int], dtype: str, widths: tuple[int, ...], seed: int) -> Network:
-    """Return a network with random parameters. Hidden layers after the first have other activations."""
+def network(
+    activation: str,
+    output: tuple[str, str, int],
+    dtype: str,
+    widths: tuple[int, ...],
+    seed: int,
+    same: bool = False,
+) -> Network:
+    """Return a network with random parameters. Without `same`, the hidden layers have different activations."""
     name, task, n_out = output
     others = cycle(HIDDEN[HIDDEN.index(activation) :] + HIDDEN[: HIDDEN.index(activation)])
-    hidden: Any = [next(others) for _ in widths]
+    hidden: Any = [activation if same else next(others) for _ in widths]
     net = Network([N_IN, *widths, n_out], activation=hidden, output=name, task=task, seed=seed, dtype=dtype)
     for b in net.biases:
         b[...] = np.random.default_rng(seed).normal(size=b.shape)
