@@ -211,6 +211,46 @@ class NetworkFormats(Architecture):
         network.schema = schema
         return network
 
+    # -- C ---------------------------------------------------------------------------------------------------
+
+    def to_c(self, path: str | os.PathLike[str] | None = None, *, name: str = "network") -> str:
+        """Return the network as the source of one C99 file, for a microcontroller or another program.
+
+        The file needs `math.h` and nothing else. Its functions allocate no memory, and several threads may call them.
+        It also compiles as C++. Its outputs differ from those of `forward` only by rounding. A comment at its start
+        describes the network and the use of the functions. Compiled with -DNETWORK_SELF_TEST it is a program that
+        tests itself.
+
+        Parameters
+        ----------
+        path : str or os.PathLike, optional
+            The file to write. An existing file stays until the new one is complete. None: no file is written.
+        name : str
+            What the names in the file begin with, such as `network_forward` and `NETWORK_N_IN`.
+
+        Returns
+        -------
+        str
+            The source, in ASCII.
+
+        Raises
+        ------
+        ValueError
+            `name` is not a name of C, or a parameter of the network is not finite.
+        DataError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> source = fastnet.Network([4, 8, 3], seed=0).to_c("iris.c", name="iris")
+        >>> "int iris_predict(const float x[IRIS_N_IN]);" in source
+        True
+        """
+        from fastnet.export import c_source  # imported here, since it imports fastnet.data, a lazy package
+
+        return c_source.to_c(self, self._buffer, path, name)
+
     @classmethod
     def _made(
         cls, sizes: tuple[int, ...], parameters: Floats, settings: dict[str, Any], largest_input: float = 0.0
