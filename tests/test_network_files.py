@@ -241,8 +241,8 @@ def test_foreign_and_corrupt_files_are_not_loaded(tmp_path: Path) -> None:
     [
         ({"a": np.zeros(3)}, "it has no array about and no parameters"),
         ({"about": np.array("{}")}, "it has no array parameters"),
-        ({"about": np.array("{}"), "parameters": PARAMETERS}, "its array 'about' does not describe a network"),
-        ({"about": np.array("[1]"), "parameters": PARAMETERS}, "its array 'about' does not describe a network"),
+        ({"about": np.array("{}"), "parameters": PARAMETERS}, "its JSON text does not describe a network"),
+        ({"about": np.array("[1]"), "parameters": PARAMETERS}, "its JSON text does not describe a network"),
     ],
 )
 def test_the_error_names_what_a_file_lacks(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
