@@ -19,7 +19,7 @@ from fastnet import checks
 from fastnet.architecture import Architecture
 from fastnet.costs import with_number
 from fastnet.data.arrays import read_npz, write_npz
-from fastnet.data.files import atomic_write, reading
+from fastnet.data.files import atomic_write, checked_path, reading
 from fastnet.data.safetensors_files import (
     START,
     is_safetensors,
@@ -96,6 +96,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
     FastnetError
         The file is a safetensors file, and this machine lacks safetensors.
     """
+    checked_path("path", path)
     try:
         text, arrays = _read(path)
         about = json.loads(text)
