@@ -21,9 +21,23 @@ class NetworkFormats(Architecture):
     _largest_input: float
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to an .npz file, without pickle. An existing file stays until the new one is complete.
+        """Write the network to a file, without pickle. An existing file stays until the new one is complete.
 
-        Raises DataError if the file cannot be written.
+        A name that ends in .safetensors gives a safetensors file (the extra `safetensors`). Its tensors have the names
+        and shapes of the state of a `torch.nn.Sequential`. Any other name gives an NPZ file. docs/network-file.md
+        describes both.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Raises
+        ------
+        DataError
+            The file cannot be written.
+        FastnetError
+            The name ends in .safetensors, and this machine lacks safetensors.
         """
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
@@ -31,10 +45,26 @@ class NetworkFormats(Architecture):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the network that `save` wrote.
+        """Return the network that `save` wrote. The content of the file says which format it has.
 
-        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called. Raises
-        DataError if the file is missing or damaged, or was not written by `save`.
+        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Network
+            The network, with the same bits in its parameters.
+
+        Raises
+        ------
+        DataError
+            The file is missing or damaged, or was not written by `save`.
+        FastnetError
+            The file is a safetensors file, and this machine lacks safetensors.
         """
         from fastnet import network_file
 
