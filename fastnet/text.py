@@ -24,6 +24,12 @@ def clipped(name: str, max_letters: int) -> str:
     return name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
 
 
+def elided(name: str, max_letters: int) -> str:
+    """Return a name shortened to at most `max_letters` letters. Its start and its end stay."""
+    half = max_letters // 2
+    return name if len(name) <= max_letters else f"{name[:half]}…{name[1 + half - max_letters :]}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Return up to eight names for a message, and how many more there are."""
     found = list(names)
@@ -46,8 +52,13 @@ def reason(error: Exception) -> str:
 def scores(cost: float, accuracy: float, r2: float = math.nan) -> str:
     """Return a cost, an accuracy and R2 as text. A score of nan has no meaning for the network and is left out."""
     if not math.isnan(accuracy):
-        return f"cost {cost:.4f}, accuracy {accuracy:.2%}"
-    return f"cost {cost:.4g}" + ("" if math.isnan(r2) else f", R2 {r2:.3f}")
+        return f"cost {cost:.4f}, accuracy {score('accuracy', accuracy)}"
+    return f"cost {score('cost', cost)}" + ("" if math.isnan(r2) else f", R2 {score('r2', r2)}")
+
+
+def score(name: str, value: float) -> str:
+    """Return a measure of a history or a test, such as "test_accuracy", as text."""
+    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.3f}" if name.endswith("r2") else f"{value:.4g}"
 
 
 def short_number(number: float) -> str:
@@ -90,6 +101,22 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     layout = "  ".join(f"{{:{'<' if i in left else '>'}{width}}}" for i, width in enumerate(widths))
     return "\n".join(layout.format(*row).rstrip() for row in rows)
+
+
+def folded_table(rows: Sequence[Sequence[str]], columns: int, left: Sequence[int] = (0,)) -> str:
+    """Return a table as `table` does. One that is wider than `columns` is split into tables below one another.
+
+    Each of them begins with the first column.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    parts: list[list[int]] = [[0]]
+    for i, width in enumerate(widths[1:], 1):
+        if len(parts[-1]) > 1 and sum(widths[k] + 2 for k in parts[-1]) + width > columns:
+            parts.append([0])
+        parts[-1].append(i)
+    return "\n\n".join(
+        table([[row[i] for i in part] for row in rows], [k for k, i in enumerate(part) if i in left]) for part in parts
+    )
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------

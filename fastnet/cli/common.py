@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,11 @@ def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) ->
     if args.json or not args.quiet:
         with standard_output():
             print(text, flush=True)
+
+
+def output_columns() -> int:
+    """Return the width of the terminal that shows the results, or $COLUMNS. 80 if stdout is a file or a pipe."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def load_data(args: argparse.Namespace, network: Network | None = None) -> Dataset:

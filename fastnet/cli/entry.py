@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from fastnet import checks
-from fastnet.cli import backends, bench, data, evaluate, explore, predict, report, train
+from fastnet.cli import backends, bench, compare, data, evaluate, explore, predict, report, runs, train
 from fastnet.cli.common import standard_output
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
@@ -31,6 +31,8 @@ _COMMANDS = {
     for command in (
         train.COMMAND,
         report.COMMAND,
+        runs.COMMAND,
+        compare.COMMAND,
         evaluate.COMMAND,
         predict.COMMAND,
         explore.COMMAND,
