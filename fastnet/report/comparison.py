@@ -28,7 +28,7 @@ def page(comparison: Comparison) -> Page:
         sentence="Each line of a table is a run. The curves of a run have one colour.",
         warning=" ".join(comparison.remarks),
         figures=_figures(comparison),
-        cards=[_curves(comparison), *_tables(comparison), _equal(comparison)],
+        cards=[_curves(comparison), _equal(comparison), *_tables(comparison)],
         footer=FOOTER,
     )
 
@@ -51,12 +51,12 @@ def _curves(comparison: Comparison) -> Card:
     drawn = {run.name: run.history for run in comparison.runs if run.history.get("epoch")}
     title = "The curves"
     if not drawn:
-        return Card("curves", title, "No run has a history of epochs, so there are no curves.", wide=True)
+        return Card("curves", title, "No run has a history of epochs, so there are no curves.")
     ends = "; ".join(f"{name}: {_end(history['cost'][-1], len(history['epoch']))}" for name, history in drawn.items())
     left_out = [run.name for run in comparison.runs if run.name not in drawn]
     note = f"Without a history of epochs: {', '.join(left_out)}." if left_out else ""
     shown = picture(plots.history(drawn), f"Curves of {counted(len(drawn), 'run')} against epochs. {ends}.")
-    return Card("curves", title, _SENTENCE, [shown], note=note, wide=True)
+    return Card("curves", title, _SENTENCE, [shown], note=note)
 
 
 _SENTENCE = (
@@ -85,5 +85,7 @@ def _tables(comparison: Comparison) -> list[Card]:
 def _equal(comparison: Comparison) -> Card:
     """The card of the settings that are equal."""
     facts = [(name.replace("_", " "), setting_text(value)) for name, value in comparison.equal.items()]
+    if len(comparison.runs) == 1:
+        return Card("equal", "The settings", "The run has these settings.", facts=facts)
     sentence = "All runs have these settings." if facts else "The runs have no setting in common."
-    return Card("equal", "What is equal", sentence, facts=facts, wide=True)
+    return Card("equal", "What is equal", sentence, facts=facts)

@@ -73,14 +73,25 @@ def compare(folders: Sequence[PathLike]) -> Comparison:
     if not folders:
         raise ValueError("folders is empty; expected the folder of at least one run")
     names = distinct_names(folders)
-    runs = tuple(summary(folder, name) for folder, name in zip(folders, names, strict=True))
+    return side_by_side([summary(folder, name) for folder, name in zip(folders, names, strict=True)])
+
+
+def side_by_side(runs: Sequence[RunSummary]) -> Comparison:
+    """Return the comparison of these runs. There must be at least one."""
     settings = _by_name([run.settings for run in runs])
-    different = {name: values for name, values in settings.items() if any(value != values[0] for value in values)}
+    if all(run.options for run in runs):  # nothing is known of the options of a run without run.toml
+        settings |= _by_name([run.options for run in runs])
+    # A run that has not been trained to the end knows few of its settings yet.
+    known = {
+        name: [value for value, run in zip(values, runs, strict=True) if value is not None or run.task]
+        for name, values in settings.items()
+    }
+    different = {name: settings[name] for name, found in known.items() if any(value != found[0] for value in found)}
     figures = _by_name([run.figures for run in runs])
     return Comparison(
-        runs,
+        tuple(runs),
         different,
-        {name: values[0] for name, values in settings.items() if name not in different and values[0] is not None},
+        {name: found[0] for name, found in known.items() if name not in different and found and found[0] is not None},
         {name: values for name, values in figures.items() if any(value is not None for value in values)},
         tuple(_remarks(runs, different)),
     )
@@ -101,6 +112,8 @@ def _remarks(runs: Sequence[RunSummary], different: Mapping[str, list[Any]]) -> 
     if "data" in different:
         data = dict.fromkeys(str(value) for value in different["data"] if value is not None)
         remarks.append(f"The runs have different data ({listed(data)}), so their scores do not compare.")
+    elif "data_hash" in different:
+        remarks.append("The data have the same name but other contents, so the scores do not compare.")
     if len(tasks) <= 1 and "cost" in different:
         remarks.append("The runs have different cost functions, so their costs do not compare.")
     if "validation" in different:

@@ -16,11 +16,20 @@ from fastnet.training.history import MEASURES
 from fastnet.training.runs import RECORD, Run
 
 CONFIGURATION = "run.toml"  # all options of the training; runs of earlier versions have none
-OPTIONS = "options"  # the table of run.toml that holds the options
 CHECKPOINTS = "checkpoints"  # the folder of the checkpoints, beside run.json
 SCORES = ("accuracy", "r2", "cost")  # what says in one figure how good a network is: the first that it has
-# Options that say where files lie, or how much is printed. Two runs may have other values and be the same training.
-_NO_SETTINGS = ("data_dir", "save", "out", "history", "report", "quiet", "json", "config", "resume", "checkpoint_every")
+# Entries of a record that are settings. The machine and the version are part of what made the figures.
+_RECORDED = (
+    *("init", "seed", "learning_rate", "batch_size", "weight_decay", "alpha", "clip_norm", "shuffle"),
+    *("validation", "backend", "threads", "instruction_set", "fastnet", "numpy", "processor"),
+)
+# Options that `settings` finds in the network and the record of a finished run, or that are no settings.
+_OF_RECORD = (
+    *("data", "labels", "label_column", "pixels", "test_fraction", "task", "categorical", "drop", "impute"),
+    *("layers", "activation", "output", "cost", "dtype", "optimizer", "momentum", "nesterov", "beta1", "beta2"),
+    *("schedule", "warmup", "dropout", *_RECORDED),
+)
+_IGNORED = ("data_dir", "no_shuffle")  # where files lie; what the record has under another name
 
 State: TypeAlias = Literal["finished", "interrupted", "resumable", "saved"]
 
@@ -46,6 +55,8 @@ class RunSummary:
     settings : dict
         The settings by the names of the options of `fastnet train`, with underscores. A setting that is not known is
         missing.
+    options : dict
+        The other options in the run's file run.toml. {} if it has no such file.
     figures : dict of str to float or None
         "epochs", "seconds", "parameters"; "test_cost" and the other test results; for each column of the history that
         measures something, such as "validation_accuracy", its last entry under this name, its best one under
@@ -60,6 +71,7 @@ class RunSummary:
     date: str = ""
     task: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | None] = field(default_factory=dict)
     history: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
@@ -91,36 +103,50 @@ def summary(folder: PathLike, name: str | None = None) -> RunSummary:
     name = os.fspath(path) if name is None else name
     options = _options(path / CONFIGURATION)
     can_resume = any((path / CHECKPOINTS).glob("*.npz"))
-    unfinished: State = "resumable" if can_resume else "interrupted"
-    if not (path / RECORD).is_file() and (options or can_resume):
-        return RunSummary(name, os.fspath(path), unfinished, settings=_named(options))
-    run = Run.load(path)
+    if (path / RECORD).is_file() or not (options or can_resume):
+        return summary_of(Run.load(path), name, os.fspath(path), options=options, can_resume=can_resume)
+    sizes = options.get("layers")
+    known = {name: options[name] for name in _OF_RECORD if name in options}
+    known |= {"layers": layers(sizes)} if isinstance(sizes, list) else {}
+    return RunSummary(name, os.fspath(path), _unfinished(can_resume), settings=known, options=_others(options))
+
+
+def summary_of(
+    run: Run, name: str, folder: str = "", *, options: Mapping[str, Any] | None = None, can_resume: bool = False
+) -> RunSummary:
+    """Return the summary of a run.
+
+    `options` are those of its run.toml. `can_resume` says whether its folder has a checkpoint.
+    """
     record = run.record
-    is_by_command = isinstance(record.get("source"), dict)  # `Run.save` in a program records no source
+    date = record.get("date")
+    by_command = isinstance(record.get("source"), dict)  # a program that calls `Run.save` records no source
     return RunSummary(
         name,
-        os.fspath(path),
-        "finished" if record.get("test") else unfinished if is_by_command else "saved",
-        record["date"] if isinstance(record.get("date"), str) else "",
+        folder,
+        "finished" if record.get("test") else _unfinished(can_resume) if by_command else "saved",
+        date if isinstance(date, str) else "",
         run.network.task,
-        settings(run, options),
+        settings(run),
+        _others(options or {}),
         figures(run),
         run.history,
     )
 
 
-def settings(run: Run, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the settings of a run by the names of `fastnet train`'s options.
+def _unfinished(can_resume: bool) -> State:
+    return "resumable" if can_resume else "interrupted"
 
-    `options` are those of run.toml. They add what the run's record does not have.
-    """
+
+def settings(run: Run) -> dict[str, Any]:
+    """Return the settings that a run's network and record have, by the names of `fastnet train`'s options."""
     network, record = run.network, run.record
     *hidden, output = network.activations_by_layer
-    known = {
+    return {
         "data": record.get("data"),
-        **{name: value for name, value in (record.get("source") or {}).items() if name != "data"},
+        **{name: value for name, value in (record.get("source") or {}).items() if name not in ("data", *_IGNORED)},
         "layers": layers(network.sizes),
-        "activation": ", ".join(dict.fromkeys(hidden)) or None,
+        "activation": _same(hidden),
         "output": output,
         "cost": network.cost_description(),
         "dtype": network.dtype.name,
@@ -129,18 +155,8 @@ def settings(run: Run, options: Mapping[str, Any] | None = None) -> dict[str, An
         "schedule": record.get("schedule"),
         **(record.get("schedule_settings") or {}),
         **{name: record[name] for name in _RECORDED if name in record},
-        "dropout": _same(record.get("dropout")),
+        "dropout": _same(record.get("dropout") or ()),
     }
-    added = {name: value for name, value in (options or {}).items() if name not in known and name not in _REPLACED}
-    return _named({**known, **added})
-
-
-# Entries of a record that are settings. The machine and the version are part of what made the figures.
-_RECORDED = (
-    *("init", "seed", "learning_rate", "batch_size", "weight_decay", "alpha", "clip_norm", "shuffle"),
-    *("validation", "backend", "threads", "instruction_set", "fastnet", "numpy", "processor"),
-)
-_REPLACED = ("no_shuffle",)  # options that the record has under another name
 
 
 def figures(run: Run) -> dict[str, float | None]:
@@ -155,7 +171,7 @@ def figures(run: Run) -> dict[str, float | None]:
     test = run.record.get("test") or {}
     found |= {f"test_{name}": _number(test.get(name)) for name in MEASURES if not name.startswith("validation_")}
     for name in MEASURES:
-        column = [_number(value) for value in history.get(name) or ()]
+        column = [_number(value) for value in history.get(name) or [None] * len(epochs)]
         known = [(value, epoch) for value, epoch in zip(column, epochs, strict=True) if value is not None]
         pick = min if name.endswith("cost") else max
         best, epoch = pick(known, key=lambda pair: pair[0]) if known else (None, None)  # the first of equal ones
@@ -204,23 +220,24 @@ def distinct_names(folders: Sequence[PathLike]) -> list[str]:
 
 
 def _options(path: Path) -> dict[str, Any]:
-    """Return the options in a run.toml. {} if there is no such file."""
+    """Return the options in a run.toml, and the hash of the data. {} if there is no such file."""
     if not path.is_file():
         return {}
     with reading(path) as (file, _):
-        found = tomllib.loads(file.read().decode()).get(OPTIONS)
-        if not isinstance(found, dict):
-            raise ValueError(f"it has no table [{OPTIONS}]")
-    return found
+        found = tomllib.loads(file.read().decode())
+        options, data = found.get("options"), found.get("data", {})
+        if not isinstance(options, dict) or not isinstance(data, dict):
+            raise ValueError("it has no table [options]")
+    return {**options, "data_hash": data.get("hash")}
 
 
-def _named(known: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in known.items() if name not in _NO_SETTINGS}
+def _others(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in (*_OF_RECORD, *_IGNORED)}
 
 
-def _same(values: Sequence[float] | None) -> Any:
-    """Return the share of dropout that all layers have, or the shares of the layers if they differ."""
-    return values[0] if values and len(set(values)) == 1 else values or None
+def _same(values: Sequence[Any]) -> Any:
+    """Return the value of a setting that all layers have, or the values of the layers if they differ."""
+    return values[0] if len(set(values)) == 1 else list(values) or None
 
 
 def _number(value: Any) -> float | None:
