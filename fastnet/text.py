@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -94,6 +96,26 @@ def facts(pairs: dict[str, str]) -> str:
     """Return one line for each name and its text. All texts start in the same column."""
     width = max(10, *map(len, pairs))  # at least 10, so that the blocks that a command prints are aligned
     return "\n".join(f"{name:{width}}  {text}" for name, text in pairs.items())
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Return the text with lines of at most so many columns. A line of `facts` goes on below the start of its text.
+
+    A word that is longer, such as a path, stays whole.
+    """
+    lines = []
+    for line in text.split("\n"):
+        found = re.match(r"\S+( \S+)*  +", line)
+        title = found[0] if found and found.end() < columns / 2 else ""
+        whole_words = textwrap.TextWrapper(
+            columns,
+            initial_indent=title,
+            subsequent_indent=" " * len(title),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += whole_words.wrap(line[len(title) :]) if len(line) > columns else [line]
+    return "\n".join(lines)
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

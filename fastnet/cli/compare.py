@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from fastnet.cli import progress, results
-from fastnet.cli.common import output_columns, print_result
+from fastnet.cli.common import print_result, table_columns
 from fastnet.cli.options import Command
 from fastnet.text import elided, facts, folded_table, shown
 from fastnet.training.comparison import Comparison, compare
@@ -52,7 +52,7 @@ def _text(found: Comparison, html: str | None) -> str:
 
 def _block(table: RunTable) -> str:
     rows = [[elided(cell, _MAX_LETTERS) for cell in row] for row in table.rows]
-    return f"{table.title}\n{folded_table(rows, output_columns())}" if rows else table.title
+    return f"{table.title}\n{folded_table(rows, table_columns())}" if rows else table.title
 
 
 def _record(found: Comparison, html: str | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
@@ -103,7 +104,7 @@ def _add(commands: argparse._SubParsersAction[Parser], command: Command) -> Pars
     made = commands.add_parser(
         command.name,
         help=command.summary,
-        description=command.summary[0].upper() + command.summary[1:] + ".",
+        description=textwrap.fill(f"{command.summary[0].upper()}{command.summary[1:]}.", 80),
         epilog=f"example{'s' if len(command.examples) > 1 else ''}:{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

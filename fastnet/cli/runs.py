@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastnet.cli.common import output_columns, print_result
+from fastnet.cli.common import print_result, table_columns
 from fastnet.cli.compare import record_of
 from fastnet.cli.options import Command
 from fastnet.errors import DataError
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             broken[os.fspath(path)] = str(error)
     found.sort(key=lambda run: (run.date or "~", run.name))  # those without a date come last
     if found:
-        text = _text(found, output_columns())
+        text = _text(found, table_columns())
     else:
         text = f"no runs in {shown(args.folder)}: fastnet train --out {shown(Path(args.folder) / 'NAME')} writes one"
     text += "".join(f"\ncannot read {shown(path)}: {problem}" for path, problem in broken.items())
