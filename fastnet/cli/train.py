@@ -241,10 +241,11 @@ COMMAND = Command(
     (
         "fastnet train",
         "fastnet train --data iris.csv --label-column species --save iris.npz",
-        "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 --epochs 30 --backend cython \\\n"
-        "      --save digits.npz --history run.json",
-        "fastnet train --data mnist --activation relu --cost cross_entropy --optimizer momentum --nesterov \\\n"
-        "      --learning-rate 0.02 --weight-decay 5e-4 --batch-size 64 --epochs 25",
+        "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 \\\n"
+        "      --epochs 30 --backend cython --save digits.npz --history run.json",
+        "fastnet train --data mnist --activation relu --cost cross_entropy \\\n"
+        "      --optimizer momentum --nesterov --learning-rate 0.02 --weight-decay 5e-4 \\\n"
+        "      --batch-size 64 --epochs 25",
     ),
     fill,
     run,
