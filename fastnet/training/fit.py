@@ -33,6 +33,7 @@ from fastnet.training.selection import NO_ROWS, Selection
 from fastnet.training.windows import Window
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
+NO_EXAMPLES = Examples(NOTHING, NOTHING, NOTHING)
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
 
 
