@@ -308,7 +308,7 @@ def raw_blocks(source: Source, is_wanted: Callable[[], bool] = lambda: True) -> 
         step = max(1, -(-n // max(1, -(-n // most))))
         blocks = (reader.read(start, min(start + step, n)) for start in range(0, n, step))
     else:
-        blocks = iter(reader.chunks())
+        blocks = (Block(*chunk) for chunk in reader.chunks())
     for x, y in blocks:
         if not is_wanted():
             return
