@@ -42,20 +42,10 @@ class Saved(NamedTuple):
     schema: Schema | None  # what the inputs and outputs mean, if known
 
 
-def write(
-    path: str | os.PathLike[str],
-    network: Architecture,
-    parameters: NDArray[Any],
-    largest_input: float,
-    schema: Schema | None,
-) -> None:
-    """Write a network's file. An existing file is replaced only when the new file is complete.
-
-    Raises
-    ------
-    DataError
-        The file cannot be written.
-    """
+def arrays_of(
+    network: Architecture, parameters: NDArray[Any], largest_input: float, schema: Schema | None
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a network's file by name."""
     *hidden, output = network.activations_by_layer
     about = {
         "format": FORMAT,
@@ -70,8 +60,26 @@ def write(
         "largest_input": largest_input,
         "schema": None if schema is None else schema.to_dict(),
     }
+    return {"about": np.array(json.dumps(about)), "parameters": parameters}
+
+
+def write(
+    path: str | os.PathLike[str],
+    network: Architecture,
+    parameters: NDArray[Any],
+    largest_input: float,
+    schema: Schema | None,
+) -> None:
+    """Write a network's file. An existing file is replaced only when the new file is complete.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    arrays = arrays_of(network, parameters, largest_input, schema)
     with atomic_write(path) as file:
-        write_npz(file, about=np.array(json.dumps(about)), parameters=parameters)
+        write_npz(file, **arrays)
 
 
 @contextlib.contextmanager
