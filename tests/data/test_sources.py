@@ -44,8 +44,8 @@ def test_a_source_says_what_it_is() -> None:
 
 def test_anything_with_the_methods_of_a_reader_is_one() -> None:
     assert isinstance(source(Slow(BYTES, LABELS)), Source)
-    for other in (BYTES, [BYTES, LABELS], 5, (BYTES,), None):
-        with pytest.raises(TypeError, match=r"source takes \(x, y\)"):
+    for other in (5, None):
+        with pytest.raises(TypeError, match=r"^source takes"):
             source(other)
     with pytest.raises(ValueError, match="as many rows"):
         source((BYTES, LABELS[:-1]))
