@@ -15,6 +15,7 @@ from fastnet.data.files import atomic_write, make_folder
 from fastnet.data.safetensors_files import wants_safetensors
 from fastnet.errors import DataError
 from fastnet.text import shown
+from fastnet.training.configuration import FILE as CONFIGURATION
 from fastnet.training.runs import FILES, Run
 from fastnet.training.trainer import Trainer
 
@@ -25,7 +26,7 @@ def check_training(args: argparse.Namespace) -> None:
     if args.out is not None:
         _check_name("--out", args.out)
         make_folder(args.out)
-        given |= {f"--out: {name}": os.path.join(args.out, name) for name in FILES}
+        given |= {f"--out: {name}": os.path.join(args.out, name) for name in (*FILES, CONFIGURATION)}
     if args.report is not None:
         from fastnet import report
 
