@@ -45,6 +45,24 @@ class Sizes:
         return range(window * self.window, min((window + 1) * self.window, self.rows))
 
 
+def window_rows(row_bytes: int, window_bytes: int, batch_size: int) -> int:
+    """Return the largest number of rows of a window of at most this many bytes: a multiple of the batch size.
+
+    Raises
+    ------
+    ValueError
+        A window does not hold a batch.
+    """
+    rows = window_bytes // row_bytes // batch_size * batch_size
+    if not rows:
+        needed = 2 * batch_size * row_bytes
+        raise ValueError(
+            f"half of shuffle_buffer={2 * window_bytes:,} bytes does not hold a batch of {batch_size:,} rows of "
+            f"{row_bytes:,} bytes: use a shuffle_buffer of at least {needed:,} bytes, or a smaller batch_size"
+        )
+    return rows
+
+
 def sizes(n_rows: int, row_bytes: int, window_bytes: int, batch_size: int, preferred_rows: int) -> Sizes:
     """Return the sizes for windows of at most this many bytes.
 
@@ -56,14 +74,7 @@ def sizes(n_rows: int, row_bytes: int, window_bytes: int, batch_size: int, prefe
     ValueError
         A window does not hold a batch.
     """
-    most = window_bytes // row_bytes // batch_size * batch_size
-    if not most:
-        needed = 2 * batch_size * row_bytes
-        raise ValueError(
-            f"half of shuffle_buffer={2 * window_bytes:,} bytes does not hold a batch of {batch_size:,} rows of "
-            f"{row_bytes:,} bytes: use a shuffle_buffer of at least {needed:,} bytes, or a smaller batch_size"
-        )
-    n_windows = -(-n_rows // most)
+    n_windows = -(-n_rows // window_rows(row_bytes, window_bytes, batch_size))
     batches = -(-n_rows // batch_size)
     window = -(-batches // n_windows) * batch_size
     block = max(1, min(window // MIN_BLOCKS, BLOCK_BYTES // row_bytes))

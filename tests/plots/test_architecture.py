@@ -187,7 +187,7 @@ def legend(axes: Any) -> tuple[list[Any], list[Any]]:
     ("runs", "words"),
     [
         ([], "history is empty; expected at least one run"),
-        ([3], "the history of 'run 1' must be a fastnet.History or a mapping of columns, not 3"),
+        ([3], "the history of 'run 1' must be a fastnet.History, a Run or a mapping of columns, not 3"),
         ({"a": columns(1, cost=[1.0]), "b": columns(0)}, "the history of 'b' has no epochs"),
     ],
 )
