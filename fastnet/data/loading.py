@@ -141,7 +141,7 @@ def load(
     for name, path in (("data_dir", data_dir), ("labels", labels)):
         if path is not None:
             checked_path(name, path)
-    reading = _reading(test_fraction, label_column, task, categorical, drop, impute, pixels, schema)
+    reading = checked_reading(test_fraction, label_column, task, categorical, drop, impute, pixels, schema)
     checks.boolean("download", download)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of three arguments, or None, not {checks.given(progress)}")
@@ -164,7 +164,7 @@ def share_of_test(schema: Schema | None) -> float:
     return TEST_SHARE if schema is None or schema.test_fraction is None else schema.test_fraction
 
 
-def _reading(
+def checked_reading(
     test_fraction: float | None,
     label_column: str | int | None,
     task: TaskName | None,
@@ -174,7 +174,7 @@ def _reading(
     pixels: bool,
     schema: Schema | None,
 ) -> Reading:
-    """Check how to read the user's own data."""
+    """Return the arguments of `load` that say how to read the user's own data, after a check of their types."""
     if test_fraction is None:
         test_fraction = share_of_test(schema if isinstance(schema, Schema) else None)
     if schema is None or checks.number("test_fraction", test_fraction) != 1:

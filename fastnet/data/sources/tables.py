@@ -40,10 +40,7 @@ class TableReader(JoinedReader):
     """
 
     def __init__(self, paths: Sequence[PathLike], reading: Reading) -> None:
-        files = [ArrowFile(path) for path in paths]
-        for file in files:
-            if not file.schema.equals(files[0].schema):
-                raise DataError(f"{file.name} has other columns than {files[0].name}: make their names and types alike")
+        files = same_columns(paths)
         schema = reading.schema
         found = known(_first(files[0]), reading, schema) if schema else _surveyed(files, reading)
         self.schema = found.schema
@@ -55,6 +52,15 @@ class TableReader(JoinedReader):
 def table_files(path: PathLike) -> list[Path]:
     """Return the Parquet and Arrow files of a folder in the order of their names."""
     return [file for file in sorted(Path(path).iterdir()) if file.suffix.lower() in TABLE_SUFFIXES]
+
+
+def same_columns(paths: Sequence[PathLike]) -> list[ArrowFile]:
+    """Open Parquet or Arrow files. Refuse files that differ in the names or types of their columns."""
+    files = [ArrowFile(path) for path in paths]
+    for file in files:
+        if not file.schema.equals(files[0].schema):
+            raise DataError(f"{file.name} has other columns than {files[0].name}: make their names and types alike")
+    return files
 
 
 class _Held:
@@ -83,7 +89,7 @@ class _Group:
 
     def read(self, start: int, stop: int) -> Block:
         """Return consecutive rows of the group."""
-        return self._surveyed.examples_of(self._table(start, stop, self._surveyed.columns))
+        return Block(*self._surveyed.examples_of(self._table(start, stop, self._surveyed.columns)))
 
     def read_y(self, start: int, stop: int) -> Array:
         """Return the labels or targets of consecutive rows of the group."""
