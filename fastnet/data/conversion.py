@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnet import checks
+from fastnet.data.arrow_tables import arrow_files, same_columns
 from fastnet.data.csv_tables import csv_blocks
 from fastnet.data.files import PathLike, checked_path
 from fastnet.data.formats import format_of
@@ -19,7 +20,6 @@ from fastnet.data.new_folder import new_folder, refuse_used
 from fastnet.data.schema import Schema
 from fastnet.data.sources.shard_writer import ShardWriter
 from fastnet.data.sources.shards import TEST_FOLDER
-from fastnet.data.sources.tables import same_columns, table_files
 from fastnet.data.survey import survey, test_rows
 from fastnet.data.table import Table
 from fastnet.data.table_datasets import Reading
@@ -146,12 +146,17 @@ def convert(
         return parts.close(schema, shown(source))
 
 
-class _Table(NamedTuple):
-    """A table that is read a block of rows at a time."""
+class _Table:
+    """A table that is read a block of rows at a time.
 
-    blocks: Callable[[Sequence[str]], Iterator[Table]]  # called with the names of columns of a CSV file to read as text
-    n_rows: int | None  # None: unknown before the first reading
-    progress: Progress | None
+    `blocks` is called with the names of columns of a CSV file to read as text. `n_rows` is None for a CSV file that was
+    not yet read to its end.
+    """
+
+    def __init__(
+        self, blocks: Callable[[Sequence[str]], Iterator[Table]], n_rows: int | None, progress: Progress | None
+    ) -> None:
+        self._blocks, self._n_rows, self._progress = blocks, n_rows, progress
 
     @classmethod
     def at(cls, path: Path, progress: Progress | None) -> _Table | None:
@@ -159,7 +164,7 @@ class _Table(NamedTuple):
         if not path.exists():
             return None  # the name of a data set, or an error of `load`
         if path.is_dir() or format_of(path) in ("Arrow", "Parquet"):
-            files = same_columns(table_files(path) if path.is_dir() else [path])
+            files = same_columns(arrow_files(path) if path.is_dir() else [path])
             if not files:
                 return None
             n_rows = sum(sum(file.rows) for file in files)
@@ -169,11 +174,12 @@ class _Table(NamedTuple):
     def read(self, what: str, as_text: Sequence[str]) -> Iterator[tuple[int, Table]]:
         """Yield the number of rows before each block, and the block. `what` says for the progress what is done."""
         done = 0
-        for block in self.blocks(as_text):
+        for block in self._blocks(as_text):
             yield done, block
             done += len(block)
-            if self.progress is not None:
-                self.progress(what, done, self.n_rows)
+            if self._progress is not None:
+                self._progress(what, done, self._n_rows)
+        self._n_rows = done
 
 
 def _convert_table(table: _Table, reading: Reading, parts: _Parts) -> Schema:

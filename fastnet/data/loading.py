@@ -45,7 +45,9 @@ def load(
 
     Your own data may be one of these:
 
-    - a table with a column of labels or of numbers to predict: a CSV file (.csv, .tsv, .txt), or a Parquet file
+    - a table with a column of labels or of numbers to predict: a CSV file (.csv, .tsv, .txt), a Parquet or Arrow
+      (Feather) file, or a folder of such files
+    - a folder of shards, as `convert` writes them
     - an NPZ file with the arrays x and y (or X and y, or data and target), or with x_train, y_train and optionally
       x_test and y_test. It may also hold the texts feature_names, and class_names or target_names
     - a folder of IDX files with the names of MNIST's files
