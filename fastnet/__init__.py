@@ -23,6 +23,7 @@ from fastnet.predictor import Predictor
 from fastnet.training import (
     Adam,
     Callback,
+    Checkpoint,
     Constant,
     Cosine,
     EarlyStopping,
@@ -52,6 +53,7 @@ __all__ = [
     "Adam",
     "BackendError",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "CrossEntropy",

@@ -4,6 +4,7 @@ A chunk goes through trainer.py, divergence.py, kernel_calls.py, backends/thread
 """
 
 from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
+from fastnet.training.checkpoint import Checkpoint
 from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.history import Epoch, History
 from fastnet.training.optimizers import Adam, GradientDescent, Momentum
@@ -15,6 +16,7 @@ from fastnet.training.trainer import Trainer
 __all__ = [
     "Adam",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "EarlyStopping",
