@@ -137,7 +137,7 @@ def test_the_self_test_passes_and_finds_a_wrong_weight(dtype: str, output: str, 
     assert subprocess.run([program]).returncode == 1
 
 
-@pytest.mark.parametrize("output", ["identity", "sigmoid", "exponential"])
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "exponential", "softmax"])
 def test_extreme_numbers_do_not_overflow_and_keep_their_bits(output: str, tmp_path: Path) -> None:
     """exp of a large number is infinite, and its sigmoid is 1. The kernels flush denormal numbers to 0, C does not."""
     net = Network([3, 2], output=output, cost="squared_error")
@@ -186,6 +186,9 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     for value in (np.nan, np.inf, 3e38):
         net.parameters[:] = value
         refused(net.to_c, "not finite")
+    net = Network([4, 3], task="regression")
+    net.biases[0][0] = np.inf  # a regression's outputs are then no NaN
+    refused(net.to_c, "not finite")
     (tmp_path / "old.c").write_text("old")
     refused(lambda: net.to_c(tmp_path / "old.c"), "not finite")
     assert (tmp_path / "old.c").read_text() == "old"
