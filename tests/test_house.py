@@ -162,7 +162,7 @@ LIGHT = {
     "training",
     "version",
 }
-LIGHT |= {"architecture", "costs", "evaluation", "network_formats", "source"}
+LIGHT |= {"architecture", "costs", "evaluation", "network_formats", "source", "source_rows"}
 
 
 def test_importing_loads_nothing_heavy() -> None:

@@ -132,8 +132,12 @@ def _run(arguments: list[str]) -> int:
     if args.command is None:
         top.print_help()
         return 2
+    command = _COMMANDS[args.command]
+    if command.configure is not None:
+        command.configure(top.commands[command.name], args)
+        args = top.parse_all(arguments)
     with _warnings_in_lines(vars(args), args.quiet), options_in_errors(args):
-        return _COMMANDS[args.command].run(args)
+        return command.run(args)
 
 
 @contextlib.contextmanager

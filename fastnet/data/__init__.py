@@ -5,6 +5,7 @@ from fastnet.data.encoding import Column
 from fastnet.data.loading import load
 from fastnet.data.named_sets import SetInfo, cache_dir, describe, locate, names
 from fastnet.data.schema import Schema
+from fastnet.data.sources import source
 from fastnet.data.user_files import read_inputs
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "locate",
     "names",
     "read_inputs",
+    "source",
 ]

@@ -15,7 +15,7 @@ from fastnet.data.arrays import Array, read_idx, read_npz
 from fastnet.data.dataset import Dataset
 from fastnet.data.encoding import Column
 from fastnet.data.files import PathLike
-from fastnet.data.formats import IDX_FILES, find_idx, format_of, holds_table, read_array, read_table
+from fastnet.data.formats import IDX_FILES, SPELLINGS, find_idx, format_of, holds_table, read_array, read_table
 from fastnet.data.schema import Schema
 from fastnet.data.split import OF_FILES, Split, hold_out
 from fastnet.data.table import Table
@@ -26,14 +26,6 @@ from fastnet.text import listed, shown
 
 ImageShape: TypeAlias = tuple[int, int] | None
 
-_SPELLINGS = {  # of the arrays of an NPZ file
-    "x": ("x", "X", "data"),
-    "y": ("y", "target"),
-    "x_train": ("x_train", "X_train"),
-    "y_train": ("y_train",),
-    "x_test": ("x_test", "X_test"),
-    "y_test": ("y_test",),
-}
 _CLASS_NAMES = ("class_names", "target_names")  # arrays of text
 
 
@@ -156,13 +148,13 @@ def _examples_of(path: PathLike, schema: Schema) -> Array:
 def _spelled(found: dict[str, Array], name: str) -> tuple[dict[str, Array], dict[str, str]]:
     """Return the arrays of an NPZ file under the names x, y, x_train, ..., and their names in messages."""
     arrays, places = dict(found), {}
-    for key, spellings in _SPELLINGS.items():
+    for key, spellings in SPELLINGS.items():
         spelling = next((spelling for spelling in spellings if spelling in found), None)
         if spelling is not None:
             arrays[key] = found[spelling]
             places[key] = f"{name}, {spelling}"
-    known = {spelling for spellings in _SPELLINGS.values() for spelling in spellings}
-    return {key: array for key, array in arrays.items() if key in _SPELLINGS or key not in known}, places
+    known = {spelling for spellings in SPELLINGS.values() for spelling in spellings}
+    return {key: array for key, array in arrays.items() if key in SPELLINGS or key not in known}, places
 
 
 def _label_array(labels: PathLike) -> Array:

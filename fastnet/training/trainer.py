@@ -20,15 +20,15 @@ from fastnet.kernels import contract as c
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.notebook import card
+from fastnet.source import Source
 from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import with_dropout
 from fastnet.training.fit import Fit, Kept, begin
 from fastnet.training.history import Epoch, History, costs, last_results
-from fastnet.training.inputs import Examples, check_examples, check_validation_data
+from fastnet.training.inputs import Examples, check_examples, check_source, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
-from fastnet.training.order import draw_order
 from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
 from fastnet.training.selection import Selection, select
 from fastnet.training.settings import TrainerSettings
@@ -138,7 +138,8 @@ class Trainer(TrainerSettings):
         self._state = OptimizerState(settings, moments)
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
         self._epoch = 0  # the number of epochs begun
-        self._unfinished: Epoch | None = None  # the record of the current epoch so far
+        self._totals: Totals | None = None  # of the current epoch; None between two epochs
+        self._drawn_from: Mapping[str, Any] | None = None  # the generator's state before it drew the current order
         self._stopped, self._kept = False, Kept()
         self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
         self.history = History()
@@ -177,12 +178,12 @@ class Trainer(TrainerSettings):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
-        validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
+        validation_data: Source | tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
         validation_split: float = 0.0,
         callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]] = (),
     ) -> History:
@@ -196,9 +197,10 @@ class Trainer(TrainerSettings):
         x : array, data frame or scipy.sparse matrix (n, n_in)
             Examples, one per row, as for `Network.forward`. fastnet never makes a float copy of a whole uint8 array.
             Neither does it copy memory-mapped arrays, or arrays smaller than their float copy, if the copy would take
-            more than 32 MiB: each epoch then converts the rows a piece at a time.
+            more than 32 MiB: each epoch then converts the rows a piece at a time. Or a Source, which need not fit into
+            memory: `fastnet.data.source` makes one.
         y : array
-            Class labels (n,), or targets (n, n_out).
+            Class labels (n,), or targets (n, n_out). A Source has its own.
         epochs : int
             The number of passes over the examples.
         sample_weight : array (n,), optional
@@ -208,7 +210,7 @@ class Trainer(TrainerSettings):
             For a classification: a weight for each class, such as {0: 1.0, 1: 5.0}, which multiplies the weights of the
             examples of this class. Classes that the mapping lacks have weight 1. "balanced" gives each class the same
             total weight, as in scikit-learn: n / (n_classes * count).
-        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_data : Source, (x, y) or (x, y, sample_weight), optional
             Examples to evaluate the network on after each epoch.
         validation_split : float
             The share of the examples to hold out as validation data, from 0 to below 1. The examples are chosen at
@@ -235,9 +237,10 @@ class Trainer(TrainerSettings):
             This trainer is already in a fit: another thread or a callback called this method.
         """
         epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
+        split = checks.validation_split(validation_split, validation_data is not None)
+        check_source(x, epochs, self._schedule, split)
         examples = check_examples(self._network, x, y, sample_weight)
         warn_of_spread(examples.x, checks.column_names(x))
-        split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
         horizon = self._epoch, self._epoch + epochs
         # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
@@ -259,38 +262,42 @@ class Trainer(TrainerSettings):
                         raise
                 else:
                     try:
-                        epoch = self._train_epoch(fit, draw_order(selection.rows, self._shuffle, self._rng))
+                        epoch = self._train_epoch(fit, self._shuffle)
                     except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
-                        self.history.epochs += [self._unfinished] if self._unfinished is not None else []
+                        if self._totals is not None and self._totals.n_batches:
+                            self.history.epochs.append(self._totals.record(fit))
                         raise
                     if epoch is None:
                         break
                     epoch = epoch if interrupts.pending else fit.validated(epoch)
                     self.history.epochs.append(epoch)
+                    if not interrupts.pending:
+                        self._totals = None
                     for callback in fit.callbacks if not interrupts.pending else ():
                         fit.hand_over(partial(callback.on_epoch_end, self, epoch))
                 warn_of_standstill(fit, self.history, self._learning_rate, self._optimizer)
             fit.end(self._kept)
         return self.history
 
-    def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
+    def partial_fit(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Epoch:
         """Train once on the next part of a stream, in the given order, and return the record of this pass.
 
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
         """
+        check_source(x, 1, self._schedule)
         examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
         with Interrupts() as interrupts, self._one_fit:
             fit = self._begin(select(examples, self._layers), (0, 0), (), interrupts, 1)
-            epoch = self._train_epoch(fit, fit.rows)
+            epoch, self._totals = self._train_epoch(fit, shuffle=False), None
             fit.end(self._kept)
         if epoch is None:  # on Ctrl-C, if the user's signal handler did not raise
             raise KeyboardInterrupt
         return epoch
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> Evaluation:
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Evaluation:
         """Return what `Network.evaluate` returns, computed with the trainer's backend and threads."""
         return self._network.evaluate(x, y, sample_weight=sample_weight, backend=self._backend, threads=self._threads)
 
@@ -309,7 +316,7 @@ class Trainer(TrainerSettings):
         epochs: int,
         validation: Examples | None = None,
     ) -> Fit:
-        self._stopped = False
+        self._stopped, self._totals = False, None
         return begin(
             self._network,
             self._layers,
@@ -326,27 +333,45 @@ class Trainer(TrainerSettings):
             kept=self._kept,
         )
 
-    def _train_epoch(self, fit: Fit, order: c.Ints) -> Epoch | None:
-        """Train one epoch in this order, in chunks of batches. Return None if Ctrl-C came before the first update."""
+    def _train_epoch(self, fit: Fit, shuffle: bool) -> Epoch | None:
+        """Train one epoch in chunks of batches. Return None if Ctrl-C came before the first update."""
         size, n_batches = fit.updates.batch_size, fit.n_batches
-        factors = factors_of_epoch(self._schedule, self._epoch, self._state.step, n_batches, fit.horizon)
+        if (totals := self._totals) is None:
+            totals = self._totals = Totals(self._epoch + 1)
+            # The state takes 3 us. Only callbacks need it, since they may keep the state of the training.
+            self._drawn_from = self._rng.bit_generator.state if fit.callbacks else None
+        of_steps = partial(factors_of_epoch, self._schedule, self._epoch, horizon=fit.horizon)
+        begin, of_epoch = 0, of_steps(self._state.step - totals.n_batches, n_batches)
         self._epoch += 1
-        self._unfinished, totals, done = None, Totals(self._epoch), 0
-        while done < n_batches and not self._stopped and not fit.interrupts.pending:
-            count = fit.batches_of_chunk(done)
-            rows = order[done * size : (done + count) * size]
-            rates = checks.rates(self._learning_rate, factors[done : done + count], self._state.step)
-            began = time.perf_counter()
-            is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
-            report = fit.watch.make(rows, rates, self._epoch, is_last)
-            seconds = time.perf_counter() - began
-            if n_updates := len(report):
-                done += n_updates
-                n_examples = min(n_updates * size, len(rows))
-                fit.chunks.learn_speed(seconds, n_examples)
-                totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
-                self._unfinished = totals.record(fit)
-                if fit.callbacks:
-                    fit.tell(self, self._unfinished, done, rows[(n_updates - 1) * size :][:size])
-        self._epoch -= done == 0
-        return self._unfinished
+        record: Epoch | None = None
+        for window in fit.windows(shuffle, self._rng, totals.n_batches):
+            if window.x is not fit.updates.x:
+                fit.use(window)
+                totals.wait(window.waited)
+            first = totals.n_batches
+            end = first - (-len(window.order) // size)
+            if not n_batches:  # a stream: the factors are those of the window
+                begin, of_epoch = first, of_steps(self._state.step, end - first)
+            while (done := totals.n_batches) < end and not self._stopped and not fit.interrupts.pending:
+                count = fit.batches_of_chunk(done, end)
+                rows = window.order[(done - first) * size : (done - first + count) * size]
+                factors = of_epoch[done - begin : done - begin + count]
+                rates = checks.rates(self._learning_rate, factors, self._state.step)
+                began = time.perf_counter()
+                is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
+                report = fit.watch.make(rows, rates, self._epoch, is_last)
+                seconds = time.perf_counter() - began
+                if n_updates := len(report):
+                    n_examples = min(n_updates * size, len(rows))
+                    fit.chunks.learn_speed(seconds, n_examples)
+                    totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
+                    record = totals.record(fit)
+                    if fit.callbacks:
+                        last = rows[(n_updates - 1) * size :][:size]
+                        fit.tell(self, record, totals.n_batches, window.numbered(last))
+            if self._stopped or fit.interrupts.pending:
+                break
+        if not totals.n_batches:
+            self._epoch -= 1
+            return None
+        return record or totals.record(fit)

@@ -23,11 +23,14 @@ from data_cases import CODES, STEMS, idx
 from PIL import Image
 
 import fastnet
+from fastnet import cli
+from fastnet.cli.configuration import configure
 from fastnet.data import pictures
 from fastnet.data.arrays import read_idx, read_npy, read_npz
 from fastnet.data.formats import read_array, read_table
 from fastnet.data.schema import Schema
 from fastnet.text import json_text
+from fastnet.training.configuration import Configuration, read_configuration
 from fastnet.training.history import FIELDS
 from fastnet.training.runs import FILES, FORMAT, Run
 
@@ -113,6 +116,24 @@ def _run(folder: Path) -> None:
     sound(again.history == run.history and again.record == run.record, "saving changes the run")
 
 
+def _configuration(path: Path) -> None:
+    found = read_configuration(path)
+    sound(all(isinstance(table, dict) for table in found.to_dict().values()), f"tables {found}")
+    lists = [value if isinstance(value, list) else [value] for value in found.options.values()]
+    sound(all(isinstance(one, (str, int, float)) for entries in lists for one in entries), f"options {found.options}")
+    _parse_options(path)
+
+
+def _parse_options(path: Path) -> None:
+    """Give the options to `fastnet train`. ValueError is how the command line refuses them, in words."""
+    top = cli.entry.parser()
+    try:
+        configure(top.commands["train"], top.parse_all(["train", "--config", str(path)]))
+        top.parse_all(["train"])
+    except ValueError as error:
+        sound(str(error).isprintable() and len(str(error)) < 2000, f"the message {error!r}")
+
+
 # -- calls of the readers ----------------------------------------------------------------------------------------
 
 
@@ -184,6 +205,13 @@ def _runs() -> list[Document]:
 
 def _arrays_of_all_types() -> list[np.ndarray]:
     return [np.arange(6).reshape(2, 3).astype(dtype) for dtype in CODES]
+
+
+def _configurations() -> list[Document]:
+    options = {"data": "mnist-5k", "layers": [784, 16, 10], "learning_rate": 0.5, "no_shuffle": False, "seed": 3}
+    record = {"run": {"date": "today"}, "data": {"hash": "12", "x_train": "uint8 (6, 16)"}, "machine": {"cores": 2}}
+    texts = [Configuration(options, {"save": "x.npz"}, record).text(), "[options]\ndrop = ['a', \"b\"]\nseed = 0x1F\n"]
+    return [{"run.toml": text.encode()} for text in texts]
 
 
 def _idx() -> list[Document]:
@@ -289,6 +317,7 @@ def _mnist() -> list[Document]:
 READERS = {
     "network": Reader(_networks, lambda folder, names: _network(folder / names[0])),
     "run": Reader(_runs, lambda folder, names: _run(folder)),
+    "configuration": Reader(_configurations, lambda folder, names: _configuration(folder / names[0])),
     "idx": Reader(_idx, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
     "npy": Reader(_npy, lambda folder, names: _array(read_npy(folder / names[0]))),
     "npz": Reader(_npzs, _arrays),
