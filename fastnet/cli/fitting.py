@@ -91,8 +91,8 @@ class Fitting:
             ],
         )
 
-    def run(self, started: str | None) -> Run:
-        """Return the run so far. Its networks take raw rows. `started` is the date in run.toml, if it is written."""
+    def run(self) -> Run:
+        """Return the run so far. Its networks take raw rows."""
         args, data = self._args, self.data
         network, schema = self._folded(self.trainer.network), data.schema
         return Run.of(
@@ -115,7 +115,7 @@ class Fitting:
             class_names=class_names(network, data),
             standardization=self._standardization_record(),
             source=results.source_of(args),
-            started=started,
+            started=None if args.out is None else resuming.started(args.out),
             optimizer=args.optimizer,
             init=args.init,
             seed=args.seed,

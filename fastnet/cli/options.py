@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
 
 from fastnet import backends, data
 from fastnet.checks import given, suggestion
+from fastnet.cli.streams import standard_output
 from fastnet.data.split import TEST_SHARE
 from fastnet.names import Sparse, TaskName
 
@@ -69,7 +70,8 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Print the help. argparse's own method ignores a full disk."""
-        print(self.format_help(), end="", file=file)
+        with standard_output():
+            print(self.format_help(), end="", file=file)
 
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse an option that this parser lacks, and suggest the closest option.
@@ -150,6 +152,18 @@ def add_data_options(command: argparse.ArgumentParser, default: str | None = _DA
 def add_file_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say where the examples and labels are, and which of them are for the test."""
     command.add_argument("--data-dir", metavar="FOLDER", help="look for the named data sets in this folder first")
+    add_label_options(command)
+    command.add_argument(
+        "--test-fraction",
+        type=real,
+        metavar="X",
+        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
+        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
+    )
+
+
+def add_label_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where the labels are, and what the numbers are."""
     command.add_argument(
         "--labels", metavar="FILE", help="the file of labels, if the file of --data holds only examples"
     )
@@ -165,13 +179,6 @@ def add_file_options(command: argparse.ArgumentParser) -> None:
         action="store_const",
         const=True,
         help="the numbers of a text file are pixels from 0 to 255 (default: numbers as they are)",
-    )
-    command.add_argument(
-        "--test-fraction",
-        type=real,
-        metavar="X",
-        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
-        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
     )
 
 

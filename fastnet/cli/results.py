@@ -12,6 +12,7 @@ from fastnet.cli import progress
 from fastnet.cli.options import DATA_OPTIONS
 from fastnet.data import Dataset
 from fastnet.data.files import atomic_write, make_folder
+from fastnet.data.safetensors_files import wants_safetensors
 from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.configuration import FILE as CONFIGURATION
@@ -37,6 +38,8 @@ def check_training(args: argparse.Namespace) -> None:
             other = seen.setdefault(os.path.realpath(path), option)
             if other != option:
                 raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
+    if args.save is not None:
+        wants_safetensors(args.save)  # a missing library is an error now, not after the training
     if args.report is not None:
         check_html("--report", args.report)
 
@@ -113,14 +116,11 @@ def write_training(args: argparse.Namespace, trainer: Trainer, run: Run) -> None
 
 
 def write_test(args: argparse.Namespace, run: Run, data: Dataset) -> None:
-    """Write the files that need the result of the test: the --report, and the record in --out.
-
-    The record says that the training is finished, so it is written last.
-    """
-    if args.report is not None:
-        write_report(args, args.report, run, data)
+    """Write the files that need the result of the test: the record in --out, and the --report."""
     if args.out is not None:
         run.save_record(args.out)
+    if args.report is not None:
+        write_report(args, args.report, run, data)
 
 
 def write_report(args: argparse.Namespace, path: str, run: Run, data: Dataset) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fastnet import checks
-from fastnet.data.files import PathLike
+from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.checkpoint import Checkpoint
@@ -61,12 +62,26 @@ def check_place(args: argparse.Namespace) -> None:
         )
 
 
-def begin(args: argparse.Namespace, made: Configuration) -> str:
-    """Write run.toml before the training. Return the date that the training began. --resume keeps the file."""
-    if args.resume is None:
-        _remove_checkpoints(args)  # of a finished training, after `check_place`
-        made.save(Path(args.out) / FILE)
-    return _date(args.out)
+def begin(args: argparse.Namespace, made: Configuration) -> Callable[[], None]:
+    """Write run.toml before the training. --resume keeps the file.
+
+    Return a function that restores the file of an earlier training, for a training that ends before its first update.
+    """
+    path = Path(args.out) / FILE
+    if args.resume is not None:
+        return lambda: None
+    before = path.read_bytes() if path.exists() else None
+    _remove_checkpoints(args)  # of a finished training, after `check_place`
+    made.save(path)
+
+    def restore() -> None:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            with atomic_write(path) as file:
+                file.write(before)
+
+    return restore
 
 
 def end(args: argparse.Namespace) -> None:
@@ -117,13 +132,14 @@ def _remove_checkpoints(args: argparse.Namespace) -> None:
 def finished(folder: PathLike) -> Run | None:
     """Return the run of a folder if its training is finished and is the one that run.toml describes, else None."""
     try:
-        run, date = Run.load(folder), _date(folder)
+        run, date = Run.load(folder), started(folder)
     except DataError:  # the training was killed before it wrote its results, or another file is missing
         return None
     return run if run.record.get("test") and run.record.get("started") == date else None
 
 
-def _date(folder: PathLike) -> str:
+def started(folder: PathLike) -> str:
+    """Return the date at which the training of a folder began. Its record has the same date when it is finished."""
     return str(read_configuration(Path(folder) / FILE).record.get(RUN, {}).get("date"))
 
 

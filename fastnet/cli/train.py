@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -62,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     fitting = Fitting(args, data, trainer, initial)
     if not args.json:
         print_result(args, facts(_settings(args, fitting, choice)), {})
-    started = resuming.begin(args, made) if made is not None and args.out is not None else None
-    _fit(args, fitting, choice, started)
-    done = fitting.run(started)
+    restore = resuming.begin(args, made) if made is not None and args.out is not None else None
+    _fit(args, fitting, choice, restore)
+    done = fitting.run()
     results.write_training(args, trainer, done)
     text, done.record["test"] = evaluate(done.network, data, args.backend)
     results.write_test(args, done, data)
@@ -74,19 +75,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fit(args: argparse.Namespace, fitting: Fitting, choice: backends.Choice, started: str | None) -> None:
-    """Train. After Ctrl-C write what is trained, and say where it is and how to go on."""
+def _fit(
+    args: argparse.Namespace, fitting: Fitting, choice: backends.Choice, restore: Callable[[], None] | None
+) -> None:
+    """Train. After Ctrl-C write what is trained, and say where it is and how to go on.
+
+    If nothing is trained, `restore` restores what the start of the training has changed in the folder of --out.
+    """
     trainer = fitting.trainer
     try:
         fitting.fit(choice.name)
     except KeyboardInterrupt:
         kept: list[str] = []
         if trainer.steps:  # an untrained network must not replace a file
-            results.write_training(args, trainer, fitting.run(started))
+            results.write_training(args, trainer, fitting.run())
             if places := [shown(path) for path in (args.save, args.out) if path]:
                 kept.append(f"the network trained so far is saved in {' and '.join(places)}")
             if args.history:
                 kept.append(f"the history is saved in {shown(args.history)}")
+        elif restore is not None:
+            restore()
         if resuming.is_waiting(args):
             kept.append(f"to continue: {resuming.command(args.out)}")
         lost = "nothing is saved" + ", since neither --save nor --out is given" * bool(trainer.steps)
@@ -275,10 +283,11 @@ COMMAND = Command(
     (
         "fastnet train",
         "fastnet train --data iris.csv --label-column species --save iris.npz",
-        "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 --epochs 30 --backend cython \\\n"
-        "      --save digits.npz --history run.json",
-        "fastnet train --data mnist --activation relu --cost cross_entropy --optimizer momentum --nesterov \\\n"
-        "      --learning-rate 0.02 --weight-decay 5e-4 --batch-size 64 --epochs 25",
+        "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 \\\n"
+        "      --epochs 30 --backend cython --save digits.npz --history run.json",
+        "fastnet train --data mnist --activation relu --cost cross_entropy \\\n"
+        "      --optimizer momentum --nesterov --learning-rate 0.02 --weight-decay 5e-4 \\\n"
+        "      --batch-size 64 --epochs 25",
     ),
     fill,
     run,

@@ -47,7 +47,11 @@ def fill(parser: argparse.ArgumentParser) -> None:
     _add_training_options(parser.add_argument_group("the training"))
     _add_configuration_options(parser.add_argument_group("the configuration"))
     written = parser.add_argument_group("the results")
-    written.add_argument("--save", metavar="FILE.npz", help="write the trained network, also after Ctrl-C")
+    written.add_argument(
+        "--save",
+        metavar="FILE.npz",
+        help="write the trained network, also after Ctrl-C; with the suffix .safetensors, for PyTorch to read",
+    )
     written.add_argument("--history", metavar="FILE.json", help="write the cost, accuracy, seconds, ... of each epoch")
     written.add_argument(
         "--out",

@@ -37,7 +37,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 _UNITS = {"regression": "number", "multilabel": "label"}  # what an output stands for
 _NULL = tuple(name for name in MEASURES if name != "cost")  # the columns that may hold null in place of nan
-_ADDED = tuple(name for name in MEASURES if name.endswith(("label_accuracy", "r2")))  # new in 0.3
+# The columns that older files lack, with what they then hold.
+_ADDED = {name: None for name in MEASURES if name.endswith(("label_accuracy", "r2"))} | {"waiting": 0.0}
 
 
 @dataclass(frozen=True)
@@ -218,10 +219,10 @@ def check_data(what: str, network: Network, data: Dataset) -> None:
 
 
 def _with_added_columns(history: dict[str, Any]) -> dict[str, Any]:
-    """Return the history with the columns that an earlier version did not write, filled with None."""
+    """Return the history with the columns that an earlier version did not write."""
     epochs = history.get("epoch")
     n = len(epochs) if isinstance(epochs, list) else 0
-    return {**{name: [None] * n for name in _ADDED}, **history}
+    return {**{name: [value] * n for name, value in _ADDED.items()}, **history}
 
 
 def _check_record(path: Path, record: Mapping[str, Any]) -> None:

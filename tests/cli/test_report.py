@@ -37,7 +37,7 @@ def test_train_writes_a_run_and_its_report(folder: Path, data: str, capsys: pyte
     assert f"out         {run}" in out
     assert f"report      {html}" in out
     assert err.count("epoch ") == 15
-    assert sorted(path.name for path in run.iterdir()) == ["history.json", "initial.npz", "network.npz", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == sorted([*FILES, "run.toml"])
 
     found = Run.load(run)
     (x, y), test = pictures(120, 0), pictures(30, 1)
