@@ -28,7 +28,9 @@ from fastnet.errors import FastnetError
 WORKLOAD = WORKLOADS["W1"]
 SHARE = 10  # the file is this many times as large as the memory left to the process
 BUFFER_SHARE = 2  # the shuffle buffer takes this part of that memory; the rest is for threads and blocks
+MEMORY, EXACT = 0, -1  # in place of the size of a buffer
 GROWTH = 100e6  # bytes beside the buffer that a training may take
+IN_FILE, IN_MEMORY = "from the file", "in memory"
 CODE = "import sys; sys.path[:] = {!r}; from fastnet.bench.out_of_core import trained; print(trained(*{!r}))"
 
 
@@ -47,8 +49,8 @@ def write(folder: Path, n_bytes: int) -> int:
 def trained(folder: str, buffer: int, limit: int) -> str:
     """Train one epoch of W1 and return its figures as JSON.
 
-    `buffer` is the size of the shuffle buffer; 0 trains in memory. `limit` is how many bytes the process may add to its
-    address space; 0 sets no limit.
+    `buffer` is the size of the shuffle buffer, MEMORY to train in memory, or EXACT to shuffle exactly. `limit` is how
+    many bytes the process may add to its address space; 0 sets no limit.
     """
     paths = [Path(folder, f"{name}.npy") for name in ("x", "y")]
     setup = Setup("auto")
@@ -60,7 +62,10 @@ def trained(folder: str, buffer: int, limit: int) -> str:
 
         most = _status("VmSize") + limit
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    data = (source((paths[0], paths[1]), shuffle_buffer=buffer),) if buffer else tuple(map(np.load, paths))
+    if buffer == MEMORY:
+        data: tuple[Any, ...] = tuple(map(np.load, paths))
+    else:
+        data = (source((paths[0], paths[1]), shuffle_buffer=None if buffer == EXACT else buffer),)
     epoch = WORKLOAD.trainer(WORKLOAD.network("float32"), setup).fit(*data, epochs=1).epochs[-1]
     return json.dumps(
         {
@@ -91,9 +96,10 @@ def measure(folder: Path, buffer: int, limit: int) -> dict[str, Any]:
     return found
 
 
-def section(found: Sequence[tuple[dict[str, Any], dict[str, Any]]], n_bytes: int, buffer: int) -> report.Section:
-    """Return the table of the medians over the rounds."""
-    ratios = [a["examples_per_second"] / b["examples_per_second"] for a, b in found]
+def section(found: dict[str, list[dict[str, Any]]], n_bytes: int, buffer: int) -> report.Section:
+    """Return the table of the medians over the rounds. `found` has the measurements of each row of the table."""
+    in_file, in_memory = found[IN_FILE], found[IN_MEMORY]
+    ratios = [a["examples_per_second"] / b["examples_per_second"] for a, b in zip(in_file, in_memory, strict=True)]
     rows = [
         (
             name,
@@ -102,19 +108,19 @@ def section(found: Sequence[tuple[dict[str, Any], dict[str, Any]]], n_bytes: int
             f"{max(record['growth'] for record in records) / 1e6:,.0f}",
             f"{np.median([record['cost'] for record in records]):.4f}",
         )
-        for name, records in zip(("from the file", "in memory"), zip(*found, strict=True), strict=True)
+        for name, records in found.items()
     ]
-    growth = max(a["growth"] for a, _ in found)
+    growth = max(record["growth"] for record in in_file)
     note = (
-        f"An epoch of W1 on {n_bytes / 1e6:,.0f} MB of bytes, {WORKLOAD.title}, backend {found[0][0]['backend']}: "
-        f"medians of {len(found)} rounds. From the file, training has {np.median(ratios):.0%} of the speed in memory "
+        f"An epoch of W1 on {n_bytes / 1e6:,.0f} MB of bytes, {WORKLOAD.title}, backend {in_file[0]['backend']}: "
+        f"medians of {len(in_file)} rounds. From the file, training has {np.median(ratios):.0%} of the speed in memory "
         f"(from {min(ratios):.0%} to {max(ratios):.0%}), with a shuffle buffer of {buffer / 1e6:,.0f} MB and at most "
         f"{n_bytes / SHARE / 1e6:,.0f} MB of new address space. The memory is the largest growth of the resident "
         "memory. "
         f"It is {'below' if growth <= buffer + GROWTH else 'ABOVE'} buffer plus {GROWTH / 1e6:.0f} MB."
     )
     columns = ("images", "examples/s", "waiting", "memory, MB", "cost")
-    records = [{"file": a, "memory": b} for a, b in found]
+    records = [{"images": name, "rounds": rounds} for name, rounds in found.items()]
     return report.Section("out_of_core", "Training beyond the memory", columns, rows, note, records, 1)
 
 
@@ -123,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--megabytes", type=int, default=2000, help="the size of the file (default: 2000)")
     parser.add_argument("--rounds", type=int, default=5, help="how often to measure both (default: 5)")
     parser.add_argument("--folder", type=Path, help="where to write the file (default: a temporary folder)")
+    parser.add_argument("--exact", action="store_true", help="also measure an exact shuffle of the file, once")
     parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -130,7 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         n_bytes = write(folder, options.megabytes * 10**6) * WORKLOAD.sizes[0]
         limit = n_bytes // SHARE
         buffer = limit // BUFFER_SHARE
-        found = [(measure(folder, buffer, limit), measure(folder, 0, 0)) for _ in range(options.rounds)]
+        found: dict[str, list[dict[str, Any]]] = {IN_FILE: [], IN_MEMORY: []}
+        for _ in range(options.rounds):
+            found[IN_FILE].append(measure(folder, buffer, limit))
+            found[IN_MEMORY].append(measure(folder, MEMORY, 0))
+        if options.exact:
+            found["from the file, shuffle_buffer=None"] = [measure(folder, EXACT, limit)]
     report.show(section(found, n_bytes, buffer), options.markdown)
     print("\n" + "\n".join(f"{name}: {fact}" for name, fact in facts().items()))
     return 0
