@@ -23,6 +23,7 @@ from fastnet.checks.settings import (
     byte_scale,
     classifier,
     dropout,
+    dtype_of,
     factors,
     hidden_activations,
     image_shape,
@@ -38,7 +39,7 @@ from fastnet.checks.settings import (
     sparse,
     threads,
 )
-from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
+from fastnet.checks.sparse_rows import converted, holds_bytes, is_scipy_sparse
 from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
     between_0_and_1,
@@ -74,8 +75,10 @@ __all__ = [
     "classes",
     "classifier",
     "column_names",
+    "converted",
     "dense_inputs",
     "dropout",
+    "dtype_of",
     "factors",
     "fraction",
     "generator",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +10,7 @@ from numbers import Number
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -19,9 +20,9 @@ from fastnet.backends.read_ahead import ReadAhead
 from fastnet.checks import AnyRows
 from fastnet.names import BatchSize
 from fastnet.network import Network
-from fastnet.sklearn import advice, epochs, lbfgs
+from fastnet.sklearn import advice, epochs, lbfgs, onnx_export
 from fastnet.sklearn.descent import Descent
-from fastnet.sklearn.fitted import Fitted, validated
+from fastnet.sklearn.fitted import Fitted, current_network, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
 from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes, parameter_errors
@@ -204,7 +205,7 @@ class MLP(Fitted):
 
     def _continue(self, sizes: list[int]) -> None:
         """Go on with the network of an earlier fit."""
-        network = self._current_network()
+        network = current_network(self)
         if list(network.sizes) != sizes:
             raise ValueError(
                 f"the network of the earlier fit has layers of {list(network.sizes)}, and this fit needs {sizes}: keep "
@@ -326,6 +327,23 @@ class MLP(Fitted):
         self.best_loss_ = None if stopped_early else record.best_loss
         self.validation_scores_ = record.scores if stopped_early else None
         self.best_validation_score_ = record.best_score if stopped_early else None
+
+    def to_onnx(self, path: str | os.PathLike[str], *, x_dtype: DTypeLike | None = None) -> None:
+        """Write the fitted estimator as an ONNX file, as `fastnet.sklearn.to_onnx` does.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        x_dtype : str or dtype, optional
+            The dtype of the input: "float32", "float64" or "uint8". None: the dtype of the network.
+
+        Raises
+        ------
+        TypeError, ValueError, NotFittedError, FastnetError, DataError
+            As for `fastnet.sklearn.to_onnx`.
+        """
+        onnx_export.to_onnx(self, path, x_dtype=x_dtype)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,7 +11,7 @@ from fastnet.errors import DivergedError
 from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.fit import Fit
 from fastnet.training.history import Epoch
-from fastnet.training.resuming import ResumableTrainer, check_resumed
+from fastnet.training.resuming import ResumableTrainer
 from fastnet.training.schedules import factors_of_epoch
 from fastnet.training.standstill import warn_of_standstill
 from fastnet.training.state import FitSoFar, restore_callbacks
@@ -23,8 +23,6 @@ class TrainingLoop(ResumableTrainer):
 
     def _run(self, fit: Fit, resumed: FitSoFar | None, at_end: ExitStack) -> None:
         """Train the epochs of a fit. `at_end` gets the callbacks' `on_fit_end`."""
-        if resumed is not None:
-            check_resumed(fit, resumed)
         for callback in fit.callbacks:
             fit.hand_over(partial(callback.on_fit_begin, self, fit.info()))
             at_end.callback(fit.interrupts.hand_over, partial(callback.on_fit_end, self))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
-import os
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-
-import numpy as np
 
 from fastnet import backends
 from fastnet.data import Dataset
@@ -22,11 +17,11 @@ from fastnet.evaluation import Evaluation
 from fastnet.kernels.formulas import n_classes
 from fastnet.network import Network
 from fastnet.text import json_text, number, reason, shown
+from fastnet.training import provenance
 from fastnet.training.history import FIELDS, MEASURES, TEXTS
 from fastnet.training.optimizers import OPTIMIZERS
 from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
-from fastnet.version import __version__
 
 # The files hold the network, the network before its training, the columns of the history, and everything else.
 NETWORK, INITIAL, HISTORY, RECORD = FILES = ("network.npz", "initial.npz", "history.json", "run.json")
@@ -130,8 +125,6 @@ class Run:
 
 def describe(trainer: Trainer) -> dict[str, Any]:
     """Return the settings, results, backend and machine of a training, as values that JSON can hold."""
-    from fastnet.backends import machine  # imported here: only the end of a training needs it
-
     network, last = trainer.network, trainer.history.epochs[-1] if len(trainer.history) else None
     name, reason = (last.backend, last.backend_reason) if last else backends.resolve(trainer.backend)
     backend = backends.describe(name)
@@ -163,12 +156,9 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "inputs": last and last.inputs,
         "seconds": sum(trainer.history["seconds"]),
         "train": {name: number(getattr(last, name)) for name in Evaluation._fields} if last else None,
-        "fastnet": __version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "processor": machine.processor(),
-        "cores": os.cpu_count(),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        **provenance.software(),
+        **provenance.hardware(),
+        "date": provenance.now(),
     }
 
 

@@ -26,6 +26,7 @@ from fastnet.training.inputs import Examples, check_examples, check_source, chec
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.loop import TrainingLoop
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
+from fastnet.training.resuming import check_resumed
 from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, has_no_length
 from fastnet.training.selection import Selection, select
 from fastnet.training.spread import warn_of_spread
@@ -237,10 +238,12 @@ class Trainer(TrainingLoop):
         horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
         # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
         with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
-            if split and self._split_seed is None:
+            if split and self._split_seed is None and resumed is None:
                 self._split_seed = int(self._rng.integers(2**63))
             selection = select(examples, self._layers, class_weight, split, self._split_seed)
             fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation, resumed)
+            if resumed is not None:
+                check_resumed(fit, resumed)
             with self._running_fit(fit):
                 self._run(fit, resumed, at_end)
                 at_end.close()
