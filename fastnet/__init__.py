@@ -23,6 +23,7 @@ from fastnet.predictor import Predictor
 from fastnet.training import (
     Adam,
     Callback,
+    Checkpoint,
     Constant,
     Cosine,
     CSVLogger,
@@ -57,6 +58,7 @@ __all__ = [
     "BackendError",
     "CSVLogger",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "CrossEntropy",

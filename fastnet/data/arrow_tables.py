@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Collection, Iterator
+import os
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from fastnet.data.table import Table, from_values, named
 from fastnet.errors import DataError, require_extra
 from fastnet.text import shown
 
+_SUFFIXES = (".parquet", ".arrow", ".feather")
 ARROW_MAGIC, PARQUET_MAGIC = b"ARROW1", b"PAR1"
 # Equal values take no room in a Parquet file. A table may be so many times larger than its file, or this many bytes.
 _EXPANSION, _MAX_UNCHECKED = 1000, 1 << 26
@@ -23,12 +27,12 @@ _BLOCK_CELLS = 1 << 20  # cells of a group that become NumPy arrays at a time
 
 
 def read_arrow(path: PathLike) -> Table:
-    """Read a table from a Parquet file, or from an Arrow file (Feather of version 2).
+    """Read a table from a Parquet or Arrow (Feather) file, or from a folder of such files with the same columns.
 
     Parameters
     ----------
     path : path
-        The file.
+        The file or folder.
 
     Returns
     -------
@@ -42,11 +46,25 @@ def read_arrow(path: PathLike) -> Table:
     FastnetError
         This machine lacks pyarrow.
     """
-    file = ArrowFile(path)
+    files = same_columns(arrow_files(path) if os.path.isdir(path) else [path])
     import pyarrow
 
-    whole = pyarrow.concat_tables([file.group(k) for k in range(len(file.rows))])
-    return file.table(whole)
+    whole = pyarrow.concat_tables([file.group(k) for file in files for k in range(len(file.rows))])
+    return dataclasses.replace(files[0].table(whole), name=shown(path))
+
+
+def arrow_files(folder: PathLike) -> list[Path]:
+    """Return the Parquet and Arrow files of a folder in the order of their names."""
+    return [file for file in sorted(Path(folder).iterdir()) if file.suffix.lower() in _SUFFIXES]
+
+
+def same_columns(paths: Sequence[PathLike]) -> list[ArrowFile]:
+    """Open Parquet or Arrow files. Refuse files that differ in the names or types of their columns."""
+    files = [ArrowFile(path) for path in paths]
+    for file in files:
+        if not file.schema.equals(files[0].schema):
+            raise DataError(f"{file.name} has other columns than {files[0].name}: make their names and types alike")
+    return files
 
 
 class ArrowFile:

@@ -4,6 +4,7 @@ A chunk goes through trainer.py, divergence.py, kernel_calls.py, backends/thread
 """
 
 from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
+from fastnet.training.checkpoint import Checkpoint
 from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.history import Epoch, History
 from fastnet.training.loggers import CSVLogger, JSONLines, Logger, TensorBoard
@@ -17,6 +18,7 @@ __all__ = [
     "Adam",
     "CSVLogger",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "EarlyStopping",
