@@ -11,6 +11,7 @@ import pytest
 
 from fastnet import DataError
 from fastnet.data.arrow_batches import announced_bytes
+from fastnet.data.arrow_tables import read_arrow
 from fastnet.data.formats import read_table
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: arrow)")
@@ -66,3 +67,9 @@ def test_a_buffer_that_announces_a_terabyte_is_refused_in_words(tmp_path: Path) 
     path.write_bytes(content[:at] + struct.pack("<q", 1 << 40) + content[at + 8 :])
     with pytest.raises(DataError, match=r"x\.arrow announces more data than fits into it"):
         read_table(path)
+
+
+def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.arrow").mkdir()
+    with pytest.raises(DataError, match=r"x\.arrow is a folder without Parquet and Arrow files"):
+        read_arrow(tmp_path / "x.arrow")
