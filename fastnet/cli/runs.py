@@ -17,7 +17,7 @@ from fastnet.training.comparison_tables import setting_text
 from fastnet.training.run_summary import RunSummary, run_folders, summary
 
 FOLDER = "runs"
-_SHORTENED = {"data": 8, "hidden": 7, "run": 8}  # in a narrow terminal, in this order, down to so many letters
+_SHORTENED = {"data": 6, "hidden": 7, "run": 8}  # in a narrow terminal, in this order, down to so many letters
 _LEFT_OUT = ("time", "optimizer", "hidden", "date", "data")  # in this order, where the table is still too wide
 _WORDS = ("run", "date", "data", "hidden", "optimizer", "state")  # columns that are aligned to the left
 
@@ -71,7 +71,7 @@ def _cells(found: Sequence[RunSummary]) -> dict[str, list[str]]:
     """Return the texts of each column."""
     return {
         "run": [run.name for run in found],
-        "date": [run.date[:10] or "-" for run in found],
+        "date": _dates(found),
         "data": [os.path.basename(setting_text(run.settings.get("data"))) for run in found],
         "hidden": [_hidden(run.settings.get("layers")) for run in found],
         "optimizer": [setting_text(run.settings.get("optimizer")) for run in found],
@@ -80,6 +80,12 @@ def _cells(found: Sequence[RunSummary]) -> dict[str, list[str]]:
         "time": ["-" if (seconds := run.figures.get("seconds")) is None else duration(seconds) for run in found],
         "state": [run.state for run in found],
     }
+
+
+def _dates(found: Sequence[RunSummary]) -> list[str]:
+    """Return each run's day as 2026-03-01, or as 03-01 if all runs are of one year."""
+    start = 5 if len({run.date[:4] for run in found if run.date}) == 1 else 0
+    return [run.date[start:10] or "-" for run in found]
 
 
 def _hidden(layers: Any) -> str:

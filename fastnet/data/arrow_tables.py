@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.data.arrays import Array
+from fastnet.data.arrow_batches import announced_bytes
 from fastnet.data.files import PathLike, reading
 from fastnet.data.table import Table, from_values, named
 from fastnet.errors import DataError, require_extra
@@ -97,6 +98,9 @@ class ArrowFile:
         self._path, self.name, self._metadata = path, shown(path), None
         with reading(path) as (file, size):
             self._is_parquet = file.peek(4)[:4] == PARQUET_MAGIC
+            most = max(_MAX_UNCHECKED, size * _EXPANSION)
+            if not self._is_parquet and announced_bytes(file, size) > most:
+                raise self._too_much()
             with self._opened(file) as opened:
                 if self._is_parquet:
                     self._metadata = opened.metadata
@@ -108,9 +112,12 @@ class ArrowFile:
             names = list(self.schema.names)
             if not names or not sum(self.rows):
                 raise DataError(f"{self.name} has no rows: expected at least one row")
-            if 8 * sum(self.rows) * len(names) > max(_MAX_UNCHECKED, size * _EXPANSION):
-                raise DataError(f"{self.name} announces more data than fits into it: it is corrupt, get a fresh copy")
+            if 8 * sum(self.rows) * len(names) > most:
+                raise self._too_much()
         self.names = list(named(names, names, self.name))
+
+    def _too_much(self) -> DataError:
+        return DataError(f"{self.name} announces more data than fits into it: it is corrupt, get a fresh copy")
 
     def group(self, k: int, columns: Collection[str] | None = None) -> Any:
         """Return group k as a pyarrow.Table. `columns` are the names of those to read; None: all."""
@@ -123,7 +130,7 @@ class ArrowFile:
                 import pyarrow
 
                 found = pyarrow.Table.from_batches([opened.get_batch(k)])
-                found.validate(full=True)  # pyarrow trusts the offsets in an Arrow file
+            found.validate(full=True)  # pyarrow trusts the offsets in an Arrow file, and the texts in a Parquet file
             if found.num_rows != self.rows[k]:
                 raise DataError(f"{self.name} holds another number of rows than it announces: get a fresh copy")
             return found.rename_columns([self.names[i] for i in fields])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastnet import plots
 from fastnet.report.parts import FOOTER, Card, Facts, Page, Table, counted, picture
-from fastnet.text import score
+from fastnet.text import elided, score
 from fastnet.training.comparison import Comparison
 from fastnet.training.comparison_tables import setting_text, tables
 
+MAX_LETTERS = 12  # of a run's name in the large type of the key figures, which does not break
 TITLES = {
     "settings": "What differs",
     "results": "How good, how long",
@@ -42,7 +43,7 @@ def _figures(comparison: Comparison) -> Facts:
         name = names.pop()
         known = [(value, run) for _, value, run in scored if value is not None]
         value, run = (min if name.endswith("cost") else max)(known, key=lambda pair: pair[0])
-        found += [(f"best {name.replace('_', ' ')}", score(name, value)), ("of the run", run)]
+        found += [(f"best {name.replace('_', ' ')}", score(name, value)), ("of the run", elided(run, MAX_LETTERS))]
     return [*found, ("runs", str(len(comparison.runs))), ("settings that differ", str(len(comparison.different)))]
 
 
@@ -75,7 +76,9 @@ def _tables(comparison: Comparison) -> list[Card]:
             table.key,
             TITLES[table.key],
             f"{table.title[0].upper()}{table.title[1:]}.",
-            table=Table("One row for each run", table.rows[0], table.rows[1:]) if table.rows else None,
+            table=Table(f"{TITLES[table.key]}: one row for each run", table.rows[0], table.rows[1:])
+            if table.rows
+            else None,
             wide=True,
         )
         for table in tables(comparison)

@@ -33,7 +33,6 @@ from fastnet.training.selection import NO_ROWS, Selection
 from fastnet.training.windows import Window
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
-NO_EXAMPLES = Examples(NOTHING, NOTHING, NOTHING)
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
 
 
@@ -65,7 +64,6 @@ class Fit:
     callbacks: Sequence[Callback]
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
-    examples: Examples = NO_EXAMPLES  # as the kernels take them; those of a source are a sample
     feed: Feed | None = None  # None: the examples are in memory
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
     fingerprint: dict[str, str] | None = None  # of the data, once it is needed
@@ -100,7 +98,7 @@ class Fit:
         workspaces.give_back(self.memory)
         updates = self.updates
         updates.x = updates.y = updates.weights = updates.work = self.memory = NOTHING
-        self.rows, self.callbacks, self.validation, self.feed, self.examples = NO_ROWS, (), None, None, NO_EXAMPLES
+        self.rows, self.callbacks, self.validation, self.feed = NO_ROWS, (), None, None
         self.watch.forget()
         self.chunks.forget_speed()
         if kept is not None:
@@ -238,7 +236,6 @@ def begin(
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
     fit.score_of_constant, fit.fingerprint, fit.has_warned = math.nan, None, False
     fit.feed = None if source is None else feed(source, size, class_weights)
-    fit.examples = Examples(x, y, weights if class_weights is None else class_weights, source)
     updates = fit.updates
     updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts
     updates.work, fit.memory = workspaces.take(fit.plan.size, parameters.dtype)

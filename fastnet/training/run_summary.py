@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from fastnet.data.files import PathLike, checked_path, reading
+from fastnet.data.files import PathLike, checked_path
 from fastnet.errors import DataError
 from fastnet.text import layers, shown
+from fastnet.training.configuration import FILE as CONFIGURATION
+from fastnet.training.configuration import RUN, Configuration, read_configuration, without
 from fastnet.training.history import MEASURES
 from fastnet.training.runs import RECORD, Run
 
-CONFIGURATION = "run.toml"  # all options of the training; runs of earlier versions have none
 CHECKPOINTS = "checkpoints"  # the folder of the checkpoints, beside run.json
 SCORES = ("accuracy", "r2", "cost")  # what says in one figure how good a network is: the first that it has
 # Entries of a record that are settings. The machine and the version are part of what made the figures.
@@ -101,40 +101,47 @@ def summary(folder: PathLike, name: str | None = None) -> RunSummary:
     """
     path = Path(checked_path("folder", folder))
     name = os.fspath(path) if name is None else name
-    options = _options(path / CONFIGURATION)
-    can_resume = any((path / CHECKPOINTS).glob("*.npz"))
-    if (path / RECORD).is_file() or not (options or can_resume):
-        return summary_of(Run.load(path), name, os.fspath(path), options=options, can_resume=can_resume)
-    sizes = options.get("layers")
-    known = {name: options[name] for name in _OF_RECORD if name in options}
-    known |= {"layers": layers(sizes)} if isinstance(sizes, list) else {}
-    return RunSummary(name, os.fspath(path), _unfinished(can_resume), settings=known, options=_others(options))
+    written = path / CONFIGURATION
+    configuration = read_configuration(written) if written.is_file() else None  # runs of earlier versions have none
+    can_resume = any((path / CHECKPOINTS).glob("checkpoint-*.npz"))
+    if (path / RECORD).is_file() or not (configuration or can_resume):
+        return summary_of(Run.load(path), name, os.fspath(path), configuration=configuration, can_resume=can_resume)
+    return _unfinished(name, os.fspath(path), configuration or Configuration({}), can_resume)
 
 
 def summary_of(
-    run: Run, name: str, folder: str = "", *, options: Mapping[str, Any] | None = None, can_resume: bool = False
+    run: Run, name: str, folder: str = "", *, configuration: Configuration | None = None, can_resume: bool = False
 ) -> RunSummary:
     """Return the summary of a run.
 
-    `options` are those of its run.toml. `can_resume` says whether its folder has a checkpoint.
+    `configuration` is that of its run.toml. `can_resume` says whether its folder has a checkpoint.
     """
     record = run.record
-    date = record.get("date")
     by_command = isinstance(record.get("source"), dict)  # a program that calls `Run.save` records no source
     return RunSummary(
         name,
         folder,
-        "finished" if record.get("test") else _unfinished(can_resume) if by_command else "saved",
-        date if isinstance(date, str) else "",
+        "finished" if record.get("test") else _stopped(can_resume) if by_command else "saved",
+        _text(record.get("date")),
         run.network.task,
-        settings(run),
-        _others(options or {}),
+        _filled(settings(run), configuration.options if configuration else {}),
+        _others(configuration) if configuration else {},
         figures(run),
         run.history,
     )
 
 
-def _unfinished(can_resume: bool) -> State:
+def _unfinished(name: str, folder: str, found: Configuration, can_resume: bool) -> RunSummary:
+    """Return the summary of a run that has no network yet. Its date is that of its start."""
+    sizes, data = found.options.get("layers"), found.record.get("data", {})
+    known = {name: found.options[name] for name in _OF_RECORD if name in found.options}
+    known |= {"layers": layers(sizes)} if isinstance(sizes, list) else {}
+    known |= {"data": data["given"]} if "given" in data else {}
+    date = _text(found.record.get(RUN, {}).get("date"))
+    return RunSummary(name, folder, _stopped(can_resume), date, settings=known, options=_others(found))
+
+
+def _stopped(can_resume: bool) -> State:
     return "resumable" if can_resume else "interrupted"
 
 
@@ -219,20 +226,18 @@ def distinct_names(folders: Sequence[PathLike]) -> list[str]:
             lengths[k] += 1
 
 
-def _options(path: Path) -> dict[str, Any]:
-    """Return the options in a run.toml, and the hash of the data. {} if there is no such file."""
-    if not path.is_file():
-        return {}
-    with reading(path) as (file, _):
-        found = tomllib.loads(file.read().decode())
-        options, data = found.get("options"), found.get("data", {})
-        if not isinstance(options, dict) or not isinstance(data, dict):
-            raise ValueError("it has no table [options]")
-    return {**options, "data_hash": data.get("hash")}
+def _filled(known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with what fastnet chose, as run.toml has it, where the user left an option out."""
+    return {name: options.get(name) if value is None else value for name, value in known.items()}
 
 
-def _others(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in (*_OF_RECORD, *_IGNORED)}
+def _others(found: Configuration) -> dict[str, Any]:
+    """Return the options that the record of a run does not have, and the hash of the data."""
+    return {**without(found.options, *_OF_RECORD, *_IGNORED), "data_hash": found.record.get("data", {}).get("hash")}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _same(values: Sequence[Any]) -> Any:

@@ -16,7 +16,9 @@ import fastnet
 from fastnet import plots
 from fastnet.data.schema import Schema
 from fastnet.insight import confusion
+from fastnet.plots import style
 from fastnet.training.history import FIELDS
+from fastnet.training.runs import Run
 
 CLASSES = ["zero", "one", "$two$", "a very long name"]
 
@@ -174,6 +176,12 @@ def test_each_of_several_runs_has_a_colour() -> None:
     assert set(named) == {"short", "long", "training", "the test rows"}
     assert named["long"].get_color() == long.get_color()
     assert named["the test rows"].get_linestyle() == "--"
+    saved = {name: Run(fastnet.Network([2, 2], seed=0), run) for name, run in runs.items()}
+    assert style.rendered(plots.history(saved)) == style.rendered(plots.history(runs))
+    assert style.rendered(plots.history([*saved.values()])) == style.rendered(plots.history([*runs.values()]))
+    alike = [f"experiments of November/rate {k}/seed 0" for k in range(3)]
+    (axes,) = plots.history(dict.fromkeys(alike, runs["long"])).axes
+    assert len({text.get_text() for text in legend(axes)[0]}) == 3
     (axes,) = plots.history([runs["long"]] * 9).axes
     assert len({line.get_color() for line in axes.lines}) == 9
     assert {text.get_text() for text in legend(axes)[0]} == {f"run {k + 1}" for k in range(9)}

@@ -127,14 +127,14 @@ def test_a_folder_is_compared_once(tmp_path: Path) -> None:
     ("record", "files", "state"),
     [
         ({"source": {}, "test": {"cost": 1}}, {}, "finished"),
-        ({"source": {}, "test": {"cost": 1}}, {"checkpoints/1.npz": ""}, "finished"),
+        ({"source": {}, "test": {"cost": 1}}, {"checkpoints/checkpoint-0000000001.npz": ""}, "finished"),
         ({"source": {}}, {}, "interrupted"),
-        ({"source": {}}, {"checkpoints/1.npz": ""}, "resumable"),
+        ({"source": {}}, {"checkpoints/checkpoint-0000000001.npz": ""}, "resumable"),
         ({"source": {}}, {"checkpoints/.fastnet-1.tmp": ""}, "interrupted"),
         ({}, {}, "saved"),
         (None, {"run.toml": "[options]\nepochs = 3"}, "interrupted"),
-        (None, {"run.toml": "[options]\nepochs = 3", "checkpoints/1.npz": ""}, "resumable"),
-        (None, {"checkpoints/1.npz": ""}, "resumable"),
+        (None, {"run.toml": "[options]\nepochs = 3", "checkpoints/checkpoint-0000000001.npz": ""}, "resumable"),
+        (None, {"checkpoints/checkpoint-0000000001.npz": ""}, "resumable"),
     ],
 )
 def test_the_state_of_a_run(record: dict[str, Any] | None, files: dict[str, str], state: str, tmp_path: Path) -> None:
@@ -148,15 +148,17 @@ def test_the_state_of_a_run(record: dict[str, Any] | None, files: dict[str, str]
 
 
 def test_the_options_of_run_toml_count_where_every_run_has_them(tmp_path: Path) -> None:
-    runs = [saved(tmp_path / name, data="table.csv") for name in "ab"]
+    given = {"source": {"test_fraction": None}, "test": {"cost": 1.0}}
+    runs = [saved(tmp_path / name, data="table.csv", **given) for name in "ab"]
     (runs[0] / "run.toml").write_text('[options]\npatience = 3\nbatch_size = 7\n[data]\nhash = "1"')
     assert compare(runs).different == {}
-    (runs[1] / "run.toml").write_text('[options]\npatience = 5\nbatch_size = 9\n[data]\nhash = "2"')
+    (runs[1] / "run.toml").write_text('[options]\npatience = 5\ntest_fraction = 0.3\n[data]\nhash = "2"')
     found = compare(runs)
-    assert found.different == {"patience": [3, 5], "data_hash": ["1", "2"]}  # the record knows the size of a batch
+    assert found.different == {"test_fraction": [None, 0.3], "patience": [3, 5], "data_hash": ["1", "2"]}
+    assert found.equal["batch_size"] == "auto"  # as the record has it
     assert found.remarks == ("The data have the same name but other contents, so the scores do not compare.",)
     (runs[1] / "run.toml").write_text("[options")
-    with pytest.raises(DataError, match=r"run\.toml is corrupt"):
+    with pytest.raises(DataError, match=r"run\.toml is no TOML file"):
         compare(runs)
 
 
