@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
 from fastnet.architecture import Architecture, Floats
 from fastnet.costs import CostObject
 from fastnet.kernels import contract as c
@@ -18,20 +21,56 @@ class NetworkFormats(Architecture):
     _largest_input: float
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to an .npz file, without pickle. An existing file stays until the new one is complete.
+        """Write the network to a file, without pickle. An existing file stays until the new one is complete.
 
-        Raises DataError if the file cannot be written.
+        A name that ends in .safetensors gives a safetensors file (the extra `safetensors`). Its tensors have the names
+        and shapes of the state of a `torch.nn.Sequential`. Any other name gives an NPZ file. docs/network-file.md
+        describes both.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Raises
+        ------
+        DataError
+            The file cannot be written.
+        FastnetError
+            The name ends in .safetensors, and this machine lacks safetensors.
         """
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
         network_file.write(path, self, self._buffer, self._largest_input, self.schema)
 
+    def saved_arrays(self, parameters: Floats) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the file that `save` would write if the network had these parameters."""
+        from fastnet import network_file
+
+        return network_file.arrays_of(self, parameters, self._largest_input, self.schema)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the network that `save` wrote.
+        """Return the network that `save` wrote. The content of the file says which format it has.
 
-        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called. Raises
-        DataError if the file is missing or damaged, or was not written by `save`.
+        On a subclass, `load` returns an object of the subclass. As with pickle, its `__init__` is not called.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Network
+            The network, with the same bits in its parameters.
+
+        Raises
+        ------
+        DataError
+            The file is missing or damaged, or was not written by `save`.
+        FastnetError
+            The file is a safetensors file, and this machine lacks safetensors.
         """
         from fastnet import network_file
 
@@ -39,6 +78,49 @@ class NetworkFormats(Architecture):
             network = cls._made(saved.sizes, saved.parameters, saved.settings, saved.largest_input)
             network.schema = saved.schema
         return network
+
+    def to_onnx(self, path: str | os.PathLike[str], *, x_dtype: DTypeLike | None = None) -> None:
+        """Write the network as an ONNX file (opset 17). An existing file stays until the new one is complete.
+
+        The input `x` has any number of rows. The outputs have the dtype of the network:
+
+        - Classification: `probabilities` (n, n_out), and `labels`, int64 (n,).
+        - Multilabel: `probabilities` (n, n_out), and `labels`, int64 (n, n_out), of 0 and 1.
+        - Regression: `values` (n, n_out).
+
+        They are what `forward` and `predict` return. The metadata of the file hold the task, the cost and the schema.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        x_dtype : str or dtype, optional
+            The dtype of the input: "float32", "float64" or "uint8". A byte v stands for v * byte_scale. None: the dtype
+            of the network.
+
+        Raises
+        ------
+        FastnetError
+            The package onnx is missing (extra `onnx`).
+        DataError
+            The file cannot be written.
+        ValueError
+            x_dtype is another dtype, or the parameters take 2 GiB or more.
+
+        Examples
+        --------
+        >>> import fastnet
+        >>> fastnet.Network([4, 8, 3], seed=0).to_onnx("iris.onnx")
+        """
+        from fastnet.export import onnx_graph  # imported here, so that `import fastnet` stays light
+
+        onnx_graph.write_network(path, self, self._buffer, x_dtype)
+        if x_dtype is not None:
+            self.warn_of_bytes(np.empty(0, x_dtype))
+
+    def warn_of_bytes(self, *forms: object) -> None:
+        """Warn once of bytes, if the network was trained on much larger floats."""
+        raise NotImplementedError
 
     # -- PyTorch ---------------------------------------------------------------------------------------------
 

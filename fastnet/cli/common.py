@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from fastnet.data import Dataset, Schema
 from fastnet.data.loading import share_of_test
 from fastnet.errors import DataError, FastnetError
 from fastnet.network import Network
-from fastnet.text import facts, json_text, layers, number, scores
+from fastnet.text import facts, json_text, layers, number, scores, wrapped
 from fastnet.training.runs import check_data, class_names
 
 
@@ -38,9 +39,21 @@ def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) ->
     """Print the result of a command: the record with --json, nothing with --quiet, else the text."""
     if args.json:
         text = json_text(record)
+    elif columns := terminal_columns():
+        text = wrapped(text, columns)
     if args.json or not args.quiet:
         with standard_output():
             print(text, flush=True)
+
+
+def terminal_columns() -> int | None:
+    """Return $COLUMNS, or the width of the terminal that shows the results, or None if stdout is a file or a pipe."""
+    return shutil.get_terminal_size((0, 0)).columns or None
+
+
+def table_columns() -> int:
+    """Return the width that a table of results may have."""
+    return terminal_columns() or 80
 
 
 def load_data(args: argparse.Namespace, network: Network | None = None) -> Dataset:

@@ -17,7 +17,6 @@ from fastnet.backends.warming import warm_up
 from fastnet.cli import progress, results
 from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
-from fastnet.cli.train_options import has_pixels
 from fastnet.data import Dataset
 from fastnet.errors import warn
 from fastnet.network import Network
@@ -166,7 +165,6 @@ def _named_in_warning(x: Array, names: Sequence[str]) -> Iterator[None]:
 
 def _standardization(args: argparse.Namespace, data: Dataset, network: Network) -> Standardization:
     """Return what to standardize: the columns of tables, and targets where the outputs can be scaled to them."""
-    inputs = not has_pixels(data) if args.standardize is None else args.standardize
     has_values = data.task == "regression" and network.activations_by_layer[-1] == "identity"
     targets = has_values and args.standardize is not False
-    return Standardization.of(data.x_train if inputs else None, data.y_train if targets else None)
+    return Standardization.of(data.x_train if args.standardize else None, data.y_train if targets else None)

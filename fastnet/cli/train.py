@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from fastnet import backends, checks
 from fastnet import data as sets
-from fastnet.cli import results
+from fastnet.cli import configuration, results
 from fastnet.cli.common import about_network, column_names, evaluate, held_out_share, load_data, print_result
 from fastnet.cli.fitting import Fitting
 from fastnet.cli.options import SPARSE, Command
@@ -19,6 +20,7 @@ from fastnet.data import Dataset
 from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.text import clipped, duration, facts, shown
+from fastnet.training.configuration import FILE
 from fastnet.training.optimizers import OPTIMIZERS, Optimizer
 from fastnet.training.recipe import CHAPTER, MIN_ROWS, Recipe
 from fastnet.training.schedules import SCHEDULES, Schedule
@@ -32,16 +34,26 @@ def run(args: argparse.Namespace) -> int:
     for name in ("epochs", "seed", "patience"):
         if getattr(args, name) is not None:
             checks.whole_number(name, getattr(args, name), 0)
-    results.check_training(args)
+    if not args.show_config:  # which makes no folder
+        results.check_training(args)
     choice = backends.resolve(args.backend)
     data = load_data(args)
     recipe = recipe_for(data)
-    use_defaults(args, recipe)
+    use_defaults(args, data, recipe)
     _check_lengths(args)
     optimizer = _optimizer(args)
     schedule = SCHEDULES[checks.name_of("schedule", args.schedule, SCHEDULES)](warmup=args.warmup)
     trainer = _trainer(args, _network(args, data, recipe), optimizer, schedule)
     fitting = Fitting(args, data, trainer)
+    if args.show_config or args.config is not None or args.out is not None:  # otherwise nobody reads the hash
+        made = configuration.describe(args, data, trainer, choice)
+        if args.config is not None:
+            configuration.compare(args, made)
+        if args.show_config:
+            print_result(args, made.text().rstrip(), made.to_dict())
+            return 0
+        if args.out is not None:
+            made.save(Path(args.out) / FILE)
     if not args.json:
         print_result(args, facts(_settings(args, fitting, choice)), {})
     try:
@@ -229,11 +241,13 @@ COMMAND = Command(
     (
         "fastnet train",
         "fastnet train --data iris.csv --label-column species --save iris.npz",
-        "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 --epochs 30 --backend cython \\\n"
-        "      --save digits.npz --history run.json",
-        "fastnet train --data mnist --activation relu --cost cross_entropy --optimizer momentum --nesterov \\\n"
-        "      --learning-rate 0.02 --weight-decay 5e-4 --batch-size 64 --epochs 25",
+        "fastnet train --data mnist --layers 784,16,16,10 --learning-rate 0.5 \\\n"
+        "      --epochs 30 --backend cython --save digits.npz --history run.json",
+        "fastnet train --data mnist --activation relu --cost cross_entropy \\\n"
+        "      --optimizer momentum --nesterov --learning-rate 0.02 --weight-decay 5e-4 \\\n"
+        "      --batch-size 64 --epochs 25",
     ),
     fill,
     run,
+    configuration.configure,
 )

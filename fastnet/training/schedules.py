@@ -207,6 +207,9 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
+OWN_SCHEDULES = (Constant, Step, Exponential, Cosine)
+
+
 def as_schedule(schedule: ScheduleName | Schedule | Callable[[int], float]) -> Schedule:
     """Return the schedule of this name, the given schedule, or a schedule that calls the given function.
 
@@ -228,6 +231,11 @@ def as_schedule(schedule: ScheduleName | Schedule | Callable[[int], float]) -> S
 def has_no_length(schedule: Schedule) -> bool:
     """Whether the schedule takes its length from each fit."""
     return getattr(schedule, "epochs", 0) is None
+
+
+def needs_length(schedule: Schedule) -> bool:
+    """Whether the factors depend on the number of updates in an epoch."""
+    return not isinstance(schedule, FromFunction) and (type(schedule) is not Constant or bool(schedule.warmup))
 
 
 def factors_of_epoch(schedule: Schedule, epoch: int, step: int, steps: int, horizon: tuple[float, float]) -> Factors:
