@@ -9,8 +9,8 @@ import pytest
 from cli_cases import FIT, error, prices, record
 
 from fastnet import cli
-from fastnet.cli.runs import _LEFT_OUT
-from fastnet.report import Run
+from fastnet.cli.runs import _LEFT_OUT, _text
+from fastnet.report import Run, RunSummary
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_runs_lists_each_run_in_a_line(runs: Path, capsys: pytest.CaptureFixture
     slow = by_name["slow"]
     assert (slow["date"], slow["state"], slow["folder"]) == (kept["date"], "finished", str(runs / "slow"))
     assert slow["settings"]["learning_rate"] == 0.01
+    assert "history" not in slow
     assert slow["figures"]["test_accuracy"] == kept["test"]["accuracy"]
 
     assert cli.main(["runs", str(runs)]) == 0
@@ -87,6 +88,14 @@ def test_a_narrow_terminal_gets_fewer_columns(
     assert lines[0].split()[-1] == "state"
     assert max(map(len, lines)) <= columns
     assert (columns == 200) == any("of which only a part is shown" in line for line in lines)
+
+
+def test_cells_are_shortened_no_more_than_necessary() -> None:
+    found = [RunSummary("a", "a", "saved", settings={"data": "d" * 30})]
+    whole = _text(found, 200)
+    assert "d" * 30 in whole
+    for columns in range(len(whole.split("\n")[1]) - 10, 200):
+        assert max(map(len, _text(found, columns).split("\n"))) == min(columns, max(map(len, whole.split("\n"))))
 
 
 def test_compare_shows_what_differs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
