@@ -396,5 +396,6 @@ class Network(NetworkFormats):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name != "parameters"})
         self._encode()
+        checks.vector(state["parameters"], self.n_parameters, "parameters")  # before memory is taken for as many
         self._make_buffer(state["parameters"].dtype)
         self._buffer[...] = state["parameters"]

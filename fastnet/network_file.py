@@ -80,7 +80,18 @@ def write(
         if as_safetensors:
             write_safetensors(file, _tensors(network, parameters), {METADATA: about})
         else:
-            write_npz(file, **{ABOUT: np.array(about), PARAMETERS: parameters})
+            write_npz(file, **_arrays(about, parameters))
+
+
+def arrays_of(
+    network: Architecture, parameters: NDArray[Any], largest_input: float, schema: Schema | None
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a network's NPZ file by name."""
+    return _arrays(json.dumps(_described(network, parameters, largest_input, schema)), parameters)
+
+
+def _arrays(about: str, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    return {ABOUT: np.array(about), PARAMETERS: parameters}
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import os
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from fastnet.architecture import Architecture, Floats
 from fastnet.costs import CostObject
@@ -42,6 +42,12 @@ class NetworkFormats(Architecture):
         from fastnet import network_file  # imported here, since it imports fastnet.data, a lazy package
 
         network_file.write(path, self, self._buffer, self._largest_input, self.schema)
+
+    def saved_arrays(self, parameters: Floats) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the file that `save` would write if the network had these parameters."""
+        from fastnet import network_file
+
+        return network_file.arrays_of(self, parameters, self._largest_input, self.schema)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -19,7 +19,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.formulas import Sums
-from fastnet.source import Array, RandomReader, Reader, Source, Stream
+from fastnet.source import Array, Block, RandomReader, Reader, Source, Stream
 
 T = TypeVar("T")
 EXACT_BYTES = 1 << 26  # of the rows in memory during a training with shuffle_buffer=None
@@ -96,7 +96,7 @@ class _Checked:
 
     def _checked_y(self, y: Any, numbers: Ints) -> Array:
         if y is None:
-            raise DataError(f"{self._name} has no labels and no targets: say where they are, as in source((x, y))")
+            raise DataError(no_y(self._name))
         return self._located(lambda: self._network.check_targets(y, len(numbers)), numbers)
 
     def _located(self, check: Callable[[], T], numbers: Ints) -> T:
@@ -293,6 +293,33 @@ class StreamRows(_Checked):
                 self._done += n
                 return self._checked(x, y, np.arange(self._done - n, self._done))
         return None
+
+
+def raw_blocks(source: Source, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[Block]:
+    """Yield all rows in order, unchecked, in blocks of about half the shuffle buffer, or in the chunks of a stream.
+
+    The blocks have about the same size. `is_wanted` says whether to go on.
+    """
+    reader = source.reader
+    if isinstance(reader, Reader):
+        n = len(reader)
+        row_bytes = max(1, np.asarray(reader.read(0, 1)[0]).nbytes) if n else 1
+        most = max(1, (EXACT_BYTES if source.shuffle_buffer is None else source.shuffle_buffer) // 2 // row_bytes)
+        step = max(1, -(-n // max(1, -(-n // most))))
+        blocks = (reader.read(start, min(start + step, n)) for start in range(0, n, step))
+    else:
+        blocks = (Block(*chunk) for chunk in reader.chunks())
+    for x, y in blocks:
+        if not is_wanted():
+            return
+        if y is None:
+            raise DataError(no_y(source.name))
+        yield Block(x, y)
+
+
+def no_y(name: str) -> str:
+    """Return the message for a source without labels."""
+    return f"{name} has no labels and no targets: say where they are, as in source((x, y))"
 
 
 def is_source(x: object, y: object, sample_weight: object = None) -> TypeGuard[Source]:

@@ -23,7 +23,7 @@ from fastnet import checks, insight, plots
 PACKAGE = Path(fastnet.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
 HEAVY = {"numba", "llvmlite", "matplotlib", "jinja2", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL"}
-HEAVY |= {"torch", "Cython"}
+HEAVY |= {"torch", "Cython", "safetensors", "tensorboard", "pyarrow"}
 
 
 SELF_EXPLANATORY = {"cost_name", "dtype", "n_parameters", "numbers"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -42,7 +41,8 @@ class ReadAhead(Generic[T]):
         self._is_over = is_over
         self._closed = False
         self._may_make = threading.Semaphore()  # one item at first; another one as the caller takes an item
-        self._made: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+        self._is_made = threading.Semaphore(0)
+        self._made: tuple[T | None, BaseException | None] = None, None  # the last item, or the error that came instead
         self.waited = 0.0
         self._thread = threading.Thread(target=self._run, name="fastnet reader", daemon=True)
         self._has_thread = True
@@ -79,11 +79,11 @@ class ReadAhead(Generic[T]):
         if not self._has_thread:
             return self._make()
         while not self._is_over():
-            try:
-                return self._made.get(timeout=POLL_SECONDS)
-            except Empty:
-                if not self._thread.is_alive() and self._made.empty():  # a fork copies no threads
-                    raise RuntimeError("the thread that reads the data does not exist in this forked process") from None
+            is_gone = not self._thread.is_alive()
+            if self._is_made.acquire(timeout=0 if is_gone else POLL_SECONDS):
+                return self._made
+            if is_gone:
+                raise RuntimeError("the thread that reads the data has ended: does a forked process go on with a fit?")
         return None, StopIteration()
 
     def _run(self) -> None:
@@ -92,8 +92,8 @@ class ReadAhead(Generic[T]):
             self._may_make.acquire()
             if self._closed:
                 return
-            item, error = self._make()
-            self._made.put((item, error))
+            self._made = _, error = self._make()
+            self._is_made.release()
 
     def _make(self) -> tuple[T | None, BaseException | None]:
         try:

@@ -39,7 +39,7 @@ from fastnet.checks.settings import (
     sparse,
     threads,
 )
-from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
+from fastnet.checks.sparse_rows import converted, holds_bytes, is_scipy_sparse
 from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
     between_0_and_1,
@@ -75,6 +75,7 @@ __all__ = [
     "classes",
     "classifier",
     "column_names",
+    "converted",
     "dense_inputs",
     "dropout",
     "dtype_of",

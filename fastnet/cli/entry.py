@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from fastnet import checks
-from fastnet.cli import backends, bench, compare, data, evaluate, explore, predict, report, runs, train
+from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, train
 from fastnet.cli.common import standard_output
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
@@ -39,6 +39,7 @@ _COMMANDS = {
         explore.COMMAND,
         backends.COMMAND,
         data.COMMAND,
+        convert.COMMAND,
     )
 }
 

@@ -138,6 +138,18 @@ def add_data_options(command: argparse.ArgumentParser, default: str | None = _DA
 def add_file_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say where the examples and labels are, and which of them are for the test."""
     command.add_argument("--data-dir", metavar="FOLDER", help="look for the named data sets in this folder first")
+    add_label_options(command)
+    command.add_argument(
+        "--test-fraction",
+        type=real,
+        metavar="X",
+        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
+        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
+    )
+
+
+def add_label_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where the labels are, and what the numbers are."""
     command.add_argument(
         "--labels", metavar="FILE", help="the file of labels, if the file of --data holds only examples"
     )
@@ -153,13 +165,6 @@ def add_file_options(command: argparse.ArgumentParser) -> None:
         action="store_const",
         const=True,
         help="the numbers of a text file are pixels from 0 to 255 (default: numbers as they are)",
-    )
-    command.add_argument(
-        "--test-fraction",
-        type=real,
-        metavar="X",
-        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
-        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
     )
 
 

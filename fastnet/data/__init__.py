@@ -1,5 +1,6 @@
 """Loads data sets by name, and the user's own files: `fastnet.data.load("mnist")`."""
 
+from fastnet.data.conversion import Converted, convert
 from fastnet.data.dataset import Dataset
 from fastnet.data.encoding import Column
 from fastnet.data.loading import load
@@ -10,10 +11,12 @@ from fastnet.data.user_files import read_inputs
 
 __all__ = [
     "Column",
+    "Converted",
     "Dataset",
     "Schema",
     "SetInfo",
     "cache_dir",
+    "convert",
     "describe",
     "load",
     "locate",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Collection, Iterator
+import os
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnet.data.arrays import Array
+from fastnet.data.arrow_batches import announced_bytes
 from fastnet.data.files import PathLike, reading
 from fastnet.data.table import Table, from_values, named
 from fastnet.errors import DataError, require_extra
 from fastnet.text import shown
 
+_SUFFIXES = (".parquet", ".arrow", ".feather")
 ARROW_MAGIC, PARQUET_MAGIC = b"ARROW1", b"PAR1"
 # Equal values take no room in a Parquet file. A table may be so many times larger than its file, or this many bytes.
 _EXPANSION, _MAX_UNCHECKED = 1000, 1 << 26
@@ -22,12 +27,12 @@ _BLOCK_CELLS = 1 << 20  # cells of a group that become NumPy arrays at a time
 
 
 def read_arrow(path: PathLike) -> Table:
-    """Read a table from a Parquet file, or from an Arrow file (Feather of version 2).
+    """Read a table from a Parquet or Arrow (Feather) file, or from a folder of such files with the same columns.
 
     Parameters
     ----------
     path : path
-        The file.
+        The file or folder.
 
     Returns
     -------
@@ -41,11 +46,25 @@ def read_arrow(path: PathLike) -> Table:
     FastnetError
         This machine lacks pyarrow.
     """
-    file = ArrowFile(path)
+    files = same_columns(arrow_files(path) if os.path.isdir(path) else [path])
     import pyarrow
 
-    whole = pyarrow.concat_tables([file.group(k) for k in range(len(file.rows))])
-    return file.table(whole)
+    whole = pyarrow.concat_tables([file.group(k) for file in files for k in range(len(file.rows))])
+    return dataclasses.replace(files[0].table(whole), name=shown(path))
+
+
+def arrow_files(folder: PathLike) -> list[Path]:
+    """Return the Parquet and Arrow files of a folder in the order of their names."""
+    return [file for file in sorted(Path(folder).iterdir()) if file.suffix.lower() in _SUFFIXES]
+
+
+def same_columns(paths: Sequence[PathLike]) -> list[ArrowFile]:
+    """Open Parquet or Arrow files. Refuse files that differ in the names or types of their columns."""
+    files = [ArrowFile(path) for path in paths]
+    for file in files:
+        if not file.schema.equals(files[0].schema):
+            raise DataError(f"{file.name} has other columns than {files[0].name}: make their names and types alike")
+    return files
 
 
 class ArrowFile:
@@ -79,6 +98,9 @@ class ArrowFile:
         self._path, self.name, self._metadata = path, shown(path), None
         with reading(path) as (file, size):
             self._is_parquet = file.peek(4)[:4] == PARQUET_MAGIC
+            most = max(_MAX_UNCHECKED, size * _EXPANSION)
+            if not self._is_parquet and announced_bytes(file, size) > most:
+                raise self._too_much()
             with self._opened(file) as opened:
                 if self._is_parquet:
                     self._metadata = opened.metadata
@@ -90,9 +112,12 @@ class ArrowFile:
             names = list(self.schema.names)
             if not names or not sum(self.rows):
                 raise DataError(f"{self.name} has no rows: expected at least one row")
-            if 8 * sum(self.rows) * len(names) > max(_MAX_UNCHECKED, size * _EXPANSION):
-                raise DataError(f"{self.name} announces more data than fits into it: it is corrupt, get a fresh copy")
+            if 8 * sum(self.rows) * len(names) > most:
+                raise self._too_much()
         self.names = list(named(names, names, self.name))
+
+    def _too_much(self) -> DataError:
+        return DataError(f"{self.name} announces more data than fits into it: it is corrupt, get a fresh copy")
 
     def group(self, k: int, columns: Collection[str] | None = None) -> Any:
         """Return group k as a pyarrow.Table. `columns` are the names of those to read; None: all."""
@@ -105,7 +130,7 @@ class ArrowFile:
                 import pyarrow
 
                 found = pyarrow.Table.from_batches([opened.get_batch(k)])
-                found.validate(full=True)  # pyarrow trusts the offsets in an Arrow file
+            found.validate(full=True)  # pyarrow trusts the offsets in an Arrow file, and the texts in a Parquet file
             if found.num_rows != self.rows[k]:
                 raise DataError(f"{self.name} holds another number of rows than it announces: get a fresh copy")
             return found.rename_columns([self.names[i] for i in fields])

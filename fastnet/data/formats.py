@@ -83,7 +83,7 @@ def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
     Parameters
     ----------
     path : path
-        The file.
+        The file, or a folder of Parquet or Arrow files.
     as_text : collection of str
         The names of columns of a CSV file to read as text, even if their cells are numbers.
 
@@ -94,7 +94,8 @@ def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
     FastnetError
         A Parquet or Arrow file needs pyarrow, and this machine lacks it.
     """
-    return read_csv(path, as_text) if format_of(path) == "CSV" else read_arrow(path)
+    is_csv = not os.path.isdir(path) and format_of(path) == "CSV"
+    return read_csv(path, as_text) if is_csv else read_arrow(path)
 
 
 def holds_table(path: PathLike) -> bool:

@@ -17,7 +17,6 @@ from fastnet.data.split import order_of_rows
 from fastnet.data.table import Table, column_title, missing, without_index
 from fastnet.data.table_datasets import Reading, input_columns, inputs_of, known_target, target_column
 from fastnet.errors import DataError
-from fastnet.source import Block
 
 _MAX_SAMPLE = 1 << 22  # cells in memory for the medians; a smaller table has exact ones
 _MAX_DISTINCT = 1 << 20  # different numbers to predict in memory; so many are no classes
@@ -30,10 +29,10 @@ class Surveyed(NamedTuple):
     columns: tuple[str, ...]  # those that the network needs; the target is the last one
     as_text: tuple[str, ...]  # the columns of a CSV file to read as text
 
-    def examples_of(self, table: Table) -> Block:
+    def examples_of(self, table: Table) -> tuple[Array, Array]:
         """Return the inputs and targets of a block of rows. The errors name the row."""
         known = table.only(self.columns)
-        return Block(inputs_of(known, self.schema, self.schema.target), self.targets_of(known))
+        return inputs_of(known, self.schema, self.schema.target), self.targets_of(known)
 
     def targets_of(self, table: Table) -> Array:
         """Return the targets of a block of rows, which need not have inputs."""

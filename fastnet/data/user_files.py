@@ -12,11 +12,14 @@ import numpy as np
 
 from fastnet.data import targets
 from fastnet.data.arrays import Array, read_idx, read_npz
+from fastnet.data.arrow_tables import arrow_files
 from fastnet.data.dataset import Dataset
 from fastnet.data.encoding import Column
 from fastnet.data.files import PathLike
 from fastnet.data.formats import IDX_FILES, SPELLINGS, find_idx, format_of, holds_table, read_array, read_table
 from fastnet.data.schema import Schema
+from fastnet.data.shard_datasets import shard_dataset
+from fastnet.data.sources.shards import is_shard_folder, schema_of, shard_reader
 from fastnet.data.split import OF_FILES, Split, hold_out
 from fastnet.data.table import Table
 from fastnet.data.table_datasets import Reading, image_shape_of, inputs_of, label_named, table_dataset
@@ -35,7 +38,8 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     Parameters
     ----------
     source : path
-        An NPZ file, a folder of IDX files, a table with a column of labels, or a file of examples.
+        An NPZ file, a folder of IDX files or shards, a table with a column of labels, a folder of Parquet files, or a
+        file of examples.
     labels : path or None
         The file of labels, if `source` holds only examples.
     reading : Reading
@@ -50,8 +54,9 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     """
     name = shown(source)
     is_folder = labels is None and os.path.isdir(source)
-    is_table = not is_folder and holds_table(source)
-    if is_table:
+    if is_folder and (schema := schema_of(source)):
+        return shard_dataset(source, schema, reading)
+    if (is_folder and arrow_files(source)) or (not is_folder and holds_table(source)):
         table = read_table(source, _as_text(reading))
         if labels is None:
             return table_dataset(table, reading)
@@ -64,9 +69,17 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     elif is_folder:
         stems = zip(("x_train", "y_train", "x_test", "y_test"), IDX_FILES, strict=True)
         paths = {key: find_idx([Path(source)], stem) for key, stem in stems}
-        if not any(paths.values()):
-            raise DataError(f"{name} holds no data: expected the files {', '.join(IDX_FILES)}, with or without .gz")
         arrays = {key: read_idx(path) for key, path in paths.items() if path}
+        if not arrays and is_shard_folder(source):
+            shards = shard_reader(source)
+            x, y = shards.read(0, len(shards))
+            assert y is not None  # each shard has its labels
+            arrays = {"x": x, "y": y}
+        if not arrays:
+            raise DataError(
+                f"{name} holds no data: expected shards, Parquet files, or the files {', '.join(IDX_FILES)}, with or "
+                "without .gz"
+            )
     elif format_of(source) == "NPZ":
         arrays, places = _spelled(read_npz(source), name)
     else:

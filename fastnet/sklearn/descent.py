@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
 from fastnet.network import Network
-from fastnet.training.dropout import with_dropout
+from fastnet.training.dropout import draw_keys, with_dropout
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.optimizers import MIN_EPSILON
 
@@ -54,7 +54,8 @@ class Descent:
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         layers = network.layers
         if any(dropout):
-            layers = with_dropout(layers, dropout, np.random.default_rng(rng.randint(2**31)))
+            keys = draw_keys(dropout, np.random.default_rng(rng.randint(2**31)))
+            layers = with_dropout(layers, dropout, keys)
         schedule = estimator.learning_rate if estimator.solver == "sgd" else "constant"
         rate = float(estimator.learning_rate_init)
         return cls(OptimizerState(settings, moments), layers, schedule, rate, rate, float(estimator.power_t))

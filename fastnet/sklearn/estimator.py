@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
+from functools import partial
 from numbers import Number
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +16,7 @@ from sklearn.utils import check_random_state
 
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
+from fastnet.backends.read_ahead import ReadAhead
 from fastnet.checks import AnyRows
 from fastnet.names import BatchSize
 from fastnet.network import Network
@@ -24,6 +27,8 @@ from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
 from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes, parameter_errors
 from fastnet.sklearn.record import Record
+from fastnet.source import Source
+from fastnet.source_rows import raw_blocks
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
 from fastnet.training.order import examples_in_batch
@@ -158,6 +163,15 @@ class MLP(Fitted):
             raise ValueError(advice.not_finite())
         return self
 
+    def _partial_fit_source(self, source: Source, train: Callable[[Any, Any], object]) -> Self:
+        """Call `train` on each block of a source in turn. A thread reads ahead."""
+        with ReadAhead(partial(raw_blocks, source)) as found:
+            for X, y in found:
+                train(X, y)
+                if self._record.is_interrupted:
+                    break
+        return self
+
     def _checked_X_y(self, X: Any, y: Any, dtypes: list[Any], is_first: bool) -> Any:
         return validated(self, X, y, multi_output=True, dtype=dtypes, y_numeric=self._has_numeric_y, reset=is_first)
 
@@ -239,6 +253,7 @@ class MLP(Fitted):
             ended = epochs.train(network, descent, record, selection, held_out, rule, random_state, engine, callbacks)
         finally:
             self._publish(record)
+        record.is_interrupted = ended == epochs.INTERRUPTED
         if held_out is not None and record.best_parameters is not None:
             network.kernel_parameters(trained=True)[...] = record.best_parameters
         self._warn(ended, held_out is not None, examples.x)

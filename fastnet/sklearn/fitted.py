@@ -13,6 +13,7 @@ from fastnet.backends.engine import choose
 from fastnet.kernels.contract import Floats
 from fastnet.network import Network
 from fastnet.notebook import card
+from fastnet.sklearn.plain_state import plain, restored
 
 SPARSE_FORMATS = ["csr", "csc"]
 
@@ -82,10 +83,10 @@ class Fitted(BaseEstimator):
         if "_views" in state and self._has_own_views():  # the network holds their numbers
             for name in ("coefs_", "intercepts_", "_views"):
                 del state[name]
-        return state
+        return plain(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(restored(state))
         if "network_" in state and "_views" not in state:
             self._hold(self.network_)
 

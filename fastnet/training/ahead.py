@@ -15,10 +15,8 @@ from fastnet.errors import DivergedError
 from fastnet.training.fit import Fit
 from fastnet.training.history import History
 from fastnet.training.order import draw_order
-from fastnet.training.schedules import Constant, Cosine, Exponential, Schedule, Step, factors_of_epoch
+from fastnet.training.schedules import OWN_SCHEDULES, Schedule, factors_of_epoch
 from fastnet.training.totals import records
-
-OWN_SCHEDULES = (Constant, Step, Exponential, Cosine)  # a user's schedule may look at the network
 
 
 def rates_ahead(
@@ -28,6 +26,7 @@ def rates_ahead(
 
     `epoch` and `step` are the numbers of epochs and of updates so far, `left` is the number of epochs left.
     """
+    # A user's schedule may look at the network.
     if left == 1 or fit.callbacks or fit.validation is not None or type(schedule) not in OWN_SCHEDULES:
         return None
     if fit.feed is not None:  # an epoch of a source has several windows

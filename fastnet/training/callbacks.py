@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,6 +75,9 @@ class Callback:
         `on_batches` is called after batch number `every`, 2 * `every` and so on of each epoch. None: the trainer calls
         it about 20 times a second, or once a second for a network of more than a million parameters. These calls cost
         no measurable time.
+    comes_last : bool
+        Whether the callback is called after the other callbacks, whatever its place in the list. `on_fit_end` is called
+        in the reverse order.
 
     Examples
     --------
@@ -86,6 +89,19 @@ class Callback:
     """
 
     every: int | None = None
+    comes_last: bool = False
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps of this callback: numbers, texts, lists and dicts of these, and arrays, by name.
+
+        A resumed fit calls `on_fit_begin`, then sets the state. Override both the getter and the setter.
+        """
+        return {}
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        pass
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
         """Called before the first epoch of a fit. An error that is raised here ends the fit before it starts."""
@@ -127,7 +143,7 @@ def as_callbacks(callbacks: object) -> list[Callback]:
             callback = OnEpochEnd(callback)
         every_of(callback)
         found.append(callback)
-    return found
+    return sorted(found, key=lambda callback: callback.comes_last)  # a stable sort
 
 
 def every_of(callback: Callback) -> int | None:

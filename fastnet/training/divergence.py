@@ -34,7 +34,8 @@ class DivergenceWatch:
 
     def leave_window(self) -> None:
         """Copy the rows of the snapshot's update. The window that holds them is about to be overwritten."""
-        if (last := self._before_last) is not None:
+        last = self._before_last
+        if last is not None and last.updates is self._updates:
             numbers, order = with_sample(last.rows, sampled(len(self._updates.x)))
             self._before_last = last._replace(rows=order, updates=self._updates.of_rows(numbers))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastnet import checks
@@ -68,6 +69,17 @@ class EarlyStopping(Callback):
     def best(self) -> float | None:
         """The best value in the last fit."""
         return self._monitor.best
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The best value so far, its epoch and its parameters, and the number of epochs since."""
+        parameters = {} if self._parameters is None else {"parameters": self._parameters}
+        return {**self._monitor.state, "best_epoch": self.best_epoch, **parameters}
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self._monitor.state = state
+        self.best_epoch, self._parameters = state["best_epoch"], state.get("parameters")
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
         """Forget the last fit. Raise ValueError if this fit does not record the measure."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.read_ahead import ReadAhead
 from fastnet.source_rows import ALL_ONE, EXACT_BYTES, Rows, SourceRows, StreamRows
+from fastnet.training.inputs import Examples
 from fastnet.training.order import draw_order
 from fastnet.training.pieces import with_sample
 from fastnet.training.selection import true_classes
@@ -39,6 +40,8 @@ class Feed(ABC):
         self, rows: SourceRows | StreamRows, batch_size: int, class_weights: NDArray[np.float64] | None
     ) -> None:
         self._sample, self._batch_size, self._class_weights = rows.sample, batch_size, class_weights
+        weights = ALL_ONE if class_weights is None else class_weights
+        self.examples = Examples(*rows.sample, weights, rows)  # what the fingerprint of the data reads
         self._row_bytes = self._sample.row_bytes + NUMBERS_BYTES
         self._row_bytes += 0 if class_weights is None else class_weights.itemsize
         buffer = rows.shuffle_buffer

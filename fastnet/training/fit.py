@@ -66,6 +66,7 @@ class Fit:
     memory: workspaces.Memory  # of the workspace
     feed: Feed | None = None  # None: the examples are in memory
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
+    fingerprint: dict[str, str] | None = None  # of the data, once it is needed
     has_warned: bool = False  # that the network does not learn
 
     def batches_of_chunk(self, done: int, end: int) -> int:
@@ -184,9 +185,10 @@ class Fit:
 
 
 class Kept:
-    """The last fit of a trainer, for its next fit. A copy of the trainer has no fit to keep."""
+    """The last fit of a trainer, for its next fit, and the fit that runs. A copy of the trainer has neither."""
 
     fit: Fit | None = None
+    running: Fit | None = None
 
     def taken(self) -> Fit | None:
         """Return the fit and keep it no longer."""
@@ -232,7 +234,7 @@ def begin(
         fit = _made(network, layers, state, parameters, made_for)
     fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
-    fit.score_of_constant, fit.has_warned = math.nan, False
+    fit.score_of_constant, fit.fingerprint, fit.has_warned = math.nan, None, False
     fit.feed = None if source is None else feed(source, size, class_weights)
     updates = fit.updates
     updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts

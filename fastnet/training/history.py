@@ -154,6 +154,7 @@ class History:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Epoch))
+TEXTS = ("backend", "backend_reason", "inputs")  # the fields that hold text
 # The costs and scores. Each of them may be nan.
 MEASURES = tuple(
     name for name in FIELDS if name.removeprefix("validation_") in ("cost", "accuracy", "label_accuracy", "r2")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastnet import checks
 from fastnet.training.callbacks import FitInfo
 from fastnet.training.history import MEASURES, Epoch
@@ -21,6 +24,15 @@ class Monitor:
         """Forget all values."""
         self.best: float | None = None
         self._waited = 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best": self.best, "waited": self._waited}
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self.best, self._waited = state["best"], state["waited"]
 
     def check(self, info: FitInfo) -> None:
         """Raise ValueError if the measure is nan in each epoch of this fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastnet import checks
@@ -54,6 +55,15 @@ class ReduceOnPlateau(Callback):
         self._monitor = Monitor(monitor, patience, min_delta)
         self._factor = checks.between_0_and_1("factor", factor)
         self._min_rate = checks.number("min_rate", min_rate, minimum=0)
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The best value so far, and the number of epochs since."""
+        return self._monitor.state
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self._monitor.state = state
 
     def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
         """Forget the last fit. Raise ValueError if this fit does not record the measure."""

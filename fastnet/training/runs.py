@@ -18,7 +18,7 @@ from fastnet.kernels.formulas import n_classes
 from fastnet.network import Network
 from fastnet.text import json_text, number, reason, shown
 from fastnet.training import provenance
-from fastnet.training.history import FIELDS, MEASURES
+from fastnet.training.history import FIELDS, MEASURES, TEXTS
 from fastnet.training.optimizers import OPTIMIZERS
 from fastnet.training.schedules import SCHEDULES
 from fastnet.training.trainer import Trainer
@@ -36,7 +36,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("dropout", "columns", "feature_names", "class_names"), (list,)),
 }
 _UNITS = {"regression": "number", "multilabel": "label"}  # what an output stands for
-_TEXTS = ("backend", "backend_reason", "inputs")  # the columns of a history that hold text
 _NULL = tuple(name for name in MEASURES if name != "cost")  # the columns that may hold null in place of nan
 # The columns that older files lack, with what they then hold.
 _ADDED = {name: None for name in MEASURES if name.endswith(("label_accuracy", "r2"))} | {"waiting": 0.0}
@@ -242,7 +241,7 @@ def _check_history(path: Path, history: Mapping[str, Any]) -> None:
         raise DataError(f"{shown(path)} is not a history: expected lists of the same length, for {', '.join(FIELDS)}")
     for name in FIELDS:
         whole = all(isinstance(text, str) for text in history[name])
-        if not (whole if name in _TEXTS else _numbers(history[name], null=name in _NULL)):
+        if not (whole if name in TEXTS else _numbers(history[name], null=name in _NULL)):
             raise DataError(f"{shown(path)} is damaged ({name}): train again with --out")
 
 

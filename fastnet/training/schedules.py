@@ -207,6 +207,9 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
+OWN_SCHEDULES = (Constant, Step, Exponential, Cosine)
+
+
 def as_schedule(schedule: ScheduleName | Schedule | Callable[[int], float]) -> Schedule:
     """Return the schedule of this name, the given schedule, or a schedule that calls the given function.
 

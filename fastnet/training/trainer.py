@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -14,30 +12,28 @@ from fastnet import checks
 from fastnet.backends.engine import choose
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import OneAtATime
-from fastnet.errors import DivergedError
 from fastnet.evaluation import Evaluation
 from fastnet.kernels import contract as c
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.notebook import card
 from fastnet.source import Source
-from fastnet.training.ahead import rates_ahead, train_ahead
 from fastnet.training.callbacks import Callback, as_callbacks
-from fastnet.training.dropout import with_dropout
-from fastnet.training.fit import Fit, Kept, begin
+from fastnet.training.dropout import draw_keys, with_dropout
+from fastnet.training.fit import Fit, begin
 from fastnet.training.history import Epoch, History, costs, last_results
 from fastnet.training.inputs import Examples, check_examples, check_source, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
+from fastnet.training.loop import TrainingLoop
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
-from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, factors_of_epoch, has_no_length
+from fastnet.training.resuming import check_resumed
+from fastnet.training.schedules import MAX_EPOCHS, Schedule, as_schedule, has_no_length
 from fastnet.training.selection import Selection, select
-from fastnet.training.settings import TrainerSettings
 from fastnet.training.spread import warn_of_spread
-from fastnet.training.standstill import warn_of_standstill
-from fastnet.training.totals import Totals
+from fastnet.training.state import FitSoFar
 
 
-class Trainer(TrainerSettings):
+class Trainer(TrainingLoop):
     """Train a network by gradient descent on batches.
 
     Parameters
@@ -133,15 +129,11 @@ class Trainer(TrainerSettings):
         choose(backend, threads)  # raises now if the backend is missing, before the user loads data
         self._backend, self._threads = backend, threads
         self._seed, self._rng = seed, checks.generator(seed)
-        self._layers = with_dropout(network.layers, self._dropout, self._rng)
+        self._layers = with_dropout(network.layers, self._dropout, draw_keys(self._dropout, self._rng))
         moments = np.zeros((c.SLOTS[int(settings[c.KIND])], network.n_parameters), network.dtype)
         self._state = OptimizerState(settings, moments)
         self._one_fit = OneAtATime("a Trainer is for one fit at a time: make one for each thread, with its own network")
-        self._epoch = 0  # the number of epochs begun
-        self._totals: Totals | None = None  # of the current epoch; None between two epochs
-        self._drawn_from: Mapping[str, Any] | None = None  # the generator's state before it drew the current order
-        self._stopped, self._kept = False, Kept()
-        self._split_seed: int | None = None  # the seed of validation splits, drawn when it is first needed
+        self._begin_state()
         self.history = History()
 
     # -- properties --------------------------------------------------------------------------------------------
@@ -180,7 +172,7 @@ class Trainer(TrainerSettings):
         x: Any,
         y: Any = None,
         *,
-        epochs: int,
+        epochs: int | None = None,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         validation_data: Source | tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
@@ -202,7 +194,7 @@ class Trainer(TrainerSettings):
         y : array
             Class labels (n,), or targets (n, n_out). A Source has its own.
         epochs : int
-            The number of passes over the examples.
+            The number of passes over the examples. Leave it out to finish the fit of a resumed trainer.
         sample_weight : array (n,), optional
             A weight for each example: finite, 0 or more. A batch's cost is the weighted mean. An example of weight 2
             counts as two equal examples. Examples of weight 0 are left out.
@@ -236,46 +228,25 @@ class Trainer(TrainerSettings):
         RuntimeError
             This trainer is already in a fit: another thread or a callback called this method.
         """
-        epochs = checks.whole_number("epochs", epochs, 0, MAX_EPOCHS)
+        resumed = self._fit_to_finish(epochs)
+        epochs = checks.whole_number("epochs", resumed.epochs if resumed else epochs, 0, MAX_EPOCHS)
         split = checks.validation_split(validation_split, validation_data is not None)
         check_source(x, epochs, self._schedule, split)
         examples = check_examples(self._network, x, y, sample_weight)
         warn_of_spread(examples.x, checks.column_names(x))
         validation = check_validation_data(self._network, validation_data)
-        horizon = self._epoch, self._epoch + epochs
+        horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
         # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
         with Interrupts() as interrupts, self._one_fit, ExitStack() as at_end:
-            if split and self._split_seed is None:
+            if split and self._split_seed is None and resumed is None:
                 self._split_seed = int(self._rng.integers(2**63))
             selection = select(examples, self._layers, class_weight, split, self._split_seed)
-            fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation)
-            for callback in fit.callbacks:
-                fit.hand_over(partial(callback.on_fit_begin, self, fit.info()))
-                at_end.callback(interrupts.hand_over, partial(callback.on_fit_end, self))
-            while (left := horizon[1] - self._epoch) and not self._stopped and not interrupts.pending:
-                rates = rates_ahead(fit, self._schedule, self._learning_rate, self._epoch, self.steps, left)
-                if rates is not None:
-                    try:
-                        self._epoch += train_ahead(fit, rates, self._epoch, self._shuffle, self._rng, self.history)
-                    except DivergedError as error:
-                        self._epoch = error.epoch
-                        raise
-                else:
-                    try:
-                        epoch = self._train_epoch(fit, self._shuffle)
-                    except KeyboardInterrupt:  # raised while `on_batches` of a callback ran
-                        if self._totals is not None and self._totals.n_batches:
-                            self.history.epochs.append(self._totals.record(fit))
-                        raise
-                    if epoch is None:
-                        break
-                    epoch = epoch if interrupts.pending else fit.validated(epoch)
-                    self.history.epochs.append(epoch)
-                    if not interrupts.pending:
-                        self._totals = None
-                    for callback in fit.callbacks if not interrupts.pending else ():
-                        fit.hand_over(partial(callback.on_epoch_end, self, epoch))
-                warn_of_standstill(fit, self.history, self._learning_rate, self._optimizer)
+            fit = self._begin(selection, horizon, callbacks, interrupts, epochs, validation, resumed)
+            if resumed is not None:
+                check_resumed(fit, resumed)
+            with self._running_fit(fit):
+                self._run(fit, resumed, at_end)
+                at_end.close()
             fit.end(self._kept)
         return self.history
 
@@ -285,6 +256,7 @@ class Trainer(TrainerSettings):
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
         """
+        self._refuse_unfinished("finish it with fit(x, y)")
         check_source(x, 1, self._schedule)
         examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
@@ -305,6 +277,12 @@ class Trainer(TrainerSettings):
         """End the running `fit` before its next batch. Call this in a callback."""
         self._stopped = True
 
+    @classmethod
+    def _made(cls, network: Network, settings: Mapping[str, Any]) -> Self:
+        trainer = cls.__new__(cls)  # as with Network.load, the __init__ of a subclass is not called
+        Trainer.__init__(trainer, network, **settings)
+        return trainer
+
     # -- a fit -------------------------------------------------------------------------------------------------
 
     def _begin(
@@ -315,14 +293,19 @@ class Trainer(TrainerSettings):
         interrupts: Interrupts,
         epochs: int,
         validation: Examples | None = None,
+        resumed: FitSoFar | None = None,
     ) -> Fit:
-        self._stopped, self._totals = False, None
+        if resumed is None:
+            self._stopped, self._totals, self._resumed = False, None, None
+            engine = choose(self._backend, self._threads)
+        else:
+            self._stopped, engine = resumed.is_stopped, choose(resumed.backend, resumed.threads)
         return begin(
             self._network,
             self._layers,
             self._state,
             selection,
-            choose(self._backend, self._threads),
+            engine,
             batch_size=self._batch_size,
             sparse=self._sparse,
             epochs=epochs,
@@ -332,46 +315,3 @@ class Trainer(TrainerSettings):
             validation=validation,
             kept=self._kept,
         )
-
-    def _train_epoch(self, fit: Fit, shuffle: bool) -> Epoch | None:
-        """Train one epoch in chunks of batches. Return None if Ctrl-C came before the first update."""
-        size, n_batches = fit.updates.batch_size, fit.n_batches
-        if (totals := self._totals) is None:
-            totals = self._totals = Totals(self._epoch + 1)
-            # The state takes 3 us. Only callbacks need it, since they may keep the state of the training.
-            self._drawn_from = self._rng.bit_generator.state if fit.callbacks else None
-        of_steps = partial(factors_of_epoch, self._schedule, self._epoch, horizon=fit.horizon)
-        begin, of_epoch = 0, of_steps(self._state.step - totals.n_batches, n_batches)
-        self._epoch += 1
-        record: Epoch | None = None
-        for window in fit.windows(shuffle, self._rng, totals.n_batches):
-            if window.x is not fit.updates.x:
-                fit.use(window)
-                totals.wait(window.waited)
-            first = totals.n_batches
-            end = first - (-len(window.order) // size)
-            if not n_batches:  # a stream: the factors are those of the window
-                begin, of_epoch = first, of_steps(self._state.step, end - first)
-            while (done := totals.n_batches) < end and not self._stopped and not fit.interrupts.pending:
-                count = fit.batches_of_chunk(done, end)
-                rows = window.order[(done - first) * size : (done - first + count) * size]
-                factors = of_epoch[done - begin : done - begin + count]
-                rates = checks.rates(self._learning_rate, factors, self._state.step)
-                began = time.perf_counter()
-                is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
-                report = fit.watch.make(rows, rates, self._epoch, is_last)
-                seconds = time.perf_counter() - began
-                if n_updates := len(report):
-                    n_examples = min(n_updates * size, len(rows))
-                    fit.chunks.learn_speed(seconds, n_examples)
-                    totals.add(report, n_examples, seconds, float(rates[n_updates - 1]))
-                    record = totals.record(fit)
-                    if fit.callbacks:
-                        last = rows[(n_updates - 1) * size :][:size]
-                        fit.tell(self, record, totals.n_batches, window.numbered(last))
-            if self._stopped or fit.interrupts.pending:
-                break
-        if not totals.n_batches:
-            self._epoch -= 1
-            return None
-        return record or totals.record(fit)

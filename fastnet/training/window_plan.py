@@ -1,8 +1,8 @@
 """Plans which rows of a source each window of an epoch holds, and in which order the epoch goes through them.
 
-With a shuffle buffer, an epoch puts blocks of consecutive rows in random order and cuts the result into windows. The
-rows of each window are then put in random order. So a row may meet any other row in a batch, but the rows of a block
-are always in the same window, or in two windows that follow each other.
+With a shuffle buffer, a window gets blocks of consecutive rows. They are chosen at random, evenly spread over the
+source: each window gets one block of each group of neighbouring blocks. So the windows have nearly the same share of
+each class, even if the source is sorted by class. The rows of a window are then put in random order.
 """
 
 from __future__ import annotations
@@ -135,7 +135,14 @@ def plan(found: Sizes, shuffle: bool, is_exact: bool, rng: np.random.Generator) 
     if is_exact:
         return RowPlan(found, draw_order(np.arange(found.rows), shuffle, rng))
     n_blocks = -(-found.rows // found.block)
-    order = draw_order(np.arange(n_blocks), shuffle, rng)
+    order = _spread(n_blocks, found.n_windows, rng) if shuffle else np.arange(n_blocks)
     rows = np.full(n_blocks, found.block)
     rows[order == n_blocks - 1] = found.rows - (n_blocks - 1) * found.block
     return BlockPlan(found, order, np.cumsum(rows), int(rng.integers(2**63)) if shuffle else None)
+
+
+def _spread(n_blocks: int, n_windows: int, rng: np.random.Generator) -> Ints:
+    """Return the blocks in random order. Each window in turn gets one block of each group of `n_windows` neighbours."""
+    groups = rng.permuted(np.arange(-(-n_blocks // n_windows) * n_windows).reshape(-1, n_windows), axis=1)
+    order = groups.T.ravel()
+    return order[order < n_blocks]

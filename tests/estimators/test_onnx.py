@@ -96,10 +96,8 @@ def test_the_file_computes_what_the_model_returns(
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), MinMaxScaler((-3, 3), clip=True)])
 def test_a_scaler_rounds_as_scikit_learn_does(scaler: Any, tmp_path: Path) -> None:
     x = X + 1e5  # MinMaxScaler multiplies before it subtracts, so its rounding errors are large
-    model, x = (
-        make_pipeline(scaler, MLPRegressor(hidden_layer_sizes=(), max_iter=1)).fit(x, SCORES),
-        x.astype("float32"),
-    )
+    model = make_pipeline(scaler, MLPRegressor(hidden_layer_sizes=(), max_iter=1)).fit(x, SCORES)
+    x = x.astype(np.float32)
     to_onnx(model, tmp_path / "model.onnx", x_dtype="float32")
     np.testing.assert_allclose(run(tmp_path / "model.onnx", x)["values"], model.predict(x), rtol=1e-5, atol=1e-5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ from fastnet.data import Schema
 if shutil.which("cc") is None:
     pytest.skip("there is no C compiler named cc", allow_module_level=True)
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "c.md"
 STRICT = ["-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wdouble-promotion", "-Wshadow"]
 C99 = ["cc", "-std=c99", *STRICT]
 COMPILERS = {
@@ -135,7 +137,7 @@ def test_the_self_test_passes_and_finds_a_wrong_weight(dtype: str, output: str, 
     assert subprocess.run([program]).returncode == 1
 
 
-@pytest.mark.parametrize("output", ["identity", "sigmoid", "exponential"])
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "exponential", "softmax"])
 def test_extreme_numbers_do_not_overflow_and_keep_their_bits(output: str, tmp_path: Path) -> None:
     """exp of a large number is infinite, and its sigmoid is 1. The kernels flush denormal numbers to 0, C does not."""
     net = Network([3, 2], output=output, cost="squared_error")
@@ -184,8 +186,23 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     for value in (np.nan, np.inf, 3e38):
         net.parameters[:] = value
         refused(net.to_c, "not finite")
+    net = Network([4, 3], task="regression")
+    net.biases[0][0] = np.inf  # a regression's outputs are then no NaN
+    refused(net.to_c, "not finite")
     (tmp_path / "old.c").write_text("old")
     refused(lambda: net.to_c(tmp_path / "old.c"), "not finite")
     assert (tmp_path / "old.c").read_text() == "old"
     with pytest.raises(DataError, match="does not exist"):
         Network([4, 3]).to_c(tmp_path / "missing" / "a.c")
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="docs/ is not beside tests/")
+def test_the_program_of_the_page_compiles_and_runs(tmp_path: Path) -> None:
+    program = re.search(r"^```c\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
+    assert program is not None
+    net = Network([784, 16, 10], seed=0)
+    net.to_c(tmp_path / "digits.c", name="digits")
+    images = np.random.default_rng(0).integers(0, 256, (20, 784), np.uint8)
+    made = compiled("c99", program[1], tmp_path, str(tmp_path / "digits.c"))
+    found = [subprocess.run([made], input=image.tobytes(), capture_output=True, check=True).stdout for image in images]
+    assert [int(label) for label in found] == net.predict(images).tolist()

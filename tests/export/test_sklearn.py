@@ -63,12 +63,13 @@ ESTIMATORS = {"ours": (ours.MLPClassifier, ours.MLPRegressor), "scikit-learn": (
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # three epochs are not enough
 @pytest.mark.parametrize("library", ESTIMATORS)
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "numbers", "counts"])
+@pytest.mark.parametrize("kind", ["binary", "bools", "multiclass", "multilabel", "numbers", "counts"])
 def test_a_fitted_estimator_is_read_and_written_bit_for_bit(library: str, kind: str) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 3)).astype(np.float32)
     targets: dict[str, Any] = {
         "binary": np.array(["no", "yes"])[rng.integers(2, size=60)],
+        "bools": rng.integers(2, size=60).astype(bool),
         "multiclass": np.array([3, 5, 7])[rng.integers(3, size=60)],
         "multilabel": rng.integers(2, size=(60, 3)),
         "numbers": rng.standard_normal(60),
@@ -81,8 +82,9 @@ def test_a_fitted_estimator_is_read_and_written_bit_for_bit(library: str, kind: 
         mlp = classifier(hidden_layer_sizes=(4, 3), activation="tanh", max_iter=3)
     mlp.fit(x, targets[kind])
     net = Network.from_sklearn(mlp)
-    assert net.schema is None or net.schema.class_names == tuple(map(str, mlp.classes_))
-    model = net.to_sklearn(classes=mlp.classes_ if kind in ("binary", "multiclass") else None)
+    names = {"binary": ("no", "yes"), "bools": ("False", "True"), "multiclass": ("3", "5", "7")}.get(kind)
+    assert net.schema == (Schema(class_names=names) if names else None)
+    model = net.to_sklearn(classes=mlp.classes_ if names else None)
     for ours_, theirs in zip([*model.coefs_, *model.intercepts_], [*mlp.coefs_, *mlp.intercepts_], strict=True):
         assert (ours_.dtype, ours_.tobytes()) == (np.float32, theirs.tobytes())
     if kind in ("numbers", "counts"):

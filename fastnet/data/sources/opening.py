@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from fastnet import checks
+from fastnet.data.arrow_tables import arrow_files
 from fastnet.data.files import PathLike, checked_path
 from fastnet.data.formats import format_of
 from fastnet.data.npy_file import NpyFile
@@ -17,7 +18,7 @@ from fastnet.data.schema import Schema
 from fastnet.data.sources.arrays import ArrayReader, SliceReader
 from fastnet.data.sources.chunks import ChunkStream
 from fastnet.data.sources.shards import is_shard_folder, npy_reader, npz_reader, shard_reader
-from fastnet.data.sources.tables import TableReader, table_files
+from fastnet.data.sources.tables import TableReader
 from fastnet.data.table_datasets import Reading
 from fastnet.errors import DataError
 from fastnet.names import TaskName
@@ -136,7 +137,7 @@ def reader_of_path(path: PathLike, labels: PathLike | None, reading: Reading) ->
     """
     name = shown(checked_path("data", path))
     is_folder = os.path.isdir(path)
-    tables = table_files(path) if is_folder else [Path(path)]
+    tables = arrow_files(path) if is_folder else [Path(path)]
     kind = "shards" if is_folder and is_shard_folder(path) else format_of(tables[0]) if tables else "nothing"
     if kind not in ("Arrow", "Parquet"):
         reading.refuse_columns(f"{name} is not one")

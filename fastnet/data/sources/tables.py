@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from fastnet.data.arrow_tables import ArrowFile
+from fastnet.data.arrow_tables import ArrowFile, same_columns
 from fastnet.data.files import PathLike
 from fastnet.data.sources.joined import JoinedReader
 from fastnet.data.survey import Surveyed, known, survey
 from fastnet.data.table import Table
 from fastnet.data.table_datasets import Reading, target_column
-from fastnet.errors import DataError
 from fastnet.source import Array, Block
-
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 
 
 class TableReader(JoinedReader):
@@ -40,21 +36,13 @@ class TableReader(JoinedReader):
     """
 
     def __init__(self, paths: Sequence[PathLike], reading: Reading) -> None:
-        files = [ArrowFile(path) for path in paths]
-        for file in files:
-            if not file.schema.equals(files[0].schema):
-                raise DataError(f"{file.name} has other columns than {files[0].name}: make their names and types alike")
+        files = same_columns(paths)
         schema = reading.schema
         found = known(_first(files[0]), reading, schema) if schema else _surveyed(files, reading)
         self.schema = found.schema
         held = _Held()
         groups = [_Group(file, k, found, held) for file in files for k in range(len(file.rows))]
         super().__init__([group for group in groups if len(group)], max(map(len, groups)))
-
-
-def table_files(path: PathLike) -> list[Path]:
-    """Return the Parquet and Arrow files of a folder in the order of their names."""
-    return [file for file in sorted(Path(path).iterdir()) if file.suffix.lower() in TABLE_SUFFIXES]
 
 
 class _Held:
@@ -83,7 +71,7 @@ class _Group:
 
     def read(self, start: int, stop: int) -> Block:
         """Return consecutive rows of the group."""
-        return self._surveyed.examples_of(self._table(start, stop, self._surveyed.columns))
+        return Block(*self._surveyed.examples_of(self._table(start, stop, self._surveyed.columns)))
 
     def read_y(self, start: int, stop: int) -> Array:
         """Return the labels or targets of consecutive rows of the group."""

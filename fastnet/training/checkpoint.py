@@ -1,0 +1,131 @@
+"""Checkpoint: writes the state of a training to a folder while the training goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnet import checks
+from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
+from fastnet.training.history import Epoch
+from fastnet.training.monitor import Monitor
+
+if TYPE_CHECKING:
+    from fastnet.data.files import PathLike
+    from fastnet.training.checkpoint_writer import Writer
+
+
+class Checkpoint(Callback):
+    """Write checkpoints to a folder, from which `Trainer.resume` goes on as if the training had never stopped.
+
+    A thread writes the files while the training goes on. The training waits only for a copy of the parameters and of
+    the optimiser's state. A checkpoint appears in the folder when it is complete. If a write fails, the fit gives a
+    UserWarning and goes on. `Network.load` reads a checkpoint, too.
+
+    Parameters
+    ----------
+    folder : path
+        The folder, which is made if it is missing. Use one folder for each training.
+    every : int, optional
+        Write a checkpoint after each `every` epochs. The default is 1, if `seconds` is not given.
+    seconds : float, optional
+        Write a checkpoint when at least this time has passed since the last one, in the middle of an epoch too.
+    keep : int
+        The number of checkpoints to keep. Older ones are removed when a newer one is on the disk.
+    best : str, optional
+        A measure of the history, such as "validation_cost". The checkpoint of the best epoch of this training is then
+        also written to best.npz, which stays until there is a better epoch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is invalid. `fit` raises ValueError if its history will not hold the measure, or if the folder holds
+        a later checkpoint of another training.
+    DataError
+        `fit` cannot make the folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fastnet
+    >>> folder, x, y = tempfile.mkdtemp(), [[0.0, 0.0], [1.0, 1.0]], [0, 1]
+    >>> trainer = fastnet.Trainer(fastnet.Network([2, 2], seed=0), seed=0)
+    >>> history = trainer.fit(x, y, epochs=5, callbacks=[fastnet.Checkpoint(folder, keep=2)])
+    >>> import os
+    >>> sorted(os.listdir(folder))
+    ['checkpoint-0000000004.npz', 'checkpoint-0000000005.npz']
+    """
+
+    comes_last = True
+
+    def __init__(
+        self,
+        folder: PathLike,
+        *,
+        every: int | None = None,
+        seconds: float | None = None,
+        keep: int = 3,
+        best: str | None = None,
+    ) -> None:
+        from fastnet.data.files import checked_path  # imported here, since fastnet.data is a lazy package
+
+        self._folder = Path(checked_path("folder", folder))
+        self._seconds = None if seconds is None else checks.number("seconds", seconds, minimum=0)
+        every = 1 if every is None and seconds is None else every
+        self._epochs = None if every is None else checks.whole_number("every", every, 1)
+        self._keep = checks.whole_number("keep", keep, 1)
+        self._best = None if best is None else Monitor(best, patience=1, min_delta=0.0)
+        self._writer: Writer | None = None
+
+    def on_fit_begin(self, trainer: Any, info: FitInfo) -> None:
+        """Make the folder and start the thread. Raise ValueError if a part of the training cannot be kept."""
+        from fastnet.data.files import make_folder
+        from fastnet.training.checkpoint_file import check_folder
+        from fastnet.training.checkpoint_writer import Writer
+
+        if self._best is not None:
+            self._best.check(info)
+            self._best.start()
+            for epoch in trainer.history:
+                self._best.is_better(epoch)
+        trainer.state()
+        check_folder(make_folder(self._folder), trainer.steps)
+        self._last, self._last_time = _place(trainer), time.monotonic()
+        self._writer = Writer(self._folder, self._keep)
+
+    def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
+        """Write a checkpoint if `seconds` have passed."""
+        if self._is_time():
+            self._write(trainer)
+
+    def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
+        """Write a checkpoint if it is due, or if the epoch is the best."""
+        is_best = self._best is not None and self._best.is_better(epoch)
+        is_due = self._is_time() or (self._epochs is not None and epoch.epoch % self._epochs == 0)
+        if is_due or is_best:
+            self._write(trainer, is_due=is_due, is_best=is_best)
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """Write the last state and wait until it is on the disk. After an error, the last checkpoint stays."""
+        if self._writer is None:  # on_fit_begin raised
+            return
+        try:
+            if trainer.is_resumable and _place(trainer) != self._last:
+                self._write(trainer)
+        finally:
+            self._writer.end()
+            self._writer = None
+
+    def _is_time(self) -> bool:
+        return self._seconds is not None and time.monotonic() - self._last_time >= self._seconds
+
+    def _write(self, trainer: Any, *, is_due: bool = True, is_best: bool = False) -> None:
+        assert self._writer is not None
+        self._writer.write(trainer.state(), is_due=is_due, is_best=is_best)
+        if is_due:
+            self._last, self._last_time = _place(trainer), time.monotonic()
+
+
+def _place(trainer: Any) -> tuple[int, int]:
+    return trainer.steps, len(trainer.history)
