@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ CALLS = {  # a small run of each command
     "explore": ("explore",),
     "backends": ("backends",),
     "data": ("data", "flowers.csv"),
+    "convert": ("convert", "flowers.csv", "shards"),
 }
 COMMANDS = list(entry.parser().commands)
 COMMAND_LINE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
@@ -48,6 +50,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def called(command: str) -> list[str]:
+    """Return the call of a command, which can be made again."""
+    shutil.rmtree("shards", ignore_errors=True)  # `convert` writes into a new folder only
     if command == "report":
         for package in ("matplotlib", "jinja2", "scipy"):
             pytest.importorskip(package, reason="reports need the extras plot and insight")
