@@ -11,6 +11,7 @@ from cli_cases import FIT, error, prices, record
 from fastnet import cli
 from fastnet.cli.runs import _LEFT_OUT, _text
 from fastnet.report import Run, RunSummary
+from fastnet.training import run_summary
 
 
 @pytest.fixture
@@ -64,6 +65,19 @@ def test_damaged_runs_are_named_and_others_listed(runs: Path, capsys: pytest.Cap
     lines = " ".join(capsys.readouterr().out.split())
     assert f"cannot read {runs / 'slow'}: " in lines
     assert "there is no file" in lines
+
+
+def test_a_folder_that_cannot_be_opened_is_named(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (runs / "slow" / "checkpoints").mkdir()
+    monkeypatch.setattr(run_summary, "numbered", refuse)
+    found = record(capsys, "runs", runs)
+    assert [run["name"] for run in found["runs"]] == ["adam/fast", "prices"]
+    assert "Permission denied" in found["broken"][str(runs / "slow")]
 
 
 def test_a_folder_without_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
