@@ -86,14 +86,15 @@ class Fitting:
         args, data = self._args, self.data
         test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
         validation: Any = {"validation_data": test, "validation_split": args.validation_split}
+        epochs: Any = {} if args.resume else {"epochs": args.epochs}  # a resumed fit keeps its own number
         rows: tuple[Any, ...] = (x, y)
         if self._readers is not None:
             train, held = (self._source(reader) for reader in self._readers)
             rows, validation = (train,), {"validation_data": held if self.n_held_out else test}
         self.trainer.fit(
             *rows,
-            **({} if args.resume else {"epochs": args.epochs}),  # a resumed fit keeps its own number
             **validation,
+            **epochs,
             callbacks=[
                 *([self.stopping] if self.stopping else []),
                 *resuming.callbacks(args),
