@@ -85,16 +85,16 @@ class Fitting:
     def _descend(self, x: Array, y: Array) -> None:
         args, data = self._args, self.data
         test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
-        validation: Any = {"validation_data": test, "validation_split": args.validation_split}
-        epochs: Any = {} if args.resume else {"epochs": args.epochs}  # a resumed fit keeps its own number
+        more: Any = {"validation_data": test, "validation_split": args.validation_split}
         rows: tuple[Any, ...] = (x, y)
         if self._readers is not None:
             train, held = (self._source(reader) for reader in self._readers)
-            rows, validation = (train,), {"validation_data": held if self.n_held_out else test}
+            rows, more = (train,), {"validation_data": held if self.n_held_out else test}
+        if not args.resume:  # a resumed fit keeps its own number of epochs
+            more["epochs"] = args.epochs
         self.trainer.fit(
             *rows,
-            **validation,
-            **epochs,
+            **more,
             callbacks=[
                 *([self.stopping] if self.stopping else []),
                 *resuming.callbacks(args),
