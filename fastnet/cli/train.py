@@ -18,6 +18,7 @@ from fastnet.cli.fitting import Fitting
 from fastnet.cli.options import SPARSE, Command
 from fastnet.cli.train_options import fill, recipe_for, use_defaults
 from fastnet.data import Dataset
+from fastnet.data.large_datasets import LargeDataset
 from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.text import clipped, duration, facts, scores, shown
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         results.check_training(args)
         resuming.check_place(args)
     choice = backends.resolve(args.backend)
-    data = load_data(args)
+    data = load_data(args, may_be_large=True)
     recipe = recipe_for(data)
     use_defaults(args, data, recipe)
     _check_lengths(args)
@@ -194,7 +195,8 @@ def _settings(args: argparse.Namespace, fitting: Fitting, choice: backends.Choic
     dropout = f", dropout {shares}" if np.any(args.dropout) else ""
     decay = f", weight decay {args.weight_decay:.2g}" if args.weight_decay else ""
     return {
-        "data": f"{data.name}: {len(data.x_train):,} examples to train, {len(data.x_test):,} to test",
+        "data": f"{data.name}: {data.n_train:,} examples to train, {data.n_test:,} to test"
+        + ", read from the disk in each epoch" * isinstance(data, LargeDataset),
         **_about_data(args, fitting),
         **about_network(trainer.network),
         "training": f"{args.optimizer}{nesterov}, learning rate {trainer.learning_rate:g} ({args.schedule}), "
@@ -212,7 +214,7 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     if args.data in sets.names():
         return {}
     if data.is_held_out:
-        n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
+        n, n_all = data.n_test, data.n_test + data.n_train
         same = " with the same share of each class" if data.task == "classification" else ""
         lines["test"] = (
             f"{n:,} of {n_all:,} rows, held out at random{same} (--test-fraction {held_out_share(args, data):g})"
@@ -239,7 +241,7 @@ def _about_data(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
 def _about_end(args: argparse.Namespace, fitting: Fitting) -> dict[str, str]:
     """Return the line that says when the training ends, if it may end early or shows rows that are held out."""
     if not fitting.n_held_out:
-        is_small = recipe_for(fitting.data) is not CHAPTER and len(fitting.data.x_train) < MIN_ROWS
+        is_small = recipe_for(fitting.data) is not CHAPTER and fitting.data.n_train < MIN_ROWS
         said = f"after all epochs, since fewer than {MIN_ROWS} training rows are too few to hold some out (--patience)"
         return {"end": said} if is_small else {}
     if not args.patience:

@@ -240,7 +240,7 @@ def _widths(text: str) -> tuple[int, ...]:
 def recipe_for(data: Dataset) -> Recipe:
     """Return the recipe that gives the defaults: that of pictures for classes of pixels, else that of tables."""
     is_pictures = has_pixels(data) and data.task == "classification"
-    return CHAPTER if is_pictures else table_recipe(len(data.x_train))
+    return CHAPTER if is_pictures else table_recipe(data.n_train)
 
 
 def has_pixels(data: Dataset) -> bool:
