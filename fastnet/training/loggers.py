@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
 import json
@@ -205,6 +204,8 @@ class CSVLogger(FileLogger):
 
 
 def _csv_line(cells: list[Any]) -> bytes:
+    import csv  # imported here, so that `import fastnet` loads fewer modules
+
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()
