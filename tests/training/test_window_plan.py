@@ -44,7 +44,10 @@ def test_an_epoch_has_every_row_once_in_whole_batches(
     order = np.concatenate(windows)
     assert sorted(order) == list(range(n))
     assert all(len(window) % batch == 0 for window in windows[:-1])
-    assert max(map(len, windows)) <= max(batch + room, batch)
+    assert max(map(len, windows)) <= min(batch + room, found.window)
+    assert max(map(len, windows)) - min(map(len, windows)) < 2 * batch
+    for row in range(0, n, batch):
+        assert row in found.rows_of(found.window_of(row))
     if not shuffle:
         assert (order == np.arange(n)).all()
     for same, again in zip(windows, rows_of_windows(found, shuffle, is_exact, seed=1), strict=True):
