@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnet import Callback, Checkpoint, Network, Trainer
+from fastnet.network import Network
 from fastnet.text import duration, table
+from fastnet.training import Callback, Checkpoint, Trainer
 from fastnet.training.checkpoint_file import write
 
 NETWORKS = ([784, 16, 16, 10], [784, 512, 512, 10])
