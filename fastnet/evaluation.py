@@ -13,7 +13,7 @@ from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.formulas import Sums
 
-MAX_NUMBERS = 1 << 16  # `total_squares` takes at most this many targets at a time, so that they fit in the cache
+MAX_NUMBERS = 1 << 16  # `Squares` takes at most this many targets at a time, so that they fit in the cache
 
 
 class Evaluation(NamedTuple):
@@ -59,26 +59,54 @@ def total_squares(layers: c.Ints, y: NDArray[Any], weights: NDArray[np.float64])
     y are checked labels (n,) or targets (n, n_out), weights are (n,), or (0,) for weights of 1. The result is nan if
     the network's task is not regression.
     """
-    if layers.item(-1, c.TASK) != c.REGRESSION:
-        return math.nan
-    n_out = int(layers[-1, c.N_OUT])
-    with np.errstate(all="ignore"):  # a sum that overflows is inf
-        weighted, weight = np.zeros((n_out, 1)), 0.0
-        for differences, w in _blocks(n_out, y, weights):
-            weighted[:, 0] += differences @ w
-            weight += float(w.sum())
-        mean = weighted / weight
-        return sum(float((np.square(differences - mean) @ w).sum()) for differences, w in _blocks(n_out, y, weights))
+    squares = Squares(layers)
+    squares.add(y, weights)
+    return squares.total
+
+
+class Squares:
+    """What `total_squares` returns, for targets that arrive in parts (Chan, Golub and LeVeque 1983).
+
+    Attributes
+    ----------
+    total : float
+        The weighted sum of squared differences so far; nan if the network's task is not regression.
+    weight : float
+        The sum of the weights so far.
+    """
+
+    def __init__(self, layers: c.Ints) -> None:
+        self._n_out, is_regression = int(layers[-1, c.N_OUT]), layers.item(-1, c.TASK) == c.REGRESSION
+        self.total, self.weight = 0.0 if is_regression else math.nan, 0.0
+        self._first: NDArray[np.float64] | None = None  # the first target of all
+        self._mean = np.zeros((self._n_out, 1))  # of the differences to the first target
+
+    def add(self, y: NDArray[Any], weights: NDArray[np.float64]) -> None:
+        """Add checked targets, with weights as `total_squares` takes them."""
+        if math.isnan(self.total) or not len(y):
+            return
+        if self._first is None:
+            self._first = formulas.targets(y[:1], np.empty((self._n_out, 1)))
+        with np.errstate(all="ignore"):  # a sum that overflows is inf
+            for differences, w in _blocks(self._n_out, y, weights, self._first):
+                if weight := float(w.sum()):
+                    mean = (differences @ w)[:, None] / weight
+                    self.total += float((np.square(differences - mean) @ w).sum())
+                    self.weight += weight
+                    step = mean - self._mean
+                    if weight < self.weight:
+                        self.total += float(np.square(step).sum()) * (weight / self.weight) * (self.weight - weight)
+                    self._mean += step * (weight / self.weight)
 
 
 def _blocks(
-    n_out: int, y: NDArray[Any], weights: NDArray[np.float64]
+    n_out: int, y: NDArray[Any], weights: NDArray[np.float64], first: NDArray[np.float64]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield targets (n_out, rows) less the first target, and their weights (rows,), block by block.
+    """Yield targets (n_out, rows) less `first`, and their weights (rows,), block by block.
 
     Equal targets have differences of exactly 0, so that their mean has no rounding error.
     """
-    first, rows = formulas.targets(y[:1], np.empty((n_out, 1))), max(1, MAX_NUMBERS // n_out)
+    rows = max(1, MAX_NUMBERS // n_out)
     for start in range(0, len(y), rows):
         part = y[start : start + rows]
         differences = formulas.targets(part, np.empty((n_out, len(part)))) - first

@@ -22,6 +22,8 @@ from fastnet.kernels import formulas
 from fastnet.names import Activation, BackendName, Cost, Init, Output, TaskName, Threads
 from fastnet.network_formats import NetworkFormats
 from fastnet.predictor import Predictor, predicted
+from fastnet.source import Source
+from fastnet.source_rows import SourceRows, is_source
 
 Array = NDArray[Any]
 MAX_PIXEL = 2.0  # a network that was trained on larger floats warns of bytes
@@ -155,11 +157,12 @@ class Network(NetworkFormats):
         ----------
         x : array, data frame or scipy.sparse matrix (n, n_in)
             Examples, one per row: floats, whole numbers or bools. A uint8 value v stands for v * byte_scale. A frame of
-            pandas or polars needs numbers in all columns.
+            pandas or polars needs numbers in all columns. A Source is read a block at a time.
         backend : str, optional
             A backend's name. None: the backend in use.
         out : numpy.ndarray (n, n_out), optional
-            A C-contiguous array of the network's dtype for the result. It must not share memory with x.
+            A C-contiguous array of the network's dtype for the result. It may be memory-mapped. It must not share
+            memory with x.
 
         Returns
         -------
@@ -171,8 +174,13 @@ class Network(NetworkFormats):
         ValueError
             x or `out` has an invalid shape or dtype, or x has a value that is not finite.
         """
-        rows = self.check_rows(x)
-        return choose(backend).forward(self._layers, self.kernel_parameters(), rows, out)
+        engine = choose(backend)
+        if isinstance(x, Source):
+            out = checks.result(out, (len(x), self._sizes[-1]), self.dtype)
+            for part, found, _ in SourceRows(x, self, has_y=False).passes(self._layers, engine):
+                out[part] = found
+            return out
+        return engine.forward(self._layers, self.kernel_parameters(), self.check_rows(x), out)
 
     def activations(self, x: Any, *, backend: BackendName | None = None) -> list[Floats]:
         """Return a list with an array (n, n_out) of activations for each layer of weights, the output layer's last."""
@@ -205,10 +213,14 @@ class Network(NetworkFormats):
         """
         if self._task == "regression":
             return self.forward(x, backend=backend, out=out)
-        rows = self.check_rows(x)
+        rows = SourceRows(x, self, has_y=False) if isinstance(x, Source) else self.check_rows(x)
+        layers, engine = self.layers_to_weighted_sums(), choose(backend)
         out = checks.result(out, (len(rows), self._sizes[-1])[: 1 if self.is_classifier else 2], np.int64)
-        sums = choose(backend).forward(self.layers_to_weighted_sums(), self.kernel_parameters(), rows)
-        out[...] = predicted(self._task, sums)
+        if isinstance(rows, SourceRows):
+            for part, sums, _ in rows.passes(layers, engine):
+                out[part] = predicted(self._task, sums)
+        else:
+            out[...] = predicted(self._task, engine.forward(layers, self.kernel_parameters(), rows))
         return out
 
     def compile(
@@ -222,11 +234,13 @@ class Network(NetworkFormats):
         """Return a `Predictor`: a function of x for hot loops. It keeps a copy of the current parameters."""
         return Predictor(self, backend=backend, max_batch=max_batch, threads=threads, x_dtype=x_dtype)
 
-    def cost(self, x: Any, y: Any, *, sample_weight: Any = None, backend: BackendName | None = None) -> float:
+    def cost(self, x: Any, y: Any = None, *, sample_weight: Any = None, backend: BackendName | None = None) -> float:
         """Return the mean cost over the examples. The arguments are those of `evaluate`."""
         return self.evaluate(x, y, sample_weight=sample_weight, backend=backend).cost
 
-    def accuracy(self, x: Any, y: Any, *, sample_weight: Any = None, backend: BackendName | None = None) -> float:
+    def accuracy(
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, backend: BackendName | None = None
+    ) -> float:
         """Return the accuracy that `evaluate` returns. Raises ValueError for a regression network."""
         if self._task == "regression":
             checks.classifier(self._task, "accuracy: use evaluate, for the cost and R2")
@@ -235,7 +249,7 @@ class Network(NetworkFormats):
     def evaluate(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         sample_weight: Any = None,
         backend: BackendName | None = None,
@@ -248,7 +262,7 @@ class Network(NetworkFormats):
         x, backend
             As for `forward`.
         y : array
-            Class labels (n,), or targets (n, n_out).
+            Class labels (n,), or targets (n, n_out). A Source has its own.
         sample_weight : array (n,), optional
             The weight of each example in all means: 0 or more. A whole number counts the example that many times.
         threads : int or "auto"
@@ -259,8 +273,13 @@ class Network(NetworkFormats):
         Evaluation
             The cost, the accuracy, the accuracy of single labels and R2.
         """
+        engine = choose(backend, threads)
+        if is_source(x, y, sample_weight):
+            whole = SourceRows(x, self).evaluation(engine)
+            assert whole is not None
+            return whole
         rows, targets, weights = self._examples(x, y, sample_weight)
-        found = self.evaluate_parts(rows, targets, weights, choose(backend, threads))
+        found = self.evaluate_parts(rows, targets, weights, engine)
         sums = formulas.Sums(*map(sum, zip(*found, strict=True)))
         return evaluation(self._layers, sums, total_squares(self._layers, targets, weights))
 
@@ -377,5 +396,6 @@ class Network(NetworkFormats):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name != "parameters"})
         self._encode()
+        checks.vector(state["parameters"], self.n_parameters, "parameters")  # before memory is taken for as many
         self._make_buffer(state["parameters"].dtype)
         self._buffer[...] = state["parameters"]

@@ -1,11 +1,15 @@
-"""Writes and reads a network's settings and parameters as an .npz file, without pickle."""
+"""Writes and reads a network's settings and parameters as an NPZ or a safetensors file, without pickle.
+
+Both formats hold the same description of the network as JSON text. An NPZ file holds all parameters in one array. A
+safetensors file holds a tensor for the weights and one for the biases of each layer.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +19,18 @@ from fastnet import checks
 from fastnet.architecture import Architecture
 from fastnet.costs import with_number
 from fastnet.data.arrays import read_npz, write_npz
-from fastnet.data.files import atomic_write, reading
+from fastnet.data.files import atomic_write, checked_path, reading
+from fastnet.data.safetensors_files import (
+    START,
+    is_safetensors,
+    read_safetensors,
+    wants_safetensors,
+    write_safetensors,
+)
 from fastnet.data.schema import Schema
 from fastnet.errors import DataError
 from fastnet.kernels import contract as c
-from fastnet.text import number, reason, shown
+from fastnet.text import listed, number, reason, shown
 
 # For each format, the names of Network's arguments in the file. The last format is the one that `write` writes.
 # A file of the first format has no task and no byte scale. Its network gets the task that its outputs imply. A file of
@@ -30,6 +41,9 @@ SETTINGS = {
     "fastnet network 3": ("activation", "output", "cost", "cost_number", "task", "byte_scale"),
 }
 FORMAT = [*SETTINGS][-1]
+ABOUT, PARAMETERS = "about", "parameters"  # the arrays of an NPZ file: the description, and all parameters
+METADATA = "fastnet"  # the key of the description in the metadata of a safetensors file
+NOT_DESCRIBED = "its JSON text does not describe a network"
 
 
 class Saved(NamedTuple):
@@ -42,12 +56,116 @@ class Saved(NamedTuple):
     schema: Schema | None  # what the inputs and outputs mean, if known
 
 
+def write(
+    path: str | os.PathLike[str],
+    network: Architecture,
+    parameters: NDArray[Any],
+    largest_input: float,
+    schema: Schema | None,
+) -> None:
+    """Write a network's file. An existing file is replaced only when the new file is complete.
+
+    A name that ends in .safetensors gives a safetensors file, any other name an NPZ file.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    FastnetError
+        The file is a safetensors file, and this machine lacks safetensors.
+    """
+    about = json.dumps(_described(network, parameters, largest_input, schema))
+    as_safetensors = wants_safetensors(path)
+    with atomic_write(path) as file:
+        if as_safetensors:
+            write_safetensors(file, _tensors(network, parameters), {METADATA: about})
+        else:
+            write_npz(file, **_arrays(about, parameters))
+
+
 def arrays_of(
     network: Architecture, parameters: NDArray[Any], largest_input: float, schema: Schema | None
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a network's file by name."""
+    """Return the arrays of a network's NPZ file by name."""
+    return _arrays(json.dumps(_described(network, parameters, largest_input, schema)), parameters)
+
+
+def _arrays(about: str, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    return {ABOUT: np.array(about), PARAMETERS: parameters}
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
+    """Read a network's file and yield its content. Build the network in the `with` block.
+
+    The content of the file, not its name, says whether it is an NPZ or a safetensors file.
+
+    Raises
+    ------
+    DataError
+        The file is missing, is damaged or holds no network, or the block raised TypeError or ValueError.
+    FastnetError
+        The file is a safetensors file, and this machine lacks safetensors.
+    """
+    checked_path("path", path)
+    try:
+        text, arrays = _read(path)
+        about = json.loads(text)
+        if not isinstance(about, dict) or "format" not in about:
+            raise ValueError(NOT_DESCRIBED)
+        if about["format"] not in [*SETTINGS]:
+            raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
+        names = SETTINGS[about["format"]]
+        if not about.keys() >= {"sizes", "dtype", *names}:
+            raise ValueError(NOT_DESCRIBED)
+        sizes = checks.layer_sizes(about["sizes"])
+        settings = {name: about[name] for name in names}
+        hidden = checks.hidden_activations(settings["activation"], len(sizes) - 2)
+        parameters = _vector(arrays, sizes, (*hidden, settings["output"]))
+        n_parameters = c.count_parameters(sizes)
+        if parameters.shape != (n_parameters,) or parameters.dtype != about["dtype"]:
+            raise ValueError(
+                f"it holds parameters {parameters.shape} {parameters.dtype}, not ({n_parameters},) {about['dtype']}"
+            )
+        settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
+        largest_input = checks.number("largest_input", about.get("largest_input", 0), minimum=0)
+        schema = about.get("schema")
+        yield Saved(sizes, settings, parameters, largest_input, None if schema is None else Schema.from_dict(schema))
+    except DataError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "
+            "fastnet train --save wrote"
+        ) from error
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return the description of the network in a file, and the arrays of the file. Raises ValueError without both."""
+    with reading(path) as (file, _):
+        start = file.read(START)
+    if start[:2] == b"PK":  # an NPZ file is a zip file
+        arrays = read_npz(path)
+        if absent := [name for name in (ABOUT, PARAMETERS) if name not in arrays]:
+            raise ValueError(f"it has no array {' and no '.join(absent)}")
+        return str(arrays[ABOUT][()]), arrays
+    if not is_safetensors(start):
+        raise ValueError("it is neither an NPZ file nor a safetensors file")
+    metadata, arrays = read_safetensors(path)
+    if METADATA not in metadata:
+        raise DataError(
+            f"{shown(path)} says nothing about its network, such as the activations: load its tensors into a "
+            "torch.nn.Sequential, and give that to Network.from_torch"
+        )
+    return metadata[METADATA], arrays
+
+
+def _described(
+    network: Architecture, parameters: NDArray[Any], largest_input: float, schema: Schema | None
+) -> dict[str, Any]:
+    """Return what a file says about a network, as values that JSON can hold."""
     *hidden, output = network.activations_by_layer
-    about = {
+    return {
         "format": FORMAT,
         "sizes": network.sizes,
         "activation": hidden,
@@ -60,66 +178,40 @@ def arrays_of(
         "largest_input": largest_input,
         "schema": None if schema is None else schema.to_dict(),
     }
-    return {"about": np.array(json.dumps(about)), "parameters": parameters}
 
 
-def write(
-    path: str | os.PathLike[str],
-    network: Architecture,
-    parameters: NDArray[Any],
-    largest_input: float,
-    schema: Schema | None,
-) -> None:
-    """Write a network's file. An existing file is replaced only when the new file is complete.
+def _tensor_names(activations: Sequence[object]) -> list[tuple[str, str]]:
+    """Return the names of each layer's weights and biases in a `torch.nn.Sequential` of Linear and activation modules.
 
-    Raises
-    ------
-    DataError
-        The file cannot be written.
+    The names begin with the position of the Linear module. The activation "identity" has no module.
     """
-    arrays = arrays_of(network, parameters, largest_input, schema)
-    with atomic_write(path) as file:
-        write_npz(file, **arrays)
+    names, position = [], 0
+    for activation in activations:
+        names.append((f"{position}.weight", f"{position}.bias"))
+        position += 1 if activation == "identity" else 2
+    return names
 
 
-@contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
-    """Read a network's file and yield its content. Build the network in the `with` block.
+def _tensors(network: Architecture, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return views of the parameters by the names of a safetensors file."""
+    weights, biases = network.views(parameters)
+    names = _tensor_names(network.activations_by_layer)
+    layers = zip(names, zip(weights, biases, strict=True), strict=True)
+    return {name: array for pair, arrays in layers for name, array in zip(pair, arrays, strict=True)}
 
-    Raises
-    ------
-    DataError
-        The file is missing, is damaged or holds no network, or the block raised TypeError or ValueError.
-    """
-    with reading(path) as (file, _):
-        is_zip = file.read(2) == b"PK"  # an NPZ file is a zip file
-    arrays = read_npz(path) if is_zip else {}
-    try:
-        if not is_zip:
-            raise ValueError("it is not an NPZ file")
-        if absent := [name for name in ("about", "parameters") if name not in arrays]:
-            raise ValueError(f"it has no array {' and no '.join(absent)}")
-        about = json.loads(str(arrays["about"][()]))
-        if not isinstance(about, dict) or "format" not in about:
-            raise ValueError("its array 'about' does not describe a network")
-        if about["format"] not in [*SETTINGS]:
-            raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
-        names = SETTINGS[about["format"]]
-        if not about.keys() >= {"sizes", "dtype", *names}:
-            raise ValueError("its array 'about' does not describe a network")
-        sizes = checks.layer_sizes(about["sizes"])
-        parameters, n_parameters = arrays["parameters"], c.count_parameters(sizes)
-        if parameters.shape != (n_parameters,) or parameters.dtype != about["dtype"]:
-            raise ValueError(
-                f"it holds parameters {parameters.shape} {parameters.dtype}, not ({n_parameters},) {about['dtype']}"
-            )
-        settings = {name: about[name] for name in names}
-        settings["cost"] = with_number(settings["cost"], settings.pop("cost_number", None))
-        largest_input = checks.number("largest_input", about.get("largest_input", 0), minimum=0)
-        schema = about.get("schema")
-        yield Saved(sizes, settings, parameters, largest_input, None if schema is None else Schema.from_dict(schema))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{shown(path)} is not a network that fastnet saved: {reason(error)}; give a file that Network.save or "
-            "fastnet train --save wrote"
-        ) from error
+
+def _vector(arrays: dict[str, NDArray[Any]], sizes: Sequence[int], activations: Sequence[object]) -> NDArray[Any]:
+    """Return the parameters of all layers in one array. Raises ValueError if the tensors do not fit the sizes."""
+    if ABOUT in arrays:  # an NPZ file
+        return arrays[PARAMETERS]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for (weight, bias), n_in, n_out in zip(_tensor_names(activations), sizes, sizes[1:], strict=False):
+        shapes |= {weight: (n_out, n_in), bias: (n_out,)}
+    if arrays.keys() != shapes.keys():
+        raise ValueError(f"it holds the tensors {listed(sorted(arrays))}, not {listed(shapes)}")
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"its tensor {name} has shape {arrays[name].shape}, not {shape}")
+    if len({tensor.dtype for tensor in arrays.values()}) > 1:
+        raise ValueError("its tensors have different dtypes")
+    return np.concatenate([arrays[name].ravel() for name in shapes])

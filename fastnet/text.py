@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +24,12 @@ def clipped(name: str, max_letters: int) -> str:
     """Return a name on one line, shortened to at most `max_letters` letters."""
     name = "".join(letter if letter.isprintable() else " " for letter in name)
     return name if len(name) <= max_letters else f"{name[: max_letters - 1]}…"
+
+
+def elided(name: str, max_letters: int) -> str:
+    """Return a name shortened to at most `max_letters` letters. Its start and its end stay."""
+    half = max_letters // 2
+    return name if len(name) <= max_letters else f"{name[:half]}…{name[1 + half - max_letters :]}"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -46,8 +54,13 @@ def reason(error: Exception) -> str:
 def scores(cost: float, accuracy: float, r2: float = math.nan) -> str:
     """Return a cost, an accuracy and R2 as text. A score of nan has no meaning for the network and is left out."""
     if not math.isnan(accuracy):
-        return f"cost {cost:.4f}, accuracy {accuracy:.2%}"
-    return f"cost {cost:.4g}" + ("" if math.isnan(r2) else f", R2 {r2:.3f}")
+        return f"cost {cost:.4f}, accuracy {score('accuracy', accuracy)}"
+    return f"cost {score('cost', cost)}" + ("" if math.isnan(r2) else f", R2 {score('r2', r2)}")
+
+
+def score(name: str, value: float) -> str:
+    """Return a measure of a history or a test, such as "test_accuracy", as text."""
+    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.3f}" if name.endswith("r2") else f"{value:.4g}"
 
 
 def short_number(number: float) -> str:
@@ -85,11 +98,47 @@ def facts(pairs: dict[str, str]) -> str:
     return "\n".join(f"{name:{width}}  {text}" for name, text in pairs.items())
 
 
+def wrapped(text: str, columns: int) -> str:
+    """Return the text with lines of at most so many columns. A line of `facts` goes on below the start of its text.
+
+    A word that is longer, such as a path, stays whole.
+    """
+    lines = []
+    for line in text.split("\n"):
+        found = re.match(r"\S+( \S+)*  +", line)
+        title = found[0] if found and found.end() < columns / 2 else ""
+        whole_words = textwrap.TextWrapper(
+            columns,
+            initial_indent=title,
+            subsequent_indent=" " * len(title),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += whole_words.wrap(line[len(title) :]) if len(line) > columns else [line]
+    return "\n".join(lines)
+
+
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     """Return rows of cells as a table. The columns in `left` are aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     layout = "  ".join(f"{{:{'<' if i in left else '>'}{width}}}" for i, width in enumerate(widths))
     return "\n".join(layout.format(*row).rstrip() for row in rows)
+
+
+def folded_table(rows: Sequence[Sequence[str]], columns: int, left: Sequence[int] = (0,)) -> str:
+    """Return a table as `table` does. One that is wider than `columns` is split into tables below one another.
+
+    Each of them begins with the first column.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    parts: list[list[int]] = [[0]]
+    for i, width in enumerate(widths[1:], 1):
+        if len(parts[-1]) > 1 and sum(widths[k] + 2 for k in parts[-1]) + width > columns:
+            parts.append([0])
+        parts[-1].append(i)
+    return "\n\n".join(
+        table([[row[i] for i in part] for row in rows], [k for k, i in enumerate(part) if i in left]) for part in parts
+    )
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------

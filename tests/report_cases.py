@@ -14,7 +14,9 @@ from cli_cases import pictures
 import fastnet
 from fastnet.data import Dataset
 from fastnet.plots import style
+from fastnet.training.comparison import Comparison, side_by_side
 from fastnet.training.recipe import CHAPTER
+from fastnet.training.run_summary import RunSummary, summary_of
 from fastnet.training.runs import Run
 
 CLASS_NAMES = ("none & <b>bold</b>", '"quoted"', "</style><script>alert(1)</script>")
@@ -53,6 +55,21 @@ def trained(data: Dataset, *sizes: int, epochs: int = 5, **network: Any) -> Run:
     trainer = fastnet.Trainer(net, optimizer="sgd", learning_rate=0.5, batch_size=10, seed=0, backend="numpy")
     trainer.fit(data.x_train, data.y_train, epochs=epochs, validation_data=(data.x_test, data.y_test))
     return Run.of(trainer, initial, data=data.name)
+
+
+def summarized(name: str, rate: float = 0.5, epochs: int = 2) -> RunSummary:
+    """Return the summary of a small run on pictures."""
+    data = picture_data()
+    trainer = fastnet.Trainer(
+        fastnet.Network([64, 4, 3], seed=0), learning_rate=rate, batch_size=10, seed=0, backend="numpy"
+    )
+    trainer.fit(data.x_train, data.y_train, epochs=epochs, validation_data=(data.x_test, data.y_test))
+    return summary_of(Run.of(trainer, data=data.name), name)
+
+
+def comparison() -> Comparison:
+    """Return the comparison of three small runs, whose names look like HTML and like formulas."""
+    return side_by_side([summarized(name, rate) for name, rate in (("<b>a</b>", 0.01), ("b&b", 0.1), ("$c$", 1.0))])
 
 
 @dataclass

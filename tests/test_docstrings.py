@@ -24,6 +24,9 @@ EXTRAS = {
     "fastnet.explore": "matplotlib",
     "fastnet.report": "jinja2",
     "fastnet.data.schema": "pandas",
+    "fastnet.export": "torch",
+    "fastnet.export.onnx_graph": "onnx",
+    "fastnet.network_formats": "onnx torch sklearn",
     "fastnet.insight": "scipy",
     "fastnet.insight.importance": "sklearn",
     "fastnet.insight.partial_dependence": "sklearn",
@@ -35,8 +38,8 @@ EXTRAS = {
 @pytest.mark.parametrize("name", WRITTEN)
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # some examples write a file
-    for package, extra in EXTRAS.items():
-        if name.startswith(package):
+    for package, extras in EXTRAS.items():
+        for extra in extras.split() if name.startswith(package) else ():
             pytest.importorskip(extra, reason=f"examples of {package} need {extra}")
     module = import_module(name)
     names = {**vars(module), "np": np, "fastnet": fastnet}

@@ -23,7 +23,7 @@ from fastnet import checks, insight, plots
 PACKAGE = Path(fastnet.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
 HEAVY = {"numba", "llvmlite", "matplotlib", "jinja2", "mlxtend", "sklearn", "scipy", "pandas", "tqdm", "PIL"}
-HEAVY |= {"torch", "Cython"}
+HEAVY |= {"torch", "Cython", "safetensors", "tensorboard", "pyarrow"}
 
 
 SELF_EXPLANATORY = {"cost_name", "dtype", "n_parameters", "numbers"}
@@ -162,7 +162,7 @@ LIGHT = {
     "training",
     "version",
 }
-LIGHT |= {"architecture", "costs", "evaluation", "network_formats", "source"}
+LIGHT |= {"architecture", "costs", "evaluation", "network_formats", "source", "source_rows"}
 
 
 def test_importing_loads_nothing_heavy() -> None:

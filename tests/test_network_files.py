@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import pickle
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +131,38 @@ def test_files_have_the_documented_formats(about: dict[str, Any], expected: str,
     assert (net.task, net.byte_scale) == ("classification", 1 / 255)
 
 
+def file_of_0_1() -> bytes:
+    """Return the file that fastnet 0.1.0 wrote for a network 2-3-1 with the parameters -1, -0.75, ..., 2."""
+    about = (
+        '{"format": "fastnet network 1", "sizes": [2, 3, 1], "activation": ["tanh"], "output": "sigmoid", '
+        '"cost": "squared_error", "dtype": "float32"}'
+    )
+    parameters = (np.arange(13, dtype="<f4") / 4 - 1).tobytes()
+    members = {
+        "about": (f"<U{len(about)}", "()", about.encode("utf-32-le")),
+        "parameters": ("<f4", "(13,)", parameters),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, (descr, shape, content) in members.items():
+            header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+            info = zipfile.ZipInfo(f"{name}.npy")
+            info.create_system = 3  # Unix
+            with archive.open(info, "w", force_zip64=True) as member:
+                member.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content)
+    return buffer.getvalue()
+
+
+def test_a_file_of_0_1_loads(tmp_path: Path) -> None:
+    content = file_of_0_1()
+    assert hashlib.sha256(content).hexdigest() == "01958e91cf5686b46b7f459f02b30fd55f1deaea82fa1fd9cbee7e5a7da5ec83"
+    (tmp_path / "a.npz").write_bytes(content)
+    network = Network.load(tmp_path / "a.npz")
+    assert network.parameters.tolist() == [k / 4 - 1 for k in range(13)]
+    outputs = network.forward([[0.5, -1], [2, 3]])
+    np.testing.assert_allclose(outputs, [[0.9922951459884644], [0.7784054279327393]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("cost", [fastnet.Huber(0.5), "huber", fastnet.Quantile(0.9), "poisson", "cross_entropy"])
 def test_cost_task_and_byte_scale_are_saved(cost: Any, tmp_path: Path) -> None:
     net = Network([4, 3], cost=cost, task="regression", byte_scale=1)
@@ -241,8 +277,8 @@ def test_foreign_and_corrupt_files_are_not_loaded(tmp_path: Path) -> None:
     [
         ({"a": np.zeros(3)}, "it has no array about and no parameters"),
         ({"about": np.array("{}")}, "it has no array parameters"),
-        ({"about": np.array("{}"), "parameters": PARAMETERS}, "its array 'about' does not describe a network"),
-        ({"about": np.array("[1]"), "parameters": PARAMETERS}, "its array 'about' does not describe a network"),
+        ({"about": np.array("{}"), "parameters": PARAMETERS}, "its JSON text does not describe a network"),
+        ({"about": np.array("[1]"), "parameters": PARAMETERS}, "its JSON text does not describe a network"),
     ],
 )
 def test_the_error_names_what_a_file_lacks(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:

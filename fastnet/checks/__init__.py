@@ -23,6 +23,7 @@ from fastnet.checks.settings import (
     byte_scale,
     classifier,
     dropout,
+    dtype_of,
     factors,
     hidden_activations,
     image_shape,
@@ -38,11 +39,12 @@ from fastnet.checks.settings import (
     sparse,
     threads,
 )
-from fastnet.checks.sparse_rows import holds_bytes, is_scipy_sparse
+from fastnet.checks.sparse_rows import converted, holds_bytes, is_scipy_sparse
 from fastnet.checks.unconverted import AnyRows, UnconvertedRows, kernel_rows
 from fastnet.checks.values import (
     between_0_and_1,
     boolean,
+    byte_count,
     fraction,
     generator,
     given,
@@ -67,13 +69,16 @@ __all__ = [
     "batch_size",
     "between_0_and_1",
     "boolean",
+    "byte_count",
     "byte_scale",
     "class_weight",
     "classes",
     "classifier",
     "column_names",
+    "converted",
     "dense_inputs",
     "dropout",
+    "dtype_of",
     "factors",
     "fraction",
     "generator",

@@ -187,6 +187,17 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(found.type)  # drops the byte order and any metadata
 
 
+def dtype_of(name: str, dtype: DTypeLike, known: Sequence[str]) -> np.dtype[Any]:
+    """Return a dtype whose name is one of `known`, in native byte order. Errors call it `name`."""
+    try:
+        found = np.dtype(dtype).name
+    except (TypeError, SyntaxError):
+        found = ""
+    if found not in known:
+        raise ValueError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {dtype!r}")
+    return np.dtype(found)
+
+
 def input_dtype(dtype: DTypeLike, network: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of inputs after conversion: uint8 stays uint8, other numbers get the network's dtype."""
     try:

@@ -91,6 +91,26 @@ def number(name: str, value: object, *, above: float | None = None, minimum: flo
     return result
 
 
+UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def byte_count(name: str, value: object) -> int:
+    """Return a number of bytes of 1 or more: a whole number, or a text such as "256 MB" or "1.5 GiB"."""
+    if not isinstance(value, str):
+        return whole_number(name, value, 1)
+    digits = value.strip().rstrip("BbIiKkMmGgTt ")
+    units = {unit.lower(): size for unit, size in UNITS.items()}
+    size = units.get(value.strip().removeprefix(digits).strip().lower())
+    try:
+        found = float(digits) * size if size else math.nan
+    except ValueError:
+        found = math.nan
+    if not 1 <= found < 2**63:
+        raise ValueError(f"{name} must be a number of bytes, or a text such as '256 MB' or '1 GB', not {value!r}")
+    return int(found)
+
+
 def fraction(name: str, value: object) -> float:
     """Return a float from 0 to below 1."""
     found = number(name, value)

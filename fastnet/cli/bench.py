@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from fastnet import backends
 from fastnet.cli import results
@@ -38,15 +39,19 @@ def parser() -> Parser:
 
     made = Parser(
         prog=f"fastnet {NAME}",
-        description="Measure the time of an epoch of training on each backend, on one thread. The backends take turns\n"
-        "in rounds. Each backend is verified before it is timed. --suite and --peers measure more. The images are\n"
-        "MNIST where it is on this machine, else mnist-5k repeated up to 60,000 images. Nothing is downloaded.",
+        description=textwrap.fill(
+            "Measure the time of an epoch of training on each backend, on one thread. The backends take turns in "
+            "rounds. Each backend is verified before it is timed. --suite and --peers measure more. The images are "
+            "MNIST where it is on this machine, else mnist-5k repeated up to 60,000 images. Nothing is downloaded.",
+            80,
+        ),
         epilog="workloads:\n"
         + "".join(f"  {name}  {workload.title}\n" for name, workload in WORKLOADS.items())
         + "\nexamples:\n  fastnet bench --workload W1 --rounds 11\n  fastnet bench --peers --json all.json --all\n"
         "  fastnet bench --peers numpy,jax --picture speed.png\n"
         '  fastnet bench --suite users --case "small table"\n  fastnet bench --compare ../older-checkout\n'
-        '  fastnet bench --workload W1 --backend numpy --input float32 --peer "python your_own.py {workload}"',
+        "  fastnet bench --workload W1 --backend numpy --input float32 \\\n"
+        '      --peer "python your_own.py {workload}"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

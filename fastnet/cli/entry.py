@@ -10,15 +10,16 @@ import argparse
 import contextlib
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from fastnet import checks
-from fastnet.cli import backends, bench, data, evaluate, explore, predict, report, train
-from fastnet.cli.common import standard_output
+from fastnet.cli import backends, bench, compare, convert, data, evaluate, explore, predict, report, runs, train
 from fastnet.cli.options import Command, Parser
 from fastnet.cli.progress import say
+from fastnet.cli.streams import standard_output
 from fastnet.cli.wording import in_options, options_in_errors
 from fastnet.errors import FastnetError
 from fastnet.text import shown
@@ -31,11 +32,14 @@ _COMMANDS = {
     for command in (
         train.COMMAND,
         report.COMMAND,
+        runs.COMMAND,
+        compare.COMMAND,
         evaluate.COMMAND,
         predict.COMMAND,
         explore.COMMAND,
         backends.COMMAND,
         data.COMMAND,
+        convert.COMMAND,
     )
 }
 
@@ -101,7 +105,7 @@ def _add(commands: argparse._SubParsersAction[Parser], command: Command) -> Pars
     made = commands.add_parser(
         command.name,
         help=command.summary,
-        description=command.summary[0].upper() + command.summary[1:] + ".",
+        description=textwrap.fill(f"{command.summary[0].upper()}{command.summary[1:]}.", 80),
         epilog=f"example{'s' if len(command.examples) > 1 else ''}:{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -129,8 +133,12 @@ def _run(arguments: list[str]) -> int:
     if args.command is None:
         top.print_help()
         return 2
+    command = _COMMANDS[args.command]
+    if command.configure is not None:
+        command.configure(top.commands[command.name], arguments[first + 1 :])
+        args = top.parse_all(arguments)
     with _warnings_in_lines(vars(args), args.quiet), options_in_errors(args):
-        return _COMMANDS[args.command].run(args)
+        return command.run(args)
 
 
 @contextlib.contextmanager

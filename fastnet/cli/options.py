@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
 
 from fastnet import backends, data
 from fastnet.checks import given, suggestion
+from fastnet.cli.streams import standard_output
 from fastnet.data.split import TEST_SHARE
 from fastnet.names import Sparse, TaskName
 
@@ -44,13 +45,18 @@ _OPTION = re.compile(rf"[{_DASHES}]+[^\W\d][^ ]*")  # an option, not a negative 
 
 
 class Command(NamedTuple):
-    """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status."""
+    """One command of `fastnet`: `fill` adds its options to a parser, `run` executes it and returns the exit status.
+
+    `configure` changes the defaults of the options after a first look at the arguments after the command's name. They
+    are then parsed again.
+    """
 
     name: str
     summary: str
     examples: tuple[str, ...]
     fill: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    configure: Callable[[Parser, Sequence[str]], None] | None = None
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,7 +70,8 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Print the help. argparse's own method ignores a full disk."""
-        print(self.format_help(), end="", file=file)
+        with standard_output():
+            print(self.format_help(), end="", file=file)
 
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse an option that this parser lacks, and suggest the closest option.
@@ -89,12 +96,29 @@ class Parser(argparse.ArgumentParser):
             raise ValueError(f"{left[0]!r} belongs to no option (see {parser.prog} --help){hint}")
         return args
 
+    def options(self) -> dict[str, argparse.Action]:
+        """Return the options by the names of their values, such as batch_size."""
+        return {action.dest: action for action in self._actions if action.option_strings}
+
+    def given(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return the values of the options that stand among the arguments."""
+        names, left_out = self.options(), object()
+        before = {name: self.get_default(name) for name in names}
+        try:
+            self.set_defaults(**dict.fromkeys(names, left_out))
+            found = vars(self.parse_known_args(arguments)[0])
+        finally:
+            self.set_defaults(**before)
+        return {name: value for name, value in found.items() if value is not left_out}
+
+    def closest(self, name: str, known: Iterable[str]) -> str:
+        """Return the end of an error about an unknown name of an option: a suggestion from `known`, or ""."""
+        plain = name.lstrip(_DASHES).replace("_", "-").lower()
+        same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if plain in theirs), "")
+        return suggestion(same if same in self._option_string_actions else plain, known)
+
     def _closest(self, option: str) -> str:
-        """Return the end of an error about an option that this parser lacks: a suggestion, or ""."""
-        known = self._option_string_actions
-        name = option.lstrip(_DASHES).replace("_", "-").lower()
-        same = next((ours for ours, theirs in _NAMES_ELSEWHERE.items() if name in theirs), "")
-        return suggestion(same if same in known else name, (*known, *self.commands))
+        return self.closest(option, (*self._option_string_actions, *self.commands))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is none of the action's choices, and suggest the closest choice."""
@@ -128,6 +152,18 @@ def add_data_options(command: argparse.ArgumentParser, default: str | None = _DA
 def add_file_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say where the examples and labels are, and which of them are for the test."""
     command.add_argument("--data-dir", metavar="FOLDER", help="look for the named data sets in this folder first")
+    add_label_options(command)
+    command.add_argument(
+        "--test-fraction",
+        type=real,
+        metavar="X",
+        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
+        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
+    )
+
+
+def add_label_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where the labels are, and what the numbers are."""
     command.add_argument(
         "--labels", metavar="FILE", help="the file of labels, if the file of --data holds only examples"
     )
@@ -143,13 +179,6 @@ def add_file_options(command: argparse.ArgumentParser) -> None:
         action="store_const",
         const=True,
         help="the numbers of a text file are pixels from 0 to 255 (default: numbers as they are)",
-    )
-    command.add_argument(
-        "--test-fraction",
-        type=real,
-        metavar="X",
-        help="share of your own data to hold out for the test, or 1 for all rows if a saved network is tested "
-        f"(default: {TEST_SHARE:g}; for a saved network that of its training)",
     )
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 from fastnet.text import scores
 from fastnet.training.callbacks import Callback, EpochSoFar
@@ -136,3 +137,25 @@ class DownloadProgress:
             size = f" of {total / 1e6:.1f}" if total else ""
             end = "\n" if finished else ""
             print(f"\rdownloading {file}: {done / 1e6:.1f}{size} MB", end=end, file=sys.stderr, flush=True)
+
+
+class RowsProgress:
+    """Shows on a terminal how many rows of a table are read."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, what: str, rows: int, all_rows: int | None) -> None:
+        if terminal_columns() is None or not find_spec("tqdm"):
+            return
+        from tqdm import tqdm  # imported here: it takes 20 ms
+
+        if self._bar is None or self._bar.desc != f"{what}: ":
+            self.close()
+            self._bar = tqdm(desc=what, total=all_rows, unit=" rows", unit_scale=True, leave=False)
+        self._bar.update(rows - self._bar.n)
+
+    def close(self) -> None:
+        """Remove the line."""
+        if self._bar is not None:
+            self._bar.close()

@@ -12,8 +12,10 @@ from fastnet.cli import progress
 from fastnet.cli.options import DATA_OPTIONS
 from fastnet.data import Dataset
 from fastnet.data.files import atomic_write, make_folder
+from fastnet.data.safetensors_files import wants_safetensors
 from fastnet.errors import DataError
 from fastnet.text import shown
+from fastnet.training.configuration import FILE as CONFIGURATION
 from fastnet.training.runs import FILES, Run
 from fastnet.training.trainer import Trainer
 
@@ -24,7 +26,7 @@ def check_training(args: argparse.Namespace) -> None:
     if args.out is not None:
         _check_name("--out", args.out)
         make_folder(args.out)
-        given |= {f"--out: {name}": os.path.join(args.out, name) for name in FILES}
+        given |= {f"--out: {name}": os.path.join(args.out, name) for name in (*FILES, CONFIGURATION)}
     if args.report is not None:
         from fastnet import report
 
@@ -36,6 +38,8 @@ def check_training(args: argparse.Namespace) -> None:
             other = seen.setdefault(os.path.realpath(path), option)
             if other != option:
                 raise DataError(f"{other} and {option} are both {shown(path)}: give two names")
+    if args.save is not None:
+        wants_safetensors(args.save)  # a missing library is an error now, not after the training
     if args.report is not None:
         check_html("--report", args.report)
 

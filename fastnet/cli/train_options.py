@@ -7,6 +7,8 @@ from typing import get_args
 
 import numpy as np
 
+from fastnet.cli.common import held_out_share
+from fastnet.cli.configuration import PREFIX, SetOption
 from fastnet.cli.options import (
     SEED,
     add_backend_option,
@@ -17,6 +19,7 @@ from fastnet.cli.options import (
     defaults,
     real,
 )
+from fastnet.cli.resuming import interval
 from fastnet.data import Dataset
 from fastnet.kernels.formulas import ACTIVATIONS, COSTS
 from fastnet.names import Init
@@ -42,8 +45,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
     )
     _add_network_options(parser.add_argument_group("the network"))
     _add_training_options(parser.add_argument_group("the training"))
+    _add_configuration_options(parser.add_argument_group("the configuration"))
     written = parser.add_argument_group("the results")
-    written.add_argument("--save", metavar="FILE.npz", help="write the trained network, also after Ctrl-C")
+    written.add_argument(
+        "--save",
+        metavar="FILE.npz",
+        help="write the trained network, also after Ctrl-C; with the suffix .safetensors, for PyTorch to read",
+    )
     written.add_argument("--history", metavar="FILE.json", help="write the cost, accuracy, seconds, ... of each epoch")
     written.add_argument(
         "--out",
@@ -51,9 +59,38 @@ def fill(parser: argparse.ArgumentParser) -> None:
         help="write the whole run into this folder, for fastnet report; without --validation-split, implies --validate",
     )
     written.add_argument(
+        "--checkpoint-every",
+        type=interval,
+        metavar="TIME",
+        help="write a checkpoint into the folder of --out every 60s, 5m, 2h or 10epochs; without this option after "
+        "Ctrl-C only",
+    )
+    written.add_argument(
+        "--resume",
+        metavar="FOLDER",
+        help="finish the training of this --out folder after Ctrl-C or a kill, with the options that it began with",
+    )
+    written.add_argument(
         "--report",
         metavar="FILE.html",
         help="write a report of the run, to open in a browser; without --validation-split, implies --validate",
+    )
+
+
+def _add_configuration_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--config",
+        metavar="FILE.toml",
+        help="take the options from this file, such as the run.toml of an earlier --out; other options on the command "
+        f"line, and environment variables such as {PREFIX}BATCH_SIZE, count more",
+    )
+    group.add_argument(
+        "--set",
+        action=SetOption,
+        help="set an option by its name in the file, such as --set batch_size=32; --set NAME= leaves out the option",
+    )
+    group.add_argument(
+        "--show-config", action="store_true", help="print the configuration that would be trained, as TOML, and end"
     )
 
 
@@ -203,7 +240,7 @@ def _widths(text: str) -> tuple[int, ...]:
 def recipe_for(data: Dataset) -> Recipe:
     """Return the recipe that gives the defaults: that of pictures for classes of pixels, else that of tables."""
     is_pictures = has_pixels(data) and data.task == "classification"
-    return CHAPTER if is_pictures else table_recipe(len(data.x_train))
+    return CHAPTER if is_pictures else table_recipe(data.n_train)
 
 
 def has_pixels(data: Dataset) -> bool:
@@ -211,8 +248,11 @@ def has_pixels(data: Dataset) -> bool:
     return data.x_train.dtype == np.uint8 or data.image_shape is not None
 
 
-def use_defaults(args: argparse.Namespace, recipe: Recipe) -> None:
-    """Give each option that the user left out the default for these data."""
+def use_defaults(args: argparse.Namespace, data: Dataset, recipe: Recipe) -> None:
+    """Give each option that the user left out the default for these data.
+
+    --standardize has a third state for pixels with numbers to predict: the numbers are standardized, the pixels not.
+    """
     if args.learning_rate is None and _is_default(args, recipe, "optimizer") and _is_default(args, recipe, "cost"):
         args.learning_rate = _default(recipe, "learning_rate")
     for name in ("activation", "cost", "optimizer", "schedule", "batch_size", "weight_decay", "epochs", "patience"):
@@ -220,6 +260,10 @@ def use_defaults(args: argparse.Namespace, recipe: Recipe) -> None:
             setattr(args, name, _default(recipe, name))
     if args.validation_split is None:
         args.validation_split = VALIDATION_SPLIT if args.patience else 0.0
+    if data.is_held_out:
+        args.test_fraction = held_out_share(args, data)
+    if args.standardize is None and not (has_pixels(data) and data.task == "regression"):
+        args.standardize = not has_pixels(data)
 
 
 def _default(recipe: Recipe, name: str) -> object:

@@ -12,7 +12,9 @@ import math
 import struct
 import warnings
 import zipfile
-from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -29,8 +31,18 @@ _EXPANSION = 1032  # deflate packs at most this many bytes into one byte
 _MAX_UNPACKED = 4 << 30  # bytes that a compressed file may unpack to, unless the caller sets a limit
 _MAX_DIRECTORY = 1 << 20  # bytes of a zip's table of contents; zipfile needs ten times as much memory to read it
 _NPY_HEADER = 12 + 10_000  # the longest header that NumPy itself accepts
+_ZIP_HEADER, _ZIP_NAME_LENGTHS = 30, 26  # bytes of a member's own header; where it has the lengths of its two names
 _IDX_DIMENSIONS = 8
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+class ArrayPlace(NamedTuple):
+    """Where an array lies in a file: its shape and dtype, and where its numbers begin."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]  # in the byte order of the file
+    fortran_order: bool
+    offset: int | None  # bytes before the first number; None: the array is compressed
 
 
 class _Source(NamedTuple):
@@ -133,20 +145,35 @@ def read_npz(path: PathLike, *, max_bytes: int | None = None) -> dict[str, Array
     DataError
         The file cannot be read, is not a valid NPZ file, holds objects or records, or is too large.
     """
+    with reading(path) as (file, size), _members(file, size, path, max_bytes) as (archive, members):
+        arrays = {}
+        for member in members:
+            with archive.open(member) as stream:
+                array = _npy_array(_member_source(stream, member, path), None)
+            arrays[member.filename.removesuffix(".npy")] = array
+        return arrays
+
+
+def npy_place(path: PathLike) -> ArrayPlace:
+    """Return where the array of an NPY file lies, without reading it. The errors are those of `read_npy`."""
     with reading(path) as (file, size):
-        name = shown(path)
-        _check_zip_directory(file, size, name)
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            _check_members(members, size, name, max_bytes)
-            arrays = {}
-            for member in members:
-                with archive.open(member) as stream:
-                    label = f"{name}, array {shown(member.filename[:-4])},"
-                    file_like = cast(io.BufferedIOBase, stream)  # the type stubs of zipfile promise less
-                    source = _Source(file_like, label, member.file_size, member.file_size)
-                    arrays[member.filename.removesuffix(".npy")] = _npy_array(source, None)
-            return arrays
+        return _place(_Source(file, shown(path), size, size))[1]
+
+
+def npz_places(path: PathLike) -> dict[str, ArrayPlace]:
+    """Return where each array of an NPZ file lies, without reading them. The errors are those of `read_npz`."""
+    with reading(path) as (file, size), _members(file, size, path, size * _EXPANSION) as (archive, members):
+        places = {}
+        for member in members:
+            with archive.open(member) as stream:
+                place = _place(_member_source(stream, member, path))[1]
+            assert place.offset is not None  # _place always gives one
+            start: int | None = None
+            if member.compress_type == zipfile.ZIP_STORED:
+                file.seek(member.header_offset + _ZIP_NAME_LENGTHS)
+                start = member.header_offset + _ZIP_HEADER + sum(struct.unpack("<HH", file.read(4))) + place.offset
+            places[member.filename.removesuffix(".npy")] = place._replace(offset=start)
+        return places
 
 
 def write_npz(file: BinaryIO, **arrays: Array) -> None:
@@ -161,6 +188,25 @@ def write_npz(file: BinaryIO, **arrays: Array) -> None:
         raise error.__context__ or error from None
 
 
+@contextmanager
+def _members(
+    file: BinaryIO, size: int, path: PathLike, max_bytes: int | None
+) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """Open an NPZ file and check its table of contents."""
+    name = shown(path)
+    _check_zip_directory(file, size, name)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        _check_members(members, size, name, max_bytes)
+        yield archive, members
+
+
+def _member_source(stream: IO[bytes], member: zipfile.ZipInfo, path: PathLike) -> _Source:
+    label = f"{shown(path)}, array {shown(member.filename[:-4])},"
+    file_like = cast(io.BufferedIOBase, stream)  # the type stubs of zipfile promise less
+    return _Source(file_like, label, member.file_size, member.file_size)
+
+
 def _limit(max_bytes: int | None, packed: bool) -> int | None:
     return _MAX_UNPACKED if max_bytes is None and packed else max_bytes
 
@@ -169,16 +215,7 @@ def _payload(
     source: _Source, head: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], limit: int | None
 ) -> NDArray[np.uint8]:
     """Check the announced number of data bytes, then read the data: everything after `head[:offset]`."""
-    name = source.name
-    # A dimension of 0 counts as 1 here, since NumPy refuses even a shape of (0, 2**62, 2**62).
-    largest = math.prod(max(n, 1) for n in shape) * dtype.itemsize
-    if len(shape) > 32 or min(shape, default=0) < 0 or largest >= 1 << 62:
-        raise DataError(f"{name} announces an impossible shape: it is corrupt, get a fresh copy")
-    n_bytes = math.prod(shape) * dtype.itemsize
-    if not source.smallest <= offset + n_bytes <= source.largest:
-        holds = "holds" if source.smallest == source.largest else "can hold at most"
-        held = f"{holds} {max(0, source.largest - offset):,}"
-        raise DataError(f"{name} announces {n_bytes:,} bytes of data, but {held}: it is corrupt, get a fresh copy")
+    name, n_bytes = source.name, _n_bytes(source, offset, shape, dtype)
     if limit is not None and n_bytes > limit:
         raise DataError(f"{name} unpacks to {n_bytes:,} bytes, over the limit of {limit:,}: use a smaller file")
     payload = np.empty(n_bytes, np.uint8)
@@ -198,6 +235,21 @@ def _payload(
     return payload
 
 
+def _n_bytes(source: _Source, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the number of data bytes that a header announces, after a check that the file can hold them."""
+    name = source.name
+    # A dimension of 0 counts as 1 here, since NumPy refuses even a shape of (0, 2**62, 2**62).
+    largest = math.prod(max(n, 1) for n in shape) * dtype.itemsize
+    if len(shape) > 32 or min(shape, default=0) < 0 or largest >= 1 << 62:
+        raise DataError(f"{name} announces an impossible shape: it is corrupt, get a fresh copy")
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if not source.smallest <= offset + n_bytes <= source.largest:
+        holds = "holds" if source.smallest == source.largest else "can hold at most"
+        held = f"{holds} {max(0, source.largest - offset):,}"
+        raise DataError(f"{name} announces {n_bytes:,} bytes of data, but {held}: it is corrupt, get a fresh copy")
+    return n_bytes
+
+
 def _shaped(
     payload: NDArray[np.uint8], shape: tuple[int, ...], dtype: np.dtype[Any], fortran_order: bool = False
 ) -> Array:
@@ -210,6 +262,23 @@ def _shaped(
 
 def _npy_array(source: _Source, limit: int | None) -> Array:
     """Read an array in NPY format from a stream."""
+    head, place = _place(source)
+    assert place.offset is not None  # _place always gives one
+    payload = _payload(source, head, place.offset, place.shape, place.dtype, limit)
+    refuse_invalid(payload, place.dtype, source.name)
+    return _shaped(payload, place.shape, place.dtype, place.fortran_order)
+
+
+def refuse_invalid(payload: NDArray[np.uint8], dtype: np.dtype[Any], name: str) -> None:
+    """Refuse bytes that NumPy gives no meaning as text or as booleans."""
+    if dtype.kind == "U" and payload.size and payload.view(dtype.byteorder + "u4").max() > 0x10FFFF:
+        raise DataError(f"{name} holds text with invalid characters: it is corrupt, get a fresh copy")
+    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy defines no boolean for other bytes
+        raise DataError(f"{name} holds booleans that are neither 0 nor 1: it is corrupt, get a fresh copy")
+
+
+def _place(source: _Source) -> tuple[bytes, ArrayPlace]:
+    """Return the first bytes of a stream in NPY format, and where its array lies."""
     name = source.name
     head = source.stream.read(_NPY_HEADER)
     header = io.BytesIO(head)  # a limited header: NumPy would read up to 4 GiB from the file before any check
@@ -231,12 +300,8 @@ def _npy_array(source: _Source, limit: int | None) -> Array:
     if dtype.kind not in "biufU" or not dtype.itemsize:
         kind = "records" if dtype.names else f"data of type {str(dtype)[:40]}"
         raise DataError(f"{name} holds {kind}; expected numbers: save an array of plain numbers")
-    payload = _payload(source, head, header.tell(), shape, dtype, limit)
-    if dtype.kind == "U" and payload.size and payload.view(dtype.byteorder + "u4").max() > 0x10FFFF:
-        raise DataError(f"{name} holds text with invalid characters: it is corrupt, get a fresh copy")
-    if dtype.kind == "b" and payload.max(initial=0) > 1:  # NumPy defines no boolean for other bytes
-        raise DataError(f"{name} holds booleans that are neither 0 nor 1: it is corrupt, get a fresh copy")
-    return _shaped(payload, shape, dtype, fortran_order)
+    _n_bytes(source, header.tell(), shape, dtype)
+    return head, ArrayPlace(shape, dtype, fortran_order, header.tell())
 
 
 def _check_zip_directory(file: BinaryIO, size: int, name: str) -> None:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import os
 import re
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnet.data.arrays import Array
 from fastnet.data.files import PathLike, reading
+from fastnet.data.plain_csv import Coded, NotPlain, PlainCsv
 from fastnet.data.table import Table, named, unnamed
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
+
+_Found: TypeAlias = tuple[str, ...] | Coded | NDArray[np.float64]  # the cells of a column in a block of rows
 
 _MAX_LINE = 1 << 20  # characters
 _MAX_COLUMNS = 1 << 16
 _MAX_EXACT = 1 << 53  # float64 holds all smaller whole numbers
 _BLOCK_CELLS = 1 << 18  # cells that are converted at a time
+MIN_PLAIN = 1 << 20  # bytes of a file for pyarrow: its import takes as long as reading some hundred kB without it
 _GAPS = {"", "na", "n/a", "nan", "null", "none", "?"}  # cells that stand for a missing value
 _BOOLS = {"true": True, "false": False}
 
@@ -50,31 +58,77 @@ def read_csv(path: PathLike, as_text: Collection[str] = ()) -> Table:
         The file cannot be read, has no rows, has rows of different lengths, or has two columns of one name.
     """
     with _lines(path) as lines:
-        names = [cell.strip() for cell in lines.header] or list(map(unnamed, range(lines.width)))
-        is_text = [column in as_text for column in names]
+        is_text = [name in as_text for name in lines.names]
+        with suppress(NotPlain):
+            return _whole(lines, is_text, lambda columns: _plain_blocks(path, lines, columns))
         numbers = None if any(is_text) else lines.numbers()
         if numbers is not None and numbers.shape[1] == lines.width and len(numbers):
-            found = named(names, map(_exact, numbers.T, lines.top), lines.name)
-            return Table(lines.name, found, bool(lines.header))
-        # A column may turn out to be text after some blocks of numbers. A second reading takes its numbers as text too.
-        for _ in range(2):
-            columns = [_Cells(known) for known in is_text]
-            for block in lines.blocks():
-                for column, cells in zip(columns, zip(*block, strict=True), strict=True):
-                    column.add(cells)
-            is_text = [column.is_text for column in columns]
-            if not any(column.is_mixed for column in columns):
-                break
-        if not columns or not columns[0].parts:
-            raise DataError(f"{lines.name} has no rows: expected at least one row of numbers")
-        return Table(lines.name, named(names, map(_Cells.whole, columns, lines.top), lines.name), bool(lines.header))
+            return lines.table(map(_exact, numbers.T, lines.top))
+        return _whole(lines, is_text, lambda columns: lines.columns())
+
+
+def csv_blocks(path: PathLike, as_text: Collection[str] = ()) -> Iterator[Table]:
+    """Yield the table of a CSV file, a block of rows at a time, in little memory.
+
+    The parameters and errors are those of `read_csv`. The columns are too, except that the blocks before the first text
+    of a column hold numbers.
+    """
+    with _lines(path) as lines:
+        columns, start = [_Cells(name in as_text) for name in lines.names], 0
+
+        def table(block: Iterable[_Found]) -> Table:
+            parts = (column.converted(found) for column, found in zip(columns, block, strict=True))
+            return lines.table(map(_exact, parts, lines.top), start)
+
+        try:
+            for block in _plain_blocks(path, lines, columns):
+                found = table(block)
+                yield found
+                start += len(found)
+        except NotPlain:
+            for rows in lines.columns(skipped=start):
+                found = table(rows)
+                yield found
+                start += len(found)
+        if not start:
+            raise _no_rows(lines.name)
+
+
+def _whole(lines: _Lines, is_text: list[bool], blocks: Callable[[list[_Cells]], Iterable[Iterable[_Found]]]) -> Table:
+    """Return the table of all blocks. `is_text` says which columns are text, whatever their cells are."""
+    # A column may turn out to be text after some blocks of numbers. A second reading takes its numbers as text too.
+    for _ in range(2):
+        columns = [_Cells(known) for known in is_text]
+        for block in blocks(columns):
+            for column, found in zip(columns, block, strict=True):
+                column.add(found)
+        is_text = [column.is_text for column in columns]
+        if not any(column.is_mixed for column in columns):
+            break
+    if not columns or not columns[0].parts:
+        raise _no_rows(lines.name)
+    return lines.table(map(_Cells.whole, columns, lines.top))
+
+
+def _plain_blocks(path: PathLike, lines: _Lines, columns: Sequence[_Cells]) -> Iterator[Iterable[_Found]]:
+    """Yield the columns of each block of a plain file. Raises NotPlain where pyarrow is missing, or would not pay."""
+    if not find_spec("pyarrow") or os.path.getsize(path) < MIN_PLAIN:
+        raise NotPlain
+    with reading(path) as (file, _):
+        plain = PlainCsv(file, lines.separator, lines.width, lines.header, _GAPS)
+        for chunk in plain.chunks():
+            yield plain.columns(chunk, [column.may_be_numbers for column in columns])
+
+
+def _no_rows(name: str) -> DataError:
+    return DataError(f"{name} has no rows: expected at least one row of numbers")
 
 
 @contextmanager
 def written_rows(path: PathLike) -> Iterator[tuple[str, list[str], Iterator[list[str]]]]:
     """Open a CSV file. Yield its separator, the names of its columns, and its rows: the cells as they are written."""
     with _lines(path) as lines:
-        names = lines.header or list(map(unnamed, range(lines.width)))
+        names = lines.header or lines.names
         yield lines.separator, names, itertools.chain.from_iterable(lines.blocks())
 
 
@@ -104,6 +158,11 @@ class _Lines:
             raise DataError(f"{name} has {self.width:,} columns: expected at most {_MAX_COLUMNS:,}")
         self.header = top[0] if top and _is_header(*top) else []
         self.top = top[-1] if top else []  # the first row, or the header if there are no rows
+        self.names = [cell.strip() for cell in self.header] or list(map(unnamed, range(self.width)))
+
+    def table(self, columns: Iterable[Array], start: int | None = None) -> Table:
+        """Return columns as a table. `start` is the number of rows before those of a part."""
+        return Table(self.name, named(self.names, columns, self.name), bool(self.header), start)
 
     def _rows(self) -> Iterator[list[str]]:
         """Yield the rows from the first one on, without empty lines."""
@@ -137,6 +196,14 @@ class _Lines:
                     )
         return None
 
+    def columns(self, skipped: int = 0) -> Iterator[Iterable[tuple[str, ...]]]:
+        """Yield the cells of each column, block by block, from row number `skipped` on."""
+        for rows in self.blocks():
+            left = rows[skipped:]
+            skipped = max(0, skipped - len(rows))
+            if left:
+                yield zip(*left, strict=True)
+
     def blocks(self) -> Iterator[list[list[str]]]:
         """Yield the rows in blocks, without empty lines. Refuses rows of different lengths."""
         size, block, is_first = max(1, _BLOCK_CELLS // max(1, self.width)), list[list[str]](), bool(self.header)
@@ -167,14 +234,25 @@ class _Cells:
         self._kinds = set[str]()  # of the parts: "number", "bool" or "gap"
         self._known: dict[str, str | None] = {}  # the text of a cell: equal texts share their memory
 
-    def add(self, cells: tuple[str, ...]) -> None:
+    @property
+    def may_be_numbers(self) -> bool:
+        """Whether all cells so far are numbers or gaps."""
+        return not self.is_text and "bool" not in self._kinds
+
+    def add(self, found: _Found) -> None:
+        """Add the cells of a block. Numbers must not come after text or bools."""
         if self.is_mixed:
             return
+        if isinstance(found, np.ndarray):
+            self._kinds.add("gap" if np.isnan(found).all() else "number")
+            self.parts.append(found)
+            return
+        cells, rows = found if isinstance(found, Coded) else (found, slice(None))
         if not self.is_text:
             kind, part = _converted(cells)
             self._kinds.add(kind)
             if self._kinds <= {"number", "gap"} or self._kinds <= {"bool", "gap"}:
-                self.parts.append(part)
+                self.parts.append(part[rows])
                 return
             self.is_text = True
             if self.parts:
@@ -182,9 +260,16 @@ class _Cells:
                 return
         for cell in set(cells).difference(self._known):
             self._known[cell] = None if _is_gap(cell) else cell.strip()
-        part = np.empty(len(cells), object)
-        part[:] = list(map(self._known.__getitem__, cells))
-        self.parts.append(part)
+        texts = np.empty(len(cells), object)
+        texts[:] = list(map(self._known.__getitem__, cells))
+        self.parts.append(texts[rows])
+
+    def converted(self, found: _Found) -> Array:
+        """Return the values of a block, which is not kept."""
+        if len(self._known) > _BLOCK_CELLS:
+            self._known.clear()
+        self.add(found)
+        return self.parts.pop()
 
     def whole(self, first: str) -> Array:
         """Return the values of all blocks. `first` is the first cell."""
@@ -206,7 +291,8 @@ def _converted(cells: tuple[str, ...]) -> tuple[str, Array]:
         with suppress(ValueError, OverflowError):
             return "number", np.array(list(map(int, cells)), np.int64)
         with suppress(ValueError):
-            return "number", np.array(list(map(float, cells)), np.float64)
+            column = np.array(list(map(float, cells)), np.float64)
+            return "gap" if np.isnan(column).all() else "number", column
     present = [cell.strip() for cell in cells if not _is_gap(cell)]
     lower = [cell.lower() for cell in present]
     values: list[float] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ from fastnet.errors import DataError
 from fastnet.text import listed, shown
 
 MAX_LEVELS = 50
+# What to do about columns of text and missing values, if the network is still to be trained.
+TEXT = "name text as categorical to one-hot encode it, or as drop to leave it out, or turn it into numbers"
+GAPS = "fill gaps with impute, or drop the rows or columns"
 
 
 class Column(NamedTuple):
@@ -54,19 +58,13 @@ def fitted(
         Whether to fill missing values. Otherwise they are refused.
     """
     numeric = [name for name in table.columns if name not in categorical]
-    _refuse_kinds(
-        table,
-        numeric,
-        "name text as categorical to one-hot encode it, or as drop to leave it out, or turn it into numbers",
-    )
-    _refuse_gaps(
-        table, table.names, [] if impute else table.names, "fill gaps with impute, or drop the rows or columns"
-    )
+    refuse_kinds(table, numeric)
+    _refuse_gaps(table, table.names, [] if impute else table.names, GAPS)
     columns = []
     for name in table.columns:
         values = table[name]
         if name in categorical:
-            columns.append(Column(name, _levels(table, name)))
+            columns.append(Column(name, checked_levels(table.name, name, levels_of(table[name]))))
         elif impute:
             known = values[rows][~missing(values[rows])]
             if not len(known):
@@ -81,18 +79,18 @@ def encoded(columns: Sequence[Column], table: Table) -> NDArray[np.float64]:
     """Return the inputs (n, n_in) for the rows of a table. Raises DataError if it does not fit the columns."""
     found = _matched(columns, table)
     numeric = [column.name for column in columns if not column.levels]
-    _refuse_kinds(found, numeric, "the network takes numbers here: correct the values")
+    refuse_kinds(found, numeric, "the network takes numbers here: correct the values")
     fixed = [column.name for column in columns if "" not in column.levels and column.fill is None]
     _refuse_gaps(found, [], fixed, "the network has no value to fill in: fill the gaps or drop the rows")
     inputs: list[Array] = []
     for column in columns:
         values = found[column.name]
         if column.levels:
-            codes = _codes(column, values, table.name)
+            codes = _codes(column, values, table)
             inputs += [codes == k for k in range(len(column.levels))]
             continue
         inputs.append(values if column.fill is None else np.where(missing(values), column.fill, values))
-        refuse_large(values, table.name, f", column {checks.given(column.name)}")
+        refuse_large(values, table.name, f", column {checks.given(column.name)}", table.first_row)
     return np.ascontiguousarray(np.array(inputs, np.float64).T)
 
 
@@ -105,7 +103,7 @@ def _matched(columns: Sequence[Column], table: Table) -> Table:
     if not all(name in table.columns for name in names):
         is_nameless = all(name.startswith("column ") for name in names)
         if len(names) == len(table.columns) and is_nameless:
-            return Table(table.name, dict(zip(names, table.columns.values(), strict=True)), table.has_header)
+            return dataclasses.replace(table, columns=dict(zip(names, table.columns.values(), strict=True)))
         if not table.has_header and not is_nameless:
             raise DataError(
                 f"{table.name} has no header, but the network was trained on columns with names "
@@ -127,7 +125,7 @@ def _matched(columns: Sequence[Column], table: Table) -> Table:
 
 def pixels_of(table: Table) -> NDArray[np.uint8]:
     """Return the numbers of a table as bytes. They must be whole numbers from 0 to 255."""
-    _refuse_kinds(table, table.names, "correct the values, or drop the columns")
+    refuse_kinds(table, table.names, "correct the values, or drop the columns")
     x = np.empty((len(table.columns), len(table)), np.uint8)
     for k, (name, values) in enumerate(table.columns.items()):
         good = (values >= 0) & (values <= 255)  # False for nan
@@ -136,14 +134,14 @@ def pixels_of(table: Table) -> NDArray[np.uint8]:
         if not good.all():
             row = int(good.argmin())
             raise DataError(
-                f"{table.name}, row {row + 1}, column {checks.given(name)}: expected a pixel, a whole number from 0 to "
-                f"255, not {values[row]}: correct the value, or read the table without pixels"
+                f"{table.name}, row {table.first_row + row}, column {checks.given(name)}: expected a pixel, a whole "
+                f"number from 0 to 255, not {values[row]}: correct the value, or read the table without pixels"
             )
         x[k] = values
     return np.ascontiguousarray(x.T)
 
 
-def _refuse_kinds(table: Table, numeric: Sequence[str], what_to_do: str) -> None:
+def refuse_kinds(table: Table, numeric: Sequence[str], what_to_do: str = TEXT) -> None:
     """Refuse columns without numbers among those in `numeric`, and columns that are neither numbers nor text."""
     for kind in ("M", "V"):
         found = [name for name in table.columns if table[name].dtype.kind == kind]
@@ -158,7 +156,7 @@ def _refuse_kinds(table: Table, numeric: Sequence[str], what_to_do: str) -> None
     first = table[found[0]]
     odd = [k for k, value in enumerate(first.tolist()) if value is not None and not is_number(value)]
     row = odd[0] if odd else int((~missing(first)).argmax())
-    example = f"{checks.given(first[row])} in row {row + 1}"
+    example = f"{checks.given(first[row])} in row {table.first_row + row}"
     hint = advice(str(first[row])) or what_to_do
     example = f"{checks.given(found[0])} has {example}" if len(found) > 1 else example
     raise DataError(f"{table.name}: {_columns(found)} text ({example}); expected numbers: {hint}")
@@ -167,36 +165,54 @@ def _refuse_kinds(table: Table, numeric: Sequence[str], what_to_do: str) -> None
 def _refuse_gaps(table: Table, with_values: Sequence[str], without_gaps: Sequence[str], what_to_do: str) -> None:
     """Refuse columns that are entirely missing in `with_values`, and columns with missing values in `without_gaps`."""
     counts = {name: int(missing(table[name]).sum()) for name in table.columns}
-    empty = [name for name in with_values if counts[name] == len(table)]
+    refuse_gaps(table.title, counts, len(table), with_values, without_gaps, what_to_do)
+
+
+def refuse_gaps(
+    title: str,
+    counts: Mapping[str, int],
+    n_rows: int,
+    with_values: Sequence[str],
+    without_gaps: Sequence[str],
+    what_to_do: str = GAPS,
+) -> None:
+    """Refuse columns by the numbers of their missing values, as `fitted` does."""
+    empty = [name for name in with_values if counts[name] == n_rows]
     if empty:
-        raise DataError(f"{table.name}: {_columns(empty)} no values at all: drop {'them' if len(empty) > 1 else 'it'}")
+        raise DataError(f"{title}: {_columns(empty)} no values at all: drop {'them' if len(empty) > 1 else 'it'}")
     gaps = {name: counts[name] for name in without_gaps if counts[name]}
     if gaps:
         parts = ", ".join(f"{count:,} in {shown(name)}" for name, count in list(gaps.items())[:8])
         more = f", and some in {len(gaps) - 8:,} more columns" if len(gaps) > 8 else ""
         total = sum(gaps.values())
-        raise DataError(f"{table.name} has {total:,} missing value{'s' * (total > 1)} ({parts}{more}): {what_to_do}")
+        raise DataError(f"{title} has {total:,} missing value{'s' * (total > 1)} ({parts}{more}): {what_to_do}")
 
 
-def _levels(table: Table, name: str) -> tuple[str, ...]:
-    found = sorted({text or "" for text in texts(table[name])})
+def levels_of(column: Array) -> set[str]:
+    """Return the different texts of a categorical column. "" stands for a missing value."""
+    return {text or "" for text in texts(column)}
+
+
+def checked_levels(table: str, name: str, found: set[str]) -> tuple[str, ...]:
+    """Return the levels of a categorical column in order. Refuses too many."""
     if len(found) > MAX_LEVELS:
         raise DataError(
-            f"{table.name}: the categorical column {checks.given(name)} has {len(found):,} different values; expected "
+            f"{table}: the categorical column {checks.given(name)} has {len(found):,} different values; expected "
             f"at most {MAX_LEVELS}: merge rare values, or drop the column"
         )
-    return tuple(found)
+    return tuple(sorted(found))
 
 
-def _codes(column: Column, values: Array, table: str) -> NDArray[np.int64]:
+def _codes(column: Column, values: Array, table: Table) -> NDArray[np.int64]:
     """Return the position of each value among the levels of a categorical column."""
     found = [text or "" for text in texts(values)]
     codes = positions(found, column.levels)
     if (codes < 0).any():
         row = int(codes.argmin())
+        place = f"{table.name}, row {table.first_row + row}, column {checks.given(column.name)}"
         raise DataError(
-            f"{table}, row {row + 1}, column {checks.given(column.name)}: {checks.given(found[row])} is not among the "
-            f"values that the network knows ({_known(column.levels)}): correct it or drop the row"
+            f"{place}: {checks.given(found[row])} is not among the values that the network knows "
+            f"({_known(column.levels)}): correct it or drop the row"
         )
     return codes
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from fastnet import checks
+from fastnet.data.temporary_files import temporary_file
 from fastnet.errors import DataError
 from fastnet.text import reason, shown
 
@@ -77,8 +77,9 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
     Yields a new binary file in the same folder, open for writing and reading. If the block ends without an error, the
-    new file is flushed to the disk and renamed to `path` in one step. After an error the new file is removed, and an
-    older file at `path` stays unchanged. A symbolic link is followed. The permissions of an older file are kept.
+    new file is flushed to the disk and renamed to `path` in one step, and the folder is flushed too. After an error the
+    new file is removed, and an older file at `path` stays unchanged. A symbolic link is followed. The permissions of an
+    older file are kept. If the process is killed, the new file may stay; the next call for the folder removes it.
 
     Raises
     ------
@@ -86,30 +87,40 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         The folder is missing or cannot be written, the disk is full, or `path` exists and is not a regular file.
     """
     name = shown(checked_path("path", path))
-    temporary = None
     try:
         target = os.path.realpath(path)
         old = os.path.exists(target)
         if old and not os.path.isfile(target):
             raise DataError(f"cannot write {name}: it exists and is not a regular file; give another name")
-        temporary = os.path.join(os.path.dirname(target), f".fastnet-{secrets.token_hex(8)}.tmp")
-        with open(temporary, "x+b") as file:  # open() applies the user's umask; tempfile does not
+        folder = os.path.dirname(target)
+        with temporary_file(folder) as file:
             if old:
-                shutil.copymode(target, temporary)
+                shutil.copymode(target, file.name)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-        temporary = None
+            if os.name == "nt":
+                file.close()  # Windows renames no open file; elsewhere the open file stays locked until it is renamed
+            os.replace(file.name, target)
+        _flush_folder(folder)
     except OSError as error:
-        folder = os.path.dirname(path)
-        if folder and isinstance(error, FileNotFoundError) and not os.path.exists(folder):
-            raise DataError(f"cannot write {name}: the folder {shown(folder)} does not exist: make it first") from error
+        given = os.path.dirname(path)
+        if given and isinstance(error, FileNotFoundError) and not os.path.exists(given):
+            raise DataError(f"cannot write {name}: the folder {shown(given)} does not exist: make it first") from error
         raise DataError(f"cannot write {name} ({reason(error)}): check the folder and its free space") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
+
+
+def _flush_folder(folder: str) -> None:
+    """Flush the names in a folder to the disk, so that a power failure does not bring an older file back.
+
+    An error is ignored: the new file is complete, and some file systems cannot flush folders.
+    """
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)  # Windows opens no folder, and raises PermissionError
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def make_folder(folder: PathLike, advice: str = "give another name") -> Path:

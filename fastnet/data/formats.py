@@ -11,10 +11,10 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastnet.data.arrays import Array, read_idx, read_npy, read_npz
+from fastnet.data.arrow_tables import ARROW_MAGIC, PARQUET_MAGIC, read_arrow
 from fastnet.data.csv_tables import read_csv
 from fastnet.data.encoding import Column, encoded
 from fastnet.data.files import PathLike, reading
-from fastnet.data.parquet_tables import read_parquet
 from fastnet.data.pictures import open_picture
 from fastnet.data.table import Table
 from fastnet.errors import DataError
@@ -22,13 +22,23 @@ from fastnet.text import listed, shown
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
+TABLES = ("Arrow", "CSV", "Parquet")  # the formats of tables, as `format_of` calls them
+SPELLINGS = {  # of the arrays of an NPZ file
+    "x": ("x", "X", "data"),
+    "y": ("y", "target"),
+    "x_train": ("x_train", "X_train"),
+    "y_train": ("y_train",),
+    "x_test": ("x_test", "X_test"),
+    "y_test": ("y_test",),
+}
+
 _TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P2", b"P5", b"P6")
 
 
 def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
-    """Read the only array of an IDX, NPY, NPZ, CSV, Parquet or picture file.
+    """Read the only array of an IDX, NPY, NPZ, CSV, Parquet, Arrow or picture file.
 
     The first bytes of the file or the ending of its name tell its format. A CSV file is recognised by its ending only.
 
@@ -60,7 +70,7 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
         return next(iter(arrays.values()))
     if kind == "IDX":
         return read_idx(path, max_bytes=max_bytes)
-    if kind in ("CSV", "Parquet"):
+    if kind in TABLES:
         table = read_table(path)
         return encoded([Column(name) for name in table.columns], table)
     with open_picture(path, invert=False) as picture:
@@ -68,12 +78,12 @@ def read_array(path: PathLike, *, max_bytes: int | None = None) -> Array:
 
 
 def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
-    """Read a table from a CSV or Parquet file.
+    """Read a table from a CSV, Parquet or Arrow file.
 
     Parameters
     ----------
     path : path
-        The file.
+        The file, or a folder of Parquet or Arrow files.
     as_text : collection of str
         The names of columns of a CSV file to read as text, even if their cells are numbers.
 
@@ -82,17 +92,18 @@ def read_table(path: PathLike, as_text: Collection[str] = ()) -> Table:
     DataError
         The reader of the format refuses the file.
     FastnetError
-        A Parquet file needs pyarrow, and this machine lacks it.
+        A Parquet or Arrow file needs pyarrow, and this machine lacks it.
     """
-    return read_parquet(path) if format_of(path) == "Parquet" else read_csv(path, as_text)
+    is_csv = not os.path.isdir(path) and format_of(path) == "CSV"
+    return read_csv(path, as_text) if is_csv else read_arrow(path)
 
 
 def holds_table(path: PathLike) -> bool:
-    """Return whether a file is a CSV or Parquet file. The errors are those of `format_of`."""
-    return format_of(path) in ("CSV", "Parquet")
+    """Return whether a file is a CSV, Parquet or Arrow file. The errors are those of `format_of`."""
+    return format_of(path) in TABLES
 
 
-def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "Parquet", "picture"]:
+def format_of(path: PathLike) -> Literal["Arrow", "CSV", "IDX", "NPY", "NPZ", "Parquet", "picture"]:
     """Return the format of a file, from its first bytes and the ending of its name.
 
     Raises
@@ -107,8 +118,10 @@ def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "Parquet", 
         raise DataError(f"{shown(path)} is a compressed table: unpack it first")
     if is_table(path) and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):  # such as a column named BMI
         return "CSV"
-    if head.startswith(b"PAR1"):
+    if head.startswith(PARQUET_MAGIC):
         return "Parquet"
+    if head.startswith(ARROW_MAGIC):
+        return "Arrow"
     if head.startswith(npy.MAGIC_PREFIX) or suffix == ".npy":
         return "NPY"
     if head.startswith(b"PK") or suffix == ".npz":
@@ -120,8 +133,8 @@ def format_of(path: PathLike) -> Literal["CSV", "IDX", "NPY", "NPZ", "Parquet", 
     if is_table(path):
         return "CSV"
     raise DataError(
-        f"{shown(path)} has no known format; expected IDX (or .gz), NPY, NPZ, CSV (.csv), Parquet or a picture: save a "
-        "table as CSV, and arrays with numpy.savez"
+        f"{shown(path)} has no known format; expected IDX (or .gz), NPY, NPZ, CSV (.csv), Parquet, Arrow or a picture: "
+        "save a table as CSV, and arrays with numpy.savez"
     )
 
 

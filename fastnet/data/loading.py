@@ -45,7 +45,9 @@ def load(
 
     Your own data may be one of these:
 
-    - a table with a column of labels or of numbers to predict: a CSV file (.csv, .tsv, .txt), or a Parquet file
+    - a table with a column of labels or of numbers to predict: a CSV file (.csv, .tsv, .txt), a Parquet or Arrow
+      (Feather) file, or a folder of such files
+    - a folder of shards, as `convert` writes them
     - an NPZ file with the arrays x and y (or X and y, or data and target), or with x_train, y_train and optionally
       x_test and y_test. It may also hold the texts feature_names, and class_names or target_names
     - a folder of IDX files with the names of MNIST's files
@@ -141,7 +143,7 @@ def load(
     for name, path in (("data_dir", data_dir), ("labels", labels)):
         if path is not None:
             checked_path(name, path)
-    reading = _reading(test_fraction, label_column, task, categorical, drop, impute, pixels, schema)
+    reading = checked_reading(test_fraction, label_column, task, categorical, drop, impute, pixels, schema)
     checks.boolean("download", download)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of three arguments, or None, not {checks.given(progress)}")
@@ -164,7 +166,7 @@ def share_of_test(schema: Schema | None) -> float:
     return TEST_SHARE if schema is None or schema.test_fraction is None else schema.test_fraction
 
 
-def _reading(
+def checked_reading(
     test_fraction: float | None,
     label_column: str | int | None,
     task: TaskName | None,
@@ -174,7 +176,7 @@ def _reading(
     pixels: bool,
     schema: Schema | None,
 ) -> Reading:
-    """Check how to read the user's own data."""
+    """Return the arguments of `load` that say how to read the user's own data, after a check of their types."""
     if test_fraction is None:
         test_fraction = share_of_test(schema if isinstance(schema, Schema) else None)
     if schema is None or checks.number("test_fraction", test_fraction) != 1:

@@ -49,6 +49,16 @@ def hold_out(x: Array, y: Array, fraction: float, seed: int = OF_NAMED_SETS) -> 
     return x[train], y[train], x[test], y[test]
 
 
+def order_of_rows(start: int, stop: int, seed: int = OF_FILES) -> NDArray[np.uint64]:
+    """Return a random number for each row from number `start` up to `stop`. Other rows have no influence on it.
+
+    Rows with a number below a share of 2^64 are about this share of all rows.
+    """
+    generator = np.random.PCG64(seed)
+    generator.advance(start)
+    return generator.random_raw(stop - start)
+
+
 def split_rows(y: Array, fraction: float, seed: int = OF_NAMED_SETS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of the training part and of the test part.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,11 +36,27 @@ class Table:
         datetime64, all other kinds have a void dtype. Both are refused when they are used.
     has_header : bool
         Whether the table names its columns.
+    start : int or None
+        The number of rows of the file before the first row of a table that is a part of its file. None: the table is
+        whole.
     """
 
     name: str
     columns: dict[str, Array]
     has_header: bool = True
+    start: int | None = None
+
+    @property
+    def first_row(self) -> int:
+        """The number of the first row in messages, which count from 1."""
+        return (self.start or 0) + 1
+
+    @property
+    def title(self) -> str:
+        """The name, and the rows if the table is a part of its file."""
+        if self.start is None:
+            return self.name
+        return f"{self.name}, rows {self.first_row:,} to {self.start + len(self):,},"
 
     @property
     def names(self) -> list[str]:
@@ -54,7 +71,7 @@ class Table:
 
     def only(self, names: Iterable[str]) -> Table:
         """Return the table with these columns only, in this order."""
-        return Table(self.name, {name: self.columns[name] for name in names}, self.has_header)
+        return dataclasses.replace(self, columns={name: self.columns[name] for name in names})
 
 
 def named(found: Iterable[str], columns: Iterable[Array], table: str) -> dict[str, Array]:
@@ -77,7 +94,7 @@ def column_title(name: str) -> str:
     return shown(name) if name.startswith("column ") else f"column {shown(name)}"
 
 
-def refuse_large(column: Array, table: str, place: str = "") -> None:
+def refuse_large(column: Array, table: str, place: str = "", first_row: int = 1) -> None:
     """Refuse infinite numbers and those beyond MAX_NUMBER. A message names the table, the row, and then `place`."""
     if column.dtype.kind != "f":
         return
@@ -86,7 +103,8 @@ def refuse_large(column: Array, table: str, place: str = "") -> None:
         row = int(too_large.argmax())
         expected = "a number" if np.isinf(column[row]) else f"a number between -{MAX_NUMBER:g} and {MAX_NUMBER:g}"
         raise DataError(
-            f"{table}, row {row + 1}{place}: expected {expected}, not {column[row]}: correct the value or drop the row"
+            f"{table}, row {first_row + row}{place}: expected {expected}, not {column[row]}: correct the value or drop "
+            "the row"
         )
 
 
@@ -98,7 +116,7 @@ def without_index(table: Table) -> Table:
     first = next(iter(table.columns))
     index = [name for name in table.columns if name.startswith(_PARQUET_INDEX)]
     if table.has_header and first in _CSV_INDEX and table[first].dtype == np.int64:
-        from_first = table[first] - np.arange(len(table))
+        from_first = table[first] - np.arange(len(table)) - (table.first_row - 1)
         index += [first] if (from_first == 0).all() or (from_first == 1).all() else []
     others = [name for name in table.columns if name not in index]
     if not index or not others:

@@ -58,7 +58,7 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
             f"{table.name}: all labels in {column_title(target)} are the same: give the right column as label_column"
         )
     task, y, class_names = targets.of_column(column, reading.task, where)
-    inputs = table.only(_inputs(table, target, reading))
+    inputs = table.only(input_columns(table, target, reading))
     train, test = split_rows(y, reading.test_fraction, OF_FILES)
     if reading.pixels:
         x: Array = encoding.pixels_of(inputs)
@@ -71,6 +71,16 @@ def table_dataset(table: Table, reading: Reading) -> Dataset:
 
 def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
     """Return the data set of a table, read as the schema says."""
+    target = known_target(table, reading, schema)
+    where = f"{table.name}, {column_title(target)}"
+    task, y, _ = targets.by_names(table[target], schema.class_names, where)
+    x = inputs_of(table, schema, target)
+    train, test = split_rows(y, reading.test_fraction, OF_FILES)
+    return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
+
+
+def known_target(table: Table, reading: Reading, schema: Schema) -> str:
+    """Return the name of the column that a network with this schema predicts."""
     wanted = schema.target or None if reading.label_column is None else reading.label_column
     if wanted == schema.target and wanted not in table.columns:
         inputs_of(table, schema, None)  # what the network takes may be missing, too
@@ -78,12 +88,7 @@ def _as_trained(table: Table, reading: Reading, schema: Schema) -> Dataset:
             f"{table.name} has no column {shown(wanted)}, which the network predicts: give the right column as "
             "label_column"
         )
-    target = target_column(table, wanted)
-    where = f"{table.name}, {column_title(target)}"
-    task, y, _ = targets.by_names(table[target], schema.class_names, where)
-    x = inputs_of(table, schema, target)
-    train, test = split_rows(y, reading.test_fraction, OF_FILES)
-    return _dataset(table, (x[train], y[train], x[test], y[test]), task, schema)
+    return target_column(table, wanted)
 
 
 def inputs_of(table: Table, schema: Schema, target: str | None) -> Array:
@@ -119,7 +124,7 @@ def label_named(table: Table) -> str | None:
     return found if found.lower() in _LABEL_COLUMNS else None
 
 
-def _inputs(table: Table, target: str, reading: Reading) -> list[str]:
+def input_columns(table: Table, target: str, reading: Reading) -> list[str]:
     """Return the names of the columns that are inputs."""
     for name, columns in (("categorical", reading.categorical), ("drop", reading.drop)):
         if unknown := [column for column in columns if column not in table.columns]:

@@ -30,7 +30,7 @@ class Targets(NamedTuple):
 
 def of_column(column: Array, task: TaskName | None, where: str) -> Targets:
     """Return the targets of a table's column. `where` names the column in messages."""
-    _refuse_gaps(column, where)
+    refuse_gaps(column, where, 1)
     if column.dtype.kind in "MV":
         raise DataError(f"{where} holds {kind_of(column)}; expected labels or numbers: give another column")
     task = task or _task_of(column, where)
@@ -50,17 +50,17 @@ def of_column(column: Array, task: TaskName | None, where: str) -> Targets:
     return Targets(task, positions(labels, class_names), tuple(class_names))
 
 
-def by_names(column: Array, class_names: Sequence[str], where: str) -> Targets:
+def by_names(column: Array, class_names: Sequence[str], where: str, first_row: int = 1) -> Targets:
     """Return the targets of a column for a network that knows these classes. () stands for a regression."""
-    _refuse_gaps(column, where)
+    refuse_gaps(column, where, first_row)
     if not class_names:
-        return Targets("regression", _numbers(column, where), ())
+        return Targets("regression", _numbers(column, where, first_row), ())
     labels = label_texts(column)
     codes = positions(labels, class_names)
     if (codes < 0).any():
         row = int(codes.argmin())
         raise DataError(
-            f"{where}, row {row + 1}: {checks.given(labels[row])} is not among the network's classes "
+            f"{where}, row {first_row + row}: {checks.given(labels[row])} is not among the network's classes "
             f"({listed(class_names)}): correct the label, or give another column as label_column"
         )
     return Targets("classification", codes, tuple(class_names))
@@ -113,22 +113,24 @@ def of_array(y: Array, task: TaskName | None, where: str) -> Array:
     return y.reshape(-1).astype(np.int64)
 
 
-def _numbers(column: Array, where: str) -> NDArray[np.float64]:
+def _numbers(column: Array, where: str, first_row: int = 1) -> NDArray[np.float64]:
     """Return the numbers of a regression as float64 (n, 1)."""
     if column.dtype.kind not in "biuf":
         raise DataError(f"{where} holds {kind_of(column)}; a regression needs numbers: give another column")
     numbers = column.astype(np.float64)
     if np.isnan(numbers).any():
-        raise DataError(f"{where}, row {int(np.isnan(numbers).argmax()) + 1}: the number is missing: drop the row")
-    refuse_large(numbers, where)
+        row = first_row + int(np.isnan(numbers).argmax())
+        raise DataError(f"{where}, row {row}: the number is missing: drop the row")
+    refuse_large(numbers, where, first_row=first_row)
     return numbers[:, None]
 
 
-def _refuse_gaps(column: Array, where: str) -> None:
+def refuse_gaps(column: Array, where: str, first_row: int) -> None:
+    """Refuse a column of targets with missing values. `first_row` is the number of its first row in messages."""
     gaps = missing(column)
     if gaps.any():
-        count, row = int(gaps.sum()), int(gaps.argmax()) + 1
-        if count == len(column):
+        count, row = int(gaps.sum()), first_row + int(gaps.argmax())
+        if count == len(column) and first_row == 1:
             raise DataError(f"{where} has no values at all: give another column as label_column")
         raise DataError(
             f"{where} has {count:,} missing value{'s' * (count > 1)}, the first in row {row}; each row needs a label, "

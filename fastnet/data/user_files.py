@@ -12,11 +12,14 @@ import numpy as np
 
 from fastnet.data import targets
 from fastnet.data.arrays import Array, read_idx, read_npz
+from fastnet.data.arrow_tables import arrow_files
 from fastnet.data.dataset import Dataset
 from fastnet.data.encoding import Column
 from fastnet.data.files import PathLike
-from fastnet.data.formats import IDX_FILES, find_idx, format_of, holds_table, read_array, read_table
+from fastnet.data.formats import IDX_FILES, SPELLINGS, find_idx, format_of, holds_table, read_array, read_table
 from fastnet.data.schema import Schema
+from fastnet.data.shard_datasets import shard_dataset
+from fastnet.data.sources.shards import is_shard_folder, schema_of, shard_reader
 from fastnet.data.split import OF_FILES, Split, hold_out
 from fastnet.data.table import Table
 from fastnet.data.table_datasets import Reading, image_shape_of, inputs_of, label_named, table_dataset
@@ -26,14 +29,6 @@ from fastnet.text import listed, shown
 
 ImageShape: TypeAlias = tuple[int, int] | None
 
-_SPELLINGS = {  # of the arrays of an NPZ file
-    "x": ("x", "X", "data"),
-    "y": ("y", "target"),
-    "x_train": ("x_train", "X_train"),
-    "y_train": ("y_train",),
-    "x_test": ("x_test", "X_test"),
-    "y_test": ("y_test",),
-}
 _CLASS_NAMES = ("class_names", "target_names")  # arrays of text
 
 
@@ -43,7 +38,8 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     Parameters
     ----------
     source : path
-        An NPZ file, a folder of IDX files, a table with a column of labels, or a file of examples.
+        An NPZ file, a folder of IDX files or shards, a table with a column of labels, a folder of Parquet files, or a
+        file of examples.
     labels : path or None
         The file of labels, if `source` holds only examples.
     reading : Reading
@@ -58,8 +54,9 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     """
     name = shown(source)
     is_folder = labels is None and os.path.isdir(source)
-    is_table = not is_folder and holds_table(source)
-    if is_table:
+    if is_folder and (schema := schema_of(source)):
+        return shard_dataset(source, schema, reading)
+    if (is_folder and arrow_files(source)) or (not is_folder and holds_table(source)):
         table = read_table(source, _as_text(reading))
         if labels is None:
             return table_dataset(table, reading)
@@ -72,9 +69,17 @@ def read(source: PathLike, labels: PathLike | None, reading: Reading) -> Dataset
     elif is_folder:
         stems = zip(("x_train", "y_train", "x_test", "y_test"), IDX_FILES, strict=True)
         paths = {key: find_idx([Path(source)], stem) for key, stem in stems}
-        if not any(paths.values()):
-            raise DataError(f"{name} holds no data: expected the files {', '.join(IDX_FILES)}, with or without .gz")
         arrays = {key: read_idx(path) for key, path in paths.items() if path}
+        if not arrays and is_shard_folder(source):
+            shards = shard_reader(source)
+            x, y = shards.read(0, len(shards))
+            assert y is not None  # each shard has its labels
+            arrays = {"x": x, "y": y}
+        if not arrays:
+            raise DataError(
+                f"{name} holds no data: expected shards, Parquet files, or the files {', '.join(IDX_FILES)}, with or "
+                "without .gz"
+            )
     elif format_of(source) == "NPZ":
         arrays, places = _spelled(read_npz(source), name)
     else:
@@ -156,13 +161,13 @@ def _examples_of(path: PathLike, schema: Schema) -> Array:
 def _spelled(found: dict[str, Array], name: str) -> tuple[dict[str, Array], dict[str, str]]:
     """Return the arrays of an NPZ file under the names x, y, x_train, ..., and their names in messages."""
     arrays, places = dict(found), {}
-    for key, spellings in _SPELLINGS.items():
+    for key, spellings in SPELLINGS.items():
         spelling = next((spelling for spelling in spellings if spelling in found), None)
         if spelling is not None:
             arrays[key] = found[spelling]
             places[key] = f"{name}, {spelling}"
-    known = {spelling for spellings in _SPELLINGS.values() for spelling in spellings}
-    return {key: array for key, array in arrays.items() if key in _SPELLINGS or key not in known}, places
+    known = {spelling for spellings in SPELLINGS.values() for spelling in spellings}
+    return {key: array for key, array in arrays.items() if key in SPELLINGS or key not in known}, places
 
 
 def _label_array(labels: PathLike) -> Array:

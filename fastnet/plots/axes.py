@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
 from fastnet.plots import style
+from fastnet.text import elided
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,7 @@ def short_names(names: Sequence[str], max_letters: int) -> list[str]:
 
     Their ends stay if their starts are equal. The words that they begin with are left out if their ends are equal too.
     """
-    half = max_letters // 2
-    middle = [name if len(name) <= max_letters else f"{name[:half]}…{name[1 + half - max_letters :]}" for name in names]
+    middle = [elided(name, max_letters) for name in names]
     alike = {short: {name for name, other in zip(names, middle, strict=True) if other == short} for short in middle}
     ends = [_without_start(name, alike[short]) for name, short in zip(names, middle, strict=True)]
     for cut in (names, middle, ends):

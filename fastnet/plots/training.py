@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from fastnet import checks
 from fastnet.plots import style
-from fastnet.plots.axes import legend_above, legend_height
+from fastnet.plots.axes import legend_above, legend_height, short_names
 from fastnet.plots.scales import number_ticks, percent_ticks
 from fastnet.training.history import History
+from fastnet.training.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ COLUMNS = ("epoch", "cost", "accuracy", "validation_cost", "validation_accuracy"
 SCORES = {"accuracy": "accuracy", "label_accuracy": "accuracy of labels", "r2": "R2"}
 VALIDATION = "validation_"  # the start of the names of the columns of validation data
 
-Columns = History | Mapping[str, Sequence[Any]]
+Columns = History | Run | Mapping[str, Sequence[Any]]
 
 
 @style.picture
@@ -42,9 +43,9 @@ def history(
 
     Parameters
     ----------
-    history : History or Mapping, or several
-        The history that `fit` returns, or its columns as to_dict or to_json writes them. Of several runs, a list, or a
-        mapping from the name of each run to its history.
+    history : History, Run or Mapping, or several
+        The history that `fit` returns, its columns as to_dict or to_json writes them, or a run. Of several runs, a
+        list, or a mapping from the name of each run to its history.
     validation_name : str
         What the legend calls the validation data.
     width : float
@@ -57,7 +58,7 @@ def history(
     Raises
     ------
     TypeError
-        `history` is neither a History nor a Mapping, nor several of them.
+        `history` is no History, Run or Mapping, nor several of them.
     ValueError
         A history has no epochs, or lacks a column, or there are no histories.
     FastnetError
@@ -90,16 +91,19 @@ def _runs(history: Any) -> dict[str, Any]:
     """Return each run's history, checked, by its name. A single run has the name ""."""
     if isinstance(history, (list, tuple)):
         runs = {f"run {k + 1}": run for k, run in enumerate(history)}
-    elif isinstance(history, Mapping) and any(isinstance(run, (History, Mapping)) for run in history.values()):
+    elif isinstance(history, Mapping) and any(isinstance(run, (History, Run, Mapping)) for run in history.values()):
         runs = {str(name): run for name, run in history.items()}
     else:
         runs = {"": history}
+    runs = {name: run.history if isinstance(run, Run) else run for name, run in runs.items()}
     if not runs:
         raise ValueError("history is empty; expected at least one run")
     for name, run in runs.items():
         called = f"the history of {name!r}" if name else "history"
         if not isinstance(run, (History, Mapping)):
-            raise TypeError(f"{called} must be a fastnet.History or a mapping of columns, not {checks.given(run)}")
+            raise TypeError(
+                f"{called} must be a fastnet.History, a Run or a mapping of columns, not {checks.given(run)}"
+            )
         if isinstance(run, Mapping) and not set(COLUMNS) <= set(run):
             raise ValueError(f"{called} must have the columns {', '.join(COLUMNS)}, not {', '.join(run) or 'none'}")
         if not len(run["epoch"]):
@@ -127,8 +131,8 @@ def _handles(runs: dict[str, Any], validation_name: str) -> list[Any]:
     single, (training, validation) = len(runs) == 1, _colours(runs)[0]
     handles = []
     if not single:
-        for name, (colour, _) in zip(runs, _colours(runs), strict=True):
-            handles.append(Line2D([], [], color=colour, label=style.shortened(name, MAX_LETTERS)))
+        for name, (colour, _) in zip(short_names(list(runs), MAX_LETTERS), _colours(runs), strict=True):
+            handles.append(Line2D([], [], color=colour, label=name))
     validated = any(np.isfinite(_column(run, VALIDATION + n)).any() for run in runs.values() for n in ("cost", *SCORES))
     if single or validated:
         handles.append(Line2D([], [], color=training if single else style.BLACK, label="training"))

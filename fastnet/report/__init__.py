@@ -1,9 +1,11 @@
-"""The report of a training run: one HTML file that loads no other file and can be read anywhere.
+"""The report of a training run, and the comparison of several: HTML files that load no other file.
 
-It needs the extras `plot` (Matplotlib, Jinja2) and `insight` (SciPy).
+A report needs the extras `plot` (Matplotlib, Jinja2) and `insight` (SciPy), the page of a comparison needs `plot`.
 """
 
-from fastnet.report.rendering import check, render, write
+from fastnet.report.rendering import check, check_page, render, write, write_comparison
+from fastnet.training.comparison import Comparison, compare
+from fastnet.training.run_summary import RunSummary
 from fastnet.training.runs import Run
 
-__all__ = ["Run", "check", "render", "write"]
+__all__ = ["Comparison", "Run", "RunSummary", "check", "check_page", "compare", "render", "write", "write_comparison"]

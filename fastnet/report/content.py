@@ -6,10 +6,9 @@ import dataclasses
 import math
 
 from fastnet.report import answers, confidence, network, settings, table, values
-from fastnet.report.parts import Card, Facts, Page
+from fastnet.report.parts import FOOTER, Card, Facts, Page
 from fastnet.report.subject import Subject
 from fastnet.text import amount, duration, layers
-from fastnet.version import __version__
 
 
 def page(subject: Subject) -> Page:
@@ -19,14 +18,15 @@ def page(subject: Subject) -> Page:
     learned = f" learned from {trained:,} examples and was" if trained and subject.is_of_same_data else ","
     others = "others" if subject.is_trained_on else "examples"
     return Page(
-        network=layers(net.sizes),
+        kind="Training report",
+        what=layers(net.sizes),
         data=data.name,
         sentence=f"A network of {net.n_parameters:,} weights and biases{learned} tested on {len(data.y_test):,} "
         f"{others} of {data.name}.",
         warning=_warning(subject),
         figures=_figures(subject),
         cards=[*paired(_cards(subject)), *_left_out(subject), *paired(_training(subject))],
-        footer=f"Made by fastnet {__version__}. This file loads no other file.",
+        footer=FOOTER,
     )
 
 

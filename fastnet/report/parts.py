@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastnet.plots import style
+from fastnet.version import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHARP = 2 * style.DPI  # dots per inch of PNG images: many screens have at least two pixels for each CSS pixel
 NONE = "-"
+FOOTER = f"Made by fastnet {__version__}. This file loads no other file."
 
 Facts = Sequence[tuple[str, str]]
 
@@ -53,9 +55,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of the page: names of the network and the data set, texts, key figures and cards."""
+    """The content of the page. kind: the words above the title. The title is "`what` on `data`"."""
 
-    network: str
+    kind: str
+    what: str
     data: str
     sentence: str
     warning: str

@@ -1,15 +1,19 @@
-"""Renders the report of a training run as one HTML file that loads no other file."""
+"""Renders the report of a training run, or a comparison of runs, as one HTML file that loads no other file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnet.data.files import PathLike, atomic_write
 from fastnet.errors import require_extra
 from fastnet.names import BackendName
 from fastnet.plots import style
+from fastnet.training.comparison import Comparison
+
+if TYPE_CHECKING:
+    from fastnet.report.parts import Page
 
 
 def check() -> None:
@@ -20,9 +24,14 @@ def check() -> None:
     FastnetError
         Matplotlib, Jinja2 or SciPy is missing. The message says what to install.
     """
+    check_page()
+    require_extra("scipy", "reports need SciPy", "insight")
+
+
+def check_page() -> None:
+    """Check that the extra of any page is installed. Raise FastnetError where Matplotlib or Jinja2 is missing."""
     style.check()
     require_extra("jinja2", "reports need Jinja2", "plot")
-    require_extra("scipy", "reports need SciPy", "insight")
 
 
 def render(
@@ -83,8 +92,6 @@ def render(
         An extra is missing.
     """
     check()
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     from fastnet.report.arguments import subject
     from fastnet.report.content import page
 
@@ -98,14 +105,7 @@ def render(
         name=name,
         backend=backend,
     )
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(page=page(judged)) + "\n"
+    return _html(page(judged))
 
 
 def write(
@@ -154,5 +154,61 @@ def write(
         name=name,
         backend=backend,
     )
+    _write(path, text)
+
+
+def write_comparison(path: PathLike, comparison: Comparison) -> None:
+    """Write a comparison of runs to an HTML file, with their curves over one another.
+
+    An existing file stays until the new one is complete. The page needs the extra `plot`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    comparison : Comparison
+        What `compare` returns.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    FastnetError
+        Matplotlib or Jinja2 is missing.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     runs = [os.path.join(folder, name) for name in ("small", "large")]
+    ...     for run, width in zip(runs, (4, 16)):
+    ...         trainer = fastnet.Trainer(fastnet.Network([4, width, 3], seed=0))
+    ...         history = trainer.fit(x, y, epochs=3)
+    ...         fastnet.report.Run.of(trainer).save(run)
+    ...     comparison = fastnet.report.compare(runs)
+    ...     fastnet.report.write_comparison(os.path.join(folder, "comparison.html"), comparison)
+    """
+    check_page()
+    from fastnet.report.comparison import page
+
+    _write(path, _html(page(comparison)))
+
+
+def _html(page: Page) -> str:
+    """Return the page as the text of an HTML file."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(page=page) + "\n"
+
+
+def _write(path: PathLike, text: str) -> None:
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))  # "?" replaces an invalid character in a name

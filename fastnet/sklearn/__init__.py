@@ -15,6 +15,7 @@ except ImportError as error:
     raise ImportError(message) from None
 
 from fastnet.sklearn.classifier import MLPClassifier
+from fastnet.sklearn.onnx_export import to_onnx
 from fastnet.sklearn.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "to_onnx"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, accuracy
 from fastnet.sklearn.labels import Labels, checked_labels
 from fastnet.sklearn.parameters import makes_epochs
+from fastnet.source_rows import is_source
 
 Array = NDArray[Any]
 
@@ -205,13 +207,14 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self._fit(X, y, sample_weight, validation=Validation(X_val, y_val, sample_weight_val))
 
     @available_if(makes_epochs)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch. The call continues with the weights and the optimiser of the last call.
 
         Parameters
         ----------
         X, y, sample_weight
-            As for `fit`.
+            As for `fit`. X may also be a Source, which has its own y: the estimator trains for one epoch on each block
+            of the source in turn. A block takes half of the shuffle buffer.
         classes : array (n_classes,), optional
             All classes. The first call needs them.
 
@@ -227,6 +230,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         AttributeError
             The solver is "lbfgs", which has no epochs.
         """
+        if is_source(X, y, sample_weight):
+            return self._partial_fit_source(X, partial(self.partial_fit, classes=classes))
         known = getattr(self, "classes_", None)
         if known is None:
             if classes is None:

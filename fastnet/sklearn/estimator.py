@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable
+from functools import partial
 from numbers import Number
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from fastnet import checks
 from fastnet.backends.engine import Engine, choose
+from fastnet.backends.read_ahead import ReadAhead
 from fastnet.checks import AnyRows
 from fastnet.names import BatchSize
 from fastnet.network import Network
-from fastnet.sklearn import advice, epochs, lbfgs
+from fastnet.sklearn import advice, epochs, lbfgs, onnx_export
 from fastnet.sklearn.descent import Descent
-from fastnet.sklearn.fitted import Fitted, validated
+from fastnet.sklearn.fitted import Fitted, current_network, validated
 from fastnet.sklearn.held_out import HeldOut, Score, split
 from fastnet.sklearn.initial import draw_parameters
 from fastnet.sklearn.parameters import ACTIVATIONS, STOCHASTIC, check_parameters, hidden_sizes, parameter_errors
 from fastnet.sklearn.record import Record
+from fastnet.source import Source
+from fastnet.source_rows import raw_blocks
 from fastnet.training.callbacks import as_callbacks
 from fastnet.training.inputs import Examples
 from fastnet.training.order import examples_in_batch
@@ -157,6 +163,15 @@ class MLP(Fitted):
             raise ValueError(advice.not_finite())
         return self
 
+    def _partial_fit_source(self, source: Source, train: Callable[[Any, Any], object]) -> Self:
+        """Call `train` on each block of a source in turn. A thread reads ahead."""
+        with ReadAhead(partial(raw_blocks, source)) as found:
+            for X, y in found:
+                train(X, y)
+                if self._record.is_interrupted:
+                    break
+        return self
+
     def _checked_X_y(self, X: Any, y: Any, dtypes: list[Any], is_first: bool) -> Any:
         return validated(self, X, y, multi_output=True, dtype=dtypes, y_numeric=self._has_numeric_y, reset=is_first)
 
@@ -190,7 +205,7 @@ class MLP(Fitted):
 
     def _continue(self, sizes: list[int]) -> None:
         """Go on with the network of an earlier fit."""
-        network = self._current_network()
+        network = current_network(self)
         if list(network.sizes) != sizes:
             raise ValueError(
                 f"the network of the earlier fit has layers of {list(network.sizes)}, and this fit needs {sizes}: keep "
@@ -238,6 +253,7 @@ class MLP(Fitted):
             ended = epochs.train(network, descent, record, selection, held_out, rule, random_state, engine, callbacks)
         finally:
             self._publish(record)
+        record.is_interrupted = ended == epochs.INTERRUPTED
         if held_out is not None and record.best_parameters is not None:
             network.kernel_parameters(trained=True)[...] = record.best_parameters
         self._warn(ended, held_out is not None, examples.x)
@@ -257,7 +273,7 @@ class MLP(Fitted):
         self, examples: Examples, y: Array, random_state: np.random.RandomState, validation: Validation
     ) -> tuple[NDArray[np.int64], HeldOut | None]:
         """Return the rows to train on, and the examples for early stopping."""
-        (x, targets, weights), rows = examples, np.arange(len(y))
+        (x, targets, weights, _), rows = examples, np.arange(len(y))
         if validation.x is not None:
             return rows, self._given_validation(validation)
         if not self.early_stopping:
@@ -311,6 +327,23 @@ class MLP(Fitted):
         self.best_loss_ = None if stopped_early else record.best_loss
         self.validation_scores_ = record.scores if stopped_early else None
         self.best_validation_score_ = record.best_score if stopped_early else None
+
+    def to_onnx(self, path: str | os.PathLike[str], *, x_dtype: DTypeLike | None = None) -> None:
+        """Write the fitted estimator as an ONNX file, as `fastnet.sklearn.to_onnx` does.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        x_dtype : str or dtype, optional
+            The dtype of the input: "float32", "float64" or "uint8". None: the dtype of the network.
+
+        Raises
+        ------
+        TypeError, ValueError, NotFittedError, FastnetError, DataError
+            As for `fastnet.sklearn.to_onnx`.
+        """
+        onnx_export.to_onnx(self, path, x_dtype=x_dtype)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,6 +13,7 @@ from fastnet.backends.engine import choose
 from fastnet.kernels.contract import Floats
 from fastnet.network import Network
 from fastnet.notebook import card
+from fastnet.sklearn.plain_state import plain, restored
 
 SPARSE_FORMATS = ["csr", "csc"]
 
@@ -56,24 +57,10 @@ class Fitted(BaseEstimator):
         held = (*self.coefs_, *self.intercepts_)
         return len(held) == len(self._views) and all(a is b for a, b in zip(held, self._views, strict=True))
 
-    def _current_network(self) -> Network:
-        """Return `network_`, or a copy with the arrays that the user put into `coefs_` and `intercepts_`."""
-        if self._has_own_views():
-            return self.network_
-        network: Network = self.network_.copy()
-        if len(self.coefs_) != len(network.weights) or len(self.intercepts_) != len(network.biases):
-            raise ValueError(f"coefs_ and intercepts_ must have {len(network.weights)} arrays each, one for each layer")
-        for own, given in zip((*network.weights, *network.biases), (*self.coefs_, *self.intercepts_), strict=True):
-            array = np.asarray(given).T
-            if array.shape != own.shape:
-                raise ValueError(f"an array of coefs_ or intercepts_ has shape {array.T.shape}, not {own.T.shape}")
-            own[...] = array
-        return network
-
     def _outputs(self, X: Any) -> Floats:
         """Return the activations (n, n_outputs) of the last layer for unchecked examples."""
         check_is_fitted(self)
-        network = self._current_network()
+        network = current_network(self)
         X = validated(self, X, dtype=[network.dtype, np.uint8], reset=False)
         rows = network.check_inputs(X, "X")
         return choose(self.backend, self.threads).forward(network.layers, network.kernel_parameters(), rows)
@@ -96,9 +83,25 @@ class Fitted(BaseEstimator):
         if "_views" in state and self._has_own_views():  # the network holds their numbers
             for name in ("coefs_", "intercepts_", "_views"):
                 del state[name]
-        return state
+        return plain(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(restored(state))
         if "network_" in state and "_views" not in state:
             self._hold(self.network_)
+
+
+def current_network(estimator: Fitted) -> Network:
+    """Return `network_`, or a copy with the arrays that the user put into `coefs_` and `intercepts_`."""
+    if estimator._has_own_views():
+        return estimator.network_
+    network: Network = estimator.network_.copy()
+    coefs, intercepts = estimator.coefs_, estimator.intercepts_
+    if len(coefs) != len(network.weights) or len(intercepts) != len(network.biases):
+        raise ValueError(f"coefs_ and intercepts_ must have {len(network.weights)} arrays each, one for each layer")
+    for own, given in zip((*network.weights, *network.biases), (*coefs, *intercepts), strict=True):
+        array = np.asarray(given).T
+        if array.shape != own.shape:
+            raise ValueError(f"an array of coefs_ or intercepts_ has shape {array.T.shape}, not {own.T.shape}")
+        own[...] = array
+    return network

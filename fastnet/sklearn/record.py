@@ -26,6 +26,8 @@ class Record:
         The number of epochs of the last call.
     n_examples : int
         The number of examples seen, over all epochs.
+    is_interrupted : bool
+        Whether Ctrl-C ended the last call.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -36,6 +38,7 @@ class Record:
     n_without_improvement: int = 0
     n_epochs: int = 0
     n_examples: int = 0
+    is_interrupted: bool = False
 
     def add_loss(self, loss: float, n_examples: int) -> None:
         """Add an epoch over `n_examples` examples."""

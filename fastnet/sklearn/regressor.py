@@ -17,6 +17,7 @@ from fastnet.sklearn.estimator import MLP, Validation
 from fastnet.sklearn.held_out import Score, r2
 from fastnet.sklearn.labels import checked_labels
 from fastnet.sklearn.parameters import makes_epochs
+from fastnet.source_rows import is_source
 
 Array = NDArray[Any]
 LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
@@ -206,13 +207,14 @@ class MLPRegressor(RegressorMixin, MLP):
         return self._fit(X, y, sample_weight, validation=Validation(X_val, y_val, sample_weight_val))
 
     @available_if(makes_epochs)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch. The call continues with the weights and the optimiser of the last call.
 
         Parameters
         ----------
         X, y, sample_weight
-            As for `fit`.
+            As for `fit`. X may also be a Source, which has its own y: the estimator trains for one epoch on each block
+            of the source in turn. A block takes half of the shuffle buffer.
 
         Returns
         -------
@@ -225,6 +227,8 @@ class MLPRegressor(RegressorMixin, MLP):
         AttributeError
             The solver is "lbfgs", which has no epochs.
         """
+        if is_source(X, y, sample_weight):
+            return self._partial_fit_source(X, self.partial_fit)
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Floats:

@@ -7,6 +7,7 @@ from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo
 from fastnet.training.checkpoint import Checkpoint
 from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.history import Epoch, History
+from fastnet.training.loggers import CSVLogger, JSONLines, Logger, TensorBoard
 from fastnet.training.optimizers import Adam, GradientDescent, Momentum
 from fastnet.training.plateau import ReduceOnPlateau
 from fastnet.training.progress_bar import ProgressBar
@@ -15,6 +16,7 @@ from fastnet.training.trainer import Trainer
 
 __all__ = [
     "Adam",
+    "CSVLogger",
     "Callback",
     "Checkpoint",
     "Constant",
@@ -26,10 +28,13 @@ __all__ = [
     "FitInfo",
     "GradientDescent",
     "History",
+    "JSONLines",
+    "Logger",
     "Momentum",
     "ProgressBar",
     "ReduceOnPlateau",
     "Schedule",
     "Step",
+    "TensorBoard",
     "Trainer",
 ]

@@ -18,7 +18,7 @@ class EpochSoFar(NamedTuple):
     Attributes
     ----------
     epoch, batch, batches : int
-        The epoch and the batch, counted from 1, and the number of batches in the epoch.
+        The epoch and the batch, counted from 1, and the number of batches in the epoch, 0 for a stream.
     examples : int
         The number of examples so far in this epoch.
     cost, accuracy, label_accuracy, r2 : float
@@ -52,7 +52,7 @@ class FitInfo(NamedTuple):
     epochs : int
         The number of epochs.
     batches, examples : int
-        The number of batches and of training examples in an epoch.
+        The number of batches and of training examples in an epoch. 0 for a stream, whose length is unknown.
     measures : tuple of str
         The names of the costs and scores that the records of this fit will hold. The other costs and scores are nan.
     """

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from fastnet.errors import DivergedError
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
+from fastnet.source_rows import sampled
 from fastnet.training.kernel_calls import Snapshot, Updates
+from fastnet.training.pieces import with_sample
 
 
 class DivergenceWatch:
@@ -29,6 +31,13 @@ class DivergenceWatch:
     def forget(self) -> None:
         """Drop the snapshot. After a callback changes the parameters, the snapshot is useless."""
         self._before_last = None
+
+    def leave_window(self) -> None:
+        """Copy the rows of the snapshot's update. The window that holds them is about to be overwritten."""
+        last = self._before_last
+        if last is not None and last.updates is self._updates:
+            numbers, order = with_sample(last.rows, sampled(len(self._updates.x)))
+            self._before_last = last._replace(rows=order, updates=self._updates.of_rows(numbers))
 
     def make(self, rows: Ints, rates: NDArray[np.float64], epoch: int, is_last: bool) -> NDArray[np.float64]:
         """Make the updates of a chunk in two calls: all batches but the last, then the last. Return their report.
@@ -69,14 +78,14 @@ class DivergenceWatch:
         never_stopped = np.zeros(c.PROGRESS_COLUMNS, np.int64)
         batches = c.batches(len(rows), updates.batch_size, updates.epoch_rows)
         n_batches = -(-updates.epoch_rows // updates.batch_size)  # of an epoch
-        parts = [(rows[batch], rates[k : k + 1]) for k, batch in enumerate(batches)]
+        parts = [(updates, rows[batch], rates[k : k + 1]) for k, batch in enumerate(batches)]
         reports = [self.good]
         good: Snapshot | None = None
-        for k, (part, rate) in enumerate([(first.rows, first.rates), *parts], -1):
+        for k, (on_part, part, rate) in enumerate([(first.updates, first.rows, first.rates), *parts], -1):
             if not part.size:
                 continue
             before = updates.snapshot(part, rate)
-            report = updates.make(part, rate, never_stopped)
+            report = on_part.make(part, rate, never_stopped)
             n_updates = len(report)
             if k >= 0:
                 reports.append(report)

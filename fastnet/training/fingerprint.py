@@ -23,8 +23,11 @@ def fingerprint(fit: Fit) -> dict[str, str]:
     Of large arrays only some rows count, so a change of other rows is not noticed.
     """
     updates = fit.updates
-    found = _examples(Examples(updates.x, updates.y, updates.weights), "")
-    found["the rows to train on"] = _array(fit.rows)
+    if fit.feed is None:
+        found = _examples(Examples(updates.x, updates.y, updates.weights), "")
+        found["the rows to train on"] = _array(fit.rows)
+    else:
+        found = _examples(fit.feed.examples, "")
     if fit.validation is not None:
         found |= _examples(fit.validation.examples, "validation ")
     return found | {"the batch size": str(updates.batch_size)}
@@ -47,8 +50,10 @@ def check_same(found: Mapping[str, str], recorded: Mapping[str, str]) -> None:
 
 def _examples(examples: Examples, name: str) -> dict[str, str]:
     """Return the texts of examples. The weights include the class weights."""
-    x, y, weights = examples
+    x, y, weights, source = examples
     found = {f"{name}x": _rows(x), f"{name}y": _array(y)}
+    if source is not None:
+        found[f"the {name}source"] = f"{source.n_rows:,} rows with a shuffle_buffer of {source.shuffle_buffer} bytes"
     return found | ({f"the {name}sample weights": _array(weights)} if weights.size else {})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,24 +14,25 @@ import numpy as np
 from fastnet.backends import workspaces
 from fastnet.backends.engine import Engine
 from fastnet.backends.interrupts import Interrupts
-from fastnet.evaluation import evaluation, total_squares
+from fastnet.evaluation import Evaluation, evaluation, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Floats, Ints
 from fastnet.kernels.formulas import Sums
 from fastnet.names import BatchSize
 from fastnet.network import Network
+from fastnet.source_rows import SourceRows
 from fastnet.training.callbacks import Callback, EpochSoFar, FitInfo, batches_until_due, is_due
 from fastnet.training.chunks import Chunks
 from fastnet.training.divergence import DivergenceWatch
+from fastnet.training.feeds import Feed, feed
 from fastnet.training.history import Epoch
 from fastnet.training.inputs import Examples, compile_for, prepare
 from fastnet.training.kernel_calls import OptimizerState, Updates
 from fastnet.training.order import draw_order, examples_in_batch
-from fastnet.training.selection import Selection
+from fastnet.training.selection import NO_ROWS, Selection
 from fastnet.training.windows import Window
 
 NOTHING: Floats = np.empty(0)  # takes the place of the data between two fits
-NO_ROWS = np.empty(0, np.int64)
 SCORES = {c.CLASSIFICATION: ("accuracy",), c.MULTILABEL: ("accuracy", "label_accuracy"), c.REGRESSION: ("r2",)}
 
 
@@ -39,7 +40,7 @@ class Validation(NamedTuple):
     """The examples to evaluate the network on after each epoch."""
 
     examples: Examples
-    squares: float  # what `total_squares` returns for their targets
+    squares: float  # what `total_squares` returns for their targets; nan for those of a source
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class Fit:
     chunks: Chunks
     plan: c.Plan
     made_for: tuple[object, ...]  # what the fields above depend on
-    n_batches: int  # in an epoch
+    n_batches: int  # in an epoch; 0 for a stream
     rows: Ints  # the row numbers of the examples to train on
     variance: float  # of the targets to train on; nan if the network is not for regression
     validation: Validation | None
@@ -63,6 +64,7 @@ class Fit:
     callbacks: Sequence[Callback]
     interrupts: Interrupts
     memory: workspaces.Memory  # of the workspace
+    feed: Feed | None = None  # None: the examples are in memory
     score_of_constant: float = math.nan  # of the best constant output; nan until it is needed
     fingerprint: dict[str, str] | None = None  # of the data, once it is needed
     has_warned: bool = False  # that the network does not learn
@@ -75,14 +77,20 @@ class Fit:
     def windows(self, shuffle: bool, rng: np.random.Generator, done: int) -> Iterable[Window]:
         """Return the windows of the next epoch without its first `done` batches. `rng` draws the epoch's order."""
         updates = self.updates
+        if self.feed is not None:
+            return self._windows(self.feed.windows(shuffle, rng, done * updates.batch_size, self.interrupts))
         order = draw_order(self.rows, shuffle, rng)
         rest = order[done * updates.batch_size :] if done else order
         return (Window(updates.x, updates.y, updates.weights, rest),)
 
+    def _windows(self, windows: Iterator[Window]) -> Iterator[Window]:
+        for window in windows:
+            yield window
+            self.watch.leave_window()
+
     def use(self, window: Window) -> None:
         """Make the next updates on the examples of this window."""
-        self.watch.forget()  # the batch that it would repeat is in the window before
-        updates = self.updates
+        updates, self.rows = self.updates, window.order
         updates.x, updates.y, updates.weights = window.x, window.y, window.weights
 
     def end(self, kept: Kept | None = None) -> None:
@@ -90,7 +98,7 @@ class Fit:
         workspaces.give_back(self.memory)
         updates = self.updates
         updates.x = updates.y = updates.weights = updates.work = self.memory = NOTHING
-        self.rows, self.callbacks, self.validation = NO_ROWS, (), None
+        self.rows, self.callbacks, self.validation, self.feed = NO_ROWS, (), None, None
         self.watch.forget()
         self.chunks.forget_speed()
         if kept is not None:
@@ -116,7 +124,7 @@ class Fit:
         if self.validation is not None:
             scores = SCORES[task] if self.validation.squares else ()
             found += [f"validation_{name}" for name in ("cost", *scores)]
-        return FitInfo(self.epochs, self.n_batches, len(self.rows), tuple(found))
+        return FitInfo(self.epochs, self.n_batches, self.updates.epoch_rows if self.n_batches else 0, tuple(found))
 
     def hand_over(self, callback: Callable[[], None]) -> None:
         """Run a user's callback. The callback may change the parameters. Ctrl-C may interrupt it anywhere."""
@@ -150,19 +158,30 @@ class Fit:
         """Return the epoch's record with the results on the validation data. On Ctrl-C, return it without them."""
         if self.validation is None:
             return epoch
-        total, (examples, squares) = [0.0] * len(Sums._fields), self.validation
-        for part in self.network.evaluate_parts(*examples, self.engine):
-            if self.interrupts.pending:
-                return epoch
-            total = [a + b for a, b in zip(total, part, strict=True)]
-        found = evaluation(self.updates.layers, Sums(*total), squares)
-        return dataclasses.replace(
-            epoch,
-            validation_cost=found.cost,
-            validation_accuracy=found.accuracy,
-            validation_label_accuracy=found.label_accuracy,
-            validation_r2=found.r2,
+        found = self._evaluated(*self.validation)
+        return (
+            epoch
+            if found is None
+            else dataclasses.replace(
+                epoch,
+                validation_cost=found.cost,
+                validation_accuracy=found.accuracy,
+                validation_label_accuracy=found.label_accuracy,
+                validation_r2=found.r2,
+            )
         )
+
+    def _evaluated(self, examples: Examples, squares: float) -> Evaluation | None:
+        """Return the evaluation of the network, or None on Ctrl-C."""
+        x, y, weights, source = examples
+        if isinstance(source, SourceRows):
+            return source.evaluation(self.engine, lambda: self.interrupts.pending)
+        total = [0.0] * len(Sums._fields)
+        for part in self.network.evaluate_parts(x, y, weights, self.engine):
+            if self.interrupts.pending:
+                return None
+            total = [a + b for a, b in zip(total, part, strict=True)]
+        return evaluation(self.updates.layers, Sums(*total), squares)
 
 
 class Kept:
@@ -201,25 +220,31 @@ def begin(
     If `kept` holds a fit for as many examples of this kind, that fit is used again. `kept` is then empty, until the fit
     ends without an error.
     """
-    (x, y, weights), rows, held_out = selection
-    size = examples_in_batch(batch_size, len(rows))
+    (x, y, weights, source), rows, held_out, class_weights = selection
+    n_rows = selection.n_rows
+    size = examples_in_batch(batch_size, n_rows)
     parameters = network.kernel_parameters(trained=True)
     n_threads = engine.n_threads(layers, x, size)
-    x, inputs = prepare(x, network, engine, interrupts, sparse=sparse, epochs=epochs)
-    made_for = engine, n_threads, size, len(rows), type(x), x.dtype
+    if source is not None and sparse:
+        raise ValueError("sparse=True compresses examples in memory, but a source is read in each epoch: use 'auto'")
+    x, inputs = prepare(x, network, engine, interrupts, sparse=sparse if source is None else False, epochs=epochs)
+    made_for = engine, n_threads, size, n_rows, type(x), x.dtype
     fit = kept.taken() if kept is not None else None
     if fit is None or not fit.is_for(network, layers, state, parameters, made_for):
         fit = _made(network, layers, state, parameters, made_for)
     fit.inputs, fit.rows, fit.variance = inputs, rows, selection.variance(layers)
     fit.epochs, fit.horizon, fit.callbacks, fit.interrupts = epochs, horizon, callbacks, interrupts
     fit.score_of_constant, fit.fingerprint, fit.has_warned = math.nan, None, False
+    fit.feed = None if source is None else feed(source, size, class_weights)
     updates = fit.updates
     updates.x, updates.y, updates.weights, updates.interrupts = x, y, weights, interrupts
     updates.work, fit.memory = workspaces.take(fit.plan.size, parameters.dtype)
     held_out = validation if held_out is None else held_out
     if held_out is not None:
         compile_for(held_out.x, parameters.dtype, engine, interrupts)
-        fit.validation = Validation(held_out, total_squares(layers, held_out.y, held_out.weights))
+        in_memory = held_out.source is None
+        squares = total_squares(layers, held_out.y, held_out.weights) if in_memory else math.nan
+        fit.validation = Validation(held_out, squares)
     return fit
 
 
@@ -261,7 +286,7 @@ def _made(
         chunks=chunks,
         plan=plan,
         made_for=made_for,
-        n_batches=-(-n_rows // size),
+        n_batches=-(-n_rows // size) if n_rows < c.WHOLE_ORDER else 0,
         rows=NO_ROWS,
         variance=math.nan,
         validation=None,

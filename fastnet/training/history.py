@@ -22,6 +22,7 @@ FloatField: TypeAlias = Literal[
     "validation_r2",
     "seconds",
     "examples_per_second",
+    "waiting",
     "learning_rate",
 ]
 IntField: TypeAlias = Literal["epoch", "examples", "threads"]
@@ -50,12 +51,15 @@ class Epoch:
     validation_cost, validation_accuracy, validation_label_accuracy, validation_r2 : float
         The same measures of the validation data after the epoch, without dropout. nan without validation data.
     seconds : float
-        The training time, without validation and callbacks.
+        The training time with the time of waiting for data, without validation and callbacks.
     examples : int
         The number of examples trained on. It is smaller than n if the epoch was interrupted, if examples are held out
         for validation, or if examples have weight 0.
     examples_per_second : float
         The speed of the training.
+    waiting : float
+        The share of the seconds, from 0 to 1, in which the training waited for the data of a Source. 0 for data in
+        memory.
     learning_rate : float
         The learning rate of the last update.
     backend, backend_reason : str
@@ -79,6 +83,7 @@ class Epoch:
     seconds: float
     examples: int
     examples_per_second: float
+    waiting: float
     learning_rate: float
     backend: str
     backend_reason: str

@@ -16,38 +16,75 @@ from fastnet.backends.warming import compiles, warm_up
 from fastnet.checks import AnyRows, kernel_rows
 from fastnet.kernels.contract import Backend, SparseRows
 from fastnet.network import Network
+from fastnet.source import Source
+from fastnet.source_rows import ALL_ONE, SourceRows, StreamRows, is_source
+from fastnet.training.schedules import Schedule, needs_length
 
 
 class Examples(NamedTuple):
-    """Checked examples."""
+    """Checked examples. Those of a source are a sample, and `source` reads all."""
 
     x: AnyRows  # (n, n_in)
     y: NDArray[Any]  # labels (n,) or targets (n, n_out)
     weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
+    source: SourceRows | StreamRows | None = None
 
 
 def check_examples(network: Network, x: object, y: object, sample_weight: object = None, *, name: str = "") -> Examples:
     """Return the examples in the form that the kernels take. In error messages `name` stands before x and y.
 
+    A source that fits into its shuffle buffer is read, and is then no different from arrays.
+
     Raises ValueError if a shape, dtype or value is invalid.
     """
+    if is_source(x, y, sample_weight):
+        if x.is_stream:
+            stream = StreamRows(x, network)
+            return Examples(*stream.sample, ALL_ONE, stream)
+        source = SourceRows(x, network)
+        return Examples(*source.load(), ALL_ONE) if source.fits else Examples(*source.sample, ALL_ONE, source)
     rows = network.check_rows(x, f"{name}x")
     targets = network.check_targets(y, len(rows), f"{name}y")
     return Examples(rows, targets, checks.weights(sample_weight, len(rows), f"{name}sample_weight"))
 
 
+def check_source(x: object, epochs: int, schedule: Schedule, validation_split: float = 0.0) -> None:
+    """Refuse what a source, or a stream, cannot do. Nothing is read for this check.
+
+    Raises ValueError for a source with a validation split, and for a stream with more than one epoch or with a schedule
+    that depends on the length of an epoch.
+    """
+    if not isinstance(x, Source):
+        return
+    if validation_split:
+        raise ValueError("validation_split needs arrays: give validation_data, which may be a Source too")
+    if not x.is_stream:
+        return
+    if epochs > 1:
+        raise ValueError(f"{x.name} is a stream, which can be read once: use epochs=1, not {epochs}")
+    if needs_length(schedule):
+        raise ValueError(
+            f"{x.name} is a stream, whose length is unknown, but {schedule!r} depends on the length of an epoch: use "
+            "schedule='constant', or a function of the update's number"
+        )
+
+
 def check_validation_data(network: Network, data: object) -> Examples | None:
-    """Return (x, y) or (x, y, sample_weight) as checked examples.
+    """Return a source, (x, y) or (x, y, sample_weight) as checked examples.
 
     Raises ValueError or TypeError if the data are invalid.
     """
     if data is None:
         return None
+    if isinstance(data, Source):
+        if data.is_stream:
+            raise ValueError(f"{data.name} is a stream, which can be read once; validation data are read in each epoch")
+        return check_examples(network, data, None)
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
         raise TypeError(
-            f"validation_data must be (x, y) or (x, y, sample_weight), a tuple or list, not {type(data).__name__}"
-            f"{length}"
+            "validation_data must be a Source, or a tuple or list (x, y) or (x, y, sample_weight), not "
+            f"{type(data).__name__}{length}"
         )
     x, y, *sample_weight = data
     return check_examples(network, x, y, *sample_weight, name="validation ")

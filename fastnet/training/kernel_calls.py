@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.threads import run_team
-from fastnet.checks import AnyRows, UnconvertedRows, is_finite
+from fastnet.checks import AnyRows, UnconvertedRows, is_finite, kernel_rows
 from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Backend, Floats, Ints
 from fastnet.training.pieces import pieces
@@ -34,6 +34,7 @@ class Snapshot(NamedTuple):
     step: int
     rows: Ints
     rates: NDArray[np.float64]
+    updates: Updates  # on the examples that `rows` index
 
 
 @dataclass(slots=True)
@@ -114,14 +115,18 @@ class Updates:
         """Make the updates in calls on a converted copy of some rows at a time. The result is that of one call."""
         reports = [np.empty((0, c.REPORT_COLUMNS))]
         for numbers, order in pieces(x, rows, self.batch_size, self.epoch_rows):
-            weights = self.weights[numbers] if self.weights.size else self.weights
-            piece = replace(self, x=x[numbers].read(), y=self.y[numbers], weights=weights)
+            piece = self.of_rows(numbers)
             piece_rates = rates[: -(-len(order) // self.batch_size)]
             reports.append(piece.make(order, piece_rates, progress))
             if len(reports[-1]) < len(piece_rates):
                 break
             rates = rates[len(piece_rates) :]
         return np.concatenate(reports)
+
+    def of_rows(self, numbers: Ints) -> Updates:
+        """Return the updates on copies of these rows, converted if necessary."""
+        weights = self.weights[numbers] if self.weights.size else self.weights
+        return replace(self, x=kernel_rows(self.x[numbers]), y=self.y[numbers], weights=weights)
 
     def last_batch(self, n: int) -> int:
         """Return where the last batch of `n` rows begins, as `make` takes them."""
@@ -130,7 +135,7 @@ class Updates:
 
     def snapshot(self, rows: Ints, rates: NDArray[np.float64]) -> Snapshot:
         """Return copies of the parameters and the optimiser's state, with the rows and the rate of the next update."""
-        return Snapshot(self.parameters.copy(), self.state.moments.copy(), self.state.step, rows, rates)
+        return Snapshot(self.parameters.copy(), self.state.moments.copy(), self.state.step, rows, rates, self)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the parameters and the optimiser's state of a snapshot."""

@@ -66,20 +66,23 @@ class TrainingLoop(ResumableTrainer):
             totals = self._totals = Totals(self._epoch + 1)
             # The state takes 3 us. Only callbacks need it, since they may keep the state of the training.
             self._drawn_from = self._rng.bit_generator.state if fit.callbacks else None
-        factors = factors_of_epoch(
-            self._schedule, self._epoch, self._state.step - totals.n_batches, n_batches, fit.horizon
-        )
+        factors = partial(factors_of_epoch, self._schedule, self._epoch, horizon=fit.horizon)
+        begin, of_epoch = 0, factors(self._state.step - totals.n_batches, n_batches)
         self._epoch += 1
         record: Epoch | None = None
         for window in fit.windows(shuffle, self._rng, totals.n_batches):
             if window.x is not fit.updates.x:
                 fit.use(window)
+                totals.wait(window.waited)
             first = totals.n_batches
             end = first - (-len(window.order) // size)
+            if not n_batches:  # a stream: the factors are those of the window
+                begin, of_epoch = first, factors(self._state.step, end - first)
             while (done := totals.n_batches) < end and not self._stopped and not fit.interrupts.pending:
                 count = fit.batches_of_chunk(done, end)
                 rows = window.order[(done - first) * size : (done - first + count) * size]
-                rates = checks.rates(self.learning_rate, factors[done : done + count], self._state.step)
+                some = of_epoch[done - begin : done - begin + count]
+                rates = checks.rates(self.learning_rate, some, self._state.step)
                 began = time.perf_counter()
                 is_last = done + count == n_batches and self._epoch >= fit.horizon[1]
                 report = fit.watch.make(rows, rates, self._epoch, is_last)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.checks import UnconvertedRows
-from fastnet.kernels import contract as c
 from fastnet.kernels.contract import Ints
+from fastnet.source_rows import sampled
 
 
 class Piece(NamedTuple):
@@ -32,13 +32,13 @@ def pieces(x: UnconvertedRows, order: Ints, batch_size: int, epoch_rows: int) ->
     step = max(1, x.rows_of_a_piece // batch_size) * batch_size
     epochs = (order[start : start + epoch_rows] for start in range(0, len(order), epoch_rows))
     for rows in (epoch[start : start + step] for epoch in epochs for start in range(0, len(epoch), step)):
-        numbers = np.empty(len(rows) + len(sample), np.int64)
-        places = sampled(len(numbers))
-        others = np.delete(np.arange(len(numbers)), places)
-        numbers[places], numbers[others] = sample, rows
-        yield Piece(numbers, others)
+        yield with_sample(rows, sample)
 
 
-def sampled(n_rows: int) -> Ints:
-    """Return the numbers of the rows that a kernel samples, of at least SPARSE_SAMPLE rows."""
-    return np.arange(c.SPARSE_SAMPLE) * n_rows // c.SPARSE_SAMPLE
+def with_sample(rows: Ints, sample: Ints) -> Piece:
+    """Return a piece of these rows, with the sample at the positions that a kernel samples."""
+    numbers = np.empty(len(rows) + len(sample), np.int64)
+    places = sampled(len(numbers))
+    others = np.delete(np.arange(len(numbers)), places)
+    numbers[places], numbers[others] = sample, rows
+    return Piece(numbers, others)

@@ -57,7 +57,8 @@ class ProgressBar(Callback):
     def on_batches(self, trainer: Any, so_far: EpochSoFar) -> None:
         """Move the bar."""
         self._draw(so_far, so_far.examples / max(so_far.seconds, 1e-9))
-        self._bar.update(self._done + so_far.batch / so_far.batches - self._bar.n)
+        if so_far.batches:  # unknown for a stream
+            self._bar.update(self._done + so_far.batch / so_far.batches - self._bar.n)
 
     def on_epoch_end(self, trainer: Any, epoch: Epoch) -> None:
         """Show the results on the validation data."""

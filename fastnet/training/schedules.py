@@ -233,6 +233,11 @@ def has_no_length(schedule: Schedule) -> bool:
     return getattr(schedule, "epochs", 0) is None
 
 
+def needs_length(schedule: Schedule) -> bool:
+    """Whether the factors depend on the number of updates in an epoch."""
+    return not isinstance(schedule, FromFunction) and (type(schedule) is not Constant or bool(schedule.warmup))
+
+
 def factors_of_epoch(schedule: Schedule, epoch: int, step: int, steps: int, horizon: tuple[float, float]) -> Factors:
     """Return the factors (steps,) of one epoch's updates.
 

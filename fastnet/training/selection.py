@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet import checks
-from fastnet.evaluation import total_squares
+from fastnet.evaluation import Squares, total_squares
 from fastnet.kernels import contract as c
 from fastnet.kernels import formulas
 from fastnet.kernels.contract import Ints
+from fastnet.source_rows import ALL_ONE, SourceRows, StreamRows
 from fastnet.training.inputs import Examples
+
+NO_ROWS = np.empty(0, np.int64)
 
 
 class Selection(NamedTuple):
@@ -22,6 +25,13 @@ class Selection(NamedTuple):
     examples: Examples  # all examples; the weights include the class weights
     rows: Ints  # the row numbers of the examples to train on, ascending; their weights are above 0
     held_out: Examples | None  # the examples for validation, with the user's weights
+    class_weights: NDArray[np.float64] | None = None  # of the rows of a source
+
+    @property
+    def n_rows(self) -> int:
+        """The number of examples to train on."""
+        source = self.examples.source
+        return len(self.rows) if source is None else source.n_rows
 
     def variance(self, layers: Ints) -> float:
         """Return the variance of the targets to train on, summed over the outputs; nan if the task is not regression.
@@ -30,7 +40,14 @@ class Selection(NamedTuple):
         """
         if layers[-1, c.TASK] != c.REGRESSION:
             return math.nan
-        _, y, weights = self.examples
+        _, y, weights, source = self.examples
+        if isinstance(source, StreamRows):
+            return 0.0  # unknown: R2 is then nan
+        if source is not None:
+            squares = Squares(layers)
+            for part in source.targets():
+                squares.add(part, ALL_ONE)
+            return squares.total / squares.weight
         if len(self.rows) < len(y):
             y, weights = y[self.rows], weights[self.rows] if weights.size else weights
         return total_squares(layers, y, weights) / (float(weights.sum()) if weights.size else len(y))
@@ -48,7 +65,9 @@ def select(
     Raises ValueError or TypeError if the class weights are invalid, or if no example is left to train on or to
     validate on.
     """
-    x, y, weights = examples
+    if examples.source is not None:
+        return _of_source(examples, examples.source, layers, class_weight)
+    x, y, weights, _ = examples
     rows, held_out = np.flatnonzero(weights) if weights.size else np.arange(len(x)), None
     if not validation_split and class_weight is None:
         return Selection(examples, rows, None)
@@ -65,6 +84,27 @@ def select(
         checks.weights(weights[rows], len(rows), "sample_weight times class_weight")
         rows = rows[weights[rows] > 0]
     return Selection(Examples(x, y, weights), rows, held_out)
+
+
+def _of_source(examples: Examples, source: SourceRows | StreamRows, layers: Ints, class_weight: object) -> Selection:
+    """Select all rows of a source."""
+    if class_weight is None:
+        return Selection(examples, NO_ROWS, None)
+    checks.has_classes(bool(layers[-1, c.TASK] == c.CLASSIFICATION))
+    n_classes = formulas.n_classes(int(layers[-1, c.N_OUT]))
+    factors = checks.class_weight(class_weight, n_classes)
+    if factors is None:
+        if isinstance(source, StreamRows):
+            raise ValueError("class_weight='balanced' reads all rows first, but a stream is read once: give a mapping")
+        counts = [np.bincount(true_classes(y), None, n_classes) for y in source.targets()]
+        factors = balanced(np.sum(counts, axis=0).astype(np.float64))
+    elif not factors.all():
+        raise ValueError(
+            f"class_weight[{factors.argmin()}] is 0, but a source trains on all its rows: make a source without the "
+            "rows of this class"
+        )
+    checks.weights(factors, n_classes, "class_weight")
+    return Selection(examples, NO_ROWS, None, factors)
 
 
 def true_classes(y: NDArray[Any]) -> Ints:
@@ -97,7 +137,16 @@ def with_class_weights(
     factors = checks.class_weight(class_weight, n_classes)
     if factors is None:
         sums = np.bincount(classes[rows], weights[rows] if weights.size else None, n_classes)
-        factors = np.zeros(n_classes)
-        np.divide(sums.sum(), np.count_nonzero(sums) * sums, factors, where=sums > 0)
+        factors = balanced(sums)
     found = factors[classes]
     return found * weights if weights.size else found
+
+
+def balanced(sums: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the weight of each class for "balanced". `sums` are the sums of the weights of each class' examples.
+
+    A class without examples has weight 0.
+    """
+    factors = np.zeros(len(sums))
+    np.divide(sums.sum(), np.count_nonzero(sums) * sums, factors, where=sums > 0)
+    return factors

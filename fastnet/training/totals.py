@@ -25,6 +25,7 @@ class Totals:
     n_batches: int = 0
     n_examples: int = 0
     seconds: float = 0.0
+    waited: float = 0.0  # the part of `seconds` in which the training waited for data
     learning_rate: float = 0.0  # of the last update
 
     def add(self, report: NDArray[np.float64], n_examples: int, seconds: float, learning_rate: float) -> None:
@@ -36,12 +37,26 @@ class Totals:
         self.seconds += seconds
         self.learning_rate = learning_rate
 
+    def wait(self, seconds: float) -> None:
+        """Add the seconds that the training waited for a window."""
+        self.seconds += seconds
+        self.waited += seconds
+
     def record(self, fit: Fit) -> Epoch:
         """Return the epoch's record so far."""
-        return _record(fit, self.epoch, self.sums.tolist(), self.n_examples, self.seconds, self.learning_rate)
+        sums = self.sums.tolist()
+        return _record(fit, self.epoch, sums, self.n_examples, self.seconds, self.learning_rate, self.waited)
 
 
-def _record(fit: Fit, epoch: int, sums: list[float], n_examples: int, seconds: float, learning_rate: float) -> Epoch:
+def _record(
+    fit: Fit,
+    epoch: int,
+    sums: list[float],
+    n_examples: int,
+    seconds: float,
+    learning_rate: float,
+    waited: float = 0.0,
+) -> Epoch:
     """Return the record of an epoch from its sums, in the columns of the contract's report."""
     cost, weight, score, labels = sums[c.COST_SUM], sums[c.WEIGHT_SUM], sums[c.SCORE], sums[c.LABELS]
     found = evaluation(fit.updates.layers, Sums(cost, weight, score, labels), fit.variance * weight)
@@ -58,6 +73,7 @@ def _record(fit: Fit, epoch: int, sums: list[float], n_examples: int, seconds: f
         seconds=seconds,
         examples=n_examples,
         examples_per_second=n_examples / max(seconds, 1e-9),
+        waiting=waited / seconds if waited else 0.0,
         learning_rate=learning_rate,
         backend=fit.engine.name,
         backend_reason=fit.engine.reason,

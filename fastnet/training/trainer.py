@@ -17,11 +17,12 @@ from fastnet.kernels import contract as c
 from fastnet.names import BackendName, BatchSize, OptimizerName, ScheduleName, Sparse, Threads
 from fastnet.network import Network
 from fastnet.notebook import card
+from fastnet.source import Source
 from fastnet.training.callbacks import Callback, as_callbacks
 from fastnet.training.dropout import draw_keys, with_dropout
 from fastnet.training.fit import Fit, begin
 from fastnet.training.history import Epoch, History, costs, last_results
-from fastnet.training.inputs import Examples, check_examples, check_validation_data
+from fastnet.training.inputs import Examples, check_examples, check_source, check_validation_data
 from fastnet.training.kernel_calls import OptimizerState
 from fastnet.training.loop import TrainingLoop
 from fastnet.training.optimizers import Optimizer, as_optimizer, encode
@@ -169,12 +170,12 @@ class Trainer(TrainingLoop):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int | None = None,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
-        validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
+        validation_data: Source | tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
         validation_split: float = 0.0,
         callbacks: Sequence[Callback | Callable[[Trainer, Epoch], object]] = (),
     ) -> History:
@@ -188,9 +189,10 @@ class Trainer(TrainingLoop):
         x : array, data frame or scipy.sparse matrix (n, n_in)
             Examples, one per row, as for `Network.forward`. fastnet never makes a float copy of a whole uint8 array.
             Neither does it copy memory-mapped arrays, or arrays smaller than their float copy, if the copy would take
-            more than 32 MiB: each epoch then converts the rows a piece at a time.
+            more than 32 MiB: each epoch then converts the rows a piece at a time. Or a Source, which need not fit into
+            memory: `fastnet.data.source` makes one.
         y : array
-            Class labels (n,), or targets (n, n_out).
+            Class labels (n,), or targets (n, n_out). A Source has its own.
         epochs : int
             The number of passes over the examples. Leave it out to finish the fit of a resumed trainer.
         sample_weight : array (n,), optional
@@ -200,7 +202,7 @@ class Trainer(TrainingLoop):
             For a classification: a weight for each class, such as {0: 1.0, 1: 5.0}, which multiplies the weights of the
             examples of this class. Classes that the mapping lacks have weight 1. "balanced" gives each class the same
             total weight, as in scikit-learn: n / (n_classes * count).
-        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_data : Source, (x, y) or (x, y, sample_weight), optional
             Examples to evaluate the network on after each epoch.
         validation_split : float
             The share of the examples to hold out as validation data, from 0 to below 1. The examples are chosen at
@@ -228,9 +230,10 @@ class Trainer(TrainingLoop):
         """
         resumed = self._fit_to_finish(epochs)
         epochs = checks.whole_number("epochs", resumed.epochs if resumed else epochs, 0, MAX_EPOCHS)
+        split = checks.validation_split(validation_split, validation_data is not None)
+        check_source(x, epochs, self._schedule, split)
         examples = check_examples(self._network, x, y, sample_weight)
         warn_of_spread(examples.x, checks.column_names(x))
-        split = checks.validation_split(validation_split, validation_data is not None)
         validation = check_validation_data(self._network, validation_data)
         horizon = resumed.horizon if resumed else (self._epoch, self._epoch + epochs)
         # Interrupts come first, so that Ctrl-C cannot leave the lock taken.
@@ -247,13 +250,14 @@ class Trainer(TrainingLoop):
             fit.end(self._kept)
         return self.history
 
-    def partial_fit(self, x: Any, y: Any, *, sample_weight: Any = None) -> Epoch:
+    def partial_fit(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Epoch:
         """Train once on the next part of a stream, in the given order, and return the record of this pass.
 
         The schedule counts each call as an epoch. The record is not added to the history. The arguments and the errors
         are those of `fit`.
         """
         self._refuse_unfinished("finish it with fit(x, y)")
+        check_source(x, 1, self._schedule)
         examples = check_examples(self._network, x, y, sample_weight)
         if has_no_length(self._schedule):
             raise ValueError("a stream has no known end: give the schedule its length, such as Cosine(epochs=100)")
@@ -265,7 +269,7 @@ class Trainer(TrainingLoop):
             raise KeyboardInterrupt
         return epoch
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> Evaluation:
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> Evaluation:
         """Return what `Network.evaluate` returns, computed with the trainer's backend and threads."""
         return self._network.evaluate(x, y, sample_weight=sample_weight, backend=self._backend, threads=self._threads)
 

@@ -22,6 +22,7 @@ class Window(NamedTuple):
     weights: NDArray[np.float64]  # (n,), or (0,) if every weight is 1
     order: Ints  # positions in x, batch after batch
     numbers: Ints | None = None  # (n,): the row numbers in the user's data; None: they are the positions
+    waited: float = 0.0  # the seconds that the training waited for this window
 
     def numbered(self, positions: Ints) -> Ints:
         """Return the row numbers in the user's data of these positions."""

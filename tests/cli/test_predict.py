@@ -56,7 +56,7 @@ def test_predict_refuses_unusable_inputs(model: str, folder: Path, capsys: pytes
     assert "--invert is for 8-bit pixels" in error(capsys, *predict, "--invert", folder / "floats.npy")
     assert "64" in error(capsys, *predict, folder / "numbers.csv")
     wrong = error(capsys, "predict", "--model", folder / "numbers.csv", folder / "wide.npy")
-    assert "numbers.csv is not a network that fastnet saved: it is not an NPZ file; give a file that" in wrong
+    assert "numbers.csv is not a network that fastnet saved: it is neither an NPZ file nor a safetensors" in wrong
     assert "no file" in error(capsys, *predict, folder / "missing.npy")
     assert "no file" in error(capsys, *predict, folder / "missing.png")
     assert "FILE" in error(capsys, *predict)

@@ -14,7 +14,7 @@ import pytest
 
 import fastnet
 from fastnet.data import Column, Schema
-from fastnet.data.parquet_tables import read_parquet
+from fastnet.data.arrow_tables import read_arrow
 from fastnet.data.table import of_frame
 from fastnet.errors import DataError, FastnetError
 
@@ -51,7 +51,7 @@ def written(folder: Path, columns: dict[str, Any]) -> Path:
 
 def made(kind: str, columns: dict[str, list[Any]], folder: Path) -> Any:
     if kind == "parquet":
-        return read_parquet(written(folder, columns))
+        return read_arrow(written(folder, columns))
     if kind == "pandas objects":
         return of_frame(
             pandas.DataFrame({name: pandas.Series(values, dtype=object) for name, values in columns.items()})
@@ -80,12 +80,12 @@ def test_other_types(tmp_path):
         "float16": np.array([1, 2], np.float16),
         "uint64": np.array([1, 2**63], np.uint64),
     }
-    table = read_parquet(written(tmp_path, columns))
+    table = read_arrow(written(tmp_path, columns))
     assert table["decimal"].dtype == table["float16"].dtype == table["uint64"].dtype == np.float64
     assert table["uint64"].tolist() == [1, 2**63]
     assert [table[name].dtype.kind for name in ("day", "list")] == ["M", "V"]
     category = pyarrow.array(["a", "b", None]).dictionary_encode()
-    assert read_parquet(written(tmp_path, {"c": category}))["c"].tolist() == ["a", "b", None]
+    assert read_arrow(written(tmp_path, {"c": category}))["c"].tolist() == ["a", "b", None]
     frame = pandas.DataFrame({"c": pandas.Categorical(["a", None]), "n": pandas.Categorical([2, 1]), "d": DAYS[:2]})
     frame["t"] = pandas.to_datetime(frame["d"])
     frame["big"] = np.array([1, 2**63], np.uint64)
@@ -136,16 +136,16 @@ def test_unusable_parquet_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "x.parquet"
     parquet.write_table(pyarrow.table({"a": np.zeros(10_000_000, np.int8)}), path)  # equal values take no room
     with pytest.raises(DataError, match="announces more data than fits into it"):
-        read_parquet(path)
+        read_arrow(path)
     content = written(tmp_path, VALUES).read_bytes()
     for k in range(0, len(content), 40):
         path.write_bytes(content[:k] + bytes([content[k] ^ 255]) + content[k + 1 :])
         with suppress(DataError):
-            read_parquet(path)
+            read_arrow(path)
     with pytest.raises(DataError, match="no rows"):
-        read_parquet(written(tmp_path, {"a": pyarrow.array([], pyarrow.int64())}))
+        read_arrow(written(tmp_path, {"a": pyarrow.array([], pyarrow.int64())}))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(
-        FastnetError, match=r'x\.parquet is a Parquet file, which needs pyarrow .*"fastnet-mlp\[arrow\]"'
+        FastnetError, match=r'x\.parquet is a Parquet or Arrow file, which needs pyarrow .*"fastnet-mlp\[arrow\]"'
     ):
         fastnet.data.load(path)

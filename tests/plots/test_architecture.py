@@ -16,7 +16,9 @@ import fastnet
 from fastnet import plots
 from fastnet.data.schema import Schema
 from fastnet.insight import confusion
+from fastnet.plots import style
 from fastnet.training.history import FIELDS
+from fastnet.training.runs import Run
 
 CLASSES = ["zero", "one", "$two$", "a very long name"]
 
@@ -174,6 +176,12 @@ def test_each_of_several_runs_has_a_colour() -> None:
     assert set(named) == {"short", "long", "training", "the test rows"}
     assert named["long"].get_color() == long.get_color()
     assert named["the test rows"].get_linestyle() == "--"
+    saved = {name: Run(fastnet.Network([2, 2], seed=0), run) for name, run in runs.items()}
+    assert style.rendered(plots.history(saved)) == style.rendered(plots.history(runs))
+    assert style.rendered(plots.history([*saved.values()])) == style.rendered(plots.history([*runs.values()]))
+    alike = [f"experiments of November/rate {k}/seed 0" for k in range(3)]
+    (axes,) = plots.history(dict.fromkeys(alike, runs["long"])).axes
+    assert len({text.get_text() for text in legend(axes)[0]}) == 3
     (axes,) = plots.history([runs["long"]] * 9).axes
     assert len({line.get_color() for line in axes.lines}) == 9
     assert {text.get_text() for text in legend(axes)[0]} == {f"run {k + 1}" for k in range(9)}
@@ -187,7 +195,7 @@ def legend(axes: Any) -> tuple[list[Any], list[Any]]:
     ("runs", "words"),
     [
         ([], "history is empty; expected at least one run"),
-        ([3], "the history of 'run 1' must be a fastnet.History or a mapping of columns, not 3"),
+        ([3], "the history of 'run 1' must be a fastnet.History, a Run or a mapping of columns, not 3"),
         ({"a": columns(1, cost=[1.0]), "b": columns(0)}, "the history of 'b' has no epochs"),
     ],
 )

@@ -75,7 +75,7 @@ NETWORK = "network must be a fastnet.Network, not int"
         (lambda: plots.weights(3), NETWORK),
         (lambda: plots.weights(Network([4, 3]), before=3), NETWORK.replace("network", "before", 1)),
         (lambda: plots.neuron_gradients(3, np.zeros(15), (2, 2)), NETWORK),
-        (lambda: plots.history(None), "history must be a fastnet.History or a mapping of columns, not None"),
+        (lambda: plots.history(None), "history must be a fastnet.History, a Run or a mapping of columns, not None"),
         (lambda: plots.architecture(Network([4, 3]), image_shape=3), r"image_shape must be rows and columns .*, not 3"),
         (lambda: plots.descent_log(None), "log must be a fastnet.insight.DescentLog, not NoneType"),
         (lambda: plots.range_test(3), "test must be a fastnet.insight.RangeTest, not int"),

@@ -140,8 +140,8 @@ def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) ->
     members, lie, what = list(sound), honest, rng.random()
     i = rng.randrange(len(members))
     name, content = members[i]
-    if name == "about.npy" and what < 0.8:
-        members[i] = name, about(rng, str(np.load(io.BytesIO(content))))
+    if name in ("about.npy", "training.npy") and what < 0.8:
+        members[i] = name, about(rng, np.load(io.BytesIO(content)))
     elif what < 0.35:
         members[i] = name, mutated(rng, content, other)
     elif what < 0.6:
@@ -162,13 +162,41 @@ def npz(rng: random.Random, sound: Sequence[tuple[str, bytes]], other: bytes) ->
     return zipped(members, rng.random() < 0.5, lie, rng.choice((b"", b"", b"", b"PK\5\6", bytes(70_000), other[:400])))
 
 
-def about(rng: random.Random, text: str) -> bytes:
-    """Return a changed description of a network."""
-    changed = mutated_json(rng, json.loads(text))
+def about(rng: random.Random, array: np.ndarray) -> bytes:
+    """Return a changed description of a network, which is a text, or of a training, which is the bytes of a text."""
+    is_text = array.dtype.kind == "U"
+    changed = mutated_json(rng, json.loads(str(array) if is_text else array.tobytes()))
     try:
-        return saved(changed)
+        return saved(changed if is_text else np.frombuffer(changed.encode(), np.uint8))
     except (UnicodeError, ValueError):
         return saved(ascii(changed))
+
+
+# -- safetensors -----------------------------------------------------------------------------------------------------
+
+
+def safetensors(rng: random.Random, content: bytes) -> bytes:
+    """Return a safetensors file with a changed description, header or length."""
+    length = int.from_bytes(content[:8], "little")
+    header, payload = json.loads(content[8 : 8 + length]), content[8 + length :]
+    metadata = header["__metadata__"]
+    what, lie = rng.random(), liar(rng)
+    if what < 0.4:
+        metadata["fastnet"] = mutated_json(rng, json.loads(metadata["fastnet"]))
+    elif what < 0.6:
+        name = rng.choice([name for name in header if name != "__metadata__"])
+        header[name] |= {
+            "dtype": rng.choice(("F32", "F64", "BF16", "F8_E4M3", "F4", "I64", "BOOL", "C64", "", "F99")),
+            "shape": [lie("length", n) for n in header[name]["shape"]],
+            "data_offsets": [lie("offset", n) for n in header[name]["data_offsets"]],
+        }
+    elif what < 0.65:
+        metadata |= {str(k): "x" for k in range(rng.choice((1, 1000)))}
+    elif what < 0.7:
+        header |= {f"t{k}": {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]} for k in range(1000)}
+    text = mutated_json(rng, header) if what > 0.7 else json.dumps(header)
+    raw = text.encode("utf-8", "surrogatepass") + b" " * rng.choice((0, 0, 7))
+    return packed("<Q", lie("header", len(raw))) + raw + payload
 
 
 # -- IDX, tables and pictures ----------------------------------------------------------------------------------------
@@ -307,6 +335,8 @@ def hostile(rng: random.Random, content: bytes, other: bytes) -> bytes:
         return mutated(rng, content, other)
     if content.startswith(b"PK"):
         return npz(rng, members(content), other)
+    if content[8:9] == b"{":
+        return safetensors(rng, content)
     if what < 0.7:
         return inner(rng, content, other)
     if content.startswith(b"{"):
@@ -317,6 +347,8 @@ def hostile(rng: random.Random, content: bytes, other: bytes) -> bytes:
         return idx(rng)
     if content[:1].isdigit() or content.startswith(b"label"):
         return table(rng)
+    if content.startswith((b"PAR1", b"ARROW1", b"[")):  # a footer of binary fields, or the text of a configuration
+        return mutated(rng, content, other)
     return picture(rng)
 
 

@@ -1,39 +1,42 @@
-"""Every reader of a user's files: valid files, a call, and the check of the result.
-
-A document maps file names to contents. The content None means a link to a device; a name that ends in / is a folder.
-"""
+"""Every reader of a user's files: valid files, a call, and the check of the result."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import gzip
-import io
 import json
 import os
 import random
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
-from data_cases import CODES, STEMS, idx
-from PIL import Image
 
 import fastnet
+from fastnet import cli
+from fastnet.cli.configuration import configure
 from fastnet.data import pictures
 from fastnet.data.arrays import read_idx, read_npy, read_npz
 from fastnet.data.formats import read_array, read_table
 from fastnet.data.schema import Schema
+from fastnet.data.sources.shards import schema_of
+from fastnet.errors import BackendError, DataError
+from fastnet.source import RandomReader, Source
+from fastnet.source import Reader as SourceReader
 from fastnet.text import json_text
+from fastnet.training import checkpoint_file
+from fastnet.training.configuration import read_configuration
 from fastnet.training.history import FIELDS
-from fastnet.training.runs import FILES, FORMAT, Run
+from fastnet.training.runs import Run
 
+from . import file_documents as valid
 from . import file_grammar as grammar
+from .file_documents import Document
 
-Document = dict[str, bytes | None]
 Names = list[str]
 
 
@@ -103,6 +106,52 @@ def _network(path: Path) -> None:
     sound(again.parameters.tobytes() == network.parameters.tobytes(), "saving changes the parameters")
 
 
+def _source(source: Source) -> None:
+    """Read all rows of a source, at once, in parts and in another order."""
+    n, reader = len(source), source.reader
+    assert isinstance(reader, SourceReader)
+    blocks = [reader.read(0, n), reader.read(n // 2, n)]
+    if isinstance(reader, RandomReader):
+        blocks.append(reader.take(np.arange(n)[::-1]))
+    for part in range(2):
+        whole, *others = [block[part] for block in blocks]
+        if whole is None:
+            continue
+        _array(whole, "biuf")
+        sound(len(whole) == n > 0, f"{len(whole)} rows, not {n}")
+        for rows, other in zip((slice(n // 2, n), slice(None, None, -1)), others, strict=False):
+            assert other is not None
+            sound(other.dtype == whole.dtype and other.tobytes() == whole[rows].tobytes(), "other rows the second time")
+
+
+def _checkpoint(folder: Path, names: Names) -> None:
+    """Resume from a checkpoint as it is. If its checksum is wrong, correct the checksum and resume again."""
+    path = folder / names[0]
+    arrays = read_npz(path)
+    with contextlib.suppress(DataError, BackendError):
+        _resume(folder)
+    arrays["checksum"] = checkpoint_file._checksum({name: arrays[name] for name in arrays if name != "checksum"})
+    members = [(f"{name}.npy", grammar.saved(array)) for name, array in arrays.items()]
+    path.write_bytes(grammar.zipped(members, pack=False))
+    try:
+        _resume(folder)
+    except BackendError as error:  # the backend of the checkpoint is unknown here
+        sound(str(error).isprintable(), f"the message {error!r}")
+
+
+def _resume(folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a damaged checkpoint is skipped with a warning
+        try:
+            trainer = fastnet.Trainer.resume(folder)
+        except ValueError as error:
+            sound(isinstance(error, DataError) or "a schedule of your own" in str(error), f"{error!r}")
+            raise DataError(str(error)) from None
+        state = trainer.state()
+    sound(state.parameters.shape == (trainer.network.n_parameters,), "parameters")
+    sound(all(isinstance(epoch.epoch, int) for epoch in trainer.history), "history")
+
+
 def _run(folder: Path) -> None:
     run = Run.load(folder)
     sound(set(FIELDS) <= set(run.history), "columns are missing")
@@ -111,6 +160,24 @@ def _run(folder: Path) -> None:
     run.save(folder)
     again = Run.load(folder)
     sound(again.history == run.history and again.record == run.record, "saving changes the run")
+
+
+def _configuration(path: Path) -> None:
+    found = read_configuration(path)
+    sound(all(isinstance(table, dict) for table in found.to_dict().values()), f"tables {found}")
+    lists = [value if isinstance(value, list) else [value] for value in found.options.values()]
+    sound(all(isinstance(one, (str, int, float)) for entries in lists for one in entries), f"options {found.options}")
+    _parse_options(path)
+
+
+def _parse_options(path: Path) -> None:
+    """Give the options to `fastnet train`. ValueError is how the command line refuses them, in words."""
+    top = cli.entry.parser()
+    try:
+        configure(top.commands["train"], top.parse_all(["train", "--config", str(path)]))
+        top.parse_all(["train"])
+    except ValueError as error:
+        sound(str(error).isprintable() and len(str(error)) < 2000, f"the message {error!r}")
 
 
 # -- calls of the readers ----------------------------------------------------------------------------------------
@@ -149,173 +216,56 @@ def _full_set(folder: Path, names: Names) -> None:
     raise Unsound("the reader accepted a file of MNIST with a wrong SHA-256")
 
 
-# -- valid files -------------------------------------------------------------------------------------------------
-
-_X = np.random.default_rng(1).integers(0, 256, (6, 16)).astype(np.uint8)
-_Y = np.arange(6, dtype=np.uint8) % 2
-
-
-def _npz(pack: bool = False, **arrays: object) -> bytes:
-    return grammar.zipped([(f"{name}.npy", grammar.saved(array)) for name, array in arrays.items()], pack)
-
-
-def _networks() -> list[Document]:
-    """Return three networks in the format of `Network.save`."""
-    found: list[Document] = []
-    for sizes, dtype in (([4, 3, 2], "float32"), ([2, 1], "float64"), ([1, 2, 2, 2], "float32")):
-        network = fastnet.Network(sizes, seed=0, dtype=dtype)
-        about = {"format": "fastnet network 1", "sizes": sizes, "activation": network.activations_by_layer[:-1]}
-        about |= {"output": "sigmoid", "cost": "squared_error", "dtype": dtype}
-        found.append({"net.npz": _npz(about=json.dumps(about), parameters=network.parameters)})
-    return found
-
-
-def _runs() -> list[Document]:
-    """Return a run of two epochs, with and without the initial network."""
-    texts = {"backend": "cython", "backend_reason": "", "inputs": "dense"}
-    history = {name: [texts.get(name, 1), texts.get(name, 0.5)] for name in FIELDS}
-    history["accuracy"] = [None, 0.5]
-    record = {"format": FORMAT, "optimizer": "adam", "learning_rate": 0.1, "seconds": 1.5, "data": "mnist-5k"}
-    record |= {"optimizer_settings": {"beta1": 0.9}, "dropout": [0.5], "test": {"cost": 0.1, "accuracy": None}}
-    network, texts_of = _networks()[0]["net.npz"], [json.dumps(part, indent=1).encode() for part in (history, record)]
-    whole = dict(zip(FILES, (network, network, *texts_of), strict=True))
-    return [whole, {name: content for name, content in whole.items() if name != "initial.npz"}]
-
-
-def _arrays_of_all_types() -> list[np.ndarray]:
-    return [np.arange(6).reshape(2, 3).astype(dtype) for dtype in CODES]
-
-
-def _idx() -> list[Document]:
-    contents = [idx(array) for array in _arrays_of_all_types()]
-    return [{"x-idx": content} for content in contents] + [{"x.gz": gzip.compress(c, mtime=0)} for c in contents]
-
-
-def _npy() -> list[Document]:
-    more = [np.array("text"), np.array(["ab", "c"]), np.array([True, False]), np.asfortranarray(_X), np.array(3.0)]
-    return [{"x.npy": grammar.saved(array)} for array in (*_arrays_of_all_types(), *more)]
-
-
-def _npzs() -> list[Document]:
-    return [{"x.npz": _npz(pack, x=_X, y=_Y, name="text")} for pack in (False, True)]
-
-
-def _labelled() -> list[Document]:
-    split = {"x_train": _X, "y_train": _Y, "x_test": _X[:2], "y_test": _Y[:2]}
-    images = _X.reshape(6, 4, 4)
-    return [
-        {"x.npz": _npz(pack, **arrays)}
-        for pack in (False, True)
-        for arrays in (split, {"x": images, "y": _Y}, {"x": _X.astype(np.float32), "y": _Y.astype(np.int64)[:, None]})
-    ]
-
-
-def _tables() -> list[Document]:
-    rows = [",".join(map(str, (*x, y))) for x, y in zip(_X.tolist(), _Y.tolist(), strict=True)]
-    text = "\n".join(rows) + "\n"
-    named = "label,a\n0,1.5\n1,-2e3\n0,.5\n1,7\n"
-    mixed = "a,city,is_new,species\n1.5,Oslo,true,setosa\n2,Rome,,virginica\nNA,?,false,setosa\n"
-    tables = [{"x.csv": part.encode()} for part in (text, named, mixed)]
-    return [*tables, {"x.tsv": named.replace(",", "\t").encode()}]
-
-
-def _parquets() -> list[Document]:
-    import pyarrow
-    from pyarrow import parquet
-
-    columns = {"a": [1, 2, None], "b": [0.5, None, 2.0], "text": ["x", None, "y"], "bool": [True, False, True]}
-    documents: list[Document] = []
-    for options in ({}, {"compression": "none", "use_dictionary": False}, {"compression": "gzip"}):
-        buffer = io.BytesIO()
-        parquet.write_table(pyarrow.table(columns), buffer, **options)
-        documents.append({"x.parquet": buffer.getvalue()})
-    return documents
-
-
-def _two_files() -> list[Document]:
-    x, y = grammar.saved(_X), grammar.saved(_Y)
-    return [{"x.npy": x, "y.npy": y}, {"x.idx": idx(_X), "y.gz": gzip.compress(idx(_Y), mtime=0)}]
-
-
-def _folders() -> list[Document]:
-    split = {"x_train": _X.reshape(6, 4, 4), "y_train": _Y, "x_test": _X[:2].reshape(2, 4, 4), "y_test": _Y[:2]}
-    contents = dict(zip(STEMS, map(idx, split.values()), strict=True))
-    first = dict(list(contents.items())[:2])
-    return [contents, {f"{stem}.gz": gzip.compress(content, mtime=0) for stem, content in first.items()}]
-
-
-@functools.cache
-def _pictures() -> tuple[tuple[str, bytes], ...]:
-    """Return an 8 x 8 picture in every readable format and mode."""
-    gray = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
-    exif = Image.Exif()
-    exif[274] = 6
-    made: list[tuple[str, dict[str, Any], str]] = [
-        *(("png", {}, mode) for mode in ("L", "RGB", "RGBA", "LA", "P", "1", "I;16")),
-        *(("png", {"transparency": 3}, "P"), ("jpg", {"exif": exif}, "L"), ("jpg", {}, "RGB"), ("jpg", {}, "CMYK")),
-        *(("gif", {}, "P"), ("gif", {"save_all": True, "append_images": [gray.rotate(90)]}, "L"), ("bmp", {}, "L")),
-        *(("bmp", {}, "RGB"), ("tiff", {}, "L"), ("tiff", {"compression": "tiff_lzw", "exif": exif}, "RGB")),
-        *(("tiff", {"compression": "tiff_deflate"}, "RGBA"), ("webp", {"lossless": True}, "RGBA")),
-        *(("webp", {"exif": exif}, "RGB"), ("pgm", {}, "L"), ("ppm", {}, "RGB")),
-    ]
-    found = []
-    for suffix, options, mode in made:
-        buffer = io.BytesIO()
-        kind = {"jpg": "jpeg", "pgm": "ppm"}.get(suffix, suffix)
-        gray.convert("L" if mode == "I;16" else mode).convert(mode).save(buffer, kind, **options)
-        found.append((f"x.{suffix}", buffer.getvalue()))
-    return tuple(found)
-
-
-def _picture_documents() -> list[Document]:
-    return [{name: content} for name, content in _pictures()]
-
-
-def _any_arrays() -> list[Document]:
-    one = [{"x.npz": _npz(pack, x=_X)} for pack in (False, True)]
-    return [*_idx(), *_npy(), *one, *_npzs(), *_tables(), *_picture_documents()]
-
-
-def _cache() -> list[Document]:
-    x, y = np.zeros((5_000, 784), np.uint8), (np.arange(5_000) % 10).astype(np.uint8)
-    return [{"mnist-5k/mnist-5k.npz": _npz(True, x=x, y=y)}]
-
-
-def _mnist() -> list[Document]:
-    """Return sets of four files with the names of MNIST's files and other content."""
-    return [{f"mnist/{name}": content for name, content in _folders()[0].items()}]
+def _shards(folder: Path, names: Names) -> None:
+    schema_of(folder)
+    _source(fastnet.data.source(folder))
 
 
 READERS = {
-    "network": Reader(_networks, lambda folder, names: _network(folder / names[0])),
-    "run": Reader(_runs, lambda folder, names: _run(folder)),
-    "idx": Reader(_idx, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
-    "npy": Reader(_npy, lambda folder, names: _array(read_npy(folder / names[0]))),
-    "npz": Reader(_npzs, _arrays),
-    "csv": Reader(_tables, _table),
-    "parquet": Reader(_parquets, _table, 64 << 20),  # a table of this size is read from a file of any size
-    "picture": Reader(_picture_documents, _picture, 320 << 20),  # five copies of 2^24 pixels of 4 bytes
-    "ink": Reader(_picture_documents, functools.partial(_picture, invert=True), 320 << 20),
+    "network": Reader(valid.networks, lambda folder, names: _network(folder / names[0])),
+    "safetensors": Reader(valid.safetensors_networks, lambda folder, names: _network(folder / names[0])),
+    "checkpoint": Reader(valid.checkpoints, _checkpoint),
+    "run": Reader(valid.runs, lambda folder, names: _run(folder)),
+    "configuration": Reader(valid.configurations, lambda folder, names: _configuration(folder / names[0])),
+    "idx": Reader(valid.idx_files, lambda folder, names: _array(read_idx(folder / names[0]), "iuf")),
+    "npy": Reader(valid.npy_files, lambda folder, names: _array(read_npy(folder / names[0]))),
+    "npz": Reader(valid.npz_files, _arrays),
+    "csv": Reader(valid.tables, _table),
+    "parquet": Reader(valid.parquets, _table, 64 << 20),  # a table of this size is read from a file of any size
+    "arrow": Reader(valid.arrows, _table, 64 << 20),
+    "source": Reader(
+        valid.source_files,
+        lambda folder, names: _source(fastnet.data.source(folder / names[0])),
+        rename=(".npy", ".npz", ""),
+    ),
+    "source of a table": Reader(
+        valid.numeric_tables,
+        lambda folder, names: _source(fastnet.data.source(folder / names[0])),
+        64 << 20,
+    ),
+    "shards": Reader(valid.shards, _shards),
+    "picture": Reader(valid.pictures, _picture, 320 << 20),  # five copies of 2^24 pixels of 4 bytes
+    "ink": Reader(valid.pictures, functools.partial(_picture, invert=True), 320 << 20),
     "array": Reader(
-        _any_arrays,
+        valid.any_arrays,
         lambda folder, names: _array(read_array(folder / names[0])),
         320 << 20,
         rename=(".npy", ".npz", ".gz", ".csv", ".txt", ".png", ".tif", ".GIF", "", ".dat", ".eps"),
     ),
     "data": Reader(
-        lambda: [*_labelled(), *_tables()],
+        lambda: [*valid.labelled(), *valid.tables()],
         lambda folder, names: _dataset(fastnet.data.load(folder / names[0])),
         rename=(".npz", ".csv", ".txt", ".npy", ""),
     ),
     "data and labels": Reader(
-        _two_files,
+        valid.two_files,
         lambda folder, names: _dataset(fastnet.data.load(folder / names[0], labels=folder / names[-1])),
         320 << 20,
         rename=(".npy", ".npz", ".csv", ".png", ".idx"),
     ),
-    "folder": Reader(_folders, lambda folder, names: _dataset(fastnet.data.load(folder))),
-    "mnist-5k": Reader(_cache, _cached, weight=1),  # rare because the file is large
-    "mnist": Reader(_mnist, _full_set, weight=1),  # rare because the checksum is never right
+    "folder": Reader(valid.folders, lambda folder, names: _dataset(fastnet.data.load(folder))),
+    "mnist-5k": Reader(valid.cache, _cached, weight=1),  # rare because the file is large
+    "mnist": Reader(valid.mnist, _full_set, weight=1),  # rare because the checksum is never right
 }
 
 

@@ -1,6 +1,7 @@
 """SIGKILL at any moment of a writer, and SIGINT at any moment of `fit`.
 
-A killed writer leaves the old content or the new one. An interrupted fit is at a batch boundary and can continue.
+A killed writer leaves the old content or the new one, and perhaps a temporary file, which the next save removes. An
+interrupted fit is at a batch boundary and can continue.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ def check_kill(case: Case) -> str:
         parts = writers.left_over(folder)
         assert len(parts) <= (0 if finished else 1), f"left: {parts}"
         left += ", a temporary file" if parts else ""
-        writer.write(folder)  # a leftover file must not prevent writing
+        writer.write(folder)  # a leftover file must not prevent writing, and must not outlast it
         assert writers.found(folder) == dict(writer.new)
+        assert not writers.left_over(folder), f"left after another save: {writers.left_over(folder)}"
     return f"kill {name} by {case['how']}: {'finished' if finished else left}"
 
 

@@ -329,7 +329,7 @@ def test_the_history_has_every_field(name: str) -> None:
     assert set(columns) == {
         "epoch", "cost", "accuracy", "label_accuracy", "r2", "validation_cost", "validation_accuracy",
         "validation_label_accuracy", "validation_r2", "seconds", "examples", "examples_per_second", "learning_rate",
-        "backend", "backend_reason", "threads", "inputs",
+        "waiting", "backend", "backend_reason", "threads", "inputs",
     }  # fmt: skip
     assert all(len(values) == 3 for values in columns.values())
     assert columns["backend"] == [name] * 3

@@ -1,0 +1,200 @@
+"""The configuration of a run: the file run.toml in the folder of `fastnet train --out`.
+
+The table [options] repeats the run. The other tables are a record of the run, to compare with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastnet.data.files import PathLike, atomic_write, checked_path, reading
+from fastnet.errors import DataError
+from fastnet.text import shown
+from fastnet.training.toml_text import toml_text
+
+FILE = "run.toml"
+FORMAT = "fastnet run.toml 1"
+OPTIONS, RESULTS, RUN = "options", "results", "run"
+MAX_BYTES = 1 << 20  # a run.toml with a thousand columns to drop has 30 kB
+_COMMENTS = {
+    "": "The configuration of a training. To repeat it: fastnet train --config run.toml",
+    OPTIONS: "Every option of fastnet train, as it was given or chosen. Only this table is read back.",
+    RESULTS: "Where the results go, and how often a checkpoint is written. fastnet train --resume reads it.",
+    RUN: "From here on the file is a record. The next run compares its own record with this one.",
+    "data": "The arrays as they were loaded. The hash is their BLAKE2b.",
+    "machine": "The number of usable cores limits the threads.",
+    "backend": "The kernels that computed the updates, and why they were chosen.",
+}
+_COMPARED = ("versions", "machine", "backend")  # what may change the last bits
+_NOT_COMPARED = ("cores", "system", "reason")  # what does not, of these tables
+
+Value = str | bool | int | float | list[Any]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The configuration of a run.
+
+    Attributes
+    ----------
+    options : dict
+        The options of `fastnet train` that decide the training, by flag name with underscores: texts, bools, numbers
+        and lists of these.
+    results : dict
+        The options that name the files of the results, and how often a checkpoint is written.
+    record : dict of str to dict
+        The tables run, data, versions, machine and backend. A file that a person wrote may have none of them.
+    lines : dict of str to int
+        The number of the line that gives each option, where the configuration comes from a file.
+    """
+
+    options: dict[str, Value]
+    results: dict[str, Value] = field(default_factory=dict)
+    record: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return the configuration as the text of a TOML file."""
+        return toml_text(self.to_dict(), _COMMENTS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tables of the file by name."""
+        run = {"format": FORMAT, **self.record.get(RUN, {})}
+        return {OPTIONS: self.options, RESULTS: self.results, RUN: run, **without(self.record, RUN)}
+
+    def save(self, path: PathLike) -> None:
+        """Write the file.
+
+        Raises
+        ------
+        DataError
+            The file cannot be written, or a file name in it is not Unicode.
+        """
+        try:
+            text = self.text()
+        except UnicodeEncodeError as error:
+            name = ascii(error.object[: error.end].rpartition('"')[2])[1:-1]
+            raise DataError(
+                f"{shown(path)} cannot hold the name {name}, which is not Unicode: rename the file"
+            ) from None
+        with atomic_write(path) as file:
+            file.write(text.encode())
+
+    @property
+    def digest(self) -> str:
+        """A hash of the text, which says whether two files are the same."""
+        return hashlib.blake2b(self.text().encode(), digest_size=16).hexdigest()
+
+    def changes(self, now: Configuration) -> list[str]:
+        """Return what differs between the software and the machine of this record and of a record of today."""
+        found = []
+        for table in _COMPARED:
+            then, today = self.record.get(table, {}), now.record.get(table, {})
+            ignored = (*_NOT_COMPARED, "usable_cores") if now.options.get("threads") == 1 else _NOT_COMPARED
+            for name in (name for name in then if name in today and name not in ignored):
+                if then[name] != today[name]:
+                    found.append(f"{_words(table, name)} {today[name]} in place of {_one_line(then[name])}")
+        return found
+
+
+def read_configuration(path: PathLike) -> Configuration:
+    """Read a file run.toml, or a file of options that a person wrote.
+
+    The names of the options are not checked here, since a later version may have more of them.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    Configuration
+
+    Raises
+    ------
+    DataError
+        The file is missing, is no TOML, has no table [options], or holds a value that no option can have.
+
+    Examples
+    --------
+    >>> with open("mine.toml", "w") as file:
+    ...     _ = file.write("[options]\\nbatch_size = 32\\nlayers = [784, 30, 10]\\n")
+    >>> read_configuration("mine.toml").options
+    {'batch_size': 32, 'layers': [784, 30, 10]}
+    """
+    name = shown(checked_path("path", path))
+    with reading(path) as (file, size):
+        if size > MAX_BYTES:
+            raise DataError(f"{name} has {size:,} bytes; a configuration has at most {MAX_BYTES:,}: give a {FILE}")
+        content = file.read()
+    try:
+        text = content.decode()
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise DataError(f"{name} is no configuration: its lists are nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise DataError(f"{name} is no TOML file ({_one_line(error)}): correct it, or give another run.toml") from None
+    if loose := [key for key, value in tables.items() if not isinstance(value, dict)]:
+        raise DataError(f"{name}: {_one_line(loose[0])} stands in no table: write it below a line [{OPTIONS}]")
+    if OPTIONS not in tables:
+        raise DataError(f"{name} has no table [{OPTIONS}]: give a {FILE} of fastnet train --out")
+    version = tables.get(RUN, {}).get("format", FORMAT)
+    if version != FORMAT:
+        raise DataError(
+            f"{name} has the format {_one_line(version)}, not {FORMAT!r}: use the fastnet that wrote it, or a "
+            "newer version"
+        )
+    lines = {table: dict(_lines(text, table)) for table in (OPTIONS, RESULTS)}
+    for table in (OPTIONS, RESULTS):
+        for key, value in tables.get(table, {}).items():
+            if not _is_option(value):
+                at = place(name, lines[table].get(key))
+                raise DataError(f"{at}: {_one_line(key)} must be a text, a number, true, false or a list of these")
+    record = without(tables, OPTIONS, RESULTS)
+    return Configuration(tables[OPTIONS], tables.get(RESULTS, {}), record, lines[OPTIONS])
+
+
+def place(name: str, line: int | None) -> str:
+    """Return a place in a file in words, such as "run.toml, line 5"."""
+    return name if line is None else f"{name}, line {line}"
+
+
+def without(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return a mapping without some of its entries."""
+    return {name: value for name, value in entries.items() if name not in names}
+
+
+def _is_option(value: object) -> bool:
+    scalars = value if isinstance(value, list) else [value]
+    return all(isinstance(entry, (str, bool, int, float)) for entry in scalars)
+
+
+def _lines(text: str, table: str) -> Iterator[tuple[str, int]]:
+    """Yield the keys of a table with the numbers of their lines. tomllib does not tell them.
+
+    A key in quotes, or a line that only looks like a key, gives a wrong or no number: the number is for messages only.
+    """
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[([^\]]*)\]", line):
+            current = found[1].strip()
+        elif current == table and (found := re.match(r"\s*([\w-]+)\s*=", line)):
+            yield found[1], number
+
+
+def _words(table: str, name: str) -> str:
+    """Return what an entry of the record is called in a sentence."""
+    plain = name.replace("_", " ")
+    return plain if table != "backend" else table if name == "name" else f"{table}'s {plain}"
+
+
+def _one_line(value: object) -> str:
+    """Return what a file holds as a short printable text."""
+    text = " ".join(str(value).split())[:100]
+    return text if text.isprintable() else ascii(text)[1:-1]
