@@ -129,7 +129,7 @@ class Fitting:
             class_names=class_names(network, data),
             standardization=self._standardization_record(),
             source=results.source_of(args),
-            started=None if args.out is None else resuming.started(args.out),
+            started=resuming.started(args),
             optimizer=args.optimizer,
             init=args.init,
             seed=args.seed,

@@ -17,11 +17,11 @@ from fastnet.errors import DataError
 from fastnet.text import shown
 from fastnet.training.checkpoint import Checkpoint
 from fastnet.training.checkpoint_file import numbered
-from fastnet.training.configuration import FILE, RUN, Configuration, read_configuration
+from fastnet.training.configuration import FILE, Configuration, read_configuration
+from fastnet.training.run_summary import CHECKPOINTS
 from fastnet.training.runs import Run
 from fastnet.training.trainer import Trainer
 
-FOLDER = "checkpoints"  # in the folder of --out
 _UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
 _INTERVAL = re.compile(r"(\d+(?:\.\d+)?) ?([smh]|epochs?)", re.ASCII)
 _NEVER = 1e9  # seconds; a fit that ends or is interrupted writes a checkpoint in any case
@@ -92,6 +92,11 @@ def end(args: argparse.Namespace) -> None:
             _folder(args).rmdir()
 
 
+def started(args: argparse.Namespace) -> str | None:
+    """Return the date in the run.toml of --out, for the record of the run."""
+    return None if args.out is None else read_configuration(Path(args.out) / FILE).started
+
+
 def is_waiting(args: argparse.Namespace) -> bool:
     """Whether the folder of --out holds a checkpoint."""
     return args.out is not None and bool(_checkpoints(_folder(args)))
@@ -114,7 +119,7 @@ def callbacks(args: argparse.Namespace) -> list[Checkpoint]:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    return Path(args.out) / FOLDER
+    return Path(args.out) / CHECKPOINTS
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -132,15 +137,10 @@ def _remove_checkpoints(args: argparse.Namespace) -> None:
 def finished(folder: PathLike) -> Run | None:
     """Return the run of a folder if its training is finished and is the one that run.toml describes, else None."""
     try:
-        run, date = Run.load(folder), started(folder)
+        run, began = Run.load(folder), read_configuration(Path(folder) / FILE)
     except DataError:  # the training was killed before it wrote its results, or another file is missing
         return None
-    return run if run.record.get("test") and run.record.get("started") == date else None
-
-
-def started(folder: PathLike) -> str:
-    """Return the date at which the training of a folder began. Its record has the same date when it is finished."""
-    return str(read_configuration(Path(folder) / FILE).record.get(RUN, {}).get("date"))
+    return run if began.describes(run.record) else None
 
 
 def resume(args: argparse.Namespace) -> Trainer:

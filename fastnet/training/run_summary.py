@@ -118,11 +118,12 @@ def summary_of(
     `configuration` is that of its run.toml. `can_resume` says whether its folder has a checkpoint.
     """
     record = run.record
+    is_finished = configuration.describes(record) if configuration else bool(record.get("test"))
     by_command = isinstance(record.get("source"), dict)  # a program that calls `Run.save` records no source
     return RunSummary(
         name,
         folder,
-        "finished" if record.get("test") else _stopped(can_resume) if by_command else "saved",
+        "finished" if is_finished else _stopped(can_resume) if by_command else "saved",
         _text(record.get("date")),
         run.network.task,
         _filled(settings(run), configuration.options if configuration else {}),

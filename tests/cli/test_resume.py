@@ -104,7 +104,7 @@ def test_a_training_with_breaks_gives_the_bits_of_one_without(
         breaking = Interrupt(*at, in_callback=in_callback)
         monkeypatch.setattr(progress, "training_progress", lambda *arguments, breaking=breaking: [breaking])
         assert cli.main(["train", *map(str, start), "--quiet"]) in (0, 130)
-        if (folder / "a" / resuming.FOLDER).is_dir() and any((folder / "a" / resuming.FOLDER).iterdir()):
+        if (folder / "a" / resuming.CHECKPOINTS).is_dir() and any((folder / "a" / resuming.CHECKPOINTS).iterdir()):
             start = ["--resume", str(folder / "a")]  # before the first checkpoint the training begins again
     monkeypatch.undo()
     train(*start)
@@ -129,7 +129,7 @@ def test_a_killed_process_is_resumed_to_the_same_bits(every: str | None, folder:
                 process.send_signal(signal.SIGKILL if every else signal.SIGINT)
                 kills += 1
             status = process.wait(timeout=120)
-        if list((out / resuming.FOLDER).glob("*.npz")):
+        if list((out / resuming.CHECKPOINTS).glob("*.npz")):
             arguments = ["--resume", str(out), "--quiet"]
     assert kills
     assert results(out) == results(folder / "whole")
@@ -226,7 +226,7 @@ def test_a_folder_without_a_run_or_without_a_checkpoint_is_refused(
 ) -> None:
     said = error(capsys, "train", "--resume", waiting.parent)
     assert f"{waiting.parent} holds no run.toml: give --resume a folder that fastnet train --out wrote" in said
-    for path in (waiting / resuming.FOLDER).iterdir():
+    for path in (waiting / resuming.CHECKPOINTS).iterdir():
         path.unlink()
     said = error(capsys, "train", "--resume", waiting)
     assert "holds no checkpoint, so the training ended before the first: begin again with fastnet train " in said
