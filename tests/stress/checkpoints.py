@@ -30,6 +30,7 @@ from .fits import bits
 from .harness import Case, Danger
 
 EVENTS = 60_000  # a kill by call comes at one of this many calls and returns of functions
+CLOCK_SECONDS = 0.25  # a kill by the clock comes within this time
 MAX_KILLS = 12  # of one training; it then goes on undisturbed
 
 
@@ -102,7 +103,7 @@ def check_kills(case: Case) -> Kills:
             with Child(partial(train, fit, folder, how, moment)) as child:
                 child.expect("ready", 60)
                 if how == "clock":
-                    time.sleep(moment / EVENTS * 0.05)
+                    time.sleep(moment / EVENTS * CLOCK_SECONDS)
                     child.signal(signal.SIGKILL)
                 end = child.end()
                 found = None if "SIGKILL" in end else child.result(60)

@@ -216,6 +216,13 @@ def _full_set(folder: Path, names: Names) -> None:
     raise Unsound("the reader accepted a file of MNIST with a wrong SHA-256")
 
 
+def _table_source(folder: Path, names: Names) -> None:
+    with warnings.catch_warnings():
+        # A column that lost its name may hold 0, 1, 2, ..., and the warning says that it is left out.
+        warnings.filterwarnings("ignore", ".*holds the row labels of pandas")
+        _source(fastnet.data.source(folder / names[0]))
+
+
 def _shards(folder: Path, names: Names) -> None:
     schema_of(folder)
     _source(fastnet.data.source(folder))
@@ -240,7 +247,7 @@ READERS = {
     ),
     "source of a table": Reader(
         valid.numeric_tables,
-        lambda folder, names: _source(fastnet.data.source(folder / names[0])),
+        _table_source,
         64 << 20,
     ),
     "shards": Reader(valid.shards, _shards),

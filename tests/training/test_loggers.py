@@ -166,6 +166,36 @@ def test_a_file_with_other_columns_keeps_them(tmp_path: Path) -> None:
     assert list(read_csv(path)) == [3]
 
 
+FOREIGN = [
+    b"",
+    b"\n",
+    b"1,2\n",
+    b"\xff\xfe\n",
+    b"epoch;1\n",
+    b"epoch,\xff\nx\n",
+    b"[" * 100_000 + b"\n",
+    b"9" * 5000 + b"\n",
+]
+FOREIGN += [
+    b"%s\n" % text for text in (b"[1]", b"{}", b"null", b'{"epoch": 1e999}', b'{"epoch": null}', b'{"epoch": "x"}')
+]
+
+
+@pytest.mark.parametrize("content", FOREIGN, ids=lambda content: str(content[:20]))
+@pytest.mark.parametrize(("make", "read"), KINDS[:2])
+def test_a_file_that_is_no_log_is_replaced(
+    make: Any, read: Callable[[Path], Log], content: bytes, tmp_path: Path
+) -> None:
+    one = trainer()
+    one.fit(X, Y, epochs=1)
+    (tmp_path / "a").write_bytes(content)
+    one.fit(X, Y, epochs=1, callbacks=[make(tmp_path / "a")])
+    if make is CSVLogger and content.startswith(b"epoch,"):
+        assert (tmp_path / "a").read_bytes().splitlines()[1:] == [b"2,"]  # the columns of the file stay
+    else:
+        assert list(read(tmp_path / "a")) == [2]
+
+
 # -- failures ----------------------------------------------------------------------------------------------------------
 
 
