@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,23 +14,14 @@ from fastnet.cli import progress
 from fastnet.cli.answers import output_names
 from fastnet.cli.options import DATA_OPTIONS, TABLE_OPTIONS
 from fastnet.cli.scores import labels_text, matrix_text, values_text
+from fastnet.cli.streams import standard_output
 from fastnet.data import Dataset, Schema
-from fastnet.data.loading import share_of_test
-from fastnet.errors import DataError, FastnetError
+from fastnet.data.large_datasets import large_dataset
+from fastnet.data.loading import checked_reading, share_of_test
+from fastnet.errors import DataError
 from fastnet.network import Network
 from fastnet.text import facts, json_text, layers, number, scores, wrapped
 from fastnet.training.runs import check_data, class_names
-
-
-@contextlib.contextmanager
-def standard_output() -> Iterator[None]:
-    """Raise FastnetError where standard output cannot be written. A closed pipe still raises BrokenPipeError."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise FastnetError(f"cannot write to standard output ({error.strerror})") from error
 
 
 def print_result(args: argparse.Namespace, text: str, record: dict[str, Any]) -> None:
@@ -56,17 +45,18 @@ def table_columns() -> int:
     return terminal_columns() or 80
 
 
-def load_data(args: argparse.Namespace, network: Network | None = None) -> Dataset:
-    """Load the data set that the options describe. With a network, read it as the network's training read its own."""
+def load_data(args: argparse.Namespace, network: Network | None = None, *, may_be_large: bool = False) -> Dataset:
+    """Load the data set that the options describe. With a network, read it as the network's training read its own.
+
+    `may_be_large` says whether the command can do with a `LargeDataset`.
+    """
     given = {name: getattr(args, name, None) for name in DATA_OPTIONS if name != "data"}
     if network is not None:
         schema = known_schema(args, network)
         given |= {**dict.fromkeys(TABLE_OPTIONS), "pixels": None, "schema": schema}
-    data = sets.load(
-        args.data,
-        progress=None if args.quiet else progress.DownloadProgress(),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    options = {name: value for name, value in given.items() if value is not None}
+    data = _large(args, options) if may_be_large else None
+    data = data or sets.load(args.data, progress=None if args.quiet else progress.DownloadProgress(), **options)
     if not data.is_held_out and args.test_fraction is not None:
         raise ValueError(f"{data.name} has its own test examples: leave out --test-fraction")
     if not len(data.x_test):
@@ -76,13 +66,22 @@ def load_data(args: argparse.Namespace, network: Network | None = None) -> Datas
     return data
 
 
-def load_data_for(args: argparse.Namespace, what: str, network: Network) -> Dataset:
+def _large(args: argparse.Namespace, options: dict[str, Any]) -> Dataset | None:
+    """Return the data set if it is too large for the memory, else None."""
+    if args.data in sets.names() or args.labels is not None:
+        return None
+    names = ("test_fraction", "label_column", "task", "categorical", "drop", "impute", "pixels", "schema")
+    own = {"categorical": (), "drop": (), "impute": False, "pixels": False}
+    return large_dataset(args.data, checked_reading(**{name: options.get(name, own.get(name)) for name in names}))
+
+
+def load_data_for(args: argparse.Namespace, what: str, network: Network, *, may_be_large: bool = False) -> Dataset:
     """Load the data that the options describe, read as the network's training read its own.
 
     Raises ValueError or DataError where the data do not fit the network; the message calls the network `what`.
     """
     check_pixels(args, what, network)
-    data = load_data(args, network)
+    data = load_data(args, network, may_be_large=may_be_large)
     check_data(what, network, data)
     check_scale(what, network, data.name, data.x_test)
     return data
@@ -90,7 +89,7 @@ def load_data_for(args: argparse.Namespace, what: str, network: Network) -> Data
 
 def judged(args: argparse.Namespace, data: Dataset) -> str:
     """Return which examples are the test examples of a data set, in words."""
-    n, n_all = len(data.x_test), len(data.x_test) + len(data.x_train)
+    n, n_all = data.n_test, data.n_test + data.n_train
     if n == n_all:
         return f"all {n:,} rows"
     if not data.is_held_out:

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     backends.resolve(args.backend)
     network = Network.load(args.model)
-    data = load_data_for(args, shown(args.model), network)
+    data = load_data_for(args, shown(args.model), network, may_be_large=True)
     text, record = evaluate(network, data, args.backend)
     rows = judged(args, data)
     about = facts({"model": shown(args.model), **about_network(network), "data": data.name, "judged": rows})

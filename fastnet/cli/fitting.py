@@ -11,20 +11,24 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastnet import backends, checks
+from fastnet import data as sets
 from fastnet.backends.compression import compresses
 from fastnet.backends.interrupts import Interrupts
 from fastnet.backends.warming import warm_up
-from fastnet.cli import progress, results
+from fastnet.cli import progress, results, resuming
 from fastnet.cli.common import column_names
 from fastnet.cli.options import SPARSE
 from fastnet.data import Dataset
+from fastnet.data.large_datasets import LargeDataset, split_reader
+from fastnet.data.sources.joined import JoinedReader
 from fastnet.errors import warn
 from fastnet.network import Network
+from fastnet.source import Source
 from fastnet.text import plain
 from fastnet.training.early_stopping import EarlyStopping
 from fastnet.training.runs import TEST_ROWS, Run, class_names
 from fastnet.training.spread import spread_message
-from fastnet.training.standardize import Standardization
+from fastnet.training.standardize import Standardization, StandardizedReader
 from fastnet.training.trainer import Trainer
 
 Array = NDArray[Any]
@@ -49,13 +53,16 @@ class Fitting:
         Whether the network is evaluated on the test rows after each epoch.
     """
 
-    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer) -> None:
+    def __init__(self, args: argparse.Namespace, data: Dataset, trainer: Trainer, initial: Network) -> None:
         self._args = args
         self.data, self.trainer = data, trainer
-        self._initial = trainer.network.copy()
+        self._initial = initial
         self.standard = _standardization(args, data, trainer.network)
         self.stopping = EarlyStopping(patience=args.patience) if args.patience else None
+        self._readers = split_reader(data.train, args.validation_split) if isinstance(data, LargeDataset) else None
         self.n_held_out = checks.held_out(args.validation_split, len(data.x_train)) if args.validation_split else 0
+        if self._readers is not None:
+            self.n_held_out = len(self._readers[1])
         is_written = args.out is not None or args.report is not None  # a report draws the curve of the validation
         self.has_test = args.validate or (is_written and not self.n_held_out)
 
@@ -78,17 +85,25 @@ class Fitting:
     def _descend(self, x: Array, y: Array) -> None:
         args, data = self._args, self.data
         test = (self._rows(data.x_test), self.standard.outputs(data.y_test)) if self.has_test else None
+        more: Any = {"validation_data": test, "validation_split": args.validation_split}
+        rows: tuple[Any, ...] = (x, y)
+        if self._readers is not None:
+            train, held = (self._source(reader) for reader in self._readers)
+            rows, more = (train,), {"validation_data": held if self.n_held_out else test}
+        if not args.resume:  # a resumed fit keeps its own number of epochs
+            more["epochs"] = args.epochs
         self.trainer.fit(
-            x,
-            y,
-            epochs=args.epochs,
-            validation_data=test,
-            validation_split=args.validation_split,
+            *rows,
+            **more,
             callbacks=[
                 *([self.stopping] if self.stopping else []),
+                *resuming.callbacks(args),
                 *progress.training_progress(args.epochs, args.quiet, "held out" if self.n_held_out else "test"),
             ],
         )
+
+    def _source(self, reader: JoinedReader) -> Source:
+        return sets.source(StandardizedReader(reader, self.standard, self.trainer.network.dtype), name=self.data.name)
 
     def run(self) -> Run:
         """Return the run so far. Its networks take raw rows."""
@@ -99,11 +114,11 @@ class Fitting:
             self._folded(self._initial),
             network=network,
             data=data.name,
-            examples={"train": len(data.x_train), "test": len(data.x_test)},
+            examples={"train": data.n_train, "test": data.n_test},
             split={
-                "train": len(data.x_train) - self.n_held_out,
+                "train": data.n_train - self.n_held_out,
                 "validation": self.n_held_out,
-                "test": len(data.x_test),
+                "test": data.n_test,
                 "test_is_held_out": data.is_held_out,
             },
             validation=self.validation,
@@ -114,6 +129,7 @@ class Fitting:
             class_names=class_names(network, data),
             standardization=self._standardization_record(),
             source=results.source_of(args),
+            started=resuming.started(args),
             optimizer=args.optimizer,
             init=args.init,
             seed=args.seed,
@@ -167,4 +183,6 @@ def _standardization(args: argparse.Namespace, data: Dataset, network: Network) 
     """Return what to standardize: the columns of tables, and targets where the outputs can be scaled to them."""
     has_values = data.task == "regression" and network.activations_by_layer[-1] == "identity"
     targets = has_values and args.standardize is not False
+    if isinstance(data, LargeDataset):
+        return Standardization.of_reader(data.train, args.standardize, targets)
     return Standardization.of(data.x_train if args.standardize else None, data.y_train if targets else None)

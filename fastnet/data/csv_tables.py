@@ -112,12 +112,15 @@ def _whole(lines: _Lines, is_text: list[bool], blocks: Callable[[list[_Cells]], 
 
 def _plain_blocks(path: PathLike, lines: _Lines, columns: Sequence[_Cells]) -> Iterator[Iterable[_Found]]:
     """Yield the columns of each block of a plain file. Raises NotPlain where pyarrow is missing, or would not pay."""
-    if not find_spec("pyarrow") or os.path.getsize(path) < MIN_PLAIN:
+    if not find_spec("pyarrow") or os.path.getsize(path) < MIN_PLAIN or len(lines.top) != lines.width:
         raise NotPlain
     with reading(path) as (file, _):
         plain = PlainCsv(file, lines.separator, lines.width, lines.header, _GAPS)
+        hopes = [is_number(cell) or _is_gap(cell) for cell in lines.top]  # a wrong hope costs a second reading
         for chunk in plain.chunks():
-            yield plain.columns(chunk, [column.may_be_numbers for column in columns])
+            wanted = [column.may_be_numbers and hope for column, hope in zip(columns, hopes, strict=True)]
+            yield plain.columns(chunk, wanted)
+            hopes = [True] * len(columns)
 
 
 def _no_rows(name: str) -> DataError:

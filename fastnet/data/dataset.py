@@ -46,11 +46,21 @@ class Dataset:
     is_held_out: bool = False
 
     @property
+    def n_train(self) -> int:
+        """The number of training examples."""
+        return len(self.x_train)
+
+    @property
+    def n_test(self) -> int:
+        """The number of test examples."""
+        return len(self.x_test)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The name of each input, or () if the inputs have no names."""
         return self.schema.feature_names if self.schema else ()
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.x_train)} to train, {len(self.x_test)} to test"
+        sizes = f"{self.n_train} to train, {self.n_test} to test"
         outputs = f"{len(self.class_names)} classes" if self.task == "classification" else self.task
         return f"<Dataset {self.name}: {sizes}, {self.x_train.shape[1]} inputs, {outputs}>"

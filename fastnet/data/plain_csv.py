@@ -79,7 +79,7 @@ class PlainCsv:
                 header, _, lines = lines.partition(b"\n")
                 skips = not header
                 _refuse_odd_ends(header + b"\n")
-            if lines.strip(b"\r\n"):
+            if lines.lstrip(b"\r\n"):
                 _check(lines)
                 yield lines
             elif not end:
@@ -147,5 +147,5 @@ def _check(lines: bytes) -> None:
 
 
 def _refuse_odd_ends(lines: bytes) -> None:
-    if lines.count(b"\r") != lines.count(b"\r\n"):
+    if b"\r" in lines and lines.count(b"\r") != lines.count(b"\r\n"):
         raise NotPlain

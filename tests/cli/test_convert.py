@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from cli_cases import error, flowers, record
 
 from fastnet import cli
 from fastnet.cli import progress
+from fastnet.data import large_datasets
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def test_convert_writes_shards_that_train_reads(table, folder, capsys):
     assert record(capsys, "evaluate", "--model", model, "--data", out)["accuracy"] == trained["test"]["accuracy"]
     whole = record(capsys, "evaluate", "--model", model, "--data", table, "--test-fraction", "1")
     assert whole["examples"] == 300
-    assert len(record(capsys, "predict", "--model", model, flowers)["predictions"]) == 300
+    assert len(record(capsys, "predict", "--model", model, table)["predictions"]) == 300
 
 
 def test_convert_says_what_is_wrong(table, folder, capsys):
@@ -39,7 +42,7 @@ def test_convert_says_what_is_wrong(table, folder, capsys):
     message = error(capsys, "convert", table, folder / "a", "--rows-per-shard", "0")
     assert "--rows-per-shard must be at least 1" in message
     assert "--dtype must be float32" in error(capsys, "convert", table, folder / "a", "--dtype", "int8")
-    assert "leave out --drop" in error(capsys, "convert", folder / "bands.npz", folder / "a", "--drop", "width")
+    assert "--drop is for a table" in error(capsys, "convert", folder / "bands.npz", folder / "a", "--drop", "width")
     assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "flowers.csv", "flowers.npz", "full"]
 
 
@@ -53,3 +56,24 @@ def test_convert_shows_its_progress_on_a_terminal(table, folder, capsys, monkeyp
     err = capsys.readouterr().err
     assert "looking at: " in err
     assert "/300 [" in err
+
+
+@pytest.mark.parametrize("kind", ["shards", "parquet"])
+def test_large_sets_are_read_from_the_disk_in_each_epoch(table, folder, capsys, monkeypatch, kind):
+    monkeypatch.setattr(large_datasets, "LARGE", 1000)
+    out, model = str(folder / f"flowers.{kind}"), str(folder / "model.npz")
+    if kind == "shards":
+        record(capsys, "convert", table, out, "--test-fraction", "0.2", "--rows-per-shard", "100")
+    else:
+        pyarrow.parquet.write_table(pyarrow.csv.read_csv(table), out, row_group_size=40)
+    options = ("--label-column", "size") if kind == "parquet" else ()
+    assert cli.main(["train", "--data", out, *options, "--epochs", "30", "--save", model]) == 0
+    text = capsys.readouterr().out
+    assert "read from the disk in each epoch" in text
+    assert "inputs; the saved network takes raw values" in text
+    options = (*options, "--epochs", "30", "--validate", "--patience", "0", "--save", model)
+    found = record(capsys, "train", "--data", out, *options)
+    assert found["test"]["accuracy"] > 0.9
+    assert found["examples"]["train"] + found["examples"]["test"] == 300
+    evaluated = record(capsys, "evaluate", "--model", model, "--data", out)
+    assert evaluated["accuracy"] == found["test"]["accuracy"]
