@@ -16,6 +16,6 @@ def test_a_small_buffer_trains_as_well_as_a_shuffle_of_sorted_images() -> None:
     exact, small, unshuffled = (shuffling.accuracies(images, part, seed=0) for part in (1, 10, None))
     assert len(exact) == len(shuffling.EPOCHS)
     assert abs(exact[-1] - small[-1]) < 0.03
-    assert unshuffled[-1] < exact[-1] - 0.2
+    assert unshuffled[-1] < exact[-1] - 0.1
     records = [{"buffer": shuffling.name_of(part), "accuracies": [exact, small]} for part in (1, 10)]
     assert [row[0] for row in shuffling.section(records, 2, "few").rows] == ["all images", "1/10 of the images"]
