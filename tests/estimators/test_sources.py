@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import warnings
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,8 +10,7 @@ from source_cases import BYTES, LABELS, VALUES, Chunks, readers_running
 
 from fastnet.data import source
 from fastnet.errors import DataError
-from fastnet.sklearn import MLPClassifier, MLPRegressor
-from fastnet.source import Block
+from fastnet.sklearn import MLPClassifier, MLPRegressor, epochs
 
 X, NAMES = BYTES / 255, np.array(["a", "b", "c"])[LABELS]
 N, BUFFER = len(X), 2 * 300 * X[:1].nbytes  # a block has 251 rows, a quarter of 1003
@@ -46,19 +42,15 @@ def test_what_does_not_go_with_a_source_is_refused() -> None:
         MLPRegressor().partial_fit(source((X, None)))
 
 
-def test_ctrl_c_ends_the_pass_over_the_blocks() -> None:
-    class Pressed:
-        def __len__(self) -> int:
-            return N
+def test_ctrl_c_ends_the_pass_over_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
 
-        def read(self, start: int, stop: int) -> Block:
-            if start == 502:
-                signal.raise_signal(signal.SIGINT)
-            return Block(X[start:stop], VALUES[start:stop])
+    def interrupted(*arguments: Any) -> str:
+        calls.append(arguments)
+        return epochs.INTERRUPTED
 
-    model = MLPRegressor(hidden_layer_sizes=(5,), random_state=0)
-    with warnings.catch_warnings(), suppress(KeyboardInterrupt):  # an error if the signal comes between two blocks
-        warnings.filterwarnings("ignore", "Training interrupted by user")
-        model.partial_fit(source(Pressed(), shuffle_buffer=BUFFER))
-    assert model.t_ < N
+    monkeypatch.setattr(epochs, "train", interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        MLPRegressor(hidden_layer_sizes=(5,)).partial_fit(source((X, VALUES), shuffle_buffer=BUFFER))
+    assert len(calls) == 1
     assert not readers_running()
